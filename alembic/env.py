@@ -1,0 +1,38 @@
+"""Runs the migrations on the database of the settings, or on the URL or connection that the caller put into the config."""
+
+from __future__ import annotations
+
+import asyncio
+
+from sqlalchemy import Connection
+
+from alembic import context
+from app.config import load_settings
+from app.db.engine import migration_engine
+from app.db.models import Base
+
+
+def migrate(connection: Connection) -> None:
+    context.configure(
+        connection=connection,
+        target_metadata=Base.metadata,
+        render_as_batch=connection.dialect.name == "sqlite",
+        transactional_ddl=True,  # an interrupted migration leaves nothing, on SQLite too
+    )
+    with context.begin_transaction():
+        context.run_migrations()
+
+
+async def connect_and_migrate() -> None:
+    settings = load_settings()
+    url = context.config.get_main_option("sqlalchemy.url") or settings.url
+    if url.startswith("sqlite") and not context.config.get_main_option("sqlalchemy.url"):
+        settings.storage_dir.mkdir(parents=True, exist_ok=True)
+    engine = migration_engine(url)
+    async with engine.connect() as connection:
+        await connection.run_sync(migrate)
+        await connection.commit()
+    await engine.dispose()
+
+
+asyncio.run(connect_and_migrate())

@@ -1,0 +1,69 @@
+"""/, /health, /ready, /metrics, /errors/{code}: for machines that look after this one."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+from fastapi import APIRouter
+from fastapi.responses import JSONResponse, PlainTextResponse, Response
+from prometheus_client import CONTENT_TYPE_LATEST
+
+from app import __version__
+from app.api.metrics import render
+from app.api.services import App
+from app.db.migrations import current_is_head
+from app.errors import NotFound, TransientError, request_errors
+
+router = APIRouter(tags=["health"])
+
+
+@router.get("/")
+async def root() -> dict[str, str]:
+    return {"name": "Granula", "version": __version__, "docs": "/docs", "upload": "/api/v1/upload", "health": "/health"}
+
+
+@router.get("/health")
+async def health() -> dict[str, str]:
+    """The process lives. Nothing else is asked, so that a database outage does not get it restarted."""
+    return {"status": "ok"}
+
+
+@router.get("/ready")
+async def ready(app: App) -> Response:
+    """Whether uploads can be taken now: database, disk, queue, migrations. 503 if not, with the part that is missing."""
+    checks: dict[str, Any] = {}
+    try:
+        await app.database.ping()
+        checks["database"] = "ok"
+        checks["migrations"] = "ok" if await current_is_head(app.database) else "run `alembic upgrade head`"
+    except TransientError as error:
+        checks["database"] = error.detail
+    free = await asyncio.to_thread(app.storage.free_bytes)
+    enough = free >= app.settings.min_free_disk_mb << 20
+    checks["disk"] = "ok" if enough else f"{free >> 20} MiB free, {app.settings.min_free_disk_mb} MiB must stay free"
+    checks["queue"] = "draining" if app.machine.is_draining else "ok" if app.machine.is_healthy else "not running"
+    is_ready = all(value == "ok" for value in checks.values())
+    body = {
+        "status": "ready" if is_ready else "not ready",
+        "checks": checks,
+        "queued_jobs": len(app.machine.queue),
+        "busy_slots": app.machine.pool.busy,
+        "slots": app.machine.pool.slots,
+    }
+    return JSONResponse(body, 200 if is_ready else 503)
+
+
+@router.get("/metrics", response_class=PlainTextResponse)
+async def metrics(app: App) -> Response:
+    """For Prometheus."""
+    return Response(await render(app), media_type=CONTENT_TYPE_LATEST)
+
+
+@router.get("/errors/{code}")
+async def explain(code: str) -> dict[str, Any]:
+    """What an error code means and what to do: the `type` of every problem leads here."""
+    error = request_errors().get(code)
+    if error is None:
+        raise NotFound
+    return {"code": code, "status": error.status, "title": error.title(), "remedy": error.remedy}

@@ -1,0 +1,80 @@
+"""/api/v1/jobs: list, cancel, retry, priority, proof, chunk map."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Depends, Query
+from pydantic import BaseModel, ConfigDict
+
+from app.api.errors import problem_responses
+from app.api.parameters import Integer, JobId, Priority, single_values
+from app.api.services import App, Owner
+from app.jobs import listing, progress, proof
+from app.states import JobStatus
+
+router = APIRouter(prefix="/api/v1/jobs", tags=["jobs"], dependencies=[Depends(single_values)])
+
+
+class PriorityChange(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+    priority: Priority
+
+
+@router.get("", responses=problem_responses(422))
+async def list_jobs(
+    app: App,
+    owner: Owner,
+    limit: Annotated[Integer, Query(ge=1, le=500)] = 50,
+    before: Annotated[Integer | None, Query(ge=1, le=2**62, description="`next_before` of the page before.")] = None,
+    status: Annotated[JobStatus | None, Query()] = None,
+    processor: Annotated[str | None, Query(max_length=100)] = None,
+) -> dict[str, Any]:
+    """Newest first."""
+    return await listing.list_jobs(app.database, owner, limit=limit, before=before, status=status, processor=processor)
+
+
+@router.get("/{job_id}", responses=problem_responses(404))
+async def get_job(job_id: JobId, app: App, owner: Owner) -> dict[str, Any]:
+    """The same as the status of its file."""
+    return await progress.get_status(app.database, job_id, owner)
+
+
+@router.get("/{job_id}/proof", responses=problem_responses(404))
+async def get_proof(job_id: JobId, app: App, owner: Owner) -> dict[str, Any]:
+    """Whether the database holds each row once and unchanged, read anew now: counts that must close, hashes that must agree."""
+    return await proof.prove(app.database, job_id, owner)
+
+
+@router.get("/{job_id}/chunks", responses=problem_responses(404, 422))
+async def get_chunks(
+    job_id: JobId,
+    app: App,
+    owner: Owner,
+    limit: Annotated[Integer, Query(ge=1, le=10_000)] = 1_000,
+    after: Annotated[Integer, Query(ge=-1, le=2**62, description="The last index seen.")] = -1,
+) -> dict[str, Any]:
+    """The chunk map: bytes, rows, state and attempts of each chunk."""
+    return await listing.list_chunks(app.database, job_id, owner, after=after, limit=limit)
+
+
+@router.post("/{job_id}/cancel", responses=problem_responses(404, 409))
+async def cancel(job_id: JobId, app: App, owner: Owner) -> dict[str, Any]:
+    """When this is answered, no further row of the job will be written. Finished rows stay readable."""
+    job = await app.control.cancel(job_id, owner)
+    return {"message": "Job cancelled", "job_id": str(job_id), "status": job["status"]}
+
+
+@router.post("/{job_id}/retry", status_code=202, responses=problem_responses(404, 409))
+async def retry(job_id: JobId, app: App, owner: Owner) -> dict[str, Any]:
+    """Run the failed chunks again, and only those."""
+    count = await app.control.retry(job_id, owner)
+    return {"message": f"{count} failed chunks run again", "job_id": str(job_id), "chunks": count}
+
+
+@router.patch("/{job_id}", responses=problem_responses(404, 409, 422))
+async def change_priority(job_id: JobId, change: PriorityChange, app: App, owner: Owner) -> dict[str, Any]:
+    """A new priority for a job that waits or runs; it holds from the next chunk on."""
+    job = await app.control.reprioritise(job_id, owner, change.priority)
+    return {"job_id": str(job_id), "priority": job["priority"], "status": job["status"]}

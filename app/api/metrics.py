@@ -1,0 +1,38 @@
+"""/metrics. Counted from the database and the machine at the moment of asking, so that no counter can drift."""
+
+from __future__ import annotations
+
+from prometheus_client import CollectorRegistry, Gauge, generate_latest
+from prometheus_client.gc_collector import GCCollector
+from prometheus_client.platform_collector import PlatformCollector
+from prometheus_client.process_collector import ProcessCollector
+
+from app.api.services import Services
+from app.db import jobs
+from app.errors import TransientError
+from app.states import JobStatus
+
+
+async def render(app: Services) -> bytes:
+    registry = CollectorRegistry()
+    ProcessCollector(registry=registry)
+    PlatformCollector(registry=registry)
+    GCCollector(registry=registry)
+    queued = Gauge("granula_queued_jobs", "Jobs with a token in the queue", ["priority"], registry=registry)
+    for priority, count in app.machine.queue.waiting.items():
+        queued.labels(str(priority)).set(count)
+    Gauge("granula_busy_slots", "Turns going on", registry=registry).set(app.machine.pool.busy)
+    Gauge("granula_slots", "Turns that may go on at once", registry=registry).set(app.machine.pool.slots)
+    free = Gauge("granula_disk_free_bytes", "Free space where uploads are stored", registry=registry)
+    free.set(app.storage.free_bytes())
+    up = Gauge("granula_database_up", "1 if the database answers", registry=registry)
+    by_status = Gauge("granula_jobs", "Jobs by status", ["status"], registry=registry)
+    try:
+        async with app.database.reading() as connection:
+            counts = await jobs.count_by_status(connection)
+        up.set(1)
+        for status in JobStatus:
+            by_status.labels(status).set(counts.get(status, 0))
+    except TransientError:
+        up.set(0)
+    return generate_latest(registry)

@@ -1,0 +1,125 @@
+"""The multipart door's reading: file bytes out as they come, small form fields kept, everything bounded."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+
+from python_multipart.exceptions import MultipartParseError
+from python_multipart.multipart import MultipartParser, parse_options_header
+
+from app.errors import (
+    MalformedMultipart,
+    MissingFilePart,
+    MultipartLimits,
+    TooManyFiles,
+    TruncatedMultipart,
+    UnsupportedTransferEncoding,
+)
+
+MAX_FIELDS, MAX_FIELD_BYTES, MAX_HEADERS, MAX_HEADER_BYTES = 30, 8 << 10, 20, 8 << 10
+
+
+class MultipartBody:
+    """The part named `file` of a body. Fields and the part's headers are known once the first bytes were given out."""
+
+    def __init__(self, content_type: str) -> None:
+        _, options = parse_options_header(content_type)
+        boundary = options.get(b"boundary", b"")
+        if not 0 < len(boundary) <= 256:
+            raise MalformedMultipart("The Content-Type header has no boundary of 1 to 256 bytes.")
+        self.fields: dict[str, str] = {}
+        self.filename = ""
+        self.media_type = ""
+        self._has_file = False
+        self._ended = False
+        self._pieces: list[bytes] = []
+        self._headers: dict[bytes, bytes] = {}
+        self._header_name = self._header_value = b""
+        self._field: str | None = None
+        self._field_value = b""
+        self._in_file = False
+        self._parser = MultipartParser(
+            boundary,
+            {
+                "on_part_begin": self._on_part_begin,
+                "on_part_data": self._on_part_data,
+                "on_part_end": self._on_part_end,
+                "on_header_field": self._on_header_field,
+                "on_header_value": self._on_header_value,
+                "on_header_end": self._on_header_end,
+                "on_headers_finished": self._on_headers_finished,
+                "on_end": self._on_end,
+            },
+        )
+
+    async def read(self, stream: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+        """The bytes of the file; raises a RequestError for a body that is not exactly one whole file and some fields."""
+        async for data in stream:
+            if not data:
+                continue
+            try:
+                self._parser.write(data)
+            except MultipartParseError as error:
+                raise MalformedMultipart(f"The multipart body is malformed: {error}.") from None
+            pieces, self._pieces = self._pieces, []
+            for piece in pieces:
+                yield piece
+        if not self._ended:
+            raise TruncatedMultipart
+        if not self._has_file:
+            raise MissingFilePart
+
+    def _on_part_begin(self) -> None:
+        self._headers, self._field, self._field_value, self._in_file = {}, None, b"", False
+
+    def _on_header_field(self, data: bytes, start: int, end: int) -> None:
+        self._header_name += data[start:end]
+        self._bound_header()
+
+    def _on_header_value(self, data: bytes, start: int, end: int) -> None:
+        self._header_value += data[start:end]
+        self._bound_header()
+
+    def _bound_header(self) -> None:
+        if len(self._header_name) + len(self._header_value) > MAX_HEADER_BYTES or len(self._headers) > MAX_HEADERS:
+            raise MultipartLimits
+
+    def _on_header_end(self) -> None:
+        self._headers[self._header_name.lower()] = self._header_value
+        self._header_name = self._header_value = b""
+
+    def _on_headers_finished(self) -> None:
+        encoding = self._headers.get(b"content-transfer-encoding", b"binary").strip().lower()
+        if encoding not in (b"binary", b"8bit", b"7bit"):
+            raise UnsupportedTransferEncoding(f"The part is sent as {encoding.decode('latin-1')[:40]}.")
+        disposition, options = parse_options_header(self._headers.get(b"content-disposition", b""))
+        name = options.get(b"name", b"").decode("utf-8", "replace")
+        if disposition != b"form-data" or not name:
+            raise MalformedMultipart("A part has no name.")
+        if name == "file":
+            if self._has_file:
+                raise TooManyFiles
+            self._has_file = self._in_file = True
+            self.filename = options.get(b"filename", b"").decode("utf-8", "replace")
+            self.media_type = self._headers.get(b"content-type", b"").decode("latin-1")
+        elif b"filename" in options:
+            raise TooManyFiles("A file is sent in a part that is not named `file`.")
+        else:
+            self._field = name
+            if len(self.fields) >= MAX_FIELDS:
+                raise MultipartLimits
+
+    def _on_part_data(self, data: bytes, start: int, end: int) -> None:
+        if self._in_file:
+            self._pieces.append(data[start:end])
+            return
+        self._field_value += data[start:end]
+        if len(self._field_value) > MAX_FIELD_BYTES:
+            raise MultipartLimits
+
+    def _on_part_end(self) -> None:
+        if self._field is not None:
+            self.fields[self._field] = self._field_value.decode("utf-8", "replace")
+
+    def _on_end(self) -> None:
+        self._ended = True

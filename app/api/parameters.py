@@ -1,0 +1,116 @@
+"""Parameters of the doors. Numbers are read strictly: `5.0`, `1_0`, `true` or an Arabic digit is a 422, not a guess."""
+
+from __future__ import annotations
+
+import re
+from typing import Annotated, Any, Literal
+from uuid import UUID
+
+from fastapi import Depends, Path, Request
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+
+from app.errors import InvalidParameter, NotFound
+
+CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069]")
+
+
+def _strict_integer(value: Any) -> Any:
+    if isinstance(value, str):
+        if not re.fullmatch(r"-?[0-9]{1,19}", value, re.ASCII):
+            raise ValueError("must be a whole number written in digits")
+        return int(value)
+    if isinstance(value, bool) or not isinstance(value, int):
+        raise ValueError("must be a whole number")
+    return value
+
+
+def _names(value: Any) -> Any:
+    return [name.strip() for name in value.split(",")] if isinstance(value, str) else value
+
+
+def _character(value: Any) -> Any:
+    """`\\t` and `tab` for what is hard to type in a URL; `none` switches a character off."""
+    if isinstance(value, str):
+        return {"\\t": "\t", "tab": "\t", "none": "", "\\x1f": "\x1f"}.get(value, value)
+    return value
+
+
+Integer = Annotated[int, BeforeValidator(_strict_integer)]
+Priority = Annotated[Integer, Field(ge=0, le=10, description="0-10; higher goes first.")]
+Limit = Annotated[Integer, Field(ge=1, le=10_000, description="Rows per page.")]
+Offset = Annotated[Integer, Field(ge=0, le=2**62, description="Rows to skip.")]
+After = Annotated[
+    Integer, Field(ge=0, le=2**62, description="Row number of the last row seen: `next_after` of a page.")
+]
+
+
+class UploadOptions(BaseModel):
+    """Everything that can be said about an upload, in the query or as form fields."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    priority: Priority = 0
+    processor: str = Field(default="rows", max_length=100, description="What is done with each row.")
+    chunk_size: Annotated[Integer, Field(ge=100, le=100_000)] | None = Field(
+        default=None, description="Rows per chunk; CHUNK_SIZE if not given."
+    )
+    on_duplicate: Literal["existing", "reject", "new"] = Field(
+        default="new",
+        description="The same bytes with the same options again: answer with the `existing` upload, `reject` (409), or load them anew.",
+    )
+    filename: str | None = Field(default=None, max_length=255, description="Name to show, for raw bodies.")
+    format: Literal["csv", "json", "jsonl"] | None = Field(default=None, description="Detected if not given.")
+    encoding: str | None = Field(default=None, max_length=40, description="utf-8, utf-16, cp1252, latin-1, ...")
+    delimiter: Annotated[str, BeforeValidator(_character), Field(min_length=1, max_length=10)] | None = None
+    quote: Annotated[str, BeforeValidator(_character), Field(max_length=1)] | None = None
+    escape: Annotated[str, BeforeValidator(_character), Field(max_length=1)] | None = None
+    newline: Literal["lf", "crlf", "cr", "any"] | None = None
+    skip_rows: Annotated[Integer, Field(ge=0, le=1000)] | None = Field(
+        default=None, description="Lines before the header."
+    )
+    header_rows: Annotated[Integer, Field(ge=0, le=10)] | None = Field(default=None, description="0: no header.")
+    skip_footer: Annotated[Integer, Field(ge=0, le=1000)] = Field(
+        default=0, description="Records at the end that are no rows."
+    )
+    columns: Annotated[list[str], BeforeValidator(_names)] | None = Field(
+        default=None, description="Names of the columns, separated by commas."
+    )
+    on_bad_row: Literal["reject", "keep"] = Field(
+        default="reject",
+        description="`keep` pads short rows with nulls, keeps the extra cells of long ones, and takes wrong quotes literally.",
+    )
+
+
+def single_values(request: Request) -> None:
+    """A parameter given twice has no meaning that everybody would agree on."""
+    keys = [key for key, _ in request.query_params.multi_items()]
+    if len(set(keys)) != len(keys):
+        twice = next(key for key in keys if keys.count(key) > 1)
+        raise InvalidParameter(
+            "A parameter is given more than once.",
+            errors=[{"code": "repeated", "pointer": f"query/{twice[:60]}", "detail": "Give it once."}],
+        )
+
+
+def _identifier(value: str) -> UUID:
+    try:
+        return UUID(value)
+    except ValueError:
+        raise NotFound from None
+
+
+def file_id(file_id: Annotated[str, Path(description="The `file_id` of the upload, or the id of a job.")]) -> UUID:
+    return _identifier(file_id)
+
+
+def job_id(job_id: Annotated[str, Path(description="The `job_id`.")]) -> UUID:
+    return _identifier(job_id)
+
+
+FileId = Annotated[UUID, Depends(file_id)]
+JobId = Annotated[UUID, Depends(job_id)]
+
+
+def clean_filename(name: str) -> str:
+    """For showing only: no control or direction characters, at most 255 characters."""
+    return CONTROL.sub("_", name).strip()[:255] or "upload"

@@ -1,0 +1,134 @@
+"""Settings: every variable, its default and its unit. Nothing else in the service reads the environment."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Annotated
+
+from pydantic import AfterValidator, Field, ValidationError, field_validator
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+
+from app.errors import SettingsInvalid
+
+EMBEDDED_DATABASE = "granula.db"
+DRIVERS = ("postgresql+asyncpg", "sqlite+aiosqlite")
+DEFAULT_CONTENT_TYPES = (
+    "text/csv,application/csv,text/tab-separated-values,text/plain,application/vnd.ms-excel,"
+    "application/json,application/x-ndjson,application/ndjson,application/jsonl,application/x-jsonlines,"
+    "application/gzip,application/x-gzip"
+)
+
+
+def _known_driver(url: str) -> str:
+    driver = url.partition("://")[0]
+    if url and driver not in DRIVERS:
+        raise ValueError(f"must start with one of {', '.join(f'{d}://' for d in DRIVERS)}")
+    return url
+
+
+class Settings(BaseSettings):
+    """All settings. Each field is the environment variable of the same name in capitals; a `.env` file is read too."""
+
+    model_config = SettingsConfigDict(env_file=".env", extra="ignore", frozen=True, env_ignore_empty=True)
+
+    database_url: Annotated[str, AfterValidator(_known_driver)] = ""
+    """SQLAlchemy URL; empty means the embedded SQLite file `STORAGE_DIR/granula.db`."""
+
+    storage_dir: Path = Path("storage")
+    """Folder of uploads and of the embedded database."""
+
+    max_concurrency: int = Field(default=0, ge=0, le=256)
+    """Chunks in work at once; 0 means 10 on PostgreSQL and 1 on SQLite (its one writer; parsing still uses every core)."""
+
+    chunk_size: int = Field(default=10_000, ge=100, le=100_000)
+    """Rows per chunk at most; a chunk is also cut at 2 MiB."""
+
+    max_retries: int = Field(default=3, ge=0, le=20)
+    """Further attempts after a chunk's first one failed."""
+
+    base_backoff: float = Field(default=1.0, ge=0, le=3600)
+    """Seconds before the first retry; doubles with each one, with full jitter."""
+
+    max_backoff: float = Field(default=30.0, ge=0, le=86_400)
+    """Seconds between two attempts at most."""
+
+    max_upload_mb: int = Field(default=500, ge=1)
+    """Largest upload in MiB, before and after decompression."""
+
+    allowed_content_types: Annotated[tuple[str, ...], NoDecode] = tuple(DEFAULT_CONTENT_TYPES.split(","))
+    """Comma-separated media types an upload may declare; application/octet-stream and none are decided by content."""
+
+    delete_file_on_complete: bool = False
+    """Remove the stored upload once its job has completed; results and rejects stay."""
+
+    min_free_disk_mb: int = Field(default=256, ge=0)
+    """An upload that would leave less free space (MiB) than this is refused with 507."""
+
+    upload_stall_seconds: float = Field(default=30.0, gt=0)
+    """An upload that sends nothing for so long is ended with 408."""
+
+    ageing_seconds: float = Field(default=10.0, gt=0)
+    """Waiting this long is worth one step of priority, so that nothing starves."""
+
+    lease_seconds: float = Field(default=15.0, ge=1)
+    """A chunk whose worker has not been heard of for so long is given to another."""
+
+    heartbeat_seconds: float = Field(default=3.0, gt=0)
+    """How often a worker renews the leases of its chunks."""
+
+    reconcile_seconds: float = Field(default=5.0, gt=0)
+    """How often the queue is checked against the database."""
+
+    db_pool_size: int = Field(default=0, ge=0, le=256)
+    """PostgreSQL connections; 0 means MAX_CONCURRENCY + 6."""
+
+    processors: Annotated[tuple[str, ...], NoDecode] = ()
+    """Comma-separated processors of your own, each as `package.module:Class`."""
+
+    cors_origins: Annotated[tuple[str, ...], NoDecode] = ()
+    """Comma-separated origins of web pages that may call the API; none by default."""
+
+    log_level: str = Field(default="INFO", pattern="^(DEBUG|INFO|WARNING|ERROR)$")
+    """DEBUG, INFO, WARNING or ERROR."""
+
+    granula_fail: str = ""
+    """Test only: fail-points such as `chunk.after_write=kill@3` (see app/failpoints.py)."""
+
+    @field_validator("allowed_content_types", "processors", "cors_origins", mode="before")
+    @classmethod
+    def _split_on_commas(cls, value: object) -> object:
+        return tuple(part.strip() for part in value.split(",") if part.strip()) if isinstance(value, str) else value
+
+    @property
+    def url(self) -> str:
+        """The database to use, the embedded one when none is named."""
+        return self.database_url or f"sqlite+aiosqlite:///{self.storage_dir / EMBEDDED_DATABASE}"
+
+    @property
+    def is_sqlite(self) -> bool:
+        return self.url.startswith("sqlite")
+
+    @property
+    def slots(self) -> int:
+        """Chunks in work at once. On SQLite never fewer than the cores: only the writing is serial there."""
+        if self.is_sqlite:
+            return max(self.max_concurrency or 1, os.cpu_count() or 1)
+        return self.max_concurrency or 10
+
+    @property
+    def uploads_dir(self) -> Path:
+        return self.storage_dir / "uploads"
+
+    @property
+    def max_upload_bytes(self) -> int:
+        return self.max_upload_mb << 20
+
+
+def load_settings(**overrides: object) -> Settings:
+    """Read the environment; raise `SettingsInvalid` with one readable line per wrong variable."""
+    try:
+        return Settings(**overrides)  # type: ignore[arg-type]
+    except ValidationError as error:
+        lines = (f"{'.'.join(map(str, e['loc'])).upper()}: {e['msg']} (got {e['input']!r})" for e in error.errors())
+        raise SettingsInvalid("Wrong settings. Correct these and start again:\n  " + "\n  ".join(lines)) from None

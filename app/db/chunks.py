@@ -1,0 +1,294 @@
+"""SQL for chunks: cutting, claiming, and the named moves between states. Every move names the state it comes from."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+from uuid import UUID, uuid4
+
+from sqlalchemy import RowMapping, case, func, insert, literal, select, update
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from app.db.models import Chunk
+from app.db.types import now
+from app.errors import LeaseLost
+from app.formats.base import Span
+from app.states import ACTIVE_CHUNKS, ChunkStatus
+
+MAX_DEATHS = 3
+"""A chunk that has taken this many workers with it is not given to another."""
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """The right to work on one chunk, until the lease ends or somebody takes it back."""
+
+    job_id: UUID
+    index: int
+    token: UUID
+    attempt: int
+    deaths: int
+    span: Span
+
+
+async def insert_chunks(
+    connection: AsyncConnection, job_id: UUID, first_index: int, spans: Sequence[Span], status: ChunkStatus
+) -> None:
+    rows = [
+        {
+            "job_id": job_id, "chunk_index": first_index + i, "byte_start": s.byte_start, "byte_end": s.byte_end,
+            "first_row": s.first_row, "row_count": s.row_count, "first_line": s.first_line, "crc32": s.crc32,
+            "status": status,
+        }
+        for i, s in enumerate(spans)
+    ]  # fmt: skip
+    if rows:
+        await connection.execute(insert(Chunk).values(available_at=now()), rows)
+
+
+async def claim(connection: AsyncConnection, job_id: UUID, worker: str, lease_seconds: float) -> Claim | None:
+    """The job's next chunk that may run now.  # pending -> processing"""
+    next_one = (
+        select(Chunk.chunk_index)
+        .where(Chunk.job_id == job_id, Chunk.status == ChunkStatus.PENDING, Chunk.available_at <= now())
+        .order_by(Chunk.chunk_index)
+        .limit(1)
+        .with_for_update(skip_locked=True)
+        .scalar_subquery()
+    )
+    token = uuid4()
+    query = (
+        update(Chunk)
+        .where(Chunk.job_id == job_id, Chunk.chunk_index == next_one, Chunk.status == ChunkStatus.PENDING)
+        .values(
+            status=ChunkStatus.PROCESSING,
+            attempt=Chunk.attempt + 1,
+            claim_token=token,
+            claimed_by=worker,
+            lease_expires_at=now(lease_seconds),
+        )
+        .returning(
+            Chunk.chunk_index, Chunk.attempt, Chunk.deaths, Chunk.byte_start, Chunk.byte_end, Chunk.first_row, Chunk.row_count,
+            Chunk.first_line, Chunk.crc32,
+        )
+    )  # fmt: skip
+    row = (await connection.execute(query)).first()
+    if row is None:
+        return None
+    index, attempt, deaths, *span = row
+    return Claim(job_id, index, token, attempt, deaths, Span(*span))
+
+
+def _held(claim: Claim) -> Any:
+    return update(Chunk).where(
+        Chunk.job_id == claim.job_id,
+        Chunk.chunk_index == claim.index,
+        Chunk.status == ChunkStatus.PROCESSING,
+        Chunk.claim_token == claim.token,
+    )
+
+
+async def complete(
+    connection: AsyncConnection, claim: Claim, values: dict[str, Any]
+) -> None:  # processing -> completed
+    """Must be the first statement of the transaction that writes the rows: it is the fence. Raises LeaseLost."""
+    query = _held(claim).values(
+        status=ChunkStatus.COMPLETED, claim_token=None, lease_expires_at=None, error=None, finished_at=now(), **values
+    )
+    if (await connection.execute(query)).rowcount != 1:
+        raise LeaseLost
+
+
+async def release(
+    connection: AsyncConnection,
+    claim: Claim,
+    *,
+    delay_seconds: float,
+    refund: bool,
+    error: dict[str, Any] | None = None,
+) -> bool:  # processing -> pending
+    """Give the chunk back; `refund` takes the attempt back too, for causes that are not the chunk's."""
+    values: dict[str, Any] = {"attempt": claim.attempt - 1} if refund else {"error": error}
+    query = _held(claim).values(
+        status=ChunkStatus.PENDING, claim_token=None, lease_expires_at=None, available_at=now(delay_seconds), **values
+    )
+    return (await connection.execute(query)).rowcount == 1
+
+
+async def release_all(connection: AsyncConnection, worker: str) -> None:  # processing -> pending
+    """Give back whatever this worker holds, at no cost: it is shutting down."""
+    query = (
+        update(Chunk)
+        .where(Chunk.status == ChunkStatus.PROCESSING, Chunk.claimed_by == worker)
+        .values(
+            status=ChunkStatus.PENDING,
+            attempt=Chunk.attempt - 1,
+            claim_token=None,
+            lease_expires_at=None,
+            available_at=now(),
+        )
+    )
+    await connection.execute(query)
+
+
+async def fail(connection: AsyncConnection, claim: Claim, error: dict[str, Any]) -> bool:  # processing -> failed
+    query = _held(claim).values(
+        status=ChunkStatus.FAILED,
+        claim_token=None,
+        lease_expires_at=None,
+        rows_failed=Chunk.row_count,
+        error=error,
+        finished_at=now(),
+    )
+    return (await connection.execute(query)).rowcount == 1
+
+
+async def renew(connection: AsyncConnection, tokens: Sequence[UUID], lease_seconds: float) -> int:
+    """Extend the leases of these claims; how many were still held."""
+    query = (
+        update(Chunk)
+        .where(Chunk.status == ChunkStatus.PROCESSING, Chunk.claim_token.in_(tokens))
+        .values(lease_expires_at=now(lease_seconds))
+    )
+    return (await connection.execute(query)).rowcount
+
+
+async def rescue(connection: AsyncConnection, *, expired_only: bool) -> list[UUID]:  # processing -> pending | failed
+    """Take back the chunks of workers that vanished; the jobs concerned.
+
+    After MAX_DEATHS the chunk itself is taken for the cause and fails, alone, so that the rest of its file completes.
+    """
+    is_poison = Chunk.deaths + 1 >= MAX_DEATHS
+    poison = {
+        "code": "poison_chunk",
+        "message": f"{MAX_DEATHS} workers ended abruptly while they had this chunk.",
+    }
+    query = update(Chunk).where(Chunk.status == ChunkStatus.PROCESSING)
+    if expired_only:
+        query = query.where(Chunk.lease_expires_at < now())
+    query = query.values(
+        status=case((is_poison, literal(str(ChunkStatus.FAILED))), else_=literal(str(ChunkStatus.PENDING))),
+        rows_failed=case((is_poison, Chunk.row_count), else_=0),
+        error=case((is_poison, literal(poison, Chunk.error.type)), else_=Chunk.error),
+        deaths=Chunk.deaths + 1,
+        claim_token=None,
+        lease_expires_at=None,
+        available_at=now(),
+    ).returning(Chunk.job_id)
+    return list(dict.fromkeys((await connection.execute(query)).scalars()))
+
+
+async def cancel_all(connection: AsyncConnection, job_id: UUID) -> None:  # pending | processing -> cancelled
+    query = (
+        update(Chunk)
+        .where(Chunk.job_id == job_id, Chunk.status.in_(ACTIVE_CHUNKS))
+        .values(status=ChunkStatus.CANCELLED, claim_token=None, lease_expires_at=None, finished_at=now())
+    )
+    await connection.execute(query)
+
+
+async def retry_failed(connection: AsyncConnection, job_id: UUID) -> int:  # failed -> pending
+    query = (
+        update(Chunk)
+        .where(Chunk.job_id == job_id, Chunk.status == ChunkStatus.FAILED)
+        .values(
+            status=ChunkStatus.PENDING,
+            attempt=0,
+            deaths=0,
+            rows_failed=0,
+            error=None,
+            finished_at=None,
+            available_at=now(),
+        )
+    )
+    return (await connection.execute(query)).rowcount
+
+
+async def seconds_until_available(connection: AsyncConnection, job_id: UUID) -> float | None:
+    """Until the next waiting chunk may run; None if none waits."""
+    query = select(func.min(Chunk.available_at), now()).where(
+        Chunk.job_id == job_id, Chunk.status == ChunkStatus.PENDING
+    )
+    available_at, at = (await connection.execute(query)).one()
+    return None if available_at is None else max(0.0, (available_at - at).total_seconds())
+
+
+async def tally(connection: AsyncConnection, job_id: UUID) -> Sequence[RowMapping]:
+    """One row a status: chunks, rows by kind, bytes. Progress and the finisher are computed from nothing else."""
+    query = (
+        select(
+            Chunk.status,
+            func.count().label("chunks"),
+            func.sum(Chunk.row_count).label("rows"),
+            func.sum(Chunk.rows_ok).label("ok"),
+            func.sum(Chunk.rows_invalid).label("invalid"),
+            func.sum(Chunk.rows_failed).label("failed"),
+            func.sum(Chunk.byte_end - Chunk.byte_start).label("bytes"),
+        )
+        .where(Chunk.job_id == job_id)
+        .group_by(Chunk.status)
+    )
+    return (await connection.execute(query)).mappings().all()
+
+
+async def done_bytes(connection: AsyncConnection, job_ids: Sequence[UUID]) -> dict[UUID, int]:
+    """Bytes of final chunks by job, for a whole page of a list at once."""
+    final = [s for s in ChunkStatus if s.is_final and s is not ChunkStatus.CANCELLED]
+    query = (
+        select(Chunk.job_id, func.sum(Chunk.byte_end - Chunk.byte_start))
+        .where(Chunk.job_id.in_(job_ids), Chunk.status.in_(final))
+        .group_by(Chunk.job_id)
+    )
+    return {job_id: int(size) for job_id, size in (await connection.execute(query)).all()}
+
+
+async def summaries(connection: AsyncConnection, job_id: UUID) -> list[dict[str, Any]]:
+    query = select(Chunk.summary).where(Chunk.job_id == job_id, Chunk.summary.is_not(None)).order_by(Chunk.chunk_index)
+    return list((await connection.execute(query)).scalars())
+
+
+async def errors(connection: AsyncConnection, job_id: UUID, limit: int = 20) -> Sequence[RowMapping]:
+    """The first failed chunks and why."""
+    query = (
+        select(Chunk.chunk_index, Chunk.first_row, Chunk.row_count, Chunk.attempt, Chunk.error)
+        .where(Chunk.job_id == job_id, Chunk.status == ChunkStatus.FAILED)
+        .order_by(Chunk.chunk_index)
+        .limit(limit)
+    )
+    return (await connection.execute(query)).mappings().all()
+
+
+async def list_chunks(connection: AsyncConnection, job_id: UUID, *, after: int, limit: int) -> Sequence[RowMapping]:
+    """The chunk map from index `after` + 1 on."""
+    query = (
+        select(Chunk).where(Chunk.job_id == job_id, Chunk.chunk_index > after).order_by(Chunk.chunk_index).limit(limit)
+    )
+    return (await connection.execute(query)).mappings().all()
+
+
+async def locate(connection: AsyncConnection, job_id: UUID, offset: int) -> tuple[int, int] | None:
+    """(first row of the chunk that holds the result at this offset, results in the chunks before it)."""
+    before = (func.sum(Chunk.rows_ok).over(order_by=Chunk.chunk_index) - Chunk.rows_ok).label("before")
+    table = select(Chunk.first_row, Chunk.rows_ok, before).where(Chunk.job_id == job_id, Chunk.rows_ok > 0).subquery()
+    query = (
+        select(table.c.first_row, table.c.before)
+        .where(table.c.before <= offset)
+        .order_by(table.c.before.desc())
+        .limit(1)
+    )
+    row = (await connection.execute(query)).first()
+    return (int(row[0]), int(row[1])) if row else None
+
+
+async def indexes_of(connection: AsyncConnection, job_id: UUID, first_row: int, last_row: int) -> list[tuple[int, int]]:
+    """(first row, index) of the chunks that hold these rows, in order."""
+    start = (
+        select(func.max(Chunk.first_row)).where(Chunk.job_id == job_id, Chunk.first_row <= first_row).scalar_subquery()
+    )
+    query = (
+        select(Chunk.first_row, Chunk.chunk_index)
+        .where(Chunk.job_id == job_id, Chunk.first_row >= start, Chunk.first_row <= last_row)
+        .order_by(Chunk.first_row)
+    )
+    return [(int(first), int(index)) for first, index in (await connection.execute(query)).all()]

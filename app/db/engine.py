@@ -1,0 +1,184 @@
+"""Connections and transactions. The one file that knows how the two databases differ in getting one."""
+
+from __future__ import annotations
+
+import asyncio
+import sqlite3
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from typing import Any, TypeVar
+
+import asyncpg
+from sqlalchemy import event, text
+from sqlalchemy.engine import make_url
+from sqlalchemy.exc import DBAPIError, SQLAlchemyError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
+from sqlalchemy.pool import AsyncAdaptedQueuePool
+
+from app.config import Settings
+from app.errors import TransientError
+
+Result = TypeVar("Result")
+SQLITE_READERS = 6
+TRANSIENT_SQLSTATES = ("08", "40001", "40P01", "53", "57P", "25006", "55P03", "58030")
+"""Lost connection, serialisation, deadlock, out of resources (disk included), shutdown, standby, lock wait, I/O error."""
+TRANSIENT_SQLITE = ("locked", "busy", "disk is full", "disk I/O error", "unable to open")
+
+
+class DatabaseUnavailable(TransientError):
+    """The database did not answer."""
+
+
+class Database:
+    """The engine, with reading and writing told apart.
+
+    On SQLite there is exactly one writing connection, taken in turn (two writers that checkpoint at once can corrupt
+    files of SQLite before 3.51.3), and several that can only read. On PostgreSQL both come from one pool.
+    """
+
+    def __init__(self, settings: Settings) -> None:
+        self.is_sqlite = settings.is_sqlite
+        self._write_turn = asyncio.Lock()
+        if self.is_sqlite:
+            self.engine = _sqlite_engine(settings.url, readers=True)
+            self._writer = _sqlite_engine(settings.url, readers=False)
+        else:
+            size = settings.db_pool_size or settings.slots + 6
+            self.engine = self._writer = _postgresql_engine(settings.url, size)
+
+    @asynccontextmanager
+    async def reading(self) -> AsyncIterator[AsyncConnection]:
+        """A connection for SELECTs, in one snapshot on SQLite; raises DatabaseUnavailable."""
+        try:
+            async with self.engine.connect() as connection:
+                yield connection
+        except Exception as error:
+            raise _translated(error) from error
+
+    @asynccontextmanager
+    async def snapshot(self) -> AsyncIterator[AsyncConnection]:
+        """Like `reading`, but every SELECT sees the same moment, on PostgreSQL too."""
+        async with self.reading() as connection:
+            if not self.is_sqlite:
+                await connection.execution_options(isolation_level="REPEATABLE READ")
+            yield connection
+
+    async def transact(self, work: Callable[[AsyncConnection], Awaitable[Result]]) -> Result:
+        """Run `work` in one transaction and commit it; raises DatabaseUnavailable when another try may succeed.
+
+        Being cancelled does not tear it apart: the transaction ends first, then the cancellation goes on. (A statement
+        cancelled on SQLite would run on in its thread and be committed with the next transaction.)
+        """
+        task = asyncio.create_task(self._transact(work), name="transaction")
+        try:
+            return await asyncio.shield(task)
+        except asyncio.CancelledError:
+            await asyncio.wait([task])
+            if not task.cancelled():
+                task.exception()
+            raise
+
+    async def _transact(self, work: Callable[[AsyncConnection], Awaitable[Result]]) -> Result:
+        try:
+            if not self.is_sqlite:
+                async with self._writer.begin() as connection:
+                    return await work(connection)
+            async with self._write_turn, self._writer.begin() as connection:
+                return await work(connection)
+        except Exception as error:
+            raise _translated(error) from error
+
+    async def ping(self) -> None:
+        async with self.reading() as connection:
+            await connection.execute(text("SELECT 1"))
+
+    async def close(self) -> None:
+        await self._writer.dispose()
+        await self.engine.dispose()
+
+
+def migration_engine(url: str) -> AsyncEngine:
+    """For changing the schema: one connection that may write."""
+    return _sqlite_engine(url, readers=False) if url.startswith("sqlite") else create_async_engine(url)
+
+
+def _sqlite_engine(url: str, *, readers: bool) -> AsyncEngine:
+    engine = create_async_engine(
+        url,
+        poolclass=AsyncAdaptedQueuePool,
+        pool_size=SQLITE_READERS if readers else 1,
+        max_overflow=0,
+        connect_args={"timeout": 30},
+    )
+
+    @event.listens_for(engine.sync_engine, "connect")
+    def prepare(connection: Any, _: Any) -> None:
+        connection.isolation_level = None  # the driver begins nothing by itself; `begin` below does
+        cursor = connection.cursor()
+        for pragma in (
+            "journal_mode=WAL",
+            "synchronous=FULL",
+            "foreign_keys=ON",
+            "busy_timeout=30000",
+            "temp_store=MEMORY",
+        ):
+            cursor.execute(f"PRAGMA {pragma}")
+        if readers:
+            cursor.execute("PRAGMA query_only=ON")
+        cursor.close()
+
+    @event.listens_for(engine.sync_engine, "begin")
+    def begin(connection: Any) -> None:
+        # A deferred transaction that reads first cannot become a writer while another one writes: no timeout helps.
+        connection.exec_driver_sql("BEGIN" if readers else "BEGIN IMMEDIATE")
+
+    return engine
+
+
+def _postgresql_engine(url: str, size: int) -> AsyncEngine:
+    return create_async_engine(
+        make_url(url),
+        pool_size=size,
+        max_overflow=0,
+        pool_timeout=10,
+        pool_pre_ping=False,  # a dead connection is found by its first statement and the turn is taken again
+        connect_args={
+            "timeout": 10,
+            "command_timeout": 120,
+            "server_settings": {
+                "application_name": "granula",
+                "jit": "off",
+                "idle_in_transaction_session_timeout": "60000",
+            },
+        },
+    )
+
+
+def _translated(error: Exception) -> Exception:
+    return DatabaseUnavailable(f"The database is not available: {_brief(error)}") if _is_transient(error) else error
+
+
+def _is_transient(error: BaseException) -> bool:
+    if isinstance(
+        error, PoolTimeout | ConnectionError | asyncpg.InterfaceError | asyncpg.exceptions.InternalClientError
+    ):
+        return True
+    if isinstance(error, DBAPIError):
+        if error.connection_invalidated:
+            return True
+        causes = [error.orig, getattr(error.orig, "__cause__", None)]
+        return any(_is_transient(cause) for cause in causes if cause is not None)
+    if isinstance(error, sqlite3.Error):
+        return any(words in str(error) for words in TRANSIENT_SQLITE)
+    if isinstance(error, asyncpg.PostgresError):
+        return (error.sqlstate or "").startswith(TRANSIENT_SQLSTATES)
+    if isinstance(error, SQLAlchemyError):
+        return False
+    return isinstance(error, TimeoutError | FileNotFoundError) and not isinstance(error, asyncio.CancelledError)
+
+
+def _brief(error: BaseException) -> str:
+    """The cause without SQL or parameters: they may hold the content of files."""
+    cause = error.orig if isinstance(error, DBAPIError) and error.orig else error
+    return f"{type(cause).__name__}: {str(cause).splitlines()[0][:200] if str(cause) else ''}"

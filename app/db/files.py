@@ -1,0 +1,72 @@
+"""SQL for files and idempotency keys."""
+
+from __future__ import annotations
+
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import RowMapping, delete, insert, select, update
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from app.db.models import File, IdempotencyKey
+from app.db.types import now
+
+
+async def insert_file(connection: AsyncConnection, values: dict[str, Any]) -> None:
+    await connection.execute(insert(File).values(**values, created_at=now()))
+
+
+async def find_file(connection: AsyncConnection, file_id: UUID, owner: str) -> RowMapping | None:
+    query = select(File).where(File.id == file_id, File.owner == owner, File.deleted_at.is_(None))
+    return (await connection.execute(query)).mappings().first()
+
+
+async def find_by_content(connection: AsyncConnection, owner: str, content_key: str) -> UUID | None:
+    """The oldest file with these bytes and parameters."""
+    query = (
+        select(File.id)
+        .where(File.owner == owner, File.content_key == content_key, File.deleted_at.is_(None))
+        .order_by(File.created_at)
+        .limit(1)
+    )
+    return (await connection.execute(query)).scalar()
+
+
+async def known_ids(connection: AsyncConnection, ids: list[UUID]) -> set[UUID]:
+    return set((await connection.execute(select(File.id).where(File.id.in_(ids)))).scalars())
+
+
+async def mark_deleted(connection: AsyncConnection, file_id: UUID, owner: str) -> bool:
+    """Hide the file from every door; True if it was there."""
+    query = (
+        update(File)
+        .where(File.id == file_id, File.owner == owner, File.deleted_at.is_(None))
+        .values(deleted_at=now(), dedup_key=None)
+    )
+    return (await connection.execute(query)).rowcount == 1
+
+
+async def find_deleted(connection: AsyncConnection) -> list[UUID]:
+    """Files whose deletion is not finished."""
+    return list((await connection.execute(select(File.id).where(File.deleted_at.is_not(None)))).scalars())
+
+
+async def remove_file(connection: AsyncConnection, file_id: UUID) -> None:
+    await connection.execute(delete(File).where(File.id == file_id))
+
+
+async def forget_stored_bytes(connection: AsyncConnection, file_id: UUID) -> None:
+    await connection.execute(update(File).where(File.id == file_id).values(storage_uri=None))
+
+
+async def find_idempotent(connection: AsyncConnection, owner: str, key: str) -> RowMapping | None:
+    query = select(IdempotencyKey).where(IdempotencyKey.owner == owner, IdempotencyKey.key == key)
+    return (await connection.execute(query)).mappings().first()
+
+
+async def insert_idempotent(connection: AsyncConnection, values: dict[str, Any]) -> None:
+    await connection.execute(insert(IdempotencyKey).values(**values, created_at=now()))
+
+
+async def expire_idempotent(connection: AsyncConnection, older_than_seconds: float) -> None:
+    await connection.execute(delete(IdempotencyKey).where(IdempotencyKey.created_at < now(-older_than_seconds)))

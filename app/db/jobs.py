@@ -1,0 +1,164 @@
+"""SQL for jobs. Each change of status is one named compare-and-set: it names the state it comes from, and tells if it won."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import RowMapping, func, insert, select, update
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from app.db.models import File, Job
+from app.db.types import now
+from app.states import ACTIVE_JOBS, JobStatus
+
+FILE_COLUMNS = (
+    File.filename, File.media_type, File.format, File.encoding, File.dialect, File.size_bytes, File.stored_bytes,
+    File.sha256, File.storage_uri,
+)  # fmt: skip
+
+
+async def insert_job(connection: AsyncConnection, values: dict[str, Any]) -> int:
+    """The job's number."""
+    query = insert(Job).values(**values, created_at=now(), updated_at=now()).returning(Job.number)
+    return int((await connection.execute(query)).scalar_one())
+
+
+def _with_file() -> Any:
+    return select(Job, *FILE_COLUMNS).join(File, File.id == Job.file_id).where(File.deleted_at.is_(None))
+
+
+async def find_job(connection: AsyncConnection, job_id: UUID, owner: str) -> RowMapping | None:
+    query = _with_file().where(Job.id == job_id, Job.owner == owner)
+    return (await connection.execute(query)).mappings().first()
+
+
+async def find_by_file(connection: AsyncConnection, file_id: UUID, owner: str) -> RowMapping | None:
+    """The job that the upload of this file made: its first one."""
+    query = _with_file().where(Job.file_id == file_id, Job.owner == owner).order_by(Job.number).limit(1)
+    return (await connection.execute(query)).mappings().first()
+
+
+async def load_job(connection: AsyncConnection, job_id: UUID) -> RowMapping | None:
+    """For the machine, which works for every owner."""
+    return (await connection.execute(_with_file().where(Job.id == job_id))).mappings().first()
+
+
+async def list_jobs(
+    connection: AsyncConnection,
+    owner: str,
+    *,
+    limit: int,
+    before: int | None = None,
+    status: str | None = None,
+    processor: str | None = None,
+) -> Sequence[RowMapping]:
+    """Newest first; `before` is the number of the last job of the page before."""
+    query = _with_file().where(Job.owner == owner).order_by(Job.number.desc()).limit(limit)
+    if before is not None:
+        query = query.where(Job.number < before)
+    if status is not None:
+        query = query.where(Job.status == status)
+    if processor is not None:
+        query = query.where(Job.processor == processor)
+    return (await connection.execute(query)).mappings().all()
+
+
+async def list_active(connection: AsyncConnection) -> Sequence[RowMapping]:
+    """(id, number, priority) of the jobs that may have something to do, urgent first, then in order of acceptance.
+
+    A cancelled job whose file is not wholly split belongs to them: its rows must be counted to be called unprocessed.
+    """
+    unfinished = Job.status.in_(ACTIVE_JOBS) | ((Job.status == JobStatus.CANCELLED) & Job.split_done.is_(False))
+    query = (
+        select(Job.id, Job.number, Job.priority)
+        .join(File, File.id == Job.file_id)
+        .where(unfinished, File.deleted_at.is_(None))
+        .order_by(Job.priority.desc(), Job.number)
+    )
+    return (await connection.execute(query)).mappings().all()
+
+
+async def ids_of_file(connection: AsyncConnection, file_id: UUID) -> list[UUID]:
+    """Every job of the file, even of a deleted one."""
+    return list((await connection.execute(select(Job.id).where(Job.file_id == file_id))).scalars())
+
+
+async def count_by_status(connection: AsyncConnection) -> dict[str, int]:
+    query = select(Job.status, func.count()).group_by(Job.status)
+    return {status: count for status, count in (await connection.execute(query)).all()}
+
+
+async def set_priority(connection: AsyncConnection, job_id: UUID, priority: int) -> bool:
+    query = update(Job).where(Job.id == job_id, Job.status.in_(ACTIVE_JOBS)).values(priority=priority, updated_at=now())
+    return (await connection.execute(query)).rowcount == 1
+
+
+async def advance_split(
+    connection: AsyncConnection, job_id: UUID, *, old_offset: int, old_count: int, values: dict[str, Any]
+) -> JobStatus | None:  # queued -> processing
+    """Move the split on if it still stands where this splitter began; the job's status then, or None if it does not."""
+    query = (
+        update(Job)
+        .where(
+            Job.id == job_id,
+            Job.split_offset == old_offset,
+            Job.chunk_count == old_count,
+            Job.split_done.is_(False),
+            Job.status.in_((*ACTIVE_JOBS, JobStatus.CANCELLED)),
+        )
+        .values(**values, updated_at=now())
+        .returning(Job.status)
+    )
+    status = (await connection.execute(query)).scalar()
+    if status == JobStatus.QUEUED:
+        start = update(Job).where(Job.id == job_id, Job.status == JobStatus.QUEUED)
+        await connection.execute(start.values(status=JobStatus.PROCESSING, started_at=now()))
+        return JobStatus.PROCESSING
+    return JobStatus(status) if status else None
+
+
+async def lock_job(connection: AsyncConnection, job_id: UUID) -> RowMapping | None:
+    """The job, not to be changed by others until the end of the transaction."""
+    query = select(Job).where(Job.id == job_id).with_for_update()
+    return (await connection.execute(query)).mappings().first()
+
+
+async def add_columns(connection: AsyncConnection, job_id: UUID, columns: Sequence[str]) -> list[str]:
+    """Append those that are new; all columns then."""
+    job = await lock_job(connection, job_id)
+    known = list(job["columns"]) if job else []
+    merged = list(dict.fromkeys([*known, *columns]))
+    if merged != known:
+        await connection.execute(update(Job).where(Job.id == job_id).values(columns=merged))
+    return merged
+
+
+async def finish(
+    connection: AsyncConnection,
+    job_id: UUID,
+    status: JobStatus,
+    *,
+    summary: dict[str, Any] | None = None,
+    error: dict[str, Any] | None = None,
+) -> bool:  # queued | processing -> a final state
+    query = (
+        update(Job)
+        .where(Job.id == job_id, Job.status.in_(ACTIVE_JOBS))
+        .values(status=status, summary=summary, error=error, finished_at=now(), updated_at=now())
+    )
+    return (await connection.execute(query)).rowcount == 1
+
+
+async def cancel(connection: AsyncConnection, job_id: UUID) -> bool:  # queued | processing -> cancelled
+    return await finish(connection, job_id, JobStatus.CANCELLED)
+
+
+async def reopen(connection: AsyncConnection, job_id: UUID) -> bool:  # completed_with_errors | failed -> processing
+    query = (
+        update(Job)
+        .where(Job.id == job_id, Job.status.in_((JobStatus.COMPLETED_WITH_ERRORS, JobStatus.FAILED)))
+        .values(status=JobStatus.PROCESSING, error=None, finished_at=None, updated_at=now())
+    )
+    return (await connection.execute(query)).rowcount == 1

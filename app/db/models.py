@@ -1,0 +1,215 @@
+"""The tables. Alembic makes them (alembic/versions); a test holds both to each other on both databases."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
+from uuid import UUID, uuid4
+
+from sqlalchemy import (
+    JSON,
+    BigInteger,
+    Boolean,
+    CheckConstraint,
+    ForeignKey,
+    Identity,
+    Index,
+    Integer,
+    LargeBinary,
+    MetaData,
+    String,
+    Text,
+    Uuid,
+    text,
+)
+from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
+
+from app.db.types import UTCDateTime
+from app.states import ACTIVE_JOBS, ChunkStatus, JobStatus
+
+NAMES = {
+    "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+    "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+    "ck": "ck_%(table_name)s_%(constraint_name)s",
+    "fk": "fk_%(table_name)s_%(column_0_N_name)s",
+    "pk": "pk_%(table_name)s",
+}
+
+
+class Base(DeclarativeBase):
+    metadata = MetaData(naming_convention=NAMES)
+    type_annotation_map = {  # noqa: RUF012
+        datetime: UTCDateTime(),
+        int: BigInteger().with_variant(Integer, "sqlite"),
+        dict[str, Any]: JSON(none_as_null=True),
+        list[str]: JSON(none_as_null=True),
+        UUID: Uuid(),
+        bytes: LargeBinary(),
+    }
+
+
+def _one_of(column: str, values: Any) -> str:
+    return f"{column} IN ({', '.join(repr(str(v)) for v in values)})"
+
+
+class File(Base):
+    """An upload, immutable once its row is there."""
+
+    __tablename__ = "files"
+
+    id: Mapped[UUID] = mapped_column(primary_key=True, default=uuid4)
+    owner: Mapped[str] = mapped_column(String(100))
+    filename: Mapped[str] = mapped_column(String(255))
+    """As the client named it; never part of a path."""
+    media_type: Mapped[str] = mapped_column(String(255))
+    format: Mapped[str] = mapped_column(String(20))
+    encoding: Mapped[str] = mapped_column(String(40))
+    dialect: Mapped[dict[str, Any]]
+    size_bytes: Mapped[int]
+    """As received, possibly compressed."""
+    stored_bytes: Mapped[int]
+    """As stored and split: decompressed."""
+    sha256: Mapped[str] = mapped_column(String(64))
+    """Of the bytes as received."""
+    dedup_key: Mapped[str | None] = mapped_column(String(64))
+    """Hash of content and parameters, for uploads that must be the only one of their kind."""
+    content_key: Mapped[str] = mapped_column(String(64))
+    """The same hash for every upload, to find an earlier one."""
+    storage_uri: Mapped[str | None] = mapped_column(String(1000))
+    """Null once the stored bytes were deleted."""
+    created_at: Mapped[datetime]
+    deleted_at: Mapped[datetime | None]
+    """Set first; rows and bytes follow in bounded steps."""
+
+    __table_args__ = (
+        Index("uq_files_owner_dedup_key", "owner", "dedup_key", unique=True),
+        Index("ix_files_owner_content_key", "owner", "content_key"),
+        Index("ix_files_deleted_at", "deleted_at", postgresql_where=text("deleted_at IS NOT NULL"), sqlite_where=text("deleted_at IS NOT NULL")),
+    )  # fmt: skip
+
+
+class Job(Base):
+    """One accepted request: this file, this processor, these options."""
+
+    __tablename__ = "jobs"
+
+    number: Mapped[int] = mapped_column(Identity(), primary_key=True, autoincrement=True)
+    """Ascending in the order of acceptance: the queue's order within a priority, and the cursor of the list."""
+    id: Mapped[UUID] = mapped_column(unique=True, default=uuid4)
+    owner: Mapped[str] = mapped_column(String(100))
+    file_id: Mapped[UUID] = mapped_column(ForeignKey("files.id", ondelete="CASCADE"))
+    processor: Mapped[str] = mapped_column(String(100))
+    options: Mapped[dict[str, Any]]
+    chunk_size: Mapped[int]
+    priority: Mapped[int]
+    status: Mapped[str] = mapped_column(String(30))
+    columns: Mapped[list[str]]
+    """Columns of the results; for JSON they grow with the chunks."""
+    summary: Mapped[dict[str, Any] | None]
+    error: Mapped[dict[str, Any] | None]
+    split_offset: Mapped[int]
+    """Bytes of the stored file before this offset are covered by chunks."""
+    split_rows: Mapped[int] = mapped_column(default=0)
+    split_lines: Mapped[int]
+    split_done: Mapped[bool] = mapped_column(Boolean, default=False)
+    chunk_count: Mapped[int] = mapped_column(default=0)
+    created_at: Mapped[datetime]
+    started_at: Mapped[datetime | None]
+    finished_at: Mapped[datetime | None]
+    updated_at: Mapped[datetime]
+
+    __table_args__ = (
+        CheckConstraint(_one_of("status", JobStatus), name="status"),
+        CheckConstraint("priority BETWEEN 0 AND 10", name="priority"),
+        Index("ix_jobs_file_id", "file_id"),
+        Index("ix_jobs_active", "status", "number", postgresql_where=text(_one_of("status", ACTIVE_JOBS)), sqlite_where=text(_one_of("status", ACTIVE_JOBS))),
+    )  # fmt: skip
+
+
+class Chunk(Base):
+    """A contiguous run of rows: the unit of work, of retry and of transaction."""
+
+    __tablename__ = "chunks"
+
+    job_id: Mapped[UUID] = mapped_column(ForeignKey("jobs.id", ondelete="CASCADE"), primary_key=True)
+    chunk_index: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+    byte_start: Mapped[int]
+    byte_end: Mapped[int]
+    first_row: Mapped[int]
+    row_count: Mapped[int]
+    """By the splitter; the reader must come to the same."""
+    first_line: Mapped[int]
+    crc32: Mapped[int]
+    status: Mapped[str] = mapped_column(String(20))
+    attempt: Mapped[int] = mapped_column(default=0)
+    deaths: Mapped[int] = mapped_column(default=0)
+    """Attempts whose worker vanished."""
+    claim_token: Mapped[UUID | None]
+    """Who may write this chunk: every write is guarded by it."""
+    claimed_by: Mapped[str | None] = mapped_column(String(100))
+    lease_expires_at: Mapped[datetime | None]
+    available_at: Mapped[datetime]
+    rows_ok: Mapped[int] = mapped_column(default=0)
+    rows_invalid: Mapped[int] = mapped_column(default=0)
+    rows_failed: Mapped[int] = mapped_column(default=0)
+    hash_read: Mapped[str | None] = mapped_column(String(16))
+    """Hash sum (16 hex digits) of the results as read and processed, before they were encoded for the database."""
+    summary: Mapped[dict[str, Any] | None]
+    error: Mapped[dict[str, Any] | None]
+    finished_at: Mapped[datetime | None]
+
+    __table_args__ = (
+        CheckConstraint(_one_of("status", ChunkStatus), name="status"),
+        CheckConstraint("status <> 'completed' OR rows_ok + rows_invalid + rows_failed = row_count", name="closes"),
+        Index("ix_chunks_claimable", "job_id", "chunk_index", postgresql_where=text("status = 'pending'"), sqlite_where=text("status = 'pending'")),
+        Index("ix_chunks_leased", "lease_expires_at", postgresql_where=text("status = 'processing'"), sqlite_where=text("status = 'processing'")),
+    )  # fmt: skip
+
+
+class ResultPage(Base):
+    """Up to 500 results as one JSON array: of cell arrays for CSV, of objects for JSON (docs/decisions/0002)."""
+
+    __tablename__ = "result_pages"
+
+    job_id: Mapped[UUID] = mapped_column(ForeignKey("jobs.id", ondelete="CASCADE"), primary_key=True)
+    first_row: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+    row_count: Mapped[int]
+    row_numbers: Mapped[list[int] | None] = mapped_column(JSON(none_as_null=True))
+    """Null when the rows are contiguous."""
+    data: Mapped[str] = mapped_column(Text().with_variant(JSON(), "postgresql"))
+
+
+class RejectedRow(Base):
+    """A row that did not get through."""
+
+    __tablename__ = "rejects"
+
+    job_id: Mapped[UUID] = mapped_column(ForeignKey("jobs.id", ondelete="CASCADE"), primary_key=True)
+    row_number: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+    kind: Mapped[str] = mapped_column(String(10))
+    """invalid or failed."""
+    line: Mapped[int]
+    byte_start: Mapped[int]
+    byte_end: Mapped[int]
+    raw: Mapped[bytes]
+    """The first 64 KiB of its bytes."""
+    column_name: Mapped[str | None] = mapped_column(Text)
+    value: Mapped[str | None] = mapped_column(Text)
+    code: Mapped[str] = mapped_column(String(60))
+    message: Mapped[str] = mapped_column(Text)
+
+
+class IdempotencyKey(Base):
+    """The answer to a request that may be sent again."""
+
+    __tablename__ = "idempotency_keys"
+
+    owner: Mapped[str] = mapped_column(String(100), primary_key=True)
+    key: Mapped[str] = mapped_column(String(255), primary_key=True)
+    fingerprint: Mapped[str] = mapped_column(String(64))
+    """Of everything that must be equal the second time."""
+    status_code: Mapped[int]
+    body: Mapped[dict[str, Any]]
+    created_at: Mapped[datetime]
+
+    __table_args__ = (Index("ix_idempotency_keys_created_at", "created_at"),)

@@ -1,0 +1,112 @@
+"""SQL for results and rejects: reading in pages, deleting in steps. Writing them is the sinks' business."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import RowMapping, Text, cast, delete, func, select
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from app.db.models import Chunk, RejectedRow, ResultPage
+
+DELETE_STEP = 2_000
+
+# The text as stored: letting a driver decode it would round numbers.
+PAGE = (ResultPage.first_row, ResultPage.row_count, ResultPage.row_numbers, cast(ResultPage.data, Text).label("data"))
+
+
+async def pages_from(connection: AsyncConnection, job_id: UUID, first_row: int, limit: int) -> Sequence[RowMapping]:
+    """Pages in row order, beginning with the one that may hold `first_row`."""
+    start = (
+        select(func.max(ResultPage.first_row))
+        .where(ResultPage.job_id == job_id, ResultPage.first_row <= first_row)
+        .scalar_subquery()
+    )
+    query = (
+        select(*PAGE)
+        .where(ResultPage.job_id == job_id, ResultPage.first_row >= func.coalesce(start, 0))
+        .order_by(ResultPage.first_row)
+        .limit(limit)
+    )
+    return (await connection.execute(query)).mappings().all()
+
+
+async def pages_after(connection: AsyncConnection, job_id: UUID, after_row: int, limit: int) -> Sequence[RowMapping]:
+    """Pages in row order that begin behind `after_row`."""
+    query = (
+        select(*PAGE)
+        .where(ResultPage.job_id == job_id, ResultPage.first_row > after_row)
+        .order_by(ResultPage.first_row)
+        .limit(limit)
+    )
+    return (await connection.execute(query)).mappings().all()
+
+
+async def page_sizes_from(
+    connection: AsyncConnection, job_id: UUID, first_row: int, limit: int
+) -> list[tuple[int, int]]:
+    """(first row, row count) of the pages that begin at or after a row."""
+    query = (
+        select(ResultPage.first_row, ResultPage.row_count)
+        .where(ResultPage.job_id == job_id, ResultPage.first_row >= first_row)
+        .order_by(ResultPage.first_row)
+        .limit(limit)
+    )
+    return [(int(first), int(count)) for first, count in (await connection.execute(query)).all()]
+
+
+async def count_stored(connection: AsyncConnection, job_id: UUID) -> tuple[int, dict[str, int]]:
+    """(results, rejects by kind) that the tables hold."""
+    rows = select(func.coalesce(func.sum(ResultPage.row_count), 0)).where(ResultPage.job_id == job_id)
+    kinds = select(RejectedRow.kind, func.count()).where(RejectedRow.job_id == job_id).group_by(RejectedRow.kind)
+    stored = int((await connection.execute(rows)).scalar_one())
+    return stored, {kind: int(count) for kind, count in (await connection.execute(kinds)).all()}
+
+
+async def chunk_hashes(connection: AsyncConnection, job_id: UUID) -> Sequence[RowMapping]:
+    query = (
+        select(
+            Chunk.chunk_index, Chunk.first_row, Chunk.row_count, Chunk.rows_ok, Chunk.rows_invalid, Chunk.rows_failed,
+            Chunk.status, Chunk.hash_read, Chunk.byte_start, Chunk.byte_end,
+        )
+        .where(Chunk.job_id == job_id)
+        .order_by(Chunk.chunk_index)
+    )  # fmt: skip
+    return (await connection.execute(query)).mappings().all()
+
+
+async def list_rejects(
+    connection: AsyncConnection, job_id: UUID, *, after: int, limit: int, offset: int = 0, code: str | None = None
+) -> Sequence[RowMapping]:
+    query = (
+        select(RejectedRow)
+        .where(RejectedRow.job_id == job_id, RejectedRow.row_number > after)
+        .order_by(RejectedRow.row_number)
+        .limit(limit)
+        .offset(offset)
+    )
+    if code is not None:
+        query = query.where(RejectedRow.code == code)
+    return (await connection.execute(query)).mappings().all()
+
+
+async def count_rejects(connection: AsyncConnection, job_id: UUID) -> dict[str, int]:
+    query = select(RejectedRow.code, func.count()).where(RejectedRow.job_id == job_id).group_by(RejectedRow.code)
+    return {code: int(count) for code, count in (await connection.execute(query)).all()}
+
+
+async def delete_some(connection: AsyncConnection, job_id: UUID) -> bool:
+    """Remove a bounded number of the job's rows; True while there may be more."""
+    for model, key in (
+        (ResultPage, ResultPage.first_row),
+        (RejectedRow, RejectedRow.row_number),
+        (Chunk, Chunk.chunk_index),
+    ):
+        table: Any = model
+        keys = select(key).where(table.job_id == job_id).limit(DELETE_STEP)
+        query = delete(table).where(table.job_id == job_id, key.in_(keys.scalar_subquery()))
+        if (await connection.execute(query)).rowcount:
+            return True
+    return False

@@ -1,0 +1,343 @@
+"""The errors of Granula and the HTTP answer each becomes.
+
+GranulaError
+├── SettingsInvalid, MigrationsPending      the process does not start
+├── TransientError                          another attempt may cure it; burns no retry
+│   ├── LeaseLost                           somebody else owns the chunk now: roll back, walk away
+│   └── DatabaseUnavailable                 503
+├── TerminalError                           no attempt will cure it
+│   ├── StoredFileMissing, StoredFileCorrupt
+│   └── RowsRefused                         a processor could not do some rows: bisected down to them
+└── RequestError                            the caller can do something about it: RFC 9457 problem+json
+    ├── 400 ... 507                         one class per stable `code`, below
+
+The docstring of a RequestError is its title, `remedy` says what to do next. `code` never changes.
+"""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+
+class GranulaError(Exception):
+    """Something went wrong in Granula."""
+
+    def __init__(self, detail: str | None = None) -> None:
+        self.detail = detail or (self.__doc__ or "").partition("\n")[0]
+        super().__init__(self.detail)
+
+
+class SettingsInvalid(GranulaError):
+    """A setting has a value that cannot be used."""
+
+
+class MigrationsPending(GranulaError):
+    """The database schema is older than this version. Run `alembic upgrade head`."""
+
+
+class TransientError(GranulaError):
+    """A condition that passes by itself."""
+
+
+class LeaseLost(TransientError):
+    """The chunk was cancelled, or belongs to another worker by now."""
+
+
+class TerminalError(GranulaError):
+    """A condition that no further attempt will cure."""
+
+    code: ClassVar[str] = "processing_failed"
+
+
+class StoredFileMissing(TerminalError):
+    """The stored upload is not on disk any more."""
+
+    code = "stored_file_missing"
+
+
+class StoredFileCorrupt(TerminalError):
+    """The stored upload does not hold the bytes that were uploaded."""
+
+    code = "stored_file_corrupt"
+
+
+class RequestError(GranulaError):
+    """The request cannot be served."""
+
+    status: ClassVar[int] = 400
+    code: ClassVar[str] = "bad_request"
+    remedy: ClassVar[str] = "Correct the request and send it again."
+
+    def __init__(
+        self,
+        detail: str | None = None,
+        *,
+        errors: list[dict[str, Any]] | None = None,
+        headers: dict[str, str] | None = None,
+        **members: Any,
+    ) -> None:
+        super().__init__(detail)
+        self.errors = errors or []
+        self.headers = headers or {}
+        self.members = members
+
+    @classmethod
+    def title(cls) -> str:
+        return (cls.__doc__ or "").strip().rstrip(".")
+
+
+def _error(name: str, status: int, code: str, title: str, remedy: str, base: type = RequestError) -> Any:
+    return type(
+        name, (base,), {"__doc__": title, "__module__": __name__, "status": status, "code": code, "remedy": remedy}
+    )
+
+
+# One line per stable code: class, HTTP status, code, title, what to do next.
+MalformedMultipart = _error(
+    "MalformedMultipart",
+    400,
+    "malformed_multipart",
+    "The multipart body cannot be read.",
+    "Send one part named `file` with a boundary in Content-Type, as `curl -F file=@data.csv` does.",
+)
+TruncatedMultipart = _error(
+    "TruncatedMultipart",
+    400,
+    "truncated_multipart",
+    "The multipart body ended before its closing boundary.",
+    "Send the whole body again; nothing was kept.",
+)
+MultipartLimits = _error(
+    "MultipartLimits",
+    400,
+    "multipart_limits",
+    "The multipart body has too many or too large form fields.",
+    "Send options as query parameters and only the file as a part.",
+)
+BadDigest = _error(
+    "BadDigest",
+    400,
+    "bad_digest",
+    "The Repr-Digest header cannot be read.",
+    "Write it as `Repr-Digest: sha-256=:<base64 of the 32 bytes>:`.",
+)
+BadIdempotencyKey = _error(
+    "BadIdempotencyKey",
+    400,
+    "bad_idempotency_key",
+    "The Idempotency-Key cannot be used.",
+    "Send 1 to 255 printable ASCII characters.",
+)
+BadCursor = _error(
+    "BadCursor", 400, "bad_cursor", "The cursor is not one that this service gave out.", "Start again without a cursor."
+)
+NotFound = _error(
+    "NotFound",
+    404,
+    "not_found",
+    "There is nothing under this address.",
+    "Check the id; deleted files answer like unknown ones.",
+)
+MethodNotAllowed = _error(
+    "MethodNotAllowed",
+    405,
+    "method_not_allowed",
+    "This address does not take that method.",
+    "See /docs for the methods of each path.",
+)
+UploadStalled = _error(
+    "UploadStalled",
+    408,
+    "upload_stalled",
+    "The upload stopped sending.",
+    "Send the file again over a steadier connection.",
+)
+Conflict = _error("Conflict", 409, "conflict", "The state of the job does not allow this.", "Read the job's status.")
+NotCancellable = _error(
+    "NotCancellable",
+    409,
+    "not_cancellable",
+    "The job has ended already.",
+    "Nothing is left to cancel; delete the file to remove its rows.",
+)
+NothingToRetry = _error(
+    "NothingToRetry",
+    409,
+    "nothing_to_retry",
+    "The job has no failed chunk.",
+    "Only failed chunks can be retried; rejected rows need a corrected upload.",
+)
+DuplicateUpload = _error(
+    "DuplicateUpload",
+    409,
+    "duplicate_upload",
+    "The same bytes were uploaded before with the same options.",
+    "Use the file in `existing_id`, or upload with on_duplicate=new.",
+)
+IdempotencyInFlight = _error(
+    "IdempotencyInFlight",
+    409,
+    "idempotency_in_flight",
+    "A request with this Idempotency-Key is still running.",
+    "Wait for its end and send the request again.",
+)
+FileTooLarge = _error(
+    "FileTooLarge",
+    413,
+    "file_too_large",
+    "The file is larger than the limit.",
+    "Raise MAX_UPLOAD_MB, or split the file.",
+)
+DecompressedTooLarge = _error(
+    "DecompressedTooLarge",
+    413,
+    "decompressed_too_large",
+    "The file is too large once decompressed.",
+    "Raise MAX_UPLOAD_MB, or split the file.",
+)
+UnsupportedMediaType = _error(
+    "UnsupportedMediaType",
+    415,
+    "unsupported_media_type",
+    "This media type is not accepted.",
+    "Send one of the accepted types, or application/octet-stream to decide by content.",
+)
+UnsupportedTransferEncoding = _error(
+    "UnsupportedTransferEncoding",
+    415,
+    "unsupported_transfer_encoding",
+    "This encoding of the body is not accepted.",
+    "Send the bytes as they are, or compressed with gzip.",
+)
+ContentMismatch = _error(
+    "ContentMismatch",
+    415,
+    "content_mismatch",
+    "The content is not CSV or JSON.",
+    "Export the data as CSV, JSON or JSON Lines and upload that.",
+)
+BinaryContent = _error(
+    "BinaryContent",
+    415,
+    "binary_content",
+    "The content is binary, not text.",
+    "Export the data as CSV, JSON or JSON Lines; for UTF-16 without a byte order mark give encoding=utf-16-le.",
+)
+InvalidParameter = _error(
+    "InvalidParameter",
+    422,
+    "invalid_parameter",
+    "A parameter has a value that cannot be used.",
+    "Correct the parameters listed in `errors`.",
+)
+UnsupportedEncoding = _error(
+    "UnsupportedEncoding",
+    422,
+    "unsupported_encoding",
+    "This text encoding is not supported.",
+    "Use utf-8, utf-16 or a single-byte encoding such as cp1252 or latin-1.",
+    InvalidParameter,
+)
+MissingFilePart = _error(
+    "MissingFilePart",
+    422,
+    "missing_file_part",
+    "The form has no part named `file`.",
+    "Send the file as `curl -F file=@data.csv`, or as the raw body.",
+)
+TooManyFiles = _error(
+    "TooManyFiles", 422, "too_many_files", "The form has more than one file.", "Send one file a request."
+)
+EmptyFile = _error("EmptyFile", 422, "empty_file", "The file holds no data.", "Check the export that made it.")
+CorruptGzip = _error(
+    "CorruptGzip",
+    422,
+    "corrupt_gzip",
+    "The gzip data is damaged or incomplete.",
+    "Compress the file again and upload it again; nothing was kept.",
+)
+DigestMismatch = _error(
+    "DigestMismatch",
+    422,
+    "digest_mismatch",
+    "The bytes received do not have the announced digest.",
+    "Send the file again; nothing was kept.",
+)
+IdempotencyKeyReused = _error(
+    "IdempotencyKeyReused",
+    422,
+    "idempotency_key_reused",
+    "This Idempotency-Key was used for another request.",
+    "Use a new key for a new upload.",
+)
+JsonNotRows = _error(
+    "JsonNotRows",
+    422,
+    "json_not_rows",
+    "The JSON is not an array of objects, an object, or JSON Lines.",
+    "Wrap the values in objects, one per row.",
+)
+BadHeader = _error(
+    "BadHeader",
+    422,
+    "bad_header",
+    "The header of the file cannot be used.",
+    "Correct the header, or give skip_rows, header_rows or columns.",
+)
+TooManyColumns = _error(
+    "TooManyColumns",
+    422,
+    "too_many_columns",
+    "The file has too many columns.",
+    "Check the delimiter; at most 16 384 columns are read.",
+)
+MissingColumn = _error(
+    "MissingColumn",
+    422,
+    "missing_column",
+    "The file lacks a column that the processor needs.",
+    "Rename the column, or name the columns with `columns`.",
+)
+UnknownProcessor = _error(
+    "UnknownProcessor",
+    422,
+    "unknown_processor",
+    "There is no processor of that name.",
+    "Use one of the names in the answer.",
+    InvalidParameter,
+)
+HeadersTooLarge = _error(
+    "HeadersTooLarge", 431, "headers_too_large", "The request headers are too large.", "Send fewer or shorter headers."
+)
+InternalError = _error(
+    "InternalError",
+    500,
+    "internal_error",
+    "The service made a mistake.",
+    "Report the request_id; the log has the details.",
+)
+Unavailable = _error(
+    "Unavailable",
+    503,
+    "unavailable",
+    "The service cannot take this request now.",
+    "Wait for Retry-After seconds and try again.",
+)
+InsufficientStorage = _error(
+    "InsufficientStorage",
+    507,
+    "insufficient_storage",
+    "There is not enough disk space.",
+    "Free disk space, or lower MIN_FREE_DISK_MB.",
+)
+
+
+def request_errors() -> dict[str, type[RequestError]]:
+    """Every stable code with its class, for the documentation and its test."""
+    found: dict[str, type[RequestError]] = {}
+    pending = RequestError.__subclasses__()
+    while pending:
+        error = pending.pop()
+        found[error.code] = error
+        pending += error.__subclasses__()
+    return dict(sorted(found.items()))

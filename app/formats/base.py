@@ -1,0 +1,232 @@
+"""The words between splitter, reader and processor: Span, Rows, Reject. No I/O here.
+
+A *Format* knows two things about one kind of file. `scan` finds where records end, so that the splitter can cut chunks;
+`read` turns the bytes of one chunk into rows and rejects. Both see the same record boundaries, because `read` calls
+`scan` on its chunk: that is what makes their counts agree.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+import msgspec
+import numpy as np
+import numpy.typing as npt
+import xxhash
+
+PAGE_ROWS = 500
+"""Rows stored as one value. Larger pages compress a little better, smaller ones make single rows cheaper to reach."""
+
+MAX_ROW_BYTES = 16 << 20
+"""A longer record is rejected unread (`row_too_large`), so that one row cannot take the memory of the process."""
+
+MAX_REJECT_BYTES = 64 << 10
+"""Of a longer rejected record only the beginning is copied to the rejects; the rest is in the file at its byte range."""
+
+MAX_CHUNK_BYTES = 2 << 20
+"""A chunk is cut here even if it has fewer rows than asked for: it bounds memory whatever the width of the rows."""
+
+MASK = (1 << 64) - 1
+CELL_END = "\udcff"  # as a byte 0xFF: never part of UTF-8 text, so that ["ab", "c"] and ["a", "bc"] hash differently
+NULL_CELL = "\udcfe"  # as a byte 0xFE: a missing cell is not an empty one
+
+Offsets = npt.NDArray[np.int64]
+
+
+@dataclass(frozen=True, slots=True)
+class Span:
+    """One chunk: bytes [byte_start, byte_end) of the stored file, holding records first_row .. first_row + row_count - 1.
+
+    Rows are numbered from 1 in the order of the file, the header not counted; lines from 1, the header counted.
+    """
+
+    byte_start: int
+    byte_end: int
+    first_row: int
+    row_count: int
+    first_line: int
+    crc32: int
+
+    @property
+    def is_oversize(self) -> bool:
+        return self.row_count == 1 and self.byte_end - self.byte_start > MAX_ROW_BYTES
+
+
+@dataclass(frozen=True, slots=True)
+class Reject:
+    """A row that did not get through, with all that is needed to find and mend it."""
+
+    row_number: int
+    line: int
+    byte_start: int
+    byte_end: int
+    raw: bytes
+    code: str
+    message: str
+    column: str | None = None
+    value: str | None = None
+    kind: str = "invalid"
+    """`invalid`: the row itself is wrong. `failed`: the row may be right, but it could not be processed."""
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """Up to PAGE_ROWS results as one JSON array; `numbers` lists their row numbers when they are not contiguous."""
+
+    first_row: int
+    row_count: int
+    numbers: list[int] | None
+    data: bytes
+
+
+class Rows(Protocol):
+    """A batch of rows on its way through. How the rows are held is the reader's business: the usual clean CSV chunk is
+    stored without ever being taken apart into cells."""
+
+    columns: Sequence[str]
+    numbers: Sequence[int]
+    """Row numbers, ascending."""
+
+    def __len__(self) -> int: ...
+
+    def pages(self) -> Iterator[Page]:
+        """The rows as stored: a JSON array of arrays (CSV) or of objects (JSON)."""
+
+    def records(self) -> list[Any]:
+        """The rows as values: lists of cells for CSV, dicts for JSON."""
+
+    def select(self, keep: Sequence[int]) -> Rows:
+        """Only the rows at these positions."""
+
+    def hash_sum(self) -> int:
+        """Sum modulo 2^64 of the hashes of the rows, each seeded with its row number."""
+
+
+def row_hash_sum(rows: Sequence[bytes], numbers: Sequence[int]) -> int:
+    """Order-free: equal for equal sets of (row number, canonical bytes), on every machine (XXH3 is a fixed algorithm)."""
+    return sum(map(xxhash.xxh3_64_intdigest, rows, numbers)) & MASK
+
+
+def canonical_cells(cells: Sequence[str | None]) -> bytes:
+    return CELL_END.join([NULL_CELL if c is None else c for c in cells]).encode("utf-8", "surrogateescape")
+
+
+def page_starts(count: int) -> range:
+    return range(0, count, PAGE_ROWS)
+
+
+def gaps(numbers: Sequence[int]) -> list[int] | None:
+    """The row numbers of a page if some are missing between the first and the last, else None."""
+    return None if numbers[-1] - numbers[0] + 1 == len(numbers) else list(numbers)
+
+
+@dataclass(frozen=True, slots=True)
+class CellRows:
+    """Rows as lists of cells: what a CSV chunk that needs care becomes, and what most processors give back."""
+
+    columns: Sequence[str]
+    numbers: Sequence[int]
+    cells: list[list[str | None]]
+
+    def __len__(self) -> int:
+        return len(self.cells)
+
+    def records(self) -> list[list[str | None]]:
+        return self.cells
+
+    def pages(self) -> Iterator[Page]:
+        for start in page_starts(len(self.cells)):
+            cells = self.cells[start : start + PAGE_ROWS]
+            numbers = self.numbers[start : start + PAGE_ROWS]
+            yield Page(numbers[0], len(cells), gaps(numbers), msgspec.json.encode(cells))
+
+    def select(self, keep: Sequence[int]) -> CellRows:
+        return CellRows(self.columns, [self.numbers[i] for i in keep], [self.cells[i] for i in keep])
+
+    def hash_sum(self) -> int:
+        return row_hash_sum([canonical_cells(row) for row in self.cells], self.numbers)
+
+
+@dataclass(frozen=True, slots=True)
+class ObjectRows:
+    """Rows as JSON objects, kept as the bytes they came in: no number is rounded, no key reordered."""
+
+    columns: Sequence[str]
+    numbers: Sequence[int]
+    raw: list[bytes]
+
+    def __len__(self) -> int:
+        return len(self.raw)
+
+    def records(self) -> list[dict[str, Any]]:
+        return [msgspec.json.decode(raw) for raw in self.raw]
+
+    def pages(self) -> Iterator[Page]:
+        for start in page_starts(len(self.raw)):
+            raw = self.raw[start : start + PAGE_ROWS]
+            numbers = self.numbers[start : start + PAGE_ROWS]
+            yield Page(numbers[0], len(raw), gaps(numbers), b"[" + b",".join(raw) + b"]")
+
+    def select(self, keep: Sequence[int]) -> ObjectRows:
+        return ObjectRows(self.columns, [self.numbers[i] for i in keep], [self.raw[i] for i in keep])
+
+    def hash_sum(self) -> int:
+        return row_hash_sum(self.raw, self.numbers)
+
+
+def stored_hash_sum(data: str, numbers: Sequence[int]) -> tuple[int, int]:
+    """(row count, hash sum) of a page as the database holds it now, from its JSON text alone."""
+    rows = msgspec.json.decode(data, type=list[msgspec.Raw])
+    if rows and bytes(rows[0]).lstrip()[:1] == b"{":
+        canonical = [bytes(row) for row in rows]
+    else:
+        canonical = [canonical_cells(cells) for cells in msgspec.json.decode(data, type=list[list[str | None]])]
+    return len(rows), row_hash_sum(canonical, numbers)
+
+
+@dataclass(slots=True)
+class Parsed:
+    """What the reader made of one chunk. `row_count` is the reader's own count of records."""
+
+    rows: Rows
+    rejects: list[Reject] = field(default_factory=list)
+
+    @property
+    def row_count(self) -> int:
+        return len(self.rows) + len(self.rejects)
+
+
+class Format(Protocol):
+    columns: Sequence[str]
+    data_start: int
+    """Offset of the first byte after byte order mark, preamble and header."""
+    skip_footer: int
+    """Records at the end of the file that are not rows."""
+    unit: int
+    """Bytes per code unit: 2 for UTF-16, else 1."""
+    line_end: bytes
+
+    def count_lines(self, data: bytes) -> int:
+        """Line ends in whole records."""
+
+    def scan(self, window: bytes, *, eof: bool, first: bool) -> Offsets:
+        """Offsets just after each complete record of `window`, which begins at a record boundary.
+
+        With `eof` nothing follows the window, so an incomplete record at its end counts too. `first` says that the
+        window begins with the first record of the file.
+        """
+
+    def read(self, data: bytes, span: Span) -> Parsed: ...
+
+    def locate(self, data: bytes, span: Span, row_number: int) -> tuple[int, int, int]:
+        """(byte start, byte end, line) in the file of one record of the chunk."""
+
+
+def oversize_reject(data: bytes, span: Span) -> Reject:
+    size = span.byte_end - span.byte_start
+    return Reject(
+        span.first_row, span.first_line, span.byte_start, span.byte_end, data[:MAX_REJECT_BYTES], "row_too_large",
+        f"The record has {size} bytes; at most {MAX_ROW_BYTES} are read.",
+    )  # fmt: skip

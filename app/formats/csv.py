@@ -1,0 +1,540 @@
+"""CSV in all its dialects: where records end, and what is in them.
+
+Two roads lead through a chunk. Clean text (no quote, no escape, every row as wide as the header: nearly all CSV by
+volume) is checked by a few numpy passes and stored without ever becoming Python strings. Everything else is read record
+by record: by Python's `csv` where it agrees with this grammar, by the regular expression below where quotes are wrong.
+
+The grammar: a quote opens a quoted cell only as the first character of the cell, and closes it only before a delimiter,
+a line end or the end of the file. A quote that fails this is bad, and its record ends at the next line end, so that one
+stray quote costs one row and never swallows its neighbours.
+"""
+
+from __future__ import annotations
+
+import csv
+import re
+import sys
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+import msgspec
+import numpy as np
+
+from app.formats.base import (
+    MAX_REJECT_BYTES,
+    MAX_ROW_BYTES,
+    PAGE_ROWS,
+    CellRows,
+    Offsets,
+    Page,
+    Parsed,
+    Reject,
+    Span,
+    oversize_reject,
+    page_starts,
+    row_hash_sum,
+)
+
+csv.field_size_limit(sys.maxsize)  # rows are bounded by MAX_ROW_BYTES; a second limit would only truncate the message
+
+LF, CR, BACKSLASH = 10, 13, 92
+LINE_ENDS = {"lf": b"\n", "crlf": b"\r\n", "cr": b"\r", "any": b"\n"}
+
+
+class CsvDialect(msgspec.Struct, frozen=True, kw_only=True, tag="csv", tag_field="kind"):
+    """Everything needed to read the file again, as stored with it and shown to the user."""
+
+    encoding: str = "utf-8"
+    delimiter: str = ","
+    quote: str = '"'
+    escape: str = ""
+    newline: str = "lf"
+    """lf (a CR before it belongs to the line end), crlf, cr, or any of them."""
+    skip_rows: int = 0
+    header_rows: int = 1
+    skip_footer: int = 0
+    columns: list[str] = []
+    on_bad_row: str = "reject"
+    data_start: int = 0
+    data_line: int = 1
+
+
+@dataclass(frozen=True, slots=True)
+class PlainRows:
+    """Rows of a clean chunk, still as bytes: UTF-8, one line a row, nothing quoted, nothing that JSON would escape."""
+
+    columns: Sequence[str]
+    numbers: range
+    data: bytes
+    delimiter: bytes
+    ends: Offsets
+
+    def __len__(self) -> int:
+        return len(self.ends)
+
+    def pages(self) -> Iterator[Page]:
+        between_cells, between_rows = b'","', b'"],["'
+        start = 0
+        for first in page_starts(len(self.ends)):
+            last = min(first + PAGE_ROWS, len(self.ends)) - 1
+            end = int(self.ends[last])
+            body = self.data[start : end - 1]
+            data = b'[["' + body.replace(self.delimiter, between_cells).replace(b"\n", between_rows) + b'"]]'
+            yield Page(self.numbers[first], last - first + 1, None, data)
+            start = end
+
+    def records(self) -> list[list[str | None]]:
+        delimiter = self.delimiter.decode()
+        return [line.split(delimiter) for line in self.data[:-1].decode().split("\n")]  # type: ignore[misc]
+
+    def select(self, keep: Sequence[int]) -> CellRows:
+        cells = self.records()
+        return CellRows(self.columns, [self.numbers[i] for i in keep], [cells[i] for i in keep])
+
+    def hash_sum(self) -> int:
+        canonical = self.data[:-1].translate(bytes.maketrans(self.delimiter, b"\xff"))
+        return row_hash_sum(canonical.split(b"\n"), self.numbers)
+
+
+class BadCell(Exception):
+    """A record that the grammar refuses: which cell, and why."""
+
+    def __init__(self, index: int, code: str, message: str, value: str) -> None:
+        super().__init__(message)
+        self.index, self.code, self.message, self.value = index, code, message, value
+
+
+class CsvFormat:
+    def __init__(self, dialect: CsvDialect) -> None:
+        self.dialect = dialect
+        self.columns = dialect.columns
+        self.data_start = dialect.data_start
+        self.skip_footer = dialect.skip_footer
+        # Scanning sees one byte per code unit, so that UTF-16 needs no scanner of its own.
+        self._unit = np.dtype({"utf-16-le": "<u2", "utf-16-be": ">u2"}.get(dialect.encoding, "u1"))
+        self.unit = self._unit.itemsize
+        self.line_end = LINE_ENDS[dialect.newline].decode().encode(dialect.encoding)
+        scanned = "latin-1" if self.unit == 2 else dialect.encoding
+        self._delimiter, self._quote, self._escape = (
+            part.encode(scanned) for part in (dialect.delimiter, dialect.quote, dialect.escape)
+        )
+        self._newline_byte = CR if dialect.newline == "cr" else LF
+        self._record = re.compile(
+            _grammar(self._delimiter, self._quote, self._escape, dialect.newline)
+            + rb"(?:%(N)s|\Z)" % {b"N": _line_end(dialect.newline)}
+        )
+        self._cell = re.compile(_cell(self._delimiter, self._quote, self._escape, dialect.newline))
+        self._open = (
+            re.compile(_undecided(self._delimiter, self._quote, self._escape, dialect.newline)) if self._quote else None
+        )
+
+    # ------------------------------------------------------------------ where records end
+
+    def scan(self, window: bytes, *, eof: bool, first: bool) -> Offsets:
+        return self._record_ends(self._skeleton(window), eof)[0] * self.unit
+
+    def count_lines(self, data: bytes) -> int:
+        return self._lines_in(self._skeleton(data))
+
+    def _lines_in(self, skeleton: bytes, end: int | None = None) -> int:
+        count = skeleton.count(bytes([self._newline_byte]), 0, end)
+        if self.dialect.newline == "any":
+            count += skeleton.count(b"\r", 0, end) - skeleton.count(b"\r\n", 0, end)
+        return count
+
+    def _skeleton(self, data: bytes) -> bytes:
+        if self.unit == 1:
+            return data
+        units = np.frombuffer(data[: len(data) // 2 * 2], self._unit)
+        return np.minimum(units, 255).astype(np.uint8).tobytes()
+
+    def _record_ends(self, text: bytes, eof: bool) -> tuple[Offsets, bool]:
+        """Ends of the complete records, and whether every quote was where the grammar wants it.
+
+        A blank line ends nothing: it belongs to the record after it and is not a row.
+        """
+        ends = self._ends_at_a_glance(text, eof)
+        return (ends, True) if ends is not None else (self._ends_one_by_one(text, eof), False)
+
+    def _ends_at_a_glance(self, text: bytes, eof: bool) -> Offsets | None:
+        """All ends by counting quotes before each line end; None where that could be wrong."""
+        if self.dialect.newline == "any" or (self._escape and self._escape in text):
+            return None
+        codes = np.frombuffer(text, np.uint8)
+        newlines = np.flatnonzero(codes == self._newline_byte)
+        if self.dialect.newline == "crlf":
+            alone = len(newlines)
+            newlines = newlines[(newlines > 0) & (codes[newlines - 1] == CR)]
+            if alone != len(newlines):
+                return None
+        if self._quote and self._quote in text:
+            if len(self._delimiter) > 1:
+                return None
+            quotes = np.flatnonzero(codes == self._quote[0])
+            if not self._quotes_are_regular(codes, quotes):
+                return None
+            newlines = newlines[np.searchsorted(quotes, newlines) % 2 == 0]
+            unfinished = len(text) - (int(newlines[-1]) + 1 if len(newlines) else 0)
+            if len(quotes) % 2 and (eof or unfinished > MAX_ROW_BYTES):
+                return None
+        ends = newlines + 1
+        if eof and len(text) and (not len(ends) or ends[-1] != len(text)):
+            ends = np.append(ends, len(text))
+        return ends[~self._is_blank(codes, ends)]
+
+    def _is_blank(self, codes: np.ndarray, ends: Offsets) -> np.ndarray:
+        """Whether each piece holds nothing but CR and LF."""
+        lengths = np.diff(ends, prepend=0)
+        starts = ends - lengths
+        begins_blank = _IS_LINE_END[codes[starts]]
+        blank = begins_blank & (lengths <= 2) & _IS_LINE_END[codes[ends - 1]]
+        for i in np.flatnonzero(begins_blank & (lengths > 2)):  # rare: CR CR LF, or a lone CR before a cell
+            blank[i] = _IS_LINE_END[codes[starts[i] : ends[i]]].all()
+        return blank
+
+    def _quotes_are_regular(self, codes: np.ndarray, quotes: Offsets) -> bool:
+        """Whether each opening quote begins a cell and each closing one ends it, doubled quotes included.
+
+        If so, reading quotes as alternately opening and closing is exact, not a guess.
+        """
+        opening, closing = quotes[0::2], quotes[1::2]
+        inner = opening[1:] if opening[0] == 0 else opening
+        if not self._may_precede[codes[inner - 1]].all():
+            return False
+        followed = closing[closing + 1 < len(codes)]
+        after = codes[followed + 1]
+        if not self._may_follow[after].all():
+            return False
+        if self._newline_byte == LF:  # a CR may follow only as the first half of CR LF
+            at = followed[after == CR] + 2
+            return bool((codes[at[at < len(codes)]] == LF).all())
+        return True
+
+    @cached_property
+    def _may_precede(self) -> np.ndarray:
+        return _table(self._delimiter[-1], self._quote[0], self._newline_byte)
+
+    @cached_property
+    def _may_follow(self) -> np.ndarray:
+        return _table(self._delimiter[0], self._quote[0], self._newline_byte, CR)
+
+    def _ends_one_by_one(self, text: bytes, eof: bool) -> Offsets:
+        ends: list[int] = []
+        match, start, size = self._record.match, 0, len(text)
+        while start < size:
+            found = match(text, start)
+            assert found is not None  # the grammar takes anything
+            end = found.end()
+            if not eof and (end == size or self._is_open(text, start, end)):
+                break
+            if text[start:end].strip(b"\r\n"):
+                ends.append(end)
+            start = end
+        return np.array(ends, np.int64)
+
+    def _is_open(self, text: bytes, start: int, end: int) -> bool:
+        """Whether a quote of this record may yet be closed by bytes that are not in the window."""
+        if self._open is None or len(text) - start > MAX_ROW_BYTES or text.find(self._quote, start, end) < 0:
+            return False
+        while start < end:
+            if text.startswith(self._quote, start) and self._open.match(text, start):
+                return True
+            found = self._cell.match(text, start)
+            assert found is not None
+            start = found.end() + len(self._delimiter)
+        return False
+
+    # ------------------------------------------------------------------ what is in them
+
+    def read(self, data: bytes, span: Span) -> Parsed:
+        if span.is_oversize:
+            return Parsed(CellRows(self.columns, [], []), [oversize_reject(data, span)])
+        return self._read_plain(data, span) or self._read_with_care(data, span)
+
+    def _read_plain(self, data: bytes, span: Span) -> Parsed | None:
+        """The chunk as PlainRows, or None if anything in it needs care."""
+        if self.dialect.newline == "any" or len(self._delimiter) != 1 or self._delimiter[0] in (BACKSLASH, 34):
+            return None
+        if not (self._delimiter + self._quote + self._escape).isascii():
+            return None  # in UTF-8, which the cells will be in, it is another byte
+        if self.dialect.encoding != "utf-8":
+            try:
+                data = data.decode(self.dialect.encoding).encode()
+            except UnicodeDecodeError:
+                return None
+        if b"\r" in data:
+            if self._newline_byte == CR:
+                if b"\n" in data:
+                    return None
+                data = data.replace(b"\r", b"\n")
+            else:
+                data = data.replace(b"\r\n", b"\n")  # a CR that remains is a control character and needs care
+        if not data.endswith(b"\n"):
+            data += b"\n"
+        codes = np.frombuffer(data, np.uint8)
+        separators = np.flatnonzero((codes == self._delimiter[0]) | (codes == LF))
+        width = len(self.columns)
+        if len(separators) != span.row_count * width or not _is_plain(
+            data, codes, self._delimiter, self._quote, self._escape
+        ):
+            return None
+        table = separators.reshape(-1, width)
+        ends = table[:, -1] + 1
+        if (codes[table[:, -1]] != LF).any() or (width > 1 and (codes[table[:, :-1]] == LF).any()):
+            return None
+        if width == 1 and (np.diff(ends, prepend=0) == 1).any():
+            return None
+        numbers = range(span.first_row, span.first_row + span.row_count)
+        return Parsed(PlainRows(self.columns, numbers, data, self._delimiter, ends))
+
+    def _read_with_care(self, data: bytes, span: Span) -> Parsed:
+        skeleton = self._skeleton(data)
+        ends, regular = self._record_ends(skeleton, True)
+        bounds = self._content_bounds(skeleton, ends)
+        rejects: list[Reject] = []
+        numbers, texts, spans = [], [], []
+        clean = b"\0" not in skeleton and self._decodes(data)
+        for number, (start, end) in enumerate(bounds, span.first_row):
+            raw = self._raw(data, skeleton, start, end)
+            if not clean and (reject := self._undecodable(raw, number, span, skeleton, start)):
+                rejects.append(reject)
+                continue
+            numbers.append(number)
+            texts.append(raw.decode(self.dialect.encoding))
+            spans.append(start)
+        cells = self._parse_regular(texts) if regular and not _has_bare_cr(skeleton) else None
+        kept_numbers, kept_cells = [], []
+        width, keep = len(self.columns), self.dialect.on_bad_row == "keep"
+        for i, number in enumerate(numbers):
+            try:
+                row = cells[i] if cells is not None else self.split_record(texts[i])
+                if len(row) != width:
+                    row = self._fit(row, keep)
+            except BadCell as bad:
+                rejects.append(
+                    self._reject(bad, texts[i].encode(self.dialect.encoding), number, span, skeleton, spans[i])
+                )
+                continue
+            kept_numbers.append(number)
+            kept_cells.append(row)
+        rejects.sort(key=lambda r: r.row_number)
+        return Parsed(CellRows(self.columns, kept_numbers, kept_cells), rejects)
+
+    def _content_bounds(self, skeleton: bytes, ends: Offsets) -> list[tuple[int, int]]:
+        """(start, end) of each record without the blank lines before it and the line end after it, in code units."""
+        bounds, start = [], 0
+        for end in ends.tolist():
+            piece = skeleton[start:end]
+            content = piece.lstrip(b"\r\n")
+            first, last = end - len(content), end
+            if self._newline_byte == CR:
+                last -= content.endswith(b"\r")
+            elif content.endswith(b"\r\n"):
+                last -= 2
+            elif content.endswith(b"\n") or (self.dialect.newline == "any" and content.endswith(b"\r")):
+                last -= 1
+            bounds.append((first, last))
+            start = end
+        return bounds
+
+    def _raw(self, data: bytes, skeleton: bytes, start: int, end: int) -> bytes:
+        """The bytes of a record. Half a character at the end of the data belongs to the last one."""
+        return data[start * self.unit : end * self.unit if end < len(skeleton) else None]
+
+    def _decodes(self, data: bytes) -> bool:
+        try:
+            data.decode(self.dialect.encoding)
+        except UnicodeDecodeError:
+            return False
+        return True
+
+    def _parse_regular(self, texts: list[str]) -> list[list[str | None]] | None:
+        """All records by Python's csv, or None if it stumbles. Each record is one item, so rows cannot shift."""
+        d = self.dialect
+        if len(d.delimiter) > 1:
+            return None
+        quoting = {"quotechar": d.quote} if d.quote else {"quoting": csv.QUOTE_NONE}
+        try:
+            rows = list(csv.reader(texts, delimiter=d.delimiter, escapechar=d.escape or None, strict=True, **quoting))  # type: ignore[arg-type]
+        except csv.Error:
+            return None
+        return rows if len(rows) == len(texts) else None  # type: ignore[return-value]
+
+    @cached_property
+    def _text_cell(self) -> re.Pattern[str]:
+        d = self.dialect
+        pattern = _cell(d.delimiter.encode(), d.quote.encode(), d.escape.encode(), d.newline, groups=True)
+        return re.compile(pattern.decode())
+
+    @cached_property
+    def _text_unclosed(self) -> re.Pattern[str]:
+        return re.compile(_unclosed(self.dialect.quote.encode(), self.dialect.escape.encode()).decode())
+
+    def split_record(self, text: str) -> list[str | None]:
+        """The cells of one record by the grammar; raises BadCell unless bad quotes are to be kept as they are."""
+        d, cells, start = self.dialect, list[str | None](), 0
+        while True:
+            found = self._text_cell.match(text, start)
+            assert found is not None
+            if found["quoted"] is not None:
+                cells.append(self._unescape(found["quoted"].replace(d.quote * 2, d.quote)))
+            else:
+                cell = found["plain"]
+                if d.quote and d.on_bad_row == "reject" and d.quote in self._without_escapes(cell):
+                    raise self._bad_quote(cell, len(cells), text[start:])
+                cells.append(self._unescape(cell))
+            if found.end() >= len(text):
+                return cells
+            start = found.end() + len(d.delimiter)
+
+    def _unescape(self, cell: str) -> str:
+        escape = self.dialect.escape
+        return re.sub(re.escape(escape) + r"([\s\S])", r"\1", cell) if escape and escape in cell else cell
+
+    def _without_escapes(self, cell: str) -> str:
+        escape = self.dialect.escape
+        return re.sub(re.escape(escape) + r"[\s\S]", "", cell) if escape else cell
+
+    def _bad_quote(self, cell: str, index: int, text: str) -> BadCell:
+        """What is wrong with the quotes of a cell; `text` is the record from there on."""
+        quote = self.dialect.quote
+        if self._text_unclosed.match(text):
+            return BadCell(index, "csv_unclosed_quote", "The quote that opens this cell is never closed.", cell)
+        if cell.startswith(quote):
+            return BadCell(index, "csv_bad_quote", "There is text after the closing quote.", cell)
+        return BadCell(index, "csv_bad_quote", "There is a quote inside an unquoted cell.", cell)
+
+    def _fit(self, row: list[str | None], keep: bool) -> list[str | None]:
+        """With `keep`, a short row padded with nulls and a long one as it is; else a BadCell."""
+        width = len(self.columns)
+        if keep:
+            return row + [None] * (width - len(row))
+        raise BadCell(min(len(row), width), "column_count", f"Expected {width} cells, found {len(row)}.", "")
+
+    def locate(self, data: bytes, span: Span, row_number: int) -> tuple[int, int, int]:
+        skeleton = self._skeleton(data)
+        bounds = self._content_bounds(skeleton, self._record_ends(skeleton, True)[0])
+        start, end = bounds[row_number - span.first_row]
+        byte_start = span.byte_start + start * self.unit
+        line = span.first_line + self._lines_in(skeleton, start)
+        return byte_start, byte_start + len(self._raw(data, skeleton, start, end)), line
+
+    # ------------------------------------------------------------------ rejects
+
+    def _undecodable(self, raw: bytes, number: int, span: Span, skeleton: bytes, start: int) -> Reject | None:
+        encoding = self.dialect.encoding
+        try:
+            text = raw.decode(encoding)
+        except UnicodeDecodeError as error:
+            code = "invalid_utf8" if encoding == "utf-8" else "invalid_encoding"
+            offset = span.byte_start + start * self.unit + error.start
+            message = (
+                f"Byte {offset} of the file is not valid {encoding}; if the file has another encoding, declare it."
+            )
+            marked = raw.decode(encoding, "backslashreplace")
+            index = self._cell_at(raw[: error.start].decode(encoding, "replace"))
+            return self._reject(BadCell(index, code, message, marked), raw, number, span, skeleton, start)
+        if "\0" not in text:
+            return None
+        bad = BadCell(self._cell_at(text[: text.index("\0")]), "nul_character", "The row holds a NUL character.", text)
+        return self._reject(bad, raw, number, span, skeleton, start)
+
+    def _cell_at(self, before: str) -> int:
+        """Index of the cell in which the text before some place ends."""
+        index, start = 0, 0
+        while (found := self._text_cell.match(before, start)) and found.end() < len(before):
+            index, start = index + 1, found.end() + len(self.dialect.delimiter)
+        return index
+
+    def _reject(self, bad: BadCell, raw: bytes, number: int, span: Span, skeleton: bytes, start: int) -> Reject:
+        byte_start = span.byte_start + start * self.unit
+        line = span.first_line + self._lines_in(skeleton, start)
+        column = self.columns[bad.index] if bad.index < len(self.columns) else None
+        value = bad.value.replace("\0", "\\x00")[:200]
+        return Reject(
+            number,
+            line,
+            byte_start,
+            byte_start + len(raw),
+            raw[:MAX_REJECT_BYTES],
+            bad.code,
+            bad.message,
+            column,
+            value,
+        )
+
+
+def _is_plain(data: bytes, codes: np.ndarray, delimiter: bytes, quote: bytes, escape: bytes) -> bool:
+    """Whether the cells may be stored by replacing separators: valid UTF-8, nothing quoted, nothing JSON escapes."""
+    if b"\\" in data or b'"' in data or (quote and quote in data) or (escape and escape in data):
+        return False
+    allowed = data.count(b"\n") + (data.count(delimiter) if delimiter[0] < 32 else 0)
+    if int(np.count_nonzero(codes < 32)) != allowed:
+        return False
+    if data.isascii():
+        return True
+    try:
+        data.decode()
+    except UnicodeDecodeError:
+        return False
+    return True
+
+
+def _has_bare_cr(skeleton: bytes) -> bool:
+    return skeleton.count(b"\r") != skeleton.count(b"\r\n")
+
+
+def _table(*codes: int) -> np.ndarray:
+    table = np.zeros(256, bool)
+    table[list(codes)] = True
+    return table
+
+
+_IS_LINE_END = _table(LF, CR)
+
+
+def _line_end(newline: str) -> bytes:
+    return {"lf": rb"\r?\n", "crlf": rb"\r\n", "cr": rb"\r", "any": rb"(?:\r\n|\n|\r)"}[newline]
+
+
+def _cell(delimiter: bytes, quote: bytes, escape: bytes, newline: str, *, groups: bool = False) -> bytes:
+    """One cell: quoted and properly closed, or anything up to the next delimiter or line end."""
+    d, n = re.escape(delimiter), _line_end(newline)
+    first = delimiter[:1] if delimiter.isascii() else delimiter  # never a part of a character
+    boring = b"[^" + re.escape(first) + re.escape(escape[:1]) + rb"\r\n]++"
+    escaped = re.escape(escape) + rb"[\s\S]|" if escape else b""
+    plain = rb"(?:" + boring + b"|" + escaped + rb"(?!" + n + b"|" + d + rb")[\s\S])*+"
+    if groups:
+        plain = b"(?P<plain>" + plain + b")"
+    if not quote:
+        return b"(?P<quoted>(?!))?" + plain if groups else plain
+    content = _quoted_content(quote, escape)
+    if groups:
+        content = b"(?P<quoted>" + content + b")"
+    q = re.escape(quote)
+    return rb"(?:" + q + content + q + b"(?=" + d + b"|" + n + rb"|\Z)|" + plain + b")"
+
+
+def _quoted_content(quote: bytes, escape: bytes) -> bytes:
+    q, e = re.escape(quote), re.escape(escape)
+    inner = b"[^" + q + e + b"]*+"
+    pair = q + q + (b"|" + e + rb"[\s\S]" if escape else b"")
+    return b"(?>" + inner + b"(?:(?:" + pair + b")" + inner + b")*+)"
+
+
+def _unclosed(quote: bytes, escape: bytes) -> bytes:
+    return re.escape(quote) + _quoted_content(quote, escape) + re.escape(escape) + (b"?" if escape else b"") + rb"\Z"
+
+
+def _undecided(delimiter: bytes, quote: bytes, escape: bytes, newline: str) -> bytes:
+    """A quoted cell that ends with the text, before its quote or before all of what must follow its quote is there."""
+    begun = [re.escape(delimiter[:length]) for length in range(1, len(delimiter))]
+    begun += [rb"\r"] if newline in ("lf", "crlf") else []
+    follows = re.escape(quote) + _quoted_content(quote, escape) + re.escape(quote) + b"(?:" + b"|".join(begun) + rb")\Z"
+    return _unclosed(quote, escape) + b"|" + follows
+
+
+def _grammar(delimiter: bytes, quote: bytes, escape: bytes, newline: str) -> bytes:
+    cell = _cell(delimiter, quote, escape, newline)
+    return cell + b"(?:" + re.escape(delimiter) + cell + b")*+"

@@ -1,0 +1,236 @@
+"""JSON: an array of objects, one object, or JSON Lines. Record boundaries are found here, each record is judged by msgspec.
+
+A record is kept as the bytes it came in. The scanner only counts brackets and quotes, so it never recurses and never
+builds a value: a million opening brackets cost a million additions.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterable
+from typing import Any
+
+import msgspec
+import numpy as np
+
+from app.formats.base import (
+    MAX_REJECT_BYTES,
+    ObjectRows,
+    Offsets,
+    Parsed,
+    Reject,
+    Span,
+    oversize_reject,
+)
+
+MAX_DEPTH = 64
+MAX_KEYS = 16_384
+WHITESPACE = b" \t\r\n"
+QUOTE, BACKSLASH, COMMA, LF = 34, 92, 44, 10
+
+_STEP = np.zeros(256, np.int8)  # what a byte outside strings does to the depth
+_STEP[[ord("{"), ord("[")]] = 1
+_STEP[[ord("}"), ord("]")]] = -1
+_STRUCTURAL = _STEP != 0
+_STRUCTURAL[COMMA] = True
+
+_LONE_SURROGATE = re.compile(
+    rb"\\u[dD][89abAB][0-9a-fA-F]{2}(?!\\u[dD][c-fC-F])|(?<!\\u[dD][89abAB][0-9a-fA-F]{2})\\u[dD][c-fC-F]"
+)
+_decode = msgspec.json.Decoder(dict[str, Any]).decode
+
+
+class JsonDialect(msgspec.Struct, frozen=True, kw_only=True, tag="json", tag_field="kind"):
+    """A JSON file as stored with it and shown to the user. `root` is array, object or lines."""
+
+    root: str
+    encoding: str = "utf-8"
+    columns: list[str] = []
+    data_start: int = 0
+    data_line: int = 1
+    data_end: int = 0
+    skip_footer: int = 0
+
+
+class BadRecord(Exception):
+    def __init__(self, code: str, message: str, column: str | None = None) -> None:
+        super().__init__(message)
+        self.code, self.message, self.column = code, message, column
+
+
+class JsonFormat:
+    """Shared by the three kinds of root: judging records. Their subclasses say where records end."""
+
+    line_end = b"\n"
+    unit = 1
+    skip_footer = 0
+
+    def __init__(self, dialect: JsonDialect) -> None:
+        self.dialect = dialect
+        self.columns = dialect.columns
+        self.data_start = dialect.data_start
+
+    def count_lines(self, data: bytes) -> int:
+        return data.count(b"\n")
+
+    def scan(self, window: bytes, *, eof: bool, first: bool) -> Offsets:
+        raise NotImplementedError  # by the kind of root, below
+
+    def record(self, raw: bytes, *, is_last: bool) -> bytes:
+        """The JSON text of the object inside the record's bytes; raises BadRecord if what surrounds it is wrong."""
+        return raw.strip(WHITESPACE)
+
+    def read(self, data: bytes, span: Span) -> Parsed:
+        columns: dict[str, None] = {}
+        numbers: list[int] = []
+        kept: list[bytes] = []
+        rejects: list[Reject] = []
+        if span.is_oversize:
+            return Parsed(ObjectRows([], [], []), [oversize_reject(data, span)])
+        start, at_end = 0, span.byte_end == self.dialect.data_end
+        ends = self.scan(data, eof=True, first=span.first_row == 1).tolist()
+        for number, end in enumerate(ends, span.first_row):
+            raw = data[start:end]
+            try:
+                text = self.record(raw, is_last=at_end and end == ends[-1])
+                columns |= dict.fromkeys(judge(text))
+                numbers.append(number)
+                kept.append(text)
+            except BadRecord as bad:
+                rejects.append(self._reject(bad, data, start, end, number, span))
+            start = end
+        return Parsed(ObjectRows(list(columns), numbers, kept), rejects)
+
+    def locate(self, data: bytes, span: Span, row_number: int) -> tuple[int, int, int]:
+        ends = self.scan(data, eof=True, first=span.first_row == 1).tolist()
+        index = row_number - span.first_row
+        return self._place(data, ends[index - 1] if index else 0, ends[index], span)
+
+    def _place(self, data: bytes, start: int, end: int, span: Span) -> tuple[int, int, int]:
+        """(byte start, byte end, line) of a record without the blanks and the comma around it."""
+        stripped = data[start:end].lstrip(WHITESPACE + b"," if self.dialect.root == "array" else WHITESPACE)
+        start = end - len(stripped)
+        line = span.first_line + data.count(b"\n", 0, start)
+        return span.byte_start + start, span.byte_start + start + len(stripped.rstrip(WHITESPACE)), line
+
+    def _reject(self, bad: BadRecord, data: bytes, start: int, end: int, number: int, span: Span) -> Reject:
+        byte_start, byte_end, line = self._place(data, start, end, span)
+        content = data[byte_start - span.byte_start : byte_end - span.byte_start]
+        return Reject(
+            number, line, byte_start, byte_end, content[:MAX_REJECT_BYTES],
+            bad.code, bad.message, bad.column, content[:200].decode("utf-8", "backslashreplace").replace("\0", "\\x00"),
+        )  # fmt: skip
+
+
+class JsonLinesFormat(JsonFormat):
+    def scan(self, window: bytes, *, eof: bool, first: bool) -> Offsets:
+        codes = np.frombuffer(window, np.uint8)
+        ends = np.flatnonzero(codes == LF) + 1
+        if eof and len(window) and (not len(ends) or ends[-1] != len(window)) and window[-64:].strip(WHITESPACE):
+            ends = np.append(ends, len(window))
+        lengths = np.diff(ends, prepend=0)
+        blank = (lengths == 1) | ((lengths == 2) & (codes[ends - 2] == 13))
+        return ends[~(blank & (codes[ends - 1] == LF))] if len(ends) else ends
+
+
+class JsonObjectFormat(JsonFormat):
+    """The whole file is one record."""
+
+    def scan(self, window: bytes, *, eof: bool, first: bool) -> Offsets:
+        return np.array([len(window)] if eof and window.strip(WHITESPACE) else [], np.int64)
+
+
+class JsonArrayFormat(JsonFormat):
+    """A record reaches from its leading comma to the next comma of the array, the last one to the end of the file."""
+
+    def scan(self, window: bytes, *, eof: bool, first: bool) -> Offsets:
+        codes = np.frombuffer(window, np.uint8)
+        places = np.flatnonzero(_STRUCTURAL[codes])
+        quotes = unescaped_quotes(codes)
+        places = places[np.searchsorted(quotes, places) % 2 == 0]
+        kinds = codes[places]
+        depth = np.cumsum(_STEP[kinds], dtype=np.int64)
+        # A bracket that closes the array although more follows is a mistake inside a record: the array goes on.
+        depth -= np.minimum.accumulate(np.minimum(depth, 0))
+        commas = places[(kinds == COMMA) & (depth == 0)]
+        if not first and len(commas) and not window[: commas[0]].strip(WHITESPACE):
+            commas = commas[1:]
+        return np.append(commas, len(window)) if eof and window.strip(WHITESPACE) else commas
+
+    def record(self, raw: bytes, *, is_last: bool) -> bytes:
+        text = raw.strip(WHITESPACE)
+        if text.startswith(b","):
+            text = text[1:].lstrip(WHITESPACE)
+        if is_last:
+            if not text.endswith(b"]") or (len(text) > 1 and self._is_cut(text[:-1])):
+                raise BadRecord("json_truncated", "The file ends before its array is closed.")
+            text = text[:-1].rstrip(WHITESPACE)
+        if not text:
+            raise BadRecord("json_syntax", "There is no value between two commas, or after the last one.")
+        return text
+
+    def _is_cut(self, text: bytes) -> bool:
+        """Whether brackets or a string are still open at the end of `text`, so that a final ] closes no array."""
+        codes = np.frombuffer(text, np.uint8)
+        quotes = unescaped_quotes(codes)
+        places = np.flatnonzero(_STEP[codes] != 0)
+        places = places[np.searchsorted(quotes, places) % 2 == 0]
+        return len(quotes) % 2 == 1 or int(_STEP[codes[places]].sum(dtype=np.int64)) > 0
+
+
+def unescaped_quotes(codes: np.ndarray) -> Offsets:
+    """Positions of the quotes that begin or end a string."""
+    quotes = np.flatnonzero(codes == QUOTE)
+    suspects = quotes[(quotes > 0) & (codes[quotes - 1] == BACKSLASH)]
+    if not len(suspects):
+        return quotes
+    others = np.flatnonzero(codes != BACKSLASH)
+    before = np.searchsorted(others, suspects) - 1  # the last byte before the run of backslashes, if any
+    run = suspects - 1 - np.where(before >= 0, others[before], -1)
+    return np.setdiff1d(quotes, suspects[run % 2 == 1], assume_unique=True)
+
+
+def depth_of(text: bytes) -> int:
+    """How deep brackets nest outside strings."""
+    codes = np.frombuffer(text, np.uint8)
+    places = np.flatnonzero(_STEP[codes] != 0)
+    places = places[np.searchsorted(unescaped_quotes(codes), places) % 2 == 0]
+    return int(np.cumsum(_STEP[codes[places]], dtype=np.int64).max(initial=0))
+
+
+def judge(text: bytes) -> Iterable[str]:
+    """The keys of a record that can be stored; raises BadRecord saying why another cannot."""
+    if text.count(b"[") + text.count(b"{") > MAX_DEPTH and depth_of(text) > MAX_DEPTH:
+        raise BadRecord("json_too_deep", f"The record nests deeper than {MAX_DEPTH} levels.")
+    try:
+        value = _decode(text)
+    except UnicodeDecodeError:
+        raise BadRecord("invalid_utf8", "The record holds bytes that are not UTF-8.") from None
+    except msgspec.ValidationError as error:
+        if "out of range" in str(error):
+            raise BadRecord("number_out_of_range", "The record holds a number that cannot be represented.") from None
+        raise BadRecord("json_row_not_object", "The record is not an object.") from None
+    except msgspec.DecodeError as error:
+        if _LONE_SURROGATE.search(text):
+            raise BadRecord("invalid_unicode", "A \\u escape is half of a surrogate pair.") from None
+        raise BadRecord("json_syntax", f"{error}.") from None
+    if len(value) > MAX_KEYS:
+        raise BadRecord("too_many_columns", f"The record has more than {MAX_KEYS} keys.")
+    # As many `":` as keys means no key twice; any other count (nested objects, blanks) needs the slower look.
+    if text.count(b'":') != len(value):
+        _refuse_duplicate_keys(text)
+    return value
+
+
+def _refuse_duplicate_keys(text: bytes) -> None:
+    levels: list[list[str]] = []
+
+    def keys(pairs: list[tuple[str, Any]]) -> None:
+        levels.append([key for key, _ in pairs])
+
+    json.loads(text, object_pairs_hook=keys)
+    names = levels[-1]  # the outermost object ends last
+    if len(set(names)) != len(names):
+        twice = next(name for name in names if names.count(name) > 1)
+        raise BadRecord("duplicate_key", f"The key {twice!r} stands twice in the record.", twice)

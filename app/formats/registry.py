@@ -1,0 +1,26 @@
+"""The kinds of file, by the dialect that is stored with each."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+from app.formats.base import Format
+from app.formats.csv import CsvDialect, CsvFormat
+from app.formats.json import JsonArrayFormat, JsonDialect, JsonLinesFormat, JsonObjectFormat
+
+Dialect = CsvDialect | JsonDialect
+JSON_ROOTS = {"array": JsonArrayFormat, "object": JsonObjectFormat, "lines": JsonLinesFormat}
+
+
+def open_format(dialect: Dialect) -> Format:
+    return CsvFormat(dialect) if isinstance(dialect, CsvDialect) else JSON_ROOTS[dialect.root](dialect)
+
+
+def to_json(dialect: Dialect) -> dict[str, Any]:
+    return msgspec.to_builtins(dialect)  # type: ignore[no-any-return]
+
+
+def from_json(value: dict[str, Any]) -> Dialect:
+    return msgspec.convert(value, Dialect)

@@ -1,0 +1,104 @@
+"""cancel, retry, reprioritise, delete: what a user may do to a job that exists."""
+
+from __future__ import annotations
+
+import asyncio
+from uuid import UUID
+
+from sqlalchemy import RowMapping
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from app.db import chunks, files, jobs
+from app.db.engine import Database
+from app.errors import Conflict, NotCancellable, NotFound, NothingToRetry
+from app.failpoints import hit
+from app.pipeline.machine import Machine
+from app.states import JobStatus
+
+
+class Control:
+    def __init__(self, database: Database, machine: Machine) -> None:
+        self._database = database
+        self._machine = machine
+        self._deletions: set[asyncio.Task[None]] = set()
+
+    async def cancel(self, job_id: UUID, owner: str) -> RowMapping:
+        """Stop the job: when this returns, no further row of it is written. Cancelling twice is no error."""
+
+        async def cancel(connection: AsyncConnection) -> None:
+            job = await _get(connection, job_id, owner)
+            if job["status"] == JobStatus.CANCELLED:
+                return
+            if not await jobs.cancel(connection, job_id):
+                raise NotCancellable(f"The job is {job['status']} already.")
+            await chunks.cancel_all(connection, job_id)
+            hit("cancel.before_commit")
+
+        await self._database.transact(cancel)
+        async with self._database.reading() as connection:
+            job = await _get(connection, job_id, owner)
+        self._machine.dispatch(job_id, job["priority"])  # what is not split yet must still be counted
+        return job
+
+    async def retry(self, job_id: UUID, owner: str) -> int:
+        """Run the failed chunks again, and only those; how many they are."""
+
+        async def retry(connection: AsyncConnection) -> tuple[int, int]:
+            job = await _get(connection, job_id, owner)
+            if not await jobs.reopen(connection, job_id):
+                raise NothingToRetry(f"The job is {job['status']}.")
+            failed = await chunks.retry_failed(connection, job_id)
+            if not failed:
+                raise NothingToRetry("No chunk of the job has failed.")
+            return failed, job["priority"]
+
+        failed, priority = await self._database.transact(retry)
+        self._machine.dispatch(job_id, priority)
+        return failed
+
+    async def reprioritise(self, job_id: UUID, owner: str, priority: int) -> RowMapping:
+        """From the next turn on. Raises Conflict if the job has ended."""
+
+        async def change(connection: AsyncConnection) -> None:
+            job = await _get(connection, job_id, owner)
+            if not await jobs.set_priority(connection, job_id, priority):
+                raise Conflict(f"The job is {job['status']}; its priority matters no more.")
+
+        await self._database.transact(change)
+        self._machine.queue.put(job_id, priority)
+        async with self._database.reading() as connection:
+            return await _get(connection, job_id, owner)
+
+    async def delete(self, file_id: UUID, owner: str) -> None:
+        """Cancel what runs, hide the file at once, then remove rows and bytes in bounded steps, also after a crash."""
+
+        async def hide(connection: AsyncConnection) -> None:
+            job_ids = await jobs.ids_of_file(connection, file_id)
+            if not await files.mark_deleted(connection, file_id, owner):
+                raise NotFound
+            for job_id in job_ids:
+                await jobs.cancel(connection, job_id)
+                await chunks.cancel_all(connection, job_id)
+
+        await self._database.transact(hide)
+        task = asyncio.create_task(self._machine.finisher.remove_deleted([file_id]), name=f"delete {file_id}")
+        self._deletions.add(task)
+        task.add_done_callback(self._forget)
+
+    def _forget(self, task: asyncio.Task[None]) -> None:
+        self._deletions.discard(task)
+        if not task.cancelled():
+            task.exception()  # the reconciler goes on where this one stopped
+
+    async def close(self) -> None:
+        for task in list(self._deletions):
+            task.cancel()
+        if self._deletions:
+            await asyncio.wait(self._deletions)
+
+
+async def _get(connection: AsyncConnection, job_id: UUID, owner: str) -> RowMapping:
+    job = await jobs.find_job(connection, job_id, owner)
+    if job is None:
+        raise NotFound
+    return job

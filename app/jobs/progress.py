@@ -1,0 +1,168 @@
+"""Live progress, computed from the chunk states and nothing else, and handed to any number of watchers by one reader a job."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from datetime import UTC, datetime
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import RowMapping
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from app.db import chunks, jobs
+from app.db.engine import Database
+from app.errors import NotFound, TransientError
+from app.states import ChunkStatus, JobStatus
+
+POLL_SECONDS = 0.5
+
+
+async def get_status(database: Database, identifier: UUID, owner: str) -> dict[str, Any]:
+    """The status of a job, by its file's id or its own; raises NotFound."""
+    async with database.reading() as connection:
+        job = await find(connection, identifier, owner)
+        return await describe(connection, job)
+
+
+async def find(connection: AsyncConnection, identifier: UUID, owner: str) -> RowMapping:
+    job = await jobs.find_by_file(connection, identifier, owner) or await jobs.find_job(connection, identifier, owner)
+    if job is None:
+        raise NotFound
+    return job
+
+
+async def describe(connection: AsyncConnection, job: RowMapping) -> dict[str, Any]:
+    tally = {ChunkStatus(t["status"]): t for t in await chunks.tally(connection, job["id"])}
+    failed = tally.get(ChunkStatus.FAILED)
+    errors = await chunks.errors(connection, job["id"]) if failed else []
+    return status_body(job, tally, [dict(e) for e in errors])
+
+
+def status_body(
+    job: RowMapping, tally: dict[ChunkStatus, RowMapping], errors: list[dict[str, Any]], now: datetime | None = None
+) -> dict[str, Any]:
+    """The answer of the status route. Pure."""
+    status = JobStatus(job["status"])
+    now = now or datetime.now(UTC)
+
+    def total(what: str, *states: ChunkStatus) -> int:
+        return int(sum(t[what] for s, t in tally.items() if not states or s in states))
+
+    done = tuple(s for s in ChunkStatus if s.is_final and s is not ChunkStatus.CANCELLED)
+    rows = total("rows")
+    ok, invalid, failed = total("ok"), total("invalid"), total("failed")
+    data_bytes = job["stored_bytes"] - job["dialect"]["data_start"]
+    done_bytes = total("bytes", *done)
+    seconds = ((job["finished_at"] or now) - job["started_at"]).total_seconds() if job["started_at"] else 0.0
+    byte_rate = done_bytes / seconds if seconds > 0 else 0.0
+    left = None if status.is_final or not byte_rate else (data_bytes - done_bytes) / byte_rate
+    return {
+        "file_id": str(job["file_id"]),
+        "job_id": str(job["id"]),
+        "number": job["number"],
+        "status": status,
+        "total_chunks": job["chunk_count"],
+        "processed_chunks": total("chunks", ChunkStatus.COMPLETED),
+        "failed_chunks": total("chunks", ChunkStatus.FAILED),
+        "progress_percent": percent(status, done_bytes, data_bytes),
+        "chunks": {str(s): total("chunks", s) for s in ChunkStatus},
+        "split_complete": job["split_done"],
+        "rows": {
+            "total": rows,
+            "ok": ok,
+            "invalid": invalid,
+            "failed": failed,
+            "unprocessed": rows - ok - invalid - failed,
+        },
+        "bytes": {"total": data_bytes, "processed": done_bytes},
+        "rows_per_second": round((ok + invalid + failed) / seconds, 1) if seconds > 0 else 0.0,
+        "eta_seconds": None if left is None else round(left, 1),
+        "priority": job["priority"],
+        "processor": job["processor"],
+        "filename": job["filename"],
+        "format": job["format"],
+        "dialect": job["dialect"],
+        "columns": job["columns"],
+        "size_bytes": job["size_bytes"],
+        "sha256": job["sha256"],
+        "summary": job["summary"],
+        "error": job["error"],
+        "errors": errors,
+        "created_at": job["created_at"].isoformat(),
+        "started_at": job["started_at"].isoformat() if job["started_at"] else None,
+        "finished_at": job["finished_at"].isoformat() if job["finished_at"] else None,
+        "updated_at": job["updated_at"].isoformat(),
+    }
+
+
+def percent(status: JobStatus, done_bytes: int, data_bytes: int) -> float:
+    """By bytes, since they are known from the start; 100 only when final, so that a bar never stands full at work."""
+    if status.is_final and status is not JobStatus.CANCELLED:
+        return 100.0
+    share = 100 * done_bytes / data_bytes if data_bytes else 0.0
+    return min(99.9, int(share * 10) / 10)
+
+
+class StatusFeed:
+    """Status by server-sent events. However many watch a job, one task reads it; who reads slowly misses steps, not memory."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self._topics: dict[UUID, _Topic] = {}
+
+    async def watch(self, identifier: UUID, owner: str) -> AsyncIterator[dict[str, Any]]:
+        """The status now, then at each change, until it is final or the job is deleted; raises NotFound at once."""
+        status = await get_status(self._database, identifier, owner)
+        job_id = UUID(status["job_id"])
+        topic = self._topics.get(job_id)
+        if topic is None:
+            topic = self._topics[job_id] = _Topic(status)
+            topic.reader = asyncio.create_task(self._read(job_id, owner, topic), name=f"feed {job_id}")
+        topic.watchers += 1
+        try:
+            yield status
+            seen = topic.version
+            while not JobStatus(status["status"]).is_final:
+                async with topic.changed:
+                    await topic.changed.wait_for(lambda: topic.version != seen or topic.ended)
+                if topic.version == seen:
+                    return
+                status, seen = topic.status, topic.version
+                yield status
+        finally:
+            topic.watchers -= 1
+            if not topic.watchers:
+                self._topics.pop(job_id, None)
+                if topic.reader is not None:
+                    topic.reader.cancel()
+
+    async def _read(self, job_id: UUID, owner: str, topic: _Topic) -> None:
+        try:
+            while not JobStatus(topic.status["status"]).is_final:
+                await asyncio.sleep(POLL_SECONDS)
+                try:
+                    status = await get_status(self._database, job_id, owner)
+                except TransientError:
+                    continue
+                except NotFound:
+                    return
+                if status != topic.status:
+                    async with topic.changed:
+                        topic.status, topic.version = status, topic.version + 1
+                        topic.changed.notify_all()
+        finally:
+            topic.ended = True
+            async with topic.changed:
+                topic.changed.notify_all()
+
+
+class _Topic:
+    def __init__(self, status: dict[str, Any]) -> None:
+        self.status = status
+        self.version = 0
+        self.changed = asyncio.Condition()
+        self.watchers = 0
+        self.ended = False
+        self.reader: asyncio.Task[None] | None = None

@@ -1,0 +1,282 @@
+"""submit: a body becomes a durable file with a job. Nothing is acknowledged before both are safe."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+from collections.abc import AsyncIterator, Callable
+from dataclasses import dataclass, field
+from typing import Any
+from uuid import UUID, uuid4
+
+import msgspec
+from sqlalchemy.exc import IntegrityError
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from app.config import Settings
+from app.db import files, jobs
+from app.db.engine import Database
+from app.errors import (
+    DigestMismatch,
+    DuplicateUpload,
+    EmptyFile,
+    FileTooLarge,
+    IdempotencyInFlight,
+    IdempotencyKeyReused,
+    InsufficientStorage,
+    TransientError,
+)
+from app.failpoints import hit
+from app.formats.detect import SAMPLE_BYTES, Declared, detect
+from app.formats.json import JsonDialect
+from app.formats.registry import Dialect, to_json
+from app.processors.registry import Processors
+from app.sources.storage import LocalStorage
+from app.sources.upload import Received, UploadSource
+from app.states import JobStatus
+
+Dispatch = Callable[[UUID, int], None]
+
+
+@dataclass(slots=True)
+class Submission:
+    """What is asked for. A multipart door fills in filename, media type and form fields while the body streams."""
+
+    owner: str
+    filename: str = "upload"
+    media_type: str = ""
+    declared: Declared = field(default_factory=Declared)
+    processor: str = "rows"
+    options: dict[str, Any] = field(default_factory=dict)
+    chunk_size: int | None = None
+    priority: int = 0
+    on_duplicate: str = "new"
+    idempotency_key: str | None = None
+    expected_sha256: bytes | None = None
+    content_length: int | None = None
+    is_gzip_encoded: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Accepted:
+    status_code: int
+    body: dict[str, Any]
+    replayed: bool = False
+
+
+class Submitter:
+    def __init__(
+        self, settings: Settings, database: Database, storage: LocalStorage, processors: Processors, dispatch: Dispatch
+    ) -> None:
+        self._settings = settings
+        self._database = database
+        self._storage = storage
+        self._processors = processors
+        self._dispatch = dispatch
+        self._keys_in_flight: set[tuple[str, str]] = set()
+
+    async def check(self, submission: Submission) -> None:
+        """Everything that can be refused before the first byte of the body; raises RequestError, DatabaseUnavailable."""
+        settings = self._settings
+        length = submission.content_length or 0
+        if length > settings.max_upload_bytes:
+            raise FileTooLarge(
+                f"The upload has {length} bytes; at most {settings.max_upload_bytes} are accepted.",
+                limit_bytes=settings.max_upload_bytes,
+            )
+        self._processors.get(submission.processor)
+        free = await asyncio.to_thread(self._storage.free_bytes)
+        if free - length < settings.min_free_disk_mb << 20:
+            raise InsufficientStorage(
+                f"The disk has {free} bytes free, and {settings.min_free_disk_mb} MiB must stay free.",
+                headers={"Retry-After": "60"},
+            )
+        await self._database.ping()
+
+    async def submit(self, submission: Submission, body: AsyncIterator[bytes]) -> Accepted:
+        """Store the body and queue its job; raises RequestError if it is refused, and then nothing is kept."""
+        key = submission.idempotency_key
+        if key is None:
+            return await self._submit(submission, body)
+        in_flight = (submission.owner, key)
+        if in_flight in self._keys_in_flight:
+            raise IdempotencyInFlight(headers={"Retry-After": "1"})
+        self._keys_in_flight.add(in_flight)
+        try:
+            return await self._submit(submission, body)
+        finally:
+            self._keys_in_flight.discard(in_flight)
+
+    async def _submit(self, submission: Submission, body: AsyncIterator[bytes]) -> Accepted:
+        upload = UploadSource(
+            self._storage,
+            uuid4(),
+            max_bytes=self._settings.max_upload_bytes,
+            reserve_bytes=self._settings.min_free_disk_mb << 20,
+            encoded=submission.is_gzip_encoded,
+        )
+        async with upload:
+            async for data in body:
+                await upload.write(data)
+            received = await upload.finish()
+            if submission.expected_sha256 not in (None, bytes.fromhex(received.sha256)):
+                raise DigestMismatch(f"The bytes received have the sha-256 {received.sha256}.")
+            fingerprint = _fingerprint(submission, received)
+            if (replay := await self._replay(submission, fingerprint)) is not None:
+                return replay
+            dialect = await asyncio.to_thread(_detect, submission, received)
+            columns = list(self._processors.get(submission.processor).columns(dialect.columns))
+            content_key = _content_key(submission, received, dialect)
+            if submission.on_duplicate != "new":
+                async with self._database.reading() as connection:
+                    existing = await files.find_by_content(connection, submission.owner, content_key)
+                if existing is not None:
+                    return await self._duplicate(submission, existing)
+            hit("upload.before_rename")
+            upload.keep = True  # from here on only the sweep, which asks the database first, may remove it
+            uri = await self._storage.publish(upload.file_id)
+            hit("upload.after_rename")
+            file = _file_values(upload.file_id, submission, received, dialect, uri, content_key)
+            return await self._record(submission, file, dialect, columns, fingerprint)
+
+    async def _record(
+        self, submission: Submission, file: dict[str, Any], dialect: Dialect, columns: list[str], fingerprint: str
+    ) -> Accepted:
+        """File, job and idempotency key in one transaction; then the answer; then the queue."""
+        job = {
+            "id": uuid4(),
+            "owner": submission.owner,
+            "file_id": file["id"],
+            "processor": submission.processor,
+            "options": submission.options,
+            "chunk_size": submission.chunk_size or self._settings.chunk_size,
+            "priority": submission.priority,
+            "status": JobStatus.QUEUED,
+            "columns": columns,
+            "split_offset": dialect.data_start,
+            "split_lines": dialect.data_line,
+        }
+        body = _answer(file, job)
+
+        async def record(connection: AsyncConnection) -> None:
+            await files.insert_file(connection, file)
+            await jobs.insert_job(connection, job)
+            if submission.idempotency_key is not None:
+                await files.insert_idempotent(
+                    connection,
+                    {"owner": submission.owner, "key": submission.idempotency_key, "fingerprint": fingerprint,
+                     "status_code": 201, "body": body},
+                )  # fmt: skip
+            hit("upload.before_commit")
+
+        try:
+            await self._database.transact(record)
+        except IntegrityError:  # a twin was faster
+            await asyncio.to_thread(self._storage.delete, file["storage_uri"])
+            if (replay := await self._replay(submission, fingerprint)) is not None:
+                return replay
+            async with self._database.reading() as connection:
+                existing = await files.find_by_content(connection, submission.owner, file["content_key"])
+            if existing is None:
+                raise
+            return await self._duplicate(submission, existing)
+        except TransientError:
+            raise  # whether it was committed is unknown: the file stays, and the sweep decides
+        except Exception:
+            await asyncio.to_thread(self._storage.delete, file["storage_uri"])
+            raise
+        hit("upload.after_commit")
+        self._dispatch(job["id"], submission.priority)
+        return Accepted(201, body)
+
+    async def _replay(self, submission: Submission, fingerprint: str) -> Accepted | None:
+        if submission.idempotency_key is None:
+            return None
+        async with self._database.reading() as connection:
+            seen = await files.find_idempotent(connection, submission.owner, submission.idempotency_key)
+        if seen is None:
+            return None
+        if seen["fingerprint"] != fingerprint:
+            raise IdempotencyKeyReused
+        return Accepted(seen["status_code"], seen["body"], replayed=True)
+
+    async def _duplicate(self, submission: Submission, existing: UUID) -> Accepted:
+        if submission.on_duplicate == "reject":
+            raise DuplicateUpload(existing_id=str(existing))
+        async with self._database.reading() as connection:
+            row = await jobs.find_by_file(connection, existing, submission.owner)
+        if row is None:  # deleted this very moment
+            raise DuplicateUpload(existing_id=str(existing))
+        file = {**row, "id": row["file_id"]}
+        return Accepted(200, _answer(file, dict(row)) | {"duplicate": True})
+
+
+def _detect(submission: Submission, received: Received) -> Dialect:
+    if not received.stored_bytes:
+        raise EmptyFile("The file is empty.")
+    dialect = detect(
+        received.sample,
+        complete=received.stored_bytes <= SAMPLE_BYTES,
+        declared=submission.declared,
+        filename=submission.filename,
+        media_type=submission.media_type,
+    )
+    if isinstance(dialect, JsonDialect):
+        return msgspec.structs.replace(dialect, data_end=received.stored_bytes)
+    return dialect
+
+
+def _file_values(
+    file_id: UUID, submission: Submission, received: Received, dialect: Dialect, uri: str, content_key: str
+) -> dict[str, Any]:
+    kind = "csv" if not isinstance(dialect, JsonDialect) else "jsonl" if dialect.root == "lines" else "json"
+    return {
+        "id": file_id,
+        "owner": submission.owner,
+        "filename": submission.filename,
+        "media_type": submission.media_type,
+        "format": kind,
+        "encoding": dialect.encoding,
+        "dialect": to_json(dialect),
+        "size_bytes": received.size_bytes,
+        "stored_bytes": received.stored_bytes,
+        "sha256": received.sha256,
+        "content_key": content_key,
+        "dedup_key": None if submission.on_duplicate == "new" else content_key,
+        "storage_uri": uri,
+    }
+
+
+def _answer(file: dict[str, Any], job: dict[str, Any]) -> dict[str, Any]:
+    return {
+        "file_id": str(file["id"]),
+        "job_id": str(job["id"]),
+        "status": str(job["status"]),
+        "filename": file["filename"],
+        "sha256": file["sha256"],
+        "size_bytes": file["size_bytes"],
+        "format": file["format"],
+        "dialect": file["dialect"],
+        "columns": job["columns"],
+        "processor": job["processor"],
+        "priority": job["priority"],
+        "duplicate": False,
+    }
+
+
+def _fingerprint(submission: Submission, received: Received) -> str:
+    declared = msgspec.to_builtins(submission.declared)
+    same = [
+        received.sha256,
+        submission.processor,
+        submission.options,
+        declared,
+        submission.chunk_size,
+        submission.priority,
+    ]
+    return hashlib.sha256(msgspec.json.encode(same, order="sorted")).hexdigest()
+
+
+def _content_key(submission: Submission, received: Received, dialect: Dialect) -> str:
+    same = [received.sha256, to_json(dialect), submission.processor, submission.options]
+    return hashlib.sha256(msgspec.json.encode(same, order="sorted")).hexdigest()

@@ -1,0 +1,91 @@
+"""create_app and its lifespan: the one place where the parts are wired together."""
+
+from __future__ import annotations
+
+import gc
+import logging
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from fastapi import FastAPI
+from fastapi.middleware.cors import CORSMiddleware
+
+from app import __version__, failpoints
+from app.api import errors, files, health, jobs
+from app.api.middleware import Frame
+from app.api.services import Services
+from app.config import Settings, load_settings
+from app.db import migrations
+from app.db.engine import Database
+from app.errors import MigrationsPending
+from app.jobs.control import Control
+from app.jobs.progress import StatusFeed
+from app.jobs.submit import Submitter
+from app.pipeline.machine import Machine
+from app.processors.registry import Processors
+from app.sources.storage import LocalStorage
+
+logger = logging.getLogger(__name__)
+
+
+def create_app(settings: Settings | None = None) -> FastAPI:
+    """The service for these settings, by default those of the environment; raises SettingsInvalid."""
+    settings = settings or load_settings()
+    logging.basicConfig(level=settings.log_level, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    logging.getLogger("alembic").setLevel(logging.WARNING)
+
+    @asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        services = await _start(settings)
+        app.state.services = services
+        yield
+        await services.control.close()
+        await services.machine.stop()
+        await services.database.close()
+
+    app = FastAPI(
+        title="Granula",
+        version=__version__,
+        description="Big files in, rows that can be trusted out: every row is in the results, in the rejects, or unprocessed.",
+        lifespan=lifespan,
+    )
+    errors.install(app)
+    app.include_router(files.router)  # /api/v1/upload, status, results, rejects, files
+    app.include_router(jobs.router)  # /api/v1/jobs
+    app.include_router(health.router)  # /, /health, /ready, /metrics, /errors
+    app.add_middleware(Frame)
+    if settings.cors_origins:
+        app.add_middleware(
+            CORSMiddleware, allow_origins=list(settings.cors_origins), allow_methods=["*"], allow_headers=["*"]
+        )
+    return app
+
+
+async def _start(settings: Settings) -> Services:
+    failpoints.arm(settings.granula_fail)
+    storage = LocalStorage(settings.uploads_dir)
+    storage.prepare()
+    if settings.is_sqlite:
+        await migrations.upgrade(settings.url)
+    database = Database(settings)
+    if not await migrations.current_is_head(database):
+        await database.close()
+        raise MigrationsPending
+    processors = Processors(settings.processors)
+    machine = Machine(settings, database, storage, processors)
+    await machine.start()
+    gc.collect()
+    gc.freeze()  # what is loaded now stays: leave it out of every later collection
+    return Services(
+        settings=settings,
+        database=database,
+        storage=storage,
+        processors=processors,
+        machine=machine,
+        submitter=Submitter(settings, database, storage, processors, machine.dispatch),
+        control=Control(database, machine),
+        feed=StatusFeed(database),
+    )
+
+
+app = create_app()

@@ -1,0 +1,263 @@
+"""ChunkRunner: one chunk, from its bytes to committed rows. Read this first: all the promises about rows are kept here.
+
+read -> process -> [fence + rows + rejects + counts + status: ONE transaction]
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import zlib
+from collections.abc import Sequence
+from concurrent.futures import Executor
+from dataclasses import dataclass, field
+from typing import Any
+
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from app.db import chunks, jobs
+from app.db.chunks import Claim
+from app.db.engine import Database
+from app.errors import GranulaError, LeaseLost, StoredFileCorrupt, TerminalError, TransientError
+from app.failpoints import hit
+from app.formats.base import MASK, MAX_REJECT_BYTES, ObjectRows, Page, Parsed, Reject, Rows
+from app.pipeline.retry import RetryPolicy
+from app.pipeline.running import RunningJob
+from app.processors.base import ChunkContext
+from app.sinks.base import Sink
+from app.sources.storage import LocalStorage
+
+logger = logging.getLogger(__name__)
+TRANSIENT_DELAY_SECONDS = 1.0
+
+
+class CountsDisagree(TerminalError):
+    """The reader found another number of rows than the splitter. Please report the file: this is a bug in Granula."""
+
+    code = "counts_disagree"
+
+
+class EveryRowFailed(TerminalError):
+    """The processor failed for every row of the chunk."""
+
+
+@dataclass(slots=True)
+class Prepared:
+    """A chunk ready to be written."""
+
+    pages: list[Page] = field(default_factory=list)
+    rejects: list[Reject] = field(default_factory=list)
+    rows_ok: int = 0
+    hash_sum: int = 0
+    summary: dict[str, Any] = field(default_factory=dict)
+    columns: Sequence[str] = ()
+
+    def add(self, results: Rows) -> None:
+        self.pages += results.pages()
+        self.rows_ok += len(results)
+        self.hash_sum = (self.hash_sum + results.hash_sum()) & MASK
+        if isinstance(results, ObjectRows):
+            self.columns = list(dict.fromkeys([*self.columns, *results.columns]))
+
+    def values(self) -> dict[str, Any]:
+        failed = sum(r.kind == "failed" for r in self.rejects)
+        return {
+            "rows_ok": self.rows_ok,
+            "rows_invalid": len(self.rejects) - failed,
+            "rows_failed": failed,
+            "hash_read": f"{self.hash_sum:016x}",
+            "summary": self.summary or None,
+        }
+
+
+class ChunkRunner:
+    def __init__(
+        self, database: Database, storage: LocalStorage, sink: Sink, retry: RetryPolicy, threads: Executor
+    ) -> None:
+        self._database = database
+        self._storage = storage
+        self._sink = sink
+        self._retry = retry
+        self._threads = threads
+
+    async def run(self, job: RunningJob, claim: Claim) -> float | None:
+        """Run one claimed chunk to its end. Seconds until it may be tried again, or None if it is final or lost."""
+        try:
+            hit("chunk.claimed")
+            if self._retry.is_last(claim.attempt) and claim.attempt > 1:
+                prepared = await self._isolate(job, claim)
+            else:
+                prepared = await self._in_thread(self._prepare, job, claim)
+            await self._commit(job, claim, prepared)
+            hit("chunk.after_commit")
+        except LeaseLost:
+            logger.warning("Chunk %s/%s belongs to somebody else now; nothing was written", job.id, claim.index)
+        except TransientError as error:
+            logger.warning("Chunk %s/%s waits: %s", job.id, claim.index, error)
+            return await self._give_back(claim, TRANSIENT_DELAY_SECONDS, refund=True)
+        except TerminalError as error:
+            await self._fail(claim, error)
+        except Exception as error:
+            logger.exception("Chunk %s/%s, attempt %s", job.id, claim.index, claim.attempt)
+            if self._retry.is_last(claim.attempt):
+                if claim.attempt > 1 or not await self._retry_isolated(job, claim):
+                    await self._fail(claim, error)
+            else:
+                delay = self._retry.delay_seconds(claim.attempt)
+                return await self._give_back(claim, delay, refund=False, error=_as_json(error))
+        return None
+
+    async def _retry_isolated(self, job: RunningJob, claim: Claim) -> bool:
+        """With MAX_RETRIES=0 the first attempt is the last: the bad rows are looked for at once."""
+        try:
+            await self._commit(job, claim, await self._isolate(job, claim))
+        except LeaseLost:
+            return True
+        except Exception:
+            logger.exception("Chunk %s/%s, row by row", job.id, claim.index)
+            return False
+        return True
+
+    # ------------------------------------------------------------------ read and process, in a thread
+
+    async def _in_thread(self, work: Any, *arguments: Any) -> Any:
+        return await asyncio.get_running_loop().run_in_executor(self._threads, work, *arguments)
+
+    def _read(self, job: RunningJob, claim: Claim) -> Parsed:
+        span = claim.span
+        end = min(span.byte_end, span.byte_start + MAX_REJECT_BYTES) if span.is_oversize else span.byte_end
+        data = self._storage.read(job.uri, span.byte_start, end)
+        if not span.is_oversize and zlib.crc32(data) != span.crc32:
+            raise StoredFileCorrupt(f"Bytes {span.byte_start} to {span.byte_end} changed since they were split.")
+        parsed = job.form.read(data, span)
+        if parsed.row_count != span.row_count:
+            raise CountsDisagree(f"The splitter counted {span.row_count} rows, the reader {parsed.row_count}.")
+        hit("chunk.read")
+        return parsed
+
+    def _prepare(self, job: RunningJob, claim: Claim) -> Prepared:
+        parsed = self._read(job, claim)
+        prepared = Prepared(rejects=list(parsed.rejects))
+        self._process(job, claim, parsed.rows, prepared)
+        return prepared
+
+    def _process(self, job: RunningJob, claim: Claim, rows: Rows, prepared: Prepared) -> None:
+        if not len(rows):
+            return
+        context = ChunkContext(job.id, claim.index, claim.attempt, job.options)
+        outcome = job.processor.process(rows, context)
+        if len(outcome.results) + len(outcome.rejects) != len(rows):
+            raise CountsDisagree(f"The processor was given {len(rows)} rows and did not account for all of them.")
+        prepared.add(outcome.results)
+        prepared.rejects += outcome.rejects
+        if outcome.summary:
+            prepared.summary = (
+                job.processor.combine([prepared.summary, outcome.summary]) if prepared.summary else outcome.summary
+            )
+
+    # ------------------------------------------------------------------ write, in one transaction
+
+    async def _commit(self, job: RunningJob, claim: Claim, prepared: Prepared) -> None:
+        """Rows, rejects, counts and status together or not at all; raises LeaseLost if the claim is not ours any more."""
+        new_columns = [c for c in prepared.columns if c not in job.columns]
+
+        async def write(connection: AsyncConnection) -> list[str] | None:
+            await chunks.complete(connection, claim, prepared.values())
+            columns = await jobs.add_columns(connection, job.id, new_columns) if new_columns else None
+            hit("chunk.before_write")
+            await self._sink.write(connection, job.id, prepared.pages, prepared.rejects)
+            hit("chunk.after_write")
+            return columns
+
+        columns = await self._database.transact(write)
+        if columns is not None:
+            job.columns = columns
+
+    async def _give_back(
+        self, claim: Claim, delay: float, *, refund: bool, error: dict[str, Any] | None = None
+    ) -> float | None:
+        try:
+            held = await self._database.transact(
+                lambda c: chunks.release(c, claim, delay_seconds=delay, refund=refund, error=error)
+            )
+        except TransientError:  # the lease will run out, and the chunk be rescued
+            return delay
+        return delay if held else None
+
+    async def _fail(self, claim: Claim, error: Exception) -> None:
+        logger.error("Chunk %s/%s failed: %s", claim.job_id, claim.index, error)
+        try:
+            await self._database.transact(lambda c: chunks.fail(c, claim, _as_json(error)))
+        except TransientError:
+            logger.warning(
+                "Chunk %s/%s: the failure could not be stored, it will be tried again", claim.job_id, claim.index
+            )
+
+    # ------------------------------------------------------------------ one bad row costs one row
+
+    async def _isolate(self, job: RunningJob, claim: Claim) -> Prepared:
+        """The last attempt: halve the rows until those that cannot be processed or stored are alone.
+
+        They become rejects of kind `failed`; the others are stored. Raises the last error if no row gets through.
+        """
+        parsed = await self._in_thread(self._read, job, claim)
+        prepared = Prepared(rejects=list(parsed.rejects))
+        last_error: Exception | None = None
+        pending: list[Rows] = [parsed.rows] if len(parsed.rows) else []
+        while pending:
+            rows = pending.pop()
+            trial = Prepared()
+            try:
+                await self._in_thread(self._process, job, claim, rows, trial)
+                await self._rehearse(job, trial)
+            except (TransientError, TerminalError):
+                raise
+            except Exception as error:
+                last_error = error
+                if len(rows) == 1:
+                    prepared.rejects.append(self._failed_row(job, claim, rows, error))
+                else:
+                    middle = len(rows) // 2
+                    pending += [rows.select(range(middle, len(rows))), rows.select(range(middle))]
+                continue
+            prepared.pages += trial.pages
+            prepared.rejects += trial.rejects
+            prepared.rows_ok += trial.rows_ok
+            prepared.hash_sum = (prepared.hash_sum + trial.hash_sum) & MASK
+            prepared.columns = list(dict.fromkeys([*prepared.columns, *trial.columns]))
+            if trial.summary:
+                prepared.summary = job.processor.combine([s for s in (prepared.summary, trial.summary) if s])
+        if last_error is not None and not prepared.rows_ok:
+            raise EveryRowFailed(f"{type(last_error).__name__}: {last_error}") from last_error
+        prepared.rejects.sort(key=lambda r: r.row_number)
+        return prepared
+
+    async def _rehearse(self, job: RunningJob, trial: Prepared) -> None:
+        """Find out whether the database takes these rows, and leave no trace."""
+
+        class Undo(Exception):
+            pass
+
+        async def write(connection: AsyncConnection) -> None:
+            await self._sink.write(connection, job.id, trial.pages, trial.rejects)
+            raise Undo
+
+        try:
+            await self._database.transact(write)
+        except Undo:
+            return
+
+    def _failed_row(self, job: RunningJob, claim: Claim, rows: Rows, error: Exception) -> Reject:
+        """The row is known by its number; its place in the file is found by reading the chunk once more."""
+        number = rows.numbers[0]
+        data = self._storage.read(job.uri, claim.span.byte_start, claim.span.byte_end)
+        start, end, line = job.form.locate(data, claim.span, number)
+        raw = data[start - claim.span.byte_start : end - claim.span.byte_start]
+        message = f"{type(error).__name__}: {error}"[:500].replace("\0", "\\x00")
+        return Reject(number, line, start, end, raw[:MAX_REJECT_BYTES], "processing_failed", message, kind="failed")
+
+
+def _as_json(error: Exception) -> dict[str, Any]:
+    code = error.code if isinstance(error, TerminalError) else "processing_failed"
+    detail = error.detail if isinstance(error, GranulaError) else f"{type(error).__name__}: {error}"
+    return {"code": code, "message": detail[:500].replace("\0", "\\x00")}

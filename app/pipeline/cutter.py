@@ -1,0 +1,140 @@
+"""Cutting a file into spans of whole records. Pure but for reading: no database, no task, so every split point can be tried.
+
+The spans tile the data: each begins where the one before ends, the first at the first data byte, the last at the end.
+"""
+
+from __future__ import annotations
+
+import zlib
+from dataclasses import dataclass
+from typing import BinaryIO
+
+import numpy as np
+
+from app.formats.base import MAX_CHUNK_BYTES, MAX_ROW_BYTES, Format, Offsets, Span
+
+WINDOW_BYTES = 4 << 20
+
+
+@dataclass(frozen=True, slots=True)
+class Position:
+    """How far a file has been cut: always at a record boundary, outside any quotes, so that it is all one must keep."""
+
+    offset: int
+    rows: int
+    """Records before `offset`."""
+    line: int
+    """Number of the line that begins at `offset`."""
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """Of one chunk: rows and bytes, whichever comes first. A record over `row_bytes` is a chunk alone and not read."""
+
+    chunk_rows: int
+    chunk_bytes: int = MAX_CHUNK_BYTES
+    row_bytes: int = MAX_ROW_BYTES
+
+
+@dataclass(frozen=True, slots=True)
+class Cut:
+    spans: list[Span]
+    position: Position
+    done: bool
+
+
+def cut(
+    file: BinaryIO,
+    form: Format,
+    start: Position,
+    *,
+    size: int,
+    limits: Limits,
+    budget: int,
+    window_bytes: int = WINDOW_BYTES,
+) -> Cut:
+    """Spans from `start` on, until at least `budget` bytes are cut or the file, `size` bytes long, ends."""
+    spans: list[Span] = []
+    position, window, wanted = start, b"", window_bytes
+    file.seek(start.offset)
+    while True:
+        block = file.read(wanted - len(window))
+        window += block
+        eof = position.offset + len(window) >= size or not block
+        ends = form.scan(window, eof=eof, first=position.rows == 0)
+        too_long = not eof and len(window) - (int(ends[-1]) if len(ends) else 0) > limits.row_bytes
+        if too_long and not len(ends):
+            spans.append(_skip_record(file, form, position, size, limits.row_bytes))
+            position, window, wanted = _behind(spans[-1], form, file), b"", window_bytes
+            file.seek(position.offset)
+            if position.offset >= size:
+                return Cut(spans, position, True)
+            continue
+        ends = ends[: max(0, len(ends) - form.skip_footer)]
+        stops = _stops(ends, limits, everything=eof or too_long)
+        if eof and stops and not form.skip_footer:
+            ends[-1] = len(window)  # blank lines at the end of the file belong to its last chunk
+        taken = 0
+        for first, last in stops:
+            piece = window[taken : int(ends[last])]
+            start_at = position.offset
+            spans.append(
+                Span(
+                    start_at,
+                    start_at + len(piece),
+                    position.rows + 1,
+                    last + 1 - first,
+                    position.line,
+                    zlib.crc32(piece),
+                )
+            )
+            position = Position(
+                start_at + len(piece), position.rows + last + 1 - first, position.line + form.count_lines(piece)
+            )
+            taken += len(piece)
+        window = window[taken:]
+        if eof:
+            return Cut(spans, Position(size, position.rows, position.line), True)
+        if position.offset - start.offset >= budget:
+            return Cut(spans, position, False)
+        wanted = max(window_bytes, 2 * len(window))  # always more than is there, or the file would seem to end
+
+
+def _stops(ends: Offsets, limits: Limits, *, everything: bool) -> list[tuple[int, int]]:
+    """(first, last) record of each chunk. Unless `everything`, a chunk that might still grow is left for the next window."""
+    stops: list[tuple[int, int]] = []
+    first, start = 0, 0
+    while first < len(ends):
+        fitting = int(np.searchsorted(ends, start + limits.chunk_bytes, "right"))
+        following = max(first + 1, min(first + limits.chunk_rows, fitting, len(ends)))
+        if following == len(ends) and not everything:
+            break
+        stops.append((first, following - 1))
+        first, start = following, int(ends[following - 1])
+    return stops
+
+
+def _skip_record(file: BinaryIO, form: Format, position: Position, size: int, row_bytes: int) -> Span:
+    """The record at `position`, too long to be held, up to the first line end after `row_bytes`."""
+    offset = position.offset + row_bytes // form.unit * form.unit
+    file.seek(offset)
+    while block := file.read(WINDOW_BYTES):
+        found = block.find(form.line_end)
+        while found >= 0 and found % form.unit:
+            found = block.find(form.line_end, found + 1)
+        if found >= 0:
+            offset += found + len(form.line_end)
+            break
+        overlap = len(form.line_end) - form.unit  # the line end may straddle two blocks
+        offset += len(block) - (overlap if len(block) > overlap and offset + len(block) < size else 0)
+        file.seek(offset)
+    return Span(position.offset, min(offset, size), position.rows + 1, 1, position.line, 0)
+
+
+def _behind(span: Span, form: Format, file: BinaryIO) -> Position:
+    file.seek(span.byte_start)
+    lines, left = 0, span.byte_end - span.byte_start
+    while left and (block := file.read(min(left, WINDOW_BYTES))):
+        lines += form.count_lines(block)
+        left -= len(block)
+    return Position(span.byte_end, span.first_row, span.first_line + lines)

@@ -1,0 +1,117 @@
+"""Finisher: gives a job its final status, once every chunk is final and the counts close."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Sequence
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import RowMapping
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from app.db import chunks, files, jobs, results
+from app.db.engine import Database
+from app.failpoints import hit
+from app.pipeline.running import RunningJob
+from app.sources.storage import LocalStorage
+from app.states import ACTIVE_JOBS, ChunkStatus, JobStatus, conclude
+
+logger = logging.getLogger(__name__)
+
+
+class Finisher:
+    def __init__(self, database: Database, storage: LocalStorage, *, delete_file: bool) -> None:
+        self._database = database
+        self._storage = storage
+        self._delete_file = delete_file
+
+    async def try_finish(self, job: RunningJob) -> bool:
+        """Move the job to its final status if nothing is left to do. True if it is final now, by whomever."""
+
+        async def finish(connection: AsyncConnection) -> JobStatus | None:
+            row = await jobs.lock_job(connection, job.id)
+            if row is None or JobStatus(row["status"]) not in ACTIVE_JOBS:
+                return JobStatus.CANCELLED if row is None else JobStatus(row["status"])
+            tally = {t["status"]: t for t in await chunks.tally(connection, job.id)}
+            if not row["split_done"] or any(not ChunkStatus(s).is_final for s in tally):
+                return None
+            status, error = await self._verdict(connection, row, tally)
+            if error is None and status is not JobStatus.COMPLETED:
+                failed = await chunks.errors(connection, job.id, limit=1)
+                error = dict(failed[0]["error"]) if failed else None
+            summary = job.processor.combine(await chunks.summaries(connection, job.id))
+            await jobs.finish(connection, job.id, status, summary=summary or None, error=error)
+            hit("job.before_finish")
+            return status
+
+        status = await self._database.transact(finish)
+        if status is None:
+            return False
+        hit("job.after_finish")
+        logger.info("Job %s is %s", job.id, status)
+        if self._delete_file and status in (JobStatus.COMPLETED, JobStatus.COMPLETED_WITH_ERRORS):
+            await self.delete_stored_bytes(job.file_id, job.uri)
+        return True
+
+    async def _verdict(
+        self, connection: AsyncConnection, row: RowMapping, tally: dict[str, RowMapping]
+    ) -> tuple[JobStatus, dict[str, Any] | None]:
+        """The final status; failed, with what does not add up, if the tables do not hold every row of the file."""
+        stored, rejected = await results.count_stored(connection, row["id"])
+        total = {name: sum(t[name] for t in tally.values()) for name in ("rows", "ok", "invalid", "failed")}
+        failed_chunks = tally.get(ChunkStatus.FAILED)
+        in_failed_chunks = failed_chunks["failed"] if failed_chunks else 0
+        problems = [
+            f"{what}: {have}, expected {want}"
+            for what, have, want in (
+                ("rows in chunks", total["rows"], row["split_rows"]),
+                ("rows accounted for", total["ok"] + total["invalid"] + total["failed"], total["rows"]),
+                ("results stored", stored, total["ok"]),
+                ("invalid rows stored", rejected.get("invalid", 0), total["invalid"]),
+                ("failed rows stored", rejected.get("failed", 0), total["failed"] - in_failed_chunks),
+            )
+            if have != want
+        ]
+        if problems:
+            return JobStatus.FAILED, {"code": "proof_does_not_close", "message": "; ".join(problems)}
+        completed = tally.get(ChunkStatus.COMPLETED)
+        status = conclude(
+            completed_chunks=completed["chunks"] if completed else 0,
+            failed_chunks=failed_chunks["chunks"] if failed_chunks else 0,
+            rejects=total["invalid"] + total["failed"],
+        )
+        return status, None
+
+    async def fail(self, job_id: UUID, error: dict[str, Any]) -> None:
+        """The job cannot go on at all: what was not done counts as unprocessed."""
+
+        async def finish(connection: AsyncConnection) -> None:
+            await jobs.finish(connection, job_id, JobStatus.FAILED, error=error)
+            await chunks.cancel_all(connection, job_id)
+
+        await self._database.transact(finish)
+        logger.error("Job %s failed: %s", job_id, error["message"])
+
+    async def delete_stored_bytes(self, file_id: UUID, uri: str) -> None:
+        await self._database.transact(lambda c: files.forget_stored_bytes(c, file_id))
+        await asyncio.to_thread(self._storage.delete, uri)
+
+    async def remove_deleted(self, file_ids: Sequence[UUID] | None = None) -> None:
+        """Finish deletions: rows in bounded steps, then the bytes, then the file's own row. May be stopped anywhere."""
+        if file_ids is None:
+            async with self._database.reading() as connection:
+                file_ids = await files.find_deleted(connection)
+        for file_id in file_ids:
+            for job_id in await self._jobs_of(file_id):
+                while await self._database.transact(lambda c, j=job_id: results.delete_some(c, j)):  # type: ignore[misc]
+                    hit("delete.rows")
+            await asyncio.to_thread(self._storage.delete, str(file_id))
+            hit("delete.disk")
+            await self._database.transact(lambda c, f=file_id: files.remove_file(c, f))  # type: ignore[misc]
+            logger.info("File %s is deleted", file_id)
+
+    async def _jobs_of(self, file_id: UUID) -> list[UUID]:
+        async with self._database.reading() as connection:
+            return await jobs.ids_of_file(connection, file_id)

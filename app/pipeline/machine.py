@@ -1,0 +1,110 @@
+"""Machine: the embedded engine. Wires queue, pool and background services, starts them and stops them.
+
+`dispatch` is the seam for other engines: a door tells it that a job has something to do, and nothing more. What is to be
+done, and whether, is always read from the database.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import socket
+from collections.abc import Awaitable, Callable
+from concurrent.futures import ThreadPoolExecutor
+from uuid import UUID, uuid4
+
+from app.config import Settings
+from app.db.engine import Database
+from app.errors import TransientError
+from app.pipeline.chunk_runner import ChunkRunner
+from app.pipeline.finisher import Finisher
+from app.pipeline.pool import WorkerPool
+from app.pipeline.queue import JobQueue
+from app.pipeline.reconciler import Reconciler
+from app.pipeline.retry import RetryPolicy
+from app.pipeline.splitter import Splitter
+from app.processors.registry import Processors
+from app.sinks.base import Sink
+from app.sinks.postgres import PostgresSink
+from app.sinks.sqlite import SqliteSink
+from app.sources.storage import LocalStorage
+
+logger = logging.getLogger(__name__)
+GRACE_SECONDS = 20.0
+
+
+class Machine:
+    def __init__(self, settings: Settings, database: Database, storage: LocalStorage, processors: Processors) -> None:
+        self._settings = settings
+        self._database = database
+        self._threads = ThreadPoolExecutor(os.cpu_count() or 1, thread_name_prefix="chunk")
+        sink: Sink = SqliteSink() if database.is_sqlite else PostgresSink()
+        retry = RetryPolicy(settings.max_retries, settings.base_backoff, settings.max_backoff)
+        self.queue = JobQueue(settings.ageing_seconds)
+        self.finisher = Finisher(database, storage, delete_file=settings.delete_file_on_complete)
+        self.reconciler = Reconciler(database, self.queue, self.finisher, storage)
+        self.pool = WorkerPool(
+            worker_id=f"{socket.gethostname()[:40]}:{os.getpid()}:{uuid4().hex[:8]}",
+            slots=settings.slots,
+            lease_seconds=settings.lease_seconds,
+            database=database,
+            queue=self.queue,
+            processors=processors,
+            splitter=Splitter(database, storage),
+            runner=ChunkRunner(database, storage, sink, retry, self._threads),
+            finisher=self.finisher,
+        )
+        self._services: list[asyncio.Task[None]] = []
+        self.is_draining = False
+
+    async def start(self) -> None:
+        await self.reconciler.recover()
+        settings = self._settings
+        self._services = [
+            asyncio.create_task(_supervise("pool", self.pool.run), name="pool"),
+            asyncio.create_task(_supervise("heartbeat", self._heartbeat), name="heartbeat"),
+            asyncio.create_task(
+                _supervise("reconciler", lambda: self.reconciler.run(settings.reconcile_seconds)), name="reconciler"
+            ),
+        ]
+
+    async def stop(self) -> None:
+        """No new turns; those going on get GRACE_SECONDS."""
+        self.is_draining = True
+        pool, heartbeat, reconciler = self._services
+        for task in (pool, reconciler):
+            task.cancel()
+        await asyncio.wait([pool, reconciler])
+        await self.pool.drain(GRACE_SECONDS)
+        heartbeat.cancel()
+        await asyncio.wait([heartbeat])
+        self._threads.shutdown(wait=True)
+
+    @property
+    def is_healthy(self) -> bool:
+        return bool(self._services) and not any(task.done() for task in self._services)
+
+    def dispatch(self, job_id: UUID, priority: int) -> None:
+        """The job may have something to do now."""
+        self.pool.refresh(job_id)
+        self.queue.put(job_id, priority)
+
+    async def _heartbeat(self) -> None:
+        while True:
+            await asyncio.sleep(self._settings.heartbeat_seconds)
+            await self.pool.renew_leases()
+
+
+async def _supervise(name: str, service: Callable[[], Awaitable[None]]) -> None:
+    """Run a service for ever: one that dies is started again, with its reason in the log."""
+    while True:
+        try:
+            await service()
+        except asyncio.CancelledError:
+            raise
+        except TransientError as error:
+            logger.warning("Service %s waits: %s", name, error)
+        except Exception:
+            logger.exception("Service %s died and is started again", name)
+        await asyncio.sleep(1.0)

@@ -1,0 +1,79 @@
+"""JobQueue: which job gets the next free slot. A cache: all it holds can be derived from the database."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import time
+from collections.abc import Callable
+from uuid import UUID
+
+
+class JobQueue:
+    """One small token per runnable job in an asyncio.PriorityQueue; its memory is O(jobs), not O(chunks).
+
+    A token's rank is the moment it was put minus `ageing_seconds` per step of priority. So the higher priority goes
+    first, equals take turns (who has just had a turn is put behind the others), and whoever waits rises by one step in
+    each `ageing_seconds`: comparing fixed ranks orders tokens just as comparing their ages at any later moment would.
+    """
+
+    def __init__(self, ageing_seconds: float, clock: Callable[[], float] = time.monotonic) -> None:
+        self._ageing_seconds = ageing_seconds
+        self._clock = clock
+        self._tokens: asyncio.PriorityQueue[tuple[float, int, UUID]] = asyncio.PriorityQueue()
+        self._current: dict[UUID, int] = {}
+        self._priorities: dict[UUID, int] = {}
+        self._timers: dict[UUID, asyncio.TimerHandle] = {}
+        self._sequence = itertools.count()
+
+    def __len__(self) -> int:
+        return len(self._current)
+
+    def __contains__(self, job_id: UUID) -> bool:
+        return job_id in self._current
+
+    @property
+    def waiting(self) -> dict[int, int]:
+        """Queued jobs by priority."""
+        count: dict[int, int] = {}
+        for job_id in self._current:
+            priority = self._priorities.get(job_id, 0)
+            count[priority] = count.get(priority, 0) + 1
+        return count
+
+    def put(self, job_id: UUID, priority: int | None = None) -> None:
+        """Queue the job unless it is queued already; a changed priority counts from now on, also for a queued one."""
+        known = self._priorities.get(job_id, 0)
+        priority = known if priority is None else priority
+        if job_id in self._current and priority == known:
+            return
+        self._priorities[job_id] = priority
+        sequence = next(self._sequence)
+        self._current[job_id] = sequence  # an older token of this job is void
+        self._tokens.put_nowait((self._clock() - priority * self._ageing_seconds, sequence, job_id))
+
+    def put_later(self, job_id: UUID, seconds: float) -> None:
+        """Queue the job after a wait that holds no worker."""
+        if (timer := self._timers.pop(job_id, None)) is not None:
+            timer.cancel()
+        self._timers[job_id] = asyncio.get_running_loop().call_later(seconds, self._due, job_id)
+
+    def _due(self, job_id: UUID) -> None:
+        self._timers.pop(job_id, None)
+        if job_id in self._priorities:
+            self.put(job_id)
+
+    async def get(self) -> UUID:
+        """The job whose turn it is, when there is one."""
+        while True:
+            _, sequence, job_id = await self._tokens.get()
+            if self._current.get(job_id) == sequence:
+                del self._current[job_id]
+                return job_id
+
+    def forget(self, job_id: UUID) -> None:
+        """Drop the job: it has ended."""
+        self._current.pop(job_id, None)
+        self._priorities.pop(job_id, None)
+        if (timer := self._timers.pop(job_id, None)) is not None:
+            timer.cancel()

@@ -1,0 +1,78 @@
+"""Reconciler: brings the queue, the leases and the disk in line with the database, at the start and then regularly."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from uuid import UUID
+
+from app.db import chunks, files, jobs
+from app.db.engine import Database
+from app.pipeline.finisher import Finisher
+from app.pipeline.queue import JobQueue
+from app.sources.storage import PART, LocalStorage
+
+logger = logging.getLogger(__name__)
+ORPHAN_SECONDS = 60.0
+"""A stored file without a row this old belongs to an upload that died; a living one is touched every few seconds."""
+IDEMPOTENCY_SECONDS = 72 * 3600.0
+SWEEP_EVERY = 12
+
+
+class Reconciler:
+    def __init__(self, database: Database, queue: JobQueue, finisher: Finisher, storage: LocalStorage) -> None:
+        self._database = database
+        self._queue = queue
+        self._finisher = finisher
+        self._storage = storage
+        self._rounds = 0
+
+    async def recover(self) -> None:
+        """At the start of the only process that works on this database: whoever held a chunk is gone."""
+        rescued = await self._database.transact(lambda c: chunks.rescue(c, expired_only=False))
+        if rescued:
+            logger.warning("Took back the chunks of %d jobs from a process that is gone", len(rescued))
+        await self._enqueue()
+
+    async def run(self, every_seconds: float) -> None:
+        while True:
+            await asyncio.sleep(every_seconds)
+            await self.run_once()
+
+    async def run_once(self) -> None:
+        rescued = await self._database.transact(lambda c: chunks.rescue(c, expired_only=True))
+        if rescued:
+            logger.warning("Leases ran out: took back chunks of %d jobs", len(rescued))
+        await self._enqueue()
+        await self._finisher.remove_deleted()
+        self._rounds += 1
+        if self._rounds % SWEEP_EVERY == 1:
+            await self.sweep()
+
+    async def _enqueue(self) -> None:
+        async with self._database.reading() as connection:
+            active = await jobs.list_active(connection)
+        for job in active:
+            self._queue.put(job["id"], job["priority"])
+
+    async def sweep(self, older_than_seconds: float = ORPHAN_SECONDS) -> None:
+        """Remove what interrupted uploads left on disk, and idempotency keys past their time."""
+        stale = await asyncio.to_thread(self._storage.stale, older_than_seconds)
+        named = {path: _file_id(path.name.removesuffix(PART)) for path in stale}
+        ids = [file_id for file_id in named.values() if file_id is not None]
+        known: set[UUID] = set()
+        async with self._database.reading() as connection:
+            for start in range(0, len(ids), 500):
+                known |= await files.known_ids(connection, ids[start : start + 500])
+        for path, file_id in named.items():
+            if file_id is not None and (file_id not in known or path.name.endswith(PART)):
+                logger.info("Removing %s, left by an interrupted upload", path.name)
+                await asyncio.to_thread(path.unlink, missing_ok=True)
+        await self._database.transact(lambda c: files.expire_idempotent(c, IDEMPOTENCY_SECONDS))
+
+
+def _file_id(name: str) -> UUID | None:
+    try:
+        return UUID(name)
+    except ValueError:
+        return None

@@ -1,0 +1,65 @@
+"""What the machine keeps in memory of a job in work: a copy of its rows, plus what is going on right now."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import RowMapping
+
+from app.db import jobs
+from app.db.engine import Database
+from app.errors import StoredFileMissing
+from app.formats.base import Format
+from app.formats.registry import from_json, open_format
+from app.pipeline.cutter import Position
+from app.processors.base import Processor
+from app.processors.registry import Processors
+from app.states import JobStatus
+
+
+@dataclass(slots=True)
+class RunningJob:
+    id: UUID
+    file_id: UUID
+    uri: str
+    stored_bytes: int
+    form: Format
+    processor: Processor
+    options: dict[str, Any]
+    chunk_size: int
+    columns: list[str]
+    position: Position
+    chunk_count: int
+    split_done: bool
+    status: JobStatus
+    is_splitting: bool = False
+    chunks_in_work: set[int] = field(default_factory=set)
+
+
+async def load(database: Database, processors: Processors, job_id: UUID) -> RunningJob | None:
+    """The job as the database has it; None if it was deleted. Raises StoredFileMissing, UnknownProcessor."""
+    async with database.reading() as connection:
+        row = await jobs.load_job(connection, job_id)
+    return None if row is None else from_row(row, processors)
+
+
+def from_row(row: RowMapping, processors: Processors) -> RunningJob:
+    if row["storage_uri"] is None:
+        raise StoredFileMissing("The stored upload was deleted.")
+    return RunningJob(
+        id=row["id"],
+        file_id=row["file_id"],
+        uri=row["storage_uri"],
+        stored_bytes=row["stored_bytes"],
+        form=open_format(from_json(row["dialect"])),
+        processor=processors.get(row["processor"]),
+        options=row["options"],
+        chunk_size=row["chunk_size"],
+        columns=list(row["columns"]),
+        position=Position(row["split_offset"], row["split_rows"], row["split_lines"]),
+        chunk_count=row["chunk_count"],
+        split_done=row["split_done"],
+        status=JobStatus(row["status"]),
+    )

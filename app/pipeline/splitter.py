@@ -1,0 +1,74 @@
+"""Splitter: cuts the next stretch of a job's file and commits its chunk rows. It resumes wherever the last commit left it."""
+
+from __future__ import annotations
+
+import asyncio
+
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from app.db import chunks, jobs
+from app.db.engine import Database
+from app.failpoints import hit
+from app.pipeline.cutter import Cut, Limits, cut
+from app.pipeline.running import RunningJob
+from app.sources.storage import LocalStorage
+from app.states import ChunkStatus, JobStatus
+
+FIRST_STRETCH_BYTES = 1 << 20
+"""Small, so that the first chunks of a huge file are in work at once."""
+STRETCH_BYTES = 32 << 20
+
+
+class Splitter:
+    def __init__(self, database: Database, storage: LocalStorage) -> None:
+        self._database = database
+        self._storage = storage
+
+    async def advance(self, job: RunningJob) -> bool:
+        """Cut one stretch; False if somebody else has moved the split meanwhile, or the job is gone.
+
+        Reads in a thread. The position in the job row and the chunk rows change in one transaction, so that a crash
+        loses a stretch of work but never a chunk, and two splitters never both win.
+        """
+        hit("split.begin")
+        made = await asyncio.to_thread(self._cut, job)
+
+        async def commit(connection: AsyncConnection) -> JobStatus | None:
+            values = {
+                "split_offset": made.position.offset,
+                "split_rows": made.position.rows,
+                "split_lines": made.position.line,
+                "split_done": made.done,
+                "chunk_count": job.chunk_count + len(made.spans),
+            }
+            status = await jobs.advance_split(
+                connection, job.id, old_offset=job.position.offset, old_count=job.chunk_count, values=values
+            )
+            if status is not None:
+                # A cancelled job is cut to its end all the same: only so can its other rows be counted as unprocessed.
+                cancelled = status is JobStatus.CANCELLED
+                state = ChunkStatus.CANCELLED if cancelled else ChunkStatus.PENDING
+                await chunks.insert_chunks(connection, job.id, job.chunk_count, made.spans, state)
+            hit("split.before_commit")
+            return status
+
+        status = await self._database.transact(commit)
+        hit("split.after_commit")
+        if status is None:
+            return False
+        job.status = status
+        job.position = made.position
+        job.split_done = made.done
+        job.chunk_count += len(made.spans)
+        return True
+
+    def _cut(self, job: RunningJob) -> Cut:
+        with self._storage.open(job.uri) as file:
+            return cut(
+                file,
+                job.form,
+                job.position,
+                size=job.stored_bytes,
+                limits=Limits(job.chunk_size),
+                budget=STRETCH_BYTES if job.chunk_count else FIRST_STRETCH_BYTES,
+            )

@@ -1,0 +1,51 @@
+"""What a processor is: rows in, results and rejects out. It never sees the database, a file or the network's retries."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+from uuid import UUID
+
+from app.formats.base import Reject, Rows
+
+
+@dataclass(frozen=True, slots=True)
+class ChunkContext:
+    """What a processor may know of the chunk it works on. `key` is the same for every attempt at this chunk."""
+
+    job_id: UUID
+    chunk_index: int
+    attempt: int
+    options: dict[str, Any]
+
+    @property
+    def key(self) -> str:
+        return f"{self.job_id}/{self.chunk_index}"
+
+
+@dataclass(slots=True)
+class ChunkOutcome:
+    """Each row given must be in `results` or in `rejects`, under its own number; the runner checks that the counts close."""
+
+    results: Rows
+    rejects: list[Reject] = field(default_factory=list)
+    summary: dict[str, Any] = field(default_factory=dict)
+
+
+class Processor(Protocol):
+    """A processor is made once per process and called from several threads at a time."""
+
+    name: str
+
+    def columns(self, header: Sequence[str]) -> Sequence[str]:
+        """The columns of the results for a file with these columns; raises MissingColumn if one that is needed is not
+        there. `header` is empty for JSON, whose columns are known only when all of it has been read."""
+
+    def process(self, rows: Rows, context: ChunkContext) -> ChunkOutcome:
+        """The results of these rows. It runs in a thread and may be called again for the same rows, or for a part of
+        them when one of them makes it raise. TransientError means later; any other exception is tried MAX_RETRIES
+        times, then the rows are halved until the bad ones are alone."""
+
+    def combine(self, summaries: Iterable[dict[str, Any]]) -> dict[str, Any]:
+        """The summary of the job from those of its chunks, in any order."""

@@ -1,0 +1,41 @@
+"""The processors by name. Adding one is a module beside this and a line here, or `PROCESSORS=package.module:Class`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from importlib import import_module
+
+from app.errors import SettingsInvalid, UnknownProcessor
+from app.processors.base import Processor
+from app.processors.rows import RowsProcessor
+
+BUILT_IN: tuple[type[Processor], ...] = (RowsProcessor,)
+
+
+class Processors:
+    """Every processor of this process, made once."""
+
+    def __init__(self, extra: Iterable[str] = ()) -> None:
+        made = [kind() for kind in BUILT_IN] + [_load(name) for name in extra]
+        self._by_name: dict[str, Processor] = {processor.name: processor for processor in made}
+
+    @property
+    def names(self) -> list[str]:
+        return sorted(self._by_name)
+
+    def get(self, name: str) -> Processor:
+        """The processor; raises UnknownProcessor listing those there are."""
+        try:
+            return self._by_name[name]
+        except KeyError:
+            raise UnknownProcessor(
+                f"There is no processor {name[:60]!r}; there are: {', '.join(self.names)}."
+            ) from None
+
+
+def _load(path: str) -> Processor:
+    module, _, kind = path.partition(":")
+    try:
+        return getattr(import_module(module), kind)()  # type: ignore[no-any-return]
+    except (ImportError, AttributeError, TypeError, ValueError) as error:
+        raise SettingsInvalid(f"PROCESSORS: {path!r} cannot be loaded: {error}") from error

@@ -1,0 +1,18 @@
+"""Where results go. A sink writes inside the transaction that completes the chunk; it never commits."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Protocol
+from uuid import UUID
+
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from app.formats.base import Page, Reject
+
+
+class Sink(Protocol):
+    async def write(
+        self, connection: AsyncConnection, job_id: UUID, pages: Sequence[Page], rejects: Sequence[Reject]
+    ) -> None:
+        """Store all of them, or raise and let the transaction roll back."""

@@ -1,0 +1,164 @@
+"""UploadSource: the bytes of one request body on their way to disk, hashed and decompressed as they pass, held nowhere else."""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import hashlib
+import os
+import zlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from types import TracebackType
+from typing import Any
+from uuid import UUID
+
+import aiofiles
+
+from app.errors import ContentMismatch, CorruptGzip, DecompressedTooLarge, FileTooLarge, InsufficientStorage
+from app.failpoints import hit
+from app.formats.detect import SAMPLE_BYTES
+from app.sources.storage import LocalStorage
+
+BLOCK_BYTES = 1 << 20
+PIECE_BYTES = 4 << 20
+GZIP_MAGIC = b"\x1f\x8b"
+MAX_RATIO, RATIO_COUNTS_FROM = 200, 1 << 20
+DISK_CHECK_BYTES = 64 << 20
+
+
+@dataclass(frozen=True, slots=True)
+class Received:
+    """What came in, and lies flushed in its part file."""
+
+    size_bytes: int
+    """As sent."""
+    stored_bytes: int
+    """As written: decompressed."""
+    sha256: str
+    """Of the bytes as sent."""
+    sample: bytes
+    """The beginning of the stored bytes; all of them if they are few."""
+
+
+class UploadSource:
+    """Use as `async with`: unless `finish` was reached, leaving removes the part file."""
+
+    def __init__(
+        self, storage: LocalStorage, file_id: UUID, *, max_bytes: int, reserve_bytes: int, encoded: bool = False
+    ) -> None:
+        self._storage = storage
+        self.file_id = file_id
+        self._max_bytes = max_bytes
+        self._reserve_bytes = reserve_bytes
+        self._encoded = encoded
+        self._sha256 = hashlib.sha256()
+        self._pending: list[bytes] = []
+        self._pending_bytes = 0
+        self._gunzip: Gunzip | None = None
+        self._sample = bytearray()
+        self._file: Any = None
+        self.received_bytes = 0
+        self.stored_bytes = 0
+        self._checked_at = 0
+        self.keep = False
+
+    async def __aenter__(self) -> UploadSource:
+        await asyncio.to_thread(self._storage.create_part, self.file_id)
+        self._file = await aiofiles.open(self._storage.part_path(self.file_id), "r+b", buffering=0)
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self._file.close()
+        if not self.keep:
+            await asyncio.to_thread(self._storage.discard_part, self.file_id)
+
+    async def write(self, data: bytes) -> None:
+        """Take bytes as they come; raises FileTooLarge, DecompressedTooLarge, CorruptGzip, InsufficientStorage."""
+        if not self.received_bytes:
+            hit("upload.first_byte")
+        self.received_bytes += len(data)
+        if self.received_bytes > self._max_bytes:
+            raise FileTooLarge(f"The upload is larger than {self._max_bytes} bytes.", limit_bytes=self._max_bytes)
+        self._pending.append(data)
+        self._pending_bytes += len(data)
+        if self._pending_bytes >= BLOCK_BYTES:
+            await self._flush()
+
+    async def finish(self) -> Received:
+        """Everything on disk for good, still under its part name."""
+        await self._flush()
+        if self._gunzip is not None:
+            self._gunzip.finish()
+        hit("upload.before_fsync")
+        await asyncio.to_thread(os.fsync, self._file.fileno())
+        return Received(self.received_bytes, self.stored_bytes, self._sha256.hexdigest(), bytes(self._sample))
+
+    async def _flush(self) -> None:
+        if not self._pending:
+            return
+        block = b"".join(self._pending)
+        is_first = self.received_bytes == self._pending_bytes
+        self._pending, self._pending_bytes = [], 0
+        if is_first and (self._encoded or block.startswith(GZIP_MAGIC)):
+            self._gunzip = Gunzip()
+        await asyncio.to_thread(self._sha256.update, block)
+        if self._gunzip is None:
+            await self._store(block)
+            return
+        pieces = self._gunzip.feed(block)
+        while (piece := await asyncio.to_thread(next, pieces, None)) is not None:
+            await self._store(piece)
+            self._refuse_bombs()
+
+    async def _store(self, piece: bytes) -> None:
+        if not self.stored_bytes and self._encoded and piece.startswith(GZIP_MAGIC):
+            raise ContentMismatch("The content is gzip inside gzip.")
+        if self.stored_bytes - self._checked_at > DISK_CHECK_BYTES:
+            self._checked_at = self.stored_bytes
+            if await asyncio.to_thread(self._storage.free_bytes) < self._reserve_bytes:
+                raise InsufficientStorage(headers={"Retry-After": "60"})
+        try:
+            await self._file.write(piece)
+        except OSError as error:
+            if error.errno in (errno.ENOSPC, errno.EDQUOT):
+                raise InsufficientStorage(headers={"Retry-After": "60"}) from error
+            raise
+        self.stored_bytes += len(piece)
+        if len(self._sample) < SAMPLE_BYTES:
+            self._sample += piece[: SAMPLE_BYTES - len(self._sample)]
+
+    def _refuse_bombs(self) -> None:
+        bomb = self.stored_bytes > RATIO_COUNTS_FROM and self.stored_bytes > MAX_RATIO * self.received_bytes
+        if bomb or self.stored_bytes > self._max_bytes:
+            raise DecompressedTooLarge(
+                f"The gzip data decompresses to more than {self._max_bytes} bytes or {MAX_RATIO} times its size.",
+                limit_bytes=self._max_bytes,
+            )
+
+
+class Gunzip:
+    """Decompression in bounded pieces, through any number of gzip members."""
+
+    def __init__(self) -> None:
+        self._member = zlib.decompressobj(wbits=31)
+
+    def feed(self, data: bytes) -> Iterator[bytes]:
+        try:
+            while data:
+                if self._member.eof:
+                    self._member = zlib.decompressobj(wbits=31)
+                piece = self._member.decompress(data, PIECE_BYTES)
+                data = self._member.unused_data if self._member.eof else self._member.unconsumed_tail
+                if piece:
+                    yield piece
+            while not self._member.eof and (piece := self._member.decompress(b"", PIECE_BYTES)):
+                yield piece  # what the window still held back
+        except zlib.error as error:
+            raise CorruptGzip(f"The gzip data is damaged: {error}.") from None
+
+    def finish(self) -> None:
+        if not self._member.eof:
+            raise CorruptGzip("The gzip data is incomplete.")

@@ -1,0 +1,75 @@
+"""The states of a job and of a chunk, who moves them, and which moves are legal. Pure: no database, no I/O."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+
+class JobStatus(StrEnum):
+    """A stored value equals its name, and is what the API shows."""
+
+    QUEUED = "queued"
+    """Accepted and durable; no chunk has been cut yet. The first split moves it to processing."""
+    PROCESSING = "processing"
+    """Chunks are being cut and run. The finisher moves it on when every chunk is final."""
+    COMPLETED = "completed"
+    """Final: every row is in the results, and the counts close."""
+    COMPLETED_WITH_ERRORS = "completed_with_errors"
+    """Final: some rows are in the rejects or in failed chunks; the counts close."""
+    FAILED = "failed"
+    """Final: no chunk could be completed, or the file itself is not readable any more. A retry moves it back."""
+    CANCELLED = "cancelled"
+    """Final: stopped by a user; finished rows stay readable, the others count as unprocessed."""
+
+    @property
+    def is_final(self) -> bool:
+        return self not in (JobStatus.QUEUED, JobStatus.PROCESSING)
+
+
+class ChunkStatus(StrEnum):
+    PENDING = "pending"
+    """Waits to be claimed, from `available_at` on. With attempt > 0 it is a retry."""
+    PROCESSING = "processing"
+    """Claimed under a lease. Complete, release, fail, cancel and rescue move it on."""
+    COMPLETED = "completed"
+    """Final: its rows, rejects and counts were committed together."""
+    FAILED = "failed"
+    """Final: its rows count as failed. A retry of the job moves it back to pending."""
+    CANCELLED = "cancelled"
+    """Final: its rows count as unprocessed."""
+
+    @property
+    def is_final(self) -> bool:
+        return self not in (ChunkStatus.PENDING, ChunkStatus.PROCESSING)
+
+
+JOB_MOVES: dict[JobStatus, frozenset[JobStatus]] = {
+    JobStatus.QUEUED: frozenset({JobStatus.PROCESSING, JobStatus.FAILED, JobStatus.CANCELLED}),
+    JobStatus.PROCESSING: frozenset(
+        {JobStatus.COMPLETED, JobStatus.COMPLETED_WITH_ERRORS, JobStatus.FAILED, JobStatus.CANCELLED}
+    ),
+    JobStatus.COMPLETED: frozenset(),
+    JobStatus.COMPLETED_WITH_ERRORS: frozenset({JobStatus.PROCESSING}),
+    JobStatus.FAILED: frozenset({JobStatus.PROCESSING}),
+    JobStatus.CANCELLED: frozenset(),
+}
+
+CHUNK_MOVES: dict[ChunkStatus, frozenset[ChunkStatus]] = {
+    ChunkStatus.PENDING: frozenset({ChunkStatus.PROCESSING, ChunkStatus.CANCELLED}),
+    ChunkStatus.PROCESSING: frozenset(
+        {ChunkStatus.PENDING, ChunkStatus.COMPLETED, ChunkStatus.FAILED, ChunkStatus.CANCELLED}
+    ),
+    ChunkStatus.COMPLETED: frozenset(),
+    ChunkStatus.FAILED: frozenset({ChunkStatus.PENDING}),
+    ChunkStatus.CANCELLED: frozenset(),
+}
+
+ACTIVE_JOBS = tuple(s for s in JobStatus if not s.is_final)
+ACTIVE_CHUNKS = tuple(s for s in ChunkStatus if not s.is_final)
+
+
+def conclude(*, completed_chunks: int, failed_chunks: int, rejects: int) -> JobStatus:
+    """The final status of a job whose chunks are all final and whose counts close."""
+    if failed_chunks and not completed_chunks:
+        return JobStatus.FAILED
+    return JobStatus.COMPLETED_WITH_ERRORS if failed_chunks or rejects else JobStatus.COMPLETED

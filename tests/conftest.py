@@ -1,0 +1,102 @@
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.harness import ROOT, Api, Postgres, Server, migrate
+
+KINDS = ("sqlite", "postgresql")
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--long", action="store_true", help="also run the tests that take minutes")
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    if not config.getoption("--long"):
+        long = [item for item in items if "long" in item.keywords]
+        config.hook.pytest_deselected(items=long)
+        items[:] = [item for item in items if "long" not in item.keywords]
+
+
+@pytest.fixture(scope="session")
+def corpora() -> Path:
+    """Test data that is not ours to copy. Without it a developer skips; CI must have it."""
+    folder = Path(os.environ.get("GRANULA_CORPORA", ROOT.parent / "shared" / "corpora"))
+    if not folder.is_dir():
+        if os.environ.get("CI"):
+            pytest.fail(f"the corpora are missing: {folder}")
+        pytest.skip("the corpora are not here; name their folder by GRANULA_CORPORA")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[Postgres]:
+    # Not under the home of root: the server runs as another user and must reach its folder.
+    folder = Path(tempfile.mkdtemp(prefix="granula-pg-"))
+    server = Postgres(folder)
+    yield server
+    server.stop()
+    shutil.rmtree(folder, ignore_errors=True)
+
+
+@pytest.fixture(scope="session")
+def templates(postgres: Postgres, tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+    """A migrated empty database of each kind, to be copied: made by the real migrations."""
+    folder = tmp_path_factory.mktemp("template")
+    sqlite = folder / "granula.db"
+    migrate(f"sqlite+aiosqlite:///{sqlite}", folder)
+    name = postgres.create()
+    migrate(postgres.url(name), folder)
+    return {"sqlite": str(sqlite), "postgresql": name}
+
+
+class Databases:
+    """Makes fresh databases of one kind and drops them at the end."""
+
+    def __init__(self, kind: str, postgres: Postgres, templates: dict[str, str]) -> None:
+        self.kind = kind
+        self._postgres = postgres
+        self._template = templates[kind]
+        self._made: list[str] = []
+
+    def create(self, storage: Path) -> str:
+        """The URL of an empty, migrated database; on SQLite inside `storage`."""
+        storage.mkdir(parents=True, exist_ok=True)
+        if self.kind == "sqlite":
+            shutil.copy(self._template, storage / "granula.db")
+            return f"sqlite+aiosqlite:///{storage / 'granula.db'}"
+        self._made.append(self._postgres.create(self._template))
+        return self._postgres.url(self._made[-1])
+
+    def close(self) -> None:
+        for name in self._made:
+            self._postgres.drop(name)
+
+
+@pytest.fixture(scope="module", params=KINDS)
+def databases(request: pytest.FixtureRequest, postgres: Postgres, templates: dict[str, str]) -> Iterator[Databases]:
+    """Everything that uses this runs over both databases."""
+    made = Databases(request.param, postgres, templates)
+    yield made
+    made.close()
+
+
+@pytest.fixture(scope="module")
+def server(databases: Databases, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """One server for the tests of a module."""
+    storage = tmp_path_factory.mktemp("service") / "storage"
+    running = Server(databases.create(storage), storage).start()
+    yield running
+    assert running.stop() in (0, -15), running.tail()  # uvicorn ends by the signal that it was sent
+
+
+@pytest.fixture
+def api(server: Server) -> Iterator[Api]:
+    with server.client() as client:
+        yield Api(client)

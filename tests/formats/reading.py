@@ -1,0 +1,129 @@
+"""Reading a whole file the way the service does: cut into spans, then each span read alone.
+
+What must hold for every file and every setting is asserted here, by counting that owes nothing to the code under test;
+what is particular to one file is left to the tests.
+"""
+
+from __future__ import annotations
+
+import io
+import re
+import zlib
+from dataclasses import dataclass
+from typing import Any
+
+import msgspec
+
+from app.formats.base import MAX_REJECT_BYTES, CellRows, ObjectRows, Reject, Rows, Span
+from app.formats.csv import CsvDialect, PlainRows
+from app.formats.detect import Declared, detect
+from app.formats.json import JsonDialect
+from app.formats.registry import Dialect, open_format
+from app.pipeline.cutter import Limits, Position, cut
+
+LINE_ENDS = {"lf": "\n", "crlf": "\n", "cr": "\r", "any": "\r\n|\r|\n"}
+
+
+@dataclass(frozen=True)
+class Setting:
+    """How to cut: none of it may change what is read."""
+
+    chunk_rows: int = 1000
+    chunk_bytes: int = 1 << 20
+    window_bytes: int = 1 << 20
+    budget: int = 1 << 40
+
+
+USUAL = Setting()
+DETECT_ALL = Declared()
+
+
+class ThriftyFile(io.BytesIO):
+    """A file that must be read block by block: asking for nothing, or for all that is left, is a mistake."""
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        assert size is not None
+        assert size > 0
+        return super().read(size)
+
+
+def read_all(data: bytes, dialect: Dialect, setting: Setting = USUAL) -> tuple[list[tuple[int, Any]], list[Reject]]:
+    """([(row number, cells or the bytes of the JSON object)], rejects) of the whole file."""
+    return read_spans(data, dialect, cut_all(data, dialect, setting))
+
+
+def cut_all(data: bytes, dialect: Dialect, setting: Setting = USUAL, row_bytes: int = 1 << 30) -> list[Span]:
+    """The spans of the file, which tile it; cut in as many stretches as the budget asks for."""
+    form, file = open_format(dialect), ThriftyFile(data)
+    limits = Limits(setting.chunk_rows, setting.chunk_bytes, row_bytes)
+    position = Position(dialect.data_start, 0, dialect.data_line)
+    spans: list[Span] = []
+    while True:
+        made = cut(
+            file, form, position, size=len(data), limits=limits, budget=setting.budget, window_bytes=setting.window_bytes
+        )
+        spans += made.spans
+        position = made.position
+        if made.done:
+            break
+        assert made.spans, "a stretch without a span never ends"
+        assert position.offset == spans[-1].byte_end
+    assert position.offset == len(data)
+    assert position.rows == sum(span.row_count for span in spans)
+    assert_tiling(data, dialect, spans, setting)
+    return spans
+
+
+def assert_tiling(data: bytes, dialect: Dialect, spans: list[Span], setting: Setting) -> None:
+    offset, row = dialect.data_start, 1
+    for span in spans:
+        assert (span.byte_start, span.first_row) == (offset, row)
+        assert span.byte_end > span.byte_start
+        assert 1 <= span.row_count <= setting.chunk_rows
+        assert span.first_line == line_at(data, dialect, span.byte_start)
+        assert span.is_oversize or span.crc32 == zlib.crc32(data[span.byte_start : span.byte_end])
+        offset, row = span.byte_end, row + span.row_count
+    if not dialect.skip_footer:
+        assert offset == len(data) or not data[offset:].strip(b"\0 \t\r\n")
+
+
+def line_at(data: bytes, dialect: Dialect, offset: int) -> int:
+    """Number of the line on which the byte stands, by counting line ends from the first row on."""
+    before = data[dialect.data_start : offset].decode(dialect.encoding, "replace")
+    newline = dialect.newline if isinstance(dialect, CsvDialect) else "lf"
+    return dialect.data_line + len(re.findall(LINE_ENDS[newline], before))
+
+
+def read_spans(data: bytes, dialect: Dialect, spans: list[Span]) -> tuple[list[tuple[int, Any]], list[Reject]]:
+    form = open_format(dialect)
+    rows: list[tuple[int, Any]] = []
+    rejects: list[Reject] = []
+    for span in spans:
+        parsed = form.read(data[span.byte_start : span.byte_end], span)
+        assert parsed.row_count == span.row_count
+        numbers = sorted([*parsed.rows.numbers, *(reject.row_number for reject in parsed.rejects)])
+        assert numbers == list(range(span.first_row, span.first_row + span.row_count))
+        for reject in parsed.rejects:
+            assert span.byte_start <= reject.byte_start <= reject.byte_end <= span.byte_end
+            assert data[reject.byte_start : reject.byte_end][:MAX_REJECT_BYTES] == reject.raw
+            assert reject.line == line_at(data, dialect, reject.byte_start)
+            if not span.is_oversize:
+                place = form.locate(data[span.byte_start : span.byte_end], span, reject.row_number)
+                assert place == (reject.byte_start, reject.byte_end, reject.line)
+        rows += zip(parsed.rows.numbers, values(parsed.rows), strict=True)
+        rejects += parsed.rejects
+    return rows, rejects
+
+
+def values(rows: Rows) -> list[Any]:
+    """Cells, or the bytes of JSON objects; and the pages must say the same."""
+    assert isinstance(rows, PlainRows | CellRows | ObjectRows)
+    paged = [row for page in rows.pages() for row in msgspec.json.decode(page.data)]
+    assert paged == rows.records()
+    return list(rows.raw) if isinstance(rows, ObjectRows) else rows.records()
+
+
+def detected(data: bytes, declared: Declared = DETECT_ALL, filename: str = "") -> Dialect:
+    """The dialect of a file that is here as a whole, as the service stores it."""
+    dialect = detect(data, complete=True, declared=declared, filename=filename)
+    return msgspec.structs.replace(dialect, data_end=len(data)) if isinstance(dialect, JsonDialect) else dialect

