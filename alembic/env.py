@@ -29,10 +29,12 @@ async def connect_and_migrate() -> None:
     if url.startswith("sqlite") and not context.config.get_main_option("sqlalchemy.url"):
         settings.storage_dir.mkdir(parents=True, exist_ok=True)
     engine = migration_engine(url)
-    async with engine.connect() as connection:
-        await connection.run_sync(migrate)
-        await connection.commit()
-    await engine.dispose()
+    try:
+        async with engine.connect() as connection:
+            await connection.run_sync(migrate)
+            await connection.commit()
+    finally:
+        await engine.dispose()
 
 
 asyncio.run(connect_and_migrate())

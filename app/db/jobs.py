@@ -87,7 +87,7 @@ async def ids_of_file(connection: AsyncConnection, file_id: UUID) -> list[UUID]:
 
 async def count_by_status(connection: AsyncConnection) -> dict[str, int]:
     query = select(Job.status, func.count()).group_by(Job.status)
-    return {status: count for status, count in (await connection.execute(query)).all()}
+    return {str(status): int(count) for status, count in (await connection.execute(query)).all()}
 
 
 async def set_priority(connection: AsyncConnection, job_id: UUID, priority: int) -> bool:

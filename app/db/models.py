@@ -48,6 +48,11 @@ class Base(DeclarativeBase):
     }
 
 
+def _only_where(condition: str) -> dict[str, Any]:
+    """A partial index, on both databases."""
+    return {"postgresql_where": text(condition), "sqlite_where": text(condition)}
+
+
 def _one_of(column: str, values: Any) -> str:
     return f"{column} IN ({', '.join(repr(str(v)) for v in values)})"
 
@@ -84,8 +89,8 @@ class File(Base):
     __table_args__ = (
         Index("uq_files_owner_dedup_key", "owner", "dedup_key", unique=True),
         Index("ix_files_owner_content_key", "owner", "content_key"),
-        Index("ix_files_deleted_at", "deleted_at", postgresql_where=text("deleted_at IS NOT NULL"), sqlite_where=text("deleted_at IS NOT NULL")),
-    )  # fmt: skip
+        Index("ix_files_deleted_at", "deleted_at", **_only_where("deleted_at IS NOT NULL")),
+    )
 
 
 class Job(Base):
@@ -122,8 +127,8 @@ class Job(Base):
         CheckConstraint(_one_of("status", JobStatus), name="status"),
         CheckConstraint("priority BETWEEN 0 AND 10", name="priority"),
         Index("ix_jobs_file_id", "file_id"),
-        Index("ix_jobs_active", "status", "number", postgresql_where=text(_one_of("status", ACTIVE_JOBS)), sqlite_where=text(_one_of("status", ACTIVE_JOBS))),
-    )  # fmt: skip
+        Index("ix_jobs_active", "status", "number", **_only_where(_one_of("status", ACTIVE_JOBS))),
+    )
 
 
 class Chunk(Base):
@@ -161,9 +166,9 @@ class Chunk(Base):
     __table_args__ = (
         CheckConstraint(_one_of("status", ChunkStatus), name="status"),
         CheckConstraint("status <> 'completed' OR rows_ok + rows_invalid + rows_failed = row_count", name="closes"),
-        Index("ix_chunks_claimable", "job_id", "chunk_index", postgresql_where=text("status = 'pending'"), sqlite_where=text("status = 'pending'")),
-        Index("ix_chunks_leased", "lease_expires_at", postgresql_where=text("status = 'processing'"), sqlite_where=text("status = 'processing'")),
-    )  # fmt: skip
+        Index("ix_chunks_claimable", "job_id", "chunk_index", **_only_where("status = 'pending'")),
+        Index("ix_chunks_leased", "lease_expires_at", **_only_where("status = 'processing'")),
+    )
 
 
 class ResultPage(Base):

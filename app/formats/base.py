@@ -85,9 +85,12 @@ class Rows(Protocol):
     """A batch of rows on its way through. How the rows are held is the reader's business: the usual clean CSV chunk is
     stored without ever being taken apart into cells."""
 
-    columns: Sequence[str]
-    numbers: Sequence[int]
-    """Row numbers, ascending."""
+    @property
+    def columns(self) -> Sequence[str]: ...
+
+    @property
+    def numbers(self) -> Sequence[int]:
+        """Row numbers, ascending."""
 
     def __len__(self) -> int: ...
 
@@ -199,9 +202,6 @@ class Parsed:
 
 
 class Format(Protocol):
-    columns: Sequence[str]
-    data_start: int
-    """Offset of the first byte after byte order mark, preamble and header."""
     skip_footer: int
     """Records at the end of the file that are not rows."""
     unit: int
@@ -211,11 +211,10 @@ class Format(Protocol):
     def count_lines(self, data: bytes) -> int:
         """Line ends in whole records."""
 
-    def scan(self, window: bytes, *, eof: bool, first: bool) -> Offsets:
+    def scan(self, window: bytes, *, eof: bool) -> Offsets:
         """Offsets just after each complete record of `window`, which begins at a record boundary.
 
-        With `eof` nothing follows the window, so an incomplete record at its end counts too. `first` says that the
-        window begins with the first record of the file.
+        With `eof` nothing follows the window, so an incomplete record at its end counts too.
         """
 
     def read(self, data: bytes, span: Span) -> Parsed: ...

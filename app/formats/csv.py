@@ -131,7 +131,7 @@ class CsvFormat:
 
     # ------------------------------------------------------------------ where records end
 
-    def scan(self, window: bytes, *, eof: bool, first: bool) -> Offsets:
+    def scan(self, window: bytes, *, eof: bool) -> Offsets:
         return self._record_ends(self._skeleton(window), eof)[0] * self.unit
 
     def count_lines(self, data: bytes) -> int:
@@ -263,13 +263,12 @@ class CsvFormat:
                 data = data.decode(self.dialect.encoding).encode()
             except UnicodeDecodeError:
                 return None
+        if self.dialect.newline in ("crlf", "cr"):
+            if data.count(b"\n") != (data.count(b"\r\n") if self.dialect.newline == "crlf" else 0):
+                return None  # an LF alone is text
         if b"\r" in data:
-            if self._newline_byte == CR:
-                if b"\n" in data:
-                    return None
-                data = data.replace(b"\r", b"\n")
-            else:
-                data = data.replace(b"\r\n", b"\n")  # a CR that remains is a control character and needs care
+            # In a file that ends lines by LF, a CR that remains is a control character and needs care.
+            data = data.replace(b"\r\n" if self._newline_byte == LF else b"\r", b"\n")
         if not data.endswith(b"\n"):
             data += b"\n"
         codes = np.frombuffer(data, np.uint8)
@@ -303,7 +302,8 @@ class CsvFormat:
             numbers.append(number)
             texts.append(raw.decode(self.dialect.encoding))
             spans.append(start)
-        cells = self._parse_regular(texts) if regular and not _has_bare_cr(skeleton) else None
+        by_csv = regular and self._newline_byte == LF and not _has_bare_cr(skeleton)
+        cells = self._parse_regular(texts) if by_csv else None
         kept_numbers, kept_cells = [], []
         width, keep = len(self.columns), self.dialect.on_bad_row == "keep"
         for i, number in enumerate(numbers):
@@ -332,8 +332,12 @@ class CsvFormat:
                 last -= content.endswith(b"\r")
             elif content.endswith(b"\r\n"):
                 last -= 2
-            elif content.endswith(b"\n") or (self.dialect.newline == "any" and content.endswith(b"\r")):
-                last -= 1
+            elif self.dialect.newline != "crlf":
+                last -= content.endswith((b"\n", b"\r") if self.dialect.newline == "any" else b"\n")
+            if self._escape and last < end:
+                before = skeleton[first:last]
+                if (len(before) - len(before.rstrip(self._escape))) % 2:  # an escaped line end is text
+                    last = end if self.dialect.newline == "crlf" else last + 1
             bounds.append((first, last))
             start = end
         return bounds

@@ -35,12 +35,14 @@ MAX_COLUMNS = 16_384
 MAX_NAME_LENGTH = 1_000
 COMMON_DELIMITERS, RARE_DELIMITERS = (",", ";", "\t", "|"), (":", "^", "~", "\x1f", " ")
 BOMS = ((codecs.BOM_UTF8, "utf-8"), (codecs.BOM_UTF16_LE, "utf-16-le"), (codecs.BOM_UTF16_BE, "utf-16-be"))
+ASCII = bytes(range(128)) + rb"\n\x41\u0041"  # with what Python's own escape codecs would read as one character
 SIGNATURES = (
     (b"PK\x03\x04", "a zip archive or an Excel workbook"), (b"PAR1", "a Parquet file"), (b"%PDF", "a PDF"),
     (b"\x7fELF", "a program"), (b"\xd0\xcf\x11\xe0", "an old Excel workbook"), (b"BZh", "bzip2 data"),
     (b"\xfd7zXZ", "xz data"), (b"\x28\xb5\x2f\xfd", "zstd data"), (b"\x89PNG", "a picture"), (b"SQLite format 3", "a database"),
 )  # fmt: skip
 JSON_LINES_NAMES, JSON_NAMES = (".jsonl", ".ndjson"), (".json",)
+JSON_BLANKS = " \t\r\n"
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,7 +98,7 @@ def _codec(name: str) -> str:
     if codec in ("utf-16", "utf-16-le", "utf-16-be"):
         return codec
     try:
-        ascii_inside = bytes(range(128)).decode(codec) == "".join(map(chr, range(128)))
+        ascii_inside = ASCII.decode(codec) == ASCII.decode("ascii")
         single_byte = all(len(bytes([b]).decode(codec, "replace")) == 1 for b in range(128, 256))
         pairs = len(bytes(range(128, 256)).decode(codec, "replace")) == 128
     except (LookupError, ValueError, TypeError):
@@ -132,7 +134,7 @@ def _kind(text: str, filename: str, media_type: str, complete: bool) -> str:
     named = filename.removesuffix(".gz")
     says_lines = named.endswith(JSON_LINES_NAMES) or "ndjson" in media_type or "jsonl" in media_type
     says_json = named.endswith(JSON_NAMES) or media_type == "application/json"
-    head = text.lstrip()
+    head = text.lstrip(JSON_BLANKS)
     if says_lines:
         return "jsonl"
     if head[0] == "[" and (says_json or re.match(r"\[\s*([{\[\]\"]|-?\d|true|false|null)", head)):
@@ -159,7 +161,7 @@ def _is_object(line: str) -> bool:
 def _json(kind: str, text: str, encoding: str, start: int, complete: bool) -> JsonDialect:
     if encoding != "utf-8":
         raise UnsupportedEncoding("JSON is read as UTF-8; convert the file first.")
-    head = text.lstrip()
+    head = text.lstrip(JSON_BLANKS)
     before = text[: len(text) - len(head)]
     if kind == "jsonl":
         return JsonDialect(root="lines", data_start=start)
@@ -167,7 +169,7 @@ def _json(kind: str, text: str, encoding: str, start: int, complete: bool) -> Js
         return JsonDialect(root="object", data_start=start)
     if head[0] != "[":
         raise JsonNotRows("The JSON is a single value, not an array of objects.")
-    rest = head[1:].strip()
+    rest = head[1:].strip(JSON_BLANKS)
     if complete and rest in ("", "]"):
         if not rest:
             raise JsonNotRows("The JSON array is never closed.")
@@ -293,10 +295,10 @@ def _records(text: str, dialect: CsvDialect, complete: bool) -> list[tuple[int, 
     form = CsvFormat(replace_dialect(dialect, encoding="utf-8", on_bad_row="keep"))
     whole = complete and len(text) <= SCORED_CHARACTERS
     data = text[:SCORED_CHARACTERS].encode()
-    ends = form.scan(data, eof=whole, first=True).tolist()
+    ends = form.scan(data, eof=whole).tolist()
     if not ends and not whole:  # one long record: look at all there is
         data = text.encode()
-        ends = form.scan(data, eof=complete, first=True).tolist()
+        ends = form.scan(data, eof=complete).tolist()
     records = []
     for start, end in pairwise([0, *ends[:SCORED_RECORDS]]):
         record = data[start:end].decode()

@@ -35,9 +35,13 @@ _STEP[[ord("}"), ord("]")]] = -1
 _STRUCTURAL = _STEP != 0
 _STRUCTURAL[COMMA] = True
 
+_IS_BLANK = np.zeros(256, bool)
+_IS_BLANK[list(WHITESPACE)] = True
+
 _LONE_SURROGATE = re.compile(
     rb"\\u[dD][89abAB][0-9a-fA-F]{2}(?!\\u[dD][c-fC-F])|(?<!\\u[dD][89abAB][0-9a-fA-F]{2})\\u[dD][c-fC-F]"
 )
+_KEY_ENDS = re.compile(rb'"[ \t\r\n]*:').findall
 _decode = msgspec.json.Decoder(dict[str, Any]).decode
 
 
@@ -74,10 +78,10 @@ class JsonFormat:
     def count_lines(self, data: bytes) -> int:
         return data.count(b"\n")
 
-    def scan(self, window: bytes, *, eof: bool, first: bool) -> Offsets:
+    def scan(self, window: bytes, *, eof: bool) -> Offsets:
         raise NotImplementedError  # by the kind of root, below
 
-    def record(self, raw: bytes, *, is_last: bool) -> bytes:
+    def record(self, raw: bytes, *, is_first: bool, is_last: bool) -> bytes:
         """The JSON text of the object inside the record's bytes; raises BadRecord if what surrounds it is wrong."""
         return raw.strip(WHITESPACE)
 
@@ -89,11 +93,11 @@ class JsonFormat:
         if span.is_oversize:
             return Parsed(ObjectRows([], [], []), [oversize_reject(data, span)])
         start, at_end = 0, span.byte_end == self.dialect.data_end
-        ends = self.scan(data, eof=True, first=span.first_row == 1).tolist()
+        ends = self.scan(data, eof=True).tolist()
         for number, end in enumerate(ends, span.first_row):
             raw = data[start:end]
             try:
-                text = self.record(raw, is_last=at_end and end == ends[-1])
+                text = self.record(raw, is_first=number == 1, is_last=at_end and end == ends[-1])
                 columns |= dict.fromkeys(judge(text))
                 numbers.append(number)
                 kept.append(text)
@@ -103,7 +107,7 @@ class JsonFormat:
         return Parsed(ObjectRows(list(columns), numbers, kept), rejects)
 
     def locate(self, data: bytes, span: Span, row_number: int) -> tuple[int, int, int]:
-        ends = self.scan(data, eof=True, first=span.first_row == 1).tolist()
+        ends = self.scan(data, eof=True).tolist()
         index = row_number - span.first_row
         return self._place(data, ends[index - 1] if index else 0, ends[index], span)
 
@@ -124,27 +128,29 @@ class JsonFormat:
 
 
 class JsonLinesFormat(JsonFormat):
-    def scan(self, window: bytes, *, eof: bool, first: bool) -> Offsets:
+    def scan(self, window: bytes, *, eof: bool) -> Offsets:
         codes = np.frombuffer(window, np.uint8)
         ends = np.flatnonzero(codes == LF) + 1
-        if eof and len(window) and (not len(ends) or ends[-1] != len(window)) and window[-64:].strip(WHITESPACE):
+        if eof and len(window) and (not len(ends) or ends[-1] != len(window)):
             ends = np.append(ends, len(window))
-        lengths = np.diff(ends, prepend=0)
-        blank = (lengths == 1) | ((lengths == 2) & (codes[ends - 2] == 13))
-        return ends[~(blank & (codes[ends - 1] == LF))] if len(ends) else ends
+        starts = np.concatenate(([0], ends))[:-1]
+        blank = _IS_BLANK[codes[starts]]
+        for i in np.flatnonzero(blank & (ends - starts > 1)):
+            blank[i] = _IS_BLANK[codes[starts[i] : ends[i]]].all()
+        return ends[~blank]
 
 
 class JsonObjectFormat(JsonFormat):
     """The whole file is one record."""
 
-    def scan(self, window: bytes, *, eof: bool, first: bool) -> Offsets:
+    def scan(self, window: bytes, *, eof: bool) -> Offsets:
         return np.array([len(window)] if eof and window.strip(WHITESPACE) else [], np.int64)
 
 
 class JsonArrayFormat(JsonFormat):
     """A record reaches from its leading comma to the next comma of the array, the last one to the end of the file."""
 
-    def scan(self, window: bytes, *, eof: bool, first: bool) -> Offsets:
+    def scan(self, window: bytes, *, eof: bool) -> Offsets:
         codes = np.frombuffer(window, np.uint8)
         places = np.flatnonzero(_STRUCTURAL[codes])
         quotes = unescaped_quotes(codes)
@@ -154,13 +160,15 @@ class JsonArrayFormat(JsonFormat):
         # A bracket that closes the array although more follows is a mistake inside a record: the array goes on.
         depth -= np.minimum.accumulate(np.minimum(depth, 0))
         commas = places[(kinds == COMMA) & (depth == 0)]
-        if not first and len(commas) and not window[: commas[0]].strip(WHITESPACE):
+        if len(commas) and not window[: commas[0]].strip(WHITESPACE):
             commas = commas[1:]
         return np.append(commas, len(window)) if eof and window.strip(WHITESPACE) else commas
 
-    def record(self, raw: bytes, *, is_last: bool) -> bytes:
+    def record(self, raw: bytes, *, is_first: bool, is_last: bool) -> bytes:
         text = raw.strip(WHITESPACE)
         if text.startswith(b","):
+            if is_first:
+                raise BadRecord("json_syntax", "There is no value before the first comma.")
             text = text[1:].lstrip(WHITESPACE)
         if is_last:
             if not text.endswith(b"]") or (len(text) > 1 and self._is_cut(text[:-1])):
@@ -217,8 +225,9 @@ def judge(text: bytes) -> Iterable[str]:
         raise BadRecord("json_syntax", f"{error}.") from None
     if len(value) > MAX_KEYS:
         raise BadRecord("too_many_columns", f"The record has more than {MAX_KEYS} keys.")
-    # As many `":` as keys means no key twice; any other count (nested objects, blanks) needs the slower look.
-    if text.count(b'":') != len(value):
+    # Each key that is written costs a colon behind a quote: as many as there are keys means no key twice. Any other
+    # count (nested objects, strings that hold such a thing) needs the slower look.
+    if text.count(b":") != len(value) and len(_KEY_ENDS(text)) != len(value):
         _refuse_duplicate_keys(text)
     return value
 

@@ -23,10 +23,11 @@ class ParquetEncoder:
         self._writer = pq.ParquetWriter(self._out, self._schema, compression="zstd")
 
     def encode(self, pages: Sequence[RowMapping]) -> bytes:
-        rows: list[list[str | None]] = []
-        for page in pages:
-            for row in msgspec.json.decode(page["data"], type=list[dict[str, msgspec.Raw] | list[str | None]]):
-                rows.append([cell_text(row.get(c)) for c in self._columns] if isinstance(row, dict) else row)
+        rows = [
+            [cell_text(row.get(c)) for c in self._columns] if isinstance(row, dict) else row
+            for page in pages
+            for row in msgspec.json.decode(page["data"], type=list[dict[str, msgspec.Raw] | list[str | None]])
+        ]
         values = [[row[i] for row in rows] for i in range(len(self._columns))]
         self._writer.write_table(pa.table(values, schema=self._schema))
         return self._out.take()

@@ -125,8 +125,7 @@ class StatusFeed:
             yield status
             seen = topic.version
             while not JobStatus(status["status"]).is_final:
-                async with topic.changed:
-                    await topic.changed.wait_for(lambda: topic.version != seen or topic.ended)
+                await topic.wait_for_news(seen)
                 if topic.version == seen:
                     return
                 status, seen = topic.status, topic.version
@@ -134,7 +133,8 @@ class StatusFeed:
         finally:
             topic.watchers -= 1
             if not topic.watchers:
-                self._topics.pop(job_id, None)
+                if self._topics.get(job_id) is topic:
+                    del self._topics[job_id]
                 if topic.reader is not None:
                     topic.reader.cancel()
 
@@ -166,3 +166,8 @@ class _Topic:
         self.watchers = 0
         self.ended = False
         self.reader: asyncio.Task[None] | None = None
+
+    async def wait_for_news(self, seen: int) -> None:
+        """Until there is a later version than `seen`, or there will be none."""
+        async with self.changed:
+            await self.changed.wait_for(lambda: self.version != seen or self.ended)

@@ -61,7 +61,7 @@ def cut(
         block = file.read(wanted - len(window))
         window += block
         eof = position.offset + len(window) >= size or not block
-        ends = form.scan(window, eof=eof, first=position.rows == 0)
+        ends = form.scan(window, eof=eof)
         too_long = not eof and len(window) - (int(ends[-1]) if len(ends) else 0) > limits.row_bytes
         if too_long and not len(ends):
             spans.append(_skip_record(file, form, position, size, limits.row_bytes))

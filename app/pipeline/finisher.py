@@ -30,13 +30,13 @@ class Finisher:
     async def try_finish(self, job: RunningJob) -> bool:
         """Move the job to its final status if nothing is left to do. True if it is final now, by whomever."""
 
-        async def finish(connection: AsyncConnection) -> JobStatus | None:
+        async def finish(connection: AsyncConnection) -> tuple[bool, JobStatus | None]:
             row = await jobs.lock_job(connection, job.id)
             if row is None or JobStatus(row["status"]) not in ACTIVE_JOBS:
-                return JobStatus.CANCELLED if row is None else JobStatus(row["status"])
+                return True, None  # deleted, or finished by a twin of this turn
             tally = {t["status"]: t for t in await chunks.tally(connection, job.id)}
             if not row["split_done"] or any(not ChunkStatus(s).is_final for s in tally):
-                return None
+                return False, None
             status, error = await self._verdict(connection, row, tally)
             if error is None and status is not JobStatus.COMPLETED:
                 failed = await chunks.errors(connection, job.id, limit=1)
@@ -44,11 +44,11 @@ class Finisher:
             summary = job.processor.combine(await chunks.summaries(connection, job.id))
             await jobs.finish(connection, job.id, status, summary=summary or None, error=error)
             hit("job.before_finish")
-            return status
+            return True, status
 
-        status = await self._database.transact(finish)
+        is_final, status = await self._database.transact(finish)
         if status is None:
-            return False
+            return is_final
         hit("job.after_finish")
         logger.info("Job %s is %s", job.id, status)
         if self._delete_file and status in (JobStatus.COMPLETED, JobStatus.COMPLETED_WITH_ERRORS):

@@ -30,7 +30,7 @@ class PostgresSink:
             )
             await driver.copy_records_to_table("result_pages", records=records, columns=PAGE_COLUMNS)
         if rejects:
-            records = (
+            rejected = (
                 (
                     job_id,
                     r.row_number,
@@ -46,7 +46,7 @@ class PostgresSink:
                 )
                 for r in rejects
             )
-            await driver.copy_records_to_table("rejects", records=records, columns=REJECT_COLUMNS)
+            await driver.copy_records_to_table("rejects", records=rejected, columns=REJECT_COLUMNS)
 
 
 def _json(numbers: list[int]) -> str:

@@ -1,0 +1,73 @@
+"""What the documents say is what the code does."""
+
+from __future__ import annotations
+
+import re
+
+from app.config import Settings
+from app.errors import request_errors
+from app.main import create_app
+from app.states import CHUNK_MOVES, JOB_MOVES
+from tests.harness import ROOT
+
+README = (ROOT / "README.md").read_text()
+UNDOCUMENTED_ROUTES = {"/docs", "/docs/oauth2-redirect", "/redoc", "/openapi.json", "/", "/api/v1/upload/{filename}"}
+
+
+def test_every_setting_is_in_the_readme_and_in_env_example_with_its_default() -> None:
+    example = dict(
+        line.split("=", 1) for line in (ROOT / ".env.example").read_text().splitlines() if re.match(r"[A-Z_]+=", line)
+    )
+    assert {name.upper() for name in Settings.model_fields} == set(example)
+    for name, field in Settings.model_fields.items():
+        assert f"`{name.upper()}`" in README, name
+        if example[name.upper()]:
+            loaded = Settings(_env_file=None, **{name: example[name.upper()]})  # type: ignore[call-arg]
+            assert getattr(loaded, name) == field.default, name
+
+
+def test_the_first_commands_of_the_readme_are_the_two() -> None:
+    commands = re.findall(r"^\./\S+", README, re.MULTILINE)
+    assert commands[:2] == ["./scripts/demo", "./scripts/test"]
+
+
+def test_every_route_is_in_the_readme() -> None:
+    paths = {path for path in create_app().openapi()["paths"]} - UNDOCUMENTED_ROUTES  # noqa: C416
+    missing = [p for p in sorted(paths) if p not in README and not (p.endswith("/events") and "`/events`" in README)]
+    assert not missing
+
+
+def test_every_error_code_is_documented_with_its_status_and_remedy() -> None:
+    text = (ROOT / "docs" / "errors.md").read_text()
+    for code, error in request_errors().items():
+        assert f"| `{code}` | {error.status} | {error.title()} | {error.remedy} |" in text
+
+
+def test_every_reject_code_is_documented() -> None:
+    formats = (ROOT / "docs" / "formats.md").read_text()
+    source = "".join(p.read_text() for p in (ROOT / "app" / "formats").glob("*.py"))
+    codes = set(re.findall(r"(?:BadCell\([^\"]*|BadRecord\(|code = )\"([a-z_0-9]+)\"", source)) | {"processing_failed"}
+    codes |= set(re.findall(r"\"(invalid_utf8|invalid_encoding|row_too_large|nul_character)\"", source))
+    assert len(codes) > 10
+    assert not [code for code in codes if f"`{code}`" not in formats]
+
+
+def test_the_pictures_of_the_states_show_the_legal_moves_and_no_others() -> None:
+    text = (ROOT / "docs" / "states.md").read_text()
+    for heading, moves in (("## Job", JOB_MOVES), ("## Chunk", CHUNK_MOVES)):
+        picture = text.split(heading)[1].split("```")[1]
+        drawn = {(a, b) for a, b in re.findall(r"(\w+) --> (\w+)", picture)}  # noqa: C416
+        legal = {(str(a), str(b)) for a, targets in moves.items() for b in targets}
+        assert drawn == legal
+
+
+def test_the_repository_has_the_rooms_of_the_card() -> None:
+    for name in "app alembic alembic.ini scripts storage tests docker-compose.yml requirements.txt".split():
+        assert (ROOT / name).exists(), name
+
+
+def test_every_requirement_has_a_range_and_says_what_it_is_for() -> None:
+    for name in ("requirements.txt", "requirements-dev.txt"):
+        for line in (ROOT / name).read_text().splitlines():
+            if line and not line.startswith(("#", "-r")):
+                assert re.match(r"[\w\[\]-]+>=[\d.]+,<[\d.]+.*  ?# .{8,}", line), line

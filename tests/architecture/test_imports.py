@@ -1,0 +1,72 @@
+"""The rooms of docs/architecture.md: each layer imports only what lies below it."""
+
+from __future__ import annotations
+
+import ast
+from pathlib import Path
+
+import pytest
+
+from tests.harness import ROOT
+
+APP = ROOT / "app"
+LAYERS: dict[str, set[str]] = {
+    "errors": set(),
+    "states": set(),
+    "config": {"errors"},
+    "failpoints": {"errors"},
+    "formats": {"errors"},
+    "processors": {"formats", "errors"},
+    "sources": {"formats", "errors", "failpoints"},
+    "db": {"formats", "states", "errors", "config"},
+    "sinks": {"formats", "db"},
+    "pipeline": {
+        "formats", "processors", "sources", "sinks", "db", "states", "errors", "config", "failpoints",
+    },
+    "jobs": {"pipeline", "formats", "processors", "sources", "db", "states", "errors", "config", "failpoints"},
+    "api": {"jobs", "pipeline", "formats", "processors", "sources", "db", "states", "errors", "config"},
+}  # fmt: skip
+DOORS_MAY_SEE_OF_DB = {"app.db.engine", "app.db.jobs", "app.db.migrations"}
+
+
+def modules() -> list[Path]:
+    return sorted(p for p in APP.rglob("*.py") if p.parent != APP or p.stem in LAYERS)
+
+
+def imports(path: Path) -> set[str]:
+    found: set[str] = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.ImportFrom) and node.module and node.module.startswith("app"):
+            found |= {f"{node.module}.{alias.name}" if node.module == "app" else node.module for alias in node.names}
+            if node.module.count(".") == 1:
+                found |= {f"{node.module}.{alias.name}" for alias in node.names if (APP / node.module[4:]).is_dir()}
+    return found
+
+
+@pytest.mark.parametrize("path", modules(), ids=lambda p: str(p.relative_to(APP)))
+def test_a_module_imports_only_what_lies_below_it(path: Path) -> None:
+    layer = path.relative_to(APP).parts[0].removesuffix(".py")
+    for module in imports(path):
+        room = module.split(".")[1]
+        if room == "__version__":
+            continue
+        assert room == layer or room in LAYERS[layer], f"{layer} must not import {module}"
+
+
+@pytest.mark.parametrize("path", sorted((APP / "api").glob("*.py")), ids=lambda p: p.name)
+def test_doors_hold_no_sql(path: Path) -> None:
+    assert "sqlalchemy" not in path.read_text()
+    seen = {m for m in imports(path) if m.startswith("app.db.")}
+    assert seen <= DOORS_MAY_SEE_OF_DB, seen
+
+
+def test_processors_and_formats_do_no_input_or_output() -> None:
+    for folder in ("formats", "processors"):
+        for path in (APP / folder).glob("*.py"):
+            names = {
+                (node.module or "").split(".")[0] if isinstance(node, ast.ImportFrom) else alias.name.split(".")[0]
+                for node in ast.walk(ast.parse(path.read_text()))
+                if isinstance(node, ast.Import | ast.ImportFrom)
+                for alias in node.names
+            }
+            assert not names & {"sqlalchemy", "os", "pathlib", "asyncio", "httpx", "aiofiles", "socket"}, path
