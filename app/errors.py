@@ -131,6 +131,13 @@ BadIdempotencyKey = _error(
 BadCursor = _error(
     "BadCursor", 400, "bad_cursor", "The cursor is not one that this service gave out.", "Start again without a cursor."
 )
+MalformedJson = _error(
+    "MalformedJson",
+    400,
+    "malformed_json",
+    "The JSON body cannot be read.",
+    "Send one JSON object, with Content-Type: application/json.",
+)
 NotFound = _error(
     "NotFound",
     404,
@@ -180,6 +187,13 @@ IdempotencyInFlight = _error(
     "idempotency_in_flight",
     "A request with this Idempotency-Key is still running.",
     "Wait for its end and send the request again.",
+)
+BodyTooLarge = _error(
+    "BodyTooLarge",
+    413,
+    "body_too_large",
+    "The body of the request is too large.",
+    "Send less than 1 MiB here; files go to /api/v1/upload.",
 )
 FileTooLarge = _error(
     "FileTooLarge",

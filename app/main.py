@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 import gc
 import logging
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+import signal
+import threading
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from types import FrameType
 
 from fastapi import FastAPI
 from fastapi.middleware.cors import CORSMiddleware
@@ -38,7 +42,8 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         services = await _start(settings)
         app.state.services = services
-        yield
+        with _told_of_signals(services):
+            yield
         await services.control.close()
         await services.machine.stop()
         await services.database.close()
@@ -86,6 +91,31 @@ async def _start(settings: Settings) -> Services:
         control=Control(database, machine),
         feed=StatusFeed(database),
     )
+
+
+@contextmanager
+def _told_of_signals(services: Services) -> Iterator[None]:
+    """Begin to drain at SIGTERM or SIGINT itself: the web server runs the end of the lifespan only when every connection
+    is closed, and open event streams and uploads would keep it waiting."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    loop = asyncio.get_running_loop()
+    before = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
+
+    def handle(number: int, frame: FrameType | None) -> None:
+        loop.call_soon_threadsafe(services.drain)
+        previous = before[signal.Signals(number)]
+        if callable(previous):
+            previous(number, frame)
+
+    for number in before:
+        signal.signal(number, handle)
+    try:
+        yield
+    finally:
+        for number, previous in before.items():
+            signal.signal(number, previous)
 
 
 app = create_app()

@@ -13,8 +13,10 @@ from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
 
 from app.errors import (
+    BodyTooLarge,
     InternalError,
     InvalidParameter,
+    MalformedJson,
     MethodNotAllowed,
     NotFound,
     RequestError,
@@ -36,7 +38,7 @@ def problem(request: Request, error: RequestError) -> JSONResponse:
         "code": error.code,
         "detail": error.detail,
         "remedy": error.remedy,
-        "instance": request.url.path,
+        "instance": request.scope["path"],
         "request_id": request.scope.get("request_id", ""),
         **error.members,
     }
@@ -55,8 +57,13 @@ def invalid(errors: Iterable[Mapping[str, Any]], where: str = "query") -> Invali
         message = str(error["msg"]).removeprefix("Value error, ")
         found.append({"code": error["type"], "pointer": "/".join(location)[:200], "detail": message[:300]})
     named = ", ".join(item["pointer"].partition("/")[2] or item["pointer"] for item in found)
-    error_ = InvalidParameter(f"These parameters cannot be used: {named}.", errors=found)
-    return error_  # type: ignore[no-any-return]
+    return InvalidParameter(f"These parameters cannot be used: {named}.", errors=found)
+
+
+def failure(request: Request, error: Exception) -> JSONResponse:
+    """For what nobody expected: the log has the details, the answer has none."""
+    logger.error("%s %r went wrong", request.method, request.scope["path"], exc_info=error)
+    return problem(request, InternalError())
 
 
 def problem_responses(*statuses: int) -> dict[int | str, dict[str, Any]]:
@@ -72,11 +79,13 @@ def install(app: FastAPI) -> None:
 
     @app.exception_handler(RequestValidationError)
     async def validation_error(request: Request, error: RequestValidationError) -> JSONResponse:
+        if any(item["type"] == "json_invalid" for item in error.errors()):
+            return problem(request, MalformedJson())
         return problem(request, invalid(error.errors()))
 
     @app.exception_handler(TransientError)
     async def transient_error(request: Request, error: TransientError) -> JSONResponse:
-        logger.warning("%s %s: %s", request.method, request.url.path, error)
+        logger.warning("%s %r: %s", request.method, request.scope["path"], error)
         return problem(request, Unavailable("The database does not answer now.", headers={"Retry-After": "2"}))
 
     @app.exception_handler(StoredFileMissing)
@@ -86,14 +95,12 @@ def install(app: FastAPI) -> None:
 
     @app.exception_handler(HTTPException)
     async def http_error(request: Request, error: HTTPException) -> JSONResponse:
-        kinds: dict[int, type[RequestError]] = {404: NotFound, 405: MethodNotAllowed}
+        # 400 is FastAPI's answer to a JSON body that the decoder gave up on, 413 the one of our middleware.
+        kinds: dict[int, type[RequestError]] = {
+            400: MalformedJson, 404: NotFound, 405: MethodNotAllowed, 413: BodyTooLarge
+        }  # fmt: skip
         kind = kinds.get(error.status_code)
         if kind is None:
             kind = InternalError if error.status_code >= 500 else RequestError
             return problem(request, kind(str(error.detail)))
         return problem(request, kind(headers=dict(error.headers or {})))
-
-    @app.exception_handler(Exception)
-    async def bug(request: Request, error: Exception) -> JSONResponse:
-        logger.error("%s %s went wrong", request.method, request.url.path, exc_info=error)
-        return problem(request, InternalError())

@@ -11,6 +11,7 @@ from collections.abc import AsyncIterator
 from typing import Annotated, Any, Literal
 from urllib.parse import quote
 
+import msgspec
 from fastapi import APIRouter, Depends, Query, Request
 from fastapi.responses import JSONResponse, Response, StreamingResponse
 from pydantic import ValidationError
@@ -94,7 +95,7 @@ async def _receive(request: Request, app: Services, owner: str, options: UploadO
         submission.media_type = _media_type(content_type)
         submission.declared = _declared(options, content_type)
     await app.submitter.check(submission)
-    stream = _steady(request, app.settings.upload_stall_seconds)
+    stream = _steady(request, app)
     body = stream if form is None else _form_file(form, stream, submission, options, app)
     try:
         accepted = await app.submitter.submit(submission, body)
@@ -106,7 +107,7 @@ async def _receive(request: Request, app: Services, owner: str, options: UploadO
 def _submission(request: Request, owner: str, options: UploadOptions, is_form: bool) -> Submission:
     encoding = request.headers.get("content-encoding", "identity").strip().lower()
     if encoding not in ("identity", "gzip", "x-gzip"):
-        raise UnsupportedTransferEncoding(f"Content-Encoding {encoding[:40]!r} is not accepted.")
+        raise UnsupportedTransferEncoding("The Content-Encoding of the body is not accepted.")
     length = request.headers.get("content-length", "")
     submission = Submission(
         owner=owner,
@@ -154,20 +155,20 @@ def _check_media_type(content_type: str, app: Services) -> None:
     media_type = _media_type(content_type)
     accepted = app.settings.allowed_content_types
     if media_type not in accepted and media_type not in UNDECLARED:
-        raise UnsupportedMediaType(f"The media type {media_type[:60]!r} is not accepted.", accepted=list(accepted))
+        raise UnsupportedMediaType(accepted=list(accepted))
 
 
-async def _steady(request: Request, stall_seconds: float) -> AsyncIterator[bytes]:
-    """The body, unless its sender falls silent."""
-    stream = request.stream()
+async def _steady(request: Request, app: Services) -> AsyncIterator[bytes]:
+    """The body, unless its sender falls silent or the service has to end."""
+    stream, stall_seconds = request.stream(), app.settings.upload_stall_seconds
     while True:
+        if app.machine.is_draining:
+            raise Unavailable("The service is shutting down.", headers={"Retry-After": "10", "Connection": "close"})
         try:
             async with asyncio.timeout(stall_seconds):
                 data = await anext(stream, None)
         except TimeoutError:
-            raise UploadStalled(
-                f"Nothing came for {stall_seconds:g} seconds.", headers={"Connection": "close"}
-            ) from None
+            raise UploadStalled(f"Nothing came for {stall_seconds:g} seconds.") from None
         if data is None:
             return
         if data:
@@ -281,7 +282,7 @@ async def get_results(
 
 
 def _dump(body: dict[str, Any]) -> bytes:
-    return json.dumps(body, ensure_ascii=False, separators=(",", ":")).encode()
+    return msgspec.json.encode(body)
 
 
 @router.get("/results/{file_id}/download", response_class=StreamingResponse, responses=problem_responses(404, 422))

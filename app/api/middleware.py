@@ -1,17 +1,24 @@
-"""What every answer carries and every request must fit: ids, security headers, a bound on the size of headers."""
+"""What every answer carries and every request must fit: ids, security headers, bounds on headers and on small bodies."""
 
 from __future__ import annotations
 
+import asyncio
 import uuid
+from contextlib import suppress
 
-from starlette.datastructures import MutableHeaders
+from starlette.datastructures import Headers, MutableHeaders
+from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from app.api.errors import problem
+from app.api.errors import failure, problem
 from app.errors import HeadersTooLarge
 
 MAX_HEADER_BYTES = 32 << 10
+MAX_BODY_BYTES = 1 << 20
+"""Of a request that is no upload: it is read whole."""
+UPLOADS = "/api/v1/upload"
+LINGER_SECONDS, LINGER_BYTES = 2.0, 64 << 20
 HEADERS = {
     "X-Content-Type-Options": "nosniff",
     "Referrer-Policy": "no-referrer",
@@ -30,18 +37,67 @@ class Frame:
             await self._app(scope, receive, send)
             return
         scope["request_id"] = uuid.uuid4().hex  # never the client's: it ends up in logs
-        is_page = scope["path"].startswith(PAGES)
-
-        async def send_framed(message: Message) -> None:
-            if message["type"] == "http.response.start":
-                headers = MutableHeaders(scope=message)
-                headers["X-Request-ID"] = scope["request_id"]
-                for name, value in HEADERS.items():
-                    if not (is_page and name == "Content-Security-Policy"):
-                        headers.setdefault(name, value)
-            await send(message)
-
+        exchange = _Exchange(scope, receive, send)
         if sum(len(name) + len(value) for name, value in scope["headers"]) > MAX_HEADER_BYTES:
-            await problem(Request(scope), HeadersTooLarge(headers={"Connection": "close"}))(scope, receive, send_framed)
+            answer = problem(Request(scope), HeadersTooLarge(headers={"Connection": "close"}))
+            await answer(scope, exchange.receive, exchange.send)
             return
-        await self._app(scope, receive, send_framed)
+        try:
+            await self._app(scope, exchange.receive, exchange.send)
+        except Exception as error:
+            if exchange.has_started:
+                raise
+            await failure(Request(scope), error)(scope, exchange.receive, exchange.send)
+
+
+class _Exchange:
+    """One request and its answer. An answer that comes before the body has ended closes the connection: nobody would
+    bound what is still sent."""
+
+    def __init__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        self._receive = receive
+        self._send = send
+        self._request_id = scope["request_id"]
+        self._is_page = scope["path"].startswith(PAGES)
+        self._limit = None if scope["path"].startswith(UPLOADS) else MAX_BODY_BYTES
+        headers = Headers(scope=scope)
+        self._body_ended = headers.get("content-length", "0") == "0" and "transfer-encoding" not in headers
+        self._received = 0
+        self._is_early = False
+        self.has_started = False
+
+    async def receive(self) -> Message:
+        message = await self._receive()
+        if message["type"] != "http.request":
+            self._body_ended = True
+            return message
+        self._body_ended = not message.get("more_body", False)
+        self._received += len(message.get("body", b""))
+        if self._limit is not None and self._received > self._limit:
+            raise HTTPException(413)
+        return message
+
+    async def send(self, message: Message) -> None:
+        if message["type"] == "http.response.start":
+            self.has_started, self._is_early = True, not self._body_ended
+            headers = MutableHeaders(scope=message)
+            headers["X-Request-ID"] = self._request_id
+            if self._is_early:
+                headers["Connection"] = "close"
+            for name, value in HEADERS.items():
+                if not (self._is_page and name == "Content-Security-Policy"):
+                    headers.setdefault(name, value)
+        elif self._is_early and not message.get("more_body", False):
+            await self._send({**message, "more_body": True})
+            await self._linger()
+            message = {"type": "http.response.body", "body": b""}
+        await self._send(message)
+
+    async def _linger(self) -> None:
+        """Read on for a little: closing on a client that is still sending resets it before it has read the answer."""
+        last = self._received + LINGER_BYTES
+        self._limit = None
+        with suppress(TimeoutError):
+            async with asyncio.timeout(LINGER_SECONDS):
+                while not self._body_ended and self._received < last:
+                    await self.receive()

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import AsyncIterator
 
 from python_multipart.exceptions import MultipartParseError
 from python_multipart.multipart import MultipartParser, parse_options_header
 
+from app.api.parameters import given_twice
 from app.errors import (
     MalformedMultipart,
     MissingFilePart,
@@ -16,7 +18,7 @@ from app.errors import (
     UnsupportedTransferEncoding,
 )
 
-MAX_FIELDS, MAX_FIELD_BYTES, MAX_HEADERS, MAX_HEADER_BYTES = 30, 8 << 10, 20, 8 << 10
+MAX_FIELDS, MAX_FIELD_BYTES, MAX_HEADERS, MAX_HEADER_BYTES, MAX_EPILOGUE_BYTES = 30, 8 << 10, 20, 8 << 10, 64 << 10
 
 
 class MultipartBody:
@@ -32,8 +34,10 @@ class MultipartBody:
         self.media_type = ""
         self._has_file = False
         self._ended = False
+        self._epilogue_bytes = 0
         self._pieces: list[bytes] = []
         self._headers: dict[bytes, bytes] = {}
+        self._header_count = 0
         self._header_name = self._header_value = b""
         self._field: str | None = None
         self._field_value = b""
@@ -50,12 +54,19 @@ class MultipartBody:
                 "on_headers_finished": self._on_headers_finished,
                 "on_end": self._on_end,
             },
+            max_header_count=sys.maxsize,  # bounded below, under a code of their own
+            max_header_size=sys.maxsize,
         )
 
     async def read(self, stream: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
         """The bytes of the file; raises a RequestError for a body that is not exactly one whole file and some fields."""
         async for data in stream:
             if not data:
+                continue
+            if self._ended:
+                self._epilogue_bytes += len(data)
+                if self._epilogue_bytes > MAX_EPILOGUE_BYTES:
+                    raise MalformedMultipart("The body goes on after its closing boundary.")
                 continue
             try:
                 self._parser.write(data)
@@ -71,6 +82,7 @@ class MultipartBody:
 
     def _on_part_begin(self) -> None:
         self._headers, self._field, self._field_value, self._in_file = {}, None, b"", False
+        self._header_count = 0
 
     def _on_header_field(self, data: bytes, start: int, end: int) -> None:
         self._header_name += data[start:end]
@@ -81,17 +93,18 @@ class MultipartBody:
         self._bound_header()
 
     def _bound_header(self) -> None:
-        if len(self._header_name) + len(self._header_value) > MAX_HEADER_BYTES or len(self._headers) > MAX_HEADERS:
+        if len(self._header_name) + len(self._header_value) > MAX_HEADER_BYTES or self._header_count >= MAX_HEADERS:
             raise MultipartLimits
 
     def _on_header_end(self) -> None:
         self._headers[self._header_name.lower()] = self._header_value
+        self._header_count += 1
         self._header_name = self._header_value = b""
 
     def _on_headers_finished(self) -> None:
         encoding = self._headers.get(b"content-transfer-encoding", b"binary").strip().lower()
         if encoding not in (b"binary", b"8bit", b"7bit"):
-            raise UnsupportedTransferEncoding(f"The part is sent as {encoding.decode('latin-1')[:40]}.")
+            raise UnsupportedTransferEncoding("A part has a Content-Transfer-Encoding that changes its bytes.")
         disposition, options = parse_options_header(self._headers.get(b"content-disposition", b""))
         name = options.get(b"name", b"").decode("utf-8", "replace")
         if disposition != b"form-data" or not name:
@@ -105,9 +118,11 @@ class MultipartBody:
         elif b"filename" in options:
             raise TooManyFiles("A file is sent in a part that is not named `file`.")
         else:
-            self._field = name
+            if name in self.fields:
+                raise given_twice("form", name)
             if len(self.fields) >= MAX_FIELDS:
                 raise MultipartLimits
+            self._field = name
 
     def _on_part_data(self, data: bytes, start: int, end: int) -> None:
         if self._in_file:

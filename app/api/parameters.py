@@ -25,7 +25,9 @@ def _strict_integer(value: Any) -> Any:
 
 
 def _names(value: Any) -> Any:
-    return [name.strip() for name in value.split(",")] if isinstance(value, str) else value
+    """From `a,b`, or from the list of one such text that a query parameter arrives as."""
+    parts = [value] if isinstance(value, str) else value
+    return [name.strip() for part in parts for name in part.split(",")]
 
 
 def _character(value: Any) -> Any:
@@ -56,7 +58,8 @@ class UploadOptions(BaseModel):
     )
     on_duplicate: Literal["existing", "reject", "new"] = Field(
         default="new",
-        description="The same bytes with the same options again: answer with the `existing` upload, `reject` (409), or load them anew.",
+        description="The same bytes with the same options again: answer with the `existing` upload, `reject` (409), or "
+        "load them anew.",
     )
     filename: str | None = Field(default=None, max_length=255, description="Name to show, for raw bodies.")
     format: Literal["csv", "json", "jsonl"] | None = Field(default=None, description="Detected if not given.")
@@ -85,11 +88,14 @@ def single_values(request: Request) -> None:
     """A parameter given twice has no meaning that everybody would agree on."""
     keys = [key for key, _ in request.query_params.multi_items()]
     if len(set(keys)) != len(keys):
-        twice = next(key for key in keys if keys.count(key) > 1)
-        raise InvalidParameter(
-            "A parameter is given more than once.",
-            errors=[{"code": "repeated", "pointer": f"query/{twice[:60]}", "detail": "Give it once."}],
-        )
+        raise given_twice("query", next(key for key in keys if keys.count(key) > 1))
+
+
+def given_twice(where: str, name: str) -> InvalidParameter:
+    return InvalidParameter(
+        "A parameter is given more than once.",
+        errors=[{"code": "repeated", "pointer": f"{where}/{name[:60]}", "detail": "Give it once."}],
+    )
 
 
 def _identifier(value: str) -> UUID:

@@ -32,6 +32,11 @@ class Services:
     control: Control
     feed: StatusFeed
 
+    def drain(self) -> None:
+        """The process was told to end: take no new work, end what would never end by itself."""
+        self.machine.is_draining = True
+        self.feed.close()
+
 
 def services(request: Request) -> Services:
     found = getattr(request.app.state, "services", None)

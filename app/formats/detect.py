@@ -35,7 +35,6 @@ MAX_COLUMNS = 16_384
 MAX_NAME_LENGTH = 1_000
 COMMON_DELIMITERS, RARE_DELIMITERS = (",", ";", "\t", "|"), (":", "^", "~", "\x1f", " ")
 BOMS = ((codecs.BOM_UTF8, "utf-8"), (codecs.BOM_UTF16_LE, "utf-16-le"), (codecs.BOM_UTF16_BE, "utf-16-be"))
-ASCII = bytes(range(128)) + rb"\n\x41\u0041"  # with what Python's own escape codecs would read as one character
 SIGNATURES = (
     (b"PK\x03\x04", "a zip archive or an Excel workbook"), (b"PAR1", "a Parquet file"), (b"%PDF", "a PDF"),
     (b"\x7fELF", "a program"), (b"\xd0\xcf\x11\xe0", "an old Excel workbook"), (b"BZh", "bzip2 data"),
@@ -98,7 +97,8 @@ def _codec(name: str) -> str:
     if codec in ("utf-16", "utf-16-le", "utf-16-be"):
         return codec
     try:
-        ascii_inside = ASCII.decode(codec) == ASCII.decode("ascii")
+        # Python's escape codecs make one character of several bytes.
+        ascii_inside = "escape" not in codec and bytes(range(128)).decode(codec) == "".join(map(chr, range(128)))
         single_byte = all(len(bytes([b]).decode(codec, "replace")) == 1 for b in range(128, 256))
         pairs = len(bytes(range(128, 256)).decode(codec, "replace")) == 128
     except (LookupError, ValueError, TypeError):
@@ -346,6 +346,7 @@ def _names(header: list[list[str]], declared: Sequence[str] | None, width: int) 
     if len(names) > MAX_COLUMNS:
         raise TooManyColumns(f"The file has {len(names)} columns; at most {MAX_COLUMNS} are read.")
     seen: set[str] = set()
+    following: dict[str, int] = {}  # of a name that repeats, the number to try next
     unique = []
     for index, name in enumerate(names, 1):
         if "\ufffd" in name:
@@ -355,9 +356,10 @@ def _names(header: list[list[str]], declared: Sequence[str] | None, width: int) 
         if len(name) > MAX_NAME_LENGTH or "\0" in name:
             raise BadHeader(f"The name of column {index} has a NUL or more than {MAX_NAME_LENGTH} characters.")
         base = candidate = name or f"column_{index}"
-        number = 2
+        number = following.get(base, 2)
         while candidate in seen:
             candidate, number = f"{base}_{number}", number + 1
+        following[base] = number
         seen.add(candidate)
         unique.append(candidate)
     return unique

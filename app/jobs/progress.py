@@ -111,25 +111,29 @@ class StatusFeed:
     def __init__(self, database: Database) -> None:
         self._database = database
         self._topics: dict[UUID, _Topic] = {}
+        self._closed = False
 
     async def watch(self, identifier: UUID, owner: str) -> AsyncIterator[dict[str, Any]]:
         """The status now, then at each change, until it is final or the job is deleted; raises NotFound at once."""
         status = await get_status(self._database, identifier, owner)
+        if self._closed:
+            yield status
+            return
         job_id = UUID(status["job_id"])
         topic = self._topics.get(job_id)
         if topic is None:
             topic = self._topics[job_id] = _Topic(status)
             topic.reader = asyncio.create_task(self._read(job_id, owner, topic), name=f"feed {job_id}")
         topic.watchers += 1
+        seen = -1
         try:
-            yield status
-            seen = topic.version
-            while not JobStatus(status["status"]).is_final:
-                await topic.wait_for_news(seen)
-                if topic.version == seen:
-                    return
+            while topic.version != seen:
+                # Both before the yield: what comes while a slow reader takes this step must not count as seen.
                 status, seen = topic.status, topic.version
                 yield status
+                if JobStatus(status["status"]).is_final:
+                    return
+                await topic.wait_for_news(seen)
         finally:
             topic.watchers -= 1
             if not topic.watchers:
@@ -137,6 +141,13 @@ class StatusFeed:
                     del self._topics[job_id]
                 if topic.reader is not None:
                     topic.reader.cancel()
+
+    def close(self) -> None:
+        """End every stream, those that are about to begin too: their clients will connect again, here or elsewhere."""
+        self._closed = True
+        for topic in self._topics.values():
+            if topic.reader is not None:
+                topic.reader.cancel()
 
     async def _read(self, job_id: UUID, owner: str, topic: _Topic) -> None:
         try:
@@ -155,7 +166,7 @@ class StatusFeed:
         finally:
             topic.ended = True
             async with topic.changed:
-                topic.changed.notify_all()
+                topic.changed.notify_all()  # wakes the watchers, also when this task was cancelled
 
 
 class _Topic:

@@ -28,8 +28,10 @@ PAGES_AT_ONCE = 20
 REJECTS_AT_ONCE = 2_000
 META_COLUMNS = ("_row", "_line", "_column", "_code", "_message")
 
-Row = tuple[int, Any]
-"""(row number, cells or object)"""
+Row = tuple[int, msgspec.Raw]
+"""(row number, its JSON)"""
+StoredRow = dict[str, msgspec.Raw] | list[str | None]
+"""Cells, or an object whose values stay the JSON they are, so that no number is rounded on its way out."""
 
 
 def _rows_of(page: RowMapping) -> list[Row]:
@@ -75,7 +77,7 @@ async def get_results(
     for number, raw in rows:
         while position + 1 < len(spans) and spans[position + 1][0] <= number:
             position += 1
-        value = msgspec.json.decode(raw)
+        value = msgspec.json.decode(raw, type=StoredRow)
         data = named(columns, value) if as_object else {"row": listed(columns, value)}
         items.append(
             {
@@ -180,7 +182,7 @@ class CsvEncoder:
         writer = csv.writer(out, lineterminator="\r\n")
         self._write_header(writer)
         for page in pages:
-            for row in msgspec.json.decode(page["data"], type=list[dict[str, msgspec.Raw] | list[str | None]]):
+            for row in msgspec.json.decode(page["data"], type=list[StoredRow]):
                 cells = [cell_text(row.get(c)) for c in self._columns] if isinstance(row, dict) else row
                 writer.writerow([guarded(c) for c in cells] if self._guard else cells)
         return out.getvalue().encode()

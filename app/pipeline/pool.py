@@ -157,7 +157,7 @@ class WorkerPool:
         self._queue.put(job.id)
 
     async def _claim(self, job: RunningJob) -> Claim | None:
-        claim = await self._database.transact(lambda c: chunks.claim(c, job.id, self.worker_id, self._lease_seconds))
+        claim = await self._database.run_alone(lambda c: chunks.claim(c, job.id, self.worker_id, self._lease_seconds))
         if claim is not None:
             self._claims.add(claim)
             job.chunks_in_work.add(claim.index)
