@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
-from uuid import UUID, uuid4
+from uuid import UUID
 
-from sqlalchemy import Float, RowMapping, bindparam, case, func, insert, literal, select, update
+from sqlalchemy import ColumnElement, Float, RowMapping, bindparam, case, func, insert, literal, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from app.db.models import Chunk
@@ -18,6 +18,7 @@ from app.states import ACTIVE_CHUNKS, ChunkStatus
 
 MAX_DEATHS = 3
 """A chunk that has taken this many workers with it is not given to another."""
+FRESH_SECONDS = 0.5
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,7 +29,6 @@ class Claim:
     index: int
     token: UUID
     attempt: int
-    deaths: int
     span: Span
 
 
@@ -47,35 +47,50 @@ async def insert_chunks(
         await connection.execute(insert(Chunk).values(available_at=now()), rows)
 
 
-# The two statements that every chunk costs are built once: building them anew took longer than running them.
-_chunks = Chunk.__table__.c
-_next_one = (
-    select(_chunks.chunk_index)
-    .where(_chunks.job_id == bindparam("of_job"), _chunks.status == ChunkStatus.PENDING, _chunks.available_at <= now())
-    .order_by(_chunks.chunk_index)
-    .limit(1)
-    .with_for_update(skip_locked=True)
-    .scalar_subquery()
-)
-_CLAIM = (
-    update(Chunk.__table__)
-    .where(
-        _chunks.job_id == bindparam("of_job"), _chunks.chunk_index == _next_one, _chunks.status == ChunkStatus.PENDING
-    )
-    .values(
-        status=ChunkStatus.PROCESSING,
-        attempt=_chunks.attempt + 1,
-        claim_token=bindparam("new_token"),
-        claimed_by=bindparam("worker"),
-        lease_expires_at=now(bindparam("seconds", type_=Float)),
-    )
-    .returning(
-        _chunks.chunk_index, _chunks.attempt, _chunks.deaths, _chunks.byte_start, _chunks.byte_end, _chunks.first_row,
-        _chunks.row_count, _chunks.first_line, _chunks.crc32,
-    )
+# The statements that every chunk costs are built once: building them anew took longer than running them.
+_TABLE: Any = Chunk.__table__
+_chunks = _TABLE.c
+_RETURNED = (
+    _chunks.chunk_index, _chunks.attempt, _chunks.byte_start, _chunks.byte_end, _chunks.first_row, _chunks.row_count,
+    _chunks.first_line, _chunks.crc32,
 )  # fmt: skip
+
+
+def _claiming(are_suspects: ColumnElement[bool]) -> Any:
+    following = (
+        select(_chunks.chunk_index)
+        .where(
+            _chunks.job_id == bindparam("of_job"),
+            _chunks.status == ChunkStatus.PENDING,
+            _chunks.available_at <= now(),
+            are_suspects,
+        )
+        .order_by(_chunks.chunk_index)
+        .limit(bindparam("at_most"))
+        .with_for_update(skip_locked=True)
+        .cte("following")  # evaluated once: as a plain subquery it could be run again and lock more
+    )
+    return (
+        update(_TABLE)
+        .where(
+            _chunks.job_id == bindparam("of_job"),
+            _chunks.chunk_index.in_(select(following.c.chunk_index)),
+            _chunks.status == ChunkStatus.PENDING,
+        )
+        .values(
+            status=ChunkStatus.PROCESSING,
+            attempt=_chunks.attempt + 1,
+            claim_token=bindparam("new_token"),
+            claimed_by=bindparam("worker"),
+            lease_expires_at=now(bindparam("seconds", type_=Float)),
+        )
+        .returning(*_RETURNED)
+    )
+
+
+_CLAIM, _CLAIM_SUSPECTS = _claiming(_chunks.deaths == 0), _claiming(_chunks.deaths > 0)
 _COMPLETE = (
-    update(Chunk.__table__)
+    update(_TABLE)
     .where(
         _chunks.job_id == bindparam("of_job"),
         _chunks.chunk_index == bindparam("at_index"),
@@ -84,7 +99,6 @@ _COMPLETE = (
     )
     .values(
         status=ChunkStatus.COMPLETED,
-        claim_token=None,
         lease_expires_at=None,
         error=None,
         finished_at=now(),
@@ -95,17 +109,31 @@ _COMPLETE = (
         summary=bindparam("summary"),
     )
 )
+_COMPLETED = select(func.count()).where(
+    _chunks.job_id == bindparam("of_job"),
+    _chunks.chunk_index.in_(bindparam("indexes", expanding=True)),
+    _chunks.status == ChunkStatus.COMPLETED,
+    _chunks.claim_token == bindparam("held_token"),
+)
 
 
-async def claim(connection: AsyncConnection, job_id: UUID, worker: str, lease_seconds: float) -> Claim | None:
-    """The job's next chunk that may run now. One statement.  # pending -> processing"""
-    token = uuid4()
-    given = {"of_job": job_id, "new_token": token, "worker": worker, "seconds": lease_seconds}
-    row = (await connection.execute(_CLAIM, given)).first()
-    if row is None:
-        return None
-    index, attempt, deaths, *span = row
-    return Claim(job_id, index, token, attempt, deaths, Span(*span))
+async def claim(
+    connection: AsyncConnection,
+    job_id: UUID,
+    worker: str,
+    lease_seconds: float,
+    *,
+    token: UUID,
+    limit: int = 1,
+    suspects: bool = False,
+) -> list[Claim]:
+    """The job's next chunks that may run now, under one fresh token; one statement.  # pending -> processing
+
+    Chunks whose worker died are `suspects` and claimed only when they are asked for.
+    """
+    given = {"of_job": job_id, "new_token": token, "worker": worker, "seconds": lease_seconds, "at_most": limit}
+    rows = (await connection.execute(_CLAIM_SUSPECTS if suspects else _CLAIM, given)).all()
+    return [Claim(job_id, index, token, attempt, Span(*span)) for index, attempt, *span in sorted(map(tuple, rows))]
 
 
 def _held(claim: Claim) -> Any:
@@ -117,13 +145,35 @@ def _held(claim: Claim) -> Any:
     )
 
 
-async def complete(connection: AsyncConnection, claim: Claim, values: dict[str, Any]) -> None:  # processing -> completed
-    """`values`: rows_ok, rows_invalid, rows_failed, hash_read, summary.
+async def complete(
+    connection: AsyncConnection, claims: Sequence[Claim], values: Sequence[dict[str, Any]]
+) -> None:  # processing -> completed
+    """Complete chunks claimed together. `values` of each: rows_ok, rows_invalid, rows_failed, hash_read, summary.
 
-    Must be the first statement of the transaction that writes the rows: it is the fence. Raises LeaseLost.
+    Must come first in the transaction that writes the rows: it is the fence. Raises LeaseLost if one of the chunks is
+    not held any more; then the transaction must roll back.
     """
-    given = {"of_job": claim.job_id, "at_index": claim.index, "held_token": claim.token, **values}
-    if (await connection.execute(_COMPLETE, given)).rowcount != 1:
+    job_id, token = claims[0].job_id, claims[0].token
+    given = [
+        {"of_job": job_id, "at_index": claim.index, "held_token": token, **counts}
+        for claim, counts in zip(claims, values, strict=True)
+    ]
+    await connection.execute(_COMPLETE, given)
+    indexes = [claim.index for claim in claims]
+    held = await connection.execute(_COMPLETED, {"of_job": job_id, "indexes": indexes, "held_token": token})
+    if held.scalar_one() != len(claims):
+        raise LeaseLost
+
+
+async def check_held(connection: AsyncConnection, claim: Claim) -> None:
+    """Raises LeaseLost if the chunk is not held any more."""
+    query = select(Chunk.chunk_index).where(
+        Chunk.job_id == claim.job_id,
+        Chunk.chunk_index == claim.index,
+        Chunk.status == ChunkStatus.PROCESSING,
+        Chunk.claim_token == claim.token,
+    )
+    if (await connection.execute(query)).first() is None:
         raise LeaseLost
 
 
@@ -145,7 +195,23 @@ async def release(
 
 async def release_all(connection: AsyncConnection, worker: str) -> None:  # processing -> pending
     """Give back whatever this worker holds, at no cost: it is shutting down."""
-    query = (
+    await connection.execute(_give_back(worker))
+
+
+async def release_strays(
+    connection: AsyncConnection, worker: str, tokens: Sequence[UUID], lease_seconds: float
+) -> list[UUID]:  # processing -> pending
+    """Give back, at no cost, what this worker holds without knowing it, because the database went away at the wrong
+    moment; the jobs concerned. `tokens` are those it knows, just renewed; a lease as fresh as theirs is one that is
+    being taken right now."""
+    query = _give_back(worker).where(
+        Chunk.claim_token.not_in(tokens), Chunk.lease_expires_at < now(lease_seconds - FRESH_SECONDS)
+    )
+    return list(dict.fromkeys((await connection.execute(query.returning(Chunk.job_id))).scalars()))
+
+
+def _give_back(worker: str) -> Any:
+    return (
         update(Chunk)
         .where(Chunk.status == ChunkStatus.PROCESSING, Chunk.claimed_by == worker)
         .values(
@@ -156,7 +222,6 @@ async def release_all(connection: AsyncConnection, worker: str) -> None:  # proc
             available_at=now(),
         )
     )
-    await connection.execute(query)
 
 
 async def fail(connection: AsyncConnection, claim: Claim, error: dict[str, Any]) -> bool:  # processing -> failed
@@ -232,13 +297,16 @@ async def retry_failed(connection: AsyncConnection, job_id: UUID) -> int:  # fai
     return (await connection.execute(query)).rowcount
 
 
-async def seconds_until_available(connection: AsyncConnection, job_id: UUID) -> float | None:
-    """Until the next waiting chunk may run; None if none waits."""
-    query = select(func.min(Chunk.available_at), now()).where(
-        Chunk.job_id == job_id, Chunk.status == ChunkStatus.PENDING
+async def next_waiting(connection: AsyncConnection, job_id: UUID) -> tuple[float, int] | None:
+    """(seconds until it may run, deaths) of the chunk that waits for the shortest time; None if none waits."""
+    query = (
+        select(Chunk.available_at, now(), Chunk.deaths)
+        .where(Chunk.job_id == job_id, Chunk.status == ChunkStatus.PENDING)
+        .order_by(Chunk.available_at, Chunk.deaths, Chunk.chunk_index)
+        .limit(1)
     )
-    available_at, at = (await connection.execute(query)).one()
-    return None if available_at is None else max(0.0, (available_at - at).total_seconds())
+    row = (await connection.execute(query)).first()
+    return None if row is None else (max(0.0, (row[0] - row[1]).total_seconds()), row[2])
 
 
 async def tally(connection: AsyncConnection, job_id: UUID) -> Sequence[RowMapping]:

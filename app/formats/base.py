@@ -7,7 +7,7 @@ A *Format* knows two things about one kind of file. `scan` finds where records e
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -199,6 +199,22 @@ class Parsed:
     @property
     def row_count(self) -> int:
         return len(self.rows) + len(self.rejects)
+
+
+class LineNumbers:
+    """Lines on which records of a chunk begin. Asked in the order of the chunk, it looks at each byte once."""
+
+    def __init__(self, first: int, count: Callable[[int, int], int]) -> None:
+        """`count(start, end)` is the number of line ends between two places of the chunk."""
+        self._first, self._count = first, count
+        self._place, self._line = 0, first
+
+    def at(self, place: int) -> int:
+        if place < self._place:
+            self._place, self._line = 0, self._first
+        self._line += self._count(self._place, place)
+        self._place = place
+        return self._line
 
 
 class Format(Protocol):

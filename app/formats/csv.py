@@ -16,7 +16,7 @@ import re
 import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 
 import msgspec
 import numpy as np
@@ -26,6 +26,7 @@ from app.formats.base import (
     MAX_ROW_BYTES,
     PAGE_ROWS,
     CellRows,
+    LineNumbers,
     Offsets,
     Page,
     Parsed,
@@ -124,6 +125,7 @@ class CsvFormat:
             _grammar(self._delimiter, self._quote, self._escape, dialect.newline)
             + rb"(?:%(N)s|\Z)" % {b"N": _line_end(dialect.newline)}
         )
+        self._blank_lines = re.compile(rb"(?:[\r\n]*%(N)s)?" % {b"N": _line_end(dialect.newline)})
         self._cell = re.compile(_cell(self._delimiter, self._quote, self._escape, dialect.newline))
         self._open = (
             re.compile(_undecided(self._delimiter, self._quote, self._escape, dialect.newline)) if self._quote else None
@@ -137,17 +139,17 @@ class CsvFormat:
     def count_lines(self, data: bytes) -> int:
         return self._lines_in(self._skeleton(data))
 
-    def _lines_in(self, skeleton: bytes, end: int | None = None) -> int:
-        count = skeleton.count(bytes([self._newline_byte]), 0, end)
+    def _lines_in(self, skeleton: bytes, start: int = 0, end: int | None = None) -> int:
+        count = skeleton.count(bytes([self._newline_byte]), start, end)
         if self.dialect.newline == "any":
-            count += skeleton.count(b"\r", 0, end) - skeleton.count(b"\r\n", 0, end)
+            count += skeleton.count(b"\r", start, end) - skeleton.count(b"\r\n", start, end)
         return count
 
     def _skeleton(self, data: bytes) -> bytes:
         if self.unit == 1:
             return data
         units = np.frombuffer(data[: len(data) // 2 * 2], self._unit)
-        return np.minimum(units, 255).astype(np.uint8).tobytes()
+        return bytes(np.minimum(units, 255).astype(np.uint8).data)
 
     def _record_ends(self, text: bytes, eof: bool) -> tuple[Offsets, bool]:
         """Ends of the complete records, and whether every quote was where the grammar wants it.
@@ -172,7 +174,7 @@ class CsvFormat:
             if len(self._delimiter) > 1:
                 return None
             quotes = np.flatnonzero(codes == self._quote[0])
-            if not self._quotes_are_regular(codes, quotes):
+            if not self._quotes_are_regular(codes, quotes, eof):
                 return None
             newlines = newlines[np.searchsorted(quotes, newlines) % 2 == 0]
             unfinished = len(text) - (int(newlines[-1]) + 1 if len(newlines) else 0)
@@ -181,19 +183,20 @@ class CsvFormat:
         ends = newlines + 1
         if eof and len(text) and (not len(ends) or ends[-1] != len(text)):
             ends = np.append(ends, len(text))
-        return ends[~self._is_blank(codes, ends)]
+        full: Offsets = ends[~self._is_blank(codes, ends)]
+        return full
 
     def _is_blank(self, codes: np.ndarray, ends: Offsets) -> np.ndarray:
         """Whether each piece holds nothing but CR and LF."""
         lengths = np.diff(ends, prepend=0)
         starts = ends - lengths
         begins_blank = _IS_LINE_END[codes[starts]]
-        blank = begins_blank & (lengths <= 2) & _IS_LINE_END[codes[ends - 1]]
+        blank: np.ndarray = begins_blank & (lengths <= 2) & _IS_LINE_END[codes[ends - 1]]
         for i in np.flatnonzero(begins_blank & (lengths > 2)):  # rare: CR CR LF, or a lone CR before a cell
             blank[i] = _IS_LINE_END[codes[starts[i] : ends[i]]].all()
         return blank
 
-    def _quotes_are_regular(self, codes: np.ndarray, quotes: Offsets) -> bool:
+    def _quotes_are_regular(self, codes: np.ndarray, quotes: Offsets, eof: bool) -> bool:
         """Whether each opening quote begins a cell and each closing one ends it, doubled quotes included.
 
         If so, reading quotes as alternately opening and closing is exact, not a guess.
@@ -208,7 +211,8 @@ class CsvFormat:
             return False
         if self._newline_byte == LF:  # a CR may follow only as the first half of CR LF
             at = followed[after == CR] + 2
-            return bool((codes[at[at < len(codes)]] == LF).all())
+            known = at < len(codes)
+            return bool((codes[at[known]] == LF).all() and (known.all() or not eof))
         return True
 
     @cached_property
@@ -293,10 +297,11 @@ class CsvFormat:
         bounds = self._content_bounds(skeleton, ends)
         rejects: list[Reject] = []
         numbers, texts, spans = [], [], []
+        lines = LineNumbers(span.first_line, partial(self._lines_in, skeleton))
         clean = b"\0" not in skeleton and self._decodes(data)
         for number, (start, end) in enumerate(bounds, span.first_row):
             raw = self._raw(data, skeleton, start, end)
-            if not clean and (reject := self._undecodable(raw, number, span, skeleton, start)):
+            if not clean and (reject := self._undecodable(raw, number, span, lines, start)):
                 rejects.append(reject)
                 continue
             numbers.append(number)
@@ -312,9 +317,7 @@ class CsvFormat:
                 if len(row) != width:
                     row = self._fit(row, keep)
             except BadCell as bad:
-                rejects.append(
-                    self._reject(bad, texts[i].encode(self.dialect.encoding), number, span, skeleton, spans[i])
-                )
+                rejects.append(self._reject(bad, texts[i].encode(self.dialect.encoding), number, span, lines, spans[i]))
                 continue
             kept_numbers.append(number)
             kept_cells.append(row)
@@ -325,9 +328,10 @@ class CsvFormat:
         """(start, end) of each record without the blank lines before it and the line end after it, in code units."""
         bounds, start = [], 0
         for end in ends.tolist():
-            piece = skeleton[start:end]
-            content = piece.lstrip(b"\r\n")
-            first, last = end - len(content), end
+            blank = self._blank_lines.match(skeleton, start, end)
+            assert blank is not None  # it takes nothing, too
+            first, last = blank.end(), end
+            content = skeleton[first:end]
             if self._newline_byte == CR:
                 last -= content.endswith(b"\r")
             elif content.endswith(b"\r\n"):
@@ -360,7 +364,7 @@ class CsvFormat:
             return None
         quoting = {"quotechar": d.quote} if d.quote else {"quoting": csv.QUOTE_NONE}
         try:
-            rows = list(csv.reader(texts, delimiter=d.delimiter, escapechar=d.escape or None, strict=True, **quoting))  # type: ignore[arg-type]
+            rows = list(csv.reader(texts, delimiter=d.delimiter, escapechar=d.escape or None, strict=True, **quoting))
         except csv.Error:
             return None
         return rows if len(rows) == len(texts) else None  # type: ignore[return-value]
@@ -421,12 +425,12 @@ class CsvFormat:
         bounds = self._content_bounds(skeleton, self._record_ends(skeleton, True)[0])
         start, end = bounds[row_number - span.first_row]
         byte_start = span.byte_start + start * self.unit
-        line = span.first_line + self._lines_in(skeleton, start)
+        line = span.first_line + self._lines_in(skeleton, 0, start)
         return byte_start, byte_start + len(self._raw(data, skeleton, start, end)), line
 
     # ------------------------------------------------------------------ rejects
 
-    def _undecodable(self, raw: bytes, number: int, span: Span, skeleton: bytes, start: int) -> Reject | None:
+    def _undecodable(self, raw: bytes, number: int, span: Span, lines: LineNumbers, start: int) -> Reject | None:
         encoding = self.dialect.encoding
         try:
             text = raw.decode(encoding)
@@ -438,11 +442,11 @@ class CsvFormat:
             )
             marked = raw.decode(encoding, "backslashreplace")
             index = self._cell_at(raw[: error.start].decode(encoding, "replace"))
-            return self._reject(BadCell(index, code, message, marked), raw, number, span, skeleton, start)
+            return self._reject(BadCell(index, code, message, marked), raw, number, span, lines, start)
         if "\0" not in text:
             return None
         bad = BadCell(self._cell_at(text[: text.index("\0")]), "nul_character", "The row holds a NUL character.", text)
-        return self._reject(bad, raw, number, span, skeleton, start)
+        return self._reject(bad, raw, number, span, lines, start)
 
     def _cell_at(self, before: str) -> int:
         """Index of the cell in which the text before some place ends."""
@@ -451,14 +455,13 @@ class CsvFormat:
             index, start = index + 1, found.end() + len(self.dialect.delimiter)
         return index
 
-    def _reject(self, bad: BadCell, raw: bytes, number: int, span: Span, skeleton: bytes, start: int) -> Reject:
+    def _reject(self, bad: BadCell, raw: bytes, number: int, span: Span, lines: LineNumbers, start: int) -> Reject:
         byte_start = span.byte_start + start * self.unit
-        line = span.first_line + self._lines_in(skeleton, start)
         column = self.columns[bad.index] if bad.index < len(self.columns) else None
         value = bad.value.replace("\0", "\\x00")[:200]
         return Reject(
             number,
-            line,
+            lines.at(start),
             byte_start,
             byte_start + len(raw),
             raw[:MAX_REJECT_BYTES],

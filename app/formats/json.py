@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterable
+from functools import partial
 from typing import Any
 
 import msgspec
@@ -16,6 +17,7 @@ import numpy as np
 
 from app.formats.base import (
     MAX_REJECT_BYTES,
+    LineNumbers,
     ObjectRows,
     Offsets,
     Parsed,
@@ -41,7 +43,7 @@ _IS_BLANK[list(WHITESPACE)] = True
 _LONE_SURROGATE = re.compile(
     rb"\\u[dD][89abAB][0-9a-fA-F]{2}(?!\\u[dD][c-fC-F])|(?<!\\u[dD][89abAB][0-9a-fA-F]{2})\\u[dD][c-fC-F]"
 )
-_KEY_ENDS = re.compile(rb'"[ \t\r\n]*:').findall
+_SPACED_COLON = re.compile(rb"[ \t\r\n]:")
 _decode = msgspec.json.Decoder(dict[str, Any]).decode
 
 
@@ -92,6 +94,7 @@ class JsonFormat:
         rejects: list[Reject] = []
         if span.is_oversize:
             return Parsed(ObjectRows([], [], []), [oversize_reject(data, span)])
+        lines = LineNumbers(span.first_line, partial(data.count, b"\n"))
         start, at_end = 0, span.byte_end == self.dialect.data_end
         ends = self.scan(data, eof=True).tolist()
         for number, end in enumerate(ends, span.first_row):
@@ -102,24 +105,27 @@ class JsonFormat:
                 numbers.append(number)
                 kept.append(text)
             except BadRecord as bad:
-                rejects.append(self._reject(bad, data, start, end, number, span))
+                rejects.append(self._reject(bad, data, start, end, number, span, lines))
             start = end
         return Parsed(ObjectRows(list(columns), numbers, kept), rejects)
 
     def locate(self, data: bytes, span: Span, row_number: int) -> tuple[int, int, int]:
         ends = self.scan(data, eof=True).tolist()
         index = row_number - span.first_row
-        return self._place(data, ends[index - 1] if index else 0, ends[index], span)
+        lines = LineNumbers(span.first_line, partial(data.count, b"\n"))
+        return self._place(data, ends[index - 1] if index else 0, ends[index], span, lines)
 
-    def _place(self, data: bytes, start: int, end: int, span: Span) -> tuple[int, int, int]:
+    def _place(self, data: bytes, start: int, end: int, span: Span, lines: LineNumbers) -> tuple[int, int, int]:
         """(byte start, byte end, line) of a record without the blanks and the comma around it."""
         stripped = data[start:end].lstrip(WHITESPACE + b"," if self.dialect.root == "array" else WHITESPACE)
         start = end - len(stripped)
-        line = span.first_line + data.count(b"\n", 0, start)
-        return span.byte_start + start, span.byte_start + start + len(stripped.rstrip(WHITESPACE)), line
+        byte_start = span.byte_start + start
+        return byte_start, byte_start + len(stripped.rstrip(WHITESPACE)), lines.at(start)
 
-    def _reject(self, bad: BadRecord, data: bytes, start: int, end: int, number: int, span: Span) -> Reject:
-        byte_start, byte_end, line = self._place(data, start, end, span)
+    def _reject(
+        self, bad: BadRecord, data: bytes, start: int, end: int, number: int, span: Span, lines: LineNumbers
+    ) -> Reject:
+        byte_start, byte_end, line = self._place(data, start, end, span, lines)
         content = data[byte_start - span.byte_start : byte_end - span.byte_start]
         return Reject(
             number, line, byte_start, byte_end, content[:MAX_REJECT_BYTES],
@@ -225,9 +231,9 @@ def judge(text: bytes) -> Iterable[str]:
         raise BadRecord("json_syntax", f"{error}.") from None
     if len(value) > MAX_KEYS:
         raise BadRecord("too_many_columns", f"The record has more than {MAX_KEYS} keys.")
-    # Each key that is written costs a colon behind a quote: as many as there are keys means no key twice. Any other
+    # Each key that is written has a colon behind its quote: as many as there are keys means no key twice. Any other
     # count (nested objects, strings that hold such a thing) needs the slower look.
-    if text.count(b":") != len(value) and len(_KEY_ENDS(text)) != len(value):
+    if text.count(b":") != len(value) and (text.count(b'":') != len(value) or _SPACED_COLON.search(text)):
         _refuse_duplicate_keys(text)
     return value
 

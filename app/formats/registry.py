@@ -23,4 +23,5 @@ def to_json(dialect: Dialect) -> dict[str, Any]:
 
 
 def from_json(value: dict[str, Any]) -> Dialect:
-    return msgspec.convert(value, Dialect)
+    dialect: Dialect = msgspec.convert(value, Dialect)
+    return dialect

@@ -80,16 +80,42 @@ class ChunkRunner:
         self._retry = retry
         self._threads = threads
 
-    async def run(self, job: RunningJob, claim: Claim) -> float | None:
-        """Run one claimed chunk to its end. Seconds until it may be tried again, or None if it is final or lost."""
+    async def run(self, job: RunningJob, claims: Sequence[Claim]) -> float | None:
+        """Run chunks claimed together to their ends. Seconds until one of them may be tried again, or None.
+
+        They are written in one transaction, since a transaction costs more than the rows of a small chunk. If that
+        fails for whatever reason, each is written, retried or failed by itself.
+        """
+        hit("chunk.claimed")
+        outcomes = await self._in_thread(self._prepare_all, job, [c for c in claims if not self._is_last_try(c)])
+        ready = [(claim, outcome) for claim, outcome in outcomes if isinstance(outcome, Prepared)]
+        if len(ready) > 1 and await self._commit_together(job, ready):
+            ready = []
+        left: list[tuple[Claim, Prepared | Exception | None]] = [
+            (c, e) for c, e in outcomes if isinstance(e, Exception)
+        ]
+        left += [*ready, *((claim, None) for claim in claims if self._is_last_try(claim))]
+        delays = [await self._settle(job, claim, outcome) for claim, outcome in left]
+        return min((d for d in delays if d is not None), default=None)
+
+    def _is_last_try(self, claim: Claim) -> bool:
+        return self._retry.is_last(claim.attempt) and claim.attempt > 1
+
+    async def _commit_together(self, job: RunningJob, ready: Sequence[tuple[Claim, Prepared]]) -> bool:
         try:
-            hit("chunk.claimed")
-            if self._retry.is_last(claim.attempt) and claim.attempt > 1:
-                prepared = await self._isolate(job, claim)
-            else:
-                prepared = await self._in_thread(self._prepare, job, claim)
-            await self._commit(job, claim, prepared)
-            hit("chunk.after_commit")
+            await self._commit(job, ready)
+        except Exception as error:
+            logger.info("Job %s: %d chunks are written one by one: %r", job.id, len(ready), error)
+            return False
+        return True
+
+    async def _settle(self, job: RunningJob, claim: Claim, outcome: Prepared | Exception | None) -> float | None:
+        """Bring one chunk to its end, whatever happened to it so far. Seconds until it may be tried again, or None."""
+        try:
+            if isinstance(outcome, Exception):
+                raise outcome
+            prepared = await self._isolate(job, claim) if outcome is None else outcome
+            await self._commit(job, [(claim, prepared)])
         except LeaseLost:
             logger.warning("Chunk %s/%s belongs to somebody else now; nothing was written", job.id, claim.index)
         except TransientError as error:
@@ -99,24 +125,13 @@ class ChunkRunner:
             await self._fail(claim, error)
         except Exception as error:
             logger.exception("Chunk %s/%s, attempt %s", job.id, claim.index, claim.attempt)
-            if self._retry.is_last(claim.attempt):
-                if claim.attempt > 1 or not await self._retry_isolated(job, claim):
-                    await self._fail(claim, error)
-            else:
+            if not self._retry.is_last(claim.attempt):
                 delay = self._retry.delay_seconds(claim.attempt)
                 return await self._give_back(claim, delay, refund=False, error=_as_json(error))
+            if outcome is not None:  # MAX_RETRIES=0: the first attempt is the last, so look for the bad rows at once
+                return await self._settle(job, claim, None)
+            await self._fail(claim, error)
         return None
-
-    async def _retry_isolated(self, job: RunningJob, claim: Claim) -> bool:
-        """With MAX_RETRIES=0 the first attempt is the last: the bad rows are looked for at once."""
-        try:
-            await self._commit(job, claim, await self._isolate(job, claim))
-        except LeaseLost:
-            return True
-        except Exception:
-            logger.exception("Chunk %s/%s, row by row", job.id, claim.index)
-            return False
-        return True
 
     # ------------------------------------------------------------------ read and process, in a thread
 
@@ -134,6 +149,15 @@ class ChunkRunner:
             raise CountsDisagree(f"The splitter counted {span.row_count} rows, the reader {parsed.row_count}.")
         hit("chunk.read")
         return parsed
+
+    def _prepare_all(self, job: RunningJob, claims: Sequence[Claim]) -> list[tuple[Claim, Prepared | Exception]]:
+        outcomes: list[tuple[Claim, Prepared | Exception]] = []
+        for claim in claims:
+            try:
+                outcomes.append((claim, self._prepare(job, claim)))
+            except Exception as error:
+                outcomes.append((claim, error))
+        return outcomes
 
     def _prepare(self, job: RunningJob, claim: Claim) -> Prepared:
         parsed = self._read(job, claim)
@@ -157,19 +181,23 @@ class ChunkRunner:
 
     # ------------------------------------------------------------------ write, in one transaction
 
-    async def _commit(self, job: RunningJob, claim: Claim, prepared: Prepared) -> None:
-        """Rows, rejects, counts and status together or not at all; raises LeaseLost if the claim is not ours any more."""
-        new_columns = [c for c in prepared.columns if c not in job.columns]
+    async def _commit(self, job: RunningJob, ready: Sequence[tuple[Claim, Prepared]]) -> None:
+        """Rows, rejects, counts and status of these chunks together or not at all; raises LeaseLost if one of the claims
+        is not ours any more."""
+        new_columns = [c for _, p in ready for c in p.columns if c not in job.columns]
+        pages = [page for _, p in ready for page in p.pages]
+        rejects = [reject for _, p in ready for reject in p.rejects]
 
         async def write(connection: AsyncConnection) -> list[str] | None:
-            await chunks.complete(connection, claim, prepared.values())
+            await chunks.complete(connection, [claim for claim, _ in ready], [p.values() for _, p in ready])
             columns = await jobs.add_columns(connection, job.id, new_columns) if new_columns else None
             hit("chunk.before_write")
-            await self._sink.write(connection, job.id, prepared.pages, prepared.rejects)
+            await self._sink.write(connection, job.id, pages, rejects)
             hit("chunk.after_write")
             return columns
 
         columns = await self._database.transact(write)
+        hit("chunk.after_commit")
         if columns is not None:
             job.columns = columns
 
@@ -180,7 +208,7 @@ class ChunkRunner:
             held = await self._database.transact(
                 lambda c: chunks.release(c, claim, delay_seconds=delay, refund=refund, error=error)
             )
-        except TransientError:  # the lease will run out, and the chunk be rescued
+        except TransientError:  # the heartbeat will give it back
             return delay
         return delay if held else None
 
@@ -202,19 +230,19 @@ class ChunkRunner:
         """
         parsed = await self._in_thread(self._read, job, claim)
         prepared = Prepared(rejects=list(parsed.rejects))
-        last_error: Exception | None = None
+        failed: list[Exception] = []
         pending: list[Rows] = [parsed.rows] if len(parsed.rows) else []
         while pending:
             rows = pending.pop()
             trial = Prepared()
             try:
                 await self._in_thread(self._process, job, claim, rows, trial)
-                await self._rehearse(job, trial)
+                await self._rehearse(job, claim, trial)
             except (TransientError, TerminalError):
                 raise
             except Exception as error:
-                last_error = error
                 if len(rows) == 1:
+                    failed.append(error)
                     prepared.rejects.append(self._failed_row(job, claim, rows, error))
                 else:
                     middle = len(rows) // 2
@@ -227,18 +255,20 @@ class ChunkRunner:
             prepared.columns = list(dict.fromkeys([*prepared.columns, *trial.columns]))
             if trial.summary:
                 prepared.summary = job.processor.combine([s for s in (prepared.summary, trial.summary) if s])
-        if last_error is not None and not prepared.rows_ok:
-            raise EveryRowFailed(f"{type(last_error).__name__}: {last_error}") from last_error
+        if failed and len(failed) == len(parsed.rows):
+            raise EveryRowFailed(f"{type(failed[-1]).__name__}: {failed[-1]}") from failed[-1]
         prepared.rejects.sort(key=lambda r: r.row_number)
         return prepared
 
-    async def _rehearse(self, job: RunningJob, trial: Prepared) -> None:
-        """Find out whether the database takes these rows, and leave no trace."""
+    async def _rehearse(self, job: RunningJob, claim: Claim, trial: Prepared) -> None:
+        """Find out whether the database takes these rows, and leave no trace; raises LeaseLost."""
 
         class Undo(Exception):
             pass
 
         async def write(connection: AsyncConnection) -> None:
+            # First, as in the real write: COPY goes past SQLAlchemy, which begins a transaction with its first statement.
+            await chunks.check_held(connection, claim)
             await self._sink.write(connection, job.id, trial.pages, trial.rejects)
             raise Undo
 

@@ -43,7 +43,6 @@ class Machine:
         retry = RetryPolicy(settings.max_retries, settings.base_backoff, settings.max_backoff)
         self.queue = JobQueue(settings.ageing_seconds)
         self.finisher = Finisher(database, storage, delete_file=settings.delete_file_on_complete)
-        self.reconciler = Reconciler(database, self.queue, self.finisher, storage)
         self.pool = WorkerPool(
             worker_id=f"{socket.gethostname()[:40]}:{os.getpid()}:{uuid4().hex[:8]}",
             slots=settings.slots,
@@ -55,6 +54,7 @@ class Machine:
             runner=ChunkRunner(database, storage, sink, retry, self._threads),
             finisher=self.finisher,
         )
+        self.reconciler = Reconciler(database, self.queue, self.finisher, storage, self.pool.renew_leases)
         self._services: list[asyncio.Task[None]] = []
         self.is_draining = False
 

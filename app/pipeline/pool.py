@@ -8,9 +8,12 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
 from collections.abc import Coroutine
 from typing import Any
-from uuid import UUID
+from uuid import UUID, uuid4
+
+from sqlalchemy.ext.asyncio import AsyncConnection
 
 from app.db import chunks
 from app.db.chunks import Claim
@@ -26,6 +29,7 @@ from app.states import JobStatus
 
 logger = logging.getLogger(__name__)
 UNAVAILABLE_DELAY_SECONDS = 1.0
+TURN_BYTES, MAX_CHUNKS_PER_TURN = 512 << 10, 16
 
 
 class WorkerPool:
@@ -52,13 +56,14 @@ class WorkerPool:
         self._runner = runner
         self._finisher = finisher
         self._free = asyncio.Semaphore(slots)
+        self._cores = os.cpu_count() or 1
         self._turns: set[asyncio.Task[None]] = set()
         self._suspects: set[asyncio.Task[None]] = set()
         self._alone = asyncio.Lock()
         self._gate = asyncio.Event()
         self._gate.set()
         self._jobs: dict[UUID, RunningJob] = {}
-        self._claims: set[Claim] = set()
+        self._tokens: set[UUID] = set()
 
     @property
     def busy(self) -> int:
@@ -97,17 +102,20 @@ class WorkerPool:
             logger.warning("Chunks in work could not be given back; their leases will run out")
 
     async def renew_leases(self) -> None:
-        """The heartbeat of every chunk in work here."""
-        tokens = [claim.token for claim in self._claims]
-        if tokens:
-            await self._database.transact(lambda c: chunks.renew(c, tokens, self._lease_seconds))
+        """The heartbeat of every chunk in work here. Those that are in work here only in the database are given back."""
+
+        async def renew(connection: AsyncConnection) -> list[UUID]:
+            tokens = list(self._tokens)
+            await chunks.renew(connection, tokens, self._lease_seconds)
+            return await chunks.release_strays(connection, self.worker_id, tokens, self._lease_seconds)
+
+        for job_id in await self._database.transact(renew):
+            self._queue.put(job_id)
 
     # ------------------------------------------------------------------ a turn
 
     async def _turn(self, job_id: UUID) -> None:
-        """One thing for one job: cut a stretch of its file, or run one chunk, or finish it. Holds one slot."""
-        claim: Claim | None = None
-        job: RunningJob | None = None
+        """One thing for one job: cut a stretch of its file, or run some chunks, or finish it. Holds one slot."""
         try:
             job = await self._find(job_id)
             if job is None:
@@ -115,13 +123,12 @@ class WorkerPool:
             if not job.split_done and not job.is_splitting:
                 await self._split(job)
                 return
-            claim = await self._claim(job)
-            if claim is None:
+            claims = await self._claim(job)
+            if claims:
+                self._queue.put(job_id)
+                await self._run(job, claims)
+            else:
                 await self._conclude(job)
-                return
-            self._queue.put(job_id)
-            if claim.deaths == 0:
-                await self._run(job, claim)
         except TransientError as error:
             logger.warning("Job %s waits: %s", job_id, error)
             self._queue.put_later(job_id, UNAVAILABLE_DELAY_SECONDS)
@@ -132,8 +139,6 @@ class WorkerPool:
             self._queue.put_later(job_id, UNAVAILABLE_DELAY_SECONDS)
         finally:
             self._free.release()
-        if job is not None and claim is not None and claim.deaths > 0:
-            self._start(self._run_alone(job, claim), self._suspects, f"suspect {job_id}/{claim.index}")
 
     async def _find(self, job_id: UUID) -> RunningJob | None:
         job = self._jobs.get(job_id)
@@ -156,46 +161,82 @@ class WorkerPool:
             job.is_splitting = False
         self._queue.put(job.id)
 
-    async def _claim(self, job: RunningJob) -> Claim | None:
-        claim = await self._database.run_alone(lambda c: chunks.claim(c, job.id, self.worker_id, self._lease_seconds))
-        if claim is not None:
-            self._claims.add(claim)
-            job.chunks_in_work.add(claim.index)
-        return claim
-
-    async def _run(self, job: RunningJob, claim: Claim) -> None:
+    async def _claim(self, job: RunningJob, *, suspects: bool = False) -> list[Claim]:
+        limit = 1 if suspects else self._chunks_per_turn(job)
+        token = uuid4()
+        self._tokens.add(token)  # before it is in the database, so that the heartbeat never takes it for a stray
         try:
-            delay = await self._runner.run(job, claim)
-        finally:
-            self._claims.discard(claim)
-            job.chunks_in_work.discard(claim.index)
-        if delay is None:
-            self._queue.put(job.id)
-        else:
-            self._queue.put_later(job.id, delay)
+            claims = await self._database.run_alone(
+                lambda c: chunks.claim(
+                    c, job.id, self.worker_id, self._lease_seconds, token=token, limit=limit, suspects=suspects
+                )
+            )
+        except BaseException:
+            self._tokens.discard(token)
+            raise
+        if not claims:
+            self._tokens.discard(token)
+        job.chunks_in_work.update(claim.index for claim in claims)
+        return claims
 
-    async def _run_alone(self, job: RunningJob, claim: Claim) -> None:
-        """Run a chunk whose worker died before while nothing else runs: if it kills this process too, no innocent chunk
-        is counted as dead with it."""
-        async with self._alone:
-            self._gate.clear()
-            try:
-                while self._turns:
-                    await asyncio.wait(self._turns)
-                await self._run(job, claim)
-            finally:
-                self._gate.set()
+    def _chunks_per_turn(self, job: RunningJob) -> int:
+        """As many as make a turn worth its transaction, but few enough that a turn stays short and every core has some."""
+        mean_bytes = 1 + (job.position.offset - job.data_start) // max(1, job.chunk_count)
+        return max(1, min(TURN_BYTES // mean_bytes, MAX_CHUNKS_PER_TURN, job.chunk_count // (4 * self._cores)))
+
+    async def _run(self, job: RunningJob, claims: list[Claim]) -> None:
+        try:
+            delay = await self._runner.run(job, claims)
+        finally:
+            self._tokens.discard(claims[0].token)
+            job.chunks_in_work.difference_update(claim.index for claim in claims)
+        if delay is not None:
+            self._queue.put_later(job.id, delay)
+        self._queue.put(job.id)
+
+    async def _run_suspects(self, job: RunningJob) -> None:
+        """Run chunks whose worker died before, one at a time, while nothing else runs: if one kills this process too, no
+        innocent chunk is counted as dead with it. Each is claimed only when its turn has come, for the same reason."""
+        try:
+            while True:
+                async with self._alone:
+                    self._gate.clear()
+                    try:
+                        while self._turns:
+                            await asyncio.wait(self._turns)
+                        claims = await self._claim(job, suspects=True)
+                        if claims:
+                            await self._run(job, claims)
+                    finally:
+                        self._gate.set()
+                if not claims:
+                    return
+        except TransientError as error:
+            logger.warning("Job %s waits: %s", job.id, error)
+        finally:
+            job.has_suspects_at_work = False
+            self._queue.put_later(job.id, 0.0)
 
     async def _conclude(self, job: RunningJob) -> None:
-        """No chunk to claim: finish the job, or come back when a waiting chunk may run."""
-        if job.chunks_in_work or job.is_splitting or not job.split_done:
+        """No chunk to claim: finish the job, or come back when a waiting chunk may run; one that may run now, and was not
+        there to be claimed, is suspected of killing its workers."""
+        if job.chunks_in_work or job.is_splitting or job.has_suspects_at_work:
             return  # whoever is at it puts the token back
+        if not job.split_done:
+            self._queue.put(job.id)
+            return
         if job.status is JobStatus.CANCELLED or await self._finisher.try_finish(job):
             self._forget(job.id)
             return
         async with self._database.reading() as connection:
-            seconds = await chunks.seconds_until_available(connection, job.id)
-        if seconds is not None:
+            waiting = await chunks.next_waiting(connection, job.id)
+        if waiting is None:
+            return
+        seconds, deaths = waiting
+        if deaths and not seconds:
+            job.has_suspects_at_work = True
+            self._start(self._run_suspects(job), self._suspects, f"suspects of {job.id}")
+        else:
             self._queue.put_later(job.id, seconds)
 
     async def _fail(self, job_id: UUID, error: GranulaError) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import Awaitable, Callable
 from uuid import UUID
 
 from app.db import chunks, files, jobs
@@ -20,11 +21,19 @@ SWEEP_EVERY = 12
 
 
 class Reconciler:
-    def __init__(self, database: Database, queue: JobQueue, finisher: Finisher, storage: LocalStorage) -> None:
+    def __init__(
+        self,
+        database: Database,
+        queue: JobQueue,
+        finisher: Finisher,
+        storage: LocalStorage,
+        renew_leases: Callable[[], Awaitable[None]],
+    ) -> None:
         self._database = database
         self._queue = queue
         self._finisher = finisher
         self._storage = storage
+        self._renew_leases = renew_leases
         self._rounds = 0
 
     async def recover(self) -> None:
@@ -40,6 +49,7 @@ class Reconciler:
             await self.run_once()
 
     async def run_once(self) -> None:
+        await self._renew_leases()  # first, or after an outage of the database we would rescue chunks from ourselves
         rescued = await self._database.transact(lambda c: chunks.rescue(c, expired_only=True))
         if rescued:
             logger.warning("Leases ran out: took back chunks of %d jobs", len(rescued))

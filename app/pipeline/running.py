@@ -34,7 +34,9 @@ class RunningJob:
     chunk_count: int
     split_done: bool
     status: JobStatus
+    data_start: int
     is_splitting: bool = False
+    has_suspects_at_work: bool = False
     chunks_in_work: set[int] = field(default_factory=set)
 
 
@@ -62,4 +64,5 @@ def from_row(row: RowMapping, processors: Processors) -> RunningJob:
         chunk_count=row["chunk_count"],
         split_done=row["split_done"],
         status=JobStatus(row["status"]),
+        data_start=row["dialect"]["data_start"],
     )

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import os
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from app.db import chunks, jobs
 from app.db.engine import Database
+from app.errors import StoredFileCorrupt
 from app.failpoints import hit
 from app.pipeline.cutter import Cut, Limits, cut
 from app.pipeline.running import RunningJob
@@ -64,6 +66,9 @@ class Splitter:
 
     def _cut(self, job: RunningJob) -> Cut:
         with self._storage.open(job.uri) as file:
+            size = os.fstat(file.fileno()).st_size
+            if size != job.stored_bytes:
+                raise StoredFileCorrupt(f"The stored upload has {size} bytes, expected {job.stored_bytes}.")
             return cut(
                 file,
                 job.form,

@@ -12,7 +12,7 @@ REPOSITORY = Path(__file__).resolve().parents[2]
 
 @pytest.fixture(scope="session")
 def corpora() -> Path:
-    """Test files made by others. They are no part of the repository; without them nothing is proved, so CI must fail."""
+    """Test files made by others, no part of the repository. Without them nothing is proved, so CI must fail."""
     folder = Path(os.environ.get("GRANULA_CORPORA") or REPOSITORY.parent / "shared" / "corpora")
     if not folder.is_dir():
         problem = f"There is no folder {folder}; GRANULA_CORPORA may name another."

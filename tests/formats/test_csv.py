@@ -5,17 +5,20 @@ from __future__ import annotations
 import csv
 import io
 from dataclasses import dataclass
-from itertools import groupby
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 from app.formats.csv import CsvDialect
-from tests.formats.reading import Setting, cut_all, read_all, read_spans
+from tests.formats.reading import Setting, cut_all, read_spans
 
 Cells = list[str | None]
 Bad = tuple[str, int, str | None]
 """What is expected of a row that is rejected: code, line, column."""
+
+
+USUAL = CsvDialect()
 
 
 @dataclass(frozen=True)
@@ -23,7 +26,7 @@ class Case:
     name: str
     body: str | bytes
     expected: list[Cells | Bad]
-    dialect: CsvDialect = CsvDialect()
+    dialect: CsvDialect = USUAL
     header: str = "a,b\n"
     mark: bytes = b""
     csv_differs: str = ""
@@ -33,49 +36,69 @@ class Case:
         start = self.mark + self.header.encode(self.dialect.encoding)
         body = self.body if isinstance(self.body, bytes) else self.body.encode(self.dialect.encoding)
         columns = self.header.strip("\r\n").split(self.dialect.delimiter)
-        dialect = CsvDialect(**{f: getattr(self.dialect, f) for f in self.dialect.__struct_fields__} | {
-            "columns": columns, "data_start": len(start), "data_line": 2
-        })  # fmt: skip
-        return start + body, dialect
+        return start + body, replace(self.dialect, columns=columns, data_start=len(start), data_line=2)
 
 
 REJECTS = "csv rejects no row"
 BARE = "csv takes every CR and LF outside quotes for a line end"
 CASES = [
-    Case("quoted_newlines", '1,"x\ny"\n"p\n\nq",2\n"\n","\n"\n3,4\n', [["1", "x\ny"], ["p\n\nq", "2"], ["\n", "\n"], ["3", "4"]]),
-    Case("doubled_quotes", '1,"say ""hi"""\n"""",""\n"""x\n""",2\n"",""\n', [["1", 'say "hi"'], ['"', ""], ['"x\n"', "2"], ["", ""]]),
+    Case(
+        "quoted_newlines", '1,"x\ny"\n"p\n\nq",2\n"\n","\n"\n3,4\n',
+        [["1", "x\ny"], ["p\n\nq", "2"], ["\n", "\n"], ["3", "4"]],
+    ),
+    Case(
+        "doubled_quotes", '1,"say ""hi"""\n"""",""\n"""x\n""",2\n"",""\n',
+        [["1", 'say "hi"'], ['"', ""], ['"x\n"', "2"], ["", ""]],
+    ),
     Case("lf_and_no_line_end_at_the_end", '1,2\n3,"4"', [["1", "2"], ["3", "4"]]),
-    Case("crlf_read_as_lf", '1,2\r\n"3\r\n4",5\r\n6,"7"\r\n8,9', [["1", "2"], ["3\r\n4", "5"], ["6", "7"], ["8", "9"]], header="a,b\r\n"),
+    Case(
+        "crlf_read_as_lf", '1,2\r\n"3\r\n4",5\r\n6,"7"\r\n8,9', [["1", "2"], ["3\r\n4", "5"], ["6", "7"], ["8", "9"]],
+        header="a,b\r\n",
+    ),
     Case(
         "crlf_alone_ends_lines", '1,x\ny\r\n2,z\rw\r\n"3\n",4\r\n', [["1", "x\ny"], ["2", "z\rw"], ["3\n", "4"]],
         CsvDialect(newline="crlf"), header="a,b\r\n", csv_differs=BARE,
     ),
-    Case("crlf_regular", '1,"\r\n2"\r\n"3",4\r\n', [["1", "\r\n2"], ["3", "4"]], CsvDialect(newline="crlf"), header="a,b\r\n"),
-    Case("cr", '1,2\r"3\r4",5\r6,"7\n8"\r"9"\r', [["1", "2"], ["3\r4", "5"], ["6", "7\n8"], ("column_count", 6, "b")], CsvDialect(newline="cr"), header="a,b\r", csv_differs=REJECTS),
+    Case(
+        "crlf_regular", '1,"\r\n2"\r\n"3",4\r\n', [["1", "\r\n2"], ["3", "4"]], CsvDialect(newline="crlf"),
+        header="a,b\r\n",
+    ),
+    Case(
+        "cr", '1,2\r"3\r4",5\r6,"7\n8"\r"9"\r', [["1", "2"], ["3\r4", "5"], ["6", "7\n8"], ("column_count", 6, "b")],
+        CsvDialect(newline="cr"), header="a,b\r", csv_differs=REJECTS,
+    ),
     Case(
         "cr_lf_and_crlf_mixed", '1,2\r3,4\n5,6\r\n"7\r8\n9\r\n",0\r\r\n\nx\r\n',
         [["1", "2"], ["3", "4"], ["5", "6"], ["7\r8\n9\r\n", "0"], ("column_count", 11, "b")],
         CsvDialect(newline="any"), csv_differs=REJECTS,
     ),
-    Case("lf_with_lone_cr_as_text", '1,x\ry\n"2\r3",4\n5,"6"\n', [["1", "x\ry"], ["2\r3", "4"], ["5", "6"]], csv_differs=BARE),
+    Case(
+        "lf_with_lone_cr_as_text", '1,x\ry\n"2\r3",4\n5,"6"\n', [["1", "x\ry"], ["2\r3", "4"], ["5", "6"]],
+        csv_differs=BARE,
+    ),
     Case("blank_lines", '\n\r\n1,2\n\n\r\n\n3,"4"\n\n\n5,6\n\n\r\n', [["1", "2"], ["3", "4"], ["5", "6"]]),
     Case("blank_lines_of_stray_cr", "1,2\n\r\r\n3,4\n\r\r\r\n", [["1", "2"], ["3", "4"]]),
-    Case("blank_lines_of_stray_cr_and_bad_quote", '1,2\n\r\r\n3,"4"x\n\r\r\n5,6\n', [["1", "2"], ("csv_bad_quote", 4, "b"), ["5", "6"]], csv_differs=REJECTS),
+    Case(
+        "blank_lines_of_stray_cr_and_bad_quote", '1,2\n\r\r\n3,"4"x\n\r\r\n5,6\n',
+        [["1", "2"], ("csv_bad_quote", 4, "b"), ["5", "6"]], csv_differs=REJECTS,
+    ),
     Case("blank_lines_only", "\n\r\n\n", []),
     Case("nothing_after_the_header", "", []),
     Case("byte_order_mark", '1,"x\n"\n', [["1", "x\n"]], mark=b"\xef\xbb\xbf"),
     # Code units with 0A, 22 and 2C in one of their bytes, two-unit characters, and a line end inside quotes.
     Case(
-        "utf_16_le", '1,"\u0a0a\u2222\n😀,"\n\u220a,\u2c0d\u2c22\n"",x\u010a', [["1", "\u0a0a\u2222\n😀,"], ["\u220a", "\u2c0d\u2c22"], ["", "x\u010a"]],
-        CsvDialect(encoding="utf-16-le"), mark=b"\xff\xfe",
+        "utf_16_le", '1,"\u0a0a\u2222\n😀,"\n\u220a,\u2c0d\u2c22\n"",x\u010a',
+        [["1", "\u0a0a\u2222\n😀,"], ["\u220a", "\u2c0d\u2c22"], ["", "x\u010a"]], CsvDialect(encoding="utf-16-le"),
+        mark=b"\xff\xfe",
     ),
     Case(
-        "utf_16_be", '1,"\u0a0a\u2222\r\n😀,"\r\n\u220a,\u2c0d\u2c22\r\n', [["1", "\u0a0a\u2222\r\n😀,"], ["\u220a", "\u2c0d\u2c22"]],
-        CsvDialect(encoding="utf-16-be"), mark=b"\xfe\xff",
+        "utf_16_be", '1,"\u0a0a\u2222\r\n😀,"\r\n\u220a,\u2c0d\u2c22\r\n',
+        [["1", "\u0a0a\u2222\r\n😀,"], ["\u220a", "\u2c0d\u2c22"]], CsvDialect(encoding="utf-16-be"), mark=b"\xfe\xff",
     ),
     Case(
         "utf_16_with_half_a_pair_and_a_nul", b"1\0,\0\x3d\xd8\n\0\0\0,\x002\0\n\x003\0,\x004\0\n\0",
-        [("invalid_encoding", 2, "b"), ("nul_character", 3, "a"), ["3", "4"]], CsvDialect(encoding="utf-16-le"), csv_differs=REJECTS,
+        [("invalid_encoding", 2, "b"), ("nul_character", 3, "a"), ["3", "4"]], CsvDialect(encoding="utf-16-le"),
+        csv_differs=REJECTS,
     ),
     Case(
         "utf_16_cut_inside_a_character", b"1\0,\x002\0\n\x003\0,\x004\0\n", [["1", "2"], ("invalid_encoding", 3, "b")],
@@ -83,53 +106,107 @@ CASES = [
     ),
     Case(
         "delimiter_of_two", '1||"x||y"\n"p\nq"||2\n3|||4\n"5\n"|6\n7||8\n',
-        [["1", "x||y"], ["p\nq", "2"], ["3", "|4"], ("csv_unclosed_quote", 6, "a"), ("csv_unclosed_quote", 7, "a"), ["7", "8"]],
+        [
+            ["1", "x||y"], ["p\nq", "2"], ["3", "|4"], ("csv_unclosed_quote", 6, "a"), ("csv_unclosed_quote", 7, "a"),
+            ["7", "8"],
+        ],
         CsvDialect(delimiter="||"), header="a||b\n", csv_differs="csv knows no such delimiter",
     ),
-    Case("delimiter_not_ascii", '1¦"x¦\n"\n2¦3\nä¦æ\n', [["1", "x¦\n"], ["2", "3"], ["ä", "æ"]], CsvDialect(delimiter="¦"), header="a¦b\n"),
-    Case("delimiter_not_ascii_in_latin_1", "2¦3\nÄ¦æ\n", [["2", "3"], ["Ä", "æ"]], CsvDialect(delimiter="¦", encoding="latin-1"), header="a¦b\n"),
+    Case(
+        "delimiter_not_ascii", '1¦"x¦\n"\n2¦3\nä¦æ\n', [["1", "x¦\n"], ["2", "3"], ["ä", "æ"]],
+        CsvDialect(delimiter="¦"), header="a¦b\n",
+    ),
+    Case(
+        "delimiter_not_ascii_in_latin_1", "2¦3\nÄ¦æ\n", [["2", "3"], ["Ä", "æ"]],
+        CsvDialect(delimiter="¦", encoding="latin-1"), header="a¦b\n",
+    ),
     Case(
         "backslash_escapes", '1,"say \\"hi\\"\n"\n"x\\\\",2\n3\\,3,4\n"a\\\n\\"b","""\\n"\n5,6\\\\\n7,\\"8\n',
-        [["1", 'say "hi"\n'], ["x\\", "2"], ["3,3", "4"], ['a\n"b', '"n'], ["5", "6\\"], ["7", '"8']], CsvDialect(escape="\\"),
+        [["1", 'say "hi"\n'], ["x\\", "2"], ["3,3", "4"], ['a\n"b', '"n'], ["5", "6\\"], ["7", '"8']],
+        CsvDialect(escape="\\"),
     ),
-    Case("escape_after_which_nothing_comes", '1,"2\\', [("csv_unclosed_quote", 2, "b")], CsvDialect(escape="\\"), csv_differs=REJECTS),
-    Case("single_quotes", "1,'x,\ny'\n'it''s',''\n\"3\",4\n", [["1", "x,\ny"], ["it's", ""], ['"3"', "4"]], CsvDialect(quote="'")),
+    Case(
+        "escape_after_which_nothing_comes", '1,"2\\', [("csv_unclosed_quote", 2, "b")], CsvDialect(escape="\\"),
+        csv_differs=REJECTS,
+    ),
+    Case(
+        "single_quotes", "1,'x,\ny'\n'it''s',''\n\"3\",4\n", [["1", "x,\ny"], ["it's", ""], ['"3"', "4"]],
+        CsvDialect(quote="'"),
+    ),
     Case("no_quotes_at_all", '1,"x\n"2,y"\n', [["1", '"x'], ['"2', 'y"']], CsvDialect(quote="")),
     Case(
         "unclosed_quotes", '1,"Bob\n2,"x, y"\n3,"Al\n4,5\n"6,7',
-        [("csv_unclosed_quote", 2, "b"), ["2", "x, y"], ("csv_unclosed_quote", 4, "b"), ["4", "5"], ("csv_unclosed_quote", 6, "a")], csv_differs=REJECTS,
-    ),
-    Case("unclosed_after_doubled_quotes", '1,"say ""hi\n2,3\n', [("csv_unclosed_quote", 2, "b"), ["2", "3"]], csv_differs=REJECTS),
-    Case(
-        "stray_quotes", '1,5" disk\n2,"x"y\n3,z"\n"4"\r5,6\n"7"\r\n 8,"9\n"\n',
-        [("csv_bad_quote", 2, "b"), ("csv_bad_quote", 3, "b"), ("csv_bad_quote", 4, "b"), ("csv_bad_quote", 5, "a"), ("column_count", 6, "b"), [" 8", "9\n"]],
+        [
+            ("csv_unclosed_quote", 2, "b"), ["2", "x, y"], ("csv_unclosed_quote", 4, "b"), ["4", "5"],
+            ("csv_unclosed_quote", 6, "a"),
+        ],
         csv_differs=REJECTS,
     ),
-    Case("quoted_line_end_before_text_after_the_quote", '1,"x\ny"\rz\n2,3\n', [("csv_unclosed_quote", 2, "b"), ("csv_bad_quote", 3, "a"), ["2", "3"]], csv_differs=REJECTS),
-    Case("quoted_crlf_after_a_bad_quote", '1,5" x\r\n"2\r\n","x\r\ny"\r\n3,4\r\n', [("csv_bad_quote", 2, "b"), ["2\r\n", "x\r\ny"], ["3", "4"]], csv_differs=REJECTS),
-    Case("text_with_a_delimiter_after_the_quote", '1,"a,b"x\n2,3\n', [("csv_bad_quote", 2, "b"), ["2", "3"]], csv_differs=REJECTS),
+    Case(
+        "unclosed_after_doubled_quotes", '1,"say ""hi\n2,3\n', [("csv_unclosed_quote", 2, "b"), ["2", "3"]],
+        csv_differs=REJECTS,
+    ),
+    Case(
+        "stray_quotes", '1,5" disk\n2,"x"y\n3,z"\n"4"\r5,6\n"7"\r\n 8,"9\n"\n',
+        [
+            ("csv_bad_quote", 2, "b"), ("csv_bad_quote", 3, "b"), ("csv_bad_quote", 4, "b"), ("csv_bad_quote", 5, "a"),
+            ("column_count", 6, "b"), [" 8", "9\n"],
+        ],
+        csv_differs=REJECTS,
+    ),
+    Case(
+        "quoted_line_end_before_text_after_the_quote", '1,"x\ny"\rz\n2,3\n',
+        [("csv_unclosed_quote", 2, "b"), ("csv_bad_quote", 3, "a"), ["2", "3"]], csv_differs=REJECTS,
+    ),
+    Case(
+        "quoted_crlf_after_a_bad_quote", '1,5" x\r\n"2\r\n","x\r\ny"\r\n3,4\r\n',
+        [("csv_bad_quote", 2, "b"), ["2\r\n", "x\r\ny"], ["3", "4"]], csv_differs=REJECTS,
+    ),
+    Case(
+        "text_with_a_delimiter_after_the_quote", '1,"a,b"x\n2,3\n', [("csv_bad_quote", 2, "b"), ["2", "3"]],
+        csv_differs=REJECTS,
+    ),
     Case("latin_1", 'é,"ü\n"\n\x85,ÿ\n', [["é", "ü\n"], ["\x85", "ÿ"]], CsvDialect(encoding="latin-1")),
     Case(
         "cp1252", b'\x80,"\x93\n"\n1,\x81\n2,\xff\n', [["€", "“\n"], ("invalid_encoding", 4, "b"), ["2", "ÿ"]],
         CsvDialect(encoding="cp1252"), csv_differs=REJECTS,
     ),
-    Case("tabs", '1\t"x\ty"\n\t\n"\t\n"\t ', [["1", "x\ty"], ["", ""], ["\t\n", " "]], CsvDialect(delimiter="\t"), header="a\tb\n"),
-    Case("one_column", '1\n\n""\n"x\ny"\n,\n2', [["1"], [""], ["x\ny"], ("column_count", 7, None), ["2"]], header="a\n", csv_differs=REJECTS),
-    Case("ragged", '1\n2,3,4\n"5",6\n,\n', [("column_count", 2, "b"), ("column_count", 3, None), ["5", "6"], ["", ""]], csv_differs=REJECTS),
+    Case(
+        "tabs", '1\t"x\ty"\n\t\n"\t\n"\t ', [["1", "x\ty"], ["", ""], ["\t\n", " "]], CsvDialect(delimiter="\t"),
+        header="a\tb\n",
+    ),
+    Case(
+        "one_column", '1\n\n""\n"x\ny"\n,\n2', [["1"], [""], ["x\ny"], ("column_count", 7, None), ["2"]], header="a\n",
+        csv_differs=REJECTS,
+    ),
+    Case(
+        "ragged", '1\n2,3,4\n"5",6\n,\n', [("column_count", 2, "b"), ("column_count", 3, None), ["5", "6"], ["", ""]],
+        csv_differs=REJECTS,
+    ),
     Case(
         "ragged_and_kept", '1\n2,3,4\n5" x,6\n"7"x,"8\n', [["1", None], ["2", "3", "4"], ['5" x', "6"], ['"7"x', '"8']],
         CsvDialect(on_bad_row="keep"), csv_differs="csv neither pads nor keeps quotes",
     ),
-    Case("nul", '1,x\0y\n2,"3\n"\n\0,"4\n"\n', [("nul_character", 2, "b"), ["2", "3\n"], ("nul_character", 5, "a")], csv_differs=REJECTS),
+    Case(
+        "nul", '1,x\0y\n2,"3\n"\n\0,"4\n"\n', [("nul_character", 2, "b"), ["2", "3\n"], ("nul_character", 5, "a")],
+        csv_differs=REJECTS,
+    ),
     Case(
         "invalid_utf_8", b'1,\xff\n2,3\n\xc3,"4\n5"\n\xed\xa0\x80,6\n7,"\xe2\x82',
-        [("invalid_utf8", 2, "b"), ["2", "3"], ("invalid_utf8", 4, "a"), ("invalid_utf8", 6, "a"), ("invalid_utf8", 7, "b")], csv_differs=REJECTS,
+        [
+            ("invalid_utf8", 2, "b"), ["2", "3"], ("invalid_utf8", 4, "a"), ("invalid_utf8", 6, "a"),
+            ("invalid_utf8", 7, "b"),
+        ],
+        csv_differs=REJECTS,
     ),
     Case(
         "characters_at_which_splitlines_would_cut", "1,\u2028\n\x0b,\x0c\n\x85,\x1c\n\u2029,\x1e\n",
         [["1", "\u2028"], ["\x0b", "\x0c"], ["\x85", "\x1c"], ["\u2029", "\x1e"]],
     ),
-    Case("footer_of_two", '1,2\n"3\n",4\ntotal\n"end,\n\n', [["1", "2"], ["3\n", "4"]], CsvDialect(skip_footer=2), csv_differs=REJECTS),
+    Case(
+        "footer_of_two", '1,2\n"3\n",4\ntotal\n"end,\n\n', [["1", "2"], ["3\n", "4"]], CsvDialect(skip_footer=2),
+        csv_differs=REJECTS,
+    ),
     Case("footer_longer_than_the_file", "1,2\n3,4\n", [], CsvDialect(skip_footer=3), csv_differs=REJECTS),
 ]  # fmt: skip
 

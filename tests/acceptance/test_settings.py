@@ -1,0 +1,162 @@
+"""Starting: the defaults that were promised, a sentence about each wrong setting, and a schema that fits or no start."""
+
+from __future__ import annotations
+
+import sqlite3
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from app.config import Settings, load_settings
+from app.errors import SettingsInvalid
+from tests.harness import ROOT, Api, Postgres, Server
+
+PROMISED = {
+    "max_concurrency": 0,
+    "chunk_size": 10_000,
+    "max_retries": 3,
+    "base_backoff": 1.0,
+    "max_backoff": 30.0,
+    "max_upload_mb": 500,
+    "delete_file_on_complete": False,
+}
+
+
+@pytest.fixture(autouse=True)
+def nothing_is_set(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    for name in Settings.model_fields:
+        monkeypatch.delenv(name.upper(), raising=False)
+    monkeypatch.chdir(tmp_path)  # no .env file
+
+
+def test_the_defaults_are_the_promised_ones() -> None:
+    settings = load_settings()
+    assert {name: getattr(settings, name) for name in PROMISED} == PROMISED
+    assert {"text/csv", "application/csv"} <= set(settings.allowed_content_types)
+    assert settings.is_sqlite
+    assert settings.url == "sqlite+aiosqlite:///storage/granula.db"
+
+
+def test_ten_chunks_run_at_once_on_postgresql_and_on_sqlite_as_many_as_there_are_cores(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("os.cpu_count", lambda: 1)
+    assert load_settings().slots == 1
+    monkeypatch.setenv("DATABASE_URL", "postgresql+asyncpg://granula_user:granula_pass@localhost:5432/granula")
+    assert load_settings().slots == 10
+    monkeypatch.setenv("MAX_CONCURRENCY", "4")
+    assert load_settings().slots == 4
+
+
+def test_the_variables_are_read_from_the_environment_and_from_a_file(monkeypatch: pytest.MonkeyPatch) -> None:
+    Path(".env").write_text("CHUNK_SIZE=500\nMAX_RETRIES=5\n")
+    monkeypatch.setenv("MAX_RETRIES", "7")
+    monkeypatch.setenv("DELETE_FILE_ON_COMPLETE", "true")
+    monkeypatch.setenv("ALLOWED_CONTENT_TYPES", "text/csv, application/csv")
+    monkeypatch.setenv("MAX_UPLOAD_MB", "")
+    settings = load_settings()
+    assert (settings.chunk_size, settings.max_retries, settings.delete_file_on_complete) == (500, 7, True)
+    assert settings.allowed_content_types == ("text/csv", "application/csv")
+    assert settings.max_upload_mb == 500
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("CHUNK_SIZE", "abc"),
+        ("CHUNK_SIZE", "99"),
+        ("CHUNK_SIZE", "100001"),
+        ("DATABASE_URL", "mysql://x"),
+        ("DATABASE_URL", "postgresql://x"),
+        ("DATABASE_URL", "sqlite:///x.db"),
+        ("MAX_RETRIES", "-1"),
+        ("MAX_CONCURRENCY", "-1"),
+        ("MAX_UPLOAD_MB", "0"),
+        ("BASE_BACKOFF", "soon"),
+        ("MAX_BACKOFF", "-1"),
+        ("DELETE_FILE_ON_COMPLETE", "perhaps"),
+        ("UPLOAD_STALL_SECONDS", "0"),
+        ("LEASE_SECONDS", "0"),
+        ("LOG_LEVEL", "LOUD"),
+    ],
+)
+def test_a_wrong_setting_is_told_by_the_name_of_its_variable(
+    monkeypatch: pytest.MonkeyPatch, name: str, value: str
+) -> None:
+    monkeypatch.setenv(name, value)
+    with pytest.raises(SettingsInvalid) as caught:
+        load_settings()
+    (line,) = caught.value.detail.splitlines()[1:]
+    assert line.strip().startswith(f"{name}: ")
+
+
+@pytest.mark.parametrize(
+    ("wrong", "told"),
+    [
+        ({"CHUNK_SIZE": "abc", "MAX_RETRIES": "-1", "LOG_LEVEL": "LOUD"}, ["CHUNK_SIZE: ", "MAX_RETRIES: ", "LOG_LEVEL: "]),
+        ({"DATABASE_URL": "mysql://x"}, ["DATABASE_URL: ", "sqlite+aiosqlite://", "postgresql+asyncpg://"]),
+        ({"PROCESSORS": "no.such.module:Thing"}, ["PROCESSORS: ", "no.such.module:Thing"]),
+        ({"GRANULA_FAIL": "nowhere=kill"}, ["unknown fail-point", "nowhere=kill"]),
+    ],
+    ids=lambda value: next(iter(value)),
+)  # fmt: skip
+def test_a_process_with_wrong_settings_does_not_start_and_says_why(
+    tmp_path: Path, wrong: dict[str, str], told: list[str]
+) -> None:
+    server = Server("", tmp_path / "storage", **wrong)
+    server.launch()
+    assert server.process is not None
+    assert server.process.wait(30) != 0
+    message = server.tail()
+    assert all(words in message for words in told), message
+
+
+def test_an_empty_sqlite_folder_gets_its_schema_and_the_next_start_finds_what_was_stored(tmp_path: Path) -> None:
+    storage = tmp_path / "not" / "there" / "yet"
+    server = Server("", storage)
+    server.log = tmp_path / "server.log"
+    file_id = ""
+    for start in (1, 2):
+        try:
+            server.start()
+            with server.client() as client:
+                api = Api(client)
+                if start == 1:
+                    file_id = api.run(b"a,b\n1,2\n")["file_id"]
+                assert api.rows(file_id) == [(1, ["1", "2"])]
+                assert api.proof(file_id)["closes"]
+        finally:
+            code = server.stop()
+        assert code in (0, -15)
+        assert "Traceback" not in server.tail()
+    with sqlite3.connect(storage / "granula.db") as connection:
+        assert connection.execute("PRAGMA integrity_check").fetchone() == ("ok",)
+    assert {path.name for path in storage.iterdir() if "granula.db" not in path.name} == {"uploads"}
+
+
+def test_postgresql_without_the_schema_is_refused_with_the_command_that_makes_it(
+    postgres: Postgres, tmp_path: Path
+) -> None:
+    name = postgres.create()
+    try:
+        server = Server(postgres.url(name), tmp_path / "storage")
+        server.launch()
+        assert server.process is not None
+        assert server.process.wait(30) != 0
+        assert "Run `alembic upgrade head`" in server.tail()
+        assert "startup failed" in server.tail()
+        tables = "SELECT count(*) FROM information_schema.tables WHERE table_schema = 'public'"
+        assert postgres.execute(name, tables) == [(0,)]
+    finally:
+        postgres.drop(name)
+
+
+def test_importing_the_package_starts_nothing_and_reads_no_wrong_setting(tmp_path: Path) -> None:
+    run = subprocess.run(
+        [sys.executable, "-c", "import app.config, app.errors, app.states, app.formats.registry"],
+        cwd=ROOT, env={"CHUNK_SIZE": "abc", "PATH": ""}, capture_output=True,
+    )  # fmt: skip
+    assert run.returncode == 0, run.stderr
+    assert not run.stderr

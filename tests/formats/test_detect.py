@@ -1,0 +1,253 @@
+"""detect(): what is found out about a file from its first bytes, and what is refused at once."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+import pytest
+
+from app.errors import RequestError
+from app.formats.csv import CsvDialect
+from app.formats.detect import MAX_COLUMNS, SAMPLE_BYTES, Declared, detect
+from app.formats.json import JsonDialect
+from app.formats.registry import from_json, to_json
+from tests.formats.reading import detected, read_all
+
+TEXT = "id,näme\n1,x\n2,y\n"
+CSV_CASES: dict[str, tuple[bytes, Declared, dict[str, Any]]] = {
+    "plain": (b"a,b\n1,2\n", Declared(), {
+        "encoding": "utf-8", "delimiter": ",", "quote": '"', "escape": "", "newline": "lf", "skip_rows": 0,
+        "header_rows": 1, "columns": ["a", "b"], "data_start": 4, "data_line": 2, "on_bad_row": "reject",
+    }),
+    # delimiters
+    "semicolon": (b"a;b\n1,5;2\n3,5;4\n", Declared(), {"delimiter": ";", "columns": ["a", "b"]}),
+    "tab": (b"a\tb\n1,0\t2\n", Declared(), {"delimiter": "\t"}),
+    "pipe": (b"a|b\n1|2\n", Declared(), {"delimiter": "|"}),
+    "caret": (b"a^b\n1^2\n3^4\n", Declared(), {"delimiter": "^"}),
+    "unit_separator": (b"a\x1fb\n1\x1f2\n", Declared(), {"delimiter": "\x1f"}),
+    "space": (b"a b\n1 2\n3 4\n", Declared(), {"delimiter": " "}),
+    "space_in_text_only": (b"name\nAda L\nBob\n", Declared(), {"delimiter": ",", "columns": ["name"]}),
+    "one_column": (b"a\n1\n2\n", Declared(), {"delimiter": ",", "columns": ["a"]}),
+    "delimiter_within_quotes": (b'a;b\n"x, y, z";1\n"u, v, w";2\n', Declared(), {"delimiter": ";"}),
+    "declared_delimiter": (b"a;b,c\n1;2,3\n", Declared(delimiter=","), {"delimiter": ",", "columns": ["a;b", "c"]}),
+    "declared_long_delimiter": (b"a||b\n1||2\n", Declared(delimiter="||"), {"delimiter": "||", "columns": ["a", "b"]}),
+    "sep_line": (
+        b"sep=|\r\na|b,c\r\n1|2\r\n", Declared(),
+        {"delimiter": "|", "columns": ["a", "b,c"], "data_start": 14, "data_line": 3},
+    ),
+    "sep_line_after_mark": (
+        b"\xef\xbb\xbfSEP=;\na;b\n", Declared(),
+        {"delimiter": ";", "columns": ["a", "b"], "data_start": 13, "data_line": 3},
+    ),
+    # quotes and escapes
+    "single_quotes": (b"a,b\n'x, y',1\n'z, z',2\n", Declared(), {"quote": "'", "delimiter": ","}),
+    "apostrophes_are_no_quotes": (b"a,b\n'tis,1\nit's,2\n", Declared(), {"quote": '"'}),
+    "no_quotes": (b'a,b\n1",2\n', Declared(quote=""), {"quote": ""}),
+    "backslash_escapes": (b'a,b\n"say \\"hi, you\\"",1\n"x",2\n', Declared(), {"escape": "\\"}),
+    "backslashes_that_escape_nothing": (b'a,b\n"C:\\dir",1\n"x ""y""",2\n', Declared(), {"escape": ""}),
+    "backslash_before_a_closing_quote": (b'a,b\n"C:\\dir\\",1\n"D:\\",2\n', Declared(), {"escape": ""}),
+    # line ends
+    "crlf": (b"a,b\r\n1,2\r\n", Declared(), {"newline": "lf", "data_start": 5, "data_line": 2}),
+    "cr": (b"a,b\r1,2\r3,4\r", Declared(), {"newline": "cr", "data_start": 4, "data_line": 2}),
+    "mixed": (b"a,b\r1,2\n3,4\r5,6\r\n", Declared(), {"newline": "any", "data_start": 4, "data_line": 2}),
+    "stray_cr_within_text": (b"a,b\n1,x\ry\n3,4\n", Declared(), {"newline": "lf"}),
+    "cr_cr_lf": (b"a,b\r\r\n1,2\r\r\n", Declared(), {"newline": "any", "columns": ["a", "b"]}),
+    "declared_crlf": (b"a,b\r\n1,x\ny\r\n", Declared(newline="crlf"), {"newline": "crlf", "data_start": 5}),
+    "header_over_two_lines": (
+        b'a,"b\nc"\n1,2\n', Declared(), {"columns": ["a", "b\nc"], "data_start": 8, "data_line": 3},
+    ),
+    "header_without_line_end": (b"a,b", Declared(), {"columns": ["a", "b"], "data_start": 3}),
+    "blank_lines_before_the_header": (
+        b"\n\r\na,b\n1,2\n", Declared(), {"columns": ["a", "b"], "data_start": 7, "data_line": 4},
+    ),
+    # encodings
+    "utf_8": (TEXT.encode(), Declared(), {"encoding": "utf-8", "columns": ["id", "näme"], "data_start": 9}),
+    "utf_8_mark": (
+        TEXT.encode("utf-8-sig"), Declared(), {"encoding": "utf-8", "columns": ["id", "näme"], "data_start": 12},
+    ),
+    "utf_16_le_mark": (
+        b"\xff\xfe" + TEXT.encode("utf-16-le"), Declared(),
+        {"encoding": "utf-16-le", "columns": ["id", "näme"], "data_start": 18},
+    ),
+    "utf_16_be_mark": (
+        b"\xfe\xff" + TEXT.encode("utf-16-be"), Declared(),
+        {"encoding": "utf-16-be", "columns": ["id", "näme"], "data_start": 18},
+    ),
+    "utf_16_le_without_mark": (
+        TEXT.encode("utf-16-le"), Declared(), {"encoding": "utf-16-le", "columns": ["id", "näme"], "data_start": 16},
+    ),
+    "utf_16_be_without_mark": (
+        TEXT.encode("utf-16-be"), Declared(), {"encoding": "utf-16-be", "columns": ["id", "näme"], "data_start": 16},
+    ),
+    "declared_utf_16": (
+        b"\xfe\xff" + TEXT.encode("utf-16-be"), Declared(encoding="UTF-16"),
+        {"encoding": "utf-16-be", "columns": ["id", "näme"], "data_start": 18},
+    ),
+    "declared_cp1252": (
+        "€,ä\n1,2\n".encode("cp1252"), Declared(encoding="windows-1252"),
+        {"encoding": "cp1252", "columns": ["€", "ä"], "data_start": 4},
+    ),
+    "declared_latin_1": (
+        TEXT.encode("latin-1"), Declared(encoding="latin1"),
+        {"encoding": "iso8859-1", "columns": ["id", "näme"], "data_start": 8},
+    ),
+    "declared_cyrillic": (
+        "имя,b\n1,2\n".encode("koi8-r"), Declared(encoding="KOI8-R"),
+        {"encoding": "koi8-r", "columns": ["имя", "b"], "data_start": 6},
+    ),
+    "declared_ascii": (TEXT.encode(), Declared(encoding="ascii"), {"encoding": "utf-8"}),
+    "wrong_bytes_below_the_header": (
+        b"a,b\n\xff,1\n", Declared(), {"encoding": "utf-8", "columns": ["a", "b"], "data_start": 4},
+    ),
+    # preamble and header
+    "preamble": (
+        b"Report of May\n\na,b,c\n1,2,3\n4,5,6\n", Declared(),
+        {"skip_rows": 1, "columns": ["a", "b", "c"], "data_start": 21, "data_line": 4},
+    ),
+    "comments": (
+        b"# made by x, y\n# on a day\na,b,c\n1,2,3\n", Declared(),
+        {"skip_rows": 2, "columns": ["a", "b", "c"], "data_line": 4},
+    ),
+    "declared_skip_rows": (
+        b"x,y\nz\na,b\n1,2\n", Declared(skip_rows=2),
+        {"skip_rows": 2, "columns": ["a", "b"], "data_start": 10, "data_line": 4},
+    ),
+    "declared_skip_rows_0": (
+        b"title\na,b\n1,2\n", Declared(skip_rows=0), {"skip_rows": 0, "columns": ["title"], "data_start": 6},
+    ),
+    "no_header": (
+        b"1,2\n3,4\n", Declared(header_rows=0),
+        {"header_rows": 0, "columns": ["column_1", "column_2"], "data_start": 0, "data_line": 1},
+    ),
+    "two_header_rows": (
+        b"2024,2024,\nQ1,Q2,note\n1,2,3\n", Declared(header_rows=2),
+        {"columns": ["2024 Q1", "2024 Q2", "note"], "data_start": 22, "data_line": 3},
+    ),
+    "names_that_repeat_or_are_empty": (
+        b"a,,a,\"\",a_2, b \n1,2,3,4,5,6\n", Declared(),
+        {"columns": ["a", "column_2", "a_2", "column_4", "a_2_2", "b"]},
+    ),
+    "declared_columns": (b"a,b\n1,2\n", Declared(columns=["x", "y"]), {"columns": ["x", "y"], "data_start": 4}),
+    "declared_columns_without_header": (
+        b"1,2\n", Declared(columns=["x", "y"], header_rows=0), {"columns": ["x", "y"], "data_start": 0},
+    ),
+    "declared_footer_and_keep": (
+        b"a,b\n1,2\nend\n", Declared(skip_footer=1, on_bad_row="keep"), {"skip_footer": 1, "on_bad_row": "keep"},
+    ),
+    "most_columns": (b",".join([b"a"] * MAX_COLUMNS) + b"\n", Declared(), {"delimiter": ","}),
+    # CSV in spite of a first character like JSON's
+    "bracket": (b"[id],[name]\n1,x\n2,y\n", Declared(), {"columns": ["[id]", "[name]"]}),
+    "declared_csv": (b'[1,2]\n', Declared(format="csv"), {"columns": ["[1", "2]"]}),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", CSV_CASES)
+def test_the_dialect_of_a_csv_file_is_found(name: str) -> None:
+    data, declared, expected = CSV_CASES[name]
+    dialect = detected(data, declared)
+    assert isinstance(dialect, CsvDialect)
+    assert {key: getattr(dialect, key) for key in expected} == expected
+    assert from_json(msgspec.json.decode(msgspec.json.encode(to_json(dialect)))) == dialect
+    read_all(data, dialect)
+
+
+JSON_CASES: dict[str, tuple[bytes, str, Declared, str, int, int]] = {
+    # data, file name, declared, root, data_start, data_line
+    "array": (b'[{"a":1}]', "", Declared(), "array", 1, 1),
+    "array_after_blanks": (b'\xef\xbb\xbf \n\n[\n{"a":1}]', "", Declared(), "array", 7, 3),
+    "array_of_numbers": (b"[1,2]", "", Declared(), "array", 1, 1),
+    "empty_array": (b" [ ]\n", "", Declared(), "array", 5, 1),
+    "bracket_in_a_json_file": (b"[x", "data.JSON", Declared(), "array", 1, 1),
+    "object": (b'{"a":1}', "", Declared(), "object", 0, 1),
+    "object_over_lines": (b'{\n"a":1\n}\n', "", Declared(), "object", 0, 1),
+    "two_lines": (b'{"a":1}\n{"a":2}', "", Declared(), "lines", 0, 1),
+    "most_lines_are_right": (b'{"a":1}\n{"a":\n{"a":2}\n', "x.json", Declared(), "lines", 0, 1),
+    "one_line_in_a_jsonl_file": (b'{"a":1}', "data.jsonl.gz", Declared(), "lines", 0, 1),
+    "ndjson_after_mark": (b'\xef\xbb\xbf{"a":1}', "data.ndjson", Declared(), "lines", 3, 1),
+    "declared_lines": (b"1\n2\n", "data.csv", Declared(format="jsonl"), "lines", 0, 1),
+    "declared_json": (b'{"a":1}\n{"a":2}', "", Declared(format="json"), "object", 0, 1),
+}
+
+
+@pytest.mark.parametrize("name", JSON_CASES)
+def test_the_kind_of_json_is_found(name: str) -> None:
+    data, filename, declared, root, start, line = JSON_CASES[name]
+    dialect = detected(data, declared, filename)
+    assert isinstance(dialect, JsonDialect)
+    assert (dialect.root, dialect.data_start, dialect.data_line) == (root, start, line)
+    assert from_json(msgspec.json.decode(msgspec.json.encode(to_json(dialect)))) == dialect
+
+
+def test_the_media_type_tells_json_lines_and_json() -> None:
+    for data, media_type, root in [
+        (b'{"a":1}', "application/x-ndjson", "lines"),
+        (b"[x]", "application/json", "array"),
+    ]:
+        dialect = detect(data, complete=True, declared=Declared(), media_type=media_type)
+        assert isinstance(dialect, JsonDialect)
+        assert dialect.root == root
+
+
+REFUSED: dict[str, tuple[bytes, Declared, str]] = {
+    "zip": (b"PK\x03\x04rest", Declared(), "content_mismatch"),
+    "old_excel": (b"\xd0\xcf\x11\xe0\xa1\xb1", Declared(format="csv"), "content_mismatch"),
+    "parquet": (b"PAR1rest", Declared(), "content_mismatch"),
+    "pdf": (b"%PDF-1.7\n", Declared(), "content_mismatch"),
+    "png": (b"\x89PNG\r\n", Declared(), "content_mismatch"),
+    "empty": (b"", Declared(), "empty_file"),
+    "blank": (b" \r\n\t\n ", Declared(), "empty_file"),
+    "mark_only": (b"\xef\xbb\xbf", Declared(), "empty_file"),
+    "utf_16_blank": (b"\xff\xfe\n\0", Declared(), "empty_file"),
+    "empty_json": (b"\n", Declared(format="json"), "empty_file"),
+    "binary": (b"\0\1\2\0\0abc\0\0\0\7\0", Declared(), "binary_content"),
+    "scalar": (b"42", Declared(format="json"), "json_not_rows"),
+    "text": (b'"a"', Declared(format="json"), "json_not_rows"),
+    "blank_that_is_none_in_json": (b'\xc2\xa0[{"a":1}]', Declared(format="json"), "json_not_rows"),
+    "array_of_nothing_that_is_never_closed": (b"[ \n", Declared(format="json"), "json_not_rows"),
+    "json_in_utf_16": (b'\xff\xfe[\0{\0}\0]\0', Declared(), "unsupported_encoding"),
+    "json_in_latin_1": (b"[{}]", Declared(encoding="latin-1"), "unsupported_encoding"),
+    "shift_jis": (b"a,b\n", Declared(encoding="shift-jis"), "unsupported_encoding"),
+    "utf_7": (b"a,b\n", Declared(encoding="utf-7"), "unsupported_encoding"),
+    "utf_32": (b"a,b\n", Declared(encoding="utf-32"), "unsupported_encoding"),
+    "ebcdic": (b"a,b\n", Declared(encoding="cp037"), "unsupported_encoding"),
+    "escapes_as_encoding": (b"a,b\n", Declared(encoding="unicode_escape"), "unsupported_encoding"),
+    "raw_escapes_as_encoding": (b"a,b\n", Declared(encoding="raw_unicode_escape"), "unsupported_encoding"),
+    "no_text_encoding": (b"a,b\n", Declared(encoding="rot13"), "unsupported_encoding"),
+    "no_encoding": (b"a,b\n", Declared(encoding="nonsense\0"), "unsupported_encoding"),
+    "header_in_another_encoding": ("id,näme\n1,2\n".encode("latin-1"), Declared(), "bad_header"),
+    "header_with_nul": (b"a,b\0\n1,2\n3,4\n5,6\n7,8\n", Declared(), "bad_header"),
+    "header_name_too_long": (b"a," + b"b" * 1001 + b"\n1,2\n", Declared(), "bad_header"),
+    "header_longer_than_the_file": (b"a,b\n", Declared(header_rows=2), "bad_header"),
+    "declared_columns_do_not_fit": (b"a,b\n1,2\n", Declared(columns=["x"]), "bad_header"),
+    "too_many_columns": (b",".join([b"a"] * (MAX_COLUMNS + 1)) + b"\n", Declared(), "too_many_columns"),
+    "skipping_more_than_there_is": (b"a,b\n1,2\n", Declared(skip_rows=9), "invalid_parameter"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", REFUSED)
+def test_what_is_no_table_is_refused_with_its_code(name: str) -> None:
+    data, declared, code = REFUSED[name]
+    with pytest.raises(RequestError) as refused:
+        detect(data, complete=True, declared=declared)
+    assert refused.value.code == code
+
+
+@pytest.mark.parametrize(
+    ("sample", "code"),
+    [(b" " * SAMPLE_BYTES, "binary_content"), (b'"' + b"x" * (SAMPLE_BYTES - 1), "bad_header")],
+    ids=["blank", "header_without_end"],
+)
+def test_a_sample_in_which_no_table_begins_is_refused(sample: bytes, code: str) -> None:
+    with pytest.raises(RequestError) as refused:
+        detect(sample, complete=False, declared=Declared())
+    assert refused.value.code == code
+
+
+def test_a_sample_that_ends_inside_a_character_or_a_record_does_not_mislead() -> None:
+    whole = 'id;näme\r\n1;"ä, ö,\r\nü"\r\n2;ß, €\r\n'.encode()
+    header = whole.index(b"\n") + 1
+    for size in range(header, len(whole)):
+        dialect = detect(whole[:size], complete=False, declared=Declared())
+        assert isinstance(dialect, CsvDialect)
+        assert (dialect.encoding, dialect.columns, dialect.data_start) == ("utf-8", ["id", "näme"], header)

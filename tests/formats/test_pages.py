@@ -1,0 +1,188 @@
+"""The fast path and the careful one store and prove the same; and the proof notices every change."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+import msgspec
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from app.formats.base import MASK, PAGE_ROWS, CellRows, ObjectRows, Page, Rows, Span, stored_hash_sum
+from app.formats.csv import CsvDialect, CsvFormat, PlainRows
+from tests.formats.reading import Setting, cut_all
+
+ROWS = 2 * PAGE_ROWS + 7
+
+
+def span_of(data: bytes, dialect: CsvDialect) -> Span:
+    """The file as one chunk that is not the first: its rows begin with number 1001."""
+    (span,) = cut_all(data, dialect, Setting(chunk_rows=ROWS))
+    return replace(span, first_row=1001)
+
+
+def both_ways(data: bytes, dialect: CsvDialect) -> tuple[PlainRows, CellRows]:
+    form, span = CsvFormat(dialect), span_of(data, dialect)
+    plain, careful = form._read_plain(data, span), form._read_with_care(data, span)
+    assert plain is not None
+    assert not plain.rejects
+    assert not careful.rejects
+    assert isinstance(plain.rows, PlainRows)
+    assert isinstance(careful.rows, CellRows)
+    return plain.rows, careful.rows
+
+
+def decoded(rows: Rows) -> list[tuple[int, int, list[int] | None, Any]]:
+    return [(page.first_row, page.row_count, page.numbers, msgspec.json.decode(page.data)) for page in rows.pages()]
+
+
+def numbers_of(page: Page) -> list[int]:
+    return page.numbers or list(range(page.first_row, page.first_row + page.row_count))
+
+
+def sum_of_pages(pages: list[Page]) -> tuple[int, int]:
+    """(rows, hash sum) of pages as the database has them."""
+    sums = [stored_hash_sum(page.data.decode(), numbers_of(page)) for page in pages]
+    return sum(count for count, _ in sums), sum(hashed for _, hashed in sums) & MASK
+
+
+@pytest.mark.parametrize(
+    "dialect",
+    [
+        CsvDialect(),
+        CsvDialect(newline="crlf"),
+        CsvDialect(newline="cr"),
+        CsvDialect(delimiter=";", quote="'"),
+        CsvDialect(delimiter="\t", quote=""),
+        CsvDialect(delimiter="\x1f"),
+        CsvDialect(delimiter=" ", escape="\\"),
+        CsvDialect(encoding="cp1252"),
+        CsvDialect(encoding="utf-16-le"),
+        CsvDialect(encoding="utf-16-be", newline="crlf", delimiter="|"),
+    ],
+    ids=lambda d: f"{d.encoding}-{d.newline}-{d.delimiter!r}-{d.quote}",
+)
+@pytest.mark.parametrize("columns", [["a"], ["a", "b", "c"]], ids=len)
+def test_the_fast_path_stores_and_hashes_exactly_what_the_careful_one_does(
+    dialect: CsvDialect, columns: list[str]
+) -> None:
+    dialect = msgspec.structs.replace(dialect, columns=columns)
+    words = ["é", "x/y", "[1]", "", "\x7f", "0042", "{}"] + (
+        ["\u2028", "😀", "\ufeff"] if dialect.encoding != "cp1252" else []
+    )
+    table = [[f"{words[(i + j) % len(words)]}{i % 11 or ''}" for j in range(len(columns))] for i in range(ROWS)]
+    if len(columns) == 1:
+        table = [[cells[0] or "-"] for cells in table]  # an empty line would be no row
+    end = {"lf": "\n", "crlf": "\r\n", "cr": "\r"}[dialect.newline]
+    text = end.join(dialect.delimiter.join(cells) for cells in table)
+
+    for data in (text.encode(dialect.encoding), (text + end).encode(dialect.encoding)):
+        plain, careful = both_ways(data, dialect)
+
+        assert plain.records() == careful.records() == table
+        assert decoded(plain) == decoded(careful)
+        assert [row for *_, rows in decoded(plain) for row in rows] == table
+        assert list(plain.numbers) == list(careful.numbers) == list(range(1001, 1001 + ROWS))
+        assert plain.hash_sum() == careful.hash_sum()
+        assert sum_of_pages(list(plain.pages())) == (ROWS, plain.hash_sum())
+        assert sum_of_pages(list(careful.pages())) == (ROWS, careful.hash_sum())
+        keep = range(0, ROWS, 3)
+        assert decoded(plain.select(keep)) == decoded(careful.select(keep))
+        assert plain.select(keep).hash_sum() == careful.select(keep).hash_sum()
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        'a,"b"\n', 'a,b"\n', "a,b\\\n", "a,b\tc\n", "a,\0\n", "a,b\n\nc,d\n", "a\nb,c,d\n", "a,b,c\nd\n",
+        "a,\r\nb\n", "a,b\rc\n",
+    ],
+    ids=repr,
+)  # fmt: skip
+def test_what_json_would_escape_and_what_is_not_a_table_takes_the_careful_path(text: str) -> None:
+    dialect = CsvDialect(columns=["x", "y"])
+    data = text.encode()
+    assert CsvFormat(dialect)._read_plain(data, span_of(data, dialect)) is None
+
+
+@given(
+    text=st.text(st.sampled_from("aab,,;\n\n\r\t\"'\\é¦\x01\u2028"), max_size=30),
+    newline=st.sampled_from(["lf", "crlf", "cr"]),
+    delimiter=st.sampled_from([",", ";", "\t", "¦"]),
+    quote=st.sampled_from(['"', "'", ""]),
+    encoding=st.sampled_from(["utf-8", "latin-1", "utf-16-be"]),
+    width=st.integers(1, 2),
+)
+@settings(max_examples=400, deadline=None)
+def test_the_fast_path_is_taken_only_where_the_careful_one_agrees(
+    text: str, newline: str, delimiter: str, quote: str, encoding: str, width: int
+) -> None:
+    dialect = CsvDialect(
+        encoding=encoding, newline=newline, delimiter=delimiter, quote=quote, columns=["a", "b"][:width]
+    )
+    data = text.encode(encoding, "ignore")
+    for span in cut_all(data, dialect):
+        form = CsvFormat(dialect)
+        plain = form._read_plain(data[span.byte_start : span.byte_end], span)
+        careful = form._read_with_care(data[span.byte_start : span.byte_end], span)
+        if plain is not None:
+            assert careful.rejects == []
+            assert (plain.rows.records(), decoded(plain.rows)) == (careful.rows.records(), decoded(careful.rows))
+            assert plain.rows.hash_sum() == careful.rows.hash_sum()
+
+
+CELL_ROWS = CellRows(["a", "b"], [7, 8, 9], [["1", "Ann"], ["2", "Bob"], ["3", None]])
+OBJECT_ROWS = ObjectRows(["a"], [7, 8, 9], [b'{"a":1.10}', b'{"a":"Bob"}', b'{"a" : null}'])
+
+
+def replaced(old: str, new: str) -> Callable[[str], str]:
+    def change(text: str) -> str:
+        assert old in text
+        return text.replace(old, new, 1)
+
+    return change
+
+
+@pytest.mark.parametrize(
+    ("rows", "change"),
+    [
+        (CELL_ROWS, replaced("Ann", "Anm")),
+        (CELL_ROWS, replaced('"1","Ann"', '"1A","nn"')),
+        (CELL_ROWS, replaced('"1","Ann"', '"1","Ann",""')),
+        (CELL_ROWS, replaced("null", '""')),
+        (CELL_ROWS, replaced('["1","Ann"],["2","Bob"]', '["2","Bob"],["1","Ann"]')),
+        (CELL_ROWS, replaced('["1","Ann"],', "")),
+        (OBJECT_ROWS, replaced("1.10", "1.1")),
+        (OBJECT_ROWS, replaced("Bob", "Bop")),
+        (OBJECT_ROWS, replaced(" : ", ":")),
+        (OBJECT_ROWS, replaced('{"a":1.10},{"a":"Bob"}', '{"a":"Bob"},{"a":1.10}')),
+    ],
+)
+def test_the_proof_of_a_page_notices_every_change_and_every_swap(
+    rows: CellRows | ObjectRows, change: Callable[[str], str]
+) -> None:
+    (page,) = rows.pages()
+    text = page.data.decode()
+    numbers = numbers_of(page)
+
+    assert stored_hash_sum(text, numbers) == (3, rows.hash_sum())
+    assert stored_hash_sum(change(text), numbers) != (3, rows.hash_sum())
+    assert stored_hash_sum(text, [number + 1 for number in numbers]) != (3, rows.hash_sum())
+
+
+def test_pages_say_which_rows_are_missing_between_the_first_and_the_last() -> None:
+    objects = ObjectRows(["a"], list(range(1, ROWS + 1)), [b'{"a":%d}' % i for i in range(ROWS)])
+    kept = [i for i in range(ROWS) if i != 3]
+    for rows in (objects.select(kept), CellRows(["a"], [i + 1 for i in range(ROWS)], [["x"]] * ROWS).select(kept)):
+        pages = list(rows.pages())
+        assert [numbers_of(page) for page in pages] == [
+            [1, 2, 3, *range(5, PAGE_ROWS + 2)],
+            list(range(PAGE_ROWS + 2, 2 * PAGE_ROWS + 2)),
+            list(range(2 * PAGE_ROWS + 2, ROWS + 1)),
+        ]
+        assert [page.numbers is None for page in pages] == [False, True, True]
+        assert sum_of_pages(pages) == (ROWS - 1, rows.hash_sum())
+    assert objects.select(kept).records()[3] == {"a": 4}
