@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import asyncio
 
+from alembic import context
 from sqlalchemy import Connection
 
-from alembic import context
 from app.config import load_settings
 from app.db.engine import migration_engine
 from app.db.models import Base

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 from pydantic import AfterValidator, Field, ValidationError, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
@@ -125,10 +125,15 @@ class Settings(BaseSettings):
         return self.max_upload_mb << 20
 
 
+def _given(error: Any) -> str:
+    """What was given, unless it may hold a password."""
+    return "" if error["loc"] == ("database_url",) else f" (got {error['input']!r})"
+
+
 def load_settings(**overrides: object) -> Settings:
     """Read the environment; raise `SettingsInvalid` with one readable line per wrong variable."""
     try:
         return Settings(**overrides)  # type: ignore[arg-type]
     except ValidationError as error:
-        lines = (f"{'.'.join(map(str, e['loc'])).upper()}: {e['msg']} (got {e['input']!r})" for e in error.errors())
+        lines = (f"{'.'.join(map(str, e['loc'])).upper()}: {e['msg']}{_given(e)}" for e in error.errors())
         raise SettingsInvalid("Wrong settings. Correct these and start again:\n  " + "\n  ".join(lines)) from None

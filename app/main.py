@@ -81,6 +81,7 @@ async def _start(settings: Settings) -> Services:
     await machine.start()
     gc.collect()
     gc.freeze()  # what is loaded now stays: leave it out of every later collection
+    gc.set_threshold(100_000, 20, 20)  # a chunk is 10 000 lists of cells, none of them in a cycle
     return Services(
         settings=settings,
         database=database,

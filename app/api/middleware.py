@@ -18,7 +18,7 @@ MAX_HEADER_BYTES = 32 << 10
 MAX_BODY_BYTES = 1 << 20
 """Of a request that is no upload: it is read whole."""
 UPLOADS = "/api/v1/upload"
-LINGER_SECONDS, LINGER_BYTES = 2.0, 64 << 20
+LINGER_SECONDS, LINGER_BYTES = 1.0, 64 << 20
 HEADERS = {
     "X-Content-Type-Options": "nosniff",
     "Referrer-Policy": "no-referrer",

@@ -89,16 +89,23 @@ def _claiming(are_suspects: ColumnElement[bool]) -> Any:
 
 
 _CLAIM, _CLAIM_SUSPECTS = _claiming(_chunks.deaths == 0), _claiming(_chunks.deaths > 0)
-_COMPLETE = (
-    update(_TABLE)
+_HELD = (
+    select(_chunks.chunk_index)
     .where(
         _chunks.job_id == bindparam("of_job"),
-        _chunks.chunk_index == bindparam("at_index"),
+        _chunks.chunk_index.in_(bindparam("indexes", expanding=True)),
         _chunks.status == ChunkStatus.PROCESSING,
         _chunks.claim_token == bindparam("held_token"),
     )
+    .order_by(_chunks.chunk_index)
+    .with_for_update()
+)
+_COMPLETE = (
+    update(_TABLE)
+    .where(_chunks.job_id == bindparam("of_job"), _chunks.chunk_index == bindparam("at_index"))
     .values(
         status=ChunkStatus.COMPLETED,
+        claim_token=None,
         lease_expires_at=None,
         error=None,
         finished_at=now(),
@@ -108,12 +115,6 @@ _COMPLETE = (
         hash_read=bindparam("hash_read"),
         summary=bindparam("summary"),
     )
-)
-_COMPLETED = select(func.count()).where(
-    _chunks.job_id == bindparam("of_job"),
-    _chunks.chunk_index.in_(bindparam("indexes", expanding=True)),
-    _chunks.status == ChunkStatus.COMPLETED,
-    _chunks.claim_token == bindparam("held_token"),
 )
 
 
@@ -150,30 +151,21 @@ async def complete(
 ) -> None:  # processing -> completed
     """Complete chunks claimed together. `values` of each: rows_ok, rows_invalid, rows_failed, hash_read, summary.
 
-    Must come first in the transaction that writes the rows: it is the fence. Raises LeaseLost if one of the chunks is
-    not held any more; then the transaction must roll back.
+    Must come first in the transaction that writes the rows: it is the fence. Raises LeaseLost.
     """
-    job_id, token = claims[0].job_id, claims[0].token
+    await hold(connection, claims)
     given = [
-        {"of_job": job_id, "at_index": claim.index, "held_token": token, **counts}
+        {"of_job": claim.job_id, "at_index": claim.index, **counts}
         for claim, counts in zip(claims, values, strict=True)
     ]
     await connection.execute(_COMPLETE, given)
-    indexes = [claim.index for claim in claims]
-    held = await connection.execute(_COMPLETED, {"of_job": job_id, "indexes": indexes, "held_token": token})
-    if held.scalar_one() != len(claims):
-        raise LeaseLost
 
 
-async def check_held(connection: AsyncConnection, claim: Claim) -> None:
-    """Raises LeaseLost if the chunk is not held any more."""
-    query = select(Chunk.chunk_index).where(
-        Chunk.job_id == claim.job_id,
-        Chunk.chunk_index == claim.index,
-        Chunk.status == ChunkStatus.PROCESSING,
-        Chunk.claim_token == claim.token,
-    )
-    if (await connection.execute(query)).first() is None:
+async def hold(connection: AsyncConnection, claims: Sequence[Claim]) -> None:
+    """Nobody can take these chunks, claimed together, until the end of the transaction; raises LeaseLost if one of them
+    was taken already, or is completed."""
+    given = {"of_job": claims[0].job_id, "indexes": [c.index for c in claims], "held_token": claims[0].token}
+    if len((await connection.execute(_HELD, given)).all()) != len(claims):
         raise LeaseLost
 
 

@@ -14,7 +14,8 @@ from __future__ import annotations
 import csv
 import re
 import sys
-from collections.abc import Iterator, Sequence
+from bisect import bisect
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property, partial
 
@@ -224,18 +225,35 @@ class CsvFormat:
         return _table(self._delimiter[0], self._quote[0], self._newline_byte, CR)
 
     def _ends_one_by_one(self, text: bytes, eof: bool) -> Offsets:
+        """All ends by the grammar. Lines before the next quote need none: they end where they seem to."""
         ends: list[int] = []
+        seeming = self._seeming_ends(text)
         match, start, size = self._record.match, 0, len(text)
         while start < size:
+            if seeming is not None:
+                quote = text.find(self._quote, start) if self._quote else -1
+                certain = seeming[bisect(seeming, start) : bisect(seeming, quote if quote >= 0 else size)]
+                if certain:
+                    ends += certain
+                    start = certain[-1]
+                    continue
             found = match(text, start)
             assert found is not None  # the grammar takes anything
             end = found.end()
             if not eof and (end == size or self._is_open(text, start, end)):
                 break
-            if text[start:end].strip(b"\r\n"):
-                ends.append(end)
+            ends.append(end)
             start = end
-        return np.array(ends, np.int64)
+        found_ends = np.array(ends, np.int64)
+        full: Offsets = found_ends[~self._is_blank(np.frombuffer(text, np.uint8), found_ends)]
+        return full
+
+    def _seeming_ends(self, text: bytes) -> list[int] | None:
+        """Where lines end, whatever the quotes; None where a line end is more than one byte or may be escaped."""
+        if self.dialect.newline not in ("lf", "cr") or (self._escape and self._escape in text):
+            return None
+        ends: list[int] = (np.flatnonzero(np.frombuffer(text, np.uint8) == self._newline_byte) + 1).tolist()
+        return ends
 
     def _is_open(self, text: bytes, start: int, end: int) -> bool:
         """Whether a quote of this record may yet be closed by bytes that are not in the window."""
@@ -379,9 +397,18 @@ class CsvFormat:
     def _text_unclosed(self) -> re.Pattern[str]:
         return re.compile(_unclosed(self.dialect.quote.encode(), self.dialect.escape.encode()).decode())
 
+    @cached_property
+    def _special(self) -> Callable[[str], object]:
+        """Finds what a record must have for its cells not to be simply what stands between the delimiters."""
+        return re.compile("[" + re.escape(self.dialect.quote + self.dialect.escape) + r"\r\n]").search
+
     def split_record(self, text: str) -> list[str | None]:
         """The cells of one record by the grammar; raises BadCell unless bad quotes are to be kept as they are."""
-        d, cells, start = self.dialect, list[str | None](), 0
+        d = self.dialect
+        if not self._special(text):
+            return text.split(d.delimiter)  # type: ignore[return-value]
+        cells: list[str | None] = []
+        start = 0
         while True:
             found = self._text_cell.match(text, start)
             assert found is not None

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import os
 from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from typing import Any
 from uuid import UUID, uuid4
@@ -36,6 +38,7 @@ from app.sources.upload import Received, UploadSource
 from app.states import JobStatus
 
 Dispatch = Callable[[UUID, int], None]
+TOUCH_SECONDS = 10.0
 
 
 @dataclass(slots=True)
@@ -115,7 +118,7 @@ class Submitter:
             reserve_bytes=self._settings.min_free_disk_mb << 20,
             encoded=submission.is_gzip_encoded,
         )
-        async with upload:
+        async with upload, _kept_young(self._storage, upload.file_id):
             async for data in body:
                 await upload.write(data)
             received = await upload.finish()
@@ -209,6 +212,24 @@ class Submitter:
             raise DuplicateUpload(existing_id=str(existing))
         file = {**row, "id": row["file_id"]}
         return Accepted(200, _answer(file, dict(row)) | {"duplicate": True})
+
+
+@asynccontextmanager
+async def _kept_young(storage: LocalStorage, file_id: UUID) -> AsyncIterator[None]:
+    """However slow the client or the disk: the sweep takes a file that nobody has touched for a while for left over."""
+
+    async def touch() -> None:
+        while True:
+            await asyncio.sleep(TOUCH_SECONDS)
+            for path in (storage.part_path(file_id), storage.folder / str(file_id)):
+                with suppress(OSError):
+                    await asyncio.to_thread(os.utime, path)
+
+    task = asyncio.create_task(touch(), name=f"upload {file_id}")
+    try:
+        yield
+    finally:
+        task.cancel()
 
 
 def _detect(submission: Submission, received: Received) -> Dialect:

@@ -268,7 +268,7 @@ class ChunkRunner:
 
         async def write(connection: AsyncConnection) -> None:
             # First, as in the real write: COPY goes past SQLAlchemy, which begins a transaction with its first statement.
-            await chunks.check_held(connection, claim)
+            await chunks.hold(connection, [claim])
             await self._sink.write(connection, job.id, trial.pages, trial.rejects)
             raise Undo
 

@@ -22,7 +22,9 @@ def test_equals_take_turns(api: Api) -> None:
     first = api.upload(BIG, priority=3, chunk_size=100)["file_id"]
     second = api.upload(SMALL * 10, priority=3, chunk_size=100, header_rows=1)["file_id"]
     api.finished(second)
-    assert api.status(first)["status"] in ("queued", "processing"), "the later, smaller equal waited for all of the first"
+    assert api.status(first)["status"] in ("queued", "processing"), (
+        "the later, smaller equal waited for all of the first"
+    )
     api.client.post(f"/api/v1/jobs/{api.status(first)['job_id']}/cancel")
 
 

@@ -7,11 +7,13 @@ import subprocess
 import sys
 from pathlib import Path
 
+import httpx
 import pytest
 
 from app.config import Settings, load_settings
 from app.errors import SettingsInvalid
-from tests.harness import ROOT, Api, Postgres, Server
+from tests.api.checks import RawConnection, assert_problem, head
+from tests.harness import ROOT, Api, Postgres, Server, wait_until
 
 PROMISED = {
     "max_concurrency": 0,
@@ -92,25 +94,48 @@ def test_a_wrong_setting_is_told_by_the_name_of_its_variable(
     assert line.strip().startswith(f"{name}: ")
 
 
-@pytest.mark.parametrize(
-    ("wrong", "told"),
-    [
-        ({"CHUNK_SIZE": "abc", "MAX_RETRIES": "-1", "LOG_LEVEL": "LOUD"}, ["CHUNK_SIZE: ", "MAX_RETRIES: ", "LOG_LEVEL: "]),
-        ({"DATABASE_URL": "mysql://x"}, ["DATABASE_URL: ", "sqlite+aiosqlite://", "postgresql+asyncpg://"]),
-        ({"PROCESSORS": "no.such.module:Thing"}, ["PROCESSORS: ", "no.such.module:Thing"]),
-        ({"GRANULA_FAIL": "nowhere=kill"}, ["unknown fail-point", "nowhere=kill"]),
-    ],
-    ids=lambda value: next(iter(value)),
-)  # fmt: skip
-def test_a_process_with_wrong_settings_does_not_start_and_says_why(
-    tmp_path: Path, wrong: dict[str, str], told: list[str]
-) -> None:
-    server = Server("", tmp_path / "storage", **wrong)
-    server.launch()
-    assert server.process is not None
-    assert server.process.wait(30) != 0
-    message = server.tail()
-    assert all(words in message for words in told), message
+WRONG: list[tuple[dict[str, str], list[str]]] = [
+    (
+        {"CHUNK_SIZE": "abc", "MAX_RETRIES": "-1", "DATABASE_URL": "mysql://x"},
+        ["CHUNK_SIZE: ", "MAX_RETRIES: ", "DATABASE_URL: ", "postgresql+asyncpg://", "sqlite+aiosqlite://"],
+    ),
+    ({"PROCESSORS": "no.such.module:Thing"}, ["PROCESSORS: ", "no.such.module:Thing"]),
+]
+
+
+def test_a_process_with_wrong_settings_does_not_start_and_says_why(tmp_path: Path) -> None:
+    servers = [Server("", tmp_path / "storage", **wrong) for wrong, _ in WRONG]
+    for server in servers:
+        server.launch()
+    for server, (_, told) in zip(servers, WRONG, strict=True):
+        assert server.process is not None
+        assert server.process.wait(60) != 0
+        assert all(words in server.tail() for words in told), server.tail()
+
+
+def test_without_the_free_space_that_must_stay_an_upload_is_refused_before_its_body(tmp_path: Path) -> None:
+    server = Server("", tmp_path / "storage", MIN_FREE_DISK_MB=10**9)
+    try:
+        server.launch()
+        with server.client() as client:
+            wait_until(lambda: answers(client), 30, "server up")
+            ready = client.get("/ready")
+            assert ready.status_code == 503
+            assert ready.json()["checks"]["disk"] != "ok"
+            with RawConnection(server) as connection:
+                answer = connection.send(head("Content-Type: text/csv", "Content-Length: 1000")).answer()
+        assert_problem(answer, 507, "insufficient_storage")
+        assert int(answer.headers["Retry-After"]) > 0
+        assert list((server.storage / "uploads").iterdir()) == []
+    finally:
+        server.stop()
+
+
+def answers(client: httpx.Client) -> bool:
+    try:
+        return client.get("/health").status_code == 200
+    except httpx.TransportError:
+        return False
 
 
 def test_an_empty_sqlite_folder_gets_its_schema_and_the_next_start_finds_what_was_stored(tmp_path: Path) -> None:

@@ -56,7 +56,7 @@ def test_the_pictures_of_the_states_show_the_legal_moves_and_no_others() -> None
     text = (ROOT / "docs" / "states.md").read_text()
     for heading, moves in (("## Job", JOB_MOVES), ("## Chunk", CHUNK_MOVES)):
         picture = text.split(heading)[1].split("```")[1]
-        drawn = {(a, b) for a, b in re.findall(r"(\w+) --> (\w+)", picture)}  # noqa: C416
+        drawn = {(a, b) for a, b in re.findall(r"(\w+) --> (\w+)", picture)}
         legal = {(str(a), str(b)) for a, targets in moves.items() for b in targets}
         assert drawn == legal
 

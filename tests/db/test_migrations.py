@@ -7,12 +7,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from sqlalchemy import Connection, inspect, text
-
 from alembic import command
 from alembic.autogenerate import compare_metadata
 from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
+from sqlalchemy import Connection, inspect, text
+
 from app.db.engine import migration_engine
 from app.db.migrations import _config
 from app.db.models import Base
@@ -76,5 +76,7 @@ def test_an_interrupted_migration_leaves_nothing_behind(empty_url: str, monkeypa
 
 def test_a_chunk_cannot_be_completed_with_counts_that_do_not_close(empty_url: str) -> None:
     command.upgrade(_config(empty_url), "head")
-    checks = look(empty_url, lambda c: c.execute(text("SELECT 1 WHERE 1=0")) and inspect(c).get_check_constraints("chunks"))
+    checks = look(
+        empty_url, lambda c: c.execute(text("SELECT 1 WHERE 1=0")) and inspect(c).get_check_constraints("chunks")
+    )
     assert any("rows_ok + rows_invalid + rows_failed" in c["sqltext"] for c in checks)

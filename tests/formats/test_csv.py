@@ -105,10 +105,10 @@ CASES = [
         CsvDialect(encoding="utf-16-le"), csv_differs=REJECTS,
     ),
     Case(
-        "delimiter_of_two", '1||"x||y"\n"p\nq"||2\n3|||4\n"5\n"|6\n7||8\n',
+        "delimiter_of_two", '1||"x||y"\n"p\nq\nr"||2\n3|||4\n"5\n"|6\n7||8\n',
         [
-            ["1", "x||y"], ["p\nq", "2"], ["3", "|4"], ("csv_unclosed_quote", 6, "a"), ("csv_unclosed_quote", 7, "a"),
-            ["7", "8"],
+            ["1", "x||y"], ["p\nq\nr", "2"], ["3", "|4"], ("csv_unclosed_quote", 7, "a"),
+            ("csv_unclosed_quote", 8, "a"), ["7", "8"],
         ],
         CsvDialect(delimiter="||"), header="a||b\n", csv_differs="csv knows no such delimiter",
     ),
@@ -124,6 +124,10 @@ CASES = [
         "backslash_escapes", '1,"say \\"hi\\"\n"\n"x\\\\",2\n3\\,3,4\n"a\\\n\\"b","""\\n"\n5,6\\\\\n7,\\"8\n',
         [["1", 'say "hi"\n'], ["x\\", "2"], ["3,3", "4"], ['a\n"b', '"n'], ["5", "6\\"], ["7", '"8']],
         CsvDialect(escape="\\"),
+    ),
+    Case(
+        "escaped_line_ends", "a\\\nb,1\nc,d\\\r\ne,f\\\n", [["a\nb", "1"], ["c", "d\r"], ["e", "f\n"]],
+        CsvDialect(escape="\\"), csv_differs="csv wants another line after the last escape",
     ),
     Case(
         "escape_after_which_nothing_comes", '1,"2\\', [("csv_unclosed_quote", 2, "b")], CsvDialect(escape="\\"),
@@ -155,12 +159,16 @@ CASES = [
         csv_differs=REJECTS,
     ),
     Case(
+        "stray_quotes_that_look_like_a_pair", '1,a"b\n2,c"\n3,"d"\n',
+        [("csv_bad_quote", 2, "b"), ("csv_bad_quote", 3, "b"), ["3", "d"]], csv_differs=REJECTS,
+    ),
+    Case(
         "quoted_line_end_before_text_after_the_quote", '1,"x\ny"\rz\n2,3\n',
         [("csv_unclosed_quote", 2, "b"), ("csv_bad_quote", 3, "a"), ["2", "3"]], csv_differs=REJECTS,
     ),
     Case(
-        "quoted_crlf_after_a_bad_quote", '1,5" x\r\n"2\r\n","x\r\ny"\r\n3,4\r\n',
-        [("csv_bad_quote", 2, "b"), ["2\r\n", "x\r\ny"], ["3", "4"]], csv_differs=REJECTS,
+        "quoted_crlf_after_a_bad_quote", '1,5" x\r\n"2\r\n","x\r\ny\r\nz"\r\n3,4\r\n',
+        [("csv_bad_quote", 2, "b"), ["2\r\n", "x\r\ny\r\nz"], ["3", "4"]], csv_differs=REJECTS,
     ),
     Case(
         "text_with_a_delimiter_after_the_quote", '1,"a,b"x\n2,3\n', [("csv_bad_quote", 2, "b"), ["2", "3"]],

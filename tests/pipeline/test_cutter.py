@@ -84,7 +84,7 @@ def test_the_end_of_a_record_too_long_to_be_read_is_found_wherever_the_blocks_en
     dialect = CsvDialect(columns=["a", "b"], newline="crlf", encoding=encoding)
     for length in range(1500, 1500 + 98):
         # In UTF-16 the bytes of a line end also stand between two of these characters.
-        long = "\u0a41\u4100\u0a41\u0d00\u0a0d\u000b" * (length // 6) + "x" * (length % 6)
+        long = "\u0d41\u0a00\u4100\u0d00\u0a41" * (length // 5) + "x" * (length % 5)
         data = f"1,2\r\n3,{long}\r\n5,6\r\n".encode(encoding)
         spans = cut_all(data, dialect, Setting(1000, 500, 200), ROW_BYTES)
         assert [span.is_oversize for span in spans] == [False, True, False]

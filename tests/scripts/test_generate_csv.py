@@ -47,9 +47,7 @@ def dirty_file(
     assert lines.pop() == b""
     if format == "json":
         assert (lines[0], lines.pop()) == (b"[", b"]")
-    verdicts = [
-        json.loads(line, parse_float=Decimal) for line in summary.verdicts.read_text("ascii").split("\n")[:-1]
-    ]
+    verdicts = [json.loads(line, parse_float=Decimal) for line in summary.verdicts.read_text("ascii").split("\n")[:-1]]
     assert [verdict["row"] for verdict in verdicts] == list(range(1, rows + 1))
     starts = [verdict["line"] - 1 for verdict in verdicts]
     assert starts[0] == (0 if format == "jsonl" else 1)

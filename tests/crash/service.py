@@ -1,0 +1,320 @@
+"""What the crash tests stand on: a service that is killed and started again, and the account of every row it was given.
+
+`Service` is a server process like that of `tests.harness`, but forked from a process that has imported everything already:
+a start costs a fraction of a second, so that hundreds of deaths fit into minutes.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import csv
+import hashlib
+import importlib.util
+import io
+import json
+import multiprocessing
+import os
+import signal
+import socket
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from http.client import HTTPConnection
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+from uuid import UUID, uuid4
+
+import httpx
+
+from app.config import load_settings
+from app.db.engine import Database
+from app.pipeline.finisher import Finisher
+from app.pipeline.queue import JobQueue
+from app.pipeline.reconciler import Reconciler
+from app.sources.storage import LocalStorage
+from tests.harness import FINAL, ROOT, Api, Server, query, wait_until
+
+RECOVERY_SECONDS = 15
+"""Work must move again, and a small file be done, so soon after the process is up."""
+
+_forks = multiprocessing.get_context("forkserver")
+_forks.set_forkserver_preload(["tests.crash.preload"])
+
+
+# ---------------------------------------------------------------------- the process
+
+
+def _serve(environment: dict[str, str], port: int, log: Path) -> None:
+    """In the child: `python -m uvicorn app.main:app`."""
+    import uvicorn
+
+    os.chdir(ROOT)
+    os.environ.clear()
+    os.environ.update(environment)
+    descriptor = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
+    os.dup2(descriptor, 1)
+    os.dup2(descriptor, 2)
+    uvicorn.run("app.main:app", port=port, access_log=False)
+
+
+class _Child:
+    """The part of subprocess.Popen that `Server` uses."""
+
+    def __init__(self, environment: dict[str, str], port: int, log: Path) -> None:
+        self._process = _forks.Process(target=_serve, args=(environment, port, log), daemon=True)
+        self._process.start()
+        assert self._process.pid is not None
+        self.pid: int = self._process.pid
+
+    def poll(self) -> int | None:
+        return self._process.exitcode
+
+    def send_signal(self, number: int) -> None:
+        os.kill(self.pid, number)
+
+    def terminate(self) -> None:
+        self.send_signal(signal.SIGTERM)
+
+    def wait(self, timeout: float | None = None) -> int:
+        self._process.join(timeout)
+        code = self._process.exitcode
+        assert code is not None, f"process {self.pid} did not end within {timeout} s"
+        return code
+
+
+class Service(Server):
+    """A server, its database, its folder, and a folder of flags that the processors of these tests look at."""
+
+    def __init__(self, url: str, storage: Path, **environment: object) -> None:
+        super().__init__(url, storage, **environment)
+        self.flags = storage.parent / f"flags-{uuid4().hex[:6]}"
+        self.flags.mkdir()
+        self.environment["CRASH_FLAGS"] = str(self.flags)
+
+    def launch(self, **extra: object) -> None:
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+            self.port = probe.getsockname()[1]
+        environment = {k: v for k, v in os.environ.items() if k not in ("DATABASE_URL", "GRANULA_FAIL")}
+        environment |= {"DATABASE_URL": self.url, "STORAGE_DIR": str(self.storage), "MIN_FREE_DISK_MB": "0"}
+        environment |= self.environment | {key: str(value) for key, value in extra.items()}
+        self.process = _Child(environment, self.port, self.log)  # type: ignore[assignment]
+
+    def is_ready(self) -> bool:
+        """As in `Server`, without taking the processor from the process that is starting."""
+        assert self.is_alive, f"the server ended:\n{self.tail()}"
+        try:
+            connection = HTTPConnection("127.0.0.1", self.port, timeout=5)
+            connection.request("GET", "/ready")
+            return connection.getresponse().status == 200
+        except OSError:
+            return False
+        finally:
+            connection.close()
+
+    def client(self) -> httpx.Client:
+        """Without certificates: to load them takes longer than some of these servers live."""
+        return httpx.Client(base_url=f"http://127.0.0.1:{self.port}", timeout=60, trust_env=False, verify=False)
+
+    @property
+    def is_alive(self) -> bool:
+        return self.process is not None and self.process.poll() is None
+
+    def end(self) -> None:
+        """Whatever state it is in."""
+        if self.is_alive:
+            self.kill()
+
+    def wait_for_death(self, seconds: float = 30) -> None:
+        """Until the process has killed itself."""
+        assert self.process is not None
+        process = self.process
+        wait_until(lambda: process.poll() is not None, seconds, "death of the server")
+        assert process.poll() == -signal.SIGKILL, self.tail()
+
+    @contextmanager
+    def api(self) -> Iterator[Api]:
+        with self.client() as client:
+            yield Api(client)
+
+    def raise_flag(self, name: str) -> None:
+        (self.flags / name).touch()
+
+    def flagged(self, name: str) -> bool:
+        return (self.flags / name).exists()
+
+    def calls(self) -> list[int]:
+        """The chunks that the processors were called for, in order."""
+        path = self.flags / "calls"
+        return [int(line) for line in path.read_text().split()] if path.exists() else []
+
+    # ------------------------------------------------------------------ looking behind the API
+
+    @property
+    def is_sqlite(self) -> bool:
+        return self.url.startswith("sqlite")
+
+    def sql(self, *statements: str) -> list[tuple[Any, ...]]:
+        return query(self.url, *statements)
+
+    def key(self, identifier: str) -> str:
+        """An id as a literal in SQL."""
+        return f"'{UUID(identifier).hex if self.is_sqlite else UUID(identifier)}'"
+
+    def count(self, table: str, job_id: str) -> int:
+        return int(self.sql(f"SELECT count(*) FROM {table} WHERE job_id = {self.key(job_id)}")[0][0])  # noqa: S608
+
+    def chunks(self, job_id: str) -> list[dict[str, Any]]:
+        """The chunk map as the database has it."""
+        names = ("chunk_index", "status", "attempt", "deaths", "first_row", "row_count", "rows_failed", "error")
+        rows = self.sql(
+            f"SELECT {', '.join(names)} FROM chunks WHERE job_id = {self.key(job_id)} ORDER BY chunk_index"  # noqa: S608
+        )
+        found = [dict(zip(names, row, strict=True)) for row in rows]
+        for chunk in found:
+            chunk["error"] = json.loads(chunk["error"]) if chunk["error"] else None
+        return found
+
+    def files(self) -> dict[str, str]:
+        """sha256 by id of every file that has a row."""
+        return {str(UUID(str(i))): sha for i, sha in self.sql("SELECT id, sha256 FROM files")}
+
+    def stored(self) -> dict[str, str]:
+        """sha256 by name of every file on disk."""
+        found = sorted((self.storage / "uploads").iterdir())
+        return {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in found}
+
+    def sweep(self) -> None:
+        """What the reconciler does to the disk each minute, at once and for files of any age; nobody may be uploading."""
+        settings = load_settings(database_url=self.url, storage_dir=self.storage)
+        storage = LocalStorage(settings.uploads_dir)
+
+        async def sweep() -> None:
+            database = Database(settings)
+            finisher = Finisher(database, storage, delete_file=False)
+            reconciler = Reconciler(database, JobQueue(1.0), finisher, storage, _nothing)
+            await reconciler.sweep(older_than_seconds=0)
+            await database.close()
+
+        asyncio.run(sweep())
+
+
+# ---------------------------------------------------------------------- the rows
+
+
+@dataclass(frozen=True)
+class Input:
+    """A file, and what must become of each of its rows, said by whoever made the file."""
+
+    data: bytes
+    results: list[tuple[int, list[str]]]
+    """(row number, cells)"""
+    rejects: list[tuple[int, int, str]]
+    """(row number, line, code)"""
+
+    @property
+    def row_count(self) -> int:
+        return len(self.results) + len(self.rejects)
+
+    @property
+    def sha256(self) -> str:
+        return hashlib.sha256(self.data).hexdigest()
+
+    @classmethod
+    def clean(cls, rows: int, mark: str = "row") -> Input:
+        """Rows made here; `mark` makes the file unlike others."""
+        return cls.of([[str(i), f"{mark} {i}", str(i * 7 % 1000)] for i in range(1, rows + 1)])
+
+    @classmethod
+    def of(cls, cells: list[list[str]]) -> Input:
+        """These rows, in which nothing is wrong."""
+        text = io.StringIO()
+        csv.writer(text, lineterminator="\n").writerows([["id", "name", "value"], *cells])
+        return cls(text.getvalue().encode(), list(enumerate(cells, 1)), [])
+
+    @classmethod
+    def dirty(cls, folder: Path, rows: int, rate: float, seed: int) -> Input:
+        """By the generator, with its verdicts."""
+        made = _generator().generate(folder / f"dirty-{seed}.csv", rows, dirty=rate, seed=seed)
+        verdicts = [json.loads(line) for line in made.verdicts.read_text("ascii").split("\n")[:-1]]
+        return cls(
+            made.path.read_bytes(),
+            [(v["row"], v["data"]) for v in verdicts if v["verdict"] == "ok"],
+            [(v["row"], v["line"], v["code"]) for v in verdicts if v["verdict"] == "reject"],
+        )
+
+
+def _generator() -> ModuleType:
+    spec = importlib.util.spec_from_file_location("generate_csv", ROOT / "scripts" / "generate_csv.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def assert_exact(service: Service, api: Api, file_id: str, given: Input) -> dict[str, Any]:
+    """The job is final, and every row of the file is where it must be, once; those of failed chunks count as failed.
+
+    Looks at the rows themselves, through the API and by SQL. The status, for what the caller wants to know besides.
+    """
+    status = api.status(file_id)
+    job_id = status["job_id"]
+    assert status["status"] in FINAL
+    chunks = service.chunks(job_id)
+    assert {c["status"] for c in chunks} <= {"completed", "failed", "cancelled"}
+    without_rows = {
+        row
+        for c in chunks
+        if c["status"] != "completed"
+        for row in range(c["first_row"], c["first_row"] + c["row_count"])
+    }
+    failed = sum(c["row_count"] for c in chunks if c["status"] == "failed")
+    results = [(row, cells) for row, cells in given.results if row not in without_rows]
+    rejects = [reject for reject in given.rejects if reject[0] not in without_rows]
+    failed_alone = sum(code == "processing_failed" for _, _, code in rejects)
+
+    assert api.rows(file_id) == results
+    assert [(r["row_number"], r["line"], r["code"]) for r in api.rejects(file_id)] == rejects
+    assert status["rows"] == {
+        "total": given.row_count,
+        "ok": len(results),
+        "invalid": len(rejects) - failed_alone,
+        "failed": failed + failed_alone,
+        "unprocessed": len(without_rows) - failed,
+    }
+    proof = api.proof(file_id)
+    assert proof["closes"], proof["problems"]
+    assert service.count("rejects", job_id) == len(rejects)
+    pages = f"SELECT coalesce(sum(row_count), 0) FROM result_pages WHERE job_id = {service.key(job_id)}"  # noqa: S608
+    assert service.sql(pages) == [(len(results),)]
+    assert status["sha256"] == given.sha256
+    return status
+
+
+def assert_no_row_without_its_file(service: Service) -> None:
+    stored = service.stored()
+    assert {name: sha for name, sha in stored.items() if name in service.files()} == service.files()
+
+
+def assert_disk_agrees(service: Service) -> None:
+    """Each stored file has a row, each row its file, unchanged."""
+    assert service.stored() == service.files()
+
+
+def post(api: Api, given: Input, **params: object) -> dict[str, Any] | None:
+    """Upload; None if the service died before it answered."""
+    try:
+        return api.upload(given.data, **params)
+    except httpx.TransportError:
+        return None
+
+
+def seconds_since(moment: float) -> float:
+    return time.monotonic() - moment
+
+
+async def _nothing() -> None:
+    pass

