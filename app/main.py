@@ -6,6 +6,7 @@ import asyncio
 import gc
 import logging
 import signal
+import sys
 import threading
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
@@ -30,6 +31,7 @@ from app.processors.registry import Processors
 from app.sources.storage import LocalStorage
 
 logger = logging.getLogger(__name__)
+SWITCH_SECONDS = 0.001
 
 
 def create_app(settings: Settings | None = None) -> FastAPI:
@@ -79,6 +81,9 @@ async def _start(settings: Settings) -> Services:
     processors = Processors(settings.processors)
     machine = Machine(settings, database, storage, processors)
     await machine.start()
+    # Each time the loop waits for the network it must win the interpreter lock back from the threads that parse. At the
+    # default of 5 ms it waits that long for each of them, several times a request.
+    sys.setswitchinterval(SWITCH_SECONDS)
     gc.collect()
     gc.freeze()  # what is loaded now stays: leave it out of every later collection
     gc.set_threshold(100_000, 20, 20)  # a chunk is 10 000 lists of cells, none of them in a cycle

@@ -18,7 +18,16 @@ from starlette.requests import ClientDisconnect
 
 from app.api.errors import invalid, problem_responses
 from app.api.multipart import MultipartBody
-from app.api.parameters import After, FileId, Limit, Offset, UploadOptions, clean_filename, single_values
+from app.api.parameters import (
+    After,
+    FileId,
+    Limit,
+    Name,
+    Offset,
+    UploadOptions,
+    clean_filename,
+    single_values,
+)
 from app.api.services import App, Owner, Services
 from app.errors import (
     BadDigest,
@@ -321,7 +330,7 @@ async def get_rejects(
     limit: Annotated[Limit, Query()] = 100,
     offset: Annotated[Offset, Query()] = 0,
     after: Annotated[After, Query()] = 0,
-    code: Annotated[str | None, Query(max_length=60, description="Only rejects of this code.")] = None,
+    code: Annotated[Name | None, Query(description="Only rejects of this code.")] = None,
 ) -> dict[str, Any]:
     """Rows that did not get through: where each stands, and why."""
     return await results.get_rejects(app.database, file_id, owner, limit=limit, offset=offset, after=after, code=code)

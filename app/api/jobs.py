@@ -8,7 +8,7 @@ from fastapi import APIRouter, Depends, Query
 from pydantic import BaseModel, ConfigDict
 
 from app.api.errors import problem_responses
-from app.api.parameters import Integer, JobId, Priority, single_values
+from app.api.parameters import Integer, JobId, Name, Priority, single_values
 from app.api.services import App, Owner
 from app.jobs import listing, progress, proof
 from app.states import JobStatus
@@ -29,7 +29,7 @@ async def list_jobs(
     limit: Annotated[Integer, Query(ge=1, le=500)] = 50,
     before: Annotated[Integer | None, Query(ge=1, le=2**62, description="`next_before` of the page before.")] = None,
     status: Annotated[JobStatus | None, Query()] = None,
-    processor: Annotated[str | None, Query(max_length=100)] = None,
+    processor: Annotated[Name | None, Query()] = None,
 ) -> dict[str, Any]:
     """Newest first."""
     return await listing.list_jobs(app.database, owner, limit=limit, before=before, status=status, processor=processor)

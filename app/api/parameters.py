@@ -38,6 +38,8 @@ def _character(value: Any) -> Any:
 
 
 Integer = Annotated[int, BeforeValidator(_strict_integer)]
+Name = Annotated[str, Field(max_length=100, pattern=r"^[^\x00]*$")]
+"""Something to compare with in the database: PostgreSQL takes no NUL, not even for that."""
 Priority = Annotated[Integer, Field(ge=0, le=10, description="0-10; higher goes first.")]
 Limit = Annotated[Integer, Field(ge=1, le=10_000, description="Rows per page.")]
 Offset = Annotated[Integer, Field(ge=0, le=2**62, description="Rows to skip.")]

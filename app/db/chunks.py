@@ -151,7 +151,7 @@ async def complete(
 ) -> None:  # processing -> completed
     """Complete chunks claimed together. `values` of each: rows_ok, rows_invalid, rows_failed, hash_read, summary.
 
-    Must come first in the transaction that writes the rows: it is the fence. Raises LeaseLost.
+    Must come before the rows in the transaction that writes them: it is the fence. Raises LeaseLost.
     """
     await hold(connection, claims)
     given = [

@@ -189,8 +189,9 @@ class ChunkRunner:
         rejects = [reject for _, p in ready for reject in p.rejects]
 
         async def write(connection: AsyncConnection) -> list[str] | None:
-            await chunks.complete(connection, [claim for claim, _ in ready], [p.values() for _, p in ready])
+            # The job's row before those of its chunks, as a cancel takes them: else the two could lock each other out.
             columns = await jobs.add_columns(connection, job.id, new_columns) if new_columns else None
+            await chunks.complete(connection, [claim for claim, _ in ready], [p.values() for _, p in ready])
             hit("chunk.before_write")
             await self._sink.write(connection, job.id, pages, rejects)
             hit("chunk.after_write")

@@ -357,7 +357,7 @@ def stored_rows(server: Server, job_id: str, file_id: str) -> int:
     job, file = key_of(server, job_id), key_of(server, file_id)
     columns = {"files": "id", "jobs": "id", "chunks": "job_id", "result_pages": "job_id", "rejects": "job_id"}
     counts = (
-        f"(SELECT count(*) FROM {table} WHERE {column} = {file if table == 'files' else job})"  # noqa: S608
+        f"(SELECT count(*) FROM {table} WHERE {column} = {file if table == 'files' else job})"
         for table, column in columns.items()
     )
     return int(query(server.url, f"SELECT {' + '.join(counts)}")[0][0])

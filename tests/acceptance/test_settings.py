@@ -94,6 +94,13 @@ def test_a_wrong_setting_is_told_by_the_name_of_its_variable(
     assert line.strip().startswith(f"{name}: ")
 
 
+def test_a_wrong_database_url_is_told_without_the_password_in_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DATABASE_URL", "postgresql://granula:s3cret@localhost/granula")
+    with pytest.raises(SettingsInvalid) as caught:
+        load_settings()
+    assert "s3cret" not in caught.value.detail
+
+
 WRONG: list[tuple[dict[str, str], list[str]]] = [
     (
         {"CHUNK_SIZE": "abc", "MAX_RETRIES": "-1", "DATABASE_URL": "mysql://x"},

@@ -164,14 +164,12 @@ class Service(Server):
         return f"'{UUID(identifier).hex if self.is_sqlite else UUID(identifier)}'"
 
     def count(self, table: str, job_id: str) -> int:
-        return int(self.sql(f"SELECT count(*) FROM {table} WHERE job_id = {self.key(job_id)}")[0][0])  # noqa: S608
+        return int(self.sql(f"SELECT count(*) FROM {table} WHERE job_id = {self.key(job_id)}")[0][0])
 
     def chunks(self, job_id: str) -> list[dict[str, Any]]:
         """The chunk map as the database has it."""
         names = ("chunk_index", "status", "attempt", "deaths", "first_row", "row_count", "rows_failed", "error")
-        rows = self.sql(
-            f"SELECT {', '.join(names)} FROM chunks WHERE job_id = {self.key(job_id)} ORDER BY chunk_index"  # noqa: S608
-        )
+        rows = self.sql(f"SELECT {', '.join(names)} FROM chunks WHERE job_id = {self.key(job_id)} ORDER BY chunk_index")
         found = [dict(zip(names, row, strict=True)) for row in rows]
         for chunk in found:
             chunk["error"] = json.loads(chunk["error"]) if chunk["error"] else None
@@ -288,7 +286,7 @@ def assert_exact(service: Service, api: Api, file_id: str, given: Input) -> dict
     proof = api.proof(file_id)
     assert proof["closes"], proof["problems"]
     assert service.count("rejects", job_id) == len(rejects)
-    pages = f"SELECT coalesce(sum(row_count), 0) FROM result_pages WHERE job_id = {service.key(job_id)}"  # noqa: S608
+    pages = f"SELECT coalesce(sum(row_count), 0) FROM result_pages WHERE job_id = {service.key(job_id)}"
     assert service.sql(pages) == [(len(results),)]
     assert status["sha256"] == given.sha256
     return status

@@ -2,9 +2,19 @@
 
 from __future__ import annotations
 
+import asyncio
+from typing import Any
+from uuid import UUID
+
+import pytest
+
+from app.config import load_settings
+from app.db import chunks, jobs
+from app.db.engine import Database
+from tests.conftest import Databases
 from tests.crash.conftest import MakeService
-from tests.crash.service import RECOVERY_SECONDS, Input, assert_disk_agrees, assert_exact
-from tests.harness import wait_until
+from tests.crash.service import RECOVERY_SECONDS, Input, Service, assert_disk_agrees, assert_exact
+from tests.harness import query, wait_until
 
 GATED = "tests.crash.processors:GatedProcessor"
 
@@ -73,3 +83,37 @@ def test_a_file_deleted_in_work_is_gone_at_once_and_its_rows_and_bytes_soon(make
             assert service.count(table, upload["job_id"]) == 0
         assert_exact(service, api, kept_id, kept)
     assert_disk_agrees(service)
+
+
+@pytest.fixture
+def held_json_job(make_service: MakeService) -> tuple[Service, dict[str, Any]]:
+    """Its chunks are held in the processor, and will bring the job its first columns."""
+    service = make_service(PROCESSORS=GATED)
+    service.start()
+    with service.api() as api:
+        lines = b"".join(b'{"id": %d}\n' % i for i in range(1_000))
+        upload = api.upload(lines, name="x.jsonl", type="application/x-ndjson", chunk_size=100, processor="gated")
+    wait_until(lambda: service.flagged("began"), what="a chunk in work")
+    return service, upload
+
+
+@pytest.mark.parametrize("databases", ["postgresql"], indirect=True)
+async def test_a_cancel_and_a_write_that_meet_do_not_lock_each_other_out(
+    databases: Databases, held_json_job: tuple[Service, dict[str, Any]]
+) -> None:
+    """The write wants the row of the job too, for its columns. Both must ask for the job first, then for its chunks."""
+    service, upload = held_json_job
+    job_id = UUID(upload["job_id"])
+    waiting = "SELECT 1 FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
+    database = Database(load_settings(database_url=service.url))
+    try:
+        async with database.engine.begin() as connection:
+            assert await jobs.cancel(connection, job_id)
+            service.raise_flag("open")
+            await asyncio.to_thread(wait_until, lambda: query(service.url, waiting), 10, "a write in the way")
+            await chunks.cancel_all(connection, job_id)
+    finally:
+        await database.close()
+    await asyncio.to_thread(wait_until, lambda: "belongs to somebody else" in service.log.read_text(), 10, "a refusal")
+    assert "deadlock" not in service.log.read_text().lower()
+    assert await asyncio.to_thread(service.count, "result_pages", upload["job_id"]) == 0

@@ -73,6 +73,7 @@ def test_an_upload_cut_short_leaves_nothing_or_all_and_can_be_sent_again(
         *((name, 1) for name in points("split.") + points("chunk.") + points("job.")),
         *((name, 2) for name in points("split.")),
         ("chunk.claimed", 4),
+        ("chunk.read", 2),
         ("chunk.before_write", 3),
         ("chunk.after_write", 2),
         ("chunk.after_commit", 3),

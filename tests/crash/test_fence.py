@@ -28,7 +28,7 @@ def test_a_write_that_comes_after_the_chunk_was_taken_away_is_refused(make_servi
         job_id, job_key = upload["job_id"], service.key(upload["job_id"])
         wait_until(lambda: service.flagged("began"), what="a chunk in work")
         stolen = service.sql(
-            f"UPDATE chunks SET claim_token = {service.key(str(uuid4()))}, claimed_by = 'another worker', "  # noqa: S608
+            f"UPDATE chunks SET claim_token = {service.key(str(uuid4()))}, claimed_by = 'another worker', "
             f"lease_expires_at = '2100-01-01 00:00:00.000' WHERE job_id = {job_key} AND status = 'processing' "
             "RETURNING chunk_index"
         )
@@ -42,13 +42,13 @@ def test_a_write_that_comes_after_the_chunk_was_taken_away_is_refused(make_servi
             lambda: all(c["status"] == "completed" for c in service.chunks(job_id) if c["chunk_index"] not in taken)
         )
         assert len(rest) == 12 - len(taken)
-        assert service.sql(
-            f"SELECT coalesce(sum(row_count), 0) FROM result_pages WHERE job_id = {job_key}"  # noqa: S608
-        ) == [(100 * len(rest),)]
+        assert service.sql(f"SELECT coalesce(sum(row_count), 0) FROM result_pages WHERE job_id = {job_key}") == [
+            (100 * len(rest),)
+        ]
         assert {c["status"] for c in service.chunks(job_id) if c["chunk_index"] in taken} == {"processing"}
 
         service.sql(  # the other worker dies
-            f"UPDATE chunks SET lease_expires_at = '2000-01-01 00:00:00.000' WHERE job_id = {job_key} "  # noqa: S608
+            f"UPDATE chunks SET lease_expires_at = '2000-01-01 00:00:00.000' WHERE job_id = {job_key} "
             "AND status = 'processing'"
         )
         api.finished(upload["file_id"], RECOVERY_SECONDS)
@@ -82,7 +82,7 @@ def test_a_server_that_slept_past_its_leases_finds_its_chunks_done_and_writes_no
         sleeper.process.send_signal(signal.SIGCONT)
     wait_until(lambda: "belongs to somebody else now" in sleeper.log.read_text(), what="a refusal")
     chunks = other.chunks(upload["job_id"])
-    assert {c["chunk_index"] for c in chunks if c["deaths"] == 1} >= held
+    assert {c["chunk_index"] for c in chunks if c["deaths"]} >= held
     with sleeper.api() as api:
         assert assert_exact(other, api, upload["file_id"], given)["status"] == "completed"
         later = api.run(given.data, chunk_size=100, processor="gated")  # it goes on working

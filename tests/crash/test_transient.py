@@ -110,8 +110,8 @@ def test_a_database_that_goes_away_for_longer_than_a_lease_costs_no_attempt(
         tmp_path / "storage",
         PROCESSORS="tests.crash.processors:PacedProcessor,tests.crash.processors:GatedProcessor",
         LEASE_SECONDS=1,
-        HEARTBEAT_SECONDS=0.2,
-        RECONCILE_SECONDS=0.3,
+        HEARTBEAT_SECONDS=0.9,  # so that after the outage the reconciler comes first
+        RECONCILE_SECONDS=0.1,
     )
     try:
         service.start()
