@@ -16,7 +16,6 @@ import multiprocessing
 import os
 import signal
 import socket
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -308,10 +307,6 @@ def post(api: Api, given: Input, **params: object) -> dict[str, Any] | None:
         return api.upload(given.data, **params)
     except httpx.TransportError:
         return None
-
-
-def seconds_since(moment: float) -> float:
-    return time.monotonic() - moment
 
 
 async def _nothing() -> None:
