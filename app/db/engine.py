@@ -23,6 +23,7 @@ Result = TypeVar("Result")
 SQLITE_READERS = 6
 TRANSIENT_SQLSTATES = ("08", "40001", "40P01", "53", "57P", "25006", "55P03", "58030")
 """Lost connection, serialisation, deadlock, out of resources (disk included), shutdown, standby, lock wait, I/O error."""
+DEADLOCK_SQLSTATES, DEADLOCK_TRIES = ("40001", "40P01"), 5
 TRANSIENT_SQLITE = ("locked", "busy", "disk is full", "disk I/O error", "unable to open")
 
 
@@ -97,14 +98,18 @@ class Database:
             raise
 
     async def _transact(self, work: Callable[[AsyncConnection], Awaitable[Result]]) -> Result:
-        try:
-            if not self.is_sqlite:
-                async with self._writer.begin() as connection:
+        tries = DEADLOCK_TRIES
+        while True:
+            try:
+                if not self.is_sqlite:
+                    async with self._writer.begin() as connection:
+                        return await work(connection)
+                async with self._write_turn, self._writer.begin() as connection:
                     return await work(connection)
-            async with self._write_turn, self._writer.begin() as connection:
-                return await work(connection)
-        except Exception as error:
-            raise _translated(error) from error
+            except Exception as error:
+                tries -= 1
+                if not tries or not _lost_a_deadlock(error):
+                    raise _translated(error) from error
 
     async def ping(self) -> None:
         async with self.reading() as connection:
@@ -174,6 +179,12 @@ def _postgresql_engine(url: str, size: int) -> AsyncEngine:
 
 def _translated(error: Exception) -> Exception:
     return DatabaseUnavailable(f"The database is not available: {_brief(error)}") if _is_transient(error) else error
+
+
+def _lost_a_deadlock(error: BaseException) -> bool:
+    """Whether the database rolled this transaction back in favour of another: it need only be run again."""
+    causes = [error, getattr(error, "orig", None), getattr(getattr(error, "orig", None), "__cause__", None)]
+    return any(getattr(cause, "sqlstate", None) in DEADLOCK_SQLSTATES for cause in causes)
 
 
 def _is_transient(error: BaseException) -> bool:
