@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import pytest
+
 from tests.crash.conftest import MakeService
 from tests.crash.service import Input, Service, assert_disk_agrees, assert_exact
 from tests.harness import FINAL, wait_until
+
+pytestmark = pytest.mark.long  # minutes of restarts, and sensitive to a loaded machine
+
 
 POISONED_CHUNK = 9
 

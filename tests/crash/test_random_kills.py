@@ -15,6 +15,9 @@ from tests.harness import FINAL
 BIG_ROWS, SMALL_ROWS = 30_000, 300
 
 
+pytestmark = pytest.mark.long  # minutes of restarts, and sensitive to a loaded machine
+
+
 @dataclass
 class Torment:
     """Files go up, and the service dies."""

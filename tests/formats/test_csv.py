@@ -208,6 +208,11 @@ CASES = [
         csv_differs=REJECTS,
     ),
     Case(
+        "short_row_before_wrong_bytes", b"1\n2,3\n4,\xff\n5\n",
+        [("column_count", 2, "b"), ["2", "3"], ("invalid_utf8", 4, "b"), ("column_count", 5, "b")],
+        csv_differs=REJECTS,
+    ),
+    Case(
         "characters_at_which_splitlines_would_cut", "1,\u2028\n\x0b,\x0c\n\x85,\x1c\n\u2029,\x1e\n",
         [["1", "\u2028"], ["\x0b", "\x0c"], ["\x85", "\x1c"], ["\u2029", "\x1e"]],
     ),

@@ -216,6 +216,7 @@ REFUSED: dict[str, tuple[bytes, Declared, str]] = {
     "no_text_encoding": (b"a,b\n", Declared(encoding="rot13"), "unsupported_encoding"),
     "no_encoding": (b"a,b\n", Declared(encoding="nonsense\0"), "unsupported_encoding"),
     "header_in_another_encoding": ("id,näme\n1,2\n".encode("latin-1"), Declared(), "bad_header"),
+    "preamble_in_another_encoding": (b"caf\xe9\na,b\n1,2\n3,4\n", Declared(), "bad_header"),
     "header_with_nul": (b"a,b\0\n1,2\n3,4\n5,6\n7,8\n", Declared(), "bad_header"),
     "header_name_too_long": (b"a," + b"b" * 1001 + b"\n1,2\n", Declared(), "bad_header"),
     "header_longer_than_the_file": (b"a,b\n", Declared(header_rows=2), "bad_header"),
