@@ -22,6 +22,7 @@ from sqlalchemy import (
     Uuid,
     text,
 )
+from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
 from app.db.types import UTCDateTime
@@ -80,6 +81,8 @@ class File(Base):
     """Hash of content and parameters, for uploads that must be the only one of their kind."""
     content_key: Mapped[str] = mapped_column(String(64))
     """The same hash for every upload, to find an earlier one."""
+    crc32: Mapped[int | None]
+    """Of the bytes as they were written; what is split later must still be the same. Null for older uploads."""
     storage_uri: Mapped[str | None] = mapped_column(String(1000))
     """Null once the stored bytes were deleted."""
     created_at: Mapped[datetime]
@@ -102,6 +105,10 @@ class Job(Base):
     """Ascending in the order of acceptance: the queue's order within a priority, and the cursor of the list."""
     id: Mapped[UUID] = mapped_column(unique=True, default=uuid4)
     owner: Mapped[str] = mapped_column(String(100))
+    door: Mapped[str] = mapped_column(String(20), server_default="files")
+    """Which door made it: files, batches or imports."""
+    public_id: Mapped[str | None] = mapped_column(String(40))
+    """The name that its door gives it, where that is neither the id nor the number."""
     file_id: Mapped[UUID] = mapped_column(ForeignKey("files.id", ondelete="CASCADE"))
     processor: Mapped[str] = mapped_column(String(100))
     options: Mapped[dict[str, Any]]
@@ -112,10 +119,16 @@ class Job(Base):
     """Columns of the results; for JSON they grow with the chunks."""
     summary: Mapped[dict[str, Any] | None]
     error: Mapped[dict[str, Any] | None]
+    vectors_error: Mapped[dict[str, Any] | None]
+    """Why the records of this job get no vectors."""
+    total_rows: Mapped[int | None]
+    """Rows counted while the upload streamed, for doors that promise the number at once."""
     split_offset: Mapped[int]
     """Bytes of the stored file before this offset are covered by chunks."""
     split_rows: Mapped[int] = mapped_column(default=0)
     split_lines: Mapped[int]
+    split_crc32: Mapped[int | None]
+    """Of the stored file before `split_offset`."""
     split_done: Mapped[bool] = mapped_column(Boolean, default=False)
     chunk_count: Mapped[int] = mapped_column(default=0)
     created_at: Mapped[datetime]
@@ -127,6 +140,8 @@ class Job(Base):
         CheckConstraint(_one_of("status", JobStatus), name="status"),
         CheckConstraint("priority BETWEEN 0 AND 10", name="priority"),
         Index("ix_jobs_file_id", "file_id"),
+        Index("uq_jobs_public_id", "public_id", unique=True),
+        Index("ix_jobs_door", "owner", "door", "number"),
         Index("ix_jobs_active", "status", "number", **_only_where(_one_of("status", ACTIVE_JOBS))),
     )
 
@@ -202,6 +217,59 @@ class RejectedRow(Base):
     value: Mapped[str | None] = mapped_column(Text)
     code: Mapped[str] = mapped_column(String(60))
     message: Mapped[str] = mapped_column(Text)
+
+
+class Record(Base):
+    """A row that was held against a schema, typed and searchable, valid or not."""
+
+    __tablename__ = "records"
+
+    id: Mapped[int] = mapped_column(Identity(), primary_key=True, autoincrement=True)
+    job_id: Mapped[UUID] = mapped_column(ForeignKey("jobs.id", ondelete="CASCADE"))
+    row_number: Mapped[int]
+    status: Mapped[str] = mapped_column(String(10))
+    """valid or invalid."""
+    data: Mapped[dict[str, Any]] = mapped_column(
+        JSON(none_as_null=True).with_variant(JSONB(none_as_null=True), "postgresql")
+    )
+    errors: Mapped[list[dict[str, Any]] | None] = mapped_column(JSON(none_as_null=True))
+    """field, code, value and message of everything that is wrong."""
+
+    __table_args__ = (
+        CheckConstraint("status IN ('valid', 'invalid')", name="status"),
+        Index("uq_records_job_id_row_number", "job_id", "row_number", unique=True),
+    )
+
+
+class VectorTask(Base):
+    """Valid records that were committed together and get their vectors together."""
+
+    __tablename__ = "vector_tasks"
+
+    job_id: Mapped[UUID] = mapped_column(ForeignKey("jobs.id", ondelete="CASCADE"), primary_key=True)
+    first_row: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+    last_row: Mapped[int]
+    record_count: Mapped[int]
+    done: Mapped[bool] = mapped_column(Boolean, default=False)
+
+    __table_args__ = (Index("ix_vector_tasks_open", "job_id", "first_row", **_only_where("NOT done")),)
+
+
+class RecordVector(Base):
+    """The embedding of one record."""
+
+    __tablename__ = "record_vectors"
+
+    job_id: Mapped[UUID] = mapped_column(ForeignKey("jobs.id", ondelete="CASCADE"), primary_key=True)
+    row_number: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+    model: Mapped[str] = mapped_column(String(100))
+    precision: Mapped[str] = mapped_column(String(10))
+    text_hash: Mapped[bytes]
+    """SHA-256 of the text that was embedded, to find the vector of an equal text."""
+    vector: Mapped[bytes]
+    """Of unit length: little-endian float32."""
+
+    __table_args__ = (Index("ix_record_vectors_text_hash", "text_hash", "model", "precision"),)
 
 
 class IdempotencyKey(Base):

@@ -9,7 +9,7 @@ from uuid import UUID
 from sqlalchemy import RowMapping, Text, cast, delete, func, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from app.db.models import Chunk, RejectedRow, ResultPage
+from app.db.models import Chunk, Record, RecordVector, RejectedRow, ResultPage, VectorTask
 
 DELETE_STEP = 2_000
 
@@ -102,6 +102,9 @@ async def delete_some(connection: AsyncConnection, job_id: UUID) -> bool:
     for model, key in (
         (ResultPage, ResultPage.first_row),
         (RejectedRow, RejectedRow.row_number),
+        (RecordVector, RecordVector.row_number),
+        (VectorTask, VectorTask.first_row),
+        (Record, Record.row_number),
         (Chunk, Chunk.chunk_index),
     ):
         table: Any = model

@@ -58,6 +58,11 @@ class Submission:
     expected_sha256: bytes | None = None
     content_length: int | None = None
     is_gzip_encoded: bool = False
+    door: str = "files"
+    public_id: str | None = None
+    """The name that the door gives the job, where that is neither its id nor its number."""
+    total_rows: int | None = None
+    """Rows of the body, if the door counts them while it streams."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,15 +160,18 @@ class Submitter:
             "chunk_size": submission.chunk_size or self._settings.chunk_size,
             "priority": submission.priority,
             "status": JobStatus.QUEUED,
+            "door": submission.door,
+            "public_id": submission.public_id,
+            "total_rows": submission.total_rows,
             "columns": columns,
             "split_offset": dialect.data_start,
             "split_lines": dialect.data_line,
         }
-        body = _answer(file, job)
 
-        async def record(connection: AsyncConnection) -> None:
+        async def record(connection: AsyncConnection) -> dict[str, Any]:
             await files.insert_file(connection, file)
-            await jobs.insert_job(connection, job)
+            number = await jobs.insert_job(connection, job)
+            body = _answer(file, job | {"number": number})
             if submission.idempotency_key is not None:
                 await files.insert_idempotent(
                     connection,
@@ -171,9 +179,10 @@ class Submitter:
                      "status_code": 201, "body": body},
                 )  # fmt: skip
             hit("upload.before_commit")
+            return body
 
         try:
-            await self._database.transact(record)
+            body = await self._database.transact(record)
         except IntegrityError:  # a twin was faster
             await asyncio.to_thread(self._storage.delete, file["storage_uri"])
             if (replay := await self._replay(submission, fingerprint)) is not None:
@@ -272,6 +281,8 @@ def _answer(file: dict[str, Any], job: dict[str, Any]) -> dict[str, Any]:
     return {
         "file_id": str(file["id"]),
         "job_id": str(job["id"]),
+        "number": job["number"],
+        **({"public_id": job["public_id"]} if job["public_id"] else {}),
         "status": str(job["status"]),
         "filename": file["filename"],
         "sha256": file["sha256"],

@@ -11,6 +11,7 @@ import zlib
 from collections.abc import Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass, field
+from itertools import chain
 from typing import Any
 
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -23,7 +24,7 @@ from app.failpoints import hit
 from app.formats.base import MASK, MAX_REJECT_BYTES, ObjectRows, Page, Parsed, Reject, Rows
 from app.pipeline.retry import RetryPolicy
 from app.pipeline.running import RunningJob
-from app.processors.base import ChunkContext
+from app.processors.base import ChunkContext, ChunkOutcome, Processor
 from app.sinks.base import Sink
 from app.sources.storage import LocalStorage
 
@@ -51,13 +52,21 @@ class Prepared:
     hash_sum: int = 0
     summary: dict[str, Any] = field(default_factory=dict)
     columns: Sequence[str] = ()
+    tables: dict[str, list[tuple[Any, ...]]] = field(default_factory=dict)
 
-    def add(self, results: Rows) -> None:
+    def add(self, outcome: ChunkOutcome, processor: Processor) -> None:
+        """What the processor made of some more rows."""
+        results = outcome.results
         self.pages += results.pages()
+        self.rejects += outcome.rejects
         self.rows_ok += len(results)
         self.hash_sum = (self.hash_sum + results.hash_sum()) & MASK
         if isinstance(results, ObjectRows):
             self.columns = list(dict.fromkeys([*self.columns, *results.columns]))
+        if outcome.summary:
+            self.summary = processor.combine([self.summary, outcome.summary]) if self.summary else outcome.summary
+        for name, rows in outcome.tables.items():
+            self.tables.setdefault(name, []).extend(rows)
 
     def values(self) -> dict[str, Any]:
         failed = sum(r.kind == "failed" for r in self.rejects)
@@ -162,22 +171,15 @@ class ChunkRunner:
     def _prepare(self, job: RunningJob, claim: Claim) -> Prepared:
         parsed = self._read(job, claim)
         prepared = Prepared(rejects=list(parsed.rejects))
-        self._process(job, claim, parsed.rows, prepared)
+        if len(parsed.rows):
+            prepared.add(self._process(job, claim, parsed.rows), job.processor)
         return prepared
 
-    def _process(self, job: RunningJob, claim: Claim, rows: Rows, prepared: Prepared) -> None:
-        if not len(rows):
-            return
-        context = ChunkContext(job.id, claim.index, claim.attempt, job.options)
-        outcome = job.processor.process(rows, context)
+    def _process(self, job: RunningJob, claim: Claim, rows: Rows) -> ChunkOutcome:
+        outcome = job.processor.process(rows, ChunkContext(job.id, claim.index, claim.attempt, job.options))
         if len(outcome.results) + len(outcome.rejects) != len(rows):
             raise CountsDisagree(f"The processor was given {len(rows)} rows and did not account for all of them.")
-        prepared.add(outcome.results)
-        prepared.rejects += outcome.rejects
-        if outcome.summary:
-            prepared.summary = (
-                job.processor.combine([prepared.summary, outcome.summary]) if prepared.summary else outcome.summary
-            )
+        return outcome
 
     # ------------------------------------------------------------------ write, in one transaction
 
@@ -187,13 +189,14 @@ class ChunkRunner:
         new_columns = [c for _, p in ready for c in p.columns if c not in job.columns]
         pages = [page for _, p in ready for page in p.pages]
         rejects = [reject for _, p in ready for reject in p.rejects]
+        tables = _gathered([p.tables for _, p in ready])
 
         async def write(connection: AsyncConnection) -> list[str] | None:
             # The job's row before those of its chunks, as a cancel takes them: else the two could lock each other out.
             columns = await jobs.add_columns(connection, job.id, new_columns) if new_columns else None
             await chunks.complete(connection, [claim for claim, _ in ready], [p.values() for _, p in ready])
             hit("chunk.before_write")
-            await self._sink.write(connection, job.id, pages, rejects)
+            await self._sink.write(connection, job.id, pages, rejects, tables)
             hit("chunk.after_write")
             return columns
 
@@ -235,10 +238,9 @@ class ChunkRunner:
         pending: list[Rows] = [parsed.rows] if len(parsed.rows) else []
         while pending:
             rows = pending.pop()
-            trial = Prepared()
             try:
-                await self._in_thread(self._process, job, claim, rows, trial)
-                await self._rehearse(job, claim, trial)
+                outcome: ChunkOutcome = await self._in_thread(self._process, job, claim, rows)
+                await self._rehearse(job, claim, outcome)
             except (TransientError, TerminalError):
                 raise
             except Exception as error:
@@ -249,19 +251,13 @@ class ChunkRunner:
                     middle = len(rows) // 2
                     pending += [rows.select(range(middle, len(rows))), rows.select(range(middle))]
                 continue
-            prepared.pages += trial.pages
-            prepared.rejects += trial.rejects
-            prepared.rows_ok += trial.rows_ok
-            prepared.hash_sum = (prepared.hash_sum + trial.hash_sum) & MASK
-            prepared.columns = list(dict.fromkeys([*prepared.columns, *trial.columns]))
-            if trial.summary:
-                prepared.summary = job.processor.combine([s for s in (prepared.summary, trial.summary) if s])
+            prepared.add(outcome, job.processor)
         if failed and len(failed) == len(parsed.rows):
             raise EveryRowFailed(f"{type(failed[-1]).__name__}: {failed[-1]}") from failed[-1]
         prepared.rejects.sort(key=lambda r: r.row_number)
         return prepared
 
-    async def _rehearse(self, job: RunningJob, claim: Claim, trial: Prepared) -> None:
+    async def _rehearse(self, job: RunningJob, claim: Claim, outcome: ChunkOutcome) -> None:
         """Find out whether the database takes these rows, and leave no trace; raises LeaseLost."""
 
         class Undo(Exception):
@@ -270,7 +266,8 @@ class ChunkRunner:
         async def write(connection: AsyncConnection) -> None:
             # First, as in the real write: COPY goes past SQLAlchemy, which begins a transaction with its first statement.
             await chunks.hold(connection, [claim])
-            await self._sink.write(connection, job.id, trial.pages, trial.rejects)
+            pages = list(outcome.results.pages())
+            await self._sink.write(connection, job.id, pages, outcome.rejects, outcome.tables)
             raise Undo
 
         try:
@@ -286,6 +283,10 @@ class ChunkRunner:
         raw = data[start - claim.span.byte_start : end - claim.span.byte_start]
         message = f"{type(error).__name__}: {error}"[:500].replace("\0", "\\x00")
         return Reject(number, line, start, end, raw[:MAX_REJECT_BYTES], "processing_failed", message, kind="failed")
+
+
+def _gathered(parts: Sequence[dict[str, list[tuple[Any, ...]]]]) -> dict[str, list[tuple[Any, ...]]]:
+    return {name: [row for part in parts for row in part.get(name, ())] for name in dict.fromkeys(chain(*parts))}
 
 
 def _as_json(error: Exception) -> dict[str, Any]:

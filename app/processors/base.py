@@ -31,6 +31,8 @@ class ChunkOutcome:
     results: Rows
     rejects: list[Reject] = field(default_factory=list)
     summary: dict[str, Any] = field(default_factory=dict)
+    tables: dict[str, list[tuple[Any, ...]]] = field(default_factory=dict)
+    """Rows for typed tables, by table (app/sinks/tables.py), written in the same transaction as the results."""
 
 
 class Processor(Protocol):

@@ -9,10 +9,16 @@ from uuid import UUID
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from app.formats.base import Page, Reject
+from app.sinks.tables import TableRows
 
 
 class Sink(Protocol):
     async def write(
-        self, connection: AsyncConnection, job_id: UUID, pages: Sequence[Page], rejects: Sequence[Reject]
+        self,
+        connection: AsyncConnection,
+        job_id: UUID,
+        pages: Sequence[Page],
+        rejects: Sequence[Reject],
+        tables: TableRows,
     ) -> None:
         """Store all of them, or raise and let the transaction roll back."""

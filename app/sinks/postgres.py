@@ -9,6 +9,7 @@ import msgspec
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from app.formats.base import Page, Reject
+from app.sinks.tables import COLUMNS, TableRows
 
 PAGE_COLUMNS = ("job_id", "first_row", "row_count", "row_numbers", "data")
 REJECT_COLUMNS = (
@@ -18,7 +19,12 @@ REJECT_COLUMNS = (
 
 class PostgresSink:
     async def write(
-        self, connection: AsyncConnection, job_id: UUID, pages: Sequence[Page], rejects: Sequence[Reject]
+        self,
+        connection: AsyncConnection,
+        job_id: UUID,
+        pages: Sequence[Page],
+        rejects: Sequence[Reject],
+        tables: TableRows,
     ) -> None:
         raw = await connection.get_raw_connection()
         driver = raw.driver_connection
@@ -47,6 +53,9 @@ class PostgresSink:
                 for r in rejects
             )
             await driver.copy_records_to_table("rejects", records=rejected, columns=REJECT_COLUMNS)
+        for name, rows in tables.items():
+            given = ((job_id, *row) for row in rows)
+            await driver.copy_records_to_table(name, records=given, columns=("job_id", *COLUMNS[name]))
 
 
 def _json(numbers: list[int]) -> str:

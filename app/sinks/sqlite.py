@@ -10,11 +10,17 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from app.db.models import RejectedRow, ResultPage
 from app.formats.base import Page, Reject
+from app.sinks.tables import COLUMNS, TableRows
 
 
 class SqliteSink:
     async def write(
-        self, connection: AsyncConnection, job_id: UUID, pages: Sequence[Page], rejects: Sequence[Reject]
+        self,
+        connection: AsyncConnection,
+        job_id: UUID,
+        pages: Sequence[Page],
+        rejects: Sequence[Reject],
+        tables: TableRows,
     ) -> None:
         if pages:
             rows = [
@@ -31,3 +37,8 @@ class SqliteSink:
                 for r in rejects
             ]  # fmt: skip
             await connection.execute(insert(RejectedRow), rejected)
+        for name, given in tables.items():
+            if given:
+                columns = ("job_id", *COLUMNS[name])
+                statement = f"INSERT INTO {name} ({', '.join(columns)}) VALUES ({', '.join('?' * len(columns))})"  # noqa: S608 our own names
+                await connection.exec_driver_sql(statement, [(job_id.hex, *row) for row in given])

@@ -167,7 +167,17 @@ class Service(Server):
 
     def chunks(self, job_id: str) -> list[dict[str, Any]]:
         """The chunk map as the database has it."""
-        names = ("chunk_index", "status", "attempt", "deaths", "first_row", "row_count", "rows_failed", "error")
+        names = (
+            "chunk_index",
+            "status",
+            "attempt",
+            "deaths",
+            "claimed_by",
+            "first_row",
+            "row_count",
+            "rows_failed",
+            "error",
+        )
         rows = self.sql(f"SELECT {', '.join(names)} FROM chunks WHERE job_id = {self.key(job_id)} ORDER BY chunk_index")
         found = [dict(zip(names, row, strict=True)) for row in rows]
         for chunk in found:

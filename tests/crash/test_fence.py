@@ -16,9 +16,6 @@ from tests.crash.conftest import MakeService
 from tests.crash.service import RECOVERY_SECONDS, Input, Service, assert_exact, post
 from tests.harness import wait_until
 
-pytestmark = pytest.mark.long  # minutes of restarts, and sensitive to a loaded machine
-
-
 GATED = "tests.crash.processors:GatedProcessor"
 
 

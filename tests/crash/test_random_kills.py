@@ -12,10 +12,7 @@ import pytest
 from tests.crash.service import Input, Service, assert_disk_agrees, assert_exact, post
 from tests.harness import FINAL
 
-BIG_ROWS, SMALL_ROWS = 30_000, 300
-
-
-pytestmark = pytest.mark.long  # minutes of restarts, and sensitive to a loaded machine
+BIG_ROWS, SMALL_ROWS = 60_000, 300
 
 
 @dataclass
