@@ -15,7 +15,7 @@ from app.states import ACTIVE_JOBS, JobStatus
 
 FILE_COLUMNS = (
     File.filename, File.media_type, File.format, File.encoding, File.dialect, File.size_bytes, File.stored_bytes,
-    File.sha256, File.storage_uri,
+    File.sha256, File.crc32, File.storage_uri,
 )  # fmt: skip
 
 

@@ -271,6 +271,7 @@ def _file_values(
         "size_bytes": received.size_bytes,
         "stored_bytes": received.stored_bytes,
         "sha256": received.sha256,
+        "crc32": received.crc32,
         "content_key": content_key,
         "dedup_key": None if submission.on_duplicate == "new" else content_key,
         "storage_uri": uri,

@@ -6,7 +6,7 @@ The spans tile the data: each begins where the one before ends, the first at the
 from __future__ import annotations
 
 import zlib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import BinaryIO
 
 import numpy as np
@@ -25,6 +25,8 @@ class Position:
     """Records before `offset`."""
     line: int
     """Number of the line that begins at `offset`."""
+    crc32: int = 0
+    """Of all bytes of the file before `offset`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +57,7 @@ def cut(
 ) -> Cut:
     """Spans from `start` on, until at least `budget` bytes are cut or the file, `size` bytes long, ends."""
     spans: list[Span] = []
-    position, window, wanted = start, b"", window_bytes
+    position, window, wanted, crc = start, b"", window_bytes, start.crc32
     file.seek(start.offset)
     while True:
         block = file.read(wanted - len(window))
@@ -65,7 +67,8 @@ def cut(
         too_long = not eof and len(window) - (int(ends[-1]) if len(ends) else 0) > limits.row_bytes
         if too_long and not len(ends):
             spans.append(_skip_record(file, form, position, size, limits.row_bytes))
-            position, window, wanted = _behind(spans[-1], form, file), b"", window_bytes
+            position, window, wanted = _behind(spans[-1], form, file, crc), b"", window_bytes
+            crc = position.crc32
             file.seek(position.offset)
             if position.offset >= size:
                 return Cut(spans, position, True)
@@ -92,11 +95,12 @@ def cut(
                 start_at + len(piece), position.rows + last + 1 - first, position.line + form.count_lines(piece)
             )
             taken += len(piece)
+        crc = zlib.crc32(window if eof else window[:taken], crc)
         window = window[taken:]
         if eof:
-            return Cut(spans, Position(size, position.rows, position.line), True)
+            return Cut(spans, Position(size, position.rows, position.line, crc), True)
         if position.offset - start.offset >= budget:
-            return Cut(spans, position, False)
+            return Cut(spans, replace(position, crc32=crc), False)
         wanted = max(window_bytes, 2 * len(window))  # always more than is there, or the file would seem to end
 
 
@@ -131,10 +135,21 @@ def _skip_record(file: BinaryIO, form: Format, position: Position, size: int, ro
     return Span(position.offset, min(offset, size), position.rows + 1, 1, position.line, 0)
 
 
-def _behind(span: Span, form: Format, file: BinaryIO) -> Position:
+def _behind(span: Span, form: Format, file: BinaryIO, crc: int) -> Position:
     file.seek(span.byte_start)
     lines, left = 0, span.byte_end - span.byte_start
     while left and (block := file.read(min(left, WINDOW_BYTES))):
         lines += form.count_lines(block)
+        crc = zlib.crc32(block, crc)
         left -= len(block)
-    return Position(span.byte_end, span.first_row, span.first_line + lines)
+    return Position(span.byte_end, span.first_row, span.first_line + lines, crc)
+
+
+def crc32_before(file: BinaryIO, offset: int) -> int:
+    """Of the bytes before `offset`: for a file that is about to be cut, its header."""
+    file.seek(0)
+    crc = 0
+    while offset and (block := file.read(min(offset, WINDOW_BYTES))):
+        crc = zlib.crc32(block, crc)
+        offset -= len(block)
+    return crc

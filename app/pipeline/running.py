@@ -25,12 +25,14 @@ class RunningJob:
     file_id: UUID
     uri: str
     stored_bytes: int
+    stored_crc32: int | None
     form: Format
     processor: Processor
     options: dict[str, Any]
     chunk_size: int
     columns: list[str]
     position: Position
+    split_crc32: int | None
     chunk_count: int
     split_done: bool
     status: JobStatus
@@ -55,12 +57,14 @@ def from_row(row: RowMapping, processors: Processors) -> RunningJob:
         file_id=row["file_id"],
         uri=row["storage_uri"],
         stored_bytes=row["stored_bytes"],
+        stored_crc32=row["crc32"],
         form=open_format(from_json(row["dialect"])),
         processor=processors.get(row["processor"]),
         options=row["options"],
         chunk_size=row["chunk_size"],
         columns=list(row["columns"]),
-        position=Position(row["split_offset"], row["split_rows"], row["split_lines"]),
+        position=Position(row["split_offset"], row["split_rows"], row["split_lines"], row["split_crc32"] or 0),
+        split_crc32=row["split_crc32"],
         chunk_count=row["chunk_count"],
         split_done=row["split_done"],
         status=JobStatus(row["status"]),

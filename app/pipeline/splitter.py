@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+from dataclasses import replace
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -11,7 +12,7 @@ from app.db import chunks, jobs
 from app.db.engine import Database
 from app.errors import StoredFileCorrupt
 from app.failpoints import hit
-from app.pipeline.cutter import Cut, Limits, cut
+from app.pipeline.cutter import Cut, Limits, crc32_before, cut
 from app.pipeline.running import RunningJob
 from app.sources.storage import LocalStorage
 from app.states import ChunkStatus, JobStatus
@@ -40,6 +41,7 @@ class Splitter:
                 "split_offset": made.position.offset,
                 "split_rows": made.position.rows,
                 "split_lines": made.position.line,
+                "split_crc32": made.position.crc32,
                 "split_done": made.done,
                 "chunk_count": job.chunk_count + len(made.spans),
             }
@@ -59,7 +61,7 @@ class Splitter:
         if status is None:
             return False
         job.status = status
-        job.position = made.position
+        job.position, job.split_crc32 = made.position, made.position.crc32
         job.split_done = made.done
         job.chunk_count += len(made.spans)
         return True
@@ -69,11 +71,17 @@ class Splitter:
             size = os.fstat(file.fileno()).st_size
             if size != job.stored_bytes:
                 raise StoredFileCorrupt(f"The stored upload has {size} bytes, expected {job.stored_bytes}.")
-            return cut(
+            start = job.position
+            if job.split_crc32 is None:
+                start = replace(start, crc32=crc32_before(file, start.offset))
+            made = cut(
                 file,
                 job.form,
-                job.position,
+                start,
                 size=job.stored_bytes,
                 limits=Limits(job.chunk_size),
                 budget=STRETCH_BYTES if job.chunk_count else FIRST_STRETCH_BYTES,
             )
+        if made.done and job.stored_crc32 not in (None, made.position.crc32):
+            raise StoredFileCorrupt("The stored upload is not what was received: its checksum is another one.")
+        return made

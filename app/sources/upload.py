@@ -37,6 +37,8 @@ class Received:
     """As written: decompressed."""
     sha256: str
     """Of the bytes as sent."""
+    crc32: int
+    """Of the bytes as written."""
     sample: bytes
     """The beginning of the stored bytes; all of them if they are few."""
 
@@ -53,6 +55,7 @@ class UploadSource:
         self._reserve_bytes = reserve_bytes
         self._encoded = encoded
         self._sha256 = hashlib.sha256()
+        self._crc32 = 0
         self._pending: list[bytes] = []
         self._pending_bytes = 0
         self._gunzip: Gunzip | None = None
@@ -94,7 +97,9 @@ class UploadSource:
             self._gunzip.finish()
         hit("upload.before_fsync")
         await asyncio.to_thread(os.fsync, self._file.fileno())
-        return Received(self.received_bytes, self.stored_bytes, self._sha256.hexdigest(), bytes(self._sample))
+        return Received(
+            self.received_bytes, self.stored_bytes, self._sha256.hexdigest(), self._crc32, bytes(self._sample)
+        )
 
     async def _flush(self) -> None:
         if not self._pending:
@@ -126,6 +131,7 @@ class UploadSource:
             if error.errno in (errno.ENOSPC, errno.EDQUOT):
                 raise InsufficientStorage(headers={"Retry-After": "60"}) from error
             raise
+        self._crc32 = await asyncio.to_thread(zlib.crc32, piece, self._crc32)
         self.stored_bytes += len(piece)
         if len(self._sample) < SAMPLE_BYTES:
             self._sample += piece[: SAMPLE_BYTES - len(self._sample)]

@@ -41,19 +41,7 @@ def stored_file(service: Service) -> Path:
     return path
 
 
-@pytest.mark.parametrize(
-    ("damage", "code"),
-    [
-        DAMAGES[0],
-        pytest.param(
-            *DAMAGES[1],
-            marks=pytest.mark.xfail(
-                strict=True, reason="nothing holds the bytes against what was received before they are split"
-            ),
-        ),
-        DAMAGES[2],
-    ],
-)
+@pytest.mark.parametrize(("damage", "code"), DAMAGES)
 def test_a_file_damaged_before_it_was_split_gives_no_row(
     service: Service, damage: Callable[[Path], None], code: str
 ) -> None:

@@ -20,7 +20,7 @@ from app.formats.csv import CsvDialect, PlainRows
 from app.formats.detect import Declared, detect
 from app.formats.json import JsonDialect
 from app.formats.registry import Dialect, open_format
-from app.pipeline.cutter import Limits, Position, cut
+from app.pipeline.cutter import Limits, Position, crc32_before, cut
 
 LINE_ENDS = {"lf": "\n", "crlf": "\n", "cr": "\r", "any": "\r\n|\r|\n"}
 
@@ -57,7 +57,7 @@ def cut_all(data: bytes, dialect: Dialect, setting: Setting = USUAL, row_bytes: 
     """The spans of the file, which tile it; cut in as many stretches as the budget asks for."""
     form, file = open_format(dialect), ThriftyFile(data)
     limits = Limits(setting.chunk_rows, setting.chunk_bytes, row_bytes)
-    position = Position(dialect.data_start, 0, dialect.data_line)
+    position = Position(dialect.data_start, 0, dialect.data_line, crc32_before(file, dialect.data_start))
     spans: list[Span] = []
     while True:
         made = cut(
@@ -75,7 +75,9 @@ def cut_all(data: bytes, dialect: Dialect, setting: Setting = USUAL, row_bytes: 
             break
         assert made.spans, "a stretch without a span never ends"
         assert position.offset == spans[-1].byte_end
+        assert position.crc32 == zlib.crc32(data[: position.offset])
     assert position.offset == len(data)
+    assert position.crc32 == zlib.crc32(data)
     assert position.rows == sum(span.row_count for span in spans)
     assert_tiling(data, dialect, spans, setting)
     return spans
