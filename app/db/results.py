@@ -6,15 +6,14 @@ from collections.abc import Sequence
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import RowMapping, Text, cast, delete, func, select
+from sqlalchemy import RowMapping, delete, func, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from app.db.models import Chunk, Record, RecordVector, RejectedRow, ResultPage, VectorTask
 
 DELETE_STEP = 2_000
 
-# The text as stored: letting a driver decode it would round numbers.
-PAGE = (ResultPage.first_row, ResultPage.row_count, ResultPage.row_numbers, cast(ResultPage.data, Text).label("data"))
+PAGE = (ResultPage.first_row, ResultPage.row_count, ResultPage.row_numbers, ResultPage.data)
 
 
 async def pages_from(connection: AsyncConnection, job_id: UUID, first_row: int, limit: int) -> Sequence[RowMapping]:

@@ -57,8 +57,8 @@ def test_every_row_is_in_results_or_rejects_and_the_proof_closes(api: Api) -> No
 @pytest.mark.parametrize(
     "damage",
     [
-        "UPDATE result_pages SET data = REPLACE(CAST(data AS TEXT), 'Alice', 'Alicf')",
-        "UPDATE result_pages SET data = REPLACE(CAST(data AS TEXT), '\"1\"', '1')",
+        "UPDATE result_pages SET data = REPLACE(data, 'Alice', 'Alicf')",
+        "UPDATE result_pages SET data = REPLACE(data, '\"1\"', '1')",
         "DELETE FROM result_pages",
         "DELETE FROM rejects",
         "UPDATE result_pages SET first_row = first_row + 1",
@@ -72,8 +72,6 @@ def test_the_proof_turns_red_when_a_stored_row_is_altered_removed_or_doubled(
     job_id = api.status(file_id)["job_id"]
     assert api.proof(file_id)["closes"]
     key = f"'{job_id.replace('-', '')}'" if server.url.startswith("sqlite") else f"'{job_id}'"
-    if server.url.startswith("postgresql"):
-        damage = damage.replace("'\"1\"', '1')", "'\"1\"', '1')::json").replace("'Alicf')", "'Alicf')::json")
     query(server.url, f"{damage} WHERE job_id = {key}")
     proof = api.proof(file_id)
     assert not proof["closes"]
