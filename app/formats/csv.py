@@ -23,6 +23,7 @@ import msgspec
 import numpy as np
 
 from app.formats.base import (
+    MASK,
     MAX_REJECT_BYTES,
     MAX_ROW_BYTES,
     PAGE_ROWS,
@@ -41,6 +42,7 @@ from app.formats.base import (
 csv.field_size_limit(sys.maxsize)  # rows are bounded by MAX_ROW_BYTES; a second limit would only truncate the message
 
 LF, CR, BACKSLASH = 10, 13, 92
+HASHED_AT_ONCE = 2_000
 LINE_ENDS = {"lf": b"\n", "crlf": b"\r\n", "cr": b"\r", "any": b"\n"}
 
 
@@ -95,8 +97,16 @@ class PlainRows:
         return CellRows(self.columns, [self.numbers[i] for i in keep], [cells[i] for i in keep])
 
     def hash_sum(self) -> int:
-        canonical = self.data[:-1].translate(bytes.maketrans(self.delimiter, b"\xff"))
-        return row_hash_sum(canonical.split(b"\n"), self.numbers)
+        """In pieces: one call over the whole chunk would keep the interpreter lock, and so the event loop, for too long."""
+        cell_end = bytes.maketrans(self.delimiter, b"\xff")
+        total, start = 0, 0
+        for first in range(0, len(self.ends), HASHED_AT_ONCE):
+            last = min(first + HASHED_AT_ONCE, len(self.ends))
+            end = int(self.ends[last - 1])
+            rows = self.data[start : end - 1].translate(cell_end).split(b"\n")
+            total += row_hash_sum(rows, self.numbers[first:last])
+            start = end
+        return total & MASK
 
 
 class BadCell(Exception):
