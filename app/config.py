@@ -86,6 +86,12 @@ class Settings(BaseSettings):
     processors: Annotated[tuple[str, ...], NoDecode] = ()
     """Comma-separated processors of your own, each as `package.module:Class`."""
 
+    sentiment_models: Annotated[tuple[str, ...], NoDecode] = ()
+    """Comma-separated sentiment models of your own that an upload may name, each as `package.module:Class`."""
+
+    compute_processes: int = Field(default=0, ge=0, le=256)
+    """Processes for processors that need whole cores, started at need; 0 means as many as there are cores."""
+
     cors_origins: Annotated[tuple[str, ...], NoDecode] = ()
     """Comma-separated origins of web pages that may call the API; none by default."""
 
@@ -95,7 +101,7 @@ class Settings(BaseSettings):
     granula_fail: str = ""
     """Test only: fail-points such as `chunk.after_write=kill@3` (see app/failpoints.py)."""
 
-    @field_validator("allowed_content_types", "processors", "cors_origins", mode="before")
+    @field_validator("allowed_content_types", "processors", "sentiment_models", "cors_origins", mode="before")
     @classmethod
     def _split_on_commas(cls, value: object) -> object:
         return tuple(part.strip() for part in value.split(",") if part.strip()) if isinstance(value, str) else value
@@ -115,6 +121,11 @@ class Settings(BaseSettings):
         if self.is_sqlite:
             return max(self.max_concurrency or 1, os.cpu_count() or 1)
         return self.max_concurrency or 10
+
+    @property
+    def computing(self) -> int:
+        """Processes that processors may keep busy."""
+        return self.compute_processes or os.cpu_count() or 1
 
     @property
     def uploads_dir(self) -> Path:

@@ -320,6 +320,14 @@ UnknownProcessor = _error(
     "Use one of the names in the answer.",
     InvalidParameter,
 )
+UnknownModel = _error(
+    "UnknownModel",
+    422,
+    "unknown_model",
+    "There is no model of that name.",
+    "Use one of the names in the answer, or list yours in SENTIMENT_MODELS.",
+    InvalidParameter,
+)
 HeadersTooLarge = _error(
     "HeadersTooLarge", 431, "headers_too_large", "The request headers are too large.", "Send fewer or shorter headers."
 )

@@ -78,7 +78,7 @@ async def _start(settings: Settings) -> Services:
     if not await migrations.current_is_head(database):
         await database.close()
         raise MigrationsPending
-    processors = Processors(settings.processors)
+    processors = Processors(settings.processors, sentiment_models=settings.sentiment_models)
     machine = Machine(settings, database, storage, processors)
     await machine.start()
     # Each time the loop waits for the network it must win the interpreter lock back from the threads that parse. At the

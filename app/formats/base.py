@@ -235,8 +235,8 @@ class Format(Protocol):
 
     def read(self, data: bytes, span: Span) -> Parsed: ...
 
-    def locate(self, data: bytes, span: Span, row_number: int) -> tuple[int, int, int]:
-        """(byte start, byte end, line) in the file of one record of the chunk."""
+    def locate(self, data: bytes, span: Span, row_numbers: Sequence[int]) -> list[tuple[int, int, int]]:
+        """(byte start, byte end, line) in the file of each of these records of the chunk, given in ascending order."""
 
 
 def oversize_reject(data: bytes, span: Span) -> Reject:

@@ -457,13 +457,16 @@ class CsvFormat:
             return row + [None] * (width - len(row))
         raise BadCell(min(len(row), width), "column_count", f"Expected {width} cells, found {len(row)}.", "")
 
-    def locate(self, data: bytes, span: Span, row_number: int) -> tuple[int, int, int]:
+    def locate(self, data: bytes, span: Span, row_numbers: Sequence[int]) -> list[tuple[int, int, int]]:
         skeleton = self._skeleton(data)
         bounds = self._content_bounds(skeleton, self._record_ends(skeleton, True)[0])
-        start, end = bounds[row_number - span.first_row]
-        byte_start = span.byte_start + start * self.unit
-        line = span.first_line + self._lines_in(skeleton, 0, start)
-        return byte_start, byte_start + len(self._raw(data, skeleton, start, end)), line
+        lines = LineNumbers(span.first_line, partial(self._lines_in, skeleton))
+        places = []
+        for number in row_numbers:
+            start, end = bounds[number - span.first_row]
+            byte_start = span.byte_start + start * self.unit
+            places.append((byte_start, byte_start + len(self._raw(data, skeleton, start, end)), lines.at(start)))
+        return places
 
     # ------------------------------------------------------------------ rejects
 

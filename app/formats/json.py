@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from functools import partial
 from typing import Any
 
@@ -109,11 +109,11 @@ class JsonFormat:
             start = end
         return Parsed(ObjectRows(list(columns), numbers, kept), rejects)
 
-    def locate(self, data: bytes, span: Span, row_number: int) -> tuple[int, int, int]:
-        ends = self.scan(data, eof=True).tolist()
-        index = row_number - span.first_row
+    def locate(self, data: bytes, span: Span, row_numbers: Sequence[int]) -> list[tuple[int, int, int]]:
+        ends = [0, *self.scan(data, eof=True).tolist()]
         lines = LineNumbers(span.first_line, partial(data.count, b"\n"))
-        return self._place(data, ends[index - 1] if index else 0, ends[index], span, lines)
+        indexes = [number - span.first_row for number in row_numbers]
+        return [self._place(data, ends[index], ends[index + 1], span, lines) for index in indexes]
 
     def _place(self, data: bytes, start: int, end: int, span: Span, lines: LineNumbers) -> tuple[int, int, int]:
         """(byte start, byte end, line) of a record without the blanks and the comma around it."""

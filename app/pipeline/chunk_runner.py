@@ -10,7 +10,7 @@ import logging
 import zlib
 from collections.abc import Sequence
 from concurrent.futures import Executor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import chain
 from typing import Any
 
@@ -22,6 +22,7 @@ from app.db.engine import Database
 from app.errors import GranulaError, LeaseLost, StoredFileCorrupt, TerminalError, TransientError
 from app.failpoints import hit
 from app.formats.base import MASK, MAX_REJECT_BYTES, ObjectRows, Page, Parsed, Reject, Rows
+from app.pipeline.processes import Processes
 from app.pipeline.retry import RetryPolicy
 from app.pipeline.running import RunningJob
 from app.processors.base import ChunkContext, ChunkOutcome, Processor
@@ -81,13 +82,20 @@ class Prepared:
 
 class ChunkRunner:
     def __init__(
-        self, database: Database, storage: LocalStorage, sink: Sink, retry: RetryPolicy, threads: Executor
+        self,
+        database: Database,
+        storage: LocalStorage,
+        sink: Sink,
+        retry: RetryPolicy,
+        threads: Executor,
+        processes: Processes,
     ) -> None:
         self._database = database
         self._storage = storage
         self._sink = sink
         self._retry = retry
         self._threads = threads
+        self._processes = processes
 
     async def run(self, job: RunningJob, claims: Sequence[Claim]) -> float | None:
         """Run chunks claimed together to their ends. Seconds until one of them may be tried again, or None.
@@ -176,10 +184,25 @@ class ChunkRunner:
         return prepared
 
     def _process(self, job: RunningJob, claim: Claim, rows: Rows) -> ChunkOutcome:
-        outcome = job.processor.process(rows, ChunkContext(job.id, claim.index, claim.attempt, job.options))
+        context = ChunkContext(
+            job.id, claim.index, claim.attempt, job.options, job.delimiter, compute=self._processes.compute
+        )
+        outcome = job.processor.process(rows, context)
         if len(outcome.results) + len(outcome.rejects) != len(rows):
             raise CountsDisagree(f"The processor was given {len(rows)} rows and did not account for all of them.")
+        self._place(job, claim, outcome.rejects)
         return outcome
+
+    def _place(self, job: RunningJob, claim: Claim, rejects: list[Reject]) -> None:
+        """A processor knows its rejects by their numbers; where they stand is found by reading the chunk once more."""
+        known = [(i, reject) for i, reject in enumerate(rejects) if not reject.line]
+        if not known:
+            return
+        data = self._storage.read(job.uri, claim.span.byte_start, claim.span.byte_end)
+        places = job.form.locate(data, claim.span, [reject.row_number for _, reject in known])
+        for (i, reject), (start, end, line) in zip(known, places, strict=True):
+            raw = data[start - claim.span.byte_start : end - claim.span.byte_start][:MAX_REJECT_BYTES]
+            rejects[i] = replace(reject, line=line, byte_start=start, byte_end=end, raw=raw)
 
     # ------------------------------------------------------------------ write, in one transaction
 
@@ -276,13 +299,10 @@ class ChunkRunner:
             return
 
     def _failed_row(self, job: RunningJob, claim: Claim, rows: Rows, error: Exception) -> Reject:
-        """The row is known by its number; its place in the file is found by reading the chunk once more."""
-        number = rows.numbers[0]
-        data = self._storage.read(job.uri, claim.span.byte_start, claim.span.byte_end)
-        start, end, line = job.form.locate(data, claim.span, number)
-        raw = data[start - claim.span.byte_start : end - claim.span.byte_start]
         message = f"{type(error).__name__}: {error}"[:500].replace("\0", "\\x00")
-        return Reject(number, line, start, end, raw[:MAX_REJECT_BYTES], "processing_failed", message, kind="failed")
+        rejects = [Reject(rows.numbers[0], 0, 0, 0, b"", "processing_failed", message, kind="failed")]
+        self._place(job, claim, rejects)
+        return rejects[0]
 
 
 def _gathered(parts: Sequence[dict[str, list[tuple[Any, ...]]]]) -> dict[str, list[tuple[Any, ...]]]:

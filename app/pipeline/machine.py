@@ -20,6 +20,7 @@ from app.errors import TransientError
 from app.pipeline.chunk_runner import ChunkRunner
 from app.pipeline.finisher import Finisher
 from app.pipeline.pool import WorkerPool
+from app.pipeline.processes import Processes
 from app.pipeline.queue import JobQueue
 from app.pipeline.reconciler import Reconciler
 from app.pipeline.retry import RetryPolicy
@@ -38,7 +39,9 @@ class Machine:
     def __init__(self, settings: Settings, database: Database, storage: LocalStorage, processors: Processors) -> None:
         self._settings = settings
         self._database = database
-        self._threads = ThreadPoolExecutor(os.cpu_count() or 1, thread_name_prefix="chunk")
+        self._processes = Processes(settings.computing)
+        threads = max(os.cpu_count() or 1, settings.computing)  # a thread waits for each process
+        self._threads = ThreadPoolExecutor(threads, thread_name_prefix="chunk")
         sink: Sink = SqliteSink() if database.is_sqlite else PostgresSink()
         retry = RetryPolicy(settings.max_retries, settings.base_backoff, settings.max_backoff)
         self.queue = JobQueue(settings.ageing_seconds)
@@ -51,7 +54,7 @@ class Machine:
             queue=self.queue,
             processors=processors,
             splitter=Splitter(database, storage),
-            runner=ChunkRunner(database, storage, sink, retry, self._threads),
+            runner=ChunkRunner(database, storage, sink, retry, self._threads, self._processes),
             finisher=self.finisher,
         )
         self.reconciler = Reconciler(database, self.queue, self.finisher, storage, self.pool.renew_leases)
@@ -79,6 +82,7 @@ class Machine:
         await self.pool.drain(GRACE_SECONDS)
         heartbeat.cancel()
         await asyncio.wait([heartbeat])
+        await asyncio.to_thread(self._processes.close)
         self._threads.shutdown(wait=True)
 
     @property

@@ -37,6 +37,7 @@ class RunningJob:
     split_done: bool
     status: JobStatus
     data_start: int
+    delimiter: str = ","
     is_splitting: bool = False
     has_suspects_at_work: bool = False
     chunks_in_work: set[int] = field(default_factory=set)
@@ -69,4 +70,5 @@ def from_row(row: RowMapping, processors: Processors) -> RunningJob:
         split_done=row["split_done"],
         status=JobStatus(row["status"]),
         data_start=row["dialect"]["data_start"],
+        delimiter=row["dialect"].get("delimiter", ","),
     )

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 from uuid import UUID
 
 from app.formats.base import Reject, Rows
+
+
+def compute_here(function: Callable[..., Any], *arguments: Any) -> Any:
+    """In the calling thread: what a processor gets where there are no processes to compute in."""
+    return function(*arguments)
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,6 +23,12 @@ class ChunkContext:
     chunk_index: int
     attempt: int
     options: dict[str, Any]
+    delimiter: str = ","
+    """Of a CSV file."""
+    compute: Callable[..., Any] = compute_here
+    """`compute(function, *arguments)` calls a function of a module in a process beside the service and returns its result
+    or raises its exception: for Python that needs a core, and for native code that may crash. A process that dies raises
+    WorkerDied, which costs the chunk an attempt."""
 
     @property
     def key(self) -> str:
@@ -36,7 +47,10 @@ class ChunkOutcome:
 
 
 class Processor(Protocol):
-    """A processor is made once per process and called from several threads at a time."""
+    """A processor is made once per process and called from several threads at a time.
+
+    One that takes options has a method `check(options)` besides, which raises a RequestError for those it cannot use.
+    """
 
     name: str
 

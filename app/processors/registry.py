@@ -5,18 +5,20 @@ from __future__ import annotations
 from collections.abc import Iterable
 from importlib import import_module
 
-from app.errors import SettingsInvalid, UnknownProcessor
+from typing import Any
+
+from app.errors import InvalidParameter, SettingsInvalid, UnknownProcessor
 from app.processors.base import Processor
 from app.processors.rows import RowsProcessor
-
-BUILT_IN: tuple[type[Processor], ...] = (RowsProcessor,)
+from app.processors.sentiment import SentimentProcessor
 
 
 class Processors:
     """Every processor of this process, made once."""
 
-    def __init__(self, extra: Iterable[str] = ()) -> None:
-        made = [kind() for kind in BUILT_IN] + [_load(name) for name in extra]
+    def __init__(self, extra: Iterable[str] = (), *, sentiment_models: Iterable[str] = ()) -> None:
+        built_in: list[Processor] = [RowsProcessor(), SentimentProcessor(sentiment_models)]
+        made = built_in + [_load(name) for name in extra]
         self._by_name: dict[str, Processor] = {processor.name: processor for processor in made}
 
     @property
@@ -31,6 +33,15 @@ class Processors:
             raise UnknownProcessor(
                 f"There is no processor {name[:60]!r}; there are: {', '.join(self.names)}."
             ) from None
+
+    def check(self, name: str, options: dict[str, Any]) -> None:
+        """Raises UnknownProcessor, or the RequestError that the processor has for these options."""
+        processor = self.get(name)
+        check = getattr(processor, "check", None)
+        if check is not None:
+            check(options)
+        elif options:
+            raise InvalidParameter(f"The processor {name} has no option {min(options)[:60]!r}.")
 
 
 def _load(path: str) -> Processor:

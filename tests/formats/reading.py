@@ -127,8 +127,8 @@ def read_spans(data: bytes, dialect: Dialect, spans: list[Span]) -> tuple[list[t
             assert data[reject.byte_start : reject.byte_end][:MAX_REJECT_BYTES] == reject.raw
             assert reject.line == line_at(lines, dialect, reject.byte_start)
             if not span.is_oversize and reject in (parsed.rejects[0], parsed.rejects[-1]):  # it scans the whole chunk
-                place = form.locate(data[span.byte_start : span.byte_end], span, reject.row_number)
-                assert place == (reject.byte_start, reject.byte_end, reject.line)
+                place = form.locate(data[span.byte_start : span.byte_end], span, [reject.row_number])
+                assert place == [(reject.byte_start, reject.byte_end, reject.line)]
         rows += zip(parsed.rows.numbers, values(parsed.rows), strict=True)
         rejects += parsed.rejects
     return rows, rejects

@@ -1,0 +1,119 @@
+"""Processes beside the service, for the work of processors that would keep the interpreter from serving requests.
+
+Each does one task at a time and its death costs that task alone: every process has an executor of its own, because one
+executor with several processes fails all their tasks when one of them dies.
+"""
+
+from __future__ import annotations
+
+import logging
+import multiprocessing
+import os
+import signal
+import threading
+from collections.abc import Callable
+from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from multiprocessing.connection import wait
+from queue import LifoQueue
+from typing import Any
+
+from app.errors import TransientError
+
+logger = logging.getLogger(__name__)
+
+
+class WorkerDied(Exception):
+    """The process that computed ended abruptly."""
+
+
+class ComputeStopped(TransientError):
+    """The service is shutting down; the chunk is run again after the next start."""
+
+
+class Processes:
+    """At most `count` processes, each started when it is first needed."""
+
+    def __init__(self, count: int) -> None:
+        self._workers = [_Worker() for _ in range(count)]
+        # The one used last goes first: fewer processes are started for little work, and their caches stay warm.
+        self._idle: LifoQueue[_Worker] = LifoQueue()
+        for worker in self._workers:
+            self._idle.put(worker)
+        self._closed = False
+
+    def compute(self, function: Callable[..., Any], *arguments: Any) -> Any:
+        """The result of `function(*arguments)`, called in one of the processes; blocks the calling thread until then.
+
+        Raises what the function raised, WorkerDied if the process ended under it, ComputeStopped after `close`.
+        """
+        worker = self._idle.get()
+        try:
+            if self._closed:
+                raise ComputeStopped
+            return worker.run(function, arguments)
+        except BrokenProcessPool as error:
+            if self._closed:
+                raise ComputeStopped from error
+            logger.warning("A computing process ended abruptly; another takes its place")
+            raise WorkerDied("The process that computed this ended abruptly.") from error
+        finally:
+            self._idle.put(worker)
+
+    def close(self) -> None:
+        """End all processes, also those at work; blocks until they are gone."""
+        self._closed = True
+        for worker in self._workers:
+            worker.close()
+
+
+class _Worker:
+    def __init__(self) -> None:
+        self._executor: ProcessPoolExecutor | None = None
+        self._pid = 0
+
+    def run(self, function: Callable[..., Any], arguments: tuple[Any, ...]) -> Any:
+        future = None
+        if self._executor is not None:
+            try:
+                future = self._executor.submit(function, *arguments)
+            except BrokenProcessPool:  # it died while it had nothing to do: no fault of this task
+                self._discard()
+        if self._executor is None:
+            context = multiprocessing.get_context("spawn")  # a fork would copy the locks that other threads hold
+            self._executor = ProcessPoolExecutor(1, mp_context=context, initializer=_begin)
+        try:
+            if future is None:
+                self._pid = self._executor.submit(os.getpid).result()
+                future = self._executor.submit(function, *arguments)
+            return future.result()
+        except BrokenProcessPool:
+            self._discard()
+            raise
+
+    def _discard(self) -> None:
+        if self._executor is not None:
+            self._executor.shutdown(wait=False)
+        self._executor, self._pid = None, 0
+
+    def close(self) -> None:
+        executor = self._executor
+        if executor is None:
+            return
+        for child in multiprocessing.active_children():  # by the object, which knows if the pid is still its own
+            if child.pid == self._pid:
+                child.kill()
+        executor.shutdown(wait=True)
+
+
+def _begin() -> None:
+    """In the new process. It must not outlive the service, however that ends: idle, it would wait for ever."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; the service ends us when it is ready
+    parent = multiprocessing.parent_process()
+    assert parent is not None
+    threading.Thread(target=_end_with, args=(parent.sentinel,), name="parent watch", daemon=True).start()
+
+
+def _end_with(sentinel: int) -> None:
+    wait([sentinel])
+    os._exit(1)

@@ -1,0 +1,133 @@
+"""Sentiment of a column of texts: `row_id, text, sentiment, score` for each row that has a text."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from difflib import get_close_matches
+from typing import Any
+
+import msgspec
+
+from app.errors import InvalidParameter, MissingColumn, UnknownModel
+from app.formats.base import ObjectRows, Reject, Rows
+from app.processors.base import ChunkContext, ChunkOutcome
+from app.processors.models import LEXICON, SENTIMENTS, check_paths, score
+
+TEXT, ID = "text", "id"
+COLUMNS = ("row_id", "text", "sentiment", "score")
+
+
+class Scored(msgspec.Struct, frozen=True):
+    """A result, as it is stored: the score is a JSON number."""
+
+    row_id: str
+    text: str
+    sentiment: str
+    score: float
+
+
+class _BadText(Exception):
+    def __init__(self, code: str, message: str, value: str | None = None) -> None:
+        super().__init__(message)
+        self.code, self.message, self.value = code, message, value
+
+
+class SentimentProcessor:
+    """Scores by the model named in the options, by default the lexicon. Equal texts of a chunk are scored once."""
+
+    name = "sentiment"
+
+    def __init__(self, own_models: Iterable[str] = ()) -> None:
+        """`own_models` are those, besides the built-in ones, that an upload may name; raises SettingsInvalid."""
+        self.models = [LEXICON, *check_paths(own_models)]
+
+    def columns(self, header: Sequence[str]) -> Sequence[str]:
+        if header and TEXT not in header:
+            raise MissingColumn(f"The file has no column `{TEXT}`{_nearest(header)}.")
+        return COLUMNS
+
+    def check(self, options: dict[str, Any]) -> None:
+        """Raises InvalidParameter for an option that is none, UnknownModel for a model that may not be used."""
+        if other := set(options) - {"model"}:
+            raise InvalidParameter(f"The processor {self.name} has no option {min(other)[:60]!r}.")
+        model = options.get("model", LEXICON)
+        if model not in self.models:
+            raise UnknownModel(f"There is no sentiment model {str(model)[:60]!r}; there are: {', '.join(self.models)}.")
+
+    def process(self, rows: Rows, context: ChunkContext) -> ChunkOutcome:
+        kept: list[tuple[int, str, str]] = []
+        rejects: list[Reject] = []
+        read = _read_object if isinstance(rows, ObjectRows) else _Cells(rows.columns, context.delimiter).read
+        for number, row in zip(rows.numbers, rows.records(), strict=True):
+            try:
+                row_id, text = read(row)
+            except _BadText as bad:
+                rejects.append(_reject(number, bad))
+            else:
+                kept.append((number, row_id or str(number), text))
+        scores = self._scores({text for _, _, text in kept}, context)
+        counts = dict.fromkeys(SENTIMENTS, 0)
+        raw = []
+        for _, row_id, text in kept:
+            sentiment, value = scores[text]
+            counts[sentiment] += 1
+            raw.append(msgspec.json.encode(Scored(row_id, text, sentiment, value)))
+        return ChunkOutcome(ObjectRows(COLUMNS, [number for number, _, _ in kept], raw), rejects, counts)
+
+    def _scores(self, texts: set[str], context: ChunkContext) -> dict[str, tuple[str, float]]:
+        ordered = sorted(texts)  # the same for each attempt, whatever the seed of the hashes
+        if not ordered:
+            return {}
+        model = context.options.get("model", LEXICON)
+        return dict(zip(ordered, context.compute(score, model, ordered), strict=True))
+
+    def combine(self, summaries: Iterable[dict[str, Any]]) -> dict[str, Any]:
+        total = dict.fromkeys(SENTIMENTS, 0)
+        for summary in summaries:
+            for sentiment in SENTIMENTS:
+                total[sentiment] += summary.get(sentiment, 0)
+        return total
+
+
+class _Cells:
+    """Reads (id or "", text) from the cells of a CSV row."""
+
+    def __init__(self, columns: Sequence[str], delimiter: str) -> None:
+        self._text = columns.index(TEXT)
+        self._id = columns.index(ID) if ID in columns else None
+        self._width = len(columns)
+        self._delimiter = delimiter
+
+    def read(self, row: list[str | None]) -> tuple[str, str]:
+        text = row[self._text]
+        if len(row) > self._width:  # on_bad_row=keep: an unquoted delimiter, which can only be part of the last column
+            if self._text != self._width - 1:
+                raise _BadText("column_count", f"Expected {self._width} cells, found {len(row)}.")
+            text = self._delimiter.join(cell or "" for cell in row[self._text :])
+        if text is None:
+            raise _BadText("missing_text", "The row has no text.")
+        return ("" if self._id is None else row[self._id] or ""), text
+
+
+def _read_object(row: dict[str, Any]) -> tuple[str, str]:
+    """(id or "", text) from a JSON object."""
+    if TEXT not in row:
+        raise _BadText("missing_text", f"The object has no key `{TEXT}`{_nearest(list(row))}.")
+    text, row_id = row[TEXT], row.get(ID)
+    if text is None:
+        raise _BadText("missing_text", "The text is null.")
+    if not isinstance(text, str):
+        raise _BadText("text_not_string", "The text is not a string.", msgspec.json.encode(text)[:200].decode("utf-8", "replace"))
+    return (row_id if isinstance(row_id, str) else "" if row_id is None else msgspec.json.encode(row_id).decode()), text
+
+
+def _nearest(names: Sequence[str]) -> str:
+    """For the end of a sentence about the missing column."""
+    lowered = {name.strip().lower(): name for name in names}
+    close = get_close_matches(TEXT, lowered, n=1, cutoff=0.5)
+    return f"; the nearest is `{lowered[close[0]][:60]}`" if close else ""
+
+
+def _reject(number: int, bad: _BadText) -> Reject:
+    """Its place in the file is found by the runner."""
+    return Reject(number, 0, 0, 0, b"", bad.code, bad.message, TEXT, bad.value)
