@@ -352,6 +352,33 @@ InsufficientStorage = _error(
     "There is not enough disk space.",
     "Free disk space, or lower MIN_FREE_DISK_MB.",
 )
+# What the batch door answers, in the words and with the statuses that its clients know.
+BatchNotFound = _error(
+    "BatchNotFound", 404, "batch_not_found", "Batch not found.", "Check the id; GET /batches lists them."
+)
+BatchNotCsv = _error(
+    "BatchNotCsv", 400, "batch_not_csv", "The file of a batch must be a CSV.", "Send a file named *.csv or *.csv.gz."
+)
+BatchEmpty = _error(
+    "BatchEmpty", 400, "batch_empty", "The file of a batch has no rows.", "Check the export that made it."
+)
+BatchWithoutText = _error(
+    "BatchWithoutText",
+    400,
+    "batch_without_text",
+    "The file of a batch lacks the column `text`.",
+    "Name the column that holds the texts `text`.",
+)
+BatchBadEncoding = _error(
+    "BatchBadEncoding", 400, "batch_bad_encoding", "The file of a batch is not UTF-8.", "Save the file as UTF-8."
+)
+BatchMalformed = _error(
+    "BatchMalformed",
+    400,
+    "batch_malformed",
+    "The file of a batch cannot be read as CSV.",
+    "Send comma-separated values, with double quotes around cells that hold commas.",
+)
 
 
 def request_errors() -> dict[str, type[RequestError]]:

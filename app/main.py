@@ -16,7 +16,7 @@ from fastapi import FastAPI
 from fastapi.middleware.cors import CORSMiddleware
 
 from app import __version__, failpoints
-from app.api import errors, files, health, jobs
+from app.api import batches, errors, files, health, jobs
 from app.api.middleware import Frame
 from app.api.services import Services
 from app.config import Settings, load_settings
@@ -59,6 +59,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     errors.install(app)
     app.include_router(files.router)  # /api/v1/upload, status, results, rejects, files
     app.include_router(jobs.router)  # /api/v1/jobs
+    app.include_router(batches.router)  # /batch, /batches
     app.include_router(health.router)  # /, /health, /ready, /metrics, /errors
     app.add_middleware(Frame)
     if settings.cors_origins:

@@ -28,6 +28,7 @@ from app.api.parameters import (
     clean_filename,
     single_values,
 )
+from app.api.receiving import steady
 from app.api.services import App, Owner, Services
 from app.errors import (
     BadDigest,
@@ -36,7 +37,6 @@ from app.errors import (
     Unavailable,
     UnsupportedMediaType,
     UnsupportedTransferEncoding,
-    UploadStalled,
 )
 from app.formats.detect import Declared
 from app.jobs import progress, results
@@ -103,7 +103,7 @@ async def _receive(request: Request, app: Services, owner: str, options: UploadO
         submission.media_type = _media_type(content_type)
         submission.declared = _declared(options, content_type)
     await app.submitter.check(submission)
-    stream = _steady(request, app)
+    stream = steady(request, app)
     body = stream if form is None else _form_file(form, stream, submission, options, app)
     try:
         accepted = await app.submitter.submit(submission, body)
@@ -132,6 +132,7 @@ def _submission(request: Request, owner: str, options: UploadOptions, is_form: b
 
 def _apply(submission: Submission, options: UploadOptions) -> None:
     submission.processor = options.processor
+    submission.options = {} if options.model is None else {"model": options.model}
     submission.chunk_size = options.chunk_size
     submission.priority = options.priority
     submission.on_duplicate = options.on_duplicate
@@ -166,23 +167,6 @@ def _check_media_type(content_type: str, app: Services) -> None:
         raise UnsupportedMediaType(accepted=list(accepted))
 
 
-async def _steady(request: Request, app: Services) -> AsyncIterator[bytes]:
-    """The body, unless its sender falls silent or the service has to end."""
-    stream, stall_seconds = request.stream(), app.settings.upload_stall_seconds
-    while True:
-        if app.machine.is_draining:
-            raise Unavailable("The service is shutting down.", headers={"Retry-After": "10", "Connection": "close"})
-        try:
-            async with asyncio.timeout(stall_seconds):
-                data = await anext(stream, None)
-        except TimeoutError:
-            raise UploadStalled(f"Nothing came for {stall_seconds:g} seconds.") from None
-        if data is None:
-            return
-        if data:
-            yield data
-
-
 async def _form_file(
     form: MultipartBody, stream: AsyncIterator[bytes], submission: Submission, options: UploadOptions, app: Services
 ) -> AsyncIterator[bytes]:
@@ -205,7 +189,7 @@ async def _form_file(
     submission.media_type = _media_type(form.media_type)
     submission.declared = _declared(merged, form.media_type)
     _apply(submission, merged)
-    app.processors.get(submission.processor)
+    app.processors.check(submission.processor, submission.options)
 
 
 def _idempotency_key(request: Request) -> str | None:

@@ -55,6 +55,7 @@ class UploadOptions(BaseModel):
 
     priority: Priority = 0
     processor: str = Field(default="rows", max_length=100, description="What is done with each row.")
+    model: str | None = Field(default=None, max_length=200, description="Of the processor `sentiment`: how it scores.")
     chunk_size: Annotated[Integer, Field(ge=100, le=100_000)] | None = Field(
         default=None, description="Rows per chunk; CHUNK_SIZE if not given."
     )

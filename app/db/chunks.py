@@ -330,6 +330,26 @@ async def done_bytes(connection: AsyncConnection, job_ids: Sequence[UUID]) -> di
     return {job_id: int(size) for job_id, size in (await connection.execute(query)).all()}
 
 
+async def totals(
+    connection: AsyncConnection, job_ids: Sequence[UUID], counts: Sequence[str] = ()
+) -> dict[UUID, RowMapping]:
+    """Of the completed chunks of each job: rows `ok` and `rejected`, and these integers of their summaries; of the failed
+    ones the rows, `failed`. One statement for a whole page of a list; a job without chunks is not there."""
+    completed = Chunk.status == ChunkStatus.COMPLETED
+    query = (
+        select(
+            Chunk.job_id,
+            func.sum(Chunk.rows_ok).label("ok"),
+            func.sum(case((completed, Chunk.rows_invalid + Chunk.rows_failed), else_=0)).label("rejected"),
+            func.sum(case((completed, 0), else_=Chunk.rows_failed)).label("failed"),
+            *(func.coalesce(func.sum(Chunk.summary[name].as_integer()), 0).label(name) for name in counts),
+        )
+        .where(Chunk.job_id.in_(job_ids))
+        .group_by(Chunk.job_id)
+    )
+    return {row["job_id"]: row for row in (await connection.execute(query)).mappings()}
+
+
 async def summaries(connection: AsyncConnection, job_id: UUID) -> list[dict[str, Any]]:
     query = select(Chunk.summary).where(Chunk.job_id == job_id, Chunk.summary.is_not(None)).order_by(Chunk.chunk_index)
     return list((await connection.execute(query)).scalars())

@@ -40,6 +40,20 @@ async def find_by_file(connection: AsyncConnection, file_id: UUID, owner: str) -
     return (await connection.execute(query)).mappings().first()
 
 
+async def find_public(connection: AsyncConnection, public_id: str, owner: str, door: str) -> RowMapping | None:
+    """By the name that its door gave it."""
+    query = _with_file().where(Job.public_id == public_id, Job.owner == owner, Job.door == door)
+    return (await connection.execute(query)).mappings().first()
+
+
+async def list_of_door(
+    connection: AsyncConnection, owner: str, door: str, *, limit: int, offset: int
+) -> Sequence[RowMapping]:
+    """Newest first."""
+    query = _with_file().where(Job.owner == owner, Job.door == door).order_by(Job.number.desc())
+    return (await connection.execute(query.limit(limit).offset(offset))).mappings().all()
+
+
 async def load_job(connection: AsyncConnection, job_id: UUID) -> RowMapping | None:
     """For the machine, which works for every owner."""
     return (await connection.execute(_with_file().where(Job.id == job_id))).mappings().first()

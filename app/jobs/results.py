@@ -70,7 +70,7 @@ async def get_results(
         if after is not None:
             rows = await _rows_after(connection, job["id"], after, limit)
         else:
-            rows = await _rows_at(connection, job["id"], offset, limit)
+            rows = await rows_at(connection, job["id"], offset, limit)
         spans = await chunks.indexes_of(connection, job["id"], rows[0][0], rows[-1][0]) if rows else []
     columns = job["columns"]
     items, position = [], 0
@@ -99,8 +99,8 @@ async def get_results(
     }
 
 
-async def _rows_at(connection: AsyncConnection, job_id: UUID, offset: int, limit: int) -> list[Row]:
-    """Skip whole chunks by their counts, then whole pages by theirs."""
+async def rows_at(connection: AsyncConnection, job_id: UUID, offset: int, limit: int) -> list[Row]:
+    """Results in row order. Skip whole chunks by their counts, then whole pages by theirs."""
     place = await chunks.locate(connection, job_id, offset)
     if place is None:
         return []

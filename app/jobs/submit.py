@@ -8,7 +8,7 @@ import os
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Protocol
 from uuid import UUID, uuid4
 
 import msgspec
@@ -41,6 +41,17 @@ Dispatch = Callable[[UUID, int], None]
 TOUCH_SECONDS = 10.0
 
 
+class Inspector(Protocol):
+    """Looks at a body while it is stored. It is called in threads, one call at a time, and may raise a RequestError to
+    refuse the body; then nothing of it is kept."""
+
+    def feed(self, piece: bytes) -> None:
+        """The next bytes, decompressed."""
+
+    def finish(self) -> int:
+        """No more will come; how many rows there were."""
+
+
 @dataclass(slots=True)
 class Submission:
     """What is asked for. A multipart door fills in filename, media type and form fields while the body streams."""
@@ -63,6 +74,8 @@ class Submission:
     """The name that the door gives the job, where that is neither its id nor its number."""
     total_rows: int | None = None
     """Rows of the body, if the door counts them while it streams."""
+    inspector: Inspector | None = None
+    """Sees the stored bytes as they come; gives `total_rows`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,7 +105,7 @@ class Submitter:
                 f"The upload has {length} bytes; at most {settings.max_upload_bytes} are accepted.",
                 limit_bytes=settings.max_upload_bytes,
             )
-        self._processors.get(submission.processor)
+        self._processors.check(submission.processor, submission.options)
         free = await asyncio.to_thread(self._storage.free_bytes)
         if free - length < settings.min_free_disk_mb << 20:
             raise InsufficientStorage(
@@ -122,6 +135,7 @@ class Submitter:
             max_bytes=self._settings.max_upload_bytes,
             reserve_bytes=self._settings.min_free_disk_mb << 20,
             encoded=submission.is_gzip_encoded,
+            inspect=None if submission.inspector is None else submission.inspector.feed,
         )
         async with upload, _kept_young(self._storage, upload.file_id):
             async for data in body:
@@ -132,6 +146,8 @@ class Submitter:
             fingerprint = _fingerprint(submission, received)
             if (replay := await self._replay(submission, fingerprint)) is not None:
                 return replay
+            if submission.inspector is not None:
+                submission.total_rows = await asyncio.to_thread(submission.inspector.finish)
             dialect = await asyncio.to_thread(_detect, submission, received)
             columns = list(self._processors.get(submission.processor).columns(dialect.columns))
             content_key = _content_key(submission, received, dialect)

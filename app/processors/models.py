@@ -62,5 +62,7 @@ def check_paths(paths: Iterable[str]) -> list[str]:
         except (ImportError, ValueError):
             is_there = False
         if not is_there:
-            raise SettingsInvalid(f"SENTIMENT_MODELS: {path!r} is not the `package.module:Class` of something that exists.")
+            raise SettingsInvalid(
+                f"SENTIMENT_MODELS: {path!r} is not the `package.module:Class` of something that exists."
+            )
     return found

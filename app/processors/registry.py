@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from importlib import import_module
-
 from typing import Any
 
 from app.errors import InvalidParameter, SettingsInvalid, UnknownProcessor

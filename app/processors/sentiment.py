@@ -117,7 +117,9 @@ def _read_object(row: dict[str, Any]) -> tuple[str, str]:
     if text is None:
         raise _BadText("missing_text", "The text is null.")
     if not isinstance(text, str):
-        raise _BadText("text_not_string", "The text is not a string.", msgspec.json.encode(text)[:200].decode("utf-8", "replace"))
+        raise _BadText(
+            "text_not_string", "The text is not a string.", msgspec.json.encode(text)[:200].decode("utf-8", "replace")
+        )
     return (row_id if isinstance(row_id, str) else "" if row_id is None else msgspec.json.encode(row_id).decode()), text
 
 

@@ -26,7 +26,9 @@ class _Neighbourhood:
 
 
 class _Analyzer(SentimentIntensityAnalyzer):  # type: ignore[misc]
-    def sentiment_valence(self, valence: float, text: Any, word: str, index: int, sentiments: list[float]) -> list[float]:
+    def sentiment_valence(
+        self, valence: float, text: Any, word: str, index: int, sentiments: list[float]
+    ) -> list[float]:
         if word.lower() not in self.lexicon:
             sentiments.append(valence)
             return sentiments

@@ -7,7 +7,7 @@ import errno
 import hashlib
 import os
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Any
@@ -47,13 +47,23 @@ class UploadSource:
     """Use as `async with`: unless `finish` was reached, leaving removes the part file."""
 
     def __init__(
-        self, storage: LocalStorage, file_id: UUID, *, max_bytes: int, reserve_bytes: int, encoded: bool = False
+        self,
+        storage: LocalStorage,
+        file_id: UUID,
+        *,
+        max_bytes: int,
+        reserve_bytes: int,
+        encoded: bool = False,
+        inspect: Callable[[bytes], None] | None = None,
     ) -> None:
+        """`inspect` is called in a thread with each piece that was written, in their order; what it raises ends the
+        upload."""
         self._storage = storage
         self.file_id = file_id
         self._max_bytes = max_bytes
         self._reserve_bytes = reserve_bytes
         self._encoded = encoded
+        self._inspect = inspect
         self._sha256 = hashlib.sha256()
         self._crc32 = 0
         self._pending: list[bytes] = []
@@ -132,6 +142,8 @@ class UploadSource:
                 raise InsufficientStorage(headers={"Retry-After": "60"}) from error
             raise
         self._crc32 = await asyncio.to_thread(zlib.crc32, piece, self._crc32)
+        if self._inspect is not None:
+            await asyncio.to_thread(self._inspect, piece)
         self.stored_bytes += len(piece)
         if len(self._sample) < SAMPLE_BYTES:
             self._sample += piece[: SAMPLE_BYTES - len(self._sample)]

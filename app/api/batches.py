@@ -1,0 +1,197 @@
+"""/batch, /batches: the sentiment of a CSV file's texts."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Depends, Query, Request
+from fastapi.responses import Response
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from starlette.requests import ClientDisconnect
+
+from app.api.errors import invalid, problem_responses
+from app.api.multipart import MultipartBody
+from app.api.parameters import Integer, Priority, clean_filename, single_values
+from app.api.receiving import steady
+from app.api.services import App, Owner, Services
+from app.errors import BatchNotCsv, MissingFilePart, RequestError, Unavailable
+from app.jobs import batches
+from app.jobs.submit import Submission
+
+router = APIRouter(tags=["batches"], dependencies=[Depends(single_values)])
+
+BODY = {
+    "requestBody": {
+        "required": True,
+        "content": {
+            "multipart/form-data": {
+                "schema": {
+                    "type": "object",
+                    "required": ["file"],
+                    "properties": {"file": {"type": "string", "format": "binary"}},
+                }
+            }
+        },
+    }
+}
+
+
+class BatchOptions(BaseModel):
+    """Everything that can be said about a batch, in the query or as form fields."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    priority: Priority = 0
+    chunk_size: Annotated[Integer, Field(ge=100, le=100_000)] = Field(
+        default=batches.CHUNK_ROWS, description="Rows per chunk."
+    )
+    model: str | None = Field(default=None, max_length=200, description="How texts are scored; `vader` if not given.")
+
+
+class BatchCreated(BaseModel):
+    batch_id: str
+    status: str
+    total_count: int
+    processed_count: int
+    file_id: str
+    job_id: str
+
+
+class BatchStatus(BaseModel):
+    batch_id: str
+    status: str = Field(description="pending, processing, completed, failed or cancelled")
+    total_count: int
+    processed_count: int = Field(description="Rows that are results or rejects for good; it never falls.")
+    progress_percent: float
+    summary: dict[str, int] | None = Field(description="Results by sentiment, so far; null before the first.")
+    error_message: str | None
+    created_at: str
+    completed_at: str | None
+    rejected_count: int = Field(description="Processed rows that have no result; `rejects_url` says why.")
+    failed_count: int = Field(description="Rows of chunks that were given up; POST /api/v1/jobs/{job_id}/retry.")
+    rejects_url: str
+    file_id: str
+    job_id: str
+
+
+class ResultItem(BaseModel):
+    row_id: str
+    text: str
+    sentiment: str
+    score: float
+
+
+class BatchResults(BaseModel):
+    batch_id: str
+    page: int
+    per_page: int
+    total_results: int
+    total_pages: int
+    results: list[ResultItem]
+
+
+class BatchDeleted(BaseModel):
+    message: str
+
+
+@router.post(
+    "/batch/upload",
+    openapi_extra=BODY,
+    response_model=BatchCreated,
+    responses=problem_responses(400, 408, 413, 422, 503, 507),
+)
+async def upload_batch(
+    request: Request, app: App, owner: Owner, options: Annotated[BatchOptions, Query()]
+) -> dict[str, Any] | Response:
+    """A CSV file, plain or gzipped, with a column `text` and, if it has one, `id`.
+
+    Answered when the bytes are on disk for good, the rows are counted and the job is in the database.
+    """
+    if app.machine.is_draining:
+        raise Unavailable("The service is shutting down.", headers={"Retry-After": "10"})
+    content_type = request.headers.get("content-type", "")
+    if not content_type.lower().startswith("multipart/form-data"):
+        raise MissingFilePart
+    form = MultipartBody(content_type)
+    length = request.headers.get("content-length", "")
+    submission = Submission(owner, content_length=int(length) if length.isdecimal() and length.isascii() else None)
+    batches.prepare(submission, app.processors)
+    _apply(submission, options)
+    await app.submitter.check(submission)
+    try:
+        accepted = await app.submitter.submit(submission, _file(form, steady(request, app), submission, options, app))
+    except RequestError as error:
+        raise batches.as_batch_error(error) from None
+    except ClientDisconnect:
+        return Response(status_code=499)  # nobody is there to read it
+    return batches.created(submission, accepted)
+
+
+def _apply(submission: Submission, options: BatchOptions) -> None:
+    submission.priority = options.priority
+    submission.chunk_size = options.chunk_size
+    submission.options = {} if options.model is None else {"model": options.model}
+
+
+async def _file(
+    form: MultipartBody, stream: AsyncIterator[bytes], submission: Submission, options: BatchOptions, app: Services
+) -> AsyncIterator[bytes]:
+    """The file of the form, refused by its name before it is read; what the query says wins over form fields."""
+    named = False
+    async for piece in form.read(stream):
+        if not named:
+            named = True
+            _check_name(form.filename)
+        yield piece
+    if not named:
+        _check_name(form.filename)
+    submission.filename = clean_filename(form.filename)
+    submission.media_type = form.media_type.partition(";")[0].strip().lower()[:255]
+    try:
+        merged = BatchOptions.model_validate({**form.fields, **options.model_dump(exclude_unset=True)})
+    except ValidationError as error:
+        raise invalid(error.errors(), "form") from None
+    _apply(submission, merged)
+    app.processors.check(submission.processor, submission.options)
+
+
+def _check_name(filename: str) -> None:
+    if not filename.lower().endswith((".csv", ".csv.gz")):
+        raise BatchNotCsv("File must be a CSV")
+
+
+@router.get("/batch/{batch_id}", response_model=BatchStatus, responses=problem_responses(404))
+async def get_batch(batch_id: str, app: App, owner: Owner) -> dict[str, Any]:
+    """How far it is, with the counts so far."""
+    return await batches.get_batch(app.database, batch_id, owner)
+
+
+@router.get("/batch/{batch_id}/results", response_model=BatchResults, responses=problem_responses(404, 422))
+async def get_batch_results(
+    batch_id: str,
+    app: App,
+    owner: Owner,
+    page: Annotated[Integer, Query(description="From 1.")] = 1,
+    per_page: Annotated[Integer, Query(description="1 to 100; 50 if it is not.")] = 50,
+) -> dict[str, Any]:
+    """Results in the order of the file, from the first finished chunk on."""
+    return await batches.get_results(app.database, batch_id, owner, page=page, per_page=per_page)
+
+
+@router.get("/batches", response_model=list[BatchStatus], responses=problem_responses(422))
+async def list_batches(
+    app: App,
+    owner: Owner,
+    skip: Annotated[Integer, Query(ge=0, le=2**62)] = 0,
+    limit: Annotated[Integer, Query(ge=0, le=1_000)] = 10,
+) -> list[dict[str, Any]]:
+    """Newest first."""
+    return await batches.list_batches(app.database, owner, skip=skip, limit=limit)
+
+
+@router.delete("/batch/{batch_id}", response_model=BatchDeleted, responses=problem_responses(404))
+async def delete_batch(batch_id: str, app: App, owner: Owner) -> dict[str, str]:
+    """Delete the batch with its results, rejects and bytes; cancels it first. It is gone from the API at once."""
+    await batches.delete(app.database, app.control, batch_id, owner)
+    return {"message": f"Batch {batch_id} deleted"}
