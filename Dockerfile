@@ -3,15 +3,22 @@ WORKDIR /build
 COPY requirements.txt .
 RUN python -m venv /venv && /venv/bin/pip install --no-cache-dir -r requirements.txt
 
+FROM build AS model
+COPY app/__init__.py app/config.py app/errors.py app/
+COPY app/embeddings app/embeddings
+COPY scripts/install_model.py scripts/
+RUN /venv/bin/python scripts/install_model.py --to /model
+
 FROM python:3.11-slim
 RUN useradd --uid 10001 --create-home granula && mkdir -p /srv/storage && chown granula /srv/storage
 COPY --from=build /venv /venv
+COPY --from=model /model /srv/model
 WORKDIR /srv
 COPY alembic.ini ./
 COPY alembic alembic
 COPY app app
 USER granula
-ENV PATH=/venv/bin:$PATH PYTHONUNBUFFERED=1 STORAGE_DIR=/srv/storage
+ENV PATH=/venv/bin:$PATH PYTHONUNBUFFERED=1 STORAGE_DIR=/srv/storage EMBEDDING_MODEL_DIR=/srv/model
 VOLUME /srv/storage
 EXPOSE 8000
 HEALTHCHECK --interval=10s --timeout=3s --start-period=20s \

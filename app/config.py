@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, Field, ValidationError, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
@@ -91,6 +91,12 @@ class Settings(BaseSettings):
 
     compute_processes: int = Field(default=0, ge=0, le=256)
     """Processes for processors that need whole cores, started at need; 0 means as many as there are cores."""
+
+    embedding_model_dir: Path = Path("storage/models/all-MiniLM-L6-v2")
+    """Folder of the sentence model; ./scripts/install_model fills it."""
+
+    embedding_precision: Literal["fp32", "int8"] = "fp32"
+    """fp32 equals the original model, int8 is faster and finds visibly other neighbours."""
 
     cors_origins: Annotated[tuple[str, ...], NoDecode] = ()
     """Comma-separated origins of web pages that may call the API; none by default."""

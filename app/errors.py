@@ -7,6 +7,7 @@ GranulaError
 │   └── DatabaseUnavailable                 503
 ├── TerminalError                           no attempt will cure it
 │   ├── StoredFileMissing, StoredFileCorrupt
+│   ├── ModelUnavailable                    nothing can be embedded until the model is installed
 │   └── RowsRefused                         a processor could not do some rows: bisected down to them
 └── RequestError                            the caller can do something about it: RFC 9457 problem+json
     ├── 400 ... 507                         one class per stable `code`, below
@@ -59,6 +60,12 @@ class StoredFileCorrupt(TerminalError):
     """The stored upload does not hold the bytes that were uploaded."""
 
     code = "stored_file_corrupt"
+
+
+class ModelUnavailable(TerminalError):
+    """The language model is not installed. Run ./scripts/install_model."""
+
+    code = "model_unavailable"
 
 
 class RequestError(GranulaError):

@@ -25,6 +25,15 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 
 @pytest.fixture(scope="session")
+def model_dir() -> Path:
+    """The folder of the sentence model, which ./scripts/install --dev fills."""
+    folder = Path(os.environ.get("EMBEDDING_MODEL_DIR", ROOT / "storage" / "models" / "all-MiniLM-L6-v2"))
+    if not folder.is_dir():
+        pytest.fail(f"the sentence model is missing: {folder}; run ./scripts/install_model")
+    return folder
+
+
+@pytest.fixture(scope="session")
 def corpora() -> Path:
     """Test data that is not ours to copy. Without it a developer skips; CI must have it."""
     folder = Path(os.environ.get("GRANULA_CORPORA", ROOT.parent / "shared" / "corpora"))

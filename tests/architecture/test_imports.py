@@ -16,15 +16,18 @@ LAYERS: dict[str, set[str]] = {
     "config": {"errors"},
     "failpoints": {"errors"},
     "formats": {"errors"},
-    "processors": {"formats", "errors"},
+    "embeddings": {"errors"},
+    "processors": {"formats", "embeddings", "errors"},
     "sources": {"formats", "errors", "failpoints"},
     "db": {"formats", "states", "errors", "config"},
     "sinks": {"formats", "db"},
     "pipeline": {
         "formats", "processors", "sources", "sinks", "db", "states", "errors", "config", "failpoints",
     },
-    "jobs": {"pipeline", "formats", "processors", "sources", "db", "states", "errors", "config", "failpoints"},
-    "api": {"jobs", "pipeline", "formats", "processors", "sources", "db", "states", "errors", "config"},
+    "jobs": {
+        "pipeline", "formats", "processors", "embeddings", "sources", "db", "states", "errors", "config", "failpoints",
+    },
+    "api": {"jobs", "pipeline", "formats", "processors", "embeddings", "sources", "db", "states", "errors", "config"},
 }  # fmt: skip
 DOORS_MAY_SEE_OF_DB = {"app.db.engine", "app.db.jobs", "app.db.migrations"}
 

