@@ -92,6 +92,12 @@ class Settings(BaseSettings):
     compute_processes: int = Field(default=0, ge=0, le=256)
     """Processes for processors that need whole cores, started at need; 0 means as many as there are cores."""
 
+    schemas: Annotated[tuple[str, ...], NoDecode] = ()
+    """Comma-separated schemas of your own for imports, each as `package.module:Class`."""
+
+    vector_cache_mb: int = Field(default=128, ge=0)
+    """Memory (MiB) for the vectors of searched records, where there is no pgvector; one takes 1.5 KiB."""
+
     embedding_model_dir: Path = Path("storage/models/all-MiniLM-L6-v2")
     """Folder of the sentence model; ./scripts/install_model fills it."""
 
@@ -107,7 +113,9 @@ class Settings(BaseSettings):
     granula_fail: str = ""
     """Test only: fail-points such as `chunk.after_write=kill@3` (see app/failpoints.py)."""
 
-    @field_validator("allowed_content_types", "processors", "sentiment_models", "cors_origins", mode="before")
+    @field_validator(
+        "allowed_content_types", "processors", "sentiment_models", "schemas", "cors_origins", mode="before"
+    )
     @classmethod
     def _split_on_commas(cls, value: object) -> object:
         return tuple(part.strip() for part in value.split(",") if part.strip()) if isinstance(value, str) else value

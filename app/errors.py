@@ -359,6 +359,19 @@ InsufficientStorage = _error(
     "There is not enough disk space.",
     "Free disk space, or lower MIN_FREE_DISK_MB.",
 )
+ImportNotFound = _error(
+    "ImportNotFound", 404, "import_not_found", "Import not found.", "Check the id; GET /api/imports lists them."
+)
+UnknownSchema = _error(
+    "UnknownSchema", 422, "unknown_schema", "There is no such schema.", "Use one of the names in `detail`."
+)
+SearchUnavailable = _error(
+    "SearchUnavailable",
+    503,
+    "search_unavailable",
+    "Search by meaning is not possible: the language model is not there.",
+    "Run ./scripts/install_model on the server; filters and `text` work without it.",
+)
 # What the batch door answers, in the words and with the statuses that its clients know.
 BatchNotFound = _error(
     "BatchNotFound", 404, "batch_not_found", "Batch not found.", "Check the id; GET /batches lists them."

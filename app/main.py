@@ -16,14 +16,17 @@ from fastapi import FastAPI
 from fastapi.middleware.cors import CORSMiddleware
 
 from app import __version__, failpoints
-from app.api import batches, errors, files, health, jobs
+from app.api import batches, errors, files, health, imports, jobs
 from app.api.middleware import Frame
 from app.api.services import Services
 from app.config import Settings, load_settings
 from app.db import migrations
 from app.db.engine import Database
+from app.embeddings.model import Embedder
 from app.errors import MigrationsPending
 from app.jobs.control import Control
+from app.jobs.imports import Search
+from app.jobs.neighbours import Neighbours
 from app.jobs.progress import StatusFeed
 from app.jobs.submit import Submitter
 from app.pipeline.machine import Machine
@@ -60,6 +63,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     app.include_router(files.router)  # /api/v1/upload, status, results, rejects, files
     app.include_router(jobs.router)  # /api/v1/jobs
     app.include_router(batches.router)  # /batch, /batches
+    app.include_router(imports.router)  # /api/upload, /api/imports, /api/records, /api/stats
     app.include_router(health.router)  # /, /health, /ready, /metrics, /errors
     app.add_middleware(Frame)
     if settings.cors_origins:
@@ -79,7 +83,7 @@ async def _start(settings: Settings) -> Services:
     if not await migrations.current_is_head(database):
         await database.close()
         raise MigrationsPending
-    processors = Processors(settings.processors, sentiment_models=settings.sentiment_models)
+    processors = Processors(settings.processors, sentiment_models=settings.sentiment_models, schemas=settings.schemas)
     machine = Machine(settings, database, storage, processors)
     await machine.start()
     # Each time the loop waits for the network it must win the interpreter lock back from the threads that parse. At the
@@ -97,6 +101,11 @@ async def _start(settings: Settings) -> Services:
         submitter=Submitter(settings, database, storage, processors, machine.dispatch),
         control=Control(database, machine),
         feed=StatusFeed(database),
+        search=Search(
+            database,
+            machine.vectors,
+            Neighbours(database, settings.vector_cache_mb << 20, Embedder.model_id, settings.embedding_precision),
+        ),
     )
 
 

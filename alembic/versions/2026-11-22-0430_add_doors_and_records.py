@@ -108,6 +108,7 @@ def downgrade() -> None:
     if op.get_bind().dialect.name == "postgresql":
         op.execute("ALTER TABLE result_pages ALTER COLUMN data SET STORAGE EXTENDED")
         _keep_pages_as("json", POSTGRESQL_VIEW.format(data="p.data"))
+        op.execute("DROP TABLE IF EXISTS record_halfvecs")  # the service makes it, beside the migrations
     op.drop_table("record_vectors")
     op.drop_table("vector_tasks")
     op.drop_table("records")

@@ -17,7 +17,7 @@ from app.errors import HeadersTooLarge
 MAX_HEADER_BYTES = 32 << 10
 MAX_BODY_BYTES = 1 << 20
 """Of a request that is no upload: it is read whole."""
-UPLOADS = "/api/v1/upload"
+UPLOADS = ("/api/v1/upload", "/batch/upload", "/api/upload")
 LINGER_SECONDS, LINGER_BYTES = 1.0, 64 << 20
 HEADERS = {
     "X-Content-Type-Options": "nosniff",

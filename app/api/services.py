@@ -11,6 +11,7 @@ from app.config import Settings
 from app.db.engine import Database
 from app.errors import Unavailable
 from app.jobs.control import Control
+from app.jobs.imports import Search
 from app.jobs.progress import StatusFeed
 from app.jobs.submit import Submitter
 from app.pipeline.machine import Machine
@@ -31,6 +32,7 @@ class Services:
     submitter: Submitter
     control: Control
     feed: StatusFeed
+    search: Search
 
     def drain(self) -> None:
         """The process was told to end: take no new work, end what would never end by itself."""

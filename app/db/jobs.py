@@ -6,10 +6,10 @@ from collections.abc import Sequence
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import RowMapping, func, insert, select, update
+from sqlalchemy import RowMapping, case, func, insert, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from app.db.models import File, Job
+from app.db.models import Chunk, File, Job, VectorTask
 from app.db.types import now
 from app.states import ACTIVE_JOBS, JobStatus
 
@@ -52,6 +52,36 @@ async def list_of_door(
     """Newest first."""
     query = _with_file().where(Job.owner == owner, Job.door == door).order_by(Job.number.desc())
     return (await connection.execute(query.limit(limit).offset(offset))).mappings().all()
+
+
+async def find_number(connection: AsyncConnection, number: int, owner: str, door: str) -> RowMapping | None:
+    query = _with_file().where(Job.number == number, Job.owner == owner, Job.door == door)
+    return (await connection.execute(query)).mappings().first()
+
+
+async def count_of_door(connection: AsyncConnection, owner: str, door: str) -> dict[str, int]:
+    """Jobs by status."""
+    query = select(Job.status, func.count()).select_from(Job).join(File, File.id == Job.file_id)
+    query = query.where(Job.owner == owner, Job.door == door, File.deleted_at.is_(None)).group_by(Job.status)
+    return {status: int(count) for status, count in (await connection.execute(query)).all()}
+
+
+async def sums_of_door(connection: AsyncConnection, owner: str, door: str) -> dict[str, int]:
+    """Rows ok, invalid and failed of all chunks, vectors wanted and vectors ready, of all jobs of a door."""
+    mine = (
+        select(Job.id)
+        .join(File, File.id == Job.file_id)
+        .where(Job.owner == owner, Job.door == door, File.deleted_at.is_(None))
+    )
+    rows = select(
+        *(func.coalesce(func.sum(column), 0) for column in (Chunk.rows_ok, Chunk.rows_invalid, Chunk.rows_failed))
+    ).where(Chunk.job_id.in_(mine))
+    ready = func.sum(case((VectorTask.done, VectorTask.record_count), else_=0))
+    vectors = select(func.coalesce(func.sum(VectorTask.record_count), 0), func.coalesce(ready, 0)).where(
+        VectorTask.job_id.in_(mine)
+    )
+    values = [*(await connection.execute(rows)).one(), *(await connection.execute(vectors)).one()]
+    return dict(zip(("ok", "invalid", "failed", "vectors", "vectors_ready"), map(int, values), strict=True))
 
 
 async def load_job(connection: AsyncConnection, job_id: UUID) -> RowMapping | None:

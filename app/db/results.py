@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import RowMapping, delete, func, select
+from sqlalchemy import RowMapping, delete, func, select, text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from app.db.models import Chunk, Record, RecordVector, RejectedRow, ResultPage, VectorTask
@@ -94,6 +94,13 @@ async def list_rejects(
 async def count_rejects(connection: AsyncConnection, job_id: UUID) -> dict[str, int]:
     query = select(RejectedRow.code, func.count()).where(RejectedRow.job_id == job_id).group_by(RejectedRow.code)
     return {code: int(count) for code, count in (await connection.execute(query)).all()}
+
+
+async def database_bytes(connection: AsyncConnection, *, is_sqlite: bool) -> int:
+    """On disk."""
+    size = "page_count * page_size FROM pragma_page_count(), pragma_page_size()"
+    query = text(f"SELECT {size}" if is_sqlite else "SELECT pg_database_size(current_database())")
+    return int((await connection.execute(query)).scalar_one())
 
 
 async def delete_some(connection: AsyncConnection, job_id: UUID) -> bool:

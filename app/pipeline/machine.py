@@ -16,6 +16,7 @@ from uuid import UUID, uuid4
 
 from app.config import Settings
 from app.db.engine import Database
+from app.embeddings.model import Embedder
 from app.errors import TransientError
 from app.pipeline.chunk_runner import ChunkRunner
 from app.pipeline.finisher import Finisher
@@ -25,6 +26,7 @@ from app.pipeline.queue import JobQueue
 from app.pipeline.reconciler import Reconciler
 from app.pipeline.retry import RetryPolicy
 from app.pipeline.splitter import Splitter
+from app.pipeline.vectors import VectorService
 from app.processors.registry import Processors
 from app.sinks.base import Sink
 from app.sinks.postgres import PostgresSink
@@ -58,11 +60,14 @@ class Machine:
             finisher=self.finisher,
         )
         self.reconciler = Reconciler(database, self.queue, self.finisher, storage, self.pool.renew_leases)
+        embedder = Embedder(settings.embedding_model_dir, precision=settings.embedding_precision)
+        self.vectors = VectorService(database, sink, embedder, processors.schemas)
         self._services: list[asyncio.Task[None]] = []
         self.is_draining = False
 
     async def start(self) -> None:
         await self.reconciler.recover()
+        await self.vectors.prepare()
         settings = self._settings
         self._services = [
             asyncio.create_task(_supervise("pool", self.pool.run), name="pool"),
@@ -70,15 +75,17 @@ class Machine:
             asyncio.create_task(
                 _supervise("reconciler", lambda: self.reconciler.run(settings.reconcile_seconds)), name="reconciler"
             ),
+            asyncio.create_task(_supervise("vectors", self.vectors.run), name="vectors"),
         ]
 
     async def stop(self) -> None:
         """No new turns; those going on get GRACE_SECONDS."""
         self.is_draining = True
-        pool, heartbeat, reconciler = self._services
-        for task in (pool, reconciler):
+        pool, heartbeat, reconciler, vectors = self._services
+        for task in (pool, reconciler, vectors):
             task.cancel()
-        await asyncio.wait([pool, reconciler])
+        await asyncio.wait([pool, reconciler, vectors])
+        self.vectors.close()
         await self.pool.drain(GRACE_SECONDS)
         heartbeat.cancel()
         await asyncio.wait([heartbeat])

@@ -8,16 +8,23 @@ from typing import Any
 
 from app.errors import InvalidParameter, SettingsInvalid, UnknownProcessor
 from app.processors.base import Processor
+from app.processors.records import RecordsProcessor
 from app.processors.rows import RowsProcessor
 from app.processors.sentiment import SentimentProcessor
+from app.schemas.registry import schema_paths
 
 
 class Processors:
     """Every processor of this process, made once."""
 
-    def __init__(self, extra: Iterable[str] = (), *, sentiment_models: Iterable[str] = ()) -> None:
+    def __init__(
+        self, extra: Iterable[str] = (), *, sentiment_models: Iterable[str] = (), schemas: Iterable[str] = ()
+    ) -> None:
         built_in: list[Processor] = [RowsProcessor(), SentimentProcessor(sentiment_models)]
-        made = built_in + [_load(name) for name in extra]
+        checking = [RecordsProcessor(path) for path in schema_paths(schemas).values()]
+        self.schemas = {processor.name: processor.schema for processor in checking}
+        """The schemas by name, which is also that of the processor that holds rows against it."""
+        made = [*built_in, *checking, *(_load(name) for name in extra)]
         self._by_name: dict[str, Processor] = {processor.name: processor for processor in made}
 
     @property

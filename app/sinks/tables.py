@@ -13,4 +13,5 @@ TableRows = Mapping[str, Sequence[tuple[Any, ...]]]
 COLUMNS: dict[str, tuple[str, ...]] = {
     "records": ("row_number", "status", "data", "errors"),
     "vector_tasks": ("first_row", "last_row", "record_count", "done"),
+    "record_vectors": ("row_number", "model", "precision", "text_hash", "vector"),
 }

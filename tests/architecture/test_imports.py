@@ -17,19 +17,21 @@ LAYERS: dict[str, set[str]] = {
     "failpoints": {"errors"},
     "formats": {"errors"},
     "embeddings": {"errors"},
-    "processors": {"formats", "embeddings", "errors"},
+    "schemas": {"errors"},
+    "processors": {"formats", "schemas", "embeddings", "errors"},
     "sources": {"formats", "errors", "failpoints"},
     "db": {"formats", "states", "errors", "config"},
     "sinks": {"formats", "db"},
     "pipeline": {
-        "formats", "processors", "sources", "sinks", "db", "states", "errors", "config", "failpoints",
+        "formats", "processors", "schemas", "embeddings", "sources", "sinks", "db", "states", "errors", "config",
+        "failpoints",
     },
     "jobs": {
         "pipeline", "formats", "processors", "embeddings", "sources", "db", "states", "errors", "config", "failpoints",
     },
     "api": {"jobs", "pipeline", "formats", "processors", "embeddings", "sources", "db", "states", "errors", "config"},
 }  # fmt: skip
-DOORS_MAY_SEE_OF_DB = {"app.db.engine", "app.db.jobs", "app.db.migrations"}
+DOORS_MAY_SEE_OF_DB = {"app.db.engine", "app.db.jobs", "app.db.migrations", "app.db.records"}
 
 
 def modules() -> list[Path]:

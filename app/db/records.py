@@ -1,0 +1,231 @@
+"""SQL for records and their vectors: tasks, lookups, and the filters of the search."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import ColumnElement, RowMapping, case, cast, func, null, select, text, update
+from sqlalchemy.dialects.postgresql import JSONB
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from app.db.models import File, Job, Record, RecordVector, VectorTask
+
+HASHES_AT_ONCE = 500
+Key = tuple[UUID, int]
+"""(job, row number) of a record."""
+
+
+@dataclass(frozen=True, slots=True)
+class Filters:
+    """Which records; all that is given must hold."""
+
+    owner: str
+    import_number: int | None = None
+    status: str | None = None
+    text: str | None = None
+    """Part of any value, in upper or lower case."""
+    fields: dict[str, Any] = field(default_factory=dict)
+    """Values, of the same type, by field."""
+
+    @property
+    def need_records(self) -> bool:
+        """Whether the table of the records must be asked, and not only which import it is."""
+        return bool(self.text or self.fields)
+
+
+# ---------------------------------------------------------------------- reading
+
+
+def _visible(owner: str) -> Any:
+    return (
+        select(Record, Job.number.label("import_number"), Job.columns)
+        .join(Job, Job.id == Record.job_id)
+        .join(File, File.id == Job.file_id)
+        .where(Job.owner == owner, File.deleted_at.is_(None))
+    )
+
+
+def _where(query: Any, filters: Filters, *, is_sqlite: bool) -> Any:
+    if filters.import_number is not None:
+        query = query.where(Job.number == filters.import_number)
+    if filters.status is not None:
+        query = query.where(Record.status == filters.status)
+    if filters.text:
+        values = "json_each(records.data)" if is_sqlite else "jsonb_each_text(records.data)"
+        like = "LIKE" if is_sqlite else "ILIKE"
+        clause = f"EXISTS (SELECT 1 FROM {values} AS f WHERE f.value {like} :part ESCAPE '!')"
+        query = query.where(text(clause).bindparams(part=f"%{_literal(filters.text)}%"))
+    for name, value in filters.fields.items():
+        query = query.where(_equals(name, value) if is_sqlite else _contains(name, value))
+    return query
+
+
+def _contains(name: str, value: Any) -> ColumnElement[bool]:
+    return Record.data.op("@>", is_comparison=True)(cast({name: value}, JSONB))
+
+
+def _literal(part: str) -> str:
+    return part.replace("!", "!!").replace("%", "!%").replace("_", "!_")
+
+
+def _equals(name: str, value: Any) -> ColumnElement[bool]:
+    """As containment on PostgreSQL: the same JSON type and value. `name` holds no quote."""
+    path = f'$."{name}"'
+    kinds: dict[type, tuple[str, ...]] = {str: ("text",), bool: ("true" if value else "false",), type(None): ("null",)}
+    found: ColumnElement[bool] = func.json_type(Record.data, path).in_(kinds.get(type(value), ("integer", "real")))
+    if value is None or isinstance(value, bool):
+        return found
+    same: ColumnElement[bool] = func.json_extract(Record.data, path) == value
+    return found & same
+
+
+async def list_records(
+    connection: AsyncConnection, filters: Filters, *, is_sqlite: bool, after: int, limit: int, offset: int = 0
+) -> Any:
+    """In the order of their ids, from behind the id `after` on."""
+    query = _where(_visible(filters.owner), filters, is_sqlite=is_sqlite).where(Record.id > after)
+    return (await connection.execute(query.order_by(Record.id).limit(limit).offset(offset))).mappings().all()
+
+
+async def list_of_job(connection: AsyncConnection, job_id: UUID, *, after: int, limit: int, offset: int) -> Any:
+    """In the order of the file, from behind row `after` on."""
+    query = (
+        select(Record)
+        .where(Record.job_id == job_id, Record.row_number > after)
+        .order_by(Record.row_number)
+        .limit(limit)
+        .offset(offset)
+    )
+    return (await connection.execute(query)).mappings().all()
+
+
+async def keys(connection: AsyncConnection, filters: Filters, *, is_sqlite: bool) -> set[Key]:
+    """Of all records that match."""
+    query = _where(_visible(filters.owner), filters, is_sqlite=is_sqlite).with_only_columns(
+        Record.job_id, Record.row_number
+    )
+    return {(job_id, row) for job_id, row in (await connection.execute(query)).all()}
+
+
+async def by_keys(connection: AsyncConnection, owner: str, wanted: Sequence[Key]) -> dict[Key, RowMapping]:
+    rows: dict[Key, RowMapping] = {}
+    jobs: dict[UUID, list[int]] = {}
+    for job_id, row in wanted:
+        jobs.setdefault(job_id, []).append(row)
+    for job_id, numbers in jobs.items():
+        query = _visible(owner).where(Record.job_id == job_id, Record.row_number.in_(numbers))
+        rows |= {(r["job_id"], r["row_number"]): r for r in (await connection.execute(query)).mappings()}
+    return rows
+
+
+async def count_by_status(connection: AsyncConnection, job_id: UUID) -> dict[str, int]:
+    query = select(Record.status, func.count()).where(Record.job_id == job_id).group_by(Record.status)
+    return {status: int(count) for status, count in (await connection.execute(query)).all()}
+
+
+# ---------------------------------------------------------------------- vectors
+
+
+async def next_task(connection: AsyncConnection) -> RowMapping | None:
+    """The next records that need vectors: those of the most urgent import, the oldest first."""
+    query = (
+        select(VectorTask, Job.processor)
+        .join(Job, Job.id == VectorTask.job_id)
+        .join(File, File.id == Job.file_id)
+        .where(~VectorTask.done, Job.vectors_error.is_(None), File.deleted_at.is_(None))
+        .order_by(Job.priority.desc(), Job.number, VectorTask.first_row)
+        .limit(1)
+    )
+    return (await connection.execute(query)).mappings().first()
+
+
+async def valid_records(connection: AsyncConnection, job_id: UUID, first: int, last: int) -> list[tuple[int, Any]]:
+    """(row number, data) of the valid records between two rows, both included."""
+    query = (
+        select(Record.row_number, Record.data)
+        .where(Record.job_id == job_id, Record.row_number.between(first, last), Record.status == "valid")
+        .order_by(Record.row_number)
+    )
+    return [(int(row), data) for row, data in (await connection.execute(query)).all()]
+
+
+async def known_vectors(
+    connection: AsyncConnection, hashes: Iterable[bytes], model: str, precision: str
+) -> dict[bytes, bytes]:
+    """Vectors, by the hash of their text, that some record has already."""
+    wanted = list(hashes)
+    found: dict[bytes, bytes] = {}
+    for start in range(0, len(wanted), HASHES_AT_ONCE):
+        query = select(RecordVector.text_hash, RecordVector.vector).where(
+            RecordVector.text_hash.in_(wanted[start : start + HASHES_AT_ONCE]),
+            RecordVector.model == model,
+            RecordVector.precision == precision,
+        )
+        found |= dict((await connection.execute(query)).tuples().all())
+    return found
+
+
+async def finish_task(connection: AsyncConnection, job_id: UUID, first_row: int) -> bool:
+    """Must come before the vectors in the transaction that writes them; False if somebody else has done it."""
+    query = (
+        update(VectorTask)
+        .where(VectorTask.job_id == job_id, VectorTask.first_row == first_row, ~VectorTask.done)
+        .values(done=True)
+    )
+    return (await connection.execute(query)).rowcount == 1
+
+
+async def set_vectors_error(connection: AsyncConnection, job_id: UUID, error: dict[str, Any]) -> None:
+    await connection.execute(update(Job).where(Job.id == job_id).values(vectors_error=error))
+
+
+async def forget_vectors_errors(connection: AsyncConnection) -> None:
+    """At the start: what was missing may be there now."""
+    await connection.execute(update(Job).where(Job.vectors_error.is_not(None)).values(vectors_error=null()))
+
+
+async def vector_counts(connection: AsyncConnection, job_ids: Sequence[UUID]) -> dict[UUID, tuple[int, int]]:
+    """(records that are to have vectors, those that have them) by job."""
+    done = func.sum(case((VectorTask.done, VectorTask.record_count), else_=0))
+    query = (
+        select(VectorTask.job_id, func.sum(VectorTask.record_count), done)
+        .where(VectorTask.job_id.in_(job_ids))
+        .group_by(VectorTask.job_id)
+    )
+    return {job_id: (int(total), int(ready)) for job_id, total, ready in (await connection.execute(query)).all()}
+
+
+async def done_tasks(
+    connection: AsyncConnection, owner: str, import_number: int | None
+) -> list[tuple[UUID, int, int, int]]:
+    """(job, first row, last row, record count) of everything that can be searched by meaning."""
+    query = (
+        select(VectorTask.job_id, VectorTask.first_row, VectorTask.last_row, VectorTask.record_count)
+        .join(Job, Job.id == VectorTask.job_id)
+        .join(File, File.id == Job.file_id)
+        .where(VectorTask.done, Job.owner == owner, File.deleted_at.is_(None))
+        .order_by(Job.number, VectorTask.first_row)
+    )
+    if import_number is not None:
+        query = query.where(Job.number == import_number)
+    return [(j, int(a), int(b), int(n)) for j, a, b, n in (await connection.execute(query)).all()]
+
+
+async def vectors_between(
+    connection: AsyncConnection, job_id: UUID, first: int, last: int, model: str, precision: str
+) -> list[tuple[int, bytes]]:
+    """(row number, vector) in row order."""
+    query = (
+        select(RecordVector.row_number, RecordVector.vector)
+        .where(
+            RecordVector.job_id == job_id,
+            RecordVector.row_number.between(first, last),
+            RecordVector.model == model,
+            RecordVector.precision == precision,
+        )
+        .order_by(RecordVector.row_number)
+    )
+    return [(int(row), vector) for row, vector in (await connection.execute(query)).all()]

@@ -1,0 +1,140 @@
+"""VectorService: gives the valid records of imports their vectors, in the background, some hundred records at a time.
+
+What is to be done stands in `vector_tasks`, written in the transaction of the records themselves. A task and its vectors are
+committed together, so that a crash costs the vectors in work and nothing else.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import logging
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+from uuid import UUID
+
+import numpy as np
+from sqlalchemy import RowMapping
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from app.db import halfvecs, records
+from app.db.engine import Database
+from app.embeddings.model import Embedder
+from app.errors import ModelUnavailable, TransientError
+from app.failpoints import hit
+from app.schemas.base import RecordSchema
+from app.sinks.base import Sink
+
+logger = logging.getLogger(__name__)
+IDLE_SECONDS = 0.5
+BACKFILL_ROWS = 1_000
+
+
+class VectorService:
+    def __init__(
+        self, database: Database, sink: Sink, embedder: Embedder, schemas: dict[str, type[RecordSchema]]
+    ) -> None:
+        """`schemas` are those with something to embed, by the name of their processor."""
+        self._database = database
+        self._sink = sink
+        self._schemas = schemas
+        self.embedder = embedder
+        # One thread: the model itself uses every core.
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="embed")
+        self.has_halfvecs = False
+        self._is_index_tended = False
+
+    async def prepare(self) -> None:
+        """Before the first search: whether this database has pgvector, and another try for what could not be embedded."""
+        await self._database.transact(records.forget_vectors_errors)
+        if not self._database.is_sqlite:
+            try:
+                await self._database.transact(halfvecs.prepare)
+                self.has_halfvecs = True
+            except DBAPIError as error:
+                logger.info("Search by meaning goes without pgvector: %s", str(error.orig).partition("\n")[0])
+
+    async def run(self) -> None:
+        while True:
+            if await self.run_once():
+                self._is_index_tended = False
+            elif not self._is_index_tended:
+                self._is_index_tended = not await self._tend_index()
+            else:
+                await asyncio.sleep(IDLE_SECONDS)
+
+    async def run_once(self) -> bool:
+        """Do the next task; False if there is none."""
+        async with self._database.reading() as connection:
+            task = await records.next_task(connection)
+        if task is None:
+            return False
+        try:
+            await self._embed(task)
+        except ModelUnavailable as error:
+            logger.error("Records of job %s get no vectors: %s", task["job_id"], error.detail)
+            await self._give_up(task["job_id"], {"code": error.code, "message": error.detail})
+        except TransientError:
+            raise
+        except Exception as error:
+            logger.exception("Records of job %s get no vectors", task["job_id"])
+            await self._give_up(
+                task["job_id"], {"code": "embedding_failed", "message": f"{type(error).__name__}: {error}"[:500]}
+            )
+        return True
+
+    async def _give_up(self, job_id: UUID, error: dict[str, Any]) -> None:
+        """On this job only, until the next start."""
+        await self._database.transact(lambda c: records.set_vectors_error(c, job_id, error))
+
+    async def encode(self, texts: Sequence[str]) -> Any:
+        """(len(texts), 384) float32, off the loop; raises ModelUnavailable."""
+        return await asyncio.get_running_loop().run_in_executor(self._thread, self.embedder.encode, texts)
+
+    async def _embed(self, task: RowMapping) -> None:
+        job_id, schema = task["job_id"], self._schemas[task["processor"]]
+        model, precision = self.embedder.model_id, self.embedder.precision
+        async with self._database.reading() as connection:
+            found = await records.valid_records(connection, job_id, task["first_row"], task["last_row"])
+            texts = [schema.text_of(data) for _, data in found]
+            hashes = [hashlib.sha256(text.encode("utf-8", "surrogatepass")).digest() for text in texts]
+            vectors = await records.known_vectors(connection, dict.fromkeys(hashes), model, precision)
+        new = {h: text for h, text in zip(hashes, texts, strict=True) if h not in vectors}
+        if new:
+            made = np.asarray(await self.encode(list(new.values())), "<f4")
+            vectors |= {h: vector.tobytes() for h, vector in zip(new, made, strict=True)}
+        hit("vectors.encoded")
+        rows = [(number, model, precision, h, vectors[h]) for (number, _), h in zip(found, hashes, strict=True)]
+
+        async def write(connection: AsyncConnection) -> None:
+            if not await records.finish_task(connection, job_id, task["first_row"]):
+                return  # deleted, or done by somebody else
+            await self._sink.write(connection, job_id, (), (), {"record_vectors": rows})
+            if self.has_halfvecs:
+                await halfvecs.insert(connection, job_id, [row[0] for row in rows], [row[4] for row in rows])
+            hit("vectors.before_commit")
+
+        await self._database.transact(write)
+        hit("vectors.after_commit")
+
+    async def _tend_index(self) -> bool:
+        """When nothing else is to do: vectors from before pgvector, and the index once there are enough. True if there
+        may be more of it."""
+        if not self.has_halfvecs:
+            return False
+        async with self._database.reading() as connection:
+            missing = await halfvecs.missing(connection, BACKFILL_ROWS)
+            wants_index = not missing and await halfvecs.wants_index(connection)
+        for job_id in {job_id for job_id, _, _ in missing}:
+            rows = [(row, vector) for owner, row, vector in missing if owner == job_id]
+            await self._database.transact(
+                lambda c, j=job_id, r=rows: halfvecs.insert(c, j, [row for row, _ in r], [v for _, v in r])  # type: ignore[misc]
+            )
+        if wants_index:
+            await self._database.run_alone(halfvecs.build_index)
+        return bool(missing)
+
+    def close(self) -> None:
+        self._thread.shutdown(wait=False, cancel_futures=True)

@@ -1,0 +1,70 @@
+"""What a schema is: a Pydantic model of one record, with a name, and the fields whose text is embedded for search.
+
+Values are never guessed at. Cells of a CSV file are text, so that a number must be written as one, in digits, and come out as
+it went in; in JSON a number must be a number. Nothing is trimmed, lower-cased or filled in.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Annotated, Any, ClassVar
+
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, ValidationInfo
+from pydantic_core import PydanticCustomError
+
+WHOLE = re.compile(r"0|-?[1-9][0-9]{0,18}", re.ASCII)
+
+
+class RecordSchema(BaseModel):
+    """Base of every schema. Columns that it does not name are kept as they are."""
+
+    model_config = ConfigDict(extra="allow", strict=True)
+
+    schema_name: ClassVar[str]
+    """What imports call it."""
+
+    embedded: ClassVar[tuple[str, ...]] = ()
+    """Fields whose values, joined by a comma and a space, are the text of a record in semantic search. None: no search."""
+
+    @classmethod
+    def required(cls) -> list[str]:
+        return [name for name, field in cls.model_fields.items() if field.is_required()]
+
+    @classmethod
+    def text_of(cls, data: Mapping[str, Any]) -> str:
+        """The text of a valid record that is embedded."""
+        return ", ".join(str(data[name]) for name in cls.embedded if data.get(name) not in (None, ""))
+
+
+def _digits(value: Any, info: ValidationInfo) -> Any:
+    """Only a cell may be text: in JSON a whole number in quotes is a text."""
+    if isinstance(value, str) and info.mode != "json":
+        if not WHOLE.fullmatch(value):
+            raise PydanticCustomError("whole_number", "must be a whole number, written in digits only")
+        return int(value)
+    return value
+
+
+def _not_blank(value: str) -> str:
+    if not value.strip():
+        raise PydanticCustomError("blank", "must not be blank")
+    return value
+
+
+def _email(value: str) -> str:
+    """An address that mail could be sent to; it is stored as it was written."""
+    from email_validator import EmailNotValidError, validate_email  # 20 ms, and only where records are checked
+
+    try:
+        validate_email(value, check_deliverability=False)
+    except EmailNotValidError as error:
+        raise PydanticCustomError("email", "{reason}", {"reason": str(error)}) from None
+    return value
+
+
+WholeNumber = Annotated[int, BeforeValidator(_digits)]
+"""An integer. Of text only digits are taken: `030`, `30.0`, `1e2` or ` 30` are not."""
+
+Filled = Annotated[str, AfterValidator(_not_blank)]
+Email = Annotated[str, AfterValidator(_email)]
