@@ -24,8 +24,8 @@ MAX_TOKENS = 256
 """What the model was trained for; the rest of a longer text is not read, as in sentence-transformers."""
 
 BATCH_TEXTS = 64
-BATCH_TOKENS = 4096
-"""A batch has 64 texts, fewer where they are long (16 at the longest): it has to stay in the caches."""
+BATCH_TOKENS = 2048
+"""A batch has 64 texts, fewer where they are long, 8 at the longest: it should stay in the caches."""
 
 SLAB_TEXTS = 8192
 """So many texts are tokenised and sorted at a time; more would hold memory and sort hardly better."""
