@@ -1,0 +1,103 @@
+"""The lexicon scores as its library does, in linear time; a model's answers are checked before they are believed."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Sequence
+from pathlib import Path
+from uuid import uuid4
+
+import pytest
+from vaderSentiment.vaderSentiment import BOOSTER_DICT, NEGATE, SPECIAL_CASES, SentimentIntensityAnalyzer
+
+from app.errors import SettingsInvalid, UnknownModel
+from app.formats.base import CellRows
+from app.processors.base import ChunkContext
+from app.processors.models import BadScores, checked
+from app.processors.sentiment import SentimentProcessor
+from app.processors.vader import Vader
+
+LIBRARY = SentimentIntensityAnalyzer()
+
+
+def expected(text: str) -> tuple[str, float]:
+    compound = LIBRARY.polarity_scores(text)["compound"]
+    return ("positive" if compound >= 0.05 else "negative" if compound <= -0.05 else "neutral"), compound
+
+
+def test_real_texts_score_as_the_library_scores_them(corpora: Path) -> None:
+    lines = [
+        line
+        for path in sorted((corpora / "sentiment").glob("*.txt"))
+        for line in path.read_text("utf-8", "replace").splitlines()[::8]
+    ]
+    texts = [line.split("\t")[-1] for line in lines]
+    assert len(texts) > 1_500
+    assert Vader().score(texts) == [expected(text) for text in texts]
+
+
+def test_every_rule_of_the_library_holds_in_any_mix_of_words() -> None:
+    rng = random.Random(1)
+    words = [
+        *list(LIBRARY.lexicon)[::50],
+        *BOOSTER_DICT,
+        *NEGATE * 2,
+        *["but", "BUT", "least", "at", "very", "kind", "of"] * 9,
+    ]
+    words += [
+        *["no", "nor", "or", "so", "this", "never", "without", "doubt", "\U0001f600"] * 9,
+        *" ".join(SPECIAL_CASES).split() * 3,
+    ]
+    texts = [
+        " ".join(rng.choices(words, k=rng.randint(0, 25))) + rng.choice(("", "!!", "??", "!?!?")) for _ in range(4_000)
+    ]
+    texts += [text.upper() if rng.random() < 0.3 else text.title() for text in texts[:500]]
+    assert Vader().score(texts) == [expected(text) for text in texts]
+
+
+def test_a_long_text_costs_as_much_as_its_words_and_no_more(monkeypatch: pytest.MonkeyPatch) -> None:
+    looked_at = 0
+    original = SentimentIntensityAnalyzer._negation_check
+
+    def note(valence: float, words: Sequence[str], start: int, index: int) -> float:
+        nonlocal looked_at
+        looked_at += len(words)
+        return float(original(valence, words, start, index))
+
+    monkeypatch.setattr(SentimentIntensityAnalyzer, "_negation_check", staticmethod(note))
+    text = "not good but bad " * 500
+    assert Vader().score([text])[0][0] in ("positive", "negative")
+    assert looked_at < 20 * len(text.split())
+
+
+def test_equal_texts_of_a_chunk_are_scored_once() -> None:
+    calls: list[list[str]] = []
+
+    def compute(function: object, model: str, texts: list[str]) -> list[tuple[str, float]]:
+        calls.append(texts)
+        return [("positive", 0.5)] * len(texts)
+
+    rows = CellRows(["text"], [4, 5, 6], [["b"], ["a"], ["b"]])
+    context = ChunkContext(uuid4(), 0, 1, {}, compute=compute)
+    outcome = SentimentProcessor().process(rows, context)
+    assert calls == [["a", "b"]]
+    assert [row["row_id"] for row in outcome.results.records()] == ["4", "5", "6"]
+    assert outcome.summary == {"positive": 3, "neutral": 0, "negative": 0}
+
+
+@pytest.mark.parametrize(
+    "answer", [[], [("positive", 1.0)] * 2, [("good", 1.0)], [("neutral", float("nan"))], [("neutral", float("inf"))]]
+)
+def test_an_answer_that_does_not_fit_the_texts_is_an_error(answer: list[tuple[str, float]]) -> None:
+    with pytest.raises(BadScores):
+        checked(answer, 1)
+
+
+def test_only_listed_models_are_taken_and_only_those_that_are_there_can_be_listed() -> None:
+    processor = SentimentProcessor(["tests.acceptance.scorers:Flaky"])
+    processor.check({"model": "tests.acceptance.scorers:Flaky"})
+    with pytest.raises(UnknownModel, match=r"vader, tests\.acceptance\.scorers:Flaky"):
+        processor.check({"model": "tests.acceptance.scorers:Fragile"})
+    for path in ("no.such:Thing", "json", "json:", ":x", "json:no good"):
+        with pytest.raises(SettingsInvalid, match="SENTIMENT_MODELS"):
+            SentimentProcessor([path])
