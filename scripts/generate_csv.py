@@ -14,9 +14,17 @@ what a correct parser must make of them. Its lines hold
 - `raw` (JSON only): null when rejected, else the text of the record as it stands in the file.
 
 The verdict file is pure ASCII.
+
+    python scripts/generate_csv.py --kind people --rows 10_000 --dirty 0.1 --out people.csv
+    python scripts/generate_csv.py --kind reviews --rows 100_000 --repeat 0.5 --out reviews.csv
+
+Other kinds of rows (scripts/sample_kinds.py), as CSV: people with invalid e-mails, ages, names and duplicates, whose
+verdict lines hold `verdict` ("valid", "invalid", "duplicate"), `kind`, the wrong `fields` and `duplicate_of`; and reviews,
+with `<out>.truth.json` telling the number of rows and of different texts.
 """
 
 import argparse
+import json
 import re
 import sys
 import time
@@ -33,10 +41,14 @@ import numpy as np
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+sys.path.insert(0, str(Path(__file__).resolve().parent))  # when it is imported from elsewhere, too
+from sample_kinds import Maker, People, Reviews
+
 DEFAULT_NAMES = (
     "Ada", "Alan", "Barbara", "Claude", "Dennis", "Donald", "Edsger", "Frances", "Grace", "Hedy",
     "Jean", "John", "Katherine", "Ken", "Leslie", "Linus", "Margaret", "Niklaus", "Radia", "Tim",
 )  # fmt: skip
+ROW_KINDS = ("users", "people", "reviews")
 HEADERS = {"csv": "id,name,value\n", "json": "[\n", "jsonl": ""}
 ENDS = {"csv": "\n", "json": ",\n", "jsonl": "\n"}  # after each record; the last of an array loses its comma
 # Big enough that the cost per block vanishes; small enough that memory stays low when every row is dirty and
@@ -263,6 +275,24 @@ def _check(
             raise BadArgument(fault)
 
 
+def _check_kind(kind: str, format: str, dirty: float, repeat: float) -> None:
+    faults = {
+        f"kind must be one of {', '.join(ROW_KINDS)}, not {kind}": kind not in ROW_KINDS,
+        f"{kind} are written as csv only": kind != "users" and format != "csv",
+        f"repeat must be from 0 to 1, not {repeat}": not 0 <= repeat <= 1,
+        "repeat is for reviews": bool(repeat) and kind != "reviews",
+        "reviews have no dirty rows": bool(dirty) and kind == "reviews",
+    }
+    for fault, found in faults.items():
+        if found:
+            raise BadArgument(fault)
+
+
+def _maker(kind: str, dirty: float, repeat: float, rng: np.random.Generator) -> Maker | None:
+    """None for users, which come in three formats and are made below."""
+    return People(dirty, rng) if kind == "people" else Reviews(repeat, rng) if kind == "reviews" else None
+
+
 @contextmanager
 def _replacing(path: Path, packed: bool) -> Iterator[BinaryIO | GzipFile]:
     """Open `<path>.part` for writing; it becomes `path` only when the block ends without an exception."""
@@ -288,6 +318,8 @@ def generate(
     gzip: bool = False,
     dirty: float = 0.0,
     seed: int | None = None,
+    kind: str = "users",
+    repeat: float = 0.0,
     minimum: int = 1,
     maximum: int = 1000,
     names: Sequence[str] = DEFAULT_NAMES,
@@ -295,6 +327,7 @@ def generate(
 ) -> Summary:
     """Write a sample file of `rows` rows and, if `dirty` is above 0, its verdicts beside it.
 
+    `kind` is "users" (id, name, value), "people" or "reviews" (CSV only); `repeat` is the share of reviews whose text returns.
     `dirty` is the share of odd rows (0 to 1; in CSV slightly more, as the row after an unclosed quote is odd
     by force). `minimum` and `maximum` are the inclusive bounds of `value`. The same arguments and seed give
     the same bytes (under one version of numpy); without a seed every run differs. With `gzip` the name gets
@@ -305,6 +338,7 @@ def generate(
     then, and when interrupted, whatever stood under the final names still does.
     """
     _check(rows, format, dirty, seed, minimum, maximum, names)
+    _check_kind(kind, format, dirty, repeat)
     started = time.perf_counter()
     path = Path(f"{path}.gz" if gzip and not str(path).endswith(".gz") else path)
     if path.is_dir():
@@ -312,6 +346,7 @@ def generate(
     path.parent.mkdir(parents=True, exist_ok=True)
     verdicts_path = path.with_name(path.name + ".verdicts.jsonl")
     rng = np.random.default_rng(seed)
+    maker = _maker(kind, dirty, repeat, rng)
     dirt = _Dirt(format, dirty, rows, rng) if dirty else None
     # A clean record is head + id + middle + value + tail, with all that a name needs done once per name.
     head, tail = ("", "\n") if format == "csv" else ('{"id": ', "}" + ENDS[format])
@@ -321,9 +356,17 @@ def generate(
         out = stack.enter_context(_replacing(path, gzip))
         # Entered last, so renamed first: a dirty file never stands there without its verdicts.
         verdicts = stack.enter_context(_replacing(verdicts_path, False)) if dirt else None
-        out.write(HEADERS[format].encode())
+        out.write((maker.header if maker else HEADERS[format]).encode())
         for start in range(0, rows, BLOCK_ROWS):
             count = min(BLOCK_ROWS, rows - start)
+            if maker:
+                block, lines = maker.block(start + 1, count)
+                out.write(block)
+                if verdicts:
+                    verdicts.write(lines)
+                if progress:
+                    progress(start + count)
+                continue
             picks = rng.integers(len(names), size=count).tolist()
             values = rng.integers(minimum, maximum, size=count, endpoint=True).tolist()
             if dirt and verdicts:
@@ -342,6 +385,11 @@ def generate(
             out.write(b"]\n")
     if not dirt:
         verdicts_path.unlink(missing_ok=True)
+    truth_path = path.with_name(path.name + ".truth.json")
+    if maker and (truth := maker.summary()):
+        truth_path.write_text(json.dumps(truth) + "\n")
+    else:
+        truth_path.unlink(missing_ok=True)
     seconds = time.perf_counter() - started
     return Summary(rows, path.stat().st_size, path, verdicts_path if dirt else None, seconds)
 
@@ -359,6 +407,8 @@ def main(argv: Sequence[str] | None = None) -> None:
     add("--format", choices=list(KINDS), default="csv", help="output format (default %(default)s)")
     add("--gzip", action="store_true", help="compress, and add .gz to the name")
     add("--dirty", type=float, default=0.0, metavar="RATE", help="share of odd rows, 0 to 1 (default 0)")
+    add("--kind", choices=ROW_KINDS, default="users", help="what the rows are (default %(default)s: id, name, value)")
+    add("--repeat", type=float, default=0.0, metavar="RATE", help="share of reviews whose text returns, 0 to 1")
     args = parser.parse_args(argv)
     speed_column = TextColumn("{task.fields[speed]:,.0f} rows/s")
     columns = (BarColumn(), MofNCompleteColumn(), speed_column, TimeRemainingColumn())
@@ -373,7 +423,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         with bar:
             done = generate(
                 args.out, args.rows, format=args.format, gzip=args.gzip, dirty=args.dirty, seed=args.seed,
-                minimum=args.min, maximum=args.max, names=args.names, progress=show,
+                minimum=args.min, maximum=args.max, names=args.names, progress=show, kind=args.kind, repeat=args.repeat,
             )  # fmt: skip
     except BadArgument as error:
         parser.error(str(error))
