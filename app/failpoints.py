@@ -21,6 +21,7 @@ NAMES = frozenset(
         "chunk.claimed", "chunk.read", "chunk.before_write", "chunk.after_write", "chunk.after_commit",
         "job.before_finish", "job.after_finish",
         "cancel.before_commit", "delete.rows", "delete.disk",
+        "vectors.encoded", "vectors.before_commit", "vectors.after_commit",
     }
 )  # fmt: skip
 

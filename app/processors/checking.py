@@ -82,8 +82,16 @@ def _nul_errors(given: dict[str, Any]) -> list[dict[str, Any]]:
     return [
         {"field": _shown(name), "code": "nul_character", "value": _brief(value), "message": "holds a NUL character"}
         for name, value in given.items()
-        if "\0" in name or "\0" in (value if isinstance(value, str) else str(value))
+        if _has_nul(name) or _has_nul(value)
     ]
+
+
+def _has_nul(value: Any) -> bool:
+    if isinstance(value, str):
+        return "\0" in value
+    if isinstance(value, dict):
+        return any(_has_nul(part) for item in value.items() for part in item)
+    return isinstance(value, list) and any(map(_has_nul, value))
 
 
 def _shown(value: Any) -> Any:

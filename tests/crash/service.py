@@ -62,7 +62,7 @@ class _Child:
     """The part of subprocess.Popen that `Server` uses."""
 
     def __init__(self, environment: dict[str, str], port: int, log: Path) -> None:
-        self._process = _forks.Process(target=_serve, args=(environment, port, log), daemon=True)
+        self._process = _forks.Process(target=_serve, args=(environment, port, log))
         self._process.start()
         assert self._process.pid is not None
         self.pid: int = self._process.pid

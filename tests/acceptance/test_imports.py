@@ -1,0 +1,395 @@
+"""/api/upload, /api/imports, /api/records: the commands its clients know, and what the first implementation did wrong."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import httpx
+import numpy as np
+import pytest
+from sqlalchemy import event
+
+from app.config import load_settings
+from app.db.engine import Database
+from app.embeddings.model import Embedder
+from app.jobs.imports import list_imports
+from tests.conftest import Databases
+from tests.harness import ROOT, Server, query, wait_until
+
+SAMPLE_CSV = b"""name,email,age,department
+John Doe,john@example.com,30,Engineering
+Jane Smith,jane@example.com,25,Marketing
+Bob Wilson,bob@example.com,35,Sales
+"""
+SAMPLE_JSON = b"""[
+  {"name": "Alice Johnson", "email": "alice@example.com", "age": 28, "department": "HR"},
+  {"name": "Charlie Brown", "email": "charlie@example.com", "age": 32, "department": "Finance"}
+]
+"""
+DEPARTMENTS = ("Engineering", "Marketing", "Sales", "Finance", "Legal", "Nursing", "Gardening", "Astronomy")
+TABLES = ("files", "jobs", "chunks", "result_pages", "rejects", "records", "vector_tasks", "record_vectors")
+
+
+def people(count: int, mark: str = "Person") -> bytes:
+    rows = (f"{mark} {i},p{i}@example.com,{i % 100},{DEPARTMENTS[i % 8]}\n" for i in range(count))
+    return ("name,email,age,department\n" + "".join(rows)).encode()
+
+
+class Client:
+    """The calls of this door."""
+
+    def __init__(self, http: httpx.Client) -> None:
+        self.http = http
+
+    def post(self, data: bytes, name: str = "sample_data.csv", **params: object) -> httpx.Response:
+        return self.http.post("/api/upload", params=params, files={"file": (name, data)})  # type: ignore[arg-type]
+
+    def upload(self, data: bytes, name: str = "sample_data.csv", **params: object) -> int:
+        answer = self.post(data, name, **params)
+        assert answer.status_code in (200, 201), answer.text
+        return int(answer.json()["id"])
+
+    def get(self, number: int, **params: object) -> dict[str, Any]:
+        answer = self.http.get(f"/api/imports/{number}", params=params)  # type: ignore[arg-type]
+        assert answer.status_code == 200, answer.text
+        return dict(answer.json())
+
+    def finished(self, number: int) -> dict[str, Any]:
+        """The import when its records are stored."""
+
+        def final() -> dict[str, Any] | None:
+            found = self.get(number)
+            return found if found["status"] not in ("pending", "processing") else None
+
+        return wait_until(final, 60, f"end of import {number}") or {}
+
+    def searchable(self, number: int) -> dict[str, Any]:
+        """The import when its vectors are there, too."""
+
+        def ready() -> dict[str, Any] | None:
+            found = self.finished(number)
+            return found if found["vectors"]["status"] != "pending" else None
+
+        return wait_until(ready, 60, f"vectors of import {number}") or {}
+
+    def search(self, **body: object) -> list[dict[str, Any]]:
+        answer = self.http.post("/api/records/search", json=body)
+        assert answer.status_code == 200, answer.text
+        return list(answer.json()["records"])
+
+
+@pytest.fixture(scope="module")
+def client(server: Server) -> Iterator[Client]:
+    with server.client() as http:
+        yield Client(http)
+
+
+# ---------------------------------------------------------------------- the commands
+
+
+def test_the_two_samples_are_imported_found_listed_counted_and_deleted(client: Client) -> None:
+    answer = client.post(SAMPLE_CSV)
+    assert answer.status_code == 201
+    body = answer.json()
+    assert body["status"] in ("pending", "processing")
+    number, other = body["id"], client.upload(SAMPLE_JSON, "sample_data.json")
+    found = client.searchable(number)
+    assert (found["status"], found["total_records"], found["failed_records"]) == ("completed", 3, 0)
+    assert found["records"][0]["data"] == {
+        "name": "John Doe", "email": "john@example.com", "age": 30, "department": "Engineering"
+    }  # fmt: skip
+    assert list(found["records"][0]["data"]) == ["name", "email", "age", "department"]
+    assert [r["data"]["name"] for r in client.searchable(other)["records"]] == ["Alice Johnson", "Charlie Brown"]
+
+    assert [i["id"] for i in client.http.get("/api/imports").json()["imports"]][:2] == [other, number]
+    assert [r["import_id"] for r in client.search(status="valid", limit=10)].count(number) == 3
+    assert [r["data"]["name"] for r in client.search(import_id=number, fields={"age": 25})] == ["Jane Smith"]
+    assert [r["data"]["name"] for r in client.search(import_id=number, text="WILSON")] == ["Bob Wilson"]
+    (best,) = client.search(import_id=number, query="writes software", limit=1)
+    assert best["data"]["name"] == "John Doe"
+    assert 0.1 < best["score"] <= 1
+    stats = client.http.get("/api/stats").json()
+    assert stats["total_imports"] == 2
+    assert (stats["total_records"], stats["valid_records"], stats["vectors"]) == (5, 5, {"total": 5, "ready": 5})
+
+    for gone in (number, other):
+        assert client.http.delete(f"/api/imports/{gone}").json() == {"message": f"Import {gone} deleted"}
+        assert client.http.get(f"/api/imports/{gone}").status_code == 404
+        assert client.http.delete(f"/api/imports/{gone}").json()["code"] == "import_not_found"
+
+
+def test_a_json_object_alone_is_one_record(client: Client) -> None:
+    number = client.upload(b'{"name": "Solo", "email": "solo@example.com", "age": 1}', "one.json")
+    assert [r["data"] for r in client.finished(number)["records"]] == [
+        {"name": "Solo", "email": "solo@example.com", "age": 1}
+    ]
+
+
+# ---------------------------------------------------------------------- what was wrong with the first implementation
+
+
+def test_no_synchronous_embedding_records_are_readable_before_their_vectors(client: Client) -> None:
+    number = client.upload(people(3_000), "many.csv")
+    found = client.finished(number)
+    assert found["valid_records"] == found["vectors"]["total"] == 3_000
+    assert found["vectors"]["ready"] < 3_000
+    assert found["vectors"]["status"] == "pending"
+    assert len(client.search(import_id=number, text="person 29", limit=1_000)) == 111
+    client.http.delete(f"/api/imports/{number}")  # in the midst of it
+
+
+def test_no_synchronous_processing_others_are_served_meanwhile(client: Client, server: Server) -> None:
+    number = client.upload(people(2_000, "Busy"), "busy.csv")
+    answers = 0
+    while client.get(number, limit=1)["status"] in ("pending", "processing"):
+        assert client.http.get("/health").status_code == 200
+        answers += 1
+    assert answers
+    client.http.delete(f"/api/imports/{number}")
+
+
+def test_no_n_plus_1_queries_the_list_costs_the_same_however_long_it_is(client: Client, server: Server) -> None:
+    numbers = [client.upload(people(3, f"N{i}"), f"n{i}.csv") for i in range(4)]
+    for number in numbers:
+        client.finished(number)
+
+    async def statements(limit: int) -> int:
+        database = Database(load_settings(database_url=server.url))
+        seen: list[str] = []
+        event.listen(database.engine.sync_engine, "before_cursor_execute", lambda *a: seen.append(a[2]))
+        page = await list_imports(database, "local", limit=limit, offset=0)
+        await database.close()
+        assert len(page["imports"]) == limit
+        return len([statement for statement in seen if not statement.startswith(("PRAGMA", "BEGIN"))])
+
+    assert asyncio.run(statements(1)) == asyncio.run(statements(4)) <= 4
+
+
+def test_no_sql_injection_what_is_sought_is_only_ever_a_value(client: Client, server: Server) -> None:
+    evil = "x'; DROP TABLE records; --"
+    assert client.http.post("/api/records/search", json={"limit": f"10; {evil}"}).status_code == 422
+    assert client.search(text=evil) == client.search(fields={"name": evil}) == client.search(fields={evil: 1}) == []
+    for name in ('a"b', "a\\b", "a\0b", ""):
+        answer = client.http.post("/api/records/search", json={"fields": {name: 1}})
+        assert answer.status_code == 422, answer.text
+    assert client.http.post("/api/records/search", json={"text": "a\0"}).status_code == 422
+    number = client.upload(b"name,email\n100%_sure!,a@example.com\n100 percent,b@example.com\n", "wild.csv")
+    client.finished(number)
+    assert [r["row_number"] for r in client.search(import_id=number, text="0%_S")] == [1]
+
+
+def test_no_endless_answers_pages_by_cursor_and_by_offset_show_each_record_once(client: Client) -> None:
+    number = client.upload(people(230, "Page").replace(b"p7@example.com", b"nobody"), "pages.csv", chunk_size=100)
+    assert client.finished(number)["status"] == "completed_with_errors"
+    pages, after = [], 0
+    while after is not None:
+        page = client.get(number, limit=100, after=after)
+        pages.append([r["row_number"] for r in page["records"]])
+        after = page["next_after"]
+    assert [len(page) for page in pages] == [100, 100, 30]
+    assert [row for page in pages for row in page] == list(range(1, 231))
+    assert [r["row_number"] for r in client.get(number, limit=5, offset=228)["records"]] == [229, 230]
+    ids = [r["id"] for r in client.search(import_id=number, limit=1_000)]
+    assert len(ids) == 230
+    assert [r["id"] for r in client.search(import_id=number, after=ids[99], limit=100)] == ids[100:200]
+    for params in ({"limit": 0}, {"limit": 10_001}, {"offset": -1}, {"after": "x"}):
+        assert client.http.get(f"/api/imports/{number}", params=params).status_code == 422  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("row", "wrong"),
+    [
+        ("Ann,ann@example.com,30,HR", {}),
+        ("Ann,ann@example.com,,", {}),
+        ("Ann,ann@example.com,0,HR", {}),
+        ("Ann,ann@example.com,150,HR", {}),
+        ("Ann,ann+tag@sub.example.co.uk,30,HR", {}),
+        (",ann@example.com,30,HR", {"name": "missing"}),
+        ('"  ",ann@example.com,30,HR', {"name": "blank"}),
+        ("Ann,,30,HR", {"email": "missing"}),
+        ("Ann,ann@,30,HR", {"email": "email"}),
+        ("Ann,ann,30,HR", {"email": "email"}),
+        ("Ann,a nn@example.com,30,HR", {"email": "email"}),
+        ("Ann, ann@example.com,30,HR", {"email": "email"}),
+        ("Ann,ann@example,30,HR", {"email": "email"}),
+        ("Ann,ann..b@example.com,30,HR", {"email": "email"}),
+        ("Ann,ann@example.com,151,HR", {"age": "less_than_equal"}),
+        ("Ann,ann@example.com,-1,HR", {"age": "greater_than_equal"}),
+        ("Ann,ann@example.com,thirty,HR", {"age": "whole_number"}),
+        ("Ann,ann@example.com,30.0,HR", {"age": "whole_number"}),
+        ("Ann,ann@example.com,030,HR", {"age": "whole_number"}),
+        ("Ann,ann@example.com, 30,HR", {"age": "whole_number"}),
+        ("Ann,ann@example.com,3e1,HR", {"age": "whole_number"}),
+        ("Ann,ann@example.com,1_0,HR", {"age": "whole_number"}),
+        ("Ann,ann@example.com,\u0663\u0660,HR", {"age": "whole_number"}),
+        ("Ann,bad,151,HR", {"email": "email", "age": "less_than_equal"}),
+    ],
+)
+def test_no_weak_validation_each_value_is_right_or_named(row: str, wrong: dict[str, str]) -> None:
+    from app.processors.checking import check_cells
+
+    cells = next(iter(__import__("csv").reader([row])))
+    ((result, _, errors),) = check_cells("app.schemas.people:People", ["name", "email", "age", "department"], [cells])
+    assert (result is None) == bool(wrong)
+    assert {e["field"]: e["code"] for e in errors or []} == wrong
+    assert all(e["value"] == cells["name email age".split().index(e["field"])] for e in errors or [])
+
+
+@pytest.mark.parametrize(
+    ("record", "wrong"),
+    [
+        (b'{"name":"Ann","email":"ann@example.com","age":30}', {}),
+        (b'{"name":"Ann","email":"ann@example.com","age":null}', {}),
+        (b'{"name":"Ann","email":"ann@example.com","note":1.10}', {}),
+        (b'{"name":"Ann","email":"ann@example.com","age":"30"}', {"age": "int_type"}),
+        (b'{"name":"Ann","email":"ann@example.com","age":30.0}', {"age": "int_type"}),
+        (b'{"name":"Ann","email":"ann@example.com","age":true}', {"age": "int_type"}),
+        (b'{"name":7,"email":"ann@example.com"}', {"name": "string_type"}),
+        (b'{"name":null,"email":"ann@example.com"}', {"name": "missing"}),
+        (b'{"email":["ann@example.com"]}', {"name": "missing", "email": "string_type"}),
+        (b'{"name":"A\\u0000","email":"ann@example.com"}', {"name": "nul_character"}),
+        (b'{"name":"A","email":"ann@example.com","x":{"y":["\\u0000"]}}', {"x": "nul_character"}),
+    ],
+)
+def test_no_silent_coercion_a_json_value_has_its_type_and_keeps_its_bytes(record: bytes, wrong: dict[str, str]) -> None:
+    from app.processors.checking import check_objects
+
+    ((result, _, errors),) = check_objects("app.schemas.people:People", [record])
+    assert result == (None if wrong else record)
+    assert {e["field"]: e["code"] for e in errors or []} == wrong
+
+
+def test_no_lost_records_the_invalid_ones_are_stored_with_every_error_and_their_line(client: Client) -> None:
+    data = SAMPLE_CSV + b",broken,abc,Sales\nZoe,zoe@example.com,41,Ops\nshort\n" + b'Nul\0,nul@example.com,1,"a\nb"\n'
+    number = client.upload(data, "dirty.csv")
+    found = client.finished(number)
+    assert (found["status"], found["valid_records"], found["failed_records"]) == ("completed_with_errors", 4, 3)
+    (bad,) = [r for r in client.search(import_id=number, status="invalid") if r["row_number"] == 4]
+    assert bad["data"] == {"name": "", "email": "broken", "age": "abc", "department": "Sales"}
+    assert [(e["field"], e["code"], e["value"]) for e in bad["errors"]] == [
+        ("name", "missing", ""), ("email", "email", "broken"), ("age", "whole_number", "abc")
+    ]  # fmt: skip
+    rejects = client.http.get(f"/api/v1/rejects/{found['file_id']}").json()["items"]
+    assert [(r["row_number"], r["line"]) for r in rejects] == [(4, 5), (6, 7), (7, 8)]
+    assert rejects[0]["raw"] == ",broken,abc,Sales"
+    assert client.http.get(f"/api/v1/jobs/{found['job_id']}/proof").json()["closes"]
+
+
+def test_an_import_of_which_every_record_is_invalid_is_completed_with_errors(client: Client) -> None:
+    number = client.upload(b"name,email\nA,x\nB,y\n", "all_bad.csv")
+    found = client.searchable(number)
+    assert (found["status"], found["valid_records"], found["failed_records"]) == ("completed_with_errors", 0, 2)
+    assert found["vectors"] == {"status": "ready", "total": 0, "ready": 0, "error": None}
+
+
+def test_no_race_fifty_uploads_of_the_same_bytes_make_one_import(client: Client, server: Server) -> None:
+    data = people(20, "Race")
+    before = client.http.get("/api/stats").json()["total_imports"]
+
+    def send(_: int) -> tuple[int, int, bool]:
+        with server.client() as http:
+            answer = Client(http).post(data, "race.csv")
+            return answer.status_code, answer.json()["id"], answer.json()["duplicate"]
+
+    with ThreadPoolExecutor(10) as pool:
+        answers = list(pool.map(send, range(50)))
+    assert len({number for _, number, _ in answers}) == 1
+    assert sorted((status, duplicate) for status, _, duplicate in answers) == [(200, True)] * 49 + [(201, False)]
+    assert client.http.get("/api/stats").json()["total_imports"] == before + 1
+    assert client.post(data, "race.csv", on_duplicate="reject").status_code == 409
+    assert client.post(data, "race.csv", on_duplicate="new").status_code == 201
+
+
+def test_no_orphans_a_deleted_import_leaves_nothing_behind(databases: Databases, tmp_path: Path) -> None:
+    storage = tmp_path / "storage"
+    server = Server(databases.create(storage), storage).start()
+    try:
+        with server.client() as http:
+            client = Client(http)
+            number = client.upload(people(250), "gone.csv", chunk_size=100)
+            client.searchable(number)
+            assert http.delete(f"/api/imports/{number}").status_code == 200
+            assert client.search(text="person") == []
+            counts = " + ".join(f"(SELECT count(*) FROM {table})" for table in TABLES)
+            wait_until(lambda: query(server.url, f"SELECT {counts}") == [(0,)], what="empty tables")
+            assert list((storage / "uploads").iterdir()) == []
+    finally:
+        server.stop()
+
+
+# ---------------------------------------------------------------------- search by meaning
+
+
+def test_the_nearest_are_those_that_the_vectors_say_on_every_page(client: Client) -> None:
+    number = client.upload(people(400, "Worker"), "near.csv", chunk_size=100)
+    client.searchable(number)
+    records = client.search(import_id=number, limit=1_000)
+    embedder = Embedder(ROOT / "storage/models/all-MiniLM-L6-v2")
+    texts = [f"{r['data']['name']}, {r['data']['department']}" for r in records]
+    scores = embedder.encode(texts) @ embedder.encode(["looks at the stars"])[0]
+    best = np.sort(scores)[::-1]
+    first = client.search(import_id=number, query="looks at the stars", limit=30)
+    second = client.search(import_id=number, query="looks at the stars", limit=30, offset=30)
+    assert np.allclose([r["score"] for r in first + second], best[:60], atol=2e-3)
+    assert len({r["id"] for r in first + second}) == 60
+    assert {r["data"]["department"] for r in first} == {"Astronomy"}
+    by_row = {r["row_number"]: score for r, score in zip(records, scores, strict=True)}
+    assert all(abs(r["score"] - by_row[r["row_number"]]) < 2e-3 for r in first)
+    both = client.search(import_id=number, query="looks at the stars", fields={"department": "Legal"}, limit=3)
+    assert [r["data"]["department"] for r in both] == ["Legal"] * 3
+    assert client.search(import_id=number, query="stars", status="invalid") == []
+
+
+def test_without_the_model_everything_but_search_by_meaning_works(databases: Databases, tmp_path: Path) -> None:
+    storage = tmp_path / "storage"
+    server = Server(databases.create(storage), storage, EMBEDDING_MODEL_DIR=tmp_path / "none").start()
+    try:
+        with server.client() as http:
+            client = Client(http)
+            number = client.upload(SAMPLE_CSV)
+            found = client.searchable(number)
+            assert (found["status"], found["valid_records"]) == ("completed", 3)
+            assert found["vectors"]["status"] == "failed"
+            assert "install_model" in found["vectors"]["error"]["message"]
+            assert len(client.search(status="valid", text="example.com")) == 3
+            answer = http.post("/api/records/search", json={"query": "software"})
+            assert (answer.status_code, answer.json()["code"]) == (503, "search_unavailable")
+            assert "install_model" in answer.json()["detail"]
+        server.stop()
+        server.environment.pop("EMBEDDING_MODEL_DIR")
+        server.start()  # the model was installed meanwhile
+        with server.client() as http:
+            wait_until(lambda: Client(http).get(number)["vectors"]["status"] == "ready", what="vectors")
+    finally:
+        server.stop()
+
+
+# ---------------------------------------------------------------------- a schema of one's own
+
+
+def test_the_schema_of_the_page_works(databases: Databases, tmp_path: Path) -> None:
+    page = (ROOT / "docs" / "imports.md").read_text()
+    (block,) = re.findall(r"```python\n(.*?)```", page, re.DOTALL)
+    (tmp_path / "products.py").write_text(block)
+    (named,) = re.findall(r"`SCHEMAS=(\S+)`", page)
+    storage = tmp_path / "storage"
+    server = Server(databases.create(storage), storage, SCHEMAS=named, PYTHONPATH=tmp_path).start()
+    try:
+        with server.client() as http:
+            client = Client(http)
+            assert client.post(b"sku,title\n1,Lamp\n", schema="nothing").json()["code"] == "unknown_schema"
+            assert "`title`" in client.post(b"sku,titel\n1,Lamp\n", schema="products").json()["detail"]
+            data = b"SKU,title,description,stock\n007,Lamp,Gives light,12\n008,,Nothing,x\n009,Anvil,Heavy iron,3\n"
+            number = client.upload(data, "products.csv", schema="products")
+            found = client.searchable(number)
+            assert [r["data"].get("sku") for r in found["records"]] == ["007", "008", "009"]
+            assert found["records"][0]["data"]["stock"] == 12
+            assert [e["field"] for e in found["records"][1]["errors"]] == ["title", "stock"]
+            assert client.search(query="something bright for my desk", limit=1)[0]["data"]["title"] == "Lamp"
+    finally:
+        server.stop()
