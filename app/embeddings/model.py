@@ -90,6 +90,8 @@ def _open(folder: Path, precision: str, threads: int) -> tuple[Tokenizer, Infere
     options.intra_op_num_threads = threads
     # Threads that spin while they wait for work take the cores from the rest of the service.
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    # Without VNNI int8 products overflow where this is off, so the vectors would depend on the machine.
+    options.add_session_config_entry("session.x64quantprecision", "1")
     options.add_session_config_entry("session.model_external_initializers_file_folder_path", str(folder))
     try:
         session = onnxruntime.InferenceSession(
