@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Iterator, Sequence
-from itertools import islice
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -28,7 +27,14 @@ BATCH_TOKENS = 2048
 """A batch has 64 texts, fewer where they are long, 8 at the longest: it should stay in the caches."""
 
 SLAB_TEXTS = 8192
-"""So many texts are tokenised and sorted at a time; more would hold memory and sort hardly better."""
+SLAB_CHARACTERS = 1_000_000
+"""At most so much is tokenised and sorted at a time; more would hold memory and sort hardly better."""
+
+FIRST_LOOK = 4096
+"""Characters of a text that are tokenised at first; nearly always more than the model reads, so the rest is not looked at."""
+
+LONGEST_WORD = 100
+"""Characters; the tokenizer makes one unknown token of a longer word. So a cut in a word changes at most so many tokens."""
 
 
 class Embedder:
@@ -60,9 +66,8 @@ class Embedder:
         places: dict[str, int] = {}
         rows = [places.setdefault(text, len(places)) for text in texts]  # equal texts are encoded once
         vectors = np.empty((len(places), DIMENSIONS), np.float32)
-        unique = iter(places)
         start = 0
-        while slab := list(islice(unique, SLAB_TEXTS)):
+        for slab in _slabs(places):
             _encode_slab(tokenizer, session, slab, vectors[start : start + len(slab)])
             start += len(slab)
         return vectors if len(places) == len(rows) else vectors[rows]
@@ -100,20 +105,52 @@ def _open(folder: Path, precision: str, threads: int) -> tuple[Tokenizer, Infere
         tokenizer = Tokenizer.from_file(str(folder / files.TOKENIZER))
     except Exception as error:  # the libraries have no common class for what can go wrong here
         raise ModelUnavailable(f"The model in {folder} cannot be opened: {error}") from error
-    tokenizer.enable_truncation(MAX_TOKENS)
+    tokenizer.no_truncation()  # it would tokenise all of a text to keep its first tokens; see _token_ids
     tokenizer.no_padding()
     return tokenizer, session
+
+
+def _slabs(texts: Iterable[str]) -> Iterator[list[str]]:
+    slab: list[str] = []
+    characters = 0
+    for text in texts:
+        slab.append(text)
+        characters += min(len(text), FIRST_LOOK)
+        if len(slab) == SLAB_TEXTS or characters >= SLAB_CHARACTERS:
+            yield slab
+            slab, characters = [], 0
+    if slab:
+        yield slab
 
 
 def _encode_slab(
     tokenizer: Tokenizer, session: InferenceSession, texts: list[str], vectors: npt.NDArray[np.float32]
 ) -> None:
     """The vectors of these texts into `vectors`: texts of like length share a batch, so little of it is padding."""
-    ids = [encoding.ids for encoding in tokenizer.encode_batch_fast([_encodable(text) for text in texts])]
+    ids = _token_ids(tokenizer, texts)
     order = sorted(range(len(ids)), key=lambda i: len(ids[i]), reverse=True)
     for batch in _batches(order, ids):
         inputs = _padded([ids[i] for i in batch])
         vectors[batch] = session.run(None, inputs)[0]
+
+
+def _token_ids(tokenizer: Tokenizer, texts: Sequence[str]) -> list[list[int]]:
+    """The tokens of each text as the model reads them, MAX_TOKENS at most, from as little of the text as they need."""
+    found: list[list[int]] = [[] for _ in texts]
+    pending = list(range(len(texts)))
+    look = FIRST_LOOK
+    while pending:
+        encodings = tokenizer.encode_batch_fast([_encodable(texts[i][:look]) for i in pending])
+        short = []
+        for i, encoding in zip(pending, encodings, strict=True):
+            ids = encoding.ids
+            if len(texts[i]) > look and len(ids) < MAX_TOKENS + LONGEST_WORD:
+                short.append(i)  # much white space or words without end: what follows may still count
+            else:
+                found[i] = ids if len(ids) <= MAX_TOKENS else [*ids[: MAX_TOKENS - 1], ids[-1]]
+        pending = short
+        look *= 8
+    return found
 
 
 def _batches(order: Sequence[int], ids: Sequence[Sequence[int]]) -> Iterator[list[int]]:

@@ -82,6 +82,51 @@ def test_no_text_and_half_a_surrogate_pair_are_no_errors(embedder: Embedder) -> 
     assert np.abs(embedder.encode(["broken \ud83d pair"]) - embedder.encode(["broken ? pair"])).max() < 1e-6
 
 
+def test_a_long_text_is_read_no_further_than_needed_and_gets_the_same_tokens(
+    embedder: Embedder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The oracle tokenises the whole text and then cuts, as sentence-transformers does."""
+    ours, _ = embedder._parts()
+    oracle = type(ours).from_str(ours.to_str())
+    oracle.enable_truncation(model.MAX_TOKENS)
+    monkeypatch.setattr(model, "FIRST_LOOK", 600)  # so that the cut falls near the last token that counts
+    chance = random.Random(3)
+    parts = [
+        "word ",
+        "unbelievably",
+        " ",
+        "\t\n",
+        "x" * 90,
+        "y" * 101,
+        "é",
+        "e\u0301",
+        "漢字",
+        "😀",
+        "!",
+        "[SEP]",
+        "don't ",
+        "\0",
+    ]
+    texts = [" " * 10_000 + "far away", "z" * 900 + " near", "n" * 600, "a b " * 500, "\ud800" * 1_000]
+    for _ in range(500):
+        few = chance.choices(parts, k=chance.randint(1, 4))
+        filler = chance.choice([" " * chance.randint(0, 700), "q" * 590 + " ", ""])
+        texts.append(filler + "".join(chance.choices(few, k=chance.randint(1, 400))))
+    found = model._token_ids(ours, texts)
+    assert found == [oracle.encode(model._encodable(text)).ids for text in texts]
+    long = [len(ids) for ids, text in zip(found, texts, strict=True) if len(text) > model.FIRST_LOOK]
+    assert min(long.count(model.MAX_TOKENS), len(long) - long.count(model.MAX_TOKENS)) > 50
+
+
+def test_what_is_tokenised_at_a_time_is_bounded_by_texts_and_by_characters() -> None:
+    texts = [str(i) for i in range(10_000)] + ["x" * 100_000 + str(i) for i in range(1_000)]
+    slabs = list(model._slabs(texts))
+    assert [text for slab in slabs for text in slab] == texts
+    assert max(map(len, slabs)) == model.SLAB_TEXTS
+    seen = [sum(min(len(text), model.FIRST_LOOK) for text in slab) for slab in slabs]
+    assert max(seen) < model.SLAB_CHARACTERS + model.FIRST_LOOK
+
+
 def test_batches_take_every_text_once_and_stay_small() -> None:
     ids = [[0] * length for length in [256] * 40 + [100] * 90 + [3] * 300]
     batches = list(model._batches(range(len(ids)), ids))
