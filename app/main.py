@@ -83,8 +83,14 @@ async def _start(settings: Settings) -> Services:
     if not await migrations.current_is_head(database):
         await database.close()
         raise MigrationsPending
-    processors = Processors(settings.processors, sentiment_models=settings.sentiment_models, schemas=settings.schemas)
-    machine = Machine(settings, database, storage, processors)
+    embedder = Embedder(settings.embedding_model_dir, precision=settings.embedding_precision)
+    processors = Processors(
+        settings.processors,
+        sentiment_models=settings.sentiment_models,
+        schemas=settings.schemas,
+        embedder=embedder,
+    )
+    machine = Machine(settings, database, storage, processors, embedder)
     await machine.start()
     # Each time the loop waits for the network it must win the interpreter lock back from the threads that parse. At the
     # default of 5 ms it waits that long for each of them, several times a request.

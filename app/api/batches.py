@@ -13,7 +13,7 @@ from starlette.requests import ClientDisconnect
 from app.api.errors import invalid, problem_responses
 from app.api.multipart import MultipartBody
 from app.api.parameters import Integer, Priority, clean_filename, single_values
-from app.api.receiving import steady
+from app.api.receiving import expected_sha256, idempotency_key, steady
 from app.api.services import App, Owner, Services
 from app.errors import BatchNotCsv, MissingFilePart, RequestError, Unavailable
 from app.jobs import batches
@@ -99,14 +99,15 @@ class BatchDeleted(BaseModel):
     "/batch/upload",
     openapi_extra=BODY,
     response_model=BatchCreated,
-    responses=problem_responses(400, 408, 413, 422, 503, 507),
+    responses=problem_responses(400, 408, 409, 413, 422, 503, 507),
 )
 async def upload_batch(
     request: Request, app: App, owner: Owner, options: Annotated[BatchOptions, Query()]
 ) -> dict[str, Any] | Response:
     """A CSV file, plain or gzipped, with a column `text` and, if it has one, `id`.
 
-    Answered when the bytes are on disk for good, the rows are counted and the job is in the database.
+    Answered when the bytes are on disk for good, the rows are counted and the job is in the database. The same request
+    with the same Idempotency-Key gets the same batch.
     """
     if app.machine.is_draining:
         raise Unavailable("The service is shutting down.", headers={"Retry-After": "10"})
@@ -115,7 +116,12 @@ async def upload_batch(
         raise MissingFilePart
     form = MultipartBody(content_type)
     length = request.headers.get("content-length", "")
-    submission = Submission(owner, content_length=int(length) if length.isdecimal() and length.isascii() else None)
+    submission = Submission(
+        owner,
+        idempotency_key=idempotency_key(request),
+        expected_sha256=expected_sha256(request),
+        content_length=int(length) if length.isdecimal() and length.isascii() else None,
+    )
     batches.prepare(submission, app.processors)
     _apply(submission, options)
     await app.submitter.check(submission)

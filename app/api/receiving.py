@@ -103,8 +103,8 @@ def _submission(request: Request, owner: str, options: UploadOptions, is_form: b
         owner=owner,
         filename=clean_filename(options.filename or ""),
         declared=_declared(options, ""),
-        idempotency_key=_idempotency_key(request),
-        expected_sha256=_expected_sha256(request),
+        idempotency_key=idempotency_key(request),
+        expected_sha256=expected_sha256(request),
         content_length=int(length) if length.isdecimal() and length.isascii() else None,
         is_gzip_encoded=encoding != "identity" and not is_form,
     )
@@ -180,14 +180,14 @@ async def _form_file(
     app.processors.check(submission.processor, submission.options)
 
 
-def _idempotency_key(request: Request) -> str | None:
+def idempotency_key(request: Request) -> str | None:
     key = request.headers.get("idempotency-key")
     if key is not None and not re.fullmatch(r"[\x21-\x7e](?:[\x20-\x7e]{0,253}[\x21-\x7e])?", key):
         raise BadIdempotencyKey
     return key
 
 
-def _expected_sha256(request: Request) -> bytes | None:
+def expected_sha256(request: Request) -> bytes | None:
     """Of the Repr-Digest header (RFC 9530); other algorithms beside it are ignored."""
     header = request.headers.get("repr-digest")
     if header is None:

@@ -117,7 +117,7 @@ def as_batch_error(error: RequestError) -> RequestError:
 def created(submission: Submission, accepted: Accepted) -> dict[str, Any]:
     """The answer to an upload."""
     return {
-        "batch_id": submission.public_id,
+        "batch_id": accepted.body["public_id"],
         "status": "processing",
         "total_count": submission.total_rows,
         "processed_count": 0,

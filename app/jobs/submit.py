@@ -143,11 +143,11 @@ class Submitter:
             received = await upload.finish()
             if submission.expected_sha256 not in (None, bytes.fromhex(received.sha256)):
                 raise DigestMismatch(f"The bytes received have the sha-256 {received.sha256}.")
+            if submission.inspector is not None:
+                submission.total_rows = await asyncio.to_thread(submission.inspector.finish)
             fingerprint = _fingerprint(submission, received)
             if (replay := await self._replay(submission, fingerprint)) is not None:
                 return replay
-            if submission.inspector is not None:
-                submission.total_rows = await asyncio.to_thread(submission.inspector.finish)
             dialect = await asyncio.to_thread(_detect, submission, received)
             columns = list(self._processors.get(submission.processor).columns(dialect.columns))
             content_key = _content_key(submission, received, dialect)

@@ -38,7 +38,9 @@ GRACE_SECONDS = 20.0
 
 
 class Machine:
-    def __init__(self, settings: Settings, database: Database, storage: LocalStorage, processors: Processors) -> None:
+    def __init__(
+        self, settings: Settings, database: Database, storage: LocalStorage, processors: Processors, embedder: Embedder
+    ) -> None:
         self._settings = settings
         self._database = database
         self._processes = Processes(settings.computing)
@@ -60,7 +62,6 @@ class Machine:
             finisher=self.finisher,
         )
         self.reconciler = Reconciler(database, self.queue, self.finisher, storage, self.pool.renew_leases)
-        embedder = Embedder(settings.embedding_model_dir, precision=settings.embedding_precision)
         self.vectors = VectorService(database, sink, embedder, processors.schemas)
         self._services: list[asyncio.Task[None]] = []
         self.is_draining = False

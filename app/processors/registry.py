@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from importlib import import_module
 from typing import Any
 
+from app.embeddings.model import Embedder
 from app.errors import InvalidParameter, SettingsInvalid, UnknownProcessor
 from app.processors.base import Processor
 from app.processors.records import RecordsProcessor
@@ -18,9 +19,14 @@ class Processors:
     """Every processor of this process, made once."""
 
     def __init__(
-        self, extra: Iterable[str] = (), *, sentiment_models: Iterable[str] = (), schemas: Iterable[str] = ()
+        self,
+        extra: Iterable[str] = (),
+        *,
+        sentiment_models: Iterable[str] = (),
+        schemas: Iterable[str] = (),
+        embedder: Embedder | None = None,
     ) -> None:
-        built_in: list[Processor] = [RowsProcessor(), SentimentProcessor(sentiment_models)]
+        built_in: list[Processor] = [RowsProcessor(), SentimentProcessor(sentiment_models, embedder=embedder)]
         checking = [RecordsProcessor(path) for path in schema_paths(schemas).values()]
         self.schemas = {processor.name: processor.schema for processor in checking}
         """The schemas by name, which is also that of the processor that holds rows against it."""

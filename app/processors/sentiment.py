@@ -8,12 +8,16 @@ from typing import Any
 
 import msgspec
 
+from app.embeddings.model import Embedder
+from app.embeddings.sentiment import classify
 from app.errors import InvalidParameter, MissingColumn, UnknownModel
 from app.formats.base import ObjectRows, Reject, Rows
 from app.processors.base import ChunkContext, ChunkOutcome
 from app.processors.models import LEXICON, SENTIMENTS, check_paths, score
 
 TEXT, ID = "text", "id"
+HEAD = "minilm"
+"""The model that scores by the vectors of the texts."""
 COLUMNS = ("row_id", "text", "sentiment", "score")
 
 
@@ -37,9 +41,10 @@ class SentimentProcessor:
 
     name = "sentiment"
 
-    def __init__(self, own_models: Iterable[str] = ()) -> None:
+    def __init__(self, own_models: Iterable[str] = (), *, embedder: Embedder | None = None) -> None:
         """`own_models` are those, besides the built-in ones, that an upload may name; raises SettingsInvalid."""
-        self.models = [LEXICON, *check_paths(own_models)]
+        self._embedder = embedder
+        self.models = [LEXICON, *([HEAD] if embedder else []), *check_paths(own_models)]
 
     def columns(self, header: Sequence[str]) -> Sequence[str]:
         if header and TEXT not in header:
@@ -79,7 +84,11 @@ class SentimentProcessor:
         if not ordered:
             return {}
         model = context.options.get("model", LEXICON)
-        return dict(zip(ordered, context.compute(score, model, ordered), strict=True))
+        if model == HEAD and self._embedder is not None:
+            scores = classify(ordered, self._embedder)  # here: it leaves the interpreter to others, and is loaded once
+        else:
+            scores = context.compute(score, model, ordered)
+        return dict(zip(ordered, scores, strict=True))
 
     def combine(self, summaries: Iterable[dict[str, Any]]) -> dict[str, Any]:
         total = dict.fromkeys(SENTIMENTS, 0)

@@ -20,6 +20,8 @@ from vaderSentiment.vaderSentiment import SentimentIntensityAnalyzer
 
 from app.config import load_settings
 from app.db.engine import Database
+from app.embeddings.model import Embedder
+from app.embeddings.sentiment import classify
 from app.jobs.batches import list_batches
 from tests.conftest import Databases
 from tests.harness import Api, Server, query, wait_until
@@ -106,14 +108,17 @@ class Rig(Server):
         return {int(path.name.partition("-")[2]) for path in self.flags.glob("began-*")}
 
 
-RIGGED = {"MAX_CONCURRENCY": 2, "COMPUTE_PROCESSES": 2, "BASE_BACKOFF": 0, "MAX_RETRIES": 1}
+RIGGED = {
+    "MAX_CONCURRENCY": 2, "COMPUTE_PROCESSES": 2, "BASE_BACKOFF": 0, "MAX_RETRIES": 1,
+    "LEASE_SECONDS": 2, "HEARTBEAT_SECONDS": 0.3, "RECONCILE_SECONDS": 0.3,
+}  # fmt: skip
 
 
 @pytest.fixture(scope="module")
-def rig(databases: Databases, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Rig]:
+def rig(databases: Databases, model_dir: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Rig]:
     """One for the tests that leave it running."""
     storage = tmp_path_factory.mktemp("rig") / "storage"
-    made = Rig(databases.create(storage), storage, **RIGGED)
+    made = Rig(databases.create(storage), storage, EMBEDDING_MODEL_DIR=model_dir, **RIGGED)
     made.start()
     yield made
     assert made.stop() in (0, -15), made.tail()
@@ -316,6 +321,17 @@ def test_json_is_scored_through_the_upload_of_files(client: Client) -> None:
     assert "the nearest is `Texts`" in lacking.json()["detail"]
 
 
+def test_the_head_on_the_embeddings_scores_where_it_is_named(rig: Rig, model_dir: Path) -> None:
+    texts = ["A warm, funny film.", "Dull, badly acted and far too long.", "", "A warm, funny film."]
+    with connected(rig) as (client, api):
+        made = client.upload(csv_of(texts), model="minilm")
+        status = client.finished(made["batch_id"])
+        assert status["summary"] == {"positive": 2, "neutral": 1, "negative": 1}
+        found = [(r["sentiment"], r["score"]) for r in client.results(made["batch_id"])]
+        assert found == classify(texts, Embedder(model_dir))
+        assert api.proof(made["file_id"])["closes"]
+
+
 # ---------------------------------------------------------------------- limitations that are gone
 
 
@@ -423,6 +439,16 @@ def test_limitation_a_partial_failure_fails_the_whole(rig: Rig) -> None:
             for said, r in zip(["ValueError: cannot do this", "BadScores", "WorkerDied"], rejects, strict=True)
         ]
         assert api.proof(made["file_id"])["closes"]
+
+
+def test_the_same_request_sent_again_gets_the_same_batch(client: Client) -> None:
+    def post(data: bytes) -> httpx.Response:
+        files = {"file": ("test.csv", data, "text/csv")}
+        return client.http.post("/batch/upload", headers={"Idempotency-Key": "once"}, files=files)
+
+    first, again = post(SAMPLE), post(SAMPLE)
+    assert (again.status_code, again.json()) == (200, first.json())
+    assert post(SAMPLE + b"11,more\n").json()["code"] == "idempotency_key_reused"
 
 
 def test_uploads_through_many_connections_are_counted_each_for_itself(client: Client) -> None:

@@ -10,7 +10,8 @@ from uuid import uuid4
 import pytest
 from vaderSentiment.vaderSentiment import BOOSTER_DICT, NEGATE, SPECIAL_CASES, SentimentIntensityAnalyzer
 
-from app.errors import SettingsInvalid, UnknownModel
+from app.embeddings.model import Embedder
+from app.errors import ModelUnavailable, SettingsInvalid, UnknownModel
 from app.formats.base import CellRows
 from app.processors.base import ChunkContext
 from app.processors.models import BadScores, checked
@@ -49,7 +50,7 @@ def test_every_rule_of_the_library_holds_in_any_mix_of_words() -> None:
         *" ".join(SPECIAL_CASES).split() * 3,
     ]
     texts = [
-        " ".join(rng.choices(words, k=rng.randint(0, 25))) + rng.choice(("", "!!", "??", "!?!?")) for _ in range(4_000)
+        " ".join(rng.choices(words, k=rng.randint(0, 25))) + rng.choice(("", "!!", "??", "!?!?")) for _ in range(1_500)
     ]
     texts += [text.upper() if rng.random() < 0.3 else text.title() for text in texts[:500]]
     assert Vader().score(texts) == [expected(text) for text in texts]
@@ -83,6 +84,15 @@ def test_equal_texts_of_a_chunk_are_scored_once() -> None:
     assert calls == [["a", "b"]]
     assert [row["row_id"] for row in outcome.results.records()] == ["4", "5", "6"]
     assert outcome.summary == {"positive": 3, "neutral": 0, "negative": 0}
+
+
+def test_without_the_sentence_model_its_chunks_fail_saying_what_to_do(tmp_path: Path) -> None:
+    processor = SentimentProcessor(embedder=Embedder(tmp_path))
+    processor.check({"model": "minilm"})
+    with pytest.raises(ModelUnavailable, match="install_model"):
+        processor.process(CellRows(["text"], [1], [["a"]]), ChunkContext(uuid4(), 0, 1, {"model": "minilm"}))
+    with pytest.raises(UnknownModel):
+        SentimentProcessor().check({"model": "minilm"})
 
 
 @pytest.mark.parametrize(
