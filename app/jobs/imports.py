@@ -210,7 +210,7 @@ class Search:
     async def _nearest(self, query: str, filters: Filters, limit: int, offset: int) -> list[tuple[Key, float]]:
         if filters.status == "invalid":
             return []  # only valid records have vectors
-        vector = (await self._vectors.encode([query]))[0]
+        vector = await self._vectors.encode_query(query)
         among: set[Key] | None = None
         if filters.need_records:
             async with self._database.reading() as connection:

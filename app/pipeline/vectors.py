@@ -41,8 +41,10 @@ class VectorService:
         self._sink = sink
         self._schemas = schemas
         self.embedder = embedder
-        # One thread: the model itself uses every core.
+        # One thread for the records, since the model itself uses every core, and one for the queries, which never wait
+        # behind a thousand records.
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="embed")
+        self._query_thread = ThreadPoolExecutor(1, thread_name_prefix="embed-query")
         self.has_halfvecs = False
         self._is_index_tended = False
 
@@ -89,8 +91,12 @@ class VectorService:
         """On this job only, until the next start."""
         await self._database.transact(lambda c: records.set_vectors_error(c, job_id, error))
 
-    async def encode(self, texts: Sequence[str]) -> Any:
-        """(len(texts), 384) float32, off the loop; raises ModelUnavailable."""
+    async def encode_query(self, text: str) -> Any:
+        """(384,) float32, off the loop; raises ModelUnavailable."""
+        return (await asyncio.get_running_loop().run_in_executor(self._query_thread, self.embedder.encode, [text]))[0]
+
+    async def _encode(self, texts: Sequence[str]) -> Any:
+        """(len(texts), 384) float32."""
         return await asyncio.get_running_loop().run_in_executor(self._thread, self.embedder.encode, texts)
 
     async def _embed(self, task: RowMapping) -> None:
@@ -103,7 +109,7 @@ class VectorService:
             vectors = await records.known_vectors(connection, dict.fromkeys(hashes), model, precision)
         new = {h: text for h, text in zip(hashes, texts, strict=True) if h not in vectors}
         if new:
-            made = np.asarray(await self.encode(list(new.values())), "<f4")
+            made = np.asarray(await self._encode(list(new.values())), "<f4")
             vectors |= {h: vector.tobytes() for h, vector in zip(new, made, strict=True)}
         hit("vectors.encoded")
         rows = [(number, model, precision, h, vectors[h]) for (number, _), h in zip(found, hashes, strict=True)]
@@ -137,4 +143,5 @@ class VectorService:
         return bool(missing)
 
     def close(self) -> None:
-        self._thread.shutdown(wait=False, cancel_futures=True)
+        for thread in (self._thread, self._query_thread):
+            thread.shutdown(wait=False, cancel_futures=True)
