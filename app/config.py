@@ -6,7 +6,7 @@ import os
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, Field, ValidationError, field_validator
+from pydantic import AfterValidator, Field, SecretStr, ValidationError, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from app.errors import SettingsInvalid
@@ -21,6 +21,8 @@ DEFAULT_CONTENT_TYPES = (
 
 
 def _known_driver(url: str) -> str:
+    if url.startswith("postgresql://"):
+        url = url.replace("postgresql://", "postgresql+asyncpg://", 1)
     driver = url.partition("://")[0]
     if url and driver not in DRIVERS:
         raise ValueError(f"must start with one of {', '.join(f'{d}://' for d in DRIVERS)}")
@@ -33,7 +35,7 @@ class Settings(BaseSettings):
     model_config = SettingsConfigDict(env_file=".env", extra="ignore", frozen=True, env_ignore_empty=True)
 
     database_url: Annotated[str, AfterValidator(_known_driver)] = ""
-    """SQLAlchemy URL; empty means the embedded SQLite file `STORAGE_DIR/granula.db`."""
+    """SQLAlchemy URL, or `postgresql://...`; empty means the embedded SQLite file `STORAGE_DIR/granula.db`."""
 
     storage_dir: Path = Path("storage")
     """Folder of uploads and of the embedded database."""
@@ -104,6 +106,48 @@ class Settings(BaseSettings):
     embedding_precision: Literal["fp32", "int8"] = "fp32"
     """fp32 equals the original model, int8 is faster and finds visibly other neighbours."""
 
+    key: str = ""
+    """Access key of the S3 or MinIO service; empty: requests are not signed (public buckets)."""
+
+    secret: SecretStr = SecretStr("")
+    """Secret key of the S3 or MinIO service."""
+
+    endpoint_url: str = Field(default="", pattern=r"^(https?://\S+)?$")
+    """URL of the S3 or MinIO service; empty: `s3://` sources are refused."""
+
+    region: str = "us-east-1"
+    """Region of the S3 service."""
+
+    bucket: str = "transactions"
+    """Bucket that `python -m app pipeline` reads."""
+
+    prefix: str = ""
+    """Beginning of the keys that the pipeline reads."""
+
+    pattern: str = "*.csv"
+    """What the rest of a key must look like: `*`, `?` and `[...]` as in a shell."""
+
+    ml_api_url: str = Field(default="", pattern=r"^(https?://\S+)?$")
+    """URL of the model service, without `/predict`; empty: scoring is refused."""
+
+    row_batch_size: int = Field(default=5000, ge=100, le=100_000)
+    """Rows of a chunk of a scoring job."""
+
+    api_batch_size: int = Field(default=100, ge=1, le=10_000)
+    """Transactions in one call of the model service."""
+
+    api_max_workers: int = Field(default=5, ge=1, le=256)
+    """Calls of the model service at once, at most; fewer while it is busy."""
+
+    api_timeout_seconds: float = Field(default=10.0, gt=0)
+    """A call of the model service that takes longer has failed."""
+
+    db_row_batch_size: int = Field(default=1000, ge=1, le=100_000)
+    """Transactions in one bulk write."""
+
+    transaction_model: str = Field(default="app.processors.transactions:Transaction", pattern=r"^[\w.]+:\w+$")
+    """The Pydantic model of a transaction, `package.module:Model`."""
+
     cors_origins: Annotated[tuple[str, ...], NoDecode] = ()
     """Comma-separated origins of web pages that may call the API; none by default."""
 
@@ -150,9 +194,12 @@ class Settings(BaseSettings):
         return self.max_upload_mb << 20
 
 
+MAY_HOLD_A_SECRET = {("database_url",), ("endpoint_url",), ("ml_api_url",), ("secret",)}
+
+
 def _given(error: Any) -> str:
     """What was given, unless it may hold a password."""
-    return "" if error["loc"] == ("database_url",) else f" (got {error['input']!r})"
+    return "" if error["loc"] in MAY_HOLD_A_SECRET else f" (got {error['input']!r})"
 
 
 def load_settings(**overrides: object) -> Settings:

@@ -4,10 +4,13 @@ GranulaError
 ├── SettingsInvalid, MigrationsPending      the process does not start
 ├── TransientError                          another attempt may cure it; burns no retry
 │   ├── LeaseLost                           somebody else owns the chunk now: roll back, walk away
-│   └── DatabaseUnavailable                 503
+│   ├── DatabaseUnavailable                 503
+│   └── SourceUnavailable, MLApiUnavailable
 ├── TerminalError                           no attempt will cure it
 │   ├── StoredFileMissing, StoredFileCorrupt
 │   ├── ModelUnavailable                    nothing can be embedded until the model is installed
+│   ├── SourceNotFound, SourceAccessDenied, SourceChanged
+│   ├── MLApiMisconfigured
 │   └── RowsRefused                         a processor could not do some rows: bisected down to them
 └── RequestError                            the caller can do something about it: RFC 9457 problem+json
     ├── 400 ... 507                         one class per stable `code`, below
@@ -39,9 +42,29 @@ class MigrationsPending(GranulaError):
 class TransientError(GranulaError):
     """A condition that passes by itself."""
 
+    waiting_on: ClassVar[str | None] = None
+    """What a job that meets it waits for, as its status says it."""
+
+    def __init__(self, detail: str | None = None, *, retry_after: float | None = None) -> None:
+        super().__init__(detail)
+        self.retry_after = retry_after
+        """Seconds after which another attempt makes sense, if that is known."""
+
 
 class LeaseLost(TransientError):
     """The chunk was cancelled, or belongs to another worker by now."""
+
+
+class MLApiUnavailable(TransientError):
+    """The model service does not answer now."""
+
+    waiting_on = "ml_api"
+
+
+class SourceUnavailable(TransientError):
+    """The object store does not answer now."""
+
+    waiting_on = "source"
 
 
 class TerminalError(GranulaError):
@@ -66,6 +89,30 @@ class ModelUnavailable(TerminalError):
     """The language model is not installed. Run ./scripts/install_model."""
 
     code = "model_unavailable"
+
+
+class SourceNotFound(TerminalError):
+    """The object is not in the object store."""
+
+    code = "s3_not_found"
+
+
+class SourceAccessDenied(TerminalError):
+    """The object store does not let us read the object."""
+
+    code = "s3_access_denied"
+
+
+class SourceChanged(TerminalError):
+    """The object was replaced while it was read."""
+
+    code = "source_changed"
+
+
+class MLApiMisconfigured(TerminalError):
+    """The model service cannot be used as it is configured."""
+
+    code = "ml_api_misconfigured"
 
 
 class RequestError(GranulaError):
@@ -173,6 +220,13 @@ NotCancellable = _error(
     "not_cancellable",
     "The job has ended already.",
     "Nothing is left to cancel; delete the file to remove its rows.",
+)
+RunGoesOn = _error(
+    "RunGoesOn",
+    409,
+    "run_goes_on",
+    "The run before is still going on.",
+    "Wait for its end, or cancel its job.",
 )
 NothingToRetry = _error(
     "NothingToRetry",
@@ -335,6 +389,36 @@ UnknownModel = _error(
     "Use one of the names in the answer, or list yours in SENTIMENT_MODELS.",
     InvalidParameter,
 )
+BadCron = _error(
+    "BadCron",
+    422,
+    "bad_cron",
+    "The cron expression cannot be used.",
+    "Write five fields: minute, hour, day of the month, month, day of the week; `0 2 * * *` is every night at two.",
+    InvalidParameter,
+)
+BadSourceUri = _error(
+    "BadSourceUri",
+    422,
+    "bad_source_uri",
+    "The source cannot be used.",
+    "Write it as s3://bucket/key, or s3://bucket/prefix*.csv for many objects.",
+    InvalidParameter,
+)
+ObjectNotFound = _error(
+    "ObjectNotFound",
+    422,
+    "s3_not_found",
+    "There is no such object.",
+    "Check bucket, key and ENDPOINT_URL; list what is there with `aws --endpoint-url=$ENDPOINT_URL s3 ls s3://bucket/`.",
+)
+ObjectAccessDenied = _error(
+    "ObjectAccessDenied",
+    422,
+    "s3_access_denied",
+    "The object store denies access.",
+    "Check KEY and SECRET, and that they may list the bucket and read its objects.",
+)
 HeadersTooLarge = _error(
     "HeadersTooLarge", 431, "headers_too_large", "The request headers are too large.", "Send fewer or shorter headers."
 )
@@ -351,6 +435,13 @@ Unavailable = _error(
     "unavailable",
     "The service cannot take this request now.",
     "Wait for Retry-After seconds and try again.",
+)
+NotConfigured = _error(
+    "NotConfigured",
+    503,
+    "not_configured",
+    "The service is not configured for this.",
+    "Set the variables that the answer names and start the service again.",
 )
 InsufficientStorage = _error(
     "InsufficientStorage",

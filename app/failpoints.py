@@ -19,7 +19,7 @@ NAMES = frozenset(
         "upload.before_commit", "upload.after_commit",
         "split.begin", "split.before_commit", "split.after_commit",
         "chunk.claimed", "chunk.read", "chunk.before_write", "chunk.after_write", "chunk.after_commit",
-        "job.before_finish", "job.after_finish",
+        "ml.after_response", "job.before_finish", "job.after_finish",
         "cancel.before_commit", "delete.rows", "delete.disk",
         "vectors.encoded", "vectors.before_commit", "vectors.after_commit",
     }

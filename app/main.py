@@ -11,14 +11,16 @@ import threading
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from types import FrameType
+from uuid import UUID
 
 from fastapi import FastAPI
 from fastapi.middleware.cors import CORSMiddleware
 
 from app import __version__, failpoints
-from app.api import batches, errors, files, health, imports, jobs
+from app.api import batches, errors, files, health, imports, jobs, schedules, scoring
 from app.api.middleware import Frame
 from app.api.services import Services
+from app.clients.ml_api import MLApi
 from app.config import Settings, load_settings
 from app.db import migrations
 from app.db.engine import Database
@@ -27,10 +29,15 @@ from app.errors import MigrationsPending
 from app.jobs.control import Control
 from app.jobs.imports import Search
 from app.jobs.neighbours import Neighbours
+from app.jobs.objects import ObjectsSubmitter
 from app.jobs.progress import StatusFeed
+from app.jobs.schedules import Schedules
 from app.jobs.submit import Submitter
 from app.pipeline.machine import Machine
 from app.processors.registry import Processors
+from app.processors.scoring import ScoringProcessor, load_model
+from app.sources.base import Sources
+from app.sources.s3 import S3Source
 from app.sources.storage import LocalStorage
 
 logger = logging.getLogger(__name__)
@@ -45,13 +52,14 @@ def create_app(settings: Settings | None = None) -> FastAPI:
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-        services = await _start(settings)
+        services = await start(settings)
         app.state.services = services
+        on_time = asyncio.create_task(services.schedules.run(), name="schedules")
         with _told_of_signals(services):
             yield
-        await services.control.close()
-        await services.machine.stop()
-        await services.database.close()
+        on_time.cancel()
+        await asyncio.wait([on_time])
+        await services.close()
 
     app = FastAPI(
         title="Granula",
@@ -62,6 +70,8 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     errors.install(app)
     app.include_router(files.router)  # /api/v1/upload, status, results, rejects, files
     app.include_router(jobs.router)  # /api/v1/jobs
+    app.include_router(scoring.router)  # /api/v1/jobs/score
+    app.include_router(schedules.router)  # /api/v1/schedules
     app.include_router(batches.router)  # /batch, /batches
     app.include_router(imports.router)  # /api/upload, /api/imports, /api/records, /api/stats
     app.include_router(health.router)  # /, /health, /ready, /metrics, /errors
@@ -73,7 +83,8 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     return app
 
 
-async def _start(settings: Settings) -> Services:
+async def start(settings: Settings, *, only: set[UUID] | None = None) -> Services:
+    """The parts, made and running; `only`: for these jobs and no others. Raises MigrationsPending, SettingsInvalid."""
     failpoints.arm(settings.granula_fail)
     storage = LocalStorage(settings.uploads_dir)
     storage.prepare()
@@ -83,14 +94,30 @@ async def _start(settings: Settings) -> Services:
     if not await migrations.current_is_head(database):
         await database.close()
         raise MigrationsPending
+    s3 = S3Source(
+        endpoint_url=settings.endpoint_url,
+        key=settings.key,
+        secret=settings.secret.get_secret_value(),
+        region=settings.region,
+    )
+    ml_api = MLApi(
+        settings.ml_api_url,
+        batch_size=settings.api_batch_size,
+        max_workers=settings.api_max_workers,
+        timeout_seconds=settings.api_timeout_seconds,
+    )
+    scorer = ScoringProcessor(ml_api, load_model(settings.transaction_model), settings.row_batch_size)
     embedder = Embedder(settings.embedding_model_dir, precision=settings.embedding_precision)
     processors = Processors(
         settings.processors,
         sentiment_models=settings.sentiment_models,
         schemas=settings.schemas,
         embedder=embedder,
+        given=[scorer],
     )
-    machine = Machine(settings, database, storage, processors, embedder)
+    sources = Sources(storage, s3)
+    machine = Machine(settings, database, sources, processors, embedder, only=only)
+    objects = ObjectsSubmitter(settings, database, s3, processors, machine.dispatch)
     await machine.start()
     # Each time the loop waits for the network it must win the interpreter lock back from the threads that parse. At the
     # default of 5 ms it waits that long for each of them, several times a request.
@@ -102,9 +129,14 @@ async def _start(settings: Settings) -> Services:
         settings=settings,
         database=database,
         storage=storage,
+        sources=sources,
+        s3=s3,
+        ml_api=ml_api,
         processors=processors,
         machine=machine,
         submitter=Submitter(settings, database, storage, processors, machine.dispatch),
+        objects=objects,
+        schedules=Schedules(database, scoring.submitting(objects)),
         control=Control(database, machine),
         feed=StatusFeed(database),
         search=Search(

@@ -189,7 +189,7 @@ async def original_bytes(
         )
     if job["storage_uri"] is None:
         raise NotFound("The stored upload was deleted; results and rejects are still there.")
-    data = await asyncio.to_thread(app.storage.read, job["storage_uri"], start, end)
+    data = await asyncio.to_thread(app.sources.read, job["storage_uri"], start, end, job["etag"])
     return Response(data, media_type="application/octet-stream")
 
 

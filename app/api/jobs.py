@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from typing import Annotated, Any
+from uuid import UUID
 
 from fastapi import APIRouter, Depends, Query
 from pydantic import BaseModel, ConfigDict
@@ -30,9 +31,12 @@ async def list_jobs(
     before: Annotated[Integer | None, Query(ge=1, le=2**62, description="`next_before` of the page before.")] = None,
     status: Annotated[JobStatus | None, Query()] = None,
     processor: Annotated[Name | None, Query()] = None,
+    parent: Annotated[UUID | None, Query(description="Only the parts of this job.")] = None,
 ) -> dict[str, Any]:
     """Newest first."""
-    return await listing.list_jobs(app.database, owner, limit=limit, before=before, status=status, processor=processor)
+    return await listing.list_jobs(
+        app.database, owner, limit=limit, before=before, status=status, processor=processor, parent=parent
+    )
 
 
 @router.get("/{job_id}", responses=problem_responses(404))

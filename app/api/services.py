@@ -7,15 +7,20 @@ from typing import Annotated
 
 from fastapi import Depends, Request
 
+from app.clients.ml_api import MLApi
 from app.config import Settings
 from app.db.engine import Database
 from app.errors import Unavailable
 from app.jobs.control import Control
 from app.jobs.imports import Search
+from app.jobs.objects import ObjectsSubmitter
 from app.jobs.progress import StatusFeed
+from app.jobs.schedules import Schedules
 from app.jobs.submit import Submitter
 from app.pipeline.machine import Machine
 from app.processors.registry import Processors
+from app.sources.base import Sources
+from app.sources.s3 import S3Source
 from app.sources.storage import LocalStorage
 
 LOCAL_OWNER = "local"
@@ -27,9 +32,14 @@ class Services:
     settings: Settings
     database: Database
     storage: LocalStorage
+    sources: Sources
+    s3: S3Source
+    ml_api: MLApi
     processors: Processors
     machine: Machine
     submitter: Submitter
+    objects: ObjectsSubmitter
+    schedules: Schedules
     control: Control
     feed: StatusFeed
     search: Search
@@ -38,6 +48,13 @@ class Services:
         """The process was told to end: take no new work, end what would never end by itself."""
         self.machine.is_draining = True
         self.feed.close()
+
+    async def close(self) -> None:
+        """End what is going on, give back what is not done, let go of everything."""
+        await self.control.close()
+        await self.machine.stop()
+        await self.ml_api.close()
+        await self.database.close()
 
 
 def services(request: Request) -> Services:

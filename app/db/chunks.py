@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, Float, RowMapping, bindparam, case, func, insert, literal, select, update
+from sqlalchemy import ColumnElement, Float, RowMapping, bindparam, case, func, insert, literal, or_, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from app.db.models import Chunk
+from app.db.models import Chunk, Job
 from app.db.types import now
 from app.errors import LeaseLost
 from app.formats.base import Span
@@ -161,6 +162,12 @@ async def complete(
     await connection.execute(_COMPLETE, given)
 
 
+async def set_summary(connection: AsyncConnection, claim: Claim, summary: dict[str, Any]) -> None:
+    """Of a chunk that this transaction has completed."""
+    query = update(Chunk).where(Chunk.job_id == claim.job_id, Chunk.chunk_index == claim.index)
+    await connection.execute(query.values(summary=summary))
+
+
 async def hold(connection: AsyncConnection, claims: Sequence[Claim]) -> None:
     """Nobody can take these chunks, claimed together, until the end of the transaction; raises LeaseLost if one of them
     was taken already, or is completed."""
@@ -301,7 +308,12 @@ async def next_waiting(connection: AsyncConnection, job_id: UUID) -> tuple[float
     return None if row is None else (max(0.0, (row[0] - row[1]).total_seconds()), row[2])
 
 
-async def tally(connection: AsyncConnection, job_id: UUID) -> Sequence[RowMapping]:
+def _of_family(job_id: UUID) -> ColumnElement[bool]:
+    """Chunks of the job, or of the jobs that are parts of it."""
+    return Chunk.job_id.in_(select(Job.id).where(or_(Job.id == job_id, Job.parent_id == job_id)))
+
+
+async def tally(connection: AsyncConnection, job_id: UUID, *, is_parent: bool = False) -> Sequence[RowMapping]:
     """One row a status: chunks, rows by kind, bytes. Progress and the finisher are computed from nothing else."""
     query = (
         select(
@@ -313,7 +325,7 @@ async def tally(connection: AsyncConnection, job_id: UUID) -> Sequence[RowMappin
             func.sum(Chunk.rows_failed).label("failed"),
             func.sum(Chunk.byte_end - Chunk.byte_start).label("bytes"),
         )
-        .where(Chunk.job_id == job_id)
+        .where(_of_family(job_id) if is_parent else Chunk.job_id == job_id)
         .group_by(Chunk.status)
     )
     return (await connection.execute(query)).mappings().all()
@@ -363,6 +375,21 @@ async def errors(connection: AsyncConnection, job_id: UUID, limit: int = 20) -> 
         .order_by(Chunk.chunk_index)
         .limit(limit)
     )
+    return (await connection.execute(query)).mappings().all()
+
+
+async def completed_since(
+    connection: AsyncConnection, parent_id: UUID, since: datetime | None, limit: int = 500
+) -> Sequence[RowMapping]:
+    """Completed chunks of the job or of its parts in the order in which they ended, from this moment on (included)."""
+    query = (
+        select(Chunk.job_id, Chunk.chunk_index, Chunk.rows_ok, Chunk.rows_invalid, Chunk.rows_failed, Chunk.finished_at)
+        .where(_of_family(parent_id), Chunk.status == ChunkStatus.COMPLETED)
+        .order_by(Chunk.finished_at, Chunk.job_id, Chunk.chunk_index)
+        .limit(limit)
+    )
+    if since is not None:
+        query = query.where(Chunk.finished_at >= since)
     return (await connection.execute(query)).mappings().all()
 
 

@@ -15,7 +15,7 @@ from app.states import ACTIVE_JOBS, JobStatus
 
 FILE_COLUMNS = (
     File.filename, File.media_type, File.format, File.encoding, File.dialect, File.size_bytes, File.stored_bytes,
-    File.sha256, File.crc32, File.storage_uri,
+    File.sha256, File.crc32, File.storage_uri, File.etag,
 )  # fmt: skip
 
 
@@ -97,6 +97,7 @@ async def list_jobs(
     before: int | None = None,
     status: str | None = None,
     processor: str | None = None,
+    parent: UUID | None = None,
 ) -> Sequence[RowMapping]:
     """Newest first; `before` is the number of the last job of the page before."""
     query = _with_file().where(Job.owner == owner).order_by(Job.number.desc()).limit(limit)
@@ -106,6 +107,8 @@ async def list_jobs(
         query = query.where(Job.status == status)
     if processor is not None:
         query = query.where(Job.processor == processor)
+    if parent is not None:
+        query = query.where(Job.parent_id == parent)
     return (await connection.execute(query)).mappings().all()
 
 
@@ -127,6 +130,31 @@ async def list_active(connection: AsyncConnection) -> Sequence[RowMapping]:
 async def ids_of_file(connection: AsyncConnection, file_id: UUID) -> list[UUID]:
     """Every job of the file, even of a deleted one."""
     return list((await connection.execute(select(Job.id).where(Job.file_id == file_id))).scalars())
+
+
+async def children(connection: AsyncConnection, parent_id: UUID) -> Sequence[RowMapping]:
+    """The parts of a job, in the order in which they were made."""
+    query = _with_file().where(Job.parent_id == parent_id).order_by(Job.number)
+    return (await connection.execute(query)).mappings().all()
+
+
+async def tally_children(connection: AsyncConnection, parent_id: UUID) -> dict[str, int]:
+    """How many parts of the job are in each status."""
+    query = select(Job.status, func.count()).where(Job.parent_id == parent_id).group_by(Job.status)
+    return {str(status): int(count) for status, count in (await connection.execute(query)).all()}
+
+
+async def find_active_of_door(
+    connection: AsyncConnection, owner: str, door: str, options: dict[str, Any]
+) -> RowMapping | None:
+    """The oldest job that this door made with these options and that has not ended; parts of others do not count."""
+    query = (
+        _with_file()
+        .where(Job.owner == owner, Job.door == door, Job.status.in_(ACTIVE_JOBS), Job.parent_id.is_(None))
+        .order_by(Job.number)
+    )
+    found = (await connection.execute(query)).mappings().all()
+    return next((job for job in found if job["options"] == options), None)
 
 
 async def count_by_status(connection: AsyncConnection) -> dict[str, int]:
@@ -161,6 +189,12 @@ async def advance_split(
         await connection.execute(start.values(status=JobStatus.PROCESSING, started_at=now()))
         return JobStatus.PROCESSING
     return JobStatus(status) if status else None
+
+
+async def set_waiting_on(connection: AsyncConnection, job_id: UUID, what: str | None) -> None:
+    """What an active job waits for, outside of this service; None when it goes on."""
+    query = update(Job).where(Job.id == job_id, Job.status.in_(ACTIVE_JOBS)).values(waiting_on=what, updated_at=now())
+    await connection.execute(query)
 
 
 async def lock_job(connection: AsyncConnection, job_id: UUID) -> RowMapping | None:

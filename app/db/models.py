@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime
+from decimal import Decimal
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -11,12 +12,14 @@ from sqlalchemy import (
     BigInteger,
     Boolean,
     CheckConstraint,
+    Double,
     ForeignKey,
     Identity,
     Index,
     Integer,
     LargeBinary,
     MetaData,
+    Numeric,
     String,
     Text,
     Uuid,
@@ -46,6 +49,8 @@ class Base(DeclarativeBase):
         list[str]: JSON(none_as_null=True),
         UUID: Uuid(),
         bytes: LargeBinary(),
+        Decimal: Numeric(20, 4),
+        float: Double(),
     }
 
 
@@ -84,7 +89,9 @@ class File(Base):
     crc32: Mapped[int | None]
     """Of the bytes as they were written; what is split later must still be the same. Null for older uploads."""
     storage_uri: Mapped[str | None] = mapped_column(String(1000))
-    """Null once the stored bytes were deleted."""
+    """`s3://bucket/key`, or a name in the local storage; null once the stored bytes were deleted."""
+    etag: Mapped[str | None] = mapped_column(String(300))
+    """The version of an object that is meant; null for uploads."""
     created_at: Mapped[datetime]
     deleted_at: Mapped[datetime | None]
     """Set first; rows and bytes follow in bounded steps."""
@@ -121,6 +128,12 @@ class Job(Base):
     error: Mapped[dict[str, Any] | None]
     vectors_error: Mapped[dict[str, Any] | None]
     """Why the records of this job get no vectors."""
+    parent_id: Mapped[UUID | None]
+    """The job that this one is a part of. Not a foreign key: SQLite cannot add one to a table that is there."""
+    child_count: Mapped[int | None]
+    """Jobs that this one is the parent of; null for a job with a file of its own."""
+    waiting_on: Mapped[str | None] = mapped_column(String(20))
+    """What it waits for outside of this service, while it does."""
     total_rows: Mapped[int | None]
     """Rows counted while the upload streamed, for doors that promise the number at once."""
     split_offset: Mapped[int]
@@ -142,6 +155,7 @@ class Job(Base):
         Index("ix_jobs_file_id", "file_id"),
         Index("uq_jobs_public_id", "public_id", unique=True),
         Index("ix_jobs_door", "owner", "door", "number"),
+        Index("ix_jobs_parent_id", "parent_id", **_only_where("parent_id IS NOT NULL")),
         Index("ix_jobs_active", "status", "number", **_only_where(_one_of("status", ACTIVE_JOBS))),
     )
 
@@ -271,6 +285,79 @@ class RecordVector(Base):
     """Of unit length: little-endian float32."""
 
     __table_args__ = (Index("ix_record_vectors_text_hash", "text_hash", "model", "precision"),)
+
+
+class TransactionRow(Base):
+    """A transaction that was scored, as the last job that met it read it."""
+
+    __tablename__ = "transactions"
+
+    transaction_id: Mapped[str] = mapped_column(String(64), primary_key=True)
+    timestamp: Mapped[datetime | None]
+    account_id: Mapped[str | None] = mapped_column(Text)
+    amount: Mapped[Decimal | None]
+    currency: Mapped[str | None] = mapped_column(Text)
+    data: Mapped[dict[str, Any]]
+    """All fields."""
+    content_hash: Mapped[str] = mapped_column(String(16))
+    job_id: Mapped[UUID]
+    job_number: Mapped[int]
+    row_number: Mapped[int]
+    created_at: Mapped[datetime]
+    updated_at: Mapped[datetime]
+
+    __table_args__ = (Index("ix_transactions_job_id_row_number", "job_id", "row_number"),)
+
+
+class PredictionRow(Base):
+    """What the model service said of a transaction."""
+
+    __tablename__ = "predictions"
+
+    transaction_id: Mapped[str] = mapped_column(String(64), primary_key=True)
+    prediction: Mapped[str] = mapped_column(String(40))
+    fraud_score: Mapped[float]
+    """0 to 1."""
+    model_version: Mapped[str] = mapped_column(String(100))
+    latency_ms: Mapped[float]
+    """Of the call that brought it."""
+    content_hash: Mapped[str] = mapped_column(String(16))
+    job_id: Mapped[UUID]
+    job_number: Mapped[int]
+    row_number: Mapped[int]
+    created_at: Mapped[datetime]
+    updated_at: Mapped[datetime]
+
+    __table_args__ = (Index("ix_predictions_job_id_row_number", "job_id", "row_number"),)
+
+
+class Schedule(Base):
+    """A scoring job that is made again and again."""
+
+    __tablename__ = "schedules"
+
+    id: Mapped[UUID] = mapped_column(primary_key=True, default=uuid4)
+    owner: Mapped[str] = mapped_column(String(100))
+    name: Mapped[str] = mapped_column(String(100))
+    cron: Mapped[str] = mapped_column(String(100))
+    timezone: Mapped[str] = mapped_column(String(60))
+    job: Mapped[dict[str, Any]]
+    """What POST /api/v1/jobs/score takes."""
+    paused: Mapped[bool] = mapped_column(Boolean, default=False)
+    next_run_at: Mapped[datetime]
+    """Who moves it on has the run: two processes cannot both."""
+    last_run_at: Mapped[datetime | None]
+    last_job_id: Mapped[UUID | None]
+    last_outcome: Mapped[dict[str, Any] | None]
+    """What became of the last run that was due: made, skipped, missed or failed."""
+    runs: Mapped[int] = mapped_column(default=0)
+    skipped: Mapped[int] = mapped_column(default=0)
+    """Runs that were due while the one before was still going on."""
+    missed: Mapped[int] = mapped_column(default=0)
+    """Runs that were due while no process was there to begin them."""
+    created_at: Mapped[datetime]
+
+    __table_args__ = (Index("ix_schedules_due", "next_run_at", **_only_where("NOT paused")),)
 
 
 class IdempotencyKey(Base):

@@ -9,7 +9,16 @@ from uuid import UUID
 from sqlalchemy import RowMapping, delete, func, select, text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from app.db.models import Chunk, Record, RecordVector, RejectedRow, ResultPage, VectorTask
+from app.db.models import (
+    Chunk,
+    PredictionRow,
+    Record,
+    RecordVector,
+    RejectedRow,
+    ResultPage,
+    TransactionRow,
+    VectorTask,
+)
 
 DELETE_STEP = 2_000
 
@@ -111,6 +120,8 @@ async def delete_some(connection: AsyncConnection, job_id: UUID) -> bool:
         (RecordVector, RecordVector.row_number),
         (VectorTask, VectorTask.first_row),
         (Record, Record.row_number),
+        (TransactionRow, TransactionRow.row_number),
+        (PredictionRow, PredictionRow.row_number),
         (Chunk, Chunk.chunk_index),
     ):
         table: Any = model

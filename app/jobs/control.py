@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 from uuid import UUID
 
 from sqlalchemy import RowMapping
@@ -32,56 +33,74 @@ class Control:
             if not await jobs.cancel(connection, job_id):
                 raise NotCancellable(f"The job is {job['status']} already.")
             await chunks.cancel_all(connection, job_id)
+            for part in await _parts(connection, job):
+                if await jobs.cancel(connection, part["id"]):
+                    await chunks.cancel_all(connection, part["id"])
             hit("cancel.before_commit")
 
         await self._database.transact(cancel)
         async with self._database.reading() as connection:
             job = await _get(connection, job_id, owner)
-        self._machine.dispatch(job_id, job["priority"])  # what is not split yet must still be counted
+            parts = await _parts(connection, job)
+        for each in (job, *parts):
+            self._machine.dispatch(each["id"], each["priority"])  # what is not split yet must still be counted
         return job
 
     async def retry(self, job_id: UUID, owner: str) -> int:
         """Run the failed chunks again, and only those; how many they are."""
 
-        async def retry(connection: AsyncConnection) -> tuple[int, int]:
+        async def retry(connection: AsyncConnection) -> tuple[int, list[RowMapping]]:
             job = await _get(connection, job_id, owner)
             if not await jobs.reopen(connection, job_id):
                 raise NothingToRetry(f"The job is {job['status']}.")
             failed = await chunks.retry_failed(connection, job_id)
+            parts = await _parts(connection, job)
+            for part in parts:
+                if count := await chunks.retry_failed(connection, part["id"]):
+                    await jobs.reopen(connection, part["id"])
+                    failed += count
             if not failed:
                 raise NothingToRetry("No chunk of the job has failed.")
-            return failed, job["priority"]
+            return failed, [job, *parts]
 
-        failed, priority = await self._database.transact(retry)
-        self._machine.dispatch(job_id, priority)
+        failed, family = await self._database.transact(retry)
+        for each in family:
+            self._machine.dispatch(each["id"], each["priority"])
         return failed
 
     async def reprioritise(self, job_id: UUID, owner: str, priority: int) -> RowMapping:
         """From the next turn on. Raises Conflict if the job has ended."""
 
-        async def change(connection: AsyncConnection) -> None:
+        async def change(connection: AsyncConnection) -> list[UUID]:
             job = await _get(connection, job_id, owner)
             if not await jobs.set_priority(connection, job_id, priority):
                 raise Conflict(f"The job is {job['status']}; its priority matters no more.")
+            moved = [part["id"] for part in await _parts(connection, job)]
+            return [job_id, *[each for each in moved if await jobs.set_priority(connection, each, priority)]]
 
-        await self._database.transact(change)
-        self._machine.queue.put(job_id, priority)
+        for each in await self._database.transact(change):
+            self._machine.queue.put(each, priority)
         async with self._database.reading() as connection:
             return await _get(connection, job_id, owner)
 
     async def delete(self, file_id: UUID, owner: str) -> None:
         """Cancel what runs, hide the file at once, then remove rows and bytes in bounded steps, also after a crash."""
 
-        async def hide(connection: AsyncConnection) -> None:
-            job_ids = await jobs.ids_of_file(connection, file_id)
-            if not await files.mark_deleted(connection, file_id, owner):
-                raise NotFound
-            for job_id in job_ids:
-                await jobs.cancel(connection, job_id)
-                await chunks.cancel_all(connection, job_id)
+        async def hide(connection: AsyncConnection) -> list[UUID]:
+            pending = [file_id]
+            for each in pending:  # grows by the files of parts
+                job_ids = await jobs.ids_of_file(connection, each)
+                parts = [part for job_id in job_ids for part in await jobs.children(connection, job_id)]
+                pending += [part["file_id"] for part in parts]
+                if not await files.mark_deleted(connection, each, owner) and each == file_id:
+                    raise NotFound
+                for job_id in job_ids:
+                    await jobs.cancel(connection, job_id)
+                    await chunks.cancel_all(connection, job_id)
+            return pending
 
-        await self._database.transact(hide)
-        task = asyncio.create_task(self._machine.finisher.remove_deleted([file_id]), name=f"delete {file_id}")
+        hidden = await self._database.transact(hide)
+        task = asyncio.create_task(self._machine.finisher.remove_deleted(hidden), name=f"delete {file_id}")
         self._deletions.add(task)
         task.add_done_callback(self._forget)
 
@@ -95,6 +114,10 @@ class Control:
             task.cancel()
         if self._deletions:
             await asyncio.wait(self._deletions)
+
+
+async def _parts(connection: AsyncConnection, job: RowMapping) -> Sequence[RowMapping]:
+    return await jobs.children(connection, job["id"]) if job["child_count"] is not None else ()
 
 
 async def _get(connection: AsyncConnection, job_id: UUID, owner: str) -> RowMapping:

@@ -12,11 +12,20 @@ from app.states import JobStatus
 
 
 async def list_jobs(
-    database: Database, owner: str, *, limit: int, before: int | None, status: str | None, processor: str | None
+    database: Database,
+    owner: str,
+    *,
+    limit: int,
+    before: int | None,
+    status: str | None,
+    processor: str | None,
+    parent: UUID | None = None,
 ) -> dict[str, Any]:
     """Newest first. `before` is the `next_before` of the page before."""
     async with database.reading() as connection:
-        rows = await jobs.list_jobs(connection, owner, limit=limit, before=before, status=status, processor=processor)
+        rows = await jobs.list_jobs(
+            connection, owner, limit=limit, before=before, status=status, processor=processor, parent=parent
+        )
         done = await chunks.done_bytes(connection, [row["id"] for row in rows])
     items = [
         {
@@ -26,6 +35,7 @@ async def list_jobs(
             "filename": row["filename"],
             "processor": row["processor"],
             "status": row["status"],
+            "parent_id": str(row["parent_id"]) if row["parent_id"] else None,
             "priority": row["priority"],
             "progress_percent": percent(
                 JobStatus(row["status"]), done.get(row["id"], 0), row["stored_bytes"] - row["dialect"]["data_start"]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
@@ -17,6 +17,7 @@ from app.errors import NotFound, TransientError
 from app.states import ChunkStatus, JobStatus
 
 POLL_SECONDS = 0.5
+MAX_ERRORS = 20
 
 
 async def get_status(database: Database, identifier: UUID, owner: str) -> dict[str, Any]:
@@ -34,10 +35,30 @@ async def find(connection: AsyncConnection, identifier: UUID, owner: str) -> Row
 
 
 async def describe(connection: AsyncConnection, job: RowMapping) -> dict[str, Any]:
-    tally = {ChunkStatus(t["status"]): t for t in await chunks.tally(connection, job["id"])}
+    is_parent = job["child_count"] is not None
+    found = await chunks.tally(connection, job["id"], is_parent=is_parent)
+    tally = {ChunkStatus(t["status"]): t for t in found}
+    if is_parent:
+        return _with_parts(status_body(job, tally, []), await jobs.children(connection, job["id"]))
     failed = tally.get(ChunkStatus.FAILED)
     errors = await chunks.errors(connection, job["id"]) if failed else []
     return status_body(job, tally, [dict(e) for e in errors])
+
+
+def _with_parts(body: dict[str, Any], parts: Sequence[RowMapping]) -> dict[str, Any]:
+    """What the status of a job with parts takes from them, besides the sums."""
+    waiting = {part["waiting_on"] for part in parts if not JobStatus(part["status"]).is_final} - {None}
+    count = dict.fromkeys(map(str, JobStatus), 0)
+    for part in parts:
+        count[part["status"]] += 1
+    failed = [part for part in parts if part["error"]][:MAX_ERRORS]
+    return body | {
+        "total_chunks": sum(part["chunk_count"] for part in parts),
+        "split_complete": all(part["split_done"] for part in parts),
+        "waiting_on": min(waiting, default=None),
+        "parts": {"total": len(parts), **count},
+        "errors": [{"job_id": str(p["id"]), "filename": p["filename"], "error": p["error"]} for p in failed],
+    }
 
 
 def status_body(
@@ -63,6 +84,8 @@ def status_body(
         "job_id": str(job["id"]),
         "number": job["number"],
         "status": status,
+        "waiting_on": None if status.is_final else job["waiting_on"],
+        "parent_id": str(job["parent_id"]) if job["parent_id"] else None,
         "total_chunks": job["chunk_count"],
         "processed_chunks": total("chunks", ChunkStatus.COMPLETED),
         "failed_chunks": total("chunks", ChunkStatus.FAILED),
@@ -86,7 +109,8 @@ def status_body(
         "dialect": job["dialect"],
         "columns": job["columns"],
         "size_bytes": job["size_bytes"],
-        "sha256": job["sha256"],
+        "sha256": job["sha256"] or None,
+        "etag": job["etag"],
         "summary": job["summary"],
         "error": job["error"],
         "errors": errors,

@@ -10,7 +10,7 @@ from uuid import UUID
 import msgspec
 from sqlalchemy import RowMapping
 
-from app.db import results
+from app.db import jobs, results
 from app.db.engine import Database
 from app.formats.base import MASK, stored_hash_sum
 from app.jobs.progress import find
@@ -29,8 +29,11 @@ async def prove(database: Database, identifier: UUID, owner: str) -> dict[str, A
     """
     async with database.snapshot() as connection:
         job = await find(connection, identifier, owner)
+        parts = await jobs.children(connection, job["id"]) if job["child_count"] is not None else None
         chunk_rows = await results.chunk_hashes(connection, job["id"])
         stored_count, rejected = await results.count_stored(connection, job["id"])
+    if parts is not None:
+        return _sum(job, [await prove(database, part["id"], owner) for part in parts])
     problems = _count_problems(job, chunk_rows, stored_count, rejected)
     stored = await _stored_sums(database, job["id"], chunk_rows, problems)
     read_sum = sum(int(c["hash_read"], 16) for c in chunk_rows if c["hash_read"]) & MASK
@@ -54,7 +57,36 @@ async def prove(database: Database, identifier: UUID, owner: str) -> dict[str, A
         "stored": {"results": stored_count, "rejects": sum(rejected.values()), **rejected},
         "chunks": len(chunk_rows),
         "hash": {"algorithm": "xxh3-64-sum", "read": f"{read_sum:016x}", "stored": f"{stored_sum:016x}"},
-        "sha256": job["sha256"],
+        "sha256": job["sha256"] or None,
+        "problems": problems[:MAX_PROBLEMS],
+        "problem_count": len(problems),
+    }
+
+
+def _sum(job: RowMapping, parts: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    """The proof of a job with parts: it closes if each of theirs does."""
+
+    def total(what: str) -> dict[str, int]:
+        names = dict.fromkeys(name for part in parts for name in part[what])
+        return {name: sum(part[what].get(name, 0) for part in parts) for name in names}
+
+    sums = {side: sum(int(part["hash"][side], 16) for part in parts) & MASK for side in ("read", "stored")}
+    problems = [f"job {part['job_id']}: {problem}" for part in parts for problem in part["problems"]]
+    if len(parts) != job["child_count"]:
+        problems.append(f"parts: {len(parts)}, expected {job['child_count']}")
+    return {
+        "job_id": str(job["id"]),
+        "file_id": str(job["file_id"]),
+        "status": job["status"],
+        "verdict": "closes" if not problems else "broken",
+        "closes": not problems,
+        "is_final": JobStatus(job["status"]).is_final,
+        "rows": total("rows"),
+        "stored": total("stored"),
+        "chunks": sum(part["chunks"] for part in parts),
+        "hash": {"algorithm": "xxh3-64-sum", **{side: f"{value:016x}" for side, value in sums.items()}},
+        "sha256": None,
+        "parts": len(parts),
         "problems": problems[:MAX_PROBLEMS],
         "problem_count": len(problems),
     }

@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import zlib
-from collections.abc import Sequence
+from collections.abc import Awaitable, Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass, field, replace
 from itertools import chain
@@ -27,7 +27,7 @@ from app.pipeline.retry import RetryPolicy
 from app.pipeline.running import RunningJob
 from app.processors.base import ChunkContext, ChunkOutcome, Processor
 from app.sinks.base import Sink
-from app.sources.storage import LocalStorage
+from app.sources.base import Sources
 
 logger = logging.getLogger(__name__)
 TRANSIENT_DELAY_SECONDS = 1.0
@@ -41,6 +41,18 @@ class CountsDisagree(TerminalError):
 
 class EveryRowFailed(TerminalError):
     """The processor failed for every row of the chunk."""
+
+
+@dataclass(frozen=True, slots=True)
+class Read:
+    """The bytes of a chunk, and the rows in them."""
+
+    data: bytes
+    parsed: Parsed
+
+    @property
+    def rows(self) -> Rows:
+        return self.parsed.rows
 
 
 @dataclass(slots=True)
@@ -84,14 +96,14 @@ class ChunkRunner:
     def __init__(
         self,
         database: Database,
-        storage: LocalStorage,
+        sources: Sources,
         sink: Sink,
         retry: RetryPolicy,
         threads: Executor,
         processes: Processes,
     ) -> None:
         self._database = database
-        self._storage = storage
+        self._sources = sources
         self._sink = sink
         self._retry = retry
         self._threads = threads
@@ -104,7 +116,7 @@ class ChunkRunner:
         fails for whatever reason, each is written, retried or failed by itself.
         """
         hit("chunk.claimed")
-        outcomes = await self._in_thread(self._prepare_all, job, [c for c in claims if not self._is_last_try(c)])
+        outcomes = await self._prepare_all(job, [c for c in claims if not self._is_last_try(c)])
         ready = [(claim, outcome) for claim, outcome in outcomes if isinstance(outcome, Prepared)]
         if len(ready) > 1 and await self._commit_together(job, ready):
             ready = []
@@ -137,72 +149,114 @@ class ChunkRunner:
             logger.warning("Chunk %s/%s belongs to somebody else now; nothing was written", job.id, claim.index)
         except TransientError as error:
             logger.warning("Chunk %s/%s waits: %s", job.id, claim.index, error)
-            return await self._give_back(claim, TRANSIENT_DELAY_SECONDS, refund=True)
+            delay = error.retry_after or TRANSIENT_DELAY_SECONDS
+            return await self._give_back(job, claim, delay, refund=True, waiting_on=error.waiting_on)
         except TerminalError as error:
             await self._fail(claim, error)
         except Exception as error:
             logger.exception("Chunk %s/%s, attempt %s", job.id, claim.index, claim.attempt)
             if not self._retry.is_last(claim.attempt):
                 delay = self._retry.delay_seconds(claim.attempt)
-                return await self._give_back(claim, delay, refund=False, error=_as_json(error))
+                return await self._give_back(job, claim, delay, refund=False, error=_as_json(error))
             if outcome is not None:  # MAX_RETRIES=0: the first attempt is the last, so look for the bad rows at once
                 return await self._settle(job, claim, None)
             await self._fail(claim, error)
         return None
 
-    # ------------------------------------------------------------------ read and process, in a thread
+    # ------------------------------------------------------------------ read and process
 
     async def _in_thread(self, work: Any, *arguments: Any) -> Any:
         return await asyncio.get_running_loop().run_in_executor(self._threads, work, *arguments)
 
-    def _read(self, job: RunningJob, claim: Claim) -> Parsed:
+    def _read(self, job: RunningJob, claim: Claim) -> Read:
         span = claim.span
         end = min(span.byte_end, span.byte_start + MAX_REJECT_BYTES) if span.is_oversize else span.byte_end
-        data = self._storage.read(job.uri, span.byte_start, end)
+        data = self._sources.read(job.uri, span.byte_start, end, job.etag)
         if not span.is_oversize and zlib.crc32(data) != span.crc32:
             raise StoredFileCorrupt(f"Bytes {span.byte_start} to {span.byte_end} changed since they were split.")
         parsed = job.form.read(data, span)
         if parsed.row_count != span.row_count:
             raise CountsDisagree(f"The splitter counted {span.row_count} rows, the reader {parsed.row_count}.")
         hit("chunk.read")
-        return parsed
+        return Read(data, parsed)
 
-    def _prepare_all(self, job: RunningJob, claims: Sequence[Claim]) -> list[tuple[Claim, Prepared | Exception]]:
-        outcomes: list[tuple[Claim, Prepared | Exception]] = []
-        for claim in claims:
-            try:
-                outcomes.append((claim, self._prepare(job, claim)))
-            except Exception as error:
-                outcomes.append((claim, error))
-        return outcomes
+    async def _prepare_all(self, job: RunningJob, claims: Sequence[Claim]) -> list[tuple[Claim, Prepared | Exception]]:
+        """Chunks of a processor that computes go through a thread together; those of one that waits wait together."""
+        if job.is_waiting_processor:
+            return list(
+                await asyncio.gather(*(self._try(claim, self._prepare_waiting(job, claim)) for claim in claims))
+            )
+
+        def prepare_all() -> list[tuple[Claim, Prepared | Exception]]:
+            outcomes: list[tuple[Claim, Prepared | Exception]] = []
+            for claim in claims:
+                try:
+                    outcomes.append((claim, self._prepare(job, claim)))
+                except Exception as error:
+                    outcomes.append((claim, error))
+            return outcomes
+
+        return await self._in_thread(prepare_all)  # type: ignore[no-any-return]
+
+    @staticmethod
+    async def _try(claim: Claim, work: Awaitable[Prepared]) -> tuple[Claim, Prepared | Exception]:
+        try:
+            return claim, await work
+        except Exception as error:
+            return claim, error
 
     def _prepare(self, job: RunningJob, claim: Claim) -> Prepared:
-        parsed = self._read(job, claim)
-        prepared = Prepared(rejects=list(parsed.rejects))
-        if len(parsed.rows):
-            prepared.add(self._process(job, claim, parsed.rows), job.processor)
+        read = self._read(job, claim)
+        outcome = self._process_here(job, claim, read.rows) if len(read.rows) else None
+        return self._prepared(job, claim, read, outcome)
+
+    async def _prepare_waiting(self, job: RunningJob, claim: Claim) -> Prepared:
+        read: Read = await self._in_thread(self._read, job, claim)
+        outcome = await self._process(job, claim, read.rows) if len(read.rows) else None
+        return await self._in_thread(self._prepared, job, claim, read, outcome)  # type: ignore[no-any-return]
+
+    def _prepared(self, job: RunningJob, claim: Claim, read: Read, outcome: ChunkOutcome | None) -> Prepared:
+        prepared = Prepared(rejects=list(read.parsed.rejects))
+        if outcome is not None:
+            outcome.rejects = self._located(job, claim, read, outcome.rejects)
+            prepared.add(outcome, job.processor)
         return prepared
 
-    def _process(self, job: RunningJob, claim: Claim, rows: Rows) -> ChunkOutcome:
-        context = ChunkContext(
-            job.id, claim.index, claim.attempt, job.options, job.delimiter, compute=self._processes.compute
-        )
-        outcome = job.processor.process(rows, context)
-        if len(outcome.results) + len(outcome.rejects) != len(rows):
-            raise CountsDisagree(f"The processor was given {len(rows)} rows and did not account for all of them.")
-        self._place(job, claim, outcome.rejects)
-        return outcome
+    def _located(self, job: RunningJob, claim: Claim, read: Read, rejects: Sequence[Reject]) -> list[Reject]:
+        """Processors know the numbers of the rows that they reject, not where in the file they are."""
+        numbers = sorted({r.row_number for r in rejects if not r.byte_end})
+        places = dict(zip(numbers, job.form.locate(read.data, claim.span, numbers) if numbers else (), strict=True))
+        located = []
+        for reject in rejects:
+            if (place := places.get(reject.row_number)) is None:
+                located.append(reject)
+                continue
+            start, end, line = place
+            raw = read.data[start - claim.span.byte_start : end - claim.span.byte_start][:MAX_REJECT_BYTES]
+            located.append(replace(reject, line=line, byte_start=start, byte_end=end, raw=raw))
+        return located
 
-    def _place(self, job: RunningJob, claim: Claim, rejects: list[Reject]) -> None:
-        """A processor knows its rejects by their numbers; where they stand is found by reading the chunk once more."""
-        known = [(i, reject) for i, reject in enumerate(rejects) if not reject.line]
-        if not known:
-            return
-        data = self._storage.read(job.uri, claim.span.byte_start, claim.span.byte_end)
-        places = job.form.locate(data, claim.span, [reject.row_number for _, reject in known])
-        for (i, reject), (start, end, line) in zip(known, places, strict=True):
-            raw = data[start - claim.span.byte_start : end - claim.span.byte_start][:MAX_REJECT_BYTES]
-            rejects[i] = replace(reject, line=line, byte_start=start, byte_end=end, raw=raw)
+    async def _process(self, job: RunningJob, claim: Claim, rows: Rows) -> ChunkOutcome:
+        """A coroutine on the loop, anything else in a thread."""
+        if not job.is_waiting_processor:
+            return await self._in_thread(self._process_here, job, claim, rows)  # type: ignore[no-any-return]
+        outcome = job.processor.process(rows, self._context(job, claim))
+        return _accounted(await outcome, rows)  # type: ignore[misc]
+
+    def _process_here(self, job: RunningJob, claim: Claim, rows: Rows) -> ChunkOutcome:
+        outcome: Any = job.processor.process(rows, self._context(job, claim))
+        return _accounted(outcome, rows)
+
+    def _context(self, job: RunningJob, claim: Claim) -> ChunkContext:
+        return ChunkContext(
+            job.id,
+            claim.index,
+            claim.attempt,
+            job.options,
+            job.delimiter,
+            compute=self._processes.compute,
+            in_thread=self._in_thread,
+        )
 
     # ------------------------------------------------------------------ write, in one transaction
 
@@ -216,25 +270,42 @@ class ChunkRunner:
 
         async def write(connection: AsyncConnection) -> list[str] | None:
             # The job's row before those of its chunks, as a cancel takes them: else the two could lock each other out.
+            if job.waiting_on:
+                await jobs.set_waiting_on(connection, job.id, None)
             columns = await jobs.add_columns(connection, job.id, new_columns) if new_columns else None
             await chunks.complete(connection, [claim for claim, _ in ready], [p.values() for _, p in ready])
             hit("chunk.before_write")
-            await self._sink.write(connection, job.id, pages, rejects, tables)
+            written = await self._sink.write(connection, job.id, pages, rejects, tables)
+            if written:  # counted for all together; the summary of the job is their sum anyway
+                claim, first = ready[0]
+                await chunks.set_summary(connection, claim, {**first.summary, "written": written})
             hit("chunk.after_write")
             return columns
 
         columns = await self._database.transact(write)
         hit("chunk.after_commit")
+        job.waiting_on = None
         if columns is not None:
             job.columns = columns
 
     async def _give_back(
-        self, claim: Claim, delay: float, *, refund: bool, error: dict[str, Any] | None = None
+        self,
+        job: RunningJob,
+        claim: Claim,
+        delay: float,
+        *,
+        refund: bool,
+        error: dict[str, Any] | None = None,
+        waiting_on: str | None = None,
     ) -> float | None:
+        async def release(connection: AsyncConnection) -> bool:
+            if waiting_on != job.waiting_on:
+                await jobs.set_waiting_on(connection, job.id, waiting_on)
+            return await chunks.release(connection, claim, delay_seconds=delay, refund=refund, error=error)
+
         try:
-            held = await self._database.transact(
-                lambda c: chunks.release(c, claim, delay_seconds=delay, refund=refund, error=error)
-            )
+            held = await self._database.transact(release)
+            job.waiting_on = waiting_on
         except TransientError:  # the heartbeat will give it back
             return delay
         return delay if held else None
@@ -255,27 +326,28 @@ class ChunkRunner:
 
         They become rejects of kind `failed`; the others are stored. Raises the last error if no row gets through.
         """
-        parsed = await self._in_thread(self._read, job, claim)
-        prepared = Prepared(rejects=list(parsed.rejects))
+        read: Read = await self._in_thread(self._read, job, claim)
+        prepared = Prepared(rejects=list(read.parsed.rejects))
         failed: list[Exception] = []
-        pending: list[Rows] = [parsed.rows] if len(parsed.rows) else []
+        pending: list[Rows] = [read.rows] if len(read.rows) else []
         while pending:
             rows = pending.pop()
             try:
-                outcome: ChunkOutcome = await self._in_thread(self._process, job, claim, rows)
+                outcome = await self._process(job, claim, rows)
                 await self._rehearse(job, claim, outcome)
             except (TransientError, TerminalError):
                 raise
             except Exception as error:
                 if len(rows) == 1:
                     failed.append(error)
-                    prepared.rejects.append(self._failed_row(job, claim, rows, error))
+                    prepared.rejects += self._located(job, claim, read, [_failed(rows, error)])
                 else:
                     middle = len(rows) // 2
                     pending += [rows.select(range(middle, len(rows))), rows.select(range(middle))]
                 continue
+            outcome.rejects = self._located(job, claim, read, outcome.rejects)
             prepared.add(outcome, job.processor)
-        if failed and len(failed) == len(parsed.rows):
+        if failed and len(failed) == len(read.rows):
             raise EveryRowFailed(f"{type(failed[-1]).__name__}: {failed[-1]}") from failed[-1]
         prepared.rejects.sort(key=lambda r: r.row_number)
         return prepared
@@ -298,11 +370,16 @@ class ChunkRunner:
         except Undo:
             return
 
-    def _failed_row(self, job: RunningJob, claim: Claim, rows: Rows, error: Exception) -> Reject:
-        message = f"{type(error).__name__}: {error}"[:500].replace("\0", "\\x00")
-        rejects = [Reject(rows.numbers[0], 0, 0, 0, b"", "processing_failed", message, kind="failed")]
-        self._place(job, claim, rejects)
-        return rejects[0]
+
+def _failed(rows: Rows, error: Exception) -> Reject:
+    message = f"{type(error).__name__}: {error}"[:500].replace("\0", "\\x00")
+    return Reject(rows.numbers[0], 0, 0, 0, b"", "processing_failed", message, kind="failed")
+
+
+def _accounted(outcome: ChunkOutcome, rows: Rows) -> ChunkOutcome:
+    if len(outcome.results) + len(outcome.rejects) != len(rows):
+        raise CountsDisagree(f"The processor was given {len(rows)} rows and did not account for all of them.")
+    return outcome
 
 
 def _gathered(parts: Sequence[dict[str, list[tuple[Any, ...]]]]) -> dict[str, list[tuple[Any, ...]]]:

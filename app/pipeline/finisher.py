@@ -15,16 +15,16 @@ from app.db import chunks, files, jobs, results
 from app.db.engine import Database
 from app.failpoints import hit
 from app.pipeline.running import RunningJob
-from app.sources.storage import LocalStorage
+from app.sources.base import Sources
 from app.states import ACTIVE_JOBS, ChunkStatus, JobStatus, conclude
 
 logger = logging.getLogger(__name__)
 
 
 class Finisher:
-    def __init__(self, database: Database, storage: LocalStorage, *, delete_file: bool) -> None:
+    def __init__(self, database: Database, sources: Sources, *, delete_file: bool) -> None:
         self._database = database
-        self._storage = storage
+        self._sources = sources
         self._delete_file = delete_file
 
     async def try_finish(self, job: RunningJob) -> bool:
@@ -34,6 +34,8 @@ class Finisher:
             row = await jobs.lock_job(connection, job.id)
             if row is None or JobStatus(row["status"]) not in ACTIVE_JOBS:
                 return True, None  # deleted, or finished by a twin of this turn
+            if row["child_count"] is not None:
+                return await self._finish_parent(connection, job, row)
             tally = {t["status"]: t for t in await chunks.tally(connection, job.id)}
             if not row["split_done"] or any(not ChunkStatus(s).is_final for s in tally):
                 return False, None
@@ -51,9 +53,27 @@ class Finisher:
             return is_final
         hit("job.after_finish")
         logger.info("Job %s is %s", job.id, status)
-        if self._delete_file and status in (JobStatus.COMPLETED, JobStatus.COMPLETED_WITH_ERRORS):
+        if self._delete_file and job.uri and status in (JobStatus.COMPLETED, JobStatus.COMPLETED_WITH_ERRORS):
             await self.delete_stored_bytes(job.file_id, job.uri)
         return True
+
+    async def _finish_parent(
+        self, connection: AsyncConnection, job: RunningJob, row: RowMapping
+    ) -> tuple[bool, JobStatus | None]:
+        """A job with parts ends with the last of them. Each part has closed its own counts."""
+        tally = await jobs.tally_children(connection, job.id)
+        if sum(tally.values()) < row["child_count"] or any(not JobStatus(s).is_final for s in tally):
+            return False, None
+        status = conclude(
+            completed_chunks=tally.get(JobStatus.COMPLETED, 0) + tally.get(JobStatus.COMPLETED_WITH_ERRORS, 0),
+            failed_chunks=tally.get(JobStatus.FAILED, 0) + tally.get(JobStatus.CANCELLED, 0),
+            rejects=tally.get(JobStatus.COMPLETED_WITH_ERRORS, 0),
+        )
+        parts = await jobs.children(connection, job.id)
+        error = next((dict(part["error"]) for part in parts if part["error"]), None)
+        summary = job.processor.combine(part["summary"] for part in parts if part["summary"])
+        await jobs.finish(connection, job.id, status, summary=summary or None, error=error)
+        return True, status
 
     async def _verdict(
         self, connection: AsyncConnection, row: RowMapping, tally: dict[str, RowMapping]
@@ -96,7 +116,7 @@ class Finisher:
 
     async def delete_stored_bytes(self, file_id: UUID, uri: str) -> None:
         await self._database.transact(lambda c: files.forget_stored_bytes(c, file_id))
-        await asyncio.to_thread(self._storage.delete, uri)
+        await asyncio.to_thread(self._sources.delete, uri)
 
     async def remove_deleted(self, file_ids: Sequence[UUID] | None = None) -> None:
         """Finish deletions: rows in bounded steps, then the bytes, then the file's own row. May be stopped anywhere."""
@@ -107,7 +127,7 @@ class Finisher:
             for job_id in await self._jobs_of(file_id):
                 while await self._database.transact(lambda c, j=job_id: results.delete_some(c, j)):  # type: ignore[misc]
                     hit("delete.rows")
-            await asyncio.to_thread(self._storage.delete, str(file_id))
+            await asyncio.to_thread(self._sources.delete, str(file_id))
             hit("delete.disk")
             await self._database.transact(lambda c, f=file_id: files.remove_file(c, f))  # type: ignore[misc]
             logger.info("File %s is deleted", file_id)

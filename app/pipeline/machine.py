@@ -31,7 +31,7 @@ from app.processors.registry import Processors
 from app.sinks.base import Sink
 from app.sinks.postgres import PostgresSink
 from app.sinks.sqlite import SqliteSink
-from app.sources.storage import LocalStorage
+from app.sources.base import Sources
 
 logger = logging.getLogger(__name__)
 GRACE_SECONDS = 20.0
@@ -39,17 +39,26 @@ GRACE_SECONDS = 20.0
 
 class Machine:
     def __init__(
-        self, settings: Settings, database: Database, storage: LocalStorage, processors: Processors, embedder: Embedder
+        self,
+        settings: Settings,
+        database: Database,
+        sources: Sources,
+        processors: Processors,
+        embedder: Embedder,
+        *,
+        only: set[UUID] | None = None,
     ) -> None:
+        """`only`: work on these jobs and no others. The set may grow."""
         self._settings = settings
+        self._only = only
         self._database = database
         self._processes = Processes(settings.computing)
         threads = max(os.cpu_count() or 1, settings.computing)  # a thread waits for each process
         self._threads = ThreadPoolExecutor(threads, thread_name_prefix="chunk")
-        sink: Sink = SqliteSink() if database.is_sqlite else PostgresSink()
+        sink: Sink = (SqliteSink if database.is_sqlite else PostgresSink)(settings.db_row_batch_size)
         retry = RetryPolicy(settings.max_retries, settings.base_backoff, settings.max_backoff)
         self.queue = JobQueue(settings.ageing_seconds)
-        self.finisher = Finisher(database, storage, delete_file=settings.delete_file_on_complete)
+        self.finisher = Finisher(database, sources, delete_file=settings.delete_file_on_complete)
         self.pool = WorkerPool(
             worker_id=f"{socket.gethostname()[:40]}:{os.getpid()}:{uuid4().hex[:8]}",
             slots=settings.slots,
@@ -57,18 +66,19 @@ class Machine:
             database=database,
             queue=self.queue,
             processors=processors,
-            splitter=Splitter(database, storage),
-            runner=ChunkRunner(database, storage, sink, retry, self._threads, self._processes),
+            splitter=Splitter(database, sources),
+            runner=ChunkRunner(database, sources, sink, retry, self._threads, self._processes),
             finisher=self.finisher,
         )
-        self.reconciler = Reconciler(database, self.queue, self.finisher, storage, self.pool.renew_leases)
+        self.reconciler = Reconciler(database, self.queue, self.finisher, sources.local, self.pool.renew_leases, only)
         self.vectors = VectorService(database, sink, embedder, processors.schemas)
         self._services: list[asyncio.Task[None]] = []
         self.is_draining = False
 
     async def start(self) -> None:
         await self.reconciler.recover()
-        await self.vectors.prepare()
+        if self._only is None:
+            await self.vectors.prepare()
         settings = self._settings
         self._services = [
             asyncio.create_task(_supervise("pool", self.pool.run), name="pool"),
@@ -76,7 +86,9 @@ class Machine:
             asyncio.create_task(
                 _supervise("reconciler", lambda: self.reconciler.run(settings.reconcile_seconds)), name="reconciler"
             ),
-            asyncio.create_task(_supervise("vectors", self.vectors.run), name="vectors"),
+            asyncio.create_task(
+                _supervise("vectors", self.vectors.run if self._only is None else _nothing), name="vectors"
+            ),
         ]
 
     async def stop(self) -> None:
@@ -106,6 +118,11 @@ class Machine:
         while True:
             await asyncio.sleep(self._settings.heartbeat_seconds)
             await self.pool.renew_leases()
+
+
+async def _nothing() -> None:
+    """For a process that works on its own jobs alone."""
+    await asyncio.Event().wait()
 
 
 async def _supervise(name: str, service: Callable[[], Awaitable[None]]) -> None:

@@ -30,6 +30,8 @@ from app.states import JobStatus
 logger = logging.getLogger(__name__)
 UNAVAILABLE_DELAY_SECONDS = 1.0
 TURN_BYTES, MAX_CHUNKS_PER_TURN = 512 << 10, 16
+MAX_TURNS_ASIDE = 4
+"""Of one job: enough that one is always being answered while others are read and written; it bounds the memory."""
 
 
 class WorkerPool:
@@ -59,6 +61,7 @@ class WorkerPool:
         self._cores = os.cpu_count() or 1
         self._turns: set[asyncio.Task[None]] = set()
         self._suspects: set[asyncio.Task[None]] = set()
+        self._aside: set[asyncio.Task[None]] = set()
         self._alone = asyncio.Lock()
         self._gate = asyncio.Event()
         self._gate.set()
@@ -90,9 +93,9 @@ class WorkerPool:
 
     async def drain(self, grace_seconds: float) -> None:
         """Wait for the turns going on; what is not done then is given back, without costing it an attempt."""
-        if self._turns:
-            await asyncio.wait(self._turns, timeout=grace_seconds)
-        if left := self._turns | self._suspects:
+        if self._turns | self._aside:
+            await asyncio.wait(self._turns | self._aside, timeout=grace_seconds)
+        if left := self._turns | self._suspects | self._aside:
             for task in left:
                 task.cancel()
             await asyncio.wait(left)
@@ -123,10 +126,16 @@ class WorkerPool:
             if not job.split_done and not job.is_splitting:
                 await self._split(job)
                 return
+            if job.is_waiting_processor and job.turns_aside >= MAX_TURNS_ASIDE:
+                return  # the first of them that ends puts the token back
             claims = await self._claim(job)
             if claims:
                 self._queue.put(job_id)
-                await self._run(job, claims)
+                if job.is_waiting_processor:
+                    job.turns_aside += 1
+                    self._start(self._run_aside(job, claims), self._aside, f"waits {job_id}")
+                else:
+                    await self._run(job, claims)
             else:
                 await self._conclude(job)
         except TransientError as error:
@@ -194,6 +203,14 @@ class WorkerPool:
             self._queue.put_later(job.id, delay)
         self._queue.put(job.id)
 
+    async def _run_aside(self, job: RunningJob, claims: list[Claim]) -> None:
+        """Run chunks whose processor waits for others: without a slot, so that it keeps nobody from working."""
+        try:
+            await self._run(job, claims)
+        finally:
+            job.turns_aside -= 1
+            self._queue.put(job.id)
+
     async def _run_suspects(self, job: RunningJob) -> None:
         """Run chunks whose worker died before, one at a time, while nothing else runs: if one kills this process too, no
         innocent chunk is counted as dead with it. Each is claimed only when its turn has come, for the same reason."""
@@ -202,8 +219,8 @@ class WorkerPool:
                 async with self._alone:
                     self._gate.clear()
                     try:
-                        while self._turns:
-                            await asyncio.wait(self._turns)
+                        while at_work := self._turns | self._aside:
+                            await asyncio.wait(at_work)
                         claims = await self._claim(job, suspects=True)
                         if claims:
                             await self._run(job, claims)
@@ -227,6 +244,7 @@ class WorkerPool:
             return
         if job.status is JobStatus.CANCELLED or await self._finisher.try_finish(job):
             self._forget(job.id)
+            self._tell_parent(job)
             return
         async with self._database.reading() as connection:
             waiting = await chunks.next_waiting(connection, job.id)
@@ -239,6 +257,11 @@ class WorkerPool:
         else:
             self._queue.put_later(job.id, seconds)
 
+    def _tell_parent(self, job: RunningJob) -> None:
+        """The last part of a job lets it end."""
+        if job.parent_id is not None:
+            self._queue.put(job.parent_id)
+
     async def _fail(self, job_id: UUID, error: GranulaError) -> None:
         code = getattr(error, "code", "processing_failed")
         try:
@@ -246,6 +269,8 @@ class WorkerPool:
         except TransientError:
             self._queue.put_later(job_id, UNAVAILABLE_DELAY_SECONDS)
         else:
+            if (job := self._jobs.get(job_id)) is not None:
+                self._tell_parent(job)
             self._forget(job_id)
 
     def _forget(self, job_id: UUID) -> None:

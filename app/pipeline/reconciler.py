@@ -28,17 +28,21 @@ class Reconciler:
         finisher: Finisher,
         storage: LocalStorage,
         renew_leases: Callable[[], Awaitable[None]],
+        only: set[UUID] | None = None,
     ) -> None:
+        """`only`: work on these jobs and no others, since other processes work on the same database."""
         self._database = database
         self._queue = queue
         self._finisher = finisher
         self._storage = storage
         self._renew_leases = renew_leases
+        self._only = only
         self._rounds = 0
 
     async def recover(self) -> None:
         """At the start of the only process that works on this database: whoever held a chunk is gone."""
-        rescued = await self._database.transact(lambda c: chunks.rescue(c, expired_only=False))
+        is_shared = self._only is not None and not self._database.is_sqlite
+        rescued = await self._database.transact(lambda c: chunks.rescue(c, expired_only=is_shared))
         if rescued:
             logger.warning("Took back the chunks of %d jobs from a process that is gone", len(rescued))
         await self._enqueue()
@@ -54,6 +58,8 @@ class Reconciler:
         if rescued:
             logger.warning("Leases ran out: took back chunks of %d jobs", len(rescued))
         await self._enqueue()
+        if self._only is not None:
+            return
         await self._finisher.remove_deleted()
         self._rounds += 1
         if self._rounds % SWEEP_EVERY == 1:
@@ -63,6 +69,8 @@ class Reconciler:
         async with self._database.reading() as connection:
             active = await jobs.list_active(connection)
         for job in active:
+            if self._only is not None and job["id"] not in self._only:
+                continue
             self._queue.put(job["id"], job["priority"])
 
     async def sweep(self, older_than_seconds: float = ORPHAN_SECONDS) -> None:

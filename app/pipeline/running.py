@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from inspect import iscoroutinefunction
 from typing import Any
 from uuid import UUID
 
@@ -24,6 +25,8 @@ class RunningJob:
     id: UUID
     file_id: UUID
     uri: str
+    etag: str | None
+    """The version of an object that is meant."""
     stored_bytes: int
     stored_crc32: int | None
     form: Format
@@ -37,10 +40,20 @@ class RunningJob:
     split_done: bool
     status: JobStatus
     data_start: int
+    waiting_on: str | None
+    parent_id: UUID | None
+    is_parent: bool
     delimiter: str = ","
     is_splitting: bool = False
     has_suspects_at_work: bool = False
     chunks_in_work: set[int] = field(default_factory=set)
+    turns_aside: int = 0
+    """Turns that wait for others and hold no slot."""
+
+    @property
+    def is_waiting_processor(self) -> bool:
+        """Whether the processor waits for others instead of computing."""
+        return iscoroutinefunction(self.processor.process)
 
 
 async def load(database: Database, processors: Processors, job_id: UUID) -> RunningJob | None:
@@ -51,12 +64,14 @@ async def load(database: Database, processors: Processors, job_id: UUID) -> Runn
 
 
 def from_row(row: RowMapping, processors: Processors) -> RunningJob:
-    if row["storage_uri"] is None:
+    is_parent = row["child_count"] is not None
+    if row["storage_uri"] is None and not is_parent:
         raise StoredFileMissing("The stored upload was deleted.")
     return RunningJob(
         id=row["id"],
         file_id=row["file_id"],
-        uri=row["storage_uri"],
+        uri=row["storage_uri"] or "",
+        etag=row["etag"],
         stored_bytes=row["stored_bytes"],
         stored_crc32=row["crc32"],
         form=open_format(from_json(row["dialect"])),
@@ -70,5 +85,8 @@ def from_row(row: RowMapping, processors: Processors) -> RunningJob:
         split_done=row["split_done"],
         status=JobStatus(row["status"]),
         data_start=row["dialect"]["data_start"],
+        waiting_on=row["waiting_on"],
+        parent_id=row["parent_id"],
+        is_parent=is_parent,
         delimiter=row["dialect"].get("delimiter", ","),
     )

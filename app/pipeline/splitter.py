@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import os
 from dataclasses import replace
 
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -14,7 +13,7 @@ from app.errors import StoredFileCorrupt
 from app.failpoints import hit
 from app.pipeline.cutter import Cut, Limits, crc32_before, cut
 from app.pipeline.running import RunningJob
-from app.sources.storage import LocalStorage
+from app.sources.base import Sources
 from app.states import ChunkStatus, JobStatus
 
 FIRST_STRETCH_BYTES = 1 << 20
@@ -23,9 +22,9 @@ STRETCH_BYTES = 32 << 20
 
 
 class Splitter:
-    def __init__(self, database: Database, storage: LocalStorage) -> None:
+    def __init__(self, database: Database, sources: Sources) -> None:
         self._database = database
-        self._storage = storage
+        self._sources = sources
 
     async def advance(self, job: RunningJob) -> bool:
         """Cut one stretch; False if somebody else has moved the split meanwhile, or the job is gone.
@@ -67,10 +66,7 @@ class Splitter:
         return True
 
     def _cut(self, job: RunningJob) -> Cut:
-        with self._storage.open(job.uri) as file:
-            size = os.fstat(file.fileno()).st_size
-            if size != job.stored_bytes:
-                raise StoredFileCorrupt(f"The stored upload has {size} bytes, expected {job.stored_bytes}.")
+        with self._sources.open(job.uri, job.stored_bytes, job.etag) as file:
             start = job.position
             if job.split_crc32 is None:
                 start = replace(start, crc32=crc32_before(file, start.offset))

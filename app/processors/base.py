@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 from uuid import UUID
@@ -13,6 +13,10 @@ from app.formats.base import Reject, Rows
 def compute_here(function: Callable[..., Any], *arguments: Any) -> Any:
     """In the calling thread: what a processor gets where there are no processes to compute in."""
     return function(*arguments)
+
+
+async def _at_once(work: Callable[..., Any], *arguments: Any) -> Any:
+    return work(*arguments)
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +33,8 @@ class ChunkContext:
     """`compute(function, *arguments)` calls a function of a module in a process beside the service and returns its result
     or raises its exception: for Python that needs a core, and for native code that may crash. A process that dies raises
     WorkerDied, which costs the chunk an attempt."""
+    in_thread: Callable[..., Awaitable[Any]] = _at_once
+    """`await context.in_thread(work, *arguments)`: for the parts of a coroutine that compute instead of waiting."""
 
     @property
     def key(self) -> str:
@@ -37,7 +43,8 @@ class ChunkContext:
 
 @dataclass(slots=True)
 class ChunkOutcome:
-    """Each row given must be in `results` or in `rejects`, under its own number; the runner checks that the counts close."""
+    """Each row given must be in `results` or in `rejects`, under its own number; the runner checks that the counts close.
+    It also fills in where a rejected row stands (line, bytes) if the processor leaves `byte_end` at 0."""
 
     results: Rows
     rejects: list[Reject] = field(default_factory=list)
@@ -58,10 +65,11 @@ class Processor(Protocol):
         """The columns of the results for a file with these columns; raises MissingColumn if one that is needed is not
         there. `header` is empty for JSON, whose columns are known only when all of it has been read."""
 
-    def process(self, rows: Rows, context: ChunkContext) -> ChunkOutcome:
-        """The results of these rows. It runs in a thread and may be called again for the same rows, or for a part of
-        them when one of them makes it raise. TransientError means later; any other exception is tried MAX_RETRIES
-        times, then the rows are halved until the bad ones are alone."""
+    def process(self, rows: Rows, context: ChunkContext) -> ChunkOutcome | Coroutine[Any, Any, ChunkOutcome]:
+        """The results of these rows. It runs in a thread; a coroutine function, which is for processors that wait for
+        others, runs on the event loop and holds no worker while it waits. It may be called again for the same rows, or
+        for a part of them when one of them makes it raise. TransientError means later; any other exception is tried
+        MAX_RETRIES times, then the rows are halved until the bad ones are alone."""
 
     def combine(self, summaries: Iterable[dict[str, Any]]) -> dict[str, Any]:
         """The summary of the job from those of its chunks, in any order."""

@@ -25,12 +25,14 @@ class Processors:
         sentiment_models: Iterable[str] = (),
         schemas: Iterable[str] = (),
         embedder: Embedder | None = None,
+        given: Iterable[Processor] = (),
     ) -> None:
+        """`extra` are named by the settings; `given` were made by who knows what they need."""
         built_in: list[Processor] = [RowsProcessor(), SentimentProcessor(sentiment_models, embedder=embedder)]
         checking = [RecordsProcessor(path) for path in schema_paths(schemas).values()]
         self.schemas = {processor.name: processor.schema for processor in checking}
         """The schemas by name, which is also that of the processor that holds rows against it."""
-        made = [*built_in, *checking, *(_load(name) for name in extra)]
+        made = [*built_in, *checking, *given, *(_load(name) for name in extra)]
         self._by_name: dict[str, Processor] = {processor.name: processor for processor in made}
 
     @property

@@ -9,7 +9,7 @@ from uuid import UUID
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from app.formats.base import Page, Reject
-from app.sinks.tables import TableRows
+from app.sinks.tables import Counts, TableRows
 
 
 class Sink(Protocol):
@@ -20,5 +20,5 @@ class Sink(Protocol):
         pages: Sequence[Page],
         rejects: Sequence[Reject],
         tables: TableRows,
-    ) -> None:
+    ) -> Counts:
         """Store all of them, or raise and let the transaction roll back."""

@@ -71,7 +71,7 @@ def test_the_variables_are_read_from_the_environment_and_from_a_file(monkeypatch
         ("CHUNK_SIZE", "99"),
         ("CHUNK_SIZE", "100001"),
         ("DATABASE_URL", "mysql://x"),
-        ("DATABASE_URL", "postgresql://x"),
+        ("DATABASE_URL", "postgresql+psycopg://x"),
         ("DATABASE_URL", "sqlite:///x.db"),
         ("MAX_RETRIES", "-1"),
         ("MAX_CONCURRENCY", "-1"),
@@ -95,7 +95,7 @@ def test_a_wrong_setting_is_told_by_the_name_of_its_variable(
 
 
 def test_a_wrong_database_url_is_told_without_the_password_in_it(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("DATABASE_URL", "postgresql://granula:s3cret@localhost/granula")
+    monkeypatch.setenv("DATABASE_URL", "postgres://granula:s3cret@localhost/granula")
     with pytest.raises(SettingsInvalid) as caught:
         load_settings()
     assert "s3cret" not in caught.value.detail

@@ -18,7 +18,9 @@ LAYERS: dict[str, set[str]] = {
     "formats": {"errors"},
     "embeddings": {"errors"},
     "schemas": {"errors"},
-    "processors": {"formats", "schemas", "embeddings", "errors"},
+    "clients": {"errors", "failpoints"},
+    "processors": {"clients", "formats", "schemas", "embeddings", "errors"},
+    "model_service": {"processors"},
     "sources": {"formats", "errors", "failpoints"},
     "db": {"formats", "states", "errors", "config"},
     "sinks": {"formats", "db"},
@@ -29,7 +31,7 @@ LAYERS: dict[str, set[str]] = {
     "jobs": {
         "pipeline", "formats", "processors", "embeddings", "sources", "db", "states", "errors", "config", "failpoints",
     },
-    "api": {"jobs", "pipeline", "formats", "processors", "embeddings", "sources", "db", "states", "errors", "config"},
+    "api": {"jobs", "clients", "pipeline", "formats", "processors", "embeddings", "sources", "db", "states", "errors", "config"},
 }  # fmt: skip
 DOORS_MAY_SEE_OF_DB = {"app.db.engine", "app.db.jobs", "app.db.migrations", "app.db.records"}
 

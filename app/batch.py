@@ -1,0 +1,232 @@
+"""`python -m app pipeline`: score the objects of a bucket once, tell how it goes, and say by the exit code how it went.
+
+It works on its own jobs and on no others, so that it may run beside the service on the same PostgreSQL. A run that was
+stopped, in whatever way, is continued by the next one with the same source.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import signal
+import sys
+import time
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+from uuid import UUID
+
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
+from sqlalchemy.exc import IntegrityError
+
+from app.api.services import LOCAL_OWNER, Services
+from app.config import Settings
+from app.db import chunks, jobs
+from app.errors import GranulaError, TransientError
+from app.jobs.objects import ObjectsSubmission
+from app.jobs.progress import get_status
+from app.main import start
+from app.states import JobStatus
+
+logger = logging.getLogger("pipeline")
+DOOR = "pipeline"
+POLL_SECONDS = 0.2
+OK, SOME_FAILED, NOT_STARTED, GAVE_UP, INTERRUPTED = 0, 1, 2, 3, 130
+
+
+@dataclass(frozen=True, slots=True)
+class RunOptions:
+    source: str
+    give_up_after: float
+    """Seconds without any progress while the run waits for somebody else; 0: wait for ever."""
+    log_file: Path | None
+
+
+def run(settings: Settings, options: RunOptions) -> int:
+    """The exit code: 0 all scored or invalid, 1 some failed, 2 not begun, 3 given up waiting, 130 interrupted."""
+    with _logging_to(options.log_file) as console:
+        logger.info("Starting batch pipeline")
+        try:
+            return asyncio.run(_run(settings, options, console))
+        except GranulaError as error:
+            logger.error("%s", error.detail)
+            return NOT_STARTED
+
+
+async def _run(settings: Settings, options: RunOptions, console: Console | None) -> int:
+    stop = asyncio.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        asyncio.get_running_loop().add_signal_handler(number, stop.set)
+    own: set[UUID] = set()
+    async with _services(settings, own) as services:
+        job_id = await _begin(services, options.source, own)
+        return await _follow(services, job_id, options, stop, console)
+
+
+@asynccontextmanager
+async def _services(settings: Settings, own: set[UUID]) -> AsyncIterator[Services]:
+    services = await start(settings, only=own)
+    try:
+        yield services
+    finally:
+        await services.close()
+
+
+async def _begin(services: Services, source: str, own: set[UUID]) -> UUID:
+    """The run that was stopped, or a new one."""
+    async with services.database.reading() as connection:
+        left = await jobs.find_active_of_door(connection, LOCAL_OWNER, DOOR, {"source": source})
+        parts = await jobs.children(connection, left["id"]) if left is not None else ()
+    if left is not None:
+        own |= {left["id"], *(part["id"] for part in parts)}
+        for each in (left, *parts):
+            if not JobStatus(each["status"]).is_final:
+                services.machine.dispatch(each["id"], each["priority"])
+        logger.info("Pipeline Run ID: %s (continued)", left["public_id"])
+        return UUID(str(left["id"]))
+    while True:
+        run_id = f"batch_{datetime.now():%Y%m%d_%H%M%S}"
+        try:
+            submission = ObjectsSubmission(LOCAL_OWNER, source, door=DOOR, public_id=run_id)
+            made = await services.objects.submit(submission, announce=own.update)
+        except IntegrityError:  # another run began in this very second
+            await asyncio.sleep(1)
+            continue
+        logger.info("Pipeline Run ID: %s", run_id)
+        return UUID(made["job_id"])
+
+
+async def _follow(
+    services: Services, job_id: UUID, options: RunOptions, stop: asyncio.Event, console: Console | None
+) -> int:
+    watch = _Watch(services, job_id)
+    with _bar(console) as show:
+        moved_at, done, waiting_on = time.monotonic(), -1, None
+        while True:
+            # The status first: what is committed after it was read will be told in the next round.
+            status = await _patiently(get_status(services.database, job_id, LOCAL_OWNER))
+            if status is not None:
+                await _patiently(watch.tell_new_chunks())
+                show(status)
+                if JobStatus(status["status"]).is_final:
+                    return _conclude(status)
+                if status["bytes"]["processed"] != done:
+                    moved_at, done = time.monotonic(), status["bytes"]["processed"]
+                if status["waiting_on"] not in (None, waiting_on):
+                    logger.warning("Waiting for %s", {"ml_api": "the ML API"}.get(status["waiting_on"], "the source"))
+                waiting_on = status["waiting_on"]
+            if stop.is_set():
+                logger.warning("Interrupted; the next start continues this run")
+                return INTERRUPTED
+            if options.give_up_after and time.monotonic() - moved_at > options.give_up_after:
+                logger.error("Nothing moved for %g s; the next start continues this run", options.give_up_after)
+                return GAVE_UP
+            await asyncio.sleep(POLL_SECONDS)
+
+
+async def _patiently(work: Any) -> Any:
+    """None while the database does not answer."""
+    try:
+        return await work
+    except TransientError as error:
+        logger.warning("%s", error.detail)
+        await asyncio.sleep(1)
+        return None
+
+
+class _Watch:
+    """Tells of each completed chunk once, in the order in which they were completed."""
+
+    def __init__(self, services: Services, job_id: UUID) -> None:
+        self._services = services
+        self._job_id = job_id
+        self._since: datetime | None = None
+        self._told: set[tuple[UUID, int]] = set()
+        self._count = 0
+
+    async def tell_new_chunks(self) -> None:
+        while True:
+            async with self._services.database.reading() as connection:
+                found = await chunks.completed_since(connection, self._job_id, self._since)
+            new = [c for c in found if (c["job_id"], c["chunk_index"]) not in self._told]
+            if not new:
+                return
+            for chunk in new:
+                logger.info("Batch %d: processed %d transactions", self._count, chunk["rows_ok"])
+                self._count += 1
+            # Clocks of two transactions may pass each other: keep what is a little older in mind.
+            self._told |= {(c["job_id"], c["chunk_index"]) for c in new}
+            last = found[-1]["finished_at"]
+            self._since = last if self._since is None or last > self._since else self._since
+            if len(self._told) > 100_000:
+                self._told = {(c["job_id"], c["chunk_index"]) for c in found}
+
+
+def _conclude(status: dict[str, Any]) -> int:
+    rows = status["rows"]
+    failed = rows["failed"] + rows["unprocessed"]
+    for part in status["errors"]:
+        logger.error("%s", (part["error"] or {}).get("message", "A part failed"))
+    if status["error"] and not status["errors"]:
+        logger.error("%s", status["error"]["message"])
+    if rows["ok"]:
+        logger.info("Successfully wrote %d transactions to database", rows["ok"])
+    logger.info("Pipeline complete: %d processed, %d failed, %d invalid", rows["ok"], failed, rows["invalid"])
+    is_whole = status["status"] in (JobStatus.COMPLETED, JobStatus.COMPLETED_WITH_ERRORS) and not status["errors"]
+    return OK if is_whole and not failed else SOME_FAILED
+
+
+# ---------------------------------------------------------------------- what is seen
+
+
+@contextmanager
+def _logging_to(path: Path | None) -> Iterator[Console | None]:
+    """Lines to standard output, and to a file; above a progress bar if somebody watches."""
+    console = Console(stderr=True) if sys.stderr.isatty() else None
+    form = logging.Formatter("%(asctime)s - %(levelname)s - %(message)s", "%Y-%m-%d %H:%M:%S")
+    handlers: list[logging.Handler] = [logging.StreamHandler(sys.stdout)]
+    if path is not None:
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            handlers.append(logging.FileHandler(path, encoding="utf-8"))
+        except OSError as error:
+            sys.stderr.write(f"No log file: {error}\n")
+    root = logging.getLogger()
+    before = root.handlers[:], root.level
+    root.handlers = handlers
+    for handler in handlers:
+        handler.setFormatter(form)
+    root.setLevel(logging.WARNING)
+    logger.setLevel(logging.INFO)
+    try:
+        yield console
+    finally:
+        root.handlers, root.level = before
+        for handler in handlers:
+            handler.close()
+
+
+@contextmanager
+def _bar(console: Console | None) -> Iterator[Any]:
+    """Calls to `show(status)` move a bar on a terminal, and do nothing elsewhere."""
+    if console is None:
+        yield lambda status: None
+        return
+    columns = (
+        TextColumn("{task.description}"), BarColumn(), TaskProgressColumn(), TextColumn("{task.fields[rate]}"),
+        TimeRemainingColumn(),
+    )  # fmt: skip
+    with Progress(*columns, console=console, transient=True) as progress:
+        task = progress.add_task("Scoring", total=100.0, rate="")
+
+        def show(status: dict[str, Any]) -> None:
+            rate = f"{status['rows_per_second']:.0f} rows/s"
+            if status["waiting_on"]:
+                rate = f"waiting for {status['waiting_on']}"
+            progress.update(task, completed=status["progress_percent"], rate=rate)
+
+        yield show

@@ -1,0 +1,253 @@
+"""Objects in a bucket become jobs: one for one object, a job with parts for a prefix or a pattern. Nothing is copied."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+from collections.abc import Callable, Coroutine
+from dataclasses import dataclass, field
+from typing import Any, TypeVar
+from uuid import UUID, uuid4
+
+import msgspec
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from app.config import Settings
+from app.db import files, jobs
+from app.db.engine import Database
+from app.errors import (
+    BinaryContent,
+    ObjectAccessDenied,
+    ObjectNotFound,
+    RequestError,
+    SourceAccessDenied,
+    SourceChanged,
+    SourceNotFound,
+    SourceUnavailable,
+    Unavailable,
+)
+from app.formats.csv import CsvDialect
+from app.formats.detect import SAMPLE_BYTES, Declared, detect
+from app.formats.json import JsonDialect
+from app.formats.registry import Dialect, to_json
+from app.processors.registry import Processors
+from app.sources.s3 import Address, Object, S3Source
+from app.states import JobStatus
+
+MAX_OBJECTS = 10_000
+AT_ONCE = 8
+GZIP = b"\x1f\x8b"
+Result = TypeVar("Result")
+
+
+@dataclass(slots=True)
+class ObjectsSubmission:
+    owner: str
+    source: str
+    """`s3://bucket/key`; all keys with that beginning if it ends in `/`, all that match if it holds `*`, `?` or `[`."""
+    processor: str = "scoring"
+    priority: int = 0
+    chunk_size: int | None = None
+    declared: Declared = field(default_factory=Declared)
+    door: str = "files"
+    public_id: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class _Looked:
+    """An object whose beginning was read, or why it cannot be read as rows."""
+
+    object: Object
+    dialect: Dialect
+    columns: list[str]
+    error: RequestError | None = None
+
+
+class ObjectsSubmitter:
+    def __init__(
+        self,
+        settings: Settings,
+        database: Database,
+        s3: S3Source,
+        processors: Processors,
+        dispatch: Callable[[UUID, int], None],
+    ) -> None:
+        self._settings = settings
+        self._database = database
+        self._s3 = s3
+        self._processors = processors
+        self._dispatch = dispatch
+
+    async def submit(
+        self, submission: ObjectsSubmission, announce: Callable[[set[UUID]], None] = lambda ids: None
+    ) -> dict[str, Any]:
+        """Make the job; its ids, and those of its parts. `announce` hears of them before anything runs.
+
+        Raises RequestError if there is nothing that it could read. An object that cannot be read as rows fails the
+        request if it is the only one, else its part alone.
+        """
+        self._s3.check_configured()
+        self._processors.get(submission.processor)
+        address = Address.parse(submission.source)
+        if address.is_single:
+            looked = await self._look(submission, await _told(asyncio.to_thread(self._s3.head, submission.source)))
+            if looked.error is not None:
+                raise looked.error
+            return await self._record(submission, address, [looked], announce, with_parent=False)
+        objects = await _told(asyncio.to_thread(self._s3.find, submission.source, MAX_OBJECTS))
+        if not objects:
+            raise ObjectNotFound(f"No object matches {address}.")
+        if len(objects) > MAX_OBJECTS:
+            raise ObjectNotFound(f"More than {MAX_OBJECTS} objects match {address}; give a longer prefix.")
+        turn = asyncio.Semaphore(AT_ONCE)
+
+        async def look(each: Object) -> _Looked:
+            async with turn:
+                return await self._look(submission, each)
+
+        all_looked = await asyncio.gather(*(look(each) for each in objects))
+        errors = [looked.error for looked in all_looked if looked.error is not None]
+        if len(errors) == len(all_looked):
+            raise errors[0]
+        return await self._record(submission, address, all_looked, announce, with_parent=True)
+
+    async def _look(self, submission: ObjectsSubmission, found: Object) -> _Looked:
+        """Read the beginning and find out how the object is to be read."""
+        sample = await _told(asyncio.to_thread(self._s3.read, found.uri, 0, min(found.size, SAMPLE_BYTES), found.etag))
+        try:
+            if sample.startswith(GZIP):
+                raise BinaryContent(f"{found.uri} is compressed; only plain objects can be read in place.")
+            dialect = detect(
+                sample,
+                complete=found.size <= SAMPLE_BYTES,
+                declared=submission.declared,
+                filename=found.uri.rpartition("/")[2],
+            )
+            columns = list(self._processors.get(submission.processor).columns(dialect.columns))
+        except RequestError as error:
+            error.detail = f"{found.uri}: {error.detail}"
+            return _Looked(found, CsvDialect(), [], error)
+        if isinstance(dialect, JsonDialect):
+            dialect = msgspec.structs.replace(dialect, data_end=found.size)
+        return _Looked(found, dialect, columns)
+
+    async def _record(
+        self,
+        submission: ObjectsSubmission,
+        address: Address,
+        looked: list[_Looked],
+        announce: Callable[[set[UUID]], None],
+        *,
+        with_parent: bool,
+    ) -> dict[str, Any]:
+        """All in one transaction: the parts, and first the job that they are parts of."""
+        parent = self._parent(submission, address, looked) if with_parent else None
+        made = [self._job(submission, each, None if parent is None else parent[1]["id"]) for each in looked]
+
+        async def record(connection: AsyncConnection) -> None:
+            for file, job in [*([parent] if parent else []), *made]:
+                await files.insert_file(connection, file)
+                await jobs.insert_job(connection, job)
+
+        await self._database.transact(record)
+        announce({job["id"] for _, job in [*([parent] if parent else []), *made]})
+        for _, job in made:
+            if job["status"] == JobStatus.QUEUED:
+                self._dispatch(job["id"], submission.priority)
+        file, job = parent or made[0]
+        return {
+            "job_id": str(job["id"]),
+            "file_id": str(file["id"]),
+            **({"public_id": submission.public_id} if submission.public_id else {}),
+            "status": str(job["status"]),
+            "source": submission.source,
+            "processor": submission.processor,
+            "priority": submission.priority,
+            "objects": len(looked),
+            "size_bytes": file["size_bytes"],
+            "parts": [str(job["id"]) for _, job in made] if parent else [],
+        }
+
+    def _job(
+        self, submission: ObjectsSubmission, looked: _Looked, parent_id: UUID | None
+    ) -> tuple[dict[str, Any], dict[str, Any]]:
+        found, dialect, error = looked.object, looked.dialect, looked.error
+        kind = "csv" if not isinstance(dialect, JsonDialect) else "jsonl" if dialect.root == "lines" else "json"
+        file = _file(submission, found.uri, found.size, dialect, kind) | {
+            "storage_uri": found.uri,
+            "etag": found.etag or None,
+        }
+        processor = self._processors.get(submission.processor)
+        default = getattr(processor, "chunk_size", None) or self._settings.chunk_size
+        job = _job(submission, file["id"]) | {
+            "chunk_size": submission.chunk_size or default,
+            "status": JobStatus.QUEUED if error is None else JobStatus.FAILED,
+            "columns": looked.columns,
+            "split_offset": dialect.data_start if error is None else 0,
+            "split_lines": dialect.data_line,
+            "split_done": error is not None,
+            "error": None if error is None else {"code": error.code, "message": error.detail[:500]},
+            "parent_id": parent_id,
+            "public_id": None if parent_id else submission.public_id,
+        }
+        return file, job
+
+    def _parent(
+        self, submission: ObjectsSubmission, address: Address, looked: list[_Looked]
+    ) -> tuple[dict[str, Any], dict[str, Any]]:
+        """A job without bytes of its own: its file stands for all of them."""
+        size = sum(each.object.size for each in looked)
+        file = _file(submission, str(address), size, CsvDialect(), "objects") | {"storage_uri": None}
+        columns = next(each.columns for each in looked if each.error is None)
+        job = _job(submission, file["id"]) | {
+            "chunk_size": submission.chunk_size or self._settings.chunk_size,
+            "status": JobStatus.PROCESSING,
+            "columns": columns,
+            "split_offset": 0,
+            "split_lines": 1,
+            "split_done": True,
+            "child_count": len(looked),
+            "public_id": submission.public_id,
+        }
+        return file, job
+
+
+def _file(submission: ObjectsSubmission, uri: str, size: int, dialect: Dialect, kind: str) -> dict[str, Any]:
+    key = msgspec.json.encode([uri, to_json(dialect), submission.processor], order="sorted")
+    return {
+        "id": uuid4(),
+        "owner": submission.owner,
+        "filename": uri[:255],
+        "media_type": "",
+        "format": kind,
+        "encoding": dialect.encoding,
+        "dialect": to_json(dialect),
+        "size_bytes": size,
+        "stored_bytes": size,
+        "sha256": "",
+        "content_key": hashlib.sha256(key).hexdigest(),
+    }
+
+
+def _job(submission: ObjectsSubmission, file_id: UUID) -> dict[str, Any]:
+    return {
+        "id": uuid4(),
+        "owner": submission.owner,
+        "file_id": file_id,
+        "processor": submission.processor,
+        "options": {"source": submission.source},
+        "priority": submission.priority,
+        "door": submission.door,
+    }
+
+
+async def _told(work: Coroutine[Any, Any, Result]) -> Result:
+    """The errors of a source as answers to a request."""
+    try:
+        return await work
+    except (SourceNotFound, SourceChanged) as error:
+        raise ObjectNotFound(error.detail) from None
+    except SourceAccessDenied as error:
+        raise ObjectAccessDenied(error.detail) from None
+    except SourceUnavailable as error:
+        raise Unavailable(error.detail, headers={"Retry-After": "5"}) from None

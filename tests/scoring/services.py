@@ -1,0 +1,200 @@
+"""The model service of these tests: the real one, as a process of its own."""
+
+from __future__ import annotations
+
+import io
+import os
+import socket
+import subprocess
+import sys
+import threading
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+
+import httpx
+import obstore
+from obstore.store import S3Store
+
+from app.model_service.transactions import COLUMNS, make
+from tests.harness import ROOT, wait_until
+
+
+class ModelService:
+    """`python -m app ml-api` on a free port, trained on little so that it starts soon."""
+
+    def __init__(self, folder: Path) -> None:
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+            self.port = probe.getsockname()[1]
+        self.url = f"http://127.0.0.1:{self.port}"
+        self.log = folder / "ml-api.log"
+        with self.log.open("ab") as log:
+            self.process = subprocess.Popen(
+                [sys.executable, "-m", "app", "ml-api", "--port", str(self.port), "--train-on", "2000"],
+                cwd=ROOT, env=os.environ, stdout=log, stderr=log,
+            )  # fmt: skip
+        self.client = httpx.Client(base_url=self.url, trust_env=False, timeout=30)
+        wait_until(self._is_up, 60, "model service up")
+
+    def _is_up(self) -> bool:
+        assert self.process.poll() is None, self.log.read_text()
+        try:
+            return self.client.get("/health").status_code == 200
+        except httpx.TransportError:
+            return False
+
+    def misbehave(self, **faults: object) -> None:
+        """From now on, and forget what was counted."""
+        self.client.delete("/stats").raise_for_status()
+        self.client.put("/faults", json=faults).raise_for_status()
+
+    def stats(self) -> dict[str, Any]:
+        return dict(self.client.get("/stats").json())
+
+    def stop(self) -> None:
+        self.client.close()
+        self.process.terminate()
+        self.process.wait(30)
+
+
+def transactions(count: int, *, seed: int = 1, **changed: dict[int, str]) -> bytes:
+    """CSV; `changed` gives for a column what stands in it in some rows (numbered from 1) instead."""
+    out = io.StringIO()
+    out.write(",".join(COLUMNS) + "\n")
+    for number, each in enumerate(make(count, seed=seed), 1):
+        fields = {name: changed.get(name, {}).get(number, value) for name, value in each.fields.items()}
+        out.write(",".join(str(fields[name]) for name in COLUMNS) + "\n")
+    return out.getvalue().encode()
+
+
+class Bucket:
+    """A bucket of a real S3 server over HTTP, in a thread."""
+
+    def __init__(self, name: str) -> None:
+        from moto.moto_server.threaded_moto_server import ThreadedMotoServer
+
+        self.name = name
+        self._server = ThreadedMotoServer("127.0.0.1", 0, verbose=False)
+        self._server.start()
+        host, port = self._server.get_host_and_port()
+        self.endpoint = f"http://{host}:{port}"
+        httpx.put(f"{self.endpoint}/{name}", trust_env=False).raise_for_status()
+        self._store = S3Store(
+            name,
+            endpoint=self.endpoint,
+            region="us-east-1",
+            access_key_id="minioadmin",
+            secret_access_key="minioadmin",
+            client_options={"allow_http": True},
+        )
+
+    @property
+    def environment(self) -> dict[str, str]:
+        return {"KEY": "minioadmin", "SECRET": "minioadmin", "ENDPOINT_URL": self.endpoint, "BUCKET": self.name}
+
+    def put(self, key: str, data: bytes) -> None:
+        obstore.put(self._store, key, data)
+
+    def keys(self) -> list[str]:
+        return [meta["path"] for batch in obstore.list(self._store) for meta in batch]
+
+    def delete(self, key: str) -> None:
+        obstore.delete(self._store, key)
+
+    def stop(self) -> None:
+        self._server.stop()
+
+
+class Pipeline:
+    """`python -m app pipeline` as a process of its own."""
+
+    def __init__(self, url: str, folder: Path, **environment: object) -> None:
+        self.url = url
+        self.folder = folder
+        self.environment = {key: str(value) for key, value in environment.items()}
+        self.process: subprocess.Popen[str] | None = None
+
+    def launch(self, *arguments: str, **extra: object) -> None:
+        inherited = {k: v for k, v in os.environ.items() if k not in ("DATABASE_URL", "GRANULA_FAIL")}
+        environment = inherited | {"DATABASE_URL": self.url, "STORAGE_DIR": str(self.folder)} | self.environment
+        environment |= {key: str(value) for key, value in extra.items()}
+        log_file = ("--log-file", str(self.folder / "logs" / "batch_pipeline.log"))
+        self.process = subprocess.Popen(
+            [sys.executable, "-m", "app", "pipeline", *log_file, *arguments],
+            cwd=ROOT, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+        )  # fmt: skip
+
+    def finish(self, seconds: float = 60) -> tuple[int, list[str]]:
+        """(exit code, lines)"""
+        assert self.process is not None
+        out, _ = self.process.communicate(timeout=seconds)
+        return self.process.returncode, out.splitlines()
+
+    def run(self, *arguments: str, **extra: object) -> tuple[int, list[str]]:
+        self.launch(*arguments, **extra)
+        return self.finish()
+
+
+class FaultyStore:
+    """Stands before a bucket and spoils its answers as told, one fault for each answer, in order."""
+
+    def __init__(self, bucket: Bucket) -> None:
+        store = self
+
+        class Handler(BaseHTTPRequestHandler):
+            protocol_version = "HTTP/1.1"
+
+            def do_GET(self) -> None:
+                store.answer(self)
+
+            do_HEAD = do_GET
+
+            def log_message(self, *_: object) -> None:
+                pass
+
+        self._bucket = bucket
+        self._client = httpx.Client(base_url=bucket.endpoint, trust_env=False, timeout=30)
+        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self.endpoint = f"http://127.0.0.1:{self._server.server_address[1]}"
+        self.faults: list[str] = []
+        self.requests: list[tuple[str, str, str]] = []
+        """(path, Range, If-Match)"""
+        threading.Thread(target=self._server.serve_forever, daemon=True).start()
+
+    def answer(self, request: BaseHTTPRequestHandler) -> None:
+        sent = request.headers.get("Range", "")
+        self.requests.append((request.path, sent, request.headers.get("If-Match", "")))
+        fault = self.faults.pop(0) if self.faults and sent else ""
+        if fault.isdigit():
+            code = {"403": "AccessDenied", "503": "SlowDown", "404": "NoSuchKey"}[fault]
+            self._send(request, int(fault), {}, f"<Error><Code>{code}</Code></Error>".encode())
+            return
+        headers = {k: v for k, v in request.headers.items() if k.lower() in ("range", "if-match", "authorization")}
+        real = self._client.request(request.command, request.path, headers=headers)
+        kept = {
+            k: v
+            for k, v in real.headers.items()
+            if k.lower() in ("etag", "content-range", "last-modified", "content-type")
+        }
+        if request.command == "HEAD":
+            kept["Content-Length"] = real.headers["content-length"]
+        self._send(request, real.status_code, kept, real.content, cut=fault == "cut")
+
+    def _send(
+        self, request: BaseHTTPRequestHandler, status: int, headers: dict[str, str], body: bytes, cut: bool = False
+    ) -> None:
+        request.send_response(status)
+        for name, value in headers.items():
+            request.send_header(name, value)
+        if "Content-Length" not in headers:
+            request.send_header("Content-Length", str(len(body)))
+        request.end_headers()
+        request.wfile.write(body[: len(body) // 2] if cut else body)
+        if cut:
+            request.close_connection = True
+
+    def stop(self) -> None:
+        self._server.shutdown()
+        self._server.server_close()
+        self._client.close()

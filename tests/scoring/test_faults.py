@@ -1,0 +1,198 @@
+"""Whatever the model service and the object store do, each row is scored once, or it is told why not."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+
+from tests.harness import Api, Server, query, wait_until
+from tests.scoring.services import Bucket, FaultyStore, ModelService, transactions
+
+ROWS = 2000
+
+
+@pytest.fixture(scope="module")
+def data() -> bytes:
+    return transactions(ROWS, seed=21)
+
+
+@pytest.fixture(scope="module")
+def truth(model_process: ModelService, data: bytes) -> dict[str, float]:
+    """The score of each transaction, asked of the service when nothing is wrong."""
+    model_process.misbehave()
+    names, *rows = [line.split(",") for line in data.decode().splitlines()]
+    sent = [{**dict(zip(names, row, strict=True)), "id": row[0]} for row in rows]
+    answer = model_process.client.post("/predict", json={"transactions": sent}).json()
+    return {p["id"]: p["fraud_score"] for p in answer["predictions"]}
+
+
+def assert_all_scored(api: Api, server: Server, file_id: str, truth: dict[str, float]) -> None:
+    status = api.finished(file_id)
+    assert status["status"] == "completed", status
+    assert status["rows"]["ok"] == ROWS
+    assert {cells[0]: float(cells[-2]) for _, cells in api.rows(file_id)} == truth
+    assert dict(query(server.url, "SELECT transaction_id, fraud_score FROM predictions")).items() >= truth.items()
+    chunks = api.client.get(f"/api/v1/jobs/{status['job_id']}/chunks").json()["items"]
+    assert {(c["attempt"], c["deaths"]) for c in chunks} == {(1, 0)}, "a retry was burnt"
+
+
+@pytest.mark.parametrize(
+    "faults",
+    [
+        {"error_rate": 0.3},
+        {"hang_rate": 0.02},
+        {"requests_per_second": 20, "retry_after": "1"},
+        {"requests_per_second": 20, "retry_after": "-5"},
+        *(
+            {"bad_answers": 3, "bad_answer": how}
+            for how in ("truncated", "missing", "other_ids", "nan", "html", "huge")
+        ),
+        {"bad_answers": 1000, "bad_answer": "shuffled"},
+    ],
+    ids=lambda f: " ".join(map(str, f.values())),
+)
+def test_what_passes_is_waited_for_and_what_is_wrong_is_asked_again(
+    api: Api, server: Server, model: ModelService, data: bytes, truth: dict[str, float], faults: dict[str, object]
+) -> None:
+    model.misbehave(**faults)
+    upload = api.upload(data, processor="scoring", chunk_size=500)
+    assert_all_scored(api, server, upload["file_id"], truth)
+    assert model.stats()["most_at_once"] <= 5
+
+
+def test_an_outage_is_waited_for_without_a_worker_and_told(
+    api: Api, server: Server, model: ModelService, data: bytes, truth: dict[str, float]
+) -> None:
+    model.misbehave(outage_seconds=3600)
+    upload = api.upload(data, processor="scoring", chunk_size=500, priority=10)
+    wait_until(lambda: api.status(upload["file_id"])["waiting_on"] == "ml_api", what="waiting_on")
+    assert api.run(b"a,b\n1,2\n")["status"] == "completed", "somebody else had to wait too"
+    assert api.status(upload["file_id"])["status"] == "processing"
+    model.misbehave()
+    assert_all_scored(api, server, upload["file_id"], truth)
+    assert api.status(upload["file_id"])["waiting_on"] is None
+
+
+@pytest.mark.parametrize("bad", [1, 5, 50])
+def test_refused_rows_are_found_by_halving_and_cost_nobody_else_anything(
+    api: Api, model: ModelService, bad: int
+) -> None:
+    count, step = 5000, 5000 // bad
+    refused = [1 + step * i + i % 97 for i in range(bad)]
+    model.misbehave(refuse=[f"tx-22-{number:09d}" for number in refused])
+    status = api.run(transactions(count, seed=22), processor="scoring")
+    assert status["rows"] == {"total": count, "ok": count - bad, "invalid": 0, "failed": bad, "unprocessed": 0}
+    assert [(r["row_number"], r["code"]) for r in api.rejects(status["file_id"])] == [
+        (n, "ml_refused") for n in refused
+    ]
+    extra = model.stats()["requests"] - count / 100
+    assert extra <= bad * 2 * math.log2(100)
+
+
+def test_a_cancelled_job_writes_nothing_more(api: Api, server: Server, model: ModelService) -> None:
+    model.misbehave(latency_ms=200)
+    upload = api.upload(transactions(5000, seed=23), processor="scoring", chunk_size=500)
+    wait_until(lambda: model.stats()["answered"] > 3, what="calls")
+    api.client.post(f"/api/v1/jobs/{upload['job_id']}/cancel").raise_for_status()
+    held = "SELECT count(*) FROM predictions WHERE transaction_id LIKE 'tx-23-%'"
+    before = query(server.url, held)
+    status = api.status(upload["file_id"])
+    assert (status["status"], before) == ("cancelled", [(status["rows"]["ok"],)])
+    asked = model.stats()["requests"]
+    model.misbehave()
+    assert api.run(b"a,b\n1,2\n")["status"] == "completed"
+    assert model.stats()["requests"] <= asked
+    assert query(server.url, held) == before
+
+
+# ---------------------------------------------------------------------- the object store
+
+
+def score(api: Api, source: str) -> str:
+    answer = api.client.post("/api/v1/jobs/score", json={"source": source, "chunk_size": 500})
+    assert answer.status_code == 201, answer.text
+    return str(answer.json()["job_id"])
+
+
+@pytest.mark.parametrize("faults", [["503"] * 3, ["cut"] * 3, ["cut", "503", "cut"] * 2], ids=" ".join)
+def test_a_store_that_slows_down_or_breaks_off_is_asked_again(
+    api: Api,
+    server: Server,
+    model: ModelService,
+    bucket: Bucket,
+    store: FaultyStore,
+    data: bytes,
+    truth: dict[str, float],
+    faults: list[str],
+) -> None:
+    bucket.put("a.csv", data)
+    store.faults += ["", *faults]  # the first answer is the one that the request waits for
+    assert_all_scored(api, server, score(api, f"s3://{bucket.name}/a.csv"), truth)
+    reads = [(asked, etag) for path, asked, etag in store.requests if asked]
+    assert len(reads) > len(faults)
+    assert all(etag for _, etag in reads), "a read that would take any version"
+
+
+def test_a_replaced_object_is_an_error_and_never_a_mixture(
+    api: Api, model: ModelService, bucket: Bucket, data: bytes
+) -> None:
+    model.misbehave(outage_seconds=3600)
+    bucket.put("a.csv", data)
+    job_id = score(api, f"s3://{bucket.name}/a.csv")
+    wait_until(lambda: api.status(job_id)["waiting_on"] == "ml_api", what="waiting_on")
+    bucket.put("a.csv", transactions(ROWS, seed=24))
+    model.misbehave()
+    status = api.finished(job_id)
+    assert status["status"] == "failed"
+    assert status["error"]["code"] == "source_changed"
+    assert status["rows"]["ok"] == 0
+
+
+def test_one_object_that_is_gone_costs_its_part_alone(
+    api: Api, server: Server, model: ModelService, bucket: Bucket, data: bytes, truth: dict[str, float]
+) -> None:
+    model.misbehave(outage_seconds=3600)
+    bucket.put("in/a.csv", data)
+    bucket.put("in/b.csv", transactions(300, seed=25))
+    bucket.put("in/c.csv", b"name,value\nx,1\n")
+    job_id = score(api, f"s3://{bucket.name}/in/*.csv")
+    wait_until(lambda: api.status(job_id)["rows"]["total"] == ROWS + 300, what="split")
+    bucket.delete("in/b.csv")
+    model.misbehave()
+    status = api.finished(job_id)
+    assert status["status"] == "completed_with_errors"
+    assert status["parts"] == {
+        "total": 3, "completed": 1, "failed": 2, "completed_with_errors": 0, "cancelled": 0, "queued": 0, "processing": 0
+    }  # fmt: skip
+    codes = {each["filename"].rpartition("/")[2]: each["error"]["code"] for each in status["errors"]}
+    assert codes == {"b.csv": "s3_not_found", "c.csv": "missing_column"}
+    assert status["rows"] == {"total": ROWS + 300, "ok": ROWS, "invalid": 0, "failed": 300, "unprocessed": 0}
+    proof = api.proof(job_id)
+    assert (proof["closes"], proof["rows"]["ok"]) == (True, ROWS)
+    parts = api.client.get("/api/v1/jobs", params={"parent": job_id}).json()["items"]
+    (whole,) = [part for part in parts if part["status"] == "completed"]
+    assert {cells[0]: float(cells[-2]) for _, cells in api.rows(whole["job_id"])} == truth
+
+
+@pytest.mark.parametrize(
+    ("source", "fault", "status", "code"),
+    [
+        ("s3://transactions/none.csv", "", 422, "s3_not_found"),
+        ("s3://transactions/none*.csv", "", 422, "s3_not_found"),
+        ("s3://no-such-bucket/a.csv", "", 422, "s3_not_found"),
+        ("s3://transactions/a.csv", "403", 422, "s3_access_denied"),
+        ("s3://transactions/../a.csv", "", 422, "bad_source_uri"),
+        ("s3://", "", 422, "bad_source_uri"),
+        ("s3://../a.csv", "", 422, "bad_source_uri"),
+        ("file:///etc/passwd", "", 422, "bad_source_uri"),
+        ("s3://transactions/" + "k" * 2000, "", 422, "invalid_parameter"),
+    ],
+)
+def test_a_source_that_cannot_be_read_is_refused_with_what_to_check(
+    api: Api, bucket: Bucket, store: FaultyStore, source: str, fault: str, status: int, code: str
+) -> None:
+    bucket.put("a.csv", b"a,b\n1,2\n")
+    store.faults += [fault] if fault else []
+    answer = api.client.post("/api/v1/jobs/score", json={"source": source})
+    assert (answer.status_code, answer.json()["code"]) == (status, code), answer.text

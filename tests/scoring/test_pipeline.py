@@ -1,0 +1,97 @@
+"""`python -m app pipeline`: from a bucket to the tables, with the lines and the exit codes that were promised."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import Databases
+from tests.harness import query
+from tests.scoring.services import Bucket, ModelService, Pipeline, transactions
+
+STAMP = r"^\d{4}-\d\d-\d\d \d\d:\d\d:\d\d - "
+
+
+@pytest.fixture
+def pipeline(databases: Databases, bucket: Bucket, model: ModelService, tmp_path: Path) -> Pipeline:
+    storage = tmp_path / "storage"
+    return Pipeline(
+        databases.create(storage).replace("+asyncpg", ""), storage, ML_API_URL=model.url, **bucket.environment
+    )
+
+
+def count(pipeline: Pipeline, table: str) -> int:
+    return int(query(pipeline.url, f"SELECT count(*) FROM {table}")[0][0])
+
+
+def test_a_run_tells_what_was_promised_and_writes_every_transaction(pipeline: Pipeline, bucket: Bucket) -> None:
+    bucket.put("2026/a.csv", transactions(700, seed=1))
+    bucket.put("2026/b.csv", transactions(400, seed=2, amount={5: "nothing"}))
+    bucket.put("2026/notes.txt", b"not for us")
+
+    code, lines = pipeline.run(ROW_BATCH_SIZE=500)
+
+    assert code == 0, lines
+    assert all(re.match(STAMP + "INFO - ", line) for line in lines), lines
+    said = [re.sub(STAMP + "INFO - ", "", line) for line in lines]
+    assert said[0] == "Starting batch pipeline"
+    assert re.fullmatch(r"Pipeline Run ID: batch_\d{8}_\d{6}", said[1])
+    batches = [re.fullmatch(r"Batch (\d+): processed (\d+) transactions", line) for line in said[2:-2]]
+    assert [int(match[1]) for match in batches if match] == list(range(3))
+    assert sorted(int(match[2]) for match in batches if match) == [200, 399, 500]
+    assert said[-2:] == [
+        "Successfully wrote 1099 transactions to database",
+        "Pipeline complete: 1099 processed, 0 failed, 1 invalid",
+    ]
+    assert (pipeline.folder / "logs" / "batch_pipeline.log").read_text().splitlines() == lines
+    assert count(pipeline, "transactions") == count(pipeline, "predictions") == 1099
+
+    code, lines = pipeline.run()
+    assert (code, lines[-1].rpartition(" - ")[2]) == (0, "Pipeline complete: 1099 processed, 0 failed, 1 invalid")
+    assert count(pipeline, "predictions") == 1099
+
+
+CONTENT = (
+    "SELECT t.transaction_id, t.content_hash, t.row_number, p.prediction, p.fraud_score, p.model_version, p.row_number "
+    "FROM transactions t JOIN predictions p ON p.transaction_id = t.transaction_id ORDER BY t.transaction_id"
+)
+
+
+def test_killed_again_and_again_it_ends_with_the_tables_of_an_undisturbed_run(
+    pipeline: Pipeline, databases: Databases, bucket: Bucket, tmp_path: Path
+) -> None:
+    """With transactions that come twice, so that the order in which chunks end would show."""
+    header, rows = transactions(900, seed=31).split(b"\n", 1)
+    _, changed = transactions(900, seed=31, currency=dict.fromkeys(range(1, 901, 7), "USD")).split(b"\n", 1)
+    bucket.put("a.csv", header + b"\n" + rows + changed)
+    bucket.put("b.csv", header + b"\n" + rows)
+    undisturbed = Pipeline(databases.create(tmp_path / "other"), tmp_path / "other", **pipeline.environment)
+    assert undisturbed.run(ROW_BATCH_SIZE=100)[0] == 0
+
+    patient = {"ROW_BATCH_SIZE": 100, "LEASE_SECONDS": 1, "HEARTBEAT_SECONDS": 0.3, "RECONCILE_SECONDS": 0.3}
+    for point in ("split.after_commit=kill", "ml.after_response=kill@5", "chunk.after_write=kill@3"):
+        code, lines = pipeline.run(**patient, GRANULA_FAIL=point)
+        assert code == -9, lines
+    code, lines = pipeline.run(**patient)
+
+    assert code == 0, lines
+    assert any(line.endswith("(continued)") for line in lines), lines
+    assert lines[-1].endswith("Pipeline complete: 2700 processed, 0 failed, 0 invalid")
+    assert query(pipeline.url, CONTENT) == query(undisturbed.url, CONTENT)
+    assert query(pipeline.url, "SELECT count(*) FROM jobs") == [(3,)]
+
+
+def test_the_exit_code_tells_cron_what_happened(pipeline: Pipeline, bucket: Bucket, model: ModelService) -> None:
+    code, lines = pipeline.run()
+    assert (code, lines[-1].rpartition(" - ")[2]) == (2, "No object matches s3://transactions/*.csv.")
+
+    bucket.put("a.csv", transactions(300, seed=32))
+    model.misbehave(refuse=["tx-32-000000007"])
+    code, lines = pipeline.run()
+    assert (code, lines[-1].rpartition(" - ")[2]) == (1, "Pipeline complete: 299 processed, 1 failed, 0 invalid")
+
+    code, lines = pipeline.run("--give-up-after", "1", ML_API_URL="http://127.0.0.1:9")
+    assert code == 3
+    assert any("Failed to get predictions: Connection refused (http://127.0.0.1:9)" in line for line in lines), lines
