@@ -345,8 +345,7 @@ async def done_bytes(connection: AsyncConnection, job_ids: Sequence[UUID]) -> di
 async def totals(
     connection: AsyncConnection, job_ids: Sequence[UUID], counts: Sequence[str] = ()
 ) -> dict[UUID, RowMapping]:
-    """Of the completed chunks of each job: rows `ok` and `rejected`, and these integers of their summaries; of the failed
-    ones the rows, `failed`. One statement for a whole page of a list; a job without chunks is not there."""
+    """Of each job that has chunks: rows `ok`, `rejected` and `failed` (in failed chunks), and these sums of summaries."""
     completed = Chunk.status == ChunkStatus.COMPLETED
     query = (
         select(
