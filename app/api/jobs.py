@@ -6,10 +6,10 @@ from typing import Annotated, Any
 from uuid import UUID
 
 from fastapi import APIRouter, Depends, Query
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field
 
 from app.api.errors import problem_responses
-from app.api.parameters import Integer, JobId, Name, Priority, single_values
+from app.api.parameters import Integer, JobId, Name, single_values
 from app.api.services import App, Owner
 from app.jobs import listing, progress, proof
 from app.states import JobStatus
@@ -20,7 +20,7 @@ router = APIRouter(prefix="/api/v1/jobs", tags=["jobs"], dependencies=[Depends(s
 class PriorityChange(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
-    priority: Priority
+    priority: Annotated[int, Field(ge=0, le=10, strict=True, description="0-10; higher goes first.")]
 
 
 @router.get("", responses=problem_responses(422))

@@ -68,5 +68,11 @@ async def insert_idempotent(connection: AsyncConnection, values: dict[str, Any])
     await connection.execute(insert(IdempotencyKey).values(**values, created_at=now()))
 
 
+async def forget_idempotent(connection: AsyncConnection, owner: str, file_id: UUID) -> None:
+    """The answers that name this file: it is being deleted, and who sends it again wants it there again."""
+    named = IdempotencyKey.body["file_id"].as_string() == str(file_id)
+    await connection.execute(delete(IdempotencyKey).where(IdempotencyKey.owner == owner, named))
+
+
 async def expire_idempotent(connection: AsyncConnection, older_than_seconds: float) -> None:
     await connection.execute(delete(IdempotencyKey).where(IdempotencyKey.created_at < now(-older_than_seconds)))

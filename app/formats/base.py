@@ -7,7 +7,7 @@ A *Format* knows two things about one kind of file. `scan` finds where records e
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -233,10 +233,30 @@ class Format(Protocol):
         With `eof` nothing follows the window, so an incomplete record at its end counts too.
         """
 
+    def skip(self, blocks: Iterable[bytes], at_least: int) -> int | None:
+        """Bytes of the record that `blocks` begin with, which is longer than `at_least` and cannot be held; None if it
+        reaches to their end."""
+
     def read(self, data: bytes, span: Span) -> Parsed: ...
 
     def locate(self, data: bytes, span: Span, row_numbers: Sequence[int]) -> list[tuple[int, int, int]]:
         """(byte start, byte end, line) in the file of each of these records of the chunk, given in ascending order."""
+
+
+def skip_to_line_end(blocks: Iterable[bytes], at_least: int, line_end: bytes, unit: int) -> int | None:
+    """For formats whose records are lines: up to the first line end behind `at_least` bytes."""
+    offset, carried, ahead = 0, b"", at_least // unit * unit
+    for block in blocks:
+        text = carried + block
+        found = text.find(line_end, max(0, ahead - offset))
+        while found >= 0 and found % unit:
+            found = text.find(line_end, found + 1)
+        if found >= 0:
+            return offset + found + len(line_end)
+        kept = len(line_end) - unit  # the line end may straddle two blocks
+        carried = text[len(text) - kept :] if kept else b""
+        offset += len(text) - len(carried)
+    return None
 
 
 def oversize_reject(data: bytes, span: Span) -> Reject:

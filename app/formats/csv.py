@@ -15,7 +15,7 @@ import csv
 import re
 import sys
 from bisect import bisect
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property, partial
 
@@ -37,6 +37,7 @@ from app.formats.base import (
     oversize_reject,
     page_starts,
     row_hash_sum,
+    skip_to_line_end,
 )
 
 csv.field_size_limit(sys.maxsize)  # rows are bounded by MAX_ROW_BYTES; a second limit would only truncate the message
@@ -146,6 +147,9 @@ class CsvFormat:
 
     def scan(self, window: bytes, *, eof: bool) -> Offsets:
         return self._record_ends(self._skeleton(window), eof)[0] * self.unit
+
+    def skip(self, blocks: Iterable[bytes], at_least: int) -> int | None:
+        return skip_to_line_end(blocks, at_least, self.line_end, self.unit)
 
     def count_lines(self, data: bytes) -> int:
         return self._lines_in(self._skeleton(data))

@@ -135,7 +135,7 @@ def _kind(text: str, filename: str, media_type: str, complete: bool) -> str:
     says_lines = named.endswith(JSON_LINES_NAMES) or "ndjson" in media_type or "jsonl" in media_type
     says_json = named.endswith(JSON_NAMES) or media_type == "application/json"
     head = text.lstrip(JSON_BLANKS)
-    if says_lines:
+    if says_lines and not re.match(r"\[\s*\{", head):  # an array of objects is one, whatever the file is called
         return "jsonl"
     if head[0] == "[" and (says_json or re.match(r"\[\s*([{\[\]\"]|-?\d|true|false|null)", head)):
         return "json"

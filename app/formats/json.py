@@ -24,6 +24,7 @@ from app.formats.base import (
     Reject,
     Span,
     oversize_reject,
+    skip_to_line_end,
 )
 
 MAX_DEPTH = 64
@@ -82,6 +83,9 @@ class JsonFormat:
 
     def scan(self, window: bytes, *, eof: bool) -> Offsets:
         raise NotImplementedError  # by the kind of root, below
+
+    def skip(self, blocks: Iterable[bytes], at_least: int) -> int | None:
+        return skip_to_line_end(blocks, at_least, b"\n", 1)
 
     def record(self, raw: bytes, *, is_first: bool, is_last: bool) -> bytes:
         """The JSON text of the object inside the record's bytes; raises BadRecord if what surrounds it is wrong."""
@@ -152,6 +156,9 @@ class JsonObjectFormat(JsonFormat):
     def scan(self, window: bytes, *, eof: bool) -> Offsets:
         return np.array([len(window)] if eof and window.strip(WHITESPACE) else [], np.int64)
 
+    def skip(self, blocks: Iterable[bytes], at_least: int) -> int | None:
+        return None
+
 
 class JsonArrayFormat(JsonFormat):
     """A record reaches from its leading comma to the next comma of the array, the last one to the end of the file."""
@@ -170,6 +177,31 @@ class JsonArrayFormat(JsonFormat):
             commas = commas[1:]
         return np.append(commas, len(window)) if eof and window.strip(WHITESPACE) else commas
 
+    def skip(self, blocks: Iterable[bytes], at_least: int) -> int | None:
+        """Up to the comma behind the record, with what is open carried from block to block."""
+        offset, depth, in_string, carried, has_begun = 0, 0, 0, b"", False
+        for block in blocks:
+            text = carried + block
+            cut = len(text.rstrip(b"\\"))  # what a backslash escapes must not be in another block
+            text, carried = text[:cut], text[cut:]
+            codes = np.frombuffer(text, np.uint8)
+            quotes = unescaped_quotes(codes)
+            places = np.flatnonzero(_STRUCTURAL[codes])
+            places = places[(in_string + np.searchsorted(quotes, places)) % 2 == 0]
+            kinds = codes[places]
+            depths = depth + np.cumsum(_STEP[kinds], dtype=np.int64)
+            depths -= np.minimum.accumulate(np.minimum(depths, 0))
+            commas = places[(kinds == COMMA) & (depths == 0)]
+            if not has_begun and len(commas) and not text[: commas[0]].strip(WHITESPACE):
+                commas = commas[1:]  # the one before the record
+            if len(commas):
+                return offset + int(commas[0])
+            has_begun = has_begun or bool(text.strip(WHITESPACE))
+            depth = int(depths[-1]) if len(depths) else depth
+            in_string = (in_string + len(quotes)) % 2
+            offset += len(text)
+        return None
+
     def record(self, raw: bytes, *, is_first: bool, is_last: bool) -> bytes:
         text = raw.strip(WHITESPACE)
         if text.startswith(b","):
@@ -177,6 +209,8 @@ class JsonArrayFormat(JsonFormat):
                 raise BadRecord("json_syntax", "There is no value before the first comma.")
             text = text[1:].lstrip(WHITESPACE)
         if is_last:
+            if not text.endswith(b"]") and self._is_closed(text):
+                raise BadRecord("json_syntax", "Something follows the end of the array.")
             if not text.endswith(b"]") or (len(text) > 1 and self._is_cut(text[:-1])):
                 raise BadRecord("json_truncated", "The file ends before its array is closed.")
             text = text[:-1].rstrip(WHITESPACE)
@@ -186,11 +220,12 @@ class JsonArrayFormat(JsonFormat):
 
     def _is_cut(self, text: bytes) -> bool:
         """Whether brackets or a string are still open at the end of `text`, so that a final ] closes no array."""
-        codes = np.frombuffer(text, np.uint8)
-        quotes = unescaped_quotes(codes)
-        places = np.flatnonzero(_STEP[codes] != 0)
-        places = places[np.searchsorted(quotes, places) % 2 == 0]
-        return len(quotes) % 2 == 1 or int(_STEP[codes[places]].sum(dtype=np.int64)) > 0
+        depths, in_string = _depths(text)
+        return in_string or (len(depths) > 0 and int(depths[-1]) > 0)
+
+    def _is_closed(self, text: bytes) -> bool:
+        """Whether a bracket in `text` closes the array that the record is in."""
+        return int(_depths(text)[0].min(initial=0)) < 0
 
 
 def unescaped_quotes(codes: np.ndarray) -> Offsets:
@@ -205,12 +240,18 @@ def unescaped_quotes(codes: np.ndarray) -> Offsets:
     return np.setdiff1d(quotes, suspects[run % 2 == 1], assume_unique=True)
 
 
+def _depths(text: bytes) -> tuple[Offsets, bool]:
+    """(depth behind each bracket outside strings, whether a string is open at the end)"""
+    codes = np.frombuffer(text, np.uint8)
+    quotes = unescaped_quotes(codes)
+    places = np.flatnonzero(_STEP[codes] != 0)
+    places = places[np.searchsorted(quotes, places) % 2 == 0]
+    return np.cumsum(_STEP[codes[places]], dtype=np.int64), len(quotes) % 2 == 1
+
+
 def depth_of(text: bytes) -> int:
     """How deep brackets nest outside strings."""
-    codes = np.frombuffer(text, np.uint8)
-    places = np.flatnonzero(_STEP[codes] != 0)
-    places = places[np.searchsorted(unescaped_quotes(codes), places) % 2 == 0]
-    return int(np.cumsum(_STEP[codes[places]], dtype=np.int64).max(initial=0))
+    return int(_depths(text)[0].max(initial=0))
 
 
 def judge(text: bytes) -> Iterable[str]:

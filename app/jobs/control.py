@@ -94,6 +94,7 @@ class Control:
                 pending += [part["file_id"] for part in parts]
                 if not await files.mark_deleted(connection, each, owner) and each == file_id:
                     raise NotFound
+                await files.forget_idempotent(connection, owner, each)
                 for job_id in job_ids:
                     await jobs.cancel(connection, job_id)
                     await chunks.cancel_all(connection, job_id)

@@ -119,20 +119,11 @@ def _stops(ends: Offsets, limits: Limits, *, everything: bool) -> list[tuple[int
 
 
 def _skip_record(file: BinaryIO, form: Format, position: Position, size: int, row_bytes: int) -> Span:
-    """The record at `position`, too long to be held, up to the first line end after `row_bytes`."""
-    offset = position.offset + row_bytes // form.unit * form.unit
-    file.seek(offset)
-    while block := file.read(WINDOW_BYTES):
-        found = block.find(form.line_end)
-        while found >= 0 and found % form.unit:
-            found = block.find(form.line_end, found + 1)
-        if found >= 0:
-            offset += found + len(form.line_end)
-            break
-        overlap = len(form.line_end) - form.unit  # the line end may straddle two blocks
-        offset += len(block) - (overlap if len(block) > overlap and offset + len(block) < size else 0)
-        file.seek(offset)
-    return Span(position.offset, min(offset, size), position.rows + 1, 1, position.line, 0)
+    """The record at `position`, too long to be held."""
+    file.seek(position.offset)
+    length = form.skip(iter(lambda: file.read(WINDOW_BYTES), b""), row_bytes)
+    end = size if length is None else min(position.offset + length, size)
+    return Span(position.offset, end, position.rows + 1, 1, position.line, 0)
 
 
 def _behind(span: Span, form: Format, file: BinaryIO, crc: int) -> Position:

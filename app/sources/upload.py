@@ -167,6 +167,8 @@ class Gunzip:
         try:
             while data:
                 if self._member.eof:
+                    if not data.strip(b"\0"):
+                        return  # padding, which gzip does not mind either
                     self._member = zlib.decompressobj(wbits=31)
                 piece = self._member.decompress(data, PIECE_BYTES)
                 data = self._member.unused_data if self._member.eof else self._member.unconsumed_tail

@@ -164,6 +164,7 @@ JSON_CASES: dict[str, tuple[bytes, str, Declared, str, int, int]] = {
     "two_lines": (b'{"a":1}\n{"a":2}', "", Declared(), "lines", 0, 1),
     "most_lines_are_right": (b'{"a":1}\n{"a":\n{"a":2}\n', "x.json", Declared(), "lines", 0, 1),
     "one_line_in_a_jsonl_file": (b'{"a":1}', "data.jsonl.gz", Declared(), "lines", 0, 1),
+    "an_array_in_a_jsonl_file": (b'[{"a":1}]', "data.jsonl", Declared(), "array", 1, 1),
     "ndjson_after_mark": (b'\xef\xbb\xbf{"a":1}', "data.ndjson", Declared(), "lines", 3, 1),
     "declared_lines": (b"1\n2\n", "data.csv", Declared(format="jsonl"), "lines", 0, 1),
     "declared_json": (b'{"a":1}\n{"a":2}', "", Declared(format="json"), "object", 0, 1),

@@ -73,7 +73,7 @@ CASES = [
         [b'{"a":1}', ("json_syntax", 2), b'{"b":2}', ("json_syntax", 3), b'{"c":3}'],
     ),
     Case("array_with_trailing_comma", "array", b'[{"a":1},\n]', [b'{"a":1}', ("json_syntax", 2)]),
-    Case("array_with_trailing_garbage", "array", b'[{"a":1},{"b":2}] x', [b'{"a":1}', ("json_truncated", 1)]),
+    Case("array_with_trailing_garbage", "array", b'[{"a":1},{"b":2}] x', [b'{"a":1}', ("json_syntax", 1)]),
     Case("array_closed_twice", "array", b'[{"a":1},{"b":2}]]', [b'{"a":1}', ("json_syntax", 1)]),
     Case("array_after_array", "array", b'[{"a":1}]\n[{"b":2}]', [("json_syntax", 1)]),
     Case("array_closed_too_early", "array", b'[{"a":1}],\n{"b":2}]', [("json_syntax", 1), b'{"b":2}']),
