@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import threading
 import zlib
 from collections.abc import Awaitable, Sequence
 from concurrent.futures import Executor
@@ -108,6 +109,9 @@ class ChunkRunner:
         self._retry = retry
         self._threads = threads
         self._processes = processes
+        # Reading and encoding are Python: two threads at it are no faster than one, and the event loop then waits for both
+        # before it gets the interpreter back.
+        self._python = threading.Lock()
 
     async def run(self, job: RunningJob, claims: Sequence[Claim]) -> float | None:
         """Run chunks claimed together to their ends. Seconds until one of them may be tried again, or None.
@@ -174,7 +178,8 @@ class ChunkRunner:
         data = self._sources.read(job.uri, span.byte_start, end, job.etag)
         if not span.is_oversize and zlib.crc32(data) != span.crc32:
             raise StoredFileCorrupt(f"Bytes {span.byte_start} to {span.byte_end} changed since they were split.")
-        parsed = job.form.read(data, span)
+        with self._python:
+            parsed = job.form.read(data, span)
         if parsed.row_count != span.row_count:
             raise CountsDisagree(f"The splitter counted {span.row_count} rows, the reader {parsed.row_count}.")
         hit("chunk.read")
@@ -218,8 +223,9 @@ class ChunkRunner:
     def _prepared(self, job: RunningJob, claim: Claim, read: Read, outcome: ChunkOutcome | None) -> Prepared:
         prepared = Prepared(rejects=list(read.parsed.rejects))
         if outcome is not None:
-            outcome.rejects = self._located(job, claim, read, outcome.rejects)
-            prepared.add(outcome, job.processor)
+            with self._python:
+                outcome.rejects = self._located(job, claim, read, outcome.rejects)
+                prepared.add(outcome, job.processor)
         return prepared
 
     def _located(self, job: RunningJob, claim: Claim, read: Read, rejects: Sequence[Reject]) -> list[Reject]:
