@@ -6,6 +6,7 @@ import asyncio
 import os
 import shutil
 import time
+from contextlib import suppress
 from pathlib import Path
 from typing import BinaryIO
 from uuid import UUID
@@ -82,4 +83,9 @@ class LocalStorage:
     def stale(self, older_than_seconds: float) -> list[Path]:
         """Parts and files not touched for so long; the caller knows which of them still belong to something."""
         limit = time.time() - older_than_seconds
-        return [p for p in self.folder.iterdir() if not p.name.startswith(".") and p.stat().st_mtime < limit]
+        found = []
+        for path in self.folder.iterdir():
+            with suppress(FileNotFoundError):  # deleted this very moment
+                if not path.name.startswith(".") and path.stat().st_mtime < limit:
+                    found.append(path)
+        return found

@@ -60,7 +60,7 @@ def test_a_server_that_slept_past_its_leases_finds_its_chunks_done_and_writes_no
     databases: Databases, make_service: MakeService
 ) -> None:
     """Two servers on one database. The one that sleeps wakes up with rows in its hands that the other has written."""
-    times = {"LEASE_SECONDS": 1, "HEARTBEAT_SECONDS": 0.2, "RECONCILE_SECONDS": 0.2}
+    times = {"LEASE_SECONDS": 3, "HEARTBEAT_SECONDS": 0.3, "RECONCILE_SECONDS": 0.3}
     sleeper = make_service(PROCESSORS=GATED, **times).start()
     other = make_service(PROCESSORS=GATED, **times)
     other.start()
