@@ -9,11 +9,12 @@ import asyncio
 import logging
 import threading
 import zlib
-from collections.abc import Awaitable, Sequence
-from concurrent.futures import Executor
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from itertools import chain
 from typing import Any
+from uuid import UUID
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -26,6 +27,7 @@ from app.formats.base import MASK, MAX_REJECT_BYTES, ObjectRows, Page, Parsed, R
 from app.pipeline.processes import Processes
 from app.pipeline.retry import RetryPolicy
 from app.pipeline.running import RunningJob
+from app.pipeline.threads import Threads
 from app.processors.base import ChunkContext, ChunkOutcome, Processor
 from app.sinks.base import Sink
 from app.sources.base import Sources
@@ -100,15 +102,18 @@ class ChunkRunner:
         sources: Sources,
         sink: Sink,
         retry: RetryPolicy,
-        threads: Executor,
+        threads: Threads,
         processes: Processes,
+        rank: Callable[[UUID], float],
     ) -> None:
+        """`rank` of a job: who has the lowest gets the next free thread."""
         self._database = database
         self._sources = sources
         self._sink = sink
         self._retry = retry
         self._threads = threads
         self._processes = processes
+        self._rank = rank
         # Reading and encoding are Python: two threads at it are no faster than one, and the event loop then waits for both
         # before it gets the interpreter back.
         self._python = threading.Lock()
@@ -169,8 +174,8 @@ class ChunkRunner:
 
     # ------------------------------------------------------------------ read and process
 
-    async def _in_thread(self, work: Any, *arguments: Any) -> Any:
-        return await asyncio.get_running_loop().run_in_executor(self._threads, work, *arguments)
+    async def _in_thread(self, job: RunningJob, work: Any, *arguments: Any) -> Any:
+        return await self._threads.run(self._rank(job.id), work, *arguments)
 
     def _read(self, job: RunningJob, claim: Claim) -> Read:
         span = claim.span
@@ -201,7 +206,7 @@ class ChunkRunner:
                     outcomes.append((claim, error))
             return outcomes
 
-        return await self._in_thread(prepare_all)  # type: ignore[no-any-return]
+        return await self._in_thread(job, prepare_all)  # type: ignore[no-any-return]
 
     @staticmethod
     async def _try(claim: Claim, work: Awaitable[Prepared]) -> tuple[Claim, Prepared | Exception]:
@@ -216,9 +221,9 @@ class ChunkRunner:
         return self._prepared(job, claim, read, outcome)
 
     async def _prepare_waiting(self, job: RunningJob, claim: Claim) -> Prepared:
-        read: Read = await self._in_thread(self._read, job, claim)
+        read: Read = await self._in_thread(job, self._read, job, claim)
         outcome = await self._process(job, claim, read.rows) if len(read.rows) else None
-        return await self._in_thread(self._prepared, job, claim, read, outcome)  # type: ignore[no-any-return]
+        return await self._in_thread(job, self._prepared, job, claim, read, outcome)  # type: ignore[no-any-return]
 
     def _prepared(self, job: RunningJob, claim: Claim, read: Read, outcome: ChunkOutcome | None) -> Prepared:
         prepared = Prepared(rejects=list(read.parsed.rejects))
@@ -245,7 +250,7 @@ class ChunkRunner:
     async def _process(self, job: RunningJob, claim: Claim, rows: Rows) -> ChunkOutcome:
         """A coroutine on the loop, anything else in a thread."""
         if not job.is_waiting_processor:
-            return await self._in_thread(self._process_here, job, claim, rows)  # type: ignore[no-any-return]
+            return await self._in_thread(job, self._process_here, job, claim, rows)  # type: ignore[no-any-return]
         outcome = job.processor.process(rows, self._context(job, claim))
         return _accounted(await outcome, rows)  # type: ignore[misc]
 
@@ -261,7 +266,7 @@ class ChunkRunner:
             job.options,
             job.delimiter,
             compute=self._processes.compute,
-            in_thread=self._in_thread,
+            in_thread=partial(self._in_thread, job),
         )
 
     # ------------------------------------------------------------------ write, in one transaction
@@ -332,7 +337,7 @@ class ChunkRunner:
 
         They become rejects of kind `failed`; the others are stored. Raises the last error if no row gets through.
         """
-        read: Read = await self._in_thread(self._read, job, claim)
+        read: Read = await self._in_thread(job, self._read, job, claim)
         prepared = Prepared(rejects=list(read.parsed.rejects))
         failed: list[Exception] = []
         pending: list[Rows] = [read.rows] if len(read.rows) else []

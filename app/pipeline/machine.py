@@ -11,7 +11,6 @@ import logging
 import os
 import socket
 from collections.abc import Awaitable, Callable
-from concurrent.futures import ThreadPoolExecutor
 from uuid import UUID, uuid4
 
 from app.config import Settings
@@ -26,6 +25,7 @@ from app.pipeline.queue import JobQueue
 from app.pipeline.reconciler import Reconciler
 from app.pipeline.retry import RetryPolicy
 from app.pipeline.splitter import Splitter
+from app.pipeline.threads import Threads
 from app.pipeline.vectors import VectorService
 from app.processors.registry import Processors
 from app.sinks.base import Sink
@@ -54,7 +54,7 @@ class Machine:
         self._database = database
         self._processes = Processes(settings.computing)
         threads = max(os.cpu_count() or 1, settings.computing)  # a thread waits for each process
-        self._threads = ThreadPoolExecutor(threads, thread_name_prefix="chunk")
+        self._threads = Threads(threads)
         sink: Sink = (SqliteSink if database.is_sqlite else PostgresSink)(settings.db_row_batch_size)
         retry = RetryPolicy(settings.max_retries, settings.base_backoff, settings.max_backoff)
         self.queue = JobQueue(settings.ageing_seconds)
@@ -67,7 +67,7 @@ class Machine:
             queue=self.queue,
             processors=processors,
             splitter=Splitter(database, sources),
-            runner=ChunkRunner(database, sources, sink, retry, self._threads, self._processes),
+            runner=ChunkRunner(database, sources, sink, retry, self._threads, self._processes, self.queue.rank),
             finisher=self.finisher,
         )
         self.reconciler = Reconciler(database, self.queue, self.finisher, sources.local, self.pool.renew_leases, only)
@@ -103,7 +103,7 @@ class Machine:
         heartbeat.cancel()
         await asyncio.wait([heartbeat])
         await asyncio.to_thread(self._processes.close)
-        self._threads.shutdown(wait=True)
+        self._threads.shutdown()
 
     @property
     def is_healthy(self) -> bool:

@@ -41,6 +41,10 @@ class JobQueue:
             count[priority] = count.get(priority, 0) + 1
         return count
 
+    def rank(self, job_id: UUID) -> float:
+        """What a token put now would have: lower goes first."""
+        return self._clock() - self._priorities.get(job_id, 0) * self._ageing_seconds
+
     def put(self, job_id: UUID, priority: int | None = None) -> None:
         """Queue the job unless it is queued already; a changed priority counts from now on, also for a queued one."""
         known = self._priorities.get(job_id, 0)
@@ -50,7 +54,7 @@ class JobQueue:
         self._priorities[job_id] = priority
         sequence = next(self._sequence)
         self._current[job_id] = sequence  # an older token of this job is void
-        self._tokens.put_nowait((self._clock() - priority * self._ageing_seconds, sequence, job_id))
+        self._tokens.put_nowait((self.rank(job_id), sequence, job_id))
 
     def put_later(self, job_id: UUID, seconds: float) -> None:
         """Queue the job after a wait that holds no worker."""

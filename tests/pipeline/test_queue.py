@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
+import threading
 from uuid import UUID, uuid4
 
 from app.pipeline.queue import JobQueue
+from app.pipeline.threads import Threads
 
 
 class Clock:
@@ -91,3 +94,18 @@ async def test_a_forgotten_job_does_not_come_back_even_from_a_wait() -> None:
     queue.put(b, 0)
     assert await drain(queue) == [b]
     assert a not in queue
+
+
+async def test_a_free_thread_goes_to_the_lowest_rank_and_one_who_gave_up_holds_nothing() -> None:
+    threads, order = Threads(1), []
+    gate = threading.Event()
+    first = asyncio.create_task(threads.run(0.0, gate.wait))
+    await asyncio.sleep(0)
+    tasks = {rank: asyncio.create_task(threads.run(rank, order.append, rank)) for rank in (3.0, 1.0, 2.0, 1.5)}
+    await asyncio.sleep(0)
+    tasks[1.5].cancel()
+    gate.set()
+    await asyncio.wait([first, *tasks.values()])
+    assert order == [1.0, 2.0, 3.0]
+    assert await threads.run(9.0, sum, [1, 2]) == 3  # still as many threads as there were
+    threads.shutdown()
