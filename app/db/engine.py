@@ -163,7 +163,7 @@ def _postgresql_engine(url: str, size: int) -> AsyncEngine:
         make_url(url),
         pool_size=size,
         max_overflow=0,
-        pool_timeout=10,
+        pool_timeout=30,  # a burst of readers waits in line; who gets no connection in this time is answered 503
         pool_pre_ping=False,  # a dead connection is found by its first statement and the turn is taken again
         connect_args={
             "timeout": 10,
