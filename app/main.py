@@ -75,11 +75,11 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     app.include_router(batches.router)  # /batch, /batches
     app.include_router(imports.router)  # /api/upload, /api/imports, /api/records, /api/stats
     app.include_router(health.router)  # /, /health, /ready, /metrics, /errors
-    if settings.cors_origins:
+    app.add_middleware(Frame)
+    if settings.cors_origins:  # around everything: a page must be able to read a 500, too
         app.add_middleware(
             CORSMiddleware, allow_origins=list(settings.cors_origins), allow_methods=["*"], allow_headers=["*"]
         )
-    app.add_middleware(Frame)  # around everything, so that every answer has its headers
     return app
 
 
