@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import io
 from collections.abc import Sequence
 from typing import Any
 from uuid import UUID
@@ -99,23 +101,42 @@ class PostgresSink:
     async def _upsert(self, driver: Any, job_id: UUID, name: str, rows: Sequence[tuple[Any, ...]]) -> dict[str, int]:
         """COPY into a staging table, which lasts as long as the connection and is empty outside of this, then one
         INSERT ... ON CONFLICT. In the order of the key, so that two transactions do not wait for each other in a ring."""
-        columns, key = COLUMNS[name], UPSERTED[name]
+        columns = COLUMNS[name]
         listed = ", ".join(columns)
         await driver.execute(
             f"CREATE TEMPORARY TABLE IF NOT EXISTS staged_{name} ON COMMIT DELETE ROWS"  # noqa: S608 our own names
             f" AS SELECT {listed} FROM {name} WITH NO DATA"
         )
         number = await driver.fetchval("SELECT number FROM jobs WHERE id = $1", job_id)
-        place = columns.index(key)
-        ordered = sorted(rows, key=lambda row: row[place])
         inserted = updated = 0
-        for start in range(0, len(ordered), self._rows_per_write):
-            step = ordered[start : start + self._rows_per_write]
-            await driver.copy_records_to_table(f"staged_{name}", records=step, columns=columns)
+        for piece in await asyncio.to_thread(_pieces, name, rows, self._rows_per_write):
+            await driver.copy_to_table(f"staged_{name}", source=io.BytesIO(piece), columns=columns, format="text")
             done = await driver.fetchrow(UPSERTS[name], job_id, number)
             await driver.execute(f"DELETE FROM staged_{name}")  # noqa: S608
             inserted, updated = inserted + done["inserted"], updated + done["updated"]
         return {"inserted": inserted, "updated": updated, "unchanged": len(rows) - inserted - updated}
+
+
+def _pieces(name: str, rows: Sequence[tuple[Any, ...]], size: int) -> list[bytes]:
+    """Up to `size` rows each, in the text form of COPY: made here, in a thread, since the driver would make its binary
+    form on the event loop."""
+    place = COLUMNS[name].index(UPSERTED[name])
+    ordered = sorted(rows, key=lambda row: row[place])
+    return [
+        "".join(["\t".join(map(_text, row)) + "\n" for row in ordered[start : start + size]]).encode()
+        for start in range(0, len(ordered), size)
+    ]
+
+
+def _text(value: Any) -> str:
+    if value is None:
+        return r"\N"
+    text = value if isinstance(value, str) else str(value)
+    if "\\" in text:
+        text = text.replace("\\", r"\\")
+    if "\n" in text or "\t" in text or "\r" in text:
+        text = text.replace("\n", r"\n").replace("\t", r"\t").replace("\r", r"\r")
+    return text
 
 
 def _json(numbers: list[int]) -> str:

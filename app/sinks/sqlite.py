@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from decimal import Decimal
+from functools import lru_cache
+from itertools import chain
 from typing import Any
 from uuid import UUID
 
@@ -14,6 +17,9 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from app.db.models import Job, RejectedRow, ResultPage
 from app.formats.base import Page, Reject
 from app.sinks.tables import COLUMNS, UPSERTED, Counts, TableRows
+
+MAX_VARIABLES = 30_000
+"""Of one statement; SQLite takes 32,766."""
 
 
 class SqliteSink:
@@ -57,47 +63,69 @@ class SqliteSink:
     async def _upsert(
         self, connection: AsyncConnection, job_id: UUID, name: str, rows: Sequence[tuple[Any, ...]]
     ) -> dict[str, int]:
-        columns, key = COLUMNS[name], UPSERTED[name]
+        """Many rows in one statement each. The driver lets go of the interpreter once for a statement, and has to win it
+        back from the threads that parse: with `executemany` that is once for each row."""
         number = (await connection.execute(select(Job.number).where(Job.id == job_id))).scalar_one()
-        keys, numbers, hashes = (columns.index(column) for column in (key, "row_number", "content_hash"))
+        at_once = min(self._rows_per_write, MAX_VARIABLES // (len(COLUMNS[name]) + 2))
         inserted = updated = 0
-        for start in range(0, len(rows), self._rows_per_write):
-            step = rows[start : start + self._rows_per_write]
-            newest = {row[keys]: row for row in sorted(step, key=lambda row: row[numbers])}
-            marks = ", ".join("?" * len(newest))
-            looked: Any = await connection.exec_driver_sql(
-                f"SELECT {key}, job_number, row_number, content_hash FROM {name} WHERE {key} IN ({marks})",  # noqa: S608
-                tuple(newest),
-            )
-            before = {row[0]: ((row[1], row[2]), row[3]) for row in looked}
-            inserted += len(newest) - len(before)
-            updated += sum(
-                place <= (number, newest[value][numbers]) and content_hash != newest[value][hashes]
-                for value, (place, content_hash) in before.items()
-            )
-            given = [(job_id.hex, number, *map(_native, row)) for row in newest.values()]
-            await connection.exec_driver_sql(UPSERTS[name], given)
+        for start in range(0, len(rows), at_once):
+            step = rows[start : start + at_once]
+            count, looked_up, given = await asyncio.to_thread(_parameters, name, step, job_id, number)
+            looked: Any = await connection.exec_driver_sql(_before_statement(name, count), looked_up)
+            [(there, changed)] = looked.all()
+            await connection.exec_driver_sql(_upsert_statement(name, count), given)
+            inserted, updated = inserted + count - there, updated + changed
         return {"inserted": inserted, "updated": updated, "unchanged": len(rows) - inserted - updated}
+
+
+def _parameters(
+    name: str, rows: Sequence[tuple[Any, ...]], job_id: UUID, number: int
+) -> tuple[int, tuple[Any, ...], tuple[Any, ...]]:
+    """(rows, parameters of the statement that looks what is there, of the upsert): the last row of each key."""
+    columns = COLUMNS[name]
+    key, row_number, content_hash = (columns.index(c) for c in (UPSERTED[name], "row_number", "content_hash"))
+    newest = {row[key]: row for row in sorted(rows, key=lambda row: row[row_number])}.values()
+    looked_up = chain.from_iterable((row[key], row[row_number], row[content_hash]) for row in newest)
+    own = (job_id.hex, number)
+    given = chain.from_iterable((*own, *map(_native, row)) for row in newest)
+    return len(newest), (*looked_up, number), tuple(given)
 
 
 def _native(value: Any) -> Any:
     """As SQLAlchemy stores it in SQLite."""
     if isinstance(value, datetime):
-        return value.astimezone(UTC).strftime("%Y-%m-%d %H:%M:%S.%f")
+        return value.astimezone(UTC).replace(tzinfo=None).isoformat(" ", "microseconds")
     return str(value) if isinstance(value, Decimal) else value
 
 
-def _upsert_statement(name: str, key: str) -> str:
+def _marks(columns: int, rows: int) -> str:
+    return ", ".join([f"({', '.join('?' * columns)})"] * rows)
+
+
+@lru_cache(16)
+def _before_statement(name: str, rows: int) -> str:
+    """For (key, row number, hash) of each row and the job's number: how many of them are there, how many will change."""
+    key = UPSERTED[name]
+    return f"""
+        WITH given (key, row_number, content_hash) AS (VALUES {_marks(3, rows)})
+        SELECT count(*), coalesce(sum(
+            (t.job_number, t.row_number) <= (?, g.row_number) AND t.content_hash <> g.content_hash
+        ), 0)
+        FROM given g CROSS JOIN {name} t WHERE t.{key} = g.key
+    """  # noqa: S608 our own names
+
+
+@lru_cache(16)
+def _upsert_statement(name: str, rows: int) -> str:
+    key = UPSERTED[name]
     columns = ("job_id", "job_number", *COLUMNS[name])
     changes = ", ".join(f"{column} = excluded.{column}" for column in columns if column != key)
     now = "strftime('%Y-%m-%d %H:%M:%f', 'now')"
+    row = f"({', '.join('?' * len(columns))}, {now}, {now})"
     return f"""
         INSERT INTO {name} ({", ".join(columns)}, created_at, updated_at)
-        VALUES ({", ".join("?" * len(columns))}, {now}, {now})
+        VALUES {", ".join([row] * rows)}
         ON CONFLICT ({key}) DO UPDATE SET {changes},
             updated_at = CASE WHEN content_hash = excluded.content_hash THEN updated_at ELSE excluded.updated_at END
         WHERE (job_number, row_number) <= (excluded.job_number, excluded.row_number)
     """  # noqa: S608 our own names
-
-
-UPSERTS = {name: _upsert_statement(name, key) for name, key in UPSERTED.items()}
