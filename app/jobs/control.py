@@ -43,6 +43,7 @@ class Control:
             job = await _get(connection, job_id, owner)
             parts = await _parts(connection, job)
         for each in (job, *parts):
+            self._machine.pool.stop_waiting(each["id"])
             self._machine.dispatch(each["id"], each["priority"])  # what is not split yet must still be counted
         return job
 

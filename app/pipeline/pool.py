@@ -133,7 +133,7 @@ class WorkerPool:
                 self._queue.put(job_id)
                 if job.is_waiting_processor:
                     job.turns_aside += 1
-                    self._start(self._run_aside(job, claims), self._aside, f"waits {job_id}")
+                    self._start(self._run_aside(job, claims), self._aside, _aside_name(job_id))
                 else:
                     await self._run(job, claims)
             else:
@@ -211,6 +211,12 @@ class WorkerPool:
             job.turns_aside -= 1
             self._queue.put(job.id)
 
+    def stop_waiting(self, job_id: UUID) -> None:
+        """The job was cancelled: nobody need be asked for it any more."""
+        for task in self._aside:
+            if task.get_name() == _aside_name(job_id):
+                task.cancel()
+
     async def _run_suspects(self, job: RunningJob) -> None:
         """Run chunks whose worker died before, one at a time, while nothing else runs: if one kills this process too, no
         innocent chunk is counted as dead with it. Each is claimed only when its turn has come, for the same reason."""
@@ -282,6 +288,10 @@ class WorkerPool:
         job = self._jobs.get(job_id)
         if job is not None and not job.chunks_in_work and not job.is_splitting:
             self._jobs.pop(job_id, None)
+
+
+def _aside_name(job_id: UUID) -> str:
+    return f"waits {job_id}"
 
 
 def _report(task: asyncio.Task[None]) -> None:
