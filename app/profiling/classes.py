@@ -1,0 +1,221 @@
+"""What each value of a column looks like: one class each, by its bytes alone.
+
+`integer`, `decimal`, `boolean:...` and `date:...` are classes of values that come back from the type as they were
+written. All others are reasons why a column is text.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from app.profiling.dates import classify_dates
+from app.profiling.sketches import layout
+
+Codes = npt.NDArray[np.int16]
+Places = npt.NDArray[np.int64]
+
+EXACT = 1 << 53
+"""Whole numbers up to here are the same in every program; beyond, those that compute in doubles change them."""
+
+EXACT_DIGITS = 15
+"""A decimal of so many digits comes back from a double as it was."""
+
+AMBIGUOUS_DECIMAL = "decimal_or_thousands"
+LONG_INTEGER = "integer_ungrouped"
+"""Four digits or more and no separator: whoever writes these does not write thousands with dots."""
+
+NUMBERS = ("integer", LONG_INTEGER, "decimal", AMBIGUOUS_DECIMAL)
+
+WHY = {
+    "leading_zero": "begins with a zero that a number would lose",
+    "too_long": "has more digits than a number keeps exactly",
+    "too_precise": "has more digits than a number keeps exactly",
+    "exponent": "may be a code or a number in scientific notation",
+    "plus_sign": "has a plus sign that a number would lose",
+    "negative_zero": "is a zero with a minus sign, which a number would lose",
+    "decimal_comma": "has a comma, as decimals in many countries do",
+    "comma_or_thousands": "is a decimal in some countries and has a thousands separator in others",
+    AMBIGUOUS_DECIMAL: "is a decimal in some countries and has a thousands separator in others",
+    "thousands": "has thousands separators that a number would lose",
+    "unit": "has a currency, percent or other sign beside the number",
+    "bare_point": "has a decimal point without a digit on one side",
+    "surrounding_space": "begins or ends with white space",
+    "blank": "is white space only",
+    "null_word": "is a word for a missing value, or a value of its own",
+    "yes_no": "may be a truth value or a word",
+    "invalid_date": "looks like a date that no calendar has",
+    "date_unknown": "looks like a date in no order that is known",
+    "string": "is a string in the JSON file, although it looks like a number or a truth value",
+    "nested": "is an object or a list",
+    "text": "is text",
+}
+"""The classes that make a column text, each as the end of a sentence about a value."""
+
+NULL_WORDS = ("na", "n/a", "#n/a", "nan", "null", "none", "nil", "-", "--", "?", "missing", "unknown", "(null)", "\\n")
+BOOLEANS = {
+    "boolean:lower": ("true", "false"),
+    "boolean:title": ("True", "False"),
+    "boolean:upper": ("TRUE", "FALSE"),
+}
+YES_NO = ("yes", "no", "y", "n", "t", "f", "on", "off", "true", "false")
+
+DIGIT, MINUS, PLUS, DOT, COMMA, SLASH, COLON, LETTER, SPACE, OTHER = (1 << i for i in range(10))
+_DATE_BITS = DIGIT | MINUS | PLUS | DOT | SLASH | COLON | LETTER | SPACE
+
+
+def _bits() -> npt.NDArray[np.uint16]:
+    table = np.full(256, OTHER, np.uint16)
+    table[48:58] = DIGIT
+    table[65:91] = table[97:123] = LETTER
+    for characters, bit in (("-", MINUS), ("+", PLUS), (".", DOT), (",", COMMA), ("/", SLASH), (":", COLON)):
+        table[list(characters.encode())] = bit
+    table[[9, 10, 11, 12, 13, 32]] = SPACE
+    return table
+
+
+_BITS = _bits()
+
+
+class _Classes:
+    """Classes as small numbers; the first is `text`, which a value has until something better is found."""
+
+    def __init__(self, size: int) -> None:
+        self.codes: Codes = np.zeros(size, np.int16)
+        self.names = ["text"]
+
+    def put(self, places: Places, name: str) -> None:
+        if len(places):
+            self.codes[places] = self.code(name)
+
+    def code(self, name: str) -> int:
+        if name not in self.names:
+            self.names.append(name)
+        return self.names.index(name)
+
+    def open(self, among: npt.NDArray[np.bool_]) -> Places:
+        return np.flatnonzero(among & (self.codes == 0))
+
+
+def classify(values: pa.StringArray) -> tuple[Codes, list[str]]:
+    """For each of these texts, none of which is empty, the place of its class among the classes returned."""
+    found = _Classes(len(values))
+    if not len(values):
+        return found.codes, found.names
+    data, offsets = layout(values)
+    bits = np.bitwise_or.reduceat(_BITS[data], offsets[:-1])
+    first, last, lengths = data[offsets[:-1]], data[offsets[1:] - 1], np.diff(offsets)
+    signed = first == ord("-")
+    unsigned = np.where(signed, bits & ~np.uint16(MINUS), bits)
+    _integers(values, found, np.flatnonzero(unsigned == DIGIT), first, lengths, signed)
+    _decimals(values, found, np.flatnonzero(unsigned == DIGIT | DOT))
+    dates = (bits & ~np.uint16(_DATE_BITS) == 0) & (bits & DIGIT > 0) & (_BITS[first] == DIGIT)
+    dates &= (lengths >= 6) & (lengths <= 40) & (bits & (MINUS | DOT | SLASH) > 0)
+    places = found.open(dates)
+    if len(places):
+        for name, rows in classify_dates(_taken(values, places)).items():
+            found.put(places[rows], name)
+    short = lengths <= 24
+    places = found.open(short & (bits & DIGIT > 0) & (_BITS[first] & (LETTER | SPACE) == 0))
+    for pattern, name in _ODD:
+        if not len(places):
+            break
+        matched = _matches(_taken(values, places), pattern)
+        found.put(places[matched], name)
+        places = places[~matched]
+    places = found.open((bits & DIGIT == 0) & (lengths <= 9))
+    if len(places):
+        words = _taken(values, places)
+        lowered = pc.utf8_lower(words)
+        for texts, names, name in ((lowered, NULL_WORDS, "null_word"), (lowered, YES_NO, "yes_no")):
+            found.put(places[_is_in(texts, names)], name)
+        for name, spellings in BOOLEANS.items():
+            found.put(places[_is_in(words, spellings)], name)
+    space = (_BITS[first] == SPACE) | (_BITS[last] == SPACE)
+    found.put(np.flatnonzero(space & (bits != SPACE)), "surrounding_space")
+    found.put(np.flatnonzero(space & (bits == SPACE)), "blank")
+    return found.codes, found.names
+
+
+def _taken(values: pa.StringArray, places: Places) -> pa.StringArray:
+    return values if len(places) == len(values) else values.take(pa.array(places, pa.int64()))
+
+
+def _matches(values: pa.StringArray, pattern: str) -> npt.NDArray[np.bool_]:
+    return pc.match_substring_regex(values, pattern).to_numpy(zero_copy_only=False).astype(bool)  # type: ignore[no-any-return]
+
+
+def _is_in(values: pa.StringArray, words: Sequence[str]) -> npt.NDArray[np.bool_]:
+    return pc.is_in(values, pa.array(words)).to_numpy(zero_copy_only=False).astype(bool)  # type: ignore[no-any-return]
+
+
+def _integers(
+    values: pa.StringArray,
+    found: _Classes,
+    places: Places,
+    first: npt.NDArray[np.uint8],
+    lengths: npt.NDArray[np.int64],
+    signed: npt.NDArray[np.bool_],
+) -> None:
+    """Digits alone, or behind one or more minus signs."""
+    plain, negative = places[~signed[places]], places[signed[places]]
+    if len(negative):
+        texts = _taken(values, negative)
+        found.put(negative[_matches(texts, r"^-0+$")], "negative_zero")
+        found.put(negative[_matches(texts, r"^-0[0-9]*[1-9]")], "leading_zero")
+        negative = negative[_matches(texts, r"^-[1-9][0-9]*$")]
+    zero_led = (first[plain] == ord("0")) & (lengths[plain] > 1)
+    found.put(plain[zero_led], "leading_zero")
+    whole = np.concatenate([plain[~zero_led], negative])
+    digits = lengths[whole] - signed[whole]
+    found.put(whole[digits <= 3], "integer")
+    found.put(whole[(digits > 3) & (digits <= EXACT_DIGITS)], LONG_INTEGER)
+    found.put(whole[digits > EXACT_DIGITS], "too_long")
+    for place in whole[digits == EXACT_DIGITS + 1].tolist():
+        if abs(int(values[place].as_py())) <= EXACT:
+            found.put(np.array([place]), LONG_INTEGER)
+
+
+def _decimals(values: pa.StringArray, found: _Classes, places: Places) -> None:
+    """Digits and points, perhaps behind minus signs."""
+    if not len(places):
+        return
+    texts = _taken(values, places)
+    canonical = _matches(texts, r"^-?(?:0|[1-9][0-9]*)\.[0-9]+$")
+    found.put(places[canonical], "decimal")
+    found.put(places[_matches(texts, r"^-?[1-9][0-9]{0,2}\.[0-9]{3}$")], AMBIGUOUS_DECIMAL)
+    found.put(places[_matches(texts, r"^-0\.0+$")], "negative_zero")
+    digits = pc.binary_length(texts).to_numpy(zero_copy_only=False) - 1
+    for i in np.flatnonzero(canonical & (digits > EXACT_DIGITS)).tolist():
+        text = texts[i].as_py()
+        if len(text.lstrip("-0.").replace(".", "")) > EXACT_DIGITS and repr(float(text)) != text:
+            found.put(places[i : i + 1], "too_precise")
+    if not canonical.all():
+        found.put(places[_matches(texts, r"^-?(?:[0-9]+\.|\.[0-9]+)$")], "bare_point")
+        found.put(places[_matches(texts, r"^-?0[0-9]+\.[0-9]+$")], "leading_zero")
+        found.put(places[_matches(texts, r"^-?[1-9][0-9]{0,2}(?:\.[0-9]{3}){2,}$")], "thousands")
+
+
+_ODD = (
+    (r"^[+-]?[0-9]+(?:[.,][0-9]+)?[eE][+-]?[0-9]+$", "exponent"),
+    (r"^\+[0-9]+(?:[.,][0-9]+)?$", "plus_sign"),
+    (r"^-?[1-9][0-9]{0,2},[0-9]{3}$", "comma_or_thousands"),
+    (r"^-?[0-9]+,[0-9]+$", "decimal_comma"),
+    (r"^-?[0-9]{1,3}(?:[,.' _\x{a0}\x{202f}][0-9]{3})+(?:[.,][0-9]+)?$", "thousands"),
+    (r"^[-+]?[$€£¥₹]? ?[-+]?[0-9]+(?:[.,][0-9]+)*(?: ?(?:[$€£¥₹%‰]|[A-Z]{3}))$", "unit"),
+    (r"^[-+]?[$€£¥₹] ?[-+]?[0-9]+(?:[.,][0-9]+)*$", "unit"),
+    (r"^\([0-9]+(?:[.,][0-9]+)*\)$", "unit"),
+)
+
+
+def as_numbers(values: pa.StringArray) -> npt.NDArray[np.float64]:
+    """Values of the classes in NUMBERS as doubles."""
+    return pc.cast(values, pa.float64()).to_numpy(zero_copy_only=False)  # type: ignore[no-any-return]
+
+
+def total(classes: dict[str, int], *names: str) -> int:
+    return sum(classes.get(name, 0) for name in names)

@@ -1,0 +1,264 @@
+"""What is known of a column: gathered from the values of one chunk, merged with what other chunks say, told in the end."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from app.profiling.classes import NUMBERS, as_numbers, classify
+from app.profiling.dates import PREFIX, formats, sort_key
+from app.profiling.personal import KINDS, flags, signs
+from app.profiling.sketches import SHOWN_CHARACTERS, Distinct, Numbers, Top, hash_texts
+from app.profiling.verdict import Verdict, decide, why
+
+Places = npt.NDArray[np.int64]
+EXAMPLES = 3
+"""Values kept of each class, the first of them."""
+
+SAMPLED = 100
+"""Distinct values of a chunk in which personal data are looked for."""
+
+SHOWN_TOP, SHOWN_AGAINST = 10, 5
+QUANTILES = (0.01, 0.05, 0.25, 0.5, 0.75, 0.95, 0.99)
+JSON_EXPONENT = "exponent"
+STRINGS_ALIKE = (*NUMBERS, "exponent", "boolean:lower", "too_long", "too_precise")
+"""Classes of what a JSON file would not put in quotes if it were meant."""
+
+Example = tuple[int, str]
+"""(row number, beginning of the value)"""
+
+
+class Column(msgspec.Struct):
+    """The state of a column; all of it merges."""
+
+    values: int = 0
+    """Neither missing nor empty."""
+    empty: int = 0
+    nulls: int = 0
+    classes: dict[str, int] = {}
+    examples: dict[str, list[Example]] = {}
+    shortest: int = 0
+    longest: int = 0
+    characters: int = 0
+    first: str | None = None
+    """The least and the greatest value as texts are compared."""
+    last: str | None = None
+    dates: dict[str, tuple[str, str]] = {}
+    """For each date class and order in which it can be read, the earliest and the latest."""
+    distinct: Distinct = msgspec.field(default_factory=Distinct)
+    top: Top = msgspec.field(default_factory=Top)
+    numbers: Numbers = msgspec.field(default_factory=Numbers)
+    signs: dict[str, int] = {}
+    looked_at: int = 0
+
+    @classmethod
+    def of(cls, cells: pa.StringArray, rows: Places, *, json: str = "") -> Column:
+        """The column of these cells, null where there is none; `rows` are their row numbers. `json` is "string" or
+        "native" for values of a JSON file."""
+        column = cls(nulls=cells.null_count)
+        if cells.null_count:
+            rows = rows[cells.is_valid().to_numpy(zero_copy_only=False).astype(bool)]
+            cells = cells.drop_null()
+        coded = cells.dictionary_encode()
+        texts, places = coded.dictionary, coded.indices.to_numpy(zero_copy_only=False).astype(np.int64)
+        hashes = hash_texts(texts)
+        counts = np.bincount(places, minlength=len(texts))
+        column.distinct = Distinct.of(hashes)
+        blank = np.flatnonzero(pc.binary_length(texts).to_numpy(zero_copy_only=False) == 0)
+        if len(blank):
+            column.empty = int(counts[blank[0]])
+            kept = np.delete(np.arange(len(texts)), blank[0])
+            rows, places = rows[places != blank[0]], places[places != blank[0]]
+            places = places - (places > blank[0])
+            texts, hashes, counts = texts.take(pa.array(kept)), hashes[kept], counts[kept]
+            column.distinct = Distinct.of(hashes)
+        column.values = len(places)
+        if column.values:
+            column._describe(texts, hashes, counts, places, rows, json)
+        return column
+
+    def _describe(
+        self, texts: pa.StringArray, hashes: Any, counts: Places, places: Places, rows: Places, json: str
+    ) -> None:
+        """`texts` are the distinct values, with their hashes and counts; `places` says which each of the `rows` holds."""
+        codes, names = classify(texts)
+        names = [_of_json(name, json) for name in names]
+        sums = np.bincount(codes, weights=counts, minlength=len(names))
+        for code in np.flatnonzero(sums).tolist():
+            self.classes[names[code]] = self.classes.get(names[code], 0) + int(sums[code])
+        seen = np.empty(len(texts), np.int64)
+        seen[places[::-1]] = rows[::-1]  # the first row of each, since the last assignment stays
+        for code in np.flatnonzero(sums).tolist():
+            these = np.flatnonzero(codes == code)
+            if names[code].startswith(PREFIX):
+                self._dates(names[code], texts, these)
+            first = these[np.argsort(seen[these])[:EXAMPLES]] if len(these) < 4 * EXAMPLES else these[:EXAMPLES]
+            self.examples.setdefault(names[code], []).extend(
+                (int(seen[i]), str(texts[i])[:SHOWN_CHARACTERS]) for i in first.tolist()
+            )
+        lengths = pc.utf8_length(texts).to_numpy(zero_copy_only=False).astype(np.int64)
+        self.shortest, self.longest = int(lengths.min()), int(lengths.max())
+        self.characters = int(lengths @ counts)
+        ends = pc.min_max(texts).as_py()
+        self.first, self.last = ends["min"][:SHOWN_CHARACTERS], ends["max"][:SHOWN_CHARACTERS]
+        self.top = Top.of(texts, hashes, counts)
+        numeric = [code for code, name in enumerate(names) if name in NUMBERS]
+        if numeric:
+            self._numbers(texts, np.flatnonzero(np.isin(codes, numeric)), places)
+        sample = texts.slice(0, SAMPLED).to_pylist()
+        self.signs, self.looked_at = signs(sample), len(sample)
+
+    def _numbers(self, texts: pa.StringArray, numeric: Places, places: Places) -> None:
+        if len(numeric) < len(texts):
+            renumbered = np.full(len(texts), -1, np.int64)
+            renumbered[numeric] = np.arange(len(numeric))
+            places = renumbered[places]
+            places = places[places >= 0]
+            texts = texts.take(pa.array(numeric))
+        self.numbers = Numbers.of(as_numbers(texts), texts, places)
+
+    def _dates(self, name: str, texts: pa.StringArray, these: Places) -> None:
+        found = texts.take(pa.array(these))
+        for each in formats([name]):
+            if each.order == "ymd" and each.padded:
+                ends = pc.min_max(found).as_py()
+                low, high = ends["min"], ends["max"]
+            else:
+                ordered = found.to_pylist()
+                low = min(ordered, key=lambda text: sort_key(text, each.order))  # noqa: B023
+                high = max(ordered, key=lambda text: sort_key(text, each.order))  # noqa: B023
+            self.dates[f"{name}>{each.order}"] = (low, high)
+
+    def merged(self, other: Column) -> Column:
+        """What both say together; `self` comes before `other` in the file."""
+        if not other.values:
+            return msgspec.structs.replace(self, empty=self.empty + other.empty, nulls=self.nulls + other.nulls)
+        if not self.values:
+            return msgspec.structs.replace(other, empty=self.empty + other.empty, nulls=self.nulls + other.nulls)
+        return Column(
+            values=self.values + other.values,
+            empty=self.empty + other.empty,
+            nulls=self.nulls + other.nulls,
+            classes=_summed(self.classes, other.classes),
+            examples={
+                name: sorted([*self.examples.get(name, ()), *other.examples.get(name, ())])[:EXAMPLES]
+                for name in {**self.examples, **other.examples}
+            },
+            shortest=min(self.shortest, other.shortest),
+            longest=max(self.longest, other.longest),
+            characters=self.characters + other.characters,
+            first=min(self.first or "", other.first or ""),
+            last=max(self.last or "", other.last or ""),
+            dates=_ends(self.dates, other.dates),
+            distinct=self.distinct.merged(other.distinct),
+            top=self.top.merged(other.top),
+            numbers=self.numbers.merged(other.numbers),
+            signs=_summed(self.signs, other.signs),
+            looked_at=self.looked_at + other.looked_at,
+        )
+
+    def verdict(self) -> Verdict:
+        return decide(self.classes)
+
+    def report(self, name: str, rows: int) -> dict[str, Any]:
+        """The column as the profile shows it; a row that has no such key counts as null."""
+        verdict = self.verdict()
+        is_number = verdict.type == "number"
+        low, high = self._extremes(verdict)
+        missing = max(0, rows - self.values - self.empty - self.nulls)
+        body: dict[str, Any] = {
+            "name": name,
+            "type": verdict.type,
+            "subtype": verdict.subtype,
+            "format": verdict.format,
+            "reason": verdict.reason,
+            "explanation": verdict.explanation,
+            "counter_examples": self._counter_examples(verdict),
+            "count": self.values,
+            "empty": self.empty,
+            "nulls": self.nulls + missing,
+            "distinct": self.distinct.count(),
+            "distinct_is_exact": not self.distinct.is_cut,
+            "min": low,
+            "max": high,
+            "mean": self.numbers.mean if is_number else None,
+            "stddev": _stddev(self.numbers) if is_number else None,
+            "quantiles": {str(q): self.numbers.quantile(q) for q in QUANTILES} if is_number else None,
+            "lengths": {"min": self.shortest, "max": self.longest, "mean": self.characters / self.values}
+            if self.values
+            else None,
+            "top": self.top.best(SHOWN_TOP),
+            "examples": self.sample(),
+            "classes": dict(sorted(self.classes.items(), key=lambda item: -item[1])),
+            "personal_data": self.personal(name),
+        }
+        return body
+
+    def sample(self) -> list[str]:
+        """Some values as they are, the first of each class."""
+        found = sorted(example for examples in self.examples.values() for example in examples)
+        return list(dict.fromkeys(text for _, text in found))[:SHOWN_AGAINST]
+
+    def personal(self, name: str) -> list[str]:
+        verdict = self.verdict()
+        kinds = flags(name, self.signs, self.looked_at, is_date=verdict.type == "date")
+        return [kind for kind in KINDS if kind in kinds]
+
+    def _counter_examples(self, verdict: Verdict) -> list[dict[str, Any]]:
+        found = [
+            {"row": row, "value": text, "why": why(name)}
+            for name in verdict.against
+            for row, text in self.examples.get(name, ())
+        ]
+        return found[:SHOWN_AGAINST]
+
+    def _extremes(self, verdict: Verdict) -> tuple[str | None, str | None]:
+        """The least and the greatest value, in the order of the type."""
+        if verdict.type == "number" and self.numbers.minimum and self.numbers.maximum:
+            return self.numbers.minimum[1], self.numbers.maximum[1]
+        if verdict.type == "date":
+            (found,) = formats([name for name, count in self.classes.items() if count])
+            ends = [ends for name, ends in self.dates.items() if name.endswith(f">{found.order}")]
+            texts = [text for pair in ends for text in pair]
+            return (
+                min(texts, key=lambda text: sort_key(text, found.order)),
+                max(texts, key=lambda text: sort_key(text, found.order)),
+            )
+        return self.first, self.last
+
+
+def _of_json(name: str, json: str) -> str:
+    if json == "string" and name in STRINGS_ALIKE:
+        return "string"
+    if json == "native" and name == JSON_EXPONENT:
+        return "decimal"
+    return name
+
+
+def _summed(mine: dict[str, int], theirs: dict[str, int]) -> dict[str, int]:
+    return {name: mine.get(name, 0) + theirs.get(name, 0) for name in {**mine, **theirs}}
+
+
+def _ends(
+    mine: dict[str, tuple[str, str]], theirs: dict[str, tuple[str, str]]
+) -> dict[str, tuple[str, str]]:
+    merged = dict(mine)
+    for name, (low, high) in theirs.items():
+        if name not in merged:
+            merged[name] = (low, high)
+            continue
+        order = name.rpartition(">")[2]
+        merged[name] = (
+            min(merged[name][0], low, key=lambda text: sort_key(text, order)),  # noqa: B023
+            max(merged[name][1], high, key=lambda text: sort_key(text, order)),  # noqa: B023
+        )
+    return merged
+
+
+def _stddev(numbers: Numbers) -> float | None:
+    return float((numbers.squares / (numbers.count - 1)) ** 0.5) if numbers.count > 1 else None

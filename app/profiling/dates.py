@@ -1,0 +1,147 @@
+"""Dates: which orders of day, month and year fit a value, and which of them fit every value of a column."""
+
+from __future__ import annotations
+
+import re
+from calendar import monthrange
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+from app.profiling.sketches import layout
+
+PREFIX = "date:"
+_DAY = re.compile(r"^(9{1,4})([-/.])(9{1,2})\2(9{1,4})(?:([T ])(99:99(?::99(?:\.9{1,9})?)?)(Z|[+-]99(?::?99)?)?)?$")
+ORDERS = {"ymd": "%Y{0}%m{0}%d", "dmy": "%d{0}%m{0}%Y", "mdy": "%m{0}%d{0}%Y"}
+_SHAPE = np.array([0x39 if 48 <= code <= 57 else code for code in range(256)], np.uint8)
+
+
+@dataclass(frozen=True, slots=True)
+class Format:
+    """One way to read and write dates."""
+
+    separator: str
+    order: str
+    padded: bool
+    time: str
+    """The shape of what follows the day: `T99:99:99Z`; empty for a date alone."""
+
+    @property
+    def pattern(self) -> str:
+        """As strftime names it, `%-d` for a day without a leading zero."""
+        day = ORDERS[self.order].format(self.separator)
+        if not self.padded:
+            day = day.replace("%d", "%-d").replace("%m", "%-m")
+        if not self.time:
+            return day
+        joint, clock = self.time[0], self.time[1:]
+        zone = "%z" if "±" in clock else "Z" if clock.endswith("Z") else ""
+        clock = clock.partition("±")[0].rstrip("Z")
+        shape = ("%H:%M:%S" if clock.count(":") == 2 else "%H:%M") + (".%f" if "." in clock else "")
+        return f"{day}{joint}{shape}{zone}"
+
+
+def classify_dates(values: pa.StringArray) -> dict[str, npt.NDArray[np.int64]]:
+    """Where the values of each class are: `date:separator:orders that fit:paddings that fit:time`, `invalid_date` or
+    `date_unknown`. What is no date is in none."""
+    data, offsets = layout(values)
+    lengths = np.diff(offsets)
+    found: dict[str, list[npt.NDArray[np.int64]]] = {}
+    for length in np.unique(lengths).tolist():
+        places = np.flatnonzero(lengths == length)
+        matrix = data[offsets[places][:, None] + np.arange(length)]
+        shapes = _SHAPE[matrix].view(f"S{length}").ravel()
+        for shape in np.unique(shapes).tolist():
+            rows = np.flatnonzero(shapes == shape)
+            for name, here in _of_shape(shape.decode("latin-1"), matrix[rows]):
+                found.setdefault(name, []).append(places[rows[here]])
+    return {name: np.concatenate(parts) for name, parts in found.items()}
+
+
+def _of_shape(shape: str, digits: npt.NDArray[np.uint8]) -> Iterator[tuple[str, npt.NDArray[np.bool_]]]:
+    """The classes of values that differ in their digits only, and which of them have each."""
+    match = _DAY.match(shape)
+    if match is None:
+        return
+    left, separator, _, right, joint, time, zone = match.groups()
+    places = (match.span(1), match.span(3), match.span(4))
+    parts = [_number(digits[:, start:end]) for start, end in places]
+    if len(left) == 4 and len(right) <= 2:
+        orders = {"ymd": (parts[0], parts[1], parts[2])}
+        short = (places[1], places[2])
+    elif len(right) == 4 and len(left) <= 2:
+        orders = {"dmy": (parts[2], parts[1], parts[0]), "mdy": (parts[2], parts[0], parts[1])}
+        short = (places[0], places[1])
+    else:
+        yield "date_unknown", np.ones(len(digits), bool)
+        return
+    fits = {name: _is_day(*fields) for name, fields in orders.items()}
+    on_clock = _is_clock(time, digits[:, match.start(6) : match.end(6)]) if time else np.ones(len(digits), bool)
+    if zone and zone != "Z":
+        on_clock &= _number(digits[:, match.start(7) + 1 : match.start(7) + 3]) <= 14
+    padded, unpadded = np.ones(len(digits), bool), np.ones(len(digits), bool)
+    for start, end in short:
+        padded &= end - start == 2
+        unpadded &= (end - start == 1) | (digits[:, start] != ord("0"))
+    suffix = f"{joint}{time}{_sign(zone)}" if joint else ""
+    weights = {name: 1 << i for i, name in enumerate([*orders, "p", "u"])}
+    bits = sum(weights[name] * fit for name, fit in fits.items()) + weights["p"] * padded + weights["u"] * unpadded
+    bits = np.where(on_clock, bits, 0)
+    for value in np.unique(bits).tolist():
+        names = "|".join(name for name in orders if value & weights[name])
+        paddings = "".join(name for name in "pu" if value & weights[name])
+        key = f"{PREFIX}{separator}:{names}:{paddings}:{suffix}" if paddings else "date_unknown"
+        yield key if names else "invalid_date", bits == value
+
+
+def _sign(zone: str | None) -> str:
+    return re.sub(r"[+-]", "±", zone or "")
+
+
+def _number(digits: npt.NDArray[np.uint8]) -> npt.NDArray[np.int64]:
+    value = np.zeros(len(digits), np.int64)
+    for column in digits.T:
+        value = value * 10 + (column.astype(np.int64) - 48)
+    return value
+
+
+_LAST_DAY = np.array([[0, *(monthrange(year, month)[1] for month in range(1, 13))] for year in (2001, 2004)])
+
+
+def _is_day(
+    year: npt.NDArray[np.int64], month: npt.NDArray[np.int64], day: npt.NDArray[np.int64]
+) -> npt.NDArray[np.bool_]:
+    is_leap = (year % 4 == 0) & ((year % 100 != 0) | (year % 400 == 0))
+    in_year = (month >= 1) & (month <= 12) & (year >= 1)
+    last = _LAST_DAY[is_leap.astype(int), np.where(in_year, month, 0)]
+    return in_year & (day >= 1) & (day <= last)  # type: ignore[no-any-return]
+
+
+def _is_clock(time: str, digits: npt.NDArray[np.uint8]) -> npt.NDArray[np.bool_]:
+    fine = (_number(digits[:, 0:2]) < 24) & (_number(digits[:, 3:5]) < 60)
+    if len(time) > 5:
+        fine &= _number(digits[:, 6:8]) < 60
+    return fine  # type: ignore[no-any-return]
+
+
+def formats(codes: Iterable[str]) -> list[Format]:
+    """The formats in which every one of these date classes can be read and written back: none, one, or several."""
+    possible: set[Format] | None = None
+    for code in codes:
+        separator, orders, paddings, time = code.removeprefix(PREFIX).split(":", 3)
+        these = {
+            Format(separator, order, padding == "p", time) for order in orders.split("|") for padding in paddings
+        }
+        possible = these if possible is None else possible & these
+    ordered = sorted(possible or (), key=lambda f: (not f.padded, f.order))
+    return [f for f in ordered if f.padded or f.order not in {o.order for o in ordered if o.padded}]
+
+
+def sort_key(text: str, order: str) -> tuple[int, int, int, str]:
+    """By which dates of one format are compared."""
+    parts = re.split(r"[-/.T ]", text, maxsplit=3)
+    day = dict(zip(order, map(int, parts[:3]), strict=True))
+    return day["y"], day["m"], day["d"], parts[3] if len(parts) > 3 else ""

@@ -1,0 +1,114 @@
+"""Signs of personal data: e-mail addresses, phone numbers, payment cards, names. Looked for in samples; likely, not sure."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+
+KINDS = ("email", "phone", "card", "name")
+LIKELY = 0.5
+"""Share of the values looked at that must look like it."""
+
+HEADER_WORDS = {
+    "email": {"email", "mail", "emails"},
+    "phone": {"phone", "telephone", "tel", "mobile", "cell", "fax", "telefon", "handy", "mobil", "phones", "telefono"},
+    "card": {"card", "pan", "cardnumber", "creditcard", "kreditkarte", "kartennummer"},
+    "name": {
+        "firstname", "lastname", "surname", "forename", "fullname", "givenname", "familyname", "nachname", "vorname",
+        "nom", "prenom", "nombre", "apellido", "contact", "customername", "employeename", "middlename",
+    },
+}  # fmt: skip
+_NAME_OF = {"first", "last", "full", "given", "family", "customer", "employee", "contact", "client", "user", "middle",
+            "account", "holder", "cardholder", "person", "patient", "guest", "recipient", "your"}  # fmt: skip
+
+_EMAIL = re.compile(r"[^@\s,;<>()]+@[A-Za-z0-9-]+(\.[A-Za-z0-9-]+)*\.[A-Za-z]{2,}")
+_PHONE = re.compile(r"\+?[0-9 ()./-]{6,22}")
+_CARD = re.compile(r"[0-9](?:[ -]?[0-9]){12,18}")
+_NAME = re.compile(r"[^\W\d_]{1,30}\.?(?:[ '’-]{1,2}[^\W\d_]{1,30}\.?){0,4}(?:, ?[^\W\d_ ]{1,30})?")
+_CAPITAL = re.compile(r"[^\W\d_a-z]")
+FIRST_NAMES = frozenset(
+    "adam ahmed aisha alex alexander ali alice amanda amelia amy ana anders andrea andrew anita anna anne anthony anton"
+    " antonio ashley barbara ben benjamin bob brian carl carla carlos carol caroline charles charlotte chen chloe"
+    " christian christina christine christopher claire clara daniel david deborah denise diana diego donald dorothy edward"
+    " elena elisabeth elizabeth emil emily emma eric erik eva fatima felix fernando francesco frank gabriel george giulia"
+    " grace hannah hans harry heather heidi helen henry hugo ian ines ingrid isabel isabella ivan jack jacob james jan"
+    " jane jason javier jean jennifer jessica joan john jonas jorge jose joseph juan julia julie karen karin katherine"
+    " kevin klaus kumar laura lea lena leo leon lily linda lisa louis lucas lucia luis lukas luke maria marie mark markus"
+    " martha martin mary matthew max mehmet mei melissa mia michael michelle miguel mohamed mohammed nancy natalie nicolas"
+    " nina noah olga oliver olivia oscar pablo patricia patrick paul paula pedro peter petra philip pierre priya rachel"
+    " raj ralf ravi rebecca richard robert rosa ruth sabine samuel sandra sara sarah sebastian sofia sophia sophie stefan"
+    " stephanie stephen steven susan sven thomas tim tom ursula victor victoria wei william wolfgang yuki zoe".split()
+)
+
+
+def signs(values: Sequence[str]) -> dict[str, int]:
+    """How many of these values look like each kind; besides, how many are `digits` (7 to 15) or `words` alone, which a
+    header may make a phone number or a name."""
+    found = dict.fromkeys((*KINDS, "digits", "words"), 0)
+    for value in values:
+        text = value.strip()
+        if _EMAIL.fullmatch(text):
+            found["email"] += 1
+        elif _CARD.fullmatch(text) and luhn(text):
+            found["card"] += 1
+        elif _is_phone(text):
+            found["phone"] += 1
+        elif _is_name(text):
+            found["name"] += 1
+        elif text.isdigit() and 7 <= len(text) <= 15:
+            found["digits"] += 1
+        elif _NAME.fullmatch(text) and text[:1].isupper():
+            found["words"] += 1
+    return {kind: count for kind, count in found.items() if count}
+
+
+def flags(header: str, found: dict[str, int], looked_at: int, *, is_date: bool) -> list[str]:
+    """The kinds that a column with this header likely holds. A header alone proves nothing: values must agree."""
+    if not looked_at or is_date:
+        return []
+    words = header_words(header)
+    likely = []
+    for kind in KINDS:
+        share = found.get(kind, 0) / looked_at
+        is_named = bool(words & HEADER_WORDS[kind]) or (kind == "name" and "name" in words and bool(words & _NAME_OF))
+        is_named = is_named or (kind == "name" and words == {"name"})
+        if share >= LIKELY or (is_named and share >= 0.1):
+            likely.append(kind)
+    if "phone" not in likely and words & HEADER_WORDS["phone"] and found.get("digits", 0) / looked_at >= LIKELY:
+        likely.append("phone")
+    if "name" not in likely and words & HEADER_WORDS["name"] and found.get("words", 0) / looked_at >= LIKELY:
+        likely.append("name")
+    return likely
+
+
+def header_words(header: str) -> set[str]:
+    """The words of a header, and the header as one."""
+    parted = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", " ", header)
+    words = [word for word in re.split(r"[\W_]+", parted.lower()) if word]
+    pairs = {a + b for a, b in zip(words, words[1:], strict=False)}
+    return {*words, *pairs, "".join(words)} - {""}
+
+
+def luhn(text: str) -> bool:
+    """Whether the check digit of a card number fits."""
+    digits = [int(character) for character in text if character.isdigit()]
+    if len(set(digits)) == 1:
+        return False
+    doubled = [2 * d - 9 * (d > 4) for d in digits[-2::-2]]
+    return (sum(digits[-1::-2]) + sum(doubled)) % 10 == 0
+
+
+def _is_phone(text: str) -> bool:
+    digits = sum(character.isdigit() for character in text)
+    if not 7 <= digits <= 15 or not _PHONE.fullmatch(text):
+        return False
+    if re.fullmatch(r"\d{1,4}([-/.])\d{1,2}\1\d{1,4}(?: .*)?|\d+\.\d+|-\d+(\.\d+)?", text):
+        return False  # a date or a number
+    return text.startswith(("+", "00", "(")) or bool(re.fullmatch(r"0?\d{2,5}[ ./-].*\d{3,}", text))
+
+
+def _is_name(text: str) -> bool:
+    """A known first name among a few words, nothing but letters."""
+    if not _NAME.fullmatch(text) or not _CAPITAL.search(text):
+        return False
+    return any(word.strip(".,'") in FIRST_NAMES for word in text.lower().replace(",", " ").split())

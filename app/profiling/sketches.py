@@ -1,0 +1,189 @@
+"""Summaries of many values in little memory, which merge: of two chunks, or of two halves of one, they say the same."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import xxhash
+from datasketches import tdigest_double
+
+Hashes = npt.NDArray[np.uint64]
+
+DISTINCT_KEPT = 1024
+"""Smallest hashes kept: a distinct count is exact below it, and has a standard error of 3 % above."""
+
+TOP_KEPT = 64
+"""Candidates for the most frequent values."""
+
+SHOWN_CHARACTERS = 200
+"""Of a value that is shown; the rest is in the file."""
+
+DIGEST_K = 100
+WORD_BYTES, WORDS = 8, 4
+_ODD = (np.uint64(0x9E3779B97F4A7C15), np.uint64(0xBF58476D1CE4E5B9), np.uint64(0x94D049BB133111EB))
+
+
+def layout(values: pa.StringArray) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.int64]]:
+    """(bytes, n + 1 offsets into them) of n texts without nulls."""
+    _, offsets, data = values.buffers()
+    places = np.frombuffer(offsets, np.int32)[values.offset : values.offset + len(values) + 1].astype(np.int64)
+    if not len(places):
+        places = np.zeros(1, np.int64)
+    if data is None:
+        return np.zeros(0, np.uint8), places
+    return np.frombuffer(data, np.uint8)[places[0] : places[-1]], places - places[0]
+
+
+def hash_texts(values: pa.StringArray) -> Hashes:
+    """64 bits of each text. A fixed function of its bytes: equal on every machine and in every version."""
+    data, offsets = layout(values)
+    starts, lengths = offsets[:-1], np.diff(offsets)
+    padded = np.concatenate([data, np.zeros(WORD_BYTES, np.uint8)])
+    words = np.ndarray((len(padded) - WORD_BYTES + 1,), "<u8", padded, strides=(1,))
+    hashes = _mixed(lengths.astype(np.uint64))
+    for place in range(0, WORDS * WORD_BYTES, WORD_BYTES):
+        active = np.flatnonzero(lengths > place)
+        if not len(active):
+            break
+        word = words[starts[active] + place]
+        unused = 8 * np.maximum(0, WORD_BYTES - (lengths[active] - place)).astype(np.uint64)
+        hashes[active] = _mixed(hashes[active] ^ ((word << unused) >> unused))
+    for i in np.flatnonzero(lengths > WORDS * WORD_BYTES).tolist():
+        hashes[i] = xxhash.xxh3_64_intdigest(data[starts[i] : offsets[i + 1]].tobytes())
+    return hashes
+
+
+def _mixed(value: Hashes) -> Hashes:
+    """The finaliser of SplitMix64: each bit of the outcome depends on each bit given."""
+    value = value + _ODD[0]
+    value = (value ^ (value >> np.uint64(30))) * _ODD[1]
+    value = (value ^ (value >> np.uint64(27))) * _ODD[2]
+    return value ^ (value >> np.uint64(31))
+
+
+class Distinct(msgspec.Struct):
+    """The smallest hashes (k minimum values): counts distinct values, and compares sets of values of two columns."""
+
+    hashes: bytes = b""
+    """Ascending, little-endian, 8 bytes each."""
+    is_cut: bool = False
+    """Whether there were more."""
+
+    @classmethod
+    def of(cls, hashes: Hashes) -> Distinct:
+        ordered = np.sort(hashes)  # np.unique would hash, which is slower here
+        fresh = np.ones(len(ordered), bool)
+        fresh[1:] = ordered[1:] != ordered[:-1]
+        smallest = ordered[fresh]
+        return cls(smallest[:DISTINCT_KEPT].astype("<u8").tobytes(), len(smallest) > DISTINCT_KEPT)
+
+    @property
+    def values(self) -> Hashes:
+        return np.frombuffer(self.hashes, "<u8").astype(np.uint64)
+
+    def merged(self, other: Distinct) -> Distinct:
+        both = Distinct.of(np.concatenate([self.values, other.values]))
+        limits = [each.values[-1] for each in (self, other) if each.is_cut]
+        if not limits:
+            return both
+        kept = both.values[both.values <= min(limits)]  # above the lower limit one of the two knows nothing
+        return Distinct(kept.astype("<u8").tobytes(), True)
+
+    def count(self) -> int:
+        """How many distinct values; exact if `is_cut` is false."""
+        values = self.values
+        if not self.is_cut:
+            return len(values)
+        return round((len(values) - 1) / (float(values[-1]) / 2.0**64))
+
+    def containment(self, other: Distinct) -> float:
+        """Share of the values here that are there too, 0 to 1."""
+        mine, theirs = self.values, other.values
+        limits = [each[-1] for each, cut in ((mine, self.is_cut), (theirs, other.is_cut)) if cut]
+        if limits:
+            mine, theirs = mine[mine <= min(limits)], theirs[theirs <= min(limits)]
+        return float(np.isin(mine, theirs).mean()) if len(mine) else 0.0
+
+
+class Top(msgspec.Struct):
+    """The most frequent values (Misra-Gries): a count is at most `error` too low, and 0 means exact."""
+
+    counts: dict[int, tuple[int, str]] = {}
+    """By hash: how often at least, and the beginning of the text."""
+    error: int = 0
+
+    @classmethod
+    def of(cls, values: pa.StringArray, hashes: Hashes, counts: npt.NDArray[np.int64]) -> Top:
+        """Of distinct values."""
+        order = np.argsort(-counts, kind="stable")[: TOP_KEPT + 1]
+        error = int(counts[order[TOP_KEPT]]) if len(order) > TOP_KEPT else 0
+        kept = order[:TOP_KEPT]
+        kept = kept[counts[kept] > error]
+        texts = values.take(pa.array(kept)).to_pylist()
+        found = zip(hashes[kept].tolist(), counts[kept].tolist(), texts, strict=True)
+        return cls({key: (count - error, text[:SHOWN_CHARACTERS]) for key, count, text in found}, error)
+
+    def merged(self, other: Top) -> Top:
+        both = dict(self.counts)
+        for key, (count, text) in other.counts.items():
+            both[key] = (count + both[key][0], both[key][1]) if key in both else (count, text)
+        error = self.error + other.error
+        if len(both) > TOP_KEPT:
+            surplus = sorted((count for count, _ in both.values()), reverse=True)[TOP_KEPT]
+            both = {key: (count - surplus, text) for key, (count, text) in both.items() if count > surplus}
+            error += surplus
+        return Top(both, error)
+
+    def best(self, limit: int) -> list[dict[str, Any]]:
+        """`value`, `count` (at least) and `count_at_most`, the most frequent first."""
+        ordered = sorted(self.counts.values(), key=lambda found: (-found[0], found[1]))[:limit]
+        return [{"value": text, "count": count, "count_at_most": count + self.error} for count, text in ordered]
+
+
+class Numbers(msgspec.Struct):
+    """Count, mean, spread, quantiles and the ends of numbers."""
+
+    count: int = 0
+    mean: float = 0.0
+    squares: float = 0.0
+    """Sum of the squared differences from the mean."""
+    minimum: tuple[float, str] | None = None
+    """As a number, and as it was written."""
+    maximum: tuple[float, str] | None = None
+    digest: bytes = b""
+
+    @classmethod
+    def of(cls, distinct: npt.NDArray[np.float64], texts: pa.StringArray, places: npt.NDArray[np.int64]) -> Numbers:
+        """`distinct` are the numbers that `texts` say; `places` has, for each row, which of them it holds."""
+        if not len(places):
+            return cls()
+        values = distinct[places]
+        digest = tdigest_double(DIGEST_K)
+        digest.update(values)
+        mean = float(values.mean())
+        ends = [(float(distinct[i]), str(texts[i])) for i in (int(distinct.argmin()), int(distinct.argmax()))]
+        squares = float(np.square(values - mean).sum())
+        return cls(len(values), mean, squares, ends[0], ends[1], digest.serialize())
+
+    def merged(self, other: Numbers) -> Numbers:
+        if not (self.count and other.count):
+            return self if self.count else other
+        assert self.minimum and self.maximum and other.minimum and other.maximum
+        digest = tdigest_double.deserialize(self.digest)
+        digest.merge(tdigest_double.deserialize(other.digest))
+        count, apart = self.count + other.count, other.mean - self.mean
+        return Numbers(
+            count,
+            self.mean + apart * other.count / count,
+            self.squares + other.squares + apart * apart * self.count * other.count / count,
+            min(self.minimum, other.minimum),
+            max(self.maximum, other.maximum),
+            digest.serialize(),
+        )
+
+    def quantile(self, rank: float) -> float:
+        return float(tdigest_double.deserialize(self.digest).get_quantile(rank))

@@ -1,0 +1,149 @@
+"""A table, column by column: from the bytes or rows of a chunk to a state that merges, is stored, and is told in the end."""
+
+from __future__ import annotations
+
+import base64
+import zlib
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import msgspec
+import numpy as np
+import pyarrow as pa
+from pyarrow import csv
+
+from app.profiling.columns import Column
+
+MAX_COLUMNS = 1000
+"""More are counted and not looked at: keys of JSON objects may be data."""
+
+
+class Table(msgspec.Struct):
+    rows: int = 0
+    columns: dict[str, Column] = {}
+    left_out: int = 0
+    """Columns beyond MAX_COLUMNS, at least."""
+
+    def merged(self, other: Table) -> Table:
+        """What both say together; `self` comes before `other` in the file."""
+        columns = dict(self.columns)
+        left_out = max(self.left_out, other.left_out)
+        for name, column in other.columns.items():
+            if name in columns:
+                columns[name] = columns[name].merged(column)
+            elif len(columns) < MAX_COLUMNS:
+                columns[name] = column
+            else:
+                left_out += 1
+        return Table(self.rows + other.rows, columns, left_out)
+
+    def packed(self) -> str:
+        """As it is stored between two steps."""
+        return base64.b64encode(zlib.compress(msgspec.msgpack.encode(self), 1)).decode()
+
+    @classmethod
+    def unpacked(cls, text: str) -> Table:
+        return msgspec.msgpack.decode(zlib.decompress(base64.b64decode(text)), type=cls)
+
+
+def of_lines(data: bytes, delimiter: bytes, columns: Sequence[str], first_row: int) -> str:
+    """The packed table of clean UTF-8 lines: one a row, nothing quoted, as many cells in each as there are columns."""
+    names = [str(i) for i in range(len(columns))]
+    table = csv.read_csv(
+        pa.py_buffer(data),
+        read_options=csv.ReadOptions(use_threads=False, block_size=len(data) + 1, column_names=names),
+        parse_options=csv.ParseOptions(
+            delimiter=delimiter.decode(), quote_char=False, ignore_empty_lines=False, newlines_in_values=False
+        ),
+        convert_options=csv.ConvertOptions(
+            check_utf8=False, column_types=dict.fromkeys(names, pa.string()), strings_can_be_null=False
+        ),
+    )
+    rows = np.arange(first_row, first_row + table.num_rows)
+    cells = [table.column(i).combine_chunks() for i in range(min(len(columns), MAX_COLUMNS))]
+    cells = [array.chunk(0) if isinstance(array, pa.ChunkedArray) else array for array in cells]
+    return _table(columns, ((name, Column.of(array, rows)) for name, array in zip(columns, cells, strict=False)), len(rows))
+
+
+def of_cells(cells: Sequence[Sequence[str | None]], columns: Sequence[str], numbers: Sequence[int]) -> str:
+    """The packed table of rows as lists; cells beyond the columns are `column_N`."""
+    width = max([len(columns), *map(len, cells)])
+    names = [*columns, *(f"column_{i + 1}" for i in range(len(columns), width))]
+    rows = np.array(numbers, np.int64)
+
+    def column(i: int) -> Column:
+        return Column.of(pa.array([row[i] if i < len(row) else None for row in cells], pa.string()), rows)
+
+    return _table(names, ((name, column(i)) for i, name in enumerate(names[:MAX_COLUMNS])), len(cells))
+
+
+def of_objects(raw: Sequence[bytes], numbers: Sequence[int]) -> str:
+    """The packed table of JSON objects, by their keys."""
+    gathered: dict[str, _Values] = {}
+    left_out: set[str] = set()
+    decoder = msgspec.json.Decoder(dict[str, msgspec.Raw])
+    for number, text in zip(numbers, raw, strict=True):
+        for name, value in decoder.decode(text).items():
+            if name not in gathered:
+                if len(gathered) == MAX_COLUMNS:
+                    left_out.add(name)
+                    continue
+                gathered[name] = _Values()
+            gathered[name].add(number, bytes(value))
+    return Table(len(raw), {name: values.column() for name, values in gathered.items()}, len(left_out)).packed()
+
+
+class _Values:
+    """The values of one key, by the kinds that JSON has."""
+
+    def __init__(self) -> None:
+        self._strings: tuple[list[str], list[int]] = ([], [])
+        self._natives: tuple[list[str], list[int]] = ([], [])
+        self._nested: list[tuple[int, str]] = []
+        self._nulls = 0
+
+    def add(self, number: int, raw: bytes) -> None:
+        head = raw[:1]
+        if head == b'"':
+            # A lone surrogate is no text that could be stored anywhere; it is shown as what it is not.
+            text = msgspec.json.decode(raw, type=str).encode("utf-8", "replace").decode()
+            self._strings[0].append(text)
+            self._strings[1].append(number)
+        elif head == b"n":
+            self._nulls += 1
+        elif head in (b"{", b"["):
+            self._nested.append((number, raw[:200].decode("utf-8", "replace")))
+        else:
+            self._natives[0].append(raw.decode())
+            self._natives[1].append(number)
+
+    def column(self) -> Column:
+        strings, natives = (
+            Column.of(pa.array(texts, pa.string()), np.array(rows, np.int64), json=kind)
+            for (texts, rows), kind in ((self._strings, "string"), (self._natives, "native"))
+        )
+        nested = Column(nulls=self._nulls)
+        if self._nested:
+            nested.values = len(self._nested)
+            nested.classes = {"nested": len(self._nested)}
+            nested.examples = {"nested": self._nested[:3]}
+            nested.first, nested.last = (end(text for _, text in self._nested) for end in (min, max))
+        return natives.merged(strings).merged(nested)
+
+
+def _table(names: Sequence[str], columns: Iterable[tuple[str, Column]], rows: int) -> str:
+    return Table(rows, dict(columns), max(0, len(names) - MAX_COLUMNS)).packed()
+
+
+def merge(parts: Iterable[str]) -> str:
+    """The packed table of packed tables in the order of the file."""
+    total = Table()
+    for part in parts:
+        total = total.merged(Table.unpacked(part))
+    return total.packed()
+
+
+def report(packed: str) -> list[dict[str, Any]]:
+    """The columns as the profile shows them."""
+    table = Table.unpacked(packed)
+    return [column.report(name, table.rows) for name, column in table.columns.items()]
