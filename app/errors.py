@@ -221,6 +221,27 @@ NotCancellable = _error(
     "The job has ended already.",
     "Nothing is left to cancel; delete the file to remove its rows.",
 )
+StoredBytesGone = _error(
+    "StoredBytesGone",
+    409,
+    "stored_bytes_gone",
+    "The bytes of the file are not stored here any more.",
+    "Upload the file again; DELETE_FILE_ON_COMPLETE removes uploads whose job has completed.",
+)
+ResultNotReady = _error(
+    "ResultNotReady",
+    409,
+    "result_not_ready",
+    "The job has not ended yet.",
+    "Ask again when its status is completed.",
+)
+ResultUnavailable = _error(
+    "ResultUnavailable",
+    409,
+    "result_unavailable",
+    "The job has no result of its own.",
+    "Read its status for what happened; rows are under /api/v1/results.",
+)
 RunGoesOn = _error(
     "RunGoesOn",
     409,

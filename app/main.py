@@ -17,7 +17,7 @@ from fastapi import FastAPI
 from fastapi.middleware.cors import CORSMiddleware
 
 from app import __version__, failpoints
-from app.api import batches, errors, files, health, imports, jobs, schedules, scoring
+from app.api import analysis, batches, errors, files, health, imports, jobs, schedules, scoring
 from app.api.middleware import Frame
 from app.api.services import Services
 from app.clients.ml_api import MLApi
@@ -27,6 +27,7 @@ from app.db.engine import Database
 from app.embeddings.model import Embedder
 from app.errors import MigrationsPending
 from app.jobs.control import Control
+from app.jobs.file_jobs import FileJobs
 from app.jobs.imports import Search
 from app.jobs.neighbours import Neighbours
 from app.jobs.objects import ObjectsSubmitter
@@ -70,6 +71,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     errors.install(app)
     app.include_router(files.router)  # /api/v1/upload, status, results, rejects, files
     app.include_router(jobs.router)  # /api/v1/jobs
+    app.include_router(analysis.router)  # /api/v1/jobs/analyze, status, result
     app.include_router(scoring.router)  # /api/v1/jobs/score
     app.include_router(schedules.router)  # /api/v1/schedules
     app.include_router(batches.router)  # /batch, /batches
@@ -136,6 +138,7 @@ async def start(settings: Settings, *, only: set[UUID] | None = None) -> Service
         machine=machine,
         submitter=Submitter(settings, database, storage, processors, machine.dispatch),
         objects=objects,
+        file_jobs=FileJobs(settings, database, processors, machine.dispatch),
         schedules=Schedules(database, scoring.submitting(objects)),
         control=Control(database, machine),
         feed=StatusFeed(database),

@@ -67,7 +67,7 @@ async def get_chunks(
 async def cancel(job_id: JobId, app: App, owner: Owner) -> dict[str, Any]:
     """When this is answered, no further row of the job will be written. Finished rows stay readable."""
     job = await app.control.cancel(job_id, owner)
-    return {"message": "Job cancelled", "job_id": str(job_id), "status": job["status"]}
+    return {"message": "Job cancelled successfully", "job_id": str(job_id), "status": job["status"]}
 
 
 @router.post("/{job_id}/retry", status_code=202, responses=problem_responses(404, 409))

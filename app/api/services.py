@@ -12,6 +12,7 @@ from app.config import Settings
 from app.db.engine import Database
 from app.errors import Unavailable
 from app.jobs.control import Control
+from app.jobs.file_jobs import FileJobs
 from app.jobs.imports import Search
 from app.jobs.objects import ObjectsSubmitter
 from app.jobs.progress import StatusFeed
@@ -39,6 +40,7 @@ class Services:
     machine: Machine
     submitter: Submitter
     objects: ObjectsSubmitter
+    file_jobs: FileJobs
     schedules: Schedules
     control: Control
     feed: StatusFeed

@@ -366,6 +366,19 @@ async def summaries(connection: AsyncConnection, job_id: UUID) -> list[dict[str,
     return list((await connection.execute(query)).scalars())
 
 
+async def summaries_after(
+    connection: AsyncConnection, job_id: UUID, index: int, limit: int
+) -> list[tuple[int, dict[str, Any]]]:
+    """(index, summary) of the next chunks that have one, in the order of the file."""
+    query = (
+        select(Chunk.chunk_index, Chunk.summary)
+        .where(Chunk.job_id == job_id, Chunk.chunk_index > index, Chunk.summary.is_not(None))
+        .order_by(Chunk.chunk_index)
+        .limit(limit)
+    )
+    return [(int(found), summary) for found, summary in (await connection.execute(query)).all()]
+
+
 async def errors(connection: AsyncConnection, job_id: UUID, limit: int = 20) -> Sequence[RowMapping]:
     """The first failed chunks and why."""
     query = (

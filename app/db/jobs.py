@@ -6,10 +6,10 @@ from collections.abc import Sequence
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import RowMapping, case, func, insert, select, update
+from sqlalchemy import RowMapping, case, delete, func, insert, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from app.db.models import Chunk, File, Job, VectorTask
+from app.db.models import Chunk, File, Job, JobResult, VectorTask
 from app.db.types import now
 from app.states import ACTIVE_JOBS, JobStatus
 
@@ -227,6 +227,22 @@ async def finish(
         .values(status=status, summary=summary, error=error, finished_at=now(), updated_at=now())
     )
     return (await connection.execute(query)).rowcount == 1
+
+
+async def put_result(connection: AsyncConnection, job_id: UUID, data: dict[str, Any], state: str | None) -> None:
+    """In the place of an earlier one."""
+    await connection.execute(delete(JobResult).where(JobResult.job_id == job_id))
+    await connection.execute(insert(JobResult).values(job_id=job_id, data=data, state=state, created_at=now()))
+
+
+async def find_result(connection: AsyncConnection, job_id: UUID) -> RowMapping | None:
+    return (await connection.execute(select(JobResult).where(JobResult.job_id == job_id))).mappings().first()
+
+
+async def has_active(connection: AsyncConnection, file_id: UUID) -> bool:
+    """Whether a job still needs the bytes of the file."""
+    query = select(Job.id).where(Job.file_id == file_id, Job.status.in_(ACTIVE_JOBS)).limit(1)
+    return (await connection.execute(query)).first() is not None
 
 
 async def cancel(connection: AsyncConnection, job_id: UUID) -> bool:  # queued | processing -> cancelled

@@ -24,6 +24,7 @@ from sqlalchemy import (
     Text,
     Uuid,
     text,
+    true,
 )
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
@@ -132,6 +133,8 @@ class Job(Base):
     """The job that this one is a part of. Not a foreign key: SQLite cannot add one to a table that is there."""
     child_count: Mapped[int | None]
     """Jobs that this one is the parent of; null for a job with a file of its own."""
+    stores_results: Mapped[bool] = mapped_column(Boolean, server_default=true())
+    """False: the rows are looked at, counted and not stored; what is kept is in job_results (docs/decisions/0007)."""
     waiting_on: Mapped[str | None] = mapped_column(String(20))
     """What it waits for outside of this service, while it does."""
     total_rows: Mapped[int | None]
@@ -232,6 +235,36 @@ class RejectedRow(Base):
     value: Mapped[str | None] = mapped_column(Text)
     code: Mapped[str] = mapped_column(String(60))
     message: Mapped[str] = mapped_column(Text)
+
+
+class JobResult(Base):
+    """What a job found out about its file as a whole."""
+
+    __tablename__ = "job_results"
+
+    job_id: Mapped[UUID] = mapped_column(ForeignKey("jobs.id", ondelete="CASCADE"), primary_key=True)
+    data: Mapped[dict[str, Any]]
+    state: Mapped[str | None] = mapped_column(Text)
+    """What other jobs go on from; read by the processor that wrote it."""
+    created_at: Mapped[datetime]
+
+
+class MappingTemplate(Base):
+    """One version of a mapping that somebody accepted. Versions are never changed; an edit makes the next."""
+
+    __tablename__ = "mapping_templates"
+
+    id: Mapped[UUID] = mapped_column(primary_key=True)
+    version: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+    owner: Mapped[str] = mapped_column(String(100))
+    name: Mapped[str] = mapped_column(String(200))
+    mapping: Mapped[dict[str, Any]]
+    job_id: Mapped[UUID | None]
+    """The mapping job that it was made from."""
+    is_latest: Mapped[bool] = mapped_column(Boolean)
+    created_at: Mapped[datetime]
+
+    __table_args__ = (Index("ix_mapping_templates_latest", "owner", "created_at", **_only_where("is_latest")),)
 
 
 class Record(Base):

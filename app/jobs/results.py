@@ -66,7 +66,7 @@ async def get_results(
     """
     async with database.reading() as connection:
         job = await find(connection, identifier, owner)
-        total = int(sum(t["ok"] for t in await chunks.tally(connection, job["id"])))
+        total = int(sum(t["ok"] for t in await chunks.tally(connection, job["id"]))) if job["stores_results"] else 0
         if after is not None:
             rows = await _rows_after(connection, job["id"], after, limit)
         else:

@@ -32,6 +32,7 @@ from app.failpoints import hit
 from app.formats.detect import SAMPLE_BYTES, Declared, detect
 from app.formats.json import JsonDialect
 from app.formats.registry import Dialect, to_json
+from app.processors.base import stores_results
 from app.processors.registry import Processors
 from app.sources.storage import LocalStorage
 from app.sources.upload import Received, UploadSource
@@ -178,6 +179,7 @@ class Submitter:
             "status": JobStatus.QUEUED,
             "door": submission.door,
             "public_id": submission.public_id,
+            "stores_results": stores_results(self._processors.get(submission.processor)),
             "total_rows": submission.total_rows,
             "columns": columns,
             "split_offset": dialect.data_start,

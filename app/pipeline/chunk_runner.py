@@ -28,7 +28,7 @@ from app.pipeline.processes import Processes
 from app.pipeline.retry import RetryPolicy
 from app.pipeline.running import RunningJob
 from app.pipeline.threads import Threads
-from app.processors.base import ChunkContext, ChunkOutcome, Processor
+from app.processors.base import ChunkContext, ChunkOutcome, Processor, stores_results
 from app.sinks.base import Sink
 from app.sources.base import Sources
 
@@ -73,10 +73,11 @@ class Prepared:
     def add(self, outcome: ChunkOutcome, processor: Processor) -> None:
         """What the processor made of some more rows."""
         results = outcome.results
-        self.pages += results.pages()
         self.rejects += outcome.rejects
         self.rows_ok += len(results)
-        self.hash_sum = (self.hash_sum + results.hash_sum()) & MASK
+        if stores_results(processor):
+            self.pages += results.pages()
+            self.hash_sum = (self.hash_sum + results.hash_sum()) & MASK
         if isinstance(results, ObjectRows):
             self.columns = list(dict.fromkeys([*self.columns, *results.columns]))
         if outcome.summary:
@@ -372,7 +373,7 @@ class ChunkRunner:
         async def write(connection: AsyncConnection) -> None:
             # First, as in the real write: COPY goes past SQLAlchemy, which begins a transaction with its first statement.
             await chunks.hold(connection, [claim])
-            pages = list(outcome.results.pages())
+            pages = list(outcome.results.pages()) if stores_results(job.processor) else []
             await self._sink.write(connection, job.id, pages, outcome.rejects, outcome.tables)
             raise Undo
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 from uuid import UUID
 
@@ -14,7 +14,9 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from app.db import chunks, files, jobs, results
 from app.db.engine import Database
 from app.failpoints import hit
+from app.pipeline.concluder import WHOLE, Concluded, Concluder, basis_of, concludes
 from app.pipeline.running import RunningJob
+from app.processors.base import compute_here
 from app.sources.base import Sources
 from app.states import ACTIVE_JOBS, ChunkStatus, JobStatus, conclude
 
@@ -22,20 +24,29 @@ logger = logging.getLogger(__name__)
 
 
 class Finisher:
-    def __init__(self, database: Database, sources: Sources, *, delete_file: bool) -> None:
+    def __init__(
+        self, database: Database, sources: Sources, *, delete_file: bool, compute: Callable[..., Any] = compute_here
+    ) -> None:
         self._database = database
         self._sources = sources
         self._delete_file = delete_file
+        self._concluder = Concluder(database, compute)
 
     async def try_finish(self, job: RunningJob) -> bool:
-        """Move the job to its final status if nothing is left to do. True if it is final now, by whomever."""
+        """Move the job to its final status if nothing is left to do. True if it is final now, by whomever.
+
+        Raises what the processor raises where it has something to conclude.
+        """
+        concluded = await self._concluder.conclude(job) if concludes(job) else None
 
         async def finish(connection: AsyncConnection) -> tuple[bool, JobStatus | None]:
             row = await jobs.lock_job(connection, job.id)
             if row is None or JobStatus(row["status"]) not in ACTIVE_JOBS:
                 return True, None  # deleted, or finished by a twin of this turn
+            if concludes(job) and (concluded is None or concluded.basis != await basis_of(connection, job)):
+                return False, None
             if row["child_count"] is not None:
-                return await self._finish_parent(connection, job, row)
+                return await self._finish_parent(connection, job, row, concluded)
             tally = {t["status"]: t for t in await chunks.tally(connection, job.id)}
             if not row["split_done"] or any(not ChunkStatus(s).is_final for s in tally):
                 return False, None
@@ -43,7 +54,10 @@ class Finisher:
             if error is None and status is not JobStatus.COMPLETED:
                 failed = await chunks.errors(connection, job.id, limit=1)
                 error = dict(failed[0]["error"]) if failed else None
-            summary = job.processor.combine(await chunks.summaries(connection, job.id))
+            if concluded is not None:
+                status, error, summary = await self._keep(connection, job, concluded, tally, status, error)
+            else:
+                summary = job.processor.combine(await chunks.summaries(connection, job.id))
             await jobs.finish(connection, job.id, status, summary=summary or None, error=error)
             hit("job.before_finish")
             return True, status
@@ -53,16 +67,41 @@ class Finisher:
             return is_final
         hit("job.after_finish")
         logger.info("Job %s is %s", job.id, status)
-        if self._delete_file and job.uri and status in (JobStatus.COMPLETED, JobStatus.COMPLETED_WITH_ERRORS):
-            await self.delete_stored_bytes(job.file_id, job.uri)
+        if self._delete_file and job.uri and status in WHOLE:
+            async with self._database.reading() as connection:
+                is_needed = await jobs.has_active(connection, job.file_id)
+            if not is_needed:
+                await self.delete_stored_bytes(job.file_id, job.uri)
         return True
 
+    async def _keep(
+        self,
+        connection: AsyncConnection,
+        job: RunningJob,
+        concluded: Concluded,
+        tally: dict[str, RowMapping],
+        status: JobStatus,
+        error: dict[str, Any] | None,
+    ) -> tuple[JobStatus, dict[str, Any] | None, dict[str, Any]]:
+        """Write the result with the final status, if what it says covers every row that counts as ok."""
+        found = concluded.conclusion
+        if status is JobStatus.FAILED or found is None:
+            return status, error, {}
+        ok = sum(t["ok"] for t in tally.values())
+        if found.summary.get("rows") != ok:
+            message = f"rows in the summary: {found.summary.get('rows')}, expected {ok}"
+            return JobStatus.FAILED, {"code": "proof_does_not_close", "message": message}, {}
+        await jobs.put_result(connection, job.id, found.result, found.state)
+        return status, error, found.summary
+
     async def _finish_parent(
-        self, connection: AsyncConnection, job: RunningJob, row: RowMapping
+        self, connection: AsyncConnection, job: RunningJob, row: RowMapping, concluded: Concluded | None
     ) -> tuple[bool, JobStatus | None]:
         """A job with parts ends with the last of them. Each part has closed its own counts."""
         tally = await jobs.tally_children(connection, job.id)
-        if sum(tally.values()) < row["child_count"] or any(not JobStatus(s).is_final for s in tally):
+        if (concluded is None and sum(tally.values()) < row["child_count"]) or any(
+            not JobStatus(s).is_final for s in tally
+        ):
             return False, None
         status = conclude(
             completed_chunks=tally.get(JobStatus.COMPLETED, 0) + tally.get(JobStatus.COMPLETED_WITH_ERRORS, 0),
@@ -70,6 +109,14 @@ class Finisher:
             rejects=tally.get(JobStatus.COMPLETED_WITH_ERRORS, 0),
         )
         parts = await jobs.children(connection, job.id)
+        if concluded is not None:
+            found = concluded.conclusion
+            if found is None:
+                await jobs.finish(connection, job.id, JobStatus.FAILED, error=_no_conclusion(parts))
+                return True, JobStatus.FAILED
+            await jobs.put_result(connection, job.id, found.result, found.state)
+            await jobs.finish(connection, job.id, status, summary=found.summary)
+            return True, status
         error = next((dict(part["error"]) for part in parts if part["error"]), None)
         summary = job.processor.combine(part["summary"] for part in parts if part["summary"])
         await jobs.finish(connection, job.id, status, summary=summary or None, error=error)
@@ -88,7 +135,7 @@ class Finisher:
             for what, have, want in (
                 ("rows in chunks", total["rows"], row["split_rows"]),
                 ("rows accounted for", total["ok"] + total["invalid"] + total["failed"], total["rows"]),
-                ("results stored", stored, total["ok"]),
+                ("results stored", stored, total["ok"] if row["stores_results"] else 0),
                 ("invalid rows stored", rejected.get("invalid", 0), total["invalid"]),
                 ("failed rows stored", rejected.get("failed", 0), total["failed"] - in_failed_chunks),
             )
@@ -135,3 +182,8 @@ class Finisher:
     async def _jobs_of(self, file_id: UUID) -> list[UUID]:
         async with self._database.reading() as connection:
             return await jobs.ids_of_file(connection, file_id)
+
+
+def _no_conclusion(parts: Sequence[RowMapping]) -> dict[str, Any]:
+    error = next((dict(part["error"]) for part in parts if part["error"]), None)
+    return error or {"code": "part_missing", "message": "A part of the job was cancelled or its file deleted."}

@@ -58,7 +58,9 @@ class Machine:
         sink: Sink = (SqliteSink if database.is_sqlite else PostgresSink)(settings.db_row_batch_size)
         retry = RetryPolicy(settings.max_retries, settings.base_backoff, settings.max_backoff)
         self.queue = JobQueue(settings.ageing_seconds)
-        self.finisher = Finisher(database, sources, delete_file=settings.delete_file_on_complete)
+        self.finisher = Finisher(
+            database, sources, delete_file=settings.delete_file_on_complete, compute=self._processes.compute
+        )
         self.pool = WorkerPool(
             worker_id=f"{socket.gethostname()[:40]}:{os.getpid()}:{uuid4().hex[:8]}",
             slots=settings.slots,

@@ -18,8 +18,9 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from app.db import chunks
 from app.db.chunks import Claim
 from app.db.engine import Database
-from app.errors import GranulaError, TransientError
+from app.errors import GranulaError, TerminalError, TransientError
 from app.pipeline.chunk_runner import ChunkRunner
+from app.pipeline.concluder import concludes
 from app.pipeline.finisher import Finisher
 from app.pipeline.queue import JobQueue
 from app.pipeline.running import RunningJob, load
@@ -243,11 +244,31 @@ class WorkerPool:
     async def _conclude(self, job: RunningJob) -> None:
         """No chunk to claim: finish the job, or come back when a waiting chunk may run; one that may run now, and was not
         there to be claimed, is suspected of killing its workers."""
-        if job.chunks_in_work or job.is_splitting or job.has_suspects_at_work:
+        if job.chunks_in_work or job.is_splitting or job.has_suspects_at_work or job.is_concluding:
             return  # whoever is at it puts the token back
         if not job.split_done:
             self._queue.put(job.id)
             return
+        if concludes(job) and job.status is not JobStatus.CANCELLED:
+            job.is_concluding = True
+            self._start(self._conclude_aside(job), self._aside, f"concludes {job.id}")
+            return
+        await self._finish(job)
+
+    async def _conclude_aside(self, job: RunningJob) -> None:
+        """Finish a job whose conclusion takes work, or waits for others: without a slot."""
+        try:
+            await self._finish(job)
+        except TransientError as error:
+            logger.warning("Job %s waits: %s", job.id, error)
+            self._queue.put_later(job.id, error.retry_after or UNAVAILABLE_DELAY_SECONDS)
+        except Exception as error:
+            logger.exception("Job %s cannot be concluded", job.id)
+            await self._fail(job.id, error if isinstance(error, GranulaError) else _as_terminal(error))
+        finally:
+            job.is_concluding = False
+
+    async def _finish(self, job: RunningJob) -> None:
         if job.status is JobStatus.CANCELLED or await self._finisher.try_finish(job):
             self._forget(job.id)
             self._tell_parent(job)
@@ -292,6 +313,10 @@ class WorkerPool:
 
 def _aside_name(job_id: UUID) -> str:
     return f"waits {job_id}"
+
+
+def _as_terminal(error: Exception) -> TerminalError:
+    return TerminalError(f"{type(error).__name__}: {error}"[:500].replace("\0", "\\x00"))
 
 
 def _report(task: asyncio.Task[None]) -> None:

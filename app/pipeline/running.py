@@ -43,8 +43,10 @@ class RunningJob:
     waiting_on: str | None
     parent_id: UUID | None
     is_parent: bool
+    child_count: int
     delimiter: str = ","
     is_splitting: bool = False
+    is_concluding: bool = False
     has_suspects_at_work: bool = False
     chunks_in_work: set[int] = field(default_factory=set)
     turns_aside: int = 0
@@ -88,5 +90,6 @@ def from_row(row: RowMapping, processors: Processors) -> RunningJob:
         waiting_on=row["waiting_on"],
         parent_id=row["parent_id"],
         is_parent=is_parent,
+        child_count=row["child_count"] or 0,
         delimiter=row["dialect"].get("delimiter", ","),
     )

@@ -53,10 +53,56 @@ class ChunkOutcome:
     """Rows for typed tables, by table (app/sinks/tables.py), written in the same transaction as the results."""
 
 
+@dataclass(frozen=True, slots=True)
+class FileFacts:
+    """What is known of a job's file when its chunks are final."""
+
+    filename: str
+    format: str
+    dialect: dict[str, Any]
+    size_bytes: int
+    sha256: str
+    rows: int
+    """Rows of the file, however they ended."""
+    rejects: dict[str, int]
+    """Rejected rows by code."""
+
+
+@dataclass(frozen=True, slots=True)
+class Conclusion:
+    """What a job ends with, where that is more than its rows."""
+
+    summary: dict[str, Any]
+    """Small: part of every status."""
+    result: dict[str, Any]
+    """For the result route."""
+    state: str | None = None
+    """What other jobs may go on from."""
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """A part of a job, at its end."""
+
+    file_id: UUID
+    filename: str
+    columns: Sequence[str]
+    result: dict[str, Any]
+    state: str | None
+
+
+def stores_results(processor: Processor) -> bool:
+    return bool(getattr(processor, "stores_results", True))
+
+
 class Processor(Protocol):
     """A processor is made once per process and called from several threads at a time.
 
     One that takes options has a method `check(options)` besides, which raises a RequestError for those it cannot use.
+    One that looks at rows without storing them says `stores_results = False` and has, besides, a method
+    `conclude(combined, facts) -> Conclusion`, called like its `combine` in a process of its own (so it must be
+    picklable); its summaries count what they cover as `rows`. One whose job is made of
+    others has `async conclude_parts(parts, options) -> Conclusion`, which may raise TransientError to be asked later.
     """
 
     name: str

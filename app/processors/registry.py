@@ -9,6 +9,7 @@ from typing import Any
 from app.embeddings.model import Embedder
 from app.errors import InvalidParameter, SettingsInvalid, UnknownProcessor
 from app.processors.base import Processor
+from app.processors.profile import ProfileProcessor
 from app.processors.records import RecordsProcessor
 from app.processors.rows import RowsProcessor
 from app.processors.sentiment import SentimentProcessor
@@ -28,7 +29,11 @@ class Processors:
         given: Iterable[Processor] = (),
     ) -> None:
         """`extra` are named by the settings; `given` were made by who knows what they need."""
-        built_in: list[Processor] = [RowsProcessor(), SentimentProcessor(sentiment_models, embedder=embedder)]
+        built_in: list[Processor] = [
+            RowsProcessor(),
+            SentimentProcessor(sentiment_models, embedder=embedder),
+            ProfileProcessor(),
+        ]
         checking = [RecordsProcessor(path) for path in schema_paths(schemas).values()]
         self.schemas = {processor.name: processor.schema for processor in checking}
         """The schemas by name, which is also that of the processor that holds rows against it."""

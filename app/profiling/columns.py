@@ -130,8 +130,8 @@ class Column(msgspec.Struct):
                 low, high = ends["min"], ends["max"]
             else:
                 ordered = found.to_pylist()
-                low = min(ordered, key=lambda text: sort_key(text, each.order))  # noqa: B023
-                high = max(ordered, key=lambda text: sort_key(text, each.order))  # noqa: B023
+                low = min(ordered, key=lambda text: sort_key(text, each.order))
+                high = max(ordered, key=lambda text: sort_key(text, each.order))
             self.dates[f"{name}>{each.order}"] = (low, high)
 
     def merged(self, other: Column) -> Column:
@@ -244,9 +244,7 @@ def _summed(mine: dict[str, int], theirs: dict[str, int]) -> dict[str, int]:
     return {name: mine.get(name, 0) + theirs.get(name, 0) for name in {**mine, **theirs}}
 
 
-def _ends(
-    mine: dict[str, tuple[str, str]], theirs: dict[str, tuple[str, str]]
-) -> dict[str, tuple[str, str]]:
+def _ends(mine: dict[str, tuple[str, str]], theirs: dict[str, tuple[str, str]]) -> dict[str, tuple[str, str]]:
     merged = dict(mine)
     for name, (low, high) in theirs.items():
         if name not in merged:
@@ -254,8 +252,8 @@ def _ends(
             continue
         order = name.rpartition(">")[2]
         merged[name] = (
-            min(merged[name][0], low, key=lambda text: sort_key(text, order)),  # noqa: B023
-            max(merged[name][1], high, key=lambda text: sort_key(text, order)),  # noqa: B023
+            min(merged[name][0], low, key=lambda text: sort_key(text, order)),
+            max(merged[name][1], high, key=lambda text: sort_key(text, order)),
         )
     return merged
 

@@ -75,6 +75,8 @@ def _of_shape(shape: str, digits: npt.NDArray[np.uint8]) -> Iterator[tuple[str, 
     elif len(right) == 4 and len(left) <= 2:
         orders = {"dmy": (parts[2], parts[1], parts[0]), "mdy": (parts[2], parts[0], parts[1])}
         short = (places[0], places[1])
+    elif len(right) != 2:
+        return  # a version, a telephone number, ...
     else:
         yield "date_unknown", np.ones(len(digits), bool)
         return
@@ -124,7 +126,7 @@ def _is_clock(time: str, digits: npt.NDArray[np.uint8]) -> npt.NDArray[np.bool_]
     fine = (_number(digits[:, 0:2]) < 24) & (_number(digits[:, 3:5]) < 60)
     if len(time) > 5:
         fine &= _number(digits[:, 6:8]) < 60
-    return fine  # type: ignore[no-any-return]
+    return fine
 
 
 def formats(codes: Iterable[str]) -> list[Format]:
@@ -132,9 +134,7 @@ def formats(codes: Iterable[str]) -> list[Format]:
     possible: set[Format] | None = None
     for code in codes:
         separator, orders, paddings, time = code.removeprefix(PREFIX).split(":", 3)
-        these = {
-            Format(separator, order, padding == "p", time) for order in orders.split("|") for padding in paddings
-        }
+        these = {Format(separator, order, padding == "p", time) for order in orders.split("|") for padding in paddings}
         possible = these if possible is None else possible & these
     ordered = sorted(possible or (), key=lambda f: (not f.padded, f.order))
     return [f for f in ordered if f.padded or f.order not in {o.order for o in ordered if o.padded}]

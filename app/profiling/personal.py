@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import re
 from collections.abc import Sequence
 
@@ -85,7 +86,7 @@ def header_words(header: str) -> set[str]:
     """The words of a header, and the header as one."""
     parted = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", " ", header)
     words = [word for word in re.split(r"[\W_]+", parted.lower()) if word]
-    pairs = {a + b for a, b in zip(words, words[1:], strict=False)}
+    pairs = {a + b for a, b in itertools.pairwise(words)}
     return {*words, *pairs, "".join(words)} - {""}
 
 

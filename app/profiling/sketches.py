@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 import xxhash
-from datasketches import tdigest_double
+from datasketches import kll_doubles_sketch
 
 Hashes = npt.NDArray[np.uint64]
 
@@ -22,7 +22,10 @@ TOP_KEPT = 64
 SHOWN_CHARACTERS = 200
 """Of a value that is shown; the rest is in the file."""
 
-DIGEST_K = 100
+QUANTILES_KEPT = 256
+"""Of a KLL sketch: the rank of a quantile is off by 1.1 % at most, in 99 of 100 cases. It draws by lot, so two runs may
+differ by that. (The t-digest of the same library, which would not, was off by 3 %.)"""
+
 WORD_BYTES, WORDS = 8, 4
 _ODD = (np.uint64(0x9E3779B97F4A7C15), np.uint64(0xBF58476D1CE4E5B9), np.uint64(0x94D049BB133111EB))
 
@@ -155,6 +158,7 @@ class Numbers(msgspec.Struct):
     """As a number, and as it was written."""
     maximum: tuple[float, str] | None = None
     digest: bytes = b""
+    """A KLL sketch."""
 
     @classmethod
     def of(cls, distinct: npt.NDArray[np.float64], texts: pa.StringArray, places: npt.NDArray[np.int64]) -> Numbers:
@@ -162,7 +166,7 @@ class Numbers(msgspec.Struct):
         if not len(places):
             return cls()
         values = distinct[places]
-        digest = tdigest_double(DIGEST_K)
+        digest = kll_doubles_sketch(QUANTILES_KEPT)
         digest.update(values)
         mean = float(values.mean())
         ends = [(float(distinct[i]), str(texts[i])) for i in (int(distinct.argmin()), int(distinct.argmax()))]
@@ -172,18 +176,17 @@ class Numbers(msgspec.Struct):
     def merged(self, other: Numbers) -> Numbers:
         if not (self.count and other.count):
             return self if self.count else other
-        assert self.minimum and self.maximum and other.minimum and other.maximum
-        digest = tdigest_double.deserialize(self.digest)
-        digest.merge(tdigest_double.deserialize(other.digest))
+        digest = kll_doubles_sketch.deserialize(self.digest)
+        digest.merge(kll_doubles_sketch.deserialize(other.digest))
         count, apart = self.count + other.count, other.mean - self.mean
         return Numbers(
             count,
             self.mean + apart * other.count / count,
             self.squares + other.squares + apart * apart * self.count * other.count / count,
-            min(self.minimum, other.minimum),
-            max(self.maximum, other.maximum),
+            min(end for end in (self.minimum, other.minimum) if end),
+            max(end for end in (self.maximum, other.maximum) if end),
             digest.serialize(),
         )
 
     def quantile(self, rank: float) -> float:
-        return float(tdigest_double.deserialize(self.digest).get_quantile(rank))
+        return float(kll_doubles_sketch.deserialize(self.digest).get_quantile(rank))

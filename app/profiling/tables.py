@@ -62,7 +62,9 @@ def of_lines(data: bytes, delimiter: bytes, columns: Sequence[str], first_row: i
     rows = np.arange(first_row, first_row + table.num_rows)
     cells = [table.column(i).combine_chunks() for i in range(min(len(columns), MAX_COLUMNS))]
     cells = [array.chunk(0) if isinstance(array, pa.ChunkedArray) else array for array in cells]
-    return _table(columns, ((name, Column.of(array, rows)) for name, array in zip(columns, cells, strict=False)), len(rows))
+    return _table(
+        columns, ((name, Column.of(array, rows)) for name, array in zip(columns, cells, strict=False)), len(rows)
+    )
 
 
 def of_cells(cells: Sequence[Sequence[str | None]], columns: Sequence[str], numbers: Sequence[int]) -> str:

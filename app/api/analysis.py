@@ -1,0 +1,86 @@
+"""/api/v1/jobs/analyze and mapping: jobs over files that were uploaded, with their statuses and results."""
+
+from __future__ import annotations
+
+from typing import Any
+from uuid import UUID
+
+from fastapi import APIRouter, Depends
+from fastapi.responses import JSONResponse, Response
+from pydantic import BaseModel, ConfigDict, Field
+
+from app.api.errors import problem_responses
+from app.api.parameters import JobId, Priority, single_values
+from app.api.services import App, Owner
+from app.errors import Unavailable
+from app.jobs import stages
+
+router = APIRouter(prefix="/api/v1/jobs", tags=["jobs"], dependencies=[Depends(single_values)])
+
+
+class AnalyzeRequest(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+    file_id: UUID = Field(description="Of an upload.")
+    priority: Priority = 0
+
+
+class Queued(BaseModel):
+    """A job that was accepted."""
+
+    job_id: UUID
+    status: str = "pending"
+    message: str
+
+
+class JobState(BaseModel):
+    """How far a job is, in the words of this door."""
+
+    id: UUID
+    user_id: str
+    job_type: str
+    status: str = Field(description="pending, processing, completed, failed or cancelled.")
+    progress: int = Field(ge=0, le=100)
+    stage: str
+    stages: list[dict[str, Any]] = Field(description="Each stage and the percent at which it begins.")
+    is_active: bool
+    input_file_id: UUID
+    reference_file_id: UUID | None
+    template_id: UUID | None
+    result_file_id: UUID | None
+    waiting_on: str | None
+    error_message: str | None
+    created_at: str
+    updated_at: str
+
+
+def accepted(job_id: UUID, message: str) -> Response:
+    body = {"job_id": str(job_id), "status": "pending", "message": message}
+    return JSONResponse(body, 202, {"Location": f"/api/v1/jobs/{job_id}/status"})
+
+
+def check_open(app: App) -> None:
+    if app.machine.is_draining:
+        raise Unavailable("The service is shutting down.", headers={"Retry-After": "10"})
+
+
+@router.post("/analyze", status_code=202, response_model=Queued, responses=problem_responses(400, 404, 409, 422, 503))
+async def analyze(body: AnalyzeRequest, app: App, owner: Owner) -> Response:
+    """Find out what is in a file: one pass over all of it. The result has the type, counts, distinct values, quantiles,
+    frequent values and personal data of each column."""
+    check_open(app)
+    job_id = await app.file_jobs.submit(owner, body.file_id, "profile", priority=body.priority)
+    return accepted(job_id, "Analysis job created and queued")
+
+
+@router.get("/{job_id}/status", response_model=JobState, responses=problem_responses(404))
+async def status(job_id: JobId, app: App, owner: Owner) -> dict[str, Any]:
+    """Status, progress and stage of any job."""
+    return await stages.get_status(app.database, job_id, owner)
+
+
+@router.get("/{job_id}/result", responses=problem_responses(404, 409))
+async def result(job_id: JobId, app: App, owner: Owner) -> dict[str, Any]:
+    """What the job found out about its file as a whole: of an analysis the profile, of a mapping the mapping. Rows are
+    under /api/v1/results."""
+    return await stages.get_result(app.database, job_id, owner)

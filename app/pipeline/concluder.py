@@ -1,0 +1,116 @@
+"""Concluder: what a job ends with where that takes work, done before the transaction that ends it, and outside of it."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import RowMapping
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from app.db import chunks, jobs, results
+from app.db.engine import Database
+from app.pipeline.running import RunningJob
+from app.processors.base import Conclusion, FileFacts, Part
+from app.states import ChunkStatus, JobStatus
+
+SUMMARIES_AT_ONCE = 8
+WHOLE = (JobStatus.COMPLETED, JobStatus.COMPLETED_WITH_ERRORS)
+Basis = tuple[Any, ...]
+"""What a conclusion was drawn from, to be compared: chunks run again give another."""
+
+
+@dataclass(frozen=True, slots=True)
+class Concluded:
+    basis: Basis
+    conclusion: Conclusion | None
+    """None if nothing was completed that one could be drawn from."""
+
+
+def concludes(job: RunningJob) -> bool:
+    return hasattr(job.processor, "conclude_parts" if job.is_parent else "conclude")
+
+
+async def basis_of(connection: AsyncConnection, job: RunningJob) -> Basis | None:
+    """None while something is left to do."""
+    if job.is_parent:
+        parts = await jobs.children(connection, job.id)
+        if any(not JobStatus(part["status"]).is_final for part in parts):
+            return None
+        return tuple((part["id"], part["status"], part["finished_at"]) for part in parts)
+    row = await jobs.load_job(connection, job.id)
+    tally = await chunks.tally(connection, job.id)
+    if row is None or not row["split_done"] or any(not ChunkStatus(t["status"]).is_final for t in tally):
+        return None
+    return tuple(sorted((t["status"], t["chunks"], t["ok"], t["invalid"], t["failed"]) for t in tally))
+
+
+class Concluder:
+    def __init__(self, database: Database, compute: Callable[..., Any]) -> None:
+        self._database = database
+        self._compute_there = compute
+
+    async def conclude(self, job: RunningJob) -> Concluded | None:
+        """The conclusion if the job is due, else None. Raises what the processor raises."""
+        async with self._database.reading() as connection:
+            basis = await basis_of(connection, job)
+        if basis is None:
+            return None
+        conclusion = await (self._of_parts(job) if job.is_parent else self._of_chunks(job))
+        return Concluded(basis, conclusion)
+
+    async def _of_chunks(self, job: RunningJob) -> Conclusion | None:
+        """The summaries are merged a few at a time, so that the memory does not grow with the file."""
+        processor: Any = job.processor
+        combined: dict[str, Any] | None = None
+        index = -1
+        while True:
+            async with self._database.reading() as connection:
+                found = await chunks.summaries_after(connection, job.id, index, SUMMARIES_AT_ONCE)
+            if not found:
+                break
+            index = found[-1][0]
+            parts = [*([combined] if combined else []), *(summary for _, summary in found)]
+            combined = await self._compute(processor.combine, parts)
+        async with self._database.reading() as connection:
+            row = await jobs.load_job(connection, job.id)
+            rejects = await results.count_rejects(connection, job.id)
+        if row is None or (combined is None and row["split_rows"] and not rejects):
+            return None
+        facts = FileFacts(
+            row["filename"],
+            row["format"],
+            row["dialect"],
+            row["size_bytes"],
+            row["sha256"],
+            row["split_rows"],
+            rejects,
+        )
+        combined = combined or await self._compute(processor.combine, [])
+        conclusion: Conclusion = await self._compute(processor.conclude, combined, facts)
+        return conclusion
+
+    async def _compute(self, work: Any, *arguments: Any) -> Any:
+        return await asyncio.to_thread(self._compute_there, work, *arguments)
+
+    async def _of_parts(self, job: RunningJob) -> Conclusion | None:
+        async with self._database.reading() as connection:
+            rows = await jobs.children(connection, job.id)
+            stored = {row["id"]: await jobs.find_result(connection, row["id"]) for row in rows}
+        parts = _usable(rows, stored)
+        if len(parts) < len(rows) or len(rows) != job.child_count:
+            return None
+        processor: Any = job.processor
+        conclusion: Conclusion = await processor.conclude_parts(parts, job.options)
+        return conclusion
+
+
+def _usable(rows: Sequence[RowMapping], stored: dict[Any, RowMapping | None]) -> list[Part]:
+    parts = []
+    for row in rows:
+        found = stored[row["id"]]
+        if found is not None and row["status"] in WHOLE:
+            parts.append(Part(row["file_id"], row["filename"], row["columns"], found["data"], found["state"]))
+    return parts

@@ -1,0 +1,90 @@
+"""What is in a file: each row is looked at once, none is stored, and the job ends with the profile of every column."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from app.formats.base import ObjectRows, Rows
+from app.formats.csv import PlainRows
+from app.processors.base import ChunkContext, ChunkOutcome, Conclusion, FileFacts
+
+SHOWN_COLUMNS = 200
+"""In the summary that is part of every status."""
+
+
+# Called in the processes beside the service: pyarrow is 80 MB of memory that the service itself can do without.
+def of_lines(*arguments: Any) -> str:
+    from app.profiling import tables
+
+    return tables.of_lines(*arguments)
+
+
+def of_objects(*arguments: Any) -> str:
+    from app.profiling import tables
+
+    return tables.of_objects(*arguments)
+
+
+def of_cells(*arguments: Any) -> str:
+    from app.profiling import tables
+
+    return tables.of_cells(*arguments)
+
+
+class ProfileProcessor:
+    name = "profile"
+    stores_results = False
+    chunk_size = 100_000
+    """A chunk is cut at 2 MiB before that: what is known of a chunk is as large for few rows as for many."""
+
+    def columns(self, header: Sequence[str]) -> Sequence[str]:
+        return header
+
+    def process(self, rows: Rows, context: ChunkContext) -> ChunkOutcome:
+        if isinstance(rows, PlainRows):
+            packed = context.compute(of_lines, rows.data, rows.delimiter, rows.columns, rows.numbers[0])
+        elif isinstance(rows, ObjectRows):
+            packed = context.compute(of_objects, rows.raw, list(rows.numbers))
+        else:
+            packed = context.compute(of_cells, rows.records(), rows.columns, list(rows.numbers))
+        return ChunkOutcome(rows, summary={"rows": len(rows), "table": packed})
+
+    def combine(self, summaries: Iterable[dict[str, Any]]) -> dict[str, Any]:
+        """Those of chunks, in the order of the file; of whole jobs only the rows are added."""
+        from app.profiling import tables
+
+        found = list(summaries)
+        rows = sum(summary["rows"] for summary in found)
+        parts = [summary["table"] for summary in found if "table" in summary]
+        return {"rows": rows, "table": tables.merge(parts)} if len(parts) == len(found) else {"rows": rows}
+
+    def conclude(self, combined: dict[str, Any], facts: FileFacts) -> Conclusion:
+        from app.profiling import tables
+
+        columns = tables.report(combined["table"])
+        summary = {
+            "rows": combined["rows"],
+            "columns": len(columns),
+            "types": {column["name"]: column["type"] for column in columns[:SHOWN_COLUMNS]},
+        }
+        file = {
+            "filename": facts.filename,
+            "format": facts.format,
+            "encoding": facts.dialect["encoding"],
+            "dialect": facts.dialect,
+            "size_bytes": facts.size_bytes,
+            "sha256": facts.sha256 or None,
+        }
+        rejected = sum(facts.rejects.values())
+        rows = {
+            "total": facts.rows,
+            "profiled": combined["rows"],
+            "rejected": rejected,
+            "ragged": facts.rejects.get("column_count", 0),
+            "rejected_by_code": facts.rejects,
+            "unread": facts.rows - combined["rows"] - rejected,
+        }
+        left_out = tables.Table.unpacked(combined["table"]).left_out
+        result = {"file": file, "rows": rows, "columns": columns, "columns_left_out": left_out}
+        return Conclusion(summary, result, combined["table"])

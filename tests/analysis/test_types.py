@@ -1,0 +1,123 @@
+"""A type is given only if every value comes back from it as it was written; the answer does not depend on the chunks."""
+
+from __future__ import annotations
+
+import pyarrow as pa
+import pytest
+
+from app.profiling.columns import Column
+from app.profiling.tables import Table, merge, of_cells, of_lines, of_objects, report
+from tests.analysis.columns import COLUMNS
+
+
+def column(values: list[str], *, pieces: int = 1) -> dict[str, object]:
+    size = -(-len(values) // pieces)
+    rows = [[value] for value in values]
+    starts = range(0, len(rows), size)
+    parts = [of_cells(rows[i : i + size], ["x"], range(1, len(rows) + 1)[i : i + size]) for i in starts]
+    return report(merge(parts))[0]
+
+
+def test_the_corpus_is_large_enough_to_mean_something() -> None:
+    assert len(COLUMNS) >= 90
+
+
+@pytest.mark.parametrize("name", COLUMNS)
+def test_no_nasty_column_gets_a_wrong_type(name: str) -> None:
+    kind, detail, values = COLUMNS[name]
+    for pieces in (1, len(values)):
+        found = column(values, pieces=pieces)
+        assert found["type"] == kind
+        assert detail in (None, found["format"] if kind == "date" else found["reason"])
+        if kind == "text":
+            assert found["explanation"]
+            if detail not in ("text", "no_values"):
+                assert found["counter_examples"]
+
+
+def test_counter_examples_say_in_which_row_they_stand_and_what_is_wrong() -> None:
+    found = column(["1", "2", "NA", "4", "007"])
+    assert found["counter_examples"] == [
+        {"row": 5, "value": "007", "why": "begins with a zero that a number would lose"},
+        {"row": 3, "value": "NA", "why": "is a word for a missing value, or a value of its own"},
+    ]
+
+
+def test_json_keeps_the_types_that_it_states() -> None:
+    rows = [
+        b'{"n": 1, "s": "1", "e": 1e5, "b": true, "mixed": 1, "id": 1234567890123456789, "o": {"a": 1}, "d": "2026-03-04"}',
+        b'{"n": 2.5, "s": "2", "e": 2, "b": false, "mixed": "x", "id": 2, "o": [1], "d": "2026-03-05", "late": 1}',
+        b'{"n": null}',
+    ]
+    found = {c["name"]: c for c in report(of_objects(rows, [1, 2, 3]))}
+    types = {name: c["type"] for name, c in found.items()}
+    assert types == {
+        "n": "number", "s": "text", "e": "number", "b": "boolean", "mixed": "text", "id": "text", "o": "text",
+        "d": "date", "late": "number",
+    }  # fmt: skip
+    assert found["s"]["reason"] == "string"
+    assert (found["n"]["nulls"], found["late"]["nulls"]) == (1, 2)
+
+
+@pytest.mark.parametrize(
+    ("name", "values", "kinds"),
+    [
+        ("contact", ["ann@example.com", "bob.x@mail.example.org"], ["email"]),
+        ("number", ["+49 30 1234567", "+1 (212) 555-0123"], ["phone"]),
+        ("Mobile", ["01711234567", "01712345678"], ["phone"]),
+        ("ref", ["4111 1111 1111 1111", "5500005555555559"], ["card"]),
+        ("ref", ["4111 1111 1111 1112", "5500005555555558"], []),
+        ("who", ["Maria Gomez", "John Smith"], ["name"]),
+        ("last_name", ["Kowalczyk", "Okafor"], ["name"]),
+        ("day", ["2026-03-04", "2026-03-05"], []),
+        ("city", ["Berlin", "Lagos"], []),
+        ("amount", ["1234567.50", "7654321.25"], []),
+        ("id", ["1234567", "7654321"], []),
+    ],
+)
+def test_personal_data_are_flagged_by_what_the_values_look_like(name: str, values: list[str], kinds: list[str]) -> None:
+    assert report(of_cells([[v] for v in values], [name], [1, 2]))[0]["personal_data"] == kinds
+
+
+def test_a_chunk_read_in_any_way_and_in_any_pieces_says_the_same() -> None:
+    """Clean lines, cells and pieces of them: the counts are equal, and so are types, ends, examples and distinct."""
+    rows = [[str(i), f"{i % 7}.5", f"2026-01-{1 + i % 28:02}", f"word {i % 300}", ""] for i in range(1, 2001)]
+    names = ["id", "amount", "day", "word", "none"]
+    data = "".join(",".join(row) + "\n" for row in rows).encode()
+    whole = report(of_lines(data, b",", names, 1))
+    cells = report(of_cells(rows, names, range(1, 2001)))
+    pieces = report(
+        merge([of_cells(rows[i : i + 333], names, range(1, 2001)[i : i + 333]) for i in range(0, 2000, 333)])
+    )
+    for other in (cells, pieces):
+        for mine, theirs in zip(whole, other, strict=True):
+            for key in mine.keys() - {"quantiles", "mean", "stddev", "top"}:
+                assert mine[key] == theirs[key], (mine["name"], key)
+    assert whole[1]["top"] == pieces[1]["top"]  # few values are counted exactly
+
+
+def test_frequent_values_are_found_whatever_chunks_they_are_in() -> None:
+    """Misra-Gries: a value more frequent than the error cannot be missed, and its count is within the error."""
+    parts = []
+    for piece in range(20):
+        values = [f"rare {piece} {i}" for i in range(900)] + ["often"] * 80 + ["some"] * 40
+        parts.append(of_cells([[v] for v in values], ["x"], range(1, 1021)))
+    top = report(merge(parts))[0]["top"]
+    assert [t["value"] for t in top[:2]] == ["often", "some"]
+    assert top[0]["count"] <= 1600 <= top[0]["count_at_most"]
+
+
+def test_ragged_rows_and_many_columns_are_bounded() -> None:
+    found = report(of_cells([["1"], ["2", "x", "y"]], ["a", "b"], [1, 2]))
+    assert [(c["name"], c["count"], c["nulls"]) for c in found] == [("a", 2, 0), ("b", 1, 1), ("column_3", 1, 1)]
+    keys = b"{" + b",".join(b'"k%d":%d' % (i, i) for i in range(1500)) + b"}"
+    table = Table.unpacked(of_objects([keys], [1]))
+    assert (len(table.columns), table.left_out) == (1000, 500)
+
+
+def test_an_empty_chunk_of_a_column_changes_nothing() -> None:
+    import numpy as np
+
+    some = Column.of(pa.array(["1", "2"]), np.array([1, 2]))
+    none = Column.of(pa.array([], pa.string()), np.array([], np.int64))
+    assert some.merged(none).report("x", 2) == none.merged(some).report("x", 2) == some.report("x", 2)
