@@ -148,6 +148,21 @@ class Settings(BaseSettings):
     transaction_model: str = Field(default="app.processors.transactions:Transaction", pattern=r"^[\w.]+:\w+$")
     """The Pydantic model of a transaction, `package.module:Model`."""
 
+    openai_base_url: str = Field(default="", pattern=r"^(https?://\S+)?$")
+    """URL of an OpenAI-compatible service, as far as `/v1`, for mappings with provider=openai; empty: they are made locally."""
+
+    openai_api_key: SecretStr = SecretStr("")
+    """Its key."""
+
+    openai_model: str = "gpt-4o-mini"
+    """Its model."""
+
+    openai_send_values: bool = False
+    """Whether some values of each column may be sent to it; else only names, types and figures are."""
+
+    openai_timeout_seconds: float = Field(default=60.0, gt=0)
+    """A call of it that takes longer has failed."""
+
     cors_origins: Annotated[tuple[str, ...], NoDecode] = ()
     """Comma-separated origins of web pages that may call the API; none by default."""
 
@@ -194,7 +209,14 @@ class Settings(BaseSettings):
         return self.max_upload_mb << 20
 
 
-MAY_HOLD_A_SECRET = {("database_url",), ("endpoint_url",), ("ml_api_url",), ("secret",)}
+MAY_HOLD_A_SECRET = {
+    ("database_url",),
+    ("endpoint_url",),
+    ("ml_api_url",),
+    ("secret",),
+    ("openai_base_url",),
+    ("openai_api_key",),
+}
 
 
 def _given(error: Any) -> str:

@@ -17,9 +17,10 @@ from fastapi import FastAPI
 from fastapi.middleware.cors import CORSMiddleware
 
 from app import __version__, failpoints
-from app.api import analysis, batches, errors, files, health, imports, jobs, schedules, scoring
+from app.api import analysis, batches, errors, files, health, imports, jobs, schedules, scoring, templates
 from app.api.middleware import Frame
 from app.api.services import Services
+from app.clients.chat import Chat
 from app.clients.ml_api import MLApi
 from app.config import Settings, load_settings
 from app.db import migrations
@@ -34,7 +35,9 @@ from app.jobs.objects import ObjectsSubmitter
 from app.jobs.progress import StatusFeed
 from app.jobs.schedules import Schedules
 from app.jobs.submit import Submitter
+from app.jobs.templates import Templates
 from app.pipeline.machine import Machine
+from app.processors.mapping import MappingProcessor
 from app.processors.registry import Processors
 from app.processors.scoring import ScoringProcessor, load_model
 from app.sources.base import Sources
@@ -73,6 +76,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     app.include_router(jobs.router)  # /api/v1/jobs
     app.include_router(analysis.router)  # /api/v1/jobs/analyze, status, result
     app.include_router(scoring.router)  # /api/v1/jobs/score
+    app.include_router(templates.router)  # /api/v1/templates
     app.include_router(schedules.router)  # /api/v1/schedules
     app.include_router(batches.router)  # /batch, /batches
     app.include_router(imports.router)  # /api/upload, /api/imports, /api/records, /api/stats
@@ -115,7 +119,7 @@ async def start(settings: Settings, *, only: set[UUID] | None = None) -> Service
         sentiment_models=settings.sentiment_models,
         schemas=settings.schemas,
         embedder=embedder,
-        given=[scorer],
+        given=[scorer, MappingProcessor(embedder, _chat(settings))],
     )
     sources = Sources(storage, s3)
     machine = Machine(settings, database, sources, processors, embedder, only=only)
@@ -138,6 +142,7 @@ async def start(settings: Settings, *, only: set[UUID] | None = None) -> Service
         machine=machine,
         submitter=Submitter(settings, database, storage, processors, machine.dispatch),
         objects=objects,
+        templates=Templates(database),
         file_jobs=FileJobs(settings, database, processors, machine.dispatch),
         schedules=Schedules(database, scoring.submitting(objects)),
         control=Control(database, machine),
@@ -147,6 +152,18 @@ async def start(settings: Settings, *, only: set[UUID] | None = None) -> Service
             machine.vectors,
             Neighbours(database, settings.vector_cache_mb << 20, Embedder.model_id, settings.embedding_precision),
         ),
+    )
+
+
+def _chat(settings: Settings) -> Chat | None:
+    if not settings.openai_base_url:
+        return None
+    return Chat(
+        settings.openai_base_url,
+        settings.openai_api_key.get_secret_value(),
+        settings.openai_model,
+        send_values=settings.openai_send_values,
+        timeout_seconds=settings.openai_timeout_seconds,
     )
 
 

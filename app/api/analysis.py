@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Literal
 from uuid import UUID
 
 from fastapi import APIRouter, Depends
@@ -22,6 +22,18 @@ class AnalyzeRequest(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     file_id: UUID = Field(description="Of an upload.")
+    priority: Priority = 0
+
+
+class MappingRequest(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+    input_file_id: UUID = Field(description="Of the upload in somebody else's shape.")
+    reference_file_id: UUID = Field(description="Of an upload with the columns that are wanted; some rows help.")
+    provider: Literal["local", "openai"] = Field(
+        default="local",
+        description="`openai` asks the endpoint of the settings, and falls back to `local` with a note if that fails.",
+    )
     priority: Priority = 0
 
 
@@ -71,6 +83,28 @@ async def analyze(body: AnalyzeRequest, app: App, owner: Owner) -> Response:
     check_open(app)
     job_id = await app.file_jobs.submit(owner, body.file_id, "profile", priority=body.priority)
     return accepted(job_id, "Analysis job created and queued")
+
+
+@router.post("/mapping", status_code=202, response_model=Queued, responses=problem_responses(400, 404, 409, 422, 503))
+async def mapping(body: MappingRequest, app: App, owner: Owner) -> Response:
+    """Propose which column of a file is which of a reference file, how sure that is, why, and what must be converted.
+    What was accepted as a template before is proposed again."""
+    check_open(app)
+    options = {
+        "input_file_id": str(body.input_file_id),
+        "reference_file_id": str(body.reference_file_id),
+        "provider": body.provider,
+        "accepted": await app.templates.accepted(owner),
+    }
+    job_id = await app.file_jobs.submit_parts(
+        owner,
+        [body.input_file_id, body.reference_file_id],
+        "mapping",
+        "profile",
+        priority=body.priority,
+        options=options,
+    )
+    return accepted(job_id, "Mapping job created and queued")
 
 
 @router.get("/{job_id}/status", response_model=JobState, responses=problem_responses(404))

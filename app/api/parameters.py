@@ -101,7 +101,7 @@ def given_twice(where: str, name: str) -> InvalidParameter:
     )
 
 
-def _identifier(value: str) -> UUID:
+def identifier(value: str) -> UUID:
     try:
         return UUID(value)
     except ValueError:
@@ -109,11 +109,11 @@ def _identifier(value: str) -> UUID:
 
 
 def file_id(file_id: Annotated[str, Path(description="The `file_id` of the upload, or the id of a job.")]) -> UUID:
-    return _identifier(file_id)
+    return identifier(file_id)
 
 
 def job_id(job_id: Annotated[str, Path(description="The `job_id`.")]) -> UUID:
-    return _identifier(job_id)
+    return identifier(job_id)
 
 
 FileId = Annotated[UUID, Depends(file_id)]

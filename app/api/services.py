@@ -18,6 +18,7 @@ from app.jobs.objects import ObjectsSubmitter
 from app.jobs.progress import StatusFeed
 from app.jobs.schedules import Schedules
 from app.jobs.submit import Submitter
+from app.jobs.templates import Templates
 from app.pipeline.machine import Machine
 from app.processors.registry import Processors
 from app.sources.base import Sources
@@ -41,6 +42,7 @@ class Services:
     submitter: Submitter
     objects: ObjectsSubmitter
     file_jobs: FileJobs
+    templates: Templates
     schedules: Schedules
     control: Control
     feed: StatusFeed

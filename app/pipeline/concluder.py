@@ -103,7 +103,7 @@ class Concluder:
         if len(parts) < len(rows) or len(rows) != job.child_count:
             return None
         processor: Any = job.processor
-        conclusion: Conclusion = await processor.conclude_parts(parts, job.options)
+        conclusion: Conclusion = await processor.conclude_parts(parts, job.options, self._compute, asyncio.to_thread)
         return conclusion
 
 

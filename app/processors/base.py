@@ -102,7 +102,8 @@ class Processor(Protocol):
     One that looks at rows without storing them says `stores_results = False` and has, besides, a method
     `conclude(combined, facts) -> Conclusion`, called like its `combine` in a process of its own (so it must be
     picklable); its summaries count what they cover as `rows`. One whose job is made of
-    others has `async conclude_parts(parts, options) -> Conclusion`, which may raise TransientError to be asked later.
+    others has `async conclude_parts(parts, options, compute, in_thread) -> Conclusion`, which may raise TransientError to be
+    asked later; the last two are called like those of a ChunkContext, and awaited.
     """
 
     name: str
