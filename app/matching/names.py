@@ -75,7 +75,7 @@ def similarity(one: Name, other: Name) -> tuple[float, str]:
             return OTHER_OF_A_KIND, f"both name a {_said(one)}, but different ones"
         if one.is_whole and other.is_whole:
             if not apart:
-                return SAME_CONCEPT, f"both name a {_said(one)}"
+                return SAME_CONCEPT - 0.05 * (1 - _alike(one, other)), f"both name a {_said(one)}"
             return NEAR_CONCEPT, f"both name a {_said(one)}, one of them more closely"
         return RELATED + 0.2 * _alike(one, other), f"both seem to name a {_said(one)}"
     score = min(ALIKE_AT_MOST, _alike(one, other))

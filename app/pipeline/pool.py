@@ -251,7 +251,7 @@ class WorkerPool:
             return
         if concludes(job) and job.status is not JobStatus.CANCELLED:
             job.is_concluding = True
-            self._start(self._conclude_aside(job), self._aside, f"concludes {job.id}")
+            self._start(self._conclude_aside(job), self._aside, _aside_name(job.id))
             return
         await self._finish(job)
 
