@@ -46,6 +46,6 @@ async def deadlock(url: str, storage: Path) -> None:
         await asyncio.gather(database.transact(count(1, 2)), database.transact(count(2, 1)))
         async with database.reading() as connection:
             assert list(await connection.scalars(text("SELECT count FROM pair"))) == [2, 2]
-        assert runs == 3
+        assert runs >= 3  # the loser ran again; under load it may lose twice
     finally:
         await database.close()
