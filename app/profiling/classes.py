@@ -187,9 +187,14 @@ def _decimals(values: pa.StringArray, found: _Classes, places: Places) -> None:
     texts = _taken(values, places)
     canonical = _matches(texts, r"^-?(?:0|[1-9][0-9]*)\.[0-9]+$")
     found.put(places[canonical], "decimal")
-    found.put(places[_matches(texts, r"^-?[1-9][0-9]{0,2}\.[0-9]{3}$")], AMBIGUOUS_DECIMAL)
-    found.put(places[_matches(texts, r"^-0\.0+$")], "negative_zero")
-    digits = pc.binary_length(texts).to_numpy(zero_copy_only=False) - 1
+    data, offsets = layout(texts)
+    digits = np.diff(offsets) - 1
+    # Three digits behind the point, and no more than three before it: few are, so the expression is asked for few.
+    some = np.flatnonzero(canonical & (digits >= 4) & (digits <= 7))
+    some = some[data[offsets[some + 1] - 4] == ord(".")]
+    found.put(places[some[_matches(_taken(texts, some), r"^-?[1-9][0-9]{0,2}\.[0-9]{3}$")]], AMBIGUOUS_DECIMAL)
+    negative = np.flatnonzero(data[offsets[:-1]] == ord("-"))
+    found.put(places[negative[_matches(_taken(texts, negative), r"^-0\.0+$")]], "negative_zero")
     for i in np.flatnonzero(canonical & (digits > EXACT_DIGITS)).tolist():
         text = texts[i].as_py()
         if len(text.lstrip("-0.").replace(".", "")) > EXACT_DIGITS and repr(float(text)) != text:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import math
 import zlib
 from collections.abc import Iterable, Sequence
 from typing import Any
@@ -12,7 +13,7 @@ import numpy as np
 import pyarrow as pa
 from pyarrow import csv
 
-from app.profiling.columns import Column
+from app.profiling.columns import EXAMPLES, Column
 
 MAX_COLUMNS = 1000
 """More are counted and not looked at: keys of JSON objects may be data."""
@@ -101,20 +102,21 @@ class _Values:
     def __init__(self) -> None:
         self._strings: tuple[list[str], list[int]] = ([], [])
         self._natives: tuple[list[str], list[int]] = ([], [])
-        self._nested: list[tuple[int, str]] = []
+        self._others: dict[str, list[tuple[int, str]]] = {}
+        """By class: values that are neither."""
         self._nulls = 0
 
     def add(self, number: int, raw: bytes) -> None:
         head = raw[:1]
         if head == b'"':
-            # A lone surrogate is no text that could be stored anywhere; it is shown as what it is not.
-            text = msgspec.json.decode(raw, type=str).encode("utf-8", "replace").decode()
-            self._strings[0].append(text)
+            self._strings[0].append(msgspec.json.decode(raw, type=str))
             self._strings[1].append(number)
         elif head == b"n":
             self._nulls += 1
         elif head in (b"{", b"["):
-            self._nested.append((number, raw[:200].decode("utf-8", "replace")))
+            self._others.setdefault("nested", []).append((number, raw[:200].decode("utf-8", "replace")))
+        elif math.isinf(float(raw)) if head not in (b"t", b"f") else False:
+            self._others.setdefault("too_long", []).append((number, raw[:200].decode()))
         else:
             self._natives[0].append(raw.decode())
             self._natives[1].append(number)
@@ -124,13 +126,14 @@ class _Values:
             Column.of(pa.array(texts, pa.string()), np.array(rows, np.int64), json=kind)
             for (texts, rows), kind in ((self._strings, "string"), (self._natives, "native"))
         )
-        nested = Column(nulls=self._nulls)
-        if self._nested:
-            nested.values = len(self._nested)
-            nested.classes = {"nested": len(self._nested)}
-            nested.examples = {"nested": self._nested[:3]}
-            nested.first, nested.last = (end(text for _, text in self._nested) for end in (min, max))
-        return natives.merged(strings).merged(nested)
+        others = Column(nulls=self._nulls)
+        if self._others:
+            texts = [text for found in self._others.values() for _, text in found]
+            others.values = len(texts)
+            others.classes = {name: len(found) for name, found in self._others.items()}
+            others.examples = {name: found[:EXAMPLES] for name, found in self._others.items()}
+            others.first, others.last = min(texts), max(texts)
+        return natives.merged(strings).merged(others)
 
 
 def _table(names: Sequence[str], columns: Iterable[tuple[str, Column]], rows: int) -> str:

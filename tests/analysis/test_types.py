@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import pyarrow as pa
 import pytest
 
@@ -113,6 +115,15 @@ def test_ragged_rows_and_many_columns_are_bounded() -> None:
     keys = b"{" + b",".join(b'"k%d":%d' % (i, i) for i in range(1500)) + b"}"
     table = Table.unpacked(of_objects([keys], [1]))
     assert (len(table.columns), table.left_out) == (1000, 500)
+
+
+def test_json_that_no_database_would_take_is_shown_all_the_same() -> None:
+    """Numbers beyond any double, NULs: the report is JSON that can be stored."""
+    rows = [b'{"n": 1e400, "z": "\\u0000", "m": 1E5}', b'{"n": -5, "m": -0}']
+    found = {c["name"]: c for c in report(of_objects(rows, [1, 2]))}
+    json.dumps(list(found.values()), allow_nan=False).encode("utf-8", "strict")
+    assert (found["n"]["type"], found["m"]["type"]) == ("text", "text")
+    assert found["n"]["counter_examples"][0]["value"] == "1e400"
 
 
 def test_an_empty_chunk_of_a_column_changes_nothing() -> None:
