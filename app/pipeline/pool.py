@@ -109,9 +109,9 @@ class WorkerPool:
         """The heartbeat of every chunk in work here. Those that are in work here only in the database are given back."""
 
         async def renew(connection: AsyncConnection) -> list[UUID]:
-            tokens = list(self._tokens)
-            await chunks.renew(connection, tokens, self._lease_seconds)
-            return await chunks.release_strays(connection, self.worker_id, tokens, self._lease_seconds)
+            await chunks.renew(connection, list(self._tokens), self._lease_seconds)
+            # The tokens of now: renewing may have waited for a chunk's long write, and others were claimed meanwhile.
+            return await chunks.release_strays(connection, self.worker_id, list(self._tokens), self._lease_seconds)
 
         for job_id in await self._database.transact(renew):
             self._queue.put(job_id)
