@@ -10,7 +10,7 @@ COPY scripts/install_model.py scripts/
 RUN /venv/bin/python scripts/install_model.py --to /model
 
 FROM python:3.11-slim
-RUN useradd --uid 10001 --create-home granula && mkdir -p /srv/storage && chown granula /srv/storage
+RUN useradd --uid 10001 --create-home granula && mkdir -p /srv/storage /srv/logs /srv/samples && chown granula /srv/storage /srv/logs /srv/samples
 COPY --from=build /venv /venv
 COPY --from=model /model /srv/model
 WORKDIR /srv
