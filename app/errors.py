@@ -214,6 +214,13 @@ UploadStalled = _error(
     "Send the file again over a steadier connection.",
 )
 Conflict = _error("Conflict", 409, "conflict", "The state of the job does not allow this.", "Read the job's status.")
+JobHasParts = _error(
+    "JobHasParts",
+    409,
+    "job_has_parts",
+    "The job has parts, and the rows are theirs.",
+    "List the parts by GET /api/v1/jobs?parent={job_id} and ask for the rows of each.",
+)
 NotCancellable = _error(
     "NotCancellable",
     409,

@@ -96,7 +96,7 @@ def _event(body: dict[str, Any]) -> str:
     return f"event: status\ndata: {json.dumps(body)}\n\n"
 
 
-@router.get("/results/{file_id}", responses=problem_responses(404, 422))
+@router.get("/results/{file_id}", responses=problem_responses(404, 409, 422))
 async def get_results(
     file_id: FileId,
     app: App,
@@ -117,7 +117,7 @@ def _dump(body: dict[str, Any]) -> bytes:
     return msgspec.json.encode(body)
 
 
-@router.get("/results/{file_id}/download", response_class=StreamingResponse, responses=problem_responses(404, 422))
+@router.get("/results/{file_id}/download", response_class=StreamingResponse, responses=problem_responses(404, 409, 422))
 async def download(
     file_id: FileId,
     app: App,
@@ -130,7 +130,7 @@ async def download(
 ) -> StreamingResponse:
     """All results in the order of the file."""
     async with app.database.reading() as connection:
-        job = await progress.find(connection, file_id, owner)
+        job = await progress.find_with_rows(connection, file_id, owner)
     packed = gzip and format != "parquet"
     types = {
         "csv": "text/csv; charset=utf-8",
@@ -146,7 +146,7 @@ async def download(
     )
 
 
-@router.get("/rejects/{file_id}", responses=problem_responses(404, 422))
+@router.get("/rejects/{file_id}", responses=problem_responses(404, 409, 422))
 async def get_rejects(
     file_id: FileId,
     app: App,
@@ -160,11 +160,11 @@ async def get_rejects(
     return await results.get_rejects(app.database, file_id, owner, limit=limit, offset=offset, after=after, code=code)
 
 
-@router.get("/rejects/{file_id}/download", response_class=StreamingResponse, responses=problem_responses(404))
+@router.get("/rejects/{file_id}/download", response_class=StreamingResponse, responses=problem_responses(404, 409))
 async def download_rejects(file_id: FileId, app: App, owner: Owner) -> StreamingResponse:
     """All rejects as CSV: the original columns and bytes, then `_row,_line,_column,_code,_message`."""
     async with app.database.reading() as connection:
-        job = await progress.find(connection, file_id, owner)
+        job = await progress.find_with_rows(connection, file_id, owner)
     return StreamingResponse(
         results.download_rejects(app.database, job),
         media_type="text/csv",
@@ -172,7 +172,7 @@ async def download_rejects(file_id: FileId, app: App, owner: Owner) -> Streaming
     )
 
 
-@router.get("/files/{file_id}/bytes", responses=problem_responses(404, 422))
+@router.get("/files/{file_id}/bytes", responses=problem_responses(404, 409, 422))
 async def original_bytes(
     file_id: FileId,
     app: App,
@@ -182,7 +182,7 @@ async def original_bytes(
 ) -> Response:
     """A piece of the stored file, for instance the bytes of a reject."""
     async with app.database.reading() as connection:
-        job = await progress.find(connection, file_id, owner)
+        job = await progress.find_with_rows(connection, file_id, owner)
     if not start <= end <= min(job["stored_bytes"], start + (16 << 20)):
         raise invalid(
             [{"loc": ("end",), "type": "range", "msg": "must be behind start, within the file, 16 MiB at most"}]

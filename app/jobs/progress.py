@@ -13,7 +13,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from app.db import chunks, jobs
 from app.db.engine import Database
-from app.errors import NotFound, TransientError
+from app.errors import JobHasParts, NotFound, TransientError
 from app.states import ChunkStatus, JobStatus
 
 POLL_SECONDS = 0.5
@@ -31,6 +31,16 @@ async def find(connection: AsyncConnection, identifier: UUID, owner: str) -> Row
     job = await jobs.find_by_file(connection, identifier, owner) or await jobs.find_job(connection, identifier, owner)
     if job is None:
         raise NotFound
+    return job
+
+
+async def find_with_rows(connection: AsyncConnection, identifier: UUID, owner: str) -> RowMapping:
+    """A job that has rows of its own; raises NotFound, JobHasParts."""
+    job = await find(connection, identifier, owner)
+    if job["child_count"] is not None:
+        raise JobHasParts(
+            f"The job has {job['child_count']} parts, and the rows are theirs: GET /api/v1/jobs?parent={job['id']}"
+        )
     return job
 
 

@@ -21,7 +21,7 @@ from app.db.engine import Database
 from app.formats.base import PAGE_ROWS
 from app.formats.csv import CsvDialect, CsvFormat
 from app.formats.registry import from_json
-from app.jobs.progress import find
+from app.jobs.progress import find_with_rows
 from app.states import JobStatus
 
 PAGES_AT_ONCE = 20
@@ -59,13 +59,13 @@ def listed(columns: Sequence[str], row: Any) -> list[Any]:
 async def get_results(
     database: Database, identifier: UUID, owner: str, *, limit: int, offset: int, after: int | None, as_object: bool
 ) -> dict[str, Any]:
-    """One page in row order, from the first finished chunk on; raises NotFound.
+    """One page in row order, from the first finished chunk on; raises NotFound, JobHasParts.
 
     By `offset` (rows skipped) or by `after` (the number of the last row seen), which is never off by rows that were
     finished in between. The cost depends on `limit`, not on the offset.
     """
     async with database.reading() as connection:
-        job = await find(connection, identifier, owner)
+        job = await find_with_rows(connection, identifier, owner)
         total = int(sum(t["ok"] for t in await chunks.tally(connection, job["id"]))) if job["stores_results"] else 0
         if after is not None:
             rows = await _rows_after(connection, job["id"], after, limit)
@@ -247,7 +247,7 @@ async def get_rejects(
     database: Database, identifier: UUID, owner: str, *, limit: int, offset: int, after: int, code: str | None
 ) -> dict[str, Any]:
     async with database.reading() as connection:
-        job = await find(connection, identifier, owner)
+        job = await find_with_rows(connection, identifier, owner)
         counts = await results.count_rejects(connection, job["id"])
         rows = await results.list_rejects(connection, job["id"], after=after, limit=limit, offset=offset, code=code)
     return {

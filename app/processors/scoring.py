@@ -28,7 +28,7 @@ from app.processors.base import ChunkContext, ChunkOutcome
 ADDED_COLUMNS = ("prediction", "fraud_score", "model_version")
 KEY = "transaction_id"
 MAX_AMOUNT = 10**16
-ROWS_AT_ONCE = 100
+ROWS_AT_ONCE = 50
 """Validated by one call, during which nobody else gets the interpreter: 5,000 would keep the event loop for 40 ms."""
 TYPED = ("timestamp", "account_id", "amount", "currency")
 """Fields that have a column of their own in the table of transactions, besides the key; all are in `data`."""

@@ -8,6 +8,7 @@ import socket
 import subprocess
 import sys
 import threading
+from contextlib import suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
@@ -130,6 +131,19 @@ class Pipeline:
         assert self.process is not None
         out, _ = self.process.communicate(timeout=seconds)
         return self.process.returncode, out.splitlines()
+
+    def kill_after(self, seconds: float) -> None:
+        """kill -9, so long after it told its run id, wherever it is then."""
+        assert self.process is not None
+        assert self.process.stdout is not None
+        line = ""
+        while "Pipeline Run ID" not in line:
+            line = self.process.stdout.readline()
+            assert line, "it ended by itself"
+        with suppress(subprocess.TimeoutExpired):
+            self.process.wait(seconds)
+        self.process.kill()
+        self.process.communicate()
 
     def run(self, *arguments: str, **extra: object) -> tuple[int, list[str]]:
         self.launch(*arguments, **extra)

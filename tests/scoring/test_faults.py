@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from uuid import UUID
 
 import pytest
 
@@ -40,10 +41,9 @@ def assert_all_scored(api: Api, server: Server, file_id: str, truth: dict[str, f
 @pytest.mark.parametrize(
     "faults",
     [
-        {"error_rate": 0.3},
-        {"hang_rate": 0.02},
-        {"requests_per_second": 20, "retry_after": "1"},
-        {"requests_per_second": 20, "retry_after": "-5"},
+        {"error_rate": 0.3, "hang_rate": 0.02},
+        {"requests_per_second": 40, "retry_after": "-5"},
+        {"requests_per_second": 15, "retry_after": "1"},
         *(
             {"bad_answers": 3, "bad_answer": how}
             for how in ("truncated", "missing", "other_ids", "nan", "html", "huge")
@@ -173,6 +173,24 @@ def test_one_object_that_is_gone_costs_its_part_alone(
     parts = api.client.get("/api/v1/jobs", params={"parent": job_id}).json()["items"]
     (whole,) = [part for part in parts if part["status"] == "completed"]
     assert {cells[0]: float(cells[-2]) for _, cells in api.rows(whole["job_id"])} == truth
+
+    for path in ("results/{}", "results/{}/download", "rejects/{}", "rejects/{}/download"):
+        answer = api.client.get("/api/v1/" + path.format(job_id))
+        assert (answer.status_code, answer.json()["code"]) == (409, "job_has_parts")
+        assert f"/api/v1/jobs?parent={job_id}" in answer.json()["detail"]
+
+    assert api.client.delete(f"/api/v1/files/{status['file_id']}").status_code == 204
+    gone = {job_id, *(part["job_id"] for part in parts)}
+    assert {api.client.get(f"/api/v1/status/{each}").status_code for each in gone} == {404}
+
+    def rows_left() -> int:
+        marks = ", ".join(f"'{UUID(each).hex if server.url.startswith('sqlite') else each}'" for each in gone)
+        tables = ("result_pages", "rejects", "chunks", "transactions", "predictions")
+        return sum(
+            query(server.url, f"SELECT count(*) FROM {table} WHERE job_id IN ({marks})")[0][0] for table in tables
+        )
+
+    wait_until(lambda: rows_left() == 0, what="all rows of all parts removed")
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 import re
 from pathlib import Path
 
@@ -81,6 +82,35 @@ def test_killed_again_and_again_it_ends_with_the_tables_of_an_undisturbed_run(
     assert lines[-1].endswith("Pipeline complete: 2700 processed, 0 failed, 0 invalid")
     assert query(pipeline.url, CONTENT) == query(undisturbed.url, CONTENT)
     assert query(pipeline.url, "SELECT count(*) FROM jobs") == [(3,)]
+
+
+@pytest.mark.long
+@pytest.mark.timeout(1500)
+def test_killed_at_fifty_random_instants_it_ends_with_the_tables_of_an_undisturbed_run(
+    pipeline: Pipeline, databases: Databases, bucket: Bucket, model: ModelService, tmp_path: Path
+) -> None:
+    """Two kills for each database: a chunk that is in work at three deaths fails, by design, whoever is to blame."""
+    seed = random.randrange(1 << 32)
+    print(f"seed {seed}")  # noqa: T201
+    rng, killed_at_work = random.Random(seed), 0
+    bucket.put("a.csv", transactions(3000, seed=33))
+    patient = {"ROW_BATCH_SIZE": 100, "LEASE_SECONDS": 1, "HEARTBEAT_SECONDS": 0.3, "RECONCILE_SECONDS": 0.3}
+    assert pipeline.run(**patient)[0] == 0
+    undisturbed = query(pipeline.url, CONTENT)
+    for number in range(25):
+        folder = tmp_path / f"run {number}"
+        run = Pipeline(databases.create(folder).replace("+asyncpg", ""), folder, **pipeline.environment)
+        for _ in range(2):
+            model.misbehave(latency_ms=100)
+            run.launch(**patient)
+            run.kill_after(rng.uniform(0, 1.0))
+            killed_at_work += query(run.url, "SELECT count(*) FROM jobs WHERE status = 'processing'") == [(1,)]
+        model.misbehave()
+        code, lines = run.run(**patient)
+        assert code == 0, lines
+        assert query(run.url, CONTENT) == undisturbed
+        assert query(run.url, "SELECT count(*) FROM jobs") == [(1,)]
+    assert killed_at_work > 15, "or this proves little"
 
 
 def test_the_exit_code_tells_cron_what_happened(pipeline: Pipeline, bucket: Bucket, model: ModelService) -> None:
