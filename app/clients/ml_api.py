@@ -219,7 +219,7 @@ class MLApi:
                 status, headers, content = await self._exchange(body, key)
         except TimeoutError:
             raise _Failed("ml_timeout", f"No answer within {self._timeout_seconds:g} s", overloaded=True) from None
-        except aiohttp.ClientError as error:
+        except (aiohttp.ClientError, OSError) as error:
             raise _Failed("ml_unreachable", _reason(error)) from error
         latency_ms = (time.perf_counter() - start) * 1000
         if status == 200:
