@@ -20,8 +20,9 @@ Places = npt.NDArray[np.int64]
 EXAMPLES = 3
 """Values kept of each class, the first of them."""
 
-SAMPLED = 100
-"""Distinct values of a chunk in which personal data are looked for."""
+SAMPLED, SAMPLED_LATER = 100, 10
+"""Distinct values of a chunk in which personal data are looked for: near the beginning of the file, and behind."""
+BEGINNING_ROWS = 10_000
 
 SHOWN_TOP, SHOWN_AGAINST = 10, 5
 QUANTILES = (0.01, 0.05, 0.25, 0.5, 0.75, 0.95, 0.99)
@@ -110,7 +111,7 @@ class Column(msgspec.Struct):
         numeric = [code for code, name in enumerate(names) if name in NUMBERS]
         if numeric:
             self._numbers(texts, np.flatnonzero(np.isin(codes, numeric)), places)
-        sample = texts.slice(0, SAMPLED).to_pylist()
+        sample = texts.slice(0, SAMPLED if rows[0] <= BEGINNING_ROWS else SAMPLED_LATER).to_pylist()
         self.signs, self.looked_at = signs(sample), len(sample)
 
     def _numbers(self, texts: pa.StringArray, numeric: Places, places: Places) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import math
-import zlib
 from collections.abc import Iterable, Sequence
 from typing import Any
 
@@ -39,12 +38,12 @@ class Table(msgspec.Struct):
         return Table(self.rows + other.rows, columns, left_out)
 
     def packed(self) -> str:
-        """As it is stored between two steps."""
-        return base64.b64encode(zlib.compress(msgspec.msgpack.encode(self), 1)).decode()
+        """As it is stored between two steps: for the most part hashes, which no compression makes smaller."""
+        return base64.b64encode(msgspec.msgpack.encode(self)).decode()
 
     @classmethod
     def unpacked(cls, text: str) -> Table:
-        return msgspec.msgpack.decode(zlib.decompress(base64.b64decode(text)), type=cls)
+        return msgspec.msgpack.decode(base64.b64decode(text), type=cls)
 
 
 def of_lines(data: bytes, delimiter: bytes, columns: Sequence[str], first_row: int) -> str:
