@@ -12,11 +12,14 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from app.db import chunks, jobs, results
 from app.db.engine import Database
+from app.pipeline.processes import WorkerDied
 from app.pipeline.running import RunningJob
 from app.processors.base import Conclusion, FileFacts, Part
 from app.states import ChunkStatus, JobStatus
 
 SUMMARIES_AT_ONCE = 8
+DEATHS_BORNE = 2
+"""Of processes that conclude; the third fails the job."""
 WHOLE = (JobStatus.COMPLETED, JobStatus.COMPLETED_WITH_ERRORS)
 Basis = tuple[Any, ...]
 """What a conclusion was drawn from, to be compared: chunks run again give another."""
@@ -93,6 +96,12 @@ class Concluder:
         return conclusion
 
     async def _compute(self, work: Any, *arguments: Any) -> Any:
+        """Tried again where the process died: memory may have run short, or an operator ended the wrong one."""
+        for _ in range(DEATHS_BORNE):
+            try:
+                return await asyncio.to_thread(self._compute_there, work, *arguments)
+            except WorkerDied:
+                continue
         return await asyncio.to_thread(self._compute_there, work, *arguments)
 
     async def _of_parts(self, job: RunningJob) -> Conclusion | None:

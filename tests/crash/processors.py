@@ -6,11 +6,13 @@ import os
 import signal
 import threading
 import time
+from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 
 from app.errors import TransientError
 from app.formats.base import Reject, Rows
-from app.processors.base import ChunkContext, ChunkOutcome
+from app.processors.base import ChunkContext, ChunkOutcome, Conclusion, FileFacts
 from app.processors.rows import RowsProcessor
 
 FLAGS = Path(os.environ.get("CRASH_FLAGS", "."))
@@ -52,6 +54,26 @@ class GatedProcessor(RowsProcessor):
         (FLAGS / "began").touch()
         _wait_for("open")
         return ChunkOutcome(rows)
+
+
+class MortalProcessor(RowsProcessor):
+    """Concludes in a process that is killed under it twice."""
+
+    name = "mortal"
+    stores_results = False
+
+    def process(self, rows: Rows, context: ChunkContext) -> ChunkOutcome:
+        return ChunkOutcome(rows, summary={"rows": len(rows)})
+
+    def combine(self, summaries: Iterable[dict[str, Any]]) -> dict[str, Any]:
+        return {"rows": sum(summary["rows"] for summary in summaries)}
+
+    def conclude(self, combined: dict[str, Any], facts: FileFacts) -> Conclusion:
+        for flag in ("first", "second"):
+            if not (FLAGS / flag).exists():
+                (FLAGS / flag).touch()
+                os.kill(os.getpid(), signal.SIGKILL)
+        return Conclusion(combined, {"said": combined["rows"]}, None)
 
 
 class PacedProcessor(RowsProcessor):

@@ -61,3 +61,13 @@ def test_a_chunk_that_was_near_a_death_is_not_suspected_for_ever(make_service: M
         api.finished(upload["file_id"], 15)
         assert assert_exact(service, api, upload["file_id"], given)["status"] == "completed"
         assert max(c["deaths"] for c in service.chunks(upload["job_id"])) == 1
+
+
+def test_a_conclusion_outlives_the_processes_that_draw_it(make_service: MakeService) -> None:
+    service = make_service(PROCESSORS="tests.crash.processors:MortalProcessor")
+    service.start()
+    with service.api() as api:
+        upload = api.upload(Input.clean(300).data, chunk_size=100, processor="mortal")
+        assert api.finished(upload["file_id"])["status"] == "completed"
+        assert service.flagged("second")
+        assert api.client.get(f"/api/v1/jobs/{upload['job_id']}/result").json()["result"]["said"] == 300
