@@ -147,7 +147,7 @@ WHOLES: tuple[tuple[str, tuple[str, ...], str], ...] = (
 
 def parts_of(wanted: str, among: list[str]) -> tuple[list[str], dict[str, Any]] | None:
     """The columns that this one can be joined from or split from, and how; None if there are none."""
-    concept = normal(wanted).concept
+    concept = normal(wanted).concept if normal(wanted).is_whole else None
     by_concept = {normal(name).concept: name for name in reversed(among) if normal(name).is_whole}
     for whole, parts, between in WHOLES:
         if concept == whole and whole != parts[0] and all(part in by_concept for part in parts):

@@ -12,12 +12,16 @@ from scipy.optimize import linear_sum_assignment
 
 from app.matching.conversions import conversions, parts_of
 from app.matching.names import EQUAL, normal, similarity
-from app.matching.values import Side, evidence
+from app.matching.values import Side, evidence, kind_of
 from app.profiling.tables import Table
 
 Matrix = npt.NDArray[np.float64]
 THRESHOLD = 0.5
 """A pair below is no match."""
+
+REST_MEANING, REST_OTHERS, REST_OF_NUMBERS = 0.7, 0.3, 0.05
+REST_AT_LEAST, REST_AT_LEAST_UNREAD, REST_AT_MOST = 0.15, 0.05, 0.45
+"""For pairs of columns that are left over: weights; the least, with and without the sentence model, and the most."""
 
 RUNNERS_UP, RUNNER_UP_AT_LEAST = 3, 0.25
 BY_MEANING_AT_MOST = 0.7
@@ -33,6 +37,8 @@ class Scores:
     """Row i for the wanted column i, column j for the given column j."""
 
     names: Matrix
+    for_: Matrix
+    against: Matrix
     total: Matrix
     reasons: dict[tuple[int, int], list[str]]
 
@@ -53,6 +59,7 @@ def match(
     pairs = assign(scores.total)
     mappings = [_mapping(i, target, sources, scores, pairs.get(i)) for i, target in enumerate(targets)]
     _fill_by_parts(mappings, sources)
+    _fill_with_rest(mappings, targets, sources, scores, cosines)
     return finished(mappings, [source.name for source in sources], scores.total)
 
 
@@ -81,7 +88,8 @@ def score(
     sources: Sequence[Side], targets: Sequence[Side], cosines: Matrix | None, accepted: dict[str, list[str]]
 ) -> Scores:
     """How likely each pair is the same thing, 0 to 1."""
-    scores = Scores(np.zeros((len(targets), len(sources))), np.zeros((len(targets), len(sources))), {})
+    names, for_all, against_all, total = (np.zeros((len(targets), len(sources))) for _ in range(4))
+    scores = Scores(names, for_all, against_all, total, {})
     remembered = {(normal(want).plain, normal(have).plain) for want, all_ in accepted.items() for have in all_}
     for i, target in enumerate(targets):
         wanted = normal(target.name)
@@ -97,7 +105,7 @@ def score(
                 if near > by_name:
                     by_name, why = near, "the names are near in meaning"
             for_, against, reasons = evidence(source, target)
-            scores.names[i, j] = by_name
+            scores.names[i, j], scores.for_[i, j], scores.against[i, j] = by_name, for_, against
             room = 1 - by_name if by_name >= THRESHOLD else max(0.0, 0.75 - by_name)
             scores.total[i, j] = max(
                 0.0, min(0.99, by_name + for_ * room * 0.9 - against * (0.4 if by_name > 0.9 else 0.7))
@@ -106,17 +114,17 @@ def score(
     return scores
 
 
-def assign(total: Matrix) -> dict[int, int]:
-    """Each row with one column of its own so that the sum is greatest; a pair below THRESHOLD counts as none."""
+def assign(total: Matrix, at_least: float = THRESHOLD) -> dict[int, int]:
+    """Each row with one column of its own so that the sum is greatest; a pair below `at_least` counts as none."""
     if not total.size:
         return {}
     rows, columns = total.shape
     # A column of its own for each row, which stands for "no match", makes that an answer like any other.
-    none = np.full((rows, rows), THRESHOLD)
-    gain = np.hstack([np.where(total >= THRESHOLD, total, 0.0), none])
+    none = np.full((rows, rows), at_least)
+    gain = np.hstack([np.where(total >= at_least, total, 0.0), none])
     chosen = linear_sum_assignment(gain, maximize=True)
     pairs = zip(*(each.tolist() for each in chosen), strict=True)
-    return {i: j for i, j in pairs if j < columns and total[i, j] >= THRESHOLD}
+    return {i: j for i, j in pairs if j < columns and total[i, j] >= at_least}
 
 
 def confidence(scores: Scores, i: int, j: int) -> float:
@@ -170,6 +178,43 @@ def _fill_by_parts(mappings: list[dict[str, Any]], sources: Sequence[Side]) -> N
                 "reason": f"it can be made by a {step['operation']}",
                 "conversion": [step],
             }
+
+
+def _fill_with_rest(
+    mappings: list[dict[str, Any]],
+    targets: Sequence[Side],
+    sources: Sequence[Side],
+    scores: Scores,
+    cosines: Matrix | None,
+) -> None:
+    """Pairs of what is left on both sides, by meaning, letters and values together. Evidence that is too weak to choose
+    among all columns may do to choose among few; such a pair is never a sure one."""
+    used = {name for mapping in mappings for name in mapping["input_columns"]}
+    wanted = [i for i, mapping in enumerate(mappings) if not mapping["input_columns"]]
+    given = [j for j, source in enumerate(sources) if source.name not in used]
+    if not (wanted and given):
+        return
+    places = np.ix_(wanted, given)
+    likely = REST_OTHERS * (scores.names[places] + scores.for_[places] - scores.against[places])
+    at_least = REST_AT_LEAST_UNREAD
+    if cosines is not None:
+        likely += REST_MEANING * cosines[places]
+        at_least = REST_AT_LEAST
+    # Numbers are alike without meaning the same.
+    likely -= REST_OF_NUMBERS * np.outer(
+        [kind_of(targets[i]) == "number" for i in wanted], [kind_of(sources[j]) == "number" for j in given]
+    )
+    for a, b in assign(likely, at_least).items():
+        i, j = wanted[a], given[b]
+        runners_up = [r for r in mappings[i]["runners_up"] if r["input_column"] != sources[j].name]
+        mappings[i] |= {
+            "input_column": sources[j].name,
+            "input_columns": [sources[j].name],
+            "confidence": round(min(float(likely[a, b]), REST_AT_MOST), 3),
+            "reason": "; ".join(["of the columns that are left it is the nearest", *scores.reasons[i, j][1:]]),
+            "runners_up": runners_up,
+            "conversion": conversions(sources[j], targets[i]),
+        }
 
 
 def adopt(

@@ -13,6 +13,7 @@ from rapidfuzz.distance import JaroWinkler
 from app.matching.words import words
 
 EQUAL, SAME_CONCEPT, NEAR_CONCEPT, RELATED = 1.0, 0.95, 0.72, 0.5
+TO = ("shipping", "billing", "sold")
 INSTEAD, OTHER_CONCEPT, OTHER_OF_A_KIND, ALIKE_AT_MOST = 0.58, 0.2, 0.3, 0.7
 
 
@@ -40,6 +41,9 @@ def normal(header: str) -> Name:
     known = words()
     expanded = tuple(word for part in parts for word in known.stands_for.get(part, (part,)))
     expanded = tuple(word for word in expanded if word not in known.fillers) or expanded
+    expanded = tuple(  # `ship to name` has no end
+        word for i, word in enumerate(expanded) if word != "to" or not i or expanded[i - 1] not in TO
+    )
     if not expanded:
         expanded = (header.strip().lower(),)
     if len(parts) > 1 and (joined := known.stands_for.get("".join(parts))) is not None:
@@ -57,7 +61,7 @@ def _concept(expanded: tuple[str, ...]) -> tuple[tuple[str, ...], str | None]:
     for size in range(len(expanded), 0, -1):
         for start in range(len(expanded) - size, -1, -1):
             phrase = expanded[start : start + size]
-            if (concept := known.get(" ".join(phrase))) is not None:
+            if (concept := known.get(tuple(sorted(phrase)))) is not None:
                 return phrase, concept
     return (), None
 

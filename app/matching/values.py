@@ -44,7 +44,7 @@ def evidence(one: Side, other: Side) -> tuple[float, float, list[str]]:
     elif kinds[0] or kinds[1]:
         against += 0.35
         reasons.append(f"only one holds {_named(min(kinds[0] | kinds[1]))}")
-    mine, theirs = _kind(one), _kind(other)
+    mine, theirs = kind_of(one), kind_of(other)
     if mine != theirs:
         against += 0.3 if "text" not in (mine, theirs) else 0.12
         reasons.append(f"one holds {mine} values, the other {theirs} values")
@@ -75,7 +75,7 @@ def _named(kind: str) -> str:
     return {"email": "e-mail addresses", "phone": "phone numbers", "card": "card numbers"}[kind]
 
 
-def _kind(side: Side) -> str:
+def kind_of(side: Side) -> str:
     """The type that is meant, also where the type given is text because of how values are written."""
     kind = str(side.report["type"])
     if kind != "text":
@@ -110,11 +110,11 @@ def _overlap(one: Side, other: Side) -> float:
 
 def _telling(one: Side, other: Side) -> float:
     """How much it says that values are the same: small numbers are everywhere, words are not."""
-    if _kind(one) == "number" or _kind(other) == "number":
+    if kind_of(one) == "number" or kind_of(other) == "number":
         spread = [s.column.numbers.maximum[0] - s.column.numbers.minimum[0] for s in (one, other)
                   if s.column.numbers.maximum and s.column.numbers.minimum]  # fmt: skip
         return 0.3 if spread and min(spread) > 10_000 else 0.03
-    return 0.15 if _kind(one) == "date" else 0.45
+    return 0.15 if kind_of(one) == "date" else 0.45
 
 
 def _shapes(side: Side) -> set[str]:

@@ -13,8 +13,8 @@ import msgspec
 class Words(msgspec.Struct, frozen=True):
     stands_for: dict[str, tuple[str, ...]]
     """A word, and the words that it is short for, or another word for."""
-    concepts: dict[str, str]
-    """A phrase, and what it names."""
+    concepts: dict[tuple[str, ...], str]
+    """The words of a phrase, sorted, since languages order them in other ways, and what it names."""
     qualifiers: dict[str, str]
     """A word that tells two of a kind apart, and which way."""
     noise: frozenset[str]
@@ -29,7 +29,7 @@ def words() -> Words:
     data: dict[str, Any] = tomllib.loads(Path(__file__).with_suffix(".toml").read_text(encoding="utf-8"))
     return Words(
         {short: tuple(full.split()) for full, shorts in data["words"].items() for short in shorts},
-        {phrase: concept for concept, phrases in data["concepts"].items() for phrase in phrases},
+        {tuple(sorted(phrase.split())): concept for concept, phrases in data["concepts"].items() for phrase in phrases},
         {word: kind for kind, members in data["qualifiers"].items() for word in members},
         frozenset(data["noise"]["words"]),
         frozenset(frozenset(pair) for pair in data["near"]["pairs"]),
