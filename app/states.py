@@ -25,6 +25,11 @@ class JobStatus(StrEnum):
     def is_final(self) -> bool:
         return self not in (JobStatus.QUEUED, JobStatus.PROCESSING)
 
+    @property
+    def in_five(self) -> str:
+        """In the words of the doors that have five statuses: pending, processing, completed, failed, cancelled."""
+        return {JobStatus.QUEUED: "pending", JobStatus.COMPLETED_WITH_ERRORS: "completed"}.get(self, self.value)
+
 
 class ChunkStatus(StrEnum):
     PENDING = "pending"

@@ -74,10 +74,13 @@ def report(seconds: dict[str, list[float]], count: int) -> None:
 
 def plain(embedder: Embedder, texts: Sequence[str]) -> None:
     tokenizer, session = embedder._parts()
-    for start in range(0, len(texts), model.BATCH_TEXTS):
+
+    def encode(start: int) -> None:
         ids = [encoding.ids for encoding in tokenizer.encode_batch_fast(list(texts[start : start + model.BATCH_TEXTS]))]
         ids.sort(key=len, reverse=True)  # the longest first is what _padded wants; within a batch it changes nothing
         session.run(None, model._padded(ids))
+
+    list(embedder._pool.map(encode, range(0, len(texts), model.BATCH_TEXTS)))
 
 
 def sentence_transformers(folder: str, threads: int) -> Contestant:

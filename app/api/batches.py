@@ -2,22 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from functools import partial
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Query, Request
 from fastapi.responses import Response
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
-from starlette.requests import ClientDisconnect
+from pydantic import BaseModel, Field
 
-from app.api.errors import invalid, problem_responses
-from app.api.multipart import MultipartBody
-from app.api.parameters import Integer, Priority, clean_filename, single_values
-from app.api.receiving import expected_sha256, idempotency_key, steady
+from app.api.errors import problem_responses
+from app.api.parameters import Integer, JobOptions, single_values
+from app.api.receiving import Door, receive
 from app.api.services import App, Owner, Services
-from app.errors import BatchNotCsv, MissingFilePart, RequestError, Unavailable
+from app.errors import BatchNotCsv, RequestError
 from app.jobs import batches
-from app.jobs.submit import Submission
 
 router = APIRouter(tags=["batches"], dependencies=[Depends(single_values)])
 
@@ -35,18 +32,6 @@ BODY = {
         },
     }
 }
-
-
-class BatchOptions(BaseModel):
-    """Everything that can be said about a batch, in the query or as form fields."""
-
-    model_config = ConfigDict(extra="forbid")
-
-    priority: Priority = 0
-    chunk_size: Annotated[Integer, Field(ge=100, le=100_000)] = Field(
-        default=batches.CHUNK_ROWS, description="Rows per chunk."
-    )
-    model: str | None = Field(default=None, max_length=200, description="How texts are scored; `vader` if not given.")
 
 
 class BatchCreated(BaseModel):
@@ -102,67 +87,24 @@ class BatchDeleted(BaseModel):
     responses=problem_responses(400, 408, 409, 413, 422, 503, 507),
 )
 async def upload_batch(
-    request: Request, app: App, owner: Owner, options: Annotated[BatchOptions, Query()]
+    request: Request, app: App, owner: Owner, options: Annotated[JobOptions, Query()]
 ) -> dict[str, Any] | Response:
-    """A CSV file, plain or gzipped, with a column `text` and, if it has one, `id`.
+    """A CSV file, plain or gzipped, with a column `text` (or that which `text_column` names) and, if it has one, `id`.
 
     Answered when the bytes are on disk for good, the rows are counted and the job is in the database. The same request
     with the same Idempotency-Key gets the same batch.
     """
-    if app.machine.is_draining:
-        raise Unavailable("The service is shutting down.", headers={"Retry-After": "10"})
-    content_type = request.headers.get("content-type", "")
-    if not content_type.lower().startswith("multipart/form-data"):
-        raise MissingFilePart
-    form = MultipartBody(content_type)
-    length = request.headers.get("content-length", "")
-    submission = Submission(
-        owner,
-        idempotency_key=idempotency_key(request),
-        expected_sha256=expected_sha256(request),
-        content_length=int(length) if length.isdecimal() and length.isascii() else None,
-    )
-    batches.prepare(submission, app.processors)
-    _apply(submission, options)
-    await app.submitter.check(submission)
+    door = Door(partial(batches.prepare, processors=app.processors), _check_name, takes_raw=False)
     try:
-        accepted = await app.submitter.submit(submission, _file(form, steady(request, app), submission, options, app))
+        submission, accepted = await receive(request, app, owner, options, door)
     except RequestError as error:
         raise batches.as_batch_error(error) from None
-    except ClientDisconnect:
+    if accepted is None:
         return Response(status_code=499)  # nobody is there to read it
     return batches.created(submission, accepted)
 
 
-def _apply(submission: Submission, options: BatchOptions) -> None:
-    submission.priority = options.priority
-    submission.chunk_size = options.chunk_size
-    submission.options = {} if options.model is None else {"model": options.model}
-
-
-async def _file(
-    form: MultipartBody, stream: AsyncIterator[bytes], submission: Submission, options: BatchOptions, app: Services
-) -> AsyncIterator[bytes]:
-    """The file of the form, refused by its name before it is read; what the query says wins over form fields."""
-    named = False
-    async for piece in form.read(stream):
-        if not named:
-            named = True
-            _check_name(form.filename)
-        yield piece
-    if not named:
-        _check_name(form.filename)
-    submission.filename = clean_filename(form.filename)
-    submission.media_type = form.media_type.partition(";")[0].strip().lower()[:255]
-    try:
-        merged = BatchOptions.model_validate({**form.fields, **options.model_dump(exclude_unset=True)})
-    except ValidationError as error:
-        raise invalid(error.errors(), "form") from None
-    _apply(submission, merged)
-    app.processors.check(submission.processor, submission.options)
-
-
-def _check_name(filename: str) -> None:
+def _check_name(content_type: str, filename: str, app: Services) -> None:
     if not filename.lower().endswith((".csv", ".csv.gz")):
         raise BatchNotCsv("File must be a CSV")
 

@@ -46,7 +46,8 @@ async def upload(request: Request, app: App, owner: Owner, options: Annotated[Up
 
     Answered when the bytes are on disk for good and the job is in the database, before anything is parsed.
     """
-    return created(await receive(request, app, owner, options))
+    _, accepted = await receive(request, app, owner, options)
+    return created(accepted)
 
 
 @router.put("/upload", status_code=201, summary="Upload a raw body", openapi_extra=BODY, include_in_schema=False)
@@ -57,7 +58,8 @@ async def put_upload(
     """What `curl -T big.csv` sends."""
     if filename and options.filename is None:
         options = options.model_copy(update={"filename": filename})
-    return created(await receive(request, app, owner, options))
+    _, accepted = await receive(request, app, owner, options)
+    return created(accepted)
 
 
 def created(accepted: Accepted | None) -> Response:

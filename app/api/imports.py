@@ -10,7 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from app.api.errors import problem_responses
 from app.api.parameters import After, Integer, Limit, Offset, UploadOptions, single_values
-from app.api.receiving import BODY, receive
+from app.api.receiving import BODY, Door, receive
 from app.api.services import App, Owner
 from app.db.records import Filters
 from app.errors import ImportNotFound, ModelUnavailable, SearchUnavailable, UnknownSchema
@@ -46,7 +46,7 @@ async def upload_import(
     is then checked, stored and given its vector in the background."""
     if options.processor not in app.processors.schemas:
         raise UnknownSchema(f"The schemas are: {', '.join(app.processors.schemas)}.")
-    accepted = await receive(request, app, owner, options, imports.prepare)
+    _, accepted = await receive(request, app, owner, options, Door(imports.prepare))
     if accepted is None:
         return Response(status_code=499)  # nobody is there to read it
     body = imports.created(accepted)

@@ -10,6 +10,8 @@ from fastapi import Depends, Path, Request
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
 from app.errors import InvalidParameter, NotFound
+from app.formats.detect import Declared
+from app.jobs.submit import Submission
 
 CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069]")
 
@@ -48,17 +50,40 @@ After = Annotated[
 ]
 
 
-class UploadOptions(BaseModel):
-    """Everything that can be said about an upload, in the query or as form fields."""
+class JobOptions(BaseModel):
+    """What can be said about the work on an upload, in the query or as form fields."""
 
     model_config = ConfigDict(extra="forbid")
 
     priority: Priority = 0
-    processor: str = Field(default="rows", max_length=100, description="What is done with each row.")
-    model: str | None = Field(default=None, max_length=200, description="Of the processor `sentiment`: how it scores.")
-    chunk_size: Annotated[Integer, Field(ge=100, le=100_000)] | None = Field(
-        default=None, description="Rows per chunk; CHUNK_SIZE if not given."
+    model: str | None = Field(
+        default=None, max_length=200, description="Of the processor `sentiment`: how it scores; `vader` if not given."
     )
+    text_column: Name | None = Field(
+        default=None,
+        min_length=1,
+        description="Of the processor `sentiment`: where the texts are; `text` if not given.",
+    )
+    chunk_size: Annotated[Integer, Field(ge=100, le=100_000)] | None = Field(
+        default=None, description="Rows per chunk; if not given, what suits the processor."
+    )
+
+    def apply_to(self, submission: Submission, content_type: str) -> None:
+        """`content_type` is that of the file."""
+        submission.priority = self.priority
+        submission.chunk_size = self.chunk_size
+        given = {"model": self.model, "text_column": self.text_column}
+        submission.options = {name: value for name, value in given.items() if value is not None}
+
+    def name_of(self, filename: str) -> str:
+        """What the upload is to be called if its part of the form says `filename`."""
+        return clean_filename(filename)
+
+
+class UploadOptions(JobOptions):
+    """Everything that can be said about an upload, in the query or as form fields."""
+
+    processor: str = Field(default="rows", max_length=100, description="What is done with each row.")
     on_duplicate: Literal["existing", "reject", "new"] = Field(
         default="new",
         description="The same bytes with the same options again: answer with the `existing` upload, `reject` (409), or "
@@ -85,6 +110,34 @@ class UploadOptions(BaseModel):
         default="reject",
         description="`keep` pads short rows with nulls, keeps the extra cells of long ones, and takes wrong quotes literally.",
     )
+
+    def apply_to(self, submission: Submission, content_type: str) -> None:
+        super().apply_to(submission, content_type)
+        submission.processor = self.processor
+        submission.on_duplicate = self.on_duplicate
+        charset = re.search(r"charset=\"?([\w.:-]{1,40})", content_type, re.IGNORECASE)
+        submission.declared = Declared(
+            format=self.format,
+            encoding=self.encoding
+            or (charset[1] if charset and media_type(content_type) != "application/json" else None),
+            delimiter=self.delimiter,
+            quote=self.quote,
+            escape=self.escape,
+            newline=self.newline,
+            skip_rows=self.skip_rows,
+            header_rows=self.header_rows,
+            skip_footer=self.skip_footer,
+            columns=self.columns,
+            on_bad_row=self.on_bad_row,
+        )
+
+    def name_of(self, filename: str) -> str:
+        return clean_filename(self.filename or filename)
+
+
+def media_type(content_type: str) -> str:
+    """`text/csv` of `Text/CSV; charset=utf-8`."""
+    return content_type.partition(";")[0].strip().lower()[:255]
 
 
 def single_values(request: Request) -> None:

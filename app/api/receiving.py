@@ -6,6 +6,7 @@ import asyncio
 import base64
 import re
 from collections.abc import AsyncIterator, Callable
+from dataclasses import dataclass
 
 from fastapi import Request
 from pydantic import ValidationError
@@ -13,17 +14,17 @@ from starlette.requests import ClientDisconnect
 
 from app.api.errors import invalid
 from app.api.multipart import MultipartBody
-from app.api.parameters import UploadOptions, clean_filename
+from app.api.parameters import JobOptions, media_type
 from app.api.services import Services
 from app.errors import (
     BadDigest,
     BadIdempotencyKey,
+    MissingFilePart,
     Unavailable,
     UnsupportedMediaType,
     UnsupportedTransferEncoding,
     UploadStalled,
 )
-from app.formats.detect import Declared
 from app.jobs.submit import Accepted, Submission
 
 UNDECLARED = ("", "application/octet-stream", "binary/octet-stream", "application/x-www-form-urlencoded")
@@ -63,120 +64,94 @@ async def steady(request: Request, app: Services) -> AsyncIterator[bytes]:
             yield data
 
 
-async def receive(
-    request: Request,
-    app: Services,
-    owner: str,
-    options: UploadOptions,
-    prepare: Callable[[Submission], None] = lambda submission: None,
-) -> Accepted | None:
-    """Refuse what can be refused before the first byte of the body, then stream it; None if the client went away.
+def check_type(content_type: str, filename: str, app: Services) -> None:
+    """Whether files of this type are accepted; raises UnsupportedMediaType."""
+    accepted = app.settings.allowed_content_types
+    if media_type(content_type) not in accepted and media_type(content_type) not in UNDECLARED:
+        raise UnsupportedMediaType(accepted=list(accepted))
 
-    `prepare` makes the submission one of a certain door. It is called again when form fields have changed it.
-    """
+
+@dataclass(frozen=True, slots=True)
+class Door:
+    """How the uploads of one door differ from those of others."""
+
+    prepare: Callable[[Submission], None] = lambda submission: None
+    """Makes a submission one of this door. Called again when form fields have changed it."""
+    check_file: Callable[[str, str, Services], None] = check_type
+    """Raises what the door has against a file of this content type and name, before it is read."""
+    takes_raw: bool = True
+    """A body that is the file itself, and not a form with a file."""
+
+
+async def receive(
+    request: Request, app: Services, owner: str, options: JobOptions, door: Door = Door()
+) -> tuple[Submission, Accepted | None]:
+    """Refuse what can be refused before the first byte of the body, then stream it; nothing is accepted if the client
+    went away."""
     if app.machine.is_draining:
         raise Unavailable("The service is shutting down.", headers={"Retry-After": "10"})
     content_type = request.headers.get("content-type", "")
     is_form = content_type.lower().startswith("multipart/form-data")
+    if not is_form and not door.takes_raw:
+        raise MissingFilePart
     form = MultipartBody(content_type) if is_form else None
-    submission = _submission(request, owner, options, form is not None)
-    prepare(submission)
+    submission = _submission(request, owner, is_form=is_form)
+    options.apply_to(submission, "" if is_form else content_type)
+    door.prepare(submission)
     if form is None:
-        _check_media_type(content_type, app)
-        submission.media_type = _media_type(content_type)
-        submission.declared = _declared(options, content_type)
+        submission.filename = options.name_of("")
+        submission.media_type = media_type(content_type)
+        door.check_file(content_type, submission.filename, app)
     await app.submitter.check(submission)
     stream = steady(request, app)
-    body = stream if form is None else _form_file(form, stream, submission, options, app, prepare)
+    body = stream if form is None else _form_file(form, stream, submission, options, app, door)
     try:
-        return await app.submitter.submit(submission, body)
+        return submission, await app.submitter.submit(submission, body)
     except ClientDisconnect:
-        return None
+        return submission, None
 
 
-def _submission(request: Request, owner: str, options: UploadOptions, is_form: bool) -> Submission:
+def _submission(request: Request, owner: str, *, is_form: bool) -> Submission:
     encoding = request.headers.get("content-encoding", "identity").strip().lower()
     if encoding not in ("identity", "gzip", "x-gzip"):
         raise UnsupportedTransferEncoding("The Content-Encoding of the body is not accepted.")
     length = request.headers.get("content-length", "")
-    submission = Submission(
+    return Submission(
         owner=owner,
-        filename=clean_filename(options.filename or ""),
-        declared=_declared(options, ""),
         idempotency_key=idempotency_key(request),
         expected_sha256=expected_sha256(request),
         content_length=int(length) if length.isdecimal() and length.isascii() else None,
         is_gzip_encoded=encoding != "identity" and not is_form,
     )
-    _apply(submission, options)
-    return submission
-
-
-def _apply(submission: Submission, options: UploadOptions) -> None:
-    submission.processor = options.processor
-    submission.options = {} if options.model is None else {"model": options.model}
-    submission.chunk_size = options.chunk_size
-    submission.priority = options.priority
-    submission.on_duplicate = options.on_duplicate
-
-
-def _declared(options: UploadOptions, content_type: str) -> Declared:
-    charset = re.search(r"charset=\"?([\w.:-]{1,40})", content_type, re.IGNORECASE)
-    return Declared(
-        format=options.format,
-        encoding=options.encoding
-        or (charset[1] if charset and _media_type(content_type) != "application/json" else None),
-        delimiter=options.delimiter,
-        quote=options.quote,
-        escape=options.escape,
-        newline=options.newline,
-        skip_rows=options.skip_rows,
-        header_rows=options.header_rows,
-        skip_footer=options.skip_footer,
-        columns=options.columns,
-        on_bad_row=options.on_bad_row,
-    )
-
-
-def _media_type(content_type: str) -> str:
-    return content_type.partition(";")[0].strip().lower()[:255]
-
-
-def _check_media_type(content_type: str, app: Services) -> None:
-    media_type = _media_type(content_type)
-    accepted = app.settings.allowed_content_types
-    if media_type not in accepted and media_type not in UNDECLARED:
-        raise UnsupportedMediaType(accepted=list(accepted))
 
 
 async def _form_file(
     form: MultipartBody,
     stream: AsyncIterator[bytes],
     submission: Submission,
-    options: UploadOptions,
+    options: JobOptions,
     app: Services,
-    prepare: Callable[[Submission], None],
+    door: Door,
 ) -> AsyncIterator[bytes]:
-    """The file of a form. Its part's headers and the fields before it are applied when its first bytes come, the fields
-    after it at the end; what the query says wins."""
+    """The file of a form. Its part's headers are looked at when its first bytes come, all fields at the end, since they
+    may stand behind it; what the query says wins."""
     seen = False
     async for piece in form.read(stream):
         if not seen:
             seen = True
-            _check_media_type(form.media_type, app)
+            door.check_file(form.media_type, form.filename, app)
         yield piece
     if not seen:
-        _check_media_type(form.media_type, app)
+        door.check_file(form.media_type, form.filename, app)
     given = options.model_dump(exclude_unset=True, by_alias=True)
     try:
         merged = type(options).model_validate({**form.fields, **given})
     except ValidationError as error:
         raise invalid(error.errors(), "form") from None
-    submission.filename = clean_filename(merged.filename or form.filename)
-    submission.media_type = _media_type(form.media_type)
-    submission.declared = _declared(merged, form.media_type)
-    _apply(submission, merged)
-    prepare(submission)
+    merged.apply_to(submission, form.media_type)
+    submission.filename = merged.name_of(form.filename)
+    submission.media_type = media_type(form.media_type)
+    door.prepare(submission)
     app.processors.check(submission.processor, submission.options)
 
 

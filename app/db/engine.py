@@ -17,6 +17,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_en
 from sqlalchemy.pool import AsyncAdaptedQueuePool
 
 from app.config import Settings
+from app.db.halfvecs import SETTINGS as VECTOR_SETTINGS
 from app.errors import TransientError
 
 Result = TypeVar("Result")
@@ -171,6 +172,7 @@ def _postgresql_engine(url: str, size: int) -> AsyncEngine:
             "server_settings": {
                 "application_name": "granula",
                 "jit": "off",
+                **VECTOR_SETTINGS,
                 "idle_in_transaction_session_timeout": "60000",
             },
         },

@@ -7,13 +7,14 @@ from dataclasses import dataclass, field
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, RowMapping, case, cast, func, null, select, text, update
+from sqlalchemy import ColumnElement, RowMapping, and_, case, cast, func, null, or_, select, text, update
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from app.db.models import File, Job, Record, RecordVector, VectorTask
 
 HASHES_AT_ONCE = 500
+JOBS_AT_ONCE = 100
 Key = tuple[UUID, int]
 """(job, row number) of a record."""
 
@@ -63,6 +64,11 @@ def _where(query: Any, filters: Filters, *, is_sqlite: bool) -> Any:
     return query
 
 
+def matching(filters: Filters, *, is_sqlite: bool) -> Any:
+    """The query for all records that match."""
+    return _where(_visible(filters.owner), filters, is_sqlite=is_sqlite)
+
+
 def _contains(name: str, value: Any) -> ColumnElement[bool]:
     return Record.data.op("@>", is_comparison=True)(cast({name: value}, JSONB))
 
@@ -86,7 +92,7 @@ async def list_records(
     connection: AsyncConnection, filters: Filters, *, is_sqlite: bool, after: int, limit: int, offset: int = 0
 ) -> Any:
     """In the order of their ids, from behind the id `after` on."""
-    query = _where(_visible(filters.owner), filters, is_sqlite=is_sqlite).where(Record.id > after)
+    query = matching(filters, is_sqlite=is_sqlite).where(Record.id > after)
     return (await connection.execute(query.order_by(Record.id).limit(limit).offset(offset))).mappings().all()
 
 
@@ -104,21 +110,20 @@ async def list_of_job(connection: AsyncConnection, job_id: UUID, *, after: int, 
 
 async def keys(connection: AsyncConnection, filters: Filters, *, is_sqlite: bool) -> set[Key]:
     """Of all records that match."""
-    query = _where(_visible(filters.owner), filters, is_sqlite=is_sqlite).with_only_columns(
-        Record.job_id, Record.row_number
-    )
+    query = matching(filters, is_sqlite=is_sqlite).with_only_columns(Record.job_id, Record.row_number)
     return {(job_id, row) for job_id, row in (await connection.execute(query)).all()}
 
 
 async def by_keys(connection: AsyncConnection, owner: str, wanted: Sequence[Key]) -> dict[Key, RowMapping]:
-    rows: dict[Key, RowMapping] = {}
     jobs: dict[UUID, list[int]] = {}
     for job_id, row in wanted:
         jobs.setdefault(job_id, []).append(row)
-    for job_id, numbers in jobs.items():
-        query = _visible(owner).where(Record.job_id == job_id, Record.row_number.in_(numbers))
-        rows |= {(r["job_id"], r["row_number"]): r for r in (await connection.execute(query)).mappings()}
-    return rows
+    each = [and_(Record.job_id == job_id, Record.row_number.in_(numbers)) for job_id, numbers in jobs.items()]
+    found: dict[Key, RowMapping] = {}
+    for start in range(0, len(each), JOBS_AT_ONCE):
+        query = _visible(owner).where(or_(*each[start : start + JOBS_AT_ONCE]))
+        found |= {(r["job_id"], r["row_number"]): r for r in (await connection.execute(query)).mappings()}
+    return found
 
 
 async def count_by_status(connection: AsyncConnection, job_id: UUID) -> dict[str, int]:
@@ -185,6 +190,10 @@ async def set_vectors_error(connection: AsyncConnection, job_id: UUID, error: di
 async def forget_vectors_errors(connection: AsyncConnection) -> None:
     """At the start: what was missing may be there now."""
     await connection.execute(update(Job).where(Job.vectors_error.is_not(None)).values(vectors_error=null()))
+
+
+async def has_vectors(connection: AsyncConnection) -> bool:
+    return (await connection.execute(select(RecordVector.job_id).limit(1))).first() is not None
 
 
 async def vector_counts(connection: AsyncConnection, job_ids: Sequence[UUID]) -> dict[UUID, tuple[int, int]]:

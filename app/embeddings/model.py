@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -41,7 +42,8 @@ class Embedder:
     """Texts to vectors of unit length. Made at no cost; the model is loaded at the first use or by `load`.
 
     Safe to share between threads. `precision` is "fp32", equal to sentence-transformers, or "int8", faster and less exact:
-    vectors of the two should not be compared with each other. `threads` 0 means every core this process may use.
+    vectors of the two should not be compared with each other. So many batches as there are `threads` are computed at once,
+    each by one thread, whoever they are for; 0 means one per core this process may use.
     """
 
     model_id = files.MODEL_ID
@@ -52,7 +54,7 @@ class Embedder:
             raise ValueError(f"precision must be one of {', '.join(files.PRECISIONS)}, not {precision!r}")
         self.folder = folder
         self.precision = precision
-        self._threads = threads or _cores()
+        self._pool = ThreadPoolExecutor(threads or _cores(), thread_name_prefix="encode")
         self._lock = threading.Lock()
         self._loaded: tuple[Tokenizer, InferenceSession] | None = None
 
@@ -68,7 +70,7 @@ class Embedder:
         vectors = np.empty((len(places), DIMENSIONS), np.float32)
         start = 0
         for slab in _slabs(places):
-            _encode_slab(tokenizer, session, slab, vectors[start : start + len(slab)])
+            _encode_slab(tokenizer, session, slab, vectors[start : start + len(slab)], self._pool.map)
             start += len(slab)
         return vectors if len(places) == len(rows) else vectors[rows]
 
@@ -76,7 +78,7 @@ class Embedder:
         if self._loaded is None:
             with self._lock:
                 if self._loaded is None:
-                    self._loaded = _open(self.folder, self.precision, self._threads)
+                    self._loaded = _open(self.folder, self.precision)
         return self._loaded
 
 
@@ -84,7 +86,7 @@ def _cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def _open(folder: Path, precision: str, threads: int) -> tuple[Tokenizer, InferenceSession]:
+def _open(folder: Path, precision: str) -> tuple[Tokenizer, InferenceSession]:
     try:  # here, because a service that never embeds should not pay for them
         import onnxruntime
         from tokenizers import Tokenizer
@@ -92,9 +94,9 @@ def _open(folder: Path, precision: str, threads: int) -> tuple[Tokenizer, Infere
         raise ModelUnavailable(f"{error}. Run ./scripts/install to install what the service needs.") from error
     files.verify(folder, precision)
     options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = threads
-    # Threads that spin while they wait for work take the cores from the rest of the service.
-    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    # A batch is computed by the thread that asks. Several threads for one batch wait for each other after every operator,
+    # which is what a short query is made of, and those of two callers would be more than there are cores.
+    options.intra_op_num_threads = 1
     # Without VNNI int8 products overflow where this is off, so the vectors would depend on the machine.
     options.add_session_config_entry("session.x64quantprecision", "1")
     options.add_session_config_entry("session.model_external_initializers_file_folder_path", str(folder))
@@ -124,14 +126,23 @@ def _slabs(texts: Iterable[str]) -> Iterator[list[str]]:
 
 
 def _encode_slab(
-    tokenizer: Tokenizer, session: InferenceSession, texts: list[str], vectors: npt.NDArray[np.float32]
+    tokenizer: Tokenizer,
+    session: InferenceSession,
+    texts: list[str],
+    vectors: npt.NDArray[np.float32],
+    spread: Callable[..., Iterable[None]],
 ) -> None:
     """The vectors of these texts into `vectors`: texts of like length share a batch, so little of it is padding."""
     ids = _token_ids(tokenizer, texts)
     order = sorted(range(len(ids)), key=lambda i: len(ids[i]), reverse=True)
-    for batch in _batches(order, ids):
-        inputs = _padded([ids[i] for i in batch])
-        vectors[batch] = session.run(None, inputs)[0]
+    batches = list(_batches(order, ids))
+
+    def encode(batch: list[int]) -> None:
+        vectors[batch] = session.run(None, _padded([ids[i] for i in batch]))[0]
+
+    # A single batch, as of a query, is computed here: it does not wait behind the many of others.
+    for _ in spread(encode, batches) if len(batches) > 1 else map(encode, batches):
+        pass
 
 
 def _token_ids(tokenizer: Tokenizer, texts: Sequence[str]) -> list[list[int]]:

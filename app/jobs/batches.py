@@ -36,6 +36,7 @@ from app.jobs.submit import Accepted, Submission
 from app.pipeline.counter import RowCounter
 from app.processors.models import SENTIMENTS
 from app.processors.registry import Processors
+from app.processors.sentiment import TEXT
 from app.states import JobStatus
 
 DOOR = "batches"
@@ -49,33 +50,24 @@ DECLARED = Declared(
 """Read as Python's csv reads it: what this door's clients send is never guessed at, and no row is refused for its quotes
 or its commas; those of an unquoted text in the last column are kept as part of it."""
 
-STATUSES = {
-    JobStatus.QUEUED: "pending",
-    JobStatus.PROCESSING: "processing",
-    JobStatus.COMPLETED: "completed",
-    JobStatus.COMPLETED_WITH_ERRORS: "completed",
-    JobStatus.FAILED: "failed",
-    JobStatus.CANCELLED: "cancelled",
-}
-
-
 # ---------------------------------------------------------------------- taking one
 
 
 def prepare(submission: Submission, processors: Processors) -> None:
     """Make the submission one of this door: its name, what is read, and who looks at the bytes."""
     submission.door = DOOR
-    submission.public_id = f"batch-{uuid4().hex[:12]}"
+    submission.public_id = submission.public_id or f"batch-{uuid4().hex[:12]}"
     submission.processor = PROCESSOR
     submission.declared = DECLARED
     submission.chunk_size = submission.chunk_size or CHUNK_ROWS
-    submission.inspector = _Inspector(processors)
+    submission.inspector = submission.inspector or _Inspector(submission, processors)
 
 
 class _Inspector:
     """Counts the rows, and refuses what is not a batch as soon as it shows."""
 
-    def __init__(self, processors: Processors) -> None:
+    def __init__(self, submission: Submission, processors: Processors) -> None:
+        self._submission = submission
         self._processors = processors
         self._counter = RowCounter(self._detect)
         self._decoder = codecs.getincrementaldecoder("utf-8")()
@@ -98,8 +90,10 @@ class _Inspector:
 
     def _detect(self, sample: bytes, complete: bool) -> Dialect:
         dialect = detect(sample, complete=complete, declared=DECLARED)
-        if not complete:  # of a short file it is first asked whether it has rows
-            self._processors.get(PROCESSOR).columns(dialect.columns)
+        options = self._submission.options
+        if not complete and "text_column" in options:
+            # Of a short file it is first asked whether it has rows; and a form may say behind the file where the texts are.
+            self._processors.columns(PROCESSOR, dialect.columns, options)
         return dialect
 
 
@@ -108,7 +102,8 @@ def as_batch_error(error: RequestError) -> RequestError:
     if isinstance(error, EmptyFile):
         return BatchEmpty("CSV file is empty")  # type: ignore[no-any-return]
     if isinstance(error, MissingColumn):
-        return BatchWithoutText("CSV must have 'text' column", reason=error.detail)  # type: ignore[no-any-return]
+        column = error.members.get("column", TEXT)
+        return BatchWithoutText(f"CSV must have '{column}' column", reason=error.detail)  # type: ignore[no-any-return]
     if isinstance(error, BadHeader | BinaryContent | ContentMismatch | CorruptGzip | TooManyColumns):
         return BatchMalformed(f"Invalid CSV format: {error.detail}")  # type: ignore[no-any-return]
     return error
@@ -200,10 +195,10 @@ def batch_body(job: RowMapping, totals: RowMapping | None) -> dict[str, Any]:
     total = job["split_rows"] if job["split_done"] else job["total_rows"]
     processed = ok + rejected
     percent = round(100 * processed / total, 1) if total else 0.0
-    is_done = STATUSES[status] == "completed"
+    is_done = status.in_five == "completed"
     return {
         "batch_id": job["public_id"],
-        "status": STATUSES[status],
+        "status": status.in_five,
         "total_count": total,
         "processed_count": processed,
         "progress_percent": percent if processed == total else min(percent, 99.9),

@@ -99,7 +99,7 @@ class FileJobs:
             "priority": priority,
             "status": JobStatus.QUEUED,
             "door": "jobs",
-            "columns": list(processor.columns(dialect.get("columns", []))),
+            "columns": self._processors.columns(name, dialect.get("columns", []), options),
             "split_offset": dialect["data_start"],
             "split_lines": dialect["data_line"],
             "stores_results": stores_results(processor),

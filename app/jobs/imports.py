@@ -189,13 +189,9 @@ class Search:
                 )
             found = [record_body(row, row["import_number"], row["columns"]) for row in rows]
         else:
-            nearest = await self._nearest(query, filters, limit, offset)
-            async with self._database.reading() as connection:
-                by_key = await records.by_keys(connection, filters.owner, [key for key, _ in nearest])
             found = [
                 {**record_body(row, row["import_number"], row["columns"]), "score": round(score, 6)}
-                for row, score in ((by_key.get(key), score) for key, score in nearest)
-                if row is not None
+                for row, score in await self._nearest(query, filters, limit, offset)
             ]
         is_full = len(found) == limit
         return {
@@ -207,15 +203,19 @@ class Search:
             "next_after": found[-1]["id"] if is_full and query is None else None,
         }
 
-    async def _nearest(self, query: str, filters: Filters, limit: int, offset: int) -> list[tuple[Key, float]]:
+    async def _nearest(self, query: str, filters: Filters, limit: int, offset: int) -> list[tuple[RowMapping, float]]:
         if filters.status == "invalid":
             return []  # only valid records have vectors
         vector = await self._vectors.encode_query(query)
+        if await self._vectors.has_halfvecs():
+            async with self._database.reading() as connection:
+                rows = await halfvecs.nearest(connection, vector, filters, limit=limit, offset=offset)
+            return [(row, float(row["score"])) for row in rows]
         among: set[Key] | None = None
         if filters.need_records:
             async with self._database.reading() as connection:
                 among = await records.keys(connection, filters, is_sqlite=self._database.is_sqlite)
-        if self._vectors.has_halfvecs and among is None:
-            async with self._database.reading() as connection:
-                return await halfvecs.nearest(connection, vector, filters, limit=limit, offset=offset)
-        return await self._neighbours.nearest(vector, filters, among, limit=limit, offset=offset)
+        nearest = await self._neighbours.nearest(vector, filters, among, limit=limit, offset=offset)
+        async with self._database.reading() as connection:
+            by_key = await records.by_keys(connection, filters.owner, [key for key, _ in nearest])
+        return [(by_key[key], score) for key, score in nearest if key in by_key]

@@ -123,7 +123,7 @@ class ObjectsSubmitter:
                 declared=submission.declared,
                 filename=found.uri.rpartition("/")[2],
             )
-            columns = list(self._processors.get(submission.processor).columns(dialect.columns))
+            columns = self._processors.columns(submission.processor, dialect.columns, {})
         except RequestError as error:
             error.detail = f"{found.uri}: {error.detail}"
             return _Looked(found, CsvDialect(), [], error)

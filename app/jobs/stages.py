@@ -14,14 +14,6 @@ from app.db.engine import Database
 from app.errors import NotFound, ResultNotReady, ResultUnavailable
 from app.states import JobStatus
 
-STATUSES = {
-    JobStatus.QUEUED: "pending",
-    JobStatus.PROCESSING: "processing",
-    JobStatus.COMPLETED: "completed",
-    JobStatus.COMPLETED_WITH_ERRORS: "completed",
-    JobStatus.FAILED: "failed",
-    JobStatus.CANCELLED: "cancelled",
-}
 STAGES: dict[str, tuple[tuple[str, int], ...]] = {
     "profile": (("queued", 0), ("splitting", 10), ("profiling", 30), ("done", 100)),
     "mapping": (("queued", 0), ("profiling_input", 20), ("profiling_reference", 40), ("matching", 60), ("done", 100)),
@@ -59,8 +51,8 @@ async def get_result(database: Database, job_id: UUID, owner: str) -> dict[str, 
     if not status.is_final:
         raise ResultNotReady(headers={"Retry-After": "1"})
     if found is None:
-        raise ResultUnavailable(f"The job is {STATUSES[status]} and has no result of its own.")
-    return {"job_id": str(job_id), "job_type": job_type(job), "status": STATUSES[status], "result": found["data"]}
+        raise ResultUnavailable(f"The job is {status.in_five} and has no result of its own.")
+    return {"job_id": str(job_id), "job_type": job_type(job), "status": status.in_five, "result": found["data"]}
 
 
 def job_type(job: RowMapping) -> str:
@@ -78,7 +70,7 @@ def _body(job: RowMapping, parts: Sequence[RowMapping], done: dict[UUID, int]) -
         "id": str(job["id"]),
         "user_id": job["owner"],
         "job_type": job_type(job),
-        "status": STATUSES[status],
+        "status": status.in_five,
         "progress": percent,
         "stage": stage,
         "stages": [{"name": name, "begins_at": begin} for name, begin in stages],

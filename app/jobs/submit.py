@@ -150,7 +150,7 @@ class Submitter:
             if (replay := await self._replay(submission, fingerprint)) is not None:
                 return replay
             dialect = await asyncio.to_thread(_detect, submission, received)
-            columns = list(self._processors.get(submission.processor).columns(dialect.columns))
+            columns = self._processors.columns(submission.processor, dialect.columns, submission.options)
             content_key = _content_key(submission, received, dialect)
             if submission.on_duplicate != "new":
                 async with self._database.reading() as connection:

@@ -9,6 +9,8 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import logging
+import os
+from collections import OrderedDict
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -30,6 +32,8 @@ from app.sinks.base import Sink
 logger = logging.getLogger(__name__)
 IDLE_SECONDS = 0.5
 BACKFILL_ROWS = 1_000
+KEPT_QUERIES = 512
+"""Vectors of the last queries, of 1.5 KiB each: pages of one search, and searches that many make."""
 
 
 class VectorService:
@@ -41,22 +45,42 @@ class VectorService:
         self._sink = sink
         self._schemas = schemas
         self.embedder = embedder
-        # One thread for the records, since the model itself uses every core, and one for the queries, which never wait
+        # One thread for the records, since the model itself uses every core, and others for the queries, which never wait
         # behind a thousand records.
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="embed")
-        self._query_thread = ThreadPoolExecutor(1, thread_name_prefix="embed-query")
-        self.has_halfvecs = False
+        self._query_threads = ThreadPoolExecutor(os.cpu_count() or 1, thread_name_prefix="embed-query")
+        self._queries: OrderedDict[str, Any] = OrderedDict()
+        self._has_halfvecs: bool | None = False if database.is_sqlite else None
+        self._preparing = asyncio.Lock()
         self._is_index_tended = False
 
+    async def has_halfvecs(self) -> bool:
+        """Whether this database has pgvector. It is set up when it is first asked for: at the first vector or search."""
+        if self._has_halfvecs is None:
+            async with self._preparing:
+                if self._has_halfvecs is None:
+                    self._has_halfvecs = await self._prepare_halfvecs()
+        return self._has_halfvecs
+
+    async def _prepare_halfvecs(self) -> bool:
+        try:
+            async with self._database.reading() as connection:
+                if await halfvecs.is_prepared(connection):
+                    return True
+            await self._database.transact(halfvecs.prepare)
+        except DBAPIError as error:
+            async with self._database.reading() as connection:
+                if await halfvecs.is_prepared(connection):  # another process was faster
+                    return True
+            logger.info("Search by meaning goes without pgvector: %s", str(error.orig).partition("\n")[0])
+            return False
+        return True
+
     async def prepare(self) -> None:
-        """Before the first search: whether this database has pgvector, and another try for what could not be embedded."""
+        """At the start: another try for what could not be embedded, since what was missing may be there now."""
         await self._database.transact(records.forget_vectors_errors)
-        if not self._database.is_sqlite:
-            try:
-                await self._database.transact(halfvecs.prepare)
-                self.has_halfvecs = True
-            except DBAPIError as error:
-                logger.info("Search by meaning goes without pgvector: %s", str(error.orig).partition("\n")[0])
+        async with self._database.reading() as connection:
+            self._is_index_tended = not await records.has_vectors(connection)
 
     async def run(self) -> None:
         while True:
@@ -93,7 +117,15 @@ class VectorService:
 
     async def encode_query(self, text: str) -> Any:
         """(384,) float32, off the loop; raises ModelUnavailable."""
-        return (await asyncio.get_running_loop().run_in_executor(self._query_thread, self.embedder.encode, [text]))[0]
+        if (known := self._queries.get(text)) is not None:
+            self._queries.move_to_end(text)
+            return known
+        loop = asyncio.get_running_loop()
+        vector = (await loop.run_in_executor(self._query_threads, self.embedder.encode, [text]))[0]
+        self._queries[text] = vector
+        while len(self._queries) > KEPT_QUERIES:
+            self._queries.popitem(last=False)
+        return vector
 
     async def _encode(self, texts: Sequence[str]) -> Any:
         """(len(texts), 384) float32."""
@@ -113,12 +145,13 @@ class VectorService:
             vectors |= {h: vector.tobytes() for h, vector in zip(new, made, strict=True)}
         hit("vectors.encoded")
         rows = [(number, model, precision, h, vectors[h]) for (number, _), h in zip(found, hashes, strict=True)]
+        has_halfvecs = await self.has_halfvecs()
 
         async def write(connection: AsyncConnection) -> None:
             if not await records.finish_task(connection, job_id, task["first_row"]):
                 return  # deleted, or done by somebody else
             await self._sink.write(connection, job_id, (), (), {"record_vectors": rows})
-            if self.has_halfvecs:
+            if has_halfvecs:
                 await halfvecs.insert(connection, job_id, [row[0] for row in rows], [row[4] for row in rows])
             hit("vectors.before_commit")
 
@@ -128,7 +161,7 @@ class VectorService:
     async def _tend_index(self) -> bool:
         """When nothing else is to do: vectors from before pgvector, and the index once there are enough. True if there
         may be more of it."""
-        if not self.has_halfvecs:
+        if not await self.has_halfvecs():
             return False
         async with self._database.reading() as connection:
             missing = await halfvecs.missing(connection, BACKFILL_ROWS)
@@ -143,5 +176,5 @@ class VectorService:
         return bool(missing)
 
     def close(self) -> None:
-        for thread in (self._thread, self._query_thread):
+        for thread in (self._thread, self._query_threads):
             thread.shutdown(wait=False, cancel_futures=True)

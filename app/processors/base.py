@@ -98,7 +98,8 @@ def stores_results(processor: Processor) -> bool:
 class Processor(Protocol):
     """A processor is made once per process and called from several threads at a time.
 
-    One that takes options has a method `check(options)` besides, which raises a RequestError for those it cannot use.
+    One that takes options has a method `check(options)` besides, which raises a RequestError for those it cannot use; if
+    its columns depend on them, it has `columns_given(header, options)`, which is asked instead of `columns`.
     One that looks at rows without storing them says `stores_results = False` and has, besides, a method
     `conclude(combined, facts) -> Conclusion`, called like its `combine` in a process of its own (so it must be
     picklable); its summaries count what they cover as `rows`. One whose job is made of

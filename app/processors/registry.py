@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from importlib import import_module
 from typing import Any
 
@@ -52,6 +52,12 @@ class Processors:
             raise UnknownProcessor(
                 f"There is no processor {name[:60]!r}; there are: {', '.join(self.names)}."
             ) from None
+
+    def columns(self, name: str, header: Sequence[str], options: dict[str, Any]) -> list[str]:
+        """Those of the results for a file with this header; raises UnknownProcessor, MissingColumn."""
+        processor = self.get(name)
+        given = getattr(processor, "columns_given", None)
+        return list(processor.columns(header) if given is None else given(header, options))
 
     def check(self, name: str, options: dict[str, Any]) -> None:
         """Raises UnknownProcessor, or the RequestError that the processor has for these options."""

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from difflib import get_close_matches
+from functools import partial
 from typing import Any
 
 import msgspec
@@ -47,14 +48,21 @@ class SentimentProcessor:
         self.models = [LEXICON, *([HEAD] if embedder else []), *check_paths(own_models)]
 
     def columns(self, header: Sequence[str]) -> Sequence[str]:
-        if header and TEXT not in header:
-            raise MissingColumn(f"The file has no column `{TEXT}`{_nearest(header)}.")
+        return self.columns_given(header, {})
+
+    def columns_given(self, header: Sequence[str], options: dict[str, Any]) -> Sequence[str]:
+        """Raises MissingColumn, with the `column`."""
+        text = text_column(options)
+        if header and text not in header:
+            raise MissingColumn(f"The file has no column `{text}`{_nearest(text, header)}.", column=text)
         return COLUMNS
 
     def check(self, options: dict[str, Any]) -> None:
         """Raises InvalidParameter for an option that is none, UnknownModel for a model that may not be used."""
-        if other := set(options) - {"model"}:
+        if other := set(options) - {"model", "text_column"}:
             raise InvalidParameter(f"The processor {self.name} has no option {min(other)[:60]!r}.")
+        if not isinstance(options.get("text_column", TEXT), str):
+            raise InvalidParameter("The option `text_column` is not a text.")
         model = options.get("model", LEXICON)
         if model not in self.models:
             raise UnknownModel(f"There is no sentiment model {str(model)[:60]!r}; there are: {', '.join(self.models)}.")
@@ -62,12 +70,17 @@ class SentimentProcessor:
     def process(self, rows: Rows, context: ChunkContext) -> ChunkOutcome:
         kept: list[tuple[int, str, str]] = []
         rejects: list[Reject] = []
-        read = _read_object if isinstance(rows, ObjectRows) else _Cells(rows.columns, context.delimiter).read
+        text_name = text_column(context.options)
+        read: Callable[[Any], tuple[str, str]]
+        if isinstance(rows, ObjectRows):
+            read = partial(_read_object, text_name)
+        else:
+            read = _Cells(text_name, rows.columns, context.delimiter).read
         for number, row in zip(rows.numbers, rows.records(), strict=True):
             try:
                 row_id, text = read(row)
             except _BadText as bad:
-                rejects.append(_reject(number, bad))
+                rejects.append(_reject(number, text_name, bad))
             else:
                 kept.append((number, row_id or str(number), text))
         scores = self._scores({text for _, _, text in kept}, context)
@@ -101,8 +114,8 @@ class SentimentProcessor:
 class _Cells:
     """Reads (id or "", text) from the cells of a CSV row."""
 
-    def __init__(self, columns: Sequence[str], delimiter: str) -> None:
-        self._text = columns.index(TEXT)
+    def __init__(self, text: str, columns: Sequence[str], delimiter: str) -> None:
+        self._text = columns.index(text)
         self._id = columns.index(ID) if ID in columns else None
         self._width = len(columns)
         self._delimiter = delimiter
@@ -118,11 +131,11 @@ class _Cells:
         return ("" if self._id is None else row[self._id] or ""), text
 
 
-def _read_object(row: dict[str, Any]) -> tuple[str, str]:
+def _read_object(name: str, row: dict[str, Any]) -> tuple[str, str]:
     """(id or "", text) from a JSON object."""
-    if TEXT not in row:
-        raise _BadText("missing_text", f"The object has no key `{TEXT}`{_nearest(list(row))}.")
-    text, row_id = row[TEXT], row.get(ID)
+    if name not in row:
+        raise _BadText("missing_text", f"The object has no key `{name}`{_nearest(name, list(row))}.")
+    text, row_id = row[name], row.get(ID)
     if text is None:
         raise _BadText("missing_text", "The text is null.")
     if not isinstance(text, str):
@@ -132,13 +145,18 @@ def _read_object(row: dict[str, Any]) -> tuple[str, str]:
     return (row_id if isinstance(row_id, str) else "" if row_id is None else msgspec.json.encode(row_id).decode()), text
 
 
-def _nearest(names: Sequence[str]) -> str:
+def text_column(options: dict[str, Any]) -> str:
+    """Where the texts are."""
+    return str(options.get("text_column", TEXT))
+
+
+def _nearest(wanted: str, names: Sequence[str]) -> str:
     """For the end of a sentence about the missing column."""
     lowered = {name.strip().lower(): name for name in names}
-    close = get_close_matches(TEXT, lowered, n=1, cutoff=0.5)
+    close = get_close_matches(wanted.strip().lower(), lowered, n=1, cutoff=0.5)
     return f"; the nearest is `{lowered[close[0]][:60]}`" if close else ""
 
 
-def _reject(number: int, bad: _BadText) -> Reject:
+def _reject(number: int, column: str, bad: _BadText) -> Reject:
     """Its place in the file is found by the runner."""
-    return Reject(number, 0, 0, 0, b"", bad.code, bad.message, TEXT, bad.value)
+    return Reject(number, 0, 0, 0, b"", bad.code, bad.message, column, bad.value)

@@ -325,6 +325,30 @@ def test_json_is_scored_through_the_upload_of_files(client: Client) -> None:
     assert "the nearest is `Texts`" in lacking.json()["detail"]
 
 
+def test_the_texts_may_be_in_any_column_named_before_or_behind_the_file(client: Client) -> None:
+    long = b"id,body,note\n" + b"1,I love it,\n2,I hate it,x\n" * 60_000
+    short = b"id,body\n1,I love it\n2,I hate it\n"
+    for data, count in ((short, 1), (long, 60_000)):
+        file = ("file", ("test.csv", data, "text/csv"))
+        name = ("text_column", (None, b"body"))
+        asked = [{"files": [file, name]}, {"files": [name, file]}, {"files": [file], "params": {"text_column": "body"}}]
+        for given in asked if count == 1 else asked[:1]:
+            made = client.http.post("/batch/upload", **given).json()  # type: ignore[arg-type]
+            summary = client.finished(made["batch_id"])["summary"]
+            assert summary == {"positive": count, "neutral": 0, "negative": count}
+    assert client.results(made["batch_id"])[0]["text"] == "I love it"
+    for data in (short, long):
+        answer = client.post(data, text_column="Body")
+        assert (answer.status_code, answer.json()["detail"]) == (400, "CSV must have 'Body' column")
+    for bad in ("", "\0", "x" * 101):
+        assert client.post(short, text_column=bad).status_code == 422
+    api = Api(client.http)
+    status = api.run(b'[{"body": "I love it"}, {"text": "I love it"}]', processor="sentiment", text_column="body")
+    assert status["summary"]["positive"] == 1
+    assert [(r["code"], r["column"]) for r in api.rejects(status["file_id"])] == [("missing_text", "body")]
+    assert client.http.post("/api/v1/upload?text_column=a", files={"file": ("a.csv", short)}).status_code == 422
+
+
 def test_the_head_on_the_embeddings_scores_where_it_is_named(rig: Rig, model_dir: Path) -> None:
     texts = ["A warm, funny film.", "Dull, badly acted and far too long.", "", "A warm, funny film."]
     with connected(rig) as (client, api):

@@ -19,7 +19,7 @@ from app.db.engine import Database
 from app.embeddings.model import Embedder
 from app.jobs.imports import list_imports
 from tests.conftest import Databases
-from tests.harness import ROOT, Server, query, wait_until
+from tests.harness import ROOT, Postgres, Server, query, wait_until
 
 SAMPLE_CSV = b"""name,email,age,department
 John Doe,john@example.com,30,Engineering
@@ -343,6 +343,33 @@ def test_the_nearest_are_those_that_the_vectors_say_on_every_page(client: Client
     both = client.search(import_id=number, query="looks at the stars", fields={"department": "Legal"}, limit=3)
     assert [r["data"]["department"] for r in both] == ["Legal"] * 3
     assert client.search(import_id=number, query="stars", status="invalid") == []
+
+
+def test_all_records_are_found_by_meaning_though_the_index_stops_looking_before(
+    postgres: Postgres, templates: dict[str, str], tmp_path: Path
+) -> None:
+    databases = Databases("postgresql", postgres, templates)
+    server = Server(databases.create(tmp_path), tmp_path / "storage").start()
+    try:
+        with server.client() as http:
+            client = Client(http)
+            client.searchable(client.upload(people(200, "Astronomer"), "big.csv"))
+            small = client.upload(b"name,email,department\n" + b"Ann,a@example.com,Tax law\n" * 5, "small.csv")
+            client.searchable(small)
+        for setting in ("hnsw.max_scan_tuples = 1", "enable_seqscan = off", "enable_sort = off"):
+            change = f"EXECUTE format('ALTER DATABASE %I SET {setting}', current_database())"
+            query(server.url, f"DO $$ BEGIN {change}; END $$")
+        query(server.url, "CREATE INDEX ON record_halfvecs USING hnsw (embedding halfvec_cosine_ops)", "ANALYZE")
+        server.stop()
+        server.start()
+        with server.client() as http:
+            client = Client(http)
+            found = client.search(query="looks at the stars", import_id=small, limit=5)
+            assert {r["row_number"] for r in found} == {1, 2, 3, 4, 5}
+            assert len(client.search(query="looks at the stars", limit=205)) == 205
+    finally:
+        server.stop()
+        databases.close()
 
 
 def test_without_the_model_everything_but_search_by_meaning_works(databases: Databases, tmp_path: Path) -> None:
