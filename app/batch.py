@@ -23,12 +23,13 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 from sqlalchemy.exc import IntegrityError
 
-from app.api.services import LOCAL_OWNER, Services
+from app.api.services import Services
 from app.config import Settings
 from app.db import chunks, jobs
 from app.errors import GranulaError, TransientError
 from app.jobs.objects import ObjectsSubmission
 from app.jobs.progress import get_status
+from app.jobs.users import LOCAL_OWNER
 from app.main import start
 from app.states import JobStatus
 

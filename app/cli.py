@@ -1,4 +1,4 @@
-"""Doors without HTTP: `python -m app pipeline` and `python -m app ml-api`."""
+"""Doors without HTTP: `python -m app pipeline`, `python -m app users` and `python -m app ml-api`."""
 
 from __future__ import annotations
 
@@ -8,9 +8,12 @@ from typing import Annotated
 
 import typer
 
+from app.users_cli import users
+
 app = typer.Typer(
     help="Granula at a terminal.", no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False
 )
+app.add_typer(users, name="users")
 
 
 @app.callback()

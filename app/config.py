@@ -163,6 +163,24 @@ class Settings(BaseSettings):
     openai_timeout_seconds: float = Field(default=60.0, gt=0)
     """A call of it that takes longer has failed."""
 
+    auth_required: bool = False
+    """Whether everybody has to sign in; else those who do not are the owner `local`."""
+
+    session_hours: float = Field(default=12.0, gt=0, le=24 * 365)
+    """How long a browser stays signed in."""
+
+    auth_failures_per_minute: int = Field(default=30, ge=0)
+    """Keys that are not valid from one address, before it is answered 429; 0: any number."""
+
+    owner_max_bytes: int = Field(default=0, ge=0)
+    """Bytes that a user may have stored; 0: any number."""
+
+    owner_max_queued_jobs: int = Field(default=0, ge=0)
+    """Jobs of a user that may wait or run; 0: any number."""
+
+    owner_requests_per_minute: int = Field(default=0, ge=0)
+    """Requests that a user may send a minute, and as many at once after a quiet minute; 0: any number."""
+
     cors_origins: Annotated[tuple[str, ...], NoDecode] = ()
     """Comma-separated origins of web pages that may call the API; none by default."""
 
@@ -182,7 +200,11 @@ class Settings(BaseSettings):
     @property
     def url(self) -> str:
         """The database to use, the embedded one when none is named."""
-        return self.database_url or f"sqlite+aiosqlite:///{self.storage_dir / EMBEDDED_DATABASE}"
+        return self.database_url or f"sqlite+aiosqlite:///{self.embedded_path}"
+
+    @property
+    def embedded_path(self) -> Path:
+        return self.storage_dir / EMBEDDED_DATABASE
 
     @property
     def is_sqlite(self) -> bool:

@@ -192,6 +192,27 @@ MalformedJson = _error(
     "The JSON body cannot be read.",
     "Send one JSON object, with Content-Type: application/json.",
 )
+Unauthenticated = _error(
+    "Unauthenticated",
+    401,
+    "unauthenticated",
+    "A valid key is needed here.",
+    "Send `Authorization: Bearer granula_...`, or sign in by POST /api/v1/session; `python -m app users` makes keys.",
+)
+CrossSite = _error(
+    "CrossSite",
+    403,
+    "cross_site",
+    "The request comes from a page of another site.",
+    "Send it from a page of this service, or with a key in the Authorization header.",
+)
+AdminOnly = _error(
+    "AdminOnly",
+    403,
+    "admin_only",
+    "Only an administrator may do this.",
+    "Sign in with the key of a user made by `python -m app users create NAME --admin`.",
+)
 NotFound = _error(
     "NotFound",
     404,
@@ -276,6 +297,20 @@ IdempotencyInFlight = _error(
     "idempotency_in_flight",
     "A request with this Idempotency-Key is still running.",
     "Wait for its end and send the request again.",
+)
+UserExists = _error(
+    "UserExists",
+    409,
+    "user_exists",
+    "There is a user of that name.",
+    "Choose another name, or make a key for that user.",
+)
+UserRevoked = _error(
+    "UserRevoked",
+    409,
+    "user_revoked",
+    "The user is revoked.",
+    "Let the user in again by `python -m app users restore NAME`, then make a key.",
 )
 BodyTooLarge = _error(
     "BodyTooLarge",
@@ -446,6 +481,16 @@ ObjectAccessDenied = _error(
     "s3_access_denied",
     "The object store denies access.",
     "Check KEY and SECRET, and that they may list the bucket and read its objects.",
+)
+QuotaExceeded = _error(
+    "QuotaExceeded",
+    429,
+    "quota_exceeded",
+    "You have as much here as you may.",
+    "Delete files, or wait until jobs have ended; GET /api/v1/me tells what you have.",
+)
+RateLimited = _error(
+    "RateLimited", 429, "rate_limited", "Too many requests.", "Wait for Retry-After seconds and send fewer."
 )
 HeadersTooLarge = _error(
     "HeadersTooLarge", 431, "headers_too_large", "The request headers are too large.", "Send fewer or shorter headers."

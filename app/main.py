@@ -17,7 +17,9 @@ from fastapi import FastAPI
 from fastapi.middleware.cors import CORSMiddleware
 
 from app import __version__, failpoints
-from app.api import analysis, batches, errors, files, health, imports, jobs, schedules, scoring, templates
+from app.api import analysis, batches, errors, files, health, imports, jobs, schedules, scoring, templates, users
+from app.api.doorkeeper import Doorkeeper
+from app.api.gate import Gate
 from app.api.middleware import Frame
 from app.api.services import Services
 from app.clients.chat import Chat
@@ -30,12 +32,14 @@ from app.errors import MigrationsPending
 from app.jobs.control import Control
 from app.jobs.file_jobs import FileJobs
 from app.jobs.imports import Search
+from app.jobs.limits import OwnerLimits
 from app.jobs.neighbours import Neighbours
 from app.jobs.objects import ObjectsSubmitter
 from app.jobs.progress import StatusFeed
 from app.jobs.schedules import Schedules
 from app.jobs.submit import Submitter
 from app.jobs.templates import Templates
+from app.jobs.users import Users
 from app.pipeline.machine import Machine
 from app.processors.mapping import MappingProcessor
 from app.processors.registry import Processors
@@ -80,7 +84,9 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     app.include_router(schedules.router)  # /api/v1/schedules
     app.include_router(batches.router)  # /batch, /batches
     app.include_router(imports.router)  # /api/upload, /api/imports, /api/records, /api/stats
+    app.include_router(users.router)  # /api/v1/me, session, users
     app.include_router(health.router)  # /, /health, /ready, /metrics, /errors
+    app.add_middleware(Gate)
     app.add_middleware(Frame)
     if settings.cors_origins:  # around everything: a page must be able to read a 500, too
         app.add_middleware(
@@ -123,7 +129,9 @@ async def start(settings: Settings, *, only: set[UUID] | None = None) -> Service
     )
     sources = Sources(storage, s3)
     machine = Machine(settings, database, sources, processors, embedder, only=only)
-    objects = ObjectsSubmitter(settings, database, s3, processors, machine.dispatch)
+    limits = OwnerLimits(settings, database)
+    objects = ObjectsSubmitter(settings, database, s3, processors, limits, machine.dispatch)
+    users = Users(database)
     await machine.start()
     # Each time the loop waits for the network it must win the interpreter lock back from the threads that parse. At the
     # default of 5 ms it waits that long for each of them, several times a request.
@@ -140,10 +148,10 @@ async def start(settings: Settings, *, only: set[UUID] | None = None) -> Service
         ml_api=ml_api,
         processors=processors,
         machine=machine,
-        submitter=Submitter(settings, database, storage, processors, machine.dispatch),
+        submitter=Submitter(settings, database, storage, processors, limits, machine.dispatch),
         objects=objects,
         templates=Templates(database),
-        file_jobs=FileJobs(settings, database, processors, machine.dispatch),
+        file_jobs=FileJobs(settings, database, processors, limits, machine.dispatch),
         schedules=Schedules(database, scoring.submitting(objects)),
         control=Control(database, machine),
         feed=StatusFeed(database),
@@ -152,6 +160,9 @@ async def start(settings: Settings, *, only: set[UUID] | None = None) -> Service
             machine.vectors,
             Neighbours(database, settings.vector_cache_mb << 20, Embedder.model_id, settings.embedding_precision),
         ),
+        users=users,
+        doorkeeper=Doorkeeper(settings, users),
+        limits=limits,
     )
 
 

@@ -175,8 +175,16 @@ class Server:
     def tail(self) -> str:
         return self.log.read_text(errors="replace")[-4000:]
 
-    def client(self) -> httpx.Client:
-        return httpx.Client(base_url=f"http://127.0.0.1:{self.port}", timeout=60, trust_env=False)
+    def client(self, key: str = "") -> httpx.Client:
+        """`key`: of the user whose requests these are; nobody's by default."""
+        headers = {"Authorization": f"Bearer {key}"} if key else {}
+        return httpx.Client(base_url=f"http://127.0.0.1:{self.port}", timeout=60, trust_env=False, headers=headers)
+
+    def users(self, *arguments: str) -> subprocess.CompletedProcess[str]:
+        """`python -m app users` on the database of this server."""
+        environment = {**os.environ, "DATABASE_URL": self.url, "STORAGE_DIR": str(self.storage), "NO_COLOR": "1"}
+        command = [sys.executable, "-m", "app", "users", *arguments]
+        return subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=60)
 
 
 class Api:

@@ -66,6 +66,11 @@ def failure(request: Request, error: Exception) -> JSONResponse:
     return problem(request, InternalError())
 
 
+def unavailable(request: Request, error: TransientError) -> JSONResponse:
+    logger.warning("%s %r: %s", request.method, request.scope["path"], error)
+    return problem(request, Unavailable("The database does not answer now.", headers={"Retry-After": "2"}))
+
+
 def problem_responses(*statuses: int) -> dict[int | str, dict[str, Any]]:
     """For OpenAPI."""
     schema = {"type": "object", "properties": {"code": {"type": "string"}, "detail": {"type": "string"}}}
@@ -85,8 +90,7 @@ def install(app: FastAPI) -> None:
 
     @app.exception_handler(TransientError)
     async def transient_error(request: Request, error: TransientError) -> JSONResponse:
-        logger.warning("%s %r: %s", request.method, request.scope["path"], error)
-        return problem(request, Unavailable("The database does not answer now.", headers={"Retry-After": "2"}))
+        return unavailable(request, error)
 
     @app.exception_handler(StoredFileMissing)
     @app.exception_handler(StoredFileCorrupt)

@@ -9,7 +9,7 @@ from fastapi import APIRouter, Depends, Query
 from pydantic import BaseModel, ConfigDict, Field
 
 from app.api.errors import problem_responses
-from app.api.parameters import Integer, JobId, Name, single_values
+from app.api.parameters import Integer, JobId, Moment, Name, single_values
 from app.api.services import App, Owner
 from app.jobs import listing, progress, proof
 from app.states import JobStatus
@@ -32,10 +32,18 @@ async def list_jobs(
     status: Annotated[JobStatus | None, Query()] = None,
     processor: Annotated[Name | None, Query()] = None,
     parent: Annotated[UUID | None, Query(description="Only the parts of this job.")] = None,
+    since: Annotated[Moment | None, Query(description="Only jobs accepted then or later.")] = None,
 ) -> dict[str, Any]:
     """Newest first."""
     return await listing.list_jobs(
-        app.database, owner, limit=limit, before=before, status=status, processor=processor, parent=parent
+        app.database,
+        owner,
+        limit=limit,
+        before=before,
+        status=status,
+        processor=processor,
+        parent=parent,
+        since=since,
     )
 
 

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import re
+from datetime import UTC, datetime
 from typing import Annotated, Any, Literal
 from uuid import UUID
 
 from fastapi import Depends, Path, Request
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import AwareDatetime, BaseModel, BeforeValidator, ConfigDict, Field
 
 from app.errors import InvalidParameter, NotFound
 from app.formats.detect import Declared
@@ -47,6 +48,13 @@ Limit = Annotated[Integer, Field(ge=1, le=10_000, description="Rows per page.")]
 Offset = Annotated[Integer, Field(ge=0, le=2**62, description="Rows to skip.")]
 After = Annotated[
     Integer, Field(ge=0, le=2**62, description="Row number of the last row seen: `next_after` of a page.")
+]
+
+Moment = Annotated[
+    AwareDatetime,
+    Field(
+        ge=datetime(1970, 1, 1, tzinfo=UTC), le=datetime(9000, 1, 1, tzinfo=UTC), description="ISO 8601 with an offset."
+    ),
 ]
 
 

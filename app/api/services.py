@@ -7,26 +7,26 @@ from typing import Annotated
 
 from fastapi import Depends, Request
 
+from app.api.doorkeeper import Doorkeeper
 from app.clients.ml_api import MLApi
 from app.config import Settings
 from app.db.engine import Database
-from app.errors import Unavailable
+from app.errors import AdminOnly, Unauthenticated, Unavailable
 from app.jobs.control import Control
 from app.jobs.file_jobs import FileJobs
 from app.jobs.imports import Search
+from app.jobs.limits import OwnerLimits
 from app.jobs.objects import ObjectsSubmitter
 from app.jobs.progress import StatusFeed
 from app.jobs.schedules import Schedules
 from app.jobs.submit import Submitter
 from app.jobs.templates import Templates
+from app.jobs.users import Caller, Users
 from app.pipeline.machine import Machine
 from app.processors.registry import Processors
 from app.sources.base import Sources
 from app.sources.s3 import S3Source
 from app.sources.storage import LocalStorage
-
-LOCAL_OWNER = "local"
-"""Every file and job has an owner; there is one as long as nobody has to sign in."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +47,9 @@ class Services:
     control: Control
     feed: StatusFeed
     search: Search
+    users: Users
+    doorkeeper: Doorkeeper
+    limits: OwnerLimits
 
     def drain(self) -> None:
         """The process was told to end: take no new work, end what would never end by itself."""
@@ -68,9 +71,26 @@ def services(request: Request) -> Services:
     return found  # type: ignore[no-any-return]
 
 
-def owner() -> str:
-    return LOCAL_OWNER
+def caller(request: Request) -> Caller:
+    found = request.scope.get("caller")
+    if found is None:  # a door that asks for an owner, under a path that is open to everybody
+        raise Unauthenticated
+    return found  # type: ignore[no-any-return]
+
+
+def owner(request: Request) -> str:
+    """Whose everything is that this request makes, and whose alone it finds."""
+    return caller(request).user_id
+
+
+def admin(request: Request) -> Caller:
+    found = caller(request)
+    if not found.is_admin:
+        raise AdminOnly
+    return found
 
 
 App = Annotated[Services, Depends(services)]
 Owner = Annotated[str, Depends(owner)]
+SignedIn = Annotated[Caller, Depends(caller)]
+Admin = Annotated[Caller, Depends(admin)]

@@ -39,12 +39,13 @@ class Database:
     files of SQLite before 3.51.3), and several that can only read. On PostgreSQL both come from one pool.
     """
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, *, is_guest: bool = False) -> None:
+        """`is_guest`: another process may serve from this database now. On SQLite the guest then never checkpoints."""
         self.is_sqlite = settings.is_sqlite
         self._write_turn = asyncio.Lock()
         if self.is_sqlite:
             self.engine = _sqlite_engine(settings.url, readers=True)
-            self._writer = _sqlite_engine(settings.url, readers=False)
+            self._writer = _sqlite_engine(settings.url, readers=False, checkpoints=not is_guest)
         else:
             size = settings.db_pool_size or settings.slots + 6
             self.engine = self._writer = _postgresql_engine(settings.url, size)
@@ -126,7 +127,7 @@ def migration_engine(url: str) -> AsyncEngine:
     return _sqlite_engine(url, readers=False) if url.startswith("sqlite") else create_async_engine(url)
 
 
-def _sqlite_engine(url: str, *, readers: bool) -> AsyncEngine:
+def _sqlite_engine(url: str, *, readers: bool, checkpoints: bool = True) -> AsyncEngine:
     engine = create_async_engine(
         url,
         poolclass=AsyncAdaptedQueuePool,
@@ -149,6 +150,8 @@ def _sqlite_engine(url: str, *, readers: bool) -> AsyncEngine:
             cursor.execute(f"PRAGMA {pragma}")
         if readers:
             cursor.execute("PRAGMA query_only=ON")
+        if not checkpoints:
+            cursor.execute("PRAGMA wal_autocheckpoint=0")
         cursor.close()
 
     @event.listens_for(engine.sync_engine, "begin")

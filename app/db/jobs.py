@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
@@ -98,6 +99,7 @@ async def list_jobs(
     status: str | None = None,
     processor: str | None = None,
     parent: UUID | None = None,
+    since: datetime | None = None,
 ) -> Sequence[RowMapping]:
     """Newest first; `before` is the number of the last job of the page before."""
     query = _with_file().where(Job.owner == owner).order_by(Job.number.desc()).limit(limit)
@@ -109,6 +111,10 @@ async def list_jobs(
         query = query.where(Job.processor == processor)
     if parent is not None:
         query = query.where(Job.parent_id == parent)
+    if since is not None:
+        if connection.dialect.name == "sqlite":  # has milliseconds, and compares 12.345 with 12.345000 as texts
+            since -= timedelta(milliseconds=1)
+        query = query.where(Job.created_at >= since)
     return (await connection.execute(query)).mappings().all()
 
 

@@ -407,3 +407,56 @@ class IdempotencyKey(Base):
     created_at: Mapped[datetime]
 
     __table_args__ = (Index("ix_idempotency_keys_created_at", "created_at"),)
+
+
+class User(Base):
+    """Somebody who signs in. Users are revoked, never deleted, so that no name ever stands for somebody else."""
+
+    __tablename__ = "users"
+
+    id: Mapped[str] = mapped_column(String(100), primary_key=True)
+    """The name: the `owner` of everything that the user has."""
+    is_admin: Mapped[bool] = mapped_column(Boolean)
+    """May make and revoke users and keys; sees no more of other users' data than anybody else."""
+    created_at: Mapped[datetime]
+    revoked_at: Mapped[datetime | None]
+    """No key of the user works, and no schedule runs, while this is set."""
+
+
+class UserKey(Base):
+    """What a user signs in with; several at once, so that one can be changed for another without a gap."""
+
+    __tablename__ = "user_keys"
+
+    id: Mapped[UUID] = mapped_column(primary_key=True, default=uuid4)
+    user_id: Mapped[str] = mapped_column(String(100), ForeignKey("users.id", ondelete="CASCADE"))
+    label: Mapped[str] = mapped_column(String(100))
+    digest: Mapped[bytes]
+    """SHA-256 of the key."""
+    created_at: Mapped[datetime]
+    expires_at: Mapped[datetime | None]
+    revoked_at: Mapped[datetime | None]
+    last_used_at: Mapped[datetime | None]
+    """To the hour."""
+
+    __table_args__ = (
+        Index("uq_user_keys_digest", "digest", unique=True),
+        Index("ix_user_keys_user_id", "user_id"),
+    )
+
+
+class UserSession(Base):
+    """A browser that was signed in with a key; it ends with the key at the latest."""
+
+    __tablename__ = "user_sessions"
+
+    digest: Mapped[bytes] = mapped_column(primary_key=True)
+    """SHA-256 of the cookie's value."""
+    key_id: Mapped[UUID] = mapped_column(ForeignKey("user_keys.id", ondelete="CASCADE"))
+    created_at: Mapped[datetime]
+    expires_at: Mapped[datetime]
+
+    __table_args__ = (
+        Index("ix_user_sessions_key_id", "key_id"),
+        Index("ix_user_sessions_expires_at", "expires_at"),
+    )

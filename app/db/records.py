@@ -137,7 +137,7 @@ async def count_by_status(connection: AsyncConnection, job_id: UUID) -> dict[str
 async def next_task(connection: AsyncConnection) -> RowMapping | None:
     """The next records that need vectors: those of the most urgent import, the oldest first."""
     query = (
-        select(VectorTask, Job.processor)
+        select(VectorTask, Job.processor, Job.owner)
         .join(Job, Job.id == VectorTask.job_id)
         .join(File, File.id == Job.file_id)
         .where(~VectorTask.done, Job.vectors_error.is_(None), File.deleted_at.is_(None))
@@ -158,16 +158,22 @@ async def valid_records(connection: AsyncConnection, job_id: UUID, first: int, l
 
 
 async def known_vectors(
-    connection: AsyncConnection, hashes: Iterable[bytes], model: str, precision: str
+    connection: AsyncConnection, owner: str, hashes: Iterable[bytes], model: str, precision: str
 ) -> dict[bytes, bytes]:
-    """Vectors, by the hash of their text, that some record has already."""
+    """Vectors, by the hash of their text, that some record of this owner has already. With those of others, the time that a
+    vector takes would tell which texts they have."""
     wanted = list(hashes)
     found: dict[bytes, bytes] = {}
     for start in range(0, len(wanted), HASHES_AT_ONCE):
-        query = select(RecordVector.text_hash, RecordVector.vector).where(
-            RecordVector.text_hash.in_(wanted[start : start + HASHES_AT_ONCE]),
-            RecordVector.model == model,
-            RecordVector.precision == precision,
+        query = (
+            select(RecordVector.text_hash, RecordVector.vector)
+            .join(Job, Job.id == RecordVector.job_id)
+            .where(
+                RecordVector.text_hash.in_(wanted[start : start + HASHES_AT_ONCE]),
+                RecordVector.model == model,
+                RecordVector.precision == precision,
+                Job.owner == owner,
+            )
         )
         found |= dict((await connection.execute(query)).tuples().all())
     return found

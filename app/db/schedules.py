@@ -12,6 +12,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from app.db.models import Schedule
 from app.db.types import now
+from app.db.users import is_revoked
 
 
 async def insert_schedule(connection: AsyncConnection, values: dict[str, Any]) -> None:
@@ -29,7 +30,10 @@ async def find_schedule(connection: AsyncConnection, schedule_id: UUID, owner: s
 
 
 async def list_due(connection: AsyncConnection) -> Sequence[RowMapping]:
-    query = select(Schedule).where(Schedule.paused.is_(False), Schedule.next_run_at <= now())
+    """But not those of users who are revoked."""
+    query = select(Schedule).where(
+        Schedule.paused.is_(False), Schedule.next_run_at <= now(), ~is_revoked(Schedule.owner)
+    )  # fmt: skip
     return (await connection.execute(query.order_by(Schedule.next_run_at))).mappings().all()
 
 

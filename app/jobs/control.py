@@ -90,11 +90,11 @@ class Control:
         async def hide(connection: AsyncConnection) -> list[UUID]:
             pending = [file_id]
             for each in pending:  # grows by the files of parts
+                if not await files.mark_deleted(connection, each, owner) and each == file_id:
+                    raise NotFound
                 job_ids = await jobs.ids_of_file(connection, each)
                 parts = [part for job_id in job_ids for part in await jobs.children(connection, job_id)]
                 pending += [part["file_id"] for part in parts]
-                if not await files.mark_deleted(connection, each, owner) and each == file_id:
-                    raise NotFound
                 await files.forget_idempotent(connection, owner, each)
                 for job_id in job_ids:
                     await jobs.cancel(connection, job_id)

@@ -13,6 +13,7 @@ from app.config import Settings
 from app.db import files, jobs
 from app.db.engine import Database
 from app.errors import NotFound, StoredBytesGone
+from app.jobs.limits import OwnerLimits
 from app.processors.base import stores_results
 from app.processors.registry import Processors
 from app.states import JobStatus
@@ -20,11 +21,17 @@ from app.states import JobStatus
 
 class FileJobs:
     def __init__(
-        self, settings: Settings, database: Database, processors: Processors, dispatch: Callable[[UUID, int], None]
+        self,
+        settings: Settings,
+        database: Database,
+        processors: Processors,
+        limits: OwnerLimits,
+        dispatch: Callable[[UUID, int], None],
     ) -> None:
         self._settings = settings
         self._database = database
         self._processors = processors
+        self._limits = limits
         self._dispatch = dispatch
 
     async def submit(
@@ -37,6 +44,7 @@ class FileJobs:
         self._processors.check(processor, options or {})
 
         async def record(connection: AsyncConnection) -> UUID:
+            await self._limits.admit(connection, owner, jobs=1)
             file = await self._file(connection, owner, file_id)
             job = self._job(owner, file, processor, priority, options or {})
             await jobs.insert_job(connection, job)
@@ -60,6 +68,7 @@ class FileJobs:
         StoredBytesGone."""
 
         async def record(connection: AsyncConnection) -> list[UUID]:
+            await self._limits.admit(connection, owner, jobs=len(file_ids))
             found = [await self._file(connection, owner, file_id) for file_id in file_ids]
             parent = self._job(owner, found[0], processor, priority, options) | {
                 "status": JobStatus.PROCESSING,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import Any
 from uuid import UUID
 
@@ -20,11 +21,19 @@ async def list_jobs(
     status: str | None,
     processor: str | None,
     parent: UUID | None = None,
+    since: datetime | None = None,
 ) -> dict[str, Any]:
     """Newest first. `before` is the `next_before` of the page before."""
     async with database.reading() as connection:
         rows = await jobs.list_jobs(
-            connection, owner, limit=limit, before=before, status=status, processor=processor, parent=parent
+            connection,
+            owner,
+            limit=limit,
+            before=before,
+            status=status,
+            processor=processor,
+            parent=parent,
+            since=since,
         )
         done = await chunks.done_bytes(connection, [row["id"] for row in rows])
     items = [
@@ -32,6 +41,7 @@ async def list_jobs(
             "file_id": str(row["file_id"]),
             "job_id": str(row["id"]),
             "number": row["number"],
+            "user_id": row["owner"],
             "filename": row["filename"],
             "processor": row["processor"],
             "status": row["status"],

@@ -30,6 +30,7 @@ from app.formats.csv import CsvDialect
 from app.formats.detect import SAMPLE_BYTES, Declared, detect
 from app.formats.json import JsonDialect
 from app.formats.registry import Dialect, to_json
+from app.jobs.limits import OwnerLimits
 from app.processors.registry import Processors
 from app.sources.s3 import Address, Object, S3Source
 from app.states import JobStatus
@@ -70,12 +71,14 @@ class ObjectsSubmitter:
         database: Database,
         s3: S3Source,
         processors: Processors,
+        limits: OwnerLimits,
         dispatch: Callable[[UUID, int], None],
     ) -> None:
         self._settings = settings
         self._database = database
         self._s3 = s3
         self._processors = processors
+        self._limits = limits
         self._dispatch = dispatch
 
     async def submit(
@@ -145,6 +148,7 @@ class ObjectsSubmitter:
         made = [self._job(submission, each, None if parent is None else parent[1]["id"]) for each in looked]
 
         async def record(connection: AsyncConnection) -> None:
+            await self._limits.admit(connection, submission.owner, jobs=len(made))
             for file, job in [*([parent] if parent else []), *made]:
                 await files.insert_file(connection, file)
                 await jobs.insert_job(connection, job)

@@ -93,6 +93,7 @@ def status_body(
         "file_id": str(job["file_id"]),
         "job_id": str(job["id"]),
         "number": job["number"],
+        "user_id": job["owner"],
         "status": status,
         "waiting_on": None if status.is_final else job["waiting_on"],
         "parent_id": str(job["parent_id"]) if job["parent_id"] else None,

@@ -19,6 +19,7 @@ from app.config import Settings
 from app.db import files, jobs
 from app.db.engine import Database
 from app.errors import (
+    DecompressedTooLarge,
     DigestMismatch,
     DuplicateUpload,
     EmptyFile,
@@ -26,12 +27,14 @@ from app.errors import (
     IdempotencyInFlight,
     IdempotencyKeyReused,
     InsufficientStorage,
+    QuotaExceeded,
     TransientError,
 )
 from app.failpoints import hit
 from app.formats.detect import SAMPLE_BYTES, Declared, detect
 from app.formats.json import JsonDialect
 from app.formats.registry import Dialect, to_json
+from app.jobs.limits import OwnerLimits
 from app.processors.base import stores_results
 from app.processors.registry import Processors
 from app.sources.storage import LocalStorage
@@ -88,12 +91,19 @@ class Accepted:
 
 class Submitter:
     def __init__(
-        self, settings: Settings, database: Database, storage: LocalStorage, processors: Processors, dispatch: Dispatch
+        self,
+        settings: Settings,
+        database: Database,
+        storage: LocalStorage,
+        processors: Processors,
+        limits: OwnerLimits,
+        dispatch: Dispatch,
     ) -> None:
         self._settings = settings
         self._database = database
         self._storage = storage
         self._processors = processors
+        self._limits = limits
         self._dispatch = dispatch
         self._keys_in_flight: set[tuple[str, str]] = set()
 
@@ -114,6 +124,16 @@ class Submitter:
                 headers={"Retry-After": "60"},
             )
         await self._database.ping()
+        await self._bytes_left(submission, length)
+
+    async def _bytes_left(self, submission: Submission, wanted: int = 0) -> int | None:
+        """That the owner may still store, None for any number; raises QuotaExceeded. A request that is sent again stores
+        nothing again."""
+        if submission.idempotency_key is not None:
+            async with self._database.reading() as connection:
+                if await files.find_idempotent(connection, submission.owner, submission.idempotency_key) is not None:
+                    return None
+        return await self._limits.bytes_left(submission.owner, wanted)
 
     async def submit(self, submission: Submission, body: AsyncIterator[bytes]) -> Accepted:
         """Store the body and queue its job; raises RequestError if it is refused, and then nothing is kept."""
@@ -130,18 +150,27 @@ class Submitter:
             self._keys_in_flight.discard(in_flight)
 
     async def _submit(self, submission: Submission, body: AsyncIterator[bytes]) -> Accepted:
+        most = self._settings.max_upload_bytes
+        left = await self._bytes_left(submission)
         upload = UploadSource(
             self._storage,
             uuid4(),
-            max_bytes=self._settings.max_upload_bytes,
+            max_bytes=most if left is None else min(most, left),
             reserve_bytes=self._settings.min_free_disk_mb << 20,
             encoded=submission.is_gzip_encoded,
             inspect=None if submission.inspector is None else submission.inspector.feed,
         )
         async with upload, _kept_young(self._storage, upload.file_id):
-            async for data in body:
-                await upload.write(data)
-            received = await upload.finish()
+            try:
+                async for data in body:
+                    await upload.write(data)
+                received = await upload.finish()
+            except (FileTooLarge, DecompressedTooLarge):
+                if left is None or left >= most:
+                    raise
+                raise QuotaExceeded(
+                    f"You may store {left} more bytes, and this is more.", limit="stored_bytes"
+                ) from None
             if submission.expected_sha256 not in (None, bytes.fromhex(received.sha256)):
                 raise DigestMismatch(f"The bytes received have the sha-256 {received.sha256}.")
             if submission.inspector is not None:
@@ -187,6 +216,7 @@ class Submitter:
         }
 
         async def record(connection: AsyncConnection) -> dict[str, Any]:
+            await self._limits.admit(connection, submission.owner, jobs=1, new_bytes=file["stored_bytes"])
             await files.insert_file(connection, file)
             number = await jobs.insert_job(connection, job)
             body = _answer(file, job | {"number": number})

@@ -138,7 +138,7 @@ class VectorService:
             found = await records.valid_records(connection, job_id, task["first_row"], task["last_row"])
             texts = [schema.text_of(data) for _, data in found]
             hashes = [hashlib.sha256(text.encode("utf-8", "surrogatepass")).digest() for text in texts]
-            vectors = await records.known_vectors(connection, dict.fromkeys(hashes), model, precision)
+            vectors = await records.known_vectors(connection, task["owner"], dict.fromkeys(hashes), model, precision)
         new = {h: text for h, text in zip(hashes, texts, strict=True) if h not in vectors}
         if new:
             made = np.asarray(await self._encode(list(new.values())), "<f4")

@@ -15,6 +15,7 @@ import pytest
 from app.config import load_settings
 from app.db.engine import Database
 from app.jobs import submit
+from app.jobs.limits import OwnerLimits
 from app.jobs.submit import Submission, Submitter
 from app.pipeline.finisher import Finisher
 from app.pipeline.queue import JobQueue
@@ -65,7 +66,7 @@ async def parts(url: str, tmp_path: Path) -> AsyncIterator[Parts]:
     queue, finisher = JobQueue(1.0), Finisher(database, storage, delete_file=False)
     yield Parts(
         storage,
-        Submitter(settings, database, storage, Processors(), lambda job_id, priority: None),
+        Submitter(settings, database, storage, Processors(), OwnerLimits(settings, database), lambda *_: None),
         Reconciler(database, queue, finisher, storage, renew_leases),
     )
     await database.close()

@@ -1,0 +1,116 @@
+"""Doorkeeper: finds out on whose behalf a request comes, from its headers alone, and how many requests are left."""
+
+from __future__ import annotations
+
+import ipaddress
+import logging
+from dataclasses import dataclass
+from urllib.parse import urlsplit
+
+from fastapi import Request
+
+from app.api.buckets import Buckets, whole_seconds
+from app.config import Settings
+from app.errors import CrossSite, RateLimited, Unauthenticated
+from app.jobs.users import LOCAL, Caller, Users
+
+logger = logging.getLogger(__name__)
+COOKIE = "granula_session"
+SAFE_METHODS = ("GET", "HEAD", "OPTIONS")
+CHALLENGE = 'Bearer realm="granula"'
+
+
+@dataclass(frozen=True, slots=True)
+class Admitted:
+    caller: Caller
+    headers: dict[str, str]
+    """For the answer, whatever it will be."""
+
+
+class Doorkeeper:
+    def __init__(self, settings: Settings, users: Users) -> None:
+        self._users = users
+        self._is_required = settings.auth_required
+        self._origins = frozenset(settings.cors_origins)
+        self._requests = Buckets(settings.owner_requests_per_minute)
+        self._failures = Buckets(settings.auth_failures_per_minute)
+
+    async def admit(self, request: Request) -> Admitted:
+        """Raises Unauthenticated, CrossSite, RateLimited, DatabaseUnavailable."""
+        caller = await self._caller(request)
+        left, seconds = self._requests.take(caller.user_id)
+        limit = self._requests.per_minute
+        if not limit:
+            return Admitted(caller, {})
+        headers = {
+            "RateLimit-Policy": f'"requests";q={limit};w=60',
+            "RateLimit": f'"requests";r={left};t={whole_seconds(seconds or 60 / limit)}',
+        }
+        if seconds:
+            raise RateLimited(
+                f"You may send {limit} requests a minute.", headers={**headers, "Retry-After": whole_seconds(seconds)}
+            )
+        return Admitted(caller, headers)
+
+    async def by_key(self, request: Request, key: str) -> Caller:
+        """Raises Unauthenticated, in the same words whatever is wrong with the key, or RateLimited."""
+        caller = await self._users.by_key(key)
+        return caller if caller is not None else self._refuse(request)
+
+    def check_same_origin(self, request: Request, *, must_be_proven: bool) -> None:
+        """A browser adds a cookie, or the way through a firewall, to whatever any page makes it send: raises CrossSite for
+        what pages of other sites send, or for everything that a page of this one has not provably sent."""
+        proof = self._is_same_origin(request)
+        if proof is False or (proof is None and must_be_proven):
+            raise CrossSite
+
+    async def _caller(self, request: Request) -> Caller:
+        given = request.headers.getlist("authorization")
+        scheme, _, key = given[0].partition(" ") if given else ("", "", "")
+        if scheme.lower() == "bearer":
+            return await self.by_key(request, key.strip() if len(given) == 1 else "")
+        is_unsafe = request.method not in SAFE_METHODS
+        if (cookie := request.cookies.get(COOKIE)) is not None:
+            caller = await self._users.by_session(cookie)
+            if caller is None:
+                self._refuse(request, {"Set-Cookie": f"{COOKIE}=; Path=/; Max-Age=0; HttpOnly; SameSite=strict"})
+            elif is_unsafe:
+                self.check_same_origin(request, must_be_proven=True)
+            return caller or LOCAL
+        if self._is_required:
+            raise Unauthenticated(headers={"WWW-Authenticate": CHALLENGE})
+        if is_unsafe:
+            self.check_same_origin(request, must_be_proven=False)
+        return LOCAL
+
+    def _refuse(self, request: Request, headers: dict[str, str] | None = None) -> Caller:
+        address = _address(request)
+        _, seconds = self._failures.take(address)
+        if seconds:
+            raise RateLimited(
+                "Too many keys from this address were not valid.", headers={"Retry-After": whole_seconds(seconds)}
+            )
+        logger.warning("A key from %s is not valid", address)
+        challenge = {"WWW-Authenticate": f'{CHALLENGE}, error="invalid_token"'}
+        raise Unauthenticated(headers={**challenge, **(headers or {})})
+
+    def _is_same_origin(self, request: Request) -> bool | None:
+        """None if the request does not say where it comes from, as those of curl."""
+        site, origin = request.headers.get("sec-fetch-site"), request.headers.get("origin")
+        if origin is not None and origin in self._origins:
+            return True
+        if site not in (None, "none"):
+            return site == "same-origin"
+        if origin is None:
+            return None
+        return urlsplit(origin).netloc.lower() == request.headers.get("host", "").lower() != ""
+
+
+def _address(request: Request) -> str:
+    """Of the client; of IPv6 the network, since who has one address there has 2^64."""
+    host = request.client.host if request.client else ""
+    try:
+        address = ipaddress.ip_address(host)
+    except ValueError:
+        return host
+    return str(ipaddress.ip_network((address, 64), strict=False)) if address.version == 6 else host

@@ -1,0 +1,160 @@
+"""/api/v1/me, session, users: who is signed in, and who may."""
+
+from __future__ import annotations
+
+import logging
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Depends, Path, Query, Request
+from fastapi.responses import JSONResponse, Response
+from pydantic import BaseModel, ConfigDict, Field, SecretStr
+
+from app.api.doorkeeper import COOKIE
+from app.api.errors import problem_responses
+from app.api.parameters import Integer, identifier, single_values
+from app.api.services import Admin, App, Services, SignedIn
+from app.jobs.users import MAX_DAYS, Caller, NewKey
+
+logger = logging.getLogger(__name__)
+router = APIRouter(prefix="/api/v1", tags=["users"], dependencies=[Depends(single_values)])
+
+UserId = Annotated[str, Path(max_length=100, pattern=r"^[^\x00]*$", description="The name of the user.")]
+Days = Annotated[
+    Annotated[Integer, Field(ge=1, le=MAX_DAYS)] | None,
+    Field(description="Days until the key expires; if not given, it works until it is revoked."),
+]
+Label = Annotated[str, Field(max_length=100, pattern=r"^[^\x00]*$", description="To tell keys apart.")]
+
+
+class SignIn(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+    key: SecretStr = Field(max_length=200)
+
+
+class NewUser(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+    user_id: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9._-]{0,62}$", description="The name; it never changes.")]
+    is_admin: bool = False
+    expires_in_days: Days = None
+
+
+class NewUserKey(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+    label: Label = ""
+    expires_in_days: Days = None
+
+
+@router.get("/me", responses=problem_responses(401, 429))
+async def me(app: App, caller: SignedIn) -> dict[str, Any]:
+    """Who is signed in, with which key, and what they have of what they may have."""
+    return await _me(app, caller)
+
+
+async def _me(app: Services, caller: Caller) -> dict[str, Any]:
+    key = None
+    if caller.key_id is not None:
+        expires_at = caller.key_expires_at.isoformat() if caller.key_expires_at else None
+        key = {"key_id": str(caller.key_id), "label": caller.key_label, "expires_at": expires_at}
+    return {
+        "user_id": caller.user_id,
+        "is_admin": caller.is_admin,
+        "is_signed_in": caller.key_id is not None,
+        "auth_required": app.settings.auth_required,
+        "key": key,
+        "limits": {
+            **await app.limits.usage(caller.user_id),
+            "requests_per_minute": app.settings.owner_requests_per_minute or None,
+        },
+    }
+
+
+@router.post("/session", responses=problem_responses(401, 403, 422, 429))
+async def sign_in(body: SignIn, request: Request, app: App) -> Response:
+    """Sign a browser in: a cookie that scripts cannot read, for pages that cannot send a header with event streams and
+    downloads."""
+    app.doorkeeper.check_same_origin(request, must_be_proven=False)
+    caller = await app.doorkeeper.by_key(request, body.key.get_secret_value())
+    seconds = app.settings.session_hours * 3600
+    answer = JSONResponse(await _me(app, caller))
+    answer.set_cookie(
+        COOKIE,
+        await app.users.open_session(caller, seconds),
+        max_age=int(seconds),
+        httponly=True,
+        samesite="strict",
+        secure=request.url.scheme == "https",
+    )
+    return answer
+
+
+@router.delete("/session", status_code=204, responses=problem_responses(401, 403))
+async def sign_out(app: App, caller: SignedIn) -> Response:
+    """End the session of this browser; the key stays."""
+    if caller.session is not None:
+        await app.users.close_session(caller.session)
+    answer = Response(status_code=204)
+    answer.delete_cookie(COOKIE, httponly=True, samesite="strict")
+    return answer
+
+
+@router.get("/users", responses=problem_responses(401, 403, 422))
+async def list_users(
+    app: App,
+    _: Admin,
+    limit: Annotated[Integer, Query(ge=1, le=500)] = 100,
+    after: Annotated[str, Query(max_length=100, pattern=r"^[^\x00]*$", description="`next_after` of a page.")] = "",
+) -> dict[str, Any]:
+    """In the order of their names."""
+    found = await app.users.list(after=after, limit=limit)
+    return {"items": found, "limit": limit, "next_after": found[-1]["user_id"] if len(found) == limit else None}
+
+
+@router.post("/users", status_code=201, responses=problem_responses(401, 403, 409, 422))
+async def create_user(body: NewUser, app: App, admin: Admin) -> Response:
+    """A user with a first key. The key is in this answer and nowhere else."""
+    made = await app.users.create(body.user_id, is_admin=body.is_admin, days=body.expires_in_days)
+    logger.info("%s made the user %s", admin.user_id, body.user_id)
+    user = await app.users.get(body.user_id)
+    return JSONResponse(user | _shown(made), 201, {"Location": f"/api/v1/users/{body.user_id}"})
+
+
+@router.get("/users/{user_id}", responses=problem_responses(401, 403, 404))
+async def get_user(user_id: UserId, app: App, _: Admin) -> dict[str, Any]:
+    return await app.users.get(user_id)
+
+
+@router.delete("/users/{user_id}", status_code=204, responses=problem_responses(401, 403, 404))
+async def revoke_user(user_id: UserId, app: App, admin: Admin) -> Response:
+    """Revoke all keys of the user and stop the schedules. The files and jobs stay, and nobody else gets the name."""
+    await app.users.revoke(user_id)
+    logger.info("%s revoked the user %s", admin.user_id, user_id)
+    return Response(status_code=204)
+
+
+@router.get("/users/{user_id}/keys", responses=problem_responses(401, 403, 404))
+async def list_keys(user_id: UserId, app: App, _: Admin) -> dict[str, Any]:
+    """Oldest first, without the keys themselves: they are not stored."""
+    return {"items": await app.users.list_keys(user_id)}
+
+
+@router.post("/users/{user_id}/keys", status_code=201, responses=problem_responses(401, 403, 404, 409, 422))
+async def create_key(user_id: UserId, body: NewUserKey, app: App, admin: Admin) -> Response:
+    """One more key. It is in this answer and nowhere else."""
+    made = await app.users.create_key(user_id, days=body.expires_in_days, label=body.label)
+    logger.info("%s made the key %s of the user %s", admin.user_id, made.id, user_id)
+    return JSONResponse({"user_id": user_id, "label": body.label, **_shown(made)}, 201)
+
+
+@router.delete("/users/{user_id}/keys/{key_id}", status_code=204, responses=problem_responses(401, 403, 404))
+async def revoke_key(user_id: UserId, key_id: str, app: App, admin: Admin) -> Response:
+    """It stops working with the next request, and the sessions that it opened with it."""
+    await app.users.revoke_key(identifier(key_id), user_id)
+    logger.info("%s revoked the key %s of the user %s", admin.user_id, key_id, user_id)
+    return Response(status_code=204)
+
+
+def _shown(made: NewKey) -> dict[str, str]:
+    return {"key_id": str(made.id), "key": made.key}

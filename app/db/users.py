@@ -1,0 +1,163 @@
+"""SQL for users, their keys and sessions, and for what an owner has in store. Validity is measured by the database's clock."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import ColumnElement, RowMapping, delete, func, insert, or_, select, text, update
+from sqlalchemy.ext.asyncio import AsyncConnection
+from sqlalchemy.orm import InstrumentedAttribute
+
+from app.db.models import File, Job, User, UserKey, UserSession
+from app.db.types import now
+from app.states import ACTIVE_JOBS
+
+TOUCH_SECONDS = 3600.0
+
+_CALLER = (
+    User.id.label("user_id"), User.is_admin, UserKey.id.label("key_id"), UserKey.label, UserKey.expires_at,
+    or_(UserKey.last_used_at.is_(None), UserKey.last_used_at < now(-TOUCH_SECONDS)).label("is_long_unused"),
+)  # fmt: skip
+
+
+def _is_valid() -> ColumnElement[bool]:
+    return (
+        User.revoked_at.is_(None)
+        & UserKey.revoked_at.is_(None)
+        & or_(UserKey.expires_at.is_(None), UserKey.expires_at > now())
+    )
+
+
+# ---------------------------------------------------------------------- signing in
+
+
+async def find_by_key(connection: AsyncConnection, digest: bytes) -> RowMapping | None:
+    """Whose key this is, if it is valid now."""
+    query = select(*_CALLER).join(User, User.id == UserKey.user_id).where(UserKey.digest == digest, _is_valid())
+    return (await connection.execute(query)).mappings().first()
+
+
+async def find_by_session(connection: AsyncConnection, digest: bytes) -> RowMapping | None:
+    """Whose session this is, if it and its key are valid now."""
+    query = (
+        select(*_CALLER)
+        .join(User, User.id == UserKey.user_id)
+        .join(UserSession, UserSession.key_id == UserKey.id)
+        .where(UserSession.digest == digest, UserSession.expires_at > now(), _is_valid())
+    )
+    return (await connection.execute(query)).mappings().first()
+
+
+async def touch_key(connection: AsyncConnection, key_id: UUID) -> None:
+    await connection.execute(update(UserKey).where(UserKey.id == key_id).values(last_used_at=now()))
+
+
+async def insert_session(connection: AsyncConnection, digest: bytes, key_id: UUID, seconds: float) -> None:
+    """And forget those that have ended."""
+    await connection.execute(delete(UserSession).where(UserSession.expires_at <= now()))
+    query = insert(UserSession).values(digest=digest, key_id=key_id, created_at=now(), expires_at=now(seconds))
+    await connection.execute(query)
+
+
+async def remove_session(connection: AsyncConnection, digest: bytes) -> None:
+    await connection.execute(delete(UserSession).where(UserSession.digest == digest))
+
+
+# ---------------------------------------------------------------------- looking after them
+
+
+async def insert_user(connection: AsyncConnection, user_id: str, is_admin: bool) -> None:
+    """Raises IntegrityError if there is one of that name."""
+    await connection.execute(insert(User).values(id=user_id, is_admin=is_admin, created_at=now()))
+
+
+def _with_counts() -> Any:
+    valid = (
+        select(func.count())
+        .select_from(UserKey)
+        .where(
+            UserKey.user_id == User.id,
+            UserKey.revoked_at.is_(None),
+            or_(UserKey.expires_at.is_(None), UserKey.expires_at > now()),
+        )
+        .scalar_subquery()
+    )
+    last = select(func.max(UserKey.last_used_at)).where(UserKey.user_id == User.id).scalar_subquery()
+    return select(User, valid.label("valid_keys"), last.label("last_used_at")).order_by(User.id)
+
+
+async def list_users(connection: AsyncConnection, *, after: str = "", limit: int | None = None) -> Sequence[RowMapping]:
+    """In the order of their names, from behind `after` on."""
+    query = _with_counts().where(User.id > after).limit(limit)
+    return (await connection.execute(query)).mappings().all()
+
+
+async def find_user(connection: AsyncConnection, user_id: str) -> RowMapping | None:
+    return (await connection.execute(_with_counts().where(User.id == user_id))).mappings().first()
+
+
+async def set_revoked(connection: AsyncConnection, user_id: str, *, revoked: bool) -> bool:
+    """Revoking a user revokes the keys for good; restoring the user does not bring them back."""
+    moment = func.coalesce(User.revoked_at, now()) if revoked else None
+    done = await connection.execute(update(User).where(User.id == user_id).values(revoked_at=moment))
+    if revoked:
+        keys = update(UserKey).where(UserKey.user_id == user_id, UserKey.revoked_at.is_(None))
+        await connection.execute(keys.values(revoked_at=now()))
+    return done.rowcount == 1
+
+
+async def insert_key(connection: AsyncConnection, values: dict[str, Any], expires_in: float | None) -> None:
+    expires_at = None if expires_in is None else now(expires_in)
+    await connection.execute(insert(UserKey).values(**values, created_at=now(), expires_at=expires_at))
+
+
+async def list_keys(connection: AsyncConnection, user_id: str) -> Sequence[RowMapping]:
+    """Oldest first, without their digests."""
+    columns = (
+        UserKey.id, UserKey.label, UserKey.created_at, UserKey.expires_at, UserKey.revoked_at, UserKey.last_used_at,
+        (UserKey.revoked_at.is_(None) & or_(UserKey.expires_at.is_(None), UserKey.expires_at > now())).label("is_valid"),
+    )  # fmt: skip
+    query = select(*columns).where(UserKey.user_id == user_id).order_by(UserKey.created_at, UserKey.id)
+    return (await connection.execute(query)).mappings().all()
+
+
+async def revoke_key(connection: AsyncConnection, key_id: UUID, user_id: str | None) -> bool:
+    """True if there is such a key, of this user if one is named; revoking twice changes nothing."""
+    query = update(UserKey).where(UserKey.id == key_id)
+    if user_id is not None:
+        query = query.where(UserKey.user_id == user_id)
+    return (await connection.execute(query.values(revoked_at=func.coalesce(UserKey.revoked_at, now())))).rowcount == 1
+
+
+# ---------------------------------------------------------------------- what an owner has
+
+
+async def lock_owner(connection: AsyncConnection, owner: str, *, is_sqlite: bool) -> None:
+    """Until the end of the transaction nobody else adds anything for this owner. SQLite has one writer anyway."""
+    if not is_sqlite:
+        await connection.execute(text("SELECT pg_advisory_xact_lock(726001, hashtext(:owner))"), {"owner": owner})
+
+
+async def stored_bytes(connection: AsyncConnection, owner: str) -> int:
+    """Of the files that lie here; objects that are read where they are count nothing."""
+    query = select(func.coalesce(func.sum(File.stored_bytes), 0)).where(
+        File.owner == owner,
+        File.deleted_at.is_(None),
+        File.storage_uri.is_not(None),
+        File.storage_uri.not_like("s3://%"),
+    )
+    return int((await connection.execute(query)).scalar_one())
+
+
+async def unfinished_jobs(connection: AsyncConnection, owner: str) -> int:
+    """Waiting or running; of a job with parts each part, and not the job itself."""
+    query = select(func.count()).select_from(Job).where(
+        Job.owner == owner, Job.status.in_(ACTIVE_JOBS), Job.child_count.is_(None)
+    )  # fmt: skip
+    return int((await connection.execute(query)).scalar_one())
+
+
+def is_revoked(owner: InstrumentedAttribute[str]) -> ColumnElement[bool]:
+    return select(User.id).where(User.id == owner, User.revoked_at.is_not(None)).exists()

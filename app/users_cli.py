@@ -1,0 +1,134 @@
+"""`python -m app users`: who may sign in. It writes to the database of the settings, also while the service runs."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from collections.abc import Awaitable, Callable
+from typing import Annotated, TypeVar
+from uuid import UUID
+
+import typer
+
+from app.db.engine import Database
+from app.errors import GranulaError, MigrationsPending
+from app.jobs.users import MAX_DAYS, NewKey, Users
+
+users = typer.Typer(help="Make, list and revoke users and their keys.", no_args_is_help=True)
+keys = typer.Typer(help="Make, list and revoke keys: several at once for a change without a gap.", no_args_is_help=True)
+users.add_typer(keys, name="keys")
+Result = TypeVar("Result")
+
+Name = Annotated[str, typer.Argument(help="Name of the user.")]
+Days = Annotated[
+    int | None, typer.Option(min=1, max=MAX_DAYS, metavar="DAYS", help="The key expires after so many days.")
+]
+
+
+@users.command("create")
+def create_user(
+    name: Name,
+    expires_in: Days = None,
+    admin: Annotated[bool, typer.Option("--admin", help="May make and revoke users over HTTP, too.")] = False,
+) -> None:
+    """Make a user and print the key, this once."""
+    _show(_run(lambda u: u.create(name, is_admin=admin, days=expires_in)))
+
+
+@users.command("list")
+def list_users() -> None:
+    """All users with the number of their keys that work."""
+    found = _run(lambda u: u.list())
+    columns = ("user_id", "is_admin", "status", "valid_keys", "created_at", "last_used_at")
+    _table(columns, found, "There are no users: python -m app users create NAME")
+
+
+@users.command("revoke")
+def revoke_user(name: Name) -> None:
+    """End all keys and sessions of the user at once, and stop the schedules. What the user has stays."""
+    _run(lambda u: u.revoke(name))
+    _say(f"{name} is revoked.")
+
+
+@users.command("restore")
+def restore_user(name: Name) -> None:
+    """Let a revoked user have keys again. The old ones stay revoked."""
+    _run(lambda u: u.restore(name))
+    _say(f"{name} may have keys again: python -m app users keys create {name}")
+
+
+@keys.command("create")
+def create_key(
+    name: Name,
+    label: Annotated[str, typer.Option(help="To tell keys apart.")] = "",
+    expires_in: Days = None,
+) -> None:
+    """Make one more key and print it, this once."""
+    _show(_run(lambda u: u.create_key(name, days=expires_in, label=label)))
+
+
+@keys.command("list")
+def list_keys(name: Name) -> None:
+    """The keys of a user, without the keys themselves: they are not stored."""
+    columns = ("key_id", "label", "status", "created_at", "expires_at", "last_used_at")
+    _table(columns, list(_run(lambda u: u.list_keys(name))), f"{name} has no keys.")
+
+
+@keys.command("revoke")
+def revoke_key(key_id: Annotated[UUID, typer.Argument(help="Of `users keys list NAME`; not the key itself.")]) -> None:
+    """End a key and its sessions at once."""
+    _run(lambda u: u.revoke_key(key_id))
+    _say(f"The key {key_id} is revoked.")
+
+
+def _run(work: Callable[[Users], Awaitable[Result]]) -> Result:
+    """On the database of the settings; what goes wrong is told in a sentence, with exit code 1."""
+    try:
+        return asyncio.run(_with_database(work))
+    except GranulaError as error:
+        typer.echo(error.detail, err=True)
+        raise typer.Exit(1) from None
+
+
+async def _with_database(work: Callable[[Users], Awaitable[Result]]) -> Result:
+    from app.config import load_settings
+    from app.db import migrations
+
+    settings = load_settings()
+    if settings.is_sqlite and settings.url == f"sqlite+aiosqlite:///{settings.embedded_path}":
+        settings.storage_dir.mkdir(parents=True, exist_ok=True)
+        if not settings.embedded_path.exists():
+            await migrations.upgrade(settings.url)
+    database = Database(settings, is_guest=True)
+    try:
+        if not await migrations.current_is_head(database):
+            raise MigrationsPending
+        return await work(Users(database))
+    finally:
+        await database.close()
+
+
+def _show(made: NewKey) -> None:
+    """The key alone on standard output, so that a script can take it."""
+    _say(f"The key {made.id}. Keep it now: it is shown this once and stored nowhere.")
+    typer.echo(made.key)
+
+
+def _say(text: str) -> None:
+    typer.echo(text, err=True)
+
+
+def _table(columns: tuple[str, ...], rows: list[dict[str, object]], nothing: str) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    if not rows:
+        _say(nothing)
+        return
+    table = Table(box=None, pad_edge=False)
+    for name in columns:
+        table.add_column(name.replace("_", " "), no_wrap=name.endswith("_id"))
+    for row in rows:
+        cells = {name: "" if row[name] is None else str(row[name]) for name in columns}
+        table.add_row(*(cell[:19] if name.endswith("_at") else cell for name, cell in cells.items()))
+    Console(width=None if sys.stdout.isatty() else 200).print(table)

@@ -1,0 +1,206 @@
+"""For each route an example of its ids and bodies. A new route needs one, or the test of every route fails."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+from uuid import uuid4
+
+import httpx
+
+from tests.harness import Api
+from tests.users.conftest import People
+
+Ids = dict[str, str]
+CANARY = "canaryofowner"
+TEMPLATE = {"name": CANARY, "columns": [{"reference_column": "name", "input_columns": ["n"]}]}
+SCHEDULE = {"cron": "0 0 1 1 *", "job": {"source": "s3://bucket/key.csv"}, "name": CANARY}
+FILE = {"file": (f"{CANARY}.csv", b"text,n\ngood,1\nbad\n", "text/csv")}
+PEOPLE = {"file": (f"{CANARY}.csv", b"name,email\nAda,ada@example.com\n", "text/csv")}
+ANY_FILE = {"file": ("any.csv", b"text,n\ngood,1\nbad\n", "text/csv")}
+ANY_PEOPLE = {"file": ("any.csv", b"name,email\nBob,bob@example.com\n", "text/csv")}
+SCORE = {"source": "s3://bucket/key.csv"}
+
+
+class World:
+    """Two users, one who was revoked, and what the first of them owns: made when it is asked for."""
+
+    def __init__(self, people: People) -> None:
+        self.people = people
+        self.owner_key = people.create("owner")
+        self.owner = people.client(self.owner_key)
+        self.other = people.new("other")
+        revoked = people.create("revoked")
+        assert people.admin.delete("/api/v1/users/revoked").status_code == 204
+        self.revoked = people.client(revoked)
+        self.nobody = people.client()
+
+    def _post(self, path: str, **given: Any) -> dict[str, Any]:
+        answer = self.owner.post(path, **given)
+        assert answer.is_success, answer.text
+        return dict(answer.json())
+
+    def new_file(self) -> Ids:
+        made = self._post("/api/v1/upload", files=FILE)
+        Api(self.owner).finished(made["file_id"])
+        return {"file_id": made["file_id"], "job_id": made["job_id"]}
+
+    @cached_property
+    def file(self) -> Ids:
+        return self.new_file()
+
+    @cached_property
+    def analysis(self) -> Ids:
+        made = self._post("/api/v1/jobs/analyze", json={"file_id": self.file["file_id"]})
+        Api(self.owner).finished(made["job_id"])
+        return {"job_id": made["job_id"]}
+
+    @cached_property
+    def template(self) -> Ids:
+        return {"template_id": self._post("/api/v1/templates", json=TEMPLATE)["template_id"]}
+
+    @cached_property
+    def schedule(self) -> Ids:
+        return {"schedule_id": self._post("/api/v1/schedules", json=SCHEDULE)["id"]}
+
+    @cached_property
+    def batch(self) -> Ids:
+        return {"batch_id": self._post("/batch/upload", files=FILE)["batch_id"]}
+
+    @cached_property
+    def imported(self) -> Ids:
+        return {"import_id": str(self._post("/api/upload", files=PEOPLE)["id"])}
+
+    @cached_property
+    def key(self) -> Ids:
+        self.people.create("third")
+        (key,) = self.people.admin.get("/api/v1/users/third/keys").json()["items"]
+        return {"user_id": "third", "key_id": key["key_id"]}
+
+
+def unknown(ids: Ids) -> Ids:
+    """Ids of the same form that nobody has."""
+    forms = {"batch_id": "batch-0123456789ab", "import_id": "987654321", "user_id": "nemo"}
+    return {name: forms.get(name, str(uuid4())) for name in ids}
+
+
+@dataclass(frozen=True)
+class Example:
+    ids: Callable[[World], Ids] = lambda world: {}
+    """Of the owner; those that the path does not name are for the query or the body."""
+    given: Callable[[Ids], dict[str, Any]] = lambda ids: {}
+    """Arguments of the request, from the ids."""
+    status: int = 200
+    """What the owner is answered."""
+    unknown_status: int = 404
+    """What anybody is answered about ids that do not exist, and others about these."""
+    is_open: bool = False
+    """Nobody has to sign in."""
+    is_for_admins: bool = False
+    fixed: tuple[tuple[str, str], ...] = ()
+    """What the path names that is no id."""
+    leaks: Callable[[httpx.Response], bool] = lambda answer: CANARY in answer.text
+    """Whether the answer to another user tells something of the owner."""
+
+
+def _of(kind: str) -> Callable[[World], Ids]:
+    return lambda world: getattr(world, kind)
+
+
+def _json(body: Any) -> Callable[[Ids], dict[str, Any]]:
+    return lambda ids: {"json": body}
+
+
+def _open(path: str, **fixed: str) -> dict[tuple[str, str], list[Example]]:
+    return {("GET", path): [Example(is_open=True, fixed=tuple(fixed.items()))]}
+
+
+def _admin(kind: str = "", **more: Any) -> Example:
+    return Example(_of(kind) if kind else lambda world: {}, is_for_admins=True, unknown_status=403, **more)
+
+
+EXAMPLES: dict[tuple[str, str], list[Example]] = {
+    **_open("/"),
+    **_open("/health"),
+    **_open("/ready"),
+    **_open("/errors/{code}", code="not_found"),
+    ("GET", "/metrics"): [Example()],
+    ("POST", "/api/v1/upload"): [Example(given=lambda ids: {"files": ANY_FILE}, status=201)],
+    ("PUT", "/api/v1/upload"): [Example(given=lambda ids: {"content": b"a,b\n1,2\n"}, status=201)],
+    ("PUT", "/api/v1/upload/{filename}"): [
+        Example(given=lambda ids: {"content": b"a,b\n1,3\n"}, status=201, fixed=(("filename", "x.csv"),))
+    ],
+    ("GET", "/api/v1/status/{file_id}"): [Example(_of("file"))],
+    ("GET", "/api/v1/status/{file_id}/events"): [Example(_of("file"))],
+    ("GET", "/api/v1/results/{file_id}"): [Example(_of("file"))],
+    ("GET", "/api/v1/results/{file_id}/download"): [Example(_of("file"))],
+    ("GET", "/api/v1/rejects/{file_id}"): [Example(_of("file"))],
+    ("GET", "/api/v1/rejects/{file_id}/download"): [Example(_of("file"))],
+    ("GET", "/api/v1/files/{file_id}/bytes"): [Example(_of("file"), lambda ids: {"params": {"start": 0, "end": 4}})],
+    ("DELETE", "/api/v1/files/{file_id}"): [Example(lambda world: world.new_file(), status=204)],
+    ("GET", "/api/v1/jobs"): [
+        Example(),
+        Example(_of("file"), lambda ids: {"params": {"parent": ids["job_id"]}}, unknown_status=200),
+    ],
+    ("GET", "/api/v1/jobs/{job_id}"): [Example(_of("file"))],
+    ("PATCH", "/api/v1/jobs/{job_id}"): [Example(_of("file"), _json({"priority": 3}), 409)],
+    ("GET", "/api/v1/jobs/{job_id}/proof"): [Example(_of("file"))],
+    ("GET", "/api/v1/jobs/{job_id}/chunks"): [Example(_of("file"))],
+    ("POST", "/api/v1/jobs/{job_id}/cancel"): [Example(_of("file"), status=409)],
+    ("POST", "/api/v1/jobs/{job_id}/retry"): [Example(_of("file"), status=409)],
+    ("GET", "/api/v1/jobs/{job_id}/status"): [Example(_of("file"))],
+    ("GET", "/api/v1/jobs/{job_id}/result"): [Example(_of("analysis"))],
+    ("POST", "/api/v1/jobs/analyze"): [Example(_of("file"), lambda ids: {"json": {"file_id": ids["file_id"]}}, 202)],
+    ("POST", "/api/v1/jobs/mapping"): [
+        Example(
+            _of("file"),
+            lambda ids: {"json": {"input_file_id": ids["file_id"], "reference_file_id": ids["file_id"]}},
+            202,
+        )
+    ],
+    ("POST", "/api/v1/jobs/score"): [Example(given=_json(SCORE), status=503)],
+    ("GET", "/api/v1/templates"): [Example()],
+    ("POST", "/api/v1/templates"): [
+        Example(given=_json(TEMPLATE | {"name": "t"}), status=201),
+        Example(_of("analysis"), lambda ids: {"json": {"name": "t", "job_id": ids["job_id"]}}, 409),
+    ],
+    ("GET", "/api/v1/templates/{template_id}"): [Example(_of("template"))],
+    ("PUT", "/api/v1/templates/{template_id}"): [Example(_of("template"), _json({"columns": []}))],
+    ("DELETE", "/api/v1/templates/{template_id}"): [Example(_of("template"), status=204)],
+    ("GET", "/api/v1/schedules"): [Example()],
+    ("POST", "/api/v1/schedules"): [Example(given=_json(SCHEDULE | {"name": "s"}), status=201)],
+    ("GET", "/api/v1/schedules/{schedule_id}"): [Example(_of("schedule"))],
+    ("PATCH", "/api/v1/schedules/{schedule_id}"): [Example(_of("schedule"), _json({"paused": True}))],
+    ("POST", "/api/v1/schedules/{schedule_id}/run"): [Example(_of("schedule"), status=503)],
+    ("DELETE", "/api/v1/schedules/{schedule_id}"): [Example(_of("schedule"), status=204)],
+    ("POST", "/batch/upload"): [Example(given=lambda ids: {"files": {"file": ("b.csv", b"text\nfine\n", "text/csv")}})],
+    ("GET", "/batch/{batch_id}"): [Example(_of("batch"))],
+    ("GET", "/batch/{batch_id}/results"): [Example(_of("batch"))],
+    ("GET", "/batches"): [Example(leaks=lambda answer: any(b["total_count"] != 1 for b in answer.json()))],
+    ("DELETE", "/batch/{batch_id}"): [Example(_of("batch"))],
+    ("POST", "/api/upload"): [
+        Example(given=lambda ids: {"files": ANY_PEOPLE}, status=201)
+    ],
+    ("GET", "/api/imports"): [Example()],
+    ("GET", "/api/imports/{import_id}"): [Example(_of("imported"))],
+    ("POST", "/api/records/search"): [
+        Example(given=_json({}), leaks=lambda answer: len(answer.json()["records"]) > 1),
+        Example(_of("imported"), lambda ids: {"json": {"import_id": int(ids["import_id"])}}, unknown_status=200),
+    ],
+    ("GET", "/api/stats"): [Example(leaks=lambda answer: answer.json()["total_imports"] > 1)],
+    ("DELETE", "/api/imports/{import_id}"): [Example(_of("imported"))],
+    ("GET", "/api/v1/me"): [Example(leaks=lambda answer: answer.json()["user_id"] == "owner")],
+    ("DELETE", "/api/v1/session"): [Example(status=204)],
+    ("GET", "/api/v1/users"): [_admin()],
+    ("POST", "/api/v1/users"): [_admin(given=_json({"user_id": "fourth"}), status=201)],
+    ("GET", "/api/v1/users/{user_id}"): [_admin("key")],
+    ("GET", "/api/v1/users/{user_id}/keys"): [_admin("key")],
+    ("POST", "/api/v1/users/{user_id}/keys"): [_admin("key", given=_json({}), status=201)],
+    ("DELETE", "/api/v1/users/{user_id}/keys/{key_id}"): [_admin("key", status=204)],
+    ("DELETE", "/api/v1/users/{user_id}"): [_admin("key", status=204)],
+}  # fmt: skip
+"""In this order, so that what deletes comes after what reads."""
+ELSEWHERE = {("POST", "/api/v1/session")}
+"""Open, with a test of its own: the key is in the body."""
