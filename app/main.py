@@ -17,7 +17,20 @@ from fastapi import FastAPI
 from fastapi.middleware.cors import CORSMiddleware
 
 from app import __version__, failpoints
-from app.api import analysis, batches, errors, files, health, imports, jobs, schedules, scoring, templates, users
+from app.api import (
+    analysis,
+    batches,
+    errors,
+    files,
+    health,
+    imports,
+    jobs,
+    log_filter,
+    schedules,
+    scoring,
+    templates,
+    users,
+)
 from app.api.doorkeeper import Doorkeeper
 from app.api.gate import Gate
 from app.api.middleware import Frame
@@ -57,6 +70,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     settings = settings or load_settings()
     logging.basicConfig(level=settings.log_level, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     logging.getLogger("alembic").setLevel(logging.WARNING)
+    log_filter.install()
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
