@@ -26,6 +26,7 @@ from app.api import (
     imports,
     jobs,
     log_filter,
+    openapi,
     schedules,
     scoring,
     templates,
@@ -90,6 +91,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         lifespan=lifespan,
     )
     errors.install(app)
+    openapi.install(app)
     app.include_router(files.router)  # /api/v1/upload, status, results, rejects, files
     app.include_router(jobs.router)  # /api/v1/jobs
     app.include_router(analysis.router)  # /api/v1/jobs/analyze, status, result

@@ -174,7 +174,11 @@ async def download_rejects(file_id: FileId, app: App, owner: Owner) -> Streaming
     )
 
 
-@router.get("/files/{file_id}/bytes", responses=problem_responses(404, 409, 422))
+@router.get(
+    "/files/{file_id}/bytes",
+    response_class=Response,
+    responses={200: {"content": {"application/octet-stream": {}}}, **problem_responses(404, 409, 422)},
+)
 async def original_bytes(
     file_id: FileId,
     app: App,

@@ -1,0 +1,187 @@
+"""What the OpenAPI document says of every route alike: who may call it, how it fails, and an example of each input."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from http import HTTPStatus
+from typing import Any
+
+from fastapi import FastAPI
+
+from app.api.doorkeeper import COOKIE, SAFE_METHODS
+from app.api.errors import MEDIA_TYPE
+from app.api.gate import is_open
+from app.errors import (
+    BodyTooLarge,
+    Conflict,
+    CrossSite,
+    HeadersTooLarge,
+    InsufficientStorage,
+    InternalError,
+    InvalidParameter,
+    MalformedJson,
+    MethodNotAllowed,
+    NotFound,
+    RateLimited,
+    RequestError,
+    Unauthenticated,
+    Unavailable,
+    UnsupportedMediaType,
+    UploadStalled,
+)
+
+ID = "0b8f3c1e-6f0d-4a52-9d3a-3f3f6f0f2a11"
+OTHER_ID = "5d2f7a90-1c4b-4e0e-8a7c-9b1f0d6c2e33"
+PATH_EXAMPLES = {
+    "file_id": ID, "job_id": ID, "template_id": ID, "schedule_id": ID, "key_id": ID, "batch_id": "batch-1f0c2a9b7d3e",
+    "import_id": "1", "user_id": "alice", "code": "not_found",
+}  # fmt: skip
+BODY_EXAMPLES: dict[str, dict[str, Any]] = {
+    "AnalyzeRequest": {"file_id": ID},
+    "MappingRequest": {"input_file_id": ID, "reference_file_id": OTHER_ID, "provider": "local"},
+    "ScoreRequest": {"source": "s3://transactions/2026/*.csv", "priority": 5},
+    "PriorityChange": {"priority": 9},
+    "NewTemplate": {"name": "Shop to CRM", "columns": [{"reference_column": "email", "input_columns": ["E-Mail"]}]},
+    "EditedTemplate": {"columns": [{"reference_column": "email", "input_columns": ["Mail"]}]},
+    "NewSchedule": {"cron": "0 2 * * *", "timezone": "Europe/Berlin", "job": {"source": "s3://transactions/*.csv"}},
+    "ScheduleChange": {"paused": True},
+    "SearchRequest": {"query": "people who write software", "status": "valid", "limit": 5},
+    "SignIn": {"key": "granula_..."},
+    "NewUser": {"user_id": "alice", "expires_in_days": 365},
+    "NewUserKey": {"label": "laptop", "expires_in_days": 90},
+}
+"""By the name of the model."""
+TYPICAL: dict[int, type[RequestError]] = {
+    error.status: error
+    for error in (
+        MalformedJson, Unauthenticated, CrossSite, NotFound, MethodNotAllowed, UploadStalled, Conflict, BodyTooLarge,
+        UnsupportedMediaType, InvalidParameter, RateLimited, HeadersTooLarge, InternalError, Unavailable,
+        InsufficientStorage,
+    )
+}  # fmt: skip
+RENAMED = {"ge": "minimum", "le": "maximum", "gt": "exclusiveMinimum", "lt": "exclusiveMaximum"}
+PROBLEM: dict[str, Any] = {
+    "title": "Problem",
+    "description": "RFC 9457. `code` never changes; /errors/{code} says what it means.",
+    "type": "object",
+    "required": ["type", "title", "status", "code", "detail", "remedy", "instance", "request_id"],
+    "properties": {
+        "type": {"type": "string", "description": "`/errors/{code}`"},
+        "title": {"type": "string"},
+        "status": {"type": "integer", "minimum": 400, "maximum": 599},
+        "code": {"type": "string"},
+        "detail": {"type": "string", "description": "What happened this time."},
+        "remedy": {"type": "string", "description": "What to do next."},
+        "instance": {"type": "string", "description": "The path that was asked for."},
+        "request_id": {"type": "string", "description": "As in X-Request-ID, and in the log."},
+        "errors": {
+            "type": "array",
+            "items": {
+                "type": "object",
+                "properties": {name: {"type": "string"} for name in ("code", "pointer", "detail")},
+            },
+        },
+    },
+}
+SCHEMES = {
+    "key": {"type": "http", "scheme": "bearer", "description": "A key of `python -m app users create NAME`."},
+    "session": {"type": "apiKey", "in": "cookie", "name": COOKIE, "description": "Set by POST /api/v1/session."},
+}
+RETRY_AFTER = {"Retry-After": {"description": "Seconds.", "schema": {"type": "integer"}}}
+HEADERS: dict[int, dict[str, Any]] = {
+    401: {"WWW-Authenticate": {"schema": {"type": "string"}}},
+    429: RETRY_AFTER,
+    503: RETRY_AFTER,
+}
+
+
+def install(app: FastAPI) -> None:
+    made = app.openapi
+
+    def openapi() -> dict[str, Any]:
+        if app.openapi_schema is None:
+            complete(made())
+        assert app.openapi_schema is not None
+        return app.openapi_schema
+
+    app.openapi = openapi  # type: ignore[method-assign]
+
+
+def complete(document: dict[str, Any]) -> None:
+    """Add what is common to all routes, in place."""
+    components = document.setdefault("components", {})
+    components["securitySchemes"] = SCHEMES
+    schemas = components.setdefault("schemas", {})
+    for name in ("HTTPValidationError", "ValidationError"):  # what FastAPI would answer; we do not
+        schemas.pop(name, None)
+    schemas["Problem"] = PROBLEM
+    for name, example in BODY_EXAMPLES.items():
+        if name in schemas:
+            schemas[name].setdefault("examples", [example])
+    for method, path, operation in operations(document):
+        _complete_operation(method, path, operation)
+    _rename(document)
+
+
+def operations(document: dict[str, Any]) -> Iterator[tuple[str, str, dict[str, Any]]]:
+    """(method, path, operation)"""
+    for path, methods in document["paths"].items():
+        for method, operation in methods.items():
+            yield method.upper(), path, operation
+
+
+def _complete_operation(method: str, path: str, operation: dict[str, Any]) -> None:
+    responses = operation["responses"]
+    statuses = {int(status) for status in responses if int(status) >= 400} | {431, 503}
+    if is_open(method, path):
+        operation["security"] = []
+    else:
+        operation["security"] = [{name: []} for name in SCHEMES]
+        statuses |= {401, 429} | (set() if method in SAFE_METHODS else {403})
+    if "requestBody" in operation:
+        statuses |= {400, 413, 422}
+    if operation.get("parameters"):
+        statuses |= {422}
+    if "{" in path:
+        statuses |= {404}
+    for status in sorted(statuses):
+        responses[str(status)] = _problem(status, path)
+    for parameter in operation.get("parameters", []):
+        if parameter["in"] == "path" and parameter["name"] in PATH_EXAMPLES:
+            parameter["example"] = PATH_EXAMPLES[parameter["name"]]
+
+
+def _problem(status: int, path: str) -> dict[str, Any]:
+    error = TYPICAL[status]
+    example = {
+        "type": f"/errors/{error.code}",
+        "title": error.title(),
+        "status": status,
+        "code": error.code,
+        "detail": f"{error.title()}.",
+        "remedy": error.remedy,
+        "instance": path,
+        "request_id": "4f0d8a5e7c1b4a3f9d2e6b8c0a1f2e3d",
+    }
+    schema = {"$ref": "#/components/schemas/Problem"}
+    answer: dict[str, Any] = {
+        "description": HTTPStatus(status).phrase,
+        "content": {MEDIA_TYPE: {"schema": schema, "example": example}},
+    }
+    if status in HEADERS:
+        answer["headers"] = HEADERS[status]
+    return answer
+
+
+def _rename(part: Any) -> None:
+    """Pydantic leaves bounds behind a validator in its own words, which JSON Schema does not know."""
+    if isinstance(part, list):
+        for each in part:
+            _rename(each)
+    elif isinstance(part, dict):
+        is_schema = "type" in part and isinstance(part["type"], str)
+        for name in list(part):
+            if is_schema and name in RENAMED:
+                part[RENAMED[name]] = part.pop(name)
+            else:
+                _rename(part[name])
