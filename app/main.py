@@ -57,13 +57,13 @@ from app.jobs.users import Users
 from app.pipeline.machine import Machine
 from app.processors.mapping import MappingProcessor
 from app.processors.registry import Processors
-from app.processors.scoring import ScoringProcessor, load_model
+from app.processors.scoring import ScoringProcessor
 from app.sources.base import Sources
 from app.sources.s3 import S3Source
 from app.sources.storage import LocalStorage
 
 logger = logging.getLogger(__name__)
-SWITCH_SECONDS = 0.001
+SWITCH_SECONDS = 0.0002
 
 
 def create_app(settings: Settings | None = None) -> FastAPI:
@@ -134,7 +134,7 @@ async def start(settings: Settings, *, only: set[UUID] | None = None) -> Service
         max_workers=settings.api_max_workers,
         timeout_seconds=settings.api_timeout_seconds,
     )
-    scorer = ScoringProcessor(ml_api, load_model(settings.transaction_model), settings.row_batch_size)
+    scorer = ScoringProcessor(ml_api, settings.transaction_model, settings.row_batch_size)
     embedder = Embedder(settings.embedding_model_dir, precision=settings.embedding_precision)
     processors = Processors(
         settings.processors,

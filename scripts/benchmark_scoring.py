@@ -25,6 +25,7 @@ import json
 import os
 import random
 import re
+import selectors
 import signal
 import socket
 import subprocess
@@ -62,7 +63,9 @@ class Stub:
         self.random = random.Random(1)
         self.tokens, self.filled_at = CAP, time.monotonic()
         self.at_once = 0
-        self.began = self.ended = 0.0
+        self.began = self.ended = self.moved_at = 0.0
+        self.busy_seconds = 0.0
+        """Seconds for which calls were being answered, those of calls at once added up."""
         self.stats: dict[str, Any] = {"calls": 0, "rows": 0, "most_at_once": 0, "by_status": {}}
 
     def status(self) -> int:
@@ -78,8 +81,21 @@ class Stub:
         self.tokens -= 1
         return 500 if self.random.random() < ERROR_RATE else 200
 
+    def count(self, change: int) -> None:
+        """A call came (1) or was answered (-1)."""
+        now = time.monotonic()
+        self.began = self.began or now
+        self.busy_seconds += self.at_once * (now - (self.moved_at or now))
+        self.at_once += change
+        self.ended = self.moved_at = now
+        self.stats["most_at_once"] = max(self.stats["most_at_once"], self.at_once)
+
     def told(self) -> bytes:
-        seconds = {"seconds": self.ended - self.began, "cpu": time.process_time()}
+        seconds = {
+            "seconds": self.ended - self.began,
+            "cpu": time.process_time(),
+            "busy_seconds": self.busy_seconds,
+        }
         return json.dumps(self.stats | seconds).encode()
 
 
@@ -112,10 +128,8 @@ class Connection(asyncio.Protocol):
 
     def _ask(self, body: bytes) -> None:
         stub, now = self._stub, time.monotonic()
-        stub.began = stub.began or now
-        stub.at_once += 1
+        stub.count(1)
         stub.stats["calls"] += 1
-        stub.stats["most_at_once"] = max(stub.stats["most_at_once"], stub.at_once)
         status = stub.status()
         answer = b"{}"
         if status == 200:
@@ -127,8 +141,7 @@ class Connection(asyncio.Protocol):
 
     def _answer(self, status: int, answer: bytes) -> None:
         stub = self._stub
-        stub.at_once -= 1
-        stub.ended = time.monotonic()
+        stub.count(-1)
         stub.stats["by_status"][str(status)] = stub.stats["by_status"].get(str(status), 0) + 1
         self._send(status, answer)
 
@@ -157,6 +170,11 @@ def process(*command: str, **environment: str) -> Iterator[psutil.Process]:
         finally:
             started.send_signal(signal.SIGTERM)
             started.wait(60)
+
+
+def cpu_seconds(server: psutil.Process) -> float:
+    """Of the service and of the processes that compute for it."""
+    return sum(sum(each.cpu_times()[:2]) for each in (server, *server.children(recursive=True)))
 
 
 def free_port() -> int:
@@ -228,9 +246,9 @@ def run(url: str, warm_up: bytes, data: bytes, rows: int, *, faults: bool, outag
             score(client, warm_up)
         stack.enter_context(process(*this, "--stub", str(stub_port), *options))
         answered(f"http://127.0.0.1:{stub_port}/stats")
-        before = sum(server.cpu_times()[:2])
+        before = cpu_seconds(server)
         status, seconds = score(client, data)
-        cpu = sum(server.cpu_times()[:2]) - before
+        cpu = cpu_seconds(server) - before
         told = httpx.get(f"http://127.0.0.1:{stub_port}/stats", trust_env=False).json()
         proof = client.get(f"/api/v1/jobs/{status['job_id']}/proof").json()
         written = status["summary"]["written"]["predictions"]
@@ -239,6 +257,7 @@ def run(url: str, warm_up: bytes, data: bytes, rows: int, *, faults: bool, outag
     return {
         "calls": rows / told["seconds"], "job": rows / seconds, "cpu": cpu, "stub_cpu": told["cpu"], **told["by_status"],
         "seconds": told["seconds"], "most_at_once": told["most_at_once"],
+        "latency": told["busy_seconds"] / told["calls"], "busy": told["busy_seconds"] / WORKERS / told["seconds"],
     }  # fmt: skip
 
 
@@ -273,11 +292,16 @@ def main() -> None:
     parser.add_argument("--stub", type=int, default=0, help=argparse.SUPPRESS)
     given = parser.parse_args()
     if given.stub:
-        asyncio.run(serve_stub(given.stub, Stub(faults=not given.without_faults, outage=given.outage)))
+        # select() waits to the microsecond; epoll, which asyncio takes by default, rounds up to the next millisecond.
+        with asyncio.Runner(loop_factory=lambda: asyncio.SelectorEventLoop(selectors.SelectSelector())) as runner:
+            runner.run(serve_stub(given.stub, Stub(faults=not given.without_faults, outage=given.outage)))
         return
     warm_up, data = transactions(2_000, 2), transactions(given.rows, 1)
-    print("| database | model service | calls: rows/s | share | job: rows/s | share | CPU s service | CPU s stub |")
-    print("|---|---|---|---|---|---|---|---|")
+    print(
+        "| database | model service | calls: rows/s | share | job: rows/s | share | CPU s service | CPU s stub |"
+        " ms a call | slots busy |"
+    )
+    print("|---|---|---|---|---|---|---|---|---|---|")
     kinds = [kind for kind in ("sqlite", "postgresql") if given.only in (None, kind)]
     modes = [
         mode for mode in (False, True) if not ((mode and given.without_faults) or (not mode and given.only_faults))
@@ -296,7 +320,8 @@ def main() -> None:
         calls, job = found["calls"], found["job"]
         print(
             f"| {kind} | {'faults' if faults else 'steady'} | {calls:,.0f} | {calls / possible:.1%} |"
-            f" {job:,.0f} | {job / job_possible:.1%} | {found['cpu']:.1f} | {found['stub_cpu']:.1f} |",
+            f" {job:,.0f} | {job / job_possible:.1%} | {found['cpu']:.1f} | {found['stub_cpu']:.1f} |"
+            f" {found['latency'] * 1000:.1f} | {found['busy']:.1%} |",
             flush=True,
         )
         print(

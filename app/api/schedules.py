@@ -10,7 +10,7 @@ from fastapi.responses import JSONResponse, Response
 from pydantic import BaseModel, ConfigDict, Field
 
 from app.api.errors import problem_responses
-from app.api.scoring import ScoreRequest
+from app.api.scoring import ObjectsRequest
 from app.api.services import App, Owner
 from app.errors import NotFound
 
@@ -27,7 +27,7 @@ class NewSchedule(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     cron: Cron
-    job: Annotated[ScoreRequest, Field(description="What POST /api/v1/jobs/score takes.")]
+    job: Annotated[ObjectsRequest, Field(description="What POST /api/v1/jobs/score takes for objects.")]
     timezone: Zone = "UTC"
     name: Title = ""
 

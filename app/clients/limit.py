@@ -9,11 +9,13 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 
 Clock = Callable[[], float]
+WINDOW = 5
+"""Each overload costs a pause, in which a capped service has more to give than it can keep: come back to it slowly."""
 
 
 class AdaptiveLimit:
-    """At most `most` calls at once, first come first served: one more after each window of successes (as many as may run
-    at once), half as many when the service says that it is too much (additive increase, multiplicative decrease).
+    """At most `most` calls at once, first come first served: one more after each window of successes (WINDOW times as many
+    as may run at once), half as many when the service says that it is too much (additive increase, multiplicative decrease).
 
     One overload is counted once: calls that began before the last cut tell nothing about the limit after it.
     """
@@ -73,7 +75,7 @@ class AdaptiveLimit:
 
     def succeeded(self) -> None:
         self._streak += 1
-        if self._streak >= int(self._limit):
+        if self._streak >= WINDOW * int(self._limit):
             self._streak = 0
             self._limit = min(float(self._most), self._limit + 1)
             self._wake()
@@ -85,14 +87,23 @@ class AdaptiveLimit:
         self._streak = 0
         self._limit = max(1.0, self._limit / 2)
 
+    @property
+    def seconds_paused(self) -> float:
+        """Until calls may begin again."""
+        return max(0.0, self._paused_until - self._clock())
+
     def pause(self, seconds: float) -> None:
         """No call begins for so long, for nobody: the service asked for it."""
         self._paused_until = max(self._paused_until, self._clock() + seconds)
 
 
+SHARE_OF_OUTAGE = 0.05
+
+
 class CircuitBreaker:
-    """Opens after `threshold` failures in a row. While it is open nobody calls, but for one probe after each wait, which
-    doubles from `shortest` to `longest` seconds; the first success closes it."""
+    """Opens after `threshold` failures in a row. While it is open nobody calls, but for one probe after each wait of a
+    twentieth of the time that it has been open, between `shortest` and `longest` seconds: so the end of an outage is found
+    before it has become much longer. The first success closes it."""
 
     def __init__(
         self, threshold: int = 10, shortest: float = 0.5, longest: float = 5.0, clock: Clock = time.monotonic
@@ -103,37 +114,51 @@ class CircuitBreaker:
         self._clock = clock
         self.failures = 0
         """In a row."""
-        self._wait = shortest
+        self._opened_at = 0.0
         self._probe_at: float | None = None
+        self._is_promised = False
+        """Somebody prepares the next probe."""
 
     @property
     def is_open(self) -> bool:
         return self._probe_at is not None
+
+    def seconds_until_probe(self) -> float:
+        """0 if it makes sense to prepare a call. While the breaker is open who gets 0 has the next probe."""
+        self._is_promised, seconds = False, self.seconds_closed_to_all()
+        self._is_promised = self.is_open and seconds == 0
+        return seconds
 
     def seconds_closed_to_all(self) -> float:
         """0 if a call may be made now; else the seconds after which to ask again. Who gets 0 while the breaker is open has
         the probe, and must report how it went."""
         if self._probe_at is None:
             return 0.0
+        if self._is_promised:
+            self._is_promised = False
+            return 0.0
         left = self._probe_at - self._clock()
         if left > 0:
             return left
-        self._probe_at = self._clock() + self._wait  # the others wait for this probe
+        self._probe_at = self._clock() + self._wait()  # the others wait for this probe
         return 0.0
 
     def succeeded(self) -> None:
         self.failures = 0
-        self._wait = self._shortest
         self._probe_at = None
+        self._is_promised = False
+
+    def _wait(self) -> float:
+        return min(self._longest, max(self._shortest, SHARE_OF_OUTAGE * (self._clock() - self._opened_at)))
 
     def failed(self) -> bool:
         """Whether this failure opened the breaker."""
         self.failures += 1
         if self._probe_at is not None:
-            self._wait = min(self._longest, self._wait * 2)
-            self._probe_at = self._clock() + self._wait
+            self._probe_at = self._clock() + self._wait()
             return False
         if self.failures < self._threshold:
             return False
-        self._probe_at = self._clock() + self._wait
+        self._opened_at = self._clock()
+        self._probe_at = self._opened_at + self._shortest
         return True

@@ -13,15 +13,15 @@ import os
 import random
 import time
 from collections import OrderedDict
-from collections.abc import Coroutine, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
-from typing import Any
+from functools import lru_cache
 
 import aiohttp
 import msgspec
 
+from app.clients.answers import Answer, Prediction, Refusal
 from app.clients.limit import AdaptiveLimit, CircuitBreaker
 from app.errors import MLApiMisconfigured, MLApiUnavailable, NotConfigured
 from app.failpoints import hit
@@ -34,26 +34,6 @@ LONG_PAUSE_SECONDS = 5.0
 BASE_DELAY_SECONDS, MAX_DELAY_SECONDS = 0.1, 5.0
 ATTEMPTS = 4
 REMEMBERED_BATCHES = 500
-
-
-class Prediction(msgspec.Struct, frozen=True, gc=False):
-    label: str
-    fraud_score: float
-    """0 to 1."""
-    model_version: str
-    latency_ms: float
-    """Of the call that it came with."""
-
-
-@dataclass(frozen=True, slots=True)
-class Refusal:
-    """The service has no prediction for this transaction."""
-
-    code: str
-    message: str
-
-
-Answer = Prediction | Refusal
 
 
 class Item(msgspec.Struct, frozen=True, gc=False):
@@ -113,6 +93,17 @@ class MLApi:
         if not self.url:
             raise NotConfigured("No model service is configured: set ML_API_URL.")
 
+    def check_available(self) -> None:
+        """Before work is done for a call: raises MLApiUnavailable if it would not be made. It is told once that the next
+        probe is due, and should then make a call."""
+        if (seconds := self._breaker.seconds_until_probe()) > 0:
+            raise self._away(seconds)
+        if (seconds := self.limit.seconds_paused) > LONG_PAUSE_SECONDS:
+            raise MLApiUnavailable(f"The model service asked for a pause of {seconds:.0f} s more.", retry_after=seconds)
+
+    def _away(self, seconds: float) -> MLApiUnavailable:
+        return MLApiUnavailable(f"The model service {self.url} does not answer.", retry_after=seconds)
+
     async def close(self) -> None:
         if self._client is not None:
             await self._client.close()
@@ -130,8 +121,27 @@ class MLApi:
         while self._breaker.is_open and len(answers) < len(batches):
             # One after the other: those that are turned away would take the one that probes with them.
             answers.append(await self._batch(job_id, batches[len(answers)]))
-        answers += await _all_or_first_error([self._batch(job_id, batch) for batch in batches[len(answers) :]])
+        answers += await self._all_or_first_error(job_id, batches[len(answers) :])
         return [answer for batch in answers for answer in batch]
+
+    async def _all_or_first_error(self, job_id: str, batches: Sequence[Sequence[Item]]) -> list[list[Answer]]:
+        """All answers, or the first error, when nothing of the work goes on any more."""
+        tasks: list[asyncio.Task[list[Answer]]] = []
+        try:
+            for batch in batches:
+                tasks.append(asyncio.create_task(self._batch(job_id, batch)))
+                await asyncio.sleep(0)  # answers to other batches need not wait until all bodies are made
+            if tasks:
+                await asyncio.wait(tasks, return_when=asyncio.FIRST_EXCEPTION)
+        finally:
+            for task in tasks:
+                task.cancel()
+            if tasks:
+                await asyncio.wait(tasks)
+        for task in tasks:
+            if not task.cancelled() and (error := task.exception()):
+                raise error
+        return [task.result() for task in tasks]
 
     # ------------------------------------------------------------------ a batch
 
@@ -189,9 +199,9 @@ class MLApi:
     async def _call(self, body: bytes, key: str, items: Sequence[Item]) -> list[Answer]:
         async with self.limit.slot() as began:
             if (seconds := self._breaker.seconds_closed_to_all()) > 0:
-                raise MLApiUnavailable(f"The model service {self.url} does not answer.", retry_after=seconds)
+                raise self._away(seconds)
             try:
-                answers = await self._post(body, key, items)
+                content, latency_ms = await self._post(body, key)
             except _Busy:
                 self._breaker.succeeded()  # it lives
                 self.limit.overloaded(began)
@@ -202,17 +212,28 @@ class MLApi:
             except _Failed as error:
                 if error.overloaded:
                     self.limit.overloaded(began)
-                if self._breaker.failed() or self._breaker.failures == 1:
-                    logger.warning("Failed to get predictions: %s (%s)", error, self.url)
+                self._failed(error)
                 raise
-            self._breaker.succeeded()
-            self.limit.succeeded()
-            self._busy_in_a_row = 0
-            return answers
+        await asyncio.sleep(0)  # who gets the slot sends first: this answer can be read while that one is waited for
+        try:
+            answers = _matched(content, items, latency_ms)
+        except _Failed as error:
+            self._failed(error)
+            raise
+        self._breaker.succeeded()
+        self.limit.succeeded()
+        self._busy_in_a_row = 0
+        hit("ml.after_response")
+        return answers
+
+    def _failed(self, error: _Failed) -> None:
+        if self._breaker.failed() or self._breaker.failures == 1:
+            logger.warning("Failed to get predictions: %s (%s)", error, self.url)
 
     # ------------------------------------------------------------------ one request
 
-    async def _post(self, body: bytes, key: str, items: Sequence[Item]) -> list[Answer]:
+    async def _post(self, body: bytes, key: str) -> tuple[bytes, float]:
+        """(content, milliseconds that it took)"""
         start = time.perf_counter()
         try:
             async with asyncio.timeout(self._timeout_seconds):  # the whole call, however slowly it drips
@@ -223,9 +244,7 @@ class MLApi:
             raise _Failed("ml_unreachable", _reason(error)) from error
         latency_ms = (time.perf_counter() - start) * 1000
         if status == 200:
-            answers = _matched(content, items, latency_ms)
-            hit("ml.after_response")
-            return answers
+            return content, latency_ms
         raise self._unwelcome(status, headers, content)
 
     async def _exchange(self, body: bytes, key: str) -> tuple[int, Mapping[str, str], bytes]:
@@ -259,45 +278,29 @@ class MLApi:
         return MLApiMisconfigured(f"{self.url}/predict answered {status}. Check ML_API_URL and its access rules.")
 
 
-async def _all_or_first_error(work: list[Coroutine[Any, Any, list[Answer]]]) -> list[list[Answer]]:
-    """All results, or the first error, when nothing of the work goes on any more."""
-    tasks = [asyncio.create_task(each) for each in work]
-    if not tasks:
-        return []
-    try:
-        await asyncio.wait(tasks, return_when=asyncio.FIRST_EXCEPTION)
-    finally:
-        for task in tasks:
-            task.cancel()
-        await asyncio.wait(tasks)
-    for task in tasks:
-        if not task.cancelled() and (error := task.exception()):
-            raise error
-    return [task.result() for task in tasks]
-
-
 def _matched(content: bytes, items: Sequence[Item], latency_ms: float) -> list[Answer]:
     """By id, never by luck of order."""
     try:
         body = _decoder.decode(content)
     except (msgspec.DecodeError, UnicodeError) as error:
         raise _Failed("ml_bad_response", f"The answer cannot be read: {str(error)[:200]}") from None
-    found = {str(p.id): p for p in body.predictions}
-    ordered = [found.get(item.id) for item in items]
-    if len(body.predictions) != len(items) or None in ordered:
-        raise _Failed(
-            "ml_bad_response", f"{len(items)} transactions were sent, predictions for other or {len(found)} ids came"
-        )
+    ordered = body.predictions
+    if [p.id for p in ordered] != [item.id for item in items]:
+        found = {str(p.id): p for p in ordered}
+        if len(ordered) != len(items) or any(item.id not in found for item in items):
+            raise _Failed(
+                "ml_bad_response",
+                f"{len(items)} transactions were sent, predictions for other or {len(found)} ids came",
+            )
+        ordered = [found[item.id] for item in items]
+    for score in (min(p.fraud_score for p in ordered), max(p.fraud_score for p in ordered)):
+        if not 0 <= score <= 1:
+            raise _Failed("ml_bad_response", f"A fraud_score is {score}, not between 0 and 1")
     version, latency_ms = body.model_version[:100].replace("\0", ""), round(latency_ms, 3)
-    answers: list[Answer] = []
-    for each in ordered:
-        assert each is not None
-        if not 0 <= each.fraud_score <= 1:
-            raise _Failed("ml_bad_response", f"A fraud_score is {each.fraud_score}, not between 0 and 1")
-        answers.append(Prediction(_label(each.prediction), each.fraud_score, version, latency_ms))
-    return answers
+    return [Prediction(_label(p.prediction), p.fraud_score, version, latency_ms) for p in ordered]
 
 
+@lru_cache(1000, typed=True)
 def _label(value: str | int | bool) -> str:
     return str(int(value) if isinstance(value, bool) else value)[:40].replace("\0", "")
 

@@ -81,30 +81,34 @@ class Page:
     data: bytes
 
 
-class Rows(Protocol):
-    """A batch of rows on its way through. How the rows are held is the reader's business: the usual clean CSV chunk is
-    stored without ever being taken apart into cells."""
+class Results(Protocol):
+    """A batch of rows to be stored."""
 
     @property
     def columns(self) -> Sequence[str]: ...
-
-    @property
-    def numbers(self) -> Sequence[int]:
-        """Row numbers, ascending."""
 
     def __len__(self) -> int: ...
 
     def pages(self) -> Iterator[Page]:
         """The rows as stored: a JSON array of arrays (CSV) or of objects (JSON)."""
 
+    def hash_sum(self) -> int:
+        """Sum modulo 2^64 of the hashes of the rows, each seeded with its row number."""
+
+
+class Rows(Results, Protocol):
+    """A batch of rows on its way through. How the rows are held is the reader's business: the usual clean CSV chunk is
+    stored without ever being taken apart into cells."""
+
+    @property
+    def numbers(self) -> Sequence[int]:
+        """Row numbers, ascending."""
+
     def records(self) -> list[Any]:
         """The rows as values: lists of cells for CSV, dicts for JSON."""
 
     def select(self, keep: Sequence[int]) -> Rows:
         """Only the rows at these positions."""
-
-    def hash_sum(self) -> int:
-        """Sum modulo 2^64 of the hashes of the rows, each seeded with its row number."""
 
 
 def row_hash_sum(rows: Sequence[bytes], numbers: Sequence[int]) -> int:
@@ -177,6 +181,34 @@ class ObjectRows:
 
     def hash_sum(self) -> int:
         return row_hash_sum(self.raw, self.numbers)
+
+
+@dataclass(frozen=True, slots=True)
+class PagedRows:
+    """Results that another process has made ready to be stored."""
+
+    columns: Sequence[str]
+    are_objects: bool
+    made: list[Page]
+    made_hash_sum: int
+
+    @classmethod
+    def of(cls, rows: Results) -> PagedRows:
+        return cls(rows.columns, isinstance(rows, ObjectRows), list(rows.pages()), rows.hash_sum())
+
+    def __len__(self) -> int:
+        return sum(page.row_count for page in self.made)
+
+    def pages(self) -> Iterator[Page]:
+        return iter(self.made)
+
+    def hash_sum(self) -> int:
+        return self.made_hash_sum
+
+
+def has_open_columns(results: Results) -> bool:
+    """Whether each row has columns of its own, so that those of the file are known only when all of it has been read."""
+    return isinstance(results, ObjectRows) or (isinstance(results, PagedRows) and results.are_objects)
 
 
 def stored_hash_sum(data: str, numbers: Sequence[int]) -> tuple[int, int]:

@@ -35,9 +35,16 @@ class FileJobs:
         self._dispatch = dispatch
 
     async def submit(
-        self, owner: str, file_id: UUID, processor: str, *, priority: int = 0, options: dict[str, Any] | None = None
+        self,
+        owner: str,
+        file_id: UUID,
+        processor: str,
+        *,
+        priority: int = 0,
+        options: dict[str, Any] | None = None,
+        chunk_size: int | None = None,
     ) -> UUID:
-        """A job of this processor over a stored file; its id.
+        """A job of this processor over a stored file; its id. `chunk_size`: rows of a chunk, if not the usual number.
 
         Raises NotFound, StoredBytesGone, and the RequestError that the processor has for the options or the columns.
         """
@@ -47,6 +54,8 @@ class FileJobs:
             await self._limits.admit(connection, owner, jobs=1)
             file = await self._file(connection, owner, file_id)
             job = self._job(owner, file, processor, priority, options or {})
+            if chunk_size is not None:
+                job["chunk_size"] = chunk_size
             await jobs.insert_job(connection, job)
             return UUID(str(job["id"]))
 

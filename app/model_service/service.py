@@ -122,7 +122,7 @@ def create_model_service(model: Model) -> FastAPI:
         state.stats["most_at_once"] = max(state.stats["most_at_once"], state.at_once)
         began = time.monotonic()
         try:
-            response = await _answer(call, idempotency_key)
+            response = await _answer(call, idempotency_key, request)
             await asyncio.sleep(max(0.0, began + state.faults.latency_ms / 1000 - time.monotonic()))
         finally:
             state.at_once -= 1
@@ -130,7 +130,7 @@ def create_model_service(model: Model) -> FastAPI:
         state.by_status[status] = state.by_status.get(status, 0) + 1
         return response
 
-    async def _answer(call: Call, key: str | None) -> Response:
+    async def _answer(call: Call, key: str | None, request: Request) -> Response:
         faults = state.faults
         if time.monotonic() < state.away_until:
             return JSONResponse({"detail": "out of order"}, 503)
@@ -138,7 +138,8 @@ def create_model_service(model: Model) -> FastAPI:
             headers = {"Retry-After": faults.retry_after} if faults.retry_after else {}
             return JSONResponse({"detail": "too many requests"}, 429, headers)
         if state.random.random() < faults.hang_rate:
-            await asyncio.sleep(3600)
+            while (await request.receive())["type"] != "http.disconnect":
+                pass  # and no longer, or it would be counted among the calls at once
         if state.random.random() < faults.error_rate:
             return JSONResponse({"detail": "something broke"}, 500)
         if refused := [t for t in call.transactions if t.get("transaction_id") in faults.refuse]:

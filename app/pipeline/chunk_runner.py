@@ -23,7 +23,7 @@ from app.db.chunks import Claim
 from app.db.engine import Database
 from app.errors import GranulaError, LeaseLost, StoredFileCorrupt, TerminalError, TransientError
 from app.failpoints import hit
-from app.formats.base import MASK, MAX_REJECT_BYTES, ObjectRows, Page, Parsed, Reject, Rows
+from app.formats.base import MASK, MAX_REJECT_BYTES, Page, Parsed, Reject, Rows, has_open_columns
 from app.pipeline.processes import Processes
 from app.pipeline.retry import RetryPolicy
 from app.pipeline.running import RunningJob
@@ -68,7 +68,7 @@ class Prepared:
     hash_sum: int = 0
     summary: dict[str, Any] = field(default_factory=dict)
     columns: Sequence[str] = ()
-    tables: dict[str, list[tuple[Any, ...]]] = field(default_factory=dict)
+    tables: dict[str, list[Any]] = field(default_factory=dict)
 
     def add(self, outcome: ChunkOutcome, processor: Processor) -> None:
         """What the processor made of some more rows."""
@@ -78,7 +78,7 @@ class Prepared:
         if stores_results(processor):
             self.pages += results.pages()
             self.hash_sum = (self.hash_sum + results.hash_sum()) & MASK
-        if isinstance(results, ObjectRows):
+        if has_open_columns(results):
             self.columns = list(dict.fromkeys([*self.columns, *results.columns]))
         if outcome.summary:
             self.summary = processor.combine([self.summary, outcome.summary]) if self.summary else outcome.summary
@@ -126,7 +126,10 @@ class ChunkRunner:
         fails for whatever reason, each is written, retried or failed by itself.
         """
         hit("chunk.claimed")
-        outcomes = await self._prepare_all(job, [c for c in claims if not self._is_last_try(c)])
+        first_tries = [c for c in claims if not self._is_last_try(c)]
+        closed = _closed(job) if first_tries else None
+        outcomes: list[tuple[Claim, Prepared | Exception]] = [(c, closed) for c in first_tries if closed is not None]
+        outcomes = outcomes or await self._prepare_all(job, first_tries)
         ready = [(claim, outcome) for claim, outcome in outcomes if isinstance(outcome, Prepared)]
         if len(ready) > 1 and await self._commit_together(job, ready):
             ready = []
@@ -268,6 +271,7 @@ class ChunkRunner:
             job.delimiter,
             compute=self._processes.compute,
             in_thread=partial(self._in_thread, job),
+            encode_table=self._sink.encode_table,
         )
 
     # ------------------------------------------------------------------ write, in one transaction
@@ -383,6 +387,17 @@ class ChunkRunner:
             return
 
 
+def _closed(job: RunningJob) -> TransientError | None:
+    """Why the processor could not make anything of any rows now, if it knows: then they need not be read."""
+    check: Callable[[], None] | None = getattr(job.processor, "check_available", None)
+    try:
+        if check is not None:
+            check()
+    except TransientError as error:
+        return error
+    return None
+
+
 def _failed(rows: Rows, error: Exception) -> Reject:
     message = f"{type(error).__name__}: {error}"[:500].replace("\0", "\\x00")
     return Reject(rows.numbers[0], 0, 0, 0, b"", "processing_failed", message, kind="failed")
@@ -394,7 +409,7 @@ def _accounted(outcome: ChunkOutcome, rows: Rows) -> ChunkOutcome:
     return outcome
 
 
-def _gathered(parts: Sequence[dict[str, list[tuple[Any, ...]]]]) -> dict[str, list[tuple[Any, ...]]]:
+def _gathered(parts: Sequence[dict[str, list[Any]]]) -> dict[str, list[Any]]:
     return {name: [row for part in parts for row in part.get(name, ())] for name in dict.fromkeys(chain(*parts))}
 
 

@@ -127,8 +127,8 @@ class WorkerPool:
             if not job.split_done and not job.is_splitting:
                 await self._split(job)
                 return
-            if job.is_waiting_processor and job.turns_aside >= MAX_TURNS_ASIDE:
-                return  # the first of them that ends puts the token back
+            if job.is_waiting_processor and job.turns_aside >= (1 if job.waiting_on else MAX_TURNS_ASIDE):
+                return  # the first of them that ends puts the token back; one is enough to find out if the wait is over
             claims = await self._claim(job)
             if claims:
                 self._queue.put(job_id)
@@ -202,7 +202,8 @@ class WorkerPool:
             job.chunks_in_work.difference_update(claim.index for claim in claims)
         if delay is not None:
             self._queue.put_later(job.id, delay)
-        self._queue.put(job.id)
+        if delay is None or not job.waiting_on:  # else its other chunks would only find out the same
+            self._queue.put(job.id)
 
     async def _run_aside(self, job: RunningJob, claims: list[Claim]) -> None:
         """Run chunks whose processor waits for others: without a slot, so that it keeps nobody from working."""
@@ -210,7 +211,8 @@ class WorkerPool:
             await self._run(job, claims)
         finally:
             job.turns_aside -= 1
-            self._queue.put(job.id)
+            if not job.waiting_on:
+                self._queue.put(job.id)
 
     def stop_waiting(self, job_id: UUID) -> None:
         """The job was cancelled: nobody need be asked for it any more."""

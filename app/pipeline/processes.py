@@ -21,6 +21,7 @@ from typing import Any
 from app.errors import TransientError
 
 logger = logging.getLogger(__name__)
+NICER_BY = 5
 
 
 class WorkerDied(Exception):
@@ -108,6 +109,7 @@ class _Worker:
 
 def _begin() -> None:
     """In the new process. It must not outlive the service, however that ends: idle, it would wait for ever."""
+    os.nice(NICER_BY)  # whoever waits for an answer of the service, or it for one, goes first
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; the service ends us when it is ready
     parent = multiprocessing.parent_process()
     assert parent is not None

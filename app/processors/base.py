@@ -7,12 +7,20 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol
 from uuid import UUID
 
-from app.formats.base import Reject, Rows
+from app.formats.base import Reject, Results, Rows
 
 
 def compute_here(function: Callable[..., Any], *arguments: Any) -> Any:
     """In the calling thread: what a processor gets where there are no processes to compute in."""
     return function(*arguments)
+
+
+TableEncoder = Callable[[str, Sequence[tuple[Any, ...]]], list[Any]]
+
+
+def as_given(name: str, rows: Sequence[tuple[Any, ...]]) -> list[Any]:
+    """What a processor gets as `encode_table` where nothing is to be stored."""
+    return list(rows)
 
 
 async def _at_once(work: Callable[..., Any], *arguments: Any) -> Any:
@@ -35,6 +43,9 @@ class ChunkContext:
     WorkerDied, which costs the chunk an attempt."""
     in_thread: Callable[..., Awaitable[Any]] = _at_once
     """`await context.in_thread(work, *arguments)`: for the parts of a coroutine that compute instead of waiting."""
+    encode_table: TableEncoder = as_given
+    """`encode_table(table, rows)`: rows of a typed table in the form in which the database takes them, for the `tables` of an
+    outcome. It may be handed to `compute`. Needed for tables with a key of their own (transactions, predictions)."""
 
     @property
     def key(self) -> str:
@@ -46,10 +57,10 @@ class ChunkOutcome:
     """Each row given must be in `results` or in `rejects`, under its own number; the runner checks that the counts close.
     It also fills in where a rejected row stands (line, bytes) if the processor leaves `byte_end` at 0."""
 
-    results: Rows
+    results: Results
     rejects: list[Reject] = field(default_factory=list)
     summary: dict[str, Any] = field(default_factory=dict)
-    tables: dict[str, list[tuple[Any, ...]]] = field(default_factory=dict)
+    tables: dict[str, list[Any]] = field(default_factory=dict)
     """Rows for typed tables, by table (app/sinks/tables.py), written in the same transaction as the results."""
 
 
@@ -97,6 +108,9 @@ def stores_results(processor: Processor) -> bool:
 
 class Processor(Protocol):
     """A processor is made once per process and called from several threads at a time.
+
+    One that waits for others may have a method `check_available()` that raises a TransientError while they are known to be
+    away: then chunks are not even read.
 
     One that takes options has a method `check(options)` besides, which raises a RequestError for those it cannot use; if
     its columns depend on them, it has `columns_given(header, options)`, which is asked instead of `columns`.

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import asyncio
 import io
 from collections.abc import Sequence
+from functools import partial
 from typing import Any
 from uuid import UUID
 
@@ -12,7 +12,8 @@ import msgspec
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from app.formats.base import Page, Reject
-from app.sinks.tables import COLUMNS, UPSERTED, Counts, TableRows
+from app.sinks.encoding import as_copy_text
+from app.sinks.tables import COLUMNS, UPSERTED, Counts, Piece, TableRows
 
 PAGE_COLUMNS = ("job_id", "first_row", "row_count", "row_numbers", "data")
 REJECT_COLUMNS = (
@@ -51,7 +52,7 @@ UPSERTS = {name: _upsert_statement(name, key) for name, key in UPSERTED.items()}
 class PostgresSink:
     def __init__(self, rows_per_write: int = 1000) -> None:
         """`rows_per_write`: of an upserted table in one statement."""
-        self._rows_per_write = rows_per_write
+        self.encode_table = partial(as_copy_text, rows_per_write)
 
     async def write(
         self,
@@ -98,7 +99,7 @@ class PostgresSink:
             await driver.copy_records_to_table(name, records=given, columns=("job_id", *COLUMNS[name]))
         return counts
 
-    async def _upsert(self, driver: Any, job_id: UUID, name: str, rows: Sequence[tuple[Any, ...]]) -> dict[str, int]:
+    async def _upsert(self, driver: Any, job_id: UUID, name: str, pieces: Sequence[Piece]) -> dict[str, int]:
         """COPY into a staging table, which lasts as long as the connection and is empty outside of this, then one
         INSERT ... ON CONFLICT. In the order of the key, so that two transactions do not wait for each other in a ring."""
         columns = COLUMNS[name]
@@ -109,34 +110,12 @@ class PostgresSink:
         )
         number = await driver.fetchval("SELECT number FROM jobs WHERE id = $1", job_id)
         inserted = updated = 0
-        for piece in await asyncio.to_thread(_pieces, name, rows, self._rows_per_write):
-            await driver.copy_to_table(f"staged_{name}", source=io.BytesIO(piece), columns=columns, format="text")
+        for piece in pieces:
+            await driver.copy_to_table(f"staged_{name}", source=io.BytesIO(piece.data), columns=columns, format="text")
             done = await driver.fetchrow(UPSERTS[name], job_id, number)
             await driver.execute(f"DELETE FROM staged_{name}")  # noqa: S608
             inserted, updated = inserted + done["inserted"], updated + done["updated"]
-        return {"inserted": inserted, "updated": updated, "unchanged": len(rows) - inserted - updated}
-
-
-def _pieces(name: str, rows: Sequence[tuple[Any, ...]], size: int) -> list[bytes]:
-    """Up to `size` rows each, in the text form of COPY: made here, in a thread, since the driver would make its binary
-    form on the event loop."""
-    place = COLUMNS[name].index(UPSERTED[name])
-    ordered = sorted(rows, key=lambda row: row[place])
-    return [
-        "".join(["\t".join(map(_text, row)) + "\n" for row in ordered[start : start + size]]).encode()
-        for start in range(0, len(ordered), size)
-    ]
-
-
-def _text(value: Any) -> str:
-    if value is None:
-        return r"\N"
-    text = value if isinstance(value, str) else str(value)
-    if "\\" in text:
-        text = text.replace("\\", r"\\")
-    if "\n" in text or "\t" in text or "\r" in text:
-        text = text.replace("\n", r"\n").replace("\t", r"\t").replace("\r", r"\r")
-    return text
+        return {"inserted": inserted, "updated": updated, "unchanged": sum(p.rows for p in pieces) - inserted - updated}
 
 
 def _json(numbers: list[int]) -> str:

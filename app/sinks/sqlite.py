@@ -2,12 +2,8 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Sequence
-from datetime import UTC, datetime
-from decimal import Decimal
-from functools import lru_cache
-from itertools import chain
+from functools import lru_cache, partial
 from typing import Any
 from uuid import UUID
 
@@ -16,16 +12,14 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from app.db.models import Job, RejectedRow, ResultPage
 from app.formats.base import Page, Reject
-from app.sinks.tables import COLUMNS, UPSERTED, Counts, TableRows
-
-MAX_VARIABLES = 30_000
-"""Of one statement; SQLite takes 32,766."""
+from app.sinks.encoding import as_parameters
+from app.sinks.tables import COLUMNS, UPSERTED, Counts, Piece, TableRows
 
 
 class SqliteSink:
     def __init__(self, rows_per_write: int = 1000) -> None:
         """`rows_per_write`: of an upserted table in one statement."""
-        self._rows_per_write = rows_per_write
+        self.encode_table = partial(as_parameters, rows_per_write)
 
     async def write(
         self,
@@ -61,41 +55,21 @@ class SqliteSink:
         return counts
 
     async def _upsert(
-        self, connection: AsyncConnection, job_id: UUID, name: str, rows: Sequence[tuple[Any, ...]]
+        self, connection: AsyncConnection, job_id: UUID, name: str, pieces: Sequence[Piece]
     ) -> dict[str, int]:
         """Many rows in one statement each. The driver lets go of the interpreter once for a statement, and has to win it
         back from the threads that parse: with `executemany` that is once for each row."""
         number = (await connection.execute(select(Job.number).where(Job.id == job_id))).scalar_one()
-        at_once = min(self._rows_per_write, MAX_VARIABLES // (len(COLUMNS[name]) + 2))
         inserted = updated = 0
-        for start in range(0, len(rows), at_once):
-            step = rows[start : start + at_once]
-            count, looked_up, given = await asyncio.to_thread(_parameters, name, step, job_id, number)
-            looked: Any = await connection.exec_driver_sql(_before_statement(name, count), looked_up)
+        for piece in pieces:
+            count, looked_up, given = piece.data
+            looked: Any = await connection.exec_driver_sql(_before_statement(name, count), (*looked_up, number))
             [(there, changed)] = looked.all()
-            await connection.exec_driver_sql(_upsert_statement(name, count), given)
+            await connection.exec_driver_sql(_upsert_statement(name, count), (job_id.hex, number, *given))
             inserted, updated = inserted + count - there, updated + changed
-        return {"inserted": inserted, "updated": updated, "unchanged": len(rows) - inserted - updated}
-
-
-def _parameters(
-    name: str, rows: Sequence[tuple[Any, ...]], job_id: UUID, number: int
-) -> tuple[int, tuple[Any, ...], tuple[Any, ...]]:
-    """(rows, parameters of the statement that looks what is there, of the upsert): the last row of each key."""
-    columns = COLUMNS[name]
-    key, row_number, content_hash = (columns.index(c) for c in (UPSERTED[name], "row_number", "content_hash"))
-    newest = {row[key]: row for row in sorted(rows, key=lambda row: row[row_number])}.values()
-    looked_up = chain.from_iterable((row[key], row[row_number], row[content_hash]) for row in newest)
-    own = (job_id.hex, number)
-    given = chain.from_iterable((*own, *map(_native, row)) for row in newest)
-    return len(newest), (*looked_up, number), tuple(given)
-
-
-def _native(value: Any) -> Any:
-    """As SQLAlchemy stores it in SQLite."""
-    if isinstance(value, datetime):
-        return value.astimezone(UTC).replace(tzinfo=None).isoformat(" ", "microseconds")
-    return str(value) if isinstance(value, Decimal) else value
+        return {
+            "inserted": inserted, "updated": updated, "unchanged": sum(p.rows for p in pieces) - inserted - updated
+        }  # fmt: skip
 
 
 def _marks(columns: int, rows: int) -> str:
@@ -121,7 +95,7 @@ def _upsert_statement(name: str, rows: int) -> str:
     columns = ("job_id", "job_number", *COLUMNS[name])
     changes = ", ".join(f"{column} = excluded.{column}" for column in columns if column != key)
     now = "strftime('%Y-%m-%d %H:%M:%f', 'now')"
-    row = f"({', '.join('?' * len(columns))}, {now}, {now})"
+    row = f"(?1, ?2, {', '.join('?' * len(COLUMNS[name]))}, {now}, {now})"  # the job's id and number, once for all
     return f"""
         INSERT INTO {name} ({", ".join(columns)}, created_at, updated_at)
         VALUES {", ".join([row] * rows)}

@@ -6,9 +6,18 @@ JSON columns are given as JSON text, so that nothing is encoded twice.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
-TableRows = Mapping[str, Sequence[tuple[Any, ...]]]
+TableRows = Mapping[str, Sequence[Any]]
+"""By table: rows as tuples, or `Piece`s of an upserted table."""
+
+
+class Piece(NamedTuple):
+    """Rows of an upserted table, encoded where there is time for it, for one statement."""
+
+    rows: int
+    data: Any
+
 
 COLUMNS: dict[str, tuple[str, ...]] = {
     "records": ("row_number", "status", "data", "errors"),

@@ -1,12 +1,11 @@
 from __future__ import annotations
 
-from collections.abc import Iterator
-from pathlib import Path
+from collections.abc import Callable, Iterator
 
 import pytest
 
 from tests.conftest import Databases
-from tests.harness import Server
+from tests.harness import Postgres, Server
 from tests.scoring.services import Bucket, FaultyStore, ModelService
 
 
@@ -54,17 +53,36 @@ def store(faulty_store: FaultyStore) -> FaultyStore:
     return faulty_store
 
 
-@pytest.fixture(scope="module")
-def server(
-    databases: Databases,
+@pytest.fixture(scope="session")
+def services(
+    postgres: Postgres,
+    templates: dict[str, str],
     model_process: ModelService,
     s3: Bucket,
     faulty_store: FaultyStore,
     tmp_path_factory: pytest.TempPathFactory,
-) -> Iterator[Server]:
-    """One service for the tests of a module."""
-    storage: Path = tmp_path_factory.mktemp("scoring") / "storage"
+) -> Iterator[Callable[[str], Server]]:
+    """One service for each kind of database, started when it is first asked for."""
+    running: dict[str, Server] = {}
+    made: list[Databases] = []
     environment = {**s3.environment, "ENDPOINT_URL": faulty_store.endpoint, "ML_API_URL": model_process.url}
-    running = Server(databases.create(storage), storage, **environment, API_TIMEOUT_SECONDS=2).start()
-    yield running
-    assert running.stop() in (0, -15), running.tail()
+
+    def service(kind: str) -> Server:
+        if kind not in running:
+            storage = tmp_path_factory.mktemp("scoring") / "storage"
+            made.append(Databases(kind, postgres, templates))
+            url = made[-1].create(storage)
+            running[kind] = Server(url, storage, **environment, API_TIMEOUT_SECONDS=2).start()
+        return running[kind]
+
+    yield service
+    ends = {kind: (each.stop(), each.tail()) for kind, each in running.items()}
+    for each in made:
+        each.close()
+    assert all(code in (0, -15) for code, _ in ends.values()), ends
+
+
+@pytest.fixture(scope="module")
+def server(databases: Databases, services: Callable[[str], Server]) -> Server:
+    """The service that all tests of scoring share."""
+    return services(databases.kind)

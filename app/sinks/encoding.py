@@ -1,0 +1,59 @@
+"""Rows of upserted tables as the databases take them. Called wherever there is time for it, also in processes that compute:
+so nothing of the databases is imported here."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from decimal import Decimal
+from itertools import chain
+from typing import Any
+
+from app.sinks.tables import COLUMNS, UPSERTED, Piece
+
+MAX_VARIABLES = 32_000
+"""Of one statement; SQLite takes 32,766."""
+
+
+def as_copy_text(size: int, name: str, rows: Sequence[tuple[Any, ...]]) -> list[Piece]:
+    """Up to `size` rows each, in the text form of COPY: the driver would make its binary form on the event loop."""
+    place = COLUMNS[name].index(UPSERTED[name])
+    ordered = sorted(rows, key=lambda row: row[place])
+    steps = [ordered[start : start + size] for start in range(0, len(ordered), size)]
+    return [Piece(len(step), "".join(["\t".join(map(_text, row)) + "\n" for row in step]).encode()) for step in steps]
+
+
+def _text(value: Any) -> str:
+    if value is None:
+        return r"\N"
+    text = value if isinstance(value, str) else str(value)
+    if "\\" in text:
+        text = text.replace("\\", r"\\")
+    if "\n" in text or "\t" in text or "\r" in text:
+        text = text.replace("\n", r"\n").replace("\t", r"\t").replace("\r", r"\r")
+    return text
+
+
+def as_parameters(size: int, name: str, rows: Sequence[tuple[Any, ...]]) -> list[Piece]:
+    """Up to `size` rows each."""
+    at_once = min(size, MAX_VARIABLES // len(COLUMNS[name]))
+    steps = [rows[start : start + at_once] for start in range(0, len(rows), at_once)]
+    return [Piece(len(step), _parameters(name, step)) for step in steps]
+
+
+def _parameters(name: str, rows: Sequence[tuple[Any, ...]]) -> tuple[int, tuple[Any, ...], tuple[Any, ...]]:
+    """(keys, parameters of the statement that looks what is there, of the upsert behind the job's): the last row of each
+    key."""
+    columns = COLUMNS[name]
+    key, row_number, content_hash = (columns.index(c) for c in (UPSERTED[name], "row_number", "content_hash"))
+    newest = {row[key]: row for row in sorted(rows, key=lambda row: row[row_number])}.values()
+    looked_up = chain.from_iterable((row[key], row[row_number], row[content_hash]) for row in newest)
+    given = chain.from_iterable(map(_native, row) for row in newest)
+    return len(newest), tuple(looked_up), tuple(given)
+
+
+def _native(value: Any) -> Any:
+    """As SQLAlchemy stores it in SQLite."""
+    if isinstance(value, datetime):
+        return value.astimezone(UTC).replace(tzinfo=None).isoformat(" ", "microseconds")
+    return str(value) if isinstance(value, Decimal) else value

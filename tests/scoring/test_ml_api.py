@@ -1,0 +1,83 @@
+"""Whatever the model service answers, each transaction gets its own prediction, or is told why not; and no more calls than
+it takes."""
+
+from __future__ import annotations
+
+import asyncio
+import math
+from collections.abc import AsyncIterator
+
+import msgspec
+import pytest
+
+from app.clients.answers import Answer, Prediction, Refusal
+from app.clients.ml_api import Item, MLApi
+from tests.scoring.services import ModelService, transactions
+
+
+def items(count: int, seed: int) -> list[Item]:
+    names, *rows = [line.split(",") for line in transactions(count, seed=seed).decode().splitlines()]
+    bodies = [dict(zip(names, row, strict=True)) | {"id": str(i)} for i, row in enumerate(rows)]
+    return [Item(body["id"], msgspec.json.encode(body)) for body in bodies]
+
+
+@pytest.fixture
+async def client(model: ModelService) -> AsyncIterator[MLApi]:
+    made = MLApi(model.url, batch_size=100, max_workers=5, timeout_seconds=1)
+    yield made
+    await made.close()
+
+
+def scores(answers: list[Answer]) -> list[float | str]:
+    return [each.fraud_score if isinstance(each, Prediction) else each.code for each in answers]
+
+
+@pytest.fixture(scope="module")
+def given() -> list[Item]:
+    return items(1000, seed=21)
+
+
+@pytest.fixture(scope="module")
+def truth(model_process: ModelService, given: list[Item]) -> list[float]:
+    """Asked of the service when nothing is wrong."""
+    model_process.misbehave()
+    sent = {"transactions": [msgspec.json.decode(item.body) for item in given]}
+    answer = model_process.client.post("/predict", json=sent).json()
+    found = {p["id"]: p["fraud_score"] for p in answer["predictions"]}
+    return [found[item.id] for item in given]
+
+
+@pytest.mark.parametrize(
+    "faults",
+    [
+        {"error_rate": 0.3, "hang_rate": 0.1},
+        {"requests_per_second": 40, "retry_after": "-5"},
+        {"requests_per_second": 8, "retry_after": "1"},
+        *(
+            {"bad_answers": 3, "bad_answer": how}
+            for how in ("truncated", "missing", "other_ids", "nan", "html", "huge")
+        ),
+        {"bad_answers": 1000, "bad_answer": "shuffled"},
+    ],
+    ids=lambda f: " ".join(map(str, f.values())),
+)
+async def test_what_passes_is_waited_for_and_what_is_wrong_is_asked_again(
+    client: MLApi, model: ModelService, given: list[Item], truth: list[float], faults: dict[str, object]
+) -> None:
+    await asyncio.to_thread(model.misbehave, **faults)
+    assert scores(await client.score("job", given)) == truth
+    assert model.stats()["most_at_once"] <= 5
+
+
+@pytest.mark.parametrize("bad", [1, 5, 50])
+async def test_refused_rows_are_found_by_halving_and_cost_nobody_else_anything(
+    client: MLApi, model: ModelService, bad: int
+) -> None:
+    count, step = 10_000, 10_000 // bad
+    refused = {step * i + i % 97 for i in range(bad)}
+    model.misbehave(refuse=[f"tx-22-{number + 1:09d}" for number in refused])
+    answers = await client.score("job", items(count, seed=22))
+    assert {i for i, answer in enumerate(answers) if isinstance(answer, Refusal)} == refused
+    assert {answer.code for answer in answers if isinstance(answer, Refusal)} == {"ml_refused"}
+    extra = model.stats()["requests"] - count / 100
+    assert extra <= bad * 2 * math.log2(100)
