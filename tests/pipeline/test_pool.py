@@ -2,40 +2,98 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Sequence
+import asyncio
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
 from typing import Any
 from uuid import UUID, uuid4
 
 import pytest
+from sqlalchemy import select
 
-from app.db import chunks
+from app.config import Settings
+from app.db import chunks, files, jobs
+from app.db.engine import Database
+from app.db.models import Chunk
+from app.formats.base import Span
 from app.pipeline.pool import WorkerPool
+from app.pipeline.queue import JobQueue
+from app.pipeline.running import load
+from app.processors.registry import Processors
+from app.states import ChunkStatus, JobStatus
+from tests.harness import Postgres, query, wait_until
+
+LEASE_SECONDS = 15
 
 
-async def test_a_chunk_claimed_while_leases_are_renewed_is_no_stray(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.fixture
+def url(postgres: Postgres, templates: dict[str, str]) -> Iterator[str]:
+    """Of a database on PostgreSQL: on SQLite nobody claims while somebody else writes."""
+    name = postgres.create(templates["postgresql"])
+    yield postgres.url(name)
+    postgres.drop(name)
+
+
+@pytest.fixture
+async def database(url: str, tmp_path: Path) -> AsyncIterator[Database]:
+    made = Database(Settings(database_url=url, storage_dir=tmp_path))
+    yield made
+    await made.close()
+
+
+async def a_job_of_two_chunks(database: Database) -> UUID:
+    file_id, job_id = uuid4(), uuid4()
+
+    async def record(connection: Any) -> None:
+        await files.insert_file(
+            connection,
+            {
+                "id": file_id, "owner": "o", "filename": "f", "media_type": "", "format": "csv", "encoding": "utf-8",
+                "dialect": {"kind": "csv", "columns": ["a"], "data_start": 0}, "size_bytes": 4, "stored_bytes": 4, "sha256": "",
+                "content_key": "k", "storage_uri": "f",
+            },
+        )  # fmt: skip
+        await jobs.insert_job(
+            connection,
+            {
+                "id": job_id, "owner": "o", "file_id": file_id, "processor": "rows", "options": {}, "chunk_size": 100,
+                "priority": 0, "status": JobStatus.PROCESSING, "columns": ["a"], "split_offset": 4, "split_lines": 2,
+                "split_done": True, "chunk_count": 2,
+            },
+        )  # fmt: skip
+        spans = [Span(0, 2, 1, 1, 1, 0), Span(2, 4, 2, 1, 2, 0)]
+        await chunks.insert_chunks(connection, job_id, 0, spans, ChunkStatus.PENDING)
+
+    await database.transact(record)
+    return job_id
+
+
+async def test_a_chunk_claimed_while_leases_are_renewed_is_no_stray(database: Database, url: str) -> None:
     """Renewing waits for the rows of chunks that are being written. What is claimed meanwhile was taken from its worker,
     and all its calls to a model service were made again."""
-
-    class Database:
-        async def transact(self, work: Callable[[Any], Awaitable[Any]]) -> Any:
-            return await work(None)
-
-    nobody: Any = None
-    database: Any = Database()
+    job = await load(database, Processors(), await a_job_of_two_chunks(database))
+    assert job is not None
+    unused: Any = None
     pool = WorkerPool(
-        worker_id="w", slots=1, lease_seconds=15, database=database, queue=nobody, processors=nobody, splitter=nobody,
-        runner=nobody, finisher=nobody,
+        worker_id="w", slots=1, lease_seconds=LEASE_SECONDS, database=database, queue=JobQueue(10), processors=unused,
+        splitter=unused, runner=unused, finisher=unused,
     )  # fmt: skip
-    claimed, known = uuid4(), set[UUID]()
 
-    async def renew(*_: object) -> None:
-        pool._tokens.add(claimed)
+    async def until(statement: str) -> None:
+        await asyncio.to_thread(wait_until, lambda: query(url, statement)[0][0], 30, statement)
 
-    async def release_strays(_: object, worker: str, tokens: Sequence[UUID], seconds: float) -> list[UUID]:
-        known.update(tokens)
-        return []
-
-    monkeypatch.setattr(chunks, "renew", renew)
-    monkeypatch.setattr(chunks, "release_strays", release_strays)
-    await pool.renew_leases()
-    assert claimed in known
+    (first,) = await pool._claim(job)
+    async with database.engine.begin() as writing:
+        await writing.execute(select(Chunk.status).where(Chunk.chunk_index == first.index).with_for_update())
+        renewing = asyncio.create_task(pool.renew_leases())
+        await until(
+            "SELECT count(*) > 0 FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = current_database()"
+        )
+        (second,) = await pool._claim(job)
+        await until(
+            f"SELECT lease_expires_at < clock_timestamp() + interval '{LEASE_SECONDS - 2 * chunks.FRESH_SECONDS} s' "
+            f"FROM chunks WHERE chunk_index = {second.index}"
+        )
+    await renewing
+    held = await asyncio.to_thread(query, url, "SELECT claim_token FROM chunks ORDER BY chunk_index")
+    assert held == [(first.token,), (second.token,)]

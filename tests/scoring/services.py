@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import io
 import os
+import random
 import socket
+import struct
 import subprocess
 import sys
 import threading
@@ -193,20 +195,24 @@ class FaultyStore:
         }
         if request.command == "HEAD":
             kept["Content-Length"] = real.headers["content-length"]
-        self._send(request, real.status_code, kept, real.content, cut=fault == "cut")
+        self._send(request, real.status_code, kept, real.content, fault)
 
     def _send(
-        self, request: BaseHTTPRequestHandler, status: int, headers: dict[str, str], body: bytes, cut: bool = False
+        self, request: BaseHTTPRequestHandler, status: int, headers: dict[str, str], body: bytes, fault: str = ""
     ) -> None:
+        """`cut`: the connection ends in the middle of the body; `reset`: it is reset there."""
         request.send_response(status)
         for name, value in headers.items():
             request.send_header(name, value)
         if "Content-Length" not in headers:
             request.send_header("Content-Length", str(len(body)))
         request.end_headers()
-        request.wfile.write(body[: len(body) // 2] if cut else body)
-        if cut:
+        request.wfile.write(body[: random.randrange(len(body))] if fault else body)
+        if fault:
             request.close_connection = True
+        if fault == "reset":
+            request.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+            os.close(request.connection.detach())  # shutdown(), which the server would call, ends it in peace
 
     def stop(self) -> None:
         self._server.shutdown()

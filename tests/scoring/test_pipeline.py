@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import Databases
-from tests.harness import query
+from tests.harness import Api, Server, query
 from tests.scoring.services import Bucket, ModelService, Pipeline, transactions
 
 STAMP = r"^\d{4}-\d\d-\d\d \d\d:\d\d:\d\d - "
@@ -27,7 +27,9 @@ def count(pipeline: Pipeline, table: str) -> int:
     return int(query(pipeline.url, f"SELECT count(*) FROM {table}")[0][0])
 
 
-def test_a_run_tells_what_was_promised_and_writes_every_transaction(pipeline: Pipeline, bucket: Bucket) -> None:
+def test_a_run_tells_what_was_promised_and_writes_every_transaction(
+    pipeline: Pipeline, bucket: Bucket, model: ModelService
+) -> None:
     bucket.put("2026/a.csv", transactions(700, seed=1))
     bucket.put("2026/b.csv", transactions(400, seed=2, amount={5: "nothing"}))
     bucket.put("2026/notes.txt", b"not for us")
@@ -49,27 +51,29 @@ def test_a_run_tells_what_was_promised_and_writes_every_transaction(pipeline: Pi
     assert (pipeline.folder / "logs" / "batch_pipeline.log").read_text().splitlines() == lines
     assert count(pipeline, "transactions") == count(pipeline, "predictions") == 1099
 
+    model.misbehave(refuse=["tx-2-000000007"])  # what was predicted before stays
     code, lines = pipeline.run()
-    assert (code, lines[-1].rpartition(" - ")[2]) == (0, "Pipeline complete: 1099 processed, 0 failed, 1 invalid")
-    assert count(pipeline, "predictions") == 1099
+    assert (code, lines[-1].rpartition(" - ")[2]) == (1, "Pipeline complete: 1098 processed, 1 failed, 1 invalid")
+    assert count(pipeline, "transactions") == count(pipeline, "predictions") == 1099
 
 
 CONTENT = (
     "SELECT t.transaction_id, t.content_hash, t.row_number, p.prediction, p.fraud_score, p.model_version, p.row_number "
-    "FROM transactions t JOIN predictions p ON p.transaction_id = t.transaction_id ORDER BY t.transaction_id"
+    "FROM transactions t JOIN predictions p ON p.transaction_id = t.transaction_id "
+    "WHERE t.transaction_id LIKE 'tx-3%' ORDER BY t.transaction_id"
 )
 
 
 def test_killed_again_and_again_it_ends_with_the_tables_of_an_undisturbed_run(
-    pipeline: Pipeline, databases: Databases, bucket: Bucket, tmp_path: Path
+    pipeline: Pipeline, api: Api, server: Server, bucket: Bucket
 ) -> None:
     """With transactions that come twice, so that the order in which chunks end would show."""
-    header, rows = transactions(900, seed=31).split(b"\n", 1)
-    _, changed = transactions(900, seed=31, currency=dict.fromkeys(range(1, 901, 7), "USD")).split(b"\n", 1)
+    header, rows = transactions(400, seed=31).split(b"\n", 1)
+    _, changed = transactions(400, seed=31, currency=dict.fromkeys(range(1, 401, 7), "USD")).split(b"\n", 1)
     bucket.put("a.csv", header + b"\n" + rows + changed)
     bucket.put("b.csv", header + b"\n" + rows)
-    undisturbed = Pipeline(databases.create(tmp_path / "other"), tmp_path / "other", **pipeline.environment)
-    assert undisturbed.run(ROW_BATCH_SIZE=100)[0] == 0
+    made = api.client.post("/api/v1/jobs/score", json={"source": "s3://transactions/*.csv", "chunk_size": 100})
+    assert api.finished(made.json()["job_id"])["status"] == "completed"
 
     patient = {"ROW_BATCH_SIZE": 100, "LEASE_SECONDS": 1, "HEARTBEAT_SECONDS": 0.3, "RECONCILE_SECONDS": 0.3}
     for point in ("split.after_commit=kill", "ml.after_response=kill@5", "chunk.after_write=kill@3"):
@@ -79,8 +83,8 @@ def test_killed_again_and_again_it_ends_with_the_tables_of_an_undisturbed_run(
 
     assert code == 0, lines
     assert any(line.endswith("(continued)") for line in lines), lines
-    assert lines[-1].endswith("Pipeline complete: 2700 processed, 0 failed, 0 invalid")
-    assert query(pipeline.url, CONTENT) == query(undisturbed.url, CONTENT)
+    assert lines[-1].endswith("Pipeline complete: 1200 processed, 0 failed, 0 invalid")
+    assert query(pipeline.url, CONTENT) == query(server.url, CONTENT)
     assert query(pipeline.url, "SELECT count(*) FROM jobs") == [(3,)]
 
 
@@ -113,15 +117,11 @@ def test_killed_at_fifty_random_instants_it_ends_with_the_tables_of_an_undisturb
     assert killed_at_work > 15, "or this proves little"
 
 
-def test_the_exit_code_tells_cron_what_happened(pipeline: Pipeline, bucket: Bucket, model: ModelService) -> None:
+def test_the_exit_code_tells_cron_what_happened(pipeline: Pipeline, bucket: Bucket) -> None:
     code, lines = pipeline.run()
     assert (code, lines[-1].rpartition(" - ")[2]) == (2, "No object matches s3://transactions/*.csv.")
 
     bucket.put("a.csv", transactions(300, seed=32))
-    model.misbehave(refuse=["tx-32-000000007"])
-    code, lines = pipeline.run()
-    assert (code, lines[-1].rpartition(" - ")[2]) == (1, "Pipeline complete: 299 processed, 1 failed, 0 invalid")
-
     code, lines = pipeline.run("--give-up-after", "1", ML_API_URL="http://127.0.0.1:9")
     assert code == 3
     assert any("Failed to get predictions: Connection refused (http://127.0.0.1:9)" in line for line in lines), lines
