@@ -48,3 +48,31 @@ def test_rows_are_scored_rejected_or_failed_and_the_tables_hold_the_scored_ones(
     assert query(server.url, "SELECT COUNT(*) FROM transactions")[0][0] >= 995
     assert {row[0] for row in query(server.url, SUMMARY)} == {"fraud", "legitimate"}
     assert query(server.url, PER_DAY)
+
+
+def test_a_file_that_was_uploaded_before_can_be_scored(api: Api, model: ModelService) -> None:
+    upload = api.upload(transactions(300, seed=12, amount={7: "nothing"}))  # for its rows alone
+    assert api.finished(upload["file_id"])["rows"]["ok"] == 300
+
+    outcomes = []
+    for _ in range(2):
+        made = api.client.post("/api/v1/jobs/score", json={"file_id": upload["file_id"], "chunk_size": 100})
+        assert made.status_code == 201, made.text
+        outcomes.append(api.finished(made.json()["job_id"]))
+
+    assert [each["rows"]["ok"] for each in outcomes] == [299, 299]
+    chunks = api.client.get(f"/api/v1/jobs/{outcomes[0]['job_id']}/chunks").json()["items"]
+    assert len(chunks) == 3
+    assert outcomes[0]["summary"]["written"]["predictions"] == {"inserted": 299, "updated": 0, "unchanged": 0}
+    assert outcomes[1]["summary"]["written"]["predictions"] == {"inserted": 0, "updated": 0, "unchanged": 299}
+    assert len(api.rows(outcomes[1]["job_id"])) == 299
+    assert [reject["row_number"] for reject in api.rejects(outcomes[1]["job_id"])] == [7]
+
+    def refused(**body: object) -> tuple[int, str]:
+        answer = api.client.post("/api/v1/jobs/score", json=body)
+        return answer.status_code, answer.json()["code"]
+
+    assert refused(file_id="00000000-0000-4000-8000-000000000000") == (404, "not_found")
+    assert refused(file_id=upload["file_id"], source="s3://transactions/a.csv") == (422, "invalid_parameter")
+    assert refused(file_id=upload["file_id"], delimiter=";") == (422, "invalid_parameter")
+    assert refused() == (422, "invalid_parameter")
