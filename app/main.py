@@ -19,6 +19,7 @@ from fastapi.middleware.cors import CORSMiddleware
 from app import __version__, failpoints
 from app.api import (
     analysis,
+    assets,
     batches,
     errors,
     files,
@@ -29,6 +30,7 @@ from app.api import (
     openapi,
     schedules,
     scoring,
+    system,
     templates,
     users,
 )
@@ -47,6 +49,7 @@ from app.jobs.control import Control
 from app.jobs.file_jobs import FileJobs
 from app.jobs.imports import Search
 from app.jobs.limits import OwnerLimits
+from app.jobs.list_feed import ListFeed
 from app.jobs.neighbours import Neighbours
 from app.jobs.objects import ObjectsSubmitter
 from app.jobs.progress import StatusFeed
@@ -101,6 +104,8 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     app.include_router(batches.router)  # /batch, /batches
     app.include_router(imports.router)  # /api/upload, /api/imports, /api/records, /api/stats
     app.include_router(users.router)  # /api/v1/me, session, users
+    app.include_router(system.router)  # /api/v1/system
+    app.include_router(assets.router)  # /assets
     app.include_router(health.router)  # /, /health, /ready, /metrics, /errors
     app.add_middleware(Gate)
     app.add_middleware(Frame)
@@ -171,6 +176,7 @@ async def start(settings: Settings, *, only: set[UUID] | None = None) -> Service
         schedules=Schedules(database, scoring.submitting(objects)),
         control=Control(database, machine),
         feed=StatusFeed(database),
+        list_feed=ListFeed(database),
         search=Search(
             database,
             machine.vectors,

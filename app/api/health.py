@@ -5,11 +5,12 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
-from fastapi import APIRouter
+from fastapi import APIRouter, Request
 from fastapi.responses import JSONResponse, PlainTextResponse, Response
 from prometheus_client import CONTENT_TYPE_LATEST
 
 from app import __version__
+from app.api.assets import page, wants_page
 from app.api.metrics import render
 from app.api.services import App
 from app.db.migrations import current_is_head
@@ -18,9 +19,13 @@ from app.errors import NotFound, TransientError, request_errors
 router = APIRouter(tags=["health"])
 
 
-@router.get("/")
-async def root() -> dict[str, str]:
-    return {"name": "Granula", "version": __version__, "docs": "/docs", "upload": "/api/v1/upload", "health": "/health"}
+@router.get("/", responses={200: {"content": {"text/html": {}}}})
+async def root(request: Request) -> Response:
+    """Where things are; in a browser, the dashboard."""
+    if wants_page(request.headers.get("accept", "")):
+        return page()
+    body = {"name": "Granula", "version": __version__, "docs": "/docs", "upload": "/api/v1/upload", "health": "/health"}
+    return JSONResponse(body, headers={"Vary": "Accept"})
 
 
 @router.get("/health")

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import AsyncIterator
 from typing import Annotated, Any
 from uuid import UUID
 
 from fastapi import APIRouter, Depends, Query
+from fastapi.responses import StreamingResponse
 from pydantic import BaseModel, ConfigDict, Field
 
 from app.api.errors import problem_responses
@@ -33,6 +36,8 @@ async def list_jobs(
     processor: Annotated[Name | None, Query()] = None,
     parent: Annotated[UUID | None, Query(description="Only the parts of this job.")] = None,
     since: Annotated[Moment | None, Query(description="Only jobs accepted then or later.")] = None,
+    search: Annotated[Name | None, Query(description="Part of the file's name, in upper or lower case.")] = None,
+    parts: Annotated[bool, Query(description="Also the parts of jobs.")] = True,
 ) -> dict[str, Any]:
     """Newest first."""
     return await listing.list_jobs(
@@ -44,7 +49,21 @@ async def list_jobs(
         processor=processor,
         parent=parent,
         since=since,
+        search=search,
+        with_parts=parts,
     )
+
+
+@router.get("/events", response_class=StreamingResponse)
+async def list_events(app: App, owner: Owner) -> StreamingResponse:
+    """The list as server-sent events: `event: jobs`, first with what is active, then with `items` that have changed and
+    `removed` ids. A line `:` every 15 seconds shows that the stream lives; `event: reload` means that too much was missed."""
+
+    async def stream() -> AsyncIterator[str]:
+        async for change in app.list_feed.watch(owner):
+            yield ":\n\n" if change is None else f"event: {change.pop('event')}\ndata: {json.dumps(change)}\n\n"
+
+    return StreamingResponse(stream(), media_type="text/event-stream", headers={"X-Accel-Buffering": "no"})
 
 
 @router.get("/{job_id}", responses=problem_responses(404))

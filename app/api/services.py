@@ -16,6 +16,7 @@ from app.jobs.control import Control
 from app.jobs.file_jobs import FileJobs
 from app.jobs.imports import Search
 from app.jobs.limits import OwnerLimits
+from app.jobs.list_feed import ListFeed
 from app.jobs.objects import ObjectsSubmitter
 from app.jobs.progress import StatusFeed
 from app.jobs.schedules import Schedules
@@ -46,6 +47,7 @@ class Services:
     schedules: Schedules
     control: Control
     feed: StatusFeed
+    list_feed: ListFeed
     search: Search
     users: Users
     doorkeeper: Doorkeeper
@@ -55,6 +57,7 @@ class Services:
         """The process was told to end: take no new work, end what would never end by itself."""
         self.machine.is_draining = True
         self.feed.close()
+        self.list_feed.close()
 
     async def close(self) -> None:
         """End what is going on, give back what is not done, let go of everything."""

@@ -115,6 +115,7 @@ _COMPLETE = (
         rows_failed=bindparam("rows_failed"),
         hash_read=bindparam("hash_read"),
         summary=bindparam("summary"),
+        timings=bindparam("timings"),
     )
 )
 
@@ -150,7 +151,7 @@ def _held(claim: Claim) -> Any:
 async def complete(
     connection: AsyncConnection, claims: Sequence[Claim], values: Sequence[dict[str, Any]]
 ) -> None:  # processing -> completed
-    """Complete chunks claimed together. `values` of each: rows_ok, rows_invalid, rows_failed, hash_read, summary.
+    """Complete chunks claimed together. `values` of each: rows_ok, rows_invalid, rows_failed, hash_read, summary, timings.
 
     Must come before the rows in the transaction that writes them: it is the fence. Raises LeaseLost.
     """
@@ -166,6 +167,12 @@ async def set_summary(connection: AsyncConnection, claim: Claim, summary: dict[s
     """Of a chunk that this transaction has completed."""
     query = update(Chunk).where(Chunk.job_id == claim.job_id, Chunk.chunk_index == claim.index)
     await connection.execute(query.values(summary=summary))
+
+
+async def set_timings(connection: AsyncConnection, claim: Claim, timings: dict[str, float]) -> None:
+    """Of a chunk that this transaction has completed."""
+    query = update(Chunk).where(Chunk.job_id == claim.job_id, Chunk.chunk_index == claim.index)
+    await connection.execute(query.values(timings=timings))
 
 
 async def hold(connection: AsyncConnection, claims: Sequence[Claim]) -> None:
@@ -340,6 +347,26 @@ async def done_bytes(connection: AsyncConnection, job_ids: Sequence[UUID]) -> di
         .group_by(Chunk.job_id)
     )
     return {job_id: int(size) for job_id, size in (await connection.execute(query)).all()}
+
+
+async def tallies(
+    connection: AsyncConnection, job_ids: Sequence[UUID], *, of_parts: bool = False
+) -> dict[UUID, RowMapping]:
+    """Of each job that has chunks, or of the parts of each job: rows ok, invalid and failed, and the bytes of final chunks.
+    One statement for a whole page of a list."""
+    is_done = Chunk.status.in_([s for s in ChunkStatus if s.is_final and s is not ChunkStatus.CANCELLED])
+    key = Job.parent_id if of_parts else Chunk.job_id
+    query = select(
+        key.label("job_id"),
+        func.sum(Chunk.rows_ok).label("ok"),
+        func.sum(Chunk.rows_invalid).label("invalid"),
+        func.sum(Chunk.rows_failed).label("failed"),
+        func.sum(case((is_done, Chunk.byte_end - Chunk.byte_start), else_=0)).label("bytes"),
+    )
+    if of_parts:
+        query = query.join(Job, Job.id == Chunk.job_id)
+    query = query.where(key.in_(job_ids)).group_by(key)
+    return {row["job_id"]: row for row in (await connection.execute(query)).mappings()}
 
 
 async def totals(

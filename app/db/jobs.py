@@ -100,6 +100,8 @@ async def list_jobs(
     processor: str | None = None,
     parent: UUID | None = None,
     since: datetime | None = None,
+    search: str | None = None,
+    with_parts: bool = True,
 ) -> Sequence[RowMapping]:
     """Newest first; `before` is the number of the last job of the page before."""
     query = _with_file().where(Job.owner == owner).order_by(Job.number.desc()).limit(limit)
@@ -115,7 +117,30 @@ async def list_jobs(
         if connection.dialect.name == "sqlite":  # has milliseconds, and compares 12.345 with 12.345000 as texts
             since -= timedelta(milliseconds=1)
         query = query.where(Job.created_at >= since)
+    if search:
+        query = query.where(File.filename.icontains(search, autoescape=True))
+    if not with_parts:
+        query = query.where(Job.parent_id.is_(None))
     return (await connection.execute(query)).mappings().all()
+
+
+async def list_moving(
+    connection: AsyncConnection, owner: str, *, above: int, ids: Sequence[UUID], limit: int
+) -> Sequence[RowMapping]:
+    """What a list of jobs must be told of: those at work and the next in line (`limit` at most), those accepted after the
+    number `above` (`limit` at most), and these."""
+    at_work = case((Job.status == JobStatus.PROCESSING, 0), else_=1)
+    mine = (Job.owner == owner, File.deleted_at.is_(None))
+    active = select(Job.number).join(File, File.id == Job.file_id).where(*mine, Job.status.in_(ACTIVE_JOBS))
+    active = active.order_by(at_work, Job.priority.desc(), Job.number).limit(limit)
+    new = select(Job.number).where(Job.owner == owner, Job.number > above).order_by(Job.number).limit(limit)
+    query = _with_file().where(Job.owner == owner, Job.number.in_(active) | Job.number.in_(new) | Job.id.in_(ids))
+    return (await connection.execute(query.order_by(Job.number))).mappings().all()
+
+
+async def last_number(connection: AsyncConnection, owner: str) -> int:
+    """Of the owner's newest job; 0 before the first."""
+    return (await connection.execute(select(func.max(Job.number)).where(Job.owner == owner))).scalar() or 0
 
 
 async def list_active(connection: AsyncConnection) -> Sequence[RowMapping]:
@@ -163,8 +188,11 @@ async def find_active_of_door(
     return next((job for job in found if job["options"] == options), None)
 
 
-async def count_by_status(connection: AsyncConnection) -> dict[str, int]:
+async def count_by_status(connection: AsyncConnection, owner: str | None = None) -> dict[str, int]:
+    """Of everybody's jobs, or of this owner's."""
     query = select(Job.status, func.count()).group_by(Job.status)
+    if owner is not None:
+        query = query.join(File, File.id == Job.file_id).where(Job.owner == owner, File.deleted_at.is_(None))
     return {str(status): int(count) for status, count in (await connection.execute(query)).all()}
 
 

@@ -193,6 +193,8 @@ class Chunk(Base):
     """Hash sum (16 hex digits) of the results as read and processed, before they were encoded for the database."""
     summary: Mapped[dict[str, Any] | None]
     error: Mapped[dict[str, Any] | None]
+    timings: Mapped[dict[str, Any] | None]
+    """Seconds of the attempt that completed it, by what they went to: wait, read, process, write."""
     finished_at: Mapped[datetime | None]
 
     __table_args__ = (

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+from collections.abc import Sequence
+from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
+
+from sqlalchemy import RowMapping
+from sqlalchemy.ext.asyncio import AsyncConnection
 
 from app.db import chunks, jobs
 from app.db.engine import Database
@@ -22,6 +26,8 @@ async def list_jobs(
     processor: str | None,
     parent: UUID | None = None,
     since: datetime | None = None,
+    search: str | None = None,
+    with_parts: bool = True,
 ) -> dict[str, Any]:
     """Newest first. `before` is the `next_before` of the page before."""
     async with database.reading() as connection:
@@ -34,31 +40,54 @@ async def list_jobs(
             processor=processor,
             parent=parent,
             since=since,
+            search=search,
+            with_parts=with_parts,
         )
-        done = await chunks.done_bytes(connection, [row["id"] for row in rows])
-    items = [
-        {
-            "file_id": str(row["file_id"]),
-            "job_id": str(row["id"]),
-            "number": row["number"],
-            "user_id": row["owner"],
-            "filename": row["filename"],
-            "processor": row["processor"],
-            "status": row["status"],
-            "parent_id": str(row["parent_id"]) if row["parent_id"] else None,
-            "priority": row["priority"],
-            "progress_percent": percent(
-                JobStatus(row["status"]), done.get(row["id"], 0), row["stored_bytes"] - row["dialect"]["data_start"]
-            ),
-            "total_chunks": row["chunk_count"],
-            "size_bytes": row["size_bytes"],
-            "error": row["error"],
-            "created_at": row["created_at"].isoformat(),
-            "finished_at": row["finished_at"].isoformat() if row["finished_at"] else None,
-        }
-        for row in rows
-    ]
+        items = await describe(connection, rows)
     return {"items": items, "limit": limit, "next_before": rows[-1]["number"] if len(rows) == limit else None}
+
+
+async def describe(connection: AsyncConnection, rows: Sequence[RowMapping]) -> list[dict[str, Any]]:
+    """Jobs as a list shows them, in two statements however many they are."""
+    tallies = await chunks.tallies(connection, [row["id"] for row in rows])
+    if parents := [row["id"] for row in rows if row["child_count"] is not None]:
+        tallies |= await chunks.tallies(connection, parents, of_parts=True)
+    return [_item(row, tallies.get(row["id"])) for row in rows]
+
+
+def _item(job: RowMapping, tally: RowMapping | None, now: datetime | None = None) -> dict[str, Any]:
+    """Pure."""
+    status = JobStatus(job["status"])
+    ok, invalid, failed, done = (int(tally[name]) if tally else 0 for name in ("ok", "invalid", "failed", "bytes"))
+    size = job["stored_bytes"] - job["dialect"]["data_start"]
+    seconds = (
+        ((job["finished_at"] or now or datetime.now(UTC)) - job["started_at"]).total_seconds()
+        if job["started_at"]
+        else 0
+    )
+    rate = done / seconds if seconds > 0 else 0.0
+    return {
+        "file_id": str(job["file_id"]),
+        "job_id": str(job["id"]),
+        "number": job["number"],
+        "user_id": job["owner"],
+        "filename": job["filename"],
+        "processor": job["processor"],
+        "status": status,
+        "waiting_on": None if status.is_final else job["waiting_on"],
+        "parent_id": str(job["parent_id"]) if job["parent_id"] else None,
+        "parts": job["child_count"],
+        "priority": job["priority"],
+        "progress_percent": percent(status, done, size),
+        "rows": {"ok": ok, "invalid": invalid, "failed": failed},
+        "rows_per_second": round((ok + invalid + failed) / seconds, 1) if seconds > 0 else 0.0,
+        "eta_seconds": round(max(0.0, size - done) / rate, 1) if rate and not status.is_final else None,
+        "total_chunks": job["chunk_count"],
+        "size_bytes": job["size_bytes"],
+        "error": job["error"],
+        "created_at": job["created_at"].isoformat(),
+        "finished_at": job["finished_at"].isoformat() if job["finished_at"] else None,
+    }
 
 
 async def list_chunks(database: Database, job_id: UUID, owner: str, *, after: int, limit: int) -> dict[str, Any]:
@@ -68,10 +97,15 @@ async def list_chunks(database: Database, job_id: UUID, owner: str, *, after: in
         rows = await chunks.list_chunks(connection, job["id"], after=after, limit=limit)
     shown = (
         "chunk_index", "status", "byte_start", "byte_end", "first_row", "row_count", "first_line", "attempt", "deaths",
-        "rows_ok", "rows_invalid", "rows_failed", "claimed_by", "error",
+        "rows_ok", "rows_invalid", "rows_failed", "claimed_by", "error", "timings",
     )  # fmt: skip
+    moments = ("available_at", "finished_at")
     return {
         "job_id": str(job["id"]),
-        "items": [{name: row[name] for name in shown} for row in rows],
+        "items": [
+            {name: row[name] for name in shown}
+            | {name: row[name].isoformat() if row[name] else None for name in moments}
+            for row in rows
+        ],
         "next_after": rows[-1]["chunk_index"] if len(rows) == limit else None,
     }

@@ -13,6 +13,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from itertools import chain
+from time import perf_counter
 from typing import Any
 from uuid import UUID
 
@@ -52,6 +53,9 @@ class Read:
 
     data: bytes
     parsed: Parsed
+    seconds: float = 0.0
+    waited: float = 0.0
+    """Seconds for the turn to parse, not counted in `seconds`."""
 
     @property
     def rows(self) -> Rows:
@@ -69,6 +73,8 @@ class Prepared:
     summary: dict[str, Any] = field(default_factory=dict)
     columns: Sequence[str] = ()
     tables: dict[str, list[Any]] = field(default_factory=dict)
+    timings: dict[str, float] = field(default_factory=dict)
+    """Seconds by what they went to."""
 
     def add(self, outcome: ChunkOutcome, processor: Processor) -> None:
         """What the processor made of some more rows."""
@@ -93,6 +99,7 @@ class Prepared:
             "rows_failed": failed,
             "hash_read": f"{self.hash_sum:016x}",
             "summary": self.summary or None,
+            "timings": {name: round(seconds, 6) for name, seconds in self.timings.items()},
         }
 
 
@@ -182,17 +189,19 @@ class ChunkRunner:
         return await self._threads.run(self._rank(job.id), work, *arguments)
 
     def _read(self, job: RunningJob, claim: Claim) -> Read:
-        span = claim.span
+        begun, span = perf_counter(), claim.span
         end = min(span.byte_end, span.byte_start + MAX_REJECT_BYTES) if span.is_oversize else span.byte_end
         data = self._sources.read(job.uri, span.byte_start, end, job.etag)
         if not span.is_oversize and zlib.crc32(data) != span.crc32:
             raise StoredFileCorrupt(f"Bytes {span.byte_start} to {span.byte_end} changed since they were split.")
+        queued = perf_counter()
         with self._python:
+            waited = perf_counter() - queued
             parsed = job.form.read(data, span)
         if parsed.row_count != span.row_count:
             raise CountsDisagree(f"The splitter counted {span.row_count} rows, the reader {parsed.row_count}.")
         hit("chunk.read")
-        return Read(data, parsed)
+        return Read(data, parsed, perf_counter() - begun - waited, waited)
 
     async def _prepare_all(self, job: RunningJob, claims: Sequence[Claim]) -> list[tuple[Claim, Prepared | Exception]]:
         """Chunks of a processor that computes go through a thread together; those of one that waits wait together."""
@@ -201,11 +210,15 @@ class ChunkRunner:
                 await asyncio.gather(*(self._try(claim, self._prepare_waiting(job, claim)) for claim in claims))
             )
 
+        queued = perf_counter()
+
         def prepare_all() -> list[tuple[Claim, Prepared | Exception]]:
             outcomes: list[tuple[Claim, Prepared | Exception]] = []
+            waited = perf_counter() - queued
             for claim in claims:
                 try:
-                    outcomes.append((claim, self._prepare(job, claim)))
+                    outcomes.append((claim, self._prepare(job, claim, waited)))
+                    waited = 0.0  # for a thread: once, for all of them
                 except Exception as error:
                     outcomes.append((claim, error))
             return outcomes
@@ -219,15 +232,23 @@ class ChunkRunner:
         except Exception as error:
             return claim, error
 
-    def _prepare(self, job: RunningJob, claim: Claim) -> Prepared:
+    def _prepare(self, job: RunningJob, claim: Claim, waited: float) -> Prepared:
         read = self._read(job, claim)
+        begun = perf_counter()
         outcome = self._process_here(job, claim, read.rows) if len(read.rows) else None
-        return self._prepared(job, claim, read, outcome)
+        prepared = self._prepared(job, claim, read, outcome)
+        prepared.timings = _timings(read, waited, perf_counter() - begun)
+        return prepared
 
     async def _prepare_waiting(self, job: RunningJob, claim: Claim) -> Prepared:
+        queued = perf_counter()
         read: Read = await self._in_thread(job, self._read, job, claim)
+        waited, begun = perf_counter() - queued - read.seconds - read.waited, perf_counter()
         outcome = await self._process(job, claim, read.rows) if len(read.rows) else None
-        return await self._in_thread(job, self._prepared, job, claim, read, outcome)  # type: ignore[no-any-return]
+        seconds = perf_counter() - begun
+        prepared: Prepared = await self._in_thread(job, self._prepared, job, claim, read, outcome)
+        prepared.timings = _timings(read, waited, seconds)
+        return prepared
 
     def _prepared(self, job: RunningJob, claim: Claim, read: Read, outcome: ChunkOutcome | None) -> Prepared:
         prepared = Prepared(rejects=list(read.parsed.rejects))
@@ -283,8 +304,10 @@ class ChunkRunner:
         pages = [page for _, p in ready for page in p.pages]
         rejects = [reject for _, p in ready for reject in p.rejects]
         tables = _gathered([p.tables for _, p in ready])
+        begun, written_at = perf_counter(), 0.0
 
         async def write(connection: AsyncConnection) -> list[str] | None:
+            nonlocal written_at
             # The job's row before those of its chunks, as a cancel takes them: else the two could lock each other out.
             if job.waiting_on:
                 await jobs.set_waiting_on(connection, job.id, None)
@@ -292,6 +315,9 @@ class ChunkRunner:
             await chunks.complete(connection, [claim for claim, _ in ready], [p.values() for _, p in ready])
             hit("chunk.before_write")
             written = await self._sink.write(connection, job.id, pages, rejects, tables)
+            written_at = perf_counter()
+            spent = round(written_at - begun + job.commit_seconds, 6)
+            await chunks.set_timings(connection, ready[0][0], {**ready[0][1].values()["timings"], "write": spent})
             if written:  # counted for all together; the summary of the job is their sum anyway
                 claim, first = ready[0]
                 await chunks.set_summary(connection, claim, {**first.summary, "written": written})
@@ -300,6 +326,7 @@ class ChunkRunner:
 
         columns = await self._database.transact(write)
         hit("chunk.after_commit")
+        job.commit_seconds = perf_counter() - written_at  # known only now: counted with what is written next
         job.waiting_on = None
         if columns is not None:
             job.columns = columns
@@ -417,3 +444,7 @@ def _as_json(error: Exception) -> dict[str, Any]:
     code = error.code if isinstance(error, TerminalError) else "processing_failed"
     detail = error.detail if isinstance(error, GranulaError) else f"{type(error).__name__}: {error}"
     return {"code": code, "message": detail[:500].replace("\0", "\\x00")}
+
+
+def _timings(read: Read, waited: float, processed: float) -> dict[str, float]:
+    return {"wait": max(0.0, waited) + read.waited, "read": read.seconds, "process": processed}

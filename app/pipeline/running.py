@@ -51,6 +51,8 @@ class RunningJob:
     chunks_in_work: set[int] = field(default_factory=set)
     turns_aside: int = 0
     """Turns that wait for others and hold no slot."""
+    commit_seconds: float = 0.0
+    """Of the last commit."""
 
     @property
     def is_waiting_processor(self) -> bool:

@@ -26,6 +26,7 @@ BEGINNING_ROWS = 10_000
 
 SHOWN_TOP, SHOWN_AGAINST = 10, 5
 QUANTILES = (0.01, 0.05, 0.25, 0.5, 0.75, 0.95, 0.99)
+BARS = 20
 JSON_EXPONENT = "exponent"
 STRINGS_ALIKE = (*NUMBERS, "exponent", "boolean:lower", "too_long", "too_precise")
 """Classes of what a JSON file would not put in quotes if it were meant."""
@@ -190,6 +191,7 @@ class Column(msgspec.Struct):
             "mean": self.numbers.mean if is_number else None,
             "stddev": _stddev(self.numbers) if is_number else None,
             "quantiles": {str(q): self.numbers.quantile(q) for q in QUANTILES} if is_number else None,
+            "histogram": self.numbers.histogram(BARS) if is_number else None,
             "lengths": {"min": self.shortest, "max": self.longest, "mean": self.characters / self.values}
             if self.values
             else None,

@@ -188,5 +188,17 @@ class Numbers(msgspec.Struct):
             digest.serialize(),
         )
 
+    def histogram(self, bars: int) -> dict[str, list[float]] | None:
+        """`edges` from the least to the greatest, evenly apart, and the share (0 to 1) of the values between them; None if
+        they are all alike."""
+        if self.minimum is None or self.maximum is None:
+            return None
+        low, high = self.minimum[0], self.maximum[0]
+        edges = np.linspace(low, high, bars + 1)
+        if not np.isfinite(edges).all() or not (np.diff(edges) > 0).all():
+            return None
+        shares = kll_doubles_sketch.deserialize(self.digest).get_pmf(edges[1:-1])
+        return {"edges": edges.tolist(), "shares": [float(share) for share in shares]}
+
     def quantile(self, rank: float) -> float:
         return float(kll_doubles_sketch.deserialize(self.digest).get_quantile(rank))

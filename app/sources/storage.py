@@ -28,6 +28,11 @@ class LocalStorage:
     def free_bytes(self) -> int:
         return shutil.disk_usage(self.folder).free
 
+    def space(self) -> tuple[int, int]:
+        """(free, total) bytes where uploads are stored."""
+        usage = shutil.disk_usage(self.folder)
+        return usage.free, usage.total
+
     def part_path(self, file_id: UUID) -> Path:
         return self.folder / f"{file_id}{PART}"
 

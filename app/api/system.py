@@ -1,0 +1,57 @@
+"""/api/v1/system: what this service is made of and how busy it is, for people who run it."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+from fastapi import APIRouter
+
+from app import __version__
+from app.api.services import App, Owner
+from app.db import jobs
+from app.db.migrations import current_is_head
+from app.errors import TransientError
+from app.states import JobStatus
+
+router = APIRouter(prefix="/api/v1/system", tags=["health"])
+
+
+@router.get("")
+async def get_system(app: App, owner: Owner) -> dict[str, Any]:
+    """Database, disk, queue by priority, slots, jobs by status, and what an upload may ask for. Always 200: a database
+    that is away is told as such."""
+    settings = app.settings
+    database: dict[str, Any] = {"kind": "sqlite" if settings.is_sqlite else "postgresql", "status": "ok"}
+    counts: dict[str, int] = {}
+    try:
+        async with app.database.reading() as connection:
+            counts = await jobs.count_by_status(connection, owner)
+        if not await current_is_head(app.database):
+            database["status"] = "run `alembic upgrade head`"
+    except TransientError as error:
+        database["status"] = error.detail
+    free, total = await asyncio.to_thread(app.storage.space)
+    machine = app.machine
+    return {
+        "version": __version__,
+        "database": database,
+        "disk": {"free_bytes": free, "total_bytes": total, "must_stay_free_bytes": settings.min_free_disk_mb << 20},
+        "queue": {
+            "status": "draining" if machine.is_draining else "ok" if machine.is_healthy else "not running",
+            "jobs": len(machine.queue),
+            "by_priority": {str(priority): count for priority, count in sorted(machine.queue.waiting.items())},
+        },
+        "slots": {"busy": machine.pool.busy, "total": machine.pool.slots},
+        "jobs": {str(status): counts.get(status, 0) for status in JobStatus},
+        "processors": app.processors.names,
+        "schemas": sorted(app.processors.schemas),
+        "sentiment_models": ["vader", "minilm", *settings.sentiment_models],
+        "scoring": bool(settings.ml_api_url),
+        "language_model": bool(settings.openai_base_url),
+        "limits": {
+            "max_upload_bytes": settings.max_upload_bytes,
+            "chunk_size": settings.chunk_size,
+            "max_retries": settings.max_retries,
+        },
+    }

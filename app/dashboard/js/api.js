@@ -1,0 +1,74 @@
+// The API over fetch. Every refusal is a Problem with a title, what happened, and what to do.
+
+export class Problem extends Error {
+  constructor(status, body) {
+    super(body?.detail || body?.title || `The service answered ${status}.`);
+    this.status = status;
+    this.code = body?.code ?? "";
+    this.title = body?.title ?? "That did not work";
+    this.remedy = body?.remedy ?? "";
+    this.body = body ?? {};
+  }
+}
+
+export const OFFLINE = { title: "The service cannot be reached", remedy: "Check that it runs; this page tries again by itself." };
+const signedOut = new Set();
+
+/** Called when the service wants somebody to sign in. */
+export const onSignedOut = (listener) => signedOut.add(listener);
+
+export async function request(method, path, { json, body, headers, signal, keepalive } = {}) {
+  let answer;
+  try {
+    answer = await fetch(path, {
+      method,
+      body: json === undefined ? body : JSON.stringify(json),
+      headers: { Accept: "application/json", ...(json === undefined ? {} : { "Content-Type": "application/json" }), ...headers },
+      credentials: "same-origin",
+      signal,
+      keepalive,
+    });
+  } catch (error) {
+    if (error.name === "AbortError") throw error;
+    throw new Problem(0, { ...OFFLINE, detail: "No answer came." });
+  }
+  if (answer.status === 401) signedOut.forEach((listener) => listener());
+  if (!answer.ok) throw new Problem(answer.status, await answer.json().catch(() => null));
+  if (answer.status === 204) return null;
+  return answer.headers.get("content-type")?.includes("json") ? answer.json() : answer.text();
+}
+
+export const get = (path, options) => request("GET", path, options);
+export const post = (path, json, options) => request("POST", path, { json, ...options });
+export const patch = (path, json) => request("PATCH", path, { json });
+export const remove = (path, options) => request("DELETE", path, options);
+
+export function query(path, parameters) {
+  const given = Object.entries(parameters).filter(([, value]) => value !== null && value !== undefined && value !== "");
+  return given.length ? `${path}?${new URLSearchParams(given)}` : path;
+}
+
+/** Server-sent events while the page is looked at; a hidden one gives its connection back, since a browser has few.
+ *  `handlers` by event name get the parsed data; `onstate(true|false)` tells whether the stream lives. Returns `close`. */
+export function live(path, handlers, onstate = () => {}) {
+  let source = null;
+  const open = () => {
+    source = new EventSource(path);
+    source.onopen = () => onstate(true);
+    source.onerror = () => onstate(false);
+    for (const [name, handle] of Object.entries(handlers)) {
+      source.addEventListener(name, (event) => handle(JSON.parse(event.data)));
+    }
+  };
+  const shut = () => {
+    source?.close();
+    source = null;
+  };
+  const turn = () => (document.hidden ? shut() : source ?? open());
+  document.addEventListener("visibilitychange", turn);
+  turn();
+  return () => {
+    document.removeEventListener("visibilitychange", turn);
+    shut();
+  };
+}

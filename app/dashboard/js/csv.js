@@ -1,0 +1,22 @@
+// Cells of one CSV record, for showing where it went wrong. Forgiving: what is broken is what is shown here.
+
+export function splitRecord(text, { delimiter = ",", quote = '"', escape = "" }) {
+  const cells = [];
+  let cell = "";
+  let isQuoted = false;
+  for (let i = 0; i < text.length; i += 1) {
+    const char = text[i];
+    if (isQuoted) {
+      if (escape && char === escape && i + 1 < text.length) cell += text[(i += 1)];
+      else if (char === quote && text[i + 1] === quote) cell += text[(i += 1)];
+      else if (char === quote) isQuoted = false;
+      else cell += char;
+    } else if (quote && char === quote && cell === "") isQuoted = true;
+    else if (text.startsWith(delimiter, i)) {
+      cells.push(cell);
+      cell = "";
+      i += delimiter.length - 1;
+    } else cell += char;
+  }
+  return [...cells, cell.replace(/\r?\n$|\r$/, "")];
+}

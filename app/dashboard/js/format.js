@@ -1,0 +1,56 @@
+// Numbers, sizes, times: as people read them.
+
+const whole = new Intl.NumberFormat("en");
+const short = new Intl.NumberFormat("en", { maximumSignificantDigits: 3 });
+const moment = new Intl.DateTimeFormat(undefined, { dateStyle: "medium", timeStyle: "short" });
+const clock = new Intl.DateTimeFormat(undefined, { timeStyle: "medium" });
+
+export const count = (value) => whole.format(value ?? 0);
+export const number = (value) => (value === null || value === undefined ? "–" : short.format(value));
+export const plural = (value, one, many = `${one}s`) => `${count(value)} ${value === 1 ? one : many}`;
+
+export function bytes(value) {
+  const units = ["B", "kB", "MB", "GB", "TB"];
+  let unit = 0;
+  while (value >= 1000 && unit < units.length - 1) {
+    value /= 1000;
+    unit += 1;
+  }
+  return `${unit ? short.format(value) : value} ${units[unit]}`;
+}
+
+export function duration(seconds) {
+  if (seconds === null || seconds === undefined) return "–";
+  if (seconds < 1) return `${Math.round(seconds * 1000)} ms`;
+  if (seconds < 60) return `${seconds < 10 ? seconds.toFixed(1) : Math.round(seconds)} s`;
+  if (seconds < 3600) return `${Math.floor(seconds / 60)} min ${Math.round(seconds % 60)} s`;
+  return `${Math.floor(seconds / 3600)} h ${Math.round((seconds % 3600) / 60)} min`;
+}
+
+export const rate = (perSecond) => `${count(Math.round(perSecond))} rows/s`;
+export const when = (iso) => (iso ? moment.format(new Date(iso)) : "–");
+export const at = (iso) => clock.format(new Date(iso));
+
+export function ago(iso) {
+  const seconds = (Date.now() - new Date(iso)) / 1000;
+  if (seconds < 60) return "just now";
+  if (seconds < 3600) return `${Math.floor(seconds / 60)} min ago`;
+  if (seconds < 86400) return `${Math.floor(seconds / 3600)} h ago`;
+  return moment.format(new Date(iso));
+}
+
+export const percent = (share) => `${(share * 100).toFixed(share > 0.1 || share === 0 ? 0 : 1)} %`;
+
+export const STATES = {
+  queued: "Queued",
+  processing: "Processing",
+  completed: "Completed",
+  completed_with_errors: "Completed with rejects",
+  failed: "Failed",
+  cancelled: "Cancelled",
+};
+export const isFinal = (status) => !["queued", "processing", "pending"].includes(status);
+export const TONES = {
+  queued: "idle", pending: "idle", valid: "ok", invalid: "bad", processing: "busy", completed: "ok", completed_with_errors: "warn", failed: "bad",
+  cancelled: "off",
+};

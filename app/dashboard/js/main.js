@@ -1,0 +1,88 @@
+// The frame: navigation, theme, and the router. A view is a module; it is loaded when it is first looked at.
+
+import { get, onSignedOut } from "./api.js";
+import { h, icon, iconButton, replace } from "./dom.js";
+
+const VIEWS = [
+  { name: "jobs", label: "Jobs", load: () => import("./views/jobs.js") },
+  { name: "mapping", label: "Mapping", load: () => import("./views/mapping.js") },
+  { name: "search", label: "Search", load: () => import("./views/search.js") },
+  { name: "schedules", label: "Schedules", load: () => import("./views/schedules.js") },
+  { name: "system", label: "System", load: () => import("./views/system.js") },
+];
+const JOB = () => import("./views/job.js");
+const main = document.getElementById("main");
+let shown = { dispose() {} };
+let turn = 0;
+
+function parse() {
+  const [path, search] = location.hash.replace(/^#\/?/, "").split("?");
+  return { parts: path.split("/").filter(Boolean).map(decodeURIComponent), params: new URLSearchParams(search) };
+}
+
+async function route() {
+  const { parts, params } = parse();
+  const [name = "jobs", id, tab] = parts;
+  if (shown.accepts?.({ name, id, tab, params })) return;
+  const mine = ++turn;
+  const view = VIEWS.find((each) => each.name === name) ?? VIEWS[0];
+  for (const link of document.querySelectorAll("#nav a")) {
+    if (link.dataset.view === view.name) link.setAttribute("aria-current", "page");
+    else link.removeAttribute("aria-current");
+  }
+  let module;
+  try {
+    module = await (name === "jobs" && id ? JOB() : view.load());
+  } catch {
+    // The service was updated under this page: the files of its version are gone.
+    replace(main, h("div.empty", {}, h("h1", {}, "This page is out of date"), h("p", {}, "Load it again to go on."),
+      h("button.button.primary", { type: "button", onclick: () => location.reload() }, "Load again")));
+    return;
+  }
+  if (mine !== turn) return;
+  const first = shown.node === undefined;
+  shown.dispose?.();
+  shown = module.default({ id, tab, params });
+  replace(main, shown.node);
+  document.title = `${shown.title} · Granula`;
+  if (!first) {
+    scrollTo(0, 0);
+    main.focus({ preventScroll: true });
+  }
+}
+
+export function go(path) {
+  location.hash = `#/${path}`;
+}
+
+function toggleTheme() {
+  const root = document.documentElement;
+  const isDark = root.dataset.theme ? root.dataset.theme === "dark" : matchMedia("(prefers-color-scheme: dark)").matches;
+  root.dataset.theme = isDark ? "light" : "dark";
+  try {
+    localStorage.setItem("granula.theme", root.dataset.theme);
+  } catch { /* for this visit, then */ }
+}
+
+replace(
+  document.getElementById("nav"),
+  VIEWS.map(({ name, label }) => h("a", { href: `#/${name}`, "data-view": name }, icon(name), h("span", {}, label))),
+);
+document.getElementById("tools").append(
+  iconButton("theme", "Switch between light and dark", toggleTheme),
+);
+document.getElementById("skip").addEventListener("click", () => main.focus());
+// A file dropped beside its place must not replace the page.
+addEventListener("dragover", (event) => event.preventDefault());
+addEventListener("drop", (event) => event.preventDefault());
+addEventListener("hashchange", route);
+onSignedOut(() => {
+  shown.dispose?.();
+  shown = { node: null, dispose() {} };
+  replace(main, h("div.empty", {}, h("h1", {}, "Sign in"), h("p", {}, "This service asks who you are. Sign in, then load the page again.")));
+});
+
+let known = null;
+/** What the service is made of: asked once a visit. */
+export const system = () => (known ??= get("/api/v1/system").catch((error) => ((known = null), Promise.reject(error))));
+route();

@@ -1,0 +1,166 @@
+// A grid over any number of rows: fetched in blocks where somebody looks, walked by arrow keys, with columns that keep
+// the width that they were given.
+
+import { announce, h, say, uid } from "./dom.js";
+import { VirtualRows } from "./virtual.js";
+
+const BLOCK = 100;
+const KEPT_BLOCKS = 80;
+const MIN_WIDTH = 56;
+const MAX_WIDTH = 1200;
+
+export class DataTable {
+  /** `columns`: {label, width, numeric, text(row) -> string, tone(row) -> class}. `fetch(offset, limit)` -> rows. */
+  constructor({ label, columns, fetch, storageKey, onactivate = () => {}, rowHeight = 34 }) {
+    Object.assign(this, { columns, fetch, onactivate, storageKey: `granula.widths.${storageKey}` });
+    this.blocks = new Map();
+    this.row = -1;
+    this.column = 0;
+    this.id = uid("grid");
+    this.widths = this.#storedWidths();
+    this.head = h("div.grid-head", { role: "rowgroup" },
+      h("div.grid-row", { role: "row", "aria-rowindex": 1 }, columns.map((column, index) => this.#headCell(column, index))));
+    this.node = h("div.grid", { role: "grid", tabindex: 0, "aria-label": label, "aria-colcount": columns.length, onkeydown: (e) => this.#key(e), onclick: (e) => this.#click(e) }, this.head);
+    this.rows = new VirtualRows({
+      scroller: this.node, role: "rowgroup", rowHeight: () => rowHeight,
+      key: (i) => i, create: (i) => this.#create(i), patch: (node, i) => this.#patch(node, i),
+    });
+    this.node.append(this.rows.node);
+    this.rows.onrange = (first, last) => this.#load(first, last);
+    this.#layOut();
+  }
+
+  setCount(count) {
+    this.node.setAttribute("aria-rowcount", count + 1);
+    this.rows.setCount(count);
+  }
+
+  /** Fetch anew what is shown. */
+  reload() {
+    this.blocks.clear();
+    this.rows.clear();
+    this.rows.render();
+  }
+
+  at(index) {
+    return this.blocks.get(Math.floor(index / BLOCK))?.rows?.[index % BLOCK];
+  }
+
+  dispose() {
+    this.rows.stop();
+  }
+
+  // ---------------------------------------------------------------- columns
+
+  #storedWidths() {
+    let stored = {};
+    try {
+      stored = JSON.parse(localStorage.getItem(this.storageKey) ?? "{}");
+    } catch { /* not ours, or forbidden */ }
+    return this.columns.map((column) => Number(stored[column.label]) || column.width || 160);
+  }
+
+  #layOut() {
+    this.node.style.setProperty("--columns", this.widths.map((width) => `${width}px`).join(" "));
+    this.node.style.setProperty("--width", `${this.widths.reduce((a, b) => a + b, 0)}px`);
+  }
+
+  #resize(index, width) {
+    this.widths[index] = Math.round(Math.max(MIN_WIDTH, Math.min(MAX_WIDTH, width)));
+    this.#layOut();
+    try {
+      localStorage.setItem(this.storageKey, JSON.stringify(Object.fromEntries(this.columns.map((c, i) => [c.label, this.widths[i]]))));
+    } catch { /* they hold until the page is left, then */ }
+  }
+
+  #headCell(column, index) {
+    const grip = h("span.grip", { "aria-hidden": "true" });
+    grip.addEventListener("pointerdown", (event) => {
+      event.preventDefault();
+      grip.setPointerCapture(event.pointerId);
+      const [from, width] = [event.clientX, this.widths[index]];
+      grip.onpointermove = (move) => this.#resize(index, width + move.clientX - from);
+      grip.onpointerup = grip.onpointercancel = () => (grip.onpointermove = null);
+    });
+    return h("div.cell", { role: "columnheader", id: `${this.id}-h-${index}`, title: column.label, class: `cell${column.numeric ? " numeric" : ""}` }, h("span.clip", {}, column.label), grip);
+  }
+
+  // ---------------------------------------------------------------- rows
+
+  #create(index) {
+    const cells = this.columns.map((column, c) =>
+      h("div", { role: "gridcell", class: "cell", id: `${this.id}-${index}-${c}`, "aria-colindex": c + 1 }));
+    return h("div.grid-row", { role: "row", "aria-rowindex": index + 2 }, cells);
+  }
+
+  #patch(node, index) {
+    const row = this.at(index);
+    node.classList.toggle("loading", !row);
+    node.classList.toggle("active", index === this.row);
+    this.columns.forEach((column, c) => {
+      const cell = node.children[c];
+      const text = row ? column.text(row) : "";
+      const isNull = row && (text === null || text === undefined);
+      say(cell, isNull ? "∅" : text);
+      const tone = row ? (column.tone?.(row) ?? "") : "";
+      cell.className = ["cell", column.numeric && "numeric", isNull && "null", tone, index === this.row && c === this.column && "here"].filter(Boolean).join(" ");
+      if (tone === "offending") cell.setAttribute("aria-invalid", "true");
+      else cell.removeAttribute("aria-invalid");
+    });
+  }
+
+  async #load(first, last) {
+    for (let b = Math.floor(first / BLOCK); b <= Math.floor(Math.max(first, last - 1) / BLOCK); b += 1) {
+      if (this.blocks.has(b)) continue;
+      const block = { rows: null };
+      this.blocks.set(b, block);
+      if (this.blocks.size > KEPT_BLOCKS) this.blocks.delete(this.blocks.keys().next().value);
+      this.fetch(b * BLOCK, BLOCK).then(
+        (rows) => {
+          block.rows = rows;
+          this.rows.render();
+        },
+        () => setTimeout(() => this.blocks.get(b) === block && this.blocks.delete(b) && this.rows.render(), 2000),
+      );
+    }
+  }
+
+  // ---------------------------------------------------------------- keyboard and pointer
+
+  #key(event) {
+    const page = Math.max(1, Math.floor(this.node.clientHeight / 34) - 2);
+    const moves = {
+      ArrowDown: [1, 0], ArrowUp: [-1, 0], ArrowRight: [0, 1], ArrowLeft: [0, -1], PageDown: [page, 0], PageUp: [-page, 0],
+      Home: [event.ctrlKey ? -Infinity : 0, -Infinity], End: [event.ctrlKey ? Infinity : 0, Infinity],
+    };
+    if (event.key === "Enter" && this.at(this.row)) return this.onactivate(this.at(this.row));
+    const move = moves[event.key];
+    if (!move || event.altKey || event.metaKey) return;
+    event.preventDefault();
+    if (event.shiftKey && move[1]) {
+      this.#resize(this.column, this.widths[this.column] + 16 * move[1]);
+      return announce(`${this.columns[this.column].label}: ${this.widths[this.column]} pixels wide`);
+    }
+    this.#activate(this.row + move[0], this.column + move[1]);
+  }
+
+  #click(event) {
+    const cell = event.target.closest("[role=gridcell]");
+    if (!cell) return;
+    const [row, column] = cell.id.split("-").slice(-2).map(Number);
+    this.#activate(row, column);
+    if (this.at(row)) this.onactivate(this.at(row));
+  }
+
+  #activate(row, column) {
+    this.row = Math.max(0, Math.min(row, this.rows.count - 1));
+    this.column = Math.max(0, Math.min(column, this.columns.length - 1));
+    this.rows.reveal(this.row);
+    const cell = document.getElementById(`${this.id}-${this.row}-${this.column}`);
+    if (!cell) return;
+    this.node.setAttribute("aria-activedescendant", cell.id);
+    const [left, right] = [cell.offsetLeft, cell.offsetLeft + cell.offsetWidth];
+    if (left < this.node.scrollLeft) this.node.scrollLeft = left;
+    else if (right > this.node.scrollLeft + this.node.clientWidth) this.node.scrollLeft = right - this.node.clientWidth;
+  }
+}

@@ -1,0 +1,5 @@
+// Before the first paint, so that a page that was made dark does not flash white.
+try {
+  const theme = localStorage.getItem("granula.theme");
+  if (theme) document.documentElement.dataset.theme = theme;
+} catch { /* storage may be forbidden */ }

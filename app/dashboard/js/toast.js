@@ -1,0 +1,46 @@
+// Messages at the edge of the page, and deletions that can be taken back while theirs is shown.
+
+import { announce, button, h, iconButton } from "./dom.js";
+import { remove } from "./api.js";
+
+const UNDO_MS = 6000;
+const pending = new Map();
+
+export function toast(text, { tone = "plain", detail = "", action = null, ms = 6000 } = {}) {
+  const node = h(`div.toast.${tone}`, {}, h("div.grow", {}, h("strong", {}, text), detail && h("p", {}, detail)));
+  const close = () => {
+    clearTimeout(timer);
+    node.remove();
+  };
+  if (action) node.append(button(action.label, () => (close(), action.run()), { kind: "quiet" }));
+  node.append(iconButton("close", "Close this message", close));
+  document.getElementById("toasts").append(node);
+  announce(detail ? `${text}. ${detail}` : text);
+  const timer = setTimeout(close, ms);
+  return close;
+}
+
+/** What went wrong, and what to do. */
+export function fail(error) {
+  if (error.name === "AbortError") return;
+  if (!error.title) console.error(error);
+  toast(error.title ?? "Something went wrong", { tone: "bad", detail: [error.message, error.remedy].filter(Boolean).join(" "), ms: 12000 });
+}
+
+/** Delete after the message has gone, unless "Undo" is pressed. `onundo` shows the thing again. */
+export function removeLater(path, text, { onundo, ondone = () => {} }) {
+  const commit = (keepalive) => {
+    if (!pending.delete(path)) return;
+    clearTimeout(timer);
+    remove(path, { keepalive }).then(ondone, (error) => (onundo(), fail(error)));
+  };
+  const timer = setTimeout(() => commit(false), UNDO_MS);
+  pending.set(path, commit);
+  toast(text, {
+    ms: UNDO_MS,
+    action: { label: "Undo", run: () => (clearTimeout(timer), pending.delete(path), onundo()) },
+  });
+}
+
+export const isPending = (path) => pending.has(path);
+addEventListener("pagehide", () => [...pending.values()].forEach((commit) => commit(true)));

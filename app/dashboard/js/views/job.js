@@ -1,0 +1,127 @@
+// One job: its head stays, its tabs are modules of their own.
+
+import * as api from "../api.js";
+import { announce, button, empty, h, icon, replace, say } from "../dom.js";
+import { STATES, bytes, count, duration, isFinal, rate, when } from "../format.js";
+import { badge, progressBar, spinner, stat } from "../parts.js";
+import { fail, removeLater } from "../toast.js";
+
+const TABS = [
+  { name: "overview", label: "Overview", load: () => import("./overview.js"), fits: () => true },
+  { name: "results", label: "Results", load: () => import("./results.js"), fits: (job) => !job.parts && job.processor !== "profile" },
+  { name: "rejects", label: "Rejects", load: () => import("./rejects.js"), fits: (job) => !job.parts },
+  { name: "sentiment", label: "Sentiment", load: () => import("./sentiment.js"), fits: (job) => job.processor === "sentiment" },
+  { name: "profile", label: "Profile", load: () => import("./profile.js"), fits: (job) => !job.parts },
+];
+
+export default function job({ id, tab }) {
+  const path = `/api/v1/jobs/${encodeURIComponent(id)}`;
+  let status = null;
+  let current = null;
+  let name = tab ?? "overview";
+  let stop = () => {};
+  let turn = 0;
+
+  const title = h("h1.clip");
+  const mark = badge("queued");
+  const about = h("p.muted");
+  const bar = progressBar("Progress");
+  const stats = { done: stat("Done"), ok: stat("Rows ok"), bad: stat("Rejected"), speed: stat("Speed"), rest: stat("Left") };
+  const actions = h("div.row");
+  const tabs = h("nav.tabs", { "aria-label": "Views of this job" });
+  const body = h("div.tab-body");
+  const top = h("div.job-head", {}, h("a.back", { href: "#/jobs" }, icon("back"), "All jobs"),
+    h("div.page-head", {}, h("div.grow", {}, title, h("div.row.tight", {}, mark, about)), actions), bar, h("div.stats", {}, Object.values(stats)), tabs);
+  const node = h("div.page", {}, spinner());
+
+  function head(fresh) {
+    const before = status;
+    status = fresh;
+    const { rows } = fresh;
+    say(title, fresh.filename);
+    title.title = fresh.filename;
+    mark.show(fresh.status);
+    say(about, [fresh.processor, fresh.format, bytes(fresh.size_bytes), `priority ${fresh.priority}`, when(fresh.created_at)].join(" · "));
+    bar.show(fresh.progress_percent, { completed: "ok", completed_with_errors: "warn", failed: "bad", cancelled: "off" }[fresh.status] ?? "busy");
+    stats.done.show(`${fresh.progress_percent} %`);
+    stats.ok.show(count(rows.ok), "ok-text");
+    stats.bad.show(count(rows.invalid + rows.failed), rows.invalid + rows.failed ? "warn-text" : "");
+    stats.speed.show(rate(fresh.rows_per_second));
+    const seconds = fresh.started_at ? (new Date(fresh.finished_at ?? Date.now()) - new Date(fresh.started_at)) / 1000 : null;
+    say(stats.rest.firstChild, isFinal(fresh.status) ? "Took" : "Left");
+    stats.rest.show(isFinal(fresh.status) ? duration(seconds) : fresh.waiting_on ? `waits for ${fresh.waiting_on}` : duration(fresh.eta_seconds));
+    if (before?.status !== fresh.status) {
+      if (before) announce(`${fresh.filename}: ${STATES[fresh.status]}`);
+      drawActions();
+    }
+  }
+
+  function drawActions() {
+    const call = (verb, text) => () => api.post(`${path}/${verb}`).then(() => (announce(text), watch()), fail);
+    const final = isFinal(status.status);
+    replace(actions,
+      !final && button("Cancel", call("cancel", "Cancelled"), { iconName: "cancel" }),
+      (status.status === "failed" || (final && status.chunks.failed > 0)) && button("Retry failed chunks", call("retry", "Runs again"), { kind: "primary", iconName: "retry" }),
+      button("Delete", () => {
+        const file = `/api/v1/files/${status.file_id}`;
+        removeLater(file, `${status.filename} is deleted`, { onundo: () => (location.hash = `#/jobs/${id}`) });
+        location.hash = "#/jobs";
+      }, { iconName: "remove" }));
+  }
+
+  function drawTabs() {
+    const count = status.rows.invalid + status.rows.failed;
+    replace(tabs, TABS.filter((each) => each.fits(status)).map((each) =>
+      h("a", { href: `#/jobs/${id}${each.name === "overview" ? "" : `/${each.name}`}`, "aria-current": each.name === name ? "page" : null },
+        each.label, each.name === "rejects" && count ? h("span.pill", {}, new Intl.NumberFormat("en", { notation: "compact" }).format(count)) : null)));
+  }
+
+  async function show(next) {
+    name = TABS.some((each) => each.name === next && each.fits(status)) ? next : "overview";
+    drawTabs();
+    tabs.querySelector("[aria-current]")?.scrollIntoView({ block: "nearest", inline: "nearest" });
+    const mine = ++turn;
+    const { default: view } = await TABS.find((each) => each.name === name).load();
+    if (mine !== turn) return;
+    current?.dispose?.();
+    current = view({ id, path, status });
+    replace(body, current.node);
+  }
+
+  function watch() {
+    stop();
+    stop = api.live(`/api/v1/status/${encodeURIComponent(id)}/events`, {
+      status: (fresh) => {
+        head(fresh);
+        drawTabs();
+        current?.update?.(fresh);
+        if (isFinal(fresh.status)) stop();
+      },
+    });
+  }
+
+  api.get(path).then(
+    (fresh) => {
+      replace(node, top, body);
+      head(fresh);
+      show(name);
+      if (!isFinal(fresh.status)) watch();
+    },
+    (error) => replace(node, empty(error.status === 404 ? "This job is not here" : error.title ?? "Something went wrong", error.status === 404 ? "It was deleted, or it never was." : `${error.message} ${error.remedy ?? ""}`, h("a.button", { href: "#/jobs" }, "To the jobs"))),
+  );
+
+  return {
+    title: "Job",
+    node,
+    accepts: (wanted) => {
+      if (wanted.name !== "jobs" || wanted.id !== id || !status) return false;
+      show(wanted.tab ?? "overview");
+      return true;
+    },
+    dispose() {
+      turn += 1;
+      stop();
+      current?.dispose?.();
+    },
+  };
+}

@@ -1,0 +1,278 @@
+// The list of jobs: drop files, watch them move.
+
+import * as api from "../api.js";
+import { announce, button, empty, h, icon, iconButton, replace, say, select } from "../dom.js";
+import { STATES, ago, bytes, count, duration, isFinal, percent, plural, rate } from "../format.js";
+import { system } from "../main.js";
+import { badge, progressBar } from "../parts.js";
+import { fail, isPending, removeLater, toast } from "../toast.js";
+import { Upload } from "../upload.js";
+import { VirtualRows } from "../virtual.js";
+
+const PAGE = 100;
+const PROCESSORS = {
+  rows: "Rows: check and store", sentiment: "Sentiment of a text column", profile: "Profile: analyse only",
+  people: "People: check and make searchable", scoring: "Scoring by the model service",
+};
+const HIDDEN_PROCESSORS = new Set(["mapping"]);
+const narrow = matchMedia("(max-width: 720px)");
+export const deletePath = (job) => `/api/v1/files/${job.file_id}`;
+
+export default function jobs({ params }) {
+  const filter = { search: params.get("search") ?? "", status: params.get("status") ?? "", processor: params.get("processor") ?? "" };
+  let items = [];
+  const known = new Map();
+  let cursor = null;
+  let isLoading = false;
+  let hasAll = false;
+  let round = 0;
+
+  // ---------------------------------------------------------------- uploading
+
+  const files = h("input.hidden", { type: "file", multiple: true, id: "files", "aria-label": "Files to upload", tabindex: -1, onchange: () => (send([...files.files]), (files.value = "")) });
+  const processor = select(Object.entries(PROCESSORS).slice(0, 3), "rows", { "aria-label": "What to do with the rows" });
+  const priority = select(Array.from({ length: 11 }, (_, i) => [i, i === 0 ? "0 · no hurry" : i === 10 ? "10 · first of all" : i]), 0, { "aria-label": "Priority of the upload" });
+  let schemas = new Set();
+  system().then((about) => {
+    schemas = new Set(about.schemas);
+    const names = about.processors.filter((name) => !HIDDEN_PROCESSORS.has(name) && (name !== "scoring" || about.scoring));
+    names.sort((a, b) => (a !== "rows") - (b !== "rows"));
+    replace(processor, names.map((name) => h("option", { value: name }, PROCESSORS[name] ?? name)));
+    say(limit, `CSV, JSON or JSON Lines, plain or gzipped, up to ${bytes(about.limits.max_upload_bytes)} each`);
+  }, fail);
+  const limit = h("p.muted", {}, "CSV, JSON or JSON Lines, plain or gzipped");
+  const uploads = h("ul.uploads", { "aria-label": "Uploads" });
+  const drop = h("section.drop", { "aria-label": "Upload" },
+    h("div.drop-text", {}, icon("upload"), h("div", {}, h("p.lead", {}, "Drop files here, or ", button("choose files", () => files.click(), { kind: "link" })), limit)),
+    h("div.row", {}, h("label.inline", {}, h("span", {}, "Processor"), processor), h("label.inline", {}, h("span", {}, "Priority"), priority)),
+    files);
+  let depth = 0;
+  const over = (event) => {
+    if (event.dataTransfer?.types.includes("Files")) drop.classList.toggle("over", (depth += 1) > 0);
+  };
+  const out = () => drop.classList.toggle("over", (depth = Math.max(0, depth - 1)) > 0);
+  const dropped = (event) => {
+    depth = 0;
+    drop.classList.remove("over");
+    if (event.dataTransfer?.files.length) send([...event.dataTransfer.files]);
+  };
+  addEventListener("dragenter", over);
+  addEventListener("dragleave", out);
+  addEventListener("drop", dropped);
+
+  function send(chosen) {
+    for (const file of chosen) {
+      const options = { processor: processor.value, priority: priority.value, isSchema: schemas.has(processor.value) };
+      const bar = progressBar(`Upload of ${file.name}`);
+      const text = h("span.muted.num");
+      const stop = iconButton("cancel", `Stop the upload of ${file.name}`, () => upload.cancel());
+      const row = h("li", {}, icon("file"), h("span.clip.grow", {}, file.name), text, bar, stop);
+      uploads.append(row);
+      const upload = new Upload(file, options, (each) => {
+        bar.show(each.share * 100);
+        if (each.state === "sending") {
+          say(text, each.share < 1 ? `${percent(each.share)} of ${bytes(file.size)} · ${bytes(each.speed)}/s · ${duration(each.rest)} left` : "Being made durable …");
+        } else if (each.state === "waiting") say(text, "Connection lost; trying again …");
+        else row.remove();
+        if (each.state === "done") {
+          announce(`${file.name} is uploaded`);
+          if (each.answer.duplicate) toast("This file was there already", { detail: "Its job is in the list." });
+        }
+        if (each.state === "failed") {
+          const { title, message, remedy } = each.error;
+          toast(`${file.name}: ${title}`, { tone: "bad", detail: `${message} ${remedy}`, ms: 20_000 });
+        }
+      });
+    }
+  }
+
+  // ---------------------------------------------------------------- the list
+
+  const search = h("input", { type: "search", placeholder: "Search by file name", "aria-label": "Search by file name", value: filter.search });
+  const status = select([["", "Every status"], ...Object.entries(STATES)], filter.status, { "aria-label": "Status" });
+  const kind = select([["", "Every processor"], ...["rows", "sentiment", "profile", "people", "scoring", "mapping"].map((n) => [n, n])], filter.processor, { "aria-label": "Processor" });
+  const state = h("span.live", { role: "status" }, "Connecting …");
+  let timer = null;
+  const changed = () => {
+    Object.assign(filter, { search: search.value.trim(), status: status.value, processor: kind.value });
+    history.replaceState(null, "", `#${api.query("/jobs", filter)}`);
+    reload();
+  };
+  search.addEventListener("input", () => (clearTimeout(timer), (timer = setTimeout(changed, 250))));
+  status.addEventListener("change", changed);
+  kind.addEventListener("change", changed);
+
+  const list = new VirtualRows({
+    role: "list", label: "Jobs", rowHeight: () => (narrow.matches ? 148 : 76),
+    key: (i) => items[i].job_id, create: (i) => jobRow(items[i]), patch: (node, i) => {
+      node.setAttribute("aria-posinset", i + 1);
+      node.setAttribute("aria-setsize", hasAll ? items.length : -1);
+      node.show(items[i]);
+    },
+  });
+  list.onrange = (_, last) => last > items.length - 40 && more();
+  list.node.addEventListener("keydown", (event) => {
+    const step = { ArrowDown: 1, ArrowUp: -1 }[event.key];
+    if (!step || event.target.tagName === "SELECT") return;
+    const rows = [...list.node.children].sort((a, b) => a.getAttribute("aria-posinset") - b.getAttribute("aria-posinset"));
+    const next = rows[rows.findIndex((row) => row.contains(event.target)) + step]?.querySelector("a");
+    if (!next) return;
+    event.preventDefault();
+    next.focus();
+    next.scrollIntoView({ block: "nearest" });
+  });
+  const place = h("div");
+
+  function shows(item) {
+    return !item.parent_id && !isPending(deletePath(item)) && (!filter.status || item.status === filter.status) &&
+      (!filter.processor || item.processor === filter.processor) &&
+      (!filter.search || item.filename.toLowerCase().includes(filter.search.toLowerCase()));
+  }
+
+  function draw() {
+    if (!items.length && !isLoading) {
+      const isFiltered = filter.search || filter.status || filter.processor;
+      replace(place, isFiltered
+        ? empty("No job fits", "Nothing matches this search.", button("Show all jobs", () => ((search.value = ""), (status.value = ""), (kind.value = ""), changed())))
+        : empty("No jobs yet", "Drop a file above. Each of its rows ends in the results or, with its reason, in the rejects.", button("Choose files", () => files.click(), { kind: "primary", iconName: "upload" })));
+    } else if (!list.node.isConnected) replace(place, list.node);
+    list.setCount(items.length);
+  }
+
+  function put(item) {
+    const at = items.findIndex((each) => each.job_id === item.job_id);
+    if (!shows(item)) {
+      if (at >= 0) items.splice(at, 1);
+      known.delete(item.job_id);
+      return;
+    }
+    const before = known.get(item.job_id);
+    if (before && !isFinal(before.status) && isFinal(item.status)) announce(`${item.filename}: ${STATES[item.status]}`);
+    known.set(item.job_id, item);
+    if (at >= 0) items[at] = item;
+    else if (hasAll || !items.length || item.number > items[items.length - 1].number) {
+      const index = items.findIndex((each) => each.number < item.number);
+      items.splice(index < 0 ? items.length : index, 0, item);
+    }
+  }
+
+  async function reload() {
+    round += 1;
+    Object.assign(list, { top: 0 });
+    [cursor, hasAll, isLoading] = [null, false, false];
+    items = [];
+    known.clear();
+    await more();
+  }
+
+  async function more() {
+    if (isLoading || hasAll) return;
+    isLoading = true;
+    const mine = round;
+    try {
+      const page = await api.get(api.query("/api/v1/jobs", { limit: PAGE, before: cursor, parts: false, ...filter }));
+      if (mine !== round) return;
+      [cursor, hasAll] = [page.next_before, page.next_before === null];
+      page.items.forEach(put);
+      isLoading = false;
+      draw();
+    } catch (error) {
+      if (mine !== round) return;
+      isLoading = false;
+      replace(place, empty(error.title ?? "The list cannot be shown", `${error.message} ${error.remedy ?? ""}`, button("Try again", reload, { iconName: "retry" })));
+    }
+  }
+
+  function drop_(jobId) {
+    items = items.filter((each) => each.job_id !== jobId);
+    known.delete(jobId);
+    draw();
+  }
+
+  // ---------------------------------------------------------------- one row
+
+  function jobRow(first) {
+    let job = first;
+    const name = h("a.clip", { href: `#/jobs/${job.job_id}` }, job.filename);
+    const mark = badge(job.status);
+    const about = h("span.muted.clip");
+    const bar = progressBar(`Progress of ${job.filename}`);
+    const speed = h("span.muted.num");
+    const done = h("div.counts.num");
+    const order = select(Array.from({ length: 11 }, (_, i) => [i, i]), job.priority, { "aria-label": `Priority of ${job.filename}` });
+    order.addEventListener("change", async () => {
+      try {
+        await api.patch(`/api/v1/jobs/${job.job_id}`, { priority: Number(order.value) });
+        announce(`Priority ${order.value}`);
+      } catch (error) {
+        order.value = job.priority;
+        fail(error);
+      }
+    });
+    const act = (path, text) => () => api.post(path()).then(() => announce(text), fail);
+    const cancel = iconButton("cancel", `Cancel ${job.filename}`, act(() => `/api/v1/jobs/${job.job_id}/cancel`, "Cancelled"));
+    const again = iconButton("retry", `Retry ${job.filename}`, act(() => `/api/v1/jobs/${job.job_id}/retry`, "Runs again"));
+    const gone = iconButton("remove", `Delete ${job.filename}`, () => {
+      const saved = job;
+      removeLater(deletePath(job), `${job.filename} is deleted`, { onundo: () => (put(saved), draw()) });
+      drop_(job.job_id);
+    });
+    const node = h("article.job", { role: "listitem" },
+      h("div.job-name", {}, name, h("div.row.tight", {}, mark, about)),
+      h("div.job-progress", {}, bar, speed),
+      h("div.job-counts", {}, done),
+      h("div.job-actions", {}, order, cancel, again, gone));
+    node.show = (item) => {
+      if (item === job && node.dataset.drawn) return;
+      job = item;
+      node.dataset.drawn = "yes";
+      const { ok, invalid, failed } = item.rows;
+      mark.show(item.status);
+      say(about, [item.processor, bytes(item.size_bytes), item.parts ? plural(item.parts, "part") : null, ago(item.created_at)].filter(Boolean).join(" · "));
+      const tone = { completed: "ok", completed_with_errors: "warn", failed: "bad", cancelled: "off" }[item.status] ?? "busy";
+      bar.show(item.progress_percent, tone);
+      say(speed, item.waiting_on ? `Waits for ${item.waiting_on}`
+        : item.status === "processing" ? `${item.progress_percent} % · ${rate(item.rows_per_second)} · ${duration(item.eta_seconds)} left`
+          : item.status === "queued" ? "Waits for its turn"
+            : item.error ? item.error.message ?? item.error.code : item.rows_per_second ? rate(item.rows_per_second) : "");
+      replace(done, h("span", {}, `${count(ok)} ok`), invalid + failed ? h("span.warn-text", {}, `${count(invalid + failed)} rejected`) : null);
+      if (document.activeElement !== order) order.value = item.priority;
+      order.hidden = isFinal(item.status);
+      cancel.hidden = isFinal(item.status);
+      again.hidden = !(item.status === "failed" || (item.status === "completed_with_errors" && failed));
+    };
+    return node;
+  }
+
+  // ---------------------------------------------------------------- live
+
+  const stop = api.live("/api/v1/jobs/events", {
+    jobs: ({ items: news, removed }) => {
+      news.forEach(put);
+      items = items.filter((each) => !removed.includes(each.job_id));
+      if (!isLoading) draw();
+    },
+    reload,
+  }, (isLive) => {
+    state.className = `live ${isLive ? "on" : ""}`;
+    say(state, isLive ? "Live" : "Connection lost; trying again …");
+  });
+  const onlook = () => !document.hidden && reload();
+  document.addEventListener("visibilitychange", onlook);
+  more();
+
+  return {
+    title: "Jobs",
+    node: h("div.page", {}, h("div.page-head", {}, h("h1", {}, "Jobs"), state), drop, uploads,
+      h("div.filters", { role: "search" }, search, status, kind), place),
+    dispose() {
+      stop();
+      list.stop();
+      clearTimeout(timer);
+      document.removeEventListener("visibilitychange", onlook);
+      removeEventListener("dragenter", over);
+      removeEventListener("dragleave", out);
+      removeEventListener("drop", dropped);
+    },
+  };
+}

@@ -1,0 +1,100 @@
+// What is in the file, column by column.
+
+import * as api from "../api.js";
+import { button, empty, h, replace } from "../dom.js";
+import { count, isFinal, number, percent, plural } from "../format.js";
+import { bars, facts, progressBar, spinner } from "../parts.js";
+import { fail } from "../toast.js";
+
+const POLL_MS = 500;
+
+export default function profile({ id, status }) {
+  const node = h("div", {}, spinner());
+  let timer = null;
+  let isGone = false;
+
+  async function start() {
+    if (status.processor === "profile") return follow(id);
+    const { items } = await api.get(api.query("/api/v1/jobs", { processor: "profile", limit: 200 }));
+    const found = items.find((each) => each.file_id === status.file_id && each.status !== "failed" && each.status !== "cancelled");
+    if (found) return follow(found.job_id);
+    return replace(node, empty("Not analysed yet", "An analysis reads the stored file once more and tells types, distributions, frequent values and personal data of each column.",
+      button("Analyse this file", async () => {
+        try {
+          follow((await api.post("/api/v1/jobs/analyze", { file_id: status.file_id })).job_id);
+        } catch (error) {
+          fail(error);
+        }
+      }, { kind: "primary" })));
+  }
+
+  async function follow(jobId) {
+    const bar = progressBar("Progress of the analysis");
+    const stage = h("p.muted", { role: "status" }, "Waits for its turn …");
+    replace(node, h("section.card", {}, h("h2", {}, "Being analysed"), bar, stage));
+    for (;;) {
+      const now = await api.get(`/api/v1/jobs/${jobId}/status`);
+      if (isGone) return;
+      bar.show(now.progress);
+      stage.textContent = `${now.progress} % · ${now.stage.replaceAll("_", " ")}`;
+      if (!now.is_active) break;
+      await new Promise((resolve) => (timer = setTimeout(resolve, POLL_MS)));
+      if (isGone) return;
+    }
+    const { result } = await api.get(`/api/v1/jobs/${jobId}/result`);
+    if (!isGone) draw(result);
+  }
+
+  function draw({ rows, columns, columns_left_out: left }) {
+    const search = h("input", { type: "search", placeholder: "Find a column", "aria-label": "Find a column" });
+    const cards = columns.map(card);
+    search.addEventListener("input", () => cards.forEach((each, i) => (each.hidden = !columns[i].name.toLowerCase().includes(search.value.toLowerCase()))));
+    replace(node, h("div.row.between", {}, h("p.muted", {}, `${plural(rows.profiled, "row")} analysed, ${plural(columns.length, "column")}${left ? `, ${count(left)} more left out` : ""}${rows.rejected ? `; ${count(rows.rejected)} rejected` : ""}`), columns.length > 6 && search),
+      h("div.columns", {}, cards));
+  }
+
+  start().catch((error) => {
+    if (!isGone) replace(node, empty(error.title ?? "The analysis cannot be shown", `${error.message} ${error.remedy ?? ""}`));
+  });
+  return {
+    node,
+    update(fresh) {
+      const ended = isFinal(fresh.status) && !isFinal(status.status);
+      status = fresh;
+      if (ended && status.processor === "profile") start().catch(fail);
+    },
+    dispose() {
+      isGone = true;
+      clearTimeout(timer);
+    },
+  };
+}
+
+function card(column) {
+  const values = column.count + column.empty + column.nulls;
+  return h("section.card", {},
+    h("div.row.between", {}, h("h3.clip", { title: column.name }, column.name || "(no name)"), h("span.pill", {}, column.subtype ?? column.type, column.format ? ` ${column.format}` : "")),
+    column.personal_data.length > 0 && h("p.note", {}, `Likely personal data: ${column.personal_data.join(", ")}`),
+    column.explanation && column.type === "text" && h("p.muted", {}, column.explanation),
+    picture(column),
+    facts([
+      ["Filled", `${count(column.count)}${values ? ` (${percent(column.count / values)})` : ""}`],
+      ["Distinct", `${column.distinct_is_exact ? "" : "about "}${count(column.distinct)}`],
+      column.mean !== null && ["Mean", number(column.mean)], column.quantiles && ["Median", number(column.quantiles["0.5"])],
+      column.min !== null && ["From", h("span.clip", { title: column.min }, column.min)], column.max !== null && ["To", h("span.clip", { title: column.max }, column.max)],
+    ]));
+}
+
+function picture(column) {
+  if (column.histogram) {
+    const { edges, shares } = column.histogram;
+    return h("div", {}, bars(shares.map((share, i) => ({ value: share, label: `${number(edges[i])} to ${number(edges[i + 1])}: ${percent(share)}` })),
+      { label: `Distribution of ${column.name} from ${number(edges[0])} to ${number(edges.at(-1))}`, height: 56 }),
+    h("div.axis", {}, h("span", {}, number(edges[0])), h("span", {}, number(edges.at(-1)))));
+  }
+  const top = column.top.slice(0, 6);
+  if (!top.length) return h("p.muted", {}, "No value stands out.");
+  const most = top[0].count || 1;
+  return h("ol.top-values", { "aria-label": `Frequent values of ${column.name}` }, top.map((each) =>
+    h("li", {}, h("span.clip", { title: each.value }, each.value === "" ? "(empty)" : each.value), h("i", { "aria-hidden": "true", style: { width: `${(100 * each.count) / most}%` } }), h("b.num", {}, count(each.count)))));
+}

@@ -1,0 +1,65 @@
+// All results of a job in one table, however many they are.
+
+import * as api from "../api.js";
+import { empty, h, icon, replace } from "../dom.js";
+import { count, isFinal, plural } from "../format.js";
+import { spinner } from "../parts.js";
+import { DataTable } from "../table.js";
+
+const MAX_COLUMNS = 300;
+
+export function cellText(value) {
+  if (value === null || value === undefined) return null;
+  return typeof value === "object" ? JSON.stringify(value) : String(value);
+}
+
+export default function results({ id, status: first }) {
+  let status = first;
+  let table = null;
+  let total = 0;
+  const path = `/api/v1/results/${encodeURIComponent(id)}`;
+  const place = h("div", {}, spinner());
+  const note = h("p.muted", { role: "status" });
+  const links = ["csv", "jsonl", "parquet"].map((format) =>
+    h("a.button", { href: api.query(`${path}/download`, { format }), download: true }, icon("download"), { csv: "CSV", jsonl: "JSON Lines", parquet: "Parquet" }[format]));
+  const node = h("section.card.full", {}, h("div.row.between", {}, note, h("div.row", { role: "group", "aria-label": "Download all results" }, links)), place,
+    h("p.muted.hint", {}, "Arrow keys walk through the cells, Shift with ← or → makes a column narrower or wider."));
+
+  function build(page) {
+    const names = page.columns.slice(0, MAX_COLUMNS);
+    const isNumber = names.map((_, i) => page.items.length > 0 && page.items.every(({ data }) => data.row[i] === null || /^-?[\d.,]+$/.test(data.row[i])));
+    const columns = [{ label: "Row", width: 84, numeric: true, tone: () => "dim", text: (row) => count(row.row_number) },
+      ...names.map((name, i) => ({ label: name, width: Math.min(320, Math.max(96, 30 + 9 * Math.max(name.length, ...page.items.slice(0, 20).map(({ data }) => (cellText(data.row[i]) ?? "").length)))), numeric: isNumber[i], text: (row) => cellText(row.data.row[i]) }))];
+    table = new DataTable({
+      label: `Results of ${status.filename}`, columns, storageKey: names.join(","),
+      fetch: async (offset, limit) => (await api.get(api.query(path, { offset, limit }))).items,
+    });
+    replace(place, table.node);
+    requestAnimationFrame(() => table.setCount(total));
+  }
+
+  async function load() {
+    try {
+      const page = await api.get(api.query(path, { limit: 30 }));
+      total = page.total;
+      replace(note, `${plural(total, "row")}${page.complete ? "" : " so far"}${page.columns.length > MAX_COLUMNS ? `; the first ${MAX_COLUMNS} of ${count(page.columns.length)} columns` : ""}`);
+      if (!total) {
+        replace(place, isFinal(status.status) ? empty("No results", "No row got through. The rejects say why, row by row.") : empty("Nothing here yet", "Rows appear as soon as the first chunk is done."));
+      } else if (!table) build(page);
+      else table.setCount(total);
+    } catch (error) {
+      replace(place, empty(error.title, `${error.message} ${error.remedy}`));
+    }
+  }
+
+  load();
+  return {
+    node,
+    update(fresh) {
+      const grew = fresh.rows.ok !== status.rows.ok || fresh.status !== status.status;
+      status = fresh;
+      if (grew) load();
+    },
+    dispose: () => table?.dispose(),
+  };
+}

@@ -1,0 +1,139 @@
+"""The list of jobs by server-sent events: one reader an owner, however many watch, and it reads what moves and nothing else."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from typing import Any
+from uuid import UUID
+
+from app.db import jobs
+from app.db.engine import Database
+from app.errors import TransientError
+from app.jobs.listing import describe
+from app.states import JobStatus
+
+POLL_SECONDS, IDLE_SECONDS, HEARTBEAT_SECONDS = 0.5, 1.0, 15.0
+MAX_MOVING = 200
+"""Jobs that one round reads: those at work first, then the next in line. Others do not move."""
+MAX_KEPT = 500
+"""Changes that a slow watcher may be behind; more, and it is told to load the list anew."""
+
+Change = dict[str, Any]
+
+
+class ListFeed:
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self._topics: dict[str, _Topic] = {}
+        self._closed = False
+
+    async def watch(self, owner: str) -> AsyncIterator[Change | None]:
+        """First the active jobs, then changes as they come; None every HEARTBEAT_SECONDS without one. Ends when the
+        service drains."""
+        topic = self._topics.get(owner)
+        if topic is None:
+            topic = self._topics[owner] = _Topic()
+            if not self._closed:
+                topic.reader = asyncio.create_task(self._read(owner, topic), name=f"list feed {owner}")
+        topic.watchers += 1
+        seen = 0
+        try:
+            while not (self._closed or topic.ended):
+                if topic.version == seen:
+                    try:
+                        async with asyncio.timeout(HEARTBEAT_SECONDS):
+                            await topic.wait_for_news(seen)
+                    except TimeoutError:
+                        yield None
+                    continue
+                change, seen = topic.since(seen), topic.version
+                yield change
+        finally:
+            topic.watchers -= 1
+            if not topic.watchers:
+                if self._topics.get(owner) is topic:
+                    del self._topics[owner]
+                if topic.reader is not None:
+                    topic.reader.cancel()
+
+    def close(self) -> None:
+        """End every stream: clients will connect again, here or elsewhere."""
+        self._closed = True
+        for topic in self._topics.values():
+            if topic.reader is not None:
+                topic.reader.cancel()
+
+    async def _read(self, owner: str, topic: _Topic) -> None:
+        above: int | None = None
+        try:
+            while True:
+                try:
+                    above = await self._round(owner, topic, above)
+                except TransientError:
+                    pass
+                await asyncio.sleep(POLL_SECONDS if topic.active else IDLE_SECONDS)
+        finally:
+            await topic.end()
+
+    async def _round(self, owner: str, topic: _Topic, above: int | None) -> int:
+        """Read what may have moved; the number of the newest job that was seen."""
+        async with self._database.reading() as connection:
+            newest = await jobs.last_number(connection, owner) if above is None else above
+            asked = list(topic.active)
+            rows = await jobs.list_moving(connection, owner, above=newest, ids=asked, limit=MAX_MOVING)
+            items = {UUID(item["job_id"]): item for item in await describe(connection, rows)}
+        gone = [job_id for job_id in asked if job_id not in items]
+        await topic.update(items, gone, is_first=above is None)
+        return max([newest, *(int(item["number"]) for item in items.values())])
+
+
+class _Topic:
+    def __init__(self) -> None:
+        self.version = 0
+        self.active: set[UUID] = set()
+        self.watchers = 0
+        self.ended = False
+        self.reader: asyncio.Task[None] | None = None
+        self._changed = asyncio.Condition()
+        self._items: dict[UUID, tuple[int, Change | None]] = {}
+        """The last that was told of each job and when, oldest first; None: it is gone."""
+        self._forgotten = 0
+        """The newest version that was dropped from `_items`."""
+
+    async def update(self, items: dict[UUID, Change], gone: list[UUID], *, is_first: bool) -> None:
+        news: dict[UUID, Change | None] = {
+            job_id: item for job_id, item in items.items() if self._items.get(job_id, (0, None))[1] != item
+        }
+        news |= dict.fromkeys(gone)
+        self.active = {job_id for job_id, item in items.items() if not JobStatus(item["status"]).is_final}
+        if not news and not is_first:
+            return
+        async with self._changed:
+            self.version += 1
+            for job_id, item in news.items():
+                self._items.pop(job_id, None)
+                self._items[job_id] = (self.version, item)
+            while len(self._items) > MAX_KEPT:
+                version, _ = self._items.pop(next(iter(self._items)))
+                self._forgotten = max(self._forgotten, version)
+            self._changed.notify_all()
+
+    def since(self, seen: int) -> Change:
+        """What has changed after this version; all that is active for one who has seen nothing."""
+        if seen and seen < self._forgotten:
+            return {"event": "reload"}
+        told = [(job_id, item) for job_id, (version, item) in self._items.items() if version > seen]
+        items = [item for job_id, item in told if item and (seen or job_id in self.active)]
+        removed = [str(job_id) for job_id, item in told if seen and item is None]
+        return {"event": "jobs", "items": items, "removed": removed}
+
+    async def wait_for_news(self, seen: int) -> None:
+        """Until there is a later version than `seen`, or there will be none."""
+        async with self._changed:
+            await self._changed.wait_for(lambda: self.version != seen or self.ended)
+
+    async def end(self) -> None:
+        self.ended = True
+        async with self._changed:
+            self._changed.notify_all()
