@@ -16,6 +16,8 @@ from app.states import JobStatus
 POLL_SECONDS, IDLE_SECONDS, HEARTBEAT_SECONDS = 0.5, 1.0, 15.0
 MAX_MOVING = 200
 """Jobs that one round reads: those at work first, then the next in line. Others do not move."""
+OVERLAP = 20
+"""The newest jobs, looked at again each round."""
 MAX_KEPT = 500
 """Changes that a slow watcher may be behind; more, and it is told to load the list anew."""
 
@@ -81,7 +83,8 @@ class ListFeed:
         async with self._database.reading() as connection:
             newest = await jobs.last_number(connection, owner) if above is None else above
             asked = list(topic.active)
-            rows = await jobs.list_moving(connection, owner, above=newest, ids=asked, limit=MAX_MOVING)
+            above_all = newest - OVERLAP  # a number is given before the job is committed: a smaller one may come later
+            rows = await jobs.list_moving(connection, owner, above=above_all, ids=asked, limit=MAX_MOVING)
             items = {UUID(item["job_id"]): item for item in await describe(connection, rows)}
         gone = [job_id for job_id in asked if job_id not in items]
         await topic.update(items, gone, is_first=above is None)

@@ -9,7 +9,7 @@ const SPARE = 4;
 export class VirtualRows {
   /** `key(i)`, `create(i)` -> node, `patch(node, i)`. `scroller` null: the page scrolls. `rowHeight()` in pixels. */
   constructor({ scroller = null, role, label, rowHeight, key, create, patch }) {
-    Object.assign(this, { scroller, rowHeight, key, create, patch, count: 0, onrange: () => {} });
+    Object.assign(this, { scroller, rowHeight, key, create, patch, count: 0, onrange: () => {}, has: () => true });
     this.node = h("div.virtual", { role, "aria-label": label });
     this.nodes = new Map();
     this.top = 0;
@@ -101,7 +101,7 @@ export class VirtualRows {
       node.style.transform = `translateY(${Math.round(i * height - this.top + scrolled)}px)`;
     }
     for (const [key, node] of this.nodes) {
-      if (kept.has(key) || node.contains(document.activeElement)) continue; // who works in a row keeps it
+      if (kept.has(key) || (this.has(key) && node.contains(document.activeElement))) continue; // who works in a row keeps it
       node.remove();
       this.nodes.delete(key);
     }

@@ -110,6 +110,7 @@ export default function jobs({ params }) {
       node.show(items[i]);
     },
   });
+  list.has = (key) => known.has(key);
   list.onrange = (_, last) => last > items.length - 40 && more();
   list.node.addEventListener("keydown", (event) => {
     const step = { ArrowDown: 1, ArrowUp: -1 }[event.key];
@@ -183,10 +184,26 @@ export default function jobs({ params }) {
     }
   }
 
-  function drop_(jobId) {
-    items = items.filter((each) => each.job_id !== jobId);
+  /** The newest page again, in its place: what came or went while nobody told this page. */
+  async function refresh() {
+    const mine = round;
+    const page = await api.get(api.query("/api/v1/jobs", { limit: PAGE, parts: false, ...filter })).catch(() => null);
+    if (!page || mine !== round || isLoading) return;
+    const [there, last] = [new Set(page.items.map((each) => each.job_id)), page.next_before ?? 0];
+    for (const each of items.filter((item) => item.number >= last && !there.has(item.job_id))) known.delete(each.job_id);
+    items = items.filter((each) => known.has(each.job_id));
+    page.items.forEach(put);
+    draw();
+  }
+
+  /** Take a job off the list; who had it under the keyboard goes on with the next. */
+  function takeOff(jobId) {
+    const index = items.findIndex((each) => each.job_id === jobId);
+    items.splice(index, 1);
     known.delete(jobId);
     draw();
+    const next = items[Math.min(index, items.length - 1)];
+    (next ? list.nodes.get(next.job_id)?.querySelector("a") : search)?.focus();
   }
 
   // ---------------------------------------------------------------- one row
@@ -215,7 +232,7 @@ export default function jobs({ params }) {
     const gone = iconButton("remove", `Delete ${job.filename}`, () => {
       const saved = job;
       removeLater(deletePath(job), `${job.filename} is deleted`, { onundo: () => (put(saved), draw()) });
-      drop_(job.job_id);
+      takeOff(job.job_id);
     });
     const node = h("article.job", { role: "listitem" },
       h("div.job-name", {}, name, h("div.row.tight", {}, mark, about)),
@@ -249,16 +266,16 @@ export default function jobs({ params }) {
   const stop = api.live("/api/v1/jobs/events", {
     jobs: ({ items: news, removed }) => {
       news.forEach(put);
-      items = items.filter((each) => !removed.includes(each.job_id));
+      removed.forEach((jobId) => known.delete(jobId));
+      items = items.filter((each) => known.has(each.job_id));
       if (!isLoading) draw();
     },
     reload,
   }, (isLive) => {
     state.className = `live ${isLive ? "on" : ""}`;
     say(state, isLive ? "Live" : "Connection lost; trying again …");
+    if (isLive) refresh(); // what happened between the first look and now
   });
-  const onlook = () => !document.hidden && reload();
-  document.addEventListener("visibilitychange", onlook);
   more();
 
   return {
@@ -269,7 +286,6 @@ export default function jobs({ params }) {
       stop();
       list.stop();
       clearTimeout(timer);
-      document.removeEventListener("visibilitychange", onlook);
       removeEventListener("dragenter", over);
       removeEventListener("dragleave", out);
       removeEventListener("drop", dropped);

@@ -1,0 +1,138 @@
+"""The list of jobs as events, and what the list itself can be asked: over a real service, on both databases."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from tests.api.checks import assert_problem
+from tests.api.gate import GatedFile
+from tests.conftest import Databases
+from tests.harness import Api, Server
+
+
+@pytest.fixture(scope="module")
+def gates(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("gates")
+
+
+@pytest.fixture(scope="module")
+def server(databases: Databases, gates: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    storage = tmp_path_factory.mktemp("service") / "storage"
+    running = Server(databases.create(storage), storage, PROCESSORS="tests.api.gate:Gate", TEST_GATES=gates)
+    try:
+        yield running.start()
+    finally:
+        code = running.stop()
+    assert code in (0, -15), running.tail()
+
+
+class Stream:
+    """The events of the list; reading them ends with an error after 20 s of silence."""
+
+    def __init__(self, answer: httpx.Response) -> None:
+        self._lines = answer.iter_lines()
+        self.seen: dict[str, dict[str, Any]] = {}
+
+    def next(self) -> dict[str, Any]:
+        data = next(line for line in self._lines if line.startswith("data: "))
+        change = dict(json.loads(data.removeprefix("data: ")))
+        self.seen |= {item["job_id"]: item for item in change["items"]}
+        return change
+
+    def until(self, job_id: str, **members: object) -> dict[str, Any]:
+        """The job as last told, once it has these members."""
+        while not (job_id in self.seen and members.items() <= self.seen[job_id].items()):
+            self.next()
+        return self.seen[job_id]
+
+
+@pytest.fixture
+def stream(api: Api) -> Iterator[Stream]:
+    with api.client.stream("GET", "/api/v1/jobs/events", timeout=20) as answer:
+        assert answer.headers["content-type"].startswith("text/event-stream")
+        opened = Stream(answer)
+        opened.next()
+        yield opened
+
+
+def test_the_stream_tells_each_move_of_a_job_that_came_after_it(stream: Stream, server: Server, gates: Path) -> None:
+    with server.client() as client, GatedFile(gates, 2) as gated:
+        api = Api(client)
+        job_id = api.upload(gated.data, name="moves.csv", processor="gate", chunk_size=100)["job_id"]
+        stream.until(job_id, status="processing")
+        client.patch(f"/api/v1/jobs/{job_id}", json={"priority": 9}).raise_for_status()
+        stream.until(job_id, priority=9)
+        gated.open(0)
+        half = stream.until(job_id, rows={"ok": 100, "invalid": 0, "failed": 0})
+        assert (half["status"], half["progress_percent"]) == ("processing", 50.0)
+        gated.open()
+        end = stream.until(job_id, status="completed")
+        (listed,) = client.get("/api/v1/jobs", params={"search": "moves"}).json()["items"]
+        assert end == listed
+
+
+def test_the_stream_tells_a_job_that_ended_between_two_looks_and_the_deletion_of_one_at_work(
+    stream: Stream, server: Server, gates: Path
+) -> None:
+    with server.client() as client, GatedFile(gates, 1) as gated:
+        api = Api(client)
+        for name in ("quick.csv", "quicker.csv"):
+            stream.until(api.run(b"id\n1\n", name=name)["job_id"], status="completed")
+        upload = api.upload(gated.data, processor="gate", chunk_size=100)
+        stream.until(upload["job_id"], status="processing")
+        client.delete(f"/api/v1/files/{upload['file_id']}").raise_for_status()
+        while upload["job_id"] not in stream.next()["removed"]:
+            pass
+
+
+def test_who_connects_later_is_told_what_is_at_work(api: Api, server: Server, gates: Path) -> None:
+    with GatedFile(gates, 1) as gated, server.client() as first, server.client() as second:
+        job_id = api.upload(gated.data, processor="gate", chunk_size=100)["job_id"]
+        for client in (first, second):
+            with client.stream("GET", "/api/v1/jobs/events", timeout=20) as answer:
+                late = Stream(answer)
+                late.until(job_id, status="processing")
+
+
+def test_the_list_finds_by_part_of_the_name_literally_and_leaves_out_parts(api: Api) -> None:
+    files = [api.run(b"id,name\n1,a\n", name=name)["file_id"] for name in ("Sales_100%.csv", "sales-1000.csv")]
+    mapping = api.client.post(
+        "/api/v1/jobs/mapping", json={"input_file_id": files[0], "reference_file_id": files[1]}
+    ).json()
+
+    def names(**params: object) -> list[str]:
+        return [item["filename"] for item in api.client.get("/api/v1/jobs", params=params).json()["items"]]  # type: ignore[arg-type]
+
+    assert set(names(search="SALES")) == {"Sales_100%.csv", "sales-1000.csv"}
+    assert set(names(search="s_100%", parts=False)) == {"Sales_100%.csv"}
+    assert names(search="s_1", processor="rows") == ["Sales_100%.csv"]
+    items = api.client.get("/api/v1/jobs", params={"parts": False}).json()["items"]
+    assert not [item for item in items if item["parent_id"]]
+    assert next(item["parts"] for item in items if item["job_id"] == mapping["job_id"]) == 2
+    assert_problem(api.client.get("/api/v1/jobs", params={"parts": "perhaps"}), 422, "invalid_parameter")
+    assert_problem(api.client.get("/api/v1/jobs", params={"search": "x" * 101}), 422, "invalid_parameter")
+
+
+def test_each_chunk_says_what_its_seconds_went_to(api: Api) -> None:
+    job = api.run(b"id,name\n" + b"1,a\n" * 1000, chunk_size=100)
+    chunks = api.client.get(f"/api/v1/jobs/{job['job_id']}/chunks").json()["items"]
+    assert len(chunks) == 10
+    assert all(chunk["timings"].keys() >= {"wait", "read", "process"} for chunk in chunks)
+    assert all(seconds >= 0 for chunk in chunks for seconds in chunk["timings"].values())
+    assert sum(chunk["timings"].get("write", 0) for chunk in chunks) > 0
+    assert all(chunk["finished_at"] >= job["started_at"] for chunk in chunks)
+
+
+def test_the_system_tells_what_it_is_made_of(api: Api, databases: Databases) -> None:
+    about = api.client.get("/api/v1/system").json()
+    assert about["database"] == {"kind": databases.kind, "status": "ok"}
+    assert about["disk"]["total_bytes"] > about["disk"]["free_bytes"] > 0
+    assert about["queue"]["status"] == "ok"
+    assert {"rows", "sentiment", "gate"} <= set(about["processors"])
+    assert sum(about["jobs"].values()) == len(api.client.get("/api/v1/jobs", params={"limit": 500}).json()["items"])

@@ -1,0 +1,163 @@
+"""What somebody does who has never seen Granula: drops files, watches, looks at what became of the rows."""
+
+from __future__ import annotations
+
+import base64
+import re
+from pathlib import Path
+
+from playwright.sync_api import Locator, Page, Route, expect
+
+from tests.api.gate import GatedFile
+from tests.dashboard.conftest import NewPage
+from tests.harness import Api, wait_until
+
+ROWS, BAD = 100_000, 1_000
+
+
+def dirty() -> bytes:
+    """Every hundredth row has a cell too many."""
+    lines = [f"{n},name {n},{n % 977}" + (",surplus" if n % (ROWS // BAD) == 0 else "") for n in range(1, ROWS + 1)]
+    return ("id,name,value\n" + "\n".join(lines) + "\n").encode()
+
+
+def drop(page: Page, name: str, data: bytes) -> None:
+    """As a file manager drops a file on the page."""
+    transfer = page.evaluate_handle(
+        """([name, data]) => {
+            const transfer = new DataTransfer();
+            transfer.items.add(new File([Uint8Array.from(atob(data), (c) => c.charCodeAt(0))], name));
+            return transfer;
+        }""",
+        [name, base64.b64encode(data).decode()],
+    )
+    page.dispatch_event(".drop", "drop", {"dataTransfer": transfer})
+
+
+def row(page: Page, name: str) -> Locator:
+    return page.get_by_role("listitem").filter(has=page.get_by_role("link", name=name, exact=True)).first
+
+
+def test_a_dropped_dirty_file_is_watched_to_its_end_and_accounted_for_row_by_row(page: Page) -> None:
+    page.goto("/")
+    drop(page, "orders.csv", dirty())
+    expect(row(page, "orders.csv")).to_contain_text("Completed with rejects", timeout=60_000)
+    expect(row(page, "orders.csv")).to_contain_text("1,000 rejected")
+
+    page.get_by_role("link", name="orders.csv", exact=True).click()
+    expect(page.locator(".proof.closed")).to_contain_text(
+        "It closes: 100,000 rows in the file = 99,000 results + 1,000 rejected."
+    )
+    hashes = page.locator(".proof code").all_inner_texts()
+    assert len(hashes) == 2
+    assert hashes[0] == hashes[1]
+    expect(page.get_by_text("Bottleneck:")).to_be_visible()
+
+    page.get_by_role("link", name="Rejects").click()
+    first = page.get_by_role("row").nth(1)
+    expect(first).to_contain_text("Expected 3 cells, found 4.")
+    marked = first.locator("[aria-invalid]")
+    expect(marked.last).to_have_text("surplus")
+    marked.last.click()
+    expect(page.get_by_label("The chosen row")).to_contain_text("100,name 100,100,surplus")
+
+    page.get_by_role("link", name="Results").click()
+    grid = page.get_by_role("grid")
+    expect(grid.get_by_role("gridcell", name="name 1", exact=True)).to_be_visible()
+    grid.press("Control+End")
+    expect(grid.get_by_role("gridcell", name="name 99999", exact=True)).to_be_visible()
+    grid.press("Control+Home")
+    original = page.get_by_role("columnheader", name="id").evaluate("node => node.offsetWidth")
+    grid.press("ArrowRight")
+    grid.press("Shift+ArrowRight")
+    width = page.get_by_role("columnheader", name="id").evaluate("node => node.offsetWidth")
+    page.reload()
+    expect(page.get_by_role("gridcell", name="name 1", exact=True)).to_be_visible()
+    assert page.get_by_role("columnheader", name="id").evaluate("node => node.offsetWidth") == width != original
+
+
+def test_a_hostile_file_name_is_only_text(page: Page, api: Api) -> None:
+    name = "<img src=x onerror=window.hacked=1>.csv"
+    page.goto("/")
+    drop(page, name, b"id,<b>bold</b>\n1,<script>window.hacked=1</script>\n")
+    page.get_by_role("link", name=name, exact=True).click()
+    expect(page.get_by_role("heading", level=1)).to_have_text(name)
+    expect(page.locator(".proof.closed")).to_be_visible()
+    page.get_by_role("link", name="Results").click()
+    expect(page.get_by_role("gridcell", name="<script>window.hacked=1</script>")).to_be_visible()
+    assert page.evaluate("window.hacked") is None
+    assert page.locator("main img, main script, main b b").count() == 0
+
+
+def test_two_browsers_see_the_same_job_move_and_one_cancels_it(new_page: NewPage, api: Api, gates: Path) -> None:
+    watching, acting = new_page(), new_page()
+    watching.goto("/")
+    acting.goto("/")
+    expect(watching.get_by_text("Live")).to_be_visible()
+    with GatedFile(gates, 4) as gated:
+        upload = api.upload(gated.data, name="shared.csv", processor="gate", chunk_size=100)
+        for page in (watching, acting):
+            expect(row(page, "shared.csv")).to_contain_text("Processing")
+        gated.open(0, 1)
+        for page in (watching, acting):
+            expect(row(page, "shared.csv")).to_contain_text("200 ok")
+        acting.get_by_label("Priority of shared.csv").select_option("7")
+        expect(watching.get_by_label("Priority of shared.csv")).to_have_value("7")
+        acting.get_by_role("button", name="Cancel shared.csv").click()
+        expect(row(watching, "shared.csv")).to_contain_text("Cancelled")
+    assert api.status(upload["file_id"])["status"] == "cancelled"
+
+
+def test_the_chunk_map_moves_with_the_chunks(page: Page, api: Api, gates: Path) -> None:
+    with GatedFile(gates, 4) as gated:
+        upload = api.upload(gated.data, name="map.csv", processor="gate", chunk_size=100)
+        page.goto(f"/#/jobs/{upload['job_id']}")
+        expect(page.locator(".map rect")).to_have_count(4)
+        gated.open(0)
+        expect(page.locator(".map rect.completed")).to_have_count(1)
+        expect(page.locator(".proof.closed")).to_have_count(0)
+    expect(page.locator(".map rect.completed")).to_have_count(4)
+    expect(page.locator(".proof.closed")).to_be_visible()
+    page.get_by_role("slider", name="Chunk").press("End")
+    expect(page.get_by_role("slider", name="Chunk")).to_have_attribute(
+        "aria-valuetext", re.compile("Chunk 3 · completed · rows 301 to 400")
+    )
+
+
+def test_a_deletion_can_be_taken_back_and_is_sent_when_the_page_is_left(page: Page, api: Api) -> None:
+    kept, gone = (api.run(b"id\n1\n", name=name)["file_id"] for name in ("kept.csv", "gone.csv"))
+    page.goto("/")
+    page.get_by_role("button", name="Delete kept.csv").click()
+    expect(row(page, "kept.csv")).to_have_count(0)
+    page.get_by_role("button", name="Undo").click()
+    expect(row(page, "kept.csv")).to_be_visible()
+    page.get_by_role("button", name="Delete gone.csv").click()
+    page.goto("about:blank")
+    wait_until(lambda: api.client.get(f"/api/v1/status/{gone}").status_code == 404, 10, "the deletion")
+    assert api.status(kept)["status"] == "completed"
+
+
+def test_an_upload_whose_connection_is_lost_arrives_once(page: Page, api: Api) -> None:
+    lost: list[str] = []
+
+    def once(route: Route) -> None:
+        """The first request reaches the service, and its answer gets lost."""
+        if lost:
+            return route.continue_()
+        lost.append(route.fetch().headers.get("location", ""))
+        return route.abort("connectionreset")
+
+    page.route(re.compile(r"/api/v1/upload\?"), once)
+    page.goto("/")
+    drop(page, "lost.csv", b"id\n1\n2\n")
+    expect(row(page, "lost.csv")).to_contain_text("2 ok")
+    expect(page.get_by_role("list", name="Uploads").get_by_role("listitem")).to_have_count(0)
+    assert lost
+    assert len(api.client.get("/api/v1/jobs", params={"search": "LOST.csv"}).json()["items"]) == 1
+
+
+def test_a_refused_upload_says_what_to_do(page: Page) -> None:
+    page.goto("/")
+    drop(page, "picture.csv", b"\x89PNG\r\n\x1a\n" + bytes(2000))
+    expect(page.locator(".toast.bad")).to_contain_text("picture.csv")
+    assert len(page.locator(".toast.bad p").inner_text()) > 20
