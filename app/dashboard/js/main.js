@@ -1,7 +1,8 @@
 // The frame: navigation, theme, and the router. A view is a module; it is loaded when it is first looked at.
 
-import { get, onSignedOut } from "./api.js";
-import { h, icon, iconButton, replace } from "./dom.js";
+import { get, onSignedOut, post, remove } from "./api.js";
+import { button, field, h, icon, iconButton, replace } from "./dom.js";
+import { fail } from "./toast.js";
 
 const VIEWS = [
   { name: "jobs", label: "Jobs", load: () => import("./views/jobs.js") },
@@ -17,7 +18,14 @@ let turn = 0;
 
 function parse() {
   const [path, search] = location.hash.replace(/^#\/?/, "").split("?");
-  return { parts: path.split("/").filter(Boolean).map(decodeURIComponent), params: new URLSearchParams(search) };
+  const decoded = (part) => {
+    try {
+      return decodeURIComponent(part);
+    } catch {
+      return part;
+    }
+  };
+  return { parts: path.split("/").filter(Boolean).map(decoded), params: new URLSearchParams(search) };
 }
 
 async function route() {
@@ -51,9 +59,9 @@ async function route() {
   }
 }
 
-export function go(path) {
-  location.hash = `#/${path}`;
-}
+let known = null;
+/** What the service is made of: asked once a visit. */
+export const system = () => (known ??= get("/api/v1/system").catch((error) => ((known = null), Promise.reject(error))));
 
 function toggleTheme() {
   const root = document.documentElement;
@@ -68,7 +76,9 @@ replace(
   document.getElementById("nav"),
   VIEWS.map(({ name, label }) => h("a", { href: `#/${name}`, "data-view": name }, icon(name), h("span", {}, label))),
 );
+const account = h("div.row.tight");
 document.getElementById("tools").append(
+  account,
   iconButton("theme", "Switch between light and dark", toggleTheme),
 );
 document.getElementById("skip").addEventListener("click", () => main.focus());
@@ -76,13 +86,43 @@ document.getElementById("skip").addEventListener("click", () => main.focus());
 addEventListener("dragover", (event) => event.preventDefault());
 addEventListener("drop", (event) => event.preventDefault());
 addEventListener("hashchange", route);
-onSignedOut(() => {
+
+/** Where the service asks who it is: the key opens a session, a cookie that scripts cannot read. */
+function signIn() {
+  if (main.querySelector(".sign-in")) return;
+  turn += 1;
   shown.dispose?.();
   shown = { node: null, dispose() {} };
-  replace(main, h("div.empty", {}, h("h1", {}, "Sign in"), h("p", {}, "This service asks who you are. Sign in, then load the page again.")));
-});
+  const key = h("input", { type: "password", required: true, autocomplete: "current-password", maxlength: 200 });
+  const wrong = h("p.bad-text", { role: "alert" });
+  const form = h("form.card.sign-in", {
+    onsubmit: async (event) => {
+      event.preventDefault();
+      try {
+        await post("/api/v1/session", { key: key.value });
+        form.remove();
+        known = null;
+        whoami();
+        route();
+      } catch (error) {
+        replace(wrong, `${error.message} ${error.remedy}`);
+        key.select();
+      }
+    },
+  }, h("h1", {}, "Sign in"), field("Your key", key, "Who runs this service makes it: python -m app users create."), wrong, button("Sign in", null, { kind: "primary", type: "submit" }));
+  replace(main, form);
+  replace(account);
+  key.focus();
+}
 
-let known = null;
-/** What the service is made of: asked once a visit. */
-export const system = () => (known ??= get("/api/v1/system").catch((error) => ((known = null), Promise.reject(error))));
+async function whoami() {
+  const about = await system().catch(() => null);
+  if (!about?.features.users) return;
+  const me = await get("/api/v1/me");
+  if (!me.is_signed_in) return;
+  replace(account, h("span.muted.clip", { title: me.user_id }, me.user_id), iconButton("user", `Sign out ${me.user_id}`, () => remove("/api/v1/session").then(() => location.reload(), fail)));
+}
+onSignedOut(signIn);
+
 route();
+whoami();

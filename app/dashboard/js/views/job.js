@@ -84,7 +84,7 @@ export default function job({ id, tab }) {
     const { default: view } = await TABS.find((each) => each.name === name).load();
     if (mine !== turn) return;
     current?.dispose?.();
-    current = view({ id, path, status });
+    current = view({ id, path, status, restart: watch });
     replace(body, current.node);
   }
 

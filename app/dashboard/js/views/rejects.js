@@ -2,17 +2,19 @@
 
 import * as api from "../api.js";
 import { splitRecord } from "../csv.js";
-import { empty, h, icon, replace, select } from "../dom.js";
+import { button, empty, h, icon, replace, select } from "../dom.js";
 import { bytes, count, isFinal, plural } from "../format.js";
 import { facts, spinner } from "../parts.js";
+import { system } from "../main.js";
 import { DataTable } from "../table.js";
+import { fail, toast } from "../toast.js";
 
 /** The bytes as text; what is not UTF-8 shows as the replacement character. */
 function textOf(reject) {
   return reject.raw ?? new TextDecoder().decode(Uint8Array.from(atob(reject.raw_base64 ?? ""), (char) => char.charCodeAt(0)));
 }
 
-export default function rejects({ id, status: first }) {
+export default function rejects({ id, status: first, restart }) {
   let status = first;
   let table = null;
   let total = 0;
@@ -29,8 +31,15 @@ export default function rejects({ id, status: first }) {
     table = null;
     load();
   });
+  let canCorrect = false;
+  const corrected = h("input.hidden", { type: "file", accept: ".csv", tabindex: -1, "aria-label": "Corrected file", onchange: () => corrected.files[0] && send(corrected.files[0]) });
+  const fix = button("Upload the corrected file", () => corrected.click(), { iconName: "upload", hidden: true });
+  system().then((about) => {
+    canCorrect = about.features.corrections;
+    fix.hidden = !canCorrect;
+  }, () => {});
   const node = h("div", {},
-    h("section.card.full", {}, h("div.row.between", {}, h("div.row", {}, codes, note), h("a.button", { href: `${path}/download`, download: true }, icon("download"), "Rejected rows as CSV")), place),
+    h("section.card.full", {}, h("div.row.between", {}, h("div.row", {}, codes, note), h("div.row", {}, fix, corrected, h("a.button", { href: `${path}/download`, download: true }, icon("download"), "Rejected rows as CSV"))), place),
     detail);
 
   /** The cells of a reject in the order of the file's columns; one for JSON. */
@@ -52,9 +61,44 @@ export default function rejects({ id, status: first }) {
       h("p", {}, h("span.badge.bad", {}, reject.code), " ", reject.message),
       isCsv && h("ol.cells", {}, cells.map((cell, i) =>
         h(`li${isOffending(reject, i) ? ".offending" : ""}`, {}, h("span.muted", {}, header[i] ?? "beyond the header"), h("code", {}, cell === "" ? "(empty)" : cell)))),
+      canCorrect && isFinal(status.status) && editor(reject, cells),
       h("p.muted", {}, `As it stands in the file${reject.raw === null ? "; � marks bytes that are no UTF-8" : ""}:`),
       h("pre", { tabindex: 0, "aria-label": "The row as it stands in the file" }, textOf(reject)),
       facts([reject.column && ["Column", reject.column], reject.value && ["Value", h("code", {}, reject.value)], ["Bytes", `${count(reject.byte_start)} to ${count(reject.byte_end)} (${bytes(reject.byte_end - reject.byte_start)})`]]));
+  }
+
+  /** Cells to be written anew; those that changed go back, and the row alone is run again. */
+  function editor(reject, cells) {
+    if (!isCsv) {
+      const record = h("input", { value: textOf(reject), "aria-label": "The record" });
+      return h("form.editing", { onsubmit: (event) => (event.preventDefault(), send({ rows: [{ _row: reject.row_number, record: record.value }] })) }, record, h("div", {}, button("Correct and run again", null, { kind: "primary", type: "submit" })));
+    }
+    const inputs = header.map((name, i) => h("input", { value: cells[i] ?? "", "aria-label": `${name}, corrected` }));
+    return h("form.editing", {
+      onsubmit: (event) => {
+        event.preventDefault();
+        // A row with too many or too few cells is written anew as a whole; of another, what was changed.
+        const isRagged = cells.length !== header.length;
+        const changed = header.map((name, i) => [name, inputs[i].value, cells[i] ?? ""]).filter(([, now, before]) => isRagged || now !== before);
+        send({ rows: [{ _row: reject.row_number, values: Object.fromEntries(changed.map(([name, now]) => [name, now])) }] });
+      },
+    }, h("h3", {}, "Correct it"), h("div.cells", {}, inputs.map((input, i) => h("label", {}, h("span.muted", {}, header[i]), input))), h("div", {}, button("Correct and run again", null, { kind: "primary", type: "submit" })));
+  }
+
+  /** A corrected file, or corrected cells. */
+  async function send(what) {
+    const target = `/api/v1/files/${status.file_id}/corrections`;
+    try {
+      if (what instanceof File) await api.request("POST", target, { body: what, headers: { "Content-Type": "text/csv" } });
+      else await api.post(target, what);
+      toast("Corrected rows run again", { detail: "Those that are right now move to the results." });
+      detail.hidden = true;
+      restart();
+    } catch (error) {
+      fail(error);
+    } finally {
+      corrected.value = "";
+    }
   }
 
   function build() {
@@ -110,7 +154,10 @@ export default function rejects({ id, status: first }) {
     update(fresh) {
       const changed = fresh.rows.invalid + fresh.rows.failed !== status.rows.invalid + status.rows.failed || fresh.status !== status.status;
       status = fresh;
-      if (changed) load();
+      if (changed) {
+        table?.reload();
+        load();
+      }
     },
     dispose: () => table?.dispose(),
   };
