@@ -105,7 +105,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     app.include_router(imports.router)  # /api/upload, /api/imports, /api/records, /api/stats
     app.include_router(users.router)  # /api/v1/me, session, users
     app.include_router(system.router)  # /api/v1/system
-    app.include_router(assets.router)  # /assets
+    app.mount("/assets", assets.assets)  # the files of the dashboard
     app.include_router(health.router)  # /, /health, /ready, /metrics, /errors
     app.add_middleware(Gate)
     app.add_middleware(Frame)

@@ -115,7 +115,7 @@ def _is_ready(client: httpx.Client) -> bool:
         return False
 
 
-def _until(probe: Callable[[], Any], seconds: float = 60) -> Any:
+def _until(probe: Callable[[], Any], seconds: float = 120) -> Any:
     deadline = time.monotonic() + seconds
     while not (value := probe()):
         if time.monotonic() > deadline:

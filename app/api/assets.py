@@ -6,8 +6,9 @@ import hashlib
 from functools import cache
 from pathlib import Path
 
-from fastapi import APIRouter
-from fastapi.responses import Response
+from starlette.exceptions import HTTPException
+from starlette.responses import Response
+from starlette.types import Receive, Scope, Send
 
 from app.errors import NotFound
 
@@ -20,8 +21,6 @@ PAGE_HEADERS = {
     "Cache-Control": "no-cache",
     "Vary": "Accept",
 }
-
-router = APIRouter(tags=["dashboard"])
 
 
 @cache
@@ -45,9 +44,16 @@ def page() -> Response:
     return Response(text, media_type="text/html", headers=PAGE_HEADERS)
 
 
-@router.get("/assets/{version}/{path:path}", include_in_schema=False)
-async def asset(version: str, path: str) -> Response:
-    """A file of the dashboard. An older page that asks for files of its version gets a 404 and is loaded anew."""
+async def assets(scope: Scope, receive: Receive, send: Send) -> None:
+    """The files of the dashboard, at /assets/{version}/{path}. An older page that asks for files of its version gets a 404
+    and is loaded anew."""
+    if scope["type"] != "http" or scope["method"] not in ("GET", "HEAD"):
+        raise HTTPException(405, headers={"Allow": "GET, HEAD"})
+    version, _, path = scope["path"].removeprefix(scope.get("root_path", "")).lstrip("/").partition("/")
+    await _asset(version, path)(scope, receive, send)
+
+
+def _asset(version: str, path: str) -> Response:
     current, files = bundle()
     kind = TYPES.get(Path(path).suffix)
     if version != current or kind is None or path not in files:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import AsyncIterator
+from contextlib import aclosing
 from typing import Annotated, Any
 from uuid import UUID
 
@@ -55,13 +56,23 @@ async def list_jobs(
 
 
 @router.get("/events", response_class=StreamingResponse)
-async def list_events(app: App, owner: Owner) -> StreamingResponse:
+async def list_events(
+    app: App,
+    owner: Owner,
+    limit: Annotated[Integer | None, Query(ge=1, le=2**31, description="End after so many events.")] = None,
+) -> StreamingResponse:
     """The list as server-sent events: `event: jobs`, first with what is active, then with `items` that have changed and
-    `removed` ids. A line `:` every 15 seconds shows that the stream lives; `event: reload` means that too much was missed."""
+    `removed` ids. A line `:` every 15 seconds shows that the stream lives; `event: reload` means that too much was missed.
+    The stream ends every five minutes, so that who watches asks again whether they still may; browsers do by themselves."""
 
     async def stream() -> AsyncIterator[str]:
-        async for change in app.list_feed.watch(owner):
-            yield ":\n\n" if change is None else f"event: {change.pop('event')}\ndata: {json.dumps(change)}\n\n"
+        count = 0
+        async with aclosing(app.list_feed.watch(owner)) as changes:
+            async for change in changes:
+                count += change is not None
+                yield ":\n\n" if change is None else f"event: {change.pop('event')}\ndata: {json.dumps(change)}\n\n"
+                if count == limit:
+                    return
 
     return StreamingResponse(stream(), media_type="text/event-stream", headers={"X-Accel-Buffering": "no"})
 

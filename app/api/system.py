@@ -30,7 +30,7 @@ async def get_system(request: Request, app: App, owner: Owner) -> dict[str, Any]
     """Database, disk, queue by priority, slots, jobs by status, and what an upload may ask for. Always 200: a database
     that is away is told as such."""
     settings = app.settings
-    paths = request.app.openapi()["paths"]
+    paths = (await asyncio.to_thread(request.app.openapi))["paths"]  # made once, which takes a while
     database: dict[str, Any] = {"kind": "sqlite" if settings.is_sqlite else "postgresql", "status": "ok"}
     counts: dict[str, int] = {}
     try:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from typing import Any
 from uuid import UUID
 
@@ -14,6 +14,8 @@ from app.jobs.listing import describe
 from app.states import JobStatus
 
 POLL_SECONDS, IDLE_SECONDS, HEARTBEAT_SECONDS = 0.5, 1.0, 15.0
+STREAM_SECONDS = 300.0
+"""A stream ends then, so that who watches must ask again whether they may."""
 MAX_MOVING = 200
 """Jobs that one round reads: those at work first, then the next in line. Others do not move."""
 OVERLAP = 20
@@ -30,18 +32,18 @@ class ListFeed:
         self._topics: dict[str, _Topic] = {}
         self._closed = False
 
-    async def watch(self, owner: str) -> AsyncIterator[Change | None]:
+    async def watch(self, owner: str) -> AsyncGenerator[Change | None]:
         """First the active jobs, then changes as they come; None every HEARTBEAT_SECONDS without one. Ends when the
-        service drains."""
+        service drains, and after STREAM_SECONDS."""
         topic = self._topics.get(owner)
         if topic is None:
             topic = self._topics[owner] = _Topic()
             if not self._closed:
                 topic.reader = asyncio.create_task(self._read(owner, topic), name=f"list feed {owner}")
         topic.watchers += 1
-        seen = 0
+        seen, ends_at = 0, asyncio.get_running_loop().time() + STREAM_SECONDS
         try:
-            while not (self._closed or topic.ended):
+            while not (self._closed or topic.ended or asyncio.get_running_loop().time() > ends_at):
                 if topic.version == seen:
                     try:
                         async with asyncio.timeout(HEARTBEAT_SECONDS):

@@ -144,6 +144,8 @@ EXAMPLES: dict[tuple[str, str], list[Example]] = {
         Example(),
         Example(_of("file"), lambda ids: {"params": {"parent": ids["job_id"]}}, unknown_status=200),
     ],
+    ("GET", "/api/v1/jobs/events"): [Example(given=lambda ids: {"params": {"limit": 1}})],
+    ("GET", "/api/v1/system"): [Example()],
     ("GET", "/api/v1/jobs/{job_id}"): [Example(_of("file"))],
     ("PATCH", "/api/v1/jobs/{job_id}"): [Example(_of("file"), _json({"priority": 3}), 409)],
     ("GET", "/api/v1/jobs/{job_id}/proof"): [Example(_of("file"))],

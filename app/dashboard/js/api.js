@@ -12,6 +12,7 @@ export class Problem extends Error {
 }
 
 export const OFFLINE = { title: "The service cannot be reached", remedy: "Check that it runs; this page tries again by itself." };
+const RETRY_MS = 2000;
 const signedOut = new Set();
 
 /** Called when the service wants somebody to sign in. */
@@ -52,15 +53,23 @@ export function query(path, parameters) {
  *  `handlers` by event name get the parsed data; `onstate(true|false)` tells whether the stream lives. Returns `close`. */
 export function live(path, handlers, onstate = () => {}) {
   let source = null;
+  let timer = null;
   const open = () => {
     source = new EventSource(path);
     source.onopen = () => onstate(true);
-    source.onerror = () => onstate(false);
+    source.onerror = () => {
+      onstate(false);
+      // A refusal, as of a service that starts, is final for the browser; it need not be for us.
+      if (source?.readyState !== EventSource.CLOSED) return;
+      shut();
+      timer = setTimeout(() => get("/api/v1/system").then(turn, (error) => error.status !== 401 && (timer = setTimeout(turn, RETRY_MS))), RETRY_MS);
+    };
     for (const [name, handle] of Object.entries(handlers)) {
       source.addEventListener(name, (event) => handle(JSON.parse(event.data)));
     }
   };
   const shut = () => {
+    clearTimeout(timer);
     source?.close();
     source = null;
   };

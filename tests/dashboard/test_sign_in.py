@@ -1,0 +1,51 @@
+"""Where everybody has to sign in, the page asks for a key, and shows nobody what belongs to another."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+from playwright.sync_api import expect
+
+from tests.conftest import Databases, Postgres
+from tests.dashboard.conftest import NewPage
+from tests.harness import Api, Server
+
+
+@pytest.fixture(scope="module", params=["sqlite"])
+def databases(request: pytest.FixtureRequest, postgres: Postgres, templates: dict[str, str]) -> Databases:
+    return Databases(request.param, postgres, templates)
+
+
+@pytest.fixture(scope="module")
+def server(databases: Databases, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    storage = tmp_path_factory.mktemp("service") / "storage"
+    running = Server(databases.create(storage), storage, AUTH_REQUIRED="true")
+    try:
+        yield running.start()
+    finally:
+        code = running.stop()
+    assert code in (0, -15), running.tail()
+
+
+def test_a_key_opens_the_page_to_what_is_its_owners(new_page: NewPage, server: Server) -> None:
+    keys = {name: server.users("create", name).stdout.strip() for name in ("ada", "bob")}
+    with server.client(keys["ada"]) as client:
+        Api(client).run(b"id\n1\n", name="adas.csv")
+    pages = {}
+    for name in keys:
+        page = pages[name] = new_page()
+        page.goto("/")
+        expect(page.get_by_role("heading", name="Sign in")).to_be_visible()
+        page.get_by_label("Your key").fill("granula_wrong")
+        page.get_by_role("button", name="Sign in").click()
+        expect(page.get_by_role("alert")).not_to_be_empty()
+        page.get_by_label("Your key").fill(keys[name])
+        page.get_by_role("button", name="Sign in").click()
+        expect(page.get_by_role("heading", name="Jobs")).to_be_visible()
+        expect(page.get_by_text("Live")).to_be_visible()
+    expect(pages["ada"].get_by_role("link", name="adas.csv")).to_be_visible()
+    expect(pages["bob"].get_by_text("No jobs yet")).to_be_visible()
+    pages["ada"].get_by_role("button", name="Sign out ada").click()
+    expect(pages["ada"].get_by_role("heading", name="Sign in")).to_be_visible()
+    assert pages["ada"].get_by_text("adas.csv").count() == 0
