@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 import io
 import os
+import re
 import socket
 import subprocess
 import sys
@@ -167,7 +168,7 @@ def _load(client: httpx.Client, folder: Path) -> dict[str, tuple[str, Callable[[
     def live(page: Page) -> None:
         upload("warehouse-export.csv", big, priority=3)
         upload("returns.csv", b"id,reason\n" + b"1,late\n" * 400_000)
-        page.get_by_text("left").first.wait_for()
+        page.get_by_text(re.compile(r"[1-9] rows/s · .* left|\d,\d+ rows/s · .* left")).first.wait_for()
 
     def text(words: str) -> Callable[[Page], Any]:
         return lambda page: page.get_by_text(words).first.wait_for()
@@ -186,7 +187,7 @@ def _load(client: httpx.Client, folder: Path) -> dict[str, tuple[str, Callable[[
         "profile": (f"jobs/{o}/profile", text("Distinct")),
         "mapping": (f"mapping/{mapping['job_id']}", text("Keep as a template")),
         "mapping-start": ("mapping", text("Propose a mapping")),
-        "search": ("search?query=people+who+sell", text("import")),
+        "search": ("search?query=people+who+sell", lambda page: page.locator(".record").first.wait_for()),
         "schedules": ("schedules", text("Nightly scoring")),
         "system": ("system", text("Is it well?")),
     }

@@ -249,7 +249,7 @@ export default function jobs({ params }) {
       const tone = { completed: "ok", completed_with_errors: "warn", failed: "bad", cancelled: "off" }[item.status] ?? "busy";
       bar.show(item.progress_percent, tone);
       say(speed, item.waiting_on ? `Waits for ${item.waiting_on}`
-        : item.status === "processing" ? `${item.progress_percent} % · ${rate(item.rows_per_second)} · ${duration(item.eta_seconds)} left`
+        : item.status === "processing" ? (item.eta_seconds === null ? "Has just begun" : `${item.progress_percent} % · ${rate(item.rows_per_second)} · ${duration(item.eta_seconds)} left`)
           : item.status === "queued" ? "Waits for its turn"
             : item.error ? item.error.message ?? item.error.code : item.rows_per_second ? rate(item.rows_per_second) : "");
       replace(done, h("span", {}, `${count(ok)} ok`), invalid + failed ? h("span.warn-text", {}, `${count(invalid + failed)} rejected`) : null);
