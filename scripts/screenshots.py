@@ -181,7 +181,10 @@ def _load(client: httpx.Client, folder: Path) -> dict[str, tuple[str, Callable[[
     return {
         "jobs": ("jobs", live),
         "job": (f"jobs/{o}", text("It closes")),
-        "results": (f"jobs/{o}/results", lambda page: page.locator("[role=gridcell]").nth(20).wait_for()),
+        "results": (
+            f"jobs/{o}/results",
+            lambda page: page.locator(".virtual .grid-row:not(.loading)").nth(9).wait_for(),
+        ),
         "rejects": (f"jobs/{o}/rejects", reject),
         "sentiment": (f"jobs/{reviews['job_id']}/sentiment", text("Most positive")),
         "profile": (f"jobs/{o}/profile", text("Distinct")),

@@ -55,7 +55,7 @@ async def list_jobs(
     )
 
 
-@router.get("/events", response_class=StreamingResponse)
+@router.get("/events", response_class=StreamingResponse, responses=problem_responses(422))
 async def list_events(
     app: App,
     owner: Owner,

@@ -29,6 +29,8 @@ PROFILE = partial(
     settings, derandomize=True, database=None, deadline=None, suppress_health_check=list(HealthCheck),
     phases=[Phase.generate],
 )  # fmt: skip
+ENDLESS = {"/api/v1/jobs/events"}
+"""Streams that go on as long as they are read."""
 HINT = "examples of bodies and ids stand in app/api/openapi.py"
 
 
@@ -84,7 +86,8 @@ def test_no_request_breaks_the_service_or_is_answered_in_a_way_that_is_not_docum
     with requests.Session() as session:
         session.trust_env = False
         session.headers["Authorization"] = f"Bearer {people.admin_key}"
-        routes = [each.ok() for each in schema.get_all_operations()]
+        found_routes = [each.ok() for each in schema.get_all_operations()]
+        routes = [each for each in found_routes if each.path not in ENDLESS]
         for operation in sorted(routes, key=lambda each: each.method == "delete"):
             for mode in GenerationMode:
                 real = {name: value for name, value in ids.items() if f"{{{name}}}" in operation.path}
