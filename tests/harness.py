@@ -148,7 +148,11 @@ class Server:
 
     def start(self, **extra: object) -> Server:
         self.launch(**extra)
-        wait_until(self.is_ready, 30, "server ready")
+        try:
+            wait_until(self.is_ready, 30, "server ready")
+        except BaseException:
+            self.kill()  # nobody else will
+            raise
         return self
 
     def is_ready(self) -> bool:

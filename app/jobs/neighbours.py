@@ -27,7 +27,8 @@ class Neighbours:
         self._cache_bytes = cache_bytes
         self._model, self._precision = model, precision
         self._blocks: OrderedDict[tuple[UUID, int], Block] = OrderedDict()
-        self._held_bytes = 0
+        self.held_bytes = 0
+        """Of the vectors in memory."""
 
     async def nearest(
         self,
@@ -62,10 +63,10 @@ class Neighbours:
         matrix = np.frombuffer(b"".join(vector for _, vector in rows), "<f4").reshape(len(rows), -1 if rows else 1)
         if matrix.nbytes <= self._cache_bytes and key not in self._blocks:
             self._blocks[key] = numbers, matrix
-            self._held_bytes += matrix.nbytes
-            while self._held_bytes > self._cache_bytes:  # also how those of deleted imports go
+            self.held_bytes += matrix.nbytes
+            while self.held_bytes > self._cache_bytes:  # also how those of deleted imports go
                 _, (_, old) = self._blocks.popitem(last=False)
-                self._held_bytes -= old.nbytes
+                self.held_bytes -= old.nbytes
         return numbers, matrix
 
 

@@ -20,6 +20,7 @@ from app.db.engine import Database
 from app.db.records import Filters
 from app.embeddings.model import Embedder
 from app.jobs.imports import list_imports
+from app.jobs.neighbours import Neighbours
 from tests.conftest import Databases
 from tests.harness import ROOT, Server, query, wait_until
 
@@ -153,6 +154,81 @@ def test_no_synchronous_processing_others_are_served_meanwhile(client: Client, s
         answers += 1
     assert answers
     client.http.delete(f"/api/imports/{number}")
+
+
+def test_no_single_inserts_records_and_vectors_are_written_by_the_hundred(client: Client, server: Server) -> None:
+    rows = b"".join(b"Same Name,p%d@example.com,30,%s\n" % (i, DEPARTMENTS[i % 8].encode()) for i in range(1_000))
+    number = client.upload(b"name,email,age,department\n" + rows, "batch.csv", chunk_size=500)
+    client.searchable(number)
+    mine = f"job_id = (SELECT id FROM jobs WHERE number = {number})"
+    for table in ("chunks", "vector_tasks"):
+        assert query(server.url, f"SELECT count(*) FROM {table} WHERE {mine}") == [(2,)], "each is one transaction"
+    if not server.url.startswith("sqlite"):
+        for table in ("records", "record_vectors"):
+            ((rows_of, transactions),) = query(
+                server.url, f"SELECT count(*), count(DISTINCT xmin::text) FROM {table} WHERE {mine}"
+            )
+            assert (rows_of, transactions) <= (1_000, 2)
+
+
+def test_no_connection_per_request_the_same_ones_are_used_again(client: Client, server: Server) -> None:
+    async def connections() -> int:
+        database = Database(load_settings(database_url=server.url))
+        made: list[object] = []
+        event.listen(database.engine.sync_engine, "connect", lambda *a: made.append(a))
+        for _ in range(20):
+            await list_imports(database, "local", limit=1, offset=0)
+        await asyncio.gather(*(list_imports(database, "local", limit=1, offset=0) for _ in range(60)))
+        await database.close()
+        return len(made)
+
+    assert asyncio.run(connections()) <= 16
+
+
+def test_no_memory_leak_what_is_kept_of_searched_imports_is_bounded(client: Client, server: Server) -> None:
+    numbers = [client.upload(people(20, f"Leak {i}"), f"leak{i}.csv") for i in range(4)]
+    for number in numbers:
+        client.searchable(number)
+    most = 50 * 384 * 4
+
+    async def held() -> list[int]:
+        database = Database(load_settings(database_url=server.url))
+        neighbours = Neighbours(database, most, Embedder.model_id, "fp32")
+        seen = []
+        for number in numbers * 2:
+            found = await neighbours.nearest(
+                np.ones(384, np.float32), Filters("local", number), None, limit=20, offset=0
+            )
+            assert len(found) == 20
+            seen.append(neighbours.held_bytes)
+        await database.close()
+        return seen
+
+    seen = asyncio.run(held())
+    assert 0 < max(seen) <= most
+    for number in numbers:
+        client.http.delete(f"/api/imports/{number}")
+
+
+def test_no_blocked_event_loop_everybody_is_answered_while_vectors_are_made(client: Client, server: Server) -> None:
+    number = client.upload(people(400, "Loop"), "loop.csv", chunk_size=200)
+
+    async def ask() -> list[tuple[int, int]]:
+        async with httpx.AsyncClient(base_url=str(client.http.base_url), trust_env=False, timeout=60) as http:
+
+            async def look() -> tuple[int, int]:
+                health, found = await asyncio.gather(http.get("/health"), http.get(f"/api/imports/{number}?limit=1"))
+                return health.status_code, found.json()["vectors"]["ready"]
+
+            seen = [await look()]
+            while seen[-1][1] < 400 and len(seen) < 20_000:
+                seen += await asyncio.gather(*(look() for _ in range(5)))
+            return seen
+
+    seen = asyncio.run(ask())
+    assert {status for status, _ in seen} == {200}
+    assert sum(ready < 400 for _, ready in seen) > 5
+    assert seen[-1][1] == 400
 
 
 def test_no_n_plus_1_queries_the_list_costs_the_same_however_long_it_is(client: Client, server: Server) -> None:
@@ -377,7 +453,9 @@ def test_all_records_are_found_by_meaning_though_the_index_stops_looking_before(
     query(server.url, "DROP INDEX short_sighted")
 
 
-def test_without_the_model_everything_but_search_by_meaning_works(databases: Databases, tmp_path: Path) -> None:
+def test_no_silent_failures_without_the_model_all_else_works_and_the_reason_is_told_and_logged(
+    databases: Databases, tmp_path: Path
+) -> None:
     storage = tmp_path / "storage"
     server = Server(databases.create(storage), storage, EMBEDDING_MODEL_DIR=tmp_path / "none").start()
     try:
@@ -388,6 +466,7 @@ def test_without_the_model_everything_but_search_by_meaning_works(databases: Dat
             assert (found["status"], found["valid_records"]) == ("completed", 3)
             assert found["vectors"]["status"] == "failed"
             assert "install_model" in found["vectors"]["error"]["message"]
+            assert f"Records of job {found['job_id']} get no vectors" in server.tail()
             assert len(client.search(status="valid", text="example.com")) == 3
             answer = http.post("/api/records/search", json={"query": "software"})
             assert (answer.status_code, answer.json()["code"]) == (503, "search_unavailable")
