@@ -79,3 +79,9 @@ def test_processors_and_formats_do_no_input_or_output() -> None:
                 for alias in node.names
             }
             assert not names & {"sqlalchemy", "os", "pathlib", "asyncio", "httpx", "aiofiles", "socket"}, path
+
+
+def test_who_makes_jobs_asks_the_limits_of_their_owner() -> None:
+    makers = [path for path in APP.rglob("*.py") if "jobs.insert_job(" in path.read_text()]
+    assert makers
+    assert not [path for path in makers if "limits.admit(" not in path.read_text()]

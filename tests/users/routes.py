@@ -162,7 +162,10 @@ EXAMPLES: dict[tuple[str, str], list[Example]] = {
             202,
         )
     ],
-    ("POST", "/api/v1/jobs/score"): [Example(given=_json(SCORE), status=503)],
+    ("POST", "/api/v1/jobs/score"): [
+        Example(given=_json(SCORE), status=503),
+        Example(_of("file"), lambda ids: {"json": {"file_id": ids["file_id"]}}, 422),
+    ],
     ("GET", "/api/v1/templates"): [Example()],
     ("POST", "/api/v1/templates"): [
         Example(given=_json(TEMPLATE | {"name": "t"}), status=201),

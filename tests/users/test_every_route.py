@@ -17,7 +17,7 @@ from tests.harness import Server
 from tests.users.conftest import People
 from tests.users.routes import ELSEWHERE, EXAMPLES, Example, Ids, World, unknown
 
-SETTINGS = {"AUTH_FAILURES_PER_MINUTE": 0}
+SETTINGS = {"AUTH_FAILURES_PER_MINUTE": 0, "ML_API_URL": "http://127.0.0.1:9"}
 OPEN_PAGES = {("GET", path) for path in ("/docs", "/docs/oauth2-redirect", "/redoc", "/openapi.json")}
 
 
