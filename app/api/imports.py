@@ -87,6 +87,13 @@ async def delete_import(import_id: ImportId, app: App, owner: Owner) -> dict[str
 
 
 FieldName = Annotated[str, Field(min_length=1, max_length=100, pattern=r'^[^"\\\x00]*$')]
+FieldValue = (
+    Annotated[str, Field(max_length=2_000, pattern=r"^[^\x00]*$")]
+    | bool
+    | Annotated[int, Field(ge=-(2**63), lt=2**63)]  # a larger one is read as a float, which both databases take
+    | Annotated[float, Field(allow_inf_nan=False)]
+    | None
+)
 Words = Annotated[str, Field(min_length=1, max_length=2_000, pattern=r"^[^\x00]*$")]
 
 
@@ -101,9 +108,7 @@ class SearchRequest(BaseModel):
     status: Literal["valid", "invalid"] | None = None
     query: Words | None = Field(default=None, description="By meaning: the nearest first, each with its `score`.")
     text: Words | None = Field(default=None, description="Part of any value, in upper or lower case.")
-    fields: dict[
-        FieldName, Annotated[str, Field(max_length=2_000, pattern=r"^[^\x00]*$")] | bool | int | float | None
-    ] = Field(default_factory=dict, max_length=20, description="Values by field.")
+    fields: dict[FieldName, FieldValue] = Field(default_factory=dict, max_length=20, description="Values by field.")
     limit: int = Field(default=50, ge=1, le=1_000)
     offset: int = Field(default=0, ge=0, le=1_000_000)
     after: int = Field(default=0, ge=0, le=2**62, description="`next_after` of the page before; without `query`.")

@@ -256,6 +256,11 @@ def test_no_sql_injection_what_is_sought_is_only_ever_a_value(client: Client, se
         answer = client.http.post("/api/records/search", json={"fields": {name: 1}})
         assert answer.status_code == 422, answer.text
     assert client.http.post("/api/records/search", json={"text": "a\0"}).status_code == 422
+    for number in (10**29, -(2**63), 2**63, 1e308):
+        assert client.search(fields={"age": number}) == []
+    for value in ("NaN", "Infinity", "-Infinity", "1" + "0" * 400):
+        answer = client.http.post("/api/records/search", content=f'{{"fields": {{"age": {value}}}}}')
+        assert answer.status_code == 422, value
     number = client.upload(b"name,email\n100%_sure!,a@example.com\n100 percent,b@example.com\n", "wild.csv")
     client.finished(number)
     assert [r["row_number"] for r in client.search(import_id=number, text="0%_S")] == [1]
