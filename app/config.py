@@ -227,6 +227,11 @@ class Settings(BaseSettings):
         return self.storage_dir / "uploads"
 
     @property
+    def outputs_dir(self) -> Path:
+        """What jobs have made so far of the files that they will end with."""
+        return self.storage_dir / "outputs"
+
+    @property
     def max_upload_bytes(self) -> int:
         return self.max_upload_mb << 20
 

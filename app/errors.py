@@ -5,6 +5,7 @@ GranulaError
 ├── TransientError                          another attempt may cure it; burns no retry
 │   ├── LeaseLost                           somebody else owns the chunk now: roll back, walk away
 │   ├── DatabaseUnavailable                 503
+│   ├── DiskFull                            a part of an output cannot be written now
 │   └── SourceUnavailable, MLApiUnavailable
 ├── TerminalError                           no attempt will cure it
 │   ├── StoredFileMissing, StoredFileCorrupt
@@ -20,6 +21,7 @@ The docstring of a RequestError is its title, `remedy` says what to do next. `co
 
 from __future__ import annotations
 
+import errno
 from typing import Any, ClassVar
 
 
@@ -53,6 +55,13 @@ class TransientError(GranulaError):
 
 class LeaseLost(TransientError):
     """The chunk was cancelled, or belongs to another worker by now."""
+
+
+class DiskFull(TransientError):
+    """There is no room on the disk."""
+
+    waiting_on = "disk"
+    numbers = (errno.ENOSPC, errno.EDQUOT)
 
 
 class MLApiUnavailable(TransientError):
@@ -212,6 +221,27 @@ AdminOnly = _error(
     "admin_only",
     "Only an administrator may do this.",
     "Sign in with the key of a user made by `python -m app users create NAME --admin`.",
+)
+InvalidTransform = _error(
+    "InvalidTransform",
+    422,
+    "invalid_transform",
+    "The transform cannot be carried out as it is written.",
+    "Correct the places listed in `errors`; docs/transform.md has the grammar.",
+)
+NotRows = _error(
+    "NotRows",
+    415,
+    "not_rows",
+    "The file is not one that jobs read rows from.",
+    "Jobs read CSV, JSON and JSON Lines; make a transform with another output_format.",
+)
+RangeNotSatisfiable = _error(
+    "RangeNotSatisfiable",
+    416,
+    "range_not_satisfiable",
+    "The file does not have the bytes asked for.",
+    "Ask for a range within the size that Content-Range tells.",
 )
 NotFound = _error(
     "NotFound",

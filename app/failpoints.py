@@ -20,6 +20,7 @@ NAMES = frozenset(
         "split.begin", "split.before_commit", "split.after_commit",
         "chunk.claimed", "chunk.read", "chunk.before_write", "chunk.after_write", "chunk.after_commit",
         "ml.after_response", "job.before_finish", "job.after_finish",
+        "output.part_written", "output.settled", "output.written", "output.renamed",
         "cancel.before_commit", "delete.rows", "delete.disk",
         "vectors.encoded", "vectors.before_commit", "vectors.after_commit",
     }

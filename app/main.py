@@ -21,6 +21,7 @@ from app.api import (
     analysis,
     assets,
     batches,
+    downloads,
     errors,
     files,
     health,
@@ -32,6 +33,7 @@ from app.api import (
     scoring,
     system,
     templates,
+    transform,
     users,
 )
 from app.api.doorkeeper import Doorkeeper
@@ -56,6 +58,7 @@ from app.jobs.progress import StatusFeed
 from app.jobs.schedules import Schedules
 from app.jobs.submit import Submitter
 from app.jobs.templates import Templates
+from app.jobs.transform import Transforms
 from app.jobs.users import Users
 from app.pipeline.machine import Machine
 from app.processors.mapping import MappingProcessor
@@ -98,6 +101,8 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     app.include_router(files.router)  # /api/v1/upload, status, results, rejects, files
     app.include_router(jobs.router)  # /api/v1/jobs
     app.include_router(analysis.router)  # /api/v1/jobs/analyze, status, result
+    app.include_router(transform.router)  # /api/v1/jobs/transform
+    app.include_router(downloads.router)  # /api/v1/files/{file_id}/download
     app.include_router(scoring.router)  # /api/v1/jobs/score
     app.include_router(templates.router)  # /api/v1/templates
     app.include_router(schedules.router)  # /api/v1/schedules
@@ -152,7 +157,8 @@ async def start(settings: Settings, *, only: set[UUID] | None = None) -> Service
     machine = Machine(settings, database, sources, processors, embedder, only=only)
     limits = OwnerLimits(settings, database)
     objects = ObjectsSubmitter(settings, database, s3, processors, limits, machine.dispatch)
-    users = Users(database)
+    users_, templates_ = Users(database), Templates(database)
+    file_jobs = FileJobs(settings, database, processors, limits, machine.dispatch)
     await machine.start()
     # Each time the loop waits for the network it must win the interpreter lock back from the threads that parse. At the
     # default of 5 ms it waits that long for each of them, several times a request.
@@ -171,8 +177,9 @@ async def start(settings: Settings, *, only: set[UUID] | None = None) -> Service
         machine=machine,
         submitter=Submitter(settings, database, storage, processors, limits, machine.dispatch),
         objects=objects,
-        templates=Templates(database),
-        file_jobs=FileJobs(settings, database, processors, limits, machine.dispatch),
+        templates=templates_,
+        file_jobs=file_jobs,
+        transforms=Transforms(file_jobs, templates_, machine, sources),
         schedules=Schedules(database, scoring.submitting(objects)),
         control=Control(database, machine),
         feed=StatusFeed(database),
@@ -182,8 +189,8 @@ async def start(settings: Settings, *, only: set[UUID] | None = None) -> Service
             machine.vectors,
             Neighbours(database, settings.vector_cache_mb << 20, Embedder.model_id, settings.embedding_precision),
         ),
-        users=users,
-        doorkeeper=Doorkeeper(settings, users),
+        users=users_,
+        doorkeeper=Doorkeeper(settings, users_),
         limits=limits,
     )
 

@@ -22,6 +22,7 @@ from app.errors import (
     MalformedJson,
     MethodNotAllowed,
     NotFound,
+    RangeNotSatisfiable,
     RateLimited,
     RequestError,
     Unauthenticated,
@@ -55,7 +56,7 @@ TYPICAL: dict[int, type[RequestError]] = {
     error.status: error
     for error in (
         MalformedJson, Unauthenticated, CrossSite, NotFound, MethodNotAllowed, UploadStalled, Conflict, BodyTooLarge,
-        UnsupportedMediaType, InvalidParameter, RateLimited, HeadersTooLarge, InternalError, Unavailable,
+        RangeNotSatisfiable, UnsupportedMediaType, InvalidParameter, RateLimited, HeadersTooLarge, InternalError, Unavailable,
         InsufficientStorage,
     )
 }  # fmt: skip

@@ -22,6 +22,7 @@ from app.jobs.progress import StatusFeed
 from app.jobs.schedules import Schedules
 from app.jobs.submit import Submitter
 from app.jobs.templates import Templates
+from app.jobs.transform import Transforms
 from app.jobs.users import Caller, Users
 from app.pipeline.machine import Machine
 from app.processors.registry import Processors
@@ -44,6 +45,7 @@ class Services:
     objects: ObjectsSubmitter
     file_jobs: FileJobs
     templates: Templates
+    transforms: Transforms
     schedules: Schedules
     control: Control
     feed: StatusFeed

@@ -388,6 +388,23 @@ async def totals(
     return {row["job_id"]: row for row in (await connection.execute(query)).mappings()}
 
 
+async def demote(
+    connection: AsyncConnection, job_id: UUID, index: int, *, rows_ok: int, by: int
+) -> bool:  # completed -> completed
+    """Call so many of its good rows invalid: the whole file decided about them. True if it still had `rows_ok`."""
+    query = (
+        update(Chunk)
+        .where(
+            Chunk.job_id == job_id,
+            Chunk.chunk_index == index,
+            Chunk.status == ChunkStatus.COMPLETED,
+            Chunk.rows_ok == rows_ok,
+        )
+        .values(rows_ok=Chunk.rows_ok - by, rows_invalid=Chunk.rows_invalid + by)
+    )
+    return (await connection.execute(query)).rowcount == 1
+
+
 async def summaries(connection: AsyncConnection, job_id: UUID) -> list[dict[str, Any]]:
     query = select(Chunk.summary).where(Chunk.job_id == job_id, Chunk.summary.is_not(None)).order_by(Chunk.chunk_index)
     return list((await connection.execute(query)).scalars())

@@ -263,6 +263,16 @@ async def finish(
     return (await connection.execute(query)).rowcount == 1
 
 
+async def set_result_file(connection: AsyncConnection, job_id: UUID, file_id: UUID) -> None:
+    await connection.execute(update(Job).where(Job.id == job_id).values(result_file_id=file_id))
+
+
+async def keeping_parts(connection: AsyncConnection, job_ids: Sequence[UUID]) -> set[UUID]:
+    """Which of these jobs may still need what their chunks left on disk: those that can go on, or be tried again."""
+    query = select(Job.id).where(Job.id.in_(job_ids), Job.status.in_((*ACTIVE_JOBS, JobStatus.FAILED)))
+    return set((await connection.execute(query)).scalars())
+
+
 async def put_result(connection: AsyncConnection, job_id: UUID, data: dict[str, Any], state: str | None) -> None:
     """In the place of an earlier one."""
     await connection.execute(delete(JobResult).where(JobResult.job_id == job_id))

@@ -133,6 +133,8 @@ class Job(Base):
     """The job that this one is a part of. Not a foreign key: SQLite cannot add one to a table that is there."""
     child_count: Mapped[int | None]
     """Jobs that this one is the parent of; null for a job with a file of its own."""
+    result_file_id: Mapped[UUID | None]
+    """The file that it made. Not a foreign key, as `parent_id`."""
     stores_results: Mapped[bool] = mapped_column(Boolean, server_default=true())
     """False: the rows are looked at, counted and not stored; what is kept is in job_results (docs/decisions/0007)."""
     waiting_on: Mapped[str | None] = mapped_column(String(20))

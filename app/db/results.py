@@ -100,6 +100,19 @@ async def list_rejects(
     return (await connection.execute(query)).mappings().all()
 
 
+async def rejected_numbers(
+    connection: AsyncConnection, job_id: UUID, first_row: int, row_count: int, code: str
+) -> set[int]:
+    """The rows of a chunk that were rejected under this code."""
+    query = select(RejectedRow.row_number).where(
+        RejectedRow.job_id == job_id,
+        RejectedRow.row_number >= first_row,
+        RejectedRow.row_number < first_row + row_count,
+        RejectedRow.code == code,
+    )
+    return set((await connection.execute(query)).scalars())
+
+
 async def count_rejects(connection: AsyncConnection, job_id: UUID) -> dict[str, int]:
     query = select(RejectedRow.code, func.count()).where(RejectedRow.job_id == job_id).group_by(RejectedRow.code)
     return {code: int(count) for code, count in (await connection.execute(query)).all()}

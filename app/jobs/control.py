@@ -44,6 +44,7 @@ class Control:
             parts = await _parts(connection, job)
         for each in (job, *parts):
             self._machine.pool.stop_waiting(each["id"])
+            await self._machine.finisher.forget_parts(each["id"])
             self._machine.dispatch(each["id"], each["priority"])  # what is not split yet must still be counted
         return job
 

@@ -12,11 +12,13 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from app.config import Settings
 from app.db import files, jobs
 from app.db.engine import Database
-from app.errors import NotFound, StoredBytesGone
+from app.errors import NotFound, NotRows, StoredBytesGone
 from app.jobs.limits import OwnerLimits
 from app.processors.base import stores_results
 from app.processors.registry import Processors
 from app.states import JobStatus
+
+PARQUET = "parquet"
 
 
 class FileJobs:
@@ -42,9 +44,11 @@ class FileJobs:
         *,
         priority: int = 0,
         options: dict[str, Any] | None = None,
+        columns: Sequence[str] | None = None,
         chunk_size: int | None = None,
     ) -> UUID:
-        """A job of this processor over a stored file; its id. `chunk_size`: rows of a chunk, if not the usual number.
+        """A job of this processor over a stored file; its id. `columns` of the result, where the options decide them;
+        `chunk_size`: rows of a chunk, if not the usual number.
 
         Raises NotFound, StoredBytesGone, and the RequestError that the processor has for the options or the columns.
         """
@@ -54,6 +58,8 @@ class FileJobs:
             await self._limits.admit(connection, owner, jobs=1)
             file = await self._file(connection, owner, file_id)
             job = self._job(owner, file, processor, priority, options or {})
+            if columns is not None:
+                job["columns"] = list(columns)
             if chunk_size is not None:
                 job["chunk_size"] = chunk_size
             await jobs.insert_job(connection, job)
@@ -102,7 +108,14 @@ class FileJobs:
             raise NotFound(f"There is no file {file_id}.")
         if file["storage_uri"] is None:
             raise StoredBytesGone
+        if file["format"] == PARQUET:
+            raise NotRows
         return file
+
+    async def file(self, owner: str, file_id: UUID) -> RowMapping:
+        """A stored file that jobs can read; raises NotFound, StoredBytesGone, NotRows."""
+        async with self._database.reading() as connection:
+            return await self._file(connection, owner, file_id)
 
     def _job(self, owner: str, file: RowMapping, name: str, priority: int, options: dict[str, Any]) -> dict[str, Any]:
         processor = self._processors.get(name)

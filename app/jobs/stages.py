@@ -16,6 +16,7 @@ from app.states import JobStatus
 
 STAGES: dict[str, tuple[tuple[str, int], ...]] = {
     "profile": (("queued", 0), ("splitting", 10), ("profiling", 30), ("done", 100)),
+    "transform": (("queued", 0), ("splitting", 20), ("transforming", 50), ("writing", 80), ("done", 100)),
     "mapping": (("queued", 0), ("profiling_input", 20), ("profiling_reference", 40), ("matching", 60), ("done", 100)),
 }
 """By processor: the stages in their order, and the percent at which each begins."""
@@ -78,7 +79,7 @@ def _body(job: RowMapping, parts: Sequence[RowMapping], done: dict[UUID, int]) -
         "input_file_id": str(job["file_id"]),
         "reference_file_id": job["options"].get("reference_file_id"),
         "template_id": job["options"].get("template_id"),
-        "result_file_id": None,
+        "result_file_id": str(job["result_file_id"]) if job["result_file_id"] else None,
         "waiting_on": None if status.is_final else job["waiting_on"],
         "created_at": job["created_at"].isoformat(),
         "updated_at": job["updated_at"].isoformat(),
@@ -103,6 +104,8 @@ def progress(job: RowMapping, parts: Sequence[RowMapping], done: dict[UUID, int]
         return int(20 + 20 * first + 20 * second)
     if job["processor"] == "profile":
         return min(99, int(10 + 20 * _split_share(job) + 70 * _share(job, done)))
+    if job["processor"] == "transform":
+        return int(20 + 30 * _split_share(job) + 30 * _share(job, done))
     pieces = parts or [job]
     return min(99, int(100 * sum(_share(p, done) for p in pieces) / len(pieces)))
 

@@ -10,7 +10,7 @@ import logging
 import threading
 import zlib
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import partial
 from itertools import chain
 from time import perf_counter
@@ -25,13 +25,16 @@ from app.db.engine import Database
 from app.errors import GranulaError, LeaseLost, StoredFileCorrupt, TerminalError, TransientError
 from app.failpoints import hit
 from app.formats.base import MASK, MAX_REJECT_BYTES, Page, Parsed, Reject, Rows, has_open_columns
+from app.pipeline.parts import write_part
 from app.pipeline.processes import Processes
+from app.pipeline.rejecting import failed_row, located
 from app.pipeline.retry import RetryPolicy
 from app.pipeline.running import RunningJob
 from app.pipeline.threads import Threads
-from app.processors.base import ChunkContext, ChunkOutcome, Processor, stores_results
+from app.processors.base import ChunkContext, ChunkOutcome, Output, Processor, stores_results
 from app.sinks.base import Sink
 from app.sources.base import Sources
+from app.sources.outputs import OutputParts
 
 logger = logging.getLogger(__name__)
 TRANSIENT_DELAY_SECONDS = 1.0
@@ -75,6 +78,7 @@ class Prepared:
     tables: dict[str, list[Any]] = field(default_factory=dict)
     timings: dict[str, float] = field(default_factory=dict)
     """Seconds by what they went to."""
+    outputs: list[Output] = field(default_factory=list)
 
     def add(self, outcome: ChunkOutcome, processor: Processor) -> None:
         """What the processor made of some more rows."""
@@ -90,6 +94,8 @@ class Prepared:
             self.summary = processor.combine([self.summary, outcome.summary]) if self.summary else outcome.summary
         for name, rows in outcome.tables.items():
             self.tables.setdefault(name, []).extend(rows)
+        if outcome.output is not None:
+            self.outputs.append(outcome.output)
 
     def values(self) -> dict[str, Any]:
         failed = sum(r.kind == "failed" for r in self.rejects)
@@ -112,6 +118,7 @@ class ChunkRunner:
         retry: RetryPolicy,
         threads: Threads,
         processes: Processes,
+        parts: OutputParts,
         rank: Callable[[UUID], float],
     ) -> None:
         """`rank` of a job: who has the lowest gets the next free thread."""
@@ -121,6 +128,7 @@ class ChunkRunner:
         self._retry = retry
         self._threads = threads
         self._processes = processes
+        self._parts = parts
         self._rank = rank
         # Reading and encoding are Python: two threads at it are no faster than one, and the event loop then waits for both
         # before it gets the interpreter back.
@@ -254,23 +262,9 @@ class ChunkRunner:
         prepared = Prepared(rejects=list(read.parsed.rejects))
         if outcome is not None:
             with self._python:
-                outcome.rejects = self._located(job, claim, read, outcome.rejects)
+                outcome.rejects = located(job.form, claim.span, read.data, outcome.rejects)
                 prepared.add(outcome, job.processor)
         return prepared
-
-    def _located(self, job: RunningJob, claim: Claim, read: Read, rejects: Sequence[Reject]) -> list[Reject]:
-        """Processors know the numbers of the rows that they reject, not where in the file they are."""
-        numbers = sorted({r.row_number for r in rejects if not r.byte_end})
-        places = dict(zip(numbers, job.form.locate(read.data, claim.span, numbers) if numbers else (), strict=True))
-        located = []
-        for reject in rejects:
-            if (place := places.get(reject.row_number)) is None:
-                located.append(reject)
-                continue
-            start, end, line = place
-            raw = read.data[start - claim.span.byte_start : end - claim.span.byte_start][:MAX_REJECT_BYTES]
-            located.append(replace(reject, line=line, byte_start=start, byte_end=end, raw=raw))
-        return located
 
     async def _process(self, job: RunningJob, claim: Claim, rows: Rows) -> ChunkOutcome:
         """A coroutine on the loop, anything else in a thread."""
@@ -305,6 +299,8 @@ class ChunkRunner:
         rejects = [reject for _, p in ready for reject in p.rejects]
         tables = _gathered([p.tables for _, p in ready])
         begun, written_at = perf_counter(), 0.0
+        if any(prepared.outputs for _, prepared in ready):
+            await self._in_thread(job, self._write_parts, job, ready)
 
         async def write(connection: AsyncConnection) -> list[str] | None:
             nonlocal written_at
@@ -330,6 +326,14 @@ class ChunkRunner:
         job.waiting_on = None
         if columns is not None:
             job.columns = columns
+
+    def _write_parts(self, job: RunningJob, ready: Sequence[tuple[Claim, Prepared]]) -> None:
+        """Before the transaction, under names that no other attempt has: what it names is there, and whole."""
+        for claim, prepared in ready:
+            if prepared.outputs and "part" not in prepared.summary:
+                part = write_part(self._parts, job.id, f"{claim.index}-{claim.token.hex}", prepared.outputs)
+                prepared.summary = {**prepared.summary, "part": part}
+        hit("output.part_written")
 
     async def _give_back(
         self,
@@ -383,12 +387,12 @@ class ChunkRunner:
             except Exception as error:
                 if len(rows) == 1:
                     failed.append(error)
-                    prepared.rejects += self._located(job, claim, read, [_failed(rows, error)])
+                    prepared.rejects += located(job.form, claim.span, read.data, [failed_row(rows, error)])
                 else:
                     middle = len(rows) // 2
                     pending += [rows.select(range(middle, len(rows))), rows.select(range(middle))]
                 continue
-            outcome.rejects = self._located(job, claim, read, outcome.rejects)
+            outcome.rejects = located(job.form, claim.span, read.data, outcome.rejects)
             prepared.add(outcome, job.processor)
         if failed and len(failed) == len(read.rows):
             raise EveryRowFailed(f"{type(failed[-1]).__name__}: {failed[-1]}") from failed[-1]
@@ -423,11 +427,6 @@ def _closed(job: RunningJob) -> TransientError | None:
     except TransientError as error:
         return error
     return None
-
-
-def _failed(rows: Rows, error: Exception) -> Reject:
-    message = f"{type(error).__name__}: {error}"[:500].replace("\0", "\\x00")
-    return Reject(rows.numbers[0], 0, 0, 0, b"", "processing_failed", message, kind="failed")
 
 
 def _accounted(outcome: ChunkOutcome, rows: Rows) -> ChunkOutcome:

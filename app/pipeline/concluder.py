@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,8 +13,9 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from app.db import chunks, jobs, results
 from app.db.engine import Database
 from app.pipeline.processes import WorkerDied
+from app.pipeline.publisher import Publisher
 from app.pipeline.running import RunningJob
-from app.processors.base import Conclusion, FileFacts, Part
+from app.processors.base import Conclusion, FileFacts, Part, makes_file
 from app.states import ChunkStatus, JobStatus
 
 SUMMARIES_AT_ONCE = 8
@@ -33,7 +34,9 @@ class Concluded:
 
 
 def concludes(job: RunningJob) -> bool:
-    return hasattr(job.processor, "conclude_parts" if job.is_parent else "conclude")
+    if job.is_parent:
+        return hasattr(job.processor, "conclude_parts")
+    return makes_file(job.processor) or hasattr(job.processor, "conclude")
 
 
 async def basis_of(connection: AsyncConnection, job: RunningJob) -> Basis | None:
@@ -50,19 +53,41 @@ async def basis_of(connection: AsyncConnection, job: RunningJob) -> Basis | None
     return tuple(sorted((t["status"], t["chunks"], t["ok"], t["invalid"], t["failed"]) for t in tally))
 
 
+def bearing_deaths(compute: Callable[..., Any]) -> Callable[..., Awaitable[Any]]:
+    """Awaited, and tried again where the process died: memory may have run short, or an operator ended the wrong one."""
+
+    async def computed(work: Any, *arguments: Any) -> Any:
+        for _ in range(DEATHS_BORNE):
+            try:
+                return await asyncio.to_thread(compute, work, *arguments)
+            except WorkerDied:
+                continue
+        return await asyncio.to_thread(compute, work, *arguments)
+
+    return computed
+
+
 class Concluder:
-    def __init__(self, database: Database, compute: Callable[..., Any]) -> None:
+    def __init__(self, database: Database, compute: Callable[..., Any], publisher: Publisher) -> None:
         self._database = database
-        self._compute_there = compute
+        self._compute = bearing_deaths(compute)
+        self._publisher = publisher
 
     async def conclude(self, job: RunningJob) -> Concluded | None:
         """The conclusion if the job is due, else None. Raises what the processor raises."""
-        async with self._database.reading() as connection:
-            basis = await basis_of(connection, job)
+        basis = await self._basis(job)
         if basis is None:
             return None
+        if makes_file(job.processor) and not job.is_parent:
+            await self._publisher.settle(job)
+            basis = await self._basis(job)  # it changes what chunks count
+            return None if basis is None else Concluded(basis, await self._publisher.publish(job))
         conclusion = await (self._of_parts(job) if job.is_parent else self._of_chunks(job))
         return Concluded(basis, conclusion)
+
+    async def _basis(self, job: RunningJob) -> Basis | None:
+        async with self._database.reading() as connection:
+            return await basis_of(connection, job)
 
     async def _of_chunks(self, job: RunningJob) -> Conclusion | None:
         """The summaries are merged a few at a time, so that the memory does not grow with the file."""
@@ -94,15 +119,6 @@ class Concluder:
         combined = combined or await self._compute(processor.combine, [])
         conclusion: Conclusion = await self._compute(processor.conclude, combined, facts)
         return conclusion
-
-    async def _compute(self, work: Any, *arguments: Any) -> Any:
-        """Tried again where the process died: memory may have run short, or an operator ended the wrong one."""
-        for _ in range(DEATHS_BORNE):
-            try:
-                return await asyncio.to_thread(self._compute_there, work, *arguments)
-            except WorkerDied:
-                continue
-        return await asyncio.to_thread(self._compute_there, work, *arguments)
 
     async def _of_parts(self, job: RunningJob) -> Conclusion | None:
         async with self._database.reading() as connection:

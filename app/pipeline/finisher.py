@@ -14,23 +14,35 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from app.db import chunks, files, jobs, results
 from app.db.engine import Database
 from app.failpoints import hit
-from app.pipeline.concluder import WHOLE, Concluded, Concluder, basis_of, concludes
+from app.pipeline.concluder import WHOLE, Concluded, Concluder, basis_of, bearing_deaths, concludes
+from app.pipeline.publisher import Publisher
 from app.pipeline.running import RunningJob
-from app.processors.base import compute_here
+from app.processors.base import compute_here, makes_file
+from app.sinks.base import Sink
 from app.sources.base import Sources
+from app.sources.outputs import OutputParts
 from app.states import ACTIVE_JOBS, ChunkStatus, JobStatus, conclude
 
 logger = logging.getLogger(__name__)
+OUTPUT_INCOMPLETE = "Some chunks failed, and a file without their rows would look whole. Retry the job."
 
 
 class Finisher:
     def __init__(
-        self, database: Database, sources: Sources, *, delete_file: bool, compute: Callable[..., Any] = compute_here
+        self,
+        database: Database,
+        sources: Sources,
+        sink: Sink,
+        parts: OutputParts,
+        *,
+        delete_file: bool,
+        compute: Callable[..., Any] = compute_here,
     ) -> None:
         self._database = database
         self._sources = sources
         self._delete_file = delete_file
-        self._concluder = Concluder(database, compute)
+        self._publisher = Publisher(database, sources, sink, parts, bearing_deaths(compute))
+        self._concluder = Concluder(database, compute, self._publisher)
 
     async def try_finish(self, job: RunningJob) -> bool:
         """Move the job to its final status if nothing is left to do. True if it is final now, by whomever.
@@ -63,8 +75,12 @@ class Finisher:
             return True, status
 
         is_final, status = await self._database.transact(finish)
+        if concluded is not None and (status is None or status not in WHOLE):
+            await self._publisher.discard(concluded.conclusion)
         if status is None:
             return is_final
+        if makes_file(job.processor) and status in WHOLE:
+            await self._publisher.forget_parts(job.id)
         hit("job.after_finish")
         logger.info("Job %s is %s", job.id, status)
         if self._delete_file and job.uri and status in WHOLE:
@@ -86,12 +102,17 @@ class Finisher:
         """Write the result with the final status, if what it says covers every row that counts as ok."""
         found = concluded.conclusion
         if status is JobStatus.FAILED or found is None:
+            if status is not JobStatus.FAILED and makes_file(job.processor):
+                return JobStatus.FAILED, {"code": "output_incomplete", "message": OUTPUT_INCOMPLETE}, {}
             return status, error, {}
         ok = sum(t["ok"] for t in tally.values())
         if found.summary.get("rows") != ok:
             message = f"rows in the summary: {found.summary.get('rows')}, expected {ok}"
             return JobStatus.FAILED, {"code": "proof_does_not_close", "message": message}, {}
         await jobs.put_result(connection, job.id, found.result, found.state)
+        if found.file is not None:
+            await files.insert_file(connection, found.file)
+            await jobs.set_result_file(connection, job.id, found.file["id"])
         return status, error, found.summary
 
     async def _finish_parent(
@@ -161,6 +182,10 @@ class Finisher:
         await self._database.transact(finish)
         logger.error("Job %s failed: %s", job_id, error["message"])
 
+    async def forget_parts(self, job_id: UUID) -> None:
+        """What its chunks left for a file that will not be made."""
+        await self._publisher.forget_parts(job_id)
+
     async def delete_stored_bytes(self, file_id: UUID, uri: str) -> None:
         await self._database.transact(lambda c: files.forget_stored_bytes(c, file_id))
         await asyncio.to_thread(self._sources.delete, uri)
@@ -174,6 +199,7 @@ class Finisher:
             for job_id in await self._jobs_of(file_id):
                 while await self._database.transact(lambda c, j=job_id: results.delete_some(c, j)):  # type: ignore[misc]
                     hit("delete.rows")
+                await self._publisher.forget_parts(job_id)
             await asyncio.to_thread(self._sources.delete, str(file_id))
             hit("delete.disk")
             await self._database.transact(lambda c, f=file_id: files.remove_file(c, f))  # type: ignore[misc]

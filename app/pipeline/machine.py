@@ -11,6 +11,7 @@ import logging
 import os
 import socket
 from collections.abc import Awaitable, Callable
+from typing import Any
 from uuid import UUID, uuid4
 
 from app.config import Settings
@@ -32,6 +33,7 @@ from app.sinks.base import Sink
 from app.sinks.postgres import PostgresSink
 from app.sinks.sqlite import SqliteSink
 from app.sources.base import Sources
+from app.sources.outputs import OutputParts
 
 logger = logging.getLogger(__name__)
 GRACE_SECONDS = 20.0
@@ -58,8 +60,14 @@ class Machine:
         sink: Sink = (SqliteSink if database.is_sqlite else PostgresSink)(settings.db_row_batch_size)
         retry = RetryPolicy(settings.max_retries, settings.base_backoff, settings.max_backoff)
         self.queue = JobQueue(settings.ageing_seconds)
+        parts = OutputParts(settings.outputs_dir)
         self.finisher = Finisher(
-            database, sources, delete_file=settings.delete_file_on_complete, compute=self._processes.compute
+            database,
+            sources,
+            sink,
+            parts,
+            delete_file=settings.delete_file_on_complete,
+            compute=self._processes.compute,
         )
         self.pool = WorkerPool(
             worker_id=f"{socket.gethostname()[:40]}:{os.getpid()}:{uuid4().hex[:8]}",
@@ -69,10 +77,12 @@ class Machine:
             queue=self.queue,
             processors=processors,
             splitter=Splitter(database, sources),
-            runner=ChunkRunner(database, sources, sink, retry, self._threads, self._processes, self.queue.rank),
+            runner=ChunkRunner(database, sources, sink, retry, self._threads, self._processes, parts, self.queue.rank),
             finisher=self.finisher,
         )
-        self.reconciler = Reconciler(database, self.queue, self.finisher, sources.local, self.pool.renew_leases, only)
+        self.reconciler = Reconciler(
+            database, self.queue, self.finisher, sources.local, parts, self.pool.renew_leases, only
+        )
         self.vectors = VectorService(database, sink, embedder, processors.schemas)
         self._services: list[asyncio.Task[None]] = []
         self.is_draining = False
@@ -106,6 +116,14 @@ class Machine:
         await asyncio.wait([heartbeat])
         await asyncio.to_thread(self._processes.close)
         self._threads.shutdown()
+
+    async def compute(self, function: Callable[..., Any], *arguments: Any) -> Any:
+        """The result of a function of a module, called in a process beside the service."""
+        return await asyncio.to_thread(self._processes.compute, function, *arguments)
+
+    def compute_now(self, function: Callable[..., Any], *arguments: Any) -> Any:
+        """The same for a thread, which waits for it."""
+        return self._processes.compute(function, *arguments)
 
     @property
     def is_healthy(self) -> bool:

@@ -11,6 +11,7 @@ from app.db import chunks, files, jobs
 from app.db.engine import Database
 from app.pipeline.finisher import Finisher
 from app.pipeline.queue import JobQueue
+from app.sources.outputs import OutputParts
 from app.sources.storage import PART, LocalStorage
 
 logger = logging.getLogger(__name__)
@@ -27,6 +28,7 @@ class Reconciler:
         queue: JobQueue,
         finisher: Finisher,
         storage: LocalStorage,
+        parts: OutputParts,
         renew_leases: Callable[[], Awaitable[None]],
         only: set[UUID] | None = None,
     ) -> None:
@@ -35,6 +37,7 @@ class Reconciler:
         self._queue = queue
         self._finisher = finisher
         self._storage = storage
+        self._parts = parts
         self._renew_leases = renew_leases
         self._only = only
         self._rounds = 0
@@ -86,7 +89,19 @@ class Reconciler:
             if file_id is not None and (file_id not in known or path.name.endswith(PART)):
                 logger.info("Removing %s, left by an interrupted upload", path.name)
                 await asyncio.to_thread(path.unlink, missing_ok=True)
+        await self._sweep_parts()
         await self._database.transact(lambda c: files.expire_idempotent(c, IDEMPOTENCY_SECONDS))
+
+    async def _sweep_parts(self) -> None:
+        """Of jobs that have ended, or are gone."""
+        job_ids = await asyncio.to_thread(self._parts.jobs)
+        for start in range(0, len(job_ids), 500):
+            some = job_ids[start : start + 500]
+            async with self._database.reading() as connection:
+                kept = await jobs.keeping_parts(connection, some)
+            for job_id in some:
+                if job_id not in kept:
+                    await asyncio.to_thread(self._parts.remove, job_id)
 
 
 def _file_id(name: str) -> UUID | None:

@@ -52,6 +52,16 @@ class ChunkContext:
         return f"{self.job_id}/{self.chunk_index}"
 
 
+@dataclass(frozen=True, slots=True)
+class Output:
+    """What some rows become in the file that the job makes."""
+
+    data: bytes
+    keys: bytes = b""
+    """What the whole file needs to find values that are there twice, and how many keys that are for each rule."""
+    key_counts: Sequence[int] = ()
+
+
 @dataclass(slots=True)
 class ChunkOutcome:
     """Each row given must be in `results` or in `rejects`, under its own number; the runner checks that the counts close.
@@ -62,6 +72,8 @@ class ChunkOutcome:
     summary: dict[str, Any] = field(default_factory=dict)
     tables: dict[str, list[Any]] = field(default_factory=dict)
     """Rows for typed tables, by table (app/sinks/tables.py), written in the same transaction as the results."""
+    output: Output | None = None
+    """Of a processor that makes a file: it lies on disk before the transaction names it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,6 +101,8 @@ class Conclusion:
     """For the result route."""
     state: str | None = None
     """What other jobs may go on from."""
+    file: dict[str, Any] | None = None
+    """The row of the file that the job made."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,6 +118,10 @@ class Part:
 
 def stores_results(processor: Processor) -> bool:
     return bool(getattr(processor, "stores_results", True))
+
+
+def makes_file(processor: Processor) -> bool:
+    return bool(getattr(processor, "makes_file", False))
 
 
 class Processor(Protocol):

@@ -13,6 +13,7 @@ from app.processors.profile import ProfileProcessor
 from app.processors.records import RecordsProcessor
 from app.processors.rows import RowsProcessor
 from app.processors.sentiment import SentimentProcessor
+from app.processors.transform import TransformProcessor
 from app.schemas.registry import schema_paths
 
 
@@ -33,6 +34,7 @@ class Processors:
             RowsProcessor(),
             SentimentProcessor(sentiment_models, embedder=embedder),
             ProfileProcessor(),
+            TransformProcessor(),
         ]
         checking = [RecordsProcessor(path) for path in schema_paths(schemas).values()]
         self.schemas = {processor.name: processor.schema for processor in checking}

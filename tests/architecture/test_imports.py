@@ -20,20 +20,27 @@ LAYERS: dict[str, set[str]] = {
     "schemas": {"errors"},
     "profiling": {"errors"},
     "matching": {"profiling", "errors"},
+    "transform": {"errors"},
     "clients": {"errors", "failpoints"},
-    "processors": {"clients", "formats", "schemas", "embeddings", "profiling", "matching", "errors"},
+    "processors": {"transform", "clients", "formats", "schemas", "embeddings", "profiling", "matching", "errors"},
     "model_service": {"processors"},
     "sources": {"formats", "errors", "failpoints"},
-    "db": {"formats", "states", "errors", "config"},
+    "db": {"formats", "states", "errors", "config",
+    },
     "sinks": {"formats", "db"},
     "pipeline": {
+        "transform",
         "formats", "processors", "schemas", "embeddings", "sources", "sinks", "db", "states", "errors", "config",
         "failpoints",
     },
     "jobs": {
+        "transform",
         "pipeline", "formats", "processors", "embeddings", "sources", "db", "states", "errors", "config", "failpoints",
     },
-    "api": {"jobs", "clients", "pipeline", "formats", "processors", "embeddings", "sources", "db", "states", "errors", "config"},
+    "api": {
+        "transform",
+        "jobs", "clients", "pipeline", "formats", "processors", "embeddings", "sources", "db", "states", "errors", "config",
+    },
 }  # fmt: skip
 DOORS_MAY_SEE_OF_DB = {"app.db.engine", "app.db.jobs", "app.db.migrations", "app.db.records"}
 

@@ -32,6 +32,8 @@ from app.db.engine import Database
 from app.pipeline.finisher import Finisher
 from app.pipeline.queue import JobQueue
 from app.pipeline.reconciler import Reconciler
+from app.sinks.sqlite import SqliteSink
+from app.sources.outputs import OutputParts
 from app.sources.storage import LocalStorage
 from tests.harness import FINAL, ROOT, Api, Server, query, wait_until
 
@@ -200,8 +202,9 @@ class Service(Server):
 
         async def sweep() -> None:
             database = Database(settings)
-            finisher = Finisher(database, storage, delete_file=False)
-            reconciler = Reconciler(database, JobQueue(1.0), finisher, storage, _nothing)
+            parts = OutputParts(settings.outputs_dir)
+            finisher = Finisher(database, storage, SqliteSink(), parts, delete_file=False)
+            reconciler = Reconciler(database, JobQueue(1.0), finisher, storage, parts, _nothing)
             await reconciler.sweep(older_than_seconds=0)
             await database.close()
 

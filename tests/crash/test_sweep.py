@@ -21,6 +21,8 @@ from app.pipeline.finisher import Finisher
 from app.pipeline.queue import JobQueue
 from app.pipeline.reconciler import Reconciler
 from app.processors.registry import Processors
+from app.sinks.sqlite import SqliteSink
+from app.sources.outputs import OutputParts
 from app.sources.storage import LocalStorage
 from tests.conftest import Databases
 from tests.harness import wait_until
@@ -63,11 +65,12 @@ async def parts(url: str, tmp_path: Path) -> AsyncIterator[Parts]:
     async def renew_leases() -> None:
         """There are none."""
 
-    queue, finisher = JobQueue(1.0), Finisher(database, storage, delete_file=False)
+    outputs = OutputParts(settings.outputs_dir)
+    queue, finisher = JobQueue(1.0), Finisher(database, storage, SqliteSink(), outputs, delete_file=False)
     yield Parts(
         storage,
         Submitter(settings, database, storage, Processors(), OwnerLimits(settings, database), lambda *_: None),
-        Reconciler(database, queue, finisher, storage, renew_leases),
+        Reconciler(database, queue, finisher, storage, outputs, renew_leases),
     )
     await database.close()
 

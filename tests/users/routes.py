@@ -139,6 +139,7 @@ EXAMPLES: dict[tuple[str, str], list[Example]] = {
     ("GET", "/api/v1/rejects/{file_id}"): [Example(_of("file"))],
     ("GET", "/api/v1/rejects/{file_id}/download"): [Example(_of("file"))],
     ("GET", "/api/v1/files/{file_id}/bytes"): [Example(_of("file"), lambda ids: {"params": {"start": 0, "end": 4}})],
+    ("GET", "/api/v1/files/{file_id}/download"): [Example(_of("file"))],
     ("DELETE", "/api/v1/files/{file_id}"): [Example(lambda world: world.new_file(), status=204)],
     ("GET", "/api/v1/jobs"): [
         Example(),
@@ -160,6 +161,11 @@ EXAMPLES: dict[tuple[str, str], list[Example]] = {
             _of("file"),
             lambda ids: {"json": {"input_file_id": ids["file_id"], "reference_file_id": ids["file_id"]}},
             202,
+        )
+    ],
+    ("POST", "/api/v1/jobs/transform"): [
+        Example(
+            _of("file"), lambda ids: {"json": {"input_file_id": ids["file_id"], "mapping": {"others": "keep"}}}, 202
         )
     ],
     ("POST", "/api/v1/jobs/score"): [

@@ -1,0 +1,48 @@
+"""Stored files as they are, for reading."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass
+from uuid import UUID
+
+from app.db import files
+from app.db.engine import Database
+from app.errors import NotFound, StoredBytesGone
+from app.sources.base import S3_SCHEME, Sources
+
+
+@dataclass(frozen=True, slots=True)
+class StoredFile:
+    path: str
+    filename: str
+    media_type: str
+    size: int
+    tag: str
+    """What the bytes follow from: the same for ever."""
+    sha256: str | None
+    """Of these bytes; None if those that came were others, compressed."""
+
+
+async def find(database: Database, sources: Sources, file_id: UUID, owner: str) -> StoredFile:
+    """Raises NotFound, StoredBytesGone."""
+    async with database.reading() as connection:
+        file = await files.find_file(connection, file_id, owner)
+    if file is None:
+        raise NotFound
+    uri = file["storage_uri"]
+    if uri is None:
+        raise StoredBytesGone
+    if uri.startswith(S3_SCHEME):
+        raise StoredBytesGone(f"The file lies in a bucket, not here: {uri}")
+    if await asyncio.to_thread(sources.local.size, uri) != file["stored_bytes"]:
+        raise StoredBytesGone("The file is not on disk as it was stored.")
+    is_as_it_came = file["size_bytes"] == file["stored_bytes"]
+    return StoredFile(
+        str(sources.local.folder / uri),
+        file["filename"] if is_as_it_came else file["filename"].removesuffix(".gz"),
+        file["media_type"] if is_as_it_came and "/" in file["media_type"] else "application/octet-stream",
+        file["stored_bytes"],
+        file["sha256"] if is_as_it_came else f"{file['sha256']}-decompressed",
+        file["sha256"] if is_as_it_came else None,
+    )

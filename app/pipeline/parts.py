@@ -1,0 +1,30 @@
+"""What chunks leave on disk for the file that their job makes, and what the database says of it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+from uuid import UUID
+
+from app.processors.base import Output
+from app.sources.outputs import OutputParts
+from app.transform.assemble import PartFile
+
+
+def write_part(parts: OutputParts, job_id: UUID, stem: str, outputs: Sequence[Output]) -> dict[str, Any]:
+    """For the summary of the chunk: `name` (none if it is empty), `size`, `crc32`; `keys`, the counts of each piece of the
+    key file, if values must be unique. Raises DiskFull."""
+    data = b"".join(output.data for output in outputs)
+    name = f"{stem}.part" if data else None
+    crc32 = parts.write(job_id, name, data) if name else 0
+    part: dict[str, Any] = {"name": name, "size": len(data), "crc32": crc32}
+    counts = [list(output.key_counts) for output in outputs if output.key_counts]
+    if counts:
+        parts.write(job_id, f"{stem}.keys", b"".join(output.keys for output in outputs))
+        part |= {"keys": counts, "key_file": f"{stem}.keys"}
+    return part
+
+
+def part_file(summary: dict[str, Any]) -> PartFile:
+    part = summary["part"]
+    return PartFile(part["name"], part["size"], part["crc32"])

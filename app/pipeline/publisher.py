@@ -1,0 +1,314 @@
+"""Publisher: the file of a job that makes one, from the parts that its chunks left. It is there whole or not at all.
+
+settle: rows that repeat what must be unique in the whole file become rejects, chunk by chunk
+publish: parts -> `.part` file, flushed -> its name -> [row of the file + final status of the job: ONE transaction]
+
+Killed anywhere, it begins again: what is settled stays settled, and a file without a row is swept.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import logging
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from pathlib import Path
+from typing import Any
+from uuid import UUID, uuid4
+
+import numpy as np
+from sqlalchemy import RowMapping
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from app.db import chunks, jobs, results
+from app.db.engine import Database
+from app.errors import DiskFull, TerminalError
+from app.failpoints import hit
+from app.formats.base import Reject, Span
+from app.formats.csv import CsvDialect
+from app.formats.json import JsonDialect
+from app.formats.registry import to_json
+from app.pipeline.parts import part_file
+from app.pipeline.rejecting import located
+from app.pipeline.running import RunningJob
+from app.processors.base import Conclusion
+from app.processors.transform import PREVIEW_ROWS, document_of
+from app.sinks.base import Sink
+from app.sources.base import Sources
+from app.sources.outputs import OutputParts
+from app.states import ACTIVE_JOBS, ChunkStatus, JobStatus
+from app.transform import assemble
+from app.transform.assemble import Assembled, PartDamaged, PartFile
+
+logger = logging.getLogger(__name__)
+CHUNKS_AT_ONCE = 500
+SHOWN_REJECTS = 20
+NOT_UNIQUE = "not_unique"
+MEDIA_TYPES = {"csv": "text/csv", "jsonl": "application/x-ndjson", "parquet": "application/vnd.apache.parquet"}
+
+
+class OutputPartMissing(TerminalError):
+    """A part of the output is not on disk any more, or not what was written."""
+
+    code = "output_part_missing"
+
+
+# Called in the processes beside the service.
+def find_repeated(*arguments: Any) -> int:
+    from app.transform import unique
+
+    return unique.find_repeated(*arguments)
+
+
+def described(*arguments: Any) -> tuple[bytes, list[tuple[str, str]]]:
+    """(header of the CSV, names and types of the columns) of a specification."""
+    from app.transform import encode
+    from app.transform.run import compiled
+
+    spec = compiled(*arguments)
+    header = encode.csv_header(spec.names) if spec.output_format == "csv" else b""
+    return header, [(column.name, str(column.type)) for column in spec.columns]
+
+
+class Publisher:
+    def __init__(
+        self,
+        database: Database,
+        sources: Sources,
+        sink: Sink,
+        parts: OutputParts,
+        compute: Callable[..., Awaitable[Any]],
+    ) -> None:
+        """`compute` runs a function in a process beside the service."""
+        self._database = database
+        self._sources = sources
+        self._sink = sink
+        self._parts = parts
+        self._compute = compute
+
+    async def _chunks(self, job: RunningJob) -> AsyncIterator[RowMapping]:
+        after = -1
+        while True:
+            async with self._database.reading() as connection:
+                found = await chunks.list_chunks(connection, job.id, after=after, limit=CHUNKS_AT_ONCE)
+            if not found:
+                return
+            for chunk in found:
+                yield chunk
+            after = found[-1]["chunk_index"]
+
+    # ------------------------------------------------------------------ unique in the whole file
+
+    async def settle(self, job: RunningJob) -> None:
+        """Make rejects of the rows that repeat what an earlier row has. Raises OutputPartMissing."""
+        keyed = [
+            (chunk["summary"]["part"]["key_file"], chunk["summary"]["part"]["keys"])
+            async for chunk in self._chunks(job)
+            if chunk["status"] == ChunkStatus.COMPLETED and "keys" in (chunk["summary"] or {}).get("part", {})
+        ]
+        if not keyed:
+            return
+        folder = str(self._parts.folder(job.id))
+        try:
+            found = await self._compute(find_repeated, folder, keyed, job.position.rows)
+        except FileNotFoundError as error:
+            raise OutputPartMissing from error
+        if not found:
+            return
+        async for chunk in self._chunks(job):
+            if chunk["status"] == ChunkStatus.COMPLETED and chunk["summary"]:
+                await self._settle_chunk(job, folder, chunk)
+                hit("output.settled")
+
+    async def _settle_chunk(self, job: RunningJob, folder: str, chunk: RowMapping) -> None:
+        first, count = chunk["first_row"], chunk["row_count"]
+        repeated = await asyncio.to_thread(repeated_rows, folder, first, count)
+        if not repeated:
+            return
+        async with self._database.reading() as connection:
+            known = await results.rejected_numbers(connection, job.id, first, count, NOT_UNIQUE)
+        new = [row for row in repeated if row not in known]
+        if not new:
+            return
+        told = await self._compute(
+            assemble.repeated_values, document_of(job.options), folder, part_file(chunk["summary"]), new
+        )
+        span = Span(chunk["byte_start"], chunk["byte_end"], first, count, chunk["first_line"], chunk["crc32"])
+        rejects = await asyncio.to_thread(self._rejects, job, span, new, told)
+
+        async def write(connection: AsyncConnection) -> None:
+            row = await jobs.lock_job(connection, job.id)
+            if row is None or JobStatus(row["status"]) not in ACTIVE_JOBS:
+                return  # cancelled or deleted: nothing is published
+            if await chunks.demote(connection, job.id, chunk["chunk_index"], rows_ok=chunk["rows_ok"], by=len(new)):
+                await self._sink.write(connection, job.id, [], rejects, {})
+
+        await self._database.transact(write)
+
+    def _rejects(
+        self, job: RunningJob, span: Span, rows: Sequence[int], told: Sequence[tuple[str, str, int]]
+    ) -> list[Reject]:
+        data = self._sources.read(job.uri, span.byte_start, span.byte_end, job.etag)
+        return located(job.form, span, data, repeating(rows, told))
+
+    # ------------------------------------------------------------------ the file
+
+    async def publish(self, job: RunningJob) -> Conclusion | None:
+        """The file, on disk under its name and in no table yet, and what the job ends with; None if a chunk failed: a file
+        without its rows would look whole. Raises OutputPartMissing, DiskFull."""
+        found: list[PartFile] = []
+        summaries: list[dict[str, Any]] = []
+        rows = 0
+        is_keyed = False
+        async for chunk in self._chunks(job):
+            if chunk["status"] != ChunkStatus.COMPLETED:
+                return None
+            rows += chunk["rows_ok"]
+            if chunk["summary"]:
+                found.append(part_file(chunk["summary"]))
+                is_keyed = is_keyed or "keys" in chunk["summary"]["part"]
+                if "preview" in chunk["summary"]:
+                    summaries.append(chunk["summary"])
+        document = document_of(job.options)
+        header, columns = await self._compute(described, document)
+        folder = str(self._parts.folder(job.id))
+        repeated = is_keyed and await asyncio.to_thread(Path(folder, "rule").exists)
+        preview = [row for summary in summaries for row in summary["preview"]]
+        if repeated:
+            lost = await asyncio.to_thread(_repeated_among, folder, [number for number, _ in preview])
+            preview = [row for row in preview if row[0] not in lost]
+        result: dict[str, Any] = {
+            "dry_run": job.options.get("dry_run", False),
+            "columns": [{"name": name, "type": kind} for name, kind in columns],
+            "preview": [{"row_number": number, "data": row} for number, row in preview[:PREVIEW_ROWS]],
+            "output": None,
+        }
+        summary: dict[str, Any] = {"rows": rows, "columns": len(columns)}
+        file = None
+        form = job.options["specification"]["output_format"]
+        if not result["dry_run"]:
+            is_final = form != "parquet" and not is_keyed
+            file_id, made = await self._write(job, document, folder, found, header, is_final, repeated)
+            if not is_final:
+                summary["rows"] = (
+                    made.rows
+                )  # counted in what was written: the job fails if it is not what the chunks say
+            file = await self._file(job, file_id, made, form, [name for name, _ in columns], header)
+            result["output"] = {"file_id": str(file_id), "format": form, "size_bytes": made.size, "sha256": made.sha256}
+        return Conclusion(summary, result | await self._counts(job, rows), file=file)
+
+    async def _write(
+        self,
+        job: RunningJob,
+        document: bytes,
+        folder: str,
+        found: Sequence[PartFile],
+        header: bytes,
+        is_final: bool,
+        repeated: bool,
+    ) -> tuple[UUID, Assembled]:
+        file_id = uuid4()
+        storage = self._sources.local
+        path = str(storage.part_path(file_id))
+        await asyncio.to_thread(storage.create_part, file_id)
+        try:
+            if is_final:
+                made = await asyncio.to_thread(assemble.joined, folder, found, header, path)
+            else:
+                made = await self._compute(assemble.encoded, document, folder, found, path, repeated)
+        except BaseException as error:
+            await asyncio.to_thread(storage.discard_part, file_id)
+            if isinstance(error, PartDamaged):
+                raise OutputPartMissing from error
+            if isinstance(error, OSError) and error.errno is not None and error.errno in DiskFull.numbers:
+                raise DiskFull from error
+            raise
+        hit("output.written")
+        await storage.publish(file_id)
+        hit("output.renamed")
+        return file_id, made
+
+    async def _counts(self, job: RunningJob, rows: int) -> dict[str, Any]:
+        async with self._database.reading() as connection:
+            codes = await results.count_rejects(connection, job.id)
+            shown = await results.list_rejects(connection, job.id, after=0, limit=SHOWN_REJECTS)
+        names = ("row_number", "line", "code", "message", "value")
+        return {
+            "rows": {"total": job.position.rows, "ok": rows, "rejected": sum(codes.values())},
+            "rejected_by_code": codes,
+            "rejects": [{**{name: row[name] for name in names}, "column": row["column_name"]} for row in shown],
+        }
+
+    async def _file(
+        self, job: RunningJob, file_id: UUID, made: Assembled, form: str, names: list[str], header: bytes
+    ) -> dict[str, Any]:
+        async with self._database.reading() as connection:
+            row = await jobs.load_job(connection, job.id)
+        assert row is not None
+        dialect: dict[str, Any] = {"kind": "parquet", "columns": names}
+        if form == "csv":
+            dialect = to_json(CsvDialect(columns=names, data_start=len(header), data_line=1 + header.count(b"\n")))
+        elif form == "jsonl":
+            dialect = to_json(JsonDialect(root="lines", data_end=made.size))
+        return {
+            "id": file_id,
+            "owner": row["owner"],
+            "filename": f"{_stem(row['filename'])}.transformed.{form}"[-255:],
+            "media_type": MEDIA_TYPES[form],
+            "format": form,
+            "encoding": "utf-8" if form != "parquet" else "binary",
+            "dialect": dialect,
+            "size_bytes": made.size,
+            "stored_bytes": made.size,
+            "sha256": made.sha256,
+            "crc32": made.crc32,
+            "content_key": hashlib.sha256(f"result of {job.id}".encode()).hexdigest(),
+            "dedup_key": None,
+            "storage_uri": str(file_id),
+        }
+
+    async def discard(self, conclusion: Conclusion | None) -> None:
+        """The job did not end with it after all."""
+        if conclusion is not None and conclusion.file is not None:
+            await asyncio.to_thread(self._sources.delete, conclusion.file["storage_uri"])
+
+    async def forget_parts(self, job_id: UUID) -> None:
+        await asyncio.to_thread(self._parts.remove, job_id)
+
+
+def _stem(filename: str) -> str:
+    stem = filename.removesuffix(".gz")
+    for ending in (".csv", ".tsv", ".txt", ".jsonl", ".ndjson", ".json"):
+        if stem.lower().endswith(ending):
+            return stem[: -len(ending)] or "file"
+    return stem or "file"
+
+
+def repeating(rows: Sequence[int], told: Sequence[tuple[str, str, int]]) -> list[Reject]:
+    """The rejects of rows that repeat a value: of which columns, which it is, and the row that has it first."""
+    return [
+        Reject(
+            row,
+            0,
+            0,
+            0,
+            b"",
+            NOT_UNIQUE,
+            f"Row {first} has this value already.",
+            column,
+            value[:200].replace("\0", "\\x00"),
+        )
+        for row, (column, value, first) in zip(rows, told, strict=True)
+    ]
+
+
+def repeated_rows(folder: str, first: int, count: int) -> list[int]:
+    """Those of a chunk that were found to repeat a value."""
+    rules = np.memmap(Path(folder) / "rule", "u1", "r")
+    found: list[int] = (np.flatnonzero(rules[first : first + count]) + first).tolist()
+    return found
+
+
+def _repeated_among(folder: str, rows: Sequence[int]) -> set[int]:
+    rules = np.memmap(Path(folder) / "rule", "u1", "r")
+    return {row for row in rows if rules[row]}

@@ -1,0 +1,61 @@
+"""Parts of files that jobs make: one folder a job, written before the transaction that names them, gone with the job."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import zlib
+from pathlib import Path
+from uuid import UUID
+
+from app.errors import DiskFull
+
+
+class OutputParts:
+    """Names are given once and never written again, so that a part which the database names is whole."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+
+    def folder(self, job_id: UUID) -> Path:
+        return self._folder / str(job_id)
+
+    def write(self, job_id: UUID, name: str, data: bytes) -> int:
+        """Durably; the CRC-32 of the bytes. Raises DiskFull."""
+        folder = self.folder(job_id)
+        try:
+            folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+            with open(folder / name, "wb", buffering=0) as file:
+                rest = memoryview(data)
+                while len(rest):
+                    rest = rest[file.write(rest) :]
+                os.fdatasync(file.fileno())
+            self._sync(folder)
+        except OSError as error:
+            if error.errno in DiskFull.numbers:
+                raise DiskFull from error
+            raise
+        return zlib.crc32(data)
+
+    @staticmethod
+    def _sync(folder: Path) -> None:
+        descriptor = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+
+    def remove(self, job_id: UUID) -> None:
+        shutil.rmtree(self.folder(job_id), ignore_errors=True)
+
+    def jobs(self) -> list[UUID]:
+        """Those that have parts here."""
+        if not self._folder.is_dir():
+            return []
+        found = []
+        for path in self._folder.iterdir():
+            try:
+                found.append(UUID(path.name))
+            except ValueError:
+                continue
+        return found

@@ -1,0 +1,210 @@
+"""The file of a transform, made from the parts of its chunks in their order. Runs beside the service, for it may need pyarrow."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import zlib
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+BLOCK_BYTES = 1 << 20
+GROUP_ROWS = 65_536
+
+
+class PartDamaged(Exception):
+    """A part is not what was written: which one."""
+
+
+@dataclass(frozen=True, slots=True)
+class PartFile:
+    """What a chunk left: the name of its file, or none if it has no row for the output."""
+
+    name: str | None
+    size: int
+    crc32: int
+
+
+@dataclass(frozen=True, slots=True)
+class Assembled:
+    size: int
+    sha256: str
+    crc32: int
+    rows: int
+    """Of parts that are not final pieces; else 0."""
+
+
+class Writer:
+    """A file that is flushed to disk when it is closed, with its digests."""
+
+    def __init__(self, path: str) -> None:
+        self._file = open(path, "r+b", buffering=0)
+        self._sha256 = hashlib.sha256()
+        self.crc32 = 0
+        self.size = 0
+
+    def write(self, data: Any) -> int:
+        piece = memoryview(data).cast("B")
+        while len(piece):
+            written = self._file.write(piece)
+            self._sha256.update(piece[:written])
+            self.crc32 = zlib.crc32(piece[:written], self.crc32)
+            self.size += written
+            piece = piece[written:]
+        return memoryview(data).nbytes
+
+    def finished(self, rows: int = 0) -> Assembled:
+        os.fsync(self._file.fileno())
+        self.close()
+        return Assembled(self.size, self._sha256.hexdigest(), self.crc32, rows)
+
+    def close(self) -> None:
+        self._file.close()
+
+
+def joined(folder: str, parts: Sequence[PartFile], header: bytes, path: str) -> Assembled:
+    """Final pieces one after the other; `path` is there and empty. Raises PartDamaged, OSError."""
+    out = Writer(path)
+    try:
+        out.write(header)
+        for part in parts:
+            for block in _checked(folder, part):
+                out.write(block)
+        return out.finished()
+    finally:
+        out.close()
+
+
+def _checked(folder: str, part: PartFile) -> Iterator[bytes]:
+    if part.name is None:
+        return
+    size, crc32 = 0, 0
+    try:
+        with open(Path(folder) / part.name, "rb", buffering=0) as file:
+            while block := file.read(BLOCK_BYTES):
+                size, crc32 = size + len(block), zlib.crc32(block, crc32)
+                yield block
+    except FileNotFoundError:
+        raise PartDamaged(part.name) from None
+    if (size, crc32) != (part.size, part.crc32):
+        raise PartDamaged(part.name)
+
+
+def encoded(document: bytes, folder: str, parts: Sequence[PartFile], path: str, without_repeated: bool) -> Assembled:
+    """From parts in Arrow IPC: rows that repeat a unique value are left out. Raises PartDamaged, OSError."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    from app.transform import encode, values
+    from app.transform.run import compiled
+
+    spec = compiled(document)
+    kinds = [column.type for column in spec.columns]
+    rules = np.memmap(Path(folder) / "rule", "u1", "r") if without_repeated else None
+    out = Writer(path)
+    count = 0
+    try:
+        if spec.output_format != "parquet":
+            out.write(encode.csv_header(spec.names) if spec.output_format == "csv" else b"")
+            for batch in _batches(folder, parts, rules):
+                count += batch.num_rows
+                out.write(encode.written(batch.columns[1:], kinds, spec.names, spec.output_format))
+            return out.finished(count)
+        schema = pa.schema(
+            [pa.field(name, values.arrow_type(kind)) for name, kind in zip(spec.names, kinds, strict=True)]
+        )
+        with pq.ParquetWriter(pa.PythonFile(_Sink(out), "w"), schema, compression="zstd") as writer:
+            waiting: list[Any] = []
+            for batch in _batches(folder, parts, rules):
+                count += batch.num_rows
+                waiting.append(pa.record_batch(batch.columns[1:], schema=schema))
+                if sum(each.num_rows for each in waiting) >= GROUP_ROWS:
+                    writer.write_table(pa.Table.from_batches(waiting))
+                    waiting = []
+            if waiting:
+                writer.write_table(pa.Table.from_batches(waiting))
+        return out.finished(count)
+    finally:
+        out.close()
+
+
+class _Sink:
+    """What pyarrow wants of a file that it writes to."""
+
+    closed = False
+
+    def __init__(self, out: Writer) -> None:
+        self._out = out
+
+    def write(self, data: Any) -> int:
+        return self._out.write(data)
+
+    def tell(self) -> int:
+        return self._out.size
+
+    def flush(self) -> None: ...
+
+    def close(self) -> None:
+        self.closed = True
+
+    def writable(self) -> bool:
+        return True
+
+    def readable(self) -> bool:
+        return False
+
+    def seekable(self) -> bool:
+        return False
+
+
+def _batches(folder: str, parts: Sequence[PartFile], rules: Any) -> Iterator[Any]:
+    import pyarrow as pa
+
+    for part in parts:
+        data = b"".join(_checked(folder, part))
+        for batch in _read(data):
+            if rules is not None:
+                repeated = rules[batch.column(0).to_numpy()] != 0
+                if repeated.any():
+                    batch = batch.filter(pa.array(~repeated))
+            if batch.num_rows:
+                yield batch
+
+
+def _read(data: bytes) -> Iterator[Any]:
+    """The batches of one or more IPC streams."""
+    import pyarrow as pa
+
+    source = pa.BufferReader(data)
+    while source.tell() < len(data):
+        with pa.ipc.open_stream(source) as reader:
+            yield from reader
+
+
+def repeated_values(document: bytes, folder: str, part: PartFile, rows: Sequence[int]) -> list[tuple[str, str, int]]:
+    """(columns, values, row that has them first) of these rows of a chunk, which repeat what must be unique."""
+    from app.transform.run import compiled
+
+    spec = compiled(document)
+    firsts = np.memmap(Path(folder) / "first", "<i8", "r")
+    rules = np.memmap(Path(folder) / "rule", "u1", "r")
+    found: dict[int, tuple[str, str, int]] = {}
+    for batch in _read(b"".join(_checked(folder, part))):
+        numbers = batch.column(0).to_numpy()
+        here = batch.filter(np.isin(numbers, rows))
+        numbers = here.column(0).to_numpy()
+        broken = rules[numbers]
+        for rule in np.unique(broken).tolist():
+            mine = broken == rule
+            names = spec.uniques[rule - 1]
+            columns = [here.column(1 + spec.names.index(name)).filter(mine).to_pylist() for name in names]
+            told = [", ".join(map(str, values)) for values in zip(*columns, strict=True)]
+            shown = ", ".join(names)
+            chosen = numbers[mine]
+            for number, text, first in zip(chosen.tolist(), told, firsts[chosen].tolist(), strict=True):
+                found[number] = (shown, text, first)
+    return [found[row] for row in rows]

@@ -1,0 +1,253 @@
+"""The document that says what a transform does, as it is sent, checked and stored. docs/transform.md explains it."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer, StrictBool, model_validator
+
+MAX_COLUMNS = 1_000
+MAX_STEPS = 50
+MAX_TABLE = 10_000
+
+
+def _exact(value: Any) -> Any:
+    """A JSON number as the digits it was written with."""
+    if isinstance(value, bool):
+        raise ValueError("must be a number")
+    return Decimal(str(value)) if isinstance(value, int | float) else value
+
+
+def _as_json(value: Decimal) -> int | float:
+    """It came from a JSON number, and becomes the same again."""
+    return int(value) if value == value.to_integral_value() else float(value)
+
+
+class Model(BaseModel):
+    model_config = ConfigDict(extra="forbid", populate_by_name=True)
+
+
+Text = Annotated[str, Field(strict=True, max_length=1_000, pattern=r"^[^\x00]*$")]
+Header = Annotated[str, Field(max_length=1000, pattern=r"^[^\x00]*$")]
+Pattern = Annotated[str, Field(min_length=1, max_length=500, pattern=r"^[^\x00]*$", description="RE2; linear in time.")]
+Format = Annotated[str, Field(min_length=1, max_length=100, pattern=r"^[^\x00]*$", description="As `%d/%m/%Y %H:%M`.")]
+Expression = Annotated[str, Field(min_length=1, max_length=2_000, pattern=r"^[^\x00]*$")]
+Exact = Annotated[
+    Decimal,
+    BeforeValidator(_exact),
+    Field(max_digits=38, decimal_places=18),
+    PlainSerializer(_as_json, return_type=int | float, when_used="json"),
+]
+Rounding = Literal["half_even", "half_up"]
+Scale = Annotated[int, Field(ge=0, le=18)]
+
+
+class Trim(Model):
+    """Take white space away."""
+
+    operation: Literal["trim"]
+    side: Literal["both", "left", "right"] = "both"
+
+
+class Case(Model):
+    operation: Literal["case"]
+    to: Literal["upper", "lower", "title"]
+
+
+class Replace(Model):
+    """Every occurrence; with `regex`, `\\1` in `by` stands for the first group."""
+
+    operation: Literal["replace"]
+    find: Annotated[str, Field(min_length=1, max_length=500, pattern=r"^[^\x00]*$")]
+    by: Annotated[str, Field(max_length=100, pattern=r"^[^\x00]*$", description="Bounded, for it may stand often.")] = (
+        ""
+    )
+    regex: bool = False
+
+
+class Split(Model):
+    """One of the pieces between separators; `part` counts from 1, or from the end if negative."""
+
+    operation: Literal["split"]
+    separator: Annotated[str, Field(min_length=1, max_length=100, pattern=r"^[^\x00]*$")]
+    part: Literal["first", "last"] | Annotated[int, Field(ge=-100, le=100)] = "first"
+
+
+class Join(Model):
+    """All input columns of this column in one text."""
+
+    operation: Literal["join"]
+    separator: Annotated[str, Field(max_length=100, pattern=r"^[^\x00]*$")] = " "
+    skip_empty: bool = True
+
+
+class ValueTable(Model):
+    """Each value by another; those that are not in the table are rejected, kept, or empty."""
+
+    operation: Literal["value_table"]
+    table: dict[Text, Text] = Field(min_length=1, max_length=MAX_TABLE)
+    otherwise: Literal["reject", "keep", "empty"] = "reject"
+
+
+class Default(Model):
+    """A value for what is missing."""
+
+    operation: Literal["default"]
+    value: Text
+
+
+class Cast(Model):
+    operation: Literal["cast"]
+    to: Literal["text", "integer", "number", "decimal", "boolean"]
+    decimal: Literal[".", ","] = "."
+    thousands: Literal[".", ",", " ", "'", "\u00a0", "\u202f"] | None = None
+    scale: Scale | None = Field(default=None, description="Decimals, for `decimal`: exactly so many.")
+    rounding: Rounding | None = Field(default=None, description="Values with more decimals are rejected if not given.")
+    true: list[Text] = Field(default=["true"], min_length=1, max_length=100)
+    false: list[Text] = Field(default=["false"], min_length=1, max_length=100)
+
+    @model_validator(mode="after")
+    def _fits(self) -> Cast:
+        if (self.to == "decimal") != (self.scale is not None):
+            raise ValueError("`scale` belongs to `decimal`, and `decimal` needs it")
+        if self.decimal == self.thousands:
+            raise ValueError("the decimal mark and the thousands mark are the same")
+        return self
+
+
+class Round(Model):
+    operation: Literal["round"]
+    scale: Scale
+    rounding: Rounding = "half_even"
+
+
+class ParseDate(Model):
+    """The first of the formats that fits."""
+
+    operation: Literal["parse_date"]
+    format: Format | Annotated[list[Format], Field(min_length=1, max_length=10)]
+
+
+class FormatDate(Model):
+    operation: Literal["format_date"]
+    format: Format
+
+
+class DateFormat(Model):
+    """From one way to write dates to another."""
+
+    operation: Literal["date_format"]
+    from_: Format = Field(alias="from")
+    to: Format
+
+
+Step = Annotated[
+    Trim | Case | Replace | Split | Join | ValueTable | Default | Cast | Round | ParseDate | FormatDate | DateFormat,
+    Field(discriminator="operation"),
+]
+
+
+class OutputColumn(Model):
+    """A column of the output: where its values come from, and the steps that are taken with them, in their order."""
+
+    name: Annotated[Header, Field(min_length=1)]
+    from_: Header | Annotated[list[Header], Field(min_length=1, max_length=20)] | None = Field(
+        default=None, alias="from"
+    )
+    constant: Text | StrictBool | Exact | None = None
+    expression: Expression | None = None
+    steps: list[Step] = Field(default=[], max_length=MAX_STEPS)
+
+    @model_validator(mode="after")
+    def _one_source(self) -> OutputColumn:
+        given = {"from_", "constant", "expression"} & self.model_fields_set
+        if len(given) != 1 or ("constant" not in given and getattr(self, next(iter(given))) is None):
+            raise ValueError("give one of `from`, `constant` and `expression`")
+        return self
+
+    @property
+    def sources(self) -> list[str]:
+        return [] if self.from_ is None else [self.from_] if isinstance(self.from_, str) else self.from_
+
+
+class Mapping(Model):
+    """The columns of the output in their order."""
+
+    columns: list[OutputColumn] = Field(default=[], max_length=MAX_COLUMNS)
+    others: Literal["drop", "keep"] = Field(
+        default="drop", description="`keep`: the input columns that no column is made `from` follow as they are."
+    )
+    drop: list[Header] = Field(default=[], max_length=MAX_COLUMNS, description="Not even then.")
+
+
+class ColumnRules(Model):
+    """What must be true of a column of the output. Only `required` minds missing values."""
+
+    required: bool = False
+    type: Literal["text", "integer", "number", "boolean"] | None = None
+    min: Exact | Format | None = None
+    max: Exact | Format | None = None
+    min_length: Annotated[int, Field(ge=0)] | None = None
+    max_length: Annotated[int, Field(ge=0)] | None = None
+    pattern: Pattern | None = None
+    enum: Annotated[list[Text | StrictBool | Exact], Field(min_length=1, max_length=MAX_TABLE)] | None = None
+    unique: bool = False
+
+
+class Check(Model):
+    """An expression over the columns of the output that must be true."""
+
+    expression: Expression
+    message: Annotated[str, Field(max_length=300, pattern=r"^[^\x00]*$")] | None = None
+
+
+class Validation(Model):
+    columns: dict[Header, ColumnRules] = Field(default={}, max_length=MAX_COLUMNS)
+    unique: list[Annotated[list[Header], Field(min_length=1, max_length=20)]] = Field(
+        default=[], max_length=20, description="Columns whose values together must be unique."
+    )
+    checks: list[Check] = Field(default=[], max_length=100)
+
+
+class Specification(Model):
+    """What is stored with the job: all that its rows depend on."""
+
+    mapping: Mapping
+    validation: Validation = Validation()
+    output_format: Literal["csv", "jsonl", "parquet"] = "csv"
+    header: list[str] = Field(default=[], description="The columns of the input; none for JSON, whose keys may be any.")
+    dry_run: bool = False
+
+    def stored(self) -> dict[str, Any]:
+        """As JSON from which it can be made again: what was not given is not in it."""
+        return self.model_dump(mode="json", by_alias=True, exclude_unset=True)
+
+
+PROPOSED = {"decide", "readings", "unknown"}
+"""Members of proposed steps that say what is to be decided."""
+
+
+class Undecided(ValueError):
+    """A step of a template that somebody must decide: of which column, and which step."""
+
+    def __init__(self, column: int, step: int) -> None:
+        super().__init__("is still to be decided: edit the template, and leave `decide` out")
+        self.column, self.step = column, step
+
+
+def of_template(columns: list[dict[str, Any]]) -> dict[str, Any]:
+    """A mapping as `POST /api/v1/jobs/mapping` proposes it, and templates keep it, as a document of a Mapping; raises
+    Undecided. A column that nothing was found for is there and empty."""
+    made = []
+    for place, column in enumerate(columns):
+        steps = []
+        for number, step in enumerate(column.get("conversion", [])):
+            if step.get("decide"):
+                raise Undecided(place, number)
+            steps.append({name: value for name, value in step.items() if name not in PROPOSED})
+        source: dict[str, Any] = {"from": column["input_columns"]} if column["input_columns"] else {"constant": None}
+        if len(column["input_columns"]) > 1 and not any(step["operation"] == "join" for step in steps):
+            steps.insert(0, {"operation": "join"})
+        made.append({"name": column["reference_column"], **source, "steps": steps if column["input_columns"] else []})
+    return {"columns": made}

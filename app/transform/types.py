@@ -1,0 +1,93 @@
+"""The types that a value may have on its way through a transform. Pure: nothing here needs pyarrow."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Type:
+    """`scale` is the number of decimals, of `decimal` alone."""
+
+    name: str
+    scale: int = 0
+
+    @property
+    def is_number(self) -> bool:
+        return self.name in ("integer", "number", "decimal")
+
+    @property
+    def is_moment(self) -> bool:
+        return self.name in ("date", "datetime", "instant")
+
+    def __str__(self) -> str:
+        return f"decimal with {self.scale} decimals" if self.name == "decimal" else self.name
+
+
+TEXT, INTEGER, NUMBER, BOOLEAN = Type("text"), Type("integer"), Type("number"), Type("boolean")
+DATE, DATETIME, INSTANT, NULL = Type("date"), Type("datetime"), Type("instant"), Type("null")
+
+MAX_DIGITS = 38
+MAX_SCALE = 18
+DIVISION_DECIMALS = 18
+PARQUET_NUMBER_SCALE = 9
+
+
+def a(type_: Type) -> str:
+    """With its article."""
+    return f"an {type_}" if type_.name[0] in "aeiou" else f"a {type_}" if type_ != TEXT else "text"
+
+
+def common(left: Type, right: Type) -> Type | None:
+    """The type that can hold both, if there is one."""
+    if left == right or right == NULL:
+        return left
+    if left == NULL:
+        return right
+    if left.is_number and right.is_number:
+        return NUMBER
+    return None
+
+
+# ---------------------------------------------------------------------- formats of dates
+
+DIRECTIVES: dict[str, tuple[str, int]] = {
+    "%Y": ("year", 4), "%m": ("month", 2), "%d": ("day", 2), "%H": ("hour", 2), "%M": ("minute", 2), "%S": ("second", 2),
+    "%f": ("fraction", 6), "%-d": ("day", 0), "%-m": ("month", 0), "%-H": ("hour", 0), "%b": ("month", 0), "%B": ("month", 0),
+    "%I": ("hour12", 2), "%p": ("half", 0), "%z": ("zone", 0), "%%": ("percent", 1),
+}  # fmt: skip
+"""What each stands for, and how many digits it always has; 0 if that varies."""
+
+_PART = re.compile(r"%-?.|[^%]+|%")
+
+
+class BadFormat(ValueError):
+    """A date format that cannot be used, and why."""
+
+
+def parts_of_format(pattern: str) -> list[str]:
+    """Its directives and the texts between them; raises BadFormat."""
+    parts = _PART.findall(pattern)
+    for part in parts:
+        if part.startswith("%") and part not in DIRECTIVES:
+            known = " ".join(sorted(DIRECTIVES))
+            raise BadFormat(f"The date format has the directive {part[:10]!r}; there are {known}.")
+    names = [DIRECTIVES[part][0] for part in parts if part in DIRECTIVES and part != "%%"]
+    if len(set(names)) != len(names):
+        raise BadFormat("The date format names something twice.")
+    return parts
+
+
+def type_of_format(pattern: str, *, reading: bool) -> Type:
+    """date, datetime, or instant (a moment with its offset from UTC); raises BadFormat if it does not name a whole day."""
+    names = {DIRECTIVES[part][0] for part in parts_of_format(pattern) if part in DIRECTIVES}
+    if reading:
+        if missing := {"year", "month", "day"} - names:
+            raise BadFormat(f"The date format does not name the {' or '.join(sorted(missing))}.")
+        if ("hour12" in names) != ("half" in names) or ("hour12" in names and "hour" in names):
+            raise BadFormat("A date format has %H, or %I with %p.")
+    clock = {"hour", "hour12", "minute", "second", "fraction", "half", "zone"} & names
+    if clock and reading and not {"hour", "hour12"} & names:
+        raise BadFormat("A date format with a time names the hour.")
+    return INSTANT if "zone" in names else DATETIME if clock else DATE

@@ -1,0 +1,178 @@
+"""Columns of values with their type, and what is found wrong with rows on the way."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from decimal import Decimal
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from app.transform import dates, numbers
+from app.transform.numbers import Numbers
+from app.transform.types import (
+    BOOLEAN,
+    MAX_DIGITS,
+    NULL,
+    NUMBER,
+    PARQUET_NUMBER_SCALE,
+    TEXT,
+    Type,
+)
+
+Mask = npt.NDArray[np.bool_]
+MAX_VALUE_CHARACTERS = 200
+NO_TEXT = pa.scalar(None, pa.string())
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """What is wrong with one row; `row` is its place in the chunk, `column` that of the output."""
+
+    row: int
+    column: str
+    code: str
+    message: str
+    value: str | None
+
+
+@dataclass(slots=True)
+class Value:
+    """A column: an Arrow array, or Numbers. `written` is the text it was read from, where that is also how it is written."""
+
+    type: Type
+    data: Any
+    written: pa.StringArray | None = None
+
+    def __len__(self) -> int:
+        return len(self.data)
+
+
+@dataclass(slots=True)
+class Findings:
+    """The first thing that is wrong with each row."""
+
+    count: int
+    bad: Mask = field(init=False)
+    found: list[Finding] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self.bad = np.zeros(self.count, bool)
+
+    def add(self, rows: Mask, column: str, code: str, message: str, values: pa.StringArray | None = None) -> None:
+        """`message` may hold `{value}`. Rows that are bad already stay what they are."""
+        new = rows & ~self.bad
+        if not new.any():
+            return
+        self.bad |= new
+        for row in np.flatnonzero(new).tolist():
+            value = None if values is None else values[row].as_py()
+            shown = value[:MAX_VALUE_CHARACTERS].replace("\0", "\\x00") if value is not None else None
+            self.found.append(Finding(row, column, code, message.replace("{value}", (shown or "")[:60]), shown))
+
+
+def text(array: pa.StringArray) -> Value:
+    return Value(TEXT, array)
+
+
+def truths(mask: Mask, valid: Mask | None = None) -> Value:
+    return Value(BOOLEAN, pa.array(mask, pa.bool_(), mask=None if valid is None else ~valid))
+
+
+def constant(value: str | Decimal | bool | None, kind: Type, count: int) -> Value:
+    if kind.is_number:
+        assert isinstance(value, Decimal)
+        return Value(kind, numbers.of_literal(value, count))
+    if value is None:
+        return Value(NULL, pa.nulls(count))
+    return Value(kind, pa.repeat(pa.scalar(value, pa.bool_() if kind == BOOLEAN else pa.string()), count))
+
+
+def is_valid(value: Value) -> Mask:
+    """Where there is a value, be it an empty text."""
+    return value.data.valid if isinstance(value.data, Numbers) else np.asarray(value.data.is_valid())
+
+
+def is_missing(value: Value) -> Mask:
+    """Null, or an empty text."""
+    missing = ~is_valid(value)
+    if value.type == TEXT:
+        missing |= np.asarray(pc.fill_null(pc.equal(value.data, ""), False))
+    return missing
+
+
+def without_empty(texts: pa.StringArray) -> pa.StringArray:
+    """Empty texts are no values: null."""
+    empty = pc.equal(pc.binary_length(texts), 0)
+    return pc.if_else(empty, NO_TEXT, texts) if pc.any(empty).as_py() else texts
+
+
+def cleared(value: Value, rows: Mask) -> Value:
+    """With no value in these rows."""
+    if not rows.any():
+        return value
+    written = None if value.written is None else pc.if_else(pa.array(rows), NO_TEXT, value.written)
+    if isinstance(value.data, Numbers):
+        return Value(value.type, numbers.without(value.data, rows), written)
+    return Value(value.type, pc.if_else(pa.array(rows), pa.scalar(None, value.data.type), value.data), written)
+
+
+def chosen(mask: Mask, left: Value, right: Value) -> Value:
+    """`left` where the mask is set, else `right`; they are of types that one can hold."""
+    left, right = (_typed(each, other) for each, other in ((left, right), (right, left)))
+    kind = left.type if left.type == right.type else NUMBER
+    if isinstance(left.data, Numbers):
+        return Value(kind, numbers.choose(mask, left.data, right.data))
+    return Value(kind, pc.if_else(pa.array(mask), left.data, right.data))
+
+
+def _typed(value: Value, like: Value) -> Value:
+    """A null as a column of the other's type."""
+    if value.type != NULL:
+        return value
+    if isinstance(like.data, Numbers):
+        nothing = Numbers(np.zeros(len(value), np.int64), 0, np.zeros(len(value), bool))
+        return Value(like.type, nothing)
+    return Value(like.type, pa.nulls(len(value), like.data.type))
+
+
+def to_texts(value: Value) -> pa.StringArray:
+    """As they are written; nulls stay nulls."""
+    if value.written is not None:
+        return value.written
+    if isinstance(value.data, Numbers):
+        return numbers.to_texts(value.data, value.type.scale if value.type.name == "decimal" else None)
+    if value.type.is_moment:
+        return dates.to_iso(value.data, value.type)
+    if value.type == BOOLEAN:
+        return value.data.cast(pa.string())
+    return pa.nulls(len(value), pa.string()) if value.type == NULL else value.data
+
+
+def canonical(value: Value) -> pa.StringArray:
+    """Equal texts for equal values: numbers without needless zeros."""
+    if isinstance(value.data, Numbers):
+        return numbers.to_texts(value.data, None)
+    return to_texts(value)
+
+
+def arrow_type(kind: Type) -> pa.DataType:
+    """In Parquet."""
+    if kind.name == "integer":
+        return pa.int64()
+    if kind.is_number:
+        return pa.decimal128(MAX_DIGITS, kind.scale if kind.name == "decimal" else PARQUET_NUMBER_SCALE)
+    if kind == BOOLEAN:
+        return pa.bool_()
+    return dates.ARROW.get(kind, pa.string())
+
+
+def to_arrow(value: Value) -> pa.Array:
+    if value.type.name == "integer":
+        return numbers.to_int64(value.data)
+    if value.type.is_number:
+        return numbers.to_decimal128(value.data, arrow_type(value.type).scale)
+    return to_texts(value) if value.type in (TEXT, NULL) else value.data

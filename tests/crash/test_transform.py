@@ -1,0 +1,89 @@
+"""kill -9 while a transform works, settles what must be unique and publishes: the file is there whole or not at all, and in
+the end it is the one of a run that nobody disturbed."""
+
+from __future__ import annotations
+
+import csv
+import io
+from typing import Any
+
+import pytest
+
+from tests.crash.service import RECOVERY_SECONDS, Service
+from tests.harness import Api, wait_until
+from tests.transform.oracle import HEADER, MAPPING, VALIDATION, dirty_rows, expected
+
+ROWS = dirty_rows(300, 5)
+EXPECTED = expected(ROWS)
+
+
+@pytest.fixture(scope="module")
+def data() -> bytes:
+    out = io.StringIO()
+    csv.writer(out, lineterminator="\n").writerows([HEADER, *ROWS])
+    return out.getvalue().encode()
+
+
+def ended(api: Api, job_id: str, seconds: float = 2 * RECOVERY_SECONDS) -> dict[str, Any]:
+    def final() -> dict[str, Any] | None:
+        status = dict(api.client.get(f"/api/v1/jobs/{job_id}/status").json())
+        return None if status["is_active"] else status
+
+    return wait_until(final, seconds, f"end of {job_id}") or {}
+
+
+def begin(api: Api, data: bytes) -> str:
+    file_id = api.upload(data)["file_id"]
+    api.finished(file_id)
+    body = {"input_file_id": file_id, "mapping": MAPPING, "validation": VALIDATION, "chunk_size": 100}
+    answer = api.client.post("/api/v1/jobs/transform", json=body)
+    assert answer.status_code == 202, answer.text
+    return str(answer.json()["job_id"])
+
+
+KILLS = ("output.part_written=kill@2", "output.settled=kill@2", "output.written=kill", "output.renamed=kill")
+
+
+def test_a_transform_killed_at_each_step_makes_the_file_of_an_undisturbed_one(service: Service, data: bytes) -> None:
+    """One job that dies while it writes parts, settles what must be unique, has the file flushed, and has it named."""
+    job_id = ""
+    for point in KILLS:
+        service.start(GRANULA_FAIL=point, COMPUTE_PROCESSES=1)
+        if not job_id:
+            with service.api() as api:
+                job_id = begin(api, data)
+        service.wait_for_death()
+        assert service.sql("SELECT count(*) FROM files WHERE filename LIKE '%transformed%'") == [(0,)], point
+
+    service.start()
+    with service.api() as api:
+        status = ended(api, job_id)
+        assert status["status"] == "completed", status
+        made = api.client.get(f"/api/v1/files/{status['result_file_id']}/download").content.decode()
+        rows = list(csv.reader(io.StringIO(made, newline="")))
+        assert [row[0] for row in rows[1:]] == [str(row[0]) for row in EXPECTED.rows]
+        assert {each["row_number"]: (each["column"], each["code"]) for each in api.rejects(job_id)} == EXPECTED.rejects
+        proof = api.proof(job_id)
+        assert proof["closes"], proof["problems"]
+        assert len(service.files()) == 2
+    service.kill()
+    service.sweep()
+    assert service.stored().keys() == service.files().keys()
+    assert not list((service.storage / "outputs").iterdir())
+
+
+def test_a_cancelled_transform_leaves_no_file_and_no_part(service: Service, data: bytes) -> None:
+    """It is caught while its output cannot be finished."""
+    service.start(GRANULA_FAIL="output.written=transient@1+", COMPUTE_PROCESSES=1)
+    with service.api() as api:
+        job_id = begin(api, data)
+        wait_until(lambda: api.client.get(f"/api/v1/jobs/{job_id}/status").json()["progress"] == 80, 30, "writing")
+        assert api.client.get(f"/api/v1/jobs/{job_id}/status").json()["stage"] == "writing"
+        assert api.client.post(f"/api/v1/jobs/{job_id}/cancel").status_code == 200
+        status = ended(api, job_id)
+        assert (status["status"], status["result_file_id"]) == ("cancelled", None)
+        assert api.client.get(f"/api/v1/jobs/{job_id}/result").json()["code"] == "result_unavailable"
+    service.kill()
+    service.sweep()
+    assert len(service.stored()) == 1
+    assert not list((service.storage / "outputs").iterdir())

@@ -1,0 +1,274 @@
+"""Expressions, casts and dates held against Python's own: Decimal, datetime, str. Nothing may differ, and nothing be guessed."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Sequence
+from contextlib import suppress
+from datetime import datetime
+from decimal import ROUND_HALF_EVEN, Context, Decimal, localcontext
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from app.transform import run
+from app.transform.plan import BadSpecification, plan
+from app.transform.spec import Specification
+
+WIDE = Context(prec=200, rounding=ROUND_HALF_EVEN)
+
+
+def outcome(
+    rows: Sequence[Sequence[str | None]], columns: list[dict[str, Any]], header: Sequence[str], **more: Any
+) -> run.Transformed:
+    document = {"mapping": {"columns": columns}, "header": list(header), **more}
+    return run.of_cells(json.dumps(document).encode(), rows, header, range(1, len(rows) + 1), True)
+
+
+def values_of(texts: Sequence[str | None], *steps: dict[str, Any]) -> tuple[list[Any], list[str]]:
+    """(values that got through, codes of those that did not) of one column."""
+    columns = [{"name": "out", "from": "x", "steps": list(steps)}]
+    done = outcome([[text] for text in texts], columns, ["x"])
+    return [row[0] for _, row in done.preview], [each.code for each in done.findings]
+
+
+# ---------------------------------------------------------------------- expressions
+
+numbers = st.decimals(allow_nan=False, allow_infinity=False, min_value=-(10**14), max_value=10**14, places=None).map(
+    lambda d: Decimal(f"{d:.{min(6, max(0, -int(d.as_tuple().exponent)))}f}")
+)
+wide_numbers = st.integers(-(10**30), 10**30).map(lambda i: Decimal(i).scaleb(-4, WIDE))
+
+
+@st.composite
+def trees(draw: st.DrawFn, depth: int = 3) -> tuple[str, Any]:
+    """An expression over the numbers a and b, and a function that says what Python makes of it; None: no value."""
+    if depth == 0 or draw(st.booleans()):
+        kind = draw(st.sampled_from(["a", "b", "literal"]))
+        if kind != "literal":
+            return f"number({kind})", lambda row: row[kind]
+        value = draw(st.decimals(0, 1000, places=2))
+        return f"{value:f}", lambda row: value
+    operator = draw(st.sampled_from(["+", "-", "*", "neg", "if", "round", "abs", "least"]))
+    left, of_left = draw(trees(depth=depth - 1))
+    if operator == "neg":
+        return f"-({left})", lambda row: -of_left(row)
+    if operator == "abs":
+        return f"abs({left})", lambda row: abs(of_left(row))
+    if operator == "round":
+        places = draw(st.integers(0, 6))
+        return f"round({left}, {places})", lambda row: of_left(row).quantize(Decimal(1).scaleb(-places), context=WIDE)
+    right, of_right = draw(trees(depth=depth - 1))
+    if operator == "least":
+        return f"least({left}, {right})", lambda row: min(of_left(row), of_right(row))
+    if operator == "if":
+        return (
+            f"if({left} < {right} or not ({left} != {right}), {left}, {right})",
+            lambda row: of_left(row) if of_left(row) <= of_right(row) else of_right(row),
+        )
+    functions = {"+": lambda x, y: x + y, "-": lambda x, y: x - y, "*": lambda x, y: x * y}
+    return f"({left} {operator} {right})", lambda row: functions[operator](of_left(row), of_right(row))
+
+
+def fits(value: Decimal) -> bool:
+    """Up to 38 digits."""
+    digits = value.normalize(WIDE).as_tuple()
+    return len(digits.digits) + max(0, int(digits.exponent)) <= 38
+
+
+@settings(max_examples=80, deadline=None)
+@given(trees(), st.lists(st.tuples(numbers | wide_numbers, numbers), min_size=1, max_size=6))
+def test_arithmetic_is_that_of_exact_decimals(tree: tuple[str, Any], pairs: list[tuple[Decimal, Decimal]]) -> None:
+    expression, python = tree
+    rows = [[f"{a:f}", f"{b:f}"] for a, b in pairs]
+    done = outcome(rows, [{"name": "out", "expression": expression}], ["a", "b"])
+    found = {place: Decimal(row[0]) for place, row in done.preview}
+    with localcontext(WIDE):
+        wanted = {i: python({"a": a, "b": b}) for i, (a, b) in enumerate(pairs)}
+    assert {each.row for each in done.findings} >= {i for i, value in wanted.items() if not fits(value)}
+    assert all(each.code == "out_of_range" for each in done.findings)
+    assert found == {i: wanted[i] for i in found}
+    assert found.keys() == wanted.keys() - {each.row for each in done.findings}
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.lists(st.tuples(numbers, numbers), min_size=1, max_size=8))
+def test_division_is_rounded_once_and_by_zero_rejects_its_row(pairs: list[tuple[Decimal, Decimal]]) -> None:
+    rows = [[f"{a:f}", f"{b:f}"] for a, b in pairs]
+    done = outcome(rows, [{"name": "out", "expression": "number(a) / number(b)"}], ["a", "b"])
+    assert {each.row: each.code for each in done.findings} == {
+        i: "division_by_zero" for i, (_, b) in enumerate(pairs) if not b
+    }
+    with localcontext(WIDE):
+        for place, (text,) in done.preview:
+            a, b = pairs[place]
+            # Twice as many digits first, so that the last step is the only one that rounds.
+            assert Decimal(text) == (a / b).quantize(Decimal(1).scaleb(-18))
+
+
+TRUTH = {"true": True, "false": False, "": None}
+
+
+@settings(max_examples=40, deadline=None)
+@given(
+    st.lists(st.tuples(*[st.sampled_from(["1", "2", "x", "xy", "", "é", "'"])] * 2), min_size=1, max_size=8), st.data()
+)
+def test_conditions_and_texts_are_those_of_python(pairs: list[tuple[str, str]], data: st.DataObject) -> None:
+    operator = data.draw(st.sampled_from(["==", "!=", "<", "<=", ">", ">="]))
+    expression = f"a {operator} b and not contains(a, 'x') or length(concat(a, b)) in (3, 4) or b == ''''"
+    python = {
+        "==": str.__eq__, "!=": str.__ne__, "<": str.__lt__, "<=": str.__le__, ">": str.__gt__, ">=": str.__ge__,
+    }[operator]  # fmt: skip
+    columns = [{"name": "out", "expression": expression}, {"name": "t", "expression": "upper(right(concat(b, a), 2))"}]
+    done = outcome(pairs, columns, ["a", "b"])
+    assert [row[0] for _, row in done.preview] == [
+        (python(a, b) and "x" not in a) or len(a + b) in (3, 4) or b == "'" for a, b in pairs
+    ]
+    assert [row[1] for _, row in done.preview] == [(b + a)[-2:].upper() for a, b in pairs]
+
+
+def test_what_is_not_looked_at_rejects_nothing() -> None:
+    columns = [
+        {"name": "safe", "expression": "if(n == '0', 0, 1 / number(n))"},
+        {"name": "both", "expression": "n != '0' and 1 / number(n) > 0.3"},
+        {"name": "first", "expression": "coalesce(n, text(number('x')))"},
+    ]
+    done = outcome([["0"], ["4"]], columns, ["n"])
+    assert done.findings == []
+    assert [row for _, row in done.preview] == [["0", False, "0"], ["0.25", False, "4"]]
+    done = outcome([[""], ["x"]], [{"name": "out", "expression": "1 / number(n)"}], ["n"])
+    assert [(each.row, each.code, each.value) for each in done.findings] == [(1, "not_a_number", "x")]
+    assert done.preview == [(0, [None])]
+
+
+@pytest.mark.parametrize(
+    ("expression", "told"),
+    [
+        ("pirce * 2", "At character 1: There is no column `pirce`; the nearest is `price`."),
+        ("price * 2", "At character 1: `*` takes numbers, and this is text; make it one by number(...)."),
+        ("price + 'x'", "concat(...)"),
+        ("rond(number(price), 2)", "At character 1: There is no function `rond`; the nearest is `round`."),
+        ("price == 2", "compares text with an integer; make that a number"),
+        ("if(price, 1, 2)", "`if` takes a condition first"),
+        ("if(price == 'a', 1, 'b')", "of different types: integer, text"),
+        ("number(price) >", "At character 16: Expected a value, found the end."),
+        ("1 < 2 < 3", "not chained"),
+        ("price.__class__", "no meaning for '.__class__'"),
+        ("__import__('os')", "no function `__import__`"),
+        ("price; 1", "no meaning for '; 1'"),
+        ("price[0]", "no meaning"),
+        ("null", "no value but null"),
+        ("price == null", "is_empty"),
+        ("parse_date(price, '%d.%m')", "does not name the year"),
+        ("parse_date(price, '%d.%m.%Q')", "directive '%Q'"),
+        ("parse_date(price, price)", "takes a text in quotes"),
+        ("round(number(price), 19)", "from 0 to 18"),
+        ("left(price)", "`left` takes 2 arguments; here are 1"),
+        ("(" * 100 + "1" + ")" * 100, "nested deeper than 40"),
+        ("-" * 100 + "1", "nested deeper than 40"),
+        ("not " * 100 + "true", "nested deeper than 40"),
+        ("1" * 39, "at most 38 digits"),
+    ],
+)
+def test_a_wrong_expression_is_told_with_its_place(expression: str, told: str) -> None:
+    document = {"mapping": {"columns": [{"name": "out", "expression": expression}]}, "header": ["price"]}
+    with pytest.raises(BadSpecification, match=re.escape(told)) as error:
+        plan(Specification.model_validate(document))
+    assert error.value.problems[0].pointer == "mapping/columns/0/expression"
+
+
+@settings(max_examples=100, deadline=None)
+@given(st.text(max_size=60))
+def test_no_text_breaks_the_parser(expression: str) -> None:
+    """It says yes or that it cannot be used, and raises nothing else."""
+    document = {"mapping": {"columns": [{"name": "out", "expression": expression or "1"}]}, "header": ["price"]}
+    with suppress(BadSpecification):
+        plan(Specification.model_validate(document))
+
+
+# ---------------------------------------------------------------------- casts
+
+ODD = [
+    "0", "-0", "7", "-7", "007", "+5", " 5", "5 ", "5.0", "1e5", "1E5", "0x10", "1_000", "1,000", "", ".5", "5.", "--5", "-",
+    "9223372036854775807", "-9223372036854775808", "9223372036854775808", "1234567890123456789", "12345678901234567890",
+    "99999999999999999999999999999999999999", "999999999999999999999999999999999999999", "NaN", "inf", "٣", "1\n",
+    "0.1", "0.10", "-0.000001", "0.123456789012345678", "0.1234567890123456789", "1.50", "1234567890123456789.123456789",
+    "null", "None", "true",
+]  # fmt: skip
+
+
+def test_integers_and_numbers_are_digits_or_nothing() -> None:
+    integers, codes = values_of(ODD, {"operation": "cast", "to": "integer"})
+    good = [
+        t
+        for t in ODD
+        if re.fullmatch(r"-?(0|[1-9][0-9]*)", t, re.ASCII) and -(2**63) <= int(t) < 2**63 and "\n" not in t
+    ]
+    assert [v for v in integers if v is not None] == good
+    assert integers.count(None) == 1  # the empty one is missing, not wrong
+    assert len(codes) == len(ODD) - len(good) - 1
+    done = outcome(
+        [[t] for t in ODD], [{"name": "o", "from": "x", "steps": [{"operation": "cast", "to": "number"}]}], ["x"]
+    )
+    kept = {ODD[place]: row[0] for place, row in done.preview}
+    plain = [
+        t for t in ODD if re.fullmatch(r"-?(0|[1-9][0-9]*)(\.[0-9]{1,18})?", t) and len(re.sub(r"\D", "", t)) <= 38
+    ]
+    assert [t for t in kept if t] == [t for t in plain if "\n" not in t]
+    assert all(kept[t] == t for t in kept if t), "digits were changed"
+
+
+def test_marks_are_taken_only_where_they_belong() -> None:
+    texts = ["1.234,56", "1234,56", "-1.234.567,8", "1.23,4", "12.34.567", "1,234.56", "0,5", ".234", "1.234"]
+    got, _ = values_of(texts, {"operation": "cast", "to": "number", "decimal": ",", "thousands": "."})
+    assert got == ["1234.56", "1234.56", "-1234567.8", "0.5", "1234"]
+
+
+def test_decimals_are_exact_and_rounded_only_on_request() -> None:
+    texts = ["0.1", "2.675", "1.005", "-2.5", "100", "0.30000000000000004", "123456789012345678.125"]
+    got, codes = values_of(texts, {"operation": "cast", "to": "decimal", "scale": 2})
+    assert (got, codes) == (["0.10", "-2.50", "100.00"], ["too_many_decimals"] * 4)
+    for rounding, mode in (("half_even", "ROUND_HALF_EVEN"), ("half_up", "ROUND_HALF_UP")):
+        got, codes = values_of(texts, {"operation": "cast", "to": "decimal", "scale": 2, "rounding": rounding})
+        assert got == [str(Decimal(t).quantize(Decimal("0.01"), rounding=mode)) for t in texts]
+        assert not codes
+    done = outcome([["0.1", "0.2"]], [{"name": "o", "expression": "number(a) + number(b)"}], ["a", "b"])
+    assert done.preview == [(0, ["0.3"])]
+
+
+# ---------------------------------------------------------------------- dates
+
+FORMATS = ["%Y-%m-%d", "%d/%m/%Y", "%m/%d/%Y %H:%M", "%Y%m%d%H%M%S", "%Y-%m-%dT%H:%M:%S.%f", "%-d.%-m.%Y", "%d %b %Y",
+           "%B %-d, %Y", "%m/%d/%Y %I:%M %p"]  # fmt: skip
+
+
+@settings(max_examples=40, deadline=None)
+@given(
+    st.lists(st.datetimes(datetime(1, 1, 1), datetime(9999, 12, 31)), min_size=1, max_size=5), st.sampled_from(FORMATS)
+)
+def test_dates_go_there_and_back(moments: list[datetime], pattern: str) -> None:
+    texts = [_written(moment, pattern) for moment in moments]
+    got, codes = values_of(texts, {"operation": "date_format", "from": pattern, "to": pattern})
+    assert (got, codes) == (texts, [])
+    iso, _ = values_of(texts, {"operation": "date_format", "from": pattern, "to": "%Y-%m-%d"})
+    assert iso == [f"{moment.year:04}-{moment:%m-%d}" for moment in moments]
+
+
+def _written(moment: datetime, pattern: str) -> str:
+    """By Python, where %Y has four digits on every machine."""
+    return moment.strftime(pattern.replace("%Y", f"{moment.year:04}"))
+
+
+def test_only_what_is_to_the_letter_of_the_format_is_a_date() -> None:
+    texts = ["31/01/2026", "1/2/2026", "31/02/2026", "29/02/2024", "29/02/2023", "00/01/2026", "01/13/2026", "01/01/0000",
+             "01-01-2026", " 01/01/2026", "01/01/2026 ", "01/01/26", "٠١/01/2026", "01/01/20 6", ""]  # fmt: skip
+    got, codes = values_of(texts, {"operation": "parse_date", "format": "%d/%m/%Y"})
+    assert got == ["2026-01-31", "2024-02-29", None]
+    assert codes == ["not_a_date"] * 12
+    zoned = ["2026-01-31T23:30:00+02:00", "2026-01-31T23:30:00Z", "2026-01-31T23:30:00-0100", "2026-01-31T23:30:00+2"]
+    got, codes = values_of(zoned, {"operation": "parse_date", "format": "%Y-%m-%dT%H:%M:%S%z"})
+    assert got == ["2026-01-31T21:30:00Z", "2026-01-31T23:30:00Z", "2026-02-01T00:30:00Z"]
+    assert codes == ["not_a_date"]
