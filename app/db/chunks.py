@@ -151,13 +151,14 @@ def _held(claim: Claim) -> Any:
 async def complete(
     connection: AsyncConnection, claims: Sequence[Claim], values: Sequence[dict[str, Any]]
 ) -> None:  # processing -> completed
-    """Complete chunks claimed together. `values` of each: rows_ok, rows_invalid, rows_failed, hash_read, summary, timings.
+    """Complete chunks claimed together. `values` of each: rows_ok, rows_invalid, rows_failed, hash_read, summary, and
+    timings if they are known.
 
     Must come before the rows in the transaction that writes them: it is the fence. Raises LeaseLost.
     """
     await hold(connection, claims)
     given = [
-        {"of_job": claim.job_id, "at_index": claim.index, **counts}
+        {"of_job": claim.job_id, "at_index": claim.index, "timings": None, **counts}
         for claim, counts in zip(claims, values, strict=True)
     ]
     await connection.execute(_COMPLETE, given)
