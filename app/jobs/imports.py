@@ -208,7 +208,7 @@ class Search:
             return []  # only valid records have vectors
         vector = await self._vectors.encode_query(query)
         if await self._vectors.has_halfvecs():
-            async with self._database.reading() as connection:
+            async with self._database.reading_singly() as connection:
                 rows = await halfvecs.nearest(connection, vector, filters, limit=limit, offset=offset)
             return [(row, float(row["score"])) for row in rows]
         among: set[Key] | None = None
