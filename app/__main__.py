@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from app.cli import app
+from app.cli.main import run
 
 if __name__ == "__main__":
-    app(prog_name="python -m app")
+    run()

@@ -130,6 +130,11 @@ class Database:
         async with self.reading() as connection:
             await connection.execute(text("SELECT 1"))
 
+    async def server_version(self) -> str:
+        """Of PostgreSQL, as it tells it."""
+        async with self.reading() as connection:
+            return str((await connection.execute(text("SHOW server_version"))).scalar_one())
+
     async def close(self) -> None:
         await self._writer.dispose()
         await self.engine.dispose()

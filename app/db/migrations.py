@@ -26,8 +26,12 @@ async def upgrade(url: str) -> None:
     await asyncio.to_thread(command.upgrade, _config(url), "head")
 
 
+def head() -> str | None:
+    """The newest revision of this version."""
+    return ScriptDirectory.from_config(_config("")).get_current_head()
+
+
 async def current_is_head(database: Database) -> bool:
-    head = ScriptDirectory.from_config(_config("")).get_current_head()
     async with database.reading() as connection:
         current = await connection.run_sync(lambda c: MigrationContext.configure(c).get_current_revision())
-    return current == head
+    return current == head()

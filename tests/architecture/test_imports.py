@@ -37,6 +37,7 @@ LAYERS: dict[str, set[str]] = {
         "transform",
         "pipeline", "formats", "processors", "embeddings", "sources", "db", "states", "errors", "config", "failpoints",
     },
+    "cli": {"batch", "main", "jobs", "model_service", "processors", "embeddings", "db", "errors", "config"},
     "api": {
         "transform",
         "jobs", "clients", "pipeline", "formats", "processors", "embeddings", "sources", "db", "states", "errors", "config",

@@ -5,24 +5,29 @@ from __future__ import annotations
 import asyncio
 import sys
 from collections.abc import Awaitable, Callable
-from typing import Annotated, TypeVar
+from typing import TYPE_CHECKING, Annotated, TypeVar
 from uuid import UUID
 
 import typer
 
-from app.db.engine import Database
-from app.errors import GranulaError, MigrationsPending
-from app.jobs.users import MAX_DAYS, NewKey, Users
+from app.cli.common import SERVER, examples
 
-users = typer.Typer(help="Make, list and revoke users and their keys.", no_args_is_help=True)
+if TYPE_CHECKING:
+    from app.jobs.users import NewKey, Users
+
+app = typer.Typer()
+users = typer.Typer(
+    help="Make, list and revoke users and their keys.",
+    no_args_is_help=True,
+    epilog=examples("users create alice", "users create bob --admin --expires-in 90", "users keys list alice"),
+)
+app.add_typer(users, name="users", rich_help_panel=SERVER)
 keys = typer.Typer(help="Make, list and revoke keys: several at once for a change without a gap.", no_args_is_help=True)
 users.add_typer(keys, name="keys")
 Result = TypeVar("Result")
 
 Name = Annotated[str, typer.Argument(help="Name of the user.")]
-Days = Annotated[
-    int | None, typer.Option(min=1, max=MAX_DAYS, metavar="DAYS", help="The key expires after so many days.")
-]
+Days = Annotated[int | None, typer.Option(min=1, metavar="DAYS", help="The key expires after so many days.")]
 
 
 @users.command("create")
@@ -83,6 +88,8 @@ def revoke_key(key_id: Annotated[UUID, typer.Argument(help="Of `users keys list 
 
 def _run(work: Callable[[Users], Awaitable[Result]]) -> Result:
     """On the database of the settings; what goes wrong is told in a sentence, with exit code 1."""
+    from app.errors import GranulaError
+
     try:
         return asyncio.run(_with_database(work))
     except GranulaError as error:
@@ -93,6 +100,9 @@ def _run(work: Callable[[Users], Awaitable[Result]]) -> Result:
 async def _with_database(work: Callable[[Users], Awaitable[Result]]) -> Result:
     from app.config import load_settings
     from app.db import migrations
+    from app.db.engine import Database
+    from app.errors import MigrationsPending
+    from app.jobs.users import Users
 
     settings = load_settings()
     if settings.is_sqlite and settings.url == f"sqlite+aiosqlite:///{settings.embedded_path}":

@@ -1,4 +1,4 @@
-"""Doors without HTTP: `python -m app pipeline`, `python -m app users` and `python -m app ml-api`."""
+"""pipeline and ml-api: score a bucket without HTTP, and a model service to try it with."""
 
 from __future__ import annotations
 
@@ -8,20 +8,15 @@ from typing import Annotated
 
 import typer
 
-from app.users_cli import users
+from app.cli.common import SERVER, examples
 
-app = typer.Typer(
-    help="Granula at a terminal.", no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False
+app = typer.Typer()
+
+
+@app.command(
+    rich_help_panel=SERVER,
+    epilog=examples("pipeline", "pipeline --bucket transactions --prefix 2026/ --pattern '*.csv'"),
 )
-app.add_typer(users, name="users")
-
-
-@app.callback()
-def main() -> None:
-    """Granula at a terminal."""
-
-
-@app.command()
 def pipeline(
     bucket: Annotated[str | None, typer.Option(help="Bucket to read. [default: BUCKET]")] = None,
     prefix: Annotated[str | None, typer.Option(help="Beginning of the keys. [default: PREFIX]")] = None,
@@ -34,8 +29,9 @@ def pipeline(
         "logs/batch_pipeline.log"
     ),
 ) -> None:
-    """Score the transactions in a bucket once. Settings come from the environment: KEY, SECRET, ENDPOINT_URL, DATABASE_URL,
-    ML_API_URL and others.
+    """Score the transactions in a bucket once.
+
+    Settings come from the environment: KEY, SECRET, ENDPOINT_URL, DATABASE_URL, ML_API_URL and others.
 
     Exit code: 0 every transaction is scored or invalid, 1 some failed, 2 the run could not begin, 3 given up waiting,
     130 interrupted. The next start continues a run that was not finished.
@@ -55,13 +51,15 @@ def pipeline(
     raise typer.Exit(run(settings, RunOptions(source, give_up_after, log_file)))
 
 
-@app.command("ml-api")
+@app.command("ml-api", rich_help_panel=SERVER, epilog=examples("ml-api --port 8001"))
 def ml_api(
     host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
     port: Annotated[int, typer.Option(min=0, max=65535)] = 8000,
     train_on: Annotated[int, typer.Option(min=1000, max=1_000_000, help="Made transactions to train on.")] = 20_000,
 ) -> None:
-    """A model service to try the pipeline with: trains a fraud model, then predicts; PUT /faults lets it misbehave."""
+    """Run a model service to try the pipeline with.
+
+    It trains a fraud model, then predicts; PUT /faults lets it misbehave."""
     os.environ.setdefault("OMP_NUM_THREADS", "1")  # for a hundred rows starting threads costs more than they save
     import uvicorn
 

@@ -1,0 +1,174 @@
+"""What the doctor looks at on this machine. Nothing is changed by looking."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import shutil
+import sqlite3
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from pathlib import Path
+from urllib.parse import quote
+
+import httpx
+from sqlalchemy.engine import make_url
+
+from app.config import Settings, load_settings
+from app.db import migrations
+from app.db.engine import Database
+from app.embeddings import files
+from app.errors import GranulaError, SettingsInvalid
+from app.processors.registry import Processors
+
+Finding = tuple[str, str, str]
+"""(ok, note, warning or bad; what was found; what to do)"""
+UPGRADE = "Run `alembic upgrade head`, or start by `python -m app serve --migrate`."
+SECONDS = 15.0
+
+
+def settings() -> Settings:
+    """Raises SettingsInvalid."""
+    return load_settings()
+
+
+def storage(settings: Settings) -> Iterator[Finding]:
+    folder = settings.uploads_dir
+    existing = next(path for path in (folder, *folder.absolute().parents) if path.exists())
+    remedy = f"Let the user who runs the service write there (chown, chmod), or name another folder by STORAGE_DIR: {existing}"
+    if not existing.is_dir():
+        yield "bad", f"{existing} is no folder", "Name another folder by STORAGE_DIR."
+        return
+    try:
+        with tempfile.TemporaryFile(dir=existing):
+            pass
+    except OSError as error:
+        yield "bad", f"{folder} cannot be written: {error.strerror}", remedy
+        return
+    yield "ok", f"{folder} can be written" if existing == folder else f"{folder} will be made at the first start", ""
+
+
+def disk(settings: Settings) -> Iterator[Finding]:
+    folder = next(path for path in (settings.uploads_dir, *settings.uploads_dir.absolute().parents) if path.exists())
+    free, kept = shutil.disk_usage(folder).free >> 20, settings.min_free_disk_mb
+    remedy = "Free disk space, delete files that are not needed (`delete`), or lower MIN_FREE_DISK_MB."
+    if free < kept:
+        yield "bad", f"{free:,} MiB are free; uploads are refused below {kept:,} MiB", remedy
+    elif free < kept + settings.max_upload_mb:
+        yield (
+            "warning",
+            f"{free:,} MiB are free, too few for an upload of MAX_UPLOAD_MB={settings.max_upload_mb}",
+            remedy,
+        )
+    else:
+        yield "ok", f"{free:,} MiB are free", ""
+
+
+def database(settings: Settings) -> Iterator[Finding]:
+    if settings.is_sqlite:
+        yield from _sqlite(settings)
+        return
+    where = make_url(settings.url)
+    name = f"PostgreSQL, {where.database} on {where.host or where.query.get('host', 'this machine')}"
+    try:
+        version, is_current = asyncio.run(asyncio.wait_for(_postgresql(settings), SECONDS))
+    except TimeoutError:
+        yield "bad", f"{name}: no answer within {SECONDS:g} s", "Check host and port in DATABASE_URL, and the firewall."
+        return
+    except GranulaError as error:
+        yield (
+            "bad",
+            f"{name}: {error.detail}",
+            "Start PostgreSQL, and check host, port, user and password in DATABASE_URL.",
+        )
+        return
+    yield "ok", f"{name} answers, version {version}", ""
+    yield from _migrations(is_current)
+
+
+async def _postgresql(settings: Settings) -> tuple[str, bool]:
+    database = Database(settings, is_guest=True)
+    try:
+        version = await database.server_version()
+        return version, await migrations.current_is_head(database)
+    finally:
+        await database.close()
+
+
+def _sqlite(settings: Settings) -> Iterator[Finding]:
+    path = Path(settings.url.partition(":///")[2])
+    if not path.exists():
+        yield "ok", f"SQLite: {path} will be made at the first start", ""
+        return
+    try:
+        with closing(sqlite3.connect(f"file:{quote(str(path))}?mode=ro", uri=True, timeout=5)) as connection:
+            found = connection.execute("SELECT version_num FROM alembic_version").fetchone()
+    except sqlite3.Error as error:
+        yield (
+            "bad",
+            f"SQLite: {path} cannot be read: {error}",
+            "Move the file away to begin anew, or bring back a copy of it.",
+        )
+        return
+    if not os.access(path, os.W_OK) or not os.access(path.parent, os.W_OK):
+        yield "bad", f"SQLite: {path} or its folder cannot be written", "Give both to the user who runs the service."
+        return
+    yield "ok", f"SQLite: {path} can be read and written", ""
+    if found and found[0] == migrations.head():
+        yield from _migrations(True)
+    else:
+        yield "note", "The schema is that of another version; the start of the service brings it up to date", ""
+
+
+def _migrations(is_current: bool) -> Iterator[Finding]:
+    yield (
+        ("ok", "The schema is up to date", "")
+        if is_current
+        else ("bad", "The schema is not that of this version", UPGRADE)
+    )
+
+
+def model(settings: Settings) -> Iterator[Finding]:
+    folder = settings.embedding_model_dir
+    missing = files.missing(folder, files.needed(settings.embedding_precision))
+    if missing:
+        found = f"{', '.join(missing)} not right in {folder}: no search by meaning, no sentiment model of our own"
+        yield "warning", found, files.HOW_TO_INSTALL
+    else:
+        yield "ok", f"{files.MODEL_ID} is in {folder}", ""
+
+
+def plug_ins(settings: Settings) -> Iterator[Finding]:
+    try:
+        made = Processors(settings.processors, sentiment_models=settings.sentiment_models, schemas=settings.schemas)
+    except SettingsInvalid as error:
+        yield "bad", error.detail, "Correct the name, or put the folder of the module into PYTHONPATH."
+        return
+    yield "ok", f"processors: {', '.join(made.names)}", ""
+
+
+def services(settings: Settings) -> Iterator[Finding]:
+    for variable, url, what in (
+        ("ENDPOINT_URL", settings.endpoint_url, "the object store"),
+        ("ML_API_URL", settings.ml_api_url, "the model service"),
+        ("OPENAI_BASE_URL", settings.openai_base_url, "the language service"),
+    ):
+        if not url:
+            continue
+        try:
+            httpx.get(url, timeout=10)
+        except (httpx.HTTPError, httpx.InvalidURL) as error:
+            yield "bad", f"{what} of {variable} does not answer: {error}", f"Start it, or correct {variable}."
+        else:
+            yield "ok", f"{what} of {variable} answers", ""
+
+
+ALL: dict[str, Callable[[Settings], Iterator[Finding]]] = {
+    "storage": storage,
+    "disk": disk,
+    "database": database,
+    "model": model,
+    "processors": plug_ins,
+    "services": services,
+}

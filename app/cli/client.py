@@ -1,0 +1,186 @@
+"""The HTTP client of the commands: what the server refuses, and a server that is not there, become sentences."""
+
+from __future__ import annotations
+
+import ipaddress
+from collections.abc import Iterator
+from contextlib import contextmanager
+from http import HTTPStatus
+from typing import Any
+from urllib.parse import urlsplit
+from uuid import UUID
+
+import httpx
+
+from app.cli.common import PROGRAM, CliError, Exit
+from app.cli.text import shown
+
+API = "/api/v1"
+TIMEOUT = httpx.Timeout(60, connect=10)
+BUSY = (
+    HTTPStatus.TOO_MANY_REQUESTS,
+    HTTPStatus.SERVICE_UNAVAILABLE,
+    HTTPStatus.BAD_GATEWAY,
+    HTTPStatus.GATEWAY_TIMEOUT,
+)
+
+
+class Unreachable(CliError):
+    """Nothing came back: the same request may succeed later."""
+
+    is_absent = False
+    """Not even a connection came about."""
+
+
+class Client:
+    """Every method raises CliError: Unreachable if there is no answer, else with the server's own words."""
+
+    def __init__(self, url: str, key: str | None = None) -> None:
+        self.url = url.rstrip("/") if "://" in url else f"http://{url.rstrip('/')}"
+        self._has_key = key is not None
+        headers = {"User-Agent": "granula-cli"} | ({"Authorization": f"Bearer {key}"} if key else {})
+        try:
+            parts = urlsplit(self.url)
+            if parts.scheme not in ("http", "https") or not parts.hostname:
+                raise ValueError("no host, or neither http nor https")
+            # What the environment says of proxies is not meant for this machine itself.
+            self._http = httpx.Client(
+                base_url=self.url, headers=headers, timeout=TIMEOUT, trust_env=not _is_here(parts.hostname)
+            )
+        except (ValueError, httpx.InvalidURL) as error:
+            raise CliError(
+                f"{shown(url)!r} is no address of a server ({error}). Write it as http://host:8000.", Exit.USAGE
+            ) from None
+
+    def get(self, path: str, **params: Any) -> Any:
+        return self.send("GET", path, params=params).json()
+
+    def file_and_job(self, identifier: UUID) -> tuple[str, str]:
+        """Both ids, from either."""
+        found = self.get(f"/status/{identifier}")
+        return found["file_id"], found["job_id"]
+
+    def send(self, method: str, path: str, **arguments: Any) -> httpx.Response:
+        """A request and its whole answer, which is a success."""
+        with self.stream(method, path, **arguments) as answer:
+            with self._explaining():
+                answer.read()
+            return answer
+
+    def ready(self) -> dict[str, Any]:
+        """What the server says of itself; also when it is not ready."""
+        with self._explaining():
+            answer = self._http.get("/ready")
+        try:
+            body = answer.json()
+        except ValueError:
+            body = None
+        if not isinstance(body, dict) or "checks" not in body:
+            raise self._refused(answer)
+        return body
+
+    @contextmanager
+    def stream(self, method: str, path: str, **arguments: Any) -> Iterator[httpx.Response]:
+        """A request and its answer, a success, whose body is still to be read."""
+        params = {name: value for name, value in (arguments.pop("params", None) or {}).items() if value is not None}
+        request = self._http.build_request(method, API + path, params=params, **arguments)
+        with self._explaining():
+            answer = self._http.send(request, stream=True)
+        try:
+            if not answer.is_success:
+                with self._explaining():
+                    answer.read()
+                raise self._refused(answer)
+            yield answer
+        finally:
+            answer.close()
+
+    def pieces(self, answer: httpx.Response) -> Iterator[bytes]:
+        """The body of a streamed answer; raises Unreachable if it breaks off."""
+        with self._explaining():
+            yield from answer.iter_bytes()
+
+    @contextmanager
+    def _explaining(self) -> Iterator[None]:
+        try:
+            yield
+        except (httpx.ConnectError, httpx.ConnectTimeout) as error:
+            absent = Unreachable(
+                f"There is no answer from {self.url} ({error}). Is it running? {PROGRAM} serve\n"
+                "Another server is named by --url or GRANULA_URL.",
+                Exit.UNAVAILABLE,
+            )
+            absent.is_absent = True
+            raise absent from None
+        except httpx.TimeoutException:
+            raise Unreachable(
+                f"{self.url} took longer than {TIMEOUT.read:g} s to answer. It may be busy: try again.",
+                Exit.UNAVAILABLE,
+            ) from None
+        except httpx.LocalProtocolError:  # more or fewer bytes than were announced
+            raise CliError("The file changed while it was sent. Nothing was kept; try again.", Exit.REFUSED) from None
+        except httpx.TransportError as error:
+            raise Unreachable(f"The connection to {self.url} broke: {error}. Try again.", Exit.UNAVAILABLE) from None
+
+    def _refused(self, answer: httpx.Response) -> CliError:
+        if answer.is_redirect:
+            where = shown(answer.headers.get("location", "another address"))
+            return CliError(f"{self.url} sends us to {where}. Give that server as --url.", Exit.REFUSED)
+        problem = _problem(answer)
+        status = answer.status_code
+        if problem is None:
+            if status in BUSY:
+                return Unreachable(f"{self.url} cannot answer now (HTTP {status}). Try again.", Exit.UNAVAILABLE)
+            return CliError(
+                f"What answers at {self.url} (HTTP {status}) is not Granula. Check --url and GRANULA_URL.", Exit.REFUSED
+            )
+        lines = [f"{_sentence(problem.get('detail'))} {_sentence(problem.get('remedy'))}".strip()]
+        if status == HTTPStatus.UNAUTHORIZED:
+            lines = [self._about_key()]
+        elif problem.get("code") == "not_found":
+            lines = [f"{self.url} has nothing under this id. {PROGRAM} list shows what it has."]
+        for wrong in problem.get("errors", ()):
+            if isinstance(wrong, dict):
+                name = str(wrong.get("pointer", "")).partition("/")[2] or wrong.get("pointer", "")
+                lines.append(f"  {shown(str(name))}: {shown(str(wrong.get('detail', '')))}")
+        if status in BUSY and (seconds := answer.headers.get("retry-after")):
+            lines.append(f"Try again in {shown(seconds)} s.")
+        if status >= HTTPStatus.INTERNAL_SERVER_ERROR and status not in BUSY:
+            lines.append(f"request_id: {shown(str(problem.get('request_id', '')))}")
+        code = Exit.UNAVAILABLE if status in BUSY or status == HTTPStatus.INSUFFICIENT_STORAGE else Exit.REFUSED
+        return CliError("\n".join(lines), code, problem)
+
+    def _about_key(self) -> str:
+        if self._has_key:
+            return (
+                f"{self.url} does not accept the key in GRANULA_KEY: it is wrong, has expired or was revoked.\n"
+                "On the server `python -m app users keys create NAME` makes a new one."
+            )
+        return (
+            f"{self.url} wants a key: put it into the environment variable GRANULA_KEY.\n"
+            "On the server `python -m app users create NAME` makes one."
+        )
+
+
+def _is_here(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host.lower() == "localhost"
+
+
+def _problem(answer: httpx.Response) -> dict[str, Any] | None:
+    """What the answer says of itself, if it is one of Granula's."""
+    if "json" not in answer.headers.get("content-type", ""):
+        return None
+    try:
+        body = answer.json()
+    except ValueError:
+        return None
+    return body if isinstance(body, dict) and "code" in body else None
+
+
+def _sentence(text: object) -> str:
+    """With a full stop: titles come without one."""
+    line = shown(str(text or "")).strip()
+    return line if not line or line.endswith((".", "!", "?", ":")) else f"{line}."

@@ -1,0 +1,105 @@
+"""What the commands share: exit codes, options, and how something that went wrong becomes a sentence."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from enum import IntEnum
+from typing import TYPE_CHECKING, Annotated, Any
+from uuid import UUID
+
+import typer
+
+if TYPE_CHECKING:
+    from app.cli.client import Client
+
+DEFAULT_URL = "http://127.0.0.1:8000"
+PROGRAM = os.environ.get("GRANULA_PROGRAM", "python -m app")
+"""What the user typed: `scripts/granula` sets it."""
+CLIENT, SERVER = "Work with files and jobs", "Run the service"
+"""Panels of the help."""
+
+
+class Exit(IntEnum):
+    """How it went, for scripts. Of several files or jobs the worst counts, which is the highest."""
+
+    OK = 0
+    INCOMPLETE = 1
+    """Some rows were rejected; a proof is broken; the doctor found something."""
+    USAGE = 2
+    """The command line or a setting cannot be used."""
+    FAILED = 3
+    """A job failed or was cancelled."""
+    REFUSED = 4
+    """The server does not do this: an unknown id, a wrong key, a parameter or a file that it refuses."""
+    UNAVAILABLE = 5
+    """The server does not answer, or has no room for this now."""
+    INTERRUPTED = 130
+    """Ctrl-C. What was uploaded goes on."""
+    TERMINATED = 143
+    """The same by SIGTERM."""
+
+
+class CliError(Exception):
+    """Ends the command: what happened and what to do next, and the exit code."""
+
+    def __init__(self, message: str, code: Exit, problem: dict[str, Any] | None = None) -> None:
+        super().__init__(message)
+        self.message = message
+        self.code = code
+        self.problem = problem
+        """What the server said (RFC 9457), if it did."""
+
+
+class Terminated(KeyboardInterrupt):
+    """SIGTERM came."""
+
+
+Url = Annotated[
+    str,
+    typer.Option(
+        "--url", "-u", envvar="GRANULA_URL", show_default=True, metavar="URL",
+        help="The server. A key is taken from GRANULA_KEY alone: command lines can be read by others.",
+    ),
+]  # fmt: skip
+Json = Annotated[bool, typer.Option("--json", help="JSON on standard output, a line for each thing, and nothing else.")]
+Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress.")]
+Wait = Annotated[
+    bool, typer.Option("--wait", "-w", help="Stay until all rows are done; the exit code tells how it went.")
+]
+Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")]
+Id = Annotated[UUID, typer.Argument(metavar="ID", help="`file_id` or `job_id`.")]
+Ids = Annotated[list[UUID], typer.Argument(metavar="ID...", help="`file_id` or `job_id`, one or several.")]
+
+
+def examples(*lines: str) -> str:
+    """For the end of a help text: `(command, what it does)` pairs, one line each."""
+    return "[bold]Examples[/bold]\n\n" + "\n\n".join(f"  [cyan]{PROGRAM} {line}[/cyan]" for line in lines)
+
+
+def connect(url: str) -> Client:
+    from app.cli.client import Client
+
+    return Client(url, os.environ.get("GRANULA_KEY") or None)
+
+
+def say(message: str) -> None:
+    """For people: on standard error, so that standard output has only what was asked for."""
+    sys.stderr.write(message + "\n")
+    sys.stderr.flush()
+
+
+def put(text: str) -> None:
+    sys.stdout.write(text + "\n")
+    sys.stdout.flush()
+
+
+def put_json(value: Any) -> None:
+    put(json.dumps(value))  # in ASCII: any text survives any terminal
+
+
+def leave(code: Exit) -> None:
+    """End the command, unless all went well."""
+    if code:
+        raise typer.Exit(int(code))

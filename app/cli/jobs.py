@@ -1,0 +1,245 @@
+"""list, status, watch, proof, cancel, retry, delete: what becomes of jobs."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING, Annotated, Any
+from uuid import UUID
+
+import typer
+
+from app.cli.common import (
+    CLIENT,
+    DEFAULT_URL,
+    PROGRAM,
+    CliError,
+    Exit,
+    Ids,
+    Json,
+    Quiet,
+    Url,
+    Wait,
+    Yes,
+    connect,
+    examples,
+    leave,
+    put,
+    put_json,
+    say,
+)
+from app.cli.render import FINAL, Silent, board, table
+from app.cli.text import duration, rows_text, shown, size
+
+if TYPE_CHECKING:
+    from app.cli.client import Client
+
+app = typer.Typer()
+PAGE = 500
+
+
+@app.command(
+    "list",
+    rich_help_panel=CLIENT,
+    epilog=examples(
+        "list", "list --status failed", "list --all --json | jq -r 'select(.progress_percent < 100).file_id'"
+    ),
+)
+def list_jobs(
+    limit: Annotated[int, typer.Option("--limit", "-n", min=1, help="Jobs at most.")] = 20,
+    everything: Annotated[bool, typer.Option("--all", help="Every job.")] = False,
+    status: Annotated[
+        str | None,
+        typer.Option(
+            help="Only those in this state: queued, processing, completed, completed_with_errors, failed, cancelled."
+        ),
+    ] = None,
+    processor: Annotated[str | None, typer.Option(help="Only those of this processor.")] = None,
+    as_json: Json = False,
+    url: Url = DEFAULT_URL,
+) -> None:
+    """List jobs, newest first."""
+    jobs = _pages(connect(url), None if everything else limit, {"status": status, "processor": processor})
+    if as_json:
+        for job in jobs:
+            put_json(job)
+        return
+    found = [
+        (
+            job["file_id"], job["filename"], job["status"], f"{job['progress_percent']:g} %", job["priority"],
+            job["processor"], size(job["size_bytes"]), job["created_at"][:19].replace("T", " "),
+        )
+        for job in jobs
+    ]  # fmt: skip
+    if not found:
+        say(f"No jobs. {PROGRAM} upload FILE makes one.")
+        return
+    headings = ("id", "file", "status", "done", "priority", "processor", "size", "created (UTC)")
+    table(headings, found, right=frozenset((3, 4, 6)))
+
+
+def _pages(client: Client, limit: int | None, filters: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    before = None
+    while limit is None or limit > 0:
+        wanted = PAGE if limit is None else min(limit, PAGE)
+        page = client.get("/jobs", limit=wanted, before=before, **filters)
+        yield from page["items"]
+        before = page["next_before"]
+        if before is None:
+            return
+        limit = None if limit is None else limit - len(page["items"])
+
+
+@app.command(rich_help_panel=CLIENT, epilog=examples("status ID", "status ID --json | jq .rows"))
+def status(identifiers: Ids, as_json: Json = False, url: Url = DEFAULT_URL) -> None:
+    """Tell how far jobs are: chunks, rows, speed, errors."""
+
+    def show(client: Client, identifier: UUID) -> Exit:
+        found = client.get(f"/status/{identifier}")
+        put_json(found) if as_json else _show_status(found)
+        return Exit.OK
+
+    leave(_each(connect(url), identifiers, show))
+
+
+@app.command(
+    rich_help_panel=CLIENT,
+    epilog=examples("watch ID", "watch ID ID --quiet && echo done", "watch ID --json | jq .status"),
+)
+def watch(identifiers: Ids, as_json: Json = False, quiet: Quiet = False, url: Url = DEFAULT_URL) -> None:
+    """Stay until jobs have ended. Ctrl-C leaves them running.
+
+    Exit code: 0 every row is in the results; 1 some rows were rejected; 3 a job failed or was cancelled.
+    """
+    from app.cli.waiting import Follower, go_on
+
+    with board(quiet) as shown_on:
+        follower = Follower(connect(url), shown_on, put_json if as_json else lambda status: None)
+        for identifier in dict.fromkeys(identifiers):
+            follower.add(str(identifier), str(identifier), "")
+        try:
+            follower.run()
+        except KeyboardInterrupt:
+            shown_on.say(go_on(follower.ids))
+            raise
+    leave(follower.code)
+
+
+@app.command(rich_help_panel=CLIENT, epilog=examples("proof ID", "proof ID --json | jq .problems"))
+def proof(identifiers: Ids, as_json: Json = False, url: Url = DEFAULT_URL) -> None:
+    """Prove that the tables hold each row once and unchanged, read anew now.
+
+    Exit code: 0 the proof closes; 1 it is broken.
+    """
+
+    def show(client: Client, identifier: UUID) -> Exit:
+        found = client.get(f"/jobs/{identifier}/proof")
+        put_json(found) if as_json else _show_proof(found)
+        return Exit.OK if found["closes"] else Exit.INCOMPLETE
+
+    leave(_each(connect(url), identifiers, show))
+
+
+@app.command(rich_help_panel=CLIENT, epilog=examples("cancel ID"))
+def cancel(identifiers: Ids, as_json: Json = False, url: Url = DEFAULT_URL) -> None:
+    """Cancel jobs: no further row is written. Finished rows stay readable."""
+
+    def end(client: Client, identifier: UUID) -> Exit:
+        answer = client.send("POST", f"/jobs/{client.file_and_job(identifier)[1]}/cancel").json()
+        put_json(answer) if as_json else put(f"{identifier}: {shown(answer['status'])}")
+        return Exit.OK
+
+    leave(_each(connect(url), identifiers, end))
+
+
+@app.command(rich_help_panel=CLIENT, epilog=examples("retry ID --wait"))
+def retry(
+    identifiers: Ids, wait: Wait = False, as_json: Json = False, quiet: Quiet = False, url: Url = DEFAULT_URL
+) -> None:
+    """Run the failed chunks of jobs again, and only those. Rejected rows want `fix`."""
+
+    def again(client: Client, identifier: UUID) -> Exit:
+        answer = client.send("POST", f"/jobs/{client.file_and_job(identifier)[1]}/retry").json()
+        if as_json and not wait:
+            put_json(answer)
+        elif not as_json:
+            put(f"{identifier}: {shown(answer['message'])}")
+        return Exit.OK
+
+    code = _each(connect(url), identifiers, again)
+    if wait and code is Exit.OK:
+        watch(identifiers, as_json=as_json, quiet=quiet, url=url)
+    leave(code)
+
+
+@app.command(rich_help_panel=CLIENT, epilog=examples("delete ID", "delete ID ID --yes"))
+def delete(identifiers: Ids, yes: Yes = False, as_json: Json = False, url: Url = DEFAULT_URL) -> None:
+    """Delete files with their results, rejects and bytes; what runs is cancelled first."""
+    if not yes:
+        if not sys.stdin.isatty():
+            raise CliError("This deletes for good: add --yes.", Exit.USAGE)
+        typer.confirm(f"Delete {len(identifiers)} file(s) with all rows for good?", abort=True, err=True)
+
+    def remove(client: Client, identifier: UUID) -> Exit:
+        client.send("DELETE", f"/files/{client.file_and_job(identifier)[0]}")
+        put_json({"file_id": str(identifier), "deleted": True}) if as_json else put(f"{identifier}: deleted")
+        return Exit.OK
+
+    leave(_each(connect(url), identifiers, remove))
+
+
+def _each(client: Client, identifiers: list[UUID], do: Callable[[Client, UUID], Exit]) -> Exit:
+    """Do it for every id, whatever happens with the others; the worst outcome. Without a server there is only one error."""
+    worst = Exit.OK
+    for identifier in dict.fromkeys(identifiers):
+        try:
+            worst = max(worst, do(client, identifier))
+        except CliError as error:
+            if error.code is Exit.UNAVAILABLE or len(identifiers) == 1:
+                raise
+            say(f"{identifier}: {error.message}")
+            worst = max(worst, error.code)
+    return worst
+
+
+def _show_status(found: dict[str, Any]) -> None:
+    rows, chunks = found["rows"], found["chunks"]
+    put(f"{shown(found['filename'])}: {found['status']}, {found['progress_percent']:g} %")
+    lines = [
+        ("id", found["file_id"]),
+        ("rows", rows_text(rows)),
+        ("chunks", f"{chunks['completed']} of {found['total_chunks']}{'' if found['split_complete'] else ' or more'} completed"
+                   + (f", {chunks['failed']} failed" if chunks["failed"] else "")),
+        ("processor", f"{found['processor']}, priority {found['priority']}"),
+        ("file", f"{size(found['size_bytes'])}, {found['format']}, {len(found['columns'])} columns"),
+    ]  # fmt: skip
+    if found["rows_per_second"]:
+        left = found["eta_seconds"]
+        tail = "" if left is None else f", {duration(left)} left"
+        lines.append(("speed", f"{found['rows_per_second']:,.0f} rows/s{tail}"))
+    if found["waiting_on"]:
+        lines.append(("waits for", found["waiting_on"]))
+    if found["error"]:
+        lines.append(("error", str(found["error"].get("message", found["error"]))))
+    for error in found["errors"]:
+        inner = error.get("error") or error
+        lines.append(("error", str(inner.get("message", inner)) if isinstance(inner, dict) else str(inner)))
+    for name, text in lines:
+        put(f"  {name:<10} {shown(str(text))}")
+    if found["status"] in FINAL and rows["invalid"]:
+        Silent().say(f"  Why rows were rejected: {PROGRAM} rejects {found['file_id']}")
+
+
+def _show_proof(found: dict[str, Any]) -> None:
+    rows, stored = found["rows"], found["stored"]
+    put(f"{found['file_id']}: the proof {'closes' if found['closes'] else 'is broken'}")
+    put(
+        f"  {rows['total']:,} rows = {rows['ok']:,} ok + {rows['invalid']:,} invalid + {rows['failed']:,} failed"
+        f" + {rows['unprocessed']:,} unprocessed"
+    )
+    put(f"  stored: {stored['results']:,} results, {stored['rejects']:,} rejects")
+    put(f"  hash sums: read {found['hash']['read']}, stored {found['hash']['stored']}")
+    for problem in found["problems"]:
+        put(f"  {shown(problem)}")
+    if not found["is_final"]:
+        put("  The job has not ended: this is about what is done so far.")

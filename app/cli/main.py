@@ -1,0 +1,83 @@
+"""The command line as a whole."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+from types import FrameType
+from typing import Annotated, Any
+
+import typer
+from typer.core import TyperGroup
+
+from app import __version__
+from app.cli import bench, doctor, jobs, model, rows, serve, uploads, users
+from app.cli.common import PROGRAM, CliError, Exit, Terminated, examples, say
+
+
+class _Told(TyperGroup):
+    """Whatever a command raises ends as a sentence and an exit code."""
+
+    def invoke(self, ctx: Any) -> Any:
+        try:
+            return super().invoke(ctx)
+        except CliError as error:
+            say(error.message)
+            raise typer.Exit(int(error.code)) from None
+        except Terminated:
+            raise typer.Exit(int(Exit.TERMINATED)) from None
+        except KeyboardInterrupt:
+            raise typer.Exit(int(Exit.INTERRUPTED)) from None
+        except BrokenPipeError:  # `... | head` has read enough
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            raise typer.Exit(0) from None
+
+
+app = typer.Typer(
+    cls=_Told,
+    no_args_is_help=True,
+    rich_markup_mode="rich",
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+    epilog=examples(
+        "serve",
+        "upload data.csv --wait",
+        "rejects ID -o rejects.csv",
+        "fix ID rejects.csv --wait",
+        "COMMAND --help",
+    ),
+)
+
+
+def _show_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(__version__)
+        raise typer.Exit
+
+
+@app.callback()
+def main(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Show the version and exit.")
+    ] = False,
+) -> None:
+    """Granula: big files in, rows you can trust out.
+
+    The commands that work with files and jobs talk to a server: http://127.0.0.1:8000, or the one of --url or GRANULA_URL,
+    with the key in GRANULA_KEY.
+    """
+
+
+for module in (uploads, jobs, rows, bench, serve, doctor, users, model):
+    app.add_typer(module.app)  # without a name: its commands stand among ours
+
+
+def run() -> None:
+    """What `python -m app` does."""
+    signal.signal(signal.SIGTERM, _terminate)
+    app(prog_name=PROGRAM)
+
+
+def _terminate(number: int, frame: FrameType | None) -> None:
+    raise Terminated

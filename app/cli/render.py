@@ -1,0 +1,144 @@
+"""Progress: bars where somebody looks at a terminal, lines elsewhere."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any, Protocol
+
+from app.cli.common import say
+from app.cli.text import duration, rows_text, shown, size
+
+FINAL = ("completed", "completed_with_errors", "failed", "cancelled")
+
+
+class Board(Protocol):
+    """Shows how files do, each under a key of the caller's. Called from several threads."""
+
+    def uploading(self, key: str, name: str, done: int, total: int | None, speed: float) -> None:
+        """`done` of `total` bytes are sent, at so many a second."""
+
+    def working(self, key: str, name: str, status: dict[str, Any]) -> None:
+        """A status of the job."""
+
+    def over(self, key: str, text: str) -> None:
+        """Nothing more will come of this file."""
+
+    def say(self, text: str) -> None:
+        """A line beside the bars."""
+
+
+class Silent:
+    def uploading(self, key: str, name: str, done: int, total: int | None, speed: float) -> None:
+        pass
+
+    def working(self, key: str, name: str, status: dict[str, Any]) -> None:
+        pass
+
+    def over(self, key: str, text: str) -> None:
+        pass
+
+    def say(self, text: str) -> None:
+        say(text)
+
+
+class Lines(Silent):
+    """A line at each change of state: for logs and pipes."""
+
+    def __init__(self) -> None:
+        self._last: dict[str, str] = {}
+
+    def working(self, key: str, name: str, status: dict[str, Any]) -> None:
+        if status["status"] not in FINAL and self._last.get(key) != status["status"]:
+            self._last[key] = status["status"]
+            say(f"{shown(name)}: {status['status']}")
+
+    def over(self, key: str, text: str) -> None:
+        say(text)
+
+
+class Bars(Silent):
+    """A bar for each file: first its bytes, then its rows."""
+
+    def __init__(self, progress: Any) -> None:
+        self._progress = progress
+        self._tasks: dict[str, Any] = {}
+
+    def uploading(self, key: str, name: str, done: int, total: int | None, speed: float) -> None:
+        note = f"{size(done)}{f' of {size(total)}' if total else ''} up, {size(speed)}/s"
+        self._show(key, name, None if total is None else 100 * done / max(total, 1), note)
+
+    def working(self, key: str, name: str, status: dict[str, Any]) -> None:
+        done = status["rows"]["total"] - status["rows"]["unprocessed"]
+        if status["status"] == "queued":
+            note = f"queued, priority {status['priority']}"
+        else:
+            note = f"{done:,} rows, {status['rows_per_second']:,.0f}/s"
+            if status["eta_seconds"] is not None:
+                note += f", {duration(status['eta_seconds'])} left"
+        if status["waiting_on"]:
+            note += f", waiting for {status['waiting_on']}"
+        self._show(key, name, status["progress_percent"], note)
+
+    def over(self, key: str, text: str) -> None:
+        if (task := self._tasks.pop(key, None)) is not None:
+            self._progress.remove_task(task)
+        self.say(text)
+
+    def say(self, text: str) -> None:
+        self._progress.console.print(text, markup=False, highlight=False, soft_wrap=True)
+
+    def _show(self, key: str, name: str, percent: float | None, note: str) -> None:
+        if key not in self._tasks:
+            self._tasks[key] = self._progress.add_task(shown(name, 30), total=100, note="")
+        self._progress.update(self._tasks[key], total=percent and 100, completed=percent or 0, note=note)
+
+
+@contextmanager
+def board(quiet: bool) -> Iterator[Board]:
+    """What fits standard error."""
+    if quiet:
+        yield Silent()
+        return
+    if not sys.stderr.isatty():
+        yield Lines()
+        return
+    from rich.console import Console
+    from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn
+
+    columns = (
+        TextColumn("{task.description}", markup=False), BarColumn(bar_width=24), TaskProgressColumn(),
+        TextColumn("{task.fields[note]}", markup=False),
+    )  # fmt: skip
+    with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
+        yield Bars(progress)
+
+
+def outcome(name: str, status: dict[str, Any]) -> str:
+    """A final status in a line or two."""
+    text = f"{shown(name)}: {status['status']}, {rows_text(status['rows'])}"
+    if status["rows_per_second"]:
+        text += f", {status['rows_per_second']:,.0f} rows/s"
+    if status["error"]:
+        text += f"\n  {shown(str(status['error'].get('message', '')))}"
+    return text
+
+
+def table(headings: tuple[str, ...], rows: list[tuple[Any, ...]], right: frozenset[int] = frozenset()) -> None:
+    """On standard output; on a terminal in its width, else as wide as it is. `right`: columns of numbers."""
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    made = Table(box=None, pad_edge=False, header_style="bold")
+    is_terminal = sys.stdout.isatty()
+    for index, heading in enumerate(headings):
+        made.add_column(
+            Text(shown(heading)), justify="right" if index in right else "left", no_wrap=True,
+            overflow="ellipsis" if is_terminal else "ignore",
+            min_width=36 if heading == "id" else None,
+        )  # fmt: skip
+    for row in rows:
+        made.add_row(*(Text("" if cell is None else shown(str(cell), 60)) for cell in row))
+    Console(width=None if is_terminal else 1_000, highlight=False).print(made)

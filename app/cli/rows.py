@@ -1,0 +1,181 @@
+"""results and rejects: rows come back."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, BinaryIO
+from uuid import UUID
+
+import typer
+
+from app.cli.common import CLIENT, DEFAULT_URL, PROGRAM, CliError, Exit, Id, Json, Url, connect, examples, put_json, say
+from app.cli.render import table
+from app.cli.text import shown, size
+
+if TYPE_CHECKING:
+    from app.cli.client import Client
+
+app = typer.Typer()
+PAGE = 10_000
+SHOWN_ROWS = 20
+
+
+class Format(StrEnum):
+    csv = "csv"
+    jsonl = "jsonl"
+    parquet = "parquet"
+
+
+Output = Annotated[
+    Path | None,
+    typer.Option("--output", "-o", metavar="FILE", help="Write to this file; it is there whole or not at all."),
+]
+Limit = Annotated[int | None, typer.Option("--limit", "-n", min=1, help="The first so many.")]
+
+
+@app.command(
+    rich_help_panel=CLIENT,
+    epilog=examples(
+        "results ID", "results ID -o clean.parquet", "results ID --format jsonl | jq .email", "results ID -n 3 --json"
+    ),
+)
+def results(
+    identifier: Id,
+    output: Output = None,
+    format: Annotated[
+        Format | None, typer.Option("--format", "-f", help="Of the file; else its ending says it, else CSV.")
+    ] = None,
+    limit: Limit = None,
+    formula_guard: Annotated[
+        bool, typer.Option(help="In CSV, put an apostrophe before cells that a spreadsheet would run as formulas.")
+    ] = True,
+    as_json: Json = False,
+    url: Url = DEFAULT_URL,
+) -> None:
+    """Get the results in the order of the file: to look at on a terminal, whole into a file or a pipe.
+
+    --json and --limit give rows with their numbers, one JSON object a line, also while the job runs.
+    """
+    client = connect(url)
+    if as_json:
+        for item in _items(client, f"/results/{identifier}", limit, format="object"):
+            put_json(item)
+        return
+    if output is None and format is None and (limit is not None or sys.stdout.isatty()):
+        _show_results(client, identifier, limit or SHOWN_ROWS)
+        return
+    if limit is not None:
+        raise CliError("--limit shows the first rows; a file gets all of them.", Exit.USAGE)
+    chosen = format or _by_ending(output)
+    if chosen is Format.parquet and output is None and sys.stdout.isatty():
+        raise CliError("Parquet is nothing for a terminal: name a file by -o.", Exit.USAGE)
+    params = {"format": chosen.value}
+    if chosen is Format.csv:
+        params["formula_guard"] = str(formula_guard).lower()
+    _download(client, f"/results/{identifier}/download", params, output)
+
+
+@app.command(
+    rich_help_panel=CLIENT,
+    epilog=examples("rejects ID", "rejects ID -o rejects.csv", "rejects ID --json | jq -r .code | sort | uniq -c"),
+)
+def rejects(
+    identifier: Id,
+    output: Output = None,
+    limit: Limit = None,
+    code: Annotated[str | None, typer.Option(help="Only rejects of this code; to look at, or with --json.")] = None,
+    as_json: Json = False,
+    url: Url = DEFAULT_URL,
+) -> None:
+    """Get the rows that did not get through, and why: to look at on a terminal, as CSV into a file or a pipe.
+
+    The CSV has the original columns, then _row,_line,_column,_code,_message. Corrected, it goes back by `fix`.
+    """
+    client = connect(url)
+    address = f"/rejects/{identifier}"
+    if as_json:
+        for item in _items(client, address, limit, code=code):
+            put_json(item)
+        return
+    if output is None and (limit is not None or code is not None or sys.stdout.isatty()):
+        _show_rejects(client, address, limit or SHOWN_ROWS, code)
+        return
+    if limit is not None or code is not None:
+        raise CliError("--limit and --code are for looking; a file gets all rejects.", Exit.USAGE)
+    _download(client, f"{address}/download", {}, output)
+
+
+def _items(client: Client, address: str, limit: int | None, **params: Any) -> Iterator[dict[str, Any]]:
+    after = 0
+    while limit is None or limit > 0:
+        page = client.get(address, limit=min(limit or PAGE, PAGE), after=after, **params)
+        yield from page["items"]
+        if page["next_after"] is None:
+            return
+        after = page["next_after"]
+        limit = None if limit is None else limit - len(page["items"])
+
+
+def _show_results(client: Client, identifier: UUID, limit: int) -> None:
+    page = client.get(f"/results/{identifier}", limit=min(limit, PAGE), after=0)
+    rows = [(item["row_number"], *item["data"]["row"]) for item in page["items"]]
+    table(("row", *page["columns"]), rows, right=frozenset((0,)))
+    _tell_more(len(rows), page["total"], f"{PROGRAM} results {identifier} -o FILE")
+
+
+def _show_rejects(client: Client, address: str, limit: int, code: str | None) -> None:
+    page = client.get(address, limit=min(limit, PAGE), after=0, code=code)
+    rows = [
+        (item["row_number"], item["line"], item["column"], item["code"], item["message"], item["value"])
+        for item in page["items"]
+    ]
+    if not rows:
+        say("No rejects.")
+        return
+    table(("row", "line", "column", "code", "message", "value"), rows, right=frozenset((0, 1)))
+    _tell_more(len(rows), page["total"], f"{PROGRAM} rejects {address.rpartition('/')[2]} -o rejects.csv")
+
+
+def _tell_more(here: int, total: int, command: str) -> None:
+    if total > here:
+        say(f"{here:,} of {total:,}. All: {command}")
+
+
+def _by_ending(output: Path | None) -> Format:
+    ending = "" if output is None else output.suffix.lower()
+    return {".jsonl": Format.jsonl, ".ndjson": Format.jsonl, ".parquet": Format.parquet, ".pq": Format.parquet}.get(
+        ending, Format.csv
+    )
+
+
+def _download(client: Client, address: str, params: dict[str, str], output: Path | None) -> None:
+    with client.stream("GET", address, params=params) as answer, _into(output) as file:
+        count = 0
+        for piece in client.pieces(answer):
+            file.write(piece)
+            count += len(piece)
+    if output is not None:
+        say(f"{shown(str(output))}: {size(count)}")
+
+
+@contextmanager
+def _into(output: Path | None) -> Iterator[BinaryIO]:
+    """The file of that name, which appears when all is written; or standard output."""
+    if output is None or str(output) == "-":
+        yield sys.stdout.buffer
+        sys.stdout.buffer.flush()
+        return
+    part = output.with_name(f".{output.name}.{os.getpid()}.part")
+    try:
+        with part.open("xb") as file:
+            yield file
+        os.replace(part, output)
+    except OSError as error:
+        raise CliError(f"{shown(str(output))} cannot be written: {error.strerror}.", Exit.USAGE) from None
+    finally:
+        part.unlink(missing_ok=True)

@@ -1,0 +1,114 @@
+"""Staying with jobs until they have ended."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+from app.cli.client import Client, Unreachable
+from app.cli.common import PROGRAM, CliError, Exit
+from app.cli.render import FINAL, Board, outcome
+
+FIRST_PAUSE, LONGEST_PAUSE = 0.05, 1.0
+PATIENCE_SECONDS = 60.0
+"""So long a server may be away, for instance to be updated, before nobody waits for it any more."""
+
+OUTCOMES = {
+    "completed": Exit.OK,
+    "completed_with_errors": Exit.INCOMPLETE,
+    "failed": Exit.FAILED,
+    "cancelled": Exit.FAILED,
+}
+
+
+@dataclass(slots=True)
+class Followed:
+    key: str
+    name: str
+    pause: float = FIRST_PAUSE
+    due: float = field(default_factory=time.monotonic)
+
+
+class Follower:
+    """Asks for the status of each job, less often the longer it takes, until it is final."""
+
+    def __init__(self, client: Client, shown_on: Board, told: Callable[[dict[str, Any]], None]) -> None:
+        """`told` gets each final status."""
+        self._client = client
+        self._board = shown_on
+        self._told = told
+        self._jobs: dict[str, Followed] = {}
+        self._away_since: float | None = None
+        self.code = Exit.OK
+
+    @property
+    def ids(self) -> list[str]:
+        return list(self._jobs)
+
+    def add(self, identifier: str, key: str, name: str) -> None:
+        self._jobs[identifier] = Followed(key, name)
+
+    def step(self) -> None:
+        """Look at the jobs that are due. Raises CliError: Unreachable only if the server was away for long."""
+        for identifier, job in list(self._jobs.items()):
+            if job.due <= time.monotonic():
+                self._look(identifier, job)
+
+    def _look(self, identifier: str, job: Followed) -> None:
+        try:
+            status = self._client.get(f"/status/{identifier}")
+        except Unreachable as error:
+            self._be_patient(error)
+            job.due = time.monotonic() + LONGEST_PAUSE
+            return
+        except CliError as error:
+            if error.problem is None or error.problem.get("code") != "not_found":
+                raise
+            del self._jobs[identifier]
+            self._board.over(job.key, f"{identifier}: not there, or deleted meanwhile.")
+            self.code = max(self.code, Exit.REFUSED)
+            return
+        self._away_since = None
+        job.name = job.name or status["filename"]
+        if status["status"] not in FINAL:
+            self._board.working(job.key, job.name, status)
+            job.pause = min(job.pause * 1.5, LONGEST_PAUSE)
+            job.due = time.monotonic() + job.pause
+            return
+        del self._jobs[identifier]
+        self._board.over(job.key, outcome(job.name, status) + _next_step(status))
+        self.code = max(self.code, OUTCOMES[status["status"]])
+        self._told(status)
+
+    def _be_patient(self, error: Unreachable) -> None:
+        now = time.monotonic()
+        if self._away_since is None:
+            self._away_since = now
+            self._board.say(f"{error.message.splitlines()[0]} Waiting for it.")
+        elif now - self._away_since > PATIENCE_SECONDS:
+            raise CliError(f"{error.message}\n{go_on(self.ids)}", error.code) from None
+
+    def run(self) -> None:
+        """Until no job is left."""
+        while self._jobs:
+            self.step()
+            if self._jobs:
+                nearest = min(job.due for job in self._jobs.values())
+                time.sleep(max(0.0, min(nearest - time.monotonic(), 0.2)))
+
+
+def go_on(ids: list[str]) -> str:
+    """How to come back to jobs that nobody watches now."""
+    return f"The {'job goes' if len(ids) == 1 else 'jobs go'} on. Watch: {PROGRAM} watch {' '.join(ids)}"
+
+
+def _next_step(status: dict[str, Any]) -> str:
+    rows, identifier = status["rows"], status["file_id"]
+    steps = []
+    if rows["invalid"] or (rows["failed"] and status["status"] == "completed_with_errors"):
+        steps.append(f"Why: {PROGRAM} rejects {identifier}")
+    if status["status"] in ("failed", "completed_with_errors") and status["failed_chunks"]:
+        steps.append(f"Once more: {PROGRAM} retry {identifier}")
+    return "".join(f"\n  {step}" for step in steps)
