@@ -1,0 +1,202 @@
+"""Write the parts of docs/ that are made from the code: the commands, the routes, the settings. A test compares them.
+
+python scripts/make_reference.py            after a change of commands, routes or settings
+python scripts/make_reference.py --check    says what is out of date; exit code 1 if anything is
+"""
+
+from __future__ import annotations
+
+import argparse
+import ast
+import inspect
+import os
+import re
+import sys
+from collections.abc import Iterator
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).resolve().parents[1]
+sys.path.insert(0, str(ROOT))
+
+
+def commands() -> str:
+    """A table of options for each command."""
+    os.environ.pop("GRANULA_URL", None)
+    import typer.main
+
+    from app.cli.main import app
+
+    group: Any = typer.main.get_command(app)
+    return "\n\n".join(_command(name, command) for name, command in _leaves(group, ""))
+
+
+def _leaves(group: Any, before: str) -> Iterator[tuple[str, Any]]:
+    for name, command in group.commands.items():
+        if hasattr(command, "commands"):
+            yield from _leaves(command, f"{before}{name} ")
+        else:
+            yield f"{before}{name}", command
+
+
+def _command(name: str, command: Any) -> str:
+    first = inspect.cleandoc(command.help or "").partition("\n")[0]
+    lines = [f"### {name}", "", first, "", "| | |", "|---|---|"]
+    for parameter in command.params:
+        if parameter.name == "help":
+            continue
+        is_argument = parameter.param_type_name == "argument"
+        names = parameter.metavar or parameter.name.upper() if is_argument else ", ".join(parameter.opts)
+        if parameter.secondary_opts:
+            names += f", {', '.join(parameter.secondary_opts)}"
+        default = parameter.default
+        shown = f" (`{default}`)" if default not in (None, False, True, "", ...) and not callable(default) else ""
+        lines.append(f"| `{names}` | {_cell(getattr(parameter, 'help', None) or '')}{shown} |")
+    return "\n".join(lines)
+
+
+def settings() -> str:
+    """All settings with what the code says of them."""
+    from app.config import Settings
+
+    tree = ast.parse((ROOT / "app" / "config.py").read_text())
+    (body,) = (node.body for node in tree.body if isinstance(node, ast.ClassDef) and node.name == "Settings")
+    said: dict[str, str] = {}
+    for node, following in pairwise(body):
+        if isinstance(node, ast.AnnAssign) and isinstance(following, ast.Expr) and isinstance(node.target, ast.Name):
+            said[node.target.id] = inspect.cleandoc(ast.literal_eval(following.value)).replace("\n", " ")
+    lines = [
+        "# Settings", "", "Made from the code. They are environment variables, or lines of a file `.env`.",
+        "", "| variable | default | meaning |", "|---|---|---|",
+    ]  # fmt: skip
+    for name, field in Settings.model_fields.items():
+        default = field.get_default(call_default_factory=True)
+        if hasattr(default, "get_secret_value"):
+            default = default.get_secret_value()
+        text = (
+            ",".join(default)
+            if isinstance(default, tuple)
+            else str(default).lower()
+            if isinstance(default, bool)
+            else str(default)
+        )
+        limits = ", ".join(_limits(field.metadata))
+        meaning = said.get(name, "") + (f" ({limits})" if limits else "")
+        lines.append(f"| `{name.upper()}` | {f'`{_cell(text)}`' if text else 'none'} | {_cell(meaning)} |")
+    return "\n".join(lines) + "\n"
+
+
+def _limits(metadata: list[Any]) -> Iterator[str]:
+    words = {"ge": "at least", "gt": "more than", "le": "at most", "lt": "less than"}
+    for each in metadata:
+        for name, word in words.items():
+            if (value := getattr(each, name, None)) is not None:
+                yield f"{word} {value:,}".replace(",", " ")
+
+
+def api() -> str:
+    """Each route: what it does, its parameters and what it may answer."""
+    from app.main import create_app
+
+    document = create_app().openapi()
+    lines = [
+        "# Routes", "",
+        "Made from the OpenAPI document, which is at `/openapi.json`; `/docs` shows it in a browser, also without internet.",
+    ]  # fmt: skip
+    by_tag: dict[str, list[str]] = {}
+    for path, methods in document["paths"].items():
+        for method, operation in methods.items():
+            tag = (operation.get("tags") or ["other"])[0]
+            by_tag.setdefault(tag, []).append(_route(method.upper(), path, operation, document))
+    for tag, routes in by_tag.items():
+        lines += ["", f"## {tag}", "", "\n\n".join(routes)]
+    return "\n".join(lines) + "\n"
+
+
+def _route(method: str, path: str, operation: dict[str, Any], document: dict[str, Any]) -> str:
+    lines = [f"### {method} {path}", "", (operation.get("description") or operation.get("summary") or "").strip()]
+    parameters = [p for p in operation.get("parameters", ()) if p["in"] != "cookie"]
+    if parameters:
+        lines += ["", "| parameter | where | type | meaning |", "|---|---|---|---|"]
+        for parameter in parameters:
+            schema = parameter.get("schema", {})
+            needed = ", required" if parameter.get("required") and parameter["in"] != "path" else ""
+            meaning = parameter.get("description") or schema.get("description") or ""
+            lines.append(
+                f"| `{parameter['name']}` | {parameter['in']}{needed} | {_cell(_type(schema))} | {_cell(meaning)} |"
+            )
+    content = operation.get("requestBody", {}).get("content", {})
+    if content:
+        lines += ["", f"Body: {', '.join(f'`{kind}`' for kind in content)}."]
+        if "application/json" in content:
+            lines += _fields(content["application/json"].get("schema", {}), document)
+    lines += ["", f"Answers: {', '.join(operation['responses'])}."]
+    return "\n".join(lines)
+
+
+def _fields(schema: dict[str, Any], document: dict[str, Any]) -> list[str]:
+    if "$ref" in schema:
+        schema = document["components"]["schemas"][schema["$ref"].rpartition("/")[2]]
+    if not schema.get("properties"):
+        return []
+    lines = ["", "| member | type | meaning |", "|---|---|---|"]
+    for name, member in schema["properties"].items():
+        needed = ", required" if name in schema.get("required", ()) else ""
+        lines.append(f"| `{name}` | {_cell(_type(member))}{needed} | {_cell(member.get('description', ''))} |")
+    return lines
+
+
+def _type(schema: dict[str, Any]) -> str:
+    if "$ref" in schema:
+        return str(schema["$ref"].rpartition("/")[2])
+    if "anyOf" in schema:
+        return " or ".join(_type(each) for each in schema["anyOf"] if each.get("type") != "null")
+    if "enum" in schema:
+        return ", ".join(f"`{value}`" for value in schema["enum"])
+    if "const" in schema:
+        return f"`{schema['const']}`"
+    text = str(schema.get("type", "any"))
+    if text == "array":
+        text = f"list of {_type(schema.get('items', {}))}"
+    low, high = (
+        next((schema[n] for n in names if n in schema), None) for names in (("minimum", "ge"), ("maximum", "le"))
+    )
+    if low is not None and high is not None and high < 1 << 60:
+        text += f" {low} to {high}"
+    default = schema.get("default")
+    return text if default in (None, "") else f"{text}, default `{default}`"
+
+
+def _cell(text: str) -> str:
+    return re.sub(r"\s+", " ", text).strip().replace("|", "\\|")
+
+
+def made() -> dict[Path, str]:
+    """What each file must hold."""
+    page = ROOT / "docs" / "cli.md"
+    marks = "<!-- commands -->", "<!-- /commands -->"
+    before, _, rest = page.read_text().partition(marks[0])
+    after = rest.partition(marks[1])[2]
+    return {
+        page: f"{before}{marks[0]}\n{commands()}\n{marks[1]}{after}",
+        ROOT / "docs" / "reference" / "settings.md": settings(),
+        ROOT / "docs" / "reference" / "api.md": api(),
+    }
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description="Write the parts of docs/ that are made from the code.")
+    parser.add_argument("--check", action="store_true", help="write nothing, say what is out of date")
+    only_check = parser.parse_args().check
+    stale = {path: text for path, text in made().items() if not path.exists() or path.read_text() != text}
+    for path, text in stale.items():
+        print(f"{path.relative_to(ROOT)} {'is out of date' if only_check else 'written'}")
+        if not only_check:
+            path.parent.mkdir(exist_ok=True)
+            path.write_text(text)
+    return 1 if stale and only_check else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

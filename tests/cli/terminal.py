@@ -1,0 +1,109 @@
+"""The command line as a process: with pipes, or on a pseudo-terminal as a person has it."""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import pty
+import re
+import select
+import struct
+import subprocess
+import sys
+import termios
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from tests.harness import ROOT
+
+SECONDS = 60.0
+DIRTY = 'id,name,value\n1,Ada,10\n2,Alan,20,30\n3,"Grace,5\n'
+"""Three rows, of which one gets through."""
+ESCAPES = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
+
+
+@dataclass(frozen=True, slots=True)
+class Done:
+    code: int
+    out: str
+    err: str
+
+    @property
+    def json(self) -> Any:
+        """Of a single line."""
+        return json.loads(self.out)
+
+    @property
+    def jsons(self) -> list[Any]:
+        return [json.loads(line) for line in self.out.splitlines()]
+
+
+class Cli:
+    """`python -m app` against one server."""
+
+    def __init__(self, port: int, key: str = "", **environment: object) -> None:
+        ours = {"GRANULA_URL": f"http://127.0.0.1:{port}", "GRANULA_KEY": key, "PYTHONPATH": str(ROOT), **environment}
+        gone = ("DATABASE_URL", "STORAGE_DIR", "COLUMNS", "NO_COLOR", "FORCE_COLOR", "GITHUB_ACTIONS")
+        self.environment = {k: v for k, v in os.environ.items() if k not in gone}
+        self.environment |= {name: str(value) for name, value in ours.items()} | {"TERM": "xterm"}
+
+    def __call__(self, *arguments: object, stdin: str = "", cwd: Path = ROOT, **environment: object) -> Done:
+        done = subprocess.run(
+            [sys.executable, "-m", "app", *map(str, arguments)], cwd=cwd, timeout=SECONDS, check=False, text=True,
+            env=self.environment | {k: str(v) for k, v in environment.items()}, input=stdin, capture_output=True,
+        )  # fmt: skip
+        return Done(done.returncode, done.stdout, done.stderr)
+
+    def on_terminal(self, *arguments: object) -> Terminal:
+        return Terminal([sys.executable, "-m", "app", *map(str, arguments)], self.environment)
+
+
+class Terminal:
+    """A process on a pseudo-terminal of 120 columns."""
+
+    def __init__(self, command: list[str], environment: dict[str, str]) -> None:
+        self._ours, theirs = pty.openpty()
+        fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 40, 120, 0, 0))
+        self._process = subprocess.Popen(
+            command, cwd=ROOT, env=environment, stdin=theirs, stdout=theirs, stderr=theirs, start_new_session=True,
+            preexec_fn=lambda: fcntl.ioctl(0, termios.TIOCSCTTY, 0),
+        )  # fmt: skip
+        os.close(theirs)
+        self.raw = ""
+
+    @property
+    def text(self) -> str:
+        """What was written so far, without what moves the cursor."""
+        return ESCAPES.sub("", self.raw)
+
+    def wait_for(self, pattern: str) -> re.Match[str]:
+        deadline = time.monotonic() + SECONDS
+        while (found := re.search(pattern, self.text)) is None:
+            assert time.monotonic() < deadline, f"{pattern} did not come:\n{self.text}"
+            assert self._read(deadline - time.monotonic()), f"ended without {pattern}:\n{self.text}"
+        return found
+
+    def type(self, keys: str) -> None:
+        """`\\x03` is Ctrl-C."""
+        os.write(self._ours, keys.encode())
+
+    def end(self) -> int:
+        """Read to the end; the exit code."""
+        deadline = time.monotonic() + SECONDS
+        while self._read(deadline - time.monotonic()):
+            assert time.monotonic() < deadline, self.text
+        os.close(self._ours)
+        return self._process.wait(SECONDS)
+
+    def _read(self, seconds: float) -> bool:
+        if not select.select([self._ours], [], [], max(seconds, 0))[0]:
+            return False
+        try:
+            data = os.read(self._ours, 1 << 16)
+        except OSError:  # the other end is closed
+            return False
+        self.raw += data.decode(errors="replace")
+        return bool(data)

@@ -1,0 +1,88 @@
+"""The commands for files and jobs, as processes against a server where everybody has to sign in, on both databases."""
+
+from __future__ import annotations
+
+import csv
+import json
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+from tests.cli.terminal import DIRTY, Cli
+from tests.harness import ROOT, Server, wait_until
+
+
+def test_a_dirty_file_from_the_upload_to_the_deletion(cli: Cli, tmp_path: Path) -> None:
+    path = tmp_path / "dirty [red]\x1b[31m.csv"  # a name that would play tricks
+    path.write_text(DIRTY)
+    terminal = cli.on_terminal("upload", path, "--wait")
+    assert terminal.end() == 1, terminal.text  # some rows were rejected
+    assert "\x1b[31m" not in terminal.raw.replace("\x1b[31m━", "")
+    assert r"dirty [red]\x1b[31m.csv: completed_with_errors, 3 rows, 2 rejected" in terminal.text
+    assert "━" in terminal.text  # the bar
+    identifier = terminal.wait_for(r"python -m app rejects (\S+)")[1]
+
+    rejects = cli("rejects", identifier, "-o", tmp_path / "rejects.csv")
+    assert rejects.code == 0, rejects.err
+    assert rejects.out == ""
+    with (tmp_path / "rejects.csv").open(newline="") as file:
+        assert [(row["_row"], row["_code"]) for row in csv.DictReader(file)] == [
+            ("2", "column_count"), ("3", "csv_unclosed_quote")
+        ]  # fmt: skip
+    assert [item["row_number"] for item in cli("rejects", identifier, "--json").jsons] == [2, 3]
+
+    lines = cli("results", identifier, "--format", "jsonl")
+    assert (lines.code, json.loads(lines.out)) == (0, {"id": "1", "name": "Ada", "value": "10"})
+    looked_at = cli.on_terminal("results", identifier)
+    assert looked_at.end() == 0
+    assert "Ada" in looked_at.text
+
+    proof = cli("proof", identifier, "--json")
+    assert (proof.code, proof.json["closes"]) == (0, True)
+    assert [job["file_id"] for job in cli("list", "--json").jsons] == [identifier]
+
+    assert "--yes" in cli("delete", identifier).err
+    assert cli("delete", identifier, "--yes").code == 0
+    gone = cli("status", identifier)
+    assert (gone.code, gone.out) == (4, "")
+    assert "has nothing under this id" in gone.err
+
+
+def test_ctrl_c_leaves_the_job_running_and_says_how_to_watch_it(cli: Cli, server: Server, tmp_path: Path) -> None:
+    path = tmp_path / "slow.csv"
+    path.write_text("id\n1\n")
+    terminal = cli.on_terminal("upload", path, "--wait", "--processor", "gated", "--priority", 7)
+    wait_until((server.storage.parent / "began").exists, what="the processor at work")
+    terminal.wait_for(r"slow\.csv +━* +\d+% +\d+ rows")
+    terminal.type("\x03")
+    assert terminal.end() == 130
+    identifier = terminal.wait_for(r"The job goes on\. Watch: python -m app watch (\S+)")[1]
+    found = cli("status", identifier, "--json").json
+    assert (found["status"], found["priority"]) == ("processing", 7)
+
+    watching = subprocess.Popen(
+        [sys.executable, "-m", "app", "watch", identifier, "--json"],
+        cwd=ROOT, env=cli.environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+    )  # fmt: skip
+    assert cli("cancel", identifier).code == 0
+    out, _ = watching.communicate(timeout=60)
+    assert watching.returncode == 3  # cancelled
+    assert json.loads(out)["status"] == "cancelled"
+
+
+def test_sigterm_while_waiting_ends_as_a_signal_does(cli: Cli, server: Server, tmp_path: Path) -> None:
+    (server.storage.parent / "began").unlink(missing_ok=True)
+    (tmp_path / "slow.csv").write_text("id\n1\n")
+    process = subprocess.Popen(
+        [sys.executable, "-m", "app", "upload", tmp_path / "slow.csv", "--wait", "--processor", "gated", "--quiet"],
+        cwd=ROOT, env=cli.environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+    )  # fmt: skip
+    wait_until((server.storage.parent / "began").exists, what="the processor at work")
+    os.kill(process.pid, signal.SIGTERM)
+    out, err = process.communicate(timeout=60)
+    assert process.returncode == 143
+    assert "The job goes on" in err
+    (server.storage.parent / "open").touch()
+    assert cli("watch", out.strip(), "--quiet").code == 0

@@ -1,0 +1,149 @@
+"""The commands where there is no server, one that is not Granula, or one that breaks; and those that run the service."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from threading import Thread
+from uuid import uuid4
+
+import httpx
+import pytest
+
+from tests.cli.terminal import Cli
+from tests.harness import ROOT, Postgres, wait_until
+
+HEAVY = ("fastapi", "sqlalchemy", "pyarrow", "pydantic", "numpy", "httpx", "uvicorn")
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+class Broken(BaseHTTPRequestHandler):
+    """A download that breaks off, an uploader that is busy, and pages of something else."""
+
+    def do_GET(self) -> None:
+        if self.path.startswith("/api/v1/results/"):
+            self.send_response(200)
+            self.send_header("Content-Length", "1000")
+            self.end_headers()
+            self.wfile.write(b"id\r\n1\r\n")
+        else:
+            self.send_error(404)
+
+    def do_POST(self) -> None:
+        self.rfile.read(int(self.headers["Content-Length"]))
+        problem = {"code": "unavailable", "detail": "The service is shutting down.", "remedy": "Wait and try again"}
+        body = json.dumps(problem).encode()
+        self.send_response(503)
+        for name, value in (("Content-Type", "application/problem+json"), ("Retry-After", "10")):
+            self.send_header(name, value)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, format: str, *args: object) -> None:
+        pass
+
+
+@pytest.fixture(scope="module")
+def broken() -> Iterator[Cli]:
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Broken)
+    Thread(target=server.serve_forever, daemon=True).start()
+    yield Cli(server.server_port)
+    server.shutdown()
+    server.server_close()
+
+
+def test_no_server_is_a_sentence_with_what_to_do_and_an_exit_code() -> None:
+    done = Cli(free_port())("upload", "README.md", "--json")
+    assert (done.code, json.loads(done.out)["filename"]) == (5, "README.md")
+    assert "Is it running? python -m app serve" in done.err
+    assert "Traceback" not in done.err
+
+
+def test_a_download_that_breaks_off_leaves_no_file(broken: Cli, tmp_path: Path) -> None:
+    (tmp_path / "out.csv").write_text("as before")
+    done = broken("results", uuid4(), "-o", tmp_path / "out.csv")
+    assert done.code == 5
+    assert "The connection to" in done.err
+    assert [(p.name, p.read_text()) for p in tmp_path.iterdir()] == [("out.csv", "as before")]
+
+
+def test_a_busy_server_one_of_somebody_else_and_a_taken_port_are_told_apart(broken: Cli) -> None:
+    busy = broken("upload", "README.md")
+    assert busy.code == 5
+    assert "The service is shutting down. Wait and try again.\nTry again in 10 s." in busy.err
+    taken = broken("serve", "--port", broken.environment["GRANULA_URL"].rpartition(":")[2])
+    assert taken.code == 5
+    assert "Cannot listen on 127.0.0.1, port" in taken.err
+    strange = broken("list")
+    assert strange.code == 4
+    assert "is not Granula" in strange.err
+
+
+def test_help_imports_nothing_of_the_service() -> None:
+    code = f"import sys; import app.cli.main; print([m for m in {HEAVY!r} if m in sys.modules])"
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert done.stdout == "[]\n"
+
+
+def test_a_shell_completes_commands_and_options() -> None:
+    cli = Cli(0, GRANULA_PROGRAM="granula", _GRANULA_COMPLETE="complete_bash")
+    assert cli(COMP_WORDS="granula rej", COMP_CWORD=1).out.split() == ["rejects"]
+    assert cli(COMP_WORDS="granula upload --pri", COMP_CWORD=2).out.split() == ["--priority"]
+
+
+def test_the_doctor_names_what_is_broken_and_keeps_secrets(tmp_path: Path) -> None:
+    cli = Cli(0, GRANULA_URL="", EMBEDDING_MODEL_DIR=tmp_path / "none")
+    setting = cli("doctor", CHUNK_SIZE=5)
+    assert setting.code == 1
+    assert "CHUNK_SIZE: Input should be greater than or equal to 100" in setting.out
+    (tmp_path / "file").touch()
+    url = "postgresql://ada:hunter2@127.0.0.1:1/rows"
+    done = cli("doctor", "--json", STORAGE_DIR=tmp_path / "file", DATABASE_URL=url)
+    assert done.code == 1
+    states = {check["name"]: check["state"] for check in done.json["checks"]}
+    assert states | {"server": ""} == {
+        "settings": "ok", "storage": "bad", "disk": "ok", "database": "bad", "model": "warning", "processors": "ok", "server": "",
+    }  # fmt: skip
+    assert all(check["remedy"] for check in done.json["checks"] if check["state"] in ("bad", "warning"))
+    assert "hunter2" not in done.out + done.err
+
+
+def test_serve_says_what_an_old_schema_needs_and_migrates_when_told(postgres: Postgres, tmp_path: Path) -> None:
+    name, port = postgres.create(), free_port()
+    environment = {"DATABASE_URL": postgres.url(name), "STORAGE_DIR": tmp_path, "EMBEDDING_MODEL_DIR": tmp_path}
+    cli = Cli(port, **environment)
+    try:
+        refused = cli("serve", "--port", port)
+        assert refused.code == 2
+        assert "alembic upgrade head" in refused.err
+        process = subprocess.Popen(
+            [sys.executable, "-m", "app", "serve", "--port", str(port), "--migrate"],
+            cwd=ROOT, env=cli.environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+        )  # fmt: skip
+        try:
+            wait_until(lambda: _is_ready(port), 60, "server ready")
+        finally:
+            os.kill(process.pid, signal.SIGTERM)
+            assert process.wait(60) in (0, -signal.SIGTERM)
+    finally:
+        postgres.drop(name)
+
+
+def _is_ready(port: int) -> bool:
+    try:
+        return httpx.get(f"http://127.0.0.1:{port}/ready", trust_env=False).status_code == 200
+    except httpx.TransportError:
+        return False
