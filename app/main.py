@@ -21,6 +21,7 @@ from app.api import (
     analysis,
     assets,
     batches,
+    docs,
     downloads,
     errors,
     files,
@@ -95,6 +96,8 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         version=__version__,
         description="Big files in, rows that can be trusted out: every row is in the results, in the rejects, or unprocessed.",
         lifespan=lifespan,
+        docs_url=None,  # ours needs no internet
+        redoc_url=None,
     )
     errors.install(app)
     openapi.install(app)
@@ -111,6 +114,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     app.include_router(users.router)  # /api/v1/me, session, users
     app.include_router(system.router)  # /api/v1/system
     app.mount("/assets", assets.assets)  # the files of the dashboard
+    app.include_router(docs.router)  # /docs
     app.include_router(health.router)  # /, /health, /ready, /metrics, /errors
     app.add_middleware(Gate)
     app.add_middleware(Frame)

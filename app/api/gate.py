@@ -10,8 +10,8 @@ from app.api.errors import problem, unavailable
 from app.api.services import services
 from app.errors import RequestError, TransientError
 
-OPEN = frozenset({"/", "/health", "/ready", "/docs", "/docs/oauth2-redirect", "/redoc", "/openapi.json"})
-OPEN_UNDER = ("/errors/", "/assets/")
+OPEN = frozenset({"/", "/health", "/ready", "/docs", "/redoc", "/openapi.json"})
+OPEN_UNDER = ("/errors/", "/assets/", "/docs/")
 SIGN_IN = ("POST", "/api/v1/session")
 """Checks the key in its body by itself."""
 

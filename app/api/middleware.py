@@ -25,7 +25,6 @@ HEADERS = {
     "Cache-Control": "no-store",
     "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'",
 }
-PAGES = ("/docs", "/redoc")
 
 
 class Frame:
@@ -58,7 +57,6 @@ class _Exchange:
         self._receive = receive
         self._send = send
         self._request_id = scope["request_id"]
-        self._is_page = scope["path"].startswith(PAGES)
         self._limit = None if scope["path"].startswith(UPLOADS) else MAX_BODY_BYTES
         headers = Headers(scope=scope)
         self._body_ended = headers.get("content-length", "0") == "0" and "transfer-encoding" not in headers
@@ -85,8 +83,7 @@ class _Exchange:
             if self._is_early:
                 headers["Connection"] = "close"
             for name, value in HEADERS.items():
-                if not (self._is_page and name == "Content-Security-Policy"):
-                    headers.setdefault(name, value)
+                headers.setdefault(name, value)
         elif self._is_early and not message.get("more_body", False):
             await self._send({**message, "more_body": True})
             await self._linger()

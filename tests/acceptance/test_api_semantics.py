@@ -7,6 +7,7 @@ import csv
 import gzip
 import io
 import json
+import re
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from threading import Event
@@ -495,7 +496,19 @@ def test_the_openapi_document_describes_each_route(api: Api) -> None:
     assert described <= document["paths"].keys()
     names = {p["name"] for p in document["paths"]["/api/v1/upload"]["post"]["parameters"]}
     assert {"priority", "processor", "chunk_size", "on_duplicate", "delimiter", "encoding"} <= names
-    assert api.client.get("/docs").status_code == 200
+
+
+def test_the_page_of_the_routes_needs_nothing_from_elsewhere(api: Api) -> None:
+    page = api.client.get("/docs")
+    policy = page.headers["content-security-policy"]
+    assert policy.startswith("default-src 'none'; script-src 'self';")
+    assert "http" not in page.text + policy
+    for name in re.findall(r"(?:src|href)=\"(.+?)\"", page.text):
+        assert api.client.get(f"/{name}").status_code == 200, name
+    script = api.client.get("/docs/assets/swagger-ui-bundle.js")
+    assert script.headers["content-type"].startswith("text/javascript")
+    assert "SwaggerUIBundle" in script.text
+    assert_problem(api.client.get("/docs/assets/..%2f__init__.py"), 404, "not_found")
 
 
 @pytest.mark.parametrize(

@@ -18,7 +18,7 @@ from tests.users.conftest import People
 from tests.users.routes import ELSEWHERE, EXAMPLES, Example, Ids, World, unknown
 
 SETTINGS = {"AUTH_FAILURES_PER_MINUTE": 0, "ML_API_URL": "http://127.0.0.1:9"}
-OPEN_PAGES = {("GET", path) for path in ("/docs", "/docs/oauth2-redirect", "/redoc", "/openapi.json")}
+OPEN_PAGES = {("GET", path) for path in ("/docs", "/docs/start.js", "/docs/assets/{name}", "/redoc", "/openapi.json")}
 
 
 @pytest.fixture(scope="module")

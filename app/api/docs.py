@@ -1,0 +1,76 @@
+"""/docs: the routes to read and to try in a browser, without internet: everything it needs comes from this service."""
+
+from __future__ import annotations
+
+from importlib.util import find_spec
+from pathlib import Path
+
+from fastapi import APIRouter, Request
+from fastapi.responses import FileResponse, HTMLResponse, RedirectResponse, Response
+
+from app.errors import NotFound
+
+router = APIRouter(include_in_schema=False)
+ASSETS = ("swagger-ui.css", "swagger-ui-bundle.js", "favicon.png")
+POLICY = (
+    "default-src 'none'; script-src 'self'; connect-src 'self'; img-src 'self' data:; font-src 'self' data:; "
+    "style-src 'self' 'unsafe-inline'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+)
+"""Swagger UI sets styles on its elements. Scripts are its own file and ours, nothing inline."""
+PAGE = """<!doctype html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width">
+<title>Granula: routes</title>
+<link rel="stylesheet" href="docs/assets/swagger-ui.css">
+<link rel="icon" href="docs/assets/favicon.png">
+</head>
+<body>
+<div id="swagger-ui">This page needs JavaScript; <a href="openapi.json">openapi.json</a> has the same.</div>
+<script src="docs/assets/swagger-ui-bundle.js"></script>
+<script src="docs/start.js"></script>
+</body>
+</html>
+"""
+START = """SwaggerUIBundle({
+  url: "openapi.json",
+  dom_id: "#swagger-ui",
+  deepLinking: true,
+  docExpansion: "list",
+  filter: true,
+  displayRequestDuration: true,
+  persistAuthorization: false,
+  validatorUrl: null,
+});
+"""
+
+
+def _folder() -> Path:
+    """Where the package that carries Swagger UI lies. It is not imported: only its files are wanted."""
+    found = find_spec("fastapi_offline")
+    if found is None or not found.submodule_search_locations:
+        raise NotFound("Swagger UI is not installed: pip install -r requirements.txt; /openapi.json has the same.")
+    return Path(found.submodule_search_locations[0]) / "static"
+
+
+@router.get("/docs")
+async def docs() -> Response:
+    return HTMLResponse(PAGE, headers={"Content-Security-Policy": POLICY})
+
+
+@router.get("/docs/start.js")
+async def start() -> Response:
+    return Response(START, media_type="text/javascript")
+
+
+@router.get("/docs/assets/{name}")
+async def asset(name: str) -> Response:
+    if name not in ASSETS:
+        raise NotFound
+    return FileResponse(_folder() / name, headers={"Cache-Control": "max-age=3600"})
+
+
+@router.get("/redoc")
+async def redoc(request: Request) -> Response:
+    return RedirectResponse(request.scope.get("root_path", "") + "/docs")
