@@ -52,7 +52,7 @@ def test_a_transform_killed_at_each_step_makes_the_file_of_an_undisturbed_one(se
         if not job_id:
             with service.api() as api:
                 job_id = begin(api, data)
-        service.wait_for_death()
+        service.wait_for_death(60)
         assert service.sql("SELECT count(*) FROM files WHERE filename LIKE '%transformed%'") == [(0,)], point
 
     service.start()
