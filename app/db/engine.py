@@ -62,7 +62,7 @@ class Database:
 
     @asynccontextmanager
     async def reading_singly(self) -> AsyncIterator[AsyncConnection]:
-        """Like `reading`, each SELECT by itself: on PostgreSQL without BEGIN and ROLLBACK, two round trips less."""
+        """Like `reading`, each statement by itself: on PostgreSQL without BEGIN and ROLLBACK, two round trips less."""
         if self.is_sqlite:
             async with self.reading() as connection:
                 yield connection

@@ -111,7 +111,8 @@ async def wants_index(connection: AsyncConnection) -> bool:
 
 
 async def build_index(connection: AsyncConnection) -> None:
-    """After the bulk of the vectors is there, when it is quickest. Outside a transaction: nobody waits for it."""
+    """After the bulk of the vectors is there, when it is quickest. Outside a transaction: nobody waits for it. Cancelled, it
+    leaves an invalid index, which is dropped the next time."""
     await connection.execute(text("DROP INDEX CONCURRENTLY IF EXISTS ix_record_halfvecs_hnsw"))
     driver = (await connection.get_raw_connection()).driver_connection
     assert driver is not None

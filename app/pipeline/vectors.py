@@ -172,7 +172,8 @@ class VectorService:
                 lambda c, j=job_id, r=rows: halfvecs.insert(c, j, [row for row, _ in r], [v for _, v in r])  # type: ignore[misc]
             )
         if wants_index:
-            await self._database.run_alone(halfvecs.build_index)
+            async with self._database.reading_singly() as connection:
+                await halfvecs.build_index(connection)  # may take hours, so a shutdown must be able to break it off
         return bool(missing)
 
     def close(self) -> None:

@@ -9,6 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
+import asyncpg
 import httpx
 import numpy as np
 import pytest
@@ -22,7 +23,7 @@ from app.embeddings.model import Embedder
 from app.jobs.imports import list_imports
 from app.jobs.neighbours import Neighbours
 from tests.conftest import Databases
-from tests.harness import ROOT, Server, query, wait_until
+from tests.harness import ROOT, Postgres, Server, query, wait_until
 
 SAMPLE_CSV = b"""name,email,age,department
 John Doe,john@example.com,30,Engineering
@@ -456,6 +457,38 @@ def test_all_records_are_found_by_meaning_though_the_index_stops_looking_before(
     assert asyncio.run(find(exactly=False)) < 5
     assert asyncio.run(find(exactly=True)) == 5
     query(server.url, "DROP INDEX short_sighted")
+
+
+def test_a_shutdown_does_not_wait_for_an_index_that_is_being_built(
+    postgres: Postgres, templates: dict[str, str], tmp_path: Path
+) -> None:
+    databases = Databases("postgresql", postgres, templates)
+    server = Server(databases.create(tmp_path), tmp_path / "storage").start()
+    with server.client() as http:
+        Client(http).searchable(Client(http).upload(SAMPLE_CSV))
+    server.stop()
+    for table, columns in {
+        "record_vectors": "model, precision, text_hash, vector", "record_halfvecs": "embedding"
+    }.items():  # fmt: skip
+        query(
+            server.url,
+            f"INSERT INTO {table} (job_id, row_number, {columns}) SELECT job_id, row_number + 10 * i, {columns} "
+            f"FROM {table}, generate_series(1, 2000) i",
+        )
+    building = "SELECT 1 FROM pg_stat_activity WHERE state = 'active' AND query LIKE 'CREATE INDEX CONCURRENTLY%'"
+    valid = "SELECT 1 FROM pg_class c JOIN pg_index ON indexrelid = c.oid WHERE relname LIKE '%hnsw' AND indisvalid"
+    with asyncio.Runner() as runner:
+        writer = runner.run(asyncpg.connect(server.url.replace("+asyncpg", "")))
+        runner.run(writer.execute("BEGIN; LOCK TABLE record_halfvecs IN ROW EXCLUSIVE MODE"))  # the index waits for it
+        server.start()
+        wait_until(lambda: query(server.url, building), what="the index")
+        assert server.stop() in (0, -15), server.tail()
+        assert not query(server.url, valid)
+        runner.run(writer.close())
+    server.start()
+    wait_until(lambda: query(server.url, valid), what="the whole index")
+    server.stop()
+    databases.close()
 
 
 def test_no_silent_failures_without_the_model_all_else_works_and_the_reason_is_told_and_logged(
