@@ -180,6 +180,29 @@ class Settings(BaseSettings):
 
     owner_requests_per_minute: int = Field(default=0, ge=0)
     """Requests that a user may send a minute, and as many at once after a quiet minute; 0: any number."""
+    webhook_allow_private: bool = False
+    """Whether webhooks may be http and go to addresses of your own network; else https to public addresses only."""
+
+    webhook_timeout_seconds: float = Field(default=15.0, gt=0, le=120)
+    """A receiver that has not answered for so long has not got the message."""
+
+    webhook_retry_seconds: Annotated[tuple[Annotated[float, Field(ge=0, le=7 * 86_400)], ...], NoDecode] = (
+        5,
+        60,
+        300,
+        1800,
+        7200,
+        18_000,
+        36_000,
+        36_000,
+    )
+    """Comma-separated waits before each further attempt at a message, give or take a fifth; then it has failed."""
+
+    webhook_old_secret_hours: float = Field(default=24.0, ge=0, le=24 * 365)
+    """After a rotation, messages are signed with the old secret too for so long."""
+
+    webhook_keep_days: float = Field(default=30.0, gt=0)
+    """Delivered and failed messages stay in the delivery log for so long."""
 
     cors_origins: Annotated[tuple[str, ...], NoDecode] = ()
     """Comma-separated origins of web pages that may call the API; none by default."""
@@ -191,8 +214,9 @@ class Settings(BaseSettings):
     """Test only: fail-points such as `chunk.after_write=kill@3` (see app/failpoints.py)."""
 
     @field_validator(
-        "allowed_content_types", "processors", "sentiment_models", "schemas", "cors_origins", mode="before"
-    )
+        "allowed_content_types", "processors", "sentiment_models", "schemas", "cors_origins", "webhook_retry_seconds",
+        mode="before",
+    )  # fmt: skip
     @classmethod
     def _split_on_commas(cls, value: object) -> object:
         return tuple(part.strip() for part in value.split(",") if part.strip()) if isinstance(value, str) else value

@@ -314,6 +314,16 @@ NothingToRetry = _error(
     "The job has no failed chunk.",
     "Only failed chunks can be retried; rejected rows need a corrected upload.",
 )
+WebhookDisabled = _error(
+    "WebhookDisabled",
+    409,
+    "webhook_disabled",
+    "The webhook is switched off.",
+    'Switch it on by PATCH with {"enabled": true}.',
+)
+TooManyWebhooks = _error(
+    "TooManyWebhooks", 409, "too_many_webhooks", "There are too many webhooks.", "Delete those that nobody needs."
+)
 DuplicateUpload = _error(
     "DuplicateUpload",
     409,
@@ -521,6 +531,14 @@ QuotaExceeded = _error(
 )
 RateLimited = _error(
     "RateLimited", 429, "rate_limited", "Too many requests.", "Wait for Retry-After seconds and send fewer."
+)
+WebhookUrlRefused = _error(
+    "WebhookUrlRefused",
+    422,
+    "webhook_url_refused",
+    "No messages can be sent to this URL.",
+    "Give an https URL of a public address; for receivers on your own network start with WEBHOOK_ALLOW_PRIVATE=true.",
+    InvalidParameter,
 )
 HeadersTooLarge = _error(
     "HeadersTooLarge", 431, "headers_too_large", "The request headers are too large.", "Send fewer or shorter headers."

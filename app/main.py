@@ -36,6 +36,7 @@ from app.api import (
     templates,
     transform,
     users,
+    webhooks,
 )
 from app.api.doorkeeper import Doorkeeper
 from app.api.gate import Gate
@@ -43,12 +44,14 @@ from app.api.middleware import Frame
 from app.api.services import Services
 from app.clients.chat import Chat
 from app.clients.ml_api import MLApi
+from app.clients.webhooks import WebhookSender
 from app.config import Settings, load_settings
 from app.db import migrations
 from app.db.engine import Database
 from app.embeddings.model import Embedder
 from app.errors import MigrationsPending
 from app.jobs.control import Control
+from app.jobs.deliveries import Deliveries
 from app.jobs.file_jobs import FileJobs
 from app.jobs.imports import Search
 from app.jobs.limits import OwnerLimits
@@ -61,6 +64,7 @@ from app.jobs.submit import Submitter
 from app.jobs.templates import Templates
 from app.jobs.transform import Transforms
 from app.jobs.users import Users
+from app.jobs.webhooks import Webhooks
 from app.pipeline.machine import Machine
 from app.processors.mapping import MappingProcessor
 from app.processors.registry import Processors
@@ -84,11 +88,15 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         services = await start(settings)
         app.state.services = services
-        on_time = asyncio.create_task(services.schedules.run(), name="schedules")
+        beside = [
+            asyncio.create_task(services.schedules.run(), name="schedules"),
+            asyncio.create_task(services.deliveries.run(), name="webhooks"),
+        ]
         with _told_of_signals(services):
             yield
-        on_time.cancel()
-        await asyncio.wait([on_time])
+        for task in beside:
+            task.cancel()
+        await asyncio.wait(beside)
         await services.close()
 
     app = FastAPI(
@@ -109,6 +117,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     app.include_router(scoring.router)  # /api/v1/jobs/score
     app.include_router(templates.router)  # /api/v1/templates
     app.include_router(schedules.router)  # /api/v1/schedules
+    app.include_router(webhooks.router)  # /api/v1/webhooks
     app.include_router(batches.router)  # /batch, /batches
     app.include_router(imports.router)  # /api/upload, /api/imports, /api/records, /api/stats
     app.include_router(users.router)  # /api/v1/me, session, users
@@ -163,6 +172,9 @@ async def start(settings: Settings, *, only: set[UUID] | None = None) -> Service
     objects = ObjectsSubmitter(settings, database, s3, processors, limits, machine.dispatch)
     users_, templates_ = Users(database), Templates(database)
     file_jobs = FileJobs(settings, database, processors, limits, machine.dispatch)
+    sender = WebhookSender(
+        timeout_seconds=settings.webhook_timeout_seconds, allow_private=settings.webhook_allow_private
+    )
     await machine.start()
     # Each time the loop waits for the network it must win the interpreter lock back from the threads that parse. At the
     # default of 5 ms it waits that long for each of them, several times a request.
@@ -185,6 +197,14 @@ async def start(settings: Settings, *, only: set[UUID] | None = None) -> Service
         file_jobs=file_jobs,
         transforms=Transforms(file_jobs, templates_, machine, sources),
         schedules=Schedules(database, scoring.submitting(objects)),
+        webhooks=Webhooks(database, sender, settings.webhook_old_secret_hours),
+        deliveries=Deliveries(
+            database,
+            sender,
+            retry_seconds=settings.webhook_retry_seconds,
+            timeout_seconds=settings.webhook_timeout_seconds,
+            keep_days=settings.webhook_keep_days,
+        ),
         control=Control(database, machine),
         feed=StatusFeed(database),
         list_feed=ListFeed(database),

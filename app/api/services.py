@@ -13,6 +13,7 @@ from app.config import Settings
 from app.db.engine import Database
 from app.errors import AdminOnly, Unauthenticated, Unavailable
 from app.jobs.control import Control
+from app.jobs.deliveries import Deliveries
 from app.jobs.file_jobs import FileJobs
 from app.jobs.imports import Search
 from app.jobs.limits import OwnerLimits
@@ -24,6 +25,7 @@ from app.jobs.submit import Submitter
 from app.jobs.templates import Templates
 from app.jobs.transform import Transforms
 from app.jobs.users import Caller, Users
+from app.jobs.webhooks import Webhooks
 from app.pipeline.machine import Machine
 from app.processors.registry import Processors
 from app.sources.base import Sources
@@ -47,6 +49,8 @@ class Services:
     templates: Templates
     transforms: Transforms
     schedules: Schedules
+    webhooks: Webhooks
+    deliveries: Deliveries
     control: Control
     feed: StatusFeed
     list_feed: ListFeed

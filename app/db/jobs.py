@@ -10,6 +10,7 @@ from uuid import UUID
 from sqlalchemy import RowMapping, case, delete, func, insert, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from app.db import outbox
 from app.db.models import Chunk, File, Job, JobResult, VectorTask
 from app.db.types import now
 from app.states import ACTIVE_JOBS, JobStatus
@@ -255,12 +256,18 @@ async def finish(
     summary: dict[str, Any] | None = None,
     error: dict[str, Any] | None = None,
 ) -> bool:  # queued | processing -> a final state
+    """The one place where a job becomes final: who wants to be told is told by the same transaction."""
     query = (
         update(Job)
         .where(Job.id == job_id, Job.status.in_(ACTIVE_JOBS))
         .values(status=status, summary=summary, error=error, finished_at=now(), updated_at=now())
+        .returning(*Job.__table__.c)
     )
-    return (await connection.execute(query)).rowcount == 1
+    job = (await connection.execute(query)).mappings().first()
+    if job is None:
+        return False
+    await outbox.tell(connection, job)
+    return True
 
 
 async def set_result_file(connection: AsyncConnection, job_id: UUID, file_id: UUID) -> None:

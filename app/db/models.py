@@ -397,6 +397,64 @@ class Schedule(Base):
     __table_args__ = (Index("ix_schedules_due", "next_run_at", **_only_where("NOT paused")),)
 
 
+class Webhook(Base):
+    """Where an owner wants to be told that jobs have ended."""
+
+    __tablename__ = "webhooks"
+
+    id: Mapped[UUID] = mapped_column(primary_key=True, default=uuid4)
+    owner: Mapped[str] = mapped_column(String(100))
+    url: Mapped[str] = mapped_column(String(2048))
+    events: Mapped[list[str]]
+    secret: Mapped[bytes]
+    """Of the signatures; needed as it is, so it cannot be stored hashed."""
+    old_secret: Mapped[bytes | None]
+    """The one before: messages are signed with both until `old_secret_until`."""
+    old_secret_until: Mapped[datetime | None]
+    enabled: Mapped[bool] = mapped_column(Boolean)
+    disabled_reason: Mapped[str | None] = mapped_column(String(60))
+    created_at: Mapped[datetime]
+    updated_at: Mapped[datetime]
+
+    __table_args__ = (Index("ix_webhooks_owner", "owner", "created_at"),)
+
+
+class WebhookDelivery(Base):
+    """A message for one webhook, from the transaction of the final state on. No foreign key to the job: the message is
+    delivered even if the job is deleted meanwhile."""
+
+    __tablename__ = "webhook_deliveries"
+
+    number: Mapped[int] = mapped_column(Identity(), primary_key=True, autoincrement=True)
+    """The cursor of the delivery log."""
+    id: Mapped[UUID] = mapped_column(unique=True, default=uuid4)
+    """Of the message: the same at every attempt."""
+    webhook_id: Mapped[UUID] = mapped_column(ForeignKey("webhooks.id", ondelete="CASCADE"))
+    job_id: Mapped[UUID | None]
+    event: Mapped[str] = mapped_column(String(60))
+    body: Mapped[str] = mapped_column(Text)
+    """What is sent and signed, byte by byte."""
+    status: Mapped[str] = mapped_column(String(10))
+    """pending, delivered or failed."""
+    attempt: Mapped[int] = mapped_column(default=0)
+    """Attempts since it was made or replayed."""
+    claim_token: Mapped[UUID | None]
+    """Who sends it right now; only they may say what became of it."""
+    next_attempt_at: Mapped[datetime]
+    """While it is being sent: when another may take it for lost and send it again."""
+    attempts: Mapped[list[dict[str, Any]]] = mapped_column(JSON(none_as_null=True))
+    """The latest ones: at, status_code, error, duration_ms."""
+    created_at: Mapped[datetime]
+    finished_at: Mapped[datetime | None]
+
+    __table_args__ = (
+        CheckConstraint("status IN ('pending', 'delivered', 'failed')", name="status"),
+        Index("ix_webhook_deliveries_webhook_id", "webhook_id", "number"),
+        Index("ix_webhook_deliveries_due", "next_attempt_at", **_only_where("status = 'pending'")),
+        Index("ix_webhook_deliveries_done", "finished_at", **_only_where("finished_at IS NOT NULL")),
+    )
+
+
 class IdempotencyKey(Base):
     """The answer to a request that may be sent again."""
 

@@ -35,7 +35,8 @@ LAYERS: dict[str, set[str]] = {
     },
     "jobs": {
         "transform",
-        "pipeline", "formats", "processors", "embeddings", "sources", "db", "states", "errors", "config", "failpoints",
+        "pipeline", "clients", "formats", "processors", "embeddings", "sources", "db", "states", "errors", "config",
+        "failpoints",
     },
     "cli": {"batch", "main", "jobs", "model_service", "processors", "embeddings", "db", "errors", "config"},
     "api": {

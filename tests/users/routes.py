@@ -21,6 +21,7 @@ FILE = {"file": (f"{CANARY}.csv", b"text,n\ngood,1\nbad\n", "text/csv")}
 PEOPLE = {"file": (f"{CANARY}.csv", b"name,email\nAda,ada@example.com\n", "text/csv")}
 ANY_FILE = {"file": ("any.csv", b"text,n\ngood,1\nbad\n", "text/csv")}
 ANY_PEOPLE = {"file": ("any.csv", b"name,email\nBob,bob@example.com\n", "text/csv")}
+WEBHOOK = {"url": f"https://{CANARY}.invalid/"}
 SCORE = {"source": "s3://bucket/key.csv"}
 
 
@@ -72,6 +73,15 @@ class World:
     @cached_property
     def imported(self) -> Ids:
         return {"import_id": str(self._post("/api/upload", files=PEOPLE)["id"])}
+
+    @cached_property
+    def webhook(self) -> Ids:
+        return {"webhook_id": self._post("/api/v1/webhooks", json=WEBHOOK)["id"]}
+
+    @cached_property
+    def message(self) -> Ids:
+        made = self._post(f"/api/v1/webhooks/{self.webhook['webhook_id']}/test")
+        return {**self.webhook, "message_id": made["id"]}
 
     @cached_property
     def key(self) -> Ids:
@@ -186,6 +196,15 @@ EXAMPLES: dict[tuple[str, str], list[Example]] = {
     ("PATCH", "/api/v1/schedules/{schedule_id}"): [Example(_of("schedule"), _json({"paused": True}))],
     ("POST", "/api/v1/schedules/{schedule_id}/run"): [Example(_of("schedule"), status=503)],
     ("DELETE", "/api/v1/schedules/{schedule_id}"): [Example(_of("schedule"), status=204)],
+    ("GET", "/api/v1/webhooks"): [Example()],
+    ("POST", "/api/v1/webhooks"): [Example(given=_json({"url": "https://any.invalid/"}), status=201)],
+    ("GET", "/api/v1/webhooks/{webhook_id}"): [Example(_of("webhook"))],
+    ("PATCH", "/api/v1/webhooks/{webhook_id}"): [Example(_of("webhook"), _json({"enabled": True}))],
+    ("POST", "/api/v1/webhooks/{webhook_id}/rotate"): [Example(_of("webhook"))],
+    ("POST", "/api/v1/webhooks/{webhook_id}/test"): [Example(_of("webhook"), status=202)],
+    ("GET", "/api/v1/webhooks/{webhook_id}/deliveries"): [Example(_of("webhook"))],
+    ("POST", "/api/v1/webhooks/{webhook_id}/deliveries/{message_id}/replay"): [Example(_of("message"), status=202)],
+    ("DELETE", "/api/v1/webhooks/{webhook_id}"): [Example(_of("webhook"), status=204)],
     ("POST", "/batch/upload"): [Example(given=lambda ids: {"files": {"file": ("b.csv", b"text\nfine\n", "text/csv")}})],
     ("GET", "/batch/{batch_id}"): [Example(_of("batch"))],
     ("GET", "/batch/{batch_id}/results"): [Example(_of("batch"))],

@@ -1,0 +1,74 @@
+"""The outbox: messages about the end of a job, written in the transaction that ends it, so that both happen or neither."""
+
+from __future__ import annotations
+
+import json
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import RowMapping, insert, select
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from app.db import chunks
+from app.db.models import File, Webhook, WebhookDelivery
+from app.db.types import now
+
+ROWS = ("ok", "invalid", "failed")
+
+
+async def tell(connection: AsyncConnection, job: RowMapping) -> None:
+    """A message for each webhook of the owner that wants to know. A part of a job tells nothing: its parent does, once."""
+    if job["parent_id"] is not None:
+        return
+    event = f"job.{job['status']}"
+    # The lock keeps a webhook from being deleted before this commits, which would fail the end of the job.
+    query = (
+        select(Webhook.id, Webhook.events)
+        .where(Webhook.owner == job["owner"], Webhook.enabled)
+        .with_for_update(read=True, key_share=True)
+    )
+    wanted = [webhook_id for webhook_id, events in (await connection.execute(query)).all() if event in events]
+    if not wanted:
+        return
+    body = message(event, job["finished_at"], await _about(connection, job))
+    for webhook_id in wanted:
+        await put(connection, webhook_id, event, body, job["id"])
+
+
+async def put(
+    connection: AsyncConnection, webhook_id: UUID, event: str, body: str, job_id: UUID | None = None
+) -> RowMapping:
+    """The new delivery, due at once."""
+    values = {"webhook_id": webhook_id, "job_id": job_id, "event": event, "body": body}
+    query = (
+        insert(WebhookDelivery)
+        .values(**values, status="pending", attempts=[], next_attempt_at=now(), created_at=now())
+        .returning(*WebhookDelivery.__table__.c)
+    )
+    return (await connection.execute(query)).mappings().one()
+
+
+def message(event: str, at: datetime, data: dict[str, Any]) -> str:
+    """The body in the form of Standard Webhooks."""
+    return json.dumps({"type": event, "timestamp": at.isoformat(), "data": data})
+
+
+async def _about(connection: AsyncConnection, job: RowMapping) -> dict[str, Any]:
+    tally = await chunks.tally(connection, job["id"], is_parent=job["child_count"] is not None)
+    total, *done = (sum(int(row[name]) for row in tally) for name in ("rows", *ROWS))
+    filename = (await connection.execute(select(File.filename).where(File.id == job["file_id"]))).scalar()
+    return {
+        "job_id": str(job["id"]),
+        "file_id": str(job["file_id"]),
+        "number": job["number"],
+        "processor": job["processor"],
+        "status": job["status"],
+        "filename": filename,
+        "rows": {"total": total, **dict(zip(ROWS, done, strict=True)), "unprocessed": total - sum(done)},
+        "parts": job["child_count"],
+        "summary": job["summary"],
+        "error": job["error"],
+        "created_at": job["created_at"].isoformat(),
+        "finished_at": job["finished_at"].isoformat(),
+    }

@@ -1,0 +1,161 @@
+"""SQL for webhooks and their deliveries. Who claims a delivery sends it, and nobody else until the claim has run out."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import RowMapping, case, delete, func, insert, null, select, update
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from app.db.models import Webhook, WebhookDelivery
+from app.db.types import now
+from app.db.users import is_revoked
+
+SHOWN_ATTEMPTS = 20
+
+
+async def insert_webhook(connection: AsyncConnection, values: dict[str, Any]) -> None:
+    await connection.execute(insert(Webhook).values(**values, enabled=True, created_at=now(), updated_at=now()))
+
+
+async def find_webhook(connection: AsyncConnection, webhook_id: UUID, owner: str) -> RowMapping | None:
+    query = select(Webhook).where(Webhook.id == webhook_id, Webhook.owner == owner)
+    return (await connection.execute(query)).mappings().first()
+
+
+async def list_webhooks(connection: AsyncConnection, owner: str) -> Sequence[RowMapping]:
+    """The oldest first."""
+    query = select(Webhook).where(Webhook.owner == owner).order_by(Webhook.created_at, Webhook.id)
+    return (await connection.execute(query)).mappings().all()
+
+
+async def change_webhook(connection: AsyncConnection, webhook_id: UUID, owner: str, values: dict[str, Any]) -> bool:
+    query = update(Webhook).where(Webhook.id == webhook_id, Webhook.owner == owner)
+    return (await connection.execute(query.values(**values, updated_at=now()))).rowcount == 1
+
+
+async def rotate(connection: AsyncConnection, webhook_id: UUID, owner: str, secret: bytes, hours: float) -> bool:
+    """The secret of now becomes the old one, and the old one is forgotten."""
+    values = {"secret": secret, "old_secret": Webhook.secret, "old_secret_until": now(hours * 3600)}
+    return await change_webhook(connection, webhook_id, owner, values)
+
+
+async def remove_webhook(connection: AsyncConnection, webhook_id: UUID, owner: str) -> bool:
+    """With its deliveries."""
+    query = delete(Webhook).where(Webhook.id == webhook_id, Webhook.owner == owner)
+    return (await connection.execute(query)).rowcount == 1
+
+
+# ---------------------------------------------------------------------- the delivery log
+
+
+async def list_deliveries(
+    connection: AsyncConnection, webhook_id: UUID, *, before: int | None, limit: int, status: str | None
+) -> Sequence[RowMapping]:
+    """Newest first; `before` is the number of the last one seen."""
+    query = select(WebhookDelivery).where(WebhookDelivery.webhook_id == webhook_id)
+    if before is not None:
+        query = query.where(WebhookDelivery.number < before)
+    if status is not None:
+        query = query.where(WebhookDelivery.status == status)
+    return (await connection.execute(query.order_by(WebhookDelivery.number.desc()).limit(limit))).mappings().all()
+
+
+async def replay(connection: AsyncConnection, webhook_id: UUID, delivery_id: UUID) -> RowMapping | None:
+    """The delivery, due now and with all its attempts before it; one that is being sent right now is left alone."""
+    mine = (WebhookDelivery.webhook_id == webhook_id, WebhookDelivery.id == delivery_id)
+    query = update(WebhookDelivery).where(*mine, WebhookDelivery.claim_token.is_(None))
+    await connection.execute(query.values(status="pending", attempt=0, next_attempt_at=now(), finished_at=null()))
+    return (await connection.execute(select(WebhookDelivery).where(*mine))).mappings().first()
+
+
+# ---------------------------------------------------------------------- sending
+
+
+async def find_due(
+    connection: AsyncConnection, *, without: Collection[UUID], per_webhook: int, limit: int
+) -> list[int]:
+    """Numbers of deliveries that may be sent now, the longest due first, a few for each webhook; none for those
+    webhooks that are `without`, nor of users who are revoked."""
+    place = func.row_number().over(
+        partition_by=WebhookDelivery.webhook_id, order_by=(WebhookDelivery.next_attempt_at, WebhookDelivery.number)
+    )
+    due = (
+        select(WebhookDelivery.number, WebhookDelivery.next_attempt_at, place.label("place"))
+        .join(Webhook, Webhook.id == WebhookDelivery.webhook_id)
+        .where(
+            WebhookDelivery.status == "pending",
+            WebhookDelivery.next_attempt_at <= now(),
+            Webhook.enabled,
+            Webhook.id.not_in(without),
+            ~is_revoked(Webhook.owner),
+        )
+        .subquery()
+    )
+    query = select(due.c.number).where(due.c.place <= per_webhook).order_by(due.c.next_attempt_at, due.c.number)
+    return [int(number) for number in (await connection.execute(query.limit(limit))).scalars()]
+
+
+async def claim(
+    connection: AsyncConnection, numbers: Sequence[int], token: UUID, lease_seconds: float
+) -> Sequence[RowMapping]:
+    """Those of them that nobody has taken meanwhile, each with its webhook, and `old_secret` only while it counts."""
+    take = (
+        update(WebhookDelivery)
+        .where(
+            WebhookDelivery.number.in_(numbers),
+            WebhookDelivery.status == "pending",
+            WebhookDelivery.next_attempt_at <= now(),
+        )
+        .values(claim_token=token, attempt=WebhookDelivery.attempt + 1, next_attempt_at=now(lease_seconds))
+        .returning(WebhookDelivery.number)
+    )
+    taken = list((await connection.execute(take)).scalars())
+    old = case((Webhook.old_secret_until > now(), Webhook.old_secret))
+    query = (
+        select(WebhookDelivery, Webhook.url, Webhook.secret, old.label("old_secret"))
+        .join(Webhook, Webhook.id == WebhookDelivery.webhook_id)
+        .where(WebhookDelivery.number.in_(taken))
+        .order_by(WebhookDelivery.number)
+    )
+    return (await connection.execute(query)).mappings().all()
+
+
+async def settle(
+    connection: AsyncConnection, delivery: RowMapping, attempt: dict[str, Any], status: str, delay_seconds: float
+) -> bool:
+    """What became of a claimed delivery: `delivered`, `failed`, or `pending` until `delay_seconds` are over. False if
+    somebody else has it by now."""
+    attempts = [*delivery["attempts"], attempt][-SHOWN_ATTEMPTS:]
+    query = (
+        update(WebhookDelivery)
+        .where(
+            WebhookDelivery.number == delivery["number"], WebhookDelivery.claim_token == delivery["claim_token"]
+        )
+        .values(
+            status=status,
+            claim_token=None,
+            attempts=attempts,
+            next_attempt_at=now(delay_seconds),
+            finished_at=null() if status == "pending" else now(),
+        )
+    )  # fmt: skip
+    return (await connection.execute(query)).rowcount == 1
+
+
+async def disable(connection: AsyncConnection, webhook_id: UUID, reason: str) -> None:
+    query = update(Webhook).where(Webhook.id == webhook_id, Webhook.enabled)
+    await connection.execute(query.values(enabled=False, disabled_reason=reason, updated_at=now()))
+
+
+async def remove_finished(connection: AsyncConnection, older_than_seconds: float, limit: int) -> int:
+    """From the delivery log, a bounded number; how many."""
+    old = (
+        select(WebhookDelivery.number)
+        .where(WebhookDelivery.finished_at.is_not(None), WebhookDelivery.finished_at < now(-older_than_seconds))
+        .limit(limit)
+    )
+    query = delete(WebhookDelivery).where(WebhookDelivery.number.in_(old.scalar_subquery()))
+    return (await connection.execute(query)).rowcount

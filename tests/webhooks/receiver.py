@@ -1,0 +1,86 @@
+"""A receiver of webhooks over real HTTP that answers as it is told, path by path, and keeps what it was sent."""
+
+from __future__ import annotations
+
+import json
+import threading
+import time
+from collections import defaultdict
+from dataclasses import dataclass
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+from uuid import uuid4
+
+from standardwebhooks.webhooks import Webhook
+
+from tests.harness import wait_until
+
+
+@dataclass(frozen=True)
+class Message:
+    headers: dict[str, str]
+    body: bytes
+    at: float
+
+    @property
+    def id(self) -> str:
+        return self.headers["webhook-id"]
+
+    @property
+    def content(self) -> dict[str, Any]:
+        return dict(json.loads(self.body))
+
+    def verified(self, secret: str) -> dict[str, Any]:
+        """The content, after an independent check of the signature; raises WebhookVerificationError."""
+        return dict(Webhook(secret).verify(self.body, self.headers))
+
+
+class Receiver:
+    """As long as a path is told nothing, it answers 204."""
+
+    def __init__(self) -> None:
+        self.messages: dict[str, list[Message]] = defaultdict(list)
+        self._answers: dict[str, list[tuple[int, dict[str, str]]]] = defaultdict(list)
+        receiver = self
+
+        class Handler(BaseHTTPRequestHandler):
+            protocol_version = "HTTP/1.1"
+
+            def do_POST(self) -> None:
+                body = self.rfile.read(int(self.headers["Content-Length"]))
+                headers = {name.lower(): value for name, value in self.headers.items()}
+                receiver.messages[self.path].append(Message(headers, body, time.monotonic()))
+                answers = receiver._answers[self.path]
+                status, more = answers.pop(0) if answers else (204, {})
+                self.send_response(status)
+                for name, value in {"Content-Length": "0", **more}.items():
+                    self.send_header(name, value)
+                self.end_headers()
+
+            do_GET = do_POST
+
+            def log_message(self, *_: object) -> None:
+                pass
+
+        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self._server.daemon_threads = True
+        self.port = self._server.server_address[1]
+        threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True).start()
+
+    def path(self, *answers: int | tuple[int, dict[str, str]]) -> str:
+        """A new path that gives these answers to its first requests."""
+        path = f"/{uuid4().hex}"
+        self._answers[path] = [each if isinstance(each, tuple) else (each, {}) for each in answers]
+        return path
+
+    def url(self, path: str) -> str:
+        return f"http://127.0.0.1:{self.port}{path}"
+
+    def received(self, path: str, count: int = 1, seconds: float = 20) -> list[Message]:
+        """What the path was sent, as soon as it is so many messages."""
+        wait_until(lambda: len(self.messages[path]) >= count, seconds, f"{count} messages")
+        return list(self.messages[path])
+
+    def stop(self) -> None:
+        self._server.shutdown()
+        self._server.server_close()
