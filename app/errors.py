@@ -484,6 +484,14 @@ UnknownProcessor = _error(
     "Use one of the names in the answer.",
     InvalidParameter,
 )
+UnknownJobType = _error(
+    "UnknownJobType",
+    422,
+    "unknown_job_type",
+    "There is no job type of that name.",
+    "Use one of the names in the answer.",
+    InvalidParameter,
+)
 UnknownModel = _error(
     "UnknownModel",
     422,

@@ -50,10 +50,12 @@ from app.db import migrations
 from app.db.engine import Database
 from app.embeddings.model import Embedder
 from app.errors import MigrationsPending
+from app.jobs.batch_jobs import BatchJobs
 from app.jobs.control import Control
 from app.jobs.deliveries import Deliveries
 from app.jobs.file_jobs import FileJobs
 from app.jobs.imports import Search
+from app.jobs.job_types import JobTypes
 from app.jobs.limits import OwnerLimits
 from app.jobs.list_feed import ListFeed
 from app.jobs.neighbours import Neighbours
@@ -196,6 +198,7 @@ async def start(settings: Settings, *, only: set[UUID] | None = None) -> Service
         templates=templates_,
         file_jobs=file_jobs,
         transforms=Transforms(file_jobs, templates_, machine, sources),
+        batch_jobs=BatchJobs(settings, database, JobTypes(processors, templates_), file_jobs, limits, machine.dispatch),
         schedules=Schedules(database, scoring.submitting(objects)),
         webhooks=Webhooks(database, sender, settings.webhook_old_secret_hours),
         deliveries=Deliveries(

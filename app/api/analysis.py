@@ -14,6 +14,7 @@ from app.api.parameters import JobId, Priority, single_values
 from app.api.services import App, Owner
 from app.errors import Unavailable
 from app.jobs import stages
+from app.jobs.batch_jobs import MAX_FILES, BatchSubmission
 
 router = APIRouter(prefix="/api/v1/jobs", tags=["jobs"], dependencies=[Depends(single_values)])
 
@@ -60,6 +61,7 @@ class JobState(BaseModel):
     reference_file_id: UUID | None
     template_id: UUID | None
     result_file_id: UUID | None
+    children: list[dict[str, Any]] | None = Field(description="Of a batch: each file's job, status and progress.")
     waiting_on: str | None
     error_message: str | None
     created_at: str
@@ -105,6 +107,38 @@ async def mapping(body: MappingRequest, app: App, owner: Owner) -> Response:
         options=options,
     )
     return accepted(job_id, "Mapping job created and queued")
+
+
+class BatchRequest(BaseModel):
+    model_config = ConfigDict(
+        extra="forbid",
+        json_schema_extra={
+            "examples": [{"file_ids": ["0b0e7c9c-2d0a-4b6b-9d6e-4c1f0c1d7a11"], "job_type": "analyze", "options": {}}]
+        },
+    )
+
+    file_ids: list[UUID] = Field(min_length=1, max_length=MAX_FILES, description="Of uploads.")
+    job_type: str = Field(max_length=100, description="analyze, mapping, rows, sentiment or scoring.")
+    options: dict[str, Any] = Field(
+        default={}, description="Of the job type: `reference_file_id` and `provider` of mapping, `model` of sentiment."
+    )
+    priority: Priority = 0
+
+
+class BatchQueued(Queued):
+    children: list[dict[str, Any]] = Field(description="The part of each file: file_id, job_id.")
+
+
+@router.post(
+    "/batch", status_code=202, response_model=BatchQueued, responses=problem_responses(400, 404, 409, 422, 503)
+)
+async def batch(body: BatchRequest, app: App, owner: Owner) -> Response:
+    """The same job for many files: a parent with a part for each of them. One bad file costs one file. Status and result of
+    the parent list the parts; cancelling it cancels them."""
+    check_open(app)
+    submission = BatchSubmission(owner, body.file_ids, body.job_type, body.options, body.priority)
+    made = await app.batch_jobs.submit(submission)
+    return JSONResponse(made, 202, {"Location": f"/api/v1/jobs/{made['job_id']}/status"})
 
 
 @router.get("/{job_id}/status", response_model=JobState, responses=problem_responses(404))

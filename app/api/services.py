@@ -12,6 +12,7 @@ from app.clients.ml_api import MLApi
 from app.config import Settings
 from app.db.engine import Database
 from app.errors import AdminOnly, Unauthenticated, Unavailable
+from app.jobs.batch_jobs import BatchJobs
 from app.jobs.control import Control
 from app.jobs.deliveries import Deliveries
 from app.jobs.file_jobs import FileJobs
@@ -46,6 +47,7 @@ class Services:
     submitter: Submitter
     objects: ObjectsSubmitter
     file_jobs: FileJobs
+    batch_jobs: BatchJobs
     templates: Templates
     transforms: Transforms
     schedules: Schedules

@@ -317,8 +317,10 @@ async def next_waiting(connection: AsyncConnection, job_id: UUID) -> tuple[float
 
 
 def _of_family(job_id: UUID) -> ColumnElement[bool]:
-    """Chunks of the job, or of the jobs that are parts of it."""
-    return Chunk.job_id.in_(select(Job.id).where(or_(Job.id == job_id, Job.parent_id == job_id)))
+    """Chunks of the job, of the jobs that are parts of it, or of the parts of those: there is no fourth generation."""
+    parts = select(Job.id).where(Job.parent_id == job_id)
+    mine = or_(Job.id == job_id, Job.parent_id == job_id, Job.parent_id.in_(parts))
+    return Chunk.job_id.in_(select(Job.id).where(mine))
 
 
 async def tally(connection: AsyncConnection, job_id: UUID, *, is_parent: bool = False) -> Sequence[RowMapping]:

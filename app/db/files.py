@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 from uuid import UUID
 
@@ -19,6 +20,12 @@ async def insert_file(connection: AsyncConnection, values: dict[str, Any]) -> No
 async def find_file(connection: AsyncConnection, file_id: UUID, owner: str) -> RowMapping | None:
     query = select(File).where(File.id == file_id, File.owner == owner, File.deleted_at.is_(None))
     return (await connection.execute(query)).mappings().first()
+
+
+async def find_files(connection: AsyncConnection, ids: Sequence[UUID], owner: str) -> dict[UUID, RowMapping]:
+    """Those of them that are there, by id."""
+    query = select(File).where(File.id.in_(ids), File.owner == owner, File.deleted_at.is_(None))
+    return {row["id"]: row for row in (await connection.execute(query)).mappings()}
 
 
 async def find_by_content(connection: AsyncConnection, owner: str, content_key: str) -> UUID | None:

@@ -170,6 +170,34 @@ async def children(connection: AsyncConnection, parent_id: UUID) -> Sequence[Row
     return (await connection.execute(query)).mappings().all()
 
 
+async def children_of(connection: AsyncConnection, ids: Sequence[UUID]) -> Sequence[RowMapping]:
+    """The parts of all these jobs."""
+    query = _with_file().where(Job.parent_id.in_(ids)).order_by(Job.number)
+    return (await connection.execute(query)).mappings().all()
+
+
+async def descendants(connection: AsyncConnection, ids: Sequence[UUID]) -> list[RowMapping]:
+    """The parts of these jobs and the parts of those, each before its own, also of files that are being deleted."""
+    found: list[RowMapping] = []
+    while ids:
+        query = select(Job.id, Job.parent_id, Job.file_id, Job.priority).where(Job.parent_id.in_(ids))
+        rows = (await connection.execute(query.order_by(Job.number))).mappings().all()
+        found += rows
+        ids = [row["id"] for row in rows]
+    return found
+
+
+async def remove_jobs(connection: AsyncConnection, ids: Sequence[UUID]) -> None:
+    await connection.execute(delete(Job).where(Job.id.in_(ids)))
+
+
+async def parents_of_file(connection: AsyncConnection, file_id: UUID) -> list[RowMapping]:
+    """Active jobs, over other files, that have a job of this file as a part."""
+    mine = select(Job.parent_id).where(Job.file_id == file_id, Job.parent_id.is_not(None))
+    query = select(Job.id, Job.priority).where(Job.id.in_(mine), Job.status.in_(ACTIVE_JOBS))
+    return list((await connection.execute(query)).mappings())
+
+
 async def tally_children(connection: AsyncConnection, parent_id: UUID) -> dict[str, int]:
     """How many parts of the job are in each status."""
     query = select(Job.status, func.count()).where(Job.parent_id == parent_id).group_by(Job.status)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
 from uuid import UUID
 
 from sqlalchemy import RowMapping
@@ -15,6 +14,9 @@ from app.errors import Conflict, NotCancellable, NotFound, NothingToRetry
 from app.failpoints import hit
 from app.pipeline.machine import Machine
 from app.states import JobStatus
+
+OBJECTS = "objects"
+"""The format of a file that stands for the objects of a bucket."""
 
 
 class Control:
@@ -33,7 +35,7 @@ class Control:
             if not await jobs.cancel(connection, job_id):
                 raise NotCancellable(f"The job is {job['status']} already.")
             await chunks.cancel_all(connection, job_id)
-            for part in await _parts(connection, job):
+            for part in await jobs.descendants(connection, [job_id]):
                 if await jobs.cancel(connection, part["id"]):
                     await chunks.cancel_all(connection, part["id"])
             hit("cancel.before_commit")
@@ -41,7 +43,7 @@ class Control:
         await self._database.transact(cancel)
         async with self._database.reading() as connection:
             job = await _get(connection, job_id, owner)
-            parts = await _parts(connection, job)
+            parts = await jobs.descendants(connection, [job_id])
         for each in (job, *parts):
             self._machine.pool.stop_waiting(each["id"])
             await self._machine.finisher.forget_parts(each["id"])
@@ -56,11 +58,15 @@ class Control:
             if not await jobs.reopen(connection, job_id):
                 raise NothingToRetry(f"The job is {job['status']}.")
             failed = await chunks.retry_failed(connection, job_id)
-            parts = await _parts(connection, job)
+            parts = await jobs.descendants(connection, [job_id])
+            of = {part["id"]: part["parent_id"] for part in parts}
             for part in parts:
                 if count := await chunks.retry_failed(connection, part["id"]):
-                    await jobs.reopen(connection, part["id"])
                     failed += count
+                    each = part["id"]
+                    while each in of:  # up to the job itself
+                        await jobs.reopen(connection, each)
+                        each = of[each]
             if not failed:
                 raise NothingToRetry("No chunk of the job has failed.")
             return failed, [job, *parts]
@@ -77,7 +83,7 @@ class Control:
             job = await _get(connection, job_id, owner)
             if not await jobs.set_priority(connection, job_id, priority):
                 raise Conflict(f"The job is {job['status']}; its priority matters no more.")
-            moved = [part["id"] for part in await _parts(connection, job)]
+            moved = [part["id"] for part in await jobs.descendants(connection, [job_id])]
             return [job_id, *[each for each in moved if await jobs.set_priority(connection, each, priority)]]
 
         for each in await self._database.transact(change):
@@ -88,21 +94,30 @@ class Control:
     async def delete(self, file_id: UUID, owner: str) -> None:
         """Cancel what runs, hide the file at once, then remove rows and bytes in bounded steps, also after a crash."""
 
-        async def hide(connection: AsyncConnection) -> list[UUID]:
+        async def hide(connection: AsyncConnection) -> tuple[list[UUID], list[RowMapping]]:
+            file = await files.find_file(connection, file_id, owner)
+            if file is None:
+                raise NotFound
+            parents = await jobs.parents_of_file(connection, file_id)
             pending = [file_id]
             for each in pending:  # grows by the files of parts
                 if not await files.mark_deleted(connection, each, owner) and each == file_id:
                     raise NotFound
                 job_ids = await jobs.ids_of_file(connection, each)
-                parts = [part for job_id in job_ids for part in await jobs.children(connection, job_id)]
-                pending += [part["file_id"] for part in parts]
+                parts = await jobs.descendants(connection, job_ids)
+                if file["format"] == OBJECTS:  # the parts' files stand for objects, and nobody else uses them
+                    pending += [part["file_id"] for part in parts]
+                else:  # other files stay, without the parts of this one's jobs
+                    job_ids += [part["id"] for part in parts]
                 await files.forget_idempotent(connection, owner, each)
                 for job_id in job_ids:
                     await jobs.cancel(connection, job_id)
                     await chunks.cancel_all(connection, job_id)
-            return pending
+            return pending, parents
 
-        hidden = await self._database.transact(hide)
+        hidden, parents = await self._database.transact(hide)
+        for parent in parents:
+            self._machine.dispatch(parent["id"], parent["priority"])
         task = asyncio.create_task(self._machine.finisher.remove_deleted(hidden), name=f"delete {file_id}")
         self._deletions.add(task)
         task.add_done_callback(self._forget)
@@ -117,10 +132,6 @@ class Control:
             task.cancel()
         if self._deletions:
             await asyncio.wait(self._deletions)
-
-
-async def _parts(connection: AsyncConnection, job: RowMapping) -> Sequence[RowMapping]:
-    return await jobs.children(connection, job["id"]) if job["child_count"] is not None else ()
 
 
 async def _get(connection: AsyncConnection, job_id: UUID, owner: str) -> RowMapping:

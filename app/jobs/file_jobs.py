@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -12,13 +13,28 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from app.config import Settings
 from app.db import files, jobs
 from app.db.engine import Database
-from app.errors import NotFound, NotRows, StoredBytesGone
+from app.errors import NotFound, NotRows, RequestError, StoredBytesGone
 from app.jobs.limits import OwnerLimits
 from app.processors.base import stores_results
 from app.processors.registry import Processors
 from app.states import JobStatus
 
 PARQUET = "parquet"
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """A job that is to be made over a stored file."""
+
+    processor: str
+    options: dict[str, Any]
+    part_files: tuple[UUID, ...] = ()
+    """If the job is made of parts: the files that they read, in their order."""
+    part_processor: str = ""
+    columns: Sequence[str] | None = None
+    """Of the result, where the options decide them."""
+    chunk_size: int | None = None
+    """Rows of a chunk, if not the usual number."""
 
 
 class FileJobs:
@@ -53,21 +69,8 @@ class FileJobs:
         Raises NotFound, StoredBytesGone, and the RequestError that the processor has for the options or the columns.
         """
         self._processors.check(processor, options or {})
-
-        async def record(connection: AsyncConnection) -> UUID:
-            await self._limits.admit(connection, owner, jobs=1)
-            file = await self._file(connection, owner, file_id)
-            job = self._job(owner, file, processor, priority, options or {})
-            if columns is not None:
-                job["columns"] = list(columns)
-            if chunk_size is not None:
-                job["chunk_size"] = chunk_size
-            await jobs.insert_job(connection, job)
-            return UUID(str(job["id"]))
-
-        job_id = await self._database.transact(record)
-        self._dispatch(job_id, priority)
-        return job_id
+        plan = Plan(processor, options or {}, columns=columns, chunk_size=chunk_size)
+        return await self.submit_plan(owner, file_id, plan, priority)
 
     async def submit_parts(
         self,
@@ -82,34 +85,85 @@ class FileJobs:
         """A job with a part for each of these files, in this order; its own file is the first of them. Raises NotFound,
         StoredBytesGone."""
 
+        return await self.submit_plan(
+            owner, file_ids[0], Plan(processor, options, tuple(file_ids), part_processor), priority
+        )
+
+    async def submit_plan(self, owner: str, file_id: UUID, plan: Plan, priority: int) -> UUID:
+        """The id of the job; raises NotFound, StoredBytesGone, and what the processor has against the columns."""
+
         async def record(connection: AsyncConnection) -> list[UUID]:
-            await self._limits.admit(connection, owner, jobs=len(file_ids))
-            found = [await self._file(connection, owner, file_id) for file_id in file_ids]
-            parent = self._job(owner, found[0], processor, priority, options) | {
+            await self._limits.admit(connection, owner, jobs=max(1, len(plan.part_files)))
+            needed = list(dict.fromkeys([file_id, *plan.part_files]))
+            found = await files.find_files(connection, needed, owner)
+            for each in needed:
+                if each not in found:
+                    raise NotFound(f"There is no file {each}.")
+            return await self.insert(connection, owner, found[file_id], plan, priority, found)
+
+        job_id, *part_ids = await self._database.transact(record)
+        for each in part_ids or [job_id]:
+            self._dispatch(each, priority)
+        return job_id
+
+    async def insert(
+        self,
+        connection: AsyncConnection,
+        owner: str,
+        file: RowMapping,
+        plan: Plan,
+        priority: int,
+        found: Mapping[UUID, RowMapping],
+        parent_id: UUID | None = None,
+    ) -> list[UUID]:
+        """The job over this file, as a part of `parent_id` if given: its id, then those of its own parts. `found` are the
+        files that these read. Raises StoredBytesGone, and what the processor has against the columns; then nothing of it
+        was inserted."""
+        job = self._job(owner, file, plan.processor, priority, plan.options) | {"parent_id": parent_id}
+        parts = [self._job(owner, found[each], plan.part_processor, priority, {}) for each in plan.part_files]
+        if plan.columns is not None:
+            job["columns"] = list(plan.columns)
+        if plan.chunk_size is not None:
+            job["chunk_size"] = plan.chunk_size
+        if parts:
+            job |= {
                 "status": JobStatus.PROCESSING,
                 "split_done": True,
-                "child_count": len(found),
+                "child_count": len(parts),
                 "stores_results": True,  # those of its parts, if they have any
             }
-            await jobs.insert_job(connection, parent)
-            parts = [self._job(owner, file, part_processor, priority, {}) for file in found]
-            for part in parts:
-                await jobs.insert_job(connection, part | {"parent_id": parent["id"]})
-            return [UUID(str(each["id"])) for each in (parent, *parts)]
+        await jobs.insert_job(connection, job)
+        for part in parts:
+            await jobs.insert_job(connection, part | {"parent_id": job["id"]})
+        return [UUID(str(each["id"])) for each in (job, *parts)]
 
-        parent_id, *part_ids = await self._database.transact(record)
-        for part_id in part_ids:
-            self._dispatch(part_id, priority)
-        return parent_id
+    async def insert_failed(
+        self,
+        connection: AsyncConnection,
+        owner: str,
+        file: RowMapping,
+        plan: Plan,
+        priority: int,
+        parent_id: UUID,
+        error: RequestError,
+    ) -> list[UUID]:
+        """A part that had failed before it could begin."""
+        job = _values(owner, file, plan.processor, priority, plan.options) | {
+            "parent_id": parent_id,
+            "chunk_size": self._settings.chunk_size,
+            "status": JobStatus.FAILED,
+            "columns": [],
+            "split_done": True,
+            "error": {"code": error.code, "message": error.detail[:500]},
+        }
+        await jobs.insert_job(connection, job)
+        return [UUID(str(job["id"]))]
 
     async def _file(self, connection: AsyncConnection, owner: str, file_id: UUID) -> RowMapping:
         file = await files.find_file(connection, file_id, owner)
         if file is None:
             raise NotFound(f"There is no file {file_id}.")
-        if file["storage_uri"] is None:
-            raise StoredBytesGone
-        if file["format"] == PARQUET:
-            raise NotRows
+        _check_rows(file)
         return file
 
     async def file(self, owner: str, file_id: UUID) -> RowMapping:
@@ -118,20 +172,32 @@ class FileJobs:
             return await self._file(connection, owner, file_id)
 
     def _job(self, owner: str, file: RowMapping, name: str, priority: int, options: dict[str, Any]) -> dict[str, Any]:
+        _check_rows(file)
         processor = self._processors.get(name)
-        dialect = file["dialect"]
-        return {
-            "id": uuid4(),
-            "owner": owner,
-            "file_id": file["id"],
-            "processor": name,
-            "options": options,
+        return _values(owner, file, name, priority, options) | {
             "chunk_size": getattr(processor, "chunk_size", None) or self._settings.chunk_size,
-            "priority": priority,
             "status": JobStatus.QUEUED,
-            "door": "jobs",
-            "columns": self._processors.columns(name, dialect.get("columns", []), options),
-            "split_offset": dialect["data_start"],
-            "split_lines": dialect["data_line"],
+            "columns": self._processors.columns(name, file["dialect"].get("columns", []), options),
             "stores_results": stores_results(processor),
         }
+
+
+def _check_rows(file: RowMapping) -> None:
+    if file["storage_uri"] is None:
+        raise StoredBytesGone
+    if file["format"] == PARQUET:
+        raise NotRows
+
+
+def _values(owner: str, file: RowMapping, name: str, priority: int, options: dict[str, Any]) -> dict[str, Any]:
+    return {
+        "id": uuid4(),
+        "owner": owner,
+        "file_id": file["id"],
+        "processor": name,
+        "options": options,
+        "priority": priority,
+        "door": "jobs",
+        "split_offset": file["dialect"]["data_start"],
+        "split_lines": file["dialect"]["data_line"],
+    }

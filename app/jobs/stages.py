@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from itertools import chain
 from typing import Any
 from uuid import UUID
 
@@ -20,6 +22,7 @@ STAGES: dict[str, tuple[tuple[str, int], ...]] = {
     "mapping": (("queued", 0), ("profiling_input", 20), ("profiling_reference", 40), ("matching", 60), ("done", 100)),
 }
 """By processor: the stages in their order, and the percent at which each begins."""
+BATCH = "batch"
 OTHERS = (("queued", 0), ("processing", 0), ("done", 100))
 
 
@@ -30,12 +33,31 @@ async def get_status(database: Database, job_id: UUID, owner: str) -> dict[str, 
         if job is None:
             raise NotFound
         parts = await jobs.children(connection, job_id) if job["child_count"] is not None else []
-        done = await chunks.done_bytes(connection, [job_id, *(part["id"] for part in parts)])
-        errors = await _error(connection, job)
-    return _body(job, parts, done) | {"error_message": errors}
+        smaller = await _parts_of(connection, parts)
+        done = await chunks.done_bytes(connection, [job_id, *(p["id"] for p in [*parts, *chain(*smaller.values())])])
+    body = _body(job, parts, done, smaller) | {"error_message": _error(job), "children": None}
+    if job["processor"] != BATCH:
+        return body
+    return body | {"children": [_child(part, smaller.get(part["id"], []), done) for part in parts]}
 
 
-async def _error(connection: AsyncConnection, job: RowMapping) -> str | None:
+async def _parts_of(connection: AsyncConnection, parts: Sequence[RowMapping]) -> dict[UUID, list[RowMapping]]:
+    """The parts of those parts that have some, by whose they are."""
+    found: dict[UUID, list[RowMapping]] = {}
+    if any(part["child_count"] is not None for part in parts):
+        for row in await jobs.children_of(connection, [part["id"] for part in parts]):
+            found.setdefault(row["parent_id"], []).append(row)
+    return found
+
+
+def _child(part: RowMapping, smaller: Sequence[RowMapping], done: dict[UUID, int]) -> dict[str, Any]:
+    body = _body(part, smaller, done, {})
+    shown = {name: body[name] for name in ("status", "progress", "stage")}
+    names = {"file_id": str(part["file_id"]), "job_id": str(part["id"]), "filename": part["filename"]}
+    return names | shown | {"error_message": _error(part)}
+
+
+def _error(job: RowMapping) -> str | None:
     if not job["error"]:
         return None
     return str(job["error"].get("message") or job["error"].get("code"))
@@ -48,24 +70,52 @@ async def get_result(database: Database, job_id: UUID, owner: str) -> dict[str, 
         if job is None:
             raise NotFound
         found = await jobs.find_result(connection, job_id)
+        parts = await jobs.children(connection, job_id) if job["processor"] == BATCH else []
     status = JobStatus(job["status"])
     if not status.is_final:
         raise ResultNotReady(headers={"Retry-After": "1"})
+    if job["processor"] == BATCH:
+        return {
+            "job_id": str(job_id), "job_type": BATCH, "status": status.in_five, "result": _outcomes(job, parts)
+        }  # fmt: skip
     if found is None:
         raise ResultUnavailable(f"The job is {status.in_five} and has no result of its own.")
     return {"job_id": str(job_id), "job_type": job_type(job), "status": status.in_five, "result": found["data"]}
+
+
+def _outcomes(job: RowMapping, parts: Sequence[RowMapping]) -> dict[str, Any]:
+    """What became of each file of a batch, in the order in which they were given."""
+    of = {str(part["file_id"]): part for part in parts}
+    children = [_outcome(file_id, of.get(file_id)) for file_id in job["options"]["file_ids"]]
+    counts = Counter(child["status"] for child in children)
+    return {"job_type": job["options"]["job_type"], "counts": dict(counts), "children": children}
+
+
+def _outcome(file_id: str, part: RowMapping | None) -> dict[str, Any]:
+    if part is None:
+        return {"file_id": file_id, "job_id": None, "filename": None, "status": "deleted", "error_message": None}
+    return {
+        "file_id": file_id,
+        "job_id": str(part["id"]),
+        "filename": part["filename"],
+        "status": JobStatus(part["status"]).in_five,
+        "error_message": _error(part),
+    }
 
 
 def job_type(job: RowMapping) -> str:
     return {"profile": "analyze"}.get(job["processor"], str(job["processor"]))
 
 
-def _body(job: RowMapping, parts: Sequence[RowMapping], done: dict[UUID, int]) -> dict[str, Any]:
+def _body(
+    job: RowMapping, parts: Sequence[RowMapping], done: dict[UUID, int], smaller: Mapping[UUID, Sequence[RowMapping]]
+) -> dict[str, Any]:
     status = JobStatus(job["status"])
-    if job["processor"] == "mapping" and status is JobStatus.PROCESSING and all(not p["chunk_count"] for p in parts):
+    begun = any(p["chunk_count"] or JobStatus(p["status"]).is_final for p in [*parts, *chain(*smaller.values())])
+    if job["processor"] in ("mapping", BATCH) and status is JobStatus.PROCESSING and not begun:
         status = JobStatus.QUEUED  # it has been `processing` from the start, since its parts do the work
     stages = STAGES.get(job["processor"], OTHERS)
-    percent = progress(job, parts, done, status)
+    percent = progress(job, parts, done, status, smaller)
     stage = stages[0][0] if status is JobStatus.QUEUED else _stage(stages, percent, status)
     return {
         "id": str(job["id"]),
@@ -93,7 +143,13 @@ def _stage(stages: Sequence[tuple[str, int]], percent: int, status: JobStatus) -
     return [name for name, begin in stages[1:-1] if begin <= percent or name == stages[1][0]][-1]
 
 
-def progress(job: RowMapping, parts: Sequence[RowMapping], done: dict[UUID, int], status: JobStatus) -> int:
+def progress(
+    job: RowMapping,
+    parts: Sequence[RowMapping],
+    done: dict[UUID, int],
+    status: JobStatus,
+    smaller: Mapping[UUID, Sequence[RowMapping]],
+) -> int:
     """0 to 100, by the bytes that were split and worked on; 100 only when the job is final, and it never falls."""
     if status.is_final and status is not JobStatus.CANCELLED:
         return 100
@@ -106,6 +162,9 @@ def progress(job: RowMapping, parts: Sequence[RowMapping], done: dict[UUID, int]
         return min(99, int(10 + 20 * _split_share(job) + 70 * _share(job, done)))
     if job["processor"] == "transform":
         return int(20 + 30 * _split_share(job) + 30 * _share(job, done))
+    if job["processor"] == BATCH:
+        of = (progress(p, smaller.get(p["id"], ()), done, JobStatus(p["status"]), {}) for p in parts)
+        return min(99, sum(of) // max(1, len(parts)))
     pieces = parts or [job]
     return min(99, int(100 * sum(_share(p, done) for p in pieces) / len(pieces)))
 

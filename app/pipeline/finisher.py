@@ -120,13 +120,12 @@ class Finisher:
     ) -> tuple[bool, JobStatus | None]:
         """A job with parts ends with the last of them. Each part has closed its own counts."""
         tally = await jobs.tally_children(connection, job.id)
-        if (concluded is None and sum(tally.values()) < row["child_count"]) or any(
-            not JobStatus(s).is_final for s in tally
-        ):
+        if any(not JobStatus(s).is_final for s in tally):
             return False, None
+        gone = row["child_count"] - sum(tally.values())  # with their files
         status = conclude(
             completed_chunks=tally.get(JobStatus.COMPLETED, 0) + tally.get(JobStatus.COMPLETED_WITH_ERRORS, 0),
-            failed_chunks=tally.get(JobStatus.FAILED, 0) + tally.get(JobStatus.CANCELLED, 0),
+            failed_chunks=tally.get(JobStatus.FAILED, 0) + tally.get(JobStatus.CANCELLED, 0) + gone,
             rejects=tally.get(JobStatus.COMPLETED_WITH_ERRORS, 0),
         )
         parts = await jobs.children(connection, job.id)
@@ -196,10 +195,12 @@ class Finisher:
             async with self._database.reading() as connection:
                 file_ids = await files.find_deleted(connection)
         for file_id in file_ids:
-            for job_id in await self._jobs_of(file_id):
+            job_ids = await self._jobs_of(file_id)
+            for job_id in job_ids:
                 while await self._database.transact(lambda c, j=job_id: results.delete_some(c, j)):  # type: ignore[misc]
                     hit("delete.rows")
                 await self._publisher.forget_parts(job_id)
+            await self._database.transact(lambda c, j=job_ids: jobs.remove_jobs(c, j))  # type: ignore[misc]
             await asyncio.to_thread(self._sources.delete, str(file_id))
             hit("delete.disk")
             await self._database.transact(lambda c, f=file_id: files.remove_file(c, f))  # type: ignore[misc]
@@ -207,7 +208,8 @@ class Finisher:
 
     async def _jobs_of(self, file_id: UUID) -> list[UUID]:
         async with self._database.reading() as connection:
-            return await jobs.ids_of_file(connection, file_id)
+            mine = await jobs.ids_of_file(connection, file_id)
+            return [*mine, *(part["id"] for part in await jobs.descendants(connection, mine))]
 
 
 def _no_conclusion(parts: Sequence[RowMapping]) -> dict[str, Any]:

@@ -9,6 +9,7 @@ from typing import Any
 from app.embeddings.model import Embedder
 from app.errors import InvalidParameter, SettingsInvalid, UnknownProcessor
 from app.processors.base import Processor
+from app.processors.batch import BatchProcessor
 from app.processors.profile import ProfileProcessor
 from app.processors.records import RecordsProcessor
 from app.processors.rows import RowsProcessor
@@ -35,6 +36,7 @@ class Processors:
             SentimentProcessor(sentiment_models, embedder=embedder),
             ProfileProcessor(),
             TransformProcessor(),
+            BatchProcessor(),
         ]
         checking = [RecordsProcessor(path) for path in schema_paths(schemas).values()]
         self.schemas = {processor.name: processor.schema for processor in checking}

@@ -173,6 +173,9 @@ EXAMPLES: dict[tuple[str, str], list[Example]] = {
             202,
         )
     ],
+    ("POST", "/api/v1/jobs/batch"): [
+        Example(_of("file"), lambda ids: {"json": {"file_ids": [ids["file_id"]], "job_type": "analyze"}}, 202)
+    ],
     ("POST", "/api/v1/jobs/transform"): [
         Example(
             _of("file"), lambda ids: {"json": {"input_file_id": ids["file_id"], "mapping": {"others": "keep"}}}, 202

@@ -1,0 +1,160 @@
+"""A job over many files at once: a parent with a part for each of them. One bad file costs one file."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+from uuid import UUID, uuid4
+
+from sqlalchemy import RowMapping
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from app.config import Settings
+from app.db import files, jobs
+from app.db.engine import Database
+from app.errors import InvalidParameter, NotConfigured, NotFound, RequestError
+from app.formats.csv import CsvDialect
+from app.formats.registry import to_json
+from app.jobs.file_jobs import FileJobs, Plan
+from app.jobs.job_types import JobTypes
+from app.jobs.limits import OwnerLimits
+from app.states import JobStatus
+
+PROCESSOR = "batch"
+MAX_FILES = 1_000
+
+
+@dataclass(frozen=True, slots=True)
+class BatchSubmission:
+    owner: str
+    file_ids: Sequence[UUID]
+    job_type: str
+    options: dict[str, Any] = field(default_factory=dict)
+    priority: int = 0
+
+
+class BatchJobs:
+    def __init__(
+        self,
+        settings: Settings,
+        database: Database,
+        job_types: JobTypes,
+        file_jobs: FileJobs,
+        limits: OwnerLimits,
+        dispatch: Callable[[UUID, int], None],
+    ) -> None:
+        self._settings = settings
+        self._database = database
+        self._job_types = job_types
+        self._file_jobs = file_jobs
+        self._limits = limits
+        self._dispatch = dispatch
+
+    async def submit(self, submission: BatchSubmission) -> dict[str, Any]:
+        """Make the parent and all its parts in one transaction; `job_id` and, for each file, its part.
+
+        Raises NotFound naming a file that is not there, and what the options are refused with; then nothing is made. A file
+        that this kind of job cannot be made for fails its part alone.
+        """
+        wanted = list(submission.file_ids)
+        if len(set(wanted)) < len(wanted):
+            raise InvalidParameter("A file is named twice in file_ids.")
+        plan_for = await self._job_types.prepare(submission.job_type, submission.owner, submission.options)
+        plans = {file_id: plan_for(file_id) for file_id in wanted}
+
+        async def record(connection: AsyncConnection) -> tuple[UUID, dict[UUID, UUID], list[UUID]]:
+            to_come = sum(max(1, len(plan.part_files)) for plan in plans.values())
+            await self._limits.admit(connection, submission.owner, jobs=to_come)
+            found = await self._files(connection, submission.owner, wanted, plans)
+            standing_in, parent = self._parent(submission, [found[file_id] for file_id in wanted])
+            await files.insert_file(connection, standing_in)
+            await jobs.insert_job(connection, parent)
+            made: dict[UUID, UUID] = {}
+            to_run: list[UUID] = [parent["id"]]
+            for file_id in wanted:
+                ids = await self._part(connection, submission, found, file_id, plans[file_id], parent["id"])
+                made[file_id] = ids[0]
+                to_run += ids
+            return parent["id"], made, to_run
+
+        parent_id, made, to_run = await self._database.transact(record)
+        for each in to_run:
+            self._dispatch(each, submission.priority)
+        return {
+            "job_id": str(parent_id),
+            "status": "pending",
+            "message": "Batch job created and queued",
+            "children": [{"file_id": str(file_id), "job_id": str(job_id)} for file_id, job_id in made.items()],
+        }
+
+    async def _files(
+        self, connection: AsyncConnection, owner: str, wanted: Sequence[UUID], plans: dict[UUID, Plan]
+    ) -> dict[UUID, RowMapping]:
+        needed = list(dict.fromkeys([*wanted, *(each for plan in plans.values() for each in plan.part_files)]))
+        found = await files.find_files(connection, needed, owner)
+        missing = next((file_id for file_id in needed if file_id not in found), None)
+        if missing is not None:
+            raise NotFound(f"There is no file {missing}.")
+        return found
+
+    async def _part(
+        self,
+        connection: AsyncConnection,
+        submission: BatchSubmission,
+        found: dict[UUID, RowMapping],
+        file_id: UUID,
+        plan: Plan,
+        parent_id: UUID,
+    ) -> list[UUID]:
+        try:
+            return await self._file_jobs.insert(
+                connection, submission.owner, found[file_id], plan, submission.priority, found, parent_id
+            )
+        except NotConfigured:
+            raise  # not the fault of any file
+        except RequestError as error:
+            return await self._file_jobs.insert_failed(
+                connection, submission.owner, found[file_id], plan, submission.priority, parent_id, error
+            )
+
+    def _parent(
+        self, submission: BatchSubmission, found: Sequence[RowMapping]
+    ) -> tuple[dict[str, Any], dict[str, Any]]:
+        """A job without bytes of its own: its file stands for all of them."""
+        dialect = to_json(CsvDialect())
+        file = {
+            "id": uuid4(),
+            "owner": submission.owner,
+            "filename": f"{len(found)} files",
+            "media_type": "",
+            "format": "batch",
+            "encoding": dialect["encoding"],
+            "dialect": dialect,
+            "size_bytes": sum(each["size_bytes"] for each in found),
+            "stored_bytes": sum(each["stored_bytes"] - each["dialect"]["data_start"] for each in found),
+            "sha256": "",
+            "content_key": "",
+            "storage_uri": None,
+        }
+        job = {
+            "id": uuid4(),
+            "owner": submission.owner,
+            "file_id": file["id"],
+            "processor": PROCESSOR,
+            "options": {
+                "job_type": submission.job_type,
+                "options": submission.options,
+                "file_ids": [str(file_id) for file_id in submission.file_ids],
+            },
+            "chunk_size": self._settings.chunk_size,
+            "priority": submission.priority,
+            "status": JobStatus.PROCESSING,
+            "door": "jobs",
+            "columns": [],
+            "split_offset": 0,
+            "split_lines": 1,
+            "split_done": True,
+            "child_count": len(found),
+        }
+        return file, job
