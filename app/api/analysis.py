@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 from uuid import UUID
 
-from fastapi import APIRouter, Depends
+from fastapi import APIRouter, Depends, Query
 from fastapi.responses import JSONResponse, Response
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -15,7 +15,9 @@ from app.api.services import App, Owner
 from app.errors import Unavailable
 from app.jobs import stages
 from app.jobs.batch_jobs import MAX_FILES, BatchSubmission
+from app.jobs.file_jobs import Made
 
+Fresh = Annotated[bool, Query(description="Run anew even if the same was asked of the same bytes before.")]
 router = APIRouter(prefix="/api/v1/jobs", tags=["jobs"], dependencies=[Depends(single_values)])
 
 
@@ -44,6 +46,7 @@ class Queued(BaseModel):
     job_id: UUID
     status: str = "pending"
     message: str
+    cached: bool = Field(default=False, description="The job is an earlier one: its result is there.")
 
 
 class JobState(BaseModel):
@@ -68,8 +71,11 @@ class JobState(BaseModel):
     updated_at: str
 
 
-def accepted(job_id: UUID, message: str) -> Response:
-    body = {"job_id": str(job_id), "status": "pending", "message": message}
+def accepted(made: Made, message: str) -> Response:
+    job_id = str(made.job_id)
+    body: dict[str, Any] = {"job_id": job_id, "status": "pending", "message": message}
+    if made.is_cached:
+        body = {"job_id": job_id, "status": "completed", "message": "This was done before", "cached": True}
     return JSONResponse(body, 202, {"Location": f"/api/v1/jobs/{job_id}/status"})
 
 
@@ -79,16 +85,16 @@ def check_open(app: App) -> None:
 
 
 @router.post("/analyze", status_code=202, response_model=Queued, responses=problem_responses(400, 404, 409, 422, 503))
-async def analyze(body: AnalyzeRequest, app: App, owner: Owner) -> Response:
+async def analyze(body: AnalyzeRequest, app: App, owner: Owner, fresh: Fresh = False) -> Response:
     """Find out what is in a file: one pass over all of it. The result has the type, counts, distinct values, quantiles,
     frequent values and personal data of each column."""
     check_open(app)
-    job_id = await app.file_jobs.submit(owner, body.file_id, "profile", priority=body.priority)
-    return accepted(job_id, "Analysis job created and queued")
+    made = await app.file_jobs.submit(owner, body.file_id, "profile", priority=body.priority, fresh=fresh)
+    return accepted(made, "Analysis job created and queued")
 
 
 @router.post("/mapping", status_code=202, response_model=Queued, responses=problem_responses(400, 404, 409, 422, 503))
-async def mapping(body: MappingRequest, app: App, owner: Owner) -> Response:
+async def mapping(body: MappingRequest, app: App, owner: Owner, fresh: Fresh = False) -> Response:
     """Propose which column of a file is which of a reference file, how sure that is, why, and what must be converted.
     What was accepted as a template before is proposed again."""
     check_open(app)
@@ -98,15 +104,16 @@ async def mapping(body: MappingRequest, app: App, owner: Owner) -> Response:
         "provider": body.provider,
         "accepted": await app.templates.accepted(owner),
     }
-    job_id = await app.file_jobs.submit_parts(
+    made = await app.file_jobs.submit_parts(
         owner,
         [body.input_file_id, body.reference_file_id],
         "mapping",
         "profile",
         priority=body.priority,
         options=options,
+        fresh=fresh,
     )
-    return accepted(job_id, "Mapping job created and queued")
+    return accepted(made, "Mapping job created and queued")
 
 
 class BatchRequest(BaseModel):
@@ -126,17 +133,19 @@ class BatchRequest(BaseModel):
 
 
 class BatchQueued(Queued):
-    children: list[dict[str, Any]] = Field(description="The part of each file: file_id, job_id.")
+    children: list[dict[str, Any]] = Field(
+        description="The part of each file: file_id, job_id, and `cached` if that is an earlier job."
+    )
 
 
 @router.post(
     "/batch", status_code=202, response_model=BatchQueued, responses=problem_responses(400, 404, 409, 422, 503)
 )
-async def batch(body: BatchRequest, app: App, owner: Owner) -> Response:
+async def batch(body: BatchRequest, app: App, owner: Owner, fresh: Fresh = False) -> Response:
     """The same job for many files: a parent with a part for each of them. One bad file costs one file. Status and result of
     the parent list the parts; cancelling it cancels them."""
     check_open(app)
-    submission = BatchSubmission(owner, body.file_ids, body.job_type, body.options, body.priority)
+    submission = BatchSubmission(owner, body.file_ids, body.job_type, body.options, body.priority, fresh)
     made = await app.batch_jobs.submit(submission)
     return JSONResponse(made, 202, {"Location": f"/api/v1/jobs/{made['job_id']}/status"})
 

@@ -77,9 +77,10 @@ async def score(request: Request, body: ScoreRequest, app: App, owner: Owner) ->
         raise Unavailable("The service is shutting down.", headers={"Retry-After": "10"})
     body.check()
     if body.file_id is not None:
-        job_id = await app.file_jobs.submit(
+        made_of_file = await app.file_jobs.submit(
             owner, body.file_id, "scoring", priority=body.priority, chunk_size=body.chunk_size
         )
+        job_id = made_of_file.job_id
         queued = {"job_id": str(job_id), "file_id": str(body.file_id), "status": "queued", "processor": "scoring",
                   "priority": body.priority}  # fmt: skip
         return JSONResponse(queued, 201, {"Location": f"/api/v1/jobs/{job_id}"})

@@ -7,8 +7,9 @@ from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import RowMapping, case, delete, func, insert, select, update
+from sqlalchemy import RowMapping, case, delete, func, insert, or_, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
+from sqlalchemy.orm import aliased
 
 from app.db import outbox
 from app.db.models import Chunk, File, Job, JobResult, VectorTask
@@ -196,6 +197,37 @@ async def parents_of_file(connection: AsyncConnection, file_id: UUID) -> list[Ro
     mine = select(Job.parent_id).where(Job.file_id == file_id, Job.parent_id.is_not(None))
     query = select(Job.id, Job.priority).where(Job.id.in_(mine), Job.status.in_(ACTIVE_JOBS))
     return list((await connection.execute(query)).mappings())
+
+
+async def find_cached(connection: AsyncConnection, owner: str, cache_key: str) -> RowMapping | None:
+    """The newest job with this key that ended with all that it can give, and of which nothing was deleted since."""
+    part, part_file = aliased(Job), aliased(File)
+    parts = (
+        select(func.count())
+        .select_from(part)
+        .join(part_file, part_file.id == part.file_id)
+        .where(part.parent_id == Job.id, part_file.deleted_at.is_(None))
+        .scalar_subquery()
+    )
+    query = (
+        _with_file()
+        .where(
+            Job.owner == owner,
+            Job.cache_key == cache_key,
+            Job.status.in_((JobStatus.COMPLETED, JobStatus.COMPLETED_WITH_ERRORS)),
+            Job.error.is_(None),
+            or_(Job.child_count.is_(None), Job.child_count == parts),
+        )
+        .order_by(Job.number.desc())
+        .limit(1)
+    )
+    return (await connection.execute(query)).mappings().first()
+
+
+async def find_jobs(connection: AsyncConnection, ids: Sequence[UUID], owner: str) -> dict[UUID, RowMapping]:
+    """Those of them that are there, by id."""
+    query = _with_file().where(Job.id.in_(ids), Job.owner == owner)
+    return {row["id"]: row for row in (await connection.execute(query)).mappings()}
 
 
 async def tally_children(connection: AsyncConnection, parent_id: UUID) -> dict[str, int]:

@@ -135,6 +135,8 @@ class Job(Base):
     """Jobs that this one is the parent of; null for a job with a file of its own."""
     result_file_id: Mapped[UUID | None]
     """The file that it made. Not a foreign key, as `parent_id`."""
+    cache_key: Mapped[str | None] = mapped_column(String(64))
+    """Hash of the bytes, how they are read, processor, its version and options; null where results may not be used again."""
     stores_results: Mapped[bool] = mapped_column(Boolean, server_default=true())
     """False: the rows are looked at, counted and not stored; what is kept is in job_results (docs/decisions/0007)."""
     waiting_on: Mapped[str | None] = mapped_column(String(20))
@@ -161,6 +163,7 @@ class Job(Base):
         Index("uq_jobs_public_id", "public_id", unique=True),
         Index("ix_jobs_door", "owner", "door", "number"),
         Index("ix_jobs_parent_id", "parent_id", **_only_where("parent_id IS NOT NULL")),
+        Index("ix_jobs_cache_key", "owner", "cache_key", **_only_where("cache_key IS NOT NULL")),
         Index("ix_jobs_active", "status", "number", **_only_where(_one_of("status", ACTIVE_JOBS))),
     )
 

@@ -32,6 +32,8 @@ class BatchSubmission:
     job_type: str
     options: dict[str, Any] = field(default_factory=dict)
     priority: int = 0
+    fresh: bool = False
+    """Do not use results of earlier jobs."""
 
 
 class BatchJobs:
@@ -63,30 +65,41 @@ class BatchJobs:
         plan_for = await self._job_types.prepare(submission.job_type, submission.owner, submission.options)
         plans = {file_id: plan_for(file_id) for file_id in wanted}
 
-        async def record(connection: AsyncConnection) -> tuple[UUID, dict[UUID, UUID], list[UUID]]:
-            to_come = sum(max(1, len(plan.part_files)) for plan in plans.values())
-            await self._limits.admit(connection, submission.owner, jobs=to_come)
+        async def record(connection: AsyncConnection) -> tuple[UUID, dict[UUID, UUID], dict[UUID, UUID], list[UUID]]:
             found = await self._files(connection, submission.owner, wanted, plans)
-            standing_in, parent = self._parent(submission, [found[file_id] for file_id in wanted])
+            cached = {} if submission.fresh else await self._cached(connection, submission.owner, found, plans)
+            to_come = sum(max(1, len(plan.part_files)) for file_id, plan in plans.items() if file_id not in cached)
+            await self._limits.admit(connection, submission.owner, jobs=to_come)
+            standing_in, parent = self._parent(submission, [found[file_id] for file_id in wanted], cached)
             await files.insert_file(connection, standing_in)
             await jobs.insert_job(connection, parent)
             made: dict[UUID, UUID] = {}
             to_run: list[UUID] = [parent["id"]]
-            for file_id in wanted:
+            for file_id in (each for each in wanted if each not in cached):
                 ids = await self._part(connection, submission, found, file_id, plans[file_id], parent["id"])
                 made[file_id] = ids[0]
                 to_run += ids
-            return parent["id"], made, to_run
+            return parent["id"], made, cached, to_run
 
-        parent_id, made, to_run = await self._database.transact(record)
+        parent_id, made, cached, to_run = await self._database.transact(record)
         for each in to_run:
             self._dispatch(each, submission.priority)
         return {
             "job_id": str(parent_id),
             "status": "pending",
             "message": "Batch job created and queued",
-            "children": [{"file_id": str(file_id), "job_id": str(job_id)} for file_id, job_id in made.items()],
+            "children": [_child(file_id, made, cached) for file_id in wanted],
         }
+
+    async def _cached(
+        self, connection: AsyncConnection, owner: str, found: dict[UUID, RowMapping], plans: dict[UUID, Plan]
+    ) -> dict[UUID, UUID]:
+        """The earlier jobs whose results can be used, by file."""
+        earlier = {
+            file_id: await self._file_jobs.find_cached(connection, owner, found[file_id], plan, found)
+            for file_id, plan in plans.items()
+        }
+        return {file_id: job_id for file_id, job_id in earlier.items() if job_id is not None}
 
     async def _files(
         self, connection: AsyncConnection, owner: str, wanted: Sequence[UUID], plans: dict[UUID, Plan]
@@ -119,10 +132,11 @@ class BatchJobs:
             )
 
     def _parent(
-        self, submission: BatchSubmission, found: Sequence[RowMapping]
+        self, submission: BatchSubmission, found: Sequence[RowMapping], cached: dict[UUID, UUID]
     ) -> tuple[dict[str, Any], dict[str, Any]]:
         """A job without bytes of its own: its file stands for all of them."""
         dialect = to_json(CsvDialect())
+        to_do = [each for each in found if each["id"] not in cached]
         file = {
             "id": uuid4(),
             "owner": submission.owner,
@@ -131,8 +145,8 @@ class BatchJobs:
             "format": "batch",
             "encoding": dialect["encoding"],
             "dialect": dialect,
-            "size_bytes": sum(each["size_bytes"] for each in found),
-            "stored_bytes": sum(each["stored_bytes"] - each["dialect"]["data_start"] for each in found),
+            "size_bytes": sum(each["size_bytes"] for each in to_do),
+            "stored_bytes": sum(each["stored_bytes"] - each["dialect"]["data_start"] for each in to_do),
             "sha256": "",
             "content_key": "",
             "storage_uri": None,
@@ -146,6 +160,7 @@ class BatchJobs:
                 "job_type": submission.job_type,
                 "options": submission.options,
                 "file_ids": [str(file_id) for file_id in submission.file_ids],
+                "cached": {str(file_id): str(job_id) for file_id, job_id in cached.items()},
             },
             "chunk_size": self._settings.chunk_size,
             "priority": submission.priority,
@@ -155,6 +170,11 @@ class BatchJobs:
             "split_offset": 0,
             "split_lines": 1,
             "split_done": True,
-            "child_count": len(found),
+            "child_count": len(to_do),
         }
         return file, job
+
+
+def _child(file_id: UUID, made: dict[UUID, UUID], cached: dict[UUID, UUID]) -> dict[str, Any]:
+    names = {"file_id": str(file_id), "job_id": str(made.get(file_id) or cached[file_id])}
+    return names | ({"cached": True} if file_id in cached else {})

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 from uuid import UUID, uuid4
 
+import msgspec
 from sqlalchemy import RowMapping
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -15,7 +17,7 @@ from app.db import files, jobs
 from app.db.engine import Database
 from app.errors import NotFound, NotRows, RequestError, StoredBytesGone
 from app.jobs.limits import OwnerLimits
-from app.processors.base import stores_results
+from app.processors.base import stores_results, version_of
 from app.processors.registry import Processors
 from app.states import JobStatus
 
@@ -35,6 +37,15 @@ class Plan:
     """Of the result, where the options decide them."""
     chunk_size: int | None = None
     """Rows of a chunk, if not the usual number."""
+
+
+@dataclass(frozen=True, slots=True)
+class Made:
+    """A job that was asked for."""
+
+    job_id: UUID
+    is_cached: bool
+    """It had ended before: the same was asked of the same bytes, and its result is the answer."""
 
 
 class FileJobs:
@@ -62,15 +73,16 @@ class FileJobs:
         options: dict[str, Any] | None = None,
         columns: Sequence[str] | None = None,
         chunk_size: int | None = None,
-    ) -> UUID:
-        """A job of this processor over a stored file; its id. `columns` of the result, where the options decide them;
-        `chunk_size`: rows of a chunk, if not the usual number.
+        fresh: bool = False,
+    ) -> Made:
+        """A job of this processor over a stored file, or, unless it must be `fresh`, the earlier one that is its equal.
+        `columns` of the result, where the options decide them; `chunk_size`: rows of a chunk, if not the usual number.
 
         Raises NotFound, StoredBytesGone, and the RequestError that the processor has for the options or the columns.
         """
         self._processors.check(processor, options or {})
         plan = Plan(processor, options or {}, columns=columns, chunk_size=chunk_size)
-        return await self.submit_plan(owner, file_id, plan, priority)
+        return await self.submit_plan(owner, file_id, plan, priority, fresh=fresh)
 
     async def submit_parts(
         self,
@@ -81,30 +93,62 @@ class FileJobs:
         *,
         priority: int = 0,
         options: dict[str, Any],
-    ) -> UUID:
+        fresh: bool = False,
+    ) -> Made:
         """A job with a part for each of these files, in this order; its own file is the first of them. Raises NotFound,
         StoredBytesGone."""
 
         return await self.submit_plan(
-            owner, file_ids[0], Plan(processor, options, tuple(file_ids), part_processor), priority
+            owner, file_ids[0], Plan(processor, options, tuple(file_ids), part_processor), priority, fresh=fresh
         )
 
-    async def submit_plan(self, owner: str, file_id: UUID, plan: Plan, priority: int) -> UUID:
-        """The id of the job; raises NotFound, StoredBytesGone, and what the processor has against the columns."""
+    async def submit_plan(self, owner: str, file_id: UUID, plan: Plan, priority: int, *, fresh: bool = False) -> Made:
+        """Raises NotFound, StoredBytesGone, and what the processor has against the columns."""
 
-        async def record(connection: AsyncConnection) -> list[UUID]:
-            await self._limits.admit(connection, owner, jobs=max(1, len(plan.part_files)))
+        async def record(connection: AsyncConnection) -> list[UUID] | UUID:
             needed = list(dict.fromkeys([file_id, *plan.part_files]))
             found = await files.find_files(connection, needed, owner)
             for each in needed:
                 if each not in found:
                     raise NotFound(f"There is no file {each}.")
+            earlier = None if fresh else await self.find_cached(connection, owner, found[file_id], plan, found)
+            if earlier is not None:
+                return earlier
+            await self._limits.admit(connection, owner, jobs=max(1, len(plan.part_files)))
             return await self.insert(connection, owner, found[file_id], plan, priority, found)
 
-        job_id, *part_ids = await self._database.transact(record)
+        made = await self._database.transact(record)
+        if isinstance(made, UUID):
+            return Made(made, is_cached=True)
+        job_id, *part_ids = made
         for each in part_ids or [job_id]:
             self._dispatch(each, priority)
-        return job_id
+        return Made(job_id, is_cached=False)
+
+    async def find_cached(
+        self,
+        connection: AsyncConnection,
+        owner: str,
+        file: RowMapping,
+        plan: Plan,
+        found: Mapping[UUID, RowMapping],
+    ) -> UUID | None:
+        """The job that did the same with the same bytes before, if what it found out is still there."""
+        key = self._cache_key(file, plan, found)
+        job = None if key is None else await jobs.find_cached(connection, owner, key)
+        return None if job is None else UUID(str(job["id"]))
+
+    def _cache_key(self, file: RowMapping, plan: Plan, found: Mapping[UUID, RowMapping]) -> str | None:
+        """Of all that the result depends on: not of the ids of files, but of their bytes and how they are read."""
+        names = [plan.processor, *([plan.part_processor] if plan.part_files else [])]
+        versions = [version_of(self._processors.get(name), plan.options) for name in names]
+        read = [file, *(found[each] for each in plan.part_files)]
+        if None in versions or not all(each["sha256"] for each in read):
+            return None
+        ids = [str(file["id"]), *map(str, plan.part_files)]
+        options = {name: value for name, value in plan.options.items() if value not in ids}
+        same = [[[each["sha256"], each["dialect"]] for each in read], names, versions, options]
+        return hashlib.sha256(msgspec.json.encode(same, order="sorted")).hexdigest()
 
     async def insert(
         self,
@@ -119,7 +163,10 @@ class FileJobs:
         """The job over this file, as a part of `parent_id` if given: its id, then those of its own parts. `found` are the
         files that these read. Raises StoredBytesGone, and what the processor has against the columns; then nothing of it
         was inserted."""
-        job = self._job(owner, file, plan.processor, priority, plan.options) | {"parent_id": parent_id}
+        job = self._job(owner, file, plan.processor, priority, plan.options) | {
+            "parent_id": parent_id,
+            "cache_key": self._cache_key(file, plan, found),
+        }
         parts = [self._job(owner, found[each], plan.part_processor, priority, {}) for each in plan.part_files]
         if plan.columns is not None:
             job["columns"] = list(plan.columns)

@@ -33,12 +33,25 @@ async def get_status(database: Database, job_id: UUID, owner: str) -> dict[str, 
         if job is None:
             raise NotFound
         parts = await jobs.children(connection, job_id) if job["child_count"] is not None else []
+        earlier = await _earlier(connection, job, owner)
         smaller = await _parts_of(connection, parts)
         done = await chunks.done_bytes(connection, [job_id, *(p["id"] for p in [*parts, *chain(*smaller.values())])])
     body = _body(job, parts, done, smaller) | {"error_message": _error(job), "children": None}
     if job["processor"] != BATCH:
         return body
-    return body | {"children": [_child(part, smaller.get(part["id"], []), done) for part in parts]}
+    children = [_child(part, smaller.get(part["id"], []), done) for part in parts]
+    cached = [_child(row, [], done) | {"file_id": file_id, "cached": True} for file_id, row in earlier.items()]
+    order = {file_id: place for place, file_id in enumerate(job["options"]["file_ids"])}
+    return body | {"children": sorted([*children, *cached], key=lambda child: order[child["file_id"]])}
+
+
+async def _earlier(connection: AsyncConnection, job: RowMapping, owner: str) -> dict[str, RowMapping]:
+    """By file, the jobs whose results a batch has used, as long as they are there."""
+    if job["processor"] != BATCH:
+        return {}
+    named = {file_id: UUID(job_id) for file_id, job_id in job["options"]["cached"].items()}
+    found = await jobs.find_jobs(connection, list(named.values()), owner)
+    return {file_id: found[job_id] for file_id, job_id in named.items() if job_id in found}
 
 
 async def _parts_of(connection: AsyncConnection, parts: Sequence[RowMapping]) -> dict[UUID, list[RowMapping]]:
@@ -71,22 +84,26 @@ async def get_result(database: Database, job_id: UUID, owner: str) -> dict[str, 
             raise NotFound
         found = await jobs.find_result(connection, job_id)
         parts = await jobs.children(connection, job_id) if job["processor"] == BATCH else []
+        earlier = await _earlier(connection, job, owner)
     status = JobStatus(job["status"])
     if not status.is_final:
         raise ResultNotReady(headers={"Retry-After": "1"})
     if job["processor"] == BATCH:
         return {
-            "job_id": str(job_id), "job_type": BATCH, "status": status.in_five, "result": _outcomes(job, parts)
+            "job_id": str(job_id), "job_type": BATCH, "status": status.in_five, "result": _outcomes(job, parts, earlier)
         }  # fmt: skip
     if found is None:
         raise ResultUnavailable(f"The job is {status.in_five} and has no result of its own.")
     return {"job_id": str(job_id), "job_type": job_type(job), "status": status.in_five, "result": found["data"]}
 
 
-def _outcomes(job: RowMapping, parts: Sequence[RowMapping]) -> dict[str, Any]:
+def _outcomes(job: RowMapping, parts: Sequence[RowMapping], earlier: Mapping[str, RowMapping]) -> dict[str, Any]:
     """What became of each file of a batch, in the order in which they were given."""
-    of = {str(part["file_id"]): part for part in parts}
-    children = [_outcome(file_id, of.get(file_id)) for file_id in job["options"]["file_ids"]]
+    of = {str(part["file_id"]): part for part in parts} | dict(earlier)
+    cached = job["options"]["cached"]
+    children = [
+        _outcome(file_id, of.get(file_id)) | {"cached": file_id in cached} for file_id in job["options"]["file_ids"]
+    ]
     counts = Counter(child["status"] for child in children)
     return {"job_type": job["options"]["job_type"], "counts": dict(counts), "children": children}
 
@@ -164,7 +181,8 @@ def progress(
         return int(20 + 30 * _split_share(job) + 30 * _share(job, done))
     if job["processor"] == BATCH:
         of = (progress(p, smaller.get(p["id"], ()), done, JobStatus(p["status"]), {}) for p in parts)
-        return min(99, sum(of) // max(1, len(parts)))
+        cached = len(job["options"]["cached"])
+        return min(99, (sum(of) + 100 * cached) // max(1, len(parts) + cached))
     pieces = parts or [job]
     return min(99, int(100 * sum(_share(p, done) for p in pieces) / len(pieces)))
 

@@ -17,7 +17,7 @@ from sqlalchemy import RowMapping
 from app.errors import InvalidTransform, NotRows
 from app.formats.base import Format, Reject, Span
 from app.formats.registry import from_json, open_format
-from app.jobs.file_jobs import FileJobs
+from app.jobs.file_jobs import FileJobs, Made
 from app.jobs.templates import Templates
 from app.pipeline.machine import Machine
 from app.pipeline.parts import part_file, write_part
@@ -66,7 +66,7 @@ class Transforms:
         self._machine = machine
         self._sources = sources
 
-    async def submit(self, owner: str, request: TransformRequest) -> UUID:
+    async def submit(self, owner: str, request: TransformRequest) -> Made:
         """The job; raises NotFound, StoredBytesGone, NotRows, InvalidTransform."""
         _, specification, found = await self._checked(owner, request)
         options: dict[str, Any] = {

@@ -124,6 +124,16 @@ def makes_file(processor: Processor) -> bool:
     return bool(getattr(processor, "makes_file", False))
 
 
+def version_of(processor: Processor, options: dict[str, Any]) -> str | None:
+    """What the results depend on besides bytes and options; None if equal ones may give other results the next time."""
+    version = getattr(processor, "version", None)
+    if version is None:
+        return None
+    more = getattr(processor, "depends_on", None)
+    depends = "" if more is None else more(options)
+    return None if depends is None else f"{version}/{depends}"
+
+
 class Processor(Protocol):
     """A processor is made once per process and called from several threads at a time.
 
@@ -137,6 +147,10 @@ class Processor(Protocol):
     picklable); its summaries count what they cover as `rows`. One whose job is made of
     others has `async conclude_parts(parts, options, compute, in_thread) -> Conclusion`, which may raise TransientError to be
     asked later; the last two are called like those of a ChunkContext, and awaited.
+
+    One whose results depend on bytes and options alone says so by a `version`, a text that changes whenever the results
+    would: then a finished job may be answered with again. A method `depends_on(options) -> str | None` may add what else
+    they depend on, such as the precision of a model, or forbid it by None where others are asked.
     """
 
     name: str

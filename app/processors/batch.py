@@ -12,6 +12,7 @@ from app.processors.rows import RowsProcessor
 
 class BatchProcessor(RowsProcessor):
     name = "batch"
+    version = None
 
     def check(self, options: dict[str, Any]) -> None:
         """Raises InvalidParameter: one file is no batch."""

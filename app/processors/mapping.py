@@ -35,10 +35,18 @@ def adopt(*arguments: Any) -> dict[str, Any]:
 
 class MappingProcessor(RowsProcessor):
     name = "mapping"
+    version = "1"
 
     def __init__(self, embedder: Embedder | None = None, chat: Chat | None = None) -> None:
         self._embedder = embedder
         self._chat = chat
+
+    def depends_on(self, options: dict[str, Any]) -> str | None:
+        """Whether there is a sentence model; a language model may answer otherwise the next time."""
+        if options.get("provider") != LOCAL:
+            return None
+        model = self._embedder
+        return f"{model.model_id}/{model.precision}" if model is not None and model.folder.is_dir() else "names"
 
     def check(self, options: dict[str, Any]) -> None:
         """Raises InvalidParameter: one file alone cannot be mapped."""

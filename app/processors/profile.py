@@ -34,6 +34,7 @@ def of_cells(*arguments: Any) -> str:
 
 class ProfileProcessor:
     name = "profile"
+    version = "1"
     stores_results = False
     chunk_size = 100_000
     """A chunk is cut at 2 MiB before that: what is known of a chunk is as large for few rows as for many."""

@@ -11,6 +11,7 @@ from app.processors.base import ChunkContext, ChunkOutcome
 
 class RowsProcessor:
     name = "rows"
+    version: str | None = "1"
 
     def columns(self, header: Sequence[str]) -> Sequence[str]:
         return header

@@ -41,6 +41,7 @@ class SentimentProcessor:
     """Scores by the model named in the options, by default the lexicon. Equal texts of a chunk are scored once."""
 
     name = "sentiment"
+    version = "1"
 
     def __init__(self, own_models: Iterable[str] = (), *, embedder: Embedder | None = None) -> None:
         """`own_models` are those, besides the built-in ones, that an upload may name; raises SettingsInvalid."""
@@ -56,6 +57,13 @@ class SentimentProcessor:
         if header and text not in header:
             raise MissingColumn(f"The file has no column `{text}`{_nearest(text, header)}.", column=text)
         return COLUMNS
+
+    def depends_on(self, options: dict[str, Any]) -> str | None:
+        """What a model of one's own does is not known here."""
+        model = options.get("model", LEXICON)
+        if model == HEAD and self._embedder is not None:
+            return f"{self._embedder.model_id}/{self._embedder.precision}"
+        return "" if model == LEXICON else None
 
     def check(self, options: dict[str, Any]) -> None:
         """Raises InvalidParameter for an option that is none, UnknownModel for a model that may not be used."""
