@@ -204,6 +204,9 @@ class Settings(BaseSettings):
     webhook_keep_days: float = Field(default=30.0, gt=0)
     """Delivered and failed messages stay in the delivery log for so long."""
 
+    undo_keep_days: float = Field(default=30.0, gt=0)
+    """A job can be undone for so long: what it replaced in transactions and predictions is kept."""
+
     cors_origins: Annotated[tuple[str, ...], NoDecode] = ()
     """Comma-separated origins of web pages that may call the API; none by default."""
 

@@ -324,6 +324,20 @@ WebhookDisabled = _error(
 TooManyWebhooks = _error(
     "TooManyWebhooks", 409, "too_many_webhooks", "There are too many webhooks.", "Delete those that nobody needs."
 )
+NothingToUndo = _error(
+    "NothingToUndo",
+    409,
+    "nothing_to_undo",
+    "The job has written nothing into tables that could be taken back.",
+    "Imports and scoring jobs can be undone; to remove results and rejects, delete the file.",
+)
+NotUndoable = _error(
+    "NotUndoable",
+    409,
+    "not_undoable",
+    "The job is too old to be undone.",
+    "What rows were before is kept for UNDO_KEEP_DAYS; delete the file to remove what its job wrote last.",
+)
 DuplicateUpload = _error(
     "DuplicateUpload",
     409,

@@ -22,6 +22,7 @@ NAMES = frozenset(
         "ml.after_response", "job.before_finish", "job.after_finish",
         "output.part_written", "output.settled", "output.written", "output.renamed",
         "cancel.before_commit", "delete.rows", "delete.disk",
+        "undo.before_commit", "undo.after_commit",
         "webhook.claimed", "webhook.sent",
         "vectors.encoded", "vectors.before_commit", "vectors.after_commit",
     }

@@ -35,6 +35,7 @@ from app.api import (
     system,
     templates,
     transform,
+    undo,
     users,
     webhooks,
 )
@@ -65,6 +66,7 @@ from app.jobs.schedules import Schedules
 from app.jobs.submit import Submitter
 from app.jobs.templates import Templates
 from app.jobs.transform import Transforms
+from app.jobs.undo import Undos
 from app.jobs.users import Users
 from app.jobs.webhooks import Webhooks
 from app.pipeline.machine import Machine
@@ -120,6 +122,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     app.include_router(templates.router)  # /api/v1/templates
     app.include_router(schedules.router)  # /api/v1/schedules
     app.include_router(webhooks.router)  # /api/v1/webhooks
+    app.include_router(undo.router)  # /api/v1/undo
     app.include_router(batches.router)  # /batch, /batches
     app.include_router(imports.router)  # /api/upload, /api/imports, /api/records, /api/stats
     app.include_router(users.router)  # /api/v1/me, session, users
@@ -208,6 +211,7 @@ async def start(settings: Settings, *, only: set[UUID] | None = None) -> Service
             timeout_seconds=settings.webhook_timeout_seconds,
             keep_days=settings.webhook_keep_days,
         ),
+        undos=Undos(database, machine.undoer, settings.undo_keep_days),
         control=Control(database, machine),
         feed=StatusFeed(database),
         list_feed=ListFeed(database),

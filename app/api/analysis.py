@@ -66,6 +66,7 @@ class JobState(BaseModel):
     result_file_id: UUID | None
     children: list[dict[str, Any]] | None = Field(description="Of a batch: each file's job, status and progress.")
     waiting_on: str | None
+    undo: dict[str, Any] | None = Field(description="state, removed, restored and undone_at, if the job was undone.")
     error_message: str | None
     created_at: str
     updated_at: str

@@ -25,6 +25,7 @@ from app.jobs.schedules import Schedules
 from app.jobs.submit import Submitter
 from app.jobs.templates import Templates
 from app.jobs.transform import Transforms
+from app.jobs.undo import Undos
 from app.jobs.users import Caller, Users
 from app.jobs.webhooks import Webhooks
 from app.pipeline.machine import Machine
@@ -57,6 +58,7 @@ class Services:
     feed: StatusFeed
     list_feed: ListFeed
     search: Search
+    undos: Undos
     users: Users
     doorkeeper: Doorkeeper
     limits: OwnerLimits
@@ -70,6 +72,7 @@ class Services:
     async def close(self) -> None:
         """End what is going on, give back what is not done, let go of everything."""
         await self.control.close()
+        await self.undos.close()
         await self.machine.stop()
         await self.ml_api.close()
         await self.database.close()

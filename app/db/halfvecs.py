@@ -153,7 +153,7 @@ async def _by_index(
         )
         .join(Job, Job.id == HALFVECS.c.job_id)
         .join(File, File.id == Job.file_id)
-        .where(Job.owner == filters.owner, File.deleted_at.is_(None))
+        .where(Job.owner == filters.owner, File.deleted_at.is_(None), Job.undo_state.is_(None))
         .order_by(_distance(query_vector))
         .limit(limit)
         .offset(offset)

@@ -69,12 +69,18 @@ async def count_of_door(connection: AsyncConnection, owner: str, door: str) -> d
     return {status: int(count) for status, count in (await connection.execute(query)).all()}
 
 
+async def count_undone(connection: AsyncConnection, owner: str, door: str) -> int:
+    query = select(func.count()).select_from(Job).join(File, File.id == Job.file_id)
+    mine = (Job.owner == owner, Job.door == door, File.deleted_at.is_(None), Job.undo_state.is_not(None))
+    return int((await connection.execute(query.where(*mine))).scalar_one())
+
+
 async def sums_of_door(connection: AsyncConnection, owner: str, door: str) -> dict[str, int]:
-    """Rows ok, invalid and failed of all chunks, vectors wanted and vectors ready, of all jobs of a door."""
+    """Rows ok, invalid and failed of all chunks, vectors wanted and vectors ready, of all jobs of a door but undone ones."""
     mine = (
         select(Job.id)
         .join(File, File.id == Job.file_id)
-        .where(Job.owner == owner, Job.door == door, File.deleted_at.is_(None))
+        .where(Job.owner == owner, Job.door == door, File.deleted_at.is_(None), Job.undo_state.is_(None))
     )
     rows = select(
         *(func.coalesce(func.sum(column), 0) for column in (Chunk.rows_ok, Chunk.rows_invalid, Chunk.rows_failed))
@@ -363,7 +369,11 @@ async def cancel(connection: AsyncConnection, job_id: UUID) -> bool:  # queued |
 async def reopen(connection: AsyncConnection, job_id: UUID) -> bool:  # completed_with_errors | failed -> processing
     query = (
         update(Job)
-        .where(Job.id == job_id, Job.status.in_((JobStatus.COMPLETED_WITH_ERRORS, JobStatus.FAILED)))
+        .where(
+            Job.id == job_id,
+            Job.status.in_((JobStatus.COMPLETED_WITH_ERRORS, JobStatus.FAILED)),
+            Job.undo_state.is_(None),
+        )
         .values(status=JobStatus.PROCESSING, error=None, finished_at=None, updated_at=now())
     )
     return (await connection.execute(query)).rowcount == 1

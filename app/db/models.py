@@ -23,6 +23,7 @@ from sqlalchemy import (
     String,
     Text,
     Uuid,
+    false,
     text,
     true,
 )
@@ -139,6 +140,13 @@ class Job(Base):
     """Hash of the bytes, how they are read, processor, its version and options; null where results may not be used again."""
     stores_results: Mapped[bool] = mapped_column(Boolean, server_default=true())
     """False: the rows are looked at, counted and not stored; what is kept is in job_results (docs/decisions/0007)."""
+    keeps_versions: Mapped[bool] = mapped_column(Boolean, server_default=false(), default=True)
+    """Whether what it replaced in tables that several jobs write was kept: it was not, before there was an undo."""
+    undo_state: Mapped[str | None] = mapped_column(String(10))
+    """undoing or undone."""
+    undo_counts: Mapped[dict[str, Any] | None]
+    """Rows removed and restored so far."""
+    undone_at: Mapped[datetime | None]
     waiting_on: Mapped[str | None] = mapped_column(String(20))
     """What it waits for outside of this service, while it does."""
     total_rows: Mapped[int | None]
@@ -164,6 +172,7 @@ class Job(Base):
         Index("ix_jobs_door", "owner", "door", "number"),
         Index("ix_jobs_parent_id", "parent_id", **_only_where("parent_id IS NOT NULL")),
         Index("ix_jobs_cache_key", "owner", "cache_key", **_only_where("cache_key IS NOT NULL")),
+        Index("ix_jobs_undoing", "number", **_only_where("undo_state = 'undoing'")),
         Index("ix_jobs_active", "status", "number", **_only_where(_one_of("status", ACTIVE_JOBS))),
     )
 
@@ -327,48 +336,83 @@ class RecordVector(Base):
     __table_args__ = (Index("ix_record_vectors_text_hash", "text_hash", "model", "precision"),)
 
 
-class TransactionRow(Base):
-    """A transaction that was scored, as the last job that met it read it."""
+class _Origin:
+    """Which job wrote a row that any job may write, and from which row of its file."""
 
-    __tablename__ = "transactions"
+    content_hash: Mapped[str] = mapped_column(String(16))
+    job_id: Mapped[UUID]
+    job_number: Mapped[int]
+    row_number: Mapped[int]
+    created_at: Mapped[datetime]
+    updated_at: Mapped[datetime]
 
-    transaction_id: Mapped[str] = mapped_column(String(64), primary_key=True)
+
+class _Transaction(_Origin):
     timestamp: Mapped[datetime | None]
     account_id: Mapped[str | None] = mapped_column(Text)
     amount: Mapped[Decimal | None]
     currency: Mapped[str | None] = mapped_column(Text)
     data: Mapped[dict[str, Any]]
     """All fields."""
-    content_hash: Mapped[str] = mapped_column(String(16))
-    job_id: Mapped[UUID]
-    job_number: Mapped[int]
-    row_number: Mapped[int]
-    created_at: Mapped[datetime]
-    updated_at: Mapped[datetime]
-
-    __table_args__ = (Index("ix_transactions_job_id_row_number", "job_id", "row_number"),)
 
 
-class PredictionRow(Base):
-    """What the model service said of a transaction."""
-
-    __tablename__ = "predictions"
-
-    transaction_id: Mapped[str] = mapped_column(String(64), primary_key=True)
+class _Prediction(_Origin):
     prediction: Mapped[str] = mapped_column(String(40))
     fraud_score: Mapped[float]
     """0 to 1."""
     model_version: Mapped[str] = mapped_column(String(100))
     latency_ms: Mapped[float]
     """Of the call that brought it."""
-    content_hash: Mapped[str] = mapped_column(String(16))
-    job_id: Mapped[UUID]
-    job_number: Mapped[int]
-    row_number: Mapped[int]
-    created_at: Mapped[datetime]
-    updated_at: Mapped[datetime]
+
+
+class TransactionRow(_Transaction, Base):
+    """A transaction that was scored, as the last job that met it read it."""
+
+    __tablename__ = "transactions"
+
+    transaction_id: Mapped[str] = mapped_column(String(64), primary_key=True)
+
+    __table_args__ = (Index("ix_transactions_job_id_row_number", "job_id", "row_number"),)
+
+
+class PredictionRow(_Prediction, Base):
+    """What the model service said of a transaction."""
+
+    __tablename__ = "predictions"
+
+    transaction_id: Mapped[str] = mapped_column(String(64), primary_key=True)
 
     __table_args__ = (Index("ix_predictions_job_id_row_number", "job_id", "row_number"),)
+
+
+class TransactionVersion(_Transaction, Base):
+    """What an earlier job had written in the place of a transaction, for the undo of the later one."""
+
+    __tablename__ = "transaction_versions"
+
+    transaction_id: Mapped[str] = mapped_column(String(64), primary_key=True)
+    job_number: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+    archived_at: Mapped[datetime]
+
+    __table_args__ = (
+        Index("ix_transaction_versions_job_id_row_number", "job_id", "row_number"),
+        Index("ix_transaction_versions_archived_at", "archived_at"),
+    )
+
+
+class PredictionVersion(_Prediction, Base):
+    """What an earlier job had written in the place of a prediction."""
+
+    __tablename__ = "prediction_versions"
+
+    transaction_id: Mapped[str] = mapped_column(String(64), primary_key=True)
+    job_number: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+    archived_at: Mapped[datetime]
+
+    __table_args__ = (
+        Index("ix_prediction_versions_job_id_row_number", "job_id", "row_number"),
+        Index("ix_prediction_versions_archived_at", "archived_at"),
+    )
 
 
 class Schedule(Base):

@@ -45,7 +45,7 @@ def _visible(owner: str) -> Any:
         select(Record, Job.number.label("import_number"), Job.columns)
         .join(Job, Job.id == Record.job_id)
         .join(File, File.id == Job.file_id)
-        .where(Job.owner == owner, File.deleted_at.is_(None))
+        .where(Job.owner == owner, File.deleted_at.is_(None), Job.undo_state.is_(None))
     )
 
 
@@ -140,7 +140,7 @@ async def next_task(connection: AsyncConnection) -> RowMapping | None:
         select(VectorTask, Job.processor, Job.owner)
         .join(Job, Job.id == VectorTask.job_id)
         .join(File, File.id == Job.file_id)
-        .where(~VectorTask.done, Job.vectors_error.is_(None), File.deleted_at.is_(None))
+        .where(~VectorTask.done, Job.vectors_error.is_(None), File.deleted_at.is_(None), Job.undo_state.is_(None))
         .order_by(Job.priority.desc(), Job.number, VectorTask.first_row)
         .limit(1)
     )
@@ -221,7 +221,7 @@ async def done_tasks(
         select(VectorTask.job_id, VectorTask.first_row, VectorTask.last_row, VectorTask.record_count)
         .join(Job, Job.id == VectorTask.job_id)
         .join(File, File.id == Job.file_id)
-        .where(VectorTask.done, Job.owner == owner, File.deleted_at.is_(None))
+        .where(VectorTask.done, Job.owner == owner, File.deleted_at.is_(None), Job.undo_state.is_(None))
         .order_by(Job.number, VectorTask.first_row)
     )
     if import_number is not None:

@@ -12,11 +12,13 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from app.db.models import (
     Chunk,
     PredictionRow,
+    PredictionVersion,
     Record,
     RecordVector,
     RejectedRow,
     ResultPage,
     TransactionRow,
+    TransactionVersion,
     VectorTask,
 )
 
@@ -127,14 +129,17 @@ async def database_bytes(connection: AsyncConnection, *, is_sqlite: bool) -> int
 
 async def delete_some(connection: AsyncConnection, job_id: UUID) -> bool:
     """Remove a bounded number of the job's rows; True while there may be more."""
+    for shared, versions in ((TransactionRow, TransactionVersion), (PredictionRow, PredictionVersion)):
+        if await _delete_shared(connection, shared, versions, job_id):
+            return True
     for model, key in (
         (ResultPage, ResultPage.first_row),
         (RejectedRow, RejectedRow.row_number),
         (RecordVector, RecordVector.row_number),
         (VectorTask, VectorTask.first_row),
         (Record, Record.row_number),
-        (TransactionRow, TransactionRow.row_number),
-        (PredictionRow, PredictionRow.row_number),
+        (TransactionVersion, TransactionVersion.row_number),
+        (PredictionVersion, PredictionVersion.row_number),
         (Chunk, Chunk.chunk_index),
     ):
         table: Any = model
@@ -143,3 +148,14 @@ async def delete_some(connection: AsyncConnection, job_id: UUID) -> bool:
         if (await connection.execute(query)).rowcount:
             return True
     return False
+
+
+async def _delete_shared(connection: AsyncConnection, table: Any, versions: Any, job_id: UUID) -> bool:
+    """Rows that the job wrote last, with their earlier versions: nothing of them is to come back by the undo of another."""
+    query = select(table.transaction_id).where(table.job_id == job_id).limit(DELETE_STEP)
+    keys = list((await connection.execute(query)).scalars())
+    if not keys:
+        return False
+    await connection.execute(delete(versions).where(versions.transaction_id.in_(keys)))
+    await connection.execute(delete(table).where(table.job_id == job_id, table.transaction_id.in_(keys)))
+    return True

@@ -55,6 +55,8 @@ class Control:
 
         async def retry(connection: AsyncConnection) -> tuple[int, list[RowMapping]]:
             job = await _get(connection, job_id, owner)
+            if job["undo_state"]:
+                raise Conflict("The job was undone; upload its file again.")
             if not await jobs.reopen(connection, job_id):
                 raise NothingToRetry(f"The job is {job['status']}.")
             failed = await chunks.retry_failed(connection, job_id)

@@ -8,7 +8,7 @@ from typing import Any
 from sqlalchemy import RowMapping
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from app.db import chunks, halfvecs, jobs, records, results
+from app.db import chunks, halfvecs, jobs, records, results, undo
 from app.db.engine import Database
 from app.db.records import Filters, Key
 from app.errors import ImportNotFound, NotFound
@@ -91,14 +91,16 @@ async def delete(database: Database, control: Control, number: int, owner: str) 
 
 
 async def stats(database: Database, owner: str) -> dict[str, Any]:
-    """Sums over all imports of the owner, from their chunks: no record is looked at."""
+    """Sums over all imports of the owner, from their chunks: no record is looked at. Those of undone imports do not count."""
     async with database.reading() as connection:
         statuses = await jobs.count_of_door(connection, owner, DOOR)
+        undone = await jobs.count_undone(connection, owner, DOOR)
         sums = await jobs.sums_of_door(connection, owner, DOOR)
         size = await results.database_bytes(connection, is_sqlite=database.is_sqlite)
     return {
         "total_imports": sum(statuses.values()),
         "imports_by_status": {STATUSES[JobStatus(status)]: count for status, count in statuses.items()},
+        "undone_imports": undone,
         "total_records": sums["ok"] + sums["invalid"] + sums["failed"],
         "valid_records": sums["ok"],
         "invalid_records": sums["invalid"],
@@ -146,6 +148,7 @@ def _body(job: RowMapping, totals: RowMapping | None, vectors: tuple[int, int]) 
             "ready": ready,
             "error": error,
         },
+        "undo": undo.body(job),
         "created_at": job["created_at"].isoformat(),
         "completed_at": job["finished_at"].isoformat() if job["finished_at"] else None,
         "rejects_url": f"/api/v1/rejects/{job['file_id']}",

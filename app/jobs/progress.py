@@ -11,7 +11,7 @@ from uuid import UUID
 from sqlalchemy import RowMapping
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from app.db import chunks, jobs
+from app.db import chunks, jobs, undo
 from app.db.engine import Database
 from app.errors import JobHasParts, NotFound, TransientError
 from app.states import ChunkStatus, JobStatus
@@ -123,6 +123,7 @@ def status_body(
         "sha256": job["sha256"] or None,
         "etag": job["etag"],
         "summary": job["summary"],
+        "undo": undo.body(job),
         "error": job["error"],
         "errors": errors,
         "created_at": job["created_at"].isoformat(),

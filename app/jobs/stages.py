@@ -11,7 +11,7 @@ from uuid import UUID
 from sqlalchemy import RowMapping
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from app.db import chunks, jobs
+from app.db import chunks, jobs, undo
 from app.db.engine import Database
 from app.errors import NotFound, ResultNotReady, ResultUnavailable
 from app.states import JobStatus
@@ -148,6 +148,7 @@ def _body(
         "template_id": job["options"].get("template_id"),
         "result_file_id": str(job["result_file_id"]) if job["result_file_id"] else None,
         "waiting_on": None if status.is_final else job["waiting_on"],
+        "undo": undo.body(job),
         "created_at": job["created_at"].isoformat(),
         "updated_at": job["updated_at"].isoformat(),
     }

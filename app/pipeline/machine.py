@@ -27,6 +27,7 @@ from app.pipeline.reconciler import Reconciler
 from app.pipeline.retry import RetryPolicy
 from app.pipeline.splitter import Splitter
 from app.pipeline.threads import Threads
+from app.pipeline.undoer import Undoer
 from app.pipeline.vectors import VectorService
 from app.processors.registry import Processors
 from app.sinks.base import Sink
@@ -80,8 +81,9 @@ class Machine:
             runner=ChunkRunner(database, sources, sink, retry, self._threads, self._processes, parts, self.queue.rank),
             finisher=self.finisher,
         )
+        self.undoer = Undoer(database, settings.undo_keep_days)
         self.reconciler = Reconciler(
-            database, self.queue, self.finisher, sources.local, parts, self.pool.renew_leases, only
+            database, self.queue, self.finisher, sources.local, parts, self.pool.renew_leases, only, undoer=self.undoer
         )
         self.vectors = VectorService(database, sink, embedder, processors.schemas)
         self._services: list[asyncio.Task[None]] = []

@@ -11,6 +11,7 @@ from app.db import chunks, files, jobs
 from app.db.engine import Database
 from app.pipeline.finisher import Finisher
 from app.pipeline.queue import JobQueue
+from app.pipeline.undoer import Undoer
 from app.sources.outputs import OutputParts
 from app.sources.storage import PART, LocalStorage
 
@@ -31,6 +32,8 @@ class Reconciler:
         parts: OutputParts,
         renew_leases: Callable[[], Awaitable[None]],
         only: set[UUID] | None = None,
+        *,
+        undoer: Undoer | None = None,
     ) -> None:
         """`only`: work on these jobs and no others, since other processes work on the same database."""
         self._database = database
@@ -40,6 +43,7 @@ class Reconciler:
         self._parts = parts
         self._renew_leases = renew_leases
         self._only = only
+        self._undoer = undoer
         self._rounds = 0
 
     async def recover(self) -> None:
@@ -64,9 +68,13 @@ class Reconciler:
         if self._only is not None:
             return
         await self._finisher.remove_deleted()
+        if self._undoer is not None:
+            await self._undoer.run()
         self._rounds += 1
         if self._rounds % SWEEP_EVERY == 1:
             await self.sweep()
+            if self._undoer is not None:
+                await self._undoer.prune()
 
     async def _enqueue(self) -> None:
         async with self._database.reading() as connection:

@@ -13,7 +13,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from app.formats.base import Page, Reject
 from app.sinks.encoding import as_copy_text
-from app.sinks.tables import COLUMNS, UPSERTED, Counts, Piece, TableRows
+from app.sinks.tables import COLUMNS, UPSERTED, VERSIONS, Counts, Piece, TableRows
 
 PAGE_COLUMNS = ("job_id", "first_row", "row_count", "row_numbers", "data")
 REJECT_COLUMNS = (
@@ -21,32 +21,60 @@ REJECT_COLUMNS = (
 )  # fmt: skip
 
 
-def _upsert_statement(name: str, key: str) -> str:
-    """From the staging table, for $1 the job's id and $2 its number; how many were inserted and updated."""
-    listed = ", ".join(COLUMNS[name])
-    changes = ", ".join(
-        f"{column} = excluded.{column}" for column in ("job_id", "job_number", *COLUMNS[name]) if column != key
-    )
-    return f"""
-        WITH given AS (
-            SELECT DISTINCT ON ({key}) * FROM staged_{name} ORDER BY {key}, row_number DESC
-        ), before AS (
-            SELECT g.{key}, (SELECT t.content_hash FROM {name} t WHERE t.{key} = g.{key}) AS content_hash FROM given g
-        ), written AS (
-            INSERT INTO {name} AS t (job_id, job_number, {listed}, created_at, updated_at)
+def _statements(name: str) -> tuple[str, ...]:
+    """From the staging table, for $1 the job's id and $2 its number, in this order:
+
+    - insert what is new and lock what is there, in the order of the key; how many are new, and how many were given.
+    Then, if some were there:
+    - keep their versions, where they come from earlier jobs;
+    - keep the given ones as versions, where later jobs were there before;
+    - write the others; how many have changed.
+    """
+    key, columns, versions = UPSERTED[name], COLUMNS[name], VERSIONS[name]
+    listed = ", ".join(columns)
+    all_columns = ("job_id", "job_number", *columns, "created_at", "updated_at")
+    changes = ", ".join(f"{c} = g.{c}" for c in columns if c != key)
+    replaced = ", ".join(f"{c} = excluded.{c}" for c in all_columns if c not in (key, "created_at"))
+    given = f"given AS (SELECT DISTINCT ON ({key}) * FROM staged_{name} ORDER BY {key}, row_number DESC)"  # noqa: S608
+    return (
+        f"""
+        WITH {given}, made AS (
+            INSERT INTO {name} (job_id, job_number, {listed}, created_at, updated_at)
             SELECT $1::uuid, $2::bigint, {listed}, now(), now() FROM given ORDER BY {key}
-            ON CONFLICT ({key}) DO UPDATE SET {changes},
-                updated_at = CASE WHEN t.content_hash = excluded.content_hash THEN t.updated_at ELSE now() END
-            WHERE (t.job_number, t.row_number) <= (excluded.job_number, excluded.row_number)
-            RETURNING {key}, content_hash
+            ON CONFLICT ({key}) DO UPDATE SET {key} = excluded.{key} WHERE false
+            RETURNING {key}
         )
-        SELECT count(*) FILTER (WHERE b.content_hash IS NULL) AS inserted,
-               count(*) FILTER (WHERE b.content_hash <> w.content_hash) AS updated
+        SELECT (SELECT count(*) FROM made) AS inserted, (SELECT count(*) FROM given) AS given
+        """,  # noqa: S608
+        f"""
+        WITH {given}
+        INSERT INTO {versions} ({", ".join(all_columns)}, archived_at)
+        SELECT {", ".join(f"t.{c}" for c in all_columns)}, now() FROM {name} t JOIN given g USING ({key})
+        WHERE t.job_number < $1 ON CONFLICT DO NOTHING
+        """,  # noqa: S608
+        f"""
+        WITH {given}
+        INSERT INTO {versions} AS v ({", ".join(all_columns)}, archived_at)
+        SELECT $1::uuid, $2::bigint, {", ".join(f"g.{c}" for c in columns)}, now(), now(), now()
+        FROM {name} t JOIN given g USING ({key}) WHERE t.job_number > $2
+        ON CONFLICT ({key}, job_number) DO UPDATE SET {replaced} WHERE v.row_number <= excluded.row_number
+        """,  # noqa: S608
+        f"""
+        WITH {given}, before AS (
+            SELECT {key}, t.content_hash FROM {name} t JOIN given g USING ({key})
+        ), written AS (
+            UPDATE {name} t SET job_id = $1::uuid, job_number = $2::bigint, {changes},
+                updated_at = CASE WHEN t.content_hash = g.content_hash THEN t.updated_at ELSE now() END
+            FROM given g WHERE t.{key} = g.{key} AND (t.job_number, t.row_number) < ($2::bigint, g.row_number)
+            RETURNING t.{key}, t.content_hash
+        )
+        SELECT count(*) FILTER (WHERE b.content_hash <> w.content_hash) AS updated
         FROM written w JOIN before b USING ({key})
-    """  # noqa: S608 our own names
+        """,  # noqa: S608
+    )
 
 
-UPSERTS = {name: _upsert_statement(name, key) for name, key in UPSERTED.items()}
+STATEMENTS = {name: _statements(name) for name in UPSERTED}
 
 
 class PostgresSink:
@@ -101,7 +129,8 @@ class PostgresSink:
 
     async def _upsert(self, driver: Any, job_id: UUID, name: str, pieces: Sequence[Piece]) -> dict[str, int]:
         """COPY into a staging table, which lasts as long as the connection and is empty outside of this, then one
-        INSERT ... ON CONFLICT. In the order of the key, so that two transactions do not wait for each other in a ring."""
+        INSERT ... ON CONFLICT, and more only where rows were there already. In the order of the key, so that two
+        transactions do not wait for each other in a ring."""
         columns = COLUMNS[name]
         listed = ", ".join(columns)
         await driver.execute(
@@ -109,12 +138,17 @@ class PostgresSink:
             f" AS SELECT {listed} FROM {name} WITH NO DATA"
         )
         number = await driver.fetchval("SELECT number FROM jobs WHERE id = $1", job_id)
+        insert, keep_replaced, keep_late, replace = STATEMENTS[name]
         inserted = updated = 0
         for piece in pieces:
             await driver.copy_to_table(f"staged_{name}", source=io.BytesIO(piece.data), columns=columns, format="text")
-            done = await driver.fetchrow(UPSERTS[name], job_id, number)
+            done = await driver.fetchrow(insert, job_id, number)
+            inserted += done["inserted"]
+            if done["inserted"] < done["given"]:
+                await driver.execute(keep_replaced, number)
+                await driver.execute(keep_late, job_id, number)
+                updated += await driver.fetchval(replace, job_id, number)
             await driver.execute(f"DELETE FROM staged_{name}")  # noqa: S608
-            inserted, updated = inserted + done["inserted"], updated + done["updated"]
         return {"inserted": inserted, "updated": updated, "unchanged": sum(p.rows for p in pieces) - inserted - updated}
 
 

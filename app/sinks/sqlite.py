@@ -13,7 +13,9 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from app.db.models import Job, RejectedRow, ResultPage
 from app.formats.base import Page, Reject
 from app.sinks.encoding import as_parameters
-from app.sinks.tables import COLUMNS, UPSERTED, Counts, Piece, TableRows
+from app.sinks.tables import COLUMNS, UPSERTED, VERSIONS, Counts, Piece, TableRows
+
+NOW = "strftime('%Y-%m-%d %H:%M:%f', 'now')"
 
 
 class SqliteSink:
@@ -65,6 +67,8 @@ class SqliteSink:
             count, looked_up, given = piece.data
             looked: Any = await connection.exec_driver_sql(_before_statement(name, count), (*looked_up, number))
             [(there, changed)] = looked.all()
+            if there:
+                await _keep_versions(connection, name, looked_up[::3], given, job_id, number)
             await connection.exec_driver_sql(_upsert_statement(name, count), (job_id.hex, number, *given))
             inserted, updated = inserted + count - there, updated + changed
         return {
@@ -74,6 +78,36 @@ class SqliteSink:
 
 def _marks(columns: int, rows: int) -> str:
     return ", ".join([f"({', '.join('?' * columns)})"] * rows)
+
+
+async def _keep_versions(
+    connection: AsyncConnection, name: str, keys: tuple[Any, ...], given: tuple[Any, ...], job_id: UUID, number: int
+) -> None:
+    """Of rows of earlier jobs that are replaced, and of the given ones where later jobs were there before."""
+    key, versions = UPSERTED[name], VERSIONS[name]
+    own = ("job_id", "job_number", *COLUMNS[name])
+    among = f"{key} IN ({', '.join('?' * len(keys))})"
+    listed = ", ".join((*own, "created_at", "updated_at"))
+    await connection.exec_driver_sql(
+        f"INSERT OR IGNORE INTO {versions} ({listed}, archived_at) SELECT {listed}, {NOW} FROM {name}"  # noqa: S608
+        f" WHERE {among} AND job_number < ?",
+        (*keys, number),
+    )
+    found: Any = await connection.exec_driver_sql(
+        f"SELECT {key} FROM {name} WHERE {among} AND job_number > ?",  # noqa: S608
+        (*keys, number),
+    )
+    late = {row[0] for row in found.all()}
+    if not late:
+        return
+    place, width = COLUMNS[name].index(key), len(COLUMNS[name])
+    rows = [given[start : start + width] for start in range(0, len(given), width)]
+    replaced = ", ".join(f"{c} = excluded.{c}" for c in (*own, "updated_at", "archived_at") if c != key)
+    await connection.exec_driver_sql(
+        f"INSERT INTO {versions} ({listed}, archived_at) VALUES ({', '.join('?' * len(own))}, {NOW}, {NOW}, {NOW})"  # noqa: S608
+        f" ON CONFLICT ({key}, job_number) DO UPDATE SET {replaced} WHERE row_number <= excluded.row_number",
+        [(job_id.hex, number, *row) for row in rows if row[place] in late],
+    )
 
 
 @lru_cache(16)
@@ -94,8 +128,7 @@ def _upsert_statement(name: str, rows: int) -> str:
     key = UPSERTED[name]
     columns = ("job_id", "job_number", *COLUMNS[name])
     changes = ", ".join(f"{column} = excluded.{column}" for column in columns if column != key)
-    now = "strftime('%Y-%m-%d %H:%M:%f', 'now')"
-    row = f"(?1, ?2, {', '.join('?' * len(COLUMNS[name]))}, {now}, {now})"  # the job's id and number, once for all
+    row = f"(?1, ?2, {', '.join('?' * len(COLUMNS[name]))}, {NOW}, {NOW})"  # the job's id and number, once for all
     return f"""
         INSERT INTO {name} ({", ".join(columns)}, created_at, updated_at)
         VALUES {", ".join([row] * rows)}

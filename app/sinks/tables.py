@@ -36,5 +36,9 @@ UPSERTED = {"transactions": "transaction_id", "predictions": "transaction_id"}
 there unless that comes from a later job, or from a later row of the same job: so the tables do not depend on the order in
 which chunks end. `content_hash` tells an update from a row that was there already."""
 
+VERSIONS = {"transactions": "transaction_versions", "predictions": "prediction_versions"}
+"""Where the row of another job goes that is replaced, or that comes too late: one version for each key and job, so that an
+undo can restore what would be there without the job."""
+
 Counts = dict[str, dict[str, int]]
 """By upserted table: rows `inserted`, `updated`, and `unchanged` (already there, or something newer is)."""

@@ -113,7 +113,7 @@ def test_a_duplicate_upload_keeps_its_own_promises(api: Api) -> None:
 
 def test_what_results_depend_on_is_part_of_their_version(monkeypatch: pytest.MonkeyPatch, tmp_path: Any) -> None:
     exact, fast = (Embedder(tmp_path, precision=precision) for precision in ("fp32", "int8"))
-    sentiment = {p: SentimentProcessor(["own:Model"], embedder=p) for p in (exact, fast)}
+    sentiment = {p: SentimentProcessor(embedder=p) for p in (exact, fast)}
     head = {"model": "minilm"}
     assert version_of(sentiment[exact], head) != version_of(sentiment[fast], head)
     assert version_of(sentiment[exact], {}) == version_of(sentiment[fast], {}) is not None

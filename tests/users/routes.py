@@ -176,6 +176,7 @@ EXAMPLES: dict[tuple[str, str], list[Example]] = {
     ("POST", "/api/v1/jobs/batch"): [
         Example(_of("file"), lambda ids: {"json": {"file_ids": [ids["file_id"]], "job_type": "analyze"}}, 202)
     ],
+    ("POST", "/api/v1/undo/{job_id}"): [Example(_of("file"), status=409)],
     ("POST", "/api/v1/jobs/transform"): [
         Example(
             _of("file"), lambda ids: {"json": {"input_file_id": ids["file_id"], "mapping": {"others": "keep"}}}, 202

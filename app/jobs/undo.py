@@ -1,0 +1,80 @@
+"""Undo: what a job wrote into tables is taken back, as if the job had never been."""
+
+from __future__ import annotations
+
+import asyncio
+from datetime import UTC, datetime, timedelta
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import RowMapping
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from app.db import jobs, undo
+from app.db.engine import Database
+from app.errors import Conflict, NotFound, NothingToUndo, NotUndoable
+from app.pipeline.undoer import Undoer
+from app.states import JobStatus
+
+WAIT_SECONDS = 5.0
+
+
+class Undos:
+    def __init__(self, database: Database, undoer: Undoer, keep_days: float) -> None:
+        self._database = database
+        self._undoer = undoer
+        self._keep = timedelta(days=keep_days)
+        self._running: dict[UUID, asyncio.Task[None]] = {}
+
+    async def undo(self, job_id: UUID, owner: str) -> dict[str, Any]:
+        """Begin the undo of the job and its parts, or go on with it, and wait a little for its end; asking twice is no
+        error. Raises NotFound, Conflict while the job is active, NothingToUndo, NotUndoable."""
+        family = await self._database.transact(lambda c: self._begin(c, job_id, owner))
+        task = self._running.get(job_id)
+        if task is None:
+            task = self._running[job_id] = asyncio.create_task(self._undoer.run(family), name=f"undo {job_id}")
+            task.add_done_callback(lambda t: self._forget(job_id, t))
+        await asyncio.wait([task], timeout=WAIT_SECONDS)
+        async with self._database.reading() as connection:
+            job = await jobs.find_job(connection, job_id, owner)
+            counts = await undo.family_counts(connection, family)
+        if job is None:
+            raise NotFound
+        return {"job_id": str(job_id), "status": job["undo_state"], **counts}
+
+    async def _begin(self, connection: AsyncConnection, job_id: UUID, owner: str) -> list[UUID]:
+        """The jobs that belong to it, its parts before itself."""
+        job = await self._lock(connection, job_id, owner)
+        parts = await jobs.descendants(connection, [job_id])
+        family = [*reversed([part["id"] for part in parts]), job_id]
+        if job["undo_state"]:
+            return family
+        for each in family:
+            member = await jobs.lock_job(connection, each)
+            if member is not None and not JobStatus(member["status"]).is_final:
+                raise Conflict("The job has not ended; cancel it first.")
+        if not await undo.has_rows(connection, family):
+            raise NothingToUndo
+        if not job["keeps_versions"] or datetime.now(UTC) - job["created_at"] > self._keep:
+            raise NotUndoable
+        await undo.begin(connection, family)
+        return family
+
+    async def _lock(self, connection: AsyncConnection, job_id: UUID, owner: str) -> RowMapping:
+        if await jobs.find_job(connection, job_id, owner) is None:
+            raise NotFound
+        job = await jobs.lock_job(connection, job_id)
+        if job is None:
+            raise NotFound
+        return job
+
+    def _forget(self, job_id: UUID, task: asyncio.Task[None]) -> None:
+        self._running.pop(job_id, None)
+        if not task.cancelled():
+            task.exception()  # the reconciler goes on where this one stopped
+
+    async def close(self) -> None:
+        for task in self._running.values():
+            task.cancel()
+        if self._running:
+            await asyncio.wait(list(self._running.values()))

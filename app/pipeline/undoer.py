@@ -1,0 +1,50 @@
+"""Undoer: takes back what jobs wrote into tables, step by step. It may be stopped anywhere and goes on where it was."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from uuid import UUID
+
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from app.db import undo
+from app.db.engine import Database
+from app.failpoints import hit
+
+logger = logging.getLogger(__name__)
+
+
+class Undoer:
+    def __init__(self, database: Database, keep_days: float) -> None:
+        self._database = database
+        self._keep_seconds = keep_days * 86_400
+        self._running: set[UUID] = set()
+
+    async def run(self, job_ids: Sequence[UUID] | None = None) -> None:
+        """Finish these undos, or all that were begun and that nobody here is at."""
+        if job_ids is None:
+            async with self._database.reading() as connection:
+                found = await undo.find_undoing(connection)
+            job_ids = [each for each in found if each not in self._running]
+        self._running |= set(job_ids)
+        try:
+            for job_id in job_ids:
+                await self._finish(job_id)
+        finally:
+            self._running -= set(job_ids)
+
+    async def _finish(self, job_id: UUID) -> None:
+        async def step(connection: AsyncConnection) -> bool:
+            goes_on = await undo.advance(connection, job_id)
+            hit("undo.before_commit")
+            return goes_on
+
+        while await self._database.transact(step):
+            hit("undo.after_commit")
+        logger.info("Job %s is undone", job_id)
+
+    async def prune(self) -> None:
+        """Forget the versions of rows that are too old for an undo."""
+        while await self._database.transact(lambda c: undo.prune(c, self._keep_seconds)):
+            pass

@@ -1,0 +1,195 @@
+"""Whatever jobs wrote in whatever order, and whichever were undone when: the tables are as if these had never been."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+from uuid import UUID, uuid4
+
+from sqlalchemy import select, text, update
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from app.config import load_settings
+from app.db import files, jobs, results, undo
+from app.db.engine import Database
+from app.db.models import Job, PredictionRow, PredictionVersion, TransactionRow, TransactionVersion
+from app.sinks.postgres import PostgresSink
+from app.sinks.sqlite import SqliteSink
+from tests.conftest import Databases
+
+KEYS = [f"tx-{n}" for n in range(12)]
+Row = tuple[str, int, str]
+"""Key, row number, value."""
+
+
+@dataclass
+class Writer:
+    """A job that has chunks left to write."""
+
+    number: int
+    id: UUID
+    left: list[list[Row]]
+    written: list[Row] = field(default_factory=list)
+
+
+async def made(connection: AsyncConnection) -> tuple[int, UUID]:
+    file = {
+        "id": uuid4(), "owner": "local", "filename": "x", "media_type": "", "format": "csv", "encoding": "utf-8",
+        "dialect": {}, "size_bytes": 0, "stored_bytes": 0, "sha256": "", "content_key": "",
+    }  # fmt: skip
+    job = {
+        "id": uuid4(), "owner": "local", "file_id": file["id"], "processor": "scoring", "options": {},
+        "chunk_size": 100, "priority": 0, "status": "processing", "columns": [], "split_offset": 0, "split_lines": 1,
+    }  # fmt: skip
+    await files.insert_file(connection, file)
+    number = await jobs.insert_job(connection, job)
+    return number, job["id"]  # type: ignore[return-value]
+
+
+def tables(rows: list[Row]) -> dict[str, list[tuple[Any, ...]]]:
+    return {
+        "transactions": [(k, n, None, v, None, None, f'{{"value": "{v}"}}', f"{hash(v) & 2**63 - 1:016x}") for k, n, v in rows],
+        "predictions": [(k, n, v, n / 7, "m", 0.1 * n, f"{hash(v) & 2**63 - 1:016x}") for k, n, v in rows],
+    }  # fmt: skip
+
+
+def expected(writers: list[Writer]) -> dict[str, tuple[int, int, str]]:
+    """By key the (job number, row number, value) that wins."""
+    best: dict[str, tuple[int, int, str]] = {}
+    for writer in writers:
+        for key, row, value in writer.written:
+            best[key] = max(best.get(key, (0, 0, "")), (writer.number, row, value))
+    return best
+
+
+async def begin(connection: AsyncConnection) -> None:
+    """As a chunk does by its fence: COPY goes past SQLAlchemy, which begins a transaction with its first statement."""
+    await connection.execute(text("SELECT 1"))
+
+
+def writing(sink: Any, job_id: UUID, given: dict[str, list[tuple[Any, ...]]]) -> Any:
+    async def write(connection: AsyncConnection) -> None:
+        await begin(connection)
+        await sink.write(
+            connection, job_id, [], [], {name: sink.encode_table(name, rows) for name, rows in given.items()}
+        )
+
+    return write
+
+
+async def stored(connection: AsyncConnection) -> list[dict[str, tuple[int, int, str]]]:
+    found = []
+    for table, value in ((TransactionRow, TransactionRow.account_id), (PredictionRow, PredictionRow.prediction)):
+        query = select(table.transaction_id, table.job_number, table.row_number, value)
+        found.append({key: (j, r, v) for key, j, r, v in (await connection.execute(query)).all()})
+    return found
+
+
+async def run(url: str, folder: Path, seed: int) -> None:
+    rng = random.Random(seed)
+    database = Database(load_settings(database_url=url, storage_dir=folder))
+    sink = (SqliteSink if database.is_sqlite else PostgresSink)(rows_per_write=5)
+    writers: list[Writer] = []
+    for _ in range(5):
+        number, job_id = await database.transact(made)
+        rows = [(rng.choice(KEYS), row, rng.choice("abc")) for row in range(1, 13)]
+        writers.append(Writer(number, job_id, [rows[start : start + 4] for start in (0, 4, 8)]))
+    alive = list(writers)
+    while any(writer.left for writer in alive):
+        writer = rng.choice([each for each in alive if each.left])
+        chunk = writer.left.pop(rng.randrange(len(writer.left)))
+
+        await database.transact(writing(sink, writer.id, tables(chunk)))
+        writer.written += chunk
+        if rng.random() < 0.15 and len(alive) > 1:
+            alive.remove(gone := rng.choice(alive))
+            await undone(database, gone.id)
+        async with database.reading() as connection:
+            assert await stored(connection) == [expected(alive)] * 2
+    for gone in rng.sample(alive, len(alive)):
+        alive.remove(gone)
+        await undone(database, gone.id)
+        async with database.reading() as connection:
+            assert await stored(connection) == [expected(alive)] * 2
+    async with database.reading() as connection:
+        for table in (TransactionVersion, PredictionVersion):
+            assert (await connection.execute(select(table.transaction_id))).all() == []
+    await database.close()
+
+
+async def undone(database: Database, job_id: UUID) -> None:
+    await database.transact(lambda c: undo.begin(c, [job_id]))
+    while await database.transact(lambda c: undo.advance(c, job_id)):
+        pass
+
+
+def test_the_tables_are_as_if_the_undone_jobs_had_never_been(
+    databases: Databases, tmp_path: Path, monkeypatch: Any
+) -> None:
+    """Random writes of five jobs in random order, with undos between them and after them, one step of two rows at a time."""
+    monkeypatch.setattr(undo, "STEP", 2)
+    for seed in range(3):
+        folder = tmp_path / str(seed)
+        asyncio.run(run(databases.create(folder), folder, seed))
+
+
+def test_a_restored_row_is_what_it_was_to_the_last_bit(databases: Databases, tmp_path: Path) -> None:
+    asyncio.run(exact(databases.create(tmp_path), tmp_path))
+
+
+async def exact(url: str, folder: Path) -> None:
+    database = Database(load_settings(database_url=url, storage_dir=folder))
+    sink = (SqliteSink if database.is_sqlite else PostgresSink)()
+    (_, first), (_, second) = [await database.transact(made) for _ in range(2)]
+    odd = 'Zoë "quoted" \\ \t\n'
+    before = [("k", 7, odd)]
+
+    async def everything() -> list[Any]:
+        async with database.reading() as connection:
+            return [
+                (await connection.execute(text(f"SELECT * FROM {t}"))).all() for t in ("transactions", "predictions")
+            ]
+
+    async def write(job_id: UUID, rows: list[Row]) -> None:
+        given = tables(rows)
+        given["transactions"] = [(*row[:6], '{"value": 0.1}', row[7]) for row in given["transactions"]]
+        await database.transact(writing(sink, job_id, given))
+
+    await write(first, before)
+    kept = await everything()
+    await write(second, [("k", 1, "other")])
+    assert await everything() != kept
+    await undone(database, second)
+    assert await everything() == kept
+    await database.close()
+
+
+def test_old_versions_are_forgotten_and_a_deleted_job_does_not_come_back(databases: Databases, tmp_path: Path) -> None:
+    asyncio.run(forgotten(databases.create(tmp_path), tmp_path))
+
+
+async def forgotten(url: str, folder: Path) -> None:
+    database = Database(load_settings(database_url=url, storage_dir=folder))
+    sink = (SqliteSink if database.is_sqlite else PostgresSink)()
+    made_jobs = [await database.transact(made) for _ in range(3)]
+    for (_, job_id), value in zip(made_jobs, "abc", strict=True):
+        rows = tables([("k", 1, value)])
+        await database.transact(writing(sink, job_id, rows))
+    _, (_, second), (_, third) = made_jobs
+    while await database.transact(lambda c: results.delete_some(c, second)):
+        pass
+    await undone(database, third)
+    async with database.reading() as connection:
+        assert [found["k"][2] for found in await stored(connection)] == ["a", "a"]  # not the deleted one's
+    await database.transact(writing(sink, second, tables([("k", 1, "d")])))
+    assert not await database.transact(lambda c: undo.prune(c, 3600.0))  # nothing is so old
+    while await database.transact(lambda c: undo.prune(c, -1.0)):
+        pass
+    await database.transact(lambda c: c.execute(update(Job).where(Job.id == second).values(undo_state=None)))
+    await undone(database, second)
+    async with database.reading() as connection:
+        assert await stored(connection) == [{}, {}]
+    await database.close()
