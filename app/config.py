@@ -70,6 +70,9 @@ class Settings(BaseSettings):
     upload_stall_seconds: float = Field(default=30.0, gt=0)
     """An upload that sends nothing for so long is ended with 408."""
 
+    upload_expiry_hours: float = Field(default=24.0, gt=0)
+    """A resumable upload that nobody goes on with for so long is removed."""
+
     ageing_seconds: float = Field(default=10.0, gt=0)
     """Waiting this long is worth one step of priority, so that nothing starves."""
 
@@ -257,6 +260,10 @@ class Settings(BaseSettings):
     def outputs_dir(self) -> Path:
         """What jobs have made so far of the files that they will end with."""
         return self.storage_dir / "outputs"
+
+    @property
+    def partials_dir(self) -> Path:
+        return self.storage_dir / "partial"
 
     @property
     def max_upload_bytes(self) -> int:

@@ -257,6 +257,48 @@ MethodNotAllowed = _error(
     "This address does not take that method.",
     "See /docs for the methods of each path.",
 )
+BadTusRequest = _error(
+    "BadTusRequest",
+    400,
+    "bad_tus_request",
+    "A header of the tus protocol is missing or wrong.",
+    "Read the answer's detail; https://tus.io/protocols/resumable-upload says how the headers are written.",
+)
+OffsetMismatch = _error(
+    "OffsetMismatch",
+    409,
+    "offset_mismatch",
+    "The upload stands at another offset.",
+    "Ask for the offset by HEAD and go on from there.",
+)
+UploadExpired = _error(
+    "UploadExpired",
+    410,
+    "upload_expired",
+    "The upload was not finished in time.",
+    "Begin again; UPLOAD_EXPIRY_HOURS says how long an upload may rest.",
+)
+TusVersion = _error(
+    "TusVersion",
+    412,
+    "tus_version",
+    "The header Tus-Resumable is missing or names another version.",
+    "Send `Tus-Resumable: 1.0.0`.",
+)
+UploadLocked = _error(
+    "UploadLocked",
+    423,
+    "upload_locked",
+    "Another request is sending bytes of this upload.",
+    "Wait a moment, ask for the offset by HEAD and go on from there.",
+)
+ChecksumMismatch = _error(
+    "ChecksumMismatch",
+    460,
+    "checksum_mismatch",
+    "The bytes do not have the checksum that came with them.",
+    "Send them again; none of them was kept.",
+)
 UploadStalled = _error(
     "UploadStalled",
     408,
@@ -337,6 +379,13 @@ NotUndoable = _error(
     "not_undoable",
     "The job is too old to be undone.",
     "What rows were before is kept for UNDO_KEEP_DAYS; delete the file to remove what its job wrote last.",
+)
+NotCorrectable = _error(
+    "NotCorrectable",
+    409,
+    "not_correctable",
+    "The rejects of this job cannot be corrected.",
+    "Correct the rows in the original file and upload that.",
 )
 DuplicateUpload = _error(
     "DuplicateUpload",
@@ -439,6 +488,27 @@ MissingFilePart = _error(
 )
 TooManyFiles = _error(
     "TooManyFiles", 422, "too_many_files", "The form has more than one file.", "Send one file a request."
+)
+CorrectionColumns = _error(
+    "CorrectionColumns",
+    422,
+    "correction_columns",
+    "The columns are not those of the rejects.",
+    "Send the columns of GET /api/v1/rejects/{file_id}/download, in any order; `_row` must be there.",
+)
+CorrectionInvalid = _error(
+    "CorrectionInvalid",
+    422,
+    "correction_invalid",
+    "Some rows of the correction cannot be taken.",
+    "Mend or leave out the rows listed in `errors`; rejects that are left out stay rejected.",
+)
+NothingCorrected = _error(
+    "NothingCorrected",
+    422,
+    "nothing_corrected",
+    "No row was corrected.",
+    "Change what is wrong in at least one row; run_unchanged=true takes rows as the download shows them.",
 )
 EmptyFile = _error("EmptyFile", 422, "empty_file", "The file holds no data.", "Check the export that made it.")
 CorruptGzip = _error(

@@ -17,8 +17,10 @@ NAMES = frozenset(
     {
         "upload.first_byte", "upload.before_fsync", "upload.before_rename", "upload.after_rename",
         "upload.before_commit", "upload.after_commit",
+        "tus.created", "tus.piece_written", "tus.appended", "tus.settled",
         "split.begin", "split.before_commit", "split.after_commit",
         "chunk.claimed", "chunk.read", "chunk.before_write", "chunk.after_write", "chunk.after_commit",
+        "correction.before_commit", "correction.after_commit", "correction.rejects_removed", "correction.results_written",
         "ml.after_response", "job.before_finish", "job.after_finish",
         "output.part_written", "output.settled", "output.written", "output.renamed",
         "cancel.before_commit", "delete.rows", "delete.disk",

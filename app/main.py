@@ -21,6 +21,7 @@ from app.api import (
     analysis,
     assets,
     batches,
+    corrections,
     docs,
     downloads,
     errors,
@@ -36,6 +37,7 @@ from app.api import (
     templates,
     transform,
     undo,
+    uploads,
     users,
     webhooks,
 )
@@ -53,6 +55,7 @@ from app.embeddings.model import Embedder
 from app.errors import MigrationsPending
 from app.jobs.batch_jobs import BatchJobs
 from app.jobs.control import Control
+from app.jobs.corrections import Corrections
 from app.jobs.deliveries import Deliveries
 from app.jobs.file_jobs import FileJobs
 from app.jobs.imports import Search
@@ -67,6 +70,7 @@ from app.jobs.submit import Submitter
 from app.jobs.templates import Templates
 from app.jobs.transform import Transforms
 from app.jobs.undo import Undos
+from app.jobs.uploads import Uploads
 from app.jobs.users import Users
 from app.jobs.webhooks import Webhooks
 from app.pipeline.machine import Machine
@@ -74,6 +78,7 @@ from app.processors.mapping import MappingProcessor
 from app.processors.registry import Processors
 from app.processors.scoring import ScoringProcessor
 from app.sources.base import Sources
+from app.sources.partials import PartialFiles
 from app.sources.s3 import S3Source
 from app.sources.storage import LocalStorage
 
@@ -95,12 +100,14 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         beside = [
             asyncio.create_task(services.schedules.run(), name="schedules"),
             asyncio.create_task(services.deliveries.run(), name="webhooks"),
+            asyncio.create_task(services.uploads.run(), name="uploads"),
         ]
         with _told_of_signals(services):
             yield
         for task in beside:
             task.cancel()
         await asyncio.wait(beside)
+        await services.uploads.close()
         await services.close()
 
     app = FastAPI(
@@ -114,6 +121,8 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     errors.install(app)
     openapi.install(app)
     app.include_router(files.router)  # /api/v1/upload, status, results, rejects, files
+    app.include_router(uploads.router)  # /api/v1/uploads
+    app.include_router(corrections.router)  # /api/v1/files/{file_id}/corrections
     app.include_router(jobs.router)  # /api/v1/jobs
     app.include_router(analysis.router)  # /api/v1/jobs/analyze, status, result
     app.include_router(transform.router)  # /api/v1/jobs/transform
@@ -134,7 +143,11 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     app.add_middleware(Frame)
     if settings.cors_origins:  # around everything: a page must be able to read a 500, too
         app.add_middleware(
-            CORSMiddleware, allow_origins=list(settings.cors_origins), allow_methods=["*"], allow_headers=["*"]
+            CORSMiddleware,
+            allow_origins=list(settings.cors_origins),
+            allow_methods=["*"],
+            allow_headers=["*"],
+            expose_headers=uploads.EXPOSED,
         )
     return app
 
@@ -144,6 +157,8 @@ async def start(settings: Settings, *, only: set[UUID] | None = None) -> Service
     failpoints.arm(settings.granula_fail)
     storage = LocalStorage(settings.uploads_dir)
     storage.prepare()
+    partials = PartialFiles(settings.partials_dir)
+    partials.prepare()
     if settings.is_sqlite:
         await migrations.upgrade(settings.url)
     database = Database(settings)
@@ -180,6 +195,7 @@ async def start(settings: Settings, *, only: set[UUID] | None = None) -> Service
     sender = WebhookSender(
         timeout_seconds=settings.webhook_timeout_seconds, allow_private=settings.webhook_allow_private
     )
+    submitter = Submitter(settings, database, storage, processors, limits, machine.dispatch)
     await machine.start()
     # Each time the loop waits for the network it must win the interpreter lock back from the threads that parse. At the
     # default of 5 ms it waits that long for each of them, several times a request.
@@ -196,7 +212,8 @@ async def start(settings: Settings, *, only: set[UUID] | None = None) -> Service
         ml_api=ml_api,
         processors=processors,
         machine=machine,
-        submitter=Submitter(settings, database, storage, processors, limits, machine.dispatch),
+        submitter=submitter,
+        uploads=Uploads(settings, database, partials, submitter),
         objects=objects,
         templates=templates_,
         file_jobs=file_jobs,
@@ -213,6 +230,7 @@ async def start(settings: Settings, *, only: set[UUID] | None = None) -> Service
         ),
         undos=Undos(database, machine.undoer, settings.undo_keep_days),
         control=Control(database, machine),
+        corrections=Corrections(settings, database, sources, processors, limits, machine.dispatch),
         feed=StatusFeed(database),
         list_feed=ListFeed(database),
         search=Search(

@@ -15,7 +15,7 @@ class JobStatus(StrEnum):
     COMPLETED = "completed"
     """Final: every row is in the results, and the counts close."""
     COMPLETED_WITH_ERRORS = "completed_with_errors"
-    """Final: some rows are in the rejects or in failed chunks; the counts close."""
+    """Final: some rows are in the rejects or in failed chunks; the counts close. Correcting all of them moves it on."""
     FAILED = "failed"
     """Final: no chunk could be completed, or the file itself is not readable any more. A retry moves it back."""
     CANCELLED = "cancelled"
@@ -54,7 +54,7 @@ JOB_MOVES: dict[JobStatus, frozenset[JobStatus]] = {
         {JobStatus.COMPLETED, JobStatus.COMPLETED_WITH_ERRORS, JobStatus.FAILED, JobStatus.CANCELLED}
     ),
     JobStatus.COMPLETED: frozenset(),
-    JobStatus.COMPLETED_WITH_ERRORS: frozenset({JobStatus.PROCESSING}),
+    JobStatus.COMPLETED_WITH_ERRORS: frozenset({JobStatus.PROCESSING, JobStatus.COMPLETED}),
     JobStatus.FAILED: frozenset({JobStatus.PROCESSING}),
     JobStatus.CANCELLED: frozenset(),
 }

@@ -75,7 +75,7 @@ def settings() -> str:
         if hasattr(default, "get_secret_value"):
             default = default.get_secret_value()
         text = (
-            ",".join(default)
+            ",".join(map(str, default))
             if isinstance(default, tuple)
             else str(default).lower()
             if isinstance(default, bool)

@@ -28,7 +28,7 @@ from app.api.services import App, Owner
 from app.errors import (
     NotFound,
 )
-from app.jobs import progress, results
+from app.jobs import progress, reject_files, results
 from app.jobs.submit import Accepted
 
 router = APIRouter(prefix="/api/v1", tags=["files"], dependencies=[Depends(single_values)])
@@ -168,7 +168,7 @@ async def download_rejects(file_id: FileId, app: App, owner: Owner) -> Streaming
     async with app.database.reading() as connection:
         job = await progress.find_with_rows(connection, file_id, owner)
     return StreamingResponse(
-        results.download_rejects(app.database, job),
+        reject_files.download_rejects(app.database, app.sources, job),
         media_type="text/csv",
         headers={"Content-Disposition": attachment(f"{_stem(job['filename'])}.rejects.csv")},
     )

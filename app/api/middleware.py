@@ -49,6 +49,10 @@ class Frame:
             await failure(Request(scope), error)(scope, exchange.receive, exchange.send)
 
 
+def _is_upload(path: str) -> bool:
+    return path.startswith(UPLOADS) or (path.startswith("/api/v1/files/") and path.endswith("/corrections"))
+
+
 class _Exchange:
     """One request and its answer. An answer that comes before the body has ended closes the connection: nobody would
     bound what is still sent."""
@@ -57,7 +61,8 @@ class _Exchange:
         self._receive = receive
         self._send = send
         self._request_id = scope["request_id"]
-        self._limit = None if scope["path"].startswith(UPLOADS) else MAX_BODY_BYTES
+        self._is_tus = scope["path"].startswith("/api/v1/uploads")
+        self._limit = None if _is_upload(scope["path"]) else MAX_BODY_BYTES
         headers = Headers(scope=scope)
         self._body_ended = headers.get("content-length", "0") == "0" and "transfer-encoding" not in headers
         self._received = 0
@@ -82,6 +87,8 @@ class _Exchange:
             headers["X-Request-ID"] = self._request_id
             if self._is_early:
                 headers["Connection"] = "close"
+            if self._is_tus:
+                headers["Tus-Resumable"] = "1.0.0"
             for name, value in HEADERS.items():
                 headers.setdefault(name, value)
         elif self._is_early and not message.get("more_body", False):

@@ -25,9 +25,12 @@ from app.errors import (
     RangeNotSatisfiable,
     RateLimited,
     RequestError,
+    TusVersion,
     Unauthenticated,
     Unavailable,
     UnsupportedMediaType,
+    UploadExpired,
+    UploadLocked,
     UploadStalled,
 )
 
@@ -57,7 +60,7 @@ TYPICAL: dict[int, type[RequestError]] = {
     for error in (
         MalformedJson, Unauthenticated, CrossSite, NotFound, MethodNotAllowed, UploadStalled, Conflict, BodyTooLarge,
         RangeNotSatisfiable, UnsupportedMediaType, InvalidParameter, RateLimited, HeadersTooLarge, InternalError, Unavailable,
-        InsufficientStorage,
+        InsufficientStorage, TusVersion, UploadExpired, UploadLocked,
     )
 }  # fmt: skip
 RENAMED = {"ge": "minimum", "le": "maximum", "gt": "exclusiveMinimum", "lt": "exclusiveMaximum"}

@@ -7,6 +7,7 @@ import base64
 import re
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
+from typing import Any
 
 from fastapi import Request
 from pydantic import ValidationError
@@ -30,7 +31,7 @@ from app.jobs.submit import Accepted, Submission
 UNDECLARED = ("", "application/octet-stream", "binary/octet-stream", "application/x-www-form-urlencoded")
 """Types that clients send when they know nothing: the content decides."""
 
-BODY = {
+BODY: dict[str, Any] = {
     "requestBody": {
         "required": True,
         "content": {
@@ -111,18 +112,33 @@ async def receive(
         return submission, None
 
 
-def _submission(request: Request, owner: str, *, is_form: bool) -> Submission:
+def is_gzip_encoded(request: Request) -> bool:
     encoding = request.headers.get("content-encoding", "identity").strip().lower()
     if encoding not in ("identity", "gzip", "x-gzip"):
         raise UnsupportedTransferEncoding("The Content-Encoding of the body is not accepted.")
+    return encoding != "identity"
+
+
+def _submission(request: Request, owner: str, *, is_form: bool) -> Submission:
+    is_gzip = is_gzip_encoded(request)
     length = request.headers.get("content-length", "")
     return Submission(
         owner=owner,
         idempotency_key=idempotency_key(request),
         expected_sha256=expected_sha256(request),
         content_length=int(length) if length.isdecimal() and length.isascii() else None,
-        is_gzip_encoded=encoding != "identity" and not is_form,
+        is_gzip_encoded=is_gzip and not is_form,
     )
+
+
+def described(owner: str, options: JobOptions, content_type: str, app: Services) -> Submission:
+    """A submission whose bytes come later; raises UnsupportedMediaType."""
+    submission = Submission(owner)
+    options.apply_to(submission, content_type)
+    submission.filename = options.name_of("")
+    submission.media_type = media_type(content_type)
+    check_type(content_type, submission.filename, app)
+    return submission
 
 
 async def _form_file(

@@ -14,6 +14,7 @@ from app.db.engine import Database
 from app.errors import AdminOnly, Unauthenticated, Unavailable
 from app.jobs.batch_jobs import BatchJobs
 from app.jobs.control import Control
+from app.jobs.corrections import Corrections
 from app.jobs.deliveries import Deliveries
 from app.jobs.file_jobs import FileJobs
 from app.jobs.imports import Search
@@ -26,6 +27,7 @@ from app.jobs.submit import Submitter
 from app.jobs.templates import Templates
 from app.jobs.transform import Transforms
 from app.jobs.undo import Undos
+from app.jobs.uploads import Uploads
 from app.jobs.users import Caller, Users
 from app.jobs.webhooks import Webhooks
 from app.pipeline.machine import Machine
@@ -46,6 +48,7 @@ class Services:
     processors: Processors
     machine: Machine
     submitter: Submitter
+    uploads: Uploads
     objects: ObjectsSubmitter
     file_jobs: FileJobs
     batch_jobs: BatchJobs
@@ -55,6 +58,7 @@ class Services:
     webhooks: Webhooks
     deliveries: Deliveries
     control: Control
+    corrections: Corrections
     feed: StatusFeed
     list_feed: ListFeed
     search: Search

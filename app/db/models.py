@@ -138,6 +138,10 @@ class Job(Base):
     """The file that it made. Not a foreign key, as `parent_id`."""
     cache_key: Mapped[str | None] = mapped_column(String(64))
     """Hash of the bytes, how they are read, processor, its version and options; null where results may not be used again."""
+    corrections: Mapped[int] = mapped_column(server_default=text("0"))
+    """Accepted corrections of its rejected rows; each is a job whose parent this one is."""
+    corrected_rows: Mapped[int] = mapped_column(server_default=text("0"))
+    """Results that were rejects before a correction."""
     stores_results: Mapped[bool] = mapped_column(Boolean, server_default=true())
     """False: the rows are looked at, counted and not stored; what is kept is in job_results (docs/decisions/0007)."""
     keeps_versions: Mapped[bool] = mapped_column(Boolean, server_default=false(), default=True)
@@ -251,6 +255,24 @@ class RejectedRow(Base):
     value: Mapped[str | None] = mapped_column(Text)
     code: Mapped[str] = mapped_column(String(60))
     message: Mapped[str] = mapped_column(Text)
+    corrections: Mapped[int] = mapped_column(server_default=text("0"))
+    """How often it was corrected and rejected again. From 1 on `raw` is what was sent last, all of it and in the form of
+    correction files; line and byte range stay those of the file."""
+
+
+class CorrectionChunk(Base):
+    """What a chunk of a correction holds: rows of one chunk of the job that is corrected."""
+
+    __tablename__ = "correction_chunks"
+
+    job_id: Mapped[UUID] = mapped_column(ForeignKey("jobs.id", ondelete="CASCADE"), primary_key=True)
+    chunk_index: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+    target_index: Mapped[int]
+    """Of the chunk of the corrected job."""
+    row_numbers: Mapped[list[int]] = mapped_column(JSON(none_as_null=True))
+    """In the corrected job, in the order of the chunk."""
+    seen: Mapped[list[int]] = mapped_column(JSON(none_as_null=True))
+    """`rejects.corrections` of each row when the correction was accepted: with another value it is another reject."""
 
 
 class JobResult(Base):
@@ -500,6 +522,35 @@ class WebhookDelivery(Base):
         Index("ix_webhook_deliveries_due", "next_attempt_at", **_only_where("status = 'pending'")),
         Index("ix_webhook_deliveries_done", "finished_at", **_only_where("finished_at IS NOT NULL")),
     )
+
+
+class Upload(Base):
+    """A resumable upload. How far it is, is the length of its file on disk; what it became is here."""
+
+    __tablename__ = "uploads"
+
+    id: Mapped[UUID] = mapped_column(primary_key=True, default=uuid4)
+    owner: Mapped[str] = mapped_column(String(100))
+    length: Mapped[int | None]
+    """Null as long as the client has not said it."""
+    sent_metadata: Mapped[str] = mapped_column(Text)
+    """Upload-Metadata as it came: it is given back so."""
+    submission: Mapped[dict[str, Any]]
+    """What is to be made of the bytes."""
+    is_partial: Mapped[bool] = mapped_column(Boolean)
+    """To be put together with others; never a file by itself."""
+    parts: Mapped[list[str] | None]
+    """The uploads that this one is put together from."""
+    verified_offset: Mapped[int | None]
+    """While bytes with a checksum come: where they begin. What lies behind it counts only when the checksum was right."""
+    answer: Mapped[dict[str, Any] | None]
+    """What a plain upload of the bytes would have been answered; set in the transaction that makes file and job."""
+    problem: Mapped[dict[str, Any] | None]
+    """Why they were refused."""
+    created_at: Mapped[datetime]
+    expires_at: Mapped[datetime]
+
+    __table_args__ = (Index("ix_uploads_expires_at", "expires_at"),)
 
 
 class IdempotencyKey(Base):

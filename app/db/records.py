@@ -179,11 +179,25 @@ async def known_vectors(
     return found
 
 
-async def finish_task(connection: AsyncConnection, job_id: UUID, first_row: int) -> bool:
-    """Must come before the vectors in the transaction that writes them; False if somebody else has done it."""
+async def rows_with_vectors(connection: AsyncConnection, job_id: UUID, first: int, last: int) -> set[int]:
+    query = select(RecordVector.row_number).where(
+        RecordVector.job_id == job_id, RecordVector.row_number.between(first, last)
+    )
+    return set((await connection.execute(query)).scalars())
+
+
+async def finish_task(connection: AsyncConnection, task: RowMapping) -> bool:
+    """Must come before the vectors in the transaction that writes them; False if it is not the task that was read any
+    more, or is done."""
     query = (
         update(VectorTask)
-        .where(VectorTask.job_id == job_id, VectorTask.first_row == first_row, ~VectorTask.done)
+        .where(
+            VectorTask.job_id == task["job_id"],
+            VectorTask.first_row == task["first_row"],
+            VectorTask.last_row == task["last_row"],
+            VectorTask.record_count == task["record_count"],
+            ~VectorTask.done,
+        )
         .values(done=True)
     )
     return (await connection.execute(query)).rowcount == 1

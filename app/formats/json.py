@@ -30,6 +30,7 @@ from app.formats.base import (
 MAX_DEPTH = 64
 MAX_KEYS = 16_384
 WHITESPACE = b" \t\r\n"
+RECORD_SEPARATOR = b"\x1e"
 QUOTE, BACKSLASH, COMMA, LF = 34, 92, 44, 10
 
 _STEP = np.zeros(256, np.int8)  # what a byte outside strings does to the depth
@@ -49,7 +50,7 @@ _decode = msgspec.json.Decoder(dict[str, Any]).decode
 
 
 class JsonDialect(msgspec.Struct, frozen=True, kw_only=True, tag="json", tag_field="kind"):
-    """A JSON file as stored with it and shown to the user. `root` is array, object or lines."""
+    """A JSON file as stored with it and shown to the user. `root` is array, object or lines; sequence in corrections."""
 
     root: str
     encoding: str = "utf-8"
@@ -148,6 +149,20 @@ class JsonLinesFormat(JsonFormat):
         for i in np.flatnonzero(blank & (ends - starts > 1)):
             blank[i] = _IS_BLANK[codes[starts[i] : ends[i]]].all()
         return ends[~blank]
+
+
+class JsonSequenceFormat(JsonFormat):
+    """Records of corrections: each ends with RECORD_SEPARATOR, which JSON allows nowhere, so that whatever is in one stays
+    in it, line ends and all (after RFC 7464)."""
+
+    def scan(self, window: bytes, *, eof: bool) -> Offsets:
+        return np.flatnonzero(np.frombuffer(window, np.uint8) == RECORD_SEPARATOR[0]) + 1
+
+    def record(self, raw: bytes, *, is_first: bool, is_last: bool) -> bytes:
+        return raw[:-1].strip(WHITESPACE)
+
+    def _place(self, data: bytes, start: int, end: int, span: Span, lines: LineNumbers) -> tuple[int, int, int]:
+        return super()._place(data, start, end - 1, span, lines)
 
 
 class JsonObjectFormat(JsonFormat):

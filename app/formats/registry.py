@@ -8,10 +8,15 @@ import msgspec
 
 from app.formats.base import Format
 from app.formats.csv import CsvDialect, CsvFormat
-from app.formats.json import JsonArrayFormat, JsonDialect, JsonLinesFormat, JsonObjectFormat
+from app.formats.json import JsonArrayFormat, JsonDialect, JsonLinesFormat, JsonObjectFormat, JsonSequenceFormat
 
 Dialect = CsvDialect | JsonDialect
-JSON_ROOTS = {"array": JsonArrayFormat, "object": JsonObjectFormat, "lines": JsonLinesFormat}
+JSON_ROOTS = {
+    "array": JsonArrayFormat,
+    "object": JsonObjectFormat,
+    "lines": JsonLinesFormat,
+    "sequence": JsonSequenceFormat,
+}
 
 
 def open_format(dialect: Dialect) -> Format:

@@ -26,7 +26,7 @@ class Neighbours:
         self._database = database
         self._cache_bytes = cache_bytes
         self._model, self._precision = model, precision
-        self._blocks: OrderedDict[tuple[UUID, int], Block] = OrderedDict()
+        self._blocks: OrderedDict[tuple[UUID, int, int], Block] = OrderedDict()
         self.held_bytes = 0
         """Of the vectors in memory."""
 
@@ -48,12 +48,12 @@ class Neighbours:
         best: list[tuple[float, Key]] = []
         for start in range(0, len(tasks), 64):
             some = tasks[start : start + 64]
-            blocks = [(job_id, await self._block(job_id, first, last)) for job_id, first, last, _ in some]
+            blocks = [(task[0], await self._block(*task)) for task in some]
             best = await asyncio.to_thread(_better, best, blocks, vector, among, limit + offset)
         return [(key, score) for score, key in best[offset : offset + limit]]
 
-    async def _block(self, job_id: UUID, first: int, last: int) -> Block:
-        key = (job_id, first)
+    async def _block(self, job_id: UUID, first: int, last: int, count: int) -> Block:
+        key = (job_id, first, count)  # a correction adds records to a block
         if (block := self._blocks.get(key)) is not None:
             self._blocks.move_to_end(key)
             return block

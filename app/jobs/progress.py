@@ -113,6 +113,7 @@ def status_body(
         "bytes": {"total": data_bytes, "processed": done_bytes},
         "rows_per_second": round((ok + invalid + failed) / seconds, 1) if seconds > 0 else 0.0,
         "eta_seconds": None if left is None else round(left, 1),
+        "corrections": {"accepted": job["corrections"], "rows": job["corrected_rows"]},
         "priority": job["priority"],
         "processor": job["processor"],
         "filename": job["filename"],

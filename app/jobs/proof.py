@@ -9,6 +9,7 @@ from uuid import UUID
 
 import msgspec
 from sqlalchemy import RowMapping
+from sqlalchemy.ext.asyncio import AsyncConnection
 
 from app.db import jobs, results
 from app.db.engine import Database
@@ -33,10 +34,11 @@ async def prove(database: Database, identifier: UUID, owner: str) -> dict[str, A
         parts = await jobs.children(connection, job["id"]) if job["child_count"] is not None else None
         chunk_rows = await results.chunk_hashes(connection, job["id"])
         stored_count, rejected = await results.count_stored(connection, job["id"])
+        problems = _count_problems(job, chunk_rows, stored_count, rejected)
+        # The pages at the same moment, too: a correction changes them together with the sums of their chunk.
+        stored = await _stored_sums(connection, job["id"], chunk_rows, problems) if parts is None else {}
     if parts is not None:
         return _sum(job, [await prove(database, part["id"], owner) for part in parts])
-    problems = _count_problems(job, chunk_rows, stored_count, rejected)
-    stored = await _stored_sums(database, job["id"], chunk_rows, problems)
     read_sum = sum(int(c["hash_read"], 16) for c in chunk_rows if c["hash_read"]) & MASK
     done = [c for c in chunk_rows if c["hash_read"]]  # what is completed while this reads is not looked at
     is_final = JobStatus(job["status"]).is_final
@@ -127,15 +129,14 @@ def _summarised(job: RowMapping, ok: int) -> int:
 
 
 async def _stored_sums(
-    database: Database, job_id: UUID, chunk_rows: Sequence[RowMapping], problems: list[str]
+    connection: AsyncConnection, job_id: UUID, chunk_rows: Sequence[RowMapping], problems: list[str]
 ) -> dict[int, int]:
     """Hash sum of the stored pages of each chunk. A page that cannot be read as rows is a problem, not an error."""
     sums: dict[int, int] = {}
     first_rows = [c["first_row"] for c in chunk_rows]
     after, position = 0, 0
     while True:
-        async with database.reading() as connection:
-            pages = await results.pages_after(connection, job_id, after, PAGES_AT_ONCE)
+        pages = await results.pages_after(connection, job_id, after, PAGES_AT_ONCE)
         if not pages:
             return sums
         hashed = await asyncio.to_thread(_hash_pages, pages)

@@ -19,14 +19,10 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from app.db import chunks, results
 from app.db.engine import Database
 from app.formats.base import PAGE_ROWS
-from app.formats.csv import CsvDialect, CsvFormat
-from app.formats.registry import from_json
 from app.jobs.progress import find_with_rows
 from app.states import JobStatus
 
 PAGES_AT_ONCE = 20
-REJECTS_AT_ONCE = 2_000
-META_COLUMNS = ("_row", "_line", "_column", "_code", "_message")
 
 Row = tuple[int, msgspec.Raw]
 """(row number, its JSON)"""
@@ -155,16 +151,30 @@ async def download(
     after = 0
     while True:
         async with database.reading() as connection:
-            pages = await results.pages_after(connection, job["id"], after, PAGES_AT_ONCE)
+            pages = await results.pages_from(connection, job["id"], after + 1, PAGES_AT_ONCE)
+        pages = _behind(pages, after)
         piece = await asyncio.to_thread(_encode, encoder, pages, packer)
         if piece:
             yield piece
         if not pages:
             return
-        after = pages[-1]["first_row"]
+        after = _last_row(pages[-1])
 
 
-def _encode(encoder: Any, pages: Sequence[RowMapping], packer: Any) -> bytes:
+def _last_row(page: RowMapping | dict[str, Any]) -> int:
+    return int(page["row_numbers"][-1] if page["row_numbers"] else page["first_row"] + page["row_count"] - 1)
+
+
+def _behind(pages: Sequence[RowMapping], after: int) -> list[Any]:
+    """Only what lies behind a row: between two reads a correction may have put rows into pages, and so have moved others."""
+    kept: list[Any] = [page for page in pages if _last_row(page) > after]
+    if kept and kept[0]["first_row"] <= after:
+        rows = [raw for number, raw in _rows_of(kept[0]) if number > after]
+        kept[0] = {**kept[0], "data": msgspec.json.encode(rows).decode()}
+    return kept
+
+
+def _encode(encoder: Any, pages: Sequence[Any], packer: Any) -> bytes:
     data: bytes = encoder.encode(pages) if pages else encoder.finish()
     if packer is None:
         return data
@@ -273,79 +283,3 @@ def reject_body(row: RowMapping) -> dict[str, Any]:
     except UnicodeDecodeError:
         body["raw"], body["raw_base64"] = None, base64.b64encode(row["raw"]).decode()
     return body
-
-
-async def download_rejects(database: Database, job: RowMapping) -> AsyncIterator[bytes]:
-    """CSV with the original columns and bytes, and why each row is here. What is corrected in it can be sent back."""
-    dialect = from_json(job["dialect"])
-    layout = CsvRejects(dialect) if isinstance(dialect, CsvDialect) else JsonRejects()
-    yield layout.header()
-    after = 0
-    while True:
-        async with database.reading() as connection:
-            rows = await results.list_rejects(connection, job["id"], after=after, limit=REJECTS_AT_ONCE)
-        if not rows:
-            return
-        yield await asyncio.to_thread(lambda page: b"".join(map(layout.line, page)), rows)
-        after = rows[-1]["row_number"]
-
-
-class CsvRejects:
-    """Cells keep their bytes, even those that are no valid text. Where a row has more cells than the header, the last
-    column holds all the rest as it stood, delimiters included; where it has fewer, the others are empty."""
-
-    def __init__(self, dialect: CsvDialect) -> None:
-        self._dialect = dialect
-        self._columns = dialect.columns
-        # Latin-1 reads and writes any byte unchanged, whatever encoding the bytes are in.
-        self._delimiter = dialect.delimiter.encode(self._encoding).decode("latin-1")
-        quote = dialect.quote.encode(self._encoding).decode("latin-1")
-        self._form = CsvFormat(
-            msgspec.structs.replace(
-                dialect, encoding="latin-1", delimiter=self._delimiter, quote=quote, on_bad_row="keep"
-            )
-        )
-
-    def header(self) -> bytes:
-        names = [name.encode(self._encoding, "replace") for name in self._columns]
-        return _csv_line([*names, *(m.encode() for m in META_COLUMNS)])
-
-    @property
-    def _encoding(self) -> str:
-        return "utf-8" if self._dialect.encoding.startswith("utf-16") else self._dialect.encoding
-
-    def line(self, row: RowMapping) -> bytes:
-        raw = row["raw"]
-        if self._dialect.encoding.startswith("utf-16"):
-            raw = raw.decode(self._dialect.encoding, "replace").encode()
-        cells = self._cells(raw)
-        meta = (str(row["row_number"]), str(row["line"]), row["column_name"] or "", row["code"], row["message"])
-        return _csv_line([*cells, *(m.encode() for m in meta)])
-
-    def _cells(self, raw: bytes) -> list[bytes]:
-        width = len(self._columns)
-        cells = [str(cell) for cell in self._form.split_record(raw.decode("latin-1"))]
-        if len(cells) > width:
-            cells[width - 1 :] = [self._delimiter.join(cells[width - 1 :])]
-        return [cell.encode("latin-1") for cell in cells] + [b""] * (width - len(cells))
-
-
-class JsonRejects:
-    """JSON has no columns before it is understood: the record stands in one."""
-
-    def header(self) -> bytes:
-        return _csv_line([b"_record", *(m.encode() for m in META_COLUMNS)])
-
-    def line(self, row: RowMapping) -> bytes:
-        meta = (str(row["row_number"]), str(row["line"]), row["column_name"] or "", row["code"], row["message"])
-        return _csv_line([row["raw"], *(m.encode() for m in meta)])
-
-
-def _csv_line(cells: Sequence[bytes]) -> bytes:
-    return b",".join(_quoted(cell) for cell in cells) + b"\r\n"
-
-
-def _quoted(cell: bytes) -> bytes:
-    if any(c in cell for c in (b",", b'"', b"\n", b"\r")):
-        return b'"' + cell.replace(b'"', b'""') + b'"'
-    return cell

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import os
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from typing import Any, Protocol
@@ -78,6 +78,8 @@ class Submission:
     """The name that the door gives the job, where that is neither its id nor its number."""
     total_rows: int | None = None
     """Rows of the body, if the door counts them while it streams."""
+    recorded: Callable[[AsyncConnection, dict[str, Any]], Awaitable[None]] | None = None
+    """Called with the answer inside the transaction that makes file and job; what it raises undoes both."""
     inspector: Inspector | None = None
     """Sees the stored bytes as they come; gives `total_rows`."""
 
@@ -106,6 +108,10 @@ class Submitter:
         self._limits = limits
         self._dispatch = dispatch
         self._keys_in_flight: set[tuple[str, str]] = set()
+
+    def free_bytes(self) -> int:
+        """On the disk of the uploads. Blocking."""
+        return self._storage.free_bytes()
 
     async def check(self, submission: Submission) -> None:
         """Everything that can be refused before the first byte of the body; raises RequestError, DatabaseUnavailable."""
@@ -160,7 +166,7 @@ class Submitter:
             encoded=submission.is_gzip_encoded,
             inspect=None if submission.inspector is None else submission.inspector.feed,
         )
-        async with upload, _kept_young(self._storage, upload.file_id):
+        async with upload, kept_young(self._storage, upload.file_id):
             try:
                 async for data in body:
                     await upload.write(data)
@@ -226,6 +232,8 @@ class Submitter:
                     {"owner": submission.owner, "key": submission.idempotency_key, "fingerprint": fingerprint,
                      "status_code": 201, "body": body},
                 )  # fmt: skip
+            if submission.recorded is not None:
+                await submission.recorded(connection, body)
             hit("upload.before_commit")
             return body
 
@@ -276,7 +284,7 @@ class Submitter:
 
 
 @asynccontextmanager
-async def _kept_young(storage: LocalStorage, file_id: UUID) -> AsyncIterator[None]:
+async def kept_young(storage: LocalStorage, file_id: UUID) -> AsyncIterator[None]:
     """However slow the client or the disk: the sweep takes a file that nobody has touched for a while for left over."""
 
     async def touch() -> None:

@@ -10,34 +10,38 @@ import logging
 import threading
 import zlib
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import partial
-from itertools import chain
 from time import perf_counter
 from typing import Any
 from uuid import UUID
 
+from sqlalchemy import RowMapping
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from app.db import chunks, jobs
+from app.db import chunks, corrections, jobs
 from app.db.chunks import Claim
 from app.db.engine import Database
 from app.errors import GranulaError, LeaseLost, StoredFileCorrupt, TerminalError, TransientError
 from app.failpoints import hit
-from app.formats.base import MASK, MAX_REJECT_BYTES, Page, Parsed, Reject, Rows, has_open_columns
+from app.formats.base import MAX_REJECT_BYTES, Parsed, Rows, Span
+from app.pipeline.merger import Merger, look, only, renumbered
 from app.pipeline.parts import write_part
+from app.pipeline.prepared import Prepared, gathered
 from app.pipeline.processes import Processes
 from app.pipeline.rejecting import failed_row, located
 from app.pipeline.retry import RetryPolicy
 from app.pipeline.running import RunningJob
 from app.pipeline.threads import Threads
-from app.processors.base import ChunkContext, ChunkOutcome, Output, Processor, stores_results
+from app.processors.base import ChunkContext, ChunkOutcome
 from app.sinks.base import Sink
 from app.sources.base import Sources
 from app.sources.outputs import OutputParts
 
 logger = logging.getLogger(__name__)
 TRANSIENT_DELAY_SECONDS = 1.0
+KEPT_ELSEWHERE = {"hash_read": f"{0:016x}", "summary": None}
+"""What a chunk of a correction says of its results: they are part of the chunk that it corrects."""
 
 
 class CountsDisagree(TerminalError):
@@ -59,54 +63,12 @@ class Read:
     seconds: float = 0.0
     waited: float = 0.0
     """Seconds for the turn to parse, not counted in `seconds`."""
+    own_numbers: dict[int, int] | None = None
+    """In a correction: the number in its own file of each row."""
 
     @property
     def rows(self) -> Rows:
         return self.parsed.rows
-
-
-@dataclass(slots=True)
-class Prepared:
-    """A chunk ready to be written."""
-
-    pages: list[Page] = field(default_factory=list)
-    rejects: list[Reject] = field(default_factory=list)
-    rows_ok: int = 0
-    hash_sum: int = 0
-    summary: dict[str, Any] = field(default_factory=dict)
-    columns: Sequence[str] = ()
-    tables: dict[str, list[Any]] = field(default_factory=dict)
-    timings: dict[str, float] = field(default_factory=dict)
-    """Seconds by what they went to."""
-    outputs: list[Output] = field(default_factory=list)
-
-    def add(self, outcome: ChunkOutcome, processor: Processor) -> None:
-        """What the processor made of some more rows."""
-        results = outcome.results
-        self.rejects += outcome.rejects
-        self.rows_ok += len(results)
-        if stores_results(processor):
-            self.pages += results.pages()
-            self.hash_sum = (self.hash_sum + results.hash_sum()) & MASK
-        if has_open_columns(results):
-            self.columns = list(dict.fromkeys([*self.columns, *results.columns]))
-        if outcome.summary:
-            self.summary = processor.combine([self.summary, outcome.summary]) if self.summary else outcome.summary
-        for name, rows in outcome.tables.items():
-            self.tables.setdefault(name, []).extend(rows)
-        if outcome.output is not None:
-            self.outputs.append(outcome.output)
-
-    def values(self) -> dict[str, Any]:
-        failed = sum(r.kind == "failed" for r in self.rejects)
-        return {
-            "rows_ok": self.rows_ok,
-            "rows_invalid": len(self.rejects) - failed,
-            "rows_failed": failed,
-            "hash_read": f"{self.hash_sum:016x}",
-            "summary": self.summary or None,
-            "timings": {name: round(seconds, 6) for name, seconds in self.timings.items()},
-        }
 
 
 class ChunkRunner:
@@ -130,6 +92,7 @@ class ChunkRunner:
         self._processes = processes
         self._parts = parts
         self._rank = rank
+        self._merger = Merger(sink)
         # Reading and encoding are Python: two threads at it are no faster than one, and the event loop then waits for both
         # before it gets the interpreter back.
         self._python = threading.Lock()
@@ -141,6 +104,8 @@ class ChunkRunner:
         fails for whatever reason, each is written, retried or failed by itself.
         """
         hit("chunk.claimed")
+        if job.corrects is not None:
+            await self._look(job, claims)
         first_tries = [c for c in claims if not self._is_last_try(c)]
         closed = _closed(job) if first_tries else None
         outcomes: list[tuple[Claim, Prepared | Exception]] = [(c, closed) for c in first_tries if closed is not None]
@@ -209,7 +174,20 @@ class ChunkRunner:
         if parsed.row_count != span.row_count:
             raise CountsDisagree(f"The splitter counted {span.row_count} rows, the reader {parsed.row_count}.")
         hit("chunk.read")
-        return Read(data, parsed, perf_counter() - begun - waited, waited)
+        own = None
+        if job.corrects is not None:
+            live = job.live[claim.index]
+            own = {number: span.first_row + i for i, number in enumerate(live.part.seen)}
+            parsed = renumbered(parsed, span, live, lambda rows: _bytes_of(job, data, span, rows))
+        return Read(data, parsed, perf_counter() - begun - waited, waited, own)
+
+    async def _look(self, job: RunningJob, claims: Sequence[Claim]) -> None:
+        """Which rows these chunks of a correction have, and which of them are still to be corrected."""
+        async with self._database.reading() as connection:
+            parts = await corrections.find_parts(connection, job.id, [claim.index for claim in claims])
+            assert job.corrects is not None
+            for index, part in parts.items():
+                job.live[index] = await look(connection, job.corrects, part)
 
     async def _prepare_all(self, job: RunningJob, claims: Sequence[Claim]) -> list[tuple[Claim, Prepared | Exception]]:
         """Chunks of a processor that computes go through a thread together; those of one that waits wait together."""
@@ -262,7 +240,7 @@ class ChunkRunner:
         prepared = Prepared(rejects=list(read.parsed.rejects))
         if outcome is not None:
             with self._python:
-                outcome.rejects = located(job.form, claim.span, read.data, outcome.rejects)
+                outcome.rejects = located(job.form, claim.span, read.data, outcome.rejects, read.own_numbers)
                 prepared.add(outcome, job.processor)
         return prepared
 
@@ -295,28 +273,27 @@ class ChunkRunner:
         """Rows, rejects, counts and status of these chunks together or not at all; raises LeaseLost if one of the claims
         is not ours any more."""
         new_columns = [c for _, p in ready for c in p.columns if c not in job.columns]
-        pages = [page for _, p in ready for page in p.pages]
-        rejects = [reject for _, p in ready for reject in p.rejects]
-        tables = _gathered([p.tables for _, p in ready])
         begun, written_at = perf_counter(), 0.0
         if any(prepared.outputs for _, prepared in ready):
             await self._in_thread(job, self._write_parts, job, ready)
 
         async def write(connection: AsyncConnection) -> list[str] | None:
             nonlocal written_at
+            target = await self._merger.lock(connection, job.corrects) if job.corrects is not None else None
             # The job's row before those of its chunks, as a cancel takes them: else the two could lock each other out.
             if job.waiting_on:
                 await jobs.set_waiting_on(connection, job.id, None)
             columns = await jobs.add_columns(connection, job.id, new_columns) if new_columns else None
-            await chunks.complete(connection, [claim for claim, _ in ready], [p.values() for _, p in ready])
+            values = [p.values() | (KEPT_ELSEWHERE if target else {}) for _, p in ready]
+            await chunks.complete(connection, [claim for claim, _ in ready], values)
             hit("chunk.before_write")
-            written = await self._sink.write(connection, job.id, pages, rejects, tables)
+            if target is None:
+                await self._write(connection, job, ready)
+            else:
+                await self._merge(connection, job, target, ready)
             written_at = perf_counter()
             spent = round(written_at - begun + job.commit_seconds, 6)
             await chunks.set_timings(connection, ready[0][0], {**ready[0][1].values()["timings"], "write": spent})
-            if written:  # counted for all together; the summary of the job is their sum anyway
-                claim, first = ready[0]
-                await chunks.set_summary(connection, claim, {**first.summary, "written": written})
             hit("chunk.after_write")
             return columns
 
@@ -326,6 +303,28 @@ class ChunkRunner:
         job.waiting_on = None
         if columns is not None:
             job.columns = columns
+
+    async def _write(
+        self, connection: AsyncConnection, job: RunningJob, ready: Sequence[tuple[Claim, Prepared]]
+    ) -> None:
+        pages = [page for _, p in ready for page in p.pages]
+        rejects = [reject for _, p in ready for reject in p.rejects]
+        written = await self._sink.write(connection, job.id, pages, rejects, gathered([p.tables for _, p in ready]))
+        if written:  # counted for all together; the summary of the job is their sum anyway
+            claim, first = ready[0]
+            await chunks.set_summary(connection, claim, {**first.summary, "written": written})
+
+    async def _merge(
+        self,
+        connection: AsyncConnection,
+        job: RunningJob,
+        target: RowMapping,
+        ready: Sequence[tuple[Claim, Prepared]],
+    ) -> None:
+        """The same for a correction: into the job that it corrects."""
+        for claim, prepared in ready:
+            live = job.live[claim.index]
+            target = await self._merger.merge(connection, job.id, target, job.processor, live, prepared)
 
     def _write_parts(self, job: RunningJob, ready: Sequence[tuple[Claim, Prepared]]) -> None:
         """Before the transaction, under names that no other attempt has: what it names is there, and whole."""
@@ -381,25 +380,27 @@ class ChunkRunner:
             rows = pending.pop()
             try:
                 outcome = await self._process(job, claim, rows)
-                await self._rehearse(job, claim, outcome)
+                await self._rehearse(job, claim, rows, outcome)
             except (TransientError, TerminalError):
                 raise
             except Exception as error:
                 if len(rows) == 1:
                     failed.append(error)
-                    prepared.rejects += located(job.form, claim.span, read.data, [failed_row(rows, error)])
+                    prepared.rejects += located(
+                        job.form, claim.span, read.data, [failed_row(rows, error)], read.own_numbers
+                    )
                 else:
                     middle = len(rows) // 2
                     pending += [rows.select(range(middle, len(rows))), rows.select(range(middle))]
                 continue
-            outcome.rejects = located(job.form, claim.span, read.data, outcome.rejects)
+            outcome.rejects = located(job.form, claim.span, read.data, outcome.rejects, read.own_numbers)
             prepared.add(outcome, job.processor)
         if failed and len(failed) == len(read.rows):
             raise EveryRowFailed(f"{type(failed[-1]).__name__}: {failed[-1]}") from failed[-1]
         prepared.rejects.sort(key=lambda r: r.row_number)
         return prepared
 
-    async def _rehearse(self, job: RunningJob, claim: Claim, outcome: ChunkOutcome) -> None:
+    async def _rehearse(self, job: RunningJob, claim: Claim, rows: Rows, outcome: ChunkOutcome) -> None:
         """Find out whether the database takes these rows, and leave no trace; raises LeaseLost."""
 
         class Undo(Exception):
@@ -407,9 +408,15 @@ class ChunkRunner:
 
         async def write(connection: AsyncConnection) -> None:
             # First, as in the real write: COPY goes past SQLAlchemy, which begins a transaction with its first statement.
+            target = await self._merger.lock(connection, job.corrects) if job.corrects is not None else None
             await chunks.hold(connection, [claim])
-            pages = list(outcome.results.pages()) if stores_results(job.processor) else []
-            await self._sink.write(connection, job.id, pages, outcome.rejects, outcome.tables)
+            prepared = Prepared()
+            prepared.add(outcome, job.processor)
+            if target is None:
+                await self._sink.write(connection, job.id, prepared.pages, prepared.rejects, prepared.tables)
+            else:
+                live = only(job.live[claim.index], rows.numbers)
+                await self._merger.merge(connection, job.id, target, job.processor, live, prepared)
             raise Undo
 
         try:
@@ -435,8 +442,9 @@ def _accounted(outcome: ChunkOutcome, rows: Rows) -> ChunkOutcome:
     return outcome
 
 
-def _gathered(parts: Sequence[dict[str, list[Any]]]) -> dict[str, list[Any]]:
-    return {name: [row for part in parts for row in part.get(name, ())] for name in dict.fromkeys(chain(*parts))}
+def _bytes_of(job: RunningJob, data: bytes, span: Span, rows: Sequence[int]) -> list[bytes]:
+    places = job.form.locate(data, span, rows) if rows else []
+    return [data[start - span.byte_start : end - span.byte_start] for start, end, _ in places]
 
 
 def _as_json(error: Exception) -> dict[str, Any]:

@@ -68,6 +68,9 @@ class Finisher:
                 error = dict(failed[0]["error"]) if failed else None
             if concluded is not None:
                 status, error, summary = await self._keep(connection, job, concluded, tally, status, error)
+            elif job.corrects is not None:
+                # What the results say is in the summary of the corrected job.
+                summary = {"rows": int(sum(t["ok"] for t in tally.values()))}
             else:
                 summary = job.processor.combine(await chunks.summaries(connection, job.id))
             await jobs.finish(connection, job.id, status, summary=summary or None, error=error)

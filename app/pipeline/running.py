@@ -10,11 +10,13 @@ from uuid import UUID
 from sqlalchemy import RowMapping
 
 from app.db import jobs
+from app.db.corrections import DOOR
 from app.db.engine import Database
 from app.errors import StoredFileMissing
 from app.formats.base import Format
 from app.formats.registry import from_json, open_format
 from app.pipeline.cutter import Position
+from app.pipeline.merger import Live
 from app.processors.base import Processor
 from app.processors.registry import Processors
 from app.states import JobStatus
@@ -45,6 +47,10 @@ class RunningJob:
     is_parent: bool
     child_count: int
     delimiter: str = ","
+    corrects: UUID | None = None
+    """The job whose rejected rows these are."""
+    live: dict[int, Live] = field(default_factory=dict)
+    """Of a correction: what its chunks in work hold, by index."""
     is_splitting: bool = False
     is_concluding: bool = False
     has_suspects_at_work: bool = False
@@ -94,4 +100,5 @@ def from_row(row: RowMapping, processors: Processors) -> RunningJob:
         is_parent=is_parent,
         child_count=row["child_count"] or 0,
         delimiter=row["dialect"].get("delimiter", ","),
+        corrects=row["parent_id"] if row["door"] == DOOR else None,
     )

@@ -136,6 +136,8 @@ class VectorService:
         model, precision = self.embedder.model_id, self.embedder.precision
         async with self._database.reading() as connection:
             found = await records.valid_records(connection, job_id, task["first_row"], task["last_row"])
+            done = await records.rows_with_vectors(connection, job_id, task["first_row"], task["last_row"])
+            found = [(number, data) for number, data in found if number not in done]  # before a correction
             texts = [schema.text_of(data) for _, data in found]
             hashes = [hashlib.sha256(text.encode("utf-8", "surrogatepass")).digest() for text in texts]
             vectors = await records.known_vectors(connection, task["owner"], dict.fromkeys(hashes), model, precision)
@@ -148,8 +150,8 @@ class VectorService:
         has_halfvecs = await self.has_halfvecs()
 
         async def write(connection: AsyncConnection) -> None:
-            if not await records.finish_task(connection, job_id, task["first_row"]):
-                return  # deleted, or done by somebody else
+            if not await records.finish_task(connection, task):
+                return  # deleted, done by somebody else, or another task since a correction
             await self._sink.write(connection, job_id, (), (), {"record_vectors": rows})
             if has_halfvecs:
                 await halfvecs.insert(connection, job_id, [row[0] for row in rows], [row[4] for row in rows])

@@ -144,7 +144,9 @@ class Processor(Protocol):
     its columns depend on them, it has `columns_given(header, options)`, which is asked instead of `columns`.
     One that looks at rows without storing them says `stores_results = False` and has, besides, a method
     `conclude(combined, facts) -> Conclusion`, called like its `combine` in a process of its own (so it must be
-    picklable); its summaries count what they cover as `rows`. One whose job is made of
+    picklable); its summaries count what they cover as `rows`. One whose summary counts rejects has
+    `without(summary, removed) -> dict`: the summary as if the rows, by table, that were written for some rejects had
+    never been (these rows were corrected and run again). One whose job is made of
     others has `async conclude_parts(parts, options, compute, in_thread) -> Conclusion`, which may raise TransientError to be
     asked later; the last two are called like those of a ChunkContext, and awaited.
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from difflib import get_close_matches
 from typing import Any
 
@@ -81,6 +81,13 @@ class RecordsProcessor:
             invalid += summary["invalid"]
             codes.update(summary["errors"])
         return {"valid": valid, "invalid": invalid, "errors": dict(codes.most_common())}
+
+    def without(self, summary: dict[str, Any], removed: Mapping[str, Sequence[Mapping[str, Any]]]) -> dict[str, Any]:
+        invalid = [record["errors"] or [] for record in removed.get("records", ()) if record["status"] == "invalid"]
+        codes = Counter(summary["errors"])
+        codes.subtract(error["code"] for errors in invalid for error in errors)
+        errors = {code: count for code, count in codes.items() if count > 0}
+        return {**summary, "invalid": summary["invalid"] - len(invalid), "errors": errors}
 
 
 def _reject(number: int, errors: list[dict[str, Any]]) -> Reject:

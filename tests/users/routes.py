@@ -11,6 +11,7 @@ from uuid import uuid4
 import httpx
 
 from tests.harness import Api
+from tests.uploads.tus import BYTES, metadata
 from tests.users.conftest import People
 
 Ids = dict[str, str]
@@ -65,6 +66,11 @@ class World:
     @cached_property
     def schedule(self) -> Ids:
         return {"schedule_id": self._post("/api/v1/schedules", json=SCHEDULE)["id"]}
+
+    @cached_property
+    def upload(self) -> Ids:
+        made = self.owner.post("/api/v1/uploads", headers=BYTES | {"Upload-Length": "5"} | metadata(filename=CANARY))
+        return {"upload_id": made.headers["location"].rpartition("/")[2]}
 
     @cached_property
     def batch(self) -> Ids:
@@ -123,6 +129,10 @@ def _json(body: Any) -> Callable[[Ids], dict[str, Any]]:
     return lambda ids: {"json": body}
 
 
+def _tus(headers: dict[str, str]) -> Callable[[Ids], dict[str, Any]]:
+    return lambda ids: {"headers": BYTES | headers}
+
+
 def _open(path: str, **fixed: str) -> dict[tuple[str, str], list[Example]]:
     return {("GET", path): [Example(is_open=True, fixed=tuple(fixed.items()))]}
 
@@ -150,7 +160,19 @@ EXAMPLES: dict[tuple[str, str], list[Example]] = {
     ("GET", "/api/v1/rejects/{file_id}/download"): [Example(_of("file"))],
     ("GET", "/api/v1/files/{file_id}/bytes"): [Example(_of("file"), lambda ids: {"params": {"start": 0, "end": 4}})],
     ("GET", "/api/v1/files/{file_id}/download"): [Example(_of("file"))],
+    ("POST", "/api/v1/files/{file_id}/corrections"): [
+        Example(lambda world: world.new_file(), _json({"rows": [{"_row": 2, "values": {"n": "2"}}]}), 202)
+    ],
     ("DELETE", "/api/v1/files/{file_id}"): [Example(lambda world: world.new_file(), status=204)],
+    ("OPTIONS", "/api/v1/uploads"): [Example(status=204)],
+    ("POST", "/api/v1/uploads"): [Example(given=_tus({"Upload-Length": "5"}), status=201)],
+    ("OPTIONS", "/api/v1/uploads/{upload_id}"): [Example(_of("upload"), status=204, unknown_status=204)],
+    ("GET", "/api/v1/uploads/{upload_id}"): [Example(_of("upload"))],
+    ("PATCH", "/api/v1/uploads/{upload_id}"): [Example(_of("upload"), _tus({"Upload-Offset": "0"}), 204)],
+    ("POST", "/api/v1/uploads/{upload_id}"): [
+        Example(_of("upload"), _tus({"Upload-Offset": "0", "X-HTTP-Method-Override": "PATCH"}), 204)
+    ],
+    ("DELETE", "/api/v1/uploads/{upload_id}"): [Example(_of("upload"), _tus({}), 204)],
     ("GET", "/api/v1/jobs"): [
         Example(),
         Example(_of("file"), lambda ids: {"params": {"parent": ids["job_id"]}}, unknown_status=200),

@@ -1,0 +1,187 @@
+"""SQL for corrections: what they are made of, and how rejects become results of the job that they belong to."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import RowMapping, delete, func, insert, select, update
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from app.db.models import Chunk, CorrectionChunk, Job, Record, RejectedRow, ResultPage, VectorTask
+from app.db.types import now
+from app.states import ChunkStatus, JobStatus
+
+DOOR = "corrections"
+ROWS_AT_ONCE = 1_000
+
+
+@dataclass(frozen=True, slots=True)
+class CorrectionPart:
+    """The rows of one chunk of a correction, all of one chunk of the corrected job."""
+
+    target_index: int
+    seen: Mapping[int, int]
+    """By row number, in the order of the chunk: how often each row had been corrected when this correction was accepted."""
+
+
+async def insert_parts(connection: AsyncConnection, job_id: UUID, parts: Sequence[CorrectionPart]) -> None:
+    rows = [
+        {"job_id": job_id, "chunk_index": index, "target_index": part.target_index,
+         "row_numbers": list(part.seen), "seen": list(part.seen.values())}
+        for index, part in enumerate(parts)
+    ]  # fmt: skip
+    await connection.execute(insert(CorrectionChunk), rows)
+
+
+async def find_parts(connection: AsyncConnection, job_id: UUID, indexes: Iterable[int]) -> dict[int, CorrectionPart]:
+    """By chunk index."""
+    query = select(CorrectionChunk).where(
+        CorrectionChunk.job_id == job_id, CorrectionChunk.chunk_index.in_(list(indexes))
+    )
+    rows = (await connection.execute(query)).mappings()
+    return {
+        row["chunk_index"]: CorrectionPart(row["target_index"], dict(zip(row["row_numbers"], row["seen"], strict=True)))
+        for row in rows
+    }
+
+
+async def chunk_starts(connection: AsyncConnection, job_id: UUID) -> list[tuple[int, int]]:
+    """(first row, index) of every chunk, in order."""
+    query = select(Chunk.first_row, Chunk.chunk_index).where(Chunk.job_id == job_id).order_by(Chunk.first_row)
+    return [(int(first), int(index)) for first, index in (await connection.execute(query)).all()]
+
+
+async def count_accepted(connection: AsyncConnection, target_id: UUID) -> None:
+    query = update(Job).where(Job.id == target_id).values(corrections=Job.corrections + 1, updated_at=now())
+    await connection.execute(query)
+
+
+async def rejects_of(connection: AsyncConnection, job_id: UUID, numbers: Sequence[int]) -> dict[int, RowMapping]:
+    """By row number, those of these rows that are rejected; whole, with their bytes."""
+    found: dict[int, RowMapping] = {}
+    for some in _steps(numbers):
+        query = select(RejectedRow).where(RejectedRow.job_id == job_id, RejectedRow.row_number.in_(some))
+        found |= {row["row_number"]: row for row in (await connection.execute(query)).mappings()}
+    return found
+
+
+async def places_of(connection: AsyncConnection, job_id: UUID, first: int, last: int) -> dict[int, RowMapping]:
+    """By row number, the rejects between two rows (both included): kind, place in the file, corrections so far."""
+    query = select(
+        RejectedRow.row_number,
+        RejectedRow.kind,
+        RejectedRow.line,
+        RejectedRow.byte_start,
+        RejectedRow.byte_end,
+        RejectedRow.corrections,
+    ).where(RejectedRow.job_id == job_id, RejectedRow.row_number.between(first, last))
+    return {row["row_number"]: row for row in (await connection.execute(query)).mappings()}
+
+
+# ---------------------------------------------------------------------- merging, all inside one transaction
+
+
+async def lock_chunk(connection: AsyncConnection, job_id: UUID, index: int) -> RowMapping | None:
+    """A completed chunk, not to be changed by others until the end of the transaction."""
+    query = (
+        select(Chunk)
+        .where(Chunk.job_id == job_id, Chunk.chunk_index == index, Chunk.status == ChunkStatus.COMPLETED)
+        .with_for_update()
+    )
+    return (await connection.execute(query)).mappings().first()
+
+
+async def remove_rejects(connection: AsyncConnection, job_id: UUID, numbers: Sequence[int]) -> None:
+    for some in _steps(numbers):
+        await connection.execute(
+            delete(RejectedRow).where(RejectedRow.job_id == job_id, RejectedRow.row_number.in_(some))
+        )
+
+
+async def insert_rejects(connection: AsyncConnection, rows: Sequence[dict[str, Any]]) -> None:
+    if rows:
+        await connection.execute(insert(RejectedRow), list(rows))
+
+
+async def take_records(connection: AsyncConnection, job_id: UUID, numbers: Sequence[int]) -> list[dict[str, Any]]:
+    """Remove the records of these rows; row number, status and errors of each."""
+    taken: list[dict[str, Any]] = []
+    for some in _steps(numbers):
+        query = (
+            delete(Record)
+            .where(Record.job_id == job_id, Record.row_number.in_(some))
+            .returning(Record.row_number, Record.status, Record.errors)
+        )
+        taken += [dict(row) for row in (await connection.execute(query)).mappings().all()]
+    return taken
+
+
+async def take_pages(connection: AsyncConnection, job_id: UUID, first_row: int, start: int, end: int) -> Any:
+    """Remove the pages of a chunk (rows [start, end)) from the one that may hold `first_row` on; what they held."""
+    begin = select(func.max(ResultPage.first_row)).where(
+        ResultPage.job_id == job_id, ResultPage.first_row.between(start, first_row)
+    )
+    found = (await connection.execute(begin)).scalar()
+    held = (
+        ResultPage.job_id == job_id,
+        ResultPage.first_row >= (start if found is None else found),
+        ResultPage.first_row < end,
+    )
+    columns = (ResultPage.first_row, ResultPage.row_count, ResultPage.row_numbers, ResultPage.data)
+    pages = (await connection.execute(select(*columns).where(*held).order_by(ResultPage.first_row))).mappings().all()
+    await connection.execute(delete(ResultPage).where(*held))
+    return pages
+
+
+async def replace_vector_tasks(connection: AsyncConnection, job_id: UUID, start: int, end: int) -> None:
+    """One task for all valid records of a chunk (rows [start, end)), those that have a vector included."""
+    await connection.execute(
+        delete(VectorTask).where(VectorTask.job_id == job_id, VectorTask.first_row.between(start, end - 1))
+    )
+    valid = select(func.min(Record.row_number), func.max(Record.row_number), func.count()).where(
+        Record.job_id == job_id, Record.row_number.between(start, end - 1), Record.status == "valid"
+    )
+    first, last, count = (await connection.execute(valid)).one()
+    if count:
+        values = {"job_id": job_id, "first_row": first, "last_row": last, "record_count": count, "done": False}
+        await connection.execute(insert(VectorTask).values(values))
+
+
+async def change_chunk(connection: AsyncConnection, job_id: UUID, index: int, values: dict[str, Any]) -> None:
+    """Of a chunk that this transaction has locked."""
+    query = update(Chunk).where(Chunk.job_id == job_id, Chunk.chunk_index == index)
+    await connection.execute(query.values(**values))
+
+
+async def change_job(connection: AsyncConnection, job_id: UUID, values: dict[str, Any]) -> None:
+    """Of a job that this transaction has locked."""
+    await connection.execute(update(Job).where(Job.id == job_id).values(**values, updated_at=now()))
+
+
+async def clear(connection: AsyncConnection, job_id: UUID) -> None:  # completed_with_errors -> completed
+    """If nothing is rejected or failed any more; the same for the job that it is a part of."""
+    wrong = select(Chunk.job_id).where(Chunk.job_id == job_id, Chunk.rows_ok < Chunk.row_count)
+    query = (
+        update(Job)
+        .where(Job.id == job_id, Job.status == JobStatus.COMPLETED_WITH_ERRORS, ~wrong.exists())
+        .values(status=JobStatus.COMPLETED, error=None, updated_at=now())
+        .returning(Job.parent_id)
+    )
+    parent_id = (await connection.execute(query)).scalar()
+    if parent_id is None:
+        return
+    part = select(Job.id).where(Job.parent_id == parent_id, Job.status != JobStatus.COMPLETED)
+    parent = update(Job).where(
+        Job.id == parent_id,
+        Job.child_count.is_not(None),
+        Job.status == JobStatus.COMPLETED_WITH_ERRORS,
+        ~part.correlate(None).exists(),
+    )
+    await connection.execute(parent.values(status=JobStatus.COMPLETED, error=None, updated_at=now()))
+
+
+def _steps(numbers: Sequence[int]) -> Iterable[Sequence[int]]:
+    return (numbers[i : i + ROWS_AT_ONCE] for i in range(0, len(numbers), ROWS_AT_ONCE))

@@ -1,0 +1,73 @@
+"""SQL for resumable uploads."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import RowMapping, delete, insert, null, select, update
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from app.db.models import Upload
+from app.db.types import now
+
+_is_open = Upload.answer.is_(None) & Upload.problem.is_(None)
+
+
+async def insert_upload(connection: AsyncConnection, values: dict[str, Any], seconds: float) -> None:
+    """One that expires after so many seconds."""
+    await connection.execute(insert(Upload).values(**values, created_at=now(), expires_at=now(seconds)))
+
+
+async def find_upload(connection: AsyncConnection, upload_id: UUID, owner: str) -> RowMapping | None:
+    """With `is_expired`."""
+    query = select(Upload, (Upload.expires_at < now()).label("is_expired"))
+    query = query.where(Upload.id == upload_id, Upload.owner == owner)
+    return (await connection.execute(query)).mappings().first()
+
+
+async def keep_alive(connection: AsyncConnection, upload_id: UUID, seconds: float) -> None:
+    """It was worked on: it expires so many seconds from now. Bytes that came with a checksum count from now on."""
+    query = update(Upload).where(Upload.id == upload_id)
+    await connection.execute(query.values(expires_at=now(seconds), verified_offset=null()))
+
+
+async def begin_verified(connection: AsyncConnection, upload_id: UUID, offset: int) -> None:
+    await connection.execute(update(Upload).where(Upload.id == upload_id).values(verified_offset=offset))
+
+
+async def set_length(connection: AsyncConnection, upload_id: UUID, length: int) -> bool:
+    query = update(Upload).where(Upload.id == upload_id, Upload.length.is_(None)).values(length=length)
+    return (await connection.execute(query)).rowcount == 1
+
+
+async def accept(connection: AsyncConnection, upload_id: UUID, answer: dict[str, Any]) -> bool:
+    """Part of the transaction that makes file and job; False if that has happened already, or the upload is gone."""
+    query = update(Upload).where(Upload.id == upload_id, _is_open).values(answer=answer)
+    return (await connection.execute(query)).rowcount == 1
+
+
+async def refuse(connection: AsyncConnection, upload_id: UUID, problem: dict[str, Any]) -> None:
+    await connection.execute(update(Upload).where(Upload.id == upload_id, _is_open).values(problem=problem))
+
+
+async def remove(connection: AsyncConnection, upload_id: UUID) -> None:
+    await connection.execute(delete(Upload).where(Upload.id == upload_id))
+
+
+async def list_open(connection: AsyncConnection) -> Sequence[RowMapping]:
+    """Those whose length is known and that have become nothing yet, by themselves or from parts."""
+    query = select(Upload).where(
+        _is_open, Upload.length.is_not(None), Upload.is_partial.is_(False), Upload.expires_at >= now()
+    )
+    return (await connection.execute(query.order_by(Upload.created_at))).mappings().all()
+
+
+async def list_expired(connection: AsyncConnection) -> list[UUID]:
+    return list((await connection.execute(select(Upload.id).where(Upload.expires_at < now()))).scalars())
+
+
+async def with_bytes(connection: AsyncConnection, ids: Sequence[UUID]) -> set[UUID]:
+    """Those of these whose bytes are still needed."""
+    return set((await connection.execute(select(Upload.id).where(Upload.id.in_(ids), _is_open))).scalars())

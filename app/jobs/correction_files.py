@@ -1,0 +1,265 @@
+"""A corrected reject file, read and put in order: whatever an editor made of it, without holding it in memory."""
+
+from __future__ import annotations
+
+import codecs
+import csv
+import re
+import zlib
+from array import array
+from bisect import bisect_right
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import IO, Any, BinaryIO
+
+import numpy as np
+
+from app.db.corrections import CorrectionPart
+from app.errors import CorrectionColumns, CorrectionInvalid
+from app.formats.base import MAX_CHUNK_BYTES, MAX_ROW_BYTES, Span
+from app.jobs.reject_files import META_COLUMNS, Layout
+
+DELIMITERS = ",;\t|"
+"""What editors write: some use the one of their country."""
+ROW_COLUMN = META_COLUMNS[0]
+MAX_PROBLEMS = 20
+MAX_PATCHES = 1_000
+"""In one request; more go as a file."""
+BLOCK_BYTES = 1 << 20
+
+
+class Problems:
+    """What is wrong with single rows. One wrong row refuses all, since nobody can know what was meant by the others."""
+
+    def __init__(self) -> None:
+        self._found: list[dict[str, str]] = []
+        self.count = 0
+
+    def add(self, row: object, code: str, detail: str) -> None:
+        self.count += 1
+        if len(self._found) < MAX_PROBLEMS:
+            self._found.append({"code": code, "pointer": f"row/{str(row)[:40]}", "detail": detail})
+
+    def refuse(self) -> None:
+        """Raises CorrectionInvalid if there are any."""
+        if self.count:
+            first = self._found[0]
+            raise CorrectionInvalid(
+                f"Nothing was corrected, since {self.count} rows are wrong; the first: {first['detail']}",
+                errors=self._found,
+            )
+
+
+@dataclass(slots=True)
+class Spool:
+    """Records by row number, in a file of their own."""
+
+    file: IO[bytes]
+    numbers: array[int] = field(default_factory=lambda: array("q"))
+    starts: array[int] = field(default_factory=lambda: array("q"))
+    sizes: array[int] = field(default_factory=lambda: array("q"))
+    end: int = 0
+
+    def add(self, number: int, record: bytes) -> None:
+        self.file.write(record)
+        self.numbers.append(number)
+        self.starts.append(self.end)
+        self.sizes.append(len(record))
+        self.end += len(record)
+
+    def read(self, place: int) -> bytes:
+        self.file.seek(self.starts[place])
+        return self.file.read(self.sizes[place])
+
+    def ordered(self, problems: Problems) -> list[int]:
+        """Places in the order of the row numbers; a number that comes twice is a problem."""
+        numbers = np.frombuffer(self.numbers, np.int64) if self.numbers else np.zeros(0, np.int64)
+        order = np.argsort(numbers, kind="stable")
+        twice = np.flatnonzero(np.diff(numbers[order]) == 0)
+        for number in np.unique(numbers[order][twice])[:MAX_PROBLEMS].tolist():
+            problems.add(number, "row_twice", f"Row {number} is there more than once.")
+        return order.tolist()  # type: ignore[no-any-return]
+
+
+def read_file(path: Path, layout: Layout, spool: Spool, problems: Problems) -> None:
+    """The rows of a corrected reject file (CSV); blocking. Raises CorrectionColumns, CorrectionInvalid."""
+    encoding = _encoding(path, layout.encoding)
+    delimiter = _delimiter(path, encoding)
+    with path.open(encoding=encoding, errors="surrogateescape", newline="") as file:
+        rows = _rows(file, delimiter)
+        header = next(rows, [])
+        if header and re.fullmatch(r"(?i)sep=.?", header[0].strip()):
+            header = next(rows, [])
+        places, row_place = _places(header, layout.columns)
+        for cells in rows:
+            if any(cells):
+                _take(cells, len(header), places, row_place, layout, spool, problems)
+    spool.file.flush()
+
+
+def _rows(file: Any, delimiter: str) -> Iterator[list[str]]:
+    reader = csv.reader(file, delimiter=delimiter, strict=True)
+    while True:
+        try:
+            yield next(reader)
+        except StopIteration:
+            return
+        except csv.Error as error:
+            raise CorrectionInvalid(f"Line {reader.line_num} is not CSV: {error}.") from None
+
+
+def _encoding(path: Path, original: str) -> str:
+    """Of the text: as its mark says; UTF-8 if it is that, since editors like to change to it; else that of the file."""
+    decoder = codecs.getincrementaldecoder("utf-8")()
+    with path.open("rb") as file:
+        head = file.read(3)
+        if head.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+            return "utf-16"
+        if original == "utf-8" or head == codecs.BOM_UTF8:
+            return "utf-8-sig"
+        file.seek(0)
+        try:
+            while block := file.read(BLOCK_BYTES):
+                decoder.decode(block)
+            decoder.decode(b"", True)
+        except UnicodeDecodeError:
+            return original
+    return "utf-8-sig"
+
+
+def _delimiter(path: Path, encoding: str) -> str:
+    """The one that sets the row numbers' column apart."""
+    with path.open(encoding=encoding, errors="surrogateescape", newline="") as file:
+        head = file.read(BLOCK_BYTES)
+    for delimiter in DELIMITERS:
+        for cells in _first_rows(head, delimiter):
+            if ROW_COLUMN in cells:
+                return delimiter
+    raise CorrectionColumns(f"The file has no column {ROW_COLUMN}, which says what row each line is.")
+
+
+def _first_rows(head: str, delimiter: str) -> Iterator[list[str]]:
+    rows = csv.reader(head.splitlines(keepends=True), delimiter=delimiter)
+    try:
+        for _ in range(2):  # the first may be `sep=;`
+            yield next(rows, [])
+    except csv.Error:
+        return
+
+
+def _places(header: Sequence[str], columns: Sequence[str]) -> tuple[list[int], int]:
+    """Where each column stands, in whatever order, and where the row number does."""
+    names = list(header)
+    row_place = (
+        len(names) - 1 - names[::-1].index(ROW_COLUMN)
+    )  # the file may have had a column of that name, before ours
+    others = {name: i for i, name in reversed(list(enumerate(names))) if i != row_place}
+    missing = [name for name in columns if name not in others]
+    unknown = [name for name in others if name not in columns and name not in META_COLUMNS]
+    twice = len(others) < len(names) - 1 - sum(names.count(m) - 1 for m in META_COLUMNS if m in names)
+    if missing or unknown or twice:
+        raise CorrectionColumns(
+            "The columns are not those of the rejects:"
+            + (f" {_listed(missing)} missing;" if missing else "")
+            + (f" {_listed(unknown)} unknown;" if unknown else "")
+            + (" a name stands twice;" if twice else "")
+            + " get them by GET /api/v1/rejects/{file_id}/download."
+        )
+    return [others[name] for name in columns], row_place
+
+
+def _listed(names: Sequence[str]) -> str:
+    return ", ".join(f"`{name[:60]}`" for name in names[:5]) + (", ..." if len(names) > 5 else "")
+
+
+def _take(
+    cells: list[str],
+    width: int,
+    places: Sequence[int],
+    row_place: int,
+    layout: Layout,
+    spool: Spool,
+    problems: Problems,
+) -> None:
+    number = cells[row_place].strip() if row_place < len(cells) else ""
+    if not re.fullmatch(r"[0-9]{1,18}", number, re.ASCII):
+        what = f"`{number[:40]}` is no row number" if number else "A line has no row number"
+        problems.add(number, "no_row_number", f"{what} in the column {ROW_COLUMN}.")
+        return
+    if any(cells[width:]):
+        problems.add(number, "column_count", f"Row {number} has {len(cells)} cells, the header {width}.")
+        return
+    cells += [""] * (width - len(cells))
+    add(int(number), [cells[place] for place in places], layout, spool, problems)
+
+
+def add(number: int, cells: Sequence[str], layout: Layout, spool: Spool, problems: Problems) -> None:
+    try:
+        record = layout.record(cells)
+    except UnicodeEncodeError as error:
+        character = error.object[error.start : error.start + 1].encode("utf-8", "replace").decode()
+        detail = (
+            f"Row {number} has the character {character!r}, which {layout.encoding}, the encoding of the file, lacks."
+        )
+        problems.add(number, "not_encodable", detail)
+        return
+    if len(record) > MAX_ROW_BYTES:
+        problems.add(
+            number, "row_too_large", f"Row {number} has {len(record)} bytes; at most {MAX_ROW_BYTES} are read."
+        )
+        return
+    spool.add(number, record)
+
+
+@dataclass(slots=True)
+class Written:
+    """The stored file of a correction: its records in the order of their rows, cut where the corrected job is cut."""
+
+    size: int = 0
+    crc32: int = 0
+    lines: int = 0
+    spans: list[Span] = field(default_factory=list)
+    parts: list[CorrectionPart] = field(default_factory=list)
+
+
+def write_file(
+    out: BinaryIO,
+    spool: Spool,
+    kept: Sequence[int],
+    seen: Sequence[int],
+    starts: Sequence[tuple[int, int]],
+    layout: Layout,
+) -> Written:
+    """Write the records at these places of the spool; blocking.
+
+    `seen` of each: how often its row was corrected so far. `starts`: (first row, index) of the corrected job's chunks.
+    """
+    written = Written()
+    first_rows = [first for first, _ in starts]
+    block, rows, target = bytearray(), dict[int, int](), -1
+
+    def cut() -> None:
+        if rows:
+            count = sum(len(part.seen) for part in written.parts)
+            end, lines = written.size + len(block), block.count(b"\n")
+            span = Span(written.size, end, count + 1, len(rows), written.lines + 1, zlib.crc32(block))
+            written.spans.append(span)
+            written.parts.append(CorrectionPart(target, dict(rows)))
+            out.write(block)
+            written.crc32 = zlib.crc32(block, written.crc32)
+            written.size, written.lines = end, written.lines + lines
+            block.clear()
+            rows.clear()
+
+    for place, times in zip(kept, seen, strict=True):
+        number = spool.numbers[place]
+        record = spool.read(place) + layout.end
+        index = starts[bisect_right(first_rows, number) - 1][1]
+        if index != target or len(block) + len(record) > MAX_CHUNK_BYTES:
+            cut()
+            target = index
+        block += record
+        rows[number] = times
+    cut()
+    return written

@@ -1,0 +1,482 @@
+"""Resumable uploads: bytes that come in pieces, and become a file and a job as those of any upload do.
+
+What was acknowledged is on disk: the length of the file is the offset, also after a crash. When all is there the bytes go
+through `Submitter.submit`, once, by whoever finds them first: the request that brought the last of them, or this service.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import logging
+import time
+from collections.abc import AsyncIterator, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import asdict, dataclass, field
+from typing import Any
+from uuid import UUID, uuid4
+
+from sqlalchemy import RowMapping
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from app.config import Settings
+from app.db import uploads
+from app.db.engine import Database
+from app.errors import (
+    BadTusRequest,
+    ChecksumMismatch,
+    FileTooLarge,
+    GranulaError,
+    InsufficientStorage,
+    NotFound,
+    OffsetMismatch,
+    RequestError,
+    TransientError,
+    UploadExpired,
+    UploadLocked,
+    request_errors,
+)
+from app.failpoints import hit
+from app.formats.detect import Declared
+from app.jobs.submit import Submission, Submitter
+from app.sources.partials import GrowingFile, PartialFiles
+
+logger = logging.getLogger(__name__)
+BLOCK_BYTES, SYNC_BYTES = 1 << 20, 32 << 20
+POLL_SECONDS, ORPHAN_SECONDS = 10.0, 3600.0
+SILENT_SECONDS, HANDOVER_SECONDS, GRACE_SECONDS = 2.0, 5.0, 10.0
+KEPT = (
+    "filename", "media_type", "processor", "options", "chunk_size", "priority", "on_duplicate", "content_length",
+)  # fmt: skip
+"""Of a submission, besides how the file is declared."""
+
+
+@dataclass(frozen=True, slots=True)
+class Checksum:
+    algorithm: str
+    digest: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Upload:
+    """An upload as it is now."""
+
+    id: UUID
+    offset: int
+    length: int | None
+    sent_metadata: str
+    expires_at: Any
+    is_partial: bool
+    parts: list[str] | None
+    answer: dict[str, Any] | None
+    problem: dict[str, Any] | None
+
+
+class _Settled(Exception):
+    """Somebody else has made file and job of this upload."""
+
+
+@dataclass(slots=True)
+class _Writer:
+    """A request that is appending to an upload."""
+
+    stop: asyncio.Event = field(default_factory=asyncio.Event)
+    ended: asyncio.Event = field(default_factory=asyncio.Event)
+    heard_at: float = field(default_factory=time.monotonic)
+
+    async def pieces(self, body: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+        """The body; raises UploadLocked when somebody else is to go on with the upload."""
+        stopped = asyncio.ensure_future(self.stop.wait())
+        try:
+            while True:
+                following = asyncio.ensure_future(anext(body, None))
+                await asyncio.wait({following, stopped}, return_when=asyncio.FIRST_COMPLETED)
+                if not following.done():
+                    following.cancel()
+                    await asyncio.wait({following})
+                    raise UploadLocked("The upload was taken up again by another request.")
+                if (data := following.result()) is None:
+                    return
+                self.heard_at = time.monotonic()
+                yield data
+        finally:
+            stopped.cancel()
+
+
+class Uploads:
+    def __init__(self, settings: Settings, database: Database, files: PartialFiles, submitter: Submitter) -> None:
+        self._settings = settings
+        self._database = database
+        self._files = files
+        self._submitter = submitter
+        self._lifetime = settings.upload_expiry_hours * 3600
+        self._finishing: dict[UUID, asyncio.Task[None]] = {}
+        self._writers: dict[UUID, _Writer] = {}
+
+    # ------------------------------------------------------------------ the protocol's verbs
+
+    async def create(
+        self,
+        submission: Submission,
+        *,
+        length: int | None,
+        sent_metadata: str,
+        is_partial: bool = False,
+        parts: list[UUID] | None = None,
+    ) -> Upload:
+        """Durable when this returns. Raises what a plain upload would be refused with before its first byte."""
+        if parts is not None:
+            length = await self._length_of(parts, submission.owner)
+        submission.content_length = length
+        await self._submitter.check(submission)
+        upload_id = uuid4()
+        await asyncio.to_thread(self._files.create, upload_id)
+        values = {
+            "id": upload_id, "owner": submission.owner, "length": length, "sent_metadata": sent_metadata,
+            "submission": _to_json(submission), "is_partial": is_partial,
+            "parts": None if parts is None else [str(part) for part in parts],
+        }  # fmt: skip
+        await self._database.transact(lambda c: uploads.insert_upload(c, values, self._lifetime))
+        hit("tus.created")
+        row = await self._find(upload_id, submission.owner)
+        if length == 0 or parts is not None:
+            await self._finish(row)
+        return await self.get(upload_id, submission.owner)
+
+    async def get(self, upload_id: UUID, owner: str) -> Upload:
+        """Raises NotFound, UploadExpired. The offset is that of bytes which are on disk for good."""
+        row = await self._find(upload_id, owner)
+        return await self._described(row)
+
+    async def resume(self, upload_id: UUID, owner: str) -> Upload:
+        """The same for a client that wants to go on: a request that has fallen silent, since its connection is gone and
+        nobody has noticed, makes way."""
+        writer = self._writers.get(upload_id)
+        if writer is not None and time.monotonic() - writer.heard_at > SILENT_SECONDS:
+            writer.stop.set()
+            with suppress(TimeoutError):
+                async with asyncio.timeout(HANDOVER_SECONDS):
+                    await writer.ended.wait()
+        return await self.get(upload_id, owner)
+
+    async def append(
+        self,
+        upload_id: UUID,
+        owner: str,
+        body: AsyncIterator[bytes],
+        *,
+        offset: int,
+        length: int | None = None,
+        size: int | None = None,
+        checksum: Checksum | None = None,
+    ) -> Upload:
+        """Add the bytes of `body`, of which there are `size` if that is known, at `offset`.
+
+        What comes before an interruption is kept, unless there is a `checksum`: then all or nothing. Raises NotFound,
+        UploadExpired, UploadLocked, OffsetMismatch, ChecksumMismatch, FileTooLarge, InsufficientStorage; with the last
+        byte also what the upload of the whole is refused with.
+        """
+        row = await self._find(upload_id, owner)
+        if row["parts"] is not None:
+            raise OffsetMismatch("An upload that is put together from others takes no bytes.")
+        if row["answer"] is None and row["problem"] is None:
+            try:
+                with self._files.locked(upload_id) as file, self._writing(upload_id) as writer:
+                    pieces = writer.pieces(body)
+                    row = await self._append(row, file, pieces, offset, length, size, checksum)
+            except FileNotFoundError:
+                row = await self._find(upload_id, owner)  # it became a file this very moment, or was removed
+        elif offset != row["length"]:
+            raise OffsetMismatch(f"The upload is complete at {row['length']} bytes.")
+        return await self._end(row)
+
+    @contextmanager
+    def _writing(self, upload_id: UUID) -> Iterator[_Writer]:
+        writer = self._writers[upload_id] = _Writer()
+        try:
+            yield writer
+        finally:
+            self._writers.pop(upload_id, None)
+            writer.ended.set()
+
+    async def terminate(self, upload_id: UUID, owner: str) -> None:
+        """Forget the upload and its bytes; a file that was made of it stays. Raises NotFound, UploadLocked."""
+        row = await self._find(upload_id, owner, also_expired=True)
+        if upload_id in self._finishing:
+            raise UploadLocked(headers={"Retry-After": "1"})
+        try:
+            with self._files.locked(upload_id):
+                await self._database.transact(lambda c: uploads.remove(c, upload_id))
+        except FileNotFoundError:
+            await self._database.transact(lambda c: uploads.remove(c, row["id"]))
+        await asyncio.to_thread(self._files.delete, upload_id)
+
+    # ------------------------------------------------------------------ appending
+
+    async def _append(
+        self,
+        row: RowMapping,
+        file: GrowingFile,
+        body: AsyncIterator[bytes],
+        offset: int,
+        length: int | None,
+        size: int | None,
+        checksum: Checksum | None,
+    ) -> RowMapping:
+        upload_id, owner = row["id"], row["owner"]
+        row = await self._find(upload_id, owner)  # under the lock: what the one before has left
+        start = await asyncio.to_thread(_recovered, file, row["verified_offset"])
+        if offset != start:
+            raise OffsetMismatch(f"The upload stands at {start} bytes.", headers={"Upload-Offset": str(start)})
+        if length is not None:
+            if row["length"] not in (None, length) or length < start:
+                raise BadTusRequest("The length of the upload is known already, or smaller than what is there.")
+            self._refuse_large(length)
+            await self._database.transact(lambda c: uploads.set_length(c, upload_id, length))
+        limit = row["length"] if length is None else length
+        at_most = (self._settings.max_upload_bytes if limit is None else limit) - start
+        if size is not None and size > at_most:
+            raise _too_long(start + at_most)
+        if checksum is not None:
+            await self._database.transact(lambda c: uploads.begin_verified(c, upload_id, start))
+        try:
+            await self._take(file, body, at_most, checksum)
+        except BaseException:
+            if checksum is not None:
+                await asyncio.to_thread(file.cut, start)
+            await self._database.transact(lambda c: uploads.keep_alive(c, upload_id, self._lifetime))
+            raise
+        hit("tus.appended")
+        await self._database.transact(lambda c: uploads.keep_alive(c, upload_id, self._lifetime))
+        return await self._find(upload_id, owner)
+
+    async def _take(
+        self, file: GrowingFile, body: AsyncIterator[bytes], at_most: int, checksum: Checksum | None
+    ) -> None:
+        """Write the body in blocks. What came is on disk for good when this ends, however it does."""
+        digest = hashlib.new(checksum.algorithm, usedforsecurity=False) if checksum else None
+        pending: list[bytes] = []
+        waiting = taken = unsynced = 0
+
+        async def flush() -> None:
+            nonlocal pending, waiting, unsynced
+            block, pending, waiting = b"".join(pending), [], 0
+            await asyncio.to_thread(_store, file, block, digest)
+            hit("tus.piece_written")
+            unsynced += len(block)
+            if unsynced >= SYNC_BYTES:
+                await asyncio.to_thread(file.sync)
+                unsynced = 0
+                await self._check_disk()
+
+        try:
+            async for data in body:
+                taken += len(data)
+                if taken > at_most:
+                    raise _too_long(at_most)
+                pending.append(data)
+                waiting += len(data)
+                if waiting >= BLOCK_BYTES:
+                    await flush()
+        finally:
+            if pending:
+                await flush()
+            await asyncio.to_thread(file.sync)
+        if checksum is not None and digest is not None and digest.digest() != checksum.digest:
+            raise ChecksumMismatch
+
+    async def _check_disk(self) -> None:
+        free = await asyncio.to_thread(self._submitter.free_bytes)
+        if free < self._settings.min_free_disk_mb << 20:
+            raise InsufficientStorage(headers={"Retry-After": "60"})
+
+    def _refuse_large(self, length: int) -> None:
+        if length > self._settings.max_upload_bytes:
+            raise FileTooLarge(limit_bytes=self._settings.max_upload_bytes)
+
+    # ------------------------------------------------------------------ finishing
+
+    async def _end(self, row: RowMapping) -> Upload:
+        """Finish the upload if all of it is there; raises what it was refused with."""
+        upload = await self._described(row)
+        if (
+            upload.answer is None
+            and upload.problem is None
+            and upload.offset == upload.length
+            and not row["is_partial"]
+        ):
+            await self._finish(row)
+            upload = await self._described(await self._find(row["id"], row["owner"]))
+        if upload.problem is not None:
+            raise as_error(upload.problem)
+        return upload
+
+    async def _finish(self, row: RowMapping) -> None:
+        """Make file and job of it, once however many ask. It goes on when who asked has gone away."""
+        task = self._finishing.get(row["id"])
+        if task is None:
+            task = asyncio.create_task(self._submit(row), name=f"finish upload {row['id']}")
+            self._finishing[row["id"]] = task
+            task.add_done_callback(lambda _: self._finishing.pop(row["id"], None))
+        await asyncio.shield(task)
+
+    async def _submit(self, row: RowMapping) -> None:
+        upload_id = row["id"]
+
+        async def recorded(connection: AsyncConnection, answer: dict[str, Any]) -> None:
+            if not await uploads.accept(connection, upload_id, answer):
+                raise _Settled
+            hit("tus.settled")
+
+        submission = _from_json(row["owner"], row["submission"])
+        submission.recorded = recorded
+        sources = [UUID(part) for part in row["parts"]] if row["parts"] is not None else [upload_id]
+        try:
+            accepted = await self._submitter.submit(submission, self._bytes(sources))
+        except _Settled:
+            return
+        except RequestError as error:
+            if error.status >= 500 or "Retry-After" in error.headers:
+                raise  # it will be possible later, and this service tries by itself
+            problem = {"code": error.code, "detail": error.detail, "errors": error.errors}
+            await self._database.transact(lambda c: uploads.refuse(c, upload_id, problem))
+        else:
+            if accepted.body["duplicate"]:  # no file was made, so nothing was recorded
+                await self._database.transact(lambda c: uploads.accept(c, upload_id, accepted.body))
+        for each in {upload_id, *sources}:
+            await asyncio.to_thread(self._files.delete, each)
+
+    async def _bytes(self, ids: list[UUID]) -> AsyncIterator[bytes]:
+        for each in ids:
+            with self._files.path(each).open("rb") as file:
+                while block := await asyncio.to_thread(file.read, BLOCK_BYTES):
+                    yield block
+
+    async def _length_of(self, parts: list[UUID], owner: str) -> int:
+        """Of an upload put together from these; raises BadTusRequest if one of them is not a complete part."""
+        total = 0
+        for part in parts:
+            try:
+                upload = await self.get(part, owner)
+            except (NotFound, UploadExpired):
+                raise BadTusRequest("A part of the upload is not there.") from None
+            if not upload.is_partial or upload.length is None or upload.offset != upload.length:
+                raise BadTusRequest("A part of the upload is not complete.")
+            total += upload.length
+        return total
+
+    # ------------------------------------------------------------------ looking
+
+    async def _find(self, upload_id: UUID, owner: str, *, also_expired: bool = False) -> RowMapping:
+        async with self._database.reading() as connection:
+            row = await uploads.find_upload(connection, upload_id, owner)
+        if row is None:
+            raise NotFound("There is no such upload.")
+        if row["is_expired"] and not also_expired:
+            raise UploadExpired
+        return row
+
+    async def _described(self, row: RowMapping) -> Upload:
+        offset = row["length"]
+        if row["answer"] is None and row["problem"] is None and row["parts"] is None:
+            found = await asyncio.to_thread(self._offset, row["id"], row["verified_offset"])
+            offset = (row["length"] or 0) if found is None else found
+        return Upload(
+            row["id"],
+            offset,
+            row["length"],
+            row["sent_metadata"],
+            row["expires_at"],
+            row["is_partial"],
+            row["parts"],
+            row["answer"],
+            row["problem"],
+        )
+
+    def _offset(self, upload_id: UUID, verified_offset: int | None) -> int | None:
+        """Durable bytes; those that are just coming with a checksum do not count."""
+        try:
+            with self._files.locked(upload_id) as file:
+                file.sync()
+                return _recovered(file, verified_offset)
+        except UploadLocked:
+            size = self._files.synced_size(upload_id)
+            return size if verified_offset is None else verified_offset
+        except FileNotFoundError:
+            return None
+
+    # ------------------------------------------------------------------ in the background
+
+    async def run(self) -> None:
+        """Finish what is complete and has become nothing yet, remove what has expired; now, and from then on."""
+        while True:
+            try:
+                await self.run_once()
+            except TransientError as error:
+                logger.warning("Uploads wait: %s", error)
+            except Exception:
+                logger.exception("Uploads could not be looked after")
+            await asyncio.sleep(POLL_SECONDS)
+
+    async def close(self) -> None:
+        """What is being finished gets a little time; what is not done then is finished at the next start."""
+        if self._finishing:
+            await asyncio.wait(list(self._finishing.values()), timeout=GRACE_SECONDS)
+
+    async def run_once(self) -> None:
+        async with self._database.reading() as connection:
+            found = await uploads.list_open(connection)
+            expired = await uploads.list_expired(connection)
+        for row in found:
+            size = row["length"] if row["parts"] is not None else await asyncio.to_thread(self._files.size, row["id"])
+            if size == row["length"] and row["verified_offset"] is None:
+                with suppress(GranulaError, FileNotFoundError):
+                    await self._finish(row)
+        for upload_id in expired:
+            with suppress(UploadLocked):
+                await self._remove(upload_id)
+        idle = await asyncio.to_thread(self._files.ids, ORPHAN_SECONDS)
+        for start in range(0, len(idle), 500):
+            some = idle[start : start + 500]
+            async with self._database.reading() as connection:
+                needed = await uploads.with_bytes(connection, some)
+            for upload_id in set(some) - needed:
+                await asyncio.to_thread(self._files.delete, upload_id)
+
+    async def _remove(self, upload_id: UUID) -> None:
+        with suppress(FileNotFoundError), self._files.locked(upload_id):
+            await asyncio.to_thread(self._files.delete, upload_id)
+        await self._database.transact(lambda c: uploads.remove(c, upload_id))
+
+
+def _recovered(file: GrowingFile, verified_offset: int | None) -> int:
+    """The offset, once bytes whose checksum was never compared are gone."""
+    size = file.size()
+    if verified_offset is not None and size > verified_offset:
+        file.cut(verified_offset)
+        return verified_offset
+    return size
+
+
+def _store(file: GrowingFile, block: bytes, digest: Any) -> None:
+    if digest is not None:
+        digest.update(block)
+    file.append(block)
+
+
+def _too_long(limit: int) -> FileTooLarge:
+    return FileTooLarge(f"The bytes go beyond the upload's length of {limit}.", limit_bytes=limit)
+
+
+def as_error(problem: dict[str, Any]) -> RequestError:
+    """The refusal again, as it was stored."""
+    return request_errors()[problem["code"]](problem["detail"], errors=problem["errors"])
+
+
+def _to_json(submission: Submission) -> dict[str, Any]:
+    return {name: getattr(submission, name) for name in KEPT} | {"declared": asdict(submission.declared)}
+
+
+def _from_json(owner: str, value: dict[str, Any]) -> Submission:
+    kept = {name: value[name] for name in KEPT}
+    return Submission(owner, declared=Declared(**value["declared"]), **kept)

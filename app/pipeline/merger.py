@@ -1,0 +1,228 @@
+"""Merger: puts corrected rows where their rejects were: results, records, counts, hash and summary of the chunk that they
+belong to, and of its job, inside the transaction that completes the chunk of the correction (docs/decisions/0010)."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from heapq import merge as merge_sorted
+from typing import Any
+from uuid import UUID
+
+import msgspec
+from sqlalchemy import RowMapping
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from app.db import corrections, jobs
+from app.db.corrections import CorrectionPart
+from app.errors import LeaseLost, TransientError
+from app.failpoints import hit
+from app.formats.base import MASK, PAGE_ROWS, Page, Parsed, Reject, Span, gaps, page_starts
+from app.pipeline.prepared import Prepared
+from app.processors.base import Processor
+from app.sinks.base import Sink
+from app.states import JobStatus
+
+OVERTAKEN, OVERTAKEN_MESSAGE = "row_changed", "Another correction changed this row first; nothing of this one was kept."
+
+Row = tuple[int, bytes]
+"""(row number, its JSON)"""
+
+
+class CorrectionOvertaken(TransientError):
+    """Another correction was faster: what is left of this one must be looked at again."""
+
+    def __init__(self) -> None:
+        super().__init__(retry_after=0.01)
+
+
+@dataclass(frozen=True, slots=True)
+class Live:
+    """A part of a correction as it was when the work on it began."""
+
+    part: CorrectionPart
+    changed: frozenset[int]
+    """Rows that are no rejects any more, or other ones."""
+
+
+async def look(connection: AsyncConnection, target_id: UUID, part: CorrectionPart) -> Live:
+    """Which rows of the part are still those that were corrected."""
+    numbers = list(part.seen)
+    found = await corrections.places_of(connection, target_id, numbers[0], numbers[-1])
+    changed = {n for n, seen in part.seen.items() if n not in found or found[n]["corrections"] != seen}
+    return Live(part, frozenset(changed))
+
+
+def renumbered(parsed: Parsed, span: Span, live: Live, raw: Callable[[Sequence[int]], list[bytes]]) -> Parsed:
+    """The rows of a correction's chunk under their numbers in the corrected job. Those that have changed there are not run:
+    they become rejects of the correction alone.
+
+    `raw` gives the bytes of rows of the chunk, all of them: where a corrected row is rejected again there is no other copy.
+    """
+    numbers = list(live.part.seen)
+    wanted = [i for i, number in enumerate(parsed.rows.numbers) if numbers[number - span.first_row] not in live.changed]
+    rows: Any = parsed.rows.select(wanted)
+    rows = replace(rows, numbers=[numbers[number - span.first_row] for number in rows.numbers])
+    rejects = [r for r in parsed.rejects if numbers[r.row_number - span.first_row] not in live.changed]
+    own = [r.row_number for r in rejects]
+    rejects = [
+        replace(r, row_number=numbers[r.row_number - span.first_row], raw=data)
+        for r, data in zip(rejects, raw(own), strict=True)
+    ]
+    changed = [span.first_row + i for i, number in enumerate(numbers) if number in live.changed]
+    rejects += [
+        Reject(numbers[own - span.first_row], 0, 0, 0, data, OVERTAKEN, OVERTAKEN_MESSAGE, kind="failed")
+        for own, data in zip(changed, raw(changed), strict=True)
+    ]
+    return Parsed(rows, sorted(rejects, key=lambda r: r.row_number))
+
+
+def only(live: Live, numbers: Sequence[int]) -> Live:
+    """The part with these of its rows alone: for trying whether the database takes them."""
+    return Live(CorrectionPart(live.part.target_index, {n: live.part.seen[n] for n in numbers}), frozenset())
+
+
+def merged_pages(held: Sequence[RowMapping], added: Sequence[Page]) -> Iterator[Page]:
+    """The rows of both in their order, in full pages."""
+    before = (row for page in held for row in _rows(page["data"], page["row_numbers"], page["first_row"]))
+    new = (row for page in added for row in _rows(page.data, page.numbers, page.first_row))
+    rows = list(merge_sorted(before, sorted(new, key=_number), key=_number))
+    for start in page_starts(len(rows)):
+        some = rows[start : start + PAGE_ROWS]
+        numbers = [number for number, _ in some]
+        yield Page(numbers[0], len(some), gaps(numbers), b"[" + b",".join(raw for _, raw in some) + b"]")
+
+
+def _rows(data: str | bytes, numbers: Sequence[int] | None, first: int) -> Iterator[Row]:
+    rows = msgspec.json.decode(data, type=list[msgspec.Raw])
+    return zip(numbers or range(first, first + len(rows)), map(bytes, rows), strict=True)
+
+
+def _number(row: Row) -> int:
+    return row[0]
+
+
+class Merger:
+    def __init__(self, sink: Sink) -> None:
+        self._sink = sink
+
+    async def lock(self, connection: AsyncConnection, target_id: UUID) -> RowMapping:
+        """The corrected job, before any chunk, in the order in which everybody locks them; raises LeaseLost if it is gone."""
+        target = await jobs.lock_job(connection, target_id)
+        if target is None:
+            raise LeaseLost
+        return target
+
+    async def merge(
+        self,
+        connection: AsyncConnection,
+        job_id: UUID,
+        target: RowMapping,
+        processor: Processor,
+        live: Live,
+        prepared: Prepared,
+    ) -> RowMapping:
+        """Write one chunk of the correction `job_id` into the locked job `target`; the job as it is then.
+
+        Raises CorrectionOvertaken if a row is not the reject any more that was corrected.
+        """
+        target_id, index = target["id"], live.part.target_index
+        chunk = await corrections.lock_chunk(connection, target_id, index)
+        if chunk is None:
+            raise LeaseLost
+        numbers = [n for n in live.part.seen if n not in live.changed]
+        start, end = chunk["first_row"], chunk["first_row"] + chunk["row_count"]
+        places = await corrections.places_of(connection, target_id, start, end - 1)
+        if any(n not in places or places[n]["corrections"] != live.part.seen[n] for n in numbers):
+            raise CorrectionOvertaken
+        old = [places[n] for n in numbers]
+        again = [r for r in prepared.rejects if r.row_number not in live.changed]
+        await corrections.remove_rejects(connection, target_id, numbers)
+        await corrections.insert_rejects(
+            connection, [_rejected_again(target_id, r, places[r.row_number]) for r in again]
+        )
+        removed = {}
+        if "records" in prepared.tables:
+            removed["records"] = await corrections.take_records(connection, target_id, numbers)
+        hit("correction.rejects_removed")
+        pages = await self._new_pages(connection, target_id, prepared.pages, start, end)
+        tables = {name: rows for name, rows in prepared.tables.items() if name != "vector_tasks"}
+        written = await self._sink.write(connection, target_id, pages, (), tables)
+        if "vector_tasks" in prepared.tables:
+            await corrections.replace_vector_tasks(connection, target_id, start, end)
+        await self._sink.write(connection, job_id, (), [_placed(r, places) for r in prepared.rejects], {})
+        hit("correction.results_written")
+        summary = {**prepared.summary, "written": written} if written else prepared.summary
+        counts = {"rows_ok": chunk["rows_ok"] + prepared.rows_ok}
+        for kind in ("invalid", "failed"):
+            gone, come = sum(o["kind"] == kind for o in old), sum(r.kind == kind for r in again)
+            counts[f"rows_{kind}"] = chunk[f"rows_{kind}"] - gone + come
+        read = (int(chunk["hash_read"], 16) + prepared.hash_sum) & MASK
+        values = {
+            **counts,
+            "hash_read": f"{read:016x}",
+            "summary": _summary(processor, chunk["summary"], removed, summary),
+        }
+        await corrections.change_chunk(connection, target_id, index, values)
+        return await self._count(connection, target, processor, removed, summary, prepared)
+
+    async def _new_pages(
+        self, connection: AsyncConnection, target_id: UUID, added: Sequence[Page], start: int, end: int
+    ) -> list[Page]:
+        """What must be written in the place of the pages that this takes away."""
+        if not added:
+            return []
+        held = await corrections.take_pages(connection, target_id, min(p.first_row for p in added), start, end)
+        return await asyncio.to_thread(lambda: list(merged_pages(held, added)))
+
+    async def _count(
+        self,
+        connection: AsyncConnection,
+        target: RowMapping,
+        processor: Processor,
+        removed: dict[str, list[dict[str, Any]]],
+        summary: dict[str, Any],
+        prepared: Prepared,
+    ) -> RowMapping:
+        values: dict[str, Any] = {"corrected_rows": target["corrected_rows"] + prepared.rows_ok}
+        if new := [c for c in prepared.columns if c not in target["columns"]]:
+            values["columns"] = [*target["columns"], *new]
+        if JobStatus(target["status"]).is_final:  # else its end will add up all its chunks
+            values["summary"] = _summary(processor, target["summary"], removed, summary)
+        await corrections.change_job(connection, target["id"], values)
+        await corrections.clear(connection, target["id"])
+        job = await jobs.lock_job(connection, target["id"])
+        assert job is not None
+        return job
+
+
+def _summary(
+    processor: Processor,
+    before: dict[str, Any] | None,
+    removed: dict[str, list[dict[str, Any]]],
+    added: dict[str, Any],
+) -> dict[str, Any] | None:
+    """Of a chunk or a job, when rows that had been rejected were run again."""
+    without = getattr(processor, "without", None)
+    if before and without is not None and any(removed.values()):
+        before = without(before, removed)
+    if before and added:
+        return processor.combine([before, added]) or None
+    return before or added or None
+
+
+def _rejected_again(target_id: UUID, reject: Reject, place: RowMapping) -> dict[str, Any]:
+    return {
+        "job_id": target_id, "row_number": reject.row_number, "kind": reject.kind, "line": place["line"],
+        "byte_start": place["byte_start"], "byte_end": place["byte_end"], "raw": reject.raw, "column_name": reject.column,
+        "value": reject.value, "code": reject.code, "message": reject.message, "corrections": place["corrections"] + 1,
+    }  # fmt: skip
+
+
+def _placed(reject: Reject, places: dict[int, RowMapping]) -> Reject:
+    """For the rejects of the correction itself: where the row stands in the corrected file."""
+    place = places.get(reject.row_number)
+    if place is None:
+        return reject
+    return replace(reject, line=place["line"], byte_start=place["byte_start"], byte_end=place["byte_end"])

@@ -1,0 +1,59 @@
+"""Prepared: what came out of a chunk's rows, ready to be written."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from itertools import chain
+from typing import Any
+
+from app.formats.base import MASK, Page, Reject, has_open_columns
+from app.processors.base import ChunkOutcome, Output, Processor, stores_results
+
+
+@dataclass(slots=True)
+class Prepared:
+    """A chunk ready to be written."""
+
+    pages: list[Page] = field(default_factory=list)
+    rejects: list[Reject] = field(default_factory=list)
+    rows_ok: int = 0
+    hash_sum: int = 0
+    summary: dict[str, Any] = field(default_factory=dict)
+    columns: Sequence[str] = ()
+    tables: dict[str, list[Any]] = field(default_factory=dict)
+    timings: dict[str, float] = field(default_factory=dict)
+    """Seconds by what they went to."""
+    outputs: list[Output] = field(default_factory=list)
+
+    def add(self, outcome: ChunkOutcome, processor: Processor) -> None:
+        """What the processor made of some more rows."""
+        results = outcome.results
+        self.rejects += outcome.rejects
+        self.rows_ok += len(results)
+        if stores_results(processor):
+            self.pages += results.pages()
+            self.hash_sum = (self.hash_sum + results.hash_sum()) & MASK
+        if has_open_columns(results):
+            self.columns = list(dict.fromkeys([*self.columns, *results.columns]))
+        if outcome.summary:
+            self.summary = processor.combine([self.summary, outcome.summary]) if self.summary else outcome.summary
+        for name, rows in outcome.tables.items():
+            self.tables.setdefault(name, []).extend(rows)
+        if outcome.output is not None:
+            self.outputs.append(outcome.output)
+
+    def values(self) -> dict[str, Any]:
+        failed = sum(r.kind == "failed" for r in self.rejects)
+        return {
+            "rows_ok": self.rows_ok,
+            "rows_invalid": len(self.rejects) - failed,
+            "rows_failed": failed,
+            "hash_read": f"{self.hash_sum:016x}",
+            "summary": self.summary or None,
+            "timings": {name: round(seconds, 6) for name, seconds in self.timings.items()},
+        }
+
+
+def gathered(parts: Sequence[dict[str, list[Any]]]) -> dict[str, list[Any]]:
+    return {name: [row for part in parts for row in part.get(name, ())] for name in dict.fromkeys(chain(*parts))}
