@@ -17,6 +17,7 @@ WORKDIR /srv
 COPY alembic.ini ./
 COPY alembic alembic
 COPY app app
+COPY docs/errors docs/errors
 USER granula
 ENV PATH=/venv/bin:$PATH PYTHONUNBUFFERED=1 STORAGE_DIR=/srv/storage EMBEDDING_MODEL_DIR=/srv/model
 VOLUME /srv/storage

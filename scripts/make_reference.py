@@ -1,4 +1,5 @@
-"""Write the parts of docs/ that are made from the code: the commands, the routes, the settings. A test compares them.
+"""Write the parts of docs/ that are made from the code: the commands, the routes, the settings, the frame of each page about
+an error (its causes and cures are written by hand). A test compares them.
 
 python scripts/make_reference.py            after a change of commands, routes or settings
 python scripts/make_reference.py --check    says what is out of date; exit code 1 if anything is
@@ -9,6 +10,7 @@ from __future__ import annotations
 import argparse
 import ast
 import inspect
+import json
 import os
 import re
 import sys
@@ -19,6 +21,7 @@ from typing import Any
 
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
+WHY, CURE = "## Why it happens", "## What to do"
 
 
 def commands() -> str:
@@ -168,6 +171,32 @@ def _type(schema: dict[str, Any]) -> str:
     return text if default in (None, "") else f"{text}, default `{default}`"
 
 
+def error_page(code: str, error: Any, page: str) -> str:
+    """The page with what the code says of the error: its head and the example. Causes and cures are written by hand."""
+    _, found, rest = page.partition(f"{WHY}\n")
+    written, _, example = rest.partition("\n## Example\n")
+    told = re.search(r"```json\n(.*?)```", example, re.DOTALL)
+    detail = json.loads(told[1])["detail"] if told else f"{error.title()}."
+    body = {
+        "type": f"/errors/{code}", "title": error.title(), "status": error.status, "code": code, "detail": detail,
+        "remedy": error.remedy, "instance": "/api/v1/...", "request_id": "4f0d8a5e7c1b4a3f9d2e6b8c0a1f2e3d",
+    }  # fmt: skip
+    return (
+        f"# {error.title()}\n\n`{code}`, HTTP {error.status}. {error.remedy}\n\n{WHY}\n"
+        f"{written if found else chr(10) + CURE + chr(10)}\n## Example\n\n```json\n{json.dumps(body, indent=2)}\n```\n"
+    )
+
+
+def error_pages() -> dict[Path, str]:
+    from app.errors import request_errors
+
+    paths = {ROOT / "docs" / "errors" / f"{code}.md": (code, error) for code, error in request_errors().items()}
+    return {
+        path: error_page(code, error, path.read_text() if path.exists() else "")
+        for path, (code, error) in paths.items()
+    }
+
+
 def _cell(text: str) -> str:
     return re.sub(r"\s+", " ", text).strip().replace("|", "\\|")
 
@@ -182,6 +211,7 @@ def made() -> dict[Path, str]:
         page: f"{before}{marks[0]}\n{commands()}\n{marks[1]}{after}",
         ROOT / "docs" / "reference" / "settings.md": settings(),
         ROOT / "docs" / "reference" / "api.md": api(),
+        **error_pages(),
     }
 
 

@@ -1,7 +1,10 @@
-"""/docs: the routes to read and to try in a browser, without internet: everything it needs comes from this service."""
+"""For people with a browser: /docs shows the routes, without internet; the pages about errors."""
 
 from __future__ import annotations
 
+import base64
+import hashlib
+from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -11,6 +14,7 @@ from fastapi.responses import FileResponse, HTMLResponse, RedirectResponse, Resp
 from app.errors import NotFound
 
 router = APIRouter(include_in_schema=False)
+ERROR_PAGES = Path(__file__).resolve().parents[2] / "docs" / "errors"
 ASSETS = ("swagger-ui.css", "swagger-ui-bundle.js", "favicon.png")
 POLICY = (
     "default-src 'none'; script-src 'self'; connect-src 'self'; img-src 'self' data:; font-src 'self' data:; "
@@ -44,6 +48,35 @@ START = """SwaggerUIBundle({
   validatorUrl: null,
 });
 """
+
+STYLE = (
+    "body{font:1rem/1.5 system-ui,sans-serif;max-width:44rem;margin:2rem auto;padding:0 1rem;color-scheme:light dark}"
+    "pre{overflow:auto;padding:.75rem;border:1px solid #8886;border-radius:.25rem}code{font-size:.9em}"
+)
+STYLE_HASH = base64.b64encode(hashlib.sha256(STYLE.encode()).digest()).decode()
+ERROR_HEADERS = {
+    "Content-Security-Policy": f"default-src 'none'; style-src 'sha256-{STYLE_HASH}'; base-uri 'none'; frame-ancestors 'none'",
+    "Cache-Control": "no-cache",
+    "Vary": "Accept",
+}
+
+
+@cache
+def error_page(code: str) -> Response | None:
+    """What is written about an error, for a browser; None where the pages are not installed."""
+    from markdown_it import MarkdownIt
+
+    try:
+        text = (ERROR_PAGES / f"{code}.md").read_text()
+    except FileNotFoundError:
+        return None
+    body = MarkdownIt("commonmark", {"html": False}).render(text)
+    page = (
+        '<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
+        '<meta name="viewport" content="width=device-width">\n'
+        f"<title>{code}</title>\n<style>{STYLE}</style>\n</head>\n<body>\n{body}</body>\n</html>\n"
+    )
+    return HTMLResponse(page, headers=ERROR_HEADERS)
 
 
 def _folder() -> Path:

@@ -11,6 +11,7 @@ from prometheus_client import CONTENT_TYPE_LATEST
 
 from app import __version__
 from app.api.assets import page, wants_page
+from app.api.docs import error_page
 from app.api.metrics import render
 from app.api.services import App
 from app.db.migrations import current_is_head
@@ -65,10 +66,17 @@ async def metrics(app: App) -> Response:
     return Response(await render(app), media_type=CONTENT_TYPE_LATEST)
 
 
-@router.get("/errors/{code}")
-async def explain(code: str) -> dict[str, Any]:
-    """What an error code means and what to do: the `type` of every problem leads here."""
+@router.get("/errors/{code}", responses={200: {"content": {"text/html": {}}}})
+async def explain(code: str, request: Request) -> Response:
+    """What an error code means and what to do: the `type` of every problem leads here. In a browser, a page with causes,
+    cures and an example."""
     error = request_errors().get(code)
     if error is None:
         raise NotFound
-    return {"code": code, "status": error.status, "title": error.title(), "remedy": error.remedy}
+    if (
+        wants_page(request.headers.get("accept", ""))
+        and (found := await asyncio.to_thread(error_page, code)) is not None
+    ):
+        return found
+    body = {"code": code, "status": error.status, "title": error.title(), "remedy": error.remedy}
+    return JSONResponse(body, headers={"Vary": "Accept"})

@@ -498,6 +498,16 @@ def test_the_openapi_document_describes_each_route(api: Api) -> None:
     assert {"priority", "processor", "chunk_size", "on_duplicate", "delimiter", "encoding"} <= names
 
 
+def test_the_type_of_a_problem_leads_browsers_to_a_page_and_programs_to_json(api: Api) -> None:
+    problem = api.client.get("/api/v1/status/none").json()
+    page = api.client.get(problem["type"], headers={"Accept": "text/html,*/*;q=0.8"})
+    assert page.headers["content-type"] == "text/html; charset=utf-8"
+    assert page.headers["content-security-policy"].startswith("default-src 'none'; style-src 'sha256-")
+    assert "<h2>Why it happens</h2>" in page.text
+    assert api.client.get(problem["type"]).json()["remedy"] == problem["remedy"]
+    assert_problem(api.client.get("/errors/..%2fstates", headers={"Accept": "text/html"}), 404, "not_found")
+
+
 def test_the_page_of_the_routes_needs_nothing_from_elsewhere(api: Api) -> None:
     page = api.client.get("/docs")
     policy = page.headers["content-security-policy"]

@@ -52,6 +52,16 @@ def test_every_error_code_is_documented_with_its_status_and_remedy() -> None:
         assert f"| `{code}` | {error.status} | {error.title()} | {error.remedy} |" in text
 
 
+def test_every_error_has_a_page_with_causes_and_cures_and_every_page_an_error() -> None:
+    pages = {path.stem: path.read_text() for path in (ROOT / "docs" / "errors").glob("*.md")}
+    assert pages.keys() == request_errors().keys()
+    for code, page in pages.items():
+        sections = dict(re.findall(r"## (.+)\n\n([\s\S]*?)(?=\n## |\Z)", page))
+        assert list(sections) == ["Why it happens", "What to do", "Example"], code
+        for name in ("Why it happens", "What to do"):
+            assert re.fullmatch(r"(- .{15,}\n?)+", sections[name]), f"{code}: write {name} by hand, as a list"
+
+
 def test_every_reject_code_is_documented() -> None:
     formats = (ROOT / "docs" / "formats.md").read_text()
     source = "".join(p.read_text() for p in (ROOT / "app" / "formats").glob("*.py"))
