@@ -16,7 +16,10 @@ from app.cli.client import Client, Unreachable
 from app.cli.common import CliError, Exit
 from app.cli.text import shown
 
+UPLOAD = "/upload"
 PIECE_BYTES = 1 << 18
+RESUMABLE_FROM = 64 << 20
+"""Bytes from which on a plain upload would lose much with its connection."""
 TRIES = 4
 PAUSE_SECONDS = 2.0
 
@@ -65,13 +68,23 @@ def send(
     stop: Event,
     *,
     media_type: str = "application/octet-stream",
+    resumable: bool | None = None,
     told: Callable[[str], None] = lambda text: None,
 ) -> dict[str, Any]:
-    """Send the file as the body of a POST and return what the server answers.
+    """Send the file and return what the server says of it: `file_id`, `size_bytes`, `sha256` and more.
 
-    A connection that breaks is tried again, from the beginning and under the same Idempotency-Key, so that nothing is
-    there twice; standard input cannot be. Raises CliError, or Stopped once `stop` is set.
+    `resumable`: by the tus protocol, so that a connection that breaks costs nothing of what was sent; None: large files, if
+    the server knows it. Else as the body of a POST: a connection that breaks is tried again from the beginning, under the
+    same Idempotency-Key, so that nothing is there twice. What can be read only once cannot be sent again.
+    Raises CliError, or Stopped once `stop` is set.
     """
+    is_large = given.size is not None and given.size >= RESUMABLE_FROM
+    if address == UPLOAD and given.size is not None and (is_large if resumable is None else resumable):
+        from app.cli import resuming
+
+        upload = resuming.begin(client, given, params, is_needed=resumable is True)
+        if upload is not None:
+            return upload.run(sent, stop, told)
     key = str(uuid4())
     for left in reversed(range(TRIES)):
         try:
@@ -113,13 +126,18 @@ def _post(
     if given.size is not None:
         headers = {**headers, "Content-Length": str(given.size)}
     body = client.send("POST", address, params=params, content=pieces(), headers=headers).json()
-    if body.get("sha256") not in (None, digest.hexdigest()):
+    check(given, body, digest.hexdigest())
+    return dict(body)
+
+
+def check(given: Source, body: dict[str, Any], sha256: str) -> None:
+    """Raises CliError if the server has other bytes than those that were read."""
+    if body.get("sha256") not in (None, sha256):
         raise CliError(
             f"The server received other bytes of {shown(given.name)} than were sent, as {body.get('file_id')}. "
             "Did the file change meanwhile?",
             Exit.REFUSED,
         )
-    return dict(body)
 
 
 def speedometer() -> Callable[[int], float]:

@@ -75,6 +75,13 @@ def upload(
         ),
     ] = None,
     name: Annotated[str | None, typer.Option(help="Name to show, of a single file.")] = None,
+    resumable: Annotated[
+        bool | None,
+        typer.Option(
+            "--resumable/--plain",
+            help="Go on where a broken connection stopped (tus), or send in one piece. If neither: resumable from 64 MiB on.",
+        ),
+    ] = None,
     wait: Wait = False,
     as_json: Json = False,
     quiet: Quiet = False,
@@ -96,6 +103,7 @@ def upload(
         raise CliError(f"{min(clash)} has an option of its own.", Exit.USAGE)
     with board(quiet) as shown_on:
         run = _Run(connect(url), shown_on, "/upload", params | given, wait=wait, as_json=as_json, quiet=quiet)
+        run.resumable = resumable
         code = run.all(sources)
     leave(code)
 
@@ -167,6 +175,7 @@ class _Run:
         self._follower: Follower = Follower(client, shown_on, self._ended)
         self._code = Exit.OK
         self.media_type = "application/octet-stream"
+        self.resumable: bool | None = None
 
     def all(self, sources: list[Source]) -> Exit:
         """The worst outcome."""
@@ -197,14 +206,14 @@ class _Run:
         return max(self._code, self._follower.code)
 
     def _upload(self, index: int, given: Source) -> dict[str, Any]:
-        from app.cli.transfer import send, speedometer
+        from app.cli.transfer import UPLOAD, send, speedometer
 
         speed, key = speedometer(), str(index)
 
         def sent(count: int) -> None:
             self._board.uploading(key, given.name, count, given.size, speed(count))
 
-        params = self._params if self._address != "/upload" else {**self._params, "filename": given.name}
+        params = self._params if self._address != UPLOAD else {**self._params, "filename": given.name}
         return send(
             self._client,
             self._address,
@@ -213,6 +222,7 @@ class _Run:
             sent,
             self._stop,
             media_type=self.media_type,
+            resumable=self.resumable,
             told=self._board.say,
         )
 
