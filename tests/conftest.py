@@ -8,9 +8,14 @@ from pathlib import Path
 
 import pytest
 
-from tests.harness import ROOT, Api, Postgres, Server, migrate
+pytest.register_assert_rewrite("tests.crash.service")
+
+from tests.harness import ROOT, Api, Postgres, Server, migrate  # noqa: E402
 
 KINDS = ("sqlite", "postgresql")
+
+# Where it is set, every one of the hundreds of processes that the tests start would compile the service anew.
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

@@ -25,14 +25,21 @@ async def root(request: Request) -> Response:
     """Where things are; in a browser, the dashboard."""
     if wants_page(request.headers.get("accept", "")):
         return page()
-    body = {"name": "Granula", "version": __version__, "docs": "/docs", "upload": "/api/v1/upload", "health": "/health"}
+    body = {
+        "message": "Batch Processing API is running",
+        "name": "Granula",
+        "version": __version__,
+        "docs": "/docs",
+        "upload": "/api/v1/upload",
+        "health": "/health",
+    }
     return JSONResponse(body, headers={"Vary": "Accept"})
 
 
 @router.get("/health")
 async def health() -> dict[str, str]:
     """The process lives. Nothing else is asked, so that a database outage does not get it restarted."""
-    return {"status": "ok"}
+    return {"status": "healthy"}
 
 
 @router.get("/ready")

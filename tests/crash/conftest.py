@@ -6,10 +6,8 @@ from typing import Protocol
 
 import pytest
 
-pytest.register_assert_rewrite("tests.crash.service")
-
-from tests.conftest import Databases  # noqa: E402
-from tests.crash.service import Input, Service  # noqa: E402
+from tests.conftest import Databases
+from tests.crash.service import Input, Service
 
 
 class MakeService(Protocol):

@@ -13,7 +13,7 @@ import httpx
 import pytest
 from typer.testing import CliRunner, Result
 
-from app.cli import app
+from app.cli.main import app
 from tests.api.checks import RawConnection, assert_problem, count_files, head
 from tests.api.gate import GatedFile
 from tests.conftest import Databases
