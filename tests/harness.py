@@ -149,7 +149,7 @@ class Server:
     def start(self, **extra: object) -> Server:
         self.launch(**extra)
         try:
-            wait_until(self.is_ready, 30, "server ready")
+            wait_until(self.is_ready, 120, "server ready")
         except BaseException:
             self.kill()  # nobody else will
             raise
@@ -174,7 +174,7 @@ class Server:
         assert self.process is not None
         if self.process.poll() is None:
             self.process.terminate()
-        return self.process.wait(30)
+        return self.process.wait(60)
 
     def tail(self) -> str:
         return self.log.read_text(errors="replace")[-4000:]
