@@ -7,9 +7,10 @@ from pathlib import Path
 
 import pytest
 
+from tests.cli.cutter import Cutter
 from tests.cli.terminal import DIRTY, Cli
 from tests.conftest import Databases
-from tests.harness import Postgres
+from tests.harness import Postgres, Server
 
 
 @pytest.fixture(scope="module")
@@ -36,6 +37,18 @@ def test_standard_input_is_uploaded_under_a_name_and_only_the_id_is_printed(cli:
     assert cli("watch", done.out.strip(), "--quiet").code == 0
     found = cli("status", done.out.strip(), "--json").json
     assert (found["filename"], found["columns"]) == ("piped.csv", ["a", "b"])
+
+
+def test_an_upload_goes_on_where_its_connection_broke(cli: Cli, server: Server, tmp_path: Path) -> None:
+    (tmp_path / "big.csv").write_text("id\n" + "".join(f"{n}\n" for n in range(400_000)))
+    with Cutter(server.port, cuts=(1_000_000, 700_000)) as cutter:
+        done = cli(
+            "upload", tmp_path / "big.csv", "--resumable", "--json", GRANULA_URL=f"http://127.0.0.1:{cutter.port}"
+        )
+    assert done.code == 0, done.err
+    assert done.err.count("Going on with big.csv") == 2
+    assert done.json["size_bytes"] == (tmp_path / "big.csv").stat().st_size
+    assert cutter.passed < 1.5 * done.json["size_bytes"]  # not from the beginning each time
 
 
 def test_a_wrong_key_no_key_and_a_wrong_option_are_told_in_sentences(cli: Cli) -> None:
