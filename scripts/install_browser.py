@@ -58,7 +58,8 @@ def main() -> int:
 
 def _try(command: list[str], seconds: int) -> None:
     try:
-        subprocess.run(command, timeout=seconds, check=False, stdout=subprocess.DEVNULL)
+        environment = os.environ | {"DEBIAN_FRONTEND": "noninteractive"}
+        subprocess.run(command, timeout=seconds, check=False, stdout=subprocess.DEVNULL, env=environment)
     except (OSError, subprocess.TimeoutExpired) as error:
         print(f"{command[0]}: {error}", file=sys.stderr)
 
