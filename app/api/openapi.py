@@ -38,7 +38,8 @@ ID = "0b8f3c1e-6f0d-4a52-9d3a-3f3f6f0f2a11"
 OTHER_ID = "5d2f7a90-1c4b-4e0e-8a7c-9b1f0d6c2e33"
 PATH_EXAMPLES = {
     "file_id": ID, "job_id": ID, "template_id": ID, "schedule_id": ID, "key_id": ID, "batch_id": "batch-1f0c2a9b7d3e",
-    "import_id": "1", "user_id": "alice", "code": "not_found",
+    "import_id": "1", "user_id": "alice", "code": "not_found", "webhook_id": ID,
+    "message_id": "msg_0b8f3c1e6f0d4a529d3a3f3f6f0f2a11",
 }  # fmt: skip
 BODY_EXAMPLES: dict[str, dict[str, Any]] = {
     "AnalyzeRequest": {"file_id": ID},
@@ -49,6 +50,7 @@ BODY_EXAMPLES: dict[str, dict[str, Any]] = {
     "EditedTemplate": {"columns": [{"reference_column": "email", "input_columns": ["Mail"]}]},
     "NewSchedule": {"cron": "0 2 * * *", "timezone": "Europe/Berlin", "job": {"source": "s3://transactions/*.csv"}},
     "ScheduleChange": {"paused": True},
+    "WebhookChange": {"enabled": False},
     "SearchRequest": {"query": "people who write software", "status": "valid", "limit": 5},
     "SignIn": {"key": "granula_..."},
     "NewUser": {"user_id": "alice", "expires_in_days": 365},

@@ -26,4 +26,4 @@ class Ledger(RowsProcessor):
             data = msgspec.json.encode({"transaction_id": key, "account_id": account})
             hashed = f"{xxhash.xxh3_64_intdigest(data):016x}"
             given.append((key, number, None, account, None, None, data.decode(), hashed))
-        return ChunkOutcome(rows, tables={"transactions": given})
+        return ChunkOutcome(rows, tables={"transactions": context.encode_table("transactions", given)})

@@ -103,7 +103,10 @@ def made(api: Api) -> dict[str, str]:
     template = {"name": "t", "columns": [{"reference_column": "a", "input_columns": ["b"]}]}
     schedule = {"cron": "0 0 1 1 *", "job": {"source": "s3://bucket/key.csv"}}
     upload = {"file": ("b.csv", b"text\nfine\n", "text/csv")}
+    webhook = api.client.post("/api/v1/webhooks", json={"url": "https://receiver.invalid/"}).json()["id"]
     return {
+        "webhook_id": webhook,
+        "message_id": api.client.post(f"/api/v1/webhooks/{webhook}/test").json()["id"],
         "file_id": file["file_id"],
         "job_id": file["job_id"],
         "template_id": api.client.post("/api/v1/templates", json=template).json()["template_id"],
