@@ -196,6 +196,7 @@ async def start(settings: Settings, *, only: set[UUID] | None = None) -> Service
         timeout_seconds=settings.webhook_timeout_seconds, allow_private=settings.webhook_allow_private
     )
     submitter = Submitter(settings, database, storage, processors, limits, machine.dispatch)
+    transforms = Transforms(file_jobs, templates_, machine, sources)
     await machine.start()
     # Each time the loop waits for the network it must win the interpreter lock back from the threads that parse. At the
     # default of 5 ms it waits that long for each of them, several times a request.
@@ -217,8 +218,10 @@ async def start(settings: Settings, *, only: set[UUID] | None = None) -> Service
         objects=objects,
         templates=templates_,
         file_jobs=file_jobs,
-        transforms=Transforms(file_jobs, templates_, machine, sources),
-        batch_jobs=BatchJobs(settings, database, JobTypes(processors, templates_), file_jobs, limits, machine.dispatch),
+        transforms=transforms,
+        batch_jobs=BatchJobs(
+            settings, database, JobTypes(processors, templates_, transforms), file_jobs, limits, machine.dispatch
+        ),
         schedules=Schedules(database, scoring.submitting(objects)),
         webhooks=Webhooks(database, sender, settings.webhook_old_secret_hours),
         deliveries=Deliveries(

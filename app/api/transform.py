@@ -9,7 +9,7 @@ from fastapi import APIRouter, Depends
 from fastapi.responses import JSONResponse, Response
 from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag, model_validator
 
-from app.api.analysis import Queued, accepted, check_open
+from app.api.analysis import Fresh, Queued, accepted, check_open
 from app.api.errors import problem_responses
 from app.api.parameters import Integer, Priority, single_values
 from app.api.services import App, Owner
@@ -98,7 +98,7 @@ class TransformBody(BaseModel):
         **problem_responses(400, 404, 409, 415, 422, 503),
     },
 )
-async def create(body: TransformBody, app: App, owner: Owner) -> Response:
+async def create(body: TransformBody, app: App, owner: Owner, fresh: Fresh = False) -> Response:
     """Bring the rows of a file into another shape. Every row ends in the new file, in the order of the old one, or in the
     rejects with its column, value and code. The file is there whole when the job is completed: `result_file_id` of its
     status. `dry_run` reports counts, first rows and first rejects instead: of a sample at once, else as the job's result."""
@@ -118,4 +118,4 @@ async def create(body: TransformBody, app: App, owner: Owner) -> Response:
     )
     if body.sample_rows is not None:
         return JSONResponse(await app.transforms.sample(owner, request, body.sample_rows))
-    return accepted(await app.transforms.submit(owner, request), "Transform job created and queued")
+    return accepted(await app.transforms.submit(owner, request, fresh=fresh), "Transform job created and queued")

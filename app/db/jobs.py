@@ -207,7 +207,7 @@ async def parents_of_file(connection: AsyncConnection, file_id: UUID) -> list[Ro
 
 async def find_cached(connection: AsyncConnection, owner: str, cache_key: str) -> RowMapping | None:
     """The newest job with this key that ended with all that it can give, and of which nothing was deleted since."""
-    part, part_file = aliased(Job), aliased(File)
+    part, part_file, made = aliased(Job), aliased(File), aliased(File)
     parts = (
         select(func.count())
         .select_from(part)
@@ -223,6 +223,10 @@ async def find_cached(connection: AsyncConnection, owner: str, cache_key: str) -
             Job.status.in_((JobStatus.COMPLETED, JobStatus.COMPLETED_WITH_ERRORS)),
             Job.error.is_(None),
             or_(Job.child_count.is_(None), Job.child_count == parts),
+            or_(
+                Job.result_file_id.is_(None),
+                select(made.id).where(made.id == Job.result_file_id, made.deleted_at.is_(None)).exists(),
+            ),
         )
         .order_by(Job.number.desc())
         .limit(1)

@@ -17,7 +17,7 @@ from app.errors import InvalidParameter, NotConfigured, NotFound, RequestError
 from app.formats.csv import CsvDialect
 from app.formats.registry import to_json
 from app.jobs.file_jobs import FileJobs, Plan
-from app.jobs.job_types import JobTypes
+from app.jobs.job_types import JobTypes, PlanFor
 from app.jobs.limits import OwnerLimits
 from app.states import JobStatus
 
@@ -63,11 +63,12 @@ class BatchJobs:
         if len(set(wanted)) < len(wanted):
             raise InvalidParameter("A file is named twice in file_ids.")
         plan_for = await self._job_types.prepare(submission.job_type, submission.owner, submission.options)
-        plans = {file_id: plan_for(file_id) for file_id in wanted}
+        plans, refused = await self._plans(plan_for, submission.job_type, wanted)
 
         async def record(connection: AsyncConnection) -> tuple[UUID, dict[UUID, UUID], dict[UUID, UUID], list[UUID]]:
             found = await self._files(connection, submission.owner, wanted, plans)
-            cached = {} if submission.fresh else await self._cached(connection, submission.owner, found, plans)
+            usable = {file_id: plan for file_id, plan in plans.items() if file_id not in refused}
+            cached = {} if submission.fresh else await self._cached(connection, submission.owner, found, usable)
             to_come = sum(max(1, len(plan.part_files)) for file_id, plan in plans.items() if file_id not in cached)
             await self._limits.admit(connection, submission.owner, jobs=to_come)
             standing_in, parent = self._parent(submission, [found[file_id] for file_id in wanted], cached)
@@ -76,7 +77,18 @@ class BatchJobs:
             made: dict[UUID, UUID] = {}
             to_run: list[UUID] = [parent["id"]]
             for file_id in (each for each in wanted if each not in cached):
-                ids = await self._part(connection, submission, found, file_id, plans[file_id], parent["id"])
+                if file_id in refused:
+                    ids = await self._file_jobs.insert_failed(
+                        connection,
+                        submission.owner,
+                        found[file_id],
+                        plans[file_id],
+                        submission.priority,
+                        parent["id"],
+                        refused[file_id],
+                    )
+                else:
+                    ids = await self._part(connection, submission, found, file_id, plans[file_id], parent["id"])
                 made[file_id] = ids[0]
                 to_run += ids
             return parent["id"], made, cached, to_run
@@ -90,6 +102,25 @@ class BatchJobs:
             "message": "Batch job created and queued",
             "children": [_child(file_id, made, cached) for file_id in wanted],
         }
+
+    @staticmethod
+    async def _plans(
+        plan_for: PlanFor, job_type: str, wanted: Sequence[UUID]
+    ) -> tuple[dict[UUID, Plan], dict[UUID, RequestError]]:
+        """What is to be done with each file, and why it cannot be done with some; raises NotFound for one that is not
+        there, and what is wrong if it is wrong with every file."""
+        plans: dict[UUID, Plan] = {}
+        refused: dict[UUID, RequestError] = {}
+        for file_id in wanted:
+            try:
+                plans[file_id] = await plan_for(file_id)
+            except NotFound:
+                raise
+            except RequestError as error:
+                plans[file_id], refused[file_id] = Plan(job_type, {}), error
+        if len(refused) == len(wanted):
+            raise refused[wanted[0]]
+        return plans, refused
 
     async def _cached(
         self, connection: AsyncConnection, owner: str, found: dict[UUID, RowMapping], plans: dict[UUID, Plan]

@@ -17,6 +17,7 @@ from sqlalchemy import RowMapping
 from app.errors import InvalidTransform, NotRows
 from app.formats.base import Format, Reject, Span
 from app.formats.registry import from_json, open_format
+from app.jobs import file_jobs
 from app.jobs.file_jobs import FileJobs, Made
 from app.jobs.templates import Templates
 from app.pipeline.machine import Machine
@@ -66,8 +67,14 @@ class Transforms:
         self._machine = machine
         self._sources = sources
 
-    async def submit(self, owner: str, request: TransformRequest) -> Made:
-        """The job; raises NotFound, StoredBytesGone, NotRows, InvalidTransform."""
+    async def submit(self, owner: str, request: TransformRequest, *, fresh: bool = False) -> Made:
+        """The job, or, unless it must be `fresh`, the earlier one that did the same; raises NotFound, StoredBytesGone,
+        NotRows, InvalidTransform."""
+        made = await self.plan(owner, request)
+        return await self._file_jobs.submit_plan(owner, request.input_file_id, made, request.priority, fresh=fresh)
+
+    async def plan(self, owner: str, request: TransformRequest) -> file_jobs.Plan:
+        """The job that is to be made; raises the same."""
         _, specification, found = await self._checked(owner, request)
         options: dict[str, Any] = {
             "specification": specification.stored(),
@@ -75,15 +82,7 @@ class Transforms:
         }
         if request.template_id is not None:
             options["template_id"] = str(request.template_id)
-        return await self._file_jobs.submit(
-            owner,
-            request.input_file_id,
-            "transform",
-            priority=request.priority,
-            options=options,
-            columns=found.names,
-            chunk_size=request.chunk_size,
-        )
+        return file_jobs.Plan("transform", options, columns=found.names, chunk_size=request.chunk_size)
 
     async def sample(self, owner: str, request: TransformRequest, rows: int) -> dict[str, Any]:
         """What becomes of the first rows of the file, by the code of the job and without one; raises the same."""

@@ -72,6 +72,35 @@ def test_a_batch_of_analyses_has_a_result_for_each_file(api: Api) -> None:
         assert result(api, child["job_id"])["rows"]["profiled"] == 1
 
 
+MAPPING = {"columns": [{"name": "key", "from": "id"}, {"name": "twice", "expression": "integer(n) * 2"}]}
+
+
+def test_a_batch_of_transforms_makes_a_file_of_each_and_does_none_twice(api: Api) -> None:
+    """A file without the column fails alone; the same again is answered with the files that are there, until one of them
+    is deleted."""
+    good, other, bad = uploads(api, b"id,n\n1,4\n2,5\n", b"id,n\n3,6\n", b"id,m\n1,1\n")
+    answer = submitted(api, [good, other, bad], "transform", mapping=MAPPING, output_format="csv")
+    status = ended(api, answer["job_id"])
+    assert [child["status"] for child in status["children"]] == ["completed", "completed", "failed"]
+    made = [state(api, child["job_id"])["result_file_id"] for child in answer["children"][:2]]
+    texts = [api.client.get(f"/api/v1/files/{each}/download").text for each in made]
+    assert texts == ["key,twice\n1,8\n2,10\n", "key,twice\n3,12\n"]
+
+    again = submitted(api, [good, other], "transform", mapping=MAPPING, output_format="csv")
+    assert [child.get("cached") for child in again["children"]] == [True, True]
+    assert api.client.delete(f"/api/v1/files/{made[0]}").status_code == 204
+    once_more = submitted(api, [good, other], "transform", mapping=MAPPING, output_format="csv")
+    assert [child.get("cached") for child in once_more["children"]] == [None, True]
+
+    refused = api.client.post(
+        BATCH,
+        json={"file_ids": [bad], "job_type": "transform", "options": {"mapping": MAPPING, "output_format": "csv"}},
+    )
+    assert (refused.status_code, refused.json()["code"]) == (422, "invalid_transform")
+    nonsense = api.client.post(BATCH, json={"file_ids": [good], "job_type": "transform", "options": {"mappings": {}}})
+    assert (nonsense.status_code, nonsense.json()["code"]) == (422, "invalid_parameter")
+
+
 def test_a_batch_of_mappings_and_what_deleting_one_of_its_files_leaves(api: Api) -> None:
     """Each mapping has parts itself. The reference and the other files stay when one file is deleted."""
     reference, first, second = uploads(
