@@ -48,7 +48,22 @@ CORRECTION_BODY: dict[str, Any] = {
         "content": {
             **BODY["requestBody"]["content"],
             "text/csv": {"schema": {"type": "string", "format": "binary"}},
-            "application/json": {"example": {"rows": [{"_row": 17, "values": {"age": "42"}}]}},
+            "application/json": {
+                "schema": {
+                    "type": "object",
+                    "required": ["rows"],
+                    "additionalProperties": False,
+                    "properties": {
+                        "rows": {
+                            "type": "array",
+                            "minItems": 1,
+                            "maxItems": MAX_PATCHES,
+                            "items": RowPatch.model_json_schema(),
+                        }
+                    },
+                },
+                "example": {"rows": [{"_row": 17, "values": {"age": "42"}}]},
+            },
         },
     }
 }

@@ -38,7 +38,7 @@ ID = "0b8f3c1e-6f0d-4a52-9d3a-3f3f6f0f2a11"
 OTHER_ID = "5d2f7a90-1c4b-4e0e-8a7c-9b1f0d6c2e33"
 PATH_EXAMPLES = {
     "file_id": ID, "job_id": ID, "template_id": ID, "schedule_id": ID, "key_id": ID, "batch_id": "batch-1f0c2a9b7d3e",
-    "import_id": "1", "user_id": "alice", "code": "not_found", "webhook_id": ID, "upload_id": "0c6d1f4e-2b7a-4f0e-9d57-6f1f2f1c7a30",
+    "import_id": "1", "user_id": "alice", "code": "not_found", "webhook_id": ID, "upload_id": ID,
     "message_id": "msg_0b8f3c1e6f0d4a529d3a3f3f6f0f2a11",
 }  # fmt: skip
 BODY_EXAMPLES: dict[str, dict[str, Any]] = {
