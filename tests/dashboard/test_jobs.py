@@ -38,7 +38,7 @@ def row(page: Page, name: str) -> Locator:
     return page.get_by_role("listitem").filter(has=page.get_by_role("link", name=name, exact=True)).first
 
 
-def test_a_dropped_dirty_file_is_watched_to_its_end_and_accounted_for_row_by_row(page: Page) -> None:
+def test_a_dropped_dirty_file_is_watched_to_its_end_and_accounted_for_row_by_row(page: Page, api: Api) -> None:
     page.goto("/")
     drop(page, "orders.csv", dirty())
     expect(row(page, "orders.csv")).to_contain_text("Completed with rejects", timeout=60_000)
@@ -59,7 +59,28 @@ def test_a_dropped_dirty_file_is_watched_to_its_end_and_accounted_for_row_by_row
     marked = first.locator("[aria-invalid]")
     expect(marked.last).to_have_text("surplus")
     marked.last.click()
-    expect(page.get_by_label("The chosen row")).to_contain_text("100,name 100,100,surplus")
+    chosen = page.get_by_label("The chosen row")
+    expect(chosen).to_contain_text("100,name 100,100,surplus")
+    expect(page.get_by_label("value, corrected")).to_have_value("100,surplus")
+    page.get_by_label("value, corrected").fill("100")
+    page.get_by_role("gridcell", name="200", exact=True).first.dblclick()  # what was written in the row before is kept
+    page.get_by_label("value, corrected").fill("two hundred")
+    page.get_by_role("button", name="Correct 2 rows and run again").click()
+    outcome = page.locator(".correction")
+    expect(outcome).to_have_text("2 corrected rows are results now.")
+    expect(page.get_by_text("998 rejected rows")).to_be_visible()
+    expect(page.get_by_role("row").nth(1)).to_contain_text("name 300")
+
+    kept = api.client.get(f"/api/v1/rejects/{page.url.split('/')[-2]}/download").text.splitlines()
+    corrected = [kept[0], kept[1].replace('"300,surplus"', "300"), kept[2]]
+    page.get_by_label("Corrected file").set_input_files(
+        {"name": "fixed.csv", "mimeType": "text/csv", "buffer": "\n".join(corrected).encode()}
+    )
+    expect(outcome).to_have_text("1 corrected row is a result now. 1 row came back as it was and did not run.")
+    page.get_by_role("link", name="Overview").click()
+    expect(page.locator(".proof.closed")).to_contain_text(
+        "It closes: 100,000 rows in the file = 99,003 results + 997 rejected."
+    )
 
     page.get_by_role("link", name="Results").click()
     grid = page.get_by_role("grid")

@@ -10,7 +10,8 @@ const MIN_WIDTH = 56;
 const MAX_WIDTH = 1200;
 
 export class DataTable {
-  /** `columns`: {label, width, numeric, text(row) -> string, tone(row) -> class}. `fetch(offset, limit)` -> rows. */
+  /** `columns`: {label, width, numeric, text(row) -> string, tone(row) -> class}. `fetch(offset, limit)` -> rows.
+   *  `onactivate(row, column, isKeyed)`: a click on a cell; Enter or a double click, which mean to work on it. */
   constructor({ label, columns, fetch, storageKey, onactivate = () => {}, rowHeight = 34 }) {
     Object.assign(this, { columns, fetch, onactivate, storageKey: `granula.widths.${storageKey}` });
     this.blocks = new Map();
@@ -20,7 +21,7 @@ export class DataTable {
     this.widths = this.#storedWidths();
     this.head = h("div.grid-head", { role: "rowgroup" },
       h("div.grid-row", { role: "row", "aria-rowindex": 1 }, columns.map((column, index) => this.#headCell(column, index))));
-    this.node = h("div.grid", { role: "grid", tabindex: 0, "aria-label": label, "aria-colcount": columns.length, onkeydown: (e) => this.#key(e), onclick: (e) => this.#click(e) }, this.head);
+    this.node = h("div.grid", { role: "grid", tabindex: 0, "aria-label": label, "aria-colcount": columns.length, onkeydown: (e) => this.#key(e), onclick: (e) => this.#click(e, false), ondblclick: (e) => this.#click(e, true) }, this.head);
     this.rows = new VirtualRows({
       scroller: this.node, role: "rowgroup", rowHeight: () => rowHeight,
       key: (i) => i, create: (i) => this.#create(i), patch: (node, i) => this.#patch(node, i),
@@ -133,7 +134,7 @@ export class DataTable {
       ArrowDown: [1, 0], ArrowUp: [-1, 0], ArrowRight: [0, 1], ArrowLeft: [0, -1], PageDown: [page, 0], PageUp: [-page, 0],
       Home: [event.ctrlKey ? -Infinity : 0, -Infinity], End: [event.ctrlKey ? Infinity : 0, Infinity],
     };
-    if (event.key === "Enter" && this.at(this.row)) return this.onactivate(this.at(this.row));
+    if (event.key === "Enter" && this.at(this.row)) return event.preventDefault(), this.onactivate(this.at(this.row), this.column, true);
     const move = moves[event.key];
     if (!move || event.altKey || event.metaKey) return;
     event.preventDefault();
@@ -144,12 +145,12 @@ export class DataTable {
     this.#activate(this.row + move[0], this.column + move[1]);
   }
 
-  #click(event) {
+  #click(event, isKeyed) {
     const cell = event.target.closest("[role=gridcell]");
     if (!cell) return;
     const [row, column] = cell.id.split("-").slice(-2).map(Number);
     this.#activate(row, column);
-    if (this.at(row)) this.onactivate(this.at(row));
+    if (this.at(row)) this.onactivate(this.at(row), column, isKeyed);
   }
 
   #activate(row, column) {

@@ -14,9 +14,13 @@ const TABS = [
   { name: "profile", label: "Profile", load: () => import("./profile.js"), fits: (job) => !job.parts },
 ];
 
+/** Their rejects are findings, and no rows that are missing somewhere. */
+const UNCORRECTED = new Set(["profile", "mapping"]);
+
 export default function job({ id, tab }) {
   const path = `/api/v1/jobs/${encodeURIComponent(id)}`;
   let status = null;
+  let parent = null; // of a correction, the job that it corrects
   let current = null;
   let name = tab ?? "overview";
   let stop = () => {};
@@ -30,7 +34,8 @@ export default function job({ id, tab }) {
   const actions = h("div.row");
   const tabs = h("nav.tabs", { "aria-label": "Views of this job" });
   const body = h("div.tab-body");
-  const top = h("div.job-head", {}, h("a.back", { href: "#/jobs" }, icon("back"), "All jobs"),
+  const back = h("a.back", { href: "#/jobs" }, icon("back"), "All jobs");
+  const top = h("div.job-head", {}, back,
     h("div.page-head", {}, h("div.grow", {}, title, h("div.row.tight", {}, mark, about)), actions), bar, h("div.stats", {}, Object.values(stats)), tabs);
   const node = h("div.page", {}, spinner());
 
@@ -84,8 +89,16 @@ export default function job({ id, tab }) {
     const { default: view } = await TABS.find((each) => each.name === name).load();
     if (mine !== turn) return;
     current?.dispose?.();
-    current = view({ id, path, status, restart: watch });
+    current = view({ id, path, status, refresh, correctable: !parent && !UNCORRECTED.has(status.processor) });
     replace(body, current.node);
+  }
+
+  /** The status anew: a correction changes a job that has ended. */
+  async function refresh() {
+    const fresh = await api.get(path);
+    head(fresh);
+    drawTabs();
+    current?.update?.(fresh);
   }
 
   function watch() {
@@ -101,7 +114,13 @@ export default function job({ id, tab }) {
   }
 
   api.get(path).then(
-    (fresh) => {
+    async (fresh) => {
+      if (fresh.parent_id) {
+        const above = await api.get(`/api/v1/jobs/${encodeURIComponent(fresh.parent_id)}`).catch(() => null);
+        if (above && !above.parts) parent = above;
+        if (above) back.replaceChildren(icon("back"), parent ? `Corrects ${above.filename}` : `Part of ${above.filename}`);
+        if (above) back.href = `#/jobs/${above.job_id}`;
+      }
       replace(node, top, body);
       head(fresh);
       show(name);

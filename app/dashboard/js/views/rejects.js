@@ -2,50 +2,78 @@
 
 import * as api from "../api.js";
 import { splitRecord } from "../csv.js";
-import { button, empty, h, icon, replace, select } from "../dom.js";
-import { bytes, count, isFinal, plural } from "../format.js";
-import { facts, spinner } from "../parts.js";
+import { announce, button, empty, h, icon, replace, say, select } from "../dom.js";
+import { bytes, count, isFinal, plural, when } from "../format.js";
+import { badge, facts, spinner } from "../parts.js";
 import { system } from "../main.js";
 import { DataTable } from "../table.js";
-import { fail, toast } from "../toast.js";
+import { fail } from "../toast.js";
 
-/** The bytes as text; what is not UTF-8 shows as the replacement character. */
-function textOf(reject) {
-  return reject.raw ?? new TextDecoder().decode(Uint8Array.from(atob(reject.raw_base64 ?? ""), (char) => char.charCodeAt(0)));
+const MAX_AT_ONCE = 1000; // rows that the service takes in one correction by cells
+const LOST = "\ufffd";
+
+/** The bytes as text, in the encoding of the file if they are no UTF-8; what cannot be read is the replacement character. */
+function textOf(reject, encoding) {
+  if (reject.raw !== null) return reject.raw;
+  const bytes = Uint8Array.from(atob(reject.raw_base64 ?? ""), (char) => char.charCodeAt(0));
+  try {
+    return new TextDecoder((encoding ?? "utf-8").replace("latin-1", "latin1")).decode(bytes);
+  } catch {
+    return new TextDecoder().decode(bytes);
+  }
 }
 
-export default function rejects({ id, status: first, restart }) {
+export default function rejects({ id, status: first, correctable, refresh }) {
   let status = first;
   let table = null;
   let total = 0;
   let code = "";
+  let shownRow = null;
+  let stop = () => {};
+  let isGone = false;
+  let cursors = new Map([[0, 0]]);
+  /** By row number, what somebody wrote and has not sent yet: {reject, values: Map} or {reject, record}. */
+  const edits = new Map();
   const path = `/api/v1/rejects/${encodeURIComponent(id)}`;
   const header = status.dialect.columns ?? [];
   const isCsv = status.format === "csv" && header.length > 0;
   const place = h("div", {}, spinner());
   const note = h("p.muted", { role: "status" });
   const codes = select([["", "Every reason"]], "", { "aria-label": "Reason" });
-  const detail = h("section.card.full.reject-detail", { hidden: true, "aria-live": "polite", "aria-label": "The chosen row" });
+  const detail = h("section.card.full.reject-detail", { hidden: true, "aria-label": "The chosen row" });
   codes.addEventListener("change", () => {
     code = codes.value;
+    table?.dispose();
     table = null;
     load();
   });
   let canCorrect = false;
-  const corrected = h("input.hidden", { type: "file", accept: ".csv", tabindex: -1, "aria-label": "Corrected file", onchange: () => corrected.files[0] && send(corrected.files[0]) });
+  const corrected = h("input.hidden", { type: "file", tabindex: -1, "aria-label": "Corrected file", onchange: () => corrected.files[0] && send(corrected.files[0]) });
   const fix = button("Upload the corrected file", () => corrected.click(), { iconName: "upload", hidden: true });
+  const outcome = h("p.correction", { role: "status", hidden: true });
+  const earlier = h("ul.plain");
+  const history = h("details.card.full.reject-detail", { hidden: true }, h("summary", {}, "Corrections"), earlier);
   system().then((about) => {
-    canCorrect = about.features.corrections;
-    fix.hidden = !canCorrect;
+    canCorrect = about.features.corrections && correctable;
+    if (isGone || !canCorrect) return;
+    offer();
+    recall();
+    if (shownRow) show(shownRow);
   }, () => {});
   const node = h("div", {},
-    h("section.card.full", {}, h("div.row.between", {}, h("div.row", {}, codes, note), h("div.row", {}, fix, corrected, h("a.button", { href: `${path}/download`, download: true }, icon("download"), "Rejected rows as CSV"))), place),
-    detail);
+    h("section.card.full", {}, h("div.row.between", {}, h("div.row", {}, codes, note), h("div.row", {}, fix, corrected, h("a.button", { href: `${path}/download`, download: true }, icon("download"), "Rejected rows as CSV"))), outcome, place),
+    detail, history);
 
   /** The cells of a reject in the order of the file's columns; one for JSON. */
   function cellsOf(reject) {
-    reject.cells ??= isCsv ? splitRecord(textOf(reject), status.dialect) : [textOf(reject)];
+    reject.cells ??= isCsv ? splitRecord(textOf(reject, status.dialect.encoding), status.dialect) : [textOf(reject)];
     return reject.cells;
+  }
+  /** The cells as they can be corrected: those beyond the header are one with the last, as in the download. */
+  function laidOut(reject) {
+    const cells = cellsOf(reject);
+    const most = header.length - 1;
+    return header.map((_, i) => (i === most ? cells.slice(most).join(status.dialect.delimiter) : cells[i]) ?? "");
   }
   /** Whether the cell at this place is to blame: the named one, or those beyond (or missing from) the header. */
   function isOffending(reject, index) {
@@ -53,47 +81,102 @@ export default function rejects({ id, status: first, restart }) {
     const cells = cellsOf(reject).length;
     return isCsv && cells !== header.length && index >= Math.min(cells, header.length - (cells > header.length ? 1 : 0));
   }
+  const canEdit = () => canCorrect && isFinal(status.status);
+  const offer = () => (fix.hidden = !(canEdit() && total));
 
-  function show(reject) {
+  function show(reject, cell = null) {
+    shownRow = reject;
     const cells = cellsOf(reject);
     detail.hidden = false;
     replace(detail, h("h2", {}, `Row ${count(reject.row_number)}, line ${count(reject.line)}`),
       h("p", {}, h("span.badge.bad", {}, reject.code), " ", reject.message),
-      isCsv && h("ol.cells", {}, cells.map((cell, i) =>
-        h(`li${isOffending(reject, i) ? ".offending" : ""}`, {}, h("span.muted", {}, header[i] ?? "beyond the header"), h("code", {}, cell === "" ? "(empty)" : cell)))),
-      canCorrect && isFinal(status.status) && editor(reject, cells),
-      h("p.muted", {}, `As it stands in the file${reject.raw === null ? "; � marks bytes that are no UTF-8" : ""}:`),
-      h("pre", { tabindex: 0, "aria-label": "The row as it stands in the file" }, textOf(reject)),
+      canEdit() ? editor(reject) : isCsv && h("ol.cells", {}, cells.map((text, i) =>
+        h(`li${isOffending(reject, i) ? ".offending" : ""}`, {}, h("span.muted", {}, header[i] ?? "beyond the header"), h("code", {}, text === "" ? "(empty)" : text)))),
+      h("p.muted", {}, `As it stands in the file${reject.raw === null ? "; � marks bytes that cannot be read" : ""}:`),
+      h("pre", { tabindex: 0, "aria-label": "The row as it stands in the file" }, textOf(reject, status.dialect.encoding)),
       facts([reject.column && ["Column", reject.column], reject.value && ["Value", h("code", {}, reject.value)], ["Bytes", `${count(reject.byte_start)} to ${count(reject.byte_end)} (${bytes(reject.byte_end - reject.byte_start)})`]]));
+    if (cell !== null) {
+      const inputs = [...detail.querySelectorAll(".cells input, .cells textarea, .record")];
+      (inputs[cell] ?? inputs.find((input) => input.ariaInvalid === "true") ?? inputs[0])?.focus();
+    }
   }
 
-  /** Cells to be written anew; those that changed go back, and the row alone is run again. */
-  function editor(reject, cells) {
-    if (!isCsv) {
-      const record = h("input", { value: textOf(reject), "aria-label": "The record" });
-      return h("form.editing", { onsubmit: (event) => (event.preventDefault(), send({ rows: [{ _row: reject.row_number, record: record.value }] })) }, record, h("div", {}, button("Correct and run again", null, { kind: "primary", type: "submit" })));
+  // ------------------------------------------------------------------ the fix-only loop
+
+  /** The cells of a row, to be written anew in their places. What is written is kept while other rows are looked at. */
+  function editor(reject) {
+    const number = reject.row_number;
+    const press = button("", null, { kind: "primary", type: "submit" });
+    const drop = button("Forget the changes", () => (edits.delete(number), table?.rows.render(), show(reject)), { kind: "quiet" });
+    const tell = () => {
+      const others = edits.size - edits.has(number);
+      press.textContent = others ? `Correct ${plural(others + 1, "row")} and run again` : "Correct and run again";
+      drop.hidden = !edits.has(number);
+      press.disabled = others >= MAX_AT_ONCE;
+    };
+    const control = (value, before, label, isBad, keep) => {
+      // An input would take the line ends out of a cell.
+      const input = h(value.includes("\n") || !isCsv ? "textarea" : "input", { "aria-label": label, "aria-invalid": isBad && "true", spellcheck: "false" });
+      input.value = value;
+      input.addEventListener("input", () => {
+        keep(input.value, input.value !== before);
+        table?.rows.render();
+        tell();
+      });
+      return input;
+    };
+    let fields;
+    if (isCsv) {
+      const before = laidOut(reject);
+      fields = h("ol.cells", {}, header.map((name, i) => h(`li${isOffending(reject, i) ? ".offending" : ""}`, {}, h("span.muted", { "aria-hidden": "true" }, name),
+        control(edits.get(number)?.values.get(name) ?? before[i], before[i], `${name}, corrected`, isOffending(reject, i), (text, isChanged) => {
+          const kept = edits.get(number) ?? { reject, values: new Map() };
+          if (isChanged) kept.values.set(name, text);
+          else kept.values.delete(name);
+          if (kept.values.size) edits.set(number, kept);
+          else edits.delete(number);
+        }))));
+    } else {
+      const before = textOf(reject);
+      fields = control(edits.get(number)?.record ?? before, before, "The record, corrected", true, (text, isChanged) =>
+        isChanged ? edits.set(number, { reject, record: text }) : edits.delete(number));
+      fields.classList.add("record");
     }
-    const inputs = header.map((name, i) => h("input", { value: cells[i] ?? "", "aria-label": `${name}, corrected` }));
+    tell();
     return h("form.editing", {
       onsubmit: (event) => {
         event.preventDefault();
-        // A row with too many or too few cells is written anew as a whole; of another, what was changed.
-        const isRagged = cells.length !== header.length;
-        const changed = header.map((name, i) => [name, inputs[i].value, cells[i] ?? ""]).filter(([, now, before]) => isRagged || now !== before);
-        send({ rows: [{ _row: reject.row_number, values: Object.fromEntries(changed.map(([name, now]) => [name, now])) }] });
+        const all = new Map(edits);
+        if (!all.has(number)) all.set(number, isCsv ? { reject, values: new Map() } : { reject, record: textOf(reject) });
+        send({ rows: [...all.values()].map(patchOf) });
       },
-    }, h("h3", {}, "Correct it"), h("div.cells", {}, inputs.map((input, i) => h("label", {}, h("span.muted", {}, header[i]), input))), h("div", {}, button("Correct and run again", null, { kind: "primary", type: "submit" })));
+      onkeydown: (event) => {
+        if (event.key === "Escape") table?.node.focus();
+        else if (event.key === "Enter" && event.ctrlKey) event.currentTarget.requestSubmit();
+      },
+    }, fields, h("div.row", {}, press, drop));
   }
 
-  /** A corrected file, or corrected cells. */
+  function patchOf({ reject, values, record }) {
+    if (record !== undefined) return { _row: reject.row_number, record };
+    const seen = laidOut(reject);
+    // A row without one cell to blame was laid out here: all of it is sent, so that what was seen is what is run. A cell with
+    // lost characters is sent only if somebody wrote it.
+    const cells = reject.column === null ? header.map((name, i) => [name, seen[i]]).filter(([, text]) => !text.includes(LOST)) : [];
+    return { _row: reject.row_number, values: Object.fromEntries([...cells, ...values]) };
+  }
+
+  /** A corrected file, or corrected cells: only these rows run again. */
   async function send(what) {
-    const target = `/api/v1/files/${status.file_id}/corrections`;
+    const target = `/api/v1/files/${encodeURIComponent(id)}/corrections`;
     try {
-      if (what instanceof File) await api.request("POST", target, { body: what, headers: { "Content-Type": "text/csv" } });
-      else await api.post(target, what);
-      toast("Corrected rows run again", { detail: "Those that are right now move to the results." });
+      const isFile = what instanceof File;
+      const made = await (isFile ? api.request("POST", target, { body: what, headers: { "Content-Type": "text/csv" } }) : api.post(target, what));
+      if (!isFile) what.rows.forEach((row) => edits.delete(row._row));
       detail.hidden = true;
-      restart();
+      shownRow = null;
+      table?.node.focus();
+      follow(made.job_id, made.unchanged);
     } catch (error) {
       fail(error);
     } finally {
@@ -101,7 +184,42 @@ export default function rejects({ id, status: first, restart }) {
     }
   }
 
+  /** Watch a correction to its end; then the job, its counts and its proof are others. */
+  function follow(jobId, unchanged = 0) {
+    stop();
+    outcome.hidden = false;
+    stop = api.live(`/api/v1/status/${encodeURIComponent(jobId)}/events`, {
+      status: async (fix) => {
+        const { ok, invalid, failed } = fix.rows;
+        if (!isFinal(fix.status)) return say(outcome, `Corrected rows run again: ${fix.progress_percent} %`);
+        stop();
+        const left = invalid + failed;
+        say(outcome, fix.status === "cancelled" ? "The correction was cancelled." : [
+          ok ? `${plural(ok, "corrected row is a result now", "corrected rows are results now")}.` : "",
+          left ? `${plural(left, "row is", "rows are")} still rejected.` : "",
+          unchanged ? `${plural(unchanged, "row came back as it was", "rows came back as they were")} and did not run.` : "",
+          fix.error ? fix.error.message ?? fix.error.code : "",
+        ].filter(Boolean).join(" "));
+        announce(outcome.textContent);
+        outcome.className = `correction ${left || fix.status === "failed" ? "warn" : "ok"}`;
+        recall();
+        await refresh().catch(fail);
+      },
+    });
+  }
+
+  /** The corrections so far; one that runs is followed. */
+  async function recall() {
+    const { items } = await api.get(api.query("/api/v1/jobs", { parent: id, limit: 50 })).catch(() => ({ items: [] }));
+    if (isGone) return;
+    history.hidden = !items.length;
+    replace(earlier, items.map((each) => h("li", {}, badge(each.status), h("a.clip", { href: `#/jobs/${each.job_id}` }, `${count(each.rows.ok)} corrected, ${count(each.rows.invalid + each.rows.failed)} still rejected`), h("span.muted", {}, when(each.created_at)))));
+    const running = items.find((each) => !isFinal(each.status));
+    if (running) follow(running.job_id);
+  }
+
   function build() {
+    cursors = new Map([[0, 0]]);
     const shown = isCsv ? header.slice(0, 100) : ["record"];
     const columns = [
       { label: "Row", width: 84, numeric: true, tone: () => "dim", text: (row) => count(row.row_number) },
@@ -109,20 +227,20 @@ export default function rejects({ id, status: first, restart }) {
       { label: "Reason", width: 300, text: (row) => row.message },
       ...shown.map((name, i) => ({
         label: name, width: isCsv ? 150 : 420,
-        text: (row) => cellsOf(row)[i] ?? null,
-        tone: (row) => (isOffending(row, i) ? "offending" : ""),
+        text: (row) => { const edit = edits.get(row.row_number); return (isCsv ? edit?.values.get(name) : edit?.record) ?? cellsOf(row)[i] ?? null; },
+        tone: (row) => (edits.get(row.row_number)?.values?.has(name) || edits.get(row.row_number)?.record !== undefined ? "edited" : isOffending(row, i) ? "offending" : ""),
       })),
       ...(isCsv ? [{ label: "beyond the header", width: 150, text: (row) => cellsOf(row).slice(header.length).join(status.dialect.delimiter), tone: (row) => (cellsOf(row).length > header.length ? "offending" : "") }] : []),
       { label: "Code", width: 170, tone: () => "dim", text: (row) => row.code },
     ];
-    let after = new Map([[0, 0]]);
     table = new DataTable({
-      label: `Rejected rows of ${status.filename}`, columns, storageKey: `rejects:${header.join(",")}`, onactivate: show,
+      label: `Rejected rows of ${status.filename}`, columns, storageKey: `rejects:${header.join(",")}`,
+      onactivate: (row, column, isKeyed) => show(row, isKeyed ? column - 3 : null),
       fetch: async (offset, limit) => {
         // By cursor where the page before was seen, which costs the same at any depth.
-        const cursor = after.get(offset);
+        const cursor = cursors.get(offset);
         const page = await api.get(api.query(path, { limit, code, ...(cursor === undefined ? { offset } : { after: cursor }) }));
-        if (page.next_after !== null) after.set(offset + limit, page.next_after);
+        if (page.next_after !== null) cursors.set(offset + limit, page.next_after);
         return page.items;
       },
     });
@@ -138,7 +256,10 @@ export default function rejects({ id, status: first, restart }) {
         replace(codes, h("option", { value: "" }, "Every reason"), Object.entries(page.codes).map(([name, number]) => h("option", { value: name, selected: name === code }, `${name} (${count(number)})`)));
       }
       replace(note, `${plural(total, "rejected row")}${page.complete ? "" : " so far"}`);
+      offer();
       if (!total) {
+        table?.dispose();
+        table = null;
         detail.hidden = true;
         replace(place, isFinal(status.status) ? empty("No rejects", "Every row got through.") : empty("No rejects so far", "Rows that cannot be used will be listed here, each with its reason."));
       } else if (!table) build();
@@ -155,10 +276,15 @@ export default function rejects({ id, status: first, restart }) {
       const changed = fresh.rows.invalid + fresh.rows.failed !== status.rows.invalid + status.rows.failed || fresh.status !== status.status;
       status = fresh;
       if (changed) {
+        cursors = new Map([[0, 0]]); // rows went: each page begins elsewhere
         table?.reload();
         load();
       }
     },
-    dispose: () => table?.dispose(),
+    dispose() {
+      isGone = true;
+      stop();
+      table?.dispose();
+    },
   };
 }
