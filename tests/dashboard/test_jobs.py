@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import hashlib
 import re
 from pathlib import Path
 
@@ -13,6 +14,7 @@ from tests.dashboard.conftest import NewPage
 from tests.harness import Api, wait_until
 
 ROWS, BAD = 100_000, 1_000
+PIECE = 8 << 20
 
 
 def dirty() -> bytes:
@@ -175,6 +177,48 @@ def test_an_upload_whose_connection_is_lost_arrives_once(page: Page, api: Api) -
     expect(page.get_by_role("list", name="Uploads").get_by_role("listitem")).to_have_count(0)
     assert lost
     assert len(api.client.get("/api/v1/jobs", params={"search": "LOST.csv"}).json()["items"]) == 1
+
+
+def test_a_large_upload_goes_on_where_the_connection_or_the_page_was_lost(page: Page, api: Api) -> None:
+    data = ("id,text\n" + "".join(f"{n},{'x' * 1000}\n" for n in range(20_000))).encode()
+    make = """() => {
+        const lines = Array.from({length: 20000}, (_, n) => `${n},${"x".repeat(1000)}\\n`);
+        const transfer = new DataTransfer();
+        transfer.items.add(new File(["id,text\\n", ...lines], "large.csv", {lastModified: 1700000000000}));
+        return transfer;
+    }"""
+    offsets: list[int] = []
+    is_cut = [False]
+
+    def cut(route: Route) -> None:
+        """The second piece is lost once; then pieces from the third on, until the page is loaded again."""
+        if route.request.method != "PATCH":
+            return route.continue_()
+        offset = int(route.request.headers["upload-offset"])
+        offsets.append(offset)
+        if offsets.count(offset) == 1 and offset == PIECE or (is_cut[0] and offset >= 2 * PIECE):
+            return route.abort("connectionreset")
+        return route.continue_()
+
+    page.route(re.compile(r"/api/v1/uploads"), cut)
+    page.goto("/")
+    is_cut[0] = True
+    page.dispatch_event(".drop", "drop", {"dataTransfer": page.evaluate_handle(make)})
+    uploads = page.get_by_role("list", name="Uploads").get_by_role("listitem")
+    expect(uploads).to_contain_text("Connection lost at 83 %; goes on there")
+    assert offsets[:4] == [0, PIECE, PIECE, 2 * PIECE]
+
+    page.reload()
+    is_cut[0] = False
+    offsets.clear()
+    expect(uploads).to_contain_text("large.csvStopped at 83 %: choose the file again to go on")
+    page.dispatch_event(".drop", "drop", {"dataTransfer": page.evaluate_handle(make)})
+    expect(row(page, "large.csv")).to_contain_text("20,000 ok", timeout=60_000)
+    expect(uploads).to_have_count(0)
+    assert offsets == [2 * PIECE]
+    (job,) = api.client.get("/api/v1/jobs", params={"search": "large.csv"}).json()["items"]
+    assert api.status(job["job_id"])["sha256"] == hashlib.sha256(data).hexdigest()
+    assert page.evaluate("Object.keys(localStorage).filter((key) => key.startsWith('granula.upload:'))") == []
 
 
 def test_a_refused_upload_says_what_to_do(page: Page) -> None:

@@ -1,9 +1,11 @@
-// Uploads: the raw body, with speed and rest time. A lost connection is tried again under the same Idempotency-Key, so that
-// a file whose answer got lost is not there twice.
+// Uploads, with speed and rest time. A small file is one plain body, tried again under the same Idempotency-Key, so that one
+// whose answer got lost is not there twice; a large one goes in pieces, and goes on where it stopped (tus.js).
 
 import { Problem, query } from "./api.js";
+import { ASK_AGAIN, FORGOTTEN, PLAIN_BYTES, Session } from "./tus.js";
 
 const TRIES = 8;
+const LONGEST_WAIT_MS = 30_000;
 const RETRIED = new Set([0, 408, 429, 502, 503, 504]);
 
 /** The address and parameters of an upload; a schema goes through the door whose records can be searched. */
@@ -15,8 +17,11 @@ function address(file, { processor, priority, isSchema, model }) {
 export class Upload {
   /** `onchange(this)` at each step. State: sending, waiting (for the connection), done, failed, cancelled. */
   constructor(file, options, onchange) {
-    Object.assign(this, { file, options, onchange, state: "sending", sent: 0, speed: 0, tries: 0, error: null, answer: null });
+    Object.assign(this, { file, options, onchange, state: "sending", sent: 0, safe: 0, speed: 0, tries: 0, error: null, answer: null });
     this.key = crypto.randomUUID?.() ?? `${Date.now()}-${Math.random()}`;
+    this.session = file.size > PLAIN_BYTES && !options.isSchema ? new Session(file, options) : null;
+    this.retry = () => this.state === "waiting" && (clearTimeout(this.timer), this.#send());
+    addEventListener("online", this.retry);
     this.#send();
   }
 
@@ -30,30 +35,63 @@ export class Upload {
   }
 
   cancel() {
-    this.state = "cancelled";
+    this.#end("cancelled", {});
     clearTimeout(this.timer);
     this.request?.abort();
-    this.onchange(this);
+    this.session?.abandon();
   }
 
   #send() {
     this.state = "sending";
-    let [time, sent] = [performance.now(), 0];
+    this.mark = null;
+    if (this.session) this.#sendInPieces();
+    else this.#sendWhole();
+    this.onchange(this);
+  }
+
+  /** So many bytes have gone out. What was there before this try does not count for the speed. */
+  #progress(sent) {
+    if (this.state !== "sending") return;
+    const now = performance.now();
+    this.sent = Math.min(sent, this.file.size);
+    this.mark ??= { now, sent };
+    if (now - this.mark.now > 400) {
+      const speed = (Math.max(0, sent - this.mark.sent) / (now - this.mark.now)) * 1000;
+      this.speed = this.speed ? 0.7 * this.speed + 0.3 * speed : speed;
+      this.mark = { now, sent };
+    }
+    this.onchange(this);
+  }
+
+  #sendInPieces() {
+    this.session.run((sent, isSafe) => {
+      if (isSafe && sent > this.safe) {
+        this.safe = sent;
+        this.tries = 0; // it gets on: only tries in a row are counted
+      }
+      this.#progress(sent);
+    }).then(
+      (answer) => {
+        this.session.forget();
+        this.#end("done", { answer, sent: this.file.size });
+      },
+      (error) => {
+        if (error.name === "AbortError" || this.state === "cancelled") return;
+        const isForgotten = FORGOTTEN.has(error.status) && this.session.url !== null;
+        if (isForgotten) this.session.reset();
+        this.#stumble(error, isForgotten || ASK_AGAIN.has(error.status));
+      },
+    );
+  }
+
+  #sendWhole() {
     const request = (this.request = new XMLHttpRequest());
     request.open("POST", address(this.file, this.options));
     request.setRequestHeader("Content-Type", "application/octet-stream");
     request.setRequestHeader("Accept", "application/json");
     request.setRequestHeader("Idempotency-Key", this.key);
-    request.upload.onprogress = ({ loaded }) => {
-      const now = performance.now();
-      this.sent = Math.min(loaded, this.file.size);
-      if (now - time > 400) {
-        const speed = ((loaded - sent) / (now - time)) * 1000;
-        this.speed = this.speed ? 0.7 * this.speed + 0.3 * speed : speed;
-        [time, sent] = [now, loaded];
-      }
-      this.onchange(this);
-    };
+    this.#progress(0);
+    request.upload.onprogress = ({ loaded }) => this.#progress(loaded);
     request.onload = () => {
       let body = null;
       try {
@@ -64,19 +102,24 @@ export class Upload {
     };
     request.onerror = () => this.#stumble(new Problem(0, { title: "The connection was lost", detail: "The upload did not arrive." }));
     request.send(this.file);
-    this.onchange(this);
   }
 
-  #stumble(error) {
+  #stumble(error, isPassing = RETRIED.has(error.status)) {
     if (this.state === "cancelled") return;
     this.tries += 1;
-    if (!RETRIED.has(error.status) || this.tries >= TRIES) return this.#end("failed", { error });
-    Object.assign(this, { state: "waiting", speed: 0, sent: 0 });
-    this.timer = setTimeout(() => this.#send(), Math.min(30_000, 500 * 2 ** this.tries));
+    if (!isPassing && !RETRIED.has(error.status)) {
+      if (error.status !== 401) this.session?.forget(); // refused: the same bytes would be refused again
+      return this.#end("failed", { error });
+    }
+    if (this.tries >= TRIES) return this.#end("failed", { error });
+    Object.assign(this, { state: "waiting", speed: 0, sent: this.session ? this.safe : 0 });
+    this.timer = setTimeout(() => this.#send(), Math.min(LONGEST_WAIT_MS, 500 * 2 ** this.tries));
     this.onchange(this);
   }
 
   #end(state, values) {
+    removeEventListener("online", this.retry);
+    this.session?.leave();
     Object.assign(this, { state, ...values });
     this.onchange(this);
   }

@@ -6,6 +6,7 @@ import { STATES, ago, bytes, count, duration, isFinal, percent, plural, rate } f
 import { system } from "../main.js";
 import { badge, progressBar } from "../parts.js";
 import { fail, isPending, removeLater, toast } from "../toast.js";
+import { abandon, interrupted } from "../tus.js";
 import { Upload } from "../upload.js";
 import { VirtualRows } from "../virtual.js";
 
@@ -46,6 +47,12 @@ export default function jobs({ params }) {
     h("div.drop-text", {}, icon("upload"), h("div", {}, h("p.lead", {}, "Drop files here, or ", button("choose files", () => files.click(), { kind: "link" })), limit)),
     h("div.row", {}, h("label.inline", {}, h("span", {}, "Processor"), processor), h("label.inline", {}, h("span", {}, "Priority"), priority)),
     files);
+  for (const each of interrupted()) {
+    const row = h("li", { "data-name": each.name }, icon("pause"), h("span.clip.grow", {}, each.name),
+      h("span.muted", {}, `Stopped at ${percent(each.share)}: choose the file again to go on`),
+      iconButton("close", `Forget the upload of ${each.name}`, () => (abandon(each), row.remove())));
+    uploads.append(row);
+  }
   let depth = 0;
   const over = (event) => {
     if (event.dataTransfer?.types.includes("Files")) drop.classList.toggle("over", (depth += 1) > 0);
@@ -67,12 +74,13 @@ export default function jobs({ params }) {
       const text = h("span.muted.num");
       const stop = iconButton("cancel", `Stop the upload of ${file.name}`, () => upload.cancel());
       const row = h("li", {}, icon("file"), h("span.clip.grow", {}, file.name), text, bar, stop);
+      for (const stopped of uploads.querySelectorAll("[data-name]")) if (stopped.dataset.name === file.name) stopped.remove();
       uploads.append(row);
       const upload = new Upload(file, options, (each) => {
         bar.show(each.share * 100);
         if (each.state === "sending") {
           say(text, each.share < 1 ? `${percent(each.share)} of ${bytes(file.size)} · ${bytes(each.speed)}/s · ${duration(each.rest)} left` : "Being made durable …");
-        } else if (each.state === "waiting") say(text, "Connection lost; trying again …");
+        } else if (each.state === "waiting") say(text, each.sent ? `Connection lost at ${percent(each.share)}; goes on there …` : "Connection lost; trying again …");
         else row.remove();
         if (each.state === "done") {
           announce(`${file.name} is uploaded`);
