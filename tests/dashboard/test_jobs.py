@@ -196,7 +196,7 @@ def test_a_large_upload_goes_on_where_the_connection_or_the_page_was_lost(page: 
             return route.continue_()
         offset = int(route.request.headers["upload-offset"])
         offsets.append(offset)
-        if offsets.count(offset) == 1 and offset == PIECE or (is_cut[0] and offset >= 2 * PIECE):
+        if (offsets.count(offset) == 1 and offset == PIECE) or (is_cut[0] and offset >= 2 * PIECE):
             return route.abort("connectionreset")
         return route.continue_()
 

@@ -7,7 +7,6 @@ const PIECE_BYTES = 8 << 20;
 /** Files up to here go as one plain body: there is little to lose. */
 export const PLAIN_BYTES = PIECE_BYTES;
 const PREFIX = "granula.upload:";
-const KEPT_MS = 24 * 3600 * 1000;
 const STORING_POLL_MS = 400;
 const TUS = { "Tus-Resumable": "1.0.0", Accept: "application/json" };
 /** The service does not know the upload any more, or it does not speak as expected: begin anew. */
@@ -30,7 +29,7 @@ function remember(key, value) {
 function recall(key) {
   try {
     const kept = JSON.parse(localStorage.getItem(key));
-    if (kept && Date.now() - kept.at < KEPT_MS && kept.url.startsWith(`${ENDPOINT}/`)) return kept;
+    if (kept && Date.now() < kept.until && kept.url.startsWith(`${ENDPOINT}/`)) return kept;
   } catch { /* not ours, or forbidden */ }
   remember(key, null);
   return null;
@@ -96,7 +95,7 @@ export class Session {
       const answer = await send(this, "PATCH", this.url, { "Content-Type": "application/offset+octet-stream", "Upload-Offset": from }, piece, (loaded) => onprogress(from + Math.min(loaded, piece.size), false));
       offset = Number(answer.getResponseHeader("Upload-Offset"));
       if (!(offset > from)) throw new Problem(0, { title: "The connection was lost", detail: "The answer makes no sense." });
-      this.#keep(offset);
+      this.#keep(offset, answer);
       onprogress(offset, true);
     }
     return this.#outcome();
@@ -126,8 +125,9 @@ export class Session {
     this.url = null;
   }
 
-  #keep(offset) {
-    remember(this.key, { url: this.url, name: this.file.name, share: offset / this.file.size, at: Date.now() });
+  #keep(offset, answer) {
+    const until = Date.parse(answer.getResponseHeader("Upload-Expires"));
+    remember(this.key, until ? { url: this.url, name: this.file.name, share: offset / this.file.size, until } : null);
   }
 
   async #begin() {
@@ -136,7 +136,7 @@ export class Session {
     // Of whatever the service calls itself behind a proxy, the path is what counts here.
     this.url = `${ENDPOINT}/${made.getResponseHeader("Location").split("/").pop()}`;
     active.add(this.url);
-    this.#keep(0);
+    this.#keep(0, made);
     return 0;
   }
 

@@ -108,7 +108,8 @@ export class Upload {
     if (this.state === "cancelled") return;
     this.tries += 1;
     if (!isPassing && !RETRIED.has(error.status)) {
-      if (error.status !== 401) this.session?.forget(); // refused: the same bytes would be refused again
+      // Refused for what it is: the same bytes would be refused again. A full disk or a sign-in that ended passes.
+      if (error.status < 500 && error.status !== 401) this.session?.forget();
       return this.#end("failed", { error });
     }
     if (this.tries >= TRIES) return this.#end("failed", { error });

@@ -5,9 +5,9 @@ import { announce, button, empty, field, h, iconButton, replace, select } from "
 import { ago, count, percent, plural } from "../format.js";
 import { badge, progressBar, spinner } from "../parts.js";
 import { fail, removeLater, toast } from "../toast.js";
+import { decided, question, transformPanel } from "./transform.js";
 
 const POLL_MS = 400;
-const PREVIEW_ROWS = 5;
 
 export default function mapping({ id }) {
   return id ? board(id) : start();
@@ -66,6 +66,7 @@ function start() {
 function board(id) {
   const node = h("div.page", {}, spinner());
   let timer = null;
+  let panel = null;
   let isGone = false;
 
   async function follow() {
@@ -82,18 +83,38 @@ function board(id) {
       if (isGone) return;
     }
     const { result } = await api.get(`/api/v1/jobs/${encodeURIComponent(id)}/result`);
-    const rows = await api.get(api.query(`/api/v1/results/${result.input_file_id}`, { limit: PREVIEW_ROWS, format: "object" })).catch(() => ({ items: [] }));
-    if (!isGone) draw(result, rows.items.map((item) => item.data));
+    if (!isGone) draw(result);
   }
 
-  function draw(result, rows) {
+  function draw(result) {
     const inputs = result.matrix.input_columns;
-    const state = result.mappings.map((proposed) => ({ proposed, given: [...proposed.input_columns] }));
+    const state = result.mappings.map((proposed) => ({ proposed, given: [...proposed.input_columns], choices: new Map() }));
     const tray = h("ul.chips", { "aria-label": "Input columns" });
     const pairs = h("ol.pairs", { "aria-label": "Reference columns" });
-    const preview = h("div.scroll", { tabindex: 0, role: "region", "aria-label": "First rows" });
+    panel = transformPanel(result.input_file_id, columns);
     const name = h("input", { required: true, maxlength: 200, placeholder: "Name of the template" });
     const isAsProposed = (each) => each.given.join("\0") === each.proposed.input_columns.join("\0");
+
+    /** The mapping as it is now, as templates keep it and transforms take it. */
+    function columns() {
+      return state.map((each) => ({
+        reference_column: each.proposed.reference_column, input_columns: each.given,
+        conversion: isAsProposed(each) ? each.proposed.conversion.flatMap((step, i) => decided(step, each.choices.get(i))) : [],
+      }));
+    }
+
+    function ask(each, step, i) {
+      const asked = question(step);
+      if (!asked) return null;
+      const label = `${each.proposed.reference_column}: ${asked.label}`;
+      const choice = select([["", "choose …"], ...asked.options], each.choices.get(i) ?? "", { "aria-label": label });
+      choice.addEventListener("change", () => {
+        each.choices.set(i, choice.value);
+        show();
+        [...pairs.querySelectorAll(".question select")].find((other) => other.getAttribute("aria-label") === label)?.focus();
+      });
+      return h(`label.question${choice.value ? ".answered" : ""}`, {}, h("span", {}, asked.label), choice);
+    }
 
     function assign(index, column) {
       for (const each of state) each.given = each.given.filter((used) => used !== column);
@@ -135,25 +156,21 @@ function board(id) {
       },
       h("div.pair-name", {}, h("b.clip", { title: proposed.reference_column }, proposed.reference_column), h("span.muted", {}, why)),
       h("div.pair-choice", {}, chosen, sure !== null && h("span.score", { title: `${percent(sure)} sure` }, h("span.meter", { "aria-hidden": "true" }, h(`i${sure < 0.5 ? ".low" : ""}`, { style: { width: `${sure * 100}%` } })), h("b.num", {}, percent(sure)))),
-      asProposed && proposed.conversion.length > 0 && h("ul.steps", { "aria-label": "Conversion" }, proposed.conversion.map((step) => h("li", {}, describe(step)))),
+      asProposed && proposed.conversion.length > 0 && h("ul.steps", { "aria-label": "Conversion" }, proposed.conversion.flatMap((step, i) => decided(step, each.choices.get(i))).map((step) => h("li", {}, describe(step)))),
+      asProposed && proposed.conversion.map((step, i) => ask(each, step, i)),
       !asProposed && button("As proposed", () => ((each.given = [...proposed.input_columns]), show()), { kind: "link" }));
     }
 
     function show() {
       replace(tray, inputs.map(chip));
       replace(pairs, state.map(pair));
-      const used = state.filter((each) => each.given.length);
-      replace(preview, rows.length
-        ? h("table", {}, h("caption.hidden", {}, "First rows of the input under the columns of the reference"),
-          h("thead", {}, h("tr", {}, used.map((each) => h("th", { scope: "col" }, each.proposed.reference_column)))),
-          h("tbody", {}, rows.map((row) => h("tr", {}, used.map((each) => h("td", {}, each.given.map((column) => row[column]).filter((value) => value !== null && value !== undefined).join(" ")))))))
-        : h("p.muted", {}, "The input has no stored rows to show."));
+      panel.update();
     }
 
     async function keep(event) {
       event.preventDefault();
       try {
-        await api.post("/api/v1/templates", { name: name.value.trim(), job_id: null, columns: state.map((each) => ({ reference_column: each.proposed.reference_column, input_columns: each.given, conversion: isAsProposed(each) ? each.proposed.conversion : [] })) });
+        await api.post("/api/v1/templates", { name: name.value.trim(), job_id: null, columns: columns() });
         toast(`Kept as ${name.value.trim()}`, { detail: "Its pairs are proposed first from now on." });
       } catch (error) {
         fail(error);
@@ -164,7 +181,7 @@ function board(id) {
     replace(node, h("div.page-head", {}, h("h1", {}, "Map columns"), h("p.muted", {}, `${count(result.matched)} of ${count(state.length)} reference columns matched`)),
       result.notes.map((note) => h("p.note", {}, note)),
       h("div.board", {}, h("section.card", {}, h("h2", {}, "Input columns"), h("p.muted", {}, "Drag one to where it belongs, or choose it there."), tray), h("section.card", {}, h("h2", {}, "Reference columns"), pairs)),
-      h("section.card", {}, h("h2", {}, "First rows, before conversion"), preview),
+      panel.node,
       h("form.card.form", { onsubmit: keep }, field("Keep as a template", name), h("div.form-end", {}, button("Keep", null, { kind: "primary", type: "submit" }))));
   }
 
@@ -177,6 +194,7 @@ function board(id) {
     dispose() {
       isGone = true;
       clearTimeout(timer);
+      panel?.dispose();
     },
   };
 }

@@ -10,6 +10,7 @@ import { DataTable } from "../table.js";
 import { fail } from "../toast.js";
 
 const MAX_AT_ONCE = 1000; // rows that the service takes in one correction by cells
+const beside = matchMedia("(min-width: 1100px)");
 const LOST = "\ufffd";
 
 /** The bytes as text, in the encoding of the file if they are no UTF-8; what cannot be read is the replacement character. */
@@ -60,7 +61,7 @@ export default function rejects({ id, status: first, correctable, refresh }) {
     recall();
     if (shownRow) show(shownRow);
   }, () => {});
-  const node = h("div", {},
+  const node = h("div.rejects", {},
     h("section.card.full", {}, h("div.row.between", {}, h("div.row", {}, codes, note), h("div.row", {}, fix, corrected, h("a.button", { href: `${path}/download`, download: true }, icon("download"), "Rejected rows as CSV"))), outcome, place),
     detail, history);
 
@@ -84,10 +85,15 @@ export default function rejects({ id, status: first, correctable, refresh }) {
   const canEdit = () => canCorrect && isFinal(status.status);
   const offer = () => (fix.hidden = !(canEdit() && total));
 
+  function turnDetail(isShown) {
+    detail.hidden = !isShown;
+    node.classList.toggle("chosen", isShown);
+  }
+
   function show(reject, cell = null) {
     shownRow = reject;
     const cells = cellsOf(reject);
-    detail.hidden = false;
+    turnDetail(true);
     replace(detail, h("h2", {}, `Row ${count(reject.row_number)}, line ${count(reject.line)}`),
       h("p", {}, h("span.badge.bad", {}, reject.code), " ", reject.message),
       canEdit() ? editor(reject) : isCsv && h("ol.cells", {}, cells.map((text, i) =>
@@ -98,7 +104,7 @@ export default function rejects({ id, status: first, correctable, refresh }) {
     if (cell !== null) {
       const inputs = [...detail.querySelectorAll(".cells input, .cells textarea, .record")];
       (inputs[cell] ?? inputs.find((input) => input.ariaInvalid === "true") ?? inputs[0])?.focus();
-    }
+    } else if (!beside.matches) detail.scrollIntoView({ block: "nearest" }); // where it is below the table
   }
 
   // ------------------------------------------------------------------ the fix-only loop
@@ -173,7 +179,7 @@ export default function rejects({ id, status: first, correctable, refresh }) {
       const isFile = what instanceof File;
       const made = await (isFile ? api.request("POST", target, { body: what, headers: { "Content-Type": "text/csv" } }) : api.post(target, what));
       if (!isFile) what.rows.forEach((row) => edits.delete(row._row));
-      detail.hidden = true;
+      turnDetail(false);
       shownRow = null;
       table?.node.focus();
       follow(made.job_id, made.unchanged);
@@ -260,7 +266,7 @@ export default function rejects({ id, status: first, correctable, refresh }) {
       if (!total) {
         table?.dispose();
         table = null;
-        detail.hidden = true;
+        turnDetail(false);
         replace(place, isFinal(status.status) ? empty("No rejects", "Every row got through.") : empty("No rejects so far", "Rows that cannot be used will be listed here, each with its reason."));
       } else if (!table) build();
       else table.setCount(total);
