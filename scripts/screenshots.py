@@ -14,9 +14,11 @@ import socket
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -32,7 +34,8 @@ WIDTHS = {"wide": (1280, 900), "phone": (360, 780)}
 KEPT = {
     ("jobs", "light", "wide"), ("job", "light", "wide"), ("results", "light", "wide"), ("rejects", "light", "wide"),
     ("sentiment", "light", "wide"), ("profile", "light", "wide"), ("mapping", "light", "wide"), ("search", "light", "wide"),
-    ("schedules", "light", "wide"), ("system", "light", "wide"), ("job", "dark", "wide"), ("jobs", "dark", "phone"),
+    ("schedules", "light", "wide"), ("webhooks", "light", "wide"), ("system", "light", "wide"),
+    ("job", "dark", "wide"), ("jobs", "dark", "phone"),
 }  # fmt: skip
 SHIPPED = """Customer Name,E-Mail,Years,Team,Joined
 "Lovelace, Ada",ada@example.org,36,Research,03.02.2024
@@ -53,7 +56,11 @@ def main() -> int:
     parser.add_argument("--only", default="", help="views, separated by commas")
     arguments = parser.parse_args()
     arguments.to.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix="granula-") as folder, _service(Path(folder)) as client:
+    with tempfile.TemporaryDirectory(prefix="granula-") as folder, _service(Path(folder)) as client, _receiver() as url:
+        for each in (url, f"{client.base_url}/nobody-here"):
+            client.post(
+                "/api/v1/webhooks", json={"url": each, "events": ["job.completed", "job.failed"]}
+            ).raise_for_status()
         views = _load(client, Path(folder))
         if arguments.only:
             views = {name: views[name] for name in arguments.only.split(",")}
@@ -97,7 +104,7 @@ def _service(folder: Path) -> Iterator[httpx.Client]:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
     environment = {**os.environ, "STORAGE_DIR": str(folder / "storage"), "LOG_LEVEL": "WARNING", "CHUNK_SIZE": "2000"}
-    environment |= {"DATABASE_URL": "", "MAX_CONCURRENCY": "2"}
+    environment |= {"DATABASE_URL": "", "MAX_CONCURRENCY": "2", "WEBHOOK_ALLOW_PRIVATE": "true"}
     command = [sys.executable, "-m", "uvicorn", "app.main:app", "--port", str(port), "--no-access-log"]
     process = subprocess.Popen(command, cwd=ROOT, env=environment)
     try:
@@ -123,6 +130,25 @@ def _until(probe: Callable[[], Any], seconds: float = 120) -> Any:
             raise TimeoutError
         time.sleep(0.05)
     return value
+
+
+@contextmanager
+def _receiver() -> Iterator[str]:
+    """The URL of a receiver of webhooks that takes whatever comes."""
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            self.rfile.read(int(self.headers["Content-Length"]))
+            self.send_response(204)
+            self.end_headers()
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield f"http://127.0.0.1:{server.server_address[1]}/granula"
+        server.shutdown()
 
 
 def _load(client: httpx.Client, folder: Path) -> dict[str, tuple[str, Callable[[Page], Any]]]:
@@ -177,6 +203,10 @@ def _load(client: httpx.Client, folder: Path) -> dict[str, tuple[str, Callable[[
         page.locator("[role=gridcell].offending").first.click()
         page.get_by_text("As it stands in the file").wait_for()
 
+    def log(page: Page) -> None:
+        page.get_by_text("Delivery log").first.click()
+        page.locator("[data-id] summary").nth(1).click()
+
     o = orders["job_id"]
     return {
         "jobs": ("jobs", live),
@@ -188,10 +218,12 @@ def _load(client: httpx.Client, folder: Path) -> dict[str, tuple[str, Callable[[
         "rejects": (f"jobs/{o}/rejects", reject),
         "sentiment": (f"jobs/{reviews['job_id']}/sentiment", text("Most positive")),
         "profile": (f"jobs/{o}/profile", text("Distinct")),
-        "mapping": (f"mapping/{mapping['job_id']}", text("Keep as a template")),
+        "mapping": (f"mapping/{mapping['job_id']}", text("Of the first 3 rows")),
         "mapping-start": ("mapping", text("Propose a mapping")),
         "search": ("search?query=people+who+sell", lambda page: page.locator(".record").first.wait_for()),
         "schedules": ("schedules", text("Nightly scoring")),
+        "webhooks": ("webhooks", log),
+        "users": ("users", text("For administrators")),
         "system": ("system", text("Is it well?")),
     }
 

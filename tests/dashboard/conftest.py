@@ -25,9 +25,10 @@ def gates(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def server(databases: Databases, gates: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    """With the processor `gate`, whose chunks wait until a test lets them go on."""
+    """With the processor `gate`, whose chunks wait until a test lets them go on, and webhooks to this machine."""
     storage = tmp_path_factory.mktemp("service") / "storage"
-    running = Server(databases.create(storage), storage, PROCESSORS="tests.api.gate:Gate", TEST_GATES=gates)
+    settings = {"PROCESSORS": "tests.api.gate:Gate", "TEST_GATES": gates, "WEBHOOK_ALLOW_PRIVATE": "true"}
+    running = Server(databases.create(storage), storage, **settings)
     try:
         yield running.start()
     finally:

@@ -49,3 +49,34 @@ def test_a_key_opens_the_page_to_what_is_its_owners(new_page: NewPage, server: S
     pages["ada"].get_by_role("button", name="Sign out ada").click()
     expect(pages["ada"].get_by_role("heading", name="Sign in")).to_be_visible()
     assert pages["ada"].get_by_text("adas.csv").count() == 0
+
+
+def test_an_administrator_makes_users_and_keys_and_each_key_is_shown_once(new_page: NewPage, server: Server) -> None:
+    root = server.users("create", "root", "--admin").stdout.strip()
+    page = new_page()
+    page.goto("/")
+    page.get_by_label("Your key").fill(root)
+    page.get_by_role("button", name="Sign in").click()
+    page.get_by_role("link", name="root").click()
+    page.get_by_label("Name").fill("carol")
+    page.get_by_role("button", name="Add user").click()
+    first = page.get_by_label("The key of carol").input_value()
+    card = page.get_by_role("listitem", name="carol")
+    card.get_by_text("Keys").click()
+    card.get_by_label("Label of the new key of carol").fill("laptop")
+    card.get_by_role("button", name="New key").click()
+    expect(page.get_by_label("The key of carol")).not_to_have_value(first)
+    second = page.get_by_label("The key of carol").input_value()
+    card.get_by_role("button", name="Revoke first", exact=True).click()
+    expect(card.get_by_role("button", name="Keep")).to_be_focused()
+    card.get_by_role("button", name="Revoke first for good").click()
+    expect(card.locator("li").filter(has_text="first")).to_contain_text("revoked")
+
+    def answer(key: str) -> int:
+        with server.client(key) as client:
+            return client.get("/api/v1/me").status_code
+
+    assert (answer(first), answer(second)) == (401, 200)
+    page.reload()
+    expect(card).to_be_visible()
+    assert second not in page.content()

@@ -3,7 +3,7 @@ shows of it is proven elsewhere."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import httpx
 import pytest
@@ -13,11 +13,12 @@ from playwright.sync_api import Page, expect
 from tests.conftest import Databases, Postgres
 from tests.dashboard.conftest import NewPage
 from tests.harness import Api, Server, wait_until
+from tests.webhooks.receiver import Receiver
 
 FIRST_LOAD_BYTES = 150_000
 INPUT = (
     b"Customer,E-Mail,Joined\n"
-    + b"Ada Lovelace,ada@example.org,2024-02-03\nGrace Hopper,grace@example.org,2023-11-17\n" * 3
+    + b"Ada Lovelace,ada@example.org,03/02/2024\nGrace Hopper,grace@example.org,11/12/2023\n" * 3
 )
 REFERENCE = (
     b"name,email,start_date\n"
@@ -29,6 +30,13 @@ PEOPLE = b"name,email,age,department\nAda,ada@example.org,36,Research\nBob,not a
 @pytest.fixture(scope="module", params=["sqlite"])
 def databases(request: pytest.FixtureRequest, postgres: Postgres, templates: dict[str, str]) -> Databases:
     return Databases(request.param, postgres, templates)
+
+
+@pytest.fixture(scope="module")
+def receiver() -> Iterator[Receiver]:
+    running = Receiver()
+    yield running
+    running.stop()
 
 
 @pytest.fixture(scope="module")
@@ -48,11 +56,13 @@ def views(server: Server) -> dict[str, str]:
             )
         schedule = {"cron": "0 2 * * *", "name": "Nightly", "job": {"source": "s3://bucket/*.csv"}}
         client.post("/api/v1/schedules", json=schedule).raise_for_status()
+        client.post("/api/v1/webhooks", json={"url": f"http://127.0.0.1:9/{'long' * 30}"}).raise_for_status()
     job = f"jobs/{rows['job_id']}"
     return {
         "jobs": "jobs", "overview": job, "results": f"{job}/results", "rejects": f"{job}/rejects", "profile": f"{job}/profile",
         "sentiment": f"jobs/{texts['job_id']}/sentiment", "mapping": f"mapping/{mapping.json()['job_id']}", "start": "mapping",
-        "search": "search", "schedules": "schedules", "system": "system", "empty": "jobs?search=nothing+fits",
+        "search": "search", "schedules": "schedules", "system": "system", "webhooks": "webhooks", "users": "users",
+        "empty": "jobs?search=nothing+fits",
     }  # fmt: skip
 
 
@@ -99,6 +109,11 @@ def test_the_first_load_is_small_and_needs_nobody_else(new_page: NewPage, server
 
 def test_a_mapping_is_changed_by_drag_and_by_keyboard_and_kept(page: Page, views: dict[str, str], api: Api) -> None:
     show(page, views["mapping"])
+    expect(page.get_by_text("Answer the questions above")).to_be_visible()
+    page.get_by_label("start_date: The dates are written").select_option("%d/%m/%Y")
+    page.get_by_label("email: Values without a counterpart").select_option("leave this step out")
+    expect(page.get_by_role("cell", name="2024-02-03").first).to_be_visible()
+    expect(page.get_by_text("Of the first 6 rows 6 fit.")).to_be_visible()
     target = page.locator("[data-reference='start_date']")
     choice = page.get_by_label("Input column for name")
     page.locator(".chip[data-column='Customer']").drag_to(target)
@@ -113,8 +128,49 @@ def test_a_mapping_is_changed_by_drag_and_by_keyboard_and_kept(page: Page, views
     page.get_by_role("button", name="Keep").click()
     expect(page.locator(".toast")).to_contain_text("Kept as By hand")
     kept = api.client.get("/api/v1/templates").json()["items"][0]
+    page.get_by_role("button", name="Transform the file").click()
+    expect(page.get_by_text("6 rows are in the new file.").first).to_be_visible()
+    with page.expect_download() as download:
+        page.get_by_role("link", name="Download").click()
+    written = download.value.path().read_bytes().splitlines()
+    assert written[:2] == [b"name,email,start_date", b"03/02/2024,ada@example.org,Ada Lovelace"]
+    assert len(written) == 7
     pairs = {column["reference_column"]: column["input_columns"] for column in kept["columns"]}
     assert (pairs["start_date"], pairs["name"]) == (["Customer"], ["Joined"])
+
+
+def test_a_webhook_is_made_tried_and_its_messages_are_looked_at_and_sent_again(
+    page: Page, api: Api, receiver: Receiver
+) -> None:
+    path = receiver.path()
+    page.goto("/#/webhooks")
+    page.get_by_label("URL").fill(receiver.url(path))
+    page.get_by_label("cancelled", exact=True).uncheck()
+    page.get_by_role("button", name="Add webhook").click()
+    secret = page.get_by_label("Its secret, to verify the signatures with").input_value()
+    card = page.get_by_role("listitem", name=receiver.url(path))
+    expect(card).to_contain_text("completed, completed with rejects, failed")
+    card.get_by_role("button", name="Send a test").click()
+    delivery = card.locator("[data-id]")
+    expect(delivery).to_contain_text("delivered")
+    delivery.locator("summary").click()
+    expect(delivery.get_by_label("The message")).to_contain_text("webhook.test")
+    delivery.get_by_role("button", name="Send again").click()
+    first, second = receiver.received(path, 2)
+    assert first.id == second.id
+    assert first.verified(secret)["type"] == "webhook.test"
+    expect(delivery.get_by_label("Attempts").get_by_role("listitem")).to_have_count(2)
+
+    card.get_by_role("button", name="Switch off").click()
+    expect(card).to_contain_text("switched off")
+    expect(card.get_by_role("button", name="Send a test")).to_be_disabled()
+    card.get_by_role("button", name="New secret").click()
+    expect(card).to_contain_text("Messages are signed with the secret before, too")
+    page.reload()
+    expect(card).to_be_visible()
+    assert secret not in page.content()
+    (hook,) = (each for each in api.client.get("/api/v1/webhooks").json()["items"] if each["url"] == receiver.url(path))
+    assert (hook["enabled"], "job.cancelled" in hook["events"]) == (False, False)
 
 
 def test_the_keyboard_reaches_everything_from_the_top(page: Page, views: dict[str, str]) -> None:

@@ -52,5 +52,5 @@ export const STATES = {
 export const isFinal = (status) => !["queued", "processing", "pending"].includes(status);
 export const TONES = {
   queued: "idle", pending: "idle", valid: "ok", invalid: "bad", processing: "busy", completed: "ok", completed_with_errors: "warn", failed: "bad",
-  cancelled: "off",
+  cancelled: "off", delivered: "ok",
 };

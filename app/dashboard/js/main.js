@@ -9,8 +9,11 @@ const VIEWS = [
   { name: "mapping", label: "Mapping", load: () => import("./views/mapping.js") },
   { name: "search", label: "Search", load: () => import("./views/search.js") },
   { name: "schedules", label: "Schedules", load: () => import("./views/schedules.js") },
+  { name: "webhooks", label: "Webhooks", load: () => import("./views/webhooks.js") },
   { name: "system", label: "System", load: () => import("./views/system.js") },
 ];
+/** For administrators, reached from their name and from the system view. */
+const USERS = { name: "system", load: () => import("./views/users.js") };
 const JOB = () => import("./views/job.js");
 const main = document.getElementById("main");
 let shown = { dispose() {} };
@@ -33,7 +36,7 @@ async function route() {
   const [name = "jobs", id, tab] = parts;
   if (shown.accepts?.({ name, id, tab, params })) return;
   const mine = ++turn;
-  const view = VIEWS.find((each) => each.name === name) ?? VIEWS[0];
+  const view = name === "users" ? USERS : (VIEWS.find((each) => each.name === name) ?? VIEWS[0]);
   for (const link of document.querySelectorAll("#nav a")) {
     if (link.dataset.view === view.name) link.setAttribute("aria-current", "page");
     else link.removeAttribute("aria-current");
@@ -120,7 +123,7 @@ async function whoami() {
   if (!about?.features.users) return;
   const me = await get("/api/v1/me");
   if (!me.is_signed_in) return;
-  replace(account, h("span.muted.clip", { title: me.user_id }, me.user_id), iconButton("user", `Sign out ${me.user_id}`, () => remove("/api/v1/session").then(() => location.reload(), fail)));
+  replace(account, me.is_admin ? h("a.clip", { href: "#/users", title: "Users and keys" }, me.user_id) : h("span.muted.clip", { title: me.user_id }, me.user_id), iconButton("user", `Sign out ${me.user_id}`, () => remove("/api/v1/session").then(() => location.reload(), fail)));
 }
 onSignedOut(signIn);
 

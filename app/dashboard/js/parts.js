@@ -1,6 +1,6 @@
 // Pieces that several views show.
 
-import { h, icon, say, svg } from "./dom.js";
+import { announce, button, h, icon, say, svg } from "./dom.js";
 import { STATES, TONES, percent } from "./format.js";
 
 const TONE_ICONS = { ok: "check", warn: "warn", bad: "cancel" };
@@ -60,6 +60,19 @@ export function stat(name) {
     value.className = tone;
   };
   return node;
+}
+
+/** A secret that the service tells but once. */
+export function shownOnce(title, value, hint) {
+  const text = h("input.secret", { value, readonly: true, "aria-label": title, spellcheck: "false", onfocus: () => text.select() });
+  const copy = button("Copy", async () => {
+    text.select();
+    try {
+      await navigator.clipboard.writeText(value);
+      announce("Copied");
+    } catch { /* not allowed here: it is selected, to be copied by hand */ }
+  });
+  return h("section.card.shown-once", {}, h("h2", {}, icon("lock"), title), h("p.muted", {}, hint), h("div.row", {}, text, copy));
 }
 
 export const spinner = (text = "Loading …") => h("p.muted.pad", { role: "status" }, text);

@@ -45,7 +45,7 @@ export default function system() {
       h("section.card", {}, h("h2", {}, "Disk"), stack([{ name: "used", value: used, tone: isTight ? "bad" : "accent" }, { name: "free", value: disk.free_bytes, tone: "idle" }], { label: "Disk where uploads are stored", text: (part) => `${bytes(part.value)} · ${percent(part.value / disk.total_bytes)}` })),
       h("section.card.wide", {}, h("h2", {}, "Jobs"), h("ul.tiles", {}, Object.entries(jobs).map(([name, number]) => h("li", {}, h(`a.${TONES[name]}`, { href: `#/jobs?status=${name}` }, h("b", {}, count(number)), STATES[name]))))),
       h("section.card.wide", {}, h("h2", {}, "About"), facts([["Version", version], ["Processors", processors.join(", ")], ["Largest upload", bytes(limits.max_upload_bytes)], ["Rows per chunk", count(limits.chunk_size)], ["Retries", count(limits.max_retries)],
-        ["For machines", h("span", {}, h("a", { href: "/docs" }, "API"), " · ", h("a", { href: "/metrics" }, "Prometheus"), " · ", h("a", { href: "/ready" }, "readiness"))]])));
+        ["More", h("span", {}, h("a", { href: "/docs" }, "API"), " · ", h("a", { href: "#/users" }, "Users and keys"), " · ", h("a", { href: "/metrics" }, "Prometheus"), " · ", h("a", { href: "/ready" }, "readiness"))]])));
   }
 
   load();
