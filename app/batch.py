@@ -23,15 +23,15 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 from sqlalchemy.exc import IntegrityError
 
-from app.api.services import Services
 from app.config import Settings
 from app.db import chunks, jobs
 from app.errors import GranulaError, TransientError
 from app.jobs.objects import ObjectsSubmission
 from app.jobs.progress import get_status
 from app.jobs.users import LOCAL_OWNER
-from app.main import start
+from app.pipeline.processes import Processes
 from app.states import JobStatus
+from app.wiring import Core, start
 
 logger = logging.getLogger("pipeline")
 DOOR = "pipeline"
@@ -47,37 +47,42 @@ class RunOptions:
     log_file: Path | None
 
 
-def run(settings: Settings, options: RunOptions) -> int:
-    """The exit code: 0 all scored or invalid, 1 some failed, 2 not begun, 3 given up waiting, 130 interrupted."""
+def run(settings: Settings, options: RunOptions, processes: Processes) -> int:
+    """`processes` compute for it, and are closed at the end.
+
+    The exit code: 0 all scored or invalid, 1 some failed, 2 not begun, 3 given up waiting, 130 interrupted.
+    """
     with _logging_to(options.log_file) as console:
         logger.info("Starting batch pipeline")
         try:
-            return asyncio.run(_run(settings, options, console))
+            return asyncio.run(_run(settings, options, console, processes))
         except GranulaError as error:
             logger.error("%s", error.detail)
             return NOT_STARTED
+        finally:
+            processes.close()
 
 
-async def _run(settings: Settings, options: RunOptions, console: Console | None) -> int:
+async def _run(settings: Settings, options: RunOptions, console: Console | None, processes: Processes) -> int:
     stop = asyncio.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
     own: set[UUID] = set()
-    async with _services(settings, own) as services:
+    async with _services(settings, own, processes) as services:
         job_id = await _begin(services, options.source, own)
         return await _follow(services, job_id, options, stop, console)
 
 
 @asynccontextmanager
-async def _services(settings: Settings, own: set[UUID]) -> AsyncIterator[Services]:
-    services = await start(settings, only=own)
+async def _services(settings: Settings, own: set[UUID], processes: Processes) -> AsyncIterator[Core]:
+    services = await start(settings, only=own, processes=processes)
     try:
         yield services
     finally:
         await services.close()
 
 
-async def _begin(services: Services, source: str, own: set[UUID]) -> UUID:
+async def _begin(services: Core, source: str, own: set[UUID]) -> UUID:
     """The run that was stopped, or a new one."""
     async with services.database.reading() as connection:
         left = await jobs.find_active_of_door(connection, LOCAL_OWNER, DOOR, {"source": source})
@@ -102,7 +107,7 @@ async def _begin(services: Services, source: str, own: set[UUID]) -> UUID:
 
 
 async def _follow(
-    services: Services, job_id: UUID, options: RunOptions, stop: asyncio.Event, console: Console | None
+    services: Core, job_id: UUID, options: RunOptions, stop: asyncio.Event, console: Console | None
 ) -> int:
     watch = _Watch(services, job_id)
     with _bar(console) as show:
@@ -142,7 +147,7 @@ async def _patiently(work: Any) -> Any:
 class _Watch:
     """Tells of each completed chunk once, in the order in which they were completed."""
 
-    def __init__(self, services: Services, job_id: UUID) -> None:
+    def __init__(self, services: Core, job_id: UUID) -> None:
         self._services = services
         self._job_id = job_id
         self._since: datetime | None = None

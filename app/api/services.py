@@ -2,84 +2,27 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Annotated
 
 from fastapi import Depends, Request
 
 from app.api.doorkeeper import Doorkeeper
-from app.clients.ml_api import MLApi
-from app.config import Settings
-from app.db.engine import Database
 from app.errors import AdminOnly, Unauthenticated, Unavailable
-from app.jobs.batch_jobs import BatchJobs
-from app.jobs.control import Control
-from app.jobs.corrections import Corrections
-from app.jobs.deliveries import Deliveries
-from app.jobs.file_jobs import FileJobs
-from app.jobs.imports import Search
-from app.jobs.limits import OwnerLimits
-from app.jobs.list_feed import ListFeed
-from app.jobs.objects import ObjectsSubmitter
-from app.jobs.progress import StatusFeed
 from app.jobs.schedules import Schedules
-from app.jobs.submit import Submitter
-from app.jobs.templates import Templates
-from app.jobs.transform import Transforms
-from app.jobs.undo import Undos
-from app.jobs.uploads import Uploads
-from app.jobs.users import Caller, Users
-from app.jobs.webhooks import Webhooks
-from app.pipeline.machine import Machine
-from app.processors.registry import Processors
-from app.sources.base import Sources
-from app.sources.s3 import S3Source
-from app.sources.storage import LocalStorage
+from app.jobs.users import Caller
+from app.wiring import Core
 
 
 @dataclass(frozen=True, slots=True)
-class Services:
-    settings: Settings
-    database: Database
-    storage: LocalStorage
-    sources: Sources
-    s3: S3Source
-    ml_api: MLApi
-    processors: Processors
-    machine: Machine
-    submitter: Submitter
-    uploads: Uploads
-    objects: ObjectsSubmitter
-    file_jobs: FileJobs
-    batch_jobs: BatchJobs
-    templates: Templates
-    transforms: Transforms
+class Services(Core):
     schedules: Schedules
-    webhooks: Webhooks
-    deliveries: Deliveries
-    control: Control
-    corrections: Corrections
-    feed: StatusFeed
-    list_feed: ListFeed
-    search: Search
-    undos: Undos
-    users: Users
     doorkeeper: Doorkeeper
-    limits: OwnerLimits
 
-    def drain(self) -> None:
-        """The process was told to end: take no new work, end what would never end by itself."""
-        self.machine.is_draining = True
-        self.feed.close()
-        self.list_feed.close()
-
-    async def close(self) -> None:
-        """End what is going on, give back what is not done, let go of everything."""
-        await self.control.close()
-        await self.undos.close()
-        await self.machine.stop()
-        await self.ml_api.close()
-        await self.database.close()
+    @classmethod
+    def around(cls, core: Core, *, schedules: Schedules, doorkeeper: Doorkeeper) -> Services:
+        given = {field.name: getattr(core, field.name) for field in fields(core)}
+        return cls(**given, schedules=schedules, doorkeeper=doorkeeper)
 
 
 def services(request: Request) -> Services:

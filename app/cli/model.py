@@ -44,11 +44,16 @@ def pipeline(
     except SettingsInvalid as error:
         typer.echo(error.detail, err=True)
         raise typer.Exit(2) from None
+    from app.pipeline.processes import Processes
+
+    processes = Processes(settings.computing)
+    # While this process imports the rest: together that is most of the time that a small run takes.
+    processes.prepare("app.processors.scored", settings.transaction_model.partition(":")[0])
     from app.batch import RunOptions, run
 
     keys = (settings.prefix if prefix is None else prefix) + (settings.pattern if pattern is None else pattern)
     source = f"s3://{settings.bucket if bucket is None else bucket}/{keys}"
-    raise typer.Exit(run(settings, RunOptions(source, give_up_after, log_file)))
+    raise typer.Exit(run(settings, RunOptions(source, give_up_after, log_file), processes))
 
 
 @app.command("ml-api", rich_help_panel=SERVER, epilog=examples("ml-api --port 8001"))

@@ -97,6 +97,12 @@ class ChunkRunner:
         # before it gets the interpreter back.
         self._python = threading.Lock()
 
+    def expect(self, job: RunningJob) -> None:
+        """Its chunks will come soon."""
+        modules: Sequence[str] = getattr(job.processor, "computes_with", ())
+        if modules:
+            self._processes.prepare(*modules)
+
     async def run(self, job: RunningJob, claims: Sequence[Claim]) -> float | None:
         """Run chunks claimed together to their ends. Seconds until one of them may be tried again, or None.
 

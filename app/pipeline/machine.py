@@ -50,12 +50,13 @@ class Machine:
         embedder: Embedder,
         *,
         only: set[UUID] | None = None,
+        processes: Processes | None = None,
     ) -> None:
-        """`only`: work on these jobs and no others. The set may grow."""
+        """`only`: work on these jobs and no others. The set may grow. `processes`: they become its own."""
         self._settings = settings
         self._only = only
         self._database = database
-        self._processes = Processes(settings.computing)
+        self._processes = processes or Processes(settings.computing)
         threads = max(os.cpu_count() or 1, settings.computing)  # a thread waits for each process
         self._threads = Threads(threads)
         sink: Sink = (SqliteSink if database.is_sqlite else PostgresSink)(settings.db_row_batch_size)

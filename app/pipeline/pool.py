@@ -158,6 +158,7 @@ class WorkerPool:
                 self._queue.forget(job_id)
                 return None
             job = self._jobs.setdefault(job_id, job)
+            self._runner.expect(job)
         return job
 
     async def _split(self, job: RunningJob) -> None:

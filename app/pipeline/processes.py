@@ -11,9 +11,10 @@ import multiprocessing
 import os
 import signal
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
+from importlib import import_module
 from multiprocessing.connection import wait
 from queue import LifoQueue
 from typing import Any
@@ -42,6 +43,8 @@ class Processes:
         for worker in self._workers:
             self._idle.put(worker)
         self._closed = False
+        self._prepared = False
+        self._lock = threading.Lock()
 
     def compute(self, function: Callable[..., Any], *arguments: Any) -> Any:
         """The result of `function(*arguments)`, called in one of the processes; blocks the calling thread until then.
@@ -60,6 +63,24 @@ class Processes:
             raise WorkerDied("The process that computed this ended abruptly.") from error
         finally:
             self._idle.put(worker)
+
+    def prepare(self, *modules: str) -> None:
+        """Start the processes now and let them import these modules, so that the first task need not wait for that. Returns
+        at once; only the first call does anything."""
+        with self._lock:
+            if self._prepared or self._closed:
+                return
+            self._prepared = True
+        for _ in self._workers:
+            threading.Thread(target=self._prepare, args=(modules,), name="prepare process", daemon=True).start()
+
+    def _prepare(self, modules: Sequence[str]) -> None:
+        try:
+            self.compute(_import, modules)
+        except ComputeStopped:
+            pass
+        except Exception as error:  # whoever needs them is told then
+            logger.info("A computing process could not be prepared: %r", error)
 
     def close(self) -> None:
         """End all processes, also those at work; blocks until they are gone."""
@@ -105,6 +126,11 @@ class _Worker:
             if child.pid == self._pid:
                 child.kill()
         executor.shutdown(wait=True)
+
+
+def _import(modules: Sequence[str]) -> None:
+    for module in modules:
+        import_module(module)
 
 
 def _begin() -> None:

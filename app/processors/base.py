@@ -140,6 +140,9 @@ class Processor(Protocol):
     One that waits for others may have a method `check_available()` that raises a TransientError while they are known to be
     away: then chunks are not even read.
 
+    One that computes in processes may name in `computes_with` the modules that these need: they are imported there when a
+    job begins.
+
     One that takes options has a method `check(options)` besides, which raises a RequestError for those it cannot use; if
     its columns depend on them, it has `columns_given(header, options)`, which is asked instead of `columns`.
     One that looks at rows without storing them says `stores_results = False` and has, besides, a method

@@ -28,6 +28,7 @@ class ScoringProcessor:
         self.chunk_size = chunk_size
         self._ml_api = ml_api
         self._model = model
+        self.computes_with = (check.__module__, model.partition(":")[0])
         fields = load_model(model).model_fields
         self._needed = [field.alias or name for name, field in fields.items() if field.is_required()]
 

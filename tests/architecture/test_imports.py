@@ -38,8 +38,13 @@ LAYERS: dict[str, set[str]] = {
         "pipeline", "clients", "formats", "processors", "embeddings", "sources", "db", "states", "errors", "config",
         "failpoints",
     },
-    "cli": {"batch", "main", "jobs", "model_service", "processors", "embeddings", "db", "errors", "config"},
+    "cli": {"batch", "main", "pipeline", "jobs", "model_service", "processors", "embeddings", "db", "errors", "config"},
+    "wiring": {
+        "jobs", "clients", "pipeline", "processors", "embeddings", "sources", "db", "errors", "config", "failpoints",
+    },
+    "batch": {"wiring", "jobs", "pipeline", "db", "states", "errors", "config"},
     "api": {
+        "wiring",
         "transform",
         "jobs", "clients", "pipeline", "formats", "processors", "embeddings", "sources", "db", "states", "errors", "config",
     },
@@ -94,3 +99,10 @@ def test_who_makes_jobs_asks_the_limits_of_their_owner() -> None:
     makers = [path for path in APP.rglob("*.py") if "jobs.insert_job(" in path.read_text()]
     assert makers
     assert not [path for path in makers if "limits.admit(" not in path.read_text()]
+
+
+def test_only_doors_need_a_web_server() -> None:
+    """So that the pipeline, which is started by cron, need not load one."""
+    web = [p for p in APP.rglob("*.py") if "from fastapi" in p.read_text() or "from starlette" in p.read_text()]
+    rooms = {p.relative_to(APP).parts[0] for p in web}
+    assert rooms == {"api", "main.py", "model_service"}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import sys
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -26,6 +27,10 @@ def hold(begun: Path, released: Path) -> int:
     while not released.exists() and time.monotonic() < deadline:
         pass
     return os.getpid()
+
+
+def is_imported(module: str) -> bool:
+    return module in sys.modules
 
 
 @pytest.fixture
@@ -53,6 +58,11 @@ def test_an_exception_comes_back_and_the_process_stays(processes: Processes) -> 
     with pytest.raises(ValueError, match="invalid literal"):
         processes.compute(int, "x")
     assert processes.compute(os.getpid) == first, "one is enough for one caller"
+
+
+def test_a_prepared_process_has_imported_what_its_tasks_need(processes: Processes) -> None:
+    processes.prepare("xmlrpc.client")
+    wait_until(lambda: processes.compute(is_imported, "xmlrpc.client"), what="import")
 
 
 def test_closing_ends_work_that_would_never_end(tmp_path: Path) -> None:

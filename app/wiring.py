@@ -1,0 +1,199 @@
+"""Where the parts are wired together, for the doors of HTTP and for those without: nothing of a web server is imported here."""
+
+from __future__ import annotations
+
+import gc
+import sys
+from dataclasses import dataclass
+from uuid import UUID
+
+from app import failpoints
+from app.clients.chat import Chat
+from app.clients.ml_api import MLApi
+from app.clients.webhooks import WebhookSender
+from app.config import Settings
+from app.db import migrations
+from app.db.engine import Database
+from app.embeddings.model import Embedder
+from app.errors import MigrationsPending
+from app.jobs.batch_jobs import BatchJobs
+from app.jobs.control import Control
+from app.jobs.corrections import Corrections
+from app.jobs.deliveries import Deliveries
+from app.jobs.file_jobs import FileJobs
+from app.jobs.imports import Search
+from app.jobs.job_types import JobTypes
+from app.jobs.limits import OwnerLimits
+from app.jobs.list_feed import ListFeed
+from app.jobs.neighbours import Neighbours
+from app.jobs.objects import ObjectsSubmitter
+from app.jobs.progress import StatusFeed
+from app.jobs.submit import Submitter
+from app.jobs.templates import Templates
+from app.jobs.transform import Transforms
+from app.jobs.undo import Undos
+from app.jobs.uploads import Uploads
+from app.jobs.users import Users
+from app.jobs.webhooks import Webhooks
+from app.pipeline.machine import Machine
+from app.pipeline.processes import Processes
+from app.processors.mapping import MappingProcessor
+from app.processors.registry import Processors
+from app.processors.scoring import ScoringProcessor
+from app.sources.base import Sources
+from app.sources.partials import PartialFiles
+from app.sources.s3 import S3Source
+from app.sources.storage import LocalStorage
+
+SWITCH_SECONDS = 0.0002
+
+
+@dataclass(frozen=True, slots=True)
+class Core:
+    settings: Settings
+    database: Database
+    storage: LocalStorage
+    sources: Sources
+    s3: S3Source
+    ml_api: MLApi
+    processors: Processors
+    machine: Machine
+    submitter: Submitter
+    uploads: Uploads
+    objects: ObjectsSubmitter
+    file_jobs: FileJobs
+    batch_jobs: BatchJobs
+    templates: Templates
+    transforms: Transforms
+    webhooks: Webhooks
+    deliveries: Deliveries
+    control: Control
+    corrections: Corrections
+    feed: StatusFeed
+    list_feed: ListFeed
+    search: Search
+    undos: Undos
+    users: Users
+    limits: OwnerLimits
+
+    def drain(self) -> None:
+        """The process was told to end: take no new work, end what would never end by itself."""
+        self.machine.is_draining = True
+        self.feed.close()
+        self.list_feed.close()
+
+    async def close(self) -> None:
+        """End what is going on, give back what is not done, let go of everything."""
+        await self.control.close()
+        await self.undos.close()
+        await self.machine.stop()
+        await self.ml_api.close()
+        await self.database.close()
+
+
+async def start(settings: Settings, *, only: set[UUID] | None = None, processes: Processes | None = None) -> Core:
+    """The parts, made and running; `only`: for these jobs and no others; `processes`: those that were started already.
+
+    Raises MigrationsPending, SettingsInvalid.
+    """
+    failpoints.arm(settings.granula_fail)
+    storage = LocalStorage(settings.uploads_dir)
+    storage.prepare()
+    partials = PartialFiles(settings.partials_dir)
+    partials.prepare()
+    if settings.is_sqlite:
+        await migrations.upgrade(settings.url)
+    database = Database(settings)
+    if not await migrations.current_is_head(database):
+        await database.close()
+        raise MigrationsPending
+    s3 = S3Source(
+        endpoint_url=settings.endpoint_url,
+        key=settings.key,
+        secret=settings.secret.get_secret_value(),
+        region=settings.region,
+    )
+    ml_api = MLApi(
+        settings.ml_api_url,
+        batch_size=settings.api_batch_size,
+        max_workers=settings.api_max_workers,
+        timeout_seconds=settings.api_timeout_seconds,
+    )
+    scorer = ScoringProcessor(ml_api, settings.transaction_model, settings.row_batch_size)
+    embedder = Embedder(settings.embedding_model_dir, precision=settings.embedding_precision)
+    processors = Processors(
+        settings.processors,
+        sentiment_models=settings.sentiment_models,
+        schemas=settings.schemas,
+        embedder=embedder,
+        given=[scorer, MappingProcessor(embedder, _chat(settings))],
+    )
+    sources = Sources(storage, s3)
+    machine = Machine(settings, database, sources, processors, embedder, only=only, processes=processes)
+    limits = OwnerLimits(settings, database)
+    objects = ObjectsSubmitter(settings, database, s3, processors, limits, machine.dispatch)
+    templates_ = Templates(database)
+    file_jobs = FileJobs(settings, database, processors, limits, machine.dispatch)
+    sender = WebhookSender(
+        timeout_seconds=settings.webhook_timeout_seconds, allow_private=settings.webhook_allow_private
+    )
+    submitter = Submitter(settings, database, storage, processors, limits, machine.dispatch)
+    transforms = Transforms(file_jobs, templates_, machine, sources)
+    await machine.start()
+    # Each time the loop waits for the network it must win the interpreter lock back from the threads that parse. At the
+    # default of 5 ms it waits that long for each of them, several times a request.
+    sys.setswitchinterval(SWITCH_SECONDS)
+    gc.collect()
+    gc.freeze()  # what is loaded now stays: leave it out of every later collection
+    gc.set_threshold(100_000, 20, 20)  # a chunk is 10 000 lists of cells, none of them in a cycle
+    return Core(
+        settings=settings,
+        database=database,
+        storage=storage,
+        sources=sources,
+        s3=s3,
+        ml_api=ml_api,
+        processors=processors,
+        machine=machine,
+        submitter=submitter,
+        uploads=Uploads(settings, database, partials, submitter),
+        objects=objects,
+        templates=templates_,
+        file_jobs=file_jobs,
+        transforms=transforms,
+        batch_jobs=BatchJobs(
+            settings, database, JobTypes(processors, templates_, transforms), file_jobs, limits, machine.dispatch
+        ),
+        webhooks=Webhooks(database, sender, settings.webhook_old_secret_hours),
+        deliveries=Deliveries(
+            database,
+            sender,
+            retry_seconds=settings.webhook_retry_seconds,
+            timeout_seconds=settings.webhook_timeout_seconds,
+            keep_days=settings.webhook_keep_days,
+        ),
+        undos=Undos(database, machine.undoer, settings.undo_keep_days),
+        control=Control(database, machine),
+        corrections=Corrections(settings, database, sources, processors, limits, machine.dispatch),
+        feed=StatusFeed(database),
+        list_feed=ListFeed(database),
+        search=Search(
+            database,
+            machine.vectors,
+            Neighbours(database, settings.vector_cache_mb << 20, Embedder.model_id, settings.embedding_precision),
+        ),
+        users=Users(database),
+        limits=limits,
+    )
+
+
+def _chat(settings: Settings) -> Chat | None:
+    if not settings.openai_base_url:
+        return None
+    return Chat(
+        settings.openai_base_url,
+        settings.openai_api_key.get_secret_value(),
+        settings.openai_model,
+        send_values=settings.openai_send_values,
+        timeout_seconds=settings.openai_timeout_seconds,
+    )
