@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from uuid import uuid4
 
 import pytest
 
@@ -25,7 +26,7 @@ def model(model_process: ModelService) -> ModelService:
 
 @pytest.fixture(scope="session")
 def s3() -> Iterator[Bucket]:
-    bucket = Bucket("transactions")
+    bucket = Bucket(f"transactions-{uuid4().hex[:8]}")  # a server that was named may hold others
     yield bucket
     bucket.stop()
 

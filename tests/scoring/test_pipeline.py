@@ -72,7 +72,7 @@ def test_killed_again_and_again_it_ends_with_the_tables_of_an_undisturbed_run(
     _, changed = transactions(400, seed=31, currency=dict.fromkeys(range(1, 401, 7), "USD")).split(b"\n", 1)
     bucket.put("a.csv", header + b"\n" + rows + changed)
     bucket.put("b.csv", header + b"\n" + rows)
-    made = api.client.post("/api/v1/jobs/score", json={"source": "s3://transactions/*.csv", "chunk_size": 100})
+    made = api.client.post("/api/v1/jobs/score", json={"source": f"s3://{bucket.name}/*.csv", "chunk_size": 100})
     assert api.finished(made.json()["job_id"])["status"] == "completed"
 
     patient = {"ROW_BATCH_SIZE": 100, "LEASE_SECONDS": 1, "HEARTBEAT_SECONDS": 0.3, "RECONCILE_SECONDS": 0.3}
@@ -119,7 +119,7 @@ def test_killed_at_fifty_random_instants_it_ends_with_the_tables_of_an_undisturb
 
 def test_the_exit_code_tells_cron_what_happened(pipeline: Pipeline, bucket: Bucket) -> None:
     code, lines = pipeline.run()
-    assert (code, lines[-1].rpartition(" - ")[2]) == (2, "No object matches s3://transactions/*.csv.")
+    assert (code, lines[-1].rpartition(" - ")[2]) == (2, f"No object matches s3://{bucket.name}/*.csv.")
 
     bucket.put("a.csv", transactions(300, seed=32))
     code, lines = pipeline.run("--give-up-after", "1", ML_API_URL="http://127.0.0.1:9")

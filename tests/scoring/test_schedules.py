@@ -11,8 +11,6 @@ from app.jobs.schedules import next_runs
 from tests.harness import Api, Server, query, wait_until
 from tests.scoring.services import Bucket, FaultyStore, ModelService, transactions
 
-JOB = {"source": "s3://transactions/*.csv"}
-
 
 def test_moments_are_those_of_the_clock_on_the_wall() -> None:
     moments = next_runs("30 2 * * *", "Europe/Berlin", datetime(2026, 3, 27, 12, tzinfo=UTC))
@@ -37,7 +35,8 @@ def test_due_runs_are_made_skipped_while_one_goes_on_and_told_when_missed(
     api: Api, server: Server, model: ModelService, bucket: Bucket, store: FaultyStore
 ) -> None:
     bucket.put("a.csv", transactions(200, seed=41))
-    made = api.client.post("/api/v1/schedules", json={"cron": "0 0 1 1 *", "job": JOB, "name": "yearly"})
+    job = {"source": f"s3://{bucket.name}/*.csv"}
+    made = api.client.post("/api/v1/schedules", json={"cron": "0 0 1 1 *", "job": job, "name": "yearly"})
     assert made.status_code == 201, made.text
     path = made.headers["Location"]
 
