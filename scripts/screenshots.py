@@ -201,7 +201,7 @@ def _load(client: httpx.Client, folder: Path) -> dict[str, tuple[str, Callable[[
 
     def reject(page: Page) -> None:
         page.locator("[role=gridcell].offending").first.click()
-        page.get_by_text("As it stands in the file").wait_for()
+        page.get_by_role("button", name="Correct and run again").wait_for()
 
     def log(page: Page) -> None:
         page.get_by_text("Delivery log").first.click()

@@ -229,19 +229,19 @@ export default function rejects({ id, status: first, correctable, refresh }) {
     const shown = isCsv ? header.slice(0, 100) : ["record"];
     const columns = [
       { label: "Row", width: 84, numeric: true, tone: () => "dim", text: (row) => count(row.row_number) },
-      { label: "Line", width: 84, numeric: true, tone: () => "dim", text: (row) => count(row.line) },
-      { label: "Reason", width: 300, text: (row) => row.message },
+      { label: "Reason", width: 230, text: (row) => row.message },
       ...shown.map((name, i) => ({
         label: name, width: isCsv ? 150 : 420,
         text: (row) => { const edit = edits.get(row.row_number); return (isCsv ? edit?.values.get(name) : edit?.record) ?? cellsOf(row)[i] ?? null; },
         tone: (row) => (edits.get(row.row_number)?.values?.has(name) || edits.get(row.row_number)?.record !== undefined ? "edited" : isOffending(row, i) ? "offending" : ""),
       })),
       ...(isCsv ? [{ label: "beyond the header", width: 150, text: (row) => cellsOf(row).slice(header.length).join(status.dialect.delimiter), tone: (row) => (cellsOf(row).length > header.length ? "offending" : "") }] : []),
+      { label: "Line", width: 84, numeric: true, tone: () => "dim", text: (row) => count(row.line) },
       { label: "Code", width: 170, tone: () => "dim", text: (row) => row.code },
     ];
     table = new DataTable({
       label: `Rejected rows of ${status.filename}`, columns, storageKey: `rejects:${header.join(",")}`,
-      onactivate: (row, column, isKeyed) => show(row, isKeyed ? column - 3 : null),
+      onactivate: (row, column, isKeyed) => show(row, isKeyed ? column - 2 : null),
       fetch: async (offset, limit) => {
         // By cursor where the page before was seen, which costs the same at any depth.
         const cursor = cursors.get(offset);
