@@ -10,11 +10,12 @@ from uuid import UUID
 from sqlalchemy import RowMapping, delete, func, insert, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from app.db import outbox
 from app.db.models import Chunk, CorrectionChunk, Job, Record, RejectedRow, ResultPage, VectorTask
 from app.db.types import now
 from app.states import ChunkStatus, JobStatus
 
-DOOR = "corrections"
+DOOR = outbox.CORRECTIONS
 ROWS_AT_ONCE = 1_000
 
 
@@ -162,15 +163,19 @@ async def change_job(connection: AsyncConnection, job_id: UUID, values: dict[str
 
 
 async def clear(connection: AsyncConnection, job_id: UUID) -> None:  # completed_with_errors -> completed
-    """If nothing is rejected or failed any more; the same for the job that it is a part of."""
+    """If nothing is rejected or failed any more; the same for the job that it is a part of. It is told as an end is."""
     wrong = select(Chunk.job_id).where(Chunk.job_id == job_id, Chunk.rows_ok < Chunk.row_count)
     query = (
         update(Job)
         .where(Job.id == job_id, Job.status == JobStatus.COMPLETED_WITH_ERRORS, ~wrong.exists())
         .values(status=JobStatus.COMPLETED, error=None, updated_at=now())
-        .returning(Job.parent_id)
+        .returning(*Job.__table__.c)
     )
-    parent_id = (await connection.execute(query)).scalar()
+    cleared = (await connection.execute(query)).mappings().first()
+    if cleared is None:
+        return
+    await outbox.tell(connection, cleared, cleared["updated_at"])
+    parent_id = cleared["parent_id"]
     if parent_id is None:
         return
     part = select(Job.id).where(Job.parent_id == parent_id, Job.status != JobStatus.COMPLETED)
@@ -180,7 +185,10 @@ async def clear(connection: AsyncConnection, job_id: UUID) -> None:  # completed
         Job.status == JobStatus.COMPLETED_WITH_ERRORS,
         ~part.correlate(None).exists(),
     )
-    await connection.execute(parent.values(status=JobStatus.COMPLETED, error=None, updated_at=now()))
+    changed = parent.values(status=JobStatus.COMPLETED, error=None, updated_at=now()).returning(*Job.__table__.c)
+    whole = (await connection.execute(changed)).mappings().first()
+    if whole is not None:
+        await outbox.tell(connection, whole, whole["updated_at"])
 
 
 def _steps(numbers: Sequence[int]) -> Iterable[Sequence[int]]:

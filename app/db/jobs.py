@@ -336,7 +336,7 @@ async def finish(
     job = (await connection.execute(query)).mappings().first()
     if job is None:
         return False
-    await outbox.tell(connection, job)
+    await outbox.tell(connection, job, job["finished_at"])
     return True
 
 

@@ -15,11 +15,14 @@ from app.db.models import File, Webhook, WebhookDelivery
 from app.db.types import now
 
 ROWS = ("ok", "invalid", "failed")
+CORRECTIONS = "corrections"
+"""The door of corrections: their parent is the job that they correct."""
 
 
-async def tell(connection: AsyncConnection, job: RowMapping) -> None:
-    """A message for each webhook of the owner that wants to know. A part of a job tells nothing: its parent does, once."""
-    if job["parent_id"] is not None:
+async def tell(connection: AsyncConnection, job: RowMapping, at: datetime) -> None:
+    """A message for each webhook of the owner that wants to know what the job has become, and when. A part of a job tells
+    nothing: its parent does, once. A correction is no part of the job that it corrects, and tells its own end."""
+    if job["parent_id"] is not None and job["door"] != CORRECTIONS:
         return
     event = f"job.{job['status']}"
     # The lock keeps a webhook from being deleted before this commits, which would fail the end of the job.
@@ -31,7 +34,7 @@ async def tell(connection: AsyncConnection, job: RowMapping) -> None:
     wanted = [webhook_id for webhook_id, events in (await connection.execute(query)).all() if event in events]
     if not wanted:
         return
-    body = message(event, job["finished_at"], await _about(connection, job))
+    body = message(event, at, await _about(connection, job))
     for webhook_id in wanted:
         await put(connection, webhook_id, event, body, job["id"])
 
@@ -67,6 +70,7 @@ async def _about(connection: AsyncConnection, job: RowMapping) -> dict[str, Any]
         "filename": filename,
         "rows": {"total": total, **dict(zip(ROWS, done, strict=True)), "unprocessed": total - sum(done)},
         "parts": job["child_count"],
+        "corrects": str(job["parent_id"]) if job["door"] == CORRECTIONS else None,
         "summary": job["summary"],
         "error": job["error"],
         "created_at": job["created_at"].isoformat(),

@@ -58,7 +58,10 @@ class Finisher:
             if concludes(job) and (concluded is None or concluded.basis != await basis_of(connection, job)):
                 return False, None
             if row["child_count"] is not None:
-                return await self._finish_parent(connection, job, row, concluded)
+                ended = await self._finish_parent(connection, job, row, concluded)
+                if ended[1] is not None:
+                    hit("job.before_finish")
+                return ended
             tally = {t["status"]: t for t in await chunks.tally(connection, job.id)}
             if not row["split_done"] or any(not ChunkStatus(s).is_final for s in tally):
                 return False, None

@@ -72,6 +72,45 @@ def test_a_transform_killed_at_each_step_makes_the_file_of_an_undisturbed_one(se
     assert not list((service.storage / "outputs").iterdir())
 
 
+def test_a_transform_with_a_failed_chunk_makes_no_file_until_a_retry_has_done_it(service: Service, data: bytes) -> None:
+    """The stored file is damaged in its last chunk, and mended. What the other chunks left waits for the retry, and is not
+    made again."""
+    service.start(GRANULA_FAIL="output.part_written=kill", COMPUTE_PROCESSES=1)
+    with service.api() as api:
+        job_id = begin(api, data)
+    service.wait_for_death(60)
+    (stored,) = (service.storage / "uploads").iterdir()
+    stored.write_bytes(data[:-2] + bytes([data[-2] ^ 1]) + data[-1:])
+
+    service.start(COMPUTE_PROCESSES=1)
+    with service.api() as api:
+        status = ended(api, job_id)
+        assert (status["status"], status["result_file_id"]) == ("failed", None)
+        assert api.status(job_id)["error"]["code"] == "output_incomplete"
+        assert [c["status"] for c in service.chunks(job_id)] == ["completed", "completed", "failed"]
+        assert api.client.get(f"/api/v1/jobs/{job_id}/result").json()["code"] == "result_unavailable"
+        assert len(service.files()) == 1
+    service.kill()
+    service.sweep()
+    kept = {path.name for path in (service.storage / "outputs" / job_id).iterdir()}
+
+    stored.write_bytes(data)
+    service.start(COMPUTE_PROCESSES=1)
+    with service.api() as api:
+        assert api.client.post(f"/api/v1/jobs/{job_id}/retry").json()["chunks"] == 1
+        status = ended(api, job_id)
+        assert status["status"] == "completed", status
+        made = api.client.get(f"/api/v1/files/{status['result_file_id']}/download").content.decode()
+        rows = list(csv.reader(io.StringIO(made, newline="")))
+        assert [row[0] for row in rows[1:]] == [str(row[0]) for row in EXPECTED.rows]
+        assert {each["row_number"]: (each["column"], each["code"]) for each in api.rejects(job_id)} == EXPECTED.rejects
+        assert api.proof(job_id)["closes"]
+    assert kept
+    service.kill()
+    service.sweep()
+    assert not list((service.storage / "outputs").iterdir())
+
+
 def test_a_cancelled_transform_leaves_no_file_and_no_part(service: Service, data: bytes) -> None:
     """It is caught while its output cannot be finished."""
     service.start(GRANULA_FAIL="output.written=transient@1+", COMPUTE_PROCESSES=1)

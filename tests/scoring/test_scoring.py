@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from tests.harness import Api, Server, query
+from tests.corrections.tables import ended, fixed, send
+from tests.harness import Api, Server, query, wait_until
 from tests.scoring.services import ModelService, transactions
 
 SUMMARY = "SELECT prediction, COUNT(*) as count, AVG(fraud_score) as avg_score FROM predictions GROUP BY prediction"
@@ -48,6 +49,51 @@ def test_rows_are_scored_rejected_or_failed_and_the_tables_hold_the_scored_ones(
     assert query(server.url, "SELECT COUNT(*) FROM transactions")[0][0] >= 995
     assert {row[0] for row in query(server.url, SUMMARY)} == {"fraud", "legitimate"}
     assert query(server.url, PER_DAY)
+
+
+def test_corrected_transactions_are_scored_and_nobody_can_see_that_they_were_not_at_once(
+    api: Api, server: Server, model: ModelService
+) -> None:
+    """Rows that were invalid, and one that the model service refused: tables, counts, summary, and the undo of all."""
+    good = transactions(300, seed=15)
+    names, *lines = [line.split(",") for line in good.decode().splitlines()]
+    bad = transactions(300, seed=15, amount={3: "-5", 250: "a lot"}, merchant={9: ""})
+    model.misbehave(refuse=["tx-15-000000120"])
+    job = api.run(bad, processor="scoring", chunk_size=100)
+    assert job["rows"] == {"total": 300, "ok": 296, "invalid": 3, "failed": 1, "unprocessed": 0}
+
+    model.misbehave()
+    body = fixed(api, job["file_id"], lambda line: line | dict(zip(names, lines[int(line["_row"]) - 1], strict=True)))
+    correction = ended(api, send(api, job["file_id"], body))
+    assert (correction["status"], correction["rows"]["ok"]) == ("completed", 4)
+    assert model.stats()["rows"] == 4, "only they are scored again"
+    status = api.status(job["file_id"])
+    assert (status["status"], status["rows"]["ok"]) == ("completed", 300)
+    assert sum(status["summary"]["predictions"].values()) == 300
+    assert status["summary"]["written"]["predictions"] == {"inserted": 300, "updated": 0, "unchanged": 0}
+    assert api.proof(job["file_id"])["closes"]
+    assert api.proof(correction["file_id"])["closes"]
+
+    def held(table: str) -> list[tuple[object, ...]]:
+        columns = "transaction_id, row_number, content_hash, job_id"
+        found = f"SELECT {columns} FROM {table} WHERE transaction_id LIKE 'tx-15-%' ORDER BY row_number"
+        return [(*row[:3], str(row[3]).replace("-", "")) for row in query(server.url, found)]
+
+    before = {table: held(table) for table in ("transactions", "predictions")}
+    assert [row[:2] for row in before["predictions"]] == [(line[0], i) for i, line in enumerate(lines, 1)]
+    assert {row[3] for rows in before.values() for row in rows} == {job["job_id"].replace("-", "")}
+    clean = api.run(good, processor="scoring", chunk_size=100)
+    assert clean["summary"]["written"]["transactions"] == {"inserted": 0, "updated": 0, "unchanged": 300}
+    assert clean["summary"]["predictions"] == status["summary"]["predictions"]
+    assert api.rows(clean["file_id"]) == api.rows(job["file_id"])
+    assert api.proof(clean["file_id"])["hash"] == api.proof(job["file_id"])["hash"]
+
+    for each in (clean, job):
+        assert api.client.post(f"/api/v1/undo/{each['job_id']}").status_code in (200, 202)
+        url = f"/api/v1/jobs/{each['job_id']}/status"
+        wait_until(lambda at=url: api.client.get(at).json()["undo"]["state"] == "undone", what="the undo")  # type: ignore[misc]
+        left = {table: held(table) for table in before}
+        assert left == (before if each is clean else {"transactions": [], "predictions": []})
 
 
 def test_a_file_that_was_uploaded_before_can_be_scored(api: Api, model: ModelService) -> None:

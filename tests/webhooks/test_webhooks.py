@@ -89,6 +89,30 @@ def test_each_final_state_is_told_and_a_job_with_parts_once(api: Api, receiver: 
     assert len(log(api, hook)) == 6
 
 
+def test_a_correction_is_told_and_the_job_that_it_completes_is_told_again(api: Api, receiver: Receiver) -> None:
+    job = api.run(b"id,n\n1,2\n3\n4\n")
+    hook = made(api, receiver)
+    url = f"/api/v1/files/{job['file_id']}/corrections"
+    corrections = []
+    for count, line in ((1, b"3,4,2\n"), (3, b"4,5,3\n")):
+        answer = api.client.post(url, content=b"id,n,_row\n" + line, headers={"Content-Type": "text/csv"})
+        assert answer.status_code == 202, answer.text
+        corrections.append(answer.json()["job_id"])
+        receiver.received(hook["path"], count)
+        api.finished(answer.json()["file_id"])
+    told = {each.id: each.verified(hook["secret"]) for each in receiver.received(hook["path"], 3)}
+    found = {each["data"]["job_id"]: each for each in told.values()}
+    assert len(log(api, hook)) == len(told) == len(found) == 3
+    assert {each["type"] for each in told.values()} == {"job.completed"}
+    for correction in corrections:
+        assert found[correction]["data"]["corrects"] == job["job_id"]
+        assert found[correction]["data"]["rows"]["ok"] == 1
+    again = found[job["job_id"]]
+    assert again["data"]["corrects"] is None
+    assert again["data"]["rows"] == {"total": 3, "ok": 3, "invalid": 0, "failed": 0, "unprocessed": 0}
+    assert again["timestamp"] > again["data"]["finished_at"]
+
+
 def test_a_receiver_in_trouble_is_asked_again_as_it_wants_and_a_redirect_is_not_followed(
     api: Api, receiver: Receiver
 ) -> None:
