@@ -19,6 +19,7 @@ from app.db import chunks
 from app.db.chunks import Claim
 from app.db.engine import Database
 from app.errors import GranulaError, TerminalError, TransientError
+from app.pipeline.aside import AsideBudget
 from app.pipeline.chunk_runner import ChunkRunner
 from app.pipeline.concluder import concludes
 from app.pipeline.finisher import Finisher
@@ -32,7 +33,7 @@ logger = logging.getLogger(__name__)
 UNAVAILABLE_DELAY_SECONDS = 1.0
 TURN_BYTES, MAX_CHUNKS_PER_TURN = 512 << 10, 16
 MAX_TURNS_ASIDE = 4
-"""Of one job: enough that one is always being answered while others are read and written; it bounds the memory."""
+"""Of one job: enough that one is always being answered while others are read and written."""
 
 
 class WorkerPool:
@@ -63,6 +64,7 @@ class WorkerPool:
         self._turns: set[asyncio.Task[None]] = set()
         self._suspects: set[asyncio.Task[None]] = set()
         self._aside: set[asyncio.Task[None]] = set()
+        self._budget = AsideBudget()
         self._alone = asyncio.Lock()
         self._gate = asyncio.Event()
         self._gate.set()
@@ -129,14 +131,11 @@ class WorkerPool:
                 return
             if job.is_waiting_processor and job.turns_aside >= (1 if job.waiting_on else MAX_TURNS_ASIDE):
                 return  # the first of them that ends puts the token back; one is enough to find out if the wait is over
-            claims = await self._claim(job)
-            if claims:
+            if job.is_waiting_processor:
+                await self._turn_aside(job)
+            elif claims := await self._claim(job):
                 self._queue.put(job_id)
-                if job.is_waiting_processor:
-                    job.turns_aside += 1
-                    self._start(self._run_aside(job, claims), self._aside, _aside_name(job_id))
-                else:
-                    await self._run(job, claims)
+                await self._run(job, claims)
             else:
                 await self._conclude(job)
         except TransientError as error:
@@ -149,6 +148,28 @@ class WorkerPool:
             self._queue.put_later(job_id, UNAVAILABLE_DELAY_SECONDS)
         finally:
             self._free.release()
+
+    async def _turn_aside(self, job: RunningJob) -> None:
+        """Claim chunks whose processor waits for others, and let them wait without a slot."""
+        size = self._bytes_per_turn(job)
+        if not self._budget.take(job.processor.name, job.id, size):
+            return  # a turn that ends puts the token back
+        claims: list[Claim] = []
+        try:
+            claims = await self._claim(job)
+        finally:
+            if not claims:
+                self._give_back(job, size)
+        if claims:
+            self._queue.put(job.id)
+            job.turns_aside += 1
+            self._start(self._run_aside(job, claims, size), self._aside, _aside_name(job.id))
+        else:
+            await self._conclude(job)
+
+    def _give_back(self, job: RunningJob, size: int) -> None:
+        for held_back in self._budget.give_back(job.processor.name, size):
+            self._queue.put(held_back)
 
     async def _find(self, job_id: UUID) -> RunningJob | None:
         job = self._jobs.get(job_id)
@@ -192,8 +213,10 @@ class WorkerPool:
 
     def _chunks_per_turn(self, job: RunningJob) -> int:
         """As many as make a turn worth its transaction, but few enough that a turn stays short and every core has some."""
-        mean_bytes = 1 + (job.position.offset - job.data_start) // max(1, job.chunk_count)
-        return max(1, min(TURN_BYTES // mean_bytes, MAX_CHUNKS_PER_TURN, job.chunk_count // (4 * self._cores)))
+        return max(1, min(TURN_BYTES // _mean_bytes(job), MAX_CHUNKS_PER_TURN, job.chunk_count // (4 * self._cores)))
+
+    def _bytes_per_turn(self, job: RunningJob) -> int:
+        return self._chunks_per_turn(job) * _mean_bytes(job)
 
     async def _run(self, job: RunningJob, claims: list[Claim]) -> None:
         try:
@@ -206,12 +229,13 @@ class WorkerPool:
         if delay is None or not job.waiting_on:  # else its other chunks would only find out the same
             self._queue.put(job.id)
 
-    async def _run_aside(self, job: RunningJob, claims: list[Claim]) -> None:
+    async def _run_aside(self, job: RunningJob, claims: list[Claim], size: int) -> None:
         """Run chunks whose processor waits for others: without a slot, so that it keeps nobody from working."""
         try:
             await self._run(job, claims)
         finally:
             job.turns_aside -= 1
+            self._give_back(job, size)
             if not job.waiting_on:
                 self._queue.put(job.id)
 
@@ -312,6 +336,11 @@ class WorkerPool:
         job = self._jobs.get(job_id)
         if job is not None and not job.chunks_in_work and not job.is_splitting:
             self._jobs.pop(job_id, None)
+
+
+def _mean_bytes(job: RunningJob) -> int:
+    """Of a chunk."""
+    return 1 + (job.position.offset - job.data_start) // max(1, job.chunk_count)
 
 
 def _aside_name(job_id: UUID) -> str:
