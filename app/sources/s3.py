@@ -27,6 +27,7 @@ from app.errors import (
 
 BUCKET = re.compile(r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]")
 MAX_URI_LENGTH = 1000
+STATUS = re.compile(r"non-2xx status code: (\d{3})")
 WILDCARDS = re.compile(r"[*?\[]")
 BLOCK_BYTES = 4 << 20
 
@@ -200,13 +201,21 @@ def _told(address: Address) -> Iterator[None]:
     """Errors that name the bucket, the key and what to check."""
     try:
         yield
-    except (exceptions.NotFoundError, FileNotFoundError):
-        raise SourceNotFound(f"{address} is not there. Check bucket, key and ENDPOINT_URL.") from None
-    except exceptions.PreconditionError:
-        raise SourceChanged(f"{address} was replaced since the job was made. Make a new job for it.") from None
-    except (exceptions.PermissionDeniedError, exceptions.UnauthenticatedError):
-        raise SourceAccessDenied(f"{address} may not be read. Check KEY and SECRET, and what they may do.") from None
     except (exceptions.BaseError, OSError, ValueError) as error:
+        # What a listing is answered has no class of its own.
+        answered = STATUS.search(str(error))
+        status = int(answered[1]) if answered else 0
+        if isinstance(error, exceptions.NotFoundError | FileNotFoundError) or status == 404:
+            raise SourceNotFound(f"{address} is not there. Check bucket, key and ENDPOINT_URL.") from None
+        if isinstance(error, exceptions.PreconditionError):
+            raise SourceChanged(f"{address} was replaced since the job was made. Make a new job for it.") from None
+        if isinstance(error, exceptions.PermissionDeniedError | exceptions.UnauthenticatedError) or status in (
+            401,
+            403,
+        ):
+            raise SourceAccessDenied(
+                f"{address} may not be read. Check KEY and SECRET, and what they may do."
+            ) from None
         raise SourceUnavailable(f"{address} cannot be read now: {_brief(error)}") from None
 
 

@@ -189,7 +189,8 @@ class FaultyStore:
     def answer(self, request: BaseHTTPRequestHandler) -> None:
         sent = request.headers.get("Range", "")
         self.requests.append((request.path, sent, request.headers.get("If-Match", "")))
-        fault = self.faults.pop(0) if self.faults and sent else ""
+        is_list = bool(self.faults) and self.faults[0].isdigit() and "list-type" in request.path
+        fault = self.faults.pop(0) if self.faults and (sent or is_list) else ""
         if fault.isdigit():
             code = {"403": "AccessDenied", "503": "SlowDown", "404": "NoSuchKey"}[fault]
             self._send(request, int(fault), {}, f"<Error><Code>{code}</Code></Error>".encode())
