@@ -23,6 +23,7 @@ from app.db.models import (
 )
 
 DELETE_STEP = 2_000
+FIRST_PAGES, MOST_PAGES, BYTES_AT_ONCE = 4, 100, 8 << 20
 
 PAGE = (ResultPage.first_row, ResultPage.row_count, ResultPage.row_numbers, ResultPage.data)
 
@@ -52,6 +53,13 @@ async def pages_after(connection: AsyncConnection, job_id: UUID, after_row: int,
         .limit(limit)
     )
     return (await connection.execute(query)).mappings().all()
+
+
+def pages_next(pages: Sequence[RowMapping] = ()) -> int:
+    """How many pages to read after these, where all of a job are read in turn: a page of wide rows has megabytes."""
+    if not pages:
+        return FIRST_PAGES
+    return max(1, min(MOST_PAGES, BYTES_AT_ONCE // (1 + max(len(page["data"]) for page in pages))))
 
 
 async def page_sizes_from(

@@ -17,7 +17,6 @@ from app.formats.base import MASK, stored_hash_sum
 from app.jobs.progress import find
 from app.states import ChunkStatus, JobStatus
 
-PAGES_AT_ONCE = 100
 MAX_PROBLEMS = 20
 WHOLE = (JobStatus.COMPLETED, JobStatus.COMPLETED_WITH_ERRORS)
 
@@ -134,9 +133,9 @@ async def _stored_sums(
     """Hash sum of the stored pages of each chunk. A page that cannot be read as rows is a problem, not an error."""
     sums: dict[int, int] = {}
     first_rows = [c["first_row"] for c in chunk_rows]
-    after, position = 0, 0
+    after, position, limit = 0, 0, results.pages_next()
     while True:
-        pages = await results.pages_after(connection, job_id, after, PAGES_AT_ONCE)
+        pages = await results.pages_after(connection, job_id, after, limit)
         if not pages:
             return sums
         hashed = await asyncio.to_thread(_hash_pages, pages)
@@ -147,7 +146,7 @@ async def _stored_sums(
                 problems.append(f"page at row {page['first_row']}: {count} rows, expected {page['row_count']}")
             index = chunk_rows[position]["chunk_index"] if chunk_rows else 0
             sums[index] = (sums.get(index, 0) + value) & MASK
-        after = pages[-1]["first_row"]
+        after, limit = pages[-1]["first_row"], results.pages_next(pages)
 
 
 def _hash_pages(pages: Sequence[RowMapping]) -> list[tuple[int, int]]:

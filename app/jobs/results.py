@@ -22,8 +22,6 @@ from app.formats.base import PAGE_ROWS
 from app.jobs.progress import find_with_rows
 from app.states import JobStatus
 
-PAGES_AT_ONCE = 20
-
 Row = tuple[int, msgspec.Raw]
 """(row number, its JSON)"""
 StoredRow = dict[str, msgspec.Raw] | list[str | None]
@@ -148,10 +146,12 @@ async def download(
     else:
         encoder = CsvEncoder(columns, formula_guard) if format == "csv" else JsonLinesEncoder(columns)
     packer = zlib.compressobj(6, wbits=31) if gzip else None
-    after = 0
+    after, limit = 0, results.pages_next()
     while True:
         async with database.reading() as connection:
-            pages = await results.pages_from(connection, job["id"], after + 1, PAGES_AT_ONCE)
+            pages = await results.pages_from(connection, job["id"], after + 1, limit)
+        # Two at least: the first one may lie wholly behind `after`, when a correction has moved rows.
+        limit = max(2, results.pages_next(pages))
         pages = _behind(pages, after)
         piece = await asyncio.to_thread(_encode, encoder, pages, packer)
         if piece:
