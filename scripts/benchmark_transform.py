@@ -1,5 +1,6 @@
 """Measure a transform against Polars streaming the same operations from file to file, in one run on one machine.
 
+    pip install "polars>=2.1,<3"        # 180 MB that nothing else needs
     python scripts/benchmark_transform.py --rows 1_000_000 --runs 3
 
 The service runs as a process of its own on the database given (SQLite by default). Its time is from the accepted request to
