@@ -84,7 +84,8 @@ class Schedules:
         if await self._goes_on(row):
             raise RunGoesOn(job_id=str(row["last_job_id"]))
         made = await self._submit(owner, row["job"])
-        await self._note(row, last_job_id=UUID(made["job_id"]), runs=1, last_outcome={"outcome": "made"})
+        what = {"last_run_at": datetime.now(UTC), "last_outcome": {"outcome": "made"}}
+        await self._note(row, last_job_id=UUID(made["job_id"]), runs=1, **what)
         return made
 
     # ------------------------------------------------------------------ on time

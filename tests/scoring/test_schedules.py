@@ -63,10 +63,12 @@ def test_due_runs_are_made_skipped_while_one_goes_on_and_told_when_missed(
     assert api.finished(job_id)["rows"]["ok"] == 200
 
     assert api.client.patch(path, json={"paused": True}).json()["next_runs"] == []
+    before = schedule()["last_run_at"]
     again = api.client.post(f"{path}/run")
     assert again.status_code == 201
     assert api.finished(again.json()["job_id"])["status"] == "completed"
     assert schedule()["runs"] == 2
+    assert schedule()["last_run_at"] != before
     assert api.client.patch(path, json={"cron": "never"}).status_code == 422
     assert api.client.delete(path).status_code == 204
     assert api.client.get(path).status_code == 404
