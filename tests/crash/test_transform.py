@@ -92,7 +92,8 @@ def test_a_transform_with_a_failed_chunk_makes_no_file_until_a_retry_has_done_it
         assert len(service.files()) == 1
     service.kill()
     service.sweep()
-    kept = {path.name for path in (service.storage / "outputs" / job_id).iterdir()}
+    assert list((service.storage / "outputs" / job_id).iterdir())
+    before = [(c["attempt"], c["deaths"]) for c in service.chunks(job_id)[:2]]
 
     stored.write_bytes(data)
     service.start(COMPUTE_PROCESSES=1)
@@ -105,7 +106,7 @@ def test_a_transform_with_a_failed_chunk_makes_no_file_until_a_retry_has_done_it
         assert [row[0] for row in rows[1:]] == [str(row[0]) for row in EXPECTED.rows]
         assert {each["row_number"]: (each["column"], each["code"]) for each in api.rejects(job_id)} == EXPECTED.rejects
         assert api.proof(job_id)["closes"]
-    assert kept
+        assert [(c["attempt"], c["deaths"]) for c in service.chunks(job_id)[:2]] == before
     service.kill()
     service.sweep()
     assert not list((service.storage / "outputs").iterdir())
