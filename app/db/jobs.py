@@ -187,7 +187,7 @@ async def descendants(connection: AsyncConnection, ids: Sequence[UUID]) -> list[
     """The parts of these jobs and the parts of those, each before its own, also of files that are being deleted."""
     found: list[RowMapping] = []
     while ids:
-        query = select(Job.id, Job.parent_id, Job.file_id, Job.priority).where(Job.parent_id.in_(ids))
+        query = select(Job.id, Job.parent_id, Job.file_id, Job.door, Job.priority).where(Job.parent_id.in_(ids))
         rows = (await connection.execute(query.order_by(Job.number))).mappings().all()
         found += rows
         ids = [row["id"] for row in rows]

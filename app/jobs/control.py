@@ -8,7 +8,7 @@ from uuid import UUID
 from sqlalchemy import RowMapping
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from app.db import chunks, files, jobs
+from app.db import chunks, corrections, files, jobs
 from app.db.engine import Database
 from app.errors import Conflict, NotCancellable, NotFound, NothingToRetry
 from app.failpoints import hit
@@ -107,10 +107,11 @@ class Control:
                     raise NotFound
                 job_ids = await jobs.ids_of_file(connection, each)
                 parts = await jobs.descendants(connection, job_ids)
-                if file["format"] == OBJECTS:  # the parts' files stand for objects, and nobody else uses them
-                    pending += [part["file_id"] for part in parts]
-                else:  # other files stay, without the parts of this one's jobs
-                    job_ids += [part["id"] for part in parts]
+                for part in parts:
+                    if file["format"] == OBJECTS or part["door"] == corrections.DOOR:
+                        pending.append(part["file_id"])  # it stands for an object, or corrects this one: nobody else's
+                    else:
+                        job_ids.append(part["id"])  # other files stay, without the parts of this one's jobs
                 await files.forget_idempotent(connection, owner, each)
                 for job_id in job_ids:
                     await jobs.cancel(connection, job_id)
