@@ -34,7 +34,7 @@ def upload(api: Api) -> str:
 
 
 def submit(api: Api, file_id: str, **body: Any) -> str:
-    answer = api.client.post("/api/v1/jobs/transform", json={"input_file_id": file_id, **body})
+    answer = api.client.post("/api/v1/jobs/transform?fresh=true", json={"input_file_id": file_id, **body})
     assert answer.status_code == 202, answer.text
     assert answer.json()["message"] == "Transform job created and queued"
     return str(answer.json()["job_id"])
