@@ -66,7 +66,7 @@ def test_a_text_has_the_same_vector_in_any_company_and_order(
 def test_equal_texts_are_computed_once(embedder: Embedder, monkeypatch: pytest.MonkeyPatch) -> None:
     computed: list[int] = []
 
-    def count(tokenizer: Any, session: Any, texts: list[str], vectors: Any) -> None:
+    def count(tokenizer: Any, session: Any, texts: list[str], vectors: Any, spread: Any) -> None:
         computed.append(len(texts))
         vectors[:] = [[hash(text) % 1000] * embedder.dimensions for text in texts]
 
