@@ -206,5 +206,5 @@ def test_an_analysis_goes_on_after_a_kill_in_the_middle(databases: Databases, ap
     server.stop()
     clean = profile(api, analyzed(api, api.upload(data)["file_id"])["id"])
     for column in [*result["columns"], *clean["columns"]]:
-        del column["quantiles"]  # they are drawn by lot
+        del column["quantiles"], column["histogram"]  # they are drawn by lot
     assert result == clean
