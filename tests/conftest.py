@@ -114,3 +114,9 @@ def server(databases: Databases, tmp_path_factory: pytest.TempPathFactory) -> It
 def api(server: Server) -> Iterator[Api]:
     with server.client() as client:
         yield Api(client)
+
+
+@pytest.fixture(scope="module")
+def gates(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where the tests of a module let the chunks of the processor `gate` go on."""
+    return tmp_path_factory.mktemp("gates")

@@ -141,8 +141,11 @@ class Server:
         environment = {k: v for k, v in os.environ.items() if k not in ("DATABASE_URL", "GRANULA_FAIL")}
         environment |= {"DATABASE_URL": self.url, "STORAGE_DIR": str(self.storage), "MIN_FREE_DISK_MB": "0"}
         environment |= self.environment | {key: str(value) for key, value in extra.items()}
+        self.process = self._spawn(environment)
+
+    def _spawn(self, environment: dict[str, str]) -> subprocess.Popen[bytes]:
         with self.log.open("ab") as log:
-            self.process = subprocess.Popen(
+            return subprocess.Popen(
                 [sys.executable, "-m", "uvicorn", "app.main:app", "--port", str(self.port), "--no-access-log"],
                 cwd=ROOT, env=environment, stdout=log, stderr=log,
             )  # fmt: skip

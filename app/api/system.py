@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
-from fastapi import APIRouter, Request
+from fastapi import APIRouter
 
 from app import __version__
 from app.api.services import App, Owner
@@ -16,21 +16,12 @@ from app.states import JobStatus
 
 router = APIRouter(prefix="/api/v1/system", tags=["health"])
 
-FEATURES = {
-    "corrections": "/api/v1/files/{file_id}/corrections",
-    "transform": "/api/v1/jobs/transform",
-    "webhooks": "/api/v1/webhooks",
-    "users": "/api/v1/me",
-}
-"""What a dashboard offers only where the service has the door for it."""
-
 
 @router.get("")
-async def get_system(request: Request, app: App, owner: Owner) -> dict[str, Any]:
+async def get_system(app: App, owner: Owner) -> dict[str, Any]:
     """Database, disk, queue by priority, slots, jobs by status, and what an upload may ask for. Always 200: a database
     that is away is told as such."""
     settings = app.settings
-    paths = (await asyncio.to_thread(request.app.openapi))["paths"]  # made once, which takes a while
     database: dict[str, Any] = {"kind": "sqlite" if settings.is_sqlite else "postgresql", "status": "ok"}
     counts: dict[str, int] = {}
     try:
@@ -58,7 +49,6 @@ async def get_system(request: Request, app: App, owner: Owner) -> dict[str, Any]
         "sentiment_models": ["vader", "minilm", *settings.sentiment_models],
         "scoring": bool(settings.ml_api_url),
         "language_model": bool(settings.openai_base_url),
-        "features": {name: path in paths for name, path in FEATURES.items()},
         "limits": {
             "max_upload_bytes": settings.max_upload_bytes,
             "chunk_size": settings.chunk_size,

@@ -22,14 +22,14 @@ from app.db import chunks, corrections, files, jobs
 from app.db.corrections import DOOR
 from app.db.engine import Database
 from app.db.types import now
-from app.errors import IdempotencyKeyReused, NotCorrectable, NotFound, NothingCorrected, ResultNotReady, TransientError
+from app.errors import NotCorrectable, NotFound, NothingCorrected, ResultNotReady, TransientError
 from app.failpoints import hit
 from app.formats.registry import to_json
 from app.jobs.correction_files import Problems, Spool, Written, add, read_file, write_file
 from app.jobs.limits import OwnerLimits
 from app.jobs.progress import find_with_rows
 from app.jobs.reject_files import RECORD_COLUMN, Layout, is_whole, layout_of, patched, unchanged, whole
-from app.jobs.submit import Accepted, kept_young
+from app.jobs.submit import Accepted, answered_before, kept_young
 from app.processors.registry import Processors
 from app.sources.base import Sources
 from app.sources.upload import UploadSource
@@ -333,15 +333,7 @@ class Corrections:
         return Accepted(202, body)
 
     async def _replay(self, request: Request, fingerprint: str) -> Accepted | None:
-        if request.idempotency_key is None:
-            return None
-        async with self._database.reading() as connection:
-            found = await files.find_idempotent(connection, request.owner, request.idempotency_key)
-        if found is None:
-            return None
-        if found["fingerprint"] != fingerprint:
-            raise IdempotencyKeyReused
-        return Accepted(found["status_code"], found["body"], replayed=True)
+        return await answered_before(self._database, request.owner, request.idempotency_key, fingerprint)
 
 
 class _Spooling:

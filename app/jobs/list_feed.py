@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Coroutine
 from typing import Any
 from uuid import UUID
 
@@ -11,6 +11,7 @@ from app.db import jobs
 from app.db.engine import Database
 from app.errors import TransientError
 from app.jobs.listing import describe
+from app.jobs.topics import Topic, Topics
 from app.states import JobStatus
 
 POLL_SECONDS, IDLE_SECONDS, HEARTBEAT_SECONDS = 0.5, 1.0, 15.0
@@ -29,21 +30,18 @@ Change = dict[str, Any]
 class ListFeed:
     def __init__(self, database: Database) -> None:
         self._database = database
-        self._topics: dict[str, _Topic] = {}
-        self._closed = False
+        self._topics: Topics[str, _Changes] = Topics()
 
     async def watch(self, owner: str) -> AsyncGenerator[Change | None]:
         """First the active jobs, then changes as they come; None every HEARTBEAT_SECONDS without one. Ends when the
         service drains, and after STREAM_SECONDS."""
-        topic = self._topics.get(owner)
-        if topic is None:
-            topic = self._topics[owner] = _Topic()
-            if not self._closed:
-                topic.reader = asyncio.create_task(self._read(owner, topic), name=f"list feed {owner}")
-        topic.watchers += 1
+
+        def read(topic: _Changes) -> Coroutine[None, None, None]:
+            return self._read(owner, topic)
+
         seen, ends_at = 0, asyncio.get_running_loop().time() + STREAM_SECONDS
-        try:
-            while not (self._closed or topic.ended or asyncio.get_running_loop().time() > ends_at):
+        with self._topics.watched(owner, _Changes, read, "list feed") as topic:
+            while not (self._topics.closed or topic.ended or asyncio.get_running_loop().time() > ends_at):
                 if topic.version == seen:
                     try:
                         async with asyncio.timeout(HEARTBEAT_SECONDS):
@@ -53,22 +51,12 @@ class ListFeed:
                     continue
                 change, seen = topic.since(seen), topic.version
                 yield change
-        finally:
-            topic.watchers -= 1
-            if not topic.watchers:
-                if self._topics.get(owner) is topic:
-                    del self._topics[owner]
-                if topic.reader is not None:
-                    topic.reader.cancel()
 
     def close(self) -> None:
         """End every stream: clients will connect again, here or elsewhere."""
-        self._closed = True
-        for topic in self._topics.values():
-            if topic.reader is not None:
-                topic.reader.cancel()
+        self._topics.close()
 
-    async def _read(self, owner: str, topic: _Topic) -> None:
+    async def _read(self, owner: str, topic: _Changes) -> None:
         above: int | None = None
         try:
             while True:
@@ -80,7 +68,7 @@ class ListFeed:
         finally:
             await topic.end()
 
-    async def _round(self, owner: str, topic: _Topic, above: int | None) -> int:
+    async def _round(self, owner: str, topic: _Changes, above: int | None) -> int:
         """Read what may have moved; the number of the newest job that was seen."""
         async with self._database.reading() as connection:
             newest = await jobs.last_number(connection, owner) if above is None else above
@@ -93,14 +81,10 @@ class ListFeed:
         return max([newest, *(int(item["number"]) for item in items.values())])
 
 
-class _Topic:
+class _Changes(Topic):
     def __init__(self) -> None:
-        self.version = 0
+        super().__init__()
         self.active: set[UUID] = set()
-        self.watchers = 0
-        self.ended = False
-        self.reader: asyncio.Task[None] | None = None
-        self._changed = asyncio.Condition()
         self._items: dict[UUID, tuple[int, Change | None]] = {}
         """The last that was told of each job and when, oldest first; None: it is gone."""
         self._forgotten = 0
@@ -114,7 +98,7 @@ class _Topic:
         self.active = {job_id for job_id, item in items.items() if not JobStatus(item["status"]).is_final}
         if not news and not is_first:
             return
-        async with self._changed:
+        async with self.changed:
             self.version += 1
             for job_id, item in news.items():
                 self._items.pop(job_id, None)
@@ -122,7 +106,7 @@ class _Topic:
             while len(self._items) > MAX_KEPT:
                 version, _ = self._items.pop(next(iter(self._items)))
                 self._forgotten = max(self._forgotten, version)
-            self._changed.notify_all()
+            self.changed.notify_all()
 
     def since(self, seen: int) -> Change:
         """What has changed after this version; all that is active for one who has seen nothing."""
@@ -132,13 +116,3 @@ class _Topic:
         items = [item for job_id, item in told if item and (seen or job_id in self.active)]
         removed = [str(job_id) for job_id, item in told if seen and item is None]
         return {"event": "jobs", "items": items, "removed": removed}
-
-    async def wait_for_news(self, seen: int) -> None:
-        """Until there is a later version than `seen`, or there will be none."""
-        async with self._changed:
-            await self._changed.wait_for(lambda: self.version != seen or self.ended)
-
-    async def end(self) -> None:
-        self.ended = True
-        async with self._changed:
-            self._changed.notify_all()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Coroutine, Sequence
 from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
@@ -14,6 +14,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from app.db import chunks, jobs, undo
 from app.db.engine import Database
 from app.errors import JobHasParts, NotFound, TransientError
+from app.jobs.topics import Topic, Topics
 from app.states import ChunkStatus, JobStatus
 
 POLL_SECONDS = 0.5
@@ -147,23 +148,21 @@ class StatusFeed:
 
     def __init__(self, database: Database) -> None:
         self._database = database
-        self._topics: dict[UUID, _Topic] = {}
-        self._closed = False
+        self._topics: Topics[UUID, _Status] = Topics()
 
     async def watch(self, identifier: UUID, owner: str) -> AsyncIterator[dict[str, Any]]:
         """The status now, then at each change, until it is final or the job is deleted; raises NotFound at once."""
         status = await get_status(self._database, identifier, owner)
-        if self._closed:
+        if self._topics.closed:
             yield status
             return
         job_id = UUID(status["job_id"])
-        topic = self._topics.get(job_id)
-        if topic is None:
-            topic = self._topics[job_id] = _Topic(status)
-            topic.reader = asyncio.create_task(self._read(job_id, owner, topic), name=f"feed {job_id}")
-        topic.watchers += 1
+
+        def read(topic: _Status) -> Coroutine[None, None, None]:
+            return self._read(job_id, owner, topic)
+
         seen = -1
-        try:
+        with self._topics.watched(job_id, lambda: _Status(status), read, "feed") as topic:
             while topic.version != seen:
                 # Both before the yield: what comes while a slow reader takes this step must not count as seen.
                 status, seen = topic.status, topic.version
@@ -171,22 +170,12 @@ class StatusFeed:
                 if JobStatus(status["status"]).is_final:
                     return
                 await topic.wait_for_news(seen)
-        finally:
-            topic.watchers -= 1
-            if not topic.watchers:
-                if self._topics.get(job_id) is topic:
-                    del self._topics[job_id]
-                if topic.reader is not None:
-                    topic.reader.cancel()
 
     def close(self) -> None:
         """End every stream, those that are about to begin too: their clients will connect again, here or elsewhere."""
-        self._closed = True
-        for topic in self._topics.values():
-            if topic.reader is not None:
-                topic.reader.cancel()
+        self._topics.close()
 
-    async def _read(self, job_id: UUID, owner: str, topic: _Topic) -> None:
+    async def _read(self, job_id: UUID, owner: str, topic: _Status) -> None:
         try:
             while not JobStatus(topic.status["status"]).is_final:
                 await asyncio.sleep(POLL_SECONDS)
@@ -201,21 +190,10 @@ class StatusFeed:
                         topic.status, topic.version = status, topic.version + 1
                         topic.changed.notify_all()
         finally:
-            topic.ended = True
-            async with topic.changed:
-                topic.changed.notify_all()  # wakes the watchers, also when this task was cancelled
+            await topic.end()
 
 
-class _Topic:
+class _Status(Topic):
     def __init__(self, status: dict[str, Any]) -> None:
+        super().__init__()
         self.status = status
-        self.version = 0
-        self.changed = asyncio.Condition()
-        self.watchers = 0
-        self.ended = False
-        self.reader: asyncio.Task[None] | None = None
-
-    async def wait_for_news(self, seen: int) -> None:
-        """Until there is a later version than `seen`, or there will be none."""
-        async with self.changed:
-            await self.changed.wait_for(lambda: self.version != seen or self.ended)

@@ -262,15 +262,7 @@ class Submitter:
         return getattr(self._processors.get(processor), "chunk_size", None) or self._settings.chunk_size
 
     async def _replay(self, submission: Submission, fingerprint: str) -> Accepted | None:
-        if submission.idempotency_key is None:
-            return None
-        async with self._database.reading() as connection:
-            seen = await files.find_idempotent(connection, submission.owner, submission.idempotency_key)
-        if seen is None:
-            return None
-        if seen["fingerprint"] != fingerprint:
-            raise IdempotencyKeyReused
-        return Accepted(seen["status_code"], seen["body"], replayed=True)
+        return await answered_before(self._database, submission.owner, submission.idempotency_key, fingerprint)
 
     async def _duplicate(self, submission: Submission, existing: UUID) -> Accepted:
         if submission.on_duplicate == "reject":
@@ -281,6 +273,19 @@ class Submitter:
             raise DuplicateUpload(existing_id=str(existing))
         file = {**row, "id": row["file_id"]}
         return Accepted(200, _answer(file, dict(row)) | {"duplicate": True})
+
+
+async def answered_before(database: Database, owner: str, key: str | None, fingerprint: str) -> Accepted | None:
+    """What the same request was answered under this Idempotency-Key; raises IdempotencyKeyReused for another one."""
+    if key is None:
+        return None
+    async with database.reading() as connection:
+        found = await files.find_idempotent(connection, owner, key)
+    if found is None:
+        return None
+    if found["fingerprint"] != fingerprint:
+        raise IdempotencyKeyReused
+    return Accepted(found["status_code"], found["body"], replayed=True)
 
 
 @asynccontextmanager

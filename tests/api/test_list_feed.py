@@ -17,11 +17,6 @@ from tests.harness import Api, Server
 
 
 @pytest.fixture(scope="module")
-def gates(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tmp_path_factory.mktemp("gates")
-
-
-@pytest.fixture(scope="module")
 def server(databases: Databases, gates: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     storage = tmp_path_factory.mktemp("service") / "storage"
     running = Server(databases.create(storage), storage, PROCESSORS="tests.api.gate:Gate", TEST_GATES=gates)

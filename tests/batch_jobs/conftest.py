@@ -14,12 +14,7 @@ def server(databases: Databases, tmp_path_factory: pytest.TempPathFactory) -> It
     """One service for the tests of a module, forked."""
     storage: Path = tmp_path_factory.mktemp("batch") / "storage"
     running = Service(databases.create(storage), storage)
-    try:
-        running.start()
-        yield running
-        assert running.stop() in (0, -15), running.tail()
-    finally:
-        running.end()
+    yield from running.while_up()
 
 
 @pytest.fixture

@@ -15,14 +15,13 @@ import json
 import multiprocessing
 import os
 import signal
-import socket
+import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from http.client import HTTPConnection
 from pathlib import Path
 from types import ModuleType
-from typing import Any
+from typing import Any, Self
 from uuid import UUID, uuid4
 
 import httpx
@@ -94,30 +93,17 @@ class Service(Server):
         self.flags.mkdir()
         self.environment["CRASH_FLAGS"] = str(self.flags)
 
-    def launch(self, **extra: object) -> None:
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            self.port = probe.getsockname()[1]
-        environment = {k: v for k, v in os.environ.items() if k not in ("DATABASE_URL", "GRANULA_FAIL")}
-        environment |= {"DATABASE_URL": self.url, "STORAGE_DIR": str(self.storage), "MIN_FREE_DISK_MB": "0"}
-        environment |= self.environment | {key: str(value) for key, value in extra.items()}
-        self.process = _Child(environment, self.port, self.log)  # type: ignore[assignment]
+    def _spawn(self, environment: dict[str, str]) -> subprocess.Popen[bytes]:
+        return _Child(environment, self.port, self.log)  # type: ignore[return-value]
 
-    def is_ready(self) -> bool:
-        """As in `Server`, without taking the processor from the process that is starting."""
-        assert self.is_alive, f"the server ended:\n{self.tail()}"
+    def while_up(self) -> Iterator[Self]:
+        """For a fixture: started, and at its end stopped without an error; killed if anything went wrong."""
         try:
-            connection = HTTPConnection("127.0.0.1", self.port, timeout=5)
-            connection.request("GET", "/ready")
-            return connection.getresponse().status == 200
-        except OSError:
-            return False
+            self.start()
+            yield self
+            assert self.stop() in (0, -15), self.tail()
         finally:
-            connection.close()
-
-    def client(self) -> httpx.Client:
-        """Without certificates: to load them takes longer than some of these servers live."""
-        return httpx.Client(base_url=f"http://127.0.0.1:{self.port}", timeout=60, trust_env=False, verify=False)
+            self.end()
 
     @property
     def is_alive(self) -> bool:

@@ -19,11 +19,6 @@ expect.set_options(timeout=PATIENCE_MS)
 
 
 @pytest.fixture(scope="module")
-def gates(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tmp_path_factory.mktemp("gates")
-
-
-@pytest.fixture(scope="module")
 def server(databases: Databases, gates: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     """With the processor `gate`, whose chunks wait until a test lets them go on, and webhooks to this machine."""
     storage = tmp_path_factory.mktemp("service") / "storage"

@@ -35,11 +35,6 @@ SECRETS: set[str] = set()
 
 
 @pytest.fixture(scope="module")
-def gates(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tmp_path_factory.mktemp("gates")
-
-
-@pytest.fixture(scope="module")
 def server(databases: Databases, gates: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     storage = tmp_path_factory.mktemp("users") / "storage"
     settings = {**SETTINGS, "AUTH_REQUIRED": "true", "TEST_GATES": gates}

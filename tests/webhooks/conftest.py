@@ -30,12 +30,7 @@ def server(databases: Databases, tmp_path_factory: pytest.TempPathFactory) -> It
         PROCESSORS="tests.crash.processors:FussyProcessor,tests.crash.processors:WaitingProcessor",
         MAX_RETRIES=0,
     )
-    try:
-        running.start()
-        yield running
-        assert running.stop() in (0, -15), running.tail()
-    finally:
-        running.end()
+    yield from running.while_up()
 
 
 @pytest.fixture

@@ -1,6 +1,6 @@
 // The frame: navigation, theme, and the router. A view is a module; it is loaded when it is first looked at.
 
-import { get, onSignedOut, post, remove } from "./api.js";
+import { get, onSignedOut, post, remove, signedIn } from "./api.js";
 import { button, field, h, icon, iconButton, replace } from "./dom.js";
 import { fail } from "./toast.js";
 
@@ -103,6 +103,7 @@ function signIn() {
       event.preventDefault();
       try {
         await post("/api/v1/session", { key: key.value });
+        signedIn();
         form.remove();
         known = null;
         whoami();
@@ -119,10 +120,8 @@ function signIn() {
 }
 
 async function whoami() {
-  const about = await system().catch(() => null);
-  if (!about?.features.users) return;
-  const me = await get("/api/v1/me");
-  if (!me.is_signed_in) return;
+  const me = await get("/api/v1/me").catch(() => null);
+  if (!me?.is_signed_in) return;
   replace(account, me.is_admin ? h("a.clip", { href: "#/users", title: "Users and keys" }, me.user_id) : h("span.muted.clip", { title: me.user_id }, me.user_id), iconButton("user", `Sign out ${me.user_id}`, () => remove("/api/v1/session").then(() => location.reload(), fail)));
 }
 onSignedOut(signIn);

@@ -5,7 +5,6 @@ import { splitRecord } from "../csv.js";
 import { announce, button, empty, h, icon, replace, say, select } from "../dom.js";
 import { bytes, count, isFinal, plural, when } from "../format.js";
 import { badge, facts, spinner } from "../parts.js";
-import { system } from "../main.js";
 import { DataTable } from "../table.js";
 import { fail } from "../toast.js";
 
@@ -48,19 +47,11 @@ export default function rejects({ id, status: first, correctable, refresh }) {
     table = null;
     load();
   });
-  let canCorrect = false;
   const corrected = h("input.hidden", { type: "file", tabindex: -1, "aria-label": "Corrected file", onchange: () => corrected.files[0] && send(corrected.files[0]) });
   const fix = button("Upload the corrected file", () => corrected.click(), { iconName: "upload", hidden: true });
   const outcome = h("p.correction", { role: "status", hidden: true });
   const earlier = h("ul.plain");
   const history = h("details.card.full.reject-detail", { hidden: true }, h("summary", {}, "Corrections"), earlier);
-  system().then((about) => {
-    canCorrect = about.features.corrections && correctable;
-    if (isGone || !canCorrect) return;
-    offer();
-    recall();
-    if (shownRow) show(shownRow);
-  }, () => {});
   const node = h("div.rejects", {},
     h("section.card.full", {}, h("div.row.between", {}, h("div.row", {}, codes, note), h("div.row", {}, fix, corrected, h("a.button", { href: `${path}/download`, download: true }, icon("download"), "Rejected rows as CSV"))), outcome, place),
     detail, history);
@@ -82,7 +73,7 @@ export default function rejects({ id, status: first, correctable, refresh }) {
     const cells = cellsOf(reject).length;
     return isCsv && cells !== header.length && index >= Math.min(cells, header.length - (cells > header.length ? 1 : 0));
   }
-  const canEdit = () => canCorrect && isFinal(status.status);
+  const canEdit = () => correctable && isFinal(status.status);
   const offer = () => (fix.hidden = !(canEdit() && total));
 
   function turnDetail(isShown) {
@@ -275,6 +266,7 @@ export default function rejects({ id, status: first, correctable, refresh }) {
     }
   }
 
+  if (correctable) recall();
   load();
   return {
     node,
