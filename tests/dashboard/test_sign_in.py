@@ -42,7 +42,7 @@ def test_a_key_opens_the_page_to_what_is_its_owners(new_page: NewPage, server: S
         expect(page.get_by_role("alert")).not_to_be_empty()
         page.get_by_label("Your key").fill(keys[name])
         page.get_by_role("button", name="Sign in").click()
-        expect(page.get_by_role("heading", name="Jobs")).to_be_visible()
+        expect(page.get_by_role("heading", name="Jobs", exact=True)).to_be_visible()
         expect(page.get_by_text("Live")).to_be_visible()
     expect(pages["ada"].get_by_role("link", name="adas.csv")).to_be_visible()
     expect(pages["bob"].get_by_text("No jobs yet")).to_be_visible()

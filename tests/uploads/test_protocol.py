@@ -162,6 +162,24 @@ def test_a_second_sender_is_told_to_wait(server: Server, api: Api) -> None:
     assert answers[0].headers["upload-offset"] == "6000"
 
 
+def test_asking_how_far_it_is_turns_no_sender_away(server: Server, api: Api) -> None:
+    url, over = create(api.client, 51), Event()
+
+    def ask() -> None:
+        with server.client() as other:
+            while not over.is_set():
+                other.head(url, headers=TUS)
+
+    askers = [Thread(target=ask) for _ in range(3)]
+    for asker in askers:
+        asker.start()
+    codes = [send(api.client, url, offset, DATA[offset : offset + 1]).status_code for offset in range(50)]
+    over.set()
+    for asker in askers:
+        asker.join(30)
+    assert codes == [204] * 50
+
+
 def test_a_sender_that_has_fallen_silent_makes_way_and_what_it_sent_is_kept(server: Server, api: Api) -> None:
     data = b"id,name\n" + b"".join(b"%d,name %d\n" % (i, i) for i in range(1, 120_001))
     client = api.client

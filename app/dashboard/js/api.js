@@ -14,11 +14,16 @@ export class Problem extends Error {
 export const OFFLINE = { title: "The service cannot be reached", remedy: "Check that it runs; this page tries again by itself." };
 const RETRY_MS = 2000;
 const signedOut = new Set();
+let session = 0;
+
+/** Somebody has signed in: refusals of requests from before count no more. */
+export const signedIn = () => (session += 1);
 
 /** Called when the service wants somebody to sign in. */
 export const onSignedOut = (listener) => signedOut.add(listener);
 
 export async function request(method, path, { json, body, headers, signal, keepalive } = {}) {
+  const begun = session;
   let answer;
   try {
     answer = await fetch(path, {
@@ -33,7 +38,7 @@ export async function request(method, path, { json, body, headers, signal, keepa
     if (error.name === "AbortError") throw error;
     throw new Problem(0, { ...OFFLINE, detail: "No answer came." });
   }
-  if (answer.status === 401) signedOut.forEach((listener) => listener());
+  if (answer.status === 401 && begun === session) signedOut.forEach((listener) => listener());
   if (!answer.ok) throw new Problem(answer.status, await answer.json().catch(() => null));
   if (answer.status === 204) return null;
   return answer.headers.get("content-type")?.includes("json") ? answer.json() : answer.text();
@@ -79,5 +84,17 @@ export function live(path, handlers, onstate = () => {}) {
   return () => {
     document.removeEventListener("visibilitychange", turn);
     shut();
+  };
+}
+
+/** Loads with `ask` and shows with `show` or `refuse`: only what was asked for last, in whatever order answers come. */
+export function latest(ask, show, refuse) {
+  let turn = 0;
+  return async () => {
+    const mine = ++turn;
+    const [settled] = await Promise.allSettled([ask()]);
+    if (mine !== turn) return;
+    if (settled.status === "fulfilled") show(settled.value);
+    else refuse(settled.reason);
   };
 }

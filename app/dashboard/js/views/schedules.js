@@ -28,14 +28,9 @@ export default function schedules() {
     }
   }
 
-  async function load() {
-    try {
-      const { items } = await api.get("/api/v1/schedules");
-      replace(place, items.length ? h("ul.cards", {}, items.map(card)) : empty("No schedules", "A schedule scores the objects of a bucket at the moments that you name."));
-    } catch (error) {
-      replace(place, empty(error.title, `${error.message} ${error.remedy}`, button("Try again", load)));
-    }
-  }
+  const load = api.latest(() => api.get("/api/v1/schedules"),
+    ({ items }) => replace(place, items.length ? h("ul.cards", {}, items.map(card)) : empty("No schedules", "A schedule scores the objects of a bucket at the moments that you name.")),
+    (error) => replace(place, empty(error.title, `${error.message} ${error.remedy}`, button("Try again", load))));
 
   function card(each) {
     const path = `/api/v1/schedules/${each.id}`;

@@ -33,21 +33,23 @@ export default function users() {
     }
   }
 
-  async function load() {
-    try {
-      const items = [];
-      let after = "";
-      do {
-        const page = await api.get(api.query("/api/v1/users", { limit: PAGE, after }));
-        items.push(...page.items);
-        after = page.next_after;
-      } while (after);
-      replace(place, items.length ? h("ul.cards", {}, items.map(card)) : empty("No users", "Nobody has a key yet. Where AUTH_REQUIRED is not set, nobody needs one."));
-    } catch (error) {
+  async function list() {
+    const items = [];
+    let after = "";
+    do {
+      const page = await api.get(api.query("/api/v1/users", { limit: PAGE, after }));
+      items.push(...page.items);
+      after = page.next_after;
+    } while (after);
+    return items;
+  }
+
+  const load = api.latest(list,
+    (items) => replace(place, items.length ? h("ul.cards", {}, items.map(card)) : empty("No users", "Nobody has a key yet. Where AUTH_REQUIRED is not set, nobody needs one.")),
+    (error) => {
       form.hidden = error.status === 403;
       replace(place, form.hidden ? empty("For administrators", "Users and their keys are shown to administrators who are signed in. The first is made where the service runs: python -m app users create NAME --admin.") : empty(error.title, `${error.message} ${error.remedy}`, button("Try again", load)));
-    }
-  }
+    });
 
   function card(user) {
     const path = `/api/v1/users/${encodeURIComponent(user.user_id)}`;
@@ -67,17 +69,12 @@ export default function users() {
         },
       }, label, button("New key", null, { type: "submit", iconName: "lock" })));
 
-    async function keys() {
-      try {
-        const { items } = await api.get(`${path}/keys`);
-        replace(list, items.length ? items.map((each) => h("li", {}, h(`span.badge.${each.status === "valid" ? "ok" : "off"}`, {}, each.status === "valid" ? "works" : each.status), h("b.clip", {}, each.label || each.key_id),
-          h("span.muted", {}, `used ${when(each.last_used_at)} · expires ${when(each.expires_at)}`),
-          each.status === "valid" && asked(`Revoke ${each.label || each.key_id}`, () => api.remove(`${path}/keys/${each.key_id}`).then(() => (announce("The key is revoked"), keys())))))
-          : h("li.muted", {}, "No keys."));
-      } catch (error) {
-        fail(error);
-      }
-    }
+    const keys = api.latest(() => api.get(`${path}/keys`),
+      ({ items }) => replace(list, items.length ? items.map((each) => h("li", {}, h(`span.badge.${each.status === "valid" ? "ok" : "off"}`, {}, each.status === "valid" ? "works" : each.status), h("b.clip", {}, each.label || each.key_id),
+        h("span.muted", {}, `used ${when(each.last_used_at)} · expires ${when(each.expires_at)}`),
+        each.status === "valid" && asked(`Revoke ${each.label || each.key_id}`, () => api.remove(`${path}/keys/${each.key_id}`).then(() => (announce("The key is revoked"), keys())))))
+        : h("li.muted", {}, "No keys.")),
+      fail);
 
     return h("li.card", { "aria-label": user.user_id },
       h("div.row.between", {}, h("div.clip", {}, h("h2.clip", {}, user.user_id), h("p.muted", {}, [user.is_admin && "administrator", plural(user.valid_keys, "key that works", "keys that work"), `since ${when(user.created_at)}`].filter(Boolean).join(" · "))),

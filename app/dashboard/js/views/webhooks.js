@@ -40,16 +40,13 @@ export default function webhooks() {
     announce("The secret is shown this once");
   };
 
-  async function load() {
-    try {
-      const { items } = await api.get("/api/v1/webhooks");
+  const load = api.latest(() => api.get("/api/v1/webhooks"),
+    ({ items }) => {
       cards.forEach((each) => each.dispose());
       cards.clear();
       replace(place, items.length ? h("ul.cards", {}, items.map(card)) : empty("No webhooks", "A webhook is told by a signed message when a job ends, so that nobody has to ask."));
-    } catch (error) {
-      replace(place, empty(error.title, `${error.message} ${error.remedy}`, button("Try again", load)));
-    }
-  }
+    },
+    (error) => replace(place, empty(error.title, `${error.message} ${error.remedy}`, button("Try again", load))));
 
   function card(each) {
     const path = `/api/v1/webhooks/${each.id}`;
