@@ -6,7 +6,7 @@ import os
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, Field, SecretStr, ValidationError, field_validator
+from pydantic import AfterValidator, Field, SecretStr, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from app.errors import SettingsInvalid
@@ -36,6 +36,9 @@ class Settings(BaseSettings):
 
     database_url: Annotated[str, AfterValidator(_known_driver)] = ""
     """SQLAlchemy URL, or `postgresql://...`; empty means the embedded SQLite file `STORAGE_DIR/granula.db`."""
+
+    queue: Literal["embedded", "procrastinate"] = "embedded"
+    """embedded: the service does its work itself; procrastinate: workers do (`python -m app worker`), on PostgreSQL."""
 
     storage_dir: Path = Path("storage")
     """Folder of uploads and of the embedded database."""
@@ -219,6 +222,15 @@ class Settings(BaseSettings):
     granula_fail: str = ""
     """Test only: fail-points such as `chunk.after_write=kill@3` (see app/failpoints.py)."""
 
+    @model_validator(mode="after")
+    def _queue_has_its_database(self) -> Settings:
+        if self.is_shared and self.is_sqlite:
+            raise ValueError(
+                "QUEUE=procrastinate needs PostgreSQL: set DATABASE_URL to one, or leave QUEUE=embedded, where one process on "
+                "SQLite does everything"
+            )
+        return self
+
     @field_validator(
         "allowed_content_types", "processors", "sentiment_models", "schemas", "cors_origins", "webhook_retry_seconds",
         mode="before",
@@ -231,6 +243,11 @@ class Settings(BaseSettings):
     def url(self) -> str:
         """The database to use, the embedded one when none is named."""
         return self.database_url or f"sqlite+aiosqlite:///{self.embedded_path}"
+
+    @property
+    def is_shared(self) -> bool:
+        """Whether several processes work together on the database."""
+        return self.queue == "procrastinate"
 
     @property
     def embedded_path(self) -> Path:

@@ -1,7 +1,7 @@
 """The errors of Granula and the HTTP answer each becomes.
 
 GranulaError
-├── SettingsInvalid, MigrationsPending      the process does not start
+├── SettingsInvalid, MigrationsPending, DatabaseTaken   the process does not start
 ├── TransientError                          another attempt may cure it; burns no retry
 │   ├── LeaseLost                           somebody else owns the chunk now: roll back, walk away
 │   ├── DatabaseUnavailable                 503
@@ -39,6 +39,10 @@ class SettingsInvalid(GranulaError):
 
 class MigrationsPending(GranulaError):
     """The database schema is older than this version. Run `alembic upgrade head`."""
+
+
+class DatabaseTaken(GranulaError):
+    """Another process serves the database, and does not share it."""
 
 
 class TransientError(GranulaError):

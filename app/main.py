@@ -44,6 +44,7 @@ from app.api.middleware import Frame
 from app.api.services import Services
 from app.config import Settings, load_settings
 from app.jobs.schedules import Schedules
+from app.pipeline.machine import Role
 from app.wiring import start
 
 logger = logging.getLogger(__name__)
@@ -58,7 +59,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-        core = await start(settings)
+        core = await start(settings, role=Role.API if settings.is_shared else Role.EMBEDDED)
         services = Services.around(
             core,
             schedules=Schedules(core.database, scoring.submitting(core.objects)),

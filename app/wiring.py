@@ -14,6 +14,7 @@ from app.clients.webhooks import WebhookSender
 from app.config import Settings
 from app.db import migrations
 from app.db.engine import Database
+from app.db.presence import Presence
 from app.embeddings.model import Embedder
 from app.errors import MigrationsPending
 from app.jobs.batch_jobs import BatchJobs
@@ -35,7 +36,7 @@ from app.jobs.undo import Undos
 from app.jobs.uploads import Uploads
 from app.jobs.users import Users
 from app.jobs.webhooks import Webhooks
-from app.pipeline.machine import Machine
+from app.pipeline.machine import GRACE_SECONDS, Machine, Role
 from app.pipeline.processes import Processes
 from app.processors.mapping import MappingProcessor
 from app.processors.registry import Processors
@@ -52,6 +53,7 @@ SWITCH_SECONDS = 0.0002
 class Core:
     settings: Settings
     database: Database
+    presence: Presence
     storage: LocalStorage
     sources: Sources
     s3: S3Source
@@ -82,19 +84,26 @@ class Core:
         self.feed.close()
         self.list_feed.close()
 
-    async def close(self) -> None:
+    async def close(self, grace_seconds: float = GRACE_SECONDS) -> None:
         """End what is going on, give back what is not done, let go of everything."""
         await self.control.close()
         await self.undos.close()
-        await self.machine.stop()
+        await self.machine.stop(grace_seconds)
         await self.ml_api.close()
         await self.database.close()
+        await self.presence.release()
 
 
-async def start(settings: Settings, *, only: set[UUID] | None = None, processes: Processes | None = None) -> Core:
+async def start(
+    settings: Settings,
+    *,
+    role: Role = Role.EMBEDDED,
+    only: set[UUID] | None = None,
+    processes: Processes | None = None,
+) -> Core:
     """The parts, made and running; `only`: for these jobs and no others; `processes`: those that were started already.
 
-    Raises MigrationsPending, SettingsInvalid.
+    Raises MigrationsPending, SettingsInvalid, DatabaseTaken.
     """
     failpoints.arm(settings.granula_fail)
     storage = LocalStorage(settings.uploads_dir)
@@ -104,9 +113,16 @@ async def start(settings: Settings, *, only: set[UUID] | None = None, processes:
     if settings.is_sqlite:
         await migrations.upgrade(settings.url)
     database = Database(settings)
-    if not await migrations.current_is_head(database):
+    presence = Presence(settings, is_exclusive=role is Role.EMBEDDED)
+    try:
+        if only is None:
+            await presence.claim()
+        if not await migrations.current_is_head(database):
+            raise MigrationsPending
+    except BaseException:
+        await presence.release()
         await database.close()
-        raise MigrationsPending
+        raise
     s3 = S3Source(
         endpoint_url=settings.endpoint_url,
         key=settings.key,
@@ -129,15 +145,15 @@ async def start(settings: Settings, *, only: set[UUID] | None = None, processes:
         given=[scorer, MappingProcessor(embedder, _chat(settings))],
     )
     sources = Sources(storage, s3)
-    machine = Machine(settings, database, sources, processors, embedder, only=only, processes=processes)
+    machine = Machine(settings, database, sources, processors, embedder, role=role, only=only, processes=processes)
     limits = OwnerLimits(settings, database)
-    objects = ObjectsSubmitter(settings, database, s3, processors, limits, machine.dispatch)
+    objects = ObjectsSubmitter(settings, database, s3, processors, limits, machine.enqueue)
     templates_ = Templates(database)
-    file_jobs = FileJobs(settings, database, processors, limits, machine.dispatch)
+    file_jobs = FileJobs(settings, database, processors, limits, machine.enqueue)
     sender = WebhookSender(
         timeout_seconds=settings.webhook_timeout_seconds, allow_private=settings.webhook_allow_private
     )
-    submitter = Submitter(settings, database, storage, processors, limits, machine.dispatch)
+    submitter = Submitter(settings, database, storage, processors, limits, machine.enqueue)
     transforms = Transforms(file_jobs, templates_, machine, sources)
     await machine.start()
     # Each time the loop waits for the network it must win the interpreter lock back from the threads that parse. At the
@@ -149,6 +165,7 @@ async def start(settings: Settings, *, only: set[UUID] | None = None, processes:
     return Core(
         settings=settings,
         database=database,
+        presence=presence,
         storage=storage,
         sources=sources,
         s3=s3,
@@ -162,7 +179,7 @@ async def start(settings: Settings, *, only: set[UUID] | None = None, processes:
         file_jobs=file_jobs,
         transforms=transforms,
         batch_jobs=BatchJobs(
-            settings, database, JobTypes(processors, templates_, transforms), file_jobs, limits, machine.dispatch
+            settings, database, JobTypes(processors, templates_, transforms), file_jobs, limits, machine.enqueue
         ),
         webhooks=Webhooks(database, sender, settings.webhook_old_secret_hours),
         deliveries=Deliveries(
@@ -174,7 +191,7 @@ async def start(settings: Settings, *, only: set[UUID] | None = None, processes:
         ),
         undos=Undos(database, machine.undoer, settings.undo_keep_days),
         control=Control(database, machine),
-        corrections=Corrections(settings, database, sources, processors, limits, machine.dispatch),
+        corrections=Corrections(settings, database, sources, processors, limits, machine.enqueue),
         feed=StatusFeed(database),
         list_feed=ListFeed(database),
         search=Search(

@@ -14,6 +14,7 @@ from app.api.assets import page, wants_page
 from app.api.docs import error_page
 from app.api.metrics import render
 from app.api.services import App
+from app.db import jobs
 from app.db.migrations import current_is_head
 from app.errors import NotFound, TransientError, request_errors
 
@@ -46,8 +47,10 @@ async def health() -> dict[str, str]:
 async def ready(app: App) -> Response:
     """Whether uploads can be taken now: database, disk, queue, migrations. 503 if not, with the part that is missing."""
     checks: dict[str, Any] = {}
+    queued: dict[int, int] = {}
     try:
-        await app.database.ping()
+        async with app.database.reading() as connection:
+            queued = await jobs.count_active(connection)
         checks["database"] = "ok"
         checks["migrations"] = "ok" if await current_is_head(app.database) else "run `alembic upgrade head`"
     except TransientError as error:
@@ -60,7 +63,7 @@ async def ready(app: App) -> Response:
     body = {
         "status": "ready" if is_ready else "not ready",
         "checks": checks,
-        "queued_jobs": len(app.machine.queue),
+        "queued_jobs": sum(queued.values()),
         "busy_slots": app.machine.pool.busy,
         "slots": app.machine.pool.slots,
     }

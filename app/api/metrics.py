@@ -18,9 +18,12 @@ async def render(app: Services) -> bytes:
     ProcessCollector(registry=registry)
     PlatformCollector(registry=registry)
     GCCollector(registry=registry)
-    queued = Gauge("granula_queued_jobs", "Jobs with a token in the queue", ["priority"], registry=registry)
-    for priority, count in app.machine.queue.waiting.items():
-        queued.labels(str(priority)).set(count)
+    queued = Gauge("granula_queued_jobs", "Jobs that wait or run", ["priority"], registry=registry)
+    depth = Gauge("granula_queue_depth", "Chunks that nobody works on yet", ["priority"], registry=registry)
+    oldest = Gauge(
+        "granula_oldest_waiting_seconds", "Since when the first of them could be worked on", registry=registry
+    )
+    workers = Gauge("granula_workers", "Processes that run jobs of this database", registry=registry)
     Gauge("granula_busy_slots", "Turns going on", registry=registry).set(app.machine.pool.busy)
     Gauge("granula_slots", "Turns that may go on at once", registry=registry).set(app.machine.pool.slots)
     free = Gauge("granula_disk_free_bytes", "Free space where uploads are stored", registry=registry)
@@ -30,6 +33,13 @@ async def render(app: Services) -> bytes:
     try:
         async with app.database.reading() as connection:
             counts = await jobs.count_by_status(connection)
+            for priority, count in (await jobs.count_active(connection)).items():
+                queued.labels(str(priority)).set(count)
+            waiting, seconds = await jobs.count_waiting(connection)
+        for priority, count in waiting.items():
+            depth.labels(str(priority)).set(count)
+        oldest.set(seconds)
+        workers.set(await app.machine.count_workers())
         up.set(1)
         for status in JobStatus:
             by_status.labels(status).set(counts.get(status, 0))

@@ -24,9 +24,11 @@ async def get_system(app: App, owner: Owner) -> dict[str, Any]:
     settings = app.settings
     database: dict[str, Any] = {"kind": "sqlite" if settings.is_sqlite else "postgresql", "status": "ok"}
     counts: dict[str, int] = {}
+    queued: dict[int, int] = {}
     try:
         async with app.database.reading() as connection:
             counts = await jobs.count_by_status(connection, owner)
+            queued = await jobs.count_active(connection)
         if not await current_is_head(app.database):
             database["status"] = "run `alembic upgrade head`"
     except TransientError as error:
@@ -39,8 +41,8 @@ async def get_system(app: App, owner: Owner) -> dict[str, Any]:
         "disk": {"free_bytes": free, "total_bytes": total, "must_stay_free_bytes": settings.min_free_disk_mb << 20},
         "queue": {
             "status": "draining" if machine.is_draining else "ok" if machine.is_healthy else "not running",
-            "jobs": len(machine.queue),
-            "by_priority": {str(priority): count for priority, count in sorted(machine.queue.waiting.items())},
+            "jobs": sum(queued.values()),
+            "by_priority": {str(priority): count for priority, count in sorted(queued.items())},
         },
         "slots": {"busy": machine.pool.busy, "total": machine.pool.slots},
         "jobs": {str(status): counts.get(status, 0) for status in JobStatus},

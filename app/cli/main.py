@@ -12,7 +12,7 @@ import typer
 from typer.core import TyperGroup
 
 from app import __version__
-from app.cli import bench, doctor, jobs, model, rows, serve, uploads, users
+from app.cli import bench, doctor, jobs, model, rows, serve, uploads, users, worker
 from app.cli.common import PROGRAM, CliError, Exit, Terminated, examples, say
 
 
@@ -69,7 +69,7 @@ def main(
     """
 
 
-for module in (uploads, jobs, rows, bench, serve, doctor, users, model):
+for module in (uploads, jobs, rows, bench, serve, worker, doctor, users, model):
     app.add_typer(module.app)  # without a name: its commands stand among ours
 
 

@@ -41,7 +41,7 @@ def serve(
     """
     settings = settings_or_leave()
     _check_port(host, port)
-    asyncio.run(_prepare(settings, migrate))
+    asyncio.run(prepare(settings, migrate))
     signal.signal(signal.SIGTERM, signal.SIG_DFL)  # from here on the web server's own
     import uvicorn
 
@@ -73,7 +73,7 @@ def _check_port(host: str, port: int) -> None:
         ) from None
 
 
-async def _prepare(settings: Settings, migrate: bool) -> None:
+async def prepare(settings: Settings, migrate: bool) -> None:
     """The embedded database migrates itself at the start of the service."""
     if settings.is_sqlite:
         return

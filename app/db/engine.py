@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 import sqlite3
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
+from contextvars import ContextVar
 from typing import Any, TypeVar
 
 import asyncpg
@@ -21,11 +22,17 @@ from app.db.halfvecs import SETTINGS as VECTOR_SETTINGS
 from app.errors import TransientError
 
 Result = TypeVar("Result")
-SQLITE_READERS = 6
+_after_commit: ContextVar[list[Callable[[], None]]] = ContextVar("after_commit")
+SQLITE_READERS, MIN_IDLE_SECONDS = 6, 5.0
 TRANSIENT_SQLSTATES = ("08", "40001", "40P01", "53", "57P", "25006", "55P03", "58030")
 """Lost connection, serialisation, deadlock, out of resources (disk included), shutdown, standby, lock wait, I/O error."""
 DEADLOCK_SQLSTATES, DEADLOCK_TRIES = ("40001", "40P01"), 5
 TRANSIENT_SQLITE = ("locked", "busy", "disk is full", "disk I/O error", "unable to open")
+
+
+def after_commit(callback: Callable[[], None]) -> None:
+    """Inside the work of `transact`: call this once the transaction has committed, and never if it has not."""
+    _after_commit.get().append(callback)
 
 
 class DatabaseUnavailable(TransientError):
@@ -43,12 +50,15 @@ class Database:
         """`is_guest`: another process may serve from this database now. On SQLite the guest then never checkpoints."""
         self.is_sqlite = settings.is_sqlite
         self._write_turn = asyncio.Lock()
+        self._heartbeat_seconds = settings.heartbeat_seconds
         if self.is_sqlite:
             self.engine = _sqlite_engine(settings.url, readers=True)
             self._writer = _sqlite_engine(settings.url, readers=False, checkpoints=not is_guest)
         else:
             size = settings.db_pool_size or settings.slots + 6
-            self.engine = self._writer = _postgresql_engine(settings.url, size)
+            self.engine = self._writer = _postgresql_engine(
+                settings.url, size, max(settings.lease_seconds, MIN_IDLE_SECONDS)
+            )
             self._autocommit = self.engine.execution_options(isolation_level="AUTOCOMMIT")
 
     @asynccontextmanager
@@ -115,16 +125,48 @@ class Database:
     async def _transact(self, work: Callable[[AsyncConnection], Awaitable[Result]]) -> Result:
         tries = DEADLOCK_TRIES
         while True:
+            callbacks: list[Callable[[], None]] = []
+            _after_commit.set(callbacks)
             try:
-                if not self.is_sqlite:
+                if self.is_sqlite:
+                    async with self._write_turn, self._writer.begin() as connection:
+                        result = await work(connection)
+                else:
                     async with self._writer.begin() as connection:
-                        return await work(connection)
-                async with self._write_turn, self._writer.begin() as connection:
-                    return await work(connection)
+                        result = await work(connection)
+                for callback in callbacks:
+                    callback()
+                return result
             except Exception as error:
                 tries -= 1
                 if not tries or not _lost_a_deadlock(error):
                     raise _translated(error) from error
+
+    @asynccontextmanager
+    async def alone(self, what: str) -> AsyncIterator[bool]:
+        """Whether nobody else is at this now, in any process on this database; held until the end, or until the process has
+        died or slept for the length of a lease. On SQLite, which one process serves, callers tell themselves apart."""
+        if self.is_sqlite:
+            yield True
+            return
+        query = text("SELECT pg_try_advisory_xact_lock(hashtextextended(:key, 0))")
+        async with self.reading() as connection:
+            is_mine = bool((await connection.execute(query, {"key": what})).scalar_one())
+            done = asyncio.Event()
+            keeping = asyncio.create_task(self._keep(connection, done), name=f"alone with {what}")
+            try:
+                yield is_mine
+            finally:
+                done.set()
+                await asyncio.wait([keeping])
+
+    async def _keep(self, connection: AsyncConnection, done: asyncio.Event) -> None:
+        """Say that this process lives: the server ends the transaction of one that has stopped, and with it the lock."""
+        with suppress(SQLAlchemyError, OSError):  # the lock is lost, which the writes find out by themselves
+            while not done.is_set():
+                await connection.execute(text("SELECT 1"))
+                with suppress(TimeoutError):
+                    await asyncio.wait_for(done.wait(), self._heartbeat_seconds)
 
     async def ping(self) -> None:
         async with self.reading() as connection:
@@ -180,7 +222,7 @@ def _sqlite_engine(url: str, *, readers: bool, checkpoints: bool = True) -> Asyn
     return engine
 
 
-def _postgresql_engine(url: str, size: int) -> AsyncEngine:
+def _postgresql_engine(url: str, size: int, idle_seconds: float) -> AsyncEngine:
     return create_async_engine(
         make_url(url),
         pool_size=size,
@@ -194,7 +236,8 @@ def _postgresql_engine(url: str, size: int) -> AsyncEngine:
                 "application_name": "granula",
                 "jit": "off",
                 **VECTOR_SETTINGS,
-                "idle_in_transaction_session_timeout": "60000",
+                # Who stops in the middle of a transaction must not keep others from its rows for longer than its lease.
+                "idle_in_transaction_session_timeout": f"{idle_seconds * 1000:.0f}",
             },
         },
     )

@@ -14,7 +14,7 @@ from sqlalchemy.orm import aliased
 from app.db import outbox
 from app.db.models import Chunk, File, Job, JobResult, VectorTask
 from app.db.types import now
-from app.states import ACTIVE_JOBS, JobStatus
+from app.states import ACTIVE_JOBS, ChunkStatus, JobStatus
 
 FILE_COLUMNS = (
     File.filename, File.media_type, File.format, File.encoding, File.dialect, File.size_bytes, File.stored_bytes,
@@ -149,6 +149,25 @@ async def list_moving(
 async def last_number(connection: AsyncConnection, owner: str) -> int:
     """Of the owner's newest job; 0 before the first."""
     return (await connection.execute(select(func.max(Job.number)).where(Job.owner == owner))).scalar() or 0
+
+
+async def count_active(connection: AsyncConnection) -> dict[int, int]:
+    """Jobs that wait or run, by priority."""
+    query = select(Job.priority, func.count()).where(Job.status.in_(ACTIVE_JOBS)).group_by(Job.priority)
+    return {priority: int(count) for priority, count in (await connection.execute(query)).all()}
+
+
+async def count_waiting(connection: AsyncConnection) -> tuple[dict[int, int], float]:
+    """(chunks that may be claimed now, by the priority of their jobs; seconds that the first of them has waited)."""
+    query = (
+        select(Job.priority, func.count(), func.min(Chunk.available_at), now())
+        .join(Job, Job.id == Chunk.job_id)
+        .where(Chunk.status == ChunkStatus.PENDING, Chunk.available_at <= now())
+        .group_by(Job.priority)
+    )
+    found = (await connection.execute(query)).all()
+    oldest = max((at - since for _, _, since, at in found), default=timedelta())
+    return {priority: int(count) for priority, count, _, _ in found}, oldest.total_seconds()
 
 
 async def list_active(connection: AsyncConnection) -> Sequence[RowMapping]:

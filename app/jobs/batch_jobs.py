@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 from uuid import UUID, uuid4
@@ -19,6 +19,7 @@ from app.formats.registry import to_json
 from app.jobs.file_jobs import FileJobs, Plan
 from app.jobs.job_types import JobTypes, PlanFor
 from app.jobs.limits import OwnerLimits
+from app.pipeline.queue import Enqueue
 from app.states import JobStatus
 
 PROCESSOR = "batch"
@@ -44,14 +45,14 @@ class BatchJobs:
         job_types: JobTypes,
         file_jobs: FileJobs,
         limits: OwnerLimits,
-        dispatch: Callable[[UUID, int], None],
+        enqueue: Enqueue,
     ) -> None:
         self._settings = settings
         self._database = database
         self._job_types = job_types
         self._file_jobs = file_jobs
         self._limits = limits
-        self._dispatch = dispatch
+        self._enqueue = enqueue
 
     async def submit(self, submission: BatchSubmission) -> dict[str, Any]:
         """Make the parent and all its parts in one transaction; `job_id` and, for each file, its part.
@@ -65,7 +66,7 @@ class BatchJobs:
         plan_for = await self._job_types.prepare(submission.job_type, submission.owner, submission.options)
         plans, refused = await self._plans(plan_for, submission.job_type, wanted)
 
-        async def record(connection: AsyncConnection) -> tuple[UUID, dict[UUID, UUID], dict[UUID, UUID], list[UUID]]:
+        async def record(connection: AsyncConnection) -> tuple[UUID, dict[UUID, UUID], dict[UUID, UUID]]:
             found = await self._files(connection, submission.owner, wanted, plans)
             usable = {file_id: plan for file_id, plan in plans.items() if file_id not in refused}
             cached = {} if submission.fresh else await self._cached(connection, submission.owner, found, usable)
@@ -91,11 +92,11 @@ class BatchJobs:
                     ids = await self._part(connection, submission, found, file_id, plans[file_id], parent["id"])
                 made[file_id] = ids[0]
                 to_run += ids
-            return parent["id"], made, cached, to_run
+            for each in to_run:
+                await self._enqueue(connection, each, submission.priority)
+            return parent["id"], made, cached
 
-        parent_id, made, cached, to_run = await self._database.transact(record)
-        for each in to_run:
-            self._dispatch(each, submission.priority)
+        parent_id, made, cached = await self._database.transact(record)
         return {
             "job_id": str(parent_id),
             "status": "pending",

@@ -35,9 +35,14 @@ class Control:
             if not await jobs.cancel(connection, job_id):
                 raise NotCancellable(f"The job is {job['status']} already.")
             await chunks.cancel_all(connection, job_id)
-            for part in await jobs.descendants(connection, [job_id]):
+            parts = await jobs.descendants(connection, [job_id])
+            for part in parts:
                 if await jobs.cancel(connection, part["id"]):
                     await chunks.cancel_all(connection, part["id"])
+            for each in (job, *parts):
+                await self._machine.enqueue(
+                    connection, each["id"], each["priority"]
+                )  # what is not split must be counted
             hit("cancel.before_commit")
 
         await self._database.transact(cancel)
@@ -47,13 +52,12 @@ class Control:
         for each in (job, *parts):
             self._machine.pool.stop_waiting(each["id"])
             await self._machine.finisher.forget_parts(each["id"])
-            self._machine.dispatch(each["id"], each["priority"])  # what is not split yet must still be counted
         return job
 
     async def retry(self, job_id: UUID, owner: str) -> int:
         """Run the failed chunks again, and only those; how many they are."""
 
-        async def retry(connection: AsyncConnection) -> tuple[int, list[RowMapping]]:
+        async def retry(connection: AsyncConnection) -> int:
             job = await _get(connection, job_id, owner)
             if job["undo_state"]:
                 raise Conflict("The job was undone; upload its file again.")
@@ -71,32 +75,32 @@ class Control:
                         each = of[each]
             if not failed:
                 raise NothingToRetry("No chunk of the job has failed.")
-            return failed, [job, *parts]
+            for each in (job, *parts):
+                await self._machine.enqueue(connection, each["id"], each["priority"])
+            return failed
 
-        failed, family = await self._database.transact(retry)
-        for each in family:
-            self._machine.dispatch(each["id"], each["priority"])
-        return failed
+        return await self._database.transact(retry)
 
     async def reprioritise(self, job_id: UUID, owner: str, priority: int) -> RowMapping:
         """From the next turn on. Raises Conflict if the job has ended."""
 
-        async def change(connection: AsyncConnection) -> list[UUID]:
+        async def change(connection: AsyncConnection) -> None:
             job = await _get(connection, job_id, owner)
             if not await jobs.set_priority(connection, job_id, priority):
                 raise Conflict(f"The job is {job['status']}; its priority matters no more.")
             moved = [part["id"] for part in await jobs.descendants(connection, [job_id])]
-            return [job_id, *[each for each in moved if await jobs.set_priority(connection, each, priority)]]
+            changed = [job_id, *[each for each in moved if await jobs.set_priority(connection, each, priority)]]
+            for each in changed:
+                await self._machine.queue.reprioritise(connection, each, priority)
 
-        for each in await self._database.transact(change):
-            self._machine.queue.put(each, priority)
+        await self._database.transact(change)
         async with self._database.reading() as connection:
             return await _get(connection, job_id, owner)
 
     async def delete(self, file_id: UUID, owner: str) -> None:
         """Cancel what runs, hide the file at once, then remove rows and bytes in bounded steps, also after a crash."""
 
-        async def hide(connection: AsyncConnection) -> tuple[list[UUID], list[RowMapping]]:
+        async def hide(connection: AsyncConnection) -> list[UUID]:
             file = await files.find_file(connection, file_id, owner)
             if file is None:
                 raise NotFound
@@ -116,11 +120,11 @@ class Control:
                 for job_id in job_ids:
                     await jobs.cancel(connection, job_id)
                     await chunks.cancel_all(connection, job_id)
-            return pending, parents
+            for parent in parents:
+                await self._machine.enqueue(connection, parent["id"], parent["priority"])
+            return pending
 
-        hidden, parents = await self._database.transact(hide)
-        for parent in parents:
-            self._machine.dispatch(parent["id"], parent["priority"])
+        hidden = await self._database.transact(hide)
         task = asyncio.create_task(self._machine.finisher.remove_deleted(hidden), name=f"delete {file_id}")
         self._deletions.add(task)
         task.add_done_callback(self._forget)

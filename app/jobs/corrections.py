@@ -6,7 +6,7 @@ import asyncio
 import hashlib
 import os
 import tempfile
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
@@ -30,6 +30,7 @@ from app.jobs.limits import OwnerLimits
 from app.jobs.progress import find_with_rows
 from app.jobs.reject_files import RECORD_COLUMN, Layout, is_whole, layout_of, patched, unchanged, whole
 from app.jobs.submit import Accepted, answered_before, kept_young
+from app.pipeline.queue import Enqueue
 from app.processors.registry import Processors
 from app.sources.base import Sources
 from app.sources.upload import UploadSource
@@ -75,7 +76,7 @@ class Corrections:
         sources: Sources,
         processors: Processors,
         limits: OwnerLimits,
-        dispatch: Callable[[UUID, int], None],
+        enqueue: Enqueue,
     ) -> None:
         self._settings = settings
         self._database = database
@@ -83,7 +84,7 @@ class Corrections:
         self._storage = sources.local
         self._processors = processors
         self._limits = limits
-        self._dispatch = dispatch
+        self._enqueue = enqueue
 
     async def check(self, request: Request) -> RowMapping:
         """The job that is to be corrected, if it can be; raises NotFound, JobHasParts, NotCorrectable, ResultNotReady."""
@@ -272,7 +273,7 @@ class Corrections:
         file_id: UUID,
         uri: str,
     ) -> Accepted:
-        """File, job, chunks and idempotency key in one transaction; then the answer; then the queue."""
+        """File, job, chunks, its place in the queue and the idempotency key in one transaction; then the answer."""
         sha256, size = sent
         dialect = to_json(layout.dialect)
         file = {
@@ -317,6 +318,7 @@ class Corrections:
                     {"owner": request.owner, "key": request.idempotency_key, "fingerprint": fingerprint,
                      "status_code": 202, "body": body},
                 )  # fmt: skip
+            await self._enqueue(connection, made["id"], priority)
             hit("correction.before_commit")
 
         try:
@@ -329,7 +331,6 @@ class Corrections:
                 return replay  # a twin was faster
             raise
         hit("correction.after_commit")
-        self._dispatch(made["id"], priority)
         return Accepted(202, body)
 
     async def _replay(self, request: Request, fingerprint: str) -> Accepted | None:

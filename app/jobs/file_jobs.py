@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 from uuid import UUID, uuid4
@@ -17,6 +17,7 @@ from app.db import files, jobs
 from app.db.engine import Database
 from app.errors import NotFound, NotRows, RequestError, StoredBytesGone
 from app.jobs.limits import OwnerLimits
+from app.pipeline.queue import Enqueue
 from app.processors.base import stores_results, version_of
 from app.processors.registry import Processors
 from app.states import JobStatus
@@ -55,13 +56,13 @@ class FileJobs:
         database: Database,
         processors: Processors,
         limits: OwnerLimits,
-        dispatch: Callable[[UUID, int], None],
+        enqueue: Enqueue,
     ) -> None:
         self._settings = settings
         self._database = database
         self._processors = processors
         self._limits = limits
-        self._dispatch = dispatch
+        self._enqueue = enqueue
 
     async def submit(
         self,
@@ -115,15 +116,15 @@ class FileJobs:
             if earlier is not None:
                 return earlier
             await self._limits.admit(connection, owner, jobs=max(1, len(plan.part_files)))
-            return await self.insert(connection, owner, found[file_id], plan, priority, found)
+            made = await self.insert(connection, owner, found[file_id], plan, priority, found)
+            for each in made[1:] or made:  # its parts, if it has some
+                await self._enqueue(connection, each, priority)
+            return made
 
         made = await self._database.transact(record)
         if isinstance(made, UUID):
             return Made(made, is_cached=True)
-        job_id, *part_ids = made
-        for each in part_ids or [job_id]:
-            self._dispatch(each, priority)
-        return Made(job_id, is_cached=False)
+        return Made(made[0], is_cached=False)
 
     async def find_cached(
         self,

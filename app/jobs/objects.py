@@ -31,6 +31,7 @@ from app.formats.detect import SAMPLE_BYTES, Declared, detect
 from app.formats.json import JsonDialect
 from app.formats.registry import Dialect, to_json
 from app.jobs.limits import OwnerLimits
+from app.pipeline.queue import Enqueue
 from app.processors.registry import Processors
 from app.sources.s3 import Address, Object, S3Source
 from app.states import JobStatus
@@ -72,14 +73,14 @@ class ObjectsSubmitter:
         s3: S3Source,
         processors: Processors,
         limits: OwnerLimits,
-        dispatch: Callable[[UUID, int], None],
+        enqueue: Enqueue,
     ) -> None:
         self._settings = settings
         self._database = database
         self._s3 = s3
         self._processors = processors
         self._limits = limits
-        self._dispatch = dispatch
+        self._enqueue = enqueue
 
     async def submit(
         self, submission: ObjectsSubmission, announce: Callable[[set[UUID]], None] = lambda ids: None
@@ -152,12 +153,12 @@ class ObjectsSubmitter:
             for file, job in [*([parent] if parent else []), *made]:
                 await files.insert_file(connection, file)
                 await jobs.insert_job(connection, job)
+            for _, job in made:
+                if job["status"] == JobStatus.QUEUED:
+                    await self._enqueue(connection, job["id"], submission.priority)
 
         await self._database.transact(record)
         announce({job["id"] for _, job in [*([parent] if parent else []), *made]})
-        for _, job in made:
-            if job["status"] == JobStatus.QUEUED:
-                self._dispatch(job["id"], submission.priority)
         file, job = parent or made[0]
         return {
             "job_id": str(job["id"]),

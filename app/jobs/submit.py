@@ -35,13 +35,13 @@ from app.formats.detect import SAMPLE_BYTES, Declared, detect
 from app.formats.json import JsonDialect
 from app.formats.registry import Dialect, to_json
 from app.jobs.limits import OwnerLimits
+from app.pipeline.queue import Enqueue
 from app.processors.base import stores_results
 from app.processors.registry import Processors
 from app.sources.storage import LocalStorage
 from app.sources.upload import Received, UploadSource
 from app.states import JobStatus
 
-Dispatch = Callable[[UUID, int], None]
 TOUCH_SECONDS = 10.0
 
 
@@ -99,14 +99,14 @@ class Submitter:
         storage: LocalStorage,
         processors: Processors,
         limits: OwnerLimits,
-        dispatch: Dispatch,
+        enqueue: Enqueue,
     ) -> None:
         self._settings = settings
         self._database = database
         self._storage = storage
         self._processors = processors
         self._limits = limits
-        self._dispatch = dispatch
+        self._enqueue = enqueue
         self._keys_in_flight: set[tuple[str, str]] = set()
 
     def free_bytes(self) -> int:
@@ -202,7 +202,7 @@ class Submitter:
     async def _record(
         self, submission: Submission, file: dict[str, Any], dialect: Dialect, columns: list[str], fingerprint: str
     ) -> Accepted:
-        """File, job and idempotency key in one transaction; then the answer; then the queue."""
+        """File, job, its place in the queue and the idempotency key in one transaction; then the answer."""
         job = {
             "id": uuid4(),
             "owner": submission.owner,
@@ -234,6 +234,7 @@ class Submitter:
                 )  # fmt: skip
             if submission.recorded is not None:
                 await submission.recorded(connection, body)
+            await self._enqueue(connection, job["id"], submission.priority)
             hit("upload.before_commit")
             return body
 
@@ -254,7 +255,6 @@ class Submitter:
             await asyncio.to_thread(self._storage.delete, file["storage_uri"])
             raise
         hit("upload.after_commit")
-        self._dispatch(job["id"], submission.priority)
         return Accepted(201, body)
 
     def _default_chunk_size(self, processor: str) -> int:

@@ -1,7 +1,8 @@
-"""Machine: the embedded engine. Wires queue, pool and background services, starts them and stops them.
+"""Machine: the engine. Wires queue, pool and background services, starts them and stops them.
 
-`dispatch` is the seam for other engines: a door tells it that a job has something to do, and nothing more. What is to be
-done, and whether, is always read from the database.
+`enqueue` is the seam between doors and engine: a door tells it, in the transaction that makes or changes a job, that the job
+has something to do, and nothing more. What is to be done, and whether, is always read from the database. So the engine may
+run in the process of the doors, or in others (see Role).
 """
 
 from __future__ import annotations
@@ -10,21 +11,25 @@ import asyncio
 import logging
 import os
 import socket
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Coroutine
+from enum import Enum
 from typing import Any
 from uuid import UUID, uuid4
 
+from sqlalchemy.ext.asyncio import AsyncConnection
+
 from app.config import Settings
-from app.db.engine import Database
+from app.db.engine import Database, after_commit
 from app.embeddings.model import Embedder
 from app.errors import TransientError
 from app.pipeline.chunk_runner import ChunkRunner
 from app.pipeline.finisher import Finisher
 from app.pipeline.pool import WorkerPool
 from app.pipeline.processes import Processes
-from app.pipeline.queue import JobQueue
+from app.pipeline.queue import JobQueue, Queue
 from app.pipeline.reconciler import Reconciler
 from app.pipeline.retry import RetryPolicy
+from app.pipeline.shared_queue import SharedQueue
 from app.pipeline.splitter import Splitter
 from app.pipeline.threads import Threads
 from app.pipeline.undoer import Undoer
@@ -40,6 +45,15 @@ logger = logging.getLogger(__name__)
 GRACE_SECONDS = 20.0
 
 
+class Role(Enum):
+    """What a process does of the work."""
+
+    EMBEDDED = "everything"
+    """The only service on its database."""
+    API = "takes jobs"
+    WORKER = "runs them"
+
+
 class Machine:
     def __init__(
         self,
@@ -49,11 +63,13 @@ class Machine:
         processors: Processors,
         embedder: Embedder,
         *,
+        role: Role = Role.EMBEDDED,
         only: set[UUID] | None = None,
         processes: Processes | None = None,
     ) -> None:
         """`only`: work on these jobs and no others. The set may grow. `processes`: they become its own."""
         self._settings = settings
+        self.role = role
         self._only = only
         self._database = database
         self._processes = processes or Processes(settings.computing)
@@ -61,7 +77,9 @@ class Machine:
         self._threads = Threads(threads)
         sink: Sink = (SqliteSink if database.is_sqlite else PostgresSink)(settings.db_row_batch_size)
         retry = RetryPolicy(settings.max_retries, settings.base_backoff, settings.max_backoff)
-        self.queue = JobQueue(settings.ageing_seconds)
+        is_shared = role is not Role.EMBEDDED
+        ageing = settings.ageing_seconds
+        self.queue: Queue = SharedQueue(database, ageing) if is_shared else JobQueue(ageing)
         parts = OutputParts(settings.outputs_dir)
         self.finisher = Finisher(
             database,
@@ -78,45 +96,68 @@ class Machine:
             database=database,
             queue=self.queue,
             processors=processors,
-            splitter=Splitter(database, sources),
+            splitter=Splitter(database, sources, self.queue),
             runner=ChunkRunner(database, sources, sink, retry, self._threads, self._processes, parts, self.queue.rank),
             finisher=self.finisher,
+            is_shared=is_shared,
         )
         self.undoer = Undoer(database, settings.undo_keep_days)
         self.reconciler = Reconciler(
-            database, self.queue, self.finisher, sources.local, parts, self.pool.renew_leases, only, undoer=self.undoer
+            database,
+            self.queue,
+            self.finisher,
+            sources.local,
+            parts,
+            self.pool.renew_leases,
+            only,
+            undoer=self.undoer,
+            is_shared=is_shared,
+            rescue_tokens=self._rescue_tokens if is_shared else None,
         )
         self.vectors = VectorService(database, sink, embedder, processors.schemas)
         self._services: list[asyncio.Task[None]] = []
         self.is_draining = False
 
     async def start(self) -> None:
+        if self.role is Role.API:
+            return
         await self.reconciler.recover()
         if self._only is None:
             await self.vectors.prepare()
         settings = self._settings
-        self._services = [
-            asyncio.create_task(_supervise("pool", self.pool.run), name="pool"),
-            asyncio.create_task(_supervise("heartbeat", self._heartbeat), name="heartbeat"),
-            asyncio.create_task(
-                _supervise("reconciler", lambda: self.reconciler.run(settings.reconcile_seconds)), name="reconciler"
-            ),
-            asyncio.create_task(
-                _supervise("vectors", self.vectors.run if self._only is None else _nothing), name="vectors"
-            ),
-        ]
+        services: dict[str, Callable[[], Coroutine[Any, Any, None]]] = {
+            "heartbeat": self._heartbeat,
+            "pool": self._run_pool,
+            "reconciler": lambda: self.reconciler.run(settings.reconcile_seconds),
+        }
+        if self._only is None:
+            services["vectors"] = self.vectors.run
+        self._services = [asyncio.create_task(_supervise(name, run), name=name) for name, run in services.items()]
 
-    async def stop(self) -> None:
-        """No new turns; those going on get GRACE_SECONDS."""
+    async def _run_pool(self) -> None:
+        if isinstance(self.queue, JobQueue):
+            await self.pool.run(self.queue)
+        elif isinstance(self.queue, SharedQueue):
+            await self.queue.run(
+                self.pool.take,
+                url=self._settings.url,
+                concurrency=self.pool.slots,
+                heartbeat=self._settings.heartbeat_seconds,
+                lease=self._settings.lease_seconds,
+            )
+
+    async def stop(self, grace_seconds: float = GRACE_SECONDS) -> None:
+        """No new turns; those going on get the grace."""
         self.is_draining = True
-        pool, heartbeat, reconciler, vectors = self._services
-        for task in (pool, reconciler, vectors):
-            task.cancel()
-        await asyncio.wait([pool, reconciler, vectors])
+        if self._services:
+            heartbeat, *others = self._services
+            for task in others:
+                task.cancel()
+            await asyncio.wait(others)
+            await self.pool.drain(grace_seconds)
+            heartbeat.cancel()
+            await asyncio.wait([heartbeat])
         self.vectors.close()
-        await self.pool.drain(GRACE_SECONDS)
-        heartbeat.cancel()
-        await asyncio.wait([heartbeat])
         await asyncio.to_thread(self._processes.close)
         self._threads.shutdown()
 
@@ -130,22 +171,31 @@ class Machine:
 
     @property
     def is_healthy(self) -> bool:
-        return bool(self._services) and not any(task.done() for task in self._services)
+        return not any(task.done() for task in self._services) and bool(self._services) == (self.role is not Role.API)
+
+    async def count_workers(self) -> int:
+        """Processes that run jobs of this database now."""
+        if isinstance(self.queue, SharedQueue):
+            return await self.queue.count_workers(self._settings.lease_seconds)
+        return 1
+
+    async def enqueue(self, connection: AsyncConnection, job_id: UUID, priority: int) -> None:
+        """The job may have something to do, once this transaction has committed."""
+        after_commit(lambda: self.pool.refresh(job_id))
+        await self.queue.enqueue(connection, job_id, priority)
 
     def dispatch(self, job_id: UUID, priority: int) -> None:
-        """The job may have something to do now."""
-        self.pool.refresh(job_id)
+        """The same for a job that was made before this process."""
         self.queue.put(job_id, priority)
+
+    async def _rescue_tokens(self) -> None:
+        if isinstance(self.queue, SharedQueue):
+            await self.queue.rescue(self._settings.lease_seconds)
 
     async def _heartbeat(self) -> None:
         while True:
             await asyncio.sleep(self._settings.heartbeat_seconds)
             await self.pool.renew_leases()
-
-
-async def _nothing() -> None:
-    """For a process that works on its own jobs alone."""
-    await asyncio.Event().wait()
 
 
 async def _supervise(name: str, service: Callable[[], Awaitable[None]]) -> None:

@@ -9,7 +9,9 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
-from collections.abc import Coroutine
+import time
+from collections.abc import AsyncIterator, Coroutine
+from contextlib import asynccontextmanager
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -23,7 +25,7 @@ from app.pipeline.aside import AsideBudget
 from app.pipeline.chunk_runner import ChunkRunner
 from app.pipeline.concluder import concludes
 from app.pipeline.finisher import Finisher
-from app.pipeline.queue import JobQueue
+from app.pipeline.queue import JobQueue, Queue
 from app.pipeline.running import RunningJob, load
 from app.pipeline.splitter import Splitter
 from app.processors.registry import Processors
@@ -32,6 +34,8 @@ from app.states import JobStatus
 logger = logging.getLogger(__name__)
 UNAVAILABLE_DELAY_SECONDS = 1.0
 TURN_BYTES, MAX_CHUNKS_PER_TURN = 512 << 10, 16
+TURNS_SECONDS = 0.25
+"""A shared token is good for so long: a turn can be over sooner than the token went through the database."""
 MAX_TURNS_ASIDE = 4
 """Of one job: enough that one is always being answered while others are read and written."""
 
@@ -44,12 +48,15 @@ class WorkerPool:
         slots: int,
         lease_seconds: float,
         database: Database,
-        queue: JobQueue,
+        queue: Queue,
         processors: Processors,
         splitter: Splitter,
         runner: ChunkRunner,
         finisher: Finisher,
+        is_shared: bool = False,
     ) -> None:
+        """`is_shared`: other processes work on the same jobs, so what is known of one is read again for each turn."""
+        self._is_shared = is_shared
         self.worker_id = worker_id
         self.slots = slots
         self._lease_seconds = lease_seconds
@@ -76,23 +83,42 @@ class WorkerPool:
         """Turns going on."""
         return len(self._turns) + len(self._suspects)
 
-    async def run(self) -> None:
-        """Take turns until cancelled."""
+    async def run(self, queue: JobQueue) -> None:
+        """Take turns until cancelled: a slot first, then the job that has the highest rank at that moment."""
         while True:
             await self._free.acquire()
             try:
-                job_id = await self._queue.get()
+                job_id = await queue.get()
                 await self._gate.wait()
             except asyncio.CancelledError:
                 self._free.release()
                 raise
-            self._start(self._turn(job_id), self._turns, f"turn {job_id}")
+            self._start(self._in_slot(job_id), self._turns, f"turn {job_id}")
 
-    def _start(self, turn: Coroutine[Any, Any, None], running: set[asyncio.Task[None]], name: str) -> None:
+    async def _in_slot(self, job_id: UUID) -> None:
+        try:
+            await self._turn(job_id)
+        finally:
+            self._free.release()
+
+    async def take(self, job_id: UUID) -> None:
+        """Take turns with a shared token. Being cancelled ends the waiting for them, not the turns; `drain` waits for those."""
+        await self._gate.wait()
+        await asyncio.shield(self._start(self._turns_of(job_id), self._turns, f"turn {job_id}"))
+
+    async def _turns_of(self, job_id: UUID) -> None:
+        until = time.monotonic() + TURNS_SECONDS
+        while await self._turn(job_id) and time.monotonic() < until and self._gate.is_set():
+            pass
+
+    def _start(
+        self, turn: Coroutine[Any, Any, None], running: set[asyncio.Task[None]], name: str
+    ) -> asyncio.Task[None]:
         task = asyncio.create_task(turn, name=name)
         running.add(task)  # the loop keeps only weak references
         task.add_done_callback(running.discard)
         task.add_done_callback(_report)
+        return task
 
     async def drain(self, grace_seconds: float) -> None:
         """Wait for the turns going on; what is not done then is given back, without costing it an attempt."""
@@ -120,22 +146,23 @@ class WorkerPool:
 
     # ------------------------------------------------------------------ a turn
 
-    async def _turn(self, job_id: UUID) -> None:
-        """One thing for one job: cut a stretch of its file, or run some chunks, or finish it. Holds one slot."""
+    async def _turn(self, job_id: UUID) -> bool:
+        """One thing for one job: cut a stretch of its file, or run some chunks, or finish it. Holds one slot. True if it
+        ran chunks, and so there may be more."""
         try:
             job = await self._find(job_id)
             if job is None:
-                return
-            if not job.split_done and not job.is_splitting:
-                await self._split(job)
-                return
+                return False
+            if not job.split_done and not job.is_splitting and await self._split(job):
+                return False
             if job.is_waiting_processor and job.turns_aside >= (1 if job.waiting_on else MAX_TURNS_ASIDE):
-                return  # the first of them that ends puts the token back; one is enough to find out if the wait is over
+                return False  # the first that ends puts the token back; one is enough to find out if the wait is over
             if job.is_waiting_processor:
                 await self._turn_aside(job)
             elif claims := await self._claim(job):
                 self._queue.put(job_id)
                 await self._run(job, claims)
+                return True
             else:
                 await self._conclude(job)
         except TransientError as error:
@@ -146,8 +173,7 @@ class WorkerPool:
         except Exception:
             logger.exception("Job %s: a turn went wrong", job_id)
             self._queue.put_later(job_id, UNAVAILABLE_DELAY_SECONDS)
-        finally:
-            self._free.release()
+        return False
 
     async def _turn_aside(self, job: RunningJob) -> None:
         """Claim chunks whose processor waits for others, and let them wait without a slot."""
@@ -173,25 +199,46 @@ class WorkerPool:
 
     async def _find(self, job_id: UUID) -> RunningJob | None:
         job = self._jobs.get(job_id)
-        if job is None:
-            job = await load(self._database, self._processors, job_id)
-            if job is None or (job.status.is_final and (job.split_done or job.status is not JobStatus.CANCELLED)):
-                self._queue.forget(job_id)
-                return None
-            job = self._jobs.setdefault(job_id, job)
+        if job is not None and not self._is_shared:
+            return job
+        found = await load(self._database, self._processors, job_id)
+        if found is None or (found.status.is_final and (found.split_done or found.status is not JobStatus.CANCELLED)):
+            self._forget(job_id)
+            return None
+        if job is not None:
+            job.follow(found)
+        else:
+            job = self._jobs.setdefault(job_id, found)
             self._runner.expect(job)
+        self._queue.know(job_id, found.priority)
         return job
 
-    async def _split(self, job: RunningJob) -> None:
+    async def _split(self, job: RunningJob) -> bool:
+        """Cut a stretch of its file; False if another process is at it."""
         job.is_splitting = True
         try:
-            if job.chunk_count:
-                self._queue.put(job.id)  # others may run the chunks that are there already
-            if not await self._splitter.advance(job):
-                self._jobs.pop(job.id, None)  # moved on by somebody else: read it anew
+            async with self._alone_with(job, "split") as is_mine:
+                if not is_mine:
+                    return False
+                if job.chunk_count:
+                    self._queue.put(job.id)  # others may run the chunks that are there already
+                if not await self._splitter.advance(job):
+                    self._jobs.pop(job.id, None)  # moved on by somebody else: read it anew
         finally:
             job.is_splitting = False
         self._queue.put(job.id)
+        return True
+
+    @asynccontextmanager
+    async def _alone_with(self, job: RunningJob, what: str) -> AsyncIterator[bool]:
+        """Whether no other process is at this; what this one is at, the job itself tells."""
+        if not self._is_shared:
+            yield True
+            return
+        async with self._database.alone(f"{what} {job.id}") as is_mine:
+            if is_mine and await self._find(job.id) is None:  # as it is now that nobody else changes it
+                is_mine = False
+            yield is_mine
 
     async def _claim(self, job: RunningJob, *, suspects: bool = False) -> list[Claim]:
         limit = 1 if suspects else self._chunks_per_turn(job)
@@ -274,7 +321,8 @@ class WorkerPool:
         if job.chunks_in_work or job.is_splitting or job.has_suspects_at_work or job.is_concluding:
             return  # whoever is at it puts the token back
         if not job.split_done:
-            self._queue.put(job.id)
+            if not self._is_shared:  # else the process that cuts it puts the tokens for what it has cut
+                self._queue.put(job.id)
             return
         if concludes(job) and job.status is not JobStatus.CANCELLED:
             job.is_concluding = True
@@ -285,7 +333,9 @@ class WorkerPool:
     async def _conclude_aside(self, job: RunningJob) -> None:
         """Finish a job whose conclusion takes work, or waits for others: without a slot."""
         try:
-            await self._finish(job)
+            async with self._alone_with(job, "conclude") as is_mine:
+                if is_mine:
+                    await self._finish(job)
         except TransientError as error:
             logger.warning("Job %s waits: %s", job.id, error)
             self._queue.put_later(job.id, error.retry_after or UNAVAILABLE_DELAY_SECONDS)

@@ -1,12 +1,50 @@
-"""JobQueue: which job gets the next free slot. A cache: all it holds can be derived from the database."""
+"""Which job gets the next free slot. A cache: all that it holds can be derived from the database.
+
+JobQueue is that of a service which does its work itself; SharedQueue that of any number of workers.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import itertools
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
+from typing import Protocol
 from uuid import UUID
+
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from app.db.engine import after_commit
+
+Enqueue = Callable[[AsyncConnection, UUID, int], Awaitable[None]]
+"""(connection, job, priority): the job may have something to do, when and if the connection's transaction commits."""
+
+
+class Queue(Protocol):
+    """Tokens: hints that a job may have something to do."""
+
+    async def enqueue(
+        self, connection: AsyncConnection, job_id: UUID, priority: int | None = None, *, turns: int = 1
+    ) -> None:
+        """Queue the job when, and only if, the transaction of this connection commits, for so many turns at once."""
+
+    async def reprioritise(self, connection: AsyncConnection, job_id: UUID, priority: int) -> None:
+        """The same with another priority, which counts for tokens that wait, too."""
+
+    def rank(self, job_id: UUID) -> float:
+        """What a token put now would have: lower goes first."""
+
+    def know(self, job_id: UUID, priority: int) -> None:
+        """The job's priority, as the database has it."""
+
+    def put(self, job_id: UUID, priority: int | None = None) -> None:
+        """Queue the job unless it is queued already."""
+
+    def put_later(self, job_id: UUID, seconds: float) -> None:
+        """Queue the job after a wait that holds no worker."""
+
+    def forget(self, job_id: UUID) -> None:
+        """Drop the job: it has ended."""
 
 
 class JobQueue:
@@ -32,14 +70,17 @@ class JobQueue:
     def __contains__(self, job_id: UUID) -> bool:
         return job_id in self._current
 
-    @property
-    def waiting(self) -> dict[int, int]:
-        """Queued jobs by priority."""
-        count: dict[int, int] = {}
-        for job_id in self._current:
-            priority = self._priorities.get(job_id, 0)
-            count[priority] = count.get(priority, 0) + 1
-        return count
+    async def enqueue(
+        self, connection: AsyncConnection, job_id: UUID, priority: int | None = None, *, turns: int = 1
+    ) -> None:
+        """One token, whatever `turns`: it is put back before each turn begins."""
+        after_commit(lambda: self.put(job_id, priority))
+
+    async def reprioritise(self, connection: AsyncConnection, job_id: UUID, priority: int) -> None:
+        await self.enqueue(connection, job_id, priority)
+
+    def know(self, job_id: UUID, priority: int) -> None:
+        """Nothing: whoever changes it puts the job."""
 
     def rank(self, job_id: UUID) -> float:
         """What a token put now would have: lower goes first."""

@@ -10,7 +10,7 @@ from uuid import UUID
 from app.db import chunks, files, jobs
 from app.db.engine import Database
 from app.pipeline.finisher import Finisher
-from app.pipeline.queue import JobQueue
+from app.pipeline.queue import Queue
 from app.pipeline.undoer import Undoer
 from app.sources.outputs import OutputParts
 from app.sources.storage import PART, LocalStorage
@@ -26,7 +26,7 @@ class Reconciler:
     def __init__(
         self,
         database: Database,
-        queue: JobQueue,
+        queue: Queue,
         finisher: Finisher,
         storage: LocalStorage,
         parts: OutputParts,
@@ -34,8 +34,13 @@ class Reconciler:
         only: set[UUID] | None = None,
         *,
         undoer: Undoer | None = None,
+        is_shared: bool = False,
+        rescue_tokens: Callable[[], Awaitable[None]] | None = None,
     ) -> None:
-        """`only`: work on these jobs and no others, since other processes work on the same database."""
+        """`only`: work on these jobs and no others. `is_shared`: other processes work on this database. `rescue_tokens`:
+        put back those of processes that are gone."""
+        self._is_shared = is_shared
+        self._rescue_tokens = rescue_tokens
         self._database = database
         self._queue = queue
         self._finisher = finisher
@@ -47,8 +52,8 @@ class Reconciler:
         self._rounds = 0
 
     async def recover(self) -> None:
-        """At the start of the only process that works on this database: whoever held a chunk is gone."""
-        is_shared = self._only is not None and not self._database.is_sqlite
+        """At the start. Of the only process that works on this database: whoever held a chunk is gone."""
+        is_shared = self._is_shared or (self._only is not None and not self._database.is_sqlite)
         rescued = await self._database.transact(lambda c: chunks.rescue(c, expired_only=is_shared))
         if rescued:
             logger.warning("Took back the chunks of %d jobs from a process that is gone", len(rescued))
@@ -64,9 +69,16 @@ class Reconciler:
         rescued = await self._database.transact(lambda c: chunks.rescue(c, expired_only=True))
         if rescued:
             logger.warning("Leases ran out: took back chunks of %d jobs", len(rescued))
+        if self._rescue_tokens is not None:
+            await self._rescue_tokens()
         await self._enqueue()
         if self._only is not None:
             return
+        async with self._database.alone("tidy") as is_mine:
+            if is_mine:
+                await self._tidy()
+
+    async def _tidy(self) -> None:
         await self._finisher.remove_deleted()
         if self._undoer is not None:
             await self._undoer.run()

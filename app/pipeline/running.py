@@ -46,6 +46,7 @@ class RunningJob:
     parent_id: UUID | None
     is_parent: bool
     child_count: int
+    priority: int = 0
     delimiter: str = ","
     corrects: UUID | None = None
     """The job whose rejected rows these are."""
@@ -59,6 +60,12 @@ class RunningJob:
     """Turns that wait for others and hold no slot."""
     commit_seconds: float = 0.0
     """Of the last commit."""
+
+    def follow(self, now: RunningJob) -> None:
+        """Take over what other processes may have changed."""
+        self.position, self.split_crc32 = now.position, now.split_crc32
+        self.chunk_count, self.split_done = now.chunk_count, now.split_done
+        self.status, self.priority = now.status, now.priority
 
     @property
     def is_waiting_processor(self) -> bool:
@@ -99,6 +106,7 @@ def from_row(row: RowMapping, processors: Processors) -> RunningJob:
         parent_id=row["parent_id"],
         is_parent=is_parent,
         child_count=row["child_count"] or 0,
+        priority=row["priority"],
         delimiter=row["dialect"].get("delimiter", ","),
         corrects=row["parent_id"] if row["door"] == DOOR else None,
     )

@@ -12,6 +12,7 @@ from app.db.engine import Database
 from app.errors import StoredFileCorrupt
 from app.failpoints import hit
 from app.pipeline.cutter import Cut, Limits, crc32_before, cut
+from app.pipeline.queue import Queue
 from app.pipeline.running import RunningJob
 from app.sources.base import Sources
 from app.states import ChunkStatus, JobStatus
@@ -22,15 +23,16 @@ STRETCH_BYTES = 32 << 20
 
 
 class Splitter:
-    def __init__(self, database: Database, sources: Sources) -> None:
+    def __init__(self, database: Database, sources: Sources, queue: Queue) -> None:
         self._database = database
         self._sources = sources
+        self._queue = queue
 
     async def advance(self, job: RunningJob) -> bool:
         """Cut one stretch; False if somebody else has moved the split meanwhile, or the job is gone.
 
         Reads in a thread. The position in the job row and the chunk rows change in one transaction, so that a crash
-        loses a stretch of work but never a chunk, and two splitters never both win.
+        loses a stretch of work but never a chunk, and two splitters never both win. So do the tokens for the chunks.
         """
         hit("split.begin")
         made = await asyncio.to_thread(self._cut, job)
@@ -52,6 +54,7 @@ class Splitter:
                 cancelled = status is JobStatus.CANCELLED
                 state = ChunkStatus.CANCELLED if cancelled else ChunkStatus.PENDING
                 await chunks.insert_chunks(connection, job.id, job.chunk_count, made.spans, state)
+                await self._queue.enqueue(connection, job.id, turns=len(made.spans) + (not made.done))
             hit("split.before_commit")
             return status
 

@@ -38,10 +38,11 @@ LAYERS: dict[str, set[str]] = {
         "pipeline", "clients", "formats", "processors", "embeddings", "sources", "db", "states", "errors", "config",
         "failpoints",
     },
-    "cli": {"batch", "main", "pipeline", "jobs", "model_service", "processors", "embeddings", "db", "errors", "config"},
+    "cli": {"batch", "worker", "main", "pipeline", "jobs", "model_service", "processors", "embeddings", "db", "errors", "config"},
     "wiring": {
         "jobs", "clients", "pipeline", "processors", "embeddings", "sources", "db", "errors", "config", "failpoints",
     },
+    "worker": {"api", "wiring", "pipeline", "config"},
     "batch": {"wiring", "jobs", "pipeline", "db", "states", "errors", "config"},
     "api": {
         "wiring",
@@ -105,4 +106,4 @@ def test_only_doors_need_a_web_server() -> None:
     """So that the pipeline, which is started by cron, need not load one."""
     web = [p for p in APP.rglob("*.py") if "from fastapi" in p.read_text() or "from starlette" in p.read_text()]
     rooms = {p.relative_to(APP).parts[0] for p in web}
-    assert rooms == {"api", "main.py", "model_service"}
+    assert rooms == {"api", "main.py", "worker.py", "model_service"}

@@ -16,7 +16,8 @@ import multiprocessing
 import os
 import signal
 import subprocess
-from collections.abc import Iterator
+import sys
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -46,24 +47,37 @@ _forks.set_forkserver_preload(["tests.crash.preload"])
 # ---------------------------------------------------------------------- the process
 
 
-def _serve(environment: dict[str, str], port: int, log: Path) -> None:
-    """In the child: `python -m uvicorn app.main:app`."""
-    import uvicorn
-
+def _become(environment: dict[str, str], log: Path) -> None:
     os.chdir(ROOT)
     os.environ.clear()
     os.environ.update(environment)
     descriptor = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
     os.dup2(descriptor, 1)
     os.dup2(descriptor, 2)
+
+
+def _serve(environment: dict[str, str], port: int, log: Path) -> None:
+    """In the child: `python -m uvicorn app.main:app`."""
+    import uvicorn
+
+    _become(environment, log)
     uvicorn.run("app.main:app", port=port, access_log=False)
+
+
+def _work(environment: dict[str, str], port: int, log: Path) -> None:
+    """In the child: `python -m app worker --metrics-port PORT`."""
+    _become(environment, log)
+    sys.argv = ["app", "worker", "--metrics-port", str(port)]
+    from app.cli.main import run
+
+    run()
 
 
 class _Child:
     """The part of subprocess.Popen that `Server` uses."""
 
-    def __init__(self, environment: dict[str, str], port: int, log: Path) -> None:
-        self._process = _forks.Process(target=_serve, args=(environment, port, log))
+    def __init__(self, target: Callable[..., None], *arguments: object) -> None:
+        self._process = _forks.Process(target=target, args=arguments)
         self._process.start()
         assert self._process.pid is not None
         self.pid: int = self._process.pid
@@ -87,6 +101,8 @@ class _Child:
 class Service(Server):
     """A server, its database, its folder, and a folder of flags that the processors of these tests look at."""
 
+    _target = staticmethod(_serve)
+
     def __init__(self, url: str, storage: Path, **environment: object) -> None:
         super().__init__(url, storage, **environment)
         self.flags = storage.parent / f"flags-{uuid4().hex[:6]}"
@@ -94,7 +110,7 @@ class Service(Server):
         self.environment["CRASH_FLAGS"] = str(self.flags)
 
     def _spawn(self, environment: dict[str, str]) -> subprocess.Popen[bytes]:
-        return _Child(environment, self.port, self.log)  # type: ignore[return-value]
+        return _Child(self._target, environment, self.port, self.log)  # type: ignore[return-value]
 
     def while_up(self) -> Iterator[Self]:
         """For a fixture: started, and at its end stopped without an error; killed if anything went wrong."""
@@ -195,6 +211,12 @@ class Service(Server):
             await database.close()
 
         asyncio.run(sweep())
+
+
+class Worker(Service):
+    """A worker instead of a server; its port is the one of /ready and /metrics."""
+
+    _target = staticmethod(_work)
 
 
 # ---------------------------------------------------------------------- the rows

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import signal
 from uuid import UUID, uuid4
 
 import pytest
@@ -11,7 +10,6 @@ from app.config import load_settings
 from app.db import chunks
 from app.db.engine import Database
 from app.errors import LeaseLost
-from tests.conftest import Databases
 from tests.crash.conftest import MakeService
 from tests.crash.service import RECOVERY_SECONDS, Input, Service, assert_exact, post
 from tests.harness import wait_until
@@ -55,40 +53,15 @@ def test_a_write_that_comes_after_the_chunk_was_taken_away_is_refused(make_servi
         assert assert_exact(service, api, upload["file_id"], given)["status"] == "completed"
 
 
-@pytest.mark.parametrize("databases", ["postgresql"], indirect=True)
-def test_a_server_that_slept_past_its_leases_finds_its_chunks_done_and_writes_nothing(
-    databases: Databases, make_service: MakeService
-) -> None:
-    """Two servers on one database. The one that sleeps wakes up with rows in its hands that the other has written."""
-    times = {"LEASE_SECONDS": 3, "HEARTBEAT_SECONDS": 0.3, "RECONCILE_SECONDS": 0.3}
-    sleeper = make_service(PROCESSORS=GATED, **times).start()
-    other = make_service(PROCESSORS=GATED, **times)
-    other.start()
-    given = Input.clean(3_000)
-    with sleeper.api() as api:
-        upload = api.upload(given.data, chunk_size=100, processor="gated")
-        wait_until(lambda: sleeper.flagged("began"), what="a chunk in work")  # type: ignore[attr-defined]
-    assert sleeper.process is not None
-    sleepers = f":{sleeper.process.pid}:"  # the other one works on this job, too
-    in_work = [c for c in other.chunks(upload["job_id"]) if c["status"] == "processing"]
-    held = {c["chunk_index"] for c in in_work if sleepers in c["claimed_by"]}
-    assert held
-    sleeper.process.send_signal(signal.SIGSTOP)
-    try:
-        other.raise_flag("open")
-        with other.api() as api:
-            api.finished(upload["file_id"], RECOVERY_SECONDS)
-            assert_exact(other, api, upload["file_id"], given)
-    finally:
-        sleeper.raise_flag("open")  # type: ignore[attr-defined]
-        sleeper.process.send_signal(signal.SIGCONT)
-    wait_until(lambda: "belongs to somebody else now" in sleeper.log.read_text(), what="a refusal")
-    chunks = other.chunks(upload["job_id"])
-    assert {c["chunk_index"] for c in chunks if c["deaths"]} >= held
-    with sleeper.api() as api:
-        assert assert_exact(other, api, upload["file_id"], given)["status"] == "completed"
-        later = api.run(given.data, chunk_size=100, processor="gated")  # it goes on working
-        assert_exact(other, api, later["file_id"], given)
+def test_a_second_service_on_the_database_is_refused(make_service: MakeService) -> None:
+    service = make_service().start()
+    other = make_service()
+    other.launch()
+    assert other.process is not None
+    assert other.process.wait(30)
+    assert "Another process serves this database already" in other.log.read_text()
+    with service.api() as api:
+        assert api.run(Input.clean(200).data)["status"] == "completed"
 
 
 @pytest.fixture

@@ -69,7 +69,7 @@ async def parts(url: str, tmp_path: Path) -> AsyncIterator[Parts]:
     queue, finisher = JobQueue(1.0), Finisher(database, storage, SqliteSink(), outputs, delete_file=False)
     yield Parts(
         storage,
-        Submitter(settings, database, storage, Processors(), OwnerLimits(settings, database), lambda *_: None),
+        Submitter(settings, database, storage, Processors(), OwnerLimits(settings, database), queue.enqueue),
         Reconciler(database, queue, finisher, storage, outputs, renew_leases),
     )
     await database.close()

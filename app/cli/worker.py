@@ -1,0 +1,45 @@
+"""worker: runs the jobs that API processes take."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from app.cli.common import SERVER, CliError, Exit, examples
+from app.cli.serve import prepare, settings_or_leave
+
+app = typer.Typer()
+
+
+@app.command(rich_help_panel=SERVER, epilog=examples("worker", "worker --concurrency 2", "worker --metrics-port 9100"))
+def worker(
+    concurrency: Annotated[
+        int, typer.Option(min=0, max=256, help="Turns going on at once; 0 means MAX_CONCURRENCY.")
+    ] = 0,
+    metrics_port: Annotated[
+        int, typer.Option(min=0, max=65535, help="Serve /health, /ready and /metrics here; 0 means nowhere.")
+    ] = 0,
+    metrics_host: Annotated[str, typer.Option(help="Address of that port; 0.0.0.0 is every one.")] = "127.0.0.1",
+) -> None:
+    """Run jobs, beside any number of other workers on any number of machines. Needs QUEUE=procrastinate.
+
+    SIGTERM or Ctrl-C: takes no new work, ends what it is at, and leaves; a second one leaves at once, and others go on with
+    what it was at. Exit code: 0 ended so, 1 left at once, 2 a setting cannot be used or the schema is older than this
+    version, 5 the database does not answer.
+    """
+    import asyncio
+
+    settings = settings_or_leave()
+    if not settings.is_shared:
+        raise CliError(
+            "A worker needs QUEUE=procrastinate and a DATABASE_URL of PostgreSQL, the same as the API processes have. With "
+            "QUEUE=embedded, `serve` does the work itself.",
+            Exit.USAGE,
+        )
+    asyncio.run(prepare(settings, False))
+    if concurrency:
+        settings = settings.model_copy(update={"max_concurrency": concurrency})
+    from app import worker as work
+
+    raise typer.Exit(work.run(settings, metrics_host, metrics_port))

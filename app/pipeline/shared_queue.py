@@ -1,0 +1,218 @@
+"""SharedQueue: the tokens of JobQueue where several processes work on one database. procrastinate keeps them in PostgreSQL.
+
+A token is a message "this job may have something to do" and nothing more. What is to be done, by whom and how often is in
+the chunk rows: a token too many finds nothing, one too few is put again by the reconciler.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Awaitable, Callable, Coroutine
+from contextvars import ContextVar
+from typing import Any
+from uuid import UUID
+
+from procrastinate import App, PsycopgConnector, exceptions
+from procrastinate.jobs import Status
+from psycopg import AsyncConnection as AsyncConnectionOfPsycopg
+from sqlalchemy import String, bindparam, text
+from sqlalchemy.dialects.postgresql import ARRAY
+from sqlalchemy.engine import make_url
+from sqlalchemy.exc import IntegrityError
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from app.db.engine import Database
+from app.errors import TransientError
+
+logger = logging.getLogger(__name__)
+QUEUE, TASK = "granula", "granula.turn"
+LANES = 8
+"""Tokens that a job has in the queue at most. With one, each worker would have to wait for the one before it to have put it
+back before it could begin at the same job."""
+EPOCH_SECONDS = 1_767_225_600
+"""2026-01-01: ranks are seconds since then, to fit the 32 bits of procrastinate's priority until 2094."""
+POLL_SECONDS = 1.0
+"""For what a lost notification would have told."""
+
+_DEFER = text(
+    """
+    SELECT procrastinate_defer_jobs_v1(ARRAY(
+        SELECT ROW(:queue, :task, :rank, NULL, lane, jsonb_build_object('token', lane, 'priority', CAST(:priority AS int)),
+                   NULL)::procrastinate_job_to_defer_v1
+        FROM unnest(:lanes) AS lane
+        WHERE NOT EXISTS (SELECT 1 FROM procrastinate_jobs q WHERE q.queueing_lock = lane AND q.status = 'todo')
+    ))
+    """
+).bindparams(bindparam("lanes", type_=ARRAY(String)))
+_WITHDRAW = text(
+    """
+    SELECT procrastinate_cancel_job_v1(q.id, false, true)
+    FROM procrastinate_jobs q WHERE q.queueing_lock = ANY(:lanes) AND q.status = 'todo'
+    """
+).bindparams(bindparam("lanes", type_=ARRAY(String)))
+
+_token: ContextVar[tuple[UUID, int]] = ContextVar("token")
+"""The one that the turn of this task was taken with."""
+
+
+class SharedQueue:
+    def __init__(self, database: Database, ageing_seconds: float, clock: Callable[[], float] = time.time) -> None:
+        self._database = database
+        self._ageing_seconds = ageing_seconds
+        self._clock = clock
+        self._priorities: dict[UUID, int] = {}
+        self._putting: set[asyncio.Task[None]] = set()
+        self._timers: dict[UUID, asyncio.TimerHandle] = {}
+        self._app: App | None = None
+
+    # ------------------------------------------------------------------ putting
+
+    def rank(self, job_id: UUID) -> float:
+        return self._rank(self._priorities.get(job_id, 0))
+
+    def _rank(self, priority: int) -> float:
+        """As in JobQueue: ranks never change, and so those who wait rise."""
+        return self._clock() - EPOCH_SECONDS - priority * self._ageing_seconds
+
+    async def enqueue(
+        self, connection: AsyncConnection, job_id: UUID, priority: int | None = None, *, turns: int = 1
+    ) -> None:
+        await self._enqueue(connection, job_id, self._known(job_id, priority), min(max(turns, 1), LANES))
+
+    async def reprioritise(self, connection: AsyncConnection, job_id: UUID, priority: int) -> None:
+        await connection.execute(_WITHDRAW, {"lanes": _lanes(job_id, range(LANES))})
+        await self._enqueue(connection, job_id, priority, LANES)
+
+    async def _enqueue(self, connection: AsyncConnection, job_id: UUID, priority: int, count: int) -> None:
+        try:
+            async with connection.begin_nested():
+                await self._defer(connection, _lanes(job_id, range(count)), priority)
+        except IntegrityError:
+            pass  # somebody else has put one this very moment
+
+    async def _defer(self, connection: AsyncConnection, lanes: list[str], priority: int) -> None:
+        rank = -int(self._rank(priority))
+        given = {"queue": QUEUE, "task": TASK, "rank": rank, "lanes": lanes, "priority": priority}
+        await connection.execute(_DEFER, given)
+
+    def _known(self, job_id: UUID, priority: int | None) -> int:
+        return self._priorities.get(job_id, 0) if priority is None else priority
+
+    def know(self, job_id: UUID, priority: int) -> None:
+        self._priorities[job_id] = priority
+
+    def put(self, job_id: UUID, priority: int | None = None) -> None:
+        """Soon, and unless the database is away: then the reconciler puts another."""
+        mine, lane = _token.get((job_id, 0))
+        self._begin(self._put(job_id, lane if mine == job_id else 0, self._known(job_id, priority)))
+
+    def _begin(self, putting: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.create_task(putting, name="put")
+        self._putting.add(task)  # the loop keeps only weak references
+        task.add_done_callback(self._putting.discard)
+
+    async def _put(self, job_id: UUID, lane: int, priority: int) -> None:
+        try:
+            await self._database.run_alone(lambda c: self._defer(c, _lanes(job_id, [lane]), priority))
+        except IntegrityError:
+            pass
+        except TransientError as error:
+            logger.warning("Job %s: its token could not be put back: %s", job_id, error)
+
+    def put_later(self, job_id: UUID, seconds: float) -> None:
+        """Put a token after a wait that holds no worker. It is lost with this process; the reconcilers see to it."""
+        if (timer := self._timers.pop(job_id, None)) is not None:
+            timer.cancel()
+        self._timers[job_id] = asyncio.get_running_loop().call_later(seconds, self._due, job_id)
+
+    def _due(self, job_id: UUID) -> None:
+        self._timers.pop(job_id, None)
+        self.put(job_id)
+
+    def forget(self, job_id: UUID) -> None:
+        """The job has ended. Tokens that are left find nothing to do."""
+        self._priorities.pop(job_id, None)
+        if (timer := self._timers.pop(job_id, None)) is not None:
+            timer.cancel()
+
+    # ------------------------------------------------------------------ taking
+
+    async def run(
+        self, take: Callable[[UUID], Awaitable[None]], *, url: str, concurrency: int, heartbeat: float, lease: float
+    ) -> None:
+        """Give tokens to `take`, at most `concurrency` at once, until cancelled; then take() calls going on are cancelled, too.
+
+        Returns when the connection is lost in a way that procrastinate does not mend: run it again.
+        """
+        connector = PsycopgConnector(
+            conninfo=_conninfo(url), min_size=1, max_size=4, timeout=10.0, configure=_commit_at_once
+        )
+        app = self._app = App(connector=connector)
+
+        @app.task(name=TASK, queue=QUEUE)
+        async def turn(token: str, priority: int) -> None:
+            job_id, lane = _parsed(token)
+            _token.set((job_id, lane))
+            self._priorities[job_id] = priority
+            await take(job_id)
+
+        async with app.open_async():
+            await app.run_worker_async(
+                queues=[QUEUE],
+                concurrency=concurrency,
+                install_signal_handlers=False,
+                delete_jobs="always",
+                fetch_job_polling_interval=POLL_SECONDS,
+                update_heartbeat_interval=heartbeat,
+                stalled_worker_timeout=lease,
+                shutdown_graceful_timeout=0,
+            )
+
+    async def count_workers(self, lease_seconds: float) -> int:
+        """Those that have been heard of lately."""
+        query = text(
+            "SELECT count(*) FROM procrastinate_workers WHERE last_heartbeat > now() - make_interval(secs => :lease)"
+        )
+        async with self._database.reading_singly() as connection:
+            return int((await connection.execute(query, {"lease": lease_seconds})).scalar_one())
+
+    async def rescue(self, lease_seconds: float) -> None:
+        """Put back the tokens of workers that are gone."""
+        if self._app is None:
+            return
+        manager = self._app.job_manager
+        try:
+            await manager.prune_stalled_workers(lease_seconds)
+            for job in await manager.get_stalled_jobs(queue=QUEUE, seconds_since_heartbeat=lease_seconds):
+                assert job.id is not None
+                try:
+                    await manager.finish_job_by_id_async(job.id, Status.ABORTED, delete_job=True)
+                except exceptions.ConnectorException:
+                    continue  # another worker was faster
+                job_id, lane = _parsed(str(job.task_kwargs["token"]))
+                self._begin(self._put(job_id, lane, int(str(job.task_kwargs["priority"]))))
+        except (exceptions.ConnectorException, exceptions.AppNotOpen) as error:
+            logger.warning("Tokens of lost workers wait: %s", error)
+
+
+def _lanes(job_id: UUID, numbers: range | list[int]) -> list[str]:
+    return [f"{job_id}/{number}" for number in numbers]
+
+
+async def _commit_at_once(connection: AsyncConnectionOfPsycopg[Any]) -> None:
+    """One round trip a call instead of three, and who stops between them keeps no row from others."""
+    await connection.set_autocommit(True)
+
+
+def _parsed(token: str) -> tuple[UUID, int]:
+    job_id, _, lane = token.partition("/")
+    return UUID(job_id), int(lane)
+
+
+def _conninfo(url: str) -> str:
+    """For libpq, of a URL for SQLAlchemy and asyncpg."""
+    parsed = make_url(url)
+    query = {("sslmode" if name == "ssl" else name): value for name, value in parsed.query.items()}
+    return parsed.set(drivername="postgresql", query=query).render_as_string(hide_password=False)

@@ -1,0 +1,79 @@
+"""A worker process: the machine without doors, but for those that look after it."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import signal
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
+
+import uvicorn
+from fastapi import FastAPI
+
+from app.api import errors, health
+from app.config import Settings
+from app.pipeline.machine import GRACE_SECONDS, Role
+from app.wiring import Core, start
+
+logger = logging.getLogger(__name__)
+LEFT_AT_ONCE = 1
+
+
+def run(settings: Settings, metrics_host: str, metrics_port: int) -> int:
+    """Until it is told to end; the exit code."""
+    logging.basicConfig(level=settings.log_level, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    for chatty in ("procrastinate", "psycopg.pool"):
+        logging.getLogger(chatty).setLevel(logging.WARNING)
+    return asyncio.run(_run(settings, metrics_host, metrics_port))
+
+
+async def _run(settings: Settings, metrics_host: str, metrics_port: int) -> int:
+    told, told_again = asyncio.Event(), asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, lambda: told_again.set() if told.is_set() else told.set())
+    core = await start(settings, role=Role.WORKER)
+    logger.info("Worker %s takes jobs, %d turns at once", core.machine.pool.worker_id, core.machine.pool.slots)
+    async with _looked_after(core, metrics_host, metrics_port):
+        await told.wait()
+        logger.info("Told to end: takes no more, ends what it is at")
+        core.drain()
+        ending = asyncio.create_task(core.close(GRACE_SECONDS))
+        at_once = asyncio.create_task(told_again.wait())
+        await asyncio.wait({ending, at_once}, return_when=asyncio.FIRST_COMPLETED)
+        if not ending.done():
+            logger.warning("Told again: leaves at once; what it was at is taken over when the leases run out")
+            logging.shutdown()
+            os._exit(LEFT_AT_ONCE)
+        at_once.cancel()
+        await ending
+    return 0
+
+
+@asynccontextmanager
+async def _looked_after(core: Core, host: str, port: int) -> AsyncIterator[None]:
+    """Serve /health, /ready and /metrics meanwhile."""
+    if not port:
+        yield
+        return
+    app = FastAPI(title="Granula worker", docs_url=None, redoc_url=None, openapi_url=None)
+    errors.install(app)
+    app.include_router(health.router)
+    app.state.services = core
+    server = _Server(uvicorn.Config(app, host=host, port=port, log_level="warning", lifespan="off"))
+    serving = asyncio.create_task(server.serve(), name="metrics")
+    try:
+        yield
+    finally:
+        server.should_exit = True
+        await asyncio.wait([serving])
+
+
+class _Server(uvicorn.Server):
+    """Its signals are the worker's."""
+
+    @contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        yield

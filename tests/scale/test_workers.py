@@ -1,0 +1,135 @@
+"""Several processes on one database do the work of one: every row once, whoever dies or sleeps."""
+
+from __future__ import annotations
+
+import random
+import signal
+
+from tests.crash.service import Input, Service, Worker, assert_exact
+from tests.harness import wait_until
+from tests.scale.conftest import MakeCluster
+
+
+def test_any_api_process_takes_jobs_and_tells_of_them_and_workers_share_their_chunks(make_cluster: MakeCluster) -> None:
+    cluster = make_cluster()
+    one, other = cluster.add(Service, 2)
+    workers = cluster.add(Worker, 2)
+    given = Input.clean(6_000)
+    with one.api() as api, other.api() as elsewhere:
+        upload = api.upload(given.data, chunk_size=100, processor="gated")
+        names = lambda: {c["claimed_by"] for c in one.chunks(upload["job_id"]) if c["status"] == "processing"}  # noqa: E731
+        wait_until(lambda: len(names()) == 2, what="chunks in work at both workers")
+        assert all(f":{worker.process.pid}:" in " ".join(names()) for worker in workers if worker.process)
+        one.raise_flag("open")
+        elsewhere.finished(upload["file_id"])
+        assert assert_exact(other, elsewhere, upload["file_id"], given)["status"] == "completed"
+
+        later = api.upload(given.data, chunk_size=100)
+        assert elsewhere.client.post(f"/api/v1/jobs/{later['job_id']}/cancel").status_code in (200, 202, 409)
+        api.finished(later["file_id"])
+    wait_until(lambda: one.sql("SELECT count(*) FROM procrastinate_jobs") == [(0,)], what="an empty queue")
+
+
+def test_a_job_and_its_token_are_committed_together_or_not_at_all(make_cluster: MakeCluster) -> None:
+    cluster = make_cluster(GRANULA_FAIL="upload.before_commit=kill@2")
+    (service,) = cluster.add(Service)
+    given = Input.clean(100)
+    with service.api() as api:
+        upload = api.upload(given.data)
+        assert service.sql("SELECT left(args->>'token', 36), status::text FROM procrastinate_jobs") == [
+            (upload["job_id"], "todo")
+        ]
+        try:
+            api.upload(given.data)
+        except Exception:
+            service.wait_for_death()
+    assert service.sql("SELECT count(*) FROM jobs") == [(1,)]
+    assert service.sql("SELECT count(*) FROM procrastinate_jobs") == [(1,)]
+
+
+def test_the_work_of_killed_workers_is_done_by_others(make_cluster: MakeCluster) -> None:
+    cluster = make_cluster()
+    (service,) = cluster.add(Service)
+    cluster.add(Worker, 3)
+    given = Input.clean(20_000)
+    dice = random.Random(6)
+    with service.api() as api:
+        upload = api.upload(given.data, chunk_size=100)
+        for _ in range(3):
+            done = sum(c["status"] == "completed" for c in service.chunks(upload["job_id"]))
+            victim = dice.choice([each for each in cluster.members if isinstance(each, Worker) and each.is_alive])
+            victim.kill()
+            cluster.add(Worker)
+            wait_until(
+                lambda d=done: (
+                    sum(c["status"] == "completed" for c in service.chunks(upload["job_id"])) > d
+                    or api.status(upload["file_id"])["status"] == "completed"
+                ),
+                15,
+                "work that moves",
+            )
+        api.finished(upload["file_id"])
+        assert assert_exact(service, api, upload["file_id"], given)["status"] == "completed"
+
+
+def test_a_worker_that_slept_past_its_lease_writes_nothing(make_cluster: MakeCluster) -> None:
+    cluster = make_cluster()
+    (service,) = cluster.add(Service)
+    (sleeper,) = cluster.add(Worker)
+    given = Input.clean(2_000)
+    with service.api() as api:
+        upload = api.upload(given.data, chunk_size=100, processor="gated")
+        wait_until(lambda: service.flagged("began"), what="a chunk in work")
+        assert sleeper.process is not None
+        sleeper.process.send_signal(signal.SIGSTOP)
+        try:
+            cluster.add(Worker)
+            service.raise_flag("open")
+            api.finished(upload["file_id"])
+            assert assert_exact(service, api, upload["file_id"], given)["status"] == "completed"
+        finally:
+            sleeper.process.send_signal(signal.SIGCONT)
+        wait_until(lambda: "belongs to somebody else now" in sleeper.log.read_text(), what="a refusal")
+        assert_exact(service, api, upload["file_id"], given)
+        later = api.run(given.data, chunk_size=100)  # it goes on working
+        assert_exact(service, api, later["file_id"], given)
+
+
+def test_an_urgent_file_overtakes_a_queue_of_chunks(make_cluster: MakeCluster) -> None:
+    cluster = make_cluster(MAX_CONCURRENCY=1)
+    (service,) = cluster.add(Service)
+    cluster.add(Worker)
+    huge, urgent = Input.clean(200_000), Input.clean(100, "urgent")
+    with service.api() as api:
+        slow = api.upload(huge.data, chunk_size=100)
+        wait_until(lambda: len(service.chunks(slow["job_id"])) > 500, what="a queue")
+        done = api.run(urgent.data, priority=10)
+        assert_exact(service, api, done["file_id"], urgent)
+        assert api.status(slow["file_id"])["status"] == "processing"
+        api.client.delete(f"/api/v1/files/{slow['file_id']}")
+
+
+def test_a_worker_that_is_told_to_end_ends_what_it_is_at_and_at_the_second_telling_at_once(
+    make_cluster: MakeCluster,
+) -> None:
+    cluster = make_cluster()
+    (service,) = cluster.add(Service)
+    first, second = cluster.add(Worker, 2)
+    given = Input.clean(400)
+    with service.api() as api:
+        upload = api.upload(given.data, chunk_size=100, processor="gated")
+        wait_until(lambda: sum(c["status"] == "processing" for c in service.chunks(upload["job_id"])) == 4)
+        for worker in (first, second):
+            assert worker.process is not None
+            worker.process.terminate()
+            wait_until(lambda w=worker: "ends what it is at" in w.log.read_text(), what="a worker that drains")
+        assert first.is_alive
+        second.process.terminate()  # type: ignore[union-attr]
+        assert second.process.wait(10) == 1  # type: ignore[union-attr]
+        service.raise_flag("open")
+        assert first.process.wait(20) == 0  # type: ignore[union-attr]
+        by_first = [c for c in service.chunks(upload["job_id"]) if c["status"] == "completed"]
+        assert len(by_first) == 2
+        cluster.add(Worker)
+        api.finished(upload["file_id"])
+        assert assert_exact(service, api, upload["file_id"], given)["status"] == "completed"
