@@ -51,7 +51,7 @@ def memory(pid: int) -> tuple[float, float]:
 def analyse(api: Api, file_id: str) -> float:
     """Seconds from the request to the final status."""
     begin = time.perf_counter()
-    job_id = api.client.post("/api/v1/jobs/analyze", json={"file_id": file_id}).json()["job_id"]
+    job_id = api.client.post("/api/v1/jobs/analyze?fresh=true", json={"file_id": file_id}).json()["job_id"]
     with api.client.stream("GET", f"/api/v1/status/{job_id}/events", timeout=600) as events:  # to poll would cost cores
         for _ in events.iter_lines():
             pass
