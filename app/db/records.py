@@ -134,7 +134,7 @@ async def count_by_status(connection: AsyncConnection, job_id: UUID) -> dict[str
 # ---------------------------------------------------------------------- vectors
 
 
-async def next_task(connection: AsyncConnection) -> RowMapping | None:
+async def next_tasks(connection: AsyncConnection, limit: int) -> Sequence[RowMapping]:
     """The next records that need vectors: those of the most urgent import, the oldest first."""
     query = (
         select(VectorTask, Job.processor, Job.owner)
@@ -142,9 +142,9 @@ async def next_task(connection: AsyncConnection) -> RowMapping | None:
         .join(File, File.id == Job.file_id)
         .where(~VectorTask.done, Job.vectors_error.is_(None), File.deleted_at.is_(None), Job.undo_state.is_(None))
         .order_by(Job.priority.desc(), Job.number, VectorTask.first_row)
-        .limit(1)
+        .limit(limit)
     )
-    return (await connection.execute(query)).mappings().first()
+    return (await connection.execute(query)).mappings().all()
 
 
 async def valid_records(connection: AsyncConnection, job_id: UUID, first: int, last: int) -> list[tuple[int, Any]]:

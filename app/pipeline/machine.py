@@ -114,7 +114,7 @@ class Machine:
             is_shared=is_shared,
             rescue_tokens=self._rescue_tokens if is_shared else None,
         )
-        self.vectors = VectorService(database, sink, embedder, processors.schemas)
+        self.vectors = VectorService(database, sink, embedder, processors.schemas, is_shared=is_shared)
         self._services: list[asyncio.Task[None]] = []
         self.is_draining = False
 

@@ -32,15 +32,25 @@ from app.sinks.base import Sink
 logger = logging.getLogger(__name__)
 IDLE_SECONDS = 0.5
 BACKFILL_ROWS = 1_000
+TASKS_LOOKED_AT = 16
+"""For one that no other process is at."""
 KEPT_QUERIES = 512
 """Vectors of the last queries, of 1.5 KiB each: pages of one search, and searches that many make."""
 
 
 class VectorService:
     def __init__(
-        self, database: Database, sink: Sink, embedder: Embedder, schemas: dict[str, type[RecordSchema]]
+        self,
+        database: Database,
+        sink: Sink,
+        embedder: Embedder,
+        schemas: dict[str, type[RecordSchema]],
+        *,
+        is_shared: bool = False,
     ) -> None:
-        """`schemas` are those with something to embed, by the name of their processor."""
+        """`schemas` are those with something to embed, by the name of their processor. `is_shared`: other processes are at
+        the same tasks."""
+        self._is_shared = is_shared
         self._database = database
         self._sink = sink
         self._schemas = schemas
@@ -87,16 +97,24 @@ class VectorService:
             if await self.run_once():
                 self._is_index_tended = False
             elif not self._is_index_tended:
-                self._is_index_tended = not await self._tend_index()
+                async with self._database.alone("vector index") as is_mine:
+                    self._is_index_tended = not is_mine or not await self._tend_index()
             else:
                 await asyncio.sleep(IDLE_SECONDS)
 
     async def run_once(self) -> bool:
         """Do the next task; False if there is none."""
         async with self._database.reading() as connection:
-            task = await records.next_task(connection)
-        if task is None:
-            return False
+            tasks = await records.next_tasks(connection, TASKS_LOOKED_AT if self._is_shared else 1)
+        for task in tasks:
+            if not self._is_shared:
+                return await self._do(task)
+            async with self._database.alone(f"vectors {task['job_id']} {task['first_row']}") as is_mine:
+                if is_mine:
+                    return await self._do(task)
+        return False
+
+    async def _do(self, task: RowMapping) -> bool:
         try:
             await self._embed(task)
         except ModelUnavailable as error:
