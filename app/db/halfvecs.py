@@ -46,6 +46,8 @@ SETTINGS = {"hnsw.ef_search": str(EF_SEARCH), "hnsw.iterative_scan": "strict_ord
 """For every connection, so that no search has to set them: it looks on where filters leave too few of the first neighbours.
 A server without pgvector keeps them and does nothing; one older than 0.8 warns of the second."""
 
+BUILD_LOCK = 4_706_941
+"""The advisory lock of whoever builds the index."""
 BUILD_SECONDS = 24 * 3600.0
 
 TABLE = f"""
@@ -112,19 +114,22 @@ async def wants_index(connection: AsyncConnection) -> bool:
 
 async def build_index(connection: AsyncConnection) -> None:
     """After the bulk of the vectors is there, when it is quickest. Outside a transaction: nobody waits for it. Cancelled, it
-    leaves an invalid index, which is dropped the next time."""
-    await connection.execute(text("DROP INDEX CONCURRENTLY IF EXISTS ix_record_halfvecs_hnsw"))
+    leaves an invalid index, which is dropped the next time. Nothing if another process is at it."""
+    # A lock of the session: the index waits for the end of every transaction, and would wait for one that holds a lock here.
+    if not (await connection.execute(text(f"SELECT pg_try_advisory_lock({BUILD_LOCK})"))).scalar_one():
+        return
     driver = (await connection.get_raw_connection()).driver_connection
     assert driver is not None
-    await driver.execute(f"SET maintenance_work_mem = '{BUILD_MEMORY}'")
     try:
+        await connection.execute(text("DROP INDEX CONCURRENTLY IF EXISTS ix_record_halfvecs_hnsw"))
+        await driver.execute(f"SET maintenance_work_mem = '{BUILD_MEMORY}'")
         await driver.execute(
             "CREATE INDEX CONCURRENTLY ix_record_halfvecs_hnsw ON record_halfvecs "
             f"USING hnsw (embedding halfvec_cosine_ops) WITH ({BUILD})",
             timeout=BUILD_SECONDS,
         )
     finally:
-        await driver.execute("RESET maintenance_work_mem")
+        await driver.execute(f"RESET maintenance_work_mem; SELECT pg_advisory_unlock({BUILD_LOCK})")
 
 
 async def nearest(

@@ -97,8 +97,7 @@ class VectorService:
             if await self.run_once():
                 self._is_index_tended = False
             elif not self._is_index_tended:
-                async with self._database.alone("vector index") as is_mine:
-                    self._is_index_tended = not is_mine or not await self._tend_index()
+                self._is_index_tended = not await self._tend_index()
             else:
                 await asyncio.sleep(IDLE_SECONDS)
 
