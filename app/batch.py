@@ -123,7 +123,10 @@ async def _follow(
                 if status["bytes"]["processed"] != done:
                     moved_at, done = time.monotonic(), status["bytes"]["processed"]
                 if status["waiting_on"] not in (None, waiting_on):
-                    logger.warning("Waiting for %s", {"ml_api": "the ML API"}.get(status["waiting_on"], "the source"))
+                    logger.warning(
+                        "Waiting for %s",
+                        {"ml_api": "the ML API", "storage": "the storage"}.get(status["waiting_on"], "the source"),
+                    )
                 waiting_on = status["waiting_on"]
             if stop.is_set():
                 logger.warning("Interrupted; the next start continues this run")

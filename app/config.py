@@ -41,7 +41,11 @@ class Settings(BaseSettings):
     """embedded: the service does its work itself; procrastinate: workers do (`python -m app worker`), on PostgreSQL."""
 
     storage_dir: Path = Path("storage")
-    """Folder of uploads and of the embedded database."""
+    """Folder of the embedded database, and of uploads and outputs unless STORAGE_URL says another place."""
+
+    storage_url: str = ""
+    """Where uploads and outputs lie: `file:///folder`, or `s3://bucket/prefix` with ENDPOINT_URL, KEY and SECRET; empty:
+    STORAGE_DIR."""
 
     max_concurrency: int = Field(default=0, ge=0, le=256)
     """Chunks in work at once; 0 means 10 on PostgreSQL and 1 on SQLite (its one writer; parsing still uses every core)."""
@@ -268,19 +272,6 @@ class Settings(BaseSettings):
     def computing(self) -> int:
         """Processes that processors may keep busy."""
         return self.compute_processes or os.cpu_count() or 1
-
-    @property
-    def uploads_dir(self) -> Path:
-        return self.storage_dir / "uploads"
-
-    @property
-    def outputs_dir(self) -> Path:
-        """What jobs have made so far of the files that they will end with."""
-        return self.storage_dir / "outputs"
-
-    @property
-    def partials_dir(self) -> Path:
-        return self.storage_dir / "partial"
 
     @property
     def max_upload_bytes(self) -> int:

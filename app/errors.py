@@ -6,6 +6,7 @@ GranulaError
 │   ├── LeaseLost                           somebody else owns the chunk now: roll back, walk away
 │   ├── DatabaseUnavailable                 503
 │   ├── DiskFull                            a part of an output cannot be written now
+│   ├── StorageUnavailable                  503: the bucket of STORAGE_URL
 │   └── SourceUnavailable, MLApiUnavailable
 ├── TerminalError                           no attempt will cure it
 │   ├── StoredFileMissing, StoredFileCorrupt
@@ -66,6 +67,12 @@ class DiskFull(TransientError):
 
     waiting_on = "disk"
     numbers = (errno.ENOSPC, errno.EDQUOT)
+
+
+class StorageUnavailable(TransientError):
+    """The object store that holds the files does not answer now."""
+
+    waiting_on = "storage"
 
 
 class MLApiUnavailable(TransientError):

@@ -42,9 +42,9 @@ from app.processors.mapping import MappingProcessor
 from app.processors.registry import Processors
 from app.processors.scoring import ScoringProcessor
 from app.sources.base import Sources
-from app.sources.partials import PartialFiles
+from app.sources.places import Storage
 from app.sources.s3 import S3Source
-from app.sources.storage import LocalStorage
+from app.sources.stores import Stores, stores
 
 SWITCH_SECONDS = 0.0002
 
@@ -54,7 +54,8 @@ class Core:
     settings: Settings
     database: Database
     presence: Presence
-    storage: LocalStorage
+    storage: Storage
+    stores: Stores
     sources: Sources
     s3: S3Source
     ml_api: MLApi
@@ -92,6 +93,7 @@ class Core:
         await self.ml_api.close()
         await self.database.close()
         await self.presence.release()
+        self.stores.close()
 
 
 async def start(
@@ -106,10 +108,15 @@ async def start(
     Raises MigrationsPending, SettingsInvalid, DatabaseTaken.
     """
     failpoints.arm(settings.granula_fail)
-    storage = LocalStorage(settings.uploads_dir)
-    storage.prepare()
-    partials = PartialFiles(settings.partials_dir)
-    partials.prepare()
+    s3 = S3Source(
+        endpoint_url=settings.endpoint_url,
+        key=settings.key,
+        secret=settings.secret.get_secret_value(),
+        region=settings.region,
+    )
+    places = stores(settings.storage_url, settings.storage_dir, s3.credentials, most_bytes=settings.max_upload_bytes)
+    settings.storage_dir.mkdir(parents=True, exist_ok=True)  # of the embedded database
+    places.prepare()
     if settings.is_sqlite:
         await migrations.upgrade(settings.url)
     database = Database(settings)
@@ -122,13 +129,8 @@ async def start(
     except BaseException:
         await presence.release()
         await database.close()
+        places.close()
         raise
-    s3 = S3Source(
-        endpoint_url=settings.endpoint_url,
-        key=settings.key,
-        secret=settings.secret.get_secret_value(),
-        region=settings.region,
-    )
     ml_api = MLApi(
         settings.ml_api_url,
         batch_size=settings.api_batch_size,
@@ -144,7 +146,7 @@ async def start(
         embedder=embedder,
         given=[scorer, MappingProcessor(embedder, _chat(settings))],
     )
-    sources = Sources(storage, s3)
+    sources = Sources(places.storage, s3, places.outputs, places.spool)
     machine = Machine(settings, database, sources, processors, embedder, role=role, only=only, processes=processes)
     limits = OwnerLimits(settings, database)
     objects = ObjectsSubmitter(settings, database, s3, processors, limits, machine.enqueue)
@@ -153,7 +155,7 @@ async def start(
     sender = WebhookSender(
         timeout_seconds=settings.webhook_timeout_seconds, allow_private=settings.webhook_allow_private
     )
-    submitter = Submitter(settings, database, storage, processors, limits, machine.enqueue)
+    submitter = Submitter(settings, database, places.storage, processors, limits, machine.enqueue)
     transforms = Transforms(file_jobs, templates_, machine, sources)
     await machine.start()
     # Each time the loop waits for the network it must win the interpreter lock back from the threads that parse. At the
@@ -166,14 +168,15 @@ async def start(
         settings=settings,
         database=database,
         presence=presence,
-        storage=storage,
+        storage=places.storage,
+        stores=places,
         sources=sources,
         s3=s3,
         ml_api=ml_api,
         processors=processors,
         machine=machine,
         submitter=submitter,
-        uploads=Uploads(settings, database, partials, submitter),
+        uploads=Uploads(settings, database, places.partials, submitter),
         objects=objects,
         templates=templates_,
         file_jobs=file_jobs,

@@ -20,6 +20,7 @@ from app.errors import (
     MethodNotAllowed,
     NotFound,
     RequestError,
+    StorageUnavailable,
     StoredFileCorrupt,
     StoredFileMissing,
     TransientError,
@@ -68,7 +69,9 @@ def failure(request: Request, error: Exception) -> JSONResponse:
 
 def unavailable(request: Request, error: TransientError) -> JSONResponse:
     logger.warning("%s %r: %s", request.method, request.scope["path"], error)
-    return problem(request, Unavailable("The database does not answer now.", headers={"Retry-After": "2"}))
+    is_storage = isinstance(error, StorageUnavailable)  # names bucket and key, and what to check
+    detail = error.detail if is_storage else "The database does not answer now."
+    return problem(request, Unavailable(detail, headers={"Retry-After": "2"}))
 
 
 def problem_responses(*statuses: int) -> dict[int | str, dict[str, Any]]:

@@ -45,7 +45,8 @@ async def health() -> dict[str, str]:
 
 @router.get("/ready")
 async def ready(app: App) -> Response:
-    """Whether uploads can be taken now: database, disk, queue, migrations. 503 if not, with the part that is missing."""
+    """Whether uploads can be taken now: database, the bucket of the files or their disk, queue, migrations. 503 if not, with the
+    part that is missing."""
     checks: dict[str, Any] = {}
     queued: dict[int, int] = {}
     try:
@@ -55,9 +56,15 @@ async def ready(app: App) -> Response:
         checks["migrations"] = "ok" if await current_is_head(app.database) else "run `alembic upgrade head`"
     except TransientError as error:
         checks["database"] = error.detail
-    free = await asyncio.to_thread(app.storage.free_bytes)
-    enough = free >= app.settings.min_free_disk_mb << 20
-    checks["disk"] = "ok" if enough else f"{free >> 20} MiB free, {app.settings.min_free_disk_mb} MiB must stay free"
+    if app.storage.is_shared:
+        try:
+            await asyncio.to_thread(app.storage.check)
+            checks["storage"] = "ok"
+        except TransientError as error:
+            checks["storage"] = error.detail
+    if (space := await asyncio.to_thread(app.storage.space)) is not None:
+        free, kept = space[0] >> 20, app.settings.min_free_disk_mb
+        checks["disk"] = "ok" if free >= kept else f"{free} MiB free, {kept} MiB must stay free"
     checks["queue"] = "draining" if app.machine.is_draining else "ok" if app.machine.is_healthy else "not running"
     is_ready = all(value == "ok" for value in checks.values())
     body = {

@@ -26,8 +26,9 @@ async def render(app: Services) -> bytes:
     workers = Gauge("granula_workers", "Processes that run jobs of this database", registry=registry)
     Gauge("granula_busy_slots", "Turns going on", registry=registry).set(app.machine.pool.busy)
     Gauge("granula_slots", "Turns that may go on at once", registry=registry).set(app.machine.pool.slots)
-    free = Gauge("granula_disk_free_bytes", "Free space where uploads are stored", registry=registry)
-    free.set(app.storage.free_bytes())
+    if (space := app.storage.space()) is not None:
+        free = Gauge("granula_disk_free_bytes", "Free space where uploads are stored", registry=registry)
+        free.set(space[0])
     up = Gauge("granula_database_up", "1 if the database answers", registry=registry)
     by_status = Gauge("granula_jobs", "Jobs by status", ["status"], registry=registry)
     try:

@@ -19,8 +19,8 @@ router = APIRouter(prefix="/api/v1/system", tags=["health"])
 
 @router.get("")
 async def get_system(app: App, owner: Owner) -> dict[str, Any]:
-    """Database, disk, queue by priority, slots, jobs by status, and what an upload may ask for. Always 200: a database
-    that is away is told as such."""
+    """Database, disk (null where files lie in a bucket), queue by priority, slots, jobs by status, and what an upload may ask
+    for. Always 200: a database that is away is told as such."""
     settings = app.settings
     database: dict[str, Any] = {"kind": "sqlite" if settings.is_sqlite else "postgresql", "status": "ok"}
     counts: dict[str, int] = {}
@@ -33,12 +33,16 @@ async def get_system(app: App, owner: Owner) -> dict[str, Any]:
             database["status"] = "run `alembic upgrade head`"
     except TransientError as error:
         database["status"] = error.detail
-    free, total = await asyncio.to_thread(app.storage.space)
+    space = await asyncio.to_thread(app.storage.space)
+    disk = None
+    if space is not None:
+        kept = settings.min_free_disk_mb << 20
+        disk = {"free_bytes": space[0], "total_bytes": space[1], "must_stay_free_bytes": kept}
     machine = app.machine
     return {
         "version": __version__,
         "database": database,
-        "disk": {"free_bytes": free, "total_bytes": total, "must_stay_free_bytes": settings.min_free_disk_mb << 20},
+        "disk": disk,
         "queue": {
             "status": "draining" if machine.is_draining else "ok" if machine.is_healthy else "not running",
             "jobs": sum(queued.values()),

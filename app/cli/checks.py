@@ -1,4 +1,5 @@
-"""What the doctor looks at on this machine. Nothing is changed by looking."""
+"""What the doctor looks at on this machine. Nothing is changed by looking, but that an object comes and goes
+in a bucket of STORAGE_URL."""
 
 from __future__ import annotations
 
@@ -11,6 +12,7 @@ from collections.abc import Callable, Iterator
 from contextlib import closing
 from pathlib import Path
 from urllib.parse import quote
+from uuid import uuid4
 
 import httpx
 from sqlalchemy.engine import make_url
@@ -19,8 +21,10 @@ from app.config import Settings, load_settings
 from app.db import migrations
 from app.db.engine import Database
 from app.embeddings import files
-from app.errors import GranulaError, SettingsInvalid
+from app.errors import GranulaError, SettingsInvalid, StorageUnavailable, TerminalError
 from app.processors.registry import Processors
+from app.sources import stores
+from app.sources.s3 import Credentials
 
 Finding = tuple[str, str, str]
 """(ok, note, warning or bad; what was found; what to do)"""
@@ -33,8 +37,21 @@ def settings() -> Settings:
     return load_settings()
 
 
+def _files(settings: Settings) -> Path | None:
+    """The folder of the files; None if they lie in a bucket. Raises SettingsInvalid."""
+    folder = stores.folder_of(settings.storage_url, settings.storage_dir)
+    return None if folder is None else folder / "uploads"
+
+
 def storage(settings: Settings) -> Iterator[Finding]:
-    folder = settings.uploads_dir
+    try:
+        folder = _files(settings)
+        if folder is None:
+            yield from _bucket(settings)
+            return
+    except SettingsInvalid as error:
+        yield "bad", error.detail, "Correct STORAGE_URL, or leave it out: files then lie in STORAGE_DIR."
+        return
     existing = next(path for path in (folder, *folder.absolute().parents) if path.exists())
     remedy = f"Let the user who runs the service write there (chown, chmod), or name another folder by STORAGE_DIR: {existing}"
     if not existing.is_dir():
@@ -49,8 +66,47 @@ def storage(settings: Settings) -> Iterator[Finding]:
     yield "ok", f"{folder} can be written" if existing == folder else f"{folder} will be made at the first start", ""
 
 
+def _bucket(settings: Settings) -> Iterator[Finding]:
+    """Whether all can be done that the service does with a bucket; what this writes, it removes."""
+    credentials = Credentials(settings.endpoint_url, settings.key, settings.secret.get_secret_value(), settings.region)
+    bucket = stores.bucket_of(settings.storage_url, credentials)
+    key = f"check/{uuid4()}"
+    try:
+        bucket.put(key, b"granula")
+        is_refused = not bucket.create(key, b"another")
+        is_read = (
+            bucket.read(key, 0, 7) == b"granula" and [entry.key for entry in bucket.entries("check")].count(key) == 1
+        )
+        bucket.delete([key])
+        left = len(bucket.unfinished("uploads/"))
+    except (StorageUnavailable, TerminalError) as error:
+        yield (
+            "bad",
+            error.detail,
+            "The service needs GetObject, PutObject, DeleteObject, ListBucket, multipart uploads too.",
+        )
+        return
+    if not is_read:
+        yield "bad", f"{bucket} does not give back what was put there", "Use an object store that is consistent."
+    elif not is_refused:
+        found = f"{bucket} overwrites what it should only create (If-None-Match)"
+        yield (
+            "bad",
+            found,
+            "Use an object store with conditional writes; two senders of one upload could mix their bytes.",
+        )
+    else:
+        yield "ok", f"{bucket} can be read and written; {left} uploads are going on there or were broken off", ""
+
+
 def disk(settings: Settings) -> Iterator[Finding]:
-    folder = next(path for path in (settings.uploads_dir, *settings.uploads_dir.absolute().parents) if path.exists())
+    try:
+        uploads = _files(settings)
+    except SettingsInvalid:
+        return  # told by `storage`
+    if uploads is None:
+        return
+    folder = next(path for path in (uploads, *uploads.absolute().parents) if path.exists())
     free, kept = shutil.disk_usage(folder).free >> 20, settings.min_free_disk_mb
     remedy = "Free disk space, delete files that are not needed (`delete`), or lower MIN_FREE_DISK_MB."
     if free < kept:

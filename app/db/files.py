@@ -39,8 +39,10 @@ async def find_by_content(connection: AsyncConnection, owner: str, content_key: 
     return (await connection.execute(query)).scalar()
 
 
-async def known_ids(connection: AsyncConnection, ids: list[UUID]) -> set[UUID]:
-    return set((await connection.execute(select(File.id).where(File.id.in_(ids)))).scalars())
+async def with_bytes(connection: AsyncConnection, ids: list[UUID]) -> set[UUID]:
+    """Those of these whose stored bytes are still needed."""
+    query = select(File.id).where(File.id.in_(ids), File.storage_uri.is_not(None))
+    return set((await connection.execute(query)).scalars())
 
 
 async def mark_deleted(connection: AsyncConnection, file_id: UUID, owner: str) -> bool:

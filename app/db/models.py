@@ -91,9 +91,9 @@ class File(Base):
     crc32: Mapped[int | None]
     """Of the bytes as they were written; what is split later must still be the same. Null for older uploads."""
     storage_uri: Mapped[str | None] = mapped_column(String(1000))
-    """`s3://bucket/key`, or a name in the local storage; null once the stored bytes were deleted."""
+    """`s3://bucket/key`, or a name in the storage of STORAGE_URL; null once the stored bytes were deleted."""
     etag: Mapped[str | None] = mapped_column(String(300))
-    """The version of an object that is meant; null for uploads."""
+    """The version of an object that is meant; null for files in a folder."""
     created_at: Mapped[datetime]
     deleted_at: Mapped[datetime | None]
     """Set first; rows and bytes follow in bounded steps."""
@@ -525,7 +525,7 @@ class WebhookDelivery(Base):
 
 
 class Upload(Base):
-    """A resumable upload. How far it is, is the length of its file on disk; what it became is here."""
+    """A resumable upload. How far it is, is how many bytes of it are stored; what it became is here."""
 
     __tablename__ = "uploads"
 

@@ -56,11 +56,14 @@ async def remove(connection: AsyncConnection, upload_id: UUID) -> None:
     await connection.execute(delete(Upload).where(Upload.id == upload_id))
 
 
-async def list_open(connection: AsyncConnection) -> Sequence[RowMapping]:
-    """Those whose length is known and that have become nothing yet, by themselves or from parts."""
+async def list_open(connection: AsyncConnection, *, expire_within: float | None = None) -> Sequence[RowMapping]:
+    """Those whose length is known and that have become nothing yet, by themselves or from parts; `expire_within`: only
+    those that expire in so many seconds, since nobody has worked on them for a while."""
     query = select(Upload).where(
         _is_open, Upload.length.is_not(None), Upload.is_partial.is_(False), Upload.expires_at >= now()
     )
+    if expire_within is not None:
+        query = query.where(Upload.expires_at < now(expire_within))
     return (await connection.execute(query.order_by(Upload.created_at))).mappings().all()
 
 

@@ -11,7 +11,7 @@ from bisect import bisect_right
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import IO, Any, BinaryIO
+from typing import IO, Any
 
 import numpy as np
 
@@ -19,6 +19,7 @@ from app.db.corrections import CorrectionPart
 from app.errors import CorrectionColumns, CorrectionInvalid
 from app.formats.base import MAX_CHUNK_BYTES, MAX_ROW_BYTES, Span
 from app.jobs.reject_files import META_COLUMNS, Layout
+from app.sources.places import Writer
 
 DELIMITERS = ",;\t|"
 """What editors write: some use the one of their country."""
@@ -224,7 +225,7 @@ class Written:
 
 
 def write_file(
-    out: BinaryIO,
+    out: Writer,
     spool: Spool,
     kept: Sequence[int],
     seen: Sequence[int],

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-import os
 import tempfile
 from collections.abc import AsyncIterator, Sequence
 from contextlib import suppress
@@ -29,11 +28,12 @@ from app.jobs.correction_files import Problems, Spool, Written, add, read_file, 
 from app.jobs.limits import OwnerLimits
 from app.jobs.progress import find_with_rows
 from app.jobs.reject_files import RECORD_COLUMN, Layout, is_whole, layout_of, patched, unchanged, whole
-from app.jobs.submit import Accepted, answered_before, kept_young
+from app.jobs.submit import Accepted, answered_before
 from app.pipeline.queue import Enqueue
 from app.processors.registry import Processors
 from app.sources.base import Sources
-from app.sources.upload import UploadSource
+from app.sources.places import Stored, Writer
+from app.sources.upload import UploadSource, kept_young
 from app.states import ChunkStatus, JobStatus
 
 REJECTS_AT_ONCE = 200
@@ -81,7 +81,8 @@ class Corrections:
         self._settings = settings
         self._database = database
         self._sources = sources
-        self._storage = sources.local
+        self._storage = sources.storage
+        self._incoming = sources.spool
         self._processors = processors
         self._limits = limits
         self._enqueue = enqueue
@@ -107,13 +108,13 @@ class Corrections:
         job = await self.check(request)
         layout, problems = layout_of(job), Problems()
         upload = UploadSource(
-            self._storage,
+            self._incoming,
             uuid4(),
             max_bytes=self._settings.max_upload_bytes,
             reserve_bytes=self._settings.min_free_disk_mb << 20,
             encoded=is_gzip_encoded,
         )
-        async with upload, kept_young(self._storage, upload.file_id):
+        async with upload, kept_young(self._incoming, upload.file_id):
             async for data in body:
                 await upload.write(data)
             received = await upload.finish()
@@ -121,7 +122,7 @@ class Corrections:
             if (replay := await self._replay(request, fingerprint)) is not None:
                 return replay
             with self._spool() as spool:
-                path = self._storage.part_path(upload.file_id)
+                path = self._incoming.part_path(upload.file_id)
                 await asyncio.to_thread(read_file, path, layout, spool, problems)
                 chosen = await self._choose(request, job, layout, spool, problems)
                 return await self._store(
@@ -145,7 +146,7 @@ class Corrections:
             return await self._store(request, job, layout, spool, chosen, fingerprint, (sha256, len(sent)))
 
     def _spool(self) -> Any:
-        return _Spooling(str(self._storage.folder))
+        return _Spooling(str(self._incoming.folder))
 
     def _apply(
         self,
@@ -243,23 +244,15 @@ class Corrections:
         async with self._database.reading() as connection:
             starts = await corrections.chunk_starts(connection, job["id"])
         file_id = uuid4()
-        await asyncio.to_thread(self._storage.create_part, file_id)
-        try:
-            async with kept_young(self._storage, file_id):
-                written = await asyncio.to_thread(self._write, file_id, spool, chosen, starts, layout)
-                uri = await self._storage.publish(file_id)
-                return await self._record(request, job, layout, written, chosen, fingerprint, sent, file_id, uri)
-        finally:
-            await asyncio.to_thread(self._storage.discard_part, file_id)
-
-    def _write(
-        self, file_id: UUID, spool: Spool, chosen: _Chosen, starts: Sequence[tuple[int, int]], layout: Layout
-    ) -> Written:
-        with self._storage.part_path(file_id).open("r+b") as out:
-            written = write_file(out, spool, chosen.kept, chosen.seen, starts, layout)
-            out.flush()
-            os.fsync(out.fileno())
-        return written
+        writer = await asyncio.to_thread(self._storage.writer, file_id)
+        async with kept_young(self._storage, file_id):
+            try:
+                written = await asyncio.to_thread(_write, writer, spool, chosen, starts, layout)
+                stored = await asyncio.to_thread(writer.publish)
+            except BaseException:
+                await asyncio.to_thread(writer.discard)
+                raise
+            return await self._record(request, job, layout, written, chosen, fingerprint, sent, file_id, stored)
 
     async def _record(
         self,
@@ -271,7 +264,7 @@ class Corrections:
         fingerprint: str,
         sent: tuple[str, int],
         file_id: UUID,
-        uri: str,
+        stored: Stored,
     ) -> Accepted:
         """File, job, chunks, its place in the queue and the idempotency key in one transaction; then the answer."""
         sha256, size = sent
@@ -280,7 +273,8 @@ class Corrections:
             "id": file_id, "owner": request.owner, "filename": f"{job['filename'][:230]}.corrections",
             "media_type": "text/csv", "format": job["format"], "encoding": layout.encoding, "dialect": dialect,
             "size_bytes": size, "stored_bytes": written.size, "sha256": sha256, "crc32": written.crc32,
-            "content_key": hashlib.sha256(file_id.bytes).hexdigest(), "dedup_key": None, "storage_uri": uri,
+            "content_key": hashlib.sha256(file_id.bytes).hexdigest(), "dedup_key": None, "storage_uri": stored.uri,
+            "etag": stored.etag,
         }  # fmt: skip
         priority = job["priority"] if request.priority is None else request.priority
         made = {
@@ -326,7 +320,7 @@ class Corrections:
         except TransientError:
             raise  # whether it was committed is unknown: the file stays, and the sweep decides
         except BaseException as error:
-            await asyncio.to_thread(self._storage.delete, uri)
+            await asyncio.to_thread(self._storage.delete, stored.uri)
             if isinstance(error, IntegrityError) and (replay := await self._replay(request, fingerprint)) is not None:
                 return replay  # a twin was faster
             raise
@@ -335,6 +329,12 @@ class Corrections:
 
     async def _replay(self, request: Request, fingerprint: str) -> Accepted | None:
         return await answered_before(self._database, request.owner, request.idempotency_key, fingerprint)
+
+
+def _write(writer: Writer, spool: Spool, chosen: _Chosen, starts: Sequence[tuple[int, int]], layout: Layout) -> Written:
+    written = write_file(writer, spool, chosen.kept, chosen.seen, starts, layout)
+    writer.finish()
+    return written
 
 
 class _Spooling:

@@ -3,18 +3,24 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import datetime
+from typing import BinaryIO
 from uuid import UUID
 
 from app.db import files
 from app.db.engine import Database
 from app.errors import NotFound, StoredBytesGone
-from app.sources.base import S3_SCHEME, Sources
+from app.sources.base import Sources
+from app.sources.s3 import S3_SCHEME
 
 
 @dataclass(frozen=True, slots=True)
 class StoredFile:
-    path: str
+    open: Callable[[], BinaryIO]
+    """Blocking; raises StoredFileMissing, StoredFileCorrupt, StorageUnavailable."""
+    made_at: datetime
     filename: str
     media_type: str
     size: int
@@ -35,11 +41,12 @@ async def find(database: Database, sources: Sources, file_id: UUID, owner: str) 
         raise StoredBytesGone
     if uri.startswith(S3_SCHEME):
         raise StoredBytesGone(f"The file lies in a bucket, not here: {uri}")
-    if await asyncio.to_thread(sources.local.size, uri) != file["stored_bytes"]:
-        raise StoredBytesGone("The file is not on disk as it was stored.")
+    if await asyncio.to_thread(sources.storage.size, uri) != file["stored_bytes"]:
+        raise StoredBytesGone("The file is not there as it was stored.")
     is_as_it_came = file["size_bytes"] == file["stored_bytes"]
     return StoredFile(
-        str(sources.local.folder / uri),
+        lambda: sources.open(uri, file["stored_bytes"], file["etag"]),
+        file["created_at"],
         file["filename"] if is_as_it_came else file["filename"].removesuffix(".gz"),
         file["media_type"] if is_as_it_came and "/" in file["media_type"] else "application/octet-stream",
         file["stored_bytes"],

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-import os
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 from uuid import UUID, uuid4
@@ -26,7 +24,6 @@ from app.errors import (
     FileTooLarge,
     IdempotencyInFlight,
     IdempotencyKeyReused,
-    InsufficientStorage,
     QuotaExceeded,
     TransientError,
 )
@@ -38,11 +35,9 @@ from app.jobs.limits import OwnerLimits
 from app.pipeline.queue import Enqueue
 from app.processors.base import stores_results
 from app.processors.registry import Processors
-from app.sources.storage import LocalStorage
-from app.sources.upload import Received, UploadSource
+from app.sources.places import Storage, Stored
+from app.sources.upload import Received, UploadSource, check_room, kept_young
 from app.states import JobStatus
-
-TOUCH_SECONDS = 10.0
 
 
 class Inspector(Protocol):
@@ -96,7 +91,7 @@ class Submitter:
         self,
         settings: Settings,
         database: Database,
-        storage: LocalStorage,
+        storage: Storage,
         processors: Processors,
         limits: OwnerLimits,
         enqueue: Enqueue,
@@ -109,9 +104,9 @@ class Submitter:
         self._enqueue = enqueue
         self._keys_in_flight: set[tuple[str, str]] = set()
 
-    def free_bytes(self) -> int:
-        """On the disk of the uploads. Blocking."""
-        return self._storage.free_bytes()
+    async def check_room(self, wanted: int = 0) -> None:
+        """Raises InsufficientStorage if so many more bytes do not fit on the disk of the uploads."""
+        await asyncio.to_thread(check_room, self._storage, self._settings.min_free_disk_mb << 20, wanted)
 
     async def check(self, submission: Submission) -> None:
         """Everything that can be refused before the first byte of the body; raises RequestError, DatabaseUnavailable."""
@@ -123,12 +118,7 @@ class Submitter:
                 limit_bytes=settings.max_upload_bytes,
             )
         self._processors.check(submission.processor, submission.options)
-        free = await asyncio.to_thread(self._storage.free_bytes)
-        if free - length < settings.min_free_disk_mb << 20:
-            raise InsufficientStorage(
-                f"The disk has {free} bytes free, and {settings.min_free_disk_mb} MiB must stay free.",
-                headers={"Retry-After": "60"},
-            )
+        await self.check_room(length)
         await self._database.ping()
         await self._bytes_left(submission, length)
 
@@ -193,10 +183,9 @@ class Submitter:
                 if existing is not None:
                     return await self._duplicate(submission, existing)
             hit("upload.before_rename")
-            upload.keep = True  # from here on only the sweep, which asks the database first, may remove it
-            uri = await self._storage.publish(upload.file_id)
+            stored = await upload.publish()
             hit("upload.after_rename")
-            file = _file_values(upload.file_id, submission, received, dialect, uri, content_key)
+            file = _file_values(upload.file_id, submission, received, dialect, stored, content_key)
             return await self._record(submission, file, dialect, columns, fingerprint)
 
     async def _record(
@@ -288,24 +277,6 @@ async def answered_before(database: Database, owner: str, key: str | None, finge
     return Accepted(found["status_code"], found["body"], replayed=True)
 
 
-@asynccontextmanager
-async def kept_young(storage: LocalStorage, file_id: UUID) -> AsyncIterator[None]:
-    """However slow the client or the disk: the sweep takes a file that nobody has touched for a while for left over."""
-
-    async def touch() -> None:
-        while True:
-            await asyncio.sleep(TOUCH_SECONDS)
-            for path in (storage.part_path(file_id), storage.folder / str(file_id)):
-                with suppress(OSError):
-                    await asyncio.to_thread(os.utime, path)
-
-    task = asyncio.create_task(touch(), name=f"upload {file_id}")
-    try:
-        yield
-    finally:
-        task.cancel()
-
-
 def _detect(submission: Submission, received: Received) -> Dialect:
     if not received.stored_bytes:
         raise EmptyFile("The file is empty.")
@@ -322,7 +293,7 @@ def _detect(submission: Submission, received: Received) -> Dialect:
 
 
 def _file_values(
-    file_id: UUID, submission: Submission, received: Received, dialect: Dialect, uri: str, content_key: str
+    file_id: UUID, submission: Submission, received: Received, dialect: Dialect, stored: Stored, content_key: str
 ) -> dict[str, Any]:
     kind = "csv" if not isinstance(dialect, JsonDialect) else "jsonl" if dialect.root == "lines" else "json"
     return {
@@ -339,7 +310,8 @@ def _file_values(
         "crc32": received.crc32,
         "content_key": content_key,
         "dedup_key": None if submission.on_duplicate == "new" else content_key,
-        "storage_uri": uri,
+        "storage_uri": stored.uri,
+        "etag": stored.etag,
     }
 
 

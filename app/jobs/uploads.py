@@ -1,6 +1,6 @@
 """Resumable uploads: bytes that come in pieces, and become a file and a job as those of any upload do.
 
-What was acknowledged is on disk: the length of the file is the offset, also after a crash. When all is there the bytes go
+What was acknowledged is durable: how many bytes there are is the offset, also after a crash. When all is there the bytes go
 through `Submitter.submit`, once, by whoever finds them first: the request that brought the last of them, or this service.
 """
 
@@ -11,7 +11,7 @@ import hashlib
 import logging
 import time
 from collections.abc import AsyncIterator, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import asynccontextmanager, contextmanager, suppress
 from dataclasses import asdict, dataclass, field
 from typing import Any
 from uuid import UUID, uuid4
@@ -27,7 +27,6 @@ from app.errors import (
     ChecksumMismatch,
     FileTooLarge,
     GranulaError,
-    InsufficientStorage,
     NotFound,
     OffsetMismatch,
     RequestError,
@@ -39,11 +38,15 @@ from app.errors import (
 from app.failpoints import hit
 from app.formats.detect import Declared
 from app.jobs.submit import Submission, Submitter
-from app.sources.partials import GrowingFile, PartialFiles
+from app.sources.places import Growing, Partials
 
 logger = logging.getLogger(__name__)
-BLOCK_BYTES, SYNC_BYTES = 1 << 20, 32 << 20
+SYNC_BYTES = 32 << 20
 POLL_SECONDS, ORPHAN_SECONDS = 10.0, 3600.0
+SWEEP_EVERY = 30
+"""Rounds, where looking for orphans is a request for each thousand objects."""
+ALIVE_SECONDS, QUIET_SECONDS = 10.0, 60.0
+"""A process that finishes an upload says so this often; one that has not for so long is taken for gone by the others."""
 SILENT_SECONDS, HANDOVER_SECONDS, GRACE_SECONDS = 2.0, 5.0, 10.0
 KEPT = (
     "filename", "media_type", "processor", "options", "chunk_size", "priority", "on_duplicate", "content_length",
@@ -104,7 +107,7 @@ class _Writer:
 
 
 class Uploads:
-    def __init__(self, settings: Settings, database: Database, files: PartialFiles, submitter: Submitter) -> None:
+    def __init__(self, settings: Settings, database: Database, files: Partials, submitter: Submitter) -> None:
         self._settings = settings
         self._database = database
         self._files = files
@@ -112,6 +115,7 @@ class Uploads:
         self._lifetime = settings.upload_expiry_hours * 3600
         self._finishing: dict[UUID, asyncio.Task[None]] = {}
         self._writers: dict[UUID, _Writer] = {}
+        self._rounds = 0
 
     # ------------------------------------------------------------------ the protocol's verbs
 
@@ -216,7 +220,7 @@ class Uploads:
     async def _append(
         self,
         row: RowMapping,
-        file: GrowingFile,
+        file: Growing,
         body: AsyncIterator[bytes],
         offset: int,
         length: int | None,
@@ -225,6 +229,8 @@ class Uploads:
     ) -> RowMapping:
         upload_id, owner = row["id"], row["owner"]
         row = await self._find(upload_id, owner)  # under the lock: what the one before has left
+        if row["answer"] is not None or row["problem"] is not None:
+            return row
         start = await asyncio.to_thread(_recovered, file, row["verified_offset"])
         if offset != start:
             raise OffsetMismatch(f"The upload stands at {start} bytes.", headers={"Upload-Offset": str(start)})
@@ -237,10 +243,12 @@ class Uploads:
         at_most = (self._settings.max_upload_bytes if limit is None else limit) - start
         if size is not None and size > at_most:
             raise _too_long(start + at_most)
-        if checksum is not None:
+        if checksum is not None and file.holds_back:
+            await asyncio.to_thread(file.hold)
+        elif checksum is not None:
             await self._database.transact(lambda c: uploads.begin_verified(c, upload_id, start))
         try:
-            await self._take(file, body, at_most, checksum)
+            await self._take(upload_id, file, body, at_most, checksum)
         except BaseException:
             if checksum is not None:
                 await asyncio.to_thread(file.cut, start)
@@ -251,9 +259,9 @@ class Uploads:
         return await self._find(upload_id, owner)
 
     async def _take(
-        self, file: GrowingFile, body: AsyncIterator[bytes], at_most: int, checksum: Checksum | None
+        self, upload_id: UUID, file: Growing, body: AsyncIterator[bytes], at_most: int, checksum: Checksum | None
     ) -> None:
-        """Write the body in blocks. What came is on disk for good when this ends, however it does."""
+        """Write the body in blocks. What came is durable when this ends, however it does; with a checksum, if it is right."""
         digest = hashlib.new(checksum.algorithm, usedforsecurity=False) if checksum else None
         pending: list[bytes] = []
         waiting = taken = unsynced = 0
@@ -264,10 +272,12 @@ class Uploads:
             await asyncio.to_thread(_store, file, block, digest)
             hit("tus.piece_written")
             unsynced += len(block)
-            if unsynced >= SYNC_BYTES:
+            if file.holds_back:  # another process may look after what has expired, and sees no lock
+                await self._database.transact(lambda c: uploads.keep_alive(c, upload_id, self._lifetime))
+            elif unsynced >= SYNC_BYTES:
                 await asyncio.to_thread(file.sync)
                 unsynced = 0
-                await self._check_disk()
+                await self._submitter.check_room()
 
         try:
             async for data in body:
@@ -276,19 +286,17 @@ class Uploads:
                     raise _too_long(at_most)
                 pending.append(data)
                 waiting += len(data)
-                if waiting >= BLOCK_BYTES:
+                if waiting >= file.block_bytes:
                     await flush()
         finally:
             if pending:
                 await flush()
-            await asyncio.to_thread(file.sync)
+            if checksum is None or not file.holds_back:
+                await asyncio.to_thread(file.sync)
         if checksum is not None and digest is not None and digest.digest() != checksum.digest:
             raise ChecksumMismatch
-
-    async def _check_disk(self) -> None:
-        free = await asyncio.to_thread(self._submitter.free_bytes)
-        if free < self._settings.min_free_disk_mb << 20:
-            raise InsufficientStorage(headers={"Retry-After": "60"})
+        if checksum is not None and file.holds_back:
+            await asyncio.to_thread(file.sync)
 
     def _refuse_large(self, length: int) -> None:
         if length > self._settings.max_upload_bytes:
@@ -332,9 +340,15 @@ class Uploads:
         submission.recorded = recorded
         sources = [UUID(part) for part in row["parts"]] if row["parts"] is not None else [upload_id]
         try:
-            accepted = await self._submitter.submit(submission, self._bytes(sources))
+            async with self._kept_alive(upload_id):
+                accepted = await self._submitter.submit(submission, self._bytes(sources, row["length"]))
         except _Settled:
             return
+        except FileNotFoundError:
+            again = await self._find(upload_id, row["owner"])
+            if again["answer"] is None and again["problem"] is None:
+                raise
+            return  # another process was faster, and has removed them
         except RequestError as error:
             if error.status >= 500 or "Retry-After" in error.headers:
                 raise  # it will be possible later, and this service tries by itself
@@ -346,11 +360,33 @@ class Uploads:
         for each in {upload_id, *sources}:
             await asyncio.to_thread(self._files.delete, each)
 
-    async def _bytes(self, ids: list[UUID]) -> AsyncIterator[bytes]:
+    @asynccontextmanager
+    async def _kept_alive(self, upload_id: UUID) -> AsyncIterator[None]:
+        """Tell other processes that this one is making a file of it."""
+
+        async def tell() -> None:
+            while True:
+                await asyncio.sleep(ALIVE_SECONDS)
+                with suppress(TransientError):
+                    await self._database.transact(lambda c: uploads.keep_alive(c, upload_id, self._lifetime))
+
+        task = asyncio.create_task(tell(), name=f"finishing upload {upload_id}") if self._files.is_shared else None
+        try:
+            yield
+        finally:
+            if task is not None:
+                task.cancel()
+
+    async def _bytes(self, ids: list[UUID], length: int) -> AsyncIterator[bytes]:
+        """All of them, or FileNotFoundError."""
+        size = 0
         for each in ids:
-            with self._files.path(each).open("rb") as file:
-                while block := await asyncio.to_thread(file.read, BLOCK_BYTES):
-                    yield block
+            blocks = self._files.blocks(each)
+            while (block := await asyncio.to_thread(next, blocks, None)) is not None:
+                size += len(block)
+                yield block
+        if size != length:
+            raise FileNotFoundError(f"{size} bytes of {length} are there")
 
     async def _length_of(self, parts: list[UUID], owner: str) -> int:
         """Of an upload put together from these; raises BadTusRequest if one of them is not a complete part."""
@@ -380,6 +416,11 @@ class Uploads:
         offset = row["length"]
         if row["answer"] is None and row["problem"] is None and row["parts"] is None:
             found = await asyncio.to_thread(self._offset, row["id"], row["verified_offset"])
+            if not found and self._files.is_shared:
+                # Pieces that are gone became a file; the row says so, read again.
+                again = await self._find(row["id"], row["owner"], also_expired=True)
+                if again["answer"] is not None or again["problem"] is not None:
+                    return await self._described(again)
             offset = (row["length"] or 0) if found is None else found
         return Upload(
             row["id"],
@@ -418,7 +459,9 @@ class Uploads:
 
     async def run_once(self) -> None:
         async with self._database.reading() as connection:
-            found = await uploads.list_open(connection)
+            # Of those that other processes see too, whoever has just touched one will finish it.
+            within = self._lifetime - QUIET_SECONDS if self._files.is_shared else None
+            found = await uploads.list_open(connection, expire_within=within)
             expired = await uploads.list_expired(connection)
         for row in found:
             size = row["length"] if row["parts"] is not None else await asyncio.to_thread(self._files.size, row["id"])
@@ -428,6 +471,9 @@ class Uploads:
         for upload_id in expired:
             with suppress(UploadLocked):
                 await self._remove(upload_id)
+        self._rounds += 1
+        if self._files.is_shared and self._rounds % SWEEP_EVERY != 1:
+            return
         idle = await asyncio.to_thread(self._files.ids, ORPHAN_SECONDS)
         for start in range(0, len(idle), 500):
             some = idle[start : start + 500]
@@ -442,7 +488,7 @@ class Uploads:
         await self._database.transact(lambda c: uploads.remove(c, upload_id))
 
 
-def _recovered(file: GrowingFile, verified_offset: int | None) -> int:
+def _recovered(file: Growing, verified_offset: int | None) -> int:
     """The offset, once bytes whose checksum was never compared are gone."""
     size = file.size()
     if verified_offset is not None and size > verified_offset:
@@ -451,7 +497,7 @@ def _recovered(file: GrowingFile, verified_offset: int | None) -> int:
     return size
 
 
-def _store(file: GrowingFile, block: bytes, digest: Any) -> None:
+def _store(file: Growing, block: bytes, digest: Any) -> None:
     if digest is not None:
         digest.update(block)
     file.append(block)

@@ -36,7 +36,7 @@ from app.pipeline.threads import Threads
 from app.processors.base import ChunkContext, ChunkOutcome
 from app.sinks.base import Sink
 from app.sources.base import Sources
-from app.sources.outputs import OutputParts
+from app.sources.places import Outputs
 
 logger = logging.getLogger(__name__)
 TRANSIENT_DELAY_SECONDS = 1.0
@@ -80,7 +80,7 @@ class ChunkRunner:
         retry: RetryPolicy,
         threads: Threads,
         processes: Processes,
-        parts: OutputParts,
+        parts: Outputs,
         rank: Callable[[UUID], float],
     ) -> None:
         """`rank` of a job: who has the lowest gets the next free thread."""

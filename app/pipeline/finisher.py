@@ -13,6 +13,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from app.db import chunks, files, jobs, results
 from app.db.engine import Database
+from app.errors import StorageUnavailable
 from app.failpoints import hit
 from app.pipeline.concluder import WHOLE, Concluded, Concluder, basis_of, bearing_deaths, concludes
 from app.pipeline.publisher import Publisher
@@ -20,7 +21,7 @@ from app.pipeline.running import RunningJob
 from app.processors.base import compute_here, makes_file
 from app.sinks.base import Sink
 from app.sources.base import Sources
-from app.sources.outputs import OutputParts
+from app.sources.places import Outputs
 from app.states import ACTIVE_JOBS, ChunkStatus, JobStatus, conclude
 
 logger = logging.getLogger(__name__)
@@ -33,7 +34,7 @@ class Finisher:
         database: Database,
         sources: Sources,
         sink: Sink,
-        parts: OutputParts,
+        parts: Outputs,
         *,
         delete_file: bool,
         compute: Callable[..., Any] = compute_here,
@@ -193,7 +194,10 @@ class Finisher:
 
     async def delete_stored_bytes(self, file_id: UUID, uri: str) -> None:
         await self._database.transact(lambda c: files.forget_stored_bytes(c, file_id))
-        await asyncio.to_thread(self._sources.delete, uri)
+        try:
+            await asyncio.to_thread(self._sources.delete, uri)
+        except StorageUnavailable as error:
+            logger.warning("Left for the sweep: %s", error)
 
     async def remove_deleted(self, file_ids: Sequence[UUID] | None = None) -> None:
         """Finish deletions: rows in bounded steps, then the bytes, then the file's own row. May be stopped anywhere."""

@@ -39,7 +39,6 @@ from app.sinks.base import Sink
 from app.sinks.postgres import PostgresSink
 from app.sinks.sqlite import SqliteSink
 from app.sources.base import Sources
-from app.sources.outputs import OutputParts
 
 logger = logging.getLogger(__name__)
 GRACE_SECONDS = 20.0
@@ -80,7 +79,7 @@ class Machine:
         is_shared = role is not Role.EMBEDDED
         ageing = settings.ageing_seconds
         self.queue: Queue = SharedQueue(database, ageing) if is_shared else JobQueue(ageing)
-        parts = OutputParts(settings.outputs_dir)
+        parts = sources.outputs
         self.finisher = Finisher(
             database,
             sources,
@@ -106,7 +105,7 @@ class Machine:
             database,
             self.queue,
             self.finisher,
-            sources.local,
+            sources.storage,
             parts,
             self.pool.renew_leases,
             only,

@@ -1,4 +1,4 @@
-"""What chunks leave on disk for the file that their job makes, and what the database says of it."""
+"""What chunks leave for the file that their job makes, and what the database says of it."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ from typing import Any
 from uuid import UUID
 
 from app.processors.base import Output
-from app.sources.outputs import OutputParts
+from app.sources.places import Outputs
 from app.transform.assemble import PartFile
 
 
-def write_part(parts: OutputParts, job_id: UUID, stem: str, outputs: Sequence[Output]) -> dict[str, Any]:
+def write_part(parts: Outputs, job_id: UUID, stem: str, outputs: Sequence[Output]) -> dict[str, Any]:
     """For the summary of the chunk: `name` (none if it is empty), `size`, `crc32`; `keys`, the counts of each piece of the
     key file, if values must be unique. Raises DiskFull."""
     data = b"".join(output.data for output in outputs)

@@ -1,7 +1,7 @@
 """Publisher: the file of a job that makes one, from the parts that its chunks left. It is there whole or not at all.
 
 settle: rows that repeat what must be unique in the whole file become rejects, chunk by chunk
-publish: parts -> `.part` file, flushed -> its name -> [row of the file + final status of the job: ONE transaction]
+publish: parts -> a file without a name, flushed -> its name -> [row of the file + final status of the job: ONE transaction]
 
 Killed anywhere, it begins again: what is settled stays settled, and a file without a row is swept.
 """
@@ -11,7 +11,9 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import logging
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
+from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 from uuid import UUID, uuid4
@@ -22,7 +24,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from app.db import chunks, jobs, results
 from app.db.engine import Database
-from app.errors import DiskFull, TerminalError
+from app.errors import DiskFull, StorageUnavailable, TerminalError
 from app.failpoints import hit
 from app.formats.base import Reject, Span
 from app.formats.csv import CsvDialect
@@ -35,7 +37,8 @@ from app.processors.base import Conclusion
 from app.processors.transform import PREVIEW_ROWS, document_of
 from app.sinks.base import Sink
 from app.sources.base import Sources
-from app.sources.outputs import OutputParts
+from app.sources.places import Outputs, Stored, Writer
+from app.sources.upload import kept_young
 from app.states import ACTIVE_JOBS, ChunkStatus, JobStatus
 from app.transform import assemble
 from app.transform.assemble import Assembled, PartDamaged, PartFile
@@ -43,12 +46,14 @@ from app.transform.assemble import Assembled, PartDamaged, PartFile
 logger = logging.getLogger(__name__)
 CHUNKS_AT_ONCE = 500
 SHOWN_REJECTS = 20
+OUTPUT_OF_PARTS = 4
+"""An output is at most so many times as large as its parts: 1 if these are pieces of it; CSV of Arrow, some."""
 NOT_UNIQUE = "not_unique"
 MEDIA_TYPES = {"csv": "text/csv", "jsonl": "application/x-ndjson", "parquet": "application/vnd.apache.parquet"}
 
 
 class OutputPartMissing(TerminalError):
-    """A part of the output is not on disk any more, or not what was written."""
+    """A part of the output is not there any more, or not what was written."""
 
     code = "output_part_missing"
 
@@ -76,7 +81,7 @@ class Publisher:
         database: Database,
         sources: Sources,
         sink: Sink,
-        parts: OutputParts,
+        parts: Outputs,
         compute: Callable[..., Awaitable[Any]],
     ) -> None:
         """`compute` runs a function in a process beside the service."""
@@ -85,6 +90,8 @@ class Publisher:
         self._sink = sink
         self._parts = parts
         self._compute = compute
+        self._files: dict[UUID, UUID] = {}
+        """Written by this process for jobs that have not ended."""
 
     async def _chunks(self, job: RunningJob) -> AsyncIterator[RowMapping]:
         after = -1
@@ -108,8 +115,8 @@ class Publisher:
         ]
         if not keyed:
             return
-        folder = str(self._parts.folder(job.id))
         try:
+            folder = await self._workspace(job, [name for name, _ in keyed])
             found = await self._compute(find_repeated, folder, keyed, job.position.rows)
         except FileNotFoundError as error:
             raise OutputPartMissing from error
@@ -119,6 +126,10 @@ class Publisher:
             if chunk["status"] == ChunkStatus.COMPLETED and chunk["summary"]:
                 await self._settle_chunk(job, folder, chunk)
                 hit("output.settled")
+
+    async def _workspace(self, job: RunningJob, names: Sequence[str | None]) -> str:
+        """A folder of this machine with these parts; raises FileNotFoundError, DiskFull, StorageUnavailable."""
+        return str(await asyncio.to_thread(self._parts.workspace, job.id, [name for name in names if name]))
 
     async def _settle_chunk(self, job: RunningJob, folder: str, chunk: RowMapping) -> None:
         first, count = chunk["first_row"], chunk["row_count"]
@@ -130,9 +141,12 @@ class Publisher:
         new = [row for row in repeated if row not in known]
         if not new:
             return
-        told = await self._compute(
-            assemble.repeated_values, document_of(job.options), folder, part_file(chunk["summary"]), new
-        )
+        part = part_file(chunk["summary"])
+        try:
+            await self._workspace(job, [part.name])
+        except FileNotFoundError as error:
+            raise OutputPartMissing from error
+        told = await self._compute(assemble.repeated_values, document_of(job.options), folder, part, new)
         span = Span(chunk["byte_start"], chunk["byte_end"], first, count, chunk["first_line"], chunk["crc32"])
         rejects = await asyncio.to_thread(self._rejects, job, span, new, told)
 
@@ -171,7 +185,7 @@ class Publisher:
                     summaries.append(chunk["summary"])
         document = document_of(job.options)
         header, columns = await self._compute(described, document)
-        folder = str(self._parts.folder(job.id))
+        folder = await self._workspace(job, [])
         repeated = is_keyed and await asyncio.to_thread(Path(folder, "rule").exists)
         preview = [row for summary in summaries for row in summary["preview"]]
         if repeated:
@@ -188,12 +202,12 @@ class Publisher:
         form = job.options["specification"]["output_format"]
         if not result["dry_run"]:
             is_final = form != "parquet" and not is_keyed
-            file_id, made = await self._write(job, document, folder, found, header, is_final, repeated)
+            file_id, made, stored = await self._write(job, document, found, header, is_final, repeated)
             if not is_final:
                 summary["rows"] = (
                     made.rows
                 )  # counted in what was written: the job fails if it is not what the chunks say
-            file = await self._file(job, file_id, made, form, [name for name, _ in columns], header)
+            file = await self._file(job, file_id, made, stored, form, [name for name, _ in columns], header)
             result["output"] = {"file_id": str(file_id), "format": form, "size_bytes": made.size, "sha256": made.sha256}
         return Conclusion(summary, result | await self._counts(job, rows), file=file)
 
@@ -201,32 +215,49 @@ class Publisher:
         self,
         job: RunningJob,
         document: bytes,
-        folder: str,
         found: Sequence[PartFile],
         header: bytes,
         is_final: bool,
         repeated: bool,
-    ) -> tuple[UUID, Assembled]:
+    ) -> tuple[UUID, Assembled, Stored]:
         file_id = uuid4()
-        storage = self._sources.local
-        path = str(storage.part_path(file_id))
-        await asyncio.to_thread(storage.create_part, file_id)
-        try:
-            if is_final:
-                made = await asyncio.to_thread(assemble.joined, folder, found, header, path)
-            else:
-                made = await self._compute(assemble.encoded, document, folder, found, path, repeated)
-        except BaseException as error:
-            await asyncio.to_thread(storage.discard_part, file_id)
-            if isinstance(error, PartDamaged):
-                raise OutputPartMissing from error
-            if isinstance(error, OSError) and error.errno is not None and error.errno in DiskFull.numbers:
-                raise DiskFull from error
-            raise
-        hit("output.written")
-        await storage.publish(file_id)
+        storage = self._sources.storage
+        most_bytes = len(header) + OUTPUT_OF_PARTS * sum(part.size for part in found)
+        writer = await asyncio.to_thread(storage.writer, file_id, most_bytes)
+        self._files[job.id] = file_id
+        async with kept_young(storage, file_id, release=False):
+            try:
+                if is_final:
+                    blocks = partial(self._parts.blocks, job.id)
+                    made = await asyncio.to_thread(assemble.joined, blocks, found, header, writer)
+                else:
+                    folder = await self._workspace(job, [part.name for part in found])
+                    made = await self._encode(writer, document, folder, found, repeated)
+                await asyncio.to_thread(writer.finish)
+                hit("output.written")
+                stored = await asyncio.to_thread(writer.publish)
+            except BaseException as error:
+                await asyncio.to_thread(writer.discard)
+                if isinstance(error, PartDamaged | FileNotFoundError):
+                    raise OutputPartMissing from error
+                if isinstance(error, OSError) and error.errno is not None and error.errno in DiskFull.numbers:
+                    raise DiskFull from error
+                raise
         hit("output.renamed")
-        return file_id, made
+        return file_id, made, stored
+
+    async def _encode(
+        self, writer: Writer, document: bytes, folder: str, found: Sequence[PartFile], repeated: bool
+    ) -> Assembled:
+        file = writer.file()
+        path = str(await asyncio.to_thread(file.__enter__))
+        try:
+            made: Assembled = await self._compute(assemble.encoded, document, folder, found, path, repeated)
+        except BaseException as error:
+            await asyncio.to_thread(file.__exit__, type(error), error, error.__traceback__)
+            raise
+        await asyncio.to_thread(file.__exit__, None, None, None)
+        return made
 
     async def _counts(self, job: RunningJob, rows: int) -> dict[str, Any]:
         async with self._database.reading() as connection:
@@ -240,7 +271,14 @@ class Publisher:
         }
 
     async def _file(
-        self, job: RunningJob, file_id: UUID, made: Assembled, form: str, names: list[str], header: bytes
+        self,
+        job: RunningJob,
+        file_id: UUID,
+        made: Assembled,
+        stored: Stored,
+        form: str,
+        names: list[str],
+        header: bytes,
     ) -> dict[str, Any]:
         async with self._database.reading() as connection:
             row = await jobs.load_job(connection, job.id)
@@ -264,16 +302,31 @@ class Publisher:
             "crc32": made.crc32,
             "content_key": hashlib.sha256(f"result of {job.id}".encode()).hexdigest(),
             "dedup_key": None,
-            "storage_uri": str(file_id),
+            "storage_uri": stored.uri,
+            "etag": stored.etag,
         }
 
     async def discard(self, conclusion: Conclusion | None) -> None:
         """The job did not end with it after all."""
         if conclusion is not None and conclusion.file is not None:
-            await asyncio.to_thread(self._sources.delete, conclusion.file["storage_uri"])
+            with _left_for_the_sweep():
+                await asyncio.to_thread(self._sources.delete, conclusion.file["storage_uri"])
 
     async def forget_parts(self, job_id: UUID) -> None:
-        await asyncio.to_thread(self._parts.remove, job_id)
+        with _left_for_the_sweep():
+            await asyncio.to_thread(self._parts.remove, job_id)
+        if (file_id := self._files.pop(job_id, None)) is not None:
+            with _left_for_the_sweep():
+                await asyncio.to_thread(self._sources.storage.release, file_id)
+
+
+@contextmanager
+def _left_for_the_sweep() -> Iterator[None]:
+    """Where a job has its final status already, and its parts or a file that no row names may stay for a while."""
+    try:
+        yield
+    except StorageUnavailable as error:
+        logger.warning("Left for the sweep: %s", error)
 
 
 def _stem(filename: str) -> str:

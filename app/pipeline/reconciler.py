@@ -12,14 +12,15 @@ from app.db.engine import Database
 from app.pipeline.finisher import Finisher
 from app.pipeline.queue import Queue
 from app.pipeline.undoer import Undoer
-from app.sources.outputs import OutputParts
-from app.sources.storage import PART, LocalStorage
+from app.sources.places import Outputs, Storage
 
 logger = logging.getLogger(__name__)
-ORPHAN_SECONDS = 60.0
-"""A stored file without a row this old belongs to an upload that died; a living one is touched every few seconds."""
+ORPHAN_SECONDS, SHARED_ORPHAN_SECONDS = 60.0, 3600.0
+"""A stored file without a row this old belongs to an upload that died; a living one is touched every few seconds. In a bucket,
+every minute and by another clock than ours, which may differ by a quarter of an hour."""
 IDEMPOTENCY_SECONDS = 72 * 3600.0
-SWEEP_EVERY = 12
+SWEEP_EVERY, SHARED_SWEEP_EVERY = 12, 120
+"""Rounds; of a bucket every thousand objects cost a request."""
 
 
 class Reconciler:
@@ -28,8 +29,8 @@ class Reconciler:
         database: Database,
         queue: Queue,
         finisher: Finisher,
-        storage: LocalStorage,
-        parts: OutputParts,
+        storage: Storage,
+        parts: Outputs,
         renew_leases: Callable[[], Awaitable[None]],
         only: set[UUID] | None = None,
         *,
@@ -83,7 +84,7 @@ class Reconciler:
         if self._undoer is not None:
             await self._undoer.run()
         self._rounds += 1
-        if self._rounds % SWEEP_EVERY == 1:
+        if self._rounds % (SHARED_SWEEP_EVERY if self._storage.is_shared else SWEEP_EVERY) == 1:
             await self.sweep()
             if self._undoer is not None:
                 await self._undoer.prune()
@@ -96,19 +97,20 @@ class Reconciler:
                 continue
             self._queue.put(job["id"], job["priority"])
 
-    async def sweep(self, older_than_seconds: float = ORPHAN_SECONDS) -> None:
-        """Remove what interrupted uploads left on disk, and idempotency keys past their time."""
+    async def sweep(self, older_than_seconds: float | None = None) -> None:
+        """Remove what interrupted uploads left, and idempotency keys past their time."""
+        if older_than_seconds is None:
+            older_than_seconds = SHARED_ORPHAN_SECONDS if self._storage.is_shared else ORPHAN_SECONDS
         stale = await asyncio.to_thread(self._storage.stale, older_than_seconds)
-        named = {path: _file_id(path.name.removesuffix(PART)) for path in stale}
-        ids = [file_id for file_id in named.values() if file_id is not None]
-        known: set[UUID] = set()
+        ids = [each.file_id for each in stale]
+        needed: set[UUID] = set()
         async with self._database.reading() as connection:
             for start in range(0, len(ids), 500):
-                known |= await files.known_ids(connection, ids[start : start + 500])
-        for path, file_id in named.items():
-            if file_id is not None and (file_id not in known or path.name.endswith(PART)):
-                logger.info("Removing %s, left by an interrupted upload", path.name)
-                await asyncio.to_thread(path.unlink, missing_ok=True)
+                needed |= await files.with_bytes(connection, ids[start : start + 500])
+        for each in stale:
+            if each.is_part or each.file_id not in needed:
+                logger.info("Removing %s, left by an interrupted upload", each.name)
+                await asyncio.to_thread(self._storage.remove, each)
         await self._sweep_parts()
         await self._database.transact(lambda c: files.expire_idempotent(c, IDEMPOTENCY_SECONDS))
 
@@ -122,10 +124,3 @@ class Reconciler:
             for job_id in some:
                 if job_id not in kept:
                     await asyncio.to_thread(self._parts.remove, job_id)
-
-
-def _file_id(name: str) -> UUID | None:
-    try:
-        return UUID(name)
-    except ValueError:
-        return None

@@ -1,13 +1,13 @@
-"""Where the bytes of a file lie, chosen by the scheme of its URI: `s3://bucket/key`, or a name in the local storage."""
+"""Where the bytes of a file lie, by its URI: `s3://bucket/key` is somebody else's object, a name is a file of our storage."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import BinaryIO, Protocol
 
-from app.errors import StoredFileCorrupt
+from app.sources.places import Outputs, Storage
+from app.sources.s3 import S3_SCHEME
 from app.sources.storage import LocalStorage
-
-S3_SCHEME = "s3://"
 
 
 class RemoteSource(Protocol):
@@ -23,27 +23,24 @@ class RemoteSource(Protocol):
         """For reading and seeking, without a copy."""
 
 
+@dataclass(frozen=True, slots=True)
 class Sources:
-    def __init__(self, local: LocalStorage, s3: RemoteSource) -> None:
-        self.local = local
-        self.s3 = s3
+    storage: Storage
+    s3: RemoteSource
+    outputs: Outputs
+    spool: LocalStorage
+    """For what this process alone reads, and soon removes."""
 
     def read(self, uri: str, start: int, end: int, etag: str | None = None) -> bytes:
-        """Bytes [start, end); raises StoredFileMissing, StoredFileCorrupt for uploads, see RemoteSource for others."""
-        if uri.startswith(S3_SCHEME):
-            return self.s3.read(uri, start, end, etag)
-        return self.local.read(uri, start, end)
+        """Bytes [start, end); raises StoredFileMissing, StoredFileCorrupt, StorageUnavailable for stored files, see
+        RemoteSource for others."""
+        return (self.s3 if uri.startswith(S3_SCHEME) else self.storage).read(uri, start, end, etag)
 
     def open(self, uri: str, size: int, etag: str | None = None) -> BinaryIO:
         """A file that must have `size` bytes; raises the same."""
-        if uri.startswith(S3_SCHEME):
-            return self.s3.open(uri, size, etag)
-        found = self.local.size(uri)
-        if found is not None and found != size:
-            raise StoredFileCorrupt(f"The stored upload has {found} bytes, expected {size}.")
-        return self.local.open(uri)
+        return (self.s3 if uri.startswith(S3_SCHEME) else self.storage).open(uri, size, etag)
 
     def delete(self, uri: str) -> None:
-        """Remove what is ours to remove: an object in a bucket is not."""
+        """Remove what is ours to remove: an object in a bucket of others is not."""
         if not uri.startswith(S3_SCHEME):
-            self.local.delete(uri)
+            self.storage.delete(uri)

@@ -5,10 +5,14 @@ from __future__ import annotations
 import os
 import shutil
 import zlib
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from uuid import UUID
 
 from app.errors import DiskFull
+from app.sources.storage import sync_folder
+
+BLOCK_BYTES = 1 << 20
 
 
 class OutputParts:
@@ -30,20 +34,19 @@ class OutputParts:
                 while len(rest):
                     rest = rest[file.write(rest) :]
                 os.fdatasync(file.fileno())
-            self._sync(folder)
+            sync_folder(folder)
         except OSError as error:
             if error.errno in DiskFull.numbers:
                 raise DiskFull from error
             raise
         return zlib.crc32(data)
 
-    @staticmethod
-    def _sync(folder: Path) -> None:
-        descriptor = os.open(folder, os.O_RDONLY)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
+    def blocks(self, job_id: UUID, name: str) -> Iterator[bytes]:
+        return blocks_of(self.folder(job_id) / name)
+
+    def workspace(self, job_id: UUID, names: Sequence[str]) -> Path:
+        """They are there already."""
+        return self.folder(job_id)
 
     def remove(self, job_id: UUID) -> None:
         shutil.rmtree(self.folder(job_id), ignore_errors=True)
@@ -59,3 +62,9 @@ class OutputParts:
             except ValueError:
                 continue
         return found
+
+
+def blocks_of(path: Path) -> Iterator[bytes]:
+    with open(path, "rb", buffering=0) as file:
+        while block := file.read(BLOCK_BYTES):
+            yield block

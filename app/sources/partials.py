@@ -11,10 +11,14 @@ from pathlib import Path
 from uuid import UUID
 
 from app.errors import UploadLocked
+from app.sources.storage import sync_folder
 
 
 class GrowingFile:
     """One file, locked: nobody else appends to it, in this process or another. All calls block."""
+
+    block_bytes = 1 << 20
+    holds_back = False
 
     def __init__(self, descriptor: int) -> None:
         self._descriptor = descriptor
@@ -29,6 +33,9 @@ class GrowingFile:
             done = os.pwrite(self._descriptor, view, offset)
             view, offset = view[done:], offset + done
 
+    def hold(self) -> None:
+        """A file shows all that it has."""
+
     def cut(self, size: int) -> None:
         """Forget what lies behind `size`, for good."""
         os.ftruncate(self._descriptor, size)
@@ -40,6 +47,8 @@ class GrowingFile:
 
 class PartialFiles:
     """A folder beside that of the stored files."""
+
+    is_shared = False
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -54,11 +63,7 @@ class PartialFiles:
         """An empty file, durably."""
         flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_NOFOLLOW", 0)
         os.close(os.open(self.path(upload_id), flags, 0o600))
-        descriptor = os.open(self.folder, os.O_RDONLY)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
+        sync_folder(self.folder)
 
     @contextmanager
     def locked(self, upload_id: UUID) -> Iterator[GrowingFile]:
@@ -90,6 +95,11 @@ class PartialFiles:
         finally:
             os.close(descriptor)
         return size
+
+    def blocks(self, upload_id: UUID) -> Iterator[bytes]:
+        with self.path(upload_id).open("rb") as file:
+            while block := file.read(GrowingFile.block_bytes):
+                yield block
 
     def delete(self, upload_id: UUID) -> None:
         self.path(upload_id).unlink(missing_ok=True)

@@ -5,11 +5,11 @@ from __future__ import annotations
 import fnmatch
 import io
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import timedelta
-from functools import cache
+from functools import cache, partial
 from typing import BinaryIO, cast
 
 import obstore
@@ -25,6 +25,7 @@ from app.errors import (
     SourceUnavailable,
 )
 
+S3_SCHEME = "s3://"
 BUCKET = re.compile(r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]")
 MAX_URI_LENGTH = 1000
 STATUS = re.compile(r"non-2xx status code: (\d{3})")
@@ -77,49 +78,57 @@ class Object:
     etag: str
 
 
+@dataclass(frozen=True, slots=True)
+class Credentials:
+    endpoint_url: str
+    key: str
+    """Empty: requests are not signed."""
+    secret: str = field(repr=False)
+    region: str
+
+
+def make_store(bucket: str, credentials: Credentials, *, seconds: float = 30, retries: int = 4) -> S3Store:
+    """A client of one bucket, which retries for some seconds what may pass; a request may take `seconds`."""
+    signed = {"access_key_id": credentials.key, "secret_access_key": credentials.secret} if credentials.key else {}
+    return S3Store(
+        bucket,
+        endpoint=credentials.endpoint_url,
+        region=credentials.region,
+        virtual_hosted_style_request=False,
+        skip_signature=not credentials.key,
+        client_options={
+            "allow_http": credentials.endpoint_url.startswith("http://"),
+            "connect_timeout": timedelta(seconds=5),
+            "timeout": timedelta(seconds=seconds),
+        },
+        retry_config={
+            "max_retries": retries,
+            "retry_timeout": timedelta(seconds=20),
+            "backoff": {
+                "init_backoff": timedelta(milliseconds=100),
+                "max_backoff": timedelta(seconds=3),
+                "base": 2,
+            },
+        },
+        **signed,  # type: ignore[arg-type]
+    )
+
+
 class S3Source:
     """Made once; a client per bucket. The calls block: call them from threads."""
 
     def __init__(self, *, endpoint_url: str, key: str, secret: str, region: str) -> None:
-        self._endpoint_url = endpoint_url
-        self._key = key
-        self._secret = secret
-        self._region = region
-        self._store = cache(self._make_store)
+        self.credentials = Credentials(endpoint_url, key, secret, region)
+        self._store = cache(lambda bucket: make_store(bucket, self.credentials))
 
     @property
     def is_configured(self) -> bool:
-        return bool(self._endpoint_url)
+        return bool(self.credentials.endpoint_url)
 
     def check_configured(self) -> None:
         """Raises NotConfigured."""
         if not self.is_configured:
             raise NotConfigured("No object store is configured: set ENDPOINT_URL, KEY and SECRET.")
-
-    def _make_store(self, bucket: str) -> S3Store:
-        signed = {"access_key_id": self._key, "secret_access_key": self._secret} if self._key else {}
-        return S3Store(
-            bucket,
-            endpoint=self._endpoint_url,
-            region=self._region,
-            virtual_hosted_style_request=False,
-            skip_signature=not self._key,
-            client_options={
-                "allow_http": self._endpoint_url.startswith("http://"),
-                "connect_timeout": timedelta(seconds=5),
-                "timeout": timedelta(seconds=30),
-            },
-            retry_config={
-                "max_retries": 4,
-                "retry_timeout": timedelta(seconds=20),
-                "backoff": {
-                    "init_backoff": timedelta(milliseconds=100),
-                    "max_backoff": timedelta(seconds=3),
-                    "base": 2,
-                },
-            },
-            **signed,  # type: ignore[arg-type]
-        )
 
     def read(self, uri: str, start: int, end: int, etag: str | None) -> bytes:
         """Bytes [start, end), all of them and of this version."""
@@ -138,7 +147,7 @@ class S3Source:
 
     def open(self, uri: str, size: int, etag: str | None) -> BinaryIO:
         self._check_ready()
-        return cast(BinaryIO, io.BufferedReader(_Ranged(self, uri, size, etag), BLOCK_BYTES))
+        return ranged(partial(self.read, uri), size, etag)
 
     def head(self, uri: str) -> Object:
         """The object as it is now."""
@@ -167,11 +176,14 @@ class S3Source:
             raise SourceUnavailable("This process has no object store configured: set ENDPOINT_URL, KEY and SECRET.")
 
 
-class _Ranged(io.RawIOBase):
-    """A file over ranged reads."""
+def ranged(read: Callable[[int, int, str | None], bytes], size: int, etag: str | None) -> BinaryIO:
+    """A file over ranged reads of (start, end, etag)."""
+    return cast(BinaryIO, io.BufferedReader(_Ranged(read, size, etag), BLOCK_BYTES))
 
-    def __init__(self, source: S3Source, uri: str, size: int, etag: str | None) -> None:
-        self._source, self._uri, self._size, self._etag = source, uri, size, etag
+
+class _Ranged(io.RawIOBase):
+    def __init__(self, read: Callable[[int, int, str | None], bytes], size: int, etag: str | None) -> None:
+        self._read, self._size, self._etag = read, size, etag
         self._place = 0
 
     def readable(self) -> bool:
@@ -187,10 +199,16 @@ class _Ranged(io.RawIOBase):
     def tell(self) -> int:
         return self._place
 
+    def readall(self) -> bytes:
+        """At once: the default asks for 8 KiB at a time."""
+        data = self._read(self._place, self._size, self._etag)
+        self._place = self._size
+        return data
+
     def readinto(self, buffer: object) -> int:
         view = memoryview(cast(bytearray, buffer)).cast("B")
         end = min(self._size, self._place + len(view))
-        data = self._source.read(self._uri, self._place, end, self._etag)
+        data = self._read(self._place, end, self._etag)
         view[: len(data)] = data
         self._place += len(data)
         return len(data)
@@ -216,9 +234,9 @@ def _told(address: Address) -> Iterator[None]:
             raise SourceAccessDenied(
                 f"{address} may not be read. Check KEY and SECRET, and what they may do."
             ) from None
-        raise SourceUnavailable(f"{address} cannot be read now: {_brief(error)}") from None
+        raise SourceUnavailable(f"{address} cannot be read now: {brief(error)}") from None
 
 
-def _brief(error: Exception) -> str:
+def brief(error: Exception) -> str:
     first = str(error).strip().splitlines()
     return (first[0] if first else type(error).__name__)[:300]

@@ -1,17 +1,21 @@
-"""Where uploads lie. A stored file is written once under a name of our own, and only read after that."""
+"""A folder where uploads lie. A stored file is written once under a name of our own, and only read after that."""
 
 from __future__ import annotations
 
-import asyncio
 import os
 import shutil
 import time
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import BinaryIO
+from threading import Lock
+from typing import Any, BinaryIO
 from uuid import UUID
 
-from app.errors import StoredFileCorrupt, StoredFileMissing
+import aiofiles
+
+from app.errors import StorageUnavailable, StoredFileCorrupt, StoredFileMissing
+from app.sources.places import Stale, Stored, Stream
 
 PART = ".part"
 
@@ -19,54 +23,45 @@ PART = ".part"
 class LocalStorage:
     """A folder. `uri` is the file's name in it, so that the folder may be moved."""
 
+    is_shared = False
+    touch_seconds = 0.0
+
     def __init__(self, folder: Path) -> None:
         self.folder = folder
 
     def prepare(self) -> None:
         self.folder.mkdir(parents=True, exist_ok=True, mode=0o700)
 
-    def free_bytes(self) -> int:
-        return shutil.disk_usage(self.folder).free
+    def check(self) -> None:
+        if not os.access(self.folder, os.W_OK):
+            raise StorageUnavailable(f"{self.folder} cannot be written.")
 
-    def space(self) -> tuple[int, int]:
-        """(free, total) bytes where uploads are stored."""
+    def space(self) -> tuple[int, int] | None:
         usage = shutil.disk_usage(self.folder)
         return usage.free, usage.total
 
     def part_path(self, file_id: UUID) -> Path:
         return self.folder / f"{file_id}{PART}"
 
-    def create_part(self, file_id: UUID) -> None:
+    def writer(self, file_id: UUID, most_bytes: int = 0) -> LocalWriter:
         """An empty file that did not exist, readable by us alone; a link planted under its name is not followed."""
         flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_NOFOLLOW", 0)
-        os.close(os.open(self.part_path(file_id), flags, 0o600))
+        return LocalWriter(self.folder, file_id, os.open(self.part_path(file_id), flags, 0o600))
 
-    async def publish(self, file_id: UUID) -> str:
-        """Give a part, already flushed to disk, its final name, durably; the uri."""
-        await asyncio.to_thread(self._publish, file_id)
-        return str(file_id)
+    def open(self, uri: str, size: int, etag: str | None = None) -> BinaryIO:
+        found = self.size(uri)
+        if found is not None and found != size:
+            raise StoredFileCorrupt(f"The stored upload has {found} bytes, expected {size}.")
+        return self._open(uri)
 
-    def _publish(self, file_id: UUID) -> None:
-        os.rename(self.part_path(file_id), self.folder / str(file_id))
-        self._sync_folder()
-
-    def _sync_folder(self) -> None:
-        descriptor = os.open(self.folder, os.O_RDONLY)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
-
-    def open(self, uri: str) -> BinaryIO:
-        """For reading; raises StoredFileMissing."""
+    def _open(self, uri: str) -> BinaryIO:
         try:
             return open(self.folder / uri, "rb")
         except FileNotFoundError:
             raise StoredFileMissing(f"The stored upload {uri} is not on disk any more.") from None
 
-    def read(self, uri: str, start: int, end: int) -> bytes:
-        """Bytes [start, end); raises StoredFileMissing, StoredFileCorrupt if the file ends before `end`."""
-        with self.open(uri) as file:
+    def read(self, uri: str, start: int, end: int, etag: str | None = None) -> bytes:
+        with self._open(uri) as file:
             file.seek(start)
             data = file.read(end - start)
         if len(data) != end - start:
@@ -79,18 +74,79 @@ class LocalStorage:
         except FileNotFoundError:
             return None
 
-    def discard_part(self, file_id: UUID) -> None:
-        self.part_path(file_id).unlink(missing_ok=True)
-
     def delete(self, uri: str) -> None:
         (self.folder / uri).unlink(missing_ok=True)
 
-    def stale(self, older_than_seconds: float) -> list[Path]:
-        """Parts and files not touched for so long; the caller knows which of them still belong to something."""
+    def touch(self, file_id: UUID) -> None:
+        for path in (self.part_path(file_id), self.folder / str(file_id)):
+            with suppress(OSError):
+                os.utime(path)
+
+    def release(self, file_id: UUID) -> None:
+        """Nothing says that it is being written but its own clock."""
+
+    def stale(self, older_than_seconds: float) -> list[Stale]:
         limit = time.time() - older_than_seconds
         found = []
         for path in self.folder.iterdir():
-            with suppress(FileNotFoundError):  # deleted this very moment
-                if not path.name.startswith(".") and path.stat().st_mtime < limit:
-                    found.append(path)
+            with suppress(FileNotFoundError, ValueError):  # deleted this very moment; none of ours
+                if path.stat().st_mtime < limit:
+                    file_id = UUID(path.name.removesuffix(PART))
+                    found.append(Stale(file_id, path.name.endswith(PART), path.name))
         return found
+
+    def remove(self, stale: Stale) -> None:
+        (self.folder / stale.name).unlink(missing_ok=True)
+
+
+class LocalWriter:
+    """A `.part` file, which gets its name by a rename."""
+
+    def __init__(self, folder: Path, file_id: UUID, descriptor: int) -> None:
+        self._folder = folder
+        self._file_id = file_id
+        self.path = folder / f"{file_id}{PART}"
+        self._file = open(descriptor, "wb", buffering=0)
+        # A call that was given up goes on in its thread, and must find the file closed rather than another in its place.
+        self._lock = Lock()
+
+    def write(self, data: Any) -> int:
+        with self._lock, memoryview(data) as whole, whole.cast("B") as piece:
+            done = 0
+            while done < len(piece):
+                with piece[done:] as rest:
+                    done += self._file.write(rest)
+        return done
+
+    async def stream(self) -> Stream:
+        opened: Stream = await aiofiles.open(self.path, "r+b", buffering=0)
+        return opened
+
+    @contextmanager
+    def file(self) -> Iterator[Path]:
+        yield self.path
+
+    def finish(self) -> None:
+        with self._lock:
+            os.fsync(self._file.fileno())
+
+    def publish(self) -> Stored:
+        with self._lock:
+            self._file.close()
+        os.rename(self.path, self._folder / str(self._file_id))
+        sync_folder(self._folder)
+        return Stored(str(self._file_id), None)
+
+    def discard(self) -> None:
+        with self._lock:
+            self._file.close()
+        self.path.unlink(missing_ok=True)
+
+
+def sync_folder(folder: Path) -> None:
+    """So that the names in it are durable."""
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

@@ -1,36 +1,44 @@
-"""UploadSource: the bytes of one request body on their way to disk, hashed and decompressed as they pass, held nowhere else."""
+"""UploadSource: the bytes of one request body on their way into the storage, hashed and decompressed as they pass."""
 
 from __future__ import annotations
 
 import asyncio
 import errno
 import hashlib
-import os
+import logging
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Any
 from uuid import UUID
 
-import aiofiles
-
-from app.errors import ContentMismatch, CorruptGzip, DecompressedTooLarge, FileTooLarge, InsufficientStorage
+from app.errors import (
+    ContentMismatch,
+    CorruptGzip,
+    DecompressedTooLarge,
+    FileTooLarge,
+    InsufficientStorage,
+    StorageUnavailable,
+)
 from app.failpoints import hit
 from app.formats.detect import SAMPLE_BYTES
-from app.sources.storage import LocalStorage
+from app.sources.places import Storage, Stored, Writer
 
+logger = logging.getLogger(__name__)
 BLOCK_BYTES = 1 << 20
 PIECE_BYTES = 4 << 20
 SMALL_BYTES = 64 << 10
 GZIP_MAGIC = b"\x1f\x8b"
 MAX_RATIO, RATIO_COUNTS_FROM = 200, 1 << 20
 DISK_CHECK_BYTES = 64 << 20
+TOUCH_SECONDS = 10.0
 
 
 @dataclass(frozen=True, slots=True)
 class Received:
-    """What came in, and lies flushed in its part file."""
+    """What came in, and lies safe without a name as yet."""
 
     size_bytes: int
     """As sent."""
@@ -45,11 +53,11 @@ class Received:
 
 
 class UploadSource:
-    """Use as `async with`: unless `finish` was reached, leaving removes the part file."""
+    """Use as `async with`: unless `publish` was reached, leaving removes what was written."""
 
     def __init__(
         self,
-        storage: LocalStorage,
+        storage: Storage,
         file_id: UUID,
         *,
         max_bytes: int,
@@ -71,23 +79,32 @@ class UploadSource:
         self._pending_bytes = 0
         self._gunzip: Gunzip | None = None
         self._sample = bytearray()
-        self._file: Any = None
+        self._writer: Writer | None = None
+        self._out: Any = None
         self.received_bytes = 0
         self.stored_bytes = 0
         self._checked_at = 0
-        self.keep = False
+        self._is_kept = False
 
     async def __aenter__(self) -> UploadSource:
-        await asyncio.to_thread(self._storage.create_part, self.file_id)
-        self._file = await aiofiles.open(self._storage.part_path(self.file_id), "r+b", buffering=0)
+        self._writer = await asyncio.to_thread(self._storage.writer, self.file_id)
+        self._out = await self._writer.stream()
         return self
+
+    @property
+    def writer(self) -> Writer:
+        assert self._writer is not None, "not entered"
+        return self._writer
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        await self._file.close()
-        if not self.keep:
-            await asyncio.to_thread(self._storage.discard_part, self.file_id)
+        await self._out.close()
+        if not self._is_kept:
+            try:
+                await asyncio.to_thread(self.writer.discard)
+            except StorageUnavailable as failure:
+                logger.warning("Left for the sweep: %s", failure)
 
     async def write(self, data: bytes) -> None:
         """Take bytes as they come; raises FileTooLarge, DecompressedTooLarge, CorruptGzip, InsufficientStorage."""
@@ -107,10 +124,15 @@ class UploadSource:
         if self._gunzip is not None:
             self._gunzip.finish()
         hit("upload.before_fsync")
-        await asyncio.to_thread(os.fsync, self._file.fileno())
+        await asyncio.to_thread(self.writer.finish)
         return Received(
             self.received_bytes, self.stored_bytes, self._sha256.hexdigest(), self._crc32, bytes(self._sample)
         )
+
+    async def publish(self) -> Stored:
+        """Give it its name. From here on only the sweep, which asks the database first, may remove it."""
+        self._is_kept = True
+        return await asyncio.to_thread(self.writer.publish)
 
     async def _flush(self) -> None:
         if not self._pending:
@@ -134,10 +156,9 @@ class UploadSource:
             raise ContentMismatch("The content is gzip inside gzip.")
         if self.stored_bytes - self._checked_at > DISK_CHECK_BYTES:
             self._checked_at = self.stored_bytes
-            if await asyncio.to_thread(self._storage.free_bytes) < self._reserve_bytes:
-                raise InsufficientStorage(headers={"Retry-After": "60"})
+            await asyncio.to_thread(check_room, self._storage, self._reserve_bytes)
         try:
-            await self._file.write(piece)
+            await self._out.write(piece)
         except OSError as error:
             if error.errno in (errno.ENOSPC, errno.EDQUOT):
                 raise InsufficientStorage(headers={"Retry-After": "60"}) from error
@@ -156,6 +177,42 @@ class UploadSource:
                 f"The gzip data decompresses to more than {self._max_bytes} bytes or {MAX_RATIO} times its size.",
                 limit_bytes=self._max_bytes,
             )
+
+
+def check_room(storage: Storage, reserve_bytes: int, wanted: int = 0) -> None:
+    """Raises InsufficientStorage if fewer than `reserve_bytes` would stay free. Blocking."""
+    space = storage.space()
+    if space is not None and space[0] - wanted < reserve_bytes:
+        raise InsufficientStorage(
+            f"The disk has {space[0]} bytes free, and {reserve_bytes >> 20} MiB must stay free.",
+            headers={"Retry-After": "60"},
+        )
+
+
+@asynccontextmanager
+async def kept_young(storage: Storage, file_id: UUID, *, release: bool = True) -> AsyncIterator[None]:
+    """However slow the client or the disk: the sweep takes a file that nobody has touched for a while for left over.
+    `release`: at the end the database knows of the file, or never will."""
+
+    async def touch() -> None:
+        while True:
+            await asyncio.sleep(max(TOUCH_SECONDS, storage.touch_seconds))
+            try:
+                await asyncio.to_thread(storage.touch, file_id)
+            except StorageUnavailable as error:
+                logger.warning("%s", error)
+
+    task = asyncio.create_task(touch(), name=f"upload {file_id}")
+    try:
+        yield
+    finally:
+        task.cancel()
+        if storage.is_shared and release:
+            await asyncio.wait([task])
+            try:
+                await asyncio.to_thread(storage.release, file_id)
+            except StorageUnavailable as error:
+                logger.warning("Left for the sweep: %s", error)
 
 
 async def _computed(data: bytes, function: Callable[..., Any], *arguments: Any) -> Any:

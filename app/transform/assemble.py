@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,6 +14,8 @@ import numpy as np
 
 BLOCK_BYTES = 1 << 20
 GROUP_ROWS = 65_536
+Blocks = Callable[[str], Iterator[bytes]]
+"""The bytes of a part by its name; raises FileNotFoundError."""
 
 
 class PartDamaged(Exception):
@@ -39,10 +41,10 @@ class Assembled:
 
 
 class Writer:
-    """A file that is flushed to disk when it is closed, with its digests."""
+    """What is written to `out`, with its digests."""
 
-    def __init__(self, path: str) -> None:
-        self._file = open(path, "r+b", buffering=0)
+    def __init__(self, out: Any) -> None:
+        self._out = out
         self._sha256 = hashlib.sha256()
         self.crc32 = 0
         self.size = 0
@@ -50,7 +52,7 @@ class Writer:
     def write(self, data: Any) -> int:
         piece = memoryview(data).cast("B")
         while len(piece):
-            written = self._file.write(piece)
+            written = self._out.write(piece)
             self._sha256.update(piece[:written])
             self.crc32 = zlib.crc32(piece[:written], self.crc32)
             self.size += written
@@ -58,36 +60,36 @@ class Writer:
         return memoryview(data).nbytes
 
     def finished(self, rows: int = 0) -> Assembled:
-        os.fsync(self._file.fileno())
-        self.close()
         return Assembled(self.size, self._sha256.hexdigest(), self.crc32, rows)
 
-    def close(self) -> None:
-        self._file.close()
+
+def joined(blocks: Blocks, parts: Sequence[PartFile], header: bytes, out: Any) -> Assembled:
+    """Final pieces one after the other. Raises PartDamaged, and what `blocks` and `out` raise."""
+    made = Writer(out)
+    made.write(header)
+    for part in parts:
+        for block in _checked(blocks, part):
+            made.write(block)
+    return made.finished()
 
 
-def joined(folder: str, parts: Sequence[PartFile], header: bytes, path: str) -> Assembled:
-    """Final pieces one after the other; `path` is there and empty. Raises PartDamaged, OSError."""
-    out = Writer(path)
-    try:
-        out.write(header)
-        for part in parts:
-            for block in _checked(folder, part):
-                out.write(block)
-        return out.finished()
-    finally:
-        out.close()
+def _in(folder: str) -> Blocks:
+    def blocks(name: str) -> Iterator[bytes]:
+        with open(Path(folder) / name, "rb", buffering=0) as file:
+            while block := file.read(BLOCK_BYTES):
+                yield block
+
+    return blocks
 
 
-def _checked(folder: str, part: PartFile) -> Iterator[bytes]:
+def _checked(blocks: Blocks, part: PartFile) -> Iterator[bytes]:
     if part.name is None:
         return
     size, crc32 = 0, 0
     try:
-        with open(Path(folder) / part.name, "rb", buffering=0) as file:
-            while block := file.read(BLOCK_BYTES):
-                size, crc32 = size + len(block), zlib.crc32(block, crc32)
-                yield block
+        for block in blocks(part.name):
+            size, crc32 = size + len(block), zlib.crc32(block, crc32)
+            yield block
     except FileNotFoundError:
         raise PartDamaged(part.name) from None
     if (size, crc32) != (part.size, part.crc32):
@@ -95,7 +97,8 @@ def _checked(folder: str, part: PartFile) -> Iterator[bytes]:
 
 
 def encoded(document: bytes, folder: str, parts: Sequence[PartFile], path: str, without_repeated: bool) -> Assembled:
-    """From parts in Arrow IPC: rows that repeat a unique value are left out. Raises PartDamaged, OSError."""
+    """From parts in Arrow IPC: rows that repeat a unique value are left out. `path` is there and empty, and flushed at the
+    end. Raises PartDamaged, OSError."""
     import pyarrow as pa
     import pyarrow.parquet as pq
 
@@ -105,14 +108,15 @@ def encoded(document: bytes, folder: str, parts: Sequence[PartFile], path: str, 
     spec = compiled(document)
     kinds = [column.type for column in spec.columns]
     rules = np.memmap(Path(folder) / "rule", "u1", "r") if without_repeated else None
-    out = Writer(path)
     count = 0
-    try:
+    with open(path, "r+b", buffering=0) as file:
+        out = Writer(file)
         if spec.output_format != "parquet":
             out.write(encode.csv_header(spec.names) if spec.output_format == "csv" else b"")
             for batch in _batches(folder, parts, rules):
                 count += batch.num_rows
                 out.write(encode.written(batch.columns[1:], kinds, spec.names, spec.output_format))
+            os.fsync(file.fileno())
             return out.finished(count)
         schema = pa.schema(
             [pa.field(name, values.arrow_type(kind)) for name, kind in zip(spec.names, kinds, strict=True)]
@@ -127,9 +131,8 @@ def encoded(document: bytes, folder: str, parts: Sequence[PartFile], path: str, 
                     waiting = []
             if waiting:
                 writer.write_table(pa.Table.from_batches(waiting))
+        os.fsync(file.fileno())
         return out.finished(count)
-    finally:
-        out.close()
 
 
 class _Sink:
@@ -165,7 +168,7 @@ def _batches(folder: str, parts: Sequence[PartFile], rules: Any) -> Iterator[Any
     import pyarrow as pa
 
     for part in parts:
-        data = b"".join(_checked(folder, part))
+        data = b"".join(_checked(_in(folder), part))
         for batch in _read(data):
             if rules is not None:
                 repeated = rules[batch.column(0).to_numpy()] != 0
@@ -193,7 +196,7 @@ def repeated_values(document: bytes, folder: str, part: PartFile, rows: Sequence
     firsts = np.memmap(Path(folder) / "first", "<i8", "r")
     rules = np.memmap(Path(folder) / "rule", "u1", "r")
     found: dict[int, tuple[str, str, int]] = {}
-    for batch in _read(b"".join(_checked(folder, part))):
+    for batch in _read(b"".join(_checked(_in(folder), part))):
         numbers = batch.column(0).to_numpy()
         here = batch.filter(np.isin(numbers, rows))
         numbers = here.column(0).to_numpy()

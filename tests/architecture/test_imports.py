@@ -38,7 +38,10 @@ LAYERS: dict[str, set[str]] = {
         "pipeline", "clients", "formats", "processors", "embeddings", "sources", "db", "states", "errors", "config",
         "failpoints",
     },
-    "cli": {"batch", "worker", "main", "pipeline", "jobs", "model_service", "processors", "embeddings", "db", "errors", "config"},
+    "cli": {
+        "batch", "worker", "main", "pipeline", "jobs", "model_service", "processors", "embeddings", "sources", "db", "errors",
+        "config",
+    },
     "wiring": {
         "jobs", "clients", "pipeline", "processors", "embeddings", "sources", "db", "errors", "config", "failpoints",
     },

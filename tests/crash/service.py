@@ -200,11 +200,11 @@ class Service(Server):
     def sweep(self) -> None:
         """What the reconciler does to the disk each minute, at once and for files of any age; nobody may be uploading."""
         settings = load_settings(database_url=self.url, storage_dir=self.storage)
-        storage = LocalStorage(settings.uploads_dir)
+        storage = LocalStorage(self.storage / "uploads")
 
         async def sweep() -> None:
             database = Database(settings)
-            parts = OutputParts(settings.outputs_dir)
+            parts = OutputParts(self.storage / "outputs")
             finisher = Finisher(database, storage, SqliteSink(), parts, delete_file=False)
             reconciler = Reconciler(database, JobQueue(1.0), finisher, storage, parts, _nothing)
             await reconciler.sweep(older_than_seconds=0)

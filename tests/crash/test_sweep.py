@@ -14,7 +14,6 @@ import pytest
 
 from app.config import load_settings
 from app.db.engine import Database
-from app.jobs import submit
 from app.jobs.limits import OwnerLimits
 from app.jobs.submit import Submission, Submitter
 from app.pipeline.finisher import Finisher
@@ -22,10 +21,11 @@ from app.pipeline.queue import JobQueue
 from app.pipeline.reconciler import Reconciler
 from app.processors.registry import Processors
 from app.sinks.sqlite import SqliteSink
+from app.sources import upload
 from app.sources.outputs import OutputParts
 from app.sources.storage import LocalStorage
 from tests.conftest import Databases
-from tests.harness import wait_until
+from tests.harness import query, wait_until
 
 
 @dataclass
@@ -58,14 +58,14 @@ def url(databases: Databases, tmp_path: Path) -> str:
 @pytest.fixture
 async def parts(url: str, tmp_path: Path) -> AsyncIterator[Parts]:
     settings = load_settings(database_url=url, storage_dir=tmp_path, min_free_disk_mb=0)
-    storage = LocalStorage(settings.uploads_dir)
+    storage = LocalStorage(tmp_path / "uploads")
     storage.prepare()
     database = Database(settings)
 
     async def renew_leases() -> None:
         """There are none."""
 
-    outputs = OutputParts(settings.outputs_dir)
+    outputs = OutputParts(tmp_path / "outputs")
     queue, finisher = JobQueue(1.0), Finisher(database, storage, SqliteSink(), outputs, delete_file=False)
     yield Parts(
         storage,
@@ -93,9 +93,20 @@ async def test_old_files_without_a_row_go_and_all_others_stay(parts: Parts) -> N
     assert set(parts.storage.folder.iterdir()) == {stored, stranger, *young}
 
 
+async def test_bytes_that_were_given_up_but_not_removed_go(parts: Parts, url: str) -> None:
+    """DELETE_FILE_ON_COMPLETE forgets them in the database first: a process that dies then, or a bucket that is away."""
+    given_up, known = await parts.upload(pieces(b"id\n1\n")), await parts.upload(pieces(b"id\n2\n"))
+    condition = f"id = '{given_up.hex if url.startswith('sqlite') else given_up}'"
+    await asyncio.to_thread(query, url, f"UPDATE files SET storage_uri = NULL WHERE {condition}")
+    for path in parts.storage.folder.iterdir():
+        parts.make_old(path)
+    await parts.reconciler.sweep()
+    assert [path.name for path in parts.storage.folder.iterdir()] == [str(known)]
+
+
 async def test_an_upload_that_comes_slowly_is_not_swept_away(parts: Parts, monkeypatch: pytest.MonkeyPatch) -> None:
     """Its bytes are written by the mebibyte: from a slow client that takes longer than a dead file is left alone."""
-    monkeypatch.setattr(submit, "TOUCH_SECONDS", 0.01)
+    monkeypatch.setattr(upload, "TOUCH_SECONDS", 0.01)
 
     async def slow() -> AsyncIterator[bytes]:
         yield b"id\n"

@@ -32,17 +32,16 @@ export default function system() {
   const check = (name, text) => h(`li.${text === "ok" ? "ok" : "bad"}`, {}, icon(text === "ok" ? "check" : "warn"), h("b", {}, name), h("span.muted", {}, text));
 
   function draw({ version, database, disk, queue, slots, jobs, processors, limits }) {
-    const used = disk.total_bytes - disk.free_bytes;
-    const isTight = disk.free_bytes < disk.must_stay_free_bytes;
+    const isTight = disk && disk.free_bytes < disk.must_stay_free_bytes;
     const waiting = Object.entries(queue.by_priority);
     replace(place,
-      h("section.card", {}, h("h2", {}, "Is it well?"), h("ul.checks", {}, check(`Database (${database.kind === "sqlite" ? "SQLite" : "PostgreSQL"})`, database.status), check("Queue and workers", queue.status), check("Disk", isTight ? "Uploads are refused: free some space." : "ok"))),
+      h("section.card", {}, h("h2", {}, "Is it well?"), h("ul.checks", {}, check(`Database (${database.kind === "sqlite" ? "SQLite" : "PostgreSQL"})`, database.status), check("Queue and workers", queue.status), disk && check("Disk", isTight ? "Uploads are refused: free some space." : "ok"))),
       h("section.card", {}, h("h2", {}, "Workers"), h("p.big", {}, h("b", {}, count(slots.busy)), ` of ${count(slots.total)} busy`),
         bars(Array.from({ length: 60 }, (_, i) => ({ value: history[history.length - 60 + i] ?? 0, label: `${history[history.length - 60 + i] ?? 0} busy` })), { label: `${slots.busy} of ${slots.total} workers are busy`, height: 40, kind: ".low" }), h("div.axis", {}, h("span", {}, "2 min ago"), h("span", {}, "now"))),
       h("section.card", {}, h("h2", {}, "Queue by priority"), waiting.length
         ? h("ol.top-values", {}, waiting.reverse().map(([priority, number]) => h("li", {}, h("span", {}, `priority ${priority}`), h("i", { "aria-hidden": "true", style: { width: `${(100 * number) / Math.max(...waiting.map(([, n]) => n))}%` } }), h("b.num", {}, count(number)))))
         : h("p.muted", {}, "Nothing waits.")),
-      h("section.card", {}, h("h2", {}, "Disk"), stack([{ name: "used", value: used, tone: isTight ? "bad" : "accent" }, { name: "free", value: disk.free_bytes, tone: "idle" }], { label: "Disk where uploads are stored", text: (part) => `${bytes(part.value)} · ${percent(part.value / disk.total_bytes)}` })),
+      disk && h("section.card", {}, h("h2", {}, "Disk"), stack([{ name: "used", value: disk.total_bytes - disk.free_bytes, tone: isTight ? "bad" : "accent" }, { name: "free", value: disk.free_bytes, tone: "idle" }], { label: "Disk where uploads are stored", text: (part) => `${bytes(part.value)} · ${percent(part.value / disk.total_bytes)}` })),
       h("section.card.wide", {}, h("h2", {}, "Jobs"), h("ul.tiles", {}, Object.entries(jobs).map(([name, number]) => h("li", {}, h(`a.${TONES[name]}`, { href: `#/jobs?status=${name}` }, h("b", {}, count(number)), STATES[name]))))),
       h("section.card.wide", {}, h("h2", {}, "About"), facts([["Version", version], ["Processors", processors.join(", ")], ["Largest upload", bytes(limits.max_upload_bytes)], ["Rows per chunk", count(limits.chunk_size)], ["Retries", count(limits.max_retries)],
         ["More", h("span", {}, h("a", { href: "/docs" }, "API"), " · ", h("a", { href: "#/users" }, "Users and keys"), " · ", h("a", { href: "/metrics" }, "Prometheus"), " · ", h("a", { href: "/ready" }, "readiness"))]])));

@@ -1,0 +1,262 @@
+"""The bucket in which this service keeps its files. Read and written by obstore; the two requests that obstore lacks, which list
+and abort the multipart uploads that a killed process left, are signed by botocore."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import datetime
+from functools import cached_property
+from threading import Lock
+from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
+from xml.etree import ElementTree
+
+import httpx
+import obstore
+from obstore import exceptions
+from obstore.store import S3Store
+
+from app.errors import StorageUnavailable, StoredFileCorrupt, StoredFileMissing
+from app.sources.s3 import STATUS, Credentials, brief, make_store
+
+if TYPE_CHECKING:
+    from obstore import GetOptions
+
+logger = logging.getLogger(__name__)
+PART_BYTES, PARTS_AT_ONCE, MAX_PARTS = 8 << 20, 2, 10_000
+REQUEST_SECONDS, CHECK_SECONDS = 60.0, 5.0
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    key: str
+    """Without the prefix of the bucket."""
+    size: int
+    etag: str | None
+    touched_at: datetime
+    """By the clock of the object store."""
+
+
+@dataclass(frozen=True, slots=True)
+class Unfinished:
+    """A multipart upload that was neither completed nor aborted."""
+
+    key: str
+    upload_id: str
+    begun_at: datetime
+
+
+class Bucket:
+    """`s3://bucket/prefix`. Keys are given without the prefix. The calls block, and may be made from any thread.
+
+    Raises StorageUnavailable for whatever an operator must look at, or passes by itself.
+    """
+
+    def __init__(self, name: str, prefix: str, credentials: Credentials) -> None:
+        self._name = name
+        self._prefix = prefix.strip("/")
+        self._credentials = credentials
+        self._store: S3Store = make_store(name, credentials, seconds=REQUEST_SECONDS)
+        self._impatient: S3Store = make_store(name, credentials, seconds=CHECK_SECONDS, retries=0)
+
+    def __str__(self) -> str:
+        return f"s3://{self._name}/{self._prefix}".rstrip("/")
+
+    def path(self, key: str) -> str:
+        return f"{self._prefix}/{key}" if self._prefix else key
+
+    def check(self) -> None:
+        """Raises StorageUnavailable, soon, if it does not answer."""
+        with self._told(""):
+            obstore.list_with_delimiter(self._impatient, self.path("check"))
+
+    # ------------------------------------------------------------------ objects
+
+    def put(self, key: str, data: bytes) -> None:
+        with self._told(key):
+            obstore.put(self._store, self.path(key), data, use_multipart=False)
+
+    def create(self, key: str, data: bytes) -> bool:
+        """Put it unless something else has this key: of any number that try with different data, one gets True."""
+        with self._told(key):
+            try:
+                obstore.put(self._store, self.path(key), data, mode="create", use_multipart=False)
+            except exceptions.AlreadyExistsError:
+                # A request whose answer was lost is sent again, and then finds what it has put itself.
+                return self._holds(key, data)
+        return True
+
+    def _holds(self, key: str, data: bytes) -> bool:
+        found = self.head(key)
+        return found is not None and found.size == len(data) and self.read(key, 0, len(data)) == data
+
+    def writer(self, key: str, most_bytes: int) -> ObjectWriter:
+        """For an object of at most so many bytes, which goes out in parts as it is written."""
+        part_bytes = max(PART_BYTES, -(-most_bytes // MAX_PARTS))
+        with self._told(key):
+            made = obstore.open_writer(
+                self._store, self.path(key), buffer_size=part_bytes, max_concurrency=PARTS_AT_ONCE
+            )
+        return ObjectWriter(self, key, made, part_bytes)
+
+    def read(self, key: str, start: int, end: int, etag: str | None = None) -> bytes:
+        """Bytes [start, end); raises StoredFileMissing, StoredFileCorrupt if they are not there or of another version."""
+        if end <= start:
+            return b""
+        with self._told(key):
+            version: GetOptions = {} if etag is None else {"if_match": etag}
+            found = obstore.get(self._store, self.path(key), options={"range": (start, end), **version})
+            data = bytes(found.bytes())
+        if len(data) != end - start:
+            raise StoredFileCorrupt(f"{self}/{key} ends at byte {start + len(data)}, expected at least {end}.")
+        return data
+
+    def head(self, key: str) -> Entry | None:
+        try:
+            with self._told(key):
+                return self._entry(obstore.head(self._store, self.path(key)))
+        except StoredFileMissing:
+            return None
+
+    def entries(self, folder: str) -> Iterator[Entry]:
+        """Everything in a folder and those below it, by key."""
+        with self._told(folder):
+            for batch in obstore.list(self._store, self.path(folder)):
+                yield from map(self._entry, batch)
+
+    def folders(self, folder: str) -> list[str]:
+        """The names of the folders in a folder."""
+        with self._told(folder):
+            found = obstore.list_with_delimiter(self._store, self.path(folder))
+        return [prefix.rstrip("/").rpartition("/")[2] for prefix in found["common_prefixes"]]
+
+    def delete(self, keys: Sequence[str]) -> None:
+        """Also if they are not there."""
+        if keys:
+            with self._told(keys[0]):
+                obstore.delete(self._store, [self.path(key) for key in keys])
+
+    def _entry(self, meta: Any) -> Entry:
+        key = meta["path"].removeprefix(f"{self._prefix}/") if self._prefix else meta["path"]
+        return Entry(key, meta["size"], meta["e_tag"], meta["last_modified"])
+
+    @contextmanager
+    def _told(self, key: str) -> Iterator[None]:
+        """Errors that name the bucket, the key and what to check."""
+        try:
+            yield
+        except (exceptions.BaseError, OSError, ValueError) as error:
+            text, where = str(error), f"{self}/{key}".rstrip("/")
+            answered = STATUS.search(text)
+            status = int(answered[1]) if answered else 0
+            if "NoSuchBucket" in text:
+                raise StorageUnavailable(f"There is no bucket {self._name}: make it, or correct STORAGE_URL.") from None
+            if isinstance(error, exceptions.NotFoundError | FileNotFoundError) or status == 404:
+                raise StoredFileMissing(f"The stored file {where} is not there any more.") from None
+            if status == 416:
+                raise StoredFileCorrupt(f"The stored file {where} is shorter than it was.") from None
+            if isinstance(error, exceptions.PreconditionError):
+                raise StoredFileCorrupt(f"The stored file {where} was replaced by somebody.") from None
+            denied = exceptions.PermissionDeniedError | exceptions.UnauthenticatedError
+            if isinstance(error, denied) or status in (401, 403):
+                raise StorageUnavailable(
+                    f"{where} may not be used. Check KEY and SECRET, and that they may get, put, delete and list."
+                ) from None
+            raise StorageUnavailable(f"{where} cannot be used now: {brief(error)}. Check ENDPOINT_URL.") from None
+
+    # ------------------------------------------------------------------ what a killed process left
+
+    def unfinished(self, folder: str) -> list[Unfinished]:
+        """Multipart uploads that begin in a folder."""
+        found: list[Unfinished] = []
+        place = {"uploads": "", "prefix": self.path(folder)}
+        while True:
+            root = ElementTree.fromstring(self._request("GET", "", place))
+            for each in root.iterfind("{*}Upload"):
+                key = each.findtext("{*}Key", "")
+                key = key.removeprefix(f"{self._prefix}/") if self._prefix else key
+                begun_at = datetime.fromisoformat(each.findtext("{*}Initiated", "").replace("Z", "+00:00"))
+                found.append(Unfinished(key, each.findtext("{*}UploadId", ""), begun_at))
+            if root.findtext("{*}IsTruncated", "") != "true":
+                return found
+            place["key-marker"] = root.findtext("{*}NextKeyMarker", "")
+            place["upload-id-marker"] = root.findtext("{*}NextUploadIdMarker", "")
+
+    def abort(self, key: str, upload_id: str) -> None:
+        """Also if it is not there."""
+        self._request("DELETE", self.path(key), {"uploadId": upload_id}, missing_is_fine=True)
+
+    @cached_property
+    def _signer(self) -> Any:
+        # Only here: a service that keeps its files in a folder need not load it.
+        from botocore.auth import S3SigV4Auth
+        from botocore.credentials import Credentials as Keys
+
+        return S3SigV4Auth(Keys(self._credentials.key, self._credentials.secret), "s3", self._credentials.region)
+
+    def _request(self, method: str, path: str, query: dict[str, str], *, missing_is_fine: bool = False) -> bytes:
+        from botocore.awsrequest import AWSRequest
+
+        key = path.removeprefix(f"{self._prefix}/")
+        named = "&".join(f"{name}={quote(value, safe='')}" for name, value in sorted(query.items()))
+        url = f"{self._credentials.endpoint_url.rstrip('/')}/{self._name}/{quote(path)}".rstrip("/") + f"?{named}"
+        request = AWSRequest(method, url)
+        self._signer.add_auth(request)
+        try:
+            answer = httpx.request(method, url, headers=dict(request.headers.items()), timeout=REQUEST_SECONDS)
+        except httpx.HTTPError as error:
+            raise StorageUnavailable(f"{self}/{key} cannot be used now: {brief(error)}. Check ENDPOINT_URL.") from None
+        if answer.status_code == 404 and missing_is_fine and "NoSuchBucket" not in answer.text:
+            return b""
+        if not answer.is_success:
+            raise StorageUnavailable(
+                f"{self}/{key}: multipart uploads cannot be looked after, the answer was {answer.status_code}. "
+                "Check that KEY and SECRET may list and abort them."
+            )
+        return answer.content
+
+
+class ObjectWriter:
+    """An object that goes out in parts. It is there whole once it is closed, and else not at all."""
+
+    def __init__(self, bucket: Bucket, key: str, out: Any, part_bytes: int) -> None:
+        self._bucket = bucket
+        self._key = key
+        self._out = out
+        self.part_bytes = part_bytes
+        self._lock = Lock()  # a call that was given up goes on in its thread
+        self.size = 0
+
+    def write(self, data: Any) -> int:
+        # Of its own: what is written goes out later, and whoever gave it may change it.
+        piece = data if isinstance(data, bytes) else bytes(data)
+        with self._lock, self._bucket._told(self._key):
+            if self._out is None:
+                raise StorageUnavailable(f"{self._bucket}/{self._key} was given up.")
+            self._out.write(piece)
+        self.size += len(piece)
+        return len(piece)
+
+    def close(self) -> Entry:
+        """Complete it; what is there now. Raises StorageUnavailable if that is not what was written."""
+        with self._lock, self._bucket._told(self._key):
+            self._out.close()
+            self._out = None
+        found = self._bucket.head(self._key)
+        if found is None or found.size != self.size:
+            raise StorageUnavailable(f"{self._bucket}/{self._key} was not stored with its {self.size} bytes.")
+        return found
+
+    def abort(self) -> None:
+        """Leave nothing of it. What cannot be removed now is left for a sweep."""
+        with self._lock:
+            self._out = None
+        try:
+            if self.size >= self.part_bytes:
+                for each in self._bucket.unfinished(self._key):
+                    self._bucket.abort(each.key, each.upload_id)
+        except StorageUnavailable as error:
+            logger.warning("Left for the sweep: %s", error)

@@ -1,0 +1,85 @@
+"""Where everything lies that is no row of the database: chosen here, by the scheme of STORAGE_URL, and nowhere else."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import unquote, urlsplit
+
+from app.errors import BadSourceUri, SettingsInvalid
+from app.sources.bucket import Bucket
+from app.sources.objects import ObjectStorage, OutputObjects
+from app.sources.outputs import OutputParts
+from app.sources.partial_objects import PartialObjects
+from app.sources.partials import PartialFiles
+from app.sources.places import Outputs, Partials, Storage
+from app.sources.s3 import S3_SCHEME, Address, Credentials
+from app.sources.scratch import Scratch
+from app.sources.storage import LocalStorage
+
+
+@dataclass(frozen=True, slots=True)
+class Stores:
+    storage: Storage
+    partials: Partials
+    outputs: Outputs
+    spool: LocalStorage
+    """For bodies that this process reads once more before it stores something made of them."""
+    scratch: Scratch | None = None
+
+    def prepare(self) -> None:
+        for each in (self.storage, self.partials, self.spool):
+            each.prepare()
+
+    def close(self) -> None:
+        if self.scratch is not None:
+            self.scratch.close()
+
+
+def folder_of(url: str, default: Path) -> Path | None:
+    """The folder that a STORAGE_URL names, None if it names a bucket; raises SettingsInvalid."""
+    if not url:
+        return default
+    if url.startswith(S3_SCHEME):
+        return None
+    parts = urlsplit(url)
+    if parts.scheme != "file" or parts.netloc not in ("", "localhost") or not parts.path.startswith("/"):
+        raise SettingsInvalid(f"STORAGE_URL: {url!r} is neither file:///folder nor s3://bucket/prefix.")
+    return Path(unquote(parts.path))
+
+
+def bucket_of(url: str, credentials: Credentials) -> Bucket:
+    """Raises SettingsInvalid."""
+    try:
+        address = Address.parse(url.rstrip("/"))
+    except BadSourceUri as error:
+        raise SettingsInvalid(f"STORAGE_URL: {error.detail}") from None
+    missing = [
+        name
+        for name, value in (
+            ("ENDPOINT_URL", credentials.endpoint_url),
+            ("KEY", credentials.key),
+            ("SECRET", credentials.secret),
+        )
+        if not value
+    ]
+    if missing:
+        raise SettingsInvalid(f"STORAGE_URL is a bucket: set {', '.join(missing)} too.")
+    return Bucket(address.bucket, address.key, credentials)
+
+
+def stores(url: str, default: Path, credentials: Credentials, *, most_bytes: int) -> Stores:
+    """`default`: the folder if `url` is empty; `most_bytes`: of an upload. Raises SettingsInvalid."""
+    folder = folder_of(url, default)
+    if folder is not None:
+        storage = LocalStorage(folder / "uploads")
+        return Stores(storage, PartialFiles(folder / "partial"), OutputParts(folder / "outputs"), storage)
+    bucket = bucket_of(url, credentials)
+    scratch = Scratch()
+    return Stores(
+        ObjectStorage(bucket, scratch, most_bytes),
+        PartialObjects(bucket, scratch),
+        OutputObjects(bucket, scratch),
+        LocalStorage(scratch.folder / "spool"),
+        scratch,
+    )

@@ -1,0 +1,16 @@
+from __future__ import annotations
+
+from collections.abc import Iterator
+from uuid import uuid4
+
+import pytest
+
+from tests.storage.buckets import OurBucket
+
+
+@pytest.fixture(scope="session")
+def bucket() -> Iterator[OurBucket]:
+    """A bucket of a real S3 server over HTTP."""
+    made = OurBucket(f"granula-{uuid4().hex[:8]}")
+    yield made
+    made.stop()
