@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
+import json
 import re
 from typing import Any
 
 import pytest
+import typer
 import yaml
 
+from app.cli.main import app
 from app.config import Settings
+from app.errors import request_errors
 from tests.harness import ROOT
+
+OF_UVICORN = {"forwarded_allow_ips"}
+BY_DEFAULT = {"postgres", "migrate", "api", "minio", "samples", "bucket", "ml-api"}
 
 
 @pytest.fixture(scope="module")
@@ -33,7 +40,7 @@ def test_what_is_set_is_a_setting_and_the_batch_has_the_documented_defaults(
 ) -> None:
     for name, service in services.items():
         if service.get("build") == ".":
-            unknown = {key.lower() for key in service.get("environment", {})} - set(Settings.model_fields)
+            unknown = {key.lower() for key in service.get("environment", {})} - set(Settings.model_fields) - OF_UVICORN
             assert not unknown, f"{name} sets {unknown}, which nothing reads"
     batch = services["batch"]
     assert (batch["profiles"], batch["command"]) == (["batch"], ["python", "-m", "app", "pipeline"])
@@ -41,6 +48,53 @@ def test_what_is_set_is_a_setting_and_the_batch_has_the_documented_defaults(
         assert batch["environment"][setting] == f"${{{setting}:-{Settings.model_fields[setting.lower()].default}}}"
     for setting in ("KEY", "SECRET", "ENDPOINT_URL", "DATABASE_URL", "ML_API_URL"):
         assert setting in batch["environment"]
+
+
+def started_for(name: str, services: dict[str, dict[str, Any]]) -> set[str]:
+    """It, and all that it waits for."""
+    return {name}.union(*(started_for(awaited, services) for awaited in services[name].get("depends_on", {})))
+
+
+def test_the_profile_scale_is_two_api_processes_and_three_workers_behind_a_balancer(
+    services: dict[str, dict[str, Any]],
+) -> None:
+    assert {name for name, service in services.items() if "profiles" not in service} == BY_DEFAULT
+    started = started_for("gateway", services)
+    assert all(services[name].get("profiles", ["scale"]) == ["scale"] for name in started), "others would not be there"
+    assert started & {"api", "batch"} == set(), "what works by itself must not be on the same database"
+    api, worker = services["scale-api"], services["scale-worker"]
+    assert (api["deploy"]["replicas"], worker["deploy"]["replicas"]) == (2, 3)
+    shared = ("DATABASE_URL", "QUEUE", "STORAGE_URL", "KEY", "SECRET", "ENDPOINT_URL")
+    assert [api["environment"][name] for name in shared] == [worker["environment"][name] for name in shared]
+    assert "ports" not in api, "two cannot have one port"
+
+
+def test_the_balancer_finds_the_api_and_holds_nothing_back(services: dict[str, dict[str, Any]]) -> None:
+    text = re.sub(r"#.*", "", (ROOT / "deploy" / "nginx" / "nginx.conf").read_text())
+    directives = dict(re.findall(r"^\s*(\w+)\s+([^;{]+);", text, re.MULTILINE))
+    name, port = re.findall(r"server ([\w-]+):(\d+) resolve", text)[0]
+    assert services[name]["command"][-1] == port
+    assert [f"127.0.0.1:8080:{directives['listen']}"] == services["gateway"]["ports"]
+    wanted = {"proxy_request_buffering": "off", "proxy_buffering": "off", "client_max_body_size": "0"}
+    assert wanted.items() <= directives.items()
+    (problem,) = re.findall(r"return 503 '(.*)';", text)
+    error = request_errors()["unavailable"]
+    assert json.loads(problem) == {
+        "type": "/errors/unavailable", "title": error.title(), "status": error.status, "code": "unavailable",
+        "detail": "No API process answers.", "remedy": error.remedy,
+    }  # fmt: skip
+
+
+def test_the_commands_that_are_run_exist_with_their_options(services: dict[str, dict[str, Any]]) -> None:
+    group = typer.main.get_command(app)
+    for name, service in services.items():
+        command = service.get("command", [])
+        if command[:3] == ["python", "-m", "app"]:
+            given = [re.sub(r"\$\{\w+:-(.*)\}", r"\1", word) for word in command[3:]]
+            context = group.make_context("granula", given[:1])
+            found = group.get_command(context, given[0])  # type: ignore[attr-defined]
+            assert found is not None, f"{name} runs a command that is not there"
+            found.make_context(given[0], given[1:], parent=context)
 
 
 def test_volumes_are_declared_and_ports_are_open_to_this_host_alone(services: dict[str, dict[str, Any]]) -> None:
