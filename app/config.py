@@ -83,13 +83,13 @@ class Settings(BaseSettings):
     ageing_seconds: float = Field(default=10.0, gt=0)
     """Waiting this long is worth one step of priority, so that nothing starves."""
 
-    lease_seconds: float = Field(default=15.0, ge=1)
+    lease_seconds: float = Field(default=10.0, ge=1)
     """A chunk whose worker has not been heard of for so long is given to another."""
 
     heartbeat_seconds: float = Field(default=3.0, gt=0)
     """How often a worker renews the leases of its chunks."""
 
-    reconcile_seconds: float = Field(default=5.0, gt=0)
+    reconcile_seconds: float = Field(default=3.0, gt=0)
     """How often the queue is checked against the database."""
 
     db_pool_size: int = Field(default=0, ge=0, le=256)

@@ -159,7 +159,7 @@ def scaling(cluster: Cluster, rows: int) -> None:
     for workers in (1, 2, 4):
         with cluster.running(workers, MAX_CONCURRENCY=1) as (api, _, _):
             found = []
-            for model, count in (("vader", rows), ("minilm", rows // 10)):
+            for model, count in (("vader", rows), ("minilm", rows // 40)):
                 data = ("text\n" + "\n".join(texts(count, workers))).encode()
                 best = min(
                     timed(api, data, processor="sentiment", model=model, chunk_size=max(100, count // 40))
@@ -194,15 +194,20 @@ def engine(cluster: Cluster, rows: int) -> None:
         )
         data = b"id,name,value\n" + b"".join(b"%d,row %d,%d\n" % (i, i, i % 997) for i in range(rows))
         seen = int(query(url, "SELECT nextval('procrastinate_jobs_id_seq')")[0][0])
-        before = cpu([*processes, cluster.postgres])
+        before, server = cpu([*processes, cluster.postgres]), cpu([cluster.postgres])
+        log = "SELECT pg_wal_lsn_diff(pg_current_wal_lsn(), '0/0')"
+        written = query(url, log)[0][0]
         seconds = timed(api, data, chunk_size=10_000)
         total = cpu([*processes, cluster.postgres]) - before
+        server, written = cpu([cluster.postgres]) - server, query(url, log)[0][0] - written
         tokens = int(query(url, "SELECT nextval('procrastinate_jobs_id_seq')")[0][0]) - seen
         share = tokens * (a + b) / 1000 / total
         print(
             f"{rows:,} rows in {rows // 10_000} chunks: {rows / seconds:,.0f} rows/s, {tokens} tokens, "
             f"{total:.2f} s CPU in all; the queue's share {share:.1%}"
         )
+        each = server / (rows / 10_000) * 1000 - b
+        print(f"A chunk: {each:.1f} ms CPU in PostgreSQL, {written / rows:.0f} bytes of write-ahead log a row")
 
 
 async def _defer(url: str, job_ids: list[UUID]) -> None:

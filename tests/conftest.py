@@ -10,7 +10,7 @@ import pytest
 
 pytest.register_assert_rewrite("tests.crash.service")
 
-from tests.harness import ROOT, Api, Postgres, Server, migrate  # noqa: E402
+from tests.harness import ROOT, Api, OwnPostgres, Postgres, Server, migrate  # noqa: E402
 
 KINDS = ("sqlite", "postgresql")
 
@@ -120,3 +120,14 @@ def api(server: Server) -> Iterator[Api]:
 def gates(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Where the tests of a module let the chunks of the processor `gate` go on."""
     return tmp_path_factory.mktemp("gates")
+
+
+@pytest.fixture(scope="module")
+def own_postgres() -> Iterator[OwnPostgres]:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.delenv("TEST_DATABASE_URL", raising=False)
+        folder = Path(tempfile.mkdtemp(prefix="granula-pg-"))
+        server = OwnPostgres(folder)
+    yield server
+    server.stop()
+    shutil.rmtree(folder, ignore_errors=True)

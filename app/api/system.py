@@ -25,10 +25,13 @@ async def get_system(app: App, owner: Owner) -> dict[str, Any]:
     database: dict[str, Any] = {"kind": "sqlite" if settings.is_sqlite else "postgresql", "status": "ok"}
     counts: dict[str, int] = {}
     queued: dict[int, int] = {}
+    in_work = workers = 0
     try:
         async with app.database.reading() as connection:
             counts = await jobs.count_by_status(connection, owner)
             queued = await jobs.count_active(connection)
+            in_work = await jobs.count_in_work(connection)
+        workers = await app.machine.count_workers()
         if not await current_is_head(app.database):
             database["status"] = "run `alembic upgrade head`"
     except TransientError as error:
@@ -48,7 +51,8 @@ async def get_system(app: App, owner: Owner) -> dict[str, Any]:
             "jobs": sum(queued.values()),
             "by_priority": {str(priority): count for priority, count in sorted(queued.items())},
         },
-        "slots": {"busy": machine.pool.busy, "total": machine.pool.slots},
+        "slots": {"busy": machine.pool.busy, "total": 0 if settings.is_shared else machine.pool.slots},
+        "workers": {"processes": workers, "chunks_in_work": in_work},
         "jobs": {str(status): counts.get(status, 0) for status in JobStatus},
         "processors": app.processors.names,
         "schemas": sorted(app.processors.schemas),

@@ -157,6 +157,12 @@ async def count_active(connection: AsyncConnection) -> dict[int, int]:
     return {priority: int(count) for priority, count in (await connection.execute(query)).all()}
 
 
+async def count_in_work(connection: AsyncConnection) -> int:
+    """Chunks that somebody works on now."""
+    query = select(func.count()).select_from(Chunk).where(Chunk.status == ChunkStatus.PROCESSING)
+    return int((await connection.execute(query)).scalar_one())
+
+
 async def count_waiting(connection: AsyncConnection) -> tuple[dict[int, int], float]:
     """(chunks that may be claimed now, by the priority of their jobs; seconds that the first of them has waited)."""
     query = (

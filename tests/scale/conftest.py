@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from uuid import uuid4
 
 import pytest
 
 from tests.conftest import Databases
 from tests.crash.service import Service
 from tests.harness import Postgres, wait_until
+from tests.storage.buckets import OurBucket
 
 MakeCluster = Callable[..., "Cluster"]
 QUICK = {"LEASE_SECONDS": 2, "HEARTBEAT_SECONDS": 0.3, "RECONCILE_SECONDS": 0.5}
@@ -30,6 +32,8 @@ class Cluster:
         for each in made:
             each.flags = self.members[0].flags
             each.environment["CRASH_FLAGS"] = str(each.flags)
+            if "STORAGE_URL" in self._settings:  # then it has no folder in common with the others
+                each.environment["STORAGE_DIR"] = str(self._storage / each.log.stem)
             each.launch()
         for each in made:
             wait_until(each.is_ready, 60, "a process that is ready")
@@ -46,6 +50,13 @@ class Cluster:
 @pytest.fixture(scope="module", params=["postgresql"])
 def databases(request: pytest.FixtureRequest, postgres: Postgres, templates: dict[str, str]) -> Databases:
     return Databases(request.param, postgres, templates)
+
+
+@pytest.fixture
+def bucket() -> Iterator[OurBucket]:
+    made = OurBucket(f"granula-{uuid4().hex[:8]}")
+    yield made
+    made.stop()
 
 
 @pytest.fixture

@@ -4,10 +4,16 @@ from __future__ import annotations
 
 import random
 import signal
+import time
+from pathlib import Path
+
+import pytest
 
 from tests.crash.service import Input, Service, Worker, assert_exact
-from tests.harness import wait_until
+from tests.harness import FINAL, Api, OwnPostgres, migrate, wait_until
 from tests.scale.conftest import MakeCluster
+from tests.storage.buckets import OurBucket
+from tests.uploads.tus import create, send
 
 
 def test_any_api_process_takes_jobs_and_tells_of_them_and_workers_share_their_chunks(make_cluster: MakeCluster) -> None:
@@ -28,6 +34,36 @@ def test_any_api_process_takes_jobs_and_tells_of_them_and_workers_share_their_ch
         assert elsewhere.client.post(f"/api/v1/jobs/{later['job_id']}/cancel").status_code in (200, 202, 409)
         api.finished(later["file_id"])
     wait_until(lambda: one.sql("SELECT count(*) FROM procrastinate_jobs") == [(0,)], what="an empty queue")
+
+
+def test_processes_that_share_nothing_but_database_and_bucket(make_cluster: MakeCluster, bucket: OurBucket) -> None:
+    cluster = make_cluster(**bucket.settings(bucket.url()))
+    one, other = cluster.add(Service, 2)
+    cluster.add(Worker, 2)
+    given = Input.clean(3_000)
+    middle = len(given.data) // 2
+    with one.api() as api, other.api() as elsewhere:
+        url = create(api.client, len(given.data), query={"chunk_size": 100})
+        assert send(elsewhere.client, url, 0, given.data[:middle]).status_code == 204
+        last = send(api.client, url, middle, given.data[middle:])
+        with elsewhere.client.stream("GET", f"/api/v1/status/{last.headers['granula-file-id']}/events") as events:
+            told = [line for line in events.iter_lines() if line.startswith("data:")]
+        assert '"completed"' in told[-1]
+        assert_exact(other, elsewhere, last.headers["granula-file-id"], given)
+
+        mapping = {"columns": [{"name": "Name", "from": "name"}]}
+        made = api.client.post(
+            "/api/v1/jobs/transform", json={"input_file_id": last.headers["granula-file-id"], "mapping": mapping}
+        )
+        assert made.status_code == 202, made.text
+        result = wait_until(lambda: _result(elsewhere, made.json()["job_id"]), 60, "the result of the transform")
+        lines = elsewhere.client.get(f"/api/v1/files/{result}/download").text.splitlines()
+        assert lines == ["Name", *(cells[1] for _, cells in given.results)]
+
+
+def _result(api: Api, job_id: str) -> str | None:
+    answer = api.client.get(f"/api/v1/jobs/{job_id}/result")
+    return answer.json()["result_file_id"] if answer.status_code == 200 else None
 
 
 def test_a_job_and_its_token_are_committed_together_or_not_at_all(make_cluster: MakeCluster) -> None:
@@ -133,3 +169,44 @@ def test_a_worker_that_is_told_to_end_ends_what_it_is_at_and_at_the_second_telli
         cluster.add(Worker)
         api.finished(upload["file_id"])
         assert assert_exact(service, api, upload["file_id"], given)["status"] == "completed"
+
+
+@pytest.mark.long
+@pytest.mark.timeout(600)
+def test_a_minute_of_kills_and_two_restarts_of_postgresql_lose_nothing(
+    own_postgres: OwnPostgres, make_cluster: MakeCluster, tmp_path: Path
+) -> None:
+    """A random one of three workers dies every two seconds, and the database is torn away twice."""
+    url = own_postgres.url(own_postgres.create())
+    migrate(url, tmp_path)
+    cluster = make_cluster(url, LEASE_SECONDS=6, HEARTBEAT_SECONDS=1, RECONCILE_SECONDS=2)
+    (service,) = cluster.add(Service)
+    cluster.add(Worker, 3)
+    given = Input.clean(60_000)
+    dice, uploads, kills = random.Random(60), [], 0
+    begun = time.monotonic()
+    restarts = [begun + 20, begun + 40]
+    with service.api() as api:
+        while (now := time.monotonic()) < begun + 60:
+            if not uploads or api.status(uploads[-1])["status"] in FINAL:
+                uploads.append(api.upload(given.data, chunk_size=100)["file_id"])
+            if restarts and now > restarts[0]:
+                restarts.pop(0)
+                own_postgres.stop_with("immediate")
+                own_postgres.start_again()
+                wait_until(lambda: service.is_ready(), 30, "a service that is ready again")
+            dice.choice([each for each in cluster.members if isinstance(each, Worker) and each.is_alive]).kill()
+            kills += 1
+            cluster.add(Worker)
+            before = _moved(service)
+            wait_until(lambda b=before: _moved(service) > b, 15, "work that moves")
+            time.sleep(max(0.0, now + 2 - time.monotonic()))  # the beat of the kills, not a wait for anything
+        for upload in uploads:
+            api.finished(upload, 120)
+            assert_exact(service, api, upload, given)
+    assert kills >= 15
+
+
+def _moved(service: Service) -> int:
+    """Chunks completed so far, of all jobs."""
+    return int(service.sql("SELECT count(*) FROM chunks WHERE status = 'completed'")[0][0])

@@ -2,7 +2,7 @@
 
 import * as api from "../api.js";
 import { empty, h, icon, replace } from "../dom.js";
-import { STATES, TONES, bytes, count, percent } from "../format.js";
+import { STATES, TONES, bytes, count, percent, plural } from "../format.js";
 import { bars, facts, spinner, stack } from "../parts.js";
 
 const POLL_MS = 2000;
@@ -18,7 +18,7 @@ export default function system() {
       try {
         const about = await api.get("/api/v1/system");
         if (isGone) return;
-        history.push(about.slots.busy);
+        history.push(busyOf(about));
         if (history.length > 60) history.shift();
         draw(about);
       } catch (error) {
@@ -31,13 +31,17 @@ export default function system() {
 
   const check = (name, text) => h(`li.${text === "ok" ? "ok" : "bad"}`, {}, icon(text === "ok" ? "check" : "warn"), h("b", {}, name), h("span.muted", {}, text));
 
-  function draw({ version, database, disk, queue, slots, jobs, processors, limits }) {
+  /** Where other processes work, chunks are what is seen of it. */
+  const busyOf = ({ slots, workers }) => (slots.total ? slots.busy : workers.chunks_in_work);
+
+  function draw({ version, database, disk, queue, slots, workers, jobs, processors, limits }) {
+    const busy = slots.total ? `${slots.busy} of ${slots.total} busy` : `${count(workers.chunks_in_work)} chunks in work by ${plural(workers.processes, "worker")}`;
     const isTight = disk && disk.free_bytes < disk.must_stay_free_bytes;
     const waiting = Object.entries(queue.by_priority);
     replace(place,
       h("section.card", {}, h("h2", {}, "Is it well?"), h("ul.checks", {}, check(`Database (${database.kind === "sqlite" ? "SQLite" : "PostgreSQL"})`, database.status), check("Queue and workers", queue.status), disk && check("Disk", isTight ? "Uploads are refused: free some space." : "ok"))),
-      h("section.card", {}, h("h2", {}, "Workers"), h("p.big", {}, h("b", {}, count(slots.busy)), ` of ${count(slots.total)} busy`),
-        bars(Array.from({ length: 60 }, (_, i) => ({ value: history[history.length - 60 + i] ?? 0, label: `${history[history.length - 60 + i] ?? 0} busy` })), { label: `${slots.busy} of ${slots.total} workers are busy`, height: 40, kind: ".low" }), h("div.axis", {}, h("span", {}, "2 min ago"), h("span", {}, "now"))),
+      h("section.card", {}, h("h2", {}, "Workers"), h("p.big", {}, busy),
+        bars(Array.from({ length: 60 }, (_, i) => ({ value: history[history.length - 60 + i] ?? 0, label: `${history[history.length - 60 + i] ?? 0} busy` })), { label: busy, height: 40, kind: ".low" }), h("div.axis", {}, h("span", {}, "2 min ago"), h("span", {}, "now"))),
       h("section.card", {}, h("h2", {}, "Queue by priority"), waiting.length
         ? h("ol.top-values", {}, waiting.reverse().map(([priority, number]) => h("li", {}, h("span", {}, `priority ${priority}`), h("i", { "aria-hidden": "true", style: { width: `${(100 * number) / Math.max(...waiting.map(([, n]) => n))}%` } }), h("b.num", {}, count(number)))))
         : h("p.muted", {}, "Nothing waits.")),

@@ -1,0 +1,140 @@
+"""Where the walls are with 10, 100 and 1 000 workers: arithmetic from measured constants, and a simulation that checks it.
+
+    .venv/bin/python scripts/simulate_scale.py                 the tables of docs/scale.md
+    .venv/bin/python scripts/simulate_scale.py --chunk 0.05    with other costs: see --help
+
+The simulation is a queueing network in virtual time. Workers of one turn take a token (PostgreSQL is a station of so many cores,
+and each token costs it something), claim chunks, compute (each has a core of its own), and commit rows (the same station, and a
+disk that takes so many bytes a second of write-ahead log). The arithmetic takes the tightest of these walls; the simulation
+shows what the waiting in line adds. Nothing here is measured: the constants are, by scripts/benchmark_workers.py and
+scripts/benchmark.py on two cores, and say what a machine of that kind does.
+"""
+
+from __future__ import annotations
+
+import argparse
+import heapq
+import random
+from collections.abc import Iterator
+from dataclasses import dataclass, fields
+
+
+@dataclass(frozen=True)
+class Costs:
+    rows: int = 10_000
+    """Rows of a chunk."""
+    chunk: float = 1.0
+    """CPU seconds of a worker for a chunk: 1.0 is a processor of 10 000 rows a second and core."""
+    token_worker: float = 0.0015
+    """CPU seconds of a worker for a token."""
+    token_database: float = 0.0012
+    """CPU seconds of PostgreSQL for a token."""
+    chunk_database: float = 0.004
+    """CPU seconds of PostgreSQL for a chunk beside its rows: claim, fence, counts."""
+    row_database: float = 0.6e-6
+    """CPU seconds of PostgreSQL for a row, written as part of a page."""
+    row_wal: float = 90.0
+    """Bytes of write-ahead log for a row."""
+    turns: float = 0.25
+    """Seconds for which a token is kept."""
+    database_cores: int = 16
+    wal_bytes: float = 500e6
+    """Bytes a second that the disk of the write-ahead log takes, synced."""
+    lanes: int = 8
+    """Tokens that a job has at most."""
+    lane: float = 0.012
+    """Seconds from putting a token back to its being taken by another."""
+    connections: int = 8
+    """Of a worker: pool and queue."""
+
+
+def walls(costs: Costs, workers: int, jobs: int) -> dict[str, float]:
+    """Rows a second that each part could give, with so many jobs at once."""
+    held = max(costs.turns, costs.chunk)  # a token is given back after the turn that is going on
+    per_token = max(1.0, held / costs.chunk) * costs.rows
+    compute = workers * costs.rows / (costs.chunk + costs.token_worker * costs.rows / per_token)
+    database = costs.database_cores / (
+        costs.row_database + costs.chunk_database / costs.rows + costs.token_database / per_token
+    )
+    # A token is put back before its turn: a lane starts a turn each `lane` seconds, whatever the turns take.
+    tokens = jobs * costs.lanes / costs.lane * per_token
+    return {
+        "workers": compute,
+        "PostgreSQL CPU": database,
+        "log disk": costs.wal_bytes / costs.row_wal,
+        "tokens": tokens,
+    }
+
+
+def simulate(costs: Costs, workers: int, seconds: float, seed: int = 1) -> float:
+    """Rows a second of so many workers with more than enough jobs, in virtual time."""
+    dice = random.Random(seed)
+    warm, done = seconds / 3, 0
+    cores, disk = [0.0] * costs.database_cores, [0.0]  # when each is free
+
+    def serve(station: list[float], at: float, work: float) -> float:
+        """When it is done. Whoever comes first is served first: calls come in the order of `at`."""
+        begin = max(at, heapq.heappop(station))
+        heapq.heappush(station, begin + work)
+        return begin + work
+
+    def steps() -> Iterator[tuple[list[float] | None, float, bool]]:
+        """(station, None for a core of its own; seconds of work; whether a chunk is done then), for ever."""
+        while True:
+            yield cores, costs.token_database, False
+            yield None, costs.token_worker, False
+            held = 0.0
+            while held < costs.turns:
+                compute = costs.chunk * dice.uniform(0.8, 1.2)
+                held += compute
+                yield cores, costs.chunk_database / 2, False
+                yield None, compute, False
+                yield cores, costs.chunk_database / 2 + costs.rows * costs.row_database, False
+                yield disk, costs.rows * costs.row_wal / costs.wal_bytes, True
+
+    events = [(dice.random() * costs.chunk, worker) for worker in range(workers)]
+    heapq.heapify(events)
+    working = [steps() for _ in range(workers)]
+    while events[0][0] < seconds:
+        now, worker = heapq.heappop(events)
+        station, work, is_done = next(working[worker])
+        at = now + work if station is None else serve(station, now, work)
+        done += is_done and warm < at <= seconds
+        heapq.heappush(events, (at, worker))
+    return done * costs.rows / (seconds - warm)
+
+
+def table(costs: Costs, counts: list[int]) -> None:
+    print("| workers | the wall | rows/s there | simulated rows/s | rows a day | connections | log, MB/s |")
+    print("|---|---|---|---|---|---|---|")
+    for workers in counts:
+        found = walls(costs, workers, jobs=4)
+        wall = min(found, key=lambda name: found[name])
+        got = simulate(costs, workers, seconds=max(20.0, 30 * costs.chunk))
+        print(
+            f"| {workers:,} | {wall} | {found[wall]:,.0f} | {got:,.0f} | {got * 86_400 / 1e9:,.1f} billion | "
+            f"{workers * costs.connections:,} | {got * costs.row_wal / 1e6:,.0f} |"
+        )
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    for field in fields(Costs):
+        parser.add_argument(f"--{field.name.replace('_', '-')}", type=type(field.default), default=field.default)
+    parser.add_argument("--workers", type=int, nargs="*", default=[1, 10, 100, 1_000])
+    given = vars(parser.parse_args())
+    counts = given.pop("workers")
+    costs = Costs(**given)
+    print(f"A processor of {costs.rows / costs.chunk:,.0f} rows/s and core:\n")
+    table(costs, counts)
+    day = 1e9 / 86_400
+    cpu = day * (costs.row_database + (costs.chunk_database + costs.token_database) / costs.rows)
+    log = day * costs.row_wal
+    print(
+        f"\n1 billion rows a day are {day:,.0f} rows/s: {day * costs.chunk / costs.rows:.1f} cores of workers, "
+        f"{cpu:.2f} cores of PostgreSQL, {log / 1e6:.1f} MB/s of log, {log * 86_400 / 1e9:,.0f} GB of it a day."
+    )
+
+
+if __name__ == "__main__":
+    main()
