@@ -24,6 +24,9 @@ _NAME_OF = {"first", "last", "full", "given", "family", "customer", "employee", 
 
 _EMAIL = re.compile(r"[^@\s,;<>()]+@[A-Za-z0-9-]+(\.[A-Za-z0-9-]+)*\.[A-Za-z]{2,}")
 _PHONE = re.compile(r"\+?[0-9 ()./-]{6,22}")
+_DIGIT = re.compile(r"[0-9]")
+_DATE_OR_NUMBER = re.compile(r"\d{1,4}([-/.])\d{1,2}\1\d{1,4}(?: .*)?|\d+\.\d+|-\d+(\.\d+)?")
+_GROUPED = re.compile(r"0?\d{2,5}[ ./-].*\d{3,}")
 _CARD = re.compile(r"[0-9](?:[ -]?[0-9]){12,18}")
 _NAME = re.compile(r"[^\W\d_]{1,30}\.?(?:[ '’-]{1,2}[^\W\d_]{1,30}\.?){0,4}(?:, ?[^\W\d_ ]{1,30})?")
 _CAPITAL = re.compile(r"[^\W\d_a-z]")
@@ -100,12 +103,11 @@ def luhn(text: str) -> bool:
 
 
 def _is_phone(text: str) -> bool:
-    digits = sum(character.isdigit() for character in text)
-    if not 7 <= digits <= 15 or not _PHONE.fullmatch(text):
+    if not _PHONE.fullmatch(text) or not 7 <= len(_DIGIT.findall(text)) <= 15:
         return False
-    if re.fullmatch(r"\d{1,4}([-/.])\d{1,2}\1\d{1,4}(?: .*)?|\d+\.\d+|-\d+(\.\d+)?", text):
-        return False  # a date or a number
-    return text.startswith(("+", "00", "(")) or bool(re.fullmatch(r"0?\d{2,5}[ ./-].*\d{3,}", text))
+    if _DATE_OR_NUMBER.fullmatch(text):
+        return False
+    return text.startswith(("+", "00", "(")) or bool(_GROUPED.fullmatch(text))
 
 
 def _is_name(text: str) -> bool:
