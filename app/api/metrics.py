@@ -1,4 +1,5 @@
-"""/metrics. Counted from the database and the machine at the moment of asking, so that no counter can drift."""
+"""/metrics: what the database and the machine say at the moment of asking, so that it cannot drift, and what this process has
+counted since its start."""
 
 from __future__ import annotations
 
@@ -8,9 +9,12 @@ from prometheus_client.platform_collector import PlatformCollector
 from prometheus_client.process_collector import ProcessCollector
 
 from app.api.services import Services
-from app.db import jobs
+from app.db import jobs, webhooks
 from app.errors import TransientError
 from app.states import JobStatus
+from app.telemetry.counters import PROCESS
+
+MESSAGES = ("pending", "delivered", "failed")
 
 
 async def render(app: Services) -> bytes:
@@ -29,14 +33,25 @@ async def render(app: Services) -> bytes:
     if (space := app.storage.space()) is not None:
         free = Gauge("granula_disk_free_bytes", "Free space where uploads are stored", registry=registry)
         free.set(space[0])
+    connections = Gauge(
+        "granula_database_connections", "Connections in the pool of this process", ["state"], registry=registry
+    )
+    pool = app.database.connections
+    for state in ("in_use", "idle"):
+        connections.labels(state).set(pool[state])
+    Gauge("granula_database_connections_max", "How many may be open", registry=registry).set(pool["max"])
     up = Gauge("granula_database_up", "1 if the database answers", registry=registry)
     by_status = Gauge("granula_jobs", "Jobs by status", ["status"], registry=registry)
+    messages = Gauge(
+        "granula_webhook_messages", "Messages in the delivery log of webhooks by status", ["status"], registry=registry
+    )
     try:
         async with app.database.reading() as connection:
             counts = await jobs.count_by_status(connection)
             for priority, count in (await jobs.count_active(connection)).items():
                 queued.labels(str(priority)).set(count)
             waiting, seconds = await jobs.count_waiting(connection)
+            sent = await webhooks.count_by_status(connection)
         for priority, count in waiting.items():
             depth.labels(str(priority)).set(count)
         oldest.set(seconds)
@@ -44,6 +59,8 @@ async def render(app: Services) -> bytes:
         up.set(1)
         for status in JobStatus:
             by_status.labels(status).set(counts.get(status, 0))
+        for name in MESSAGES:
+            messages.labels(name).set(sent.get(name, 0))
     except TransientError:
         up.set(0)
-    return generate_latest(registry)
+    return generate_latest(registry) + generate_latest(PROCESS)

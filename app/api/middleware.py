@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import uuid
 from contextlib import suppress
+from time import perf_counter
 
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.exceptions import HTTPException
@@ -13,11 +14,14 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from app.api.errors import failure, problem
 from app.errors import HeadersTooLarge
+from app.telemetry import counters
 
 MAX_HEADER_BYTES = 32 << 10
 MAX_BODY_BYTES = 1 << 20
 """Of a request that is no upload: it is read whole."""
 UPLOADS = ("/api/v1/upload", "/batch/upload", "/api/upload")
+SENDING = ("POST", "PUT", "PATCH")
+METHODS = (*SENDING, "GET", "HEAD", "DELETE", "OPTIONS")
 LINGER_SECONDS, LINGER_BYTES = 1.0, 64 << 20
 HEADERS = {
     "X-Content-Type-Options": "nosniff",
@@ -53,11 +57,21 @@ def _is_upload(path: str) -> bool:
     return path.startswith(UPLOADS) or (path.startswith("/api/v1/files/") and path.endswith("/corrections"))
 
 
+def _count(scope: Scope, status: int, media_type: str, seconds: float) -> None:
+    method = scope["method"]
+    if media_type.startswith("text/event-stream") or (method in SENDING and _is_upload(scope["path"])):
+        return
+    route = getattr(scope.get("route"), "path", "other")  # as declared: a path of the client's would be a series each
+    counters.answered(method if method in METHODS else "other", route, status, seconds)
+
+
 class _Exchange:
     """One request and its answer. An answer that comes before the body has ended closes the connection: nobody would
     bound what is still sent."""
 
     def __init__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        self._begun = perf_counter()
+        self._scope = scope
         self._receive = receive
         self._send = send
         self._request_id = scope["request_id"]
@@ -84,6 +98,8 @@ class _Exchange:
         if message["type"] == "http.response.start":
             self.has_started, self._is_early = True, not self._body_ended
             headers = MutableHeaders(scope=message)
+            seconds = perf_counter() - self._begun
+            _count(self._scope, message["status"], headers.get("content-type", ""), seconds)
             headers["X-Request-ID"] = self._request_id
             if self._is_early:
                 headers["Connection"] = "close"

@@ -7,7 +7,7 @@ import sqlite3
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 from contextlib import asynccontextmanager, suppress
 from contextvars import ContextVar
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 import asyncpg
 from sqlalchemy import event, text
@@ -15,7 +15,7 @@ from sqlalchemy.engine import make_url
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
-from sqlalchemy.pool import AsyncAdaptedQueuePool
+from sqlalchemy.pool import AsyncAdaptedQueuePool, QueuePool
 
 from app.config import Settings
 from app.db.halfvecs import SETTINGS as VECTOR_SETTINGS
@@ -167,6 +167,16 @@ class Database:
                 await connection.execute(text("SELECT 1"))
                 with suppress(TimeoutError):
                     await asyncio.wait_for(done.wait(), self._heartbeat_seconds)
+
+    @property
+    def connections(self) -> dict[str, int]:
+        """Of the pools of this process: `in_use`, `idle`, and `max`, that may be open."""
+        pools = [cast(QueuePool, engine.pool) for engine in {self.engine, self._writer}]
+        return {
+            "in_use": sum(pool.checkedout() for pool in pools),
+            "idle": sum(pool.checkedin() for pool in pools),
+            "max": sum(pool.size() for pool in pools),
+        }
 
     async def ping(self) -> None:
         async with self.reading() as connection:

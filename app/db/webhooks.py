@@ -71,6 +71,12 @@ async def replay(connection: AsyncConnection, webhook_id: UUID, delivery_id: UUI
     return (await connection.execute(select(WebhookDelivery).where(*mine))).mappings().first()
 
 
+async def count_by_status(connection: AsyncConnection) -> dict[str, int]:
+    """Messages in the delivery log, of all owners."""
+    query = select(WebhookDelivery.status, func.count()).group_by(WebhookDelivery.status)
+    return {status: int(count) for status, count in (await connection.execute(query)).all()}
+
+
 # ---------------------------------------------------------------------- sending
 
 

@@ -22,6 +22,7 @@ from app.db.engine import Database
 from app.errors import TransientError
 from app.failpoints import hit
 from app.jobs.webhooks import message_id
+from app.telemetry import counters
 
 logger = logging.getLogger(__name__)
 POLL_SECONDS = 0.5
@@ -107,6 +108,7 @@ class Deliveries:
         secrets = [delivery["secret"], *([delivery["old_secret"]] if delivery["old_secret"] else [])]
         at = datetime.now(UTC)
         answer = await self._sender.send(delivery["url"], message_id(delivery["id"]), delivery["body"], secrets)
+        counters.attempted(is_delivered=answer.is_success)
         hit("webhook.sent")
         status, delay = self._verdict(answer, delivery["attempt"])
         attempt: dict[str, Any] = {

@@ -25,6 +25,7 @@ from app.db.engine import Database
 from app.errors import GranulaError, LeaseLost, StoredFileCorrupt, TerminalError, TransientError
 from app.failpoints import hit
 from app.formats.base import MAX_REJECT_BYTES, Parsed, Rows, Span
+from app.pipeline import observing
 from app.pipeline.merger import Merger, look, only, renumbered
 from app.pipeline.parts import write_part
 from app.pipeline.prepared import Prepared, gathered
@@ -37,6 +38,7 @@ from app.processors.base import ChunkContext, ChunkOutcome
 from app.sinks.base import Sink
 from app.sources.base import Sources
 from app.sources.places import Outputs
+from app.telemetry import counters
 
 logger = logging.getLogger(__name__)
 TRANSIENT_DELAY_SECONDS = 1.0
@@ -282,6 +284,7 @@ class ChunkRunner:
         begun, written_at = perf_counter(), 0.0
         if any(prepared.outputs for _, prepared in ready):
             await self._in_thread(job, self._write_parts, job, ready)
+        values = [prepared.values() for _, prepared in ready]
 
         async def write(connection: AsyncConnection) -> list[str] | None:
             nonlocal written_at
@@ -290,8 +293,8 @@ class ChunkRunner:
             if job.waiting_on:
                 await jobs.set_waiting_on(connection, job.id, None)
             columns = await jobs.add_columns(connection, job.id, new_columns) if new_columns else None
-            values = [p.values() | (KEPT_ELSEWHERE if target else {}) for _, p in ready]
-            await chunks.complete(connection, [claim for claim, _ in ready], values)
+            kept = [each | KEPT_ELSEWHERE for each in values] if target else values
+            await chunks.complete(connection, [claim for claim, _ in ready], kept)
             hit("chunk.before_write")
             if target is None:
                 await self._write(connection, job, ready)
@@ -299,13 +302,15 @@ class ChunkRunner:
                 await self._merge(connection, job, target, ready)
             written_at = perf_counter()
             spent = round(written_at - begun + job.commit_seconds, 6)
-            await chunks.set_timings(connection, ready[0][0], {**ready[0][1].values()["timings"], "write": spent})
+            await chunks.set_timings(connection, ready[0][0], {**values[0]["timings"], "write": spent})
             hit("chunk.after_write")
             return columns
 
         columns = await self._database.transact(write)
         hit("chunk.after_commit")
-        job.commit_seconds = perf_counter() - written_at  # known only now: counted with what is written next
+        ended = perf_counter()
+        job.commit_seconds = ended - written_at  # known only now: counted with what is written next
+        observing.completed(values, ended - begun)
         job.waiting_on = None
         if columns is not None:
             job.columns = columns
@@ -360,12 +365,15 @@ class ChunkRunner:
             job.waiting_on = waiting_on
         except TransientError:  # the heartbeat will give it back
             return delay
+        if held:
+            counters.retried()
         return delay if held else None
 
     async def _fail(self, claim: Claim, error: Exception) -> None:
         logger.error("Chunk %s/%s failed: %s", claim.job_id, claim.index, error)
         try:
-            await self._database.transact(lambda c: chunks.fail(c, claim, _as_json(error)))
+            if await self._database.transact(lambda c: chunks.fail(c, claim, _as_json(error))):
+                counters.failed(claim.span.row_count)
         except TransientError:
             logger.warning(
                 "Chunk %s/%s: the failure could not be stored, it will be tried again", claim.job_id, claim.index

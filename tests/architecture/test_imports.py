@@ -15,6 +15,7 @@ LAYERS: dict[str, set[str]] = {
     "states": set(),
     "config": {"errors"},
     "failpoints": {"errors"},
+    "telemetry": {"config"},
     "formats": {"errors"},
     "embeddings": {"errors"},
     "schemas": {"errors"},
@@ -31,12 +32,12 @@ LAYERS: dict[str, set[str]] = {
     "pipeline": {
         "transform",
         "formats", "processors", "schemas", "embeddings", "sources", "sinks", "db", "states", "errors", "config",
-        "failpoints",
+        "failpoints", "telemetry",
     },
     "jobs": {
         "transform",
         "pipeline", "clients", "formats", "processors", "embeddings", "sources", "db", "states", "errors", "config",
-        "failpoints",
+        "failpoints", "telemetry",
     },
     "cli": {
         "batch", "worker", "main", "pipeline", "jobs", "model_service", "processors", "embeddings", "sources", "db", "errors",
@@ -51,9 +52,10 @@ LAYERS: dict[str, set[str]] = {
         "wiring",
         "transform",
         "jobs", "clients", "pipeline", "formats", "processors", "embeddings", "sources", "db", "states", "errors", "config",
+        "telemetry",
     },
 }  # fmt: skip
-DOORS_MAY_SEE_OF_DB = {"app.db.engine", "app.db.jobs", "app.db.migrations", "app.db.records"}
+DOORS_MAY_SEE_OF_DB = {"app.db.engine", "app.db.jobs", "app.db.migrations", "app.db.records", "app.db.webhooks"}
 
 
 def modules() -> list[Path]:
