@@ -223,6 +223,10 @@ class Settings(BaseSettings):
     log_level: str = Field(default="INFO", pattern="^(DEBUG|INFO|WARNING|ERROR)$")
     """DEBUG, INFO, WARNING or ERROR."""
 
+    otel_exporter_otlp_endpoint: str = Field(default="", pattern=r"^(https?://\S+)?$")
+    """URL of a collector of OpenTelemetry traces (OTLP over HTTP), without `/v1/traces`; empty: nothing is traced. The other
+    OTEL_ variables of the environment count too."""
+
     granula_fail: str = ""
     """Test only: fail-points such as `chunk.after_write=kill@3` (see app/failpoints.py)."""
 
@@ -285,6 +289,7 @@ MAY_HOLD_A_SECRET = {
     ("secret",),
     ("openai_base_url",),
     ("openai_api_key",),
+    ("otel_exporter_otlp_endpoint",),
 }
 
 

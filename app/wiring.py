@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import gc
 import sys
+from collections.abc import Callable
 from dataclasses import dataclass
 from uuid import UUID
 
@@ -45,6 +47,7 @@ from app.sources.base import Sources
 from app.sources.places import Storage
 from app.sources.s3 import S3Source
 from app.sources.stores import Stores, stores
+from app.telemetry import tracing
 
 SWITCH_SECONDS = 0.0002
 
@@ -78,6 +81,7 @@ class Core:
     undos: Undos
     users: Users
     limits: OwnerLimits
+    end_tracing: Callable[[], None]
 
     def drain(self) -> None:
         """The process was told to end: take no new work, end what would never end by itself."""
@@ -94,6 +98,7 @@ class Core:
         await self.database.close()
         await self.presence.release()
         self.stores.close()
+        await asyncio.to_thread(self.end_tracing)
 
 
 async def start(
@@ -157,6 +162,7 @@ async def start(
     )
     submitter = Submitter(settings, database, places.storage, processors, limits, machine.enqueue)
     transforms = Transforms(file_jobs, templates_, machine, sources)
+    end_tracing = tracing.start(settings.otel_exporter_otlp_endpoint, role.name.lower(), machine.pool.worker_id)
     await machine.start()
     # Each time the loop waits for the network it must win the interpreter lock back from the threads that parse. At the
     # default of 5 ms it waits that long for each of them, several times a request.
@@ -204,6 +210,7 @@ async def start(
         ),
         users=Users(database),
         limits=limits,
+        end_tracing=end_tracing,
     )
 
 

@@ -14,7 +14,8 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from app.api.errors import failure, problem
 from app.errors import HeadersTooLarge
-from app.telemetry import counters
+from app.telemetry import counters, tracing
+from app.telemetry.tracing import NOTHING, Span
 
 MAX_HEADER_BYTES = 32 << 10
 MAX_BODY_BYTES = 1 << 20
@@ -40,7 +41,10 @@ class Frame:
             await self._app(scope, receive, send)
             return
         scope["request_id"] = uuid.uuid4().hex  # never the client's: it ends up in logs
-        exchange = _Exchange(scope, receive, send)
+        with _traced(scope) as span:
+            await self._answer(scope, _Exchange(scope, receive, send, span))
+
+    async def _answer(self, scope: Scope, exchange: _Exchange) -> None:
         if sum(len(name) + len(value) for name, value in scope["headers"]) > MAX_HEADER_BYTES:
             answer = problem(Request(scope), HeadersTooLarge(headers={"Connection": "close"}))
             await answer(scope, exchange.receive, exchange.send)
@@ -57,19 +61,34 @@ def _is_upload(path: str) -> bool:
     return path.startswith(UPLOADS) or (path.startswith("/api/v1/files/") and path.endswith("/corrections"))
 
 
-def _count(scope: Scope, status: int, media_type: str, seconds: float) -> None:
-    method = scope["method"]
-    if media_type.startswith("text/event-stream") or (method in SENDING and _is_upload(scope["path"])):
-        return
-    route = getattr(scope.get("route"), "path", "other")  # as declared: a path of the client's would be a series each
-    counters.answered(method if method in METHODS else "other", route, status, seconds)
+def _traced(scope: Scope) -> Span:
+    """A span for what may make a job or change one. Those who only look on do so all the time."""
+    if not tracing.is_on() or scope["method"] not in (*SENDING, "DELETE"):
+        return NOTHING
+    given = Headers(scope=scope).get("traceparent")
+    return tracing.span(scope["method"], given, {"http.request.method": scope["method"]}, is_server=True)
+
+
+def _tell(scope: Scope, span: Span, status: int, media_type: str, seconds: float) -> None:
+    method = scope["method"] if scope["method"] in METHODS else "other"
+    route = getattr(
+        scope.get("route"), "path", "other"
+    )  # as declared: the path that was asked for may hold a file's name
+    span.rename(f"{method} {route}")
+    span.set({"http.route": route, "http.response.status_code": status})
+    if status >= 500:
+        span.fail(str(status))
+    is_upload = method in SENDING and _is_upload(scope["path"])
+    if not is_upload and not media_type.startswith("text/event-stream"):
+        counters.answered(method, route, status, seconds)
 
 
 class _Exchange:
     """One request and its answer. An answer that comes before the body has ended closes the connection: nobody would
     bound what is still sent."""
 
-    def __init__(self, scope: Scope, receive: Receive, send: Send) -> None:
+    def __init__(self, scope: Scope, receive: Receive, send: Send, span: Span) -> None:
+        self._span = span
         self._begun = perf_counter()
         self._scope = scope
         self._receive = receive
@@ -99,7 +118,7 @@ class _Exchange:
             self.has_started, self._is_early = True, not self._body_ended
             headers = MutableHeaders(scope=message)
             seconds = perf_counter() - self._begun
-            _count(self._scope, message["status"], headers.get("content-type", ""), seconds)
+            _tell(self._scope, self._span, message["status"], headers.get("content-type", ""), seconds)
             headers["X-Request-ID"] = self._request_id
             if self._is_early:
                 headers["Connection"] = "close"

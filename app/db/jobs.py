@@ -15,6 +15,7 @@ from app.db import outbox
 from app.db.models import Chunk, File, Job, JobResult, VectorTask
 from app.db.types import now
 from app.states import ACTIVE_JOBS, ChunkStatus, JobStatus
+from app.telemetry import tracing
 
 FILE_COLUMNS = (
     File.filename, File.media_type, File.format, File.encoding, File.dialect, File.size_bytes, File.stored_bytes,
@@ -24,7 +25,8 @@ FILE_COLUMNS = (
 
 async def insert_job(connection: AsyncConnection, values: dict[str, Any]) -> int:
     """The job's number."""
-    query = insert(Job).values(**values, created_at=now(), updated_at=now()).returning(Job.number)
+    trace = tracing.of_new_job(values.get("id"))
+    query = insert(Job).values(**values, trace=trace, created_at=now(), updated_at=now()).returning(Job.number)
     return int((await connection.execute(query)).scalar_one())
 
 

@@ -151,6 +151,8 @@ class Job(Base):
     undo_counts: Mapped[dict[str, Any] | None]
     """Rows removed and restored so far."""
     undone_at: Mapped[datetime | None]
+    trace: Mapped[str | None] = mapped_column(String(55))
+    """The W3C traceparent below which the work on it is traced, by whatever process; null while tracing is off."""
     waiting_on: Mapped[str | None] = mapped_column(String(20))
     """What it waits for outside of this service, while it does."""
     total_rows: Mapped[int | None]

@@ -38,7 +38,6 @@ from app.processors.base import ChunkContext, ChunkOutcome
 from app.sinks.base import Sink
 from app.sources.base import Sources
 from app.sources.places import Outputs
-from app.telemetry import counters
 
 logger = logging.getLogger(__name__)
 TRANSIENT_DELAY_SECONDS = 1.0
@@ -111,6 +110,10 @@ class ChunkRunner:
         They are written in one transaction, since a transaction costs more than the rows of a small chunk. If that
         fails for whatever reason, each is written, retried or failed by itself.
         """
+        with observing.at_work(job, claims):
+            return await self._run(job, claims)
+
+    async def _run(self, job: RunningJob, claims: Sequence[Claim]) -> float | None:
         hit("chunk.claimed")
         if job.corrects is not None:
             await self._look(job, claims)
@@ -146,19 +149,20 @@ class ChunkRunner:
                 raise outcome
             prepared = await self._isolate(job, claim) if outcome is None else outcome
             await self._commit(job, [(claim, prepared)])
-        except LeaseLost:
+        except LeaseLost as error:
+            observing.lost(claim, error)
             logger.warning("Chunk %s/%s belongs to somebody else now; nothing was written", job.id, claim.index)
         except TransientError as error:
             logger.warning("Chunk %s/%s waits: %s", job.id, claim.index, error)
             delay = error.retry_after or TRANSIENT_DELAY_SECONDS
-            return await self._give_back(job, claim, delay, refund=True, waiting_on=error.waiting_on)
+            return await self._give_back(job, claim, delay, error, refund=True)
         except TerminalError as error:
             await self._fail(claim, error)
         except Exception as error:
             logger.exception("Chunk %s/%s, attempt %s", job.id, claim.index, claim.attempt)
             if not self._retry.is_last(claim.attempt):
                 delay = self._retry.delay_seconds(claim.attempt)
-                return await self._give_back(job, claim, delay, refund=False, error=_as_json(error))
+                return await self._give_back(job, claim, delay, error, refund=False)
             if outcome is not None:  # MAX_RETRIES=0: the first attempt is the last, so look for the bad rows at once
                 return await self._settle(job, claim, None)
             await self._fail(claim, error)
@@ -284,7 +288,7 @@ class ChunkRunner:
         begun, written_at = perf_counter(), 0.0
         if any(prepared.outputs for _, prepared in ready):
             await self._in_thread(job, self._write_parts, job, ready)
-        values = [prepared.values() for _, prepared in ready]
+        claims, values = [claim for claim, _ in ready], [prepared.values() for _, prepared in ready]
 
         async def write(connection: AsyncConnection) -> list[str] | None:
             nonlocal written_at
@@ -294,7 +298,7 @@ class ChunkRunner:
                 await jobs.set_waiting_on(connection, job.id, None)
             columns = await jobs.add_columns(connection, job.id, new_columns) if new_columns else None
             kept = [each | KEPT_ELSEWHERE for each in values] if target else values
-            await chunks.complete(connection, [claim for claim, _ in ready], kept)
+            await chunks.complete(connection, claims, kept)
             hit("chunk.before_write")
             if target is None:
                 await self._write(connection, job, ready)
@@ -302,15 +306,16 @@ class ChunkRunner:
                 await self._merge(connection, job, target, ready)
             written_at = perf_counter()
             spent = round(written_at - begun + job.commit_seconds, 6)
-            await chunks.set_timings(connection, ready[0][0], {**values[0]["timings"], "write": spent})
+            await chunks.set_timings(connection, claims[0], {**values[0]["timings"], "write": spent})
             hit("chunk.after_write")
             return columns
 
-        columns = await self._database.transact(write)
+        with observing.committing(claims):
+            columns = await self._database.transact(write)
         hit("chunk.after_commit")
         ended = perf_counter()
         job.commit_seconds = ended - written_at  # known only now: counted with what is written next
-        observing.completed(values, ended - begun)
+        observing.completed(claims, values, ended - begun)
         job.waiting_on = None
         if columns is not None:
             job.columns = columns
@@ -346,15 +351,11 @@ class ChunkRunner:
         hit("output.part_written")
 
     async def _give_back(
-        self,
-        job: RunningJob,
-        claim: Claim,
-        delay: float,
-        *,
-        refund: bool,
-        error: dict[str, Any] | None = None,
-        waiting_on: str | None = None,
+        self, job: RunningJob, claim: Claim, delay: float, reason: Exception, *, refund: bool
     ) -> float | None:
+        waiting_on = reason.waiting_on if isinstance(reason, TransientError) else None
+        error = None if refund else _as_json(reason)
+
         async def release(connection: AsyncConnection) -> bool:
             if waiting_on != job.waiting_on:
                 await jobs.set_waiting_on(connection, job.id, waiting_on)
@@ -366,14 +367,14 @@ class ChunkRunner:
         except TransientError:  # the heartbeat will give it back
             return delay
         if held:
-            counters.retried()
+            observing.retried(claim, reason)
         return delay if held else None
 
     async def _fail(self, claim: Claim, error: Exception) -> None:
         logger.error("Chunk %s/%s failed: %s", claim.job_id, claim.index, error)
         try:
             if await self._database.transact(lambda c: chunks.fail(c, claim, _as_json(error))):
-                counters.failed(claim.span.row_count)
+                observing.failed(claim, error)
         except TransientError:
             logger.warning(
                 "Chunk %s/%s: the failure could not be stored, it will be tried again", claim.job_id, claim.index

@@ -23,6 +23,8 @@ from app.sinks.base import Sink
 from app.sources.base import Sources
 from app.sources.places import Outputs
 from app.states import ACTIVE_JOBS, ChunkStatus, JobStatus, conclude
+from app.telemetry import tracing
+from app.telemetry.tracing import Span
 
 logger = logging.getLogger(__name__)
 OUTPUT_INCOMPLETE = "Some chunks failed, and a file without their rows would look whole. Retry the job."
@@ -50,6 +52,10 @@ class Finisher:
 
         Raises what the processor raises where it has something to conclude.
         """
+        with tracing.span("conclude", job.trace, {"granula.job.id": str(job.id)}) as span:
+            return await self._try_finish(job, span)
+
+    async def _try_finish(self, job: RunningJob, span: Span) -> bool:
         concluded = await self._concluder.conclude(job) if concludes(job) else None
 
         async def finish(connection: AsyncConnection) -> tuple[bool, JobStatus | None]:
@@ -85,7 +91,9 @@ class Finisher:
         if concluded is not None and (status is None or status not in WHOLE):
             await self._publisher.discard(concluded.conclusion)
         if status is None:
+            span.discard()
             return is_final
+        span.set({"granula.job.status": str(status)})
         if makes_file(job.processor) and status in WHOLE:
             await self._publisher.forget_parts(job.id)
         hit("job.after_finish")

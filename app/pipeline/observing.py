@@ -1,15 +1,93 @@
-"""What is told of chunks while they are worked on: once what happened to them is in the database."""
+"""What is told of chunks while they are worked on: counted once it is in the database, and a span for each from claim to end."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from contextvars import ContextVar
 from typing import Any
 
-from app.telemetry import counters
+from app.db.chunks import Claim
+from app.pipeline.running import RunningJob
+from app.telemetry import counters, tracing
+from app.telemetry.tracing import NOTHING, Span, Value
+
+_spans: ContextVar[dict[int, Span]] = ContextVar("spans")
 
 
-def completed(values: Sequence[dict[str, Any]], seconds: float) -> None:
-    """Chunks committed together, as they were stored; `seconds`: what writing all of them took."""
+@contextmanager
+def at_work(job: RunningJob, claims: Sequence[Claim]) -> Iterator[None]:
+    """These chunks, claimed together, are in work."""
+    if not tracing.is_on():
+        yield
+        return
+    spans = {claim.index: _begun(job, claim) for claim in claims}
+    with ExitStack() as stack:
+        for span in spans.values():
+            stack.enter_context(span)
+        token = _spans.set(spans)
+        try:
+            yield
+        finally:
+            _spans.reset(token)
+
+
+def _begun(job: RunningJob, claim: Claim) -> Span:
+    attributes: dict[str, Value] = {
+        "granula.job.id": str(job.id),
+        "granula.chunk.index": claim.index,
+        "granula.chunk.attempt": claim.attempt,
+        "granula.chunk.rows": claim.span.row_count,
+    }
+    return tracing.span("chunk", job.trace, attributes)
+
+
+def _span(claim: Claim) -> Span:
+    return _spans.get({}).get(claim.index, NOTHING)
+
+
+def committing(claims: Sequence[Claim]) -> Span:
+    """The one transaction of these chunks: below the first of them, with links to the others."""
+    if not tracing.is_on():
+        return NOTHING
+    first, *others = [_span(claim) for claim in claims]
+    attributes: dict[str, Value] = {
+        "granula.job.id": str(claims[0].job_id),
+        "granula.chunks": [claim.index for claim in claims],
+    }
+    return tracing.span("commit", first.traceparent, attributes, links=others)
+
+
+def completed(claims: Sequence[Claim], values: Sequence[dict[str, Any]], seconds: float) -> None:
+    """Chunks committed together, with what was stored of each; `seconds`: what writing all of them took."""
     share = {"write": seconds / len(values)}
-    for each in values:
-        counters.completed(each["rows_ok"], each["rows_invalid"], each["rows_failed"], each["timings"] | share)
+    for claim, each in zip(claims, values, strict=True):
+        rows = {"ok": each["rows_ok"], "invalid": each["rows_invalid"], "failed": each["rows_failed"]}
+        timings = each["timings"] | share
+        counters.completed(rows, timings)
+        if (span := _span(claim)) is not NOTHING:
+            told = {"granula.outcome": "completed"} | {f"granula.rows.{kind}": count for kind, count in rows.items()}
+            span.set(told | {f"granula.seconds.{stage}": spent for stage, spent in timings.items()})
+
+
+def retried(claim: Claim, error: Exception) -> None:
+    """The chunk was given back, because of this."""
+    counters.retried()
+    _ended(claim, "retried", error)
+
+
+def failed(claim: Claim, error: Exception) -> None:
+    """It has failed for good."""
+    counters.failed(claim.span.row_count)
+    _ended(claim, "failed", error)
+
+
+def lost(claim: Claim, error: Exception) -> None:
+    """It belongs to somebody else, who will count it."""
+    _ended(claim, "lost", error)
+
+
+def _ended(claim: Claim, outcome: str, error: Exception) -> None:
+    if (span := _span(claim)) is not NOTHING:
+        span.set({"granula.outcome": outcome})
+        span.fail(type(error).__name__)

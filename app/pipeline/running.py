@@ -48,6 +48,8 @@ class RunningJob:
     child_count: int
     priority: int = 0
     delimiter: str = ","
+    trace: str | None = None
+    """The traceparent of the request that made it."""
     corrects: UUID | None = None
     """The job whose rejected rows these are."""
     live: dict[int, Live] = field(default_factory=dict)
@@ -108,5 +110,6 @@ def from_row(row: RowMapping, processors: Processors) -> RunningJob:
         child_count=row["child_count"] or 0,
         priority=row["priority"],
         delimiter=row["dialect"].get("delimiter", ","),
+        trace=row["trace"],
         corrects=row["parent_id"] if row["door"] == DOOR else None,
     )

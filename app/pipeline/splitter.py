@@ -16,6 +16,8 @@ from app.pipeline.queue import Queue
 from app.pipeline.running import RunningJob
 from app.sources.base import Sources
 from app.states import ChunkStatus, JobStatus
+from app.telemetry import tracing
+from app.telemetry.tracing import Span
 
 FIRST_STRETCH_BYTES = 1 << 20
 """Small, so that the first chunks of a huge file are in work at once."""
@@ -34,6 +36,10 @@ class Splitter:
         Reads in a thread. The position in the job row and the chunk rows change in one transaction, so that a crash
         loses a stretch of work but never a chunk, and two splitters never both win. So do the tokens for the chunks.
         """
+        with tracing.span("split", job.trace, {"granula.job.id": str(job.id)}) as span:
+            return await self._advance(job, span)
+
+    async def _advance(self, job: RunningJob, span: Span) -> bool:
         hit("split.begin")
         made = await asyncio.to_thread(self._cut, job)
 
@@ -65,6 +71,13 @@ class Splitter:
         job.status = status
         job.position, job.split_crc32 = made.position, made.position.crc32
         job.split_done = made.done
+        span.set(
+            {
+                "granula.chunks.first": job.chunk_count,
+                "granula.chunks.count": len(made.spans),
+                "granula.rows": sum(each.row_count for each in made.spans),
+            }
+        )
         job.chunk_count += len(made.spans)
         return True
 

@@ -26,7 +26,7 @@ LAYERS: dict[str, set[str]] = {
     "processors": {"transform", "clients", "formats", "schemas", "embeddings", "profiling", "matching", "errors"},
     "model_service": {"processors"},
     "sources": {"formats", "errors", "failpoints"},
-    "db": {"formats", "states", "errors", "config",
+    "db": {"formats", "states", "errors", "config", "telemetry",
     },
     "sinks": {"formats", "db"},
     "pipeline": {
@@ -45,6 +45,7 @@ LAYERS: dict[str, set[str]] = {
     },
     "wiring": {
         "jobs", "clients", "pipeline", "processors", "embeddings", "sources", "db", "errors", "config", "failpoints",
+        "telemetry",
     },
     "worker": {"api", "wiring", "pipeline", "config"},
     "batch": {"wiring", "jobs", "pipeline", "db", "states", "errors", "config"},

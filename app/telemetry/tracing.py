@@ -1,0 +1,187 @@
+"""OpenTelemetry spans, from the request that makes a job to the commit of its rows, sent by OTLP over HTTP.
+
+Off unless an endpoint is named: then its SDK is not imported, and a span is an object that does nothing. Spans say the id of a job
+and numbers: no name, no cell, no message of an error.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping, Sequence
+from types import TracebackType
+from typing import Any, Self
+
+from app import __version__
+
+Value = str | int | float | Sequence[int]
+
+
+class Span:
+    """Something that goes on. This one, which nobody sees, stands for all of them while tracing is off."""
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """An error ends the span as failed, with its type."""
+
+    def rename(self, name: str) -> None:
+        """It is known only now what it is."""
+
+    def set(self, attributes: Mapping[str, Value]) -> None:
+        """Say more of it."""
+
+    def fail(self, reason: str) -> None:
+        """`reason`: a code, or the name of a type."""
+
+    def discard(self) -> None:
+        """There was nothing to do: tell nobody of it."""
+
+    @property
+    def traceparent(self) -> str | None:
+        """As W3C Trace Context writes it, 55 characters, for spans of other processes below this one."""
+        return None
+
+
+NOTHING = Span()
+
+
+class Tracing:
+    """What is there while tracing is on."""
+
+    def __init__(self, endpoint: str, role: str, instance: str) -> None:
+        from opentelemetry import context, trace
+        from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
+        from opentelemetry.sdk.resources import Resource
+        from opentelemetry.sdk.trace import TracerProvider
+        from opentelemetry.sdk.trace.export import BatchSpanProcessor
+        from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
+
+        # The exporter reads it with all the others of its kind; a `.env` file alone would not reach it.
+        os.environ.setdefault("OTEL_EXPORTER_OTLP_ENDPOINT", endpoint)
+        name = {} if "OTEL_SERVICE_NAME" in os.environ else {"service.name": "granula"}
+        about = {"service.version": __version__, "service.instance.id": instance, "granula.role": role}
+        resource = Resource.create(name | about)
+        self.provider = TracerProvider(resource=resource)
+        self.provider.add_span_processor(BatchSpanProcessor(OTLPSpanExporter()))
+        self.tracer = self.provider.get_tracer("granula", __version__)
+        self.context, self.trace = context, trace
+        self.propagator = TraceContextTextMapPropagator()
+
+    def begin(
+        self,
+        name: str,
+        parent: str | None,
+        attributes: Mapping[str, Value],
+        links: Sequence[Span] = (),
+        is_server: bool = False,
+    ) -> Span:
+        above = self.propagator.extract({"traceparent": parent}) if parent else None
+        kind = self.trace.SpanKind.SERVER if is_server else self.trace.SpanKind.INTERNAL
+        linked = [self.trace.Link(link.inner.get_span_context()) for link in links if isinstance(link, _Real)]
+        return _Real(self, self.tracer.start_span(name, above, kind, attributes, linked))
+
+
+class _Real(Span):
+    def __init__(self, tracing: Tracing, inner: Any) -> None:
+        self._tracing = tracing
+        self.inner = inner
+        self._is_discarded = False
+        self._token: Any = None
+
+    def __enter__(self) -> Self:
+        """What begins within is below it, in the tasks that are made within too."""
+        self._token = self._tracing.context.attach(self._tracing.trace.set_span_in_context(self.inner))
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._token is not None:
+            self._tracing.context.detach(self._token)
+        if kind is not None:
+            self.fail(kind.__name__)
+        if not self._is_discarded:  # one that is never ended is never sent
+            self.inner.end()
+
+    def rename(self, name: str) -> None:
+        self.inner.update_name(name)
+
+    def set(self, attributes: Mapping[str, Value]) -> None:
+        self.inner.set_attributes(attributes)
+
+    def fail(self, reason: str) -> None:
+        self.inner.set_attribute("error.type", reason)
+        self.inner.set_status(self._tracing.trace.StatusCode.ERROR)
+
+    def discard(self) -> None:
+        self._is_discarded = True
+
+    @property
+    def traceparent(self) -> str | None:
+        carrier: dict[str, str] = {}
+        self._tracing.propagator.inject(carrier, self._tracing.trace.set_span_in_context(self.inner))
+        return carrier.get("traceparent")
+
+
+_tracing: Tracing | None = None
+
+
+def start(endpoint: str, role: str, instance: str) -> Callable[[], None]:
+    """On from now on, if there is an endpoint. The call that ends it, and waits for what is still to be sent: blocking."""
+    global _tracing
+    if not endpoint:
+        return _end_nothing
+    mine = _tracing = Tracing(endpoint, role, instance)
+
+    def end() -> None:
+        global _tracing
+        if _tracing is mine:
+            _tracing = None
+        mine.provider.shutdown()
+
+    return end
+
+
+def _end_nothing() -> None:
+    pass
+
+
+def is_on() -> bool:
+    return _tracing is not None
+
+
+def span(
+    name: str,
+    parent: str | None = None,
+    attributes: Mapping[str, Value] | None = None,
+    *,
+    links: Sequence[Span] = (),
+    is_server: bool = False,
+) -> Span:
+    """To be entered where it begins. `parent`: the traceparent of the span above it; by default the one that goes on here."""
+    if _tracing is None:
+        return NOTHING
+    return _tracing.begin(name, parent, attributes or {}, links, is_server)
+
+
+def of_new_job(job_id: object) -> str | None:
+    """The traceparent for all that is done for this job: of the request that makes it, or else a trace of its own."""
+    if _tracing is None:
+        return None
+    current = _Real(_tracing, _tracing.trace.get_current_span())
+    if not current.inner.get_span_context().is_valid:
+        with _tracing.begin("job", None, {"granula.job.id": str(job_id)}) as made:
+            return made.traceparent
+    current.inner.add_event("job made", {"granula.job.id": str(job_id)})
+    return current.traceparent
+
+
+def trace_id() -> str | None:
+    """Of what goes on here, 32 hexadecimal digits."""
+    if _tracing is None:
+        return None
+    found = _tracing.trace.get_current_span().get_span_context()
+    return f"{found.trace_id:032x}" if found.is_valid else None
