@@ -223,6 +223,9 @@ class Settings(BaseSettings):
     log_level: str = Field(default="INFO", pattern="^(DEBUG|INFO|WARNING|ERROR)$")
     """DEBUG, INFO, WARNING or ERROR."""
 
+    log_format: Literal["text", "json"] = "text"
+    """text: lines for people; json: an object a line."""
+
     otel_exporter_otlp_endpoint: str = Field(default="", pattern=r"^(https?://\S+)?$")
     """URL of a collector of OpenTelemetry traces (OTLP over HTTP), without `/v1/traces`; empty: nothing is traced. The other
     OTEL_ variables of the environment count too."""

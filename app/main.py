@@ -45,6 +45,7 @@ from app.api.services import Services
 from app.config import Settings, load_settings
 from app.jobs.schedules import Schedules
 from app.pipeline.machine import Role
+from app.telemetry import logs
 from app.wiring import start
 
 logger = logging.getLogger(__name__)
@@ -53,8 +54,7 @@ logger = logging.getLogger(__name__)
 def create_app(settings: Settings | None = None) -> FastAPI:
     """The service for these settings, by default those of the environment; raises SettingsInvalid."""
     settings = settings or load_settings()
-    logging.basicConfig(level=settings.log_level, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
-    logging.getLogger("alembic").setLevel(logging.WARNING)
+    logs.install(settings)
     log_filter.install()
 
     @asynccontextmanager

@@ -47,7 +47,7 @@ from app.sources.base import Sources
 from app.sources.places import Storage
 from app.sources.s3 import S3Source
 from app.sources.stores import Stores, stores
-from app.telemetry import tracing
+from app.telemetry import logs, tracing
 
 SWITCH_SECONDS = 0.0002
 
@@ -162,6 +162,7 @@ async def start(
     )
     submitter = Submitter(settings, database, places.storage, processors, limits, machine.enqueue)
     transforms = Transforms(file_jobs, templates_, machine, sources)
+    logs.of_process(worker=machine.pool.worker_id)
     end_tracing = tracing.start(settings.otel_exporter_otlp_endpoint, role.name.lower(), machine.pool.worker_id)
     await machine.start()
     # Each time the loop waits for the network it must win the interpreter lock back from the threads that parse. At the

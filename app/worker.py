@@ -15,6 +15,7 @@ from fastapi import FastAPI
 from app.api import errors, health
 from app.config import Settings
 from app.pipeline.machine import GRACE_SECONDS, Role
+from app.telemetry import logs
 from app.wiring import Core, start
 
 logger = logging.getLogger(__name__)
@@ -23,9 +24,7 @@ LEFT_AT_ONCE = 1
 
 def run(settings: Settings, metrics_host: str, metrics_port: int) -> int:
     """Until it is told to end; the exit code."""
-    logging.basicConfig(level=settings.log_level, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
-    for chatty in ("procrastinate", "psycopg.pool"):
-        logging.getLogger(chatty).setLevel(logging.WARNING)
+    logs.install(settings)
     return asyncio.run(_run(settings, metrics_host, metrics_port))
 
 
@@ -62,7 +61,7 @@ async def _looked_after(core: Core, host: str, port: int) -> AsyncIterator[None]
     errors.install(app)
     app.include_router(health.router)
     app.state.services = core
-    server = _Server(uvicorn.Config(app, host=host, port=port, log_level="warning", lifespan="off"))
+    server = _Server(uvicorn.Config(app, host=host, port=port, log_level="warning", log_config=None, lifespan="off"))
     serving = asyncio.create_task(server.serve(), name="metrics")
     try:
         yield

@@ -82,7 +82,8 @@ async def prepare(settings: Settings, migrate: bool) -> None:
     from app.errors import TransientError
 
     if migrate:
-        say("Bringing the schema up to date.")
+        if settings.log_format == "text":
+            say("Bringing the schema up to date.")
         await migrations.upgrade(settings.url)
         return
     database = Database(settings, is_guest=True)

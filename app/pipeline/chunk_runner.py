@@ -144,6 +144,10 @@ class ChunkRunner:
 
     async def _settle(self, job: RunningJob, claim: Claim, outcome: Prepared | Exception | None) -> float | None:
         """Bring one chunk to its end, whatever happened to it so far. Seconds until it may be tried again, or None."""
+        with observing.told_of(claim):
+            return await self._end(job, claim, outcome)
+
+    async def _end(self, job: RunningJob, claim: Claim, outcome: Prepared | Exception | None) -> float | None:
         try:
             if isinstance(outcome, Exception):
                 raise outcome
@@ -164,7 +168,7 @@ class ChunkRunner:
                 delay = self._retry.delay_seconds(claim.attempt)
                 return await self._give_back(job, claim, delay, error, refund=False)
             if outcome is not None:  # MAX_RETRIES=0: the first attempt is the last, so look for the bad rows at once
-                return await self._settle(job, claim, None)
+                return await self._end(job, claim, None)
             await self._fail(claim, error)
         return None
 
@@ -215,7 +219,8 @@ class ChunkRunner:
             waited = perf_counter() - queued
             for claim in claims:
                 try:
-                    outcomes.append((claim, self._prepare(job, claim, waited)))
+                    with observing.told_of(claim):
+                        outcomes.append((claim, self._prepare(job, claim, waited)))
                     waited = 0.0  # for a thread: once, for all of them
                 except Exception as error:
                     outcomes.append((claim, error))
@@ -239,6 +244,10 @@ class ChunkRunner:
         return prepared
 
     async def _prepare_waiting(self, job: RunningJob, claim: Claim) -> Prepared:
+        with observing.told_of(claim):
+            return await self._prepare_while_waiting(job, claim)
+
+    async def _prepare_while_waiting(self, job: RunningJob, claim: Claim) -> Prepared:
         queued = perf_counter()
         read: Read = await self._in_thread(job, self._read, job, claim)
         waited, begun = perf_counter() - queued - read.seconds - read.waited, perf_counter()

@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from contextvars import ContextVar
 from typing import Any
 
 from app.db.chunks import Claim
 from app.pipeline.running import RunningJob
-from app.telemetry import counters, tracing
+from app.telemetry import counters, logs, tracing
 from app.telemetry.tracing import NOTHING, Span, Value
 
 _spans: ContextVar[dict[int, Span]] = ContextVar("spans")
+
+
+def told_of(claim: Claim) -> AbstractContextManager[None]:
+    """Log lines within are about this chunk."""
+    return logs.about(chunk=claim.index, attempt=claim.attempt)
 
 
 @contextmanager

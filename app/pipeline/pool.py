@@ -30,6 +30,7 @@ from app.pipeline.running import RunningJob, load
 from app.pipeline.splitter import Splitter
 from app.processors.registry import Processors
 from app.states import JobStatus
+from app.telemetry import logs
 
 logger = logging.getLogger(__name__)
 UNAVAILABLE_DELAY_SECONDS = 1.0
@@ -149,6 +150,10 @@ class WorkerPool:
     async def _turn(self, job_id: UUID) -> bool:
         """One thing for one job: cut a stretch of its file, or run some chunks, or finish it. Holds one slot. True if it
         ran chunks, and so there may be more."""
+        with logs.about(job=str(job_id)):
+            return await self._turn_with(job_id)
+
+    async def _turn_with(self, job_id: UUID) -> bool:
         try:
             job = await self._find(job_id)
             if job is None:

@@ -7,6 +7,7 @@ import heapq
 import itertools
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextvars import copy_context
 from typing import Any
 
 
@@ -23,7 +24,8 @@ class Threads:
         """The result of `work(*arguments)`, called in a thread when no lower rank waits for one."""
         await self._acquire(rank)
         try:
-            return await asyncio.get_running_loop().run_in_executor(self._executor, work, *arguments)
+            known = copy_context()  # what log lines say
+            return await asyncio.get_running_loop().run_in_executor(self._executor, known.run, work, *arguments)
         finally:
             self._release()
 

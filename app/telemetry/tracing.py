@@ -1,7 +1,7 @@
 """OpenTelemetry spans, from the request that makes a job to the commit of its rows, sent by OTLP over HTTP.
 
-Off unless an endpoint is named: then its SDK is not imported, and a span is an object that does nothing. Spans say the id of a job
-and numbers: no name, no cell, no message of an error.
+Off unless an endpoint is named: then its SDK is not imported, and a span is an object that does nothing. Spans say the id of
+a job and numbers: no name, no cell, no message of an error.
 """
 
 from __future__ import annotations

@@ -47,7 +47,7 @@ LAYERS: dict[str, set[str]] = {
         "jobs", "clients", "pipeline", "processors", "embeddings", "sources", "db", "errors", "config", "failpoints",
         "telemetry",
     },
-    "worker": {"api", "wiring", "pipeline", "config"},
+    "worker": {"api", "wiring", "pipeline", "config", "telemetry"},
     "batch": {"wiring", "jobs", "pipeline", "db", "states", "errors", "config"},
     "api": {
         "wiring",

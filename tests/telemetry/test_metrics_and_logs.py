@@ -1,8 +1,11 @@
-"""What a process tells of its work, on both databases: the counters of /metrics."""
+"""What a process tells of its work, on both databases: the counters of /metrics, and its log."""
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
+from datetime import datetime
+from typing import Any
 
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
@@ -27,6 +30,7 @@ def server(databases: Databases, tmp_path_factory: pytest.TempPathFactory) -> It
         BASE_BACKOFF=0,
         WEBHOOK_ALLOW_PRIVATE="true",
         WEBHOOK_RETRY_SECONDS="0.05",
+        LOG_FORMAT="json",
     )
     yield from running.while_up()
 
@@ -90,3 +94,27 @@ def test_the_pool_tells_its_connections(api: Api) -> None:
     used, idle = found["granula_database_connections", "in_use"], found["granula_database_connections", "idle"]
     assert 0 <= used
     assert 0 < used + idle <= found["granula_database_connections_max",]
+
+
+def lines(server: Service) -> list[dict[str, Any]]:
+    """Of its log: each must be an object by itself."""
+    return [json.loads(line) for line in server.log.read_text().splitlines()]
+
+
+def test_every_line_of_the_log_is_an_object_that_says_what_it_is_about(server: Service, api: Api) -> None:
+    assert server.sql("SELECT count(*) FROM jobs WHERE trace IS NOT NULL") == [(0,)], "tracing is off"
+    job_id = api.run(mixed(), chunk_size=100, processor="fussy")["job_id"]
+    mine = wait_until(lambda: [line for line in lines(server) if line.get("job") == job_id], what="lines of the job")
+    (gave_up,) = [line for line in mine if line["level"] == "ERROR" and "failed" in line["message"]]
+    assert (gave_up["chunk"], gave_up["attempt"], gave_up["logger"]) == (2, 2, "app.pipeline.chunk_runner")
+    first = [line for line in mine if "exception" in line and line.get("attempt") == 1]
+    assert {line["chunk"] for line in first} == {1, 2}
+    assert all("Traceback" in line["exception"] for line in first)
+    (ended,) = [line for line in mine if line["message"].endswith("is completed_with_errors")]
+    assert "chunk" not in ended
+    assert server.process is not None
+    assert {line["worker"].split(":")[1] for line in mine} == {str(server.process.pid)}
+    everything = lines(server)
+    assert all(datetime.fromisoformat(line["time"]).tzinfo for line in everything)
+    assert "uvicorn.error" in {line["logger"] for line in everything}
+    assert not any("trace_id" in line for line in everything)

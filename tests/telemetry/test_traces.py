@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -32,6 +33,7 @@ def cluster(postgres: Postgres, templates: dict[str, str], tmp_path: Path, colle
         "MAX_RETRIES": 1,
         "BASE_BACKOFF": 0,
         "OTEL_EXPORTER_OTLP_ENDPOINT": collector.url,
+        "LOG_FORMAT": "json",
         "OTEL_BSP_SCHEDULE_DELAY": 50,
     }
     made = Cluster(databases.create(storage), storage, settings)
@@ -90,3 +92,11 @@ def test_a_trace_goes_from_the_upload_to_the_commits_of_workers(cluster: Cluster
     assert ended.attributes["granula.job.status"] == "completed_with_errors"
     assert collector.paths == {"/v1/traces"}
     assert not any(b"somebody" in body or b"cannot do" in body for body in collector.bodies)
+
+    (tried,) = [
+        line
+        for worker in workers
+        for line in map(json.loads, worker.log.read_text().splitlines())
+        if line.get("chunk") == 2 and "exception" in line
+    ]
+    assert (tried["job"], tried["attempt"], tried["trace_id"]) == (upload["job_id"], 1, TRACE)
