@@ -98,7 +98,9 @@ def test_the_expressions_of_the_dashboard_are_promql(tmp_path: Path) -> None:
 
 
 def test_what_rules_and_dashboard_ask_for_is_exported(exported: dict[str, dict[str, set[str]]]) -> None:
-    for expression in [*of_dashboard(), *(rule["expr"] for rule in RULES)]:
+    adapter = yaml.safe_load((DEPLOY / "prometheus" / "adapter-values.yaml").read_text())["rules"]["external"]
+    scaled_by = (rule["name"]["as"] for rule in adapter)
+    for expression in [*of_dashboard(), *(rule["expr"] for rule in RULES), *scaled_by]:
         unknown = metrics(expression) - exported.keys() - OF_PROMETHEUS.keys()
         assert not unknown, f"nothing exports {unknown}, which is in {expression}"
         for name, label, operator, value in selectors(expression):
