@@ -25,15 +25,13 @@ class Costs:
     """Rows of a chunk."""
     chunk: float = 1.0
     """CPU seconds of a worker for a chunk: 1.0 is a processor of 10 000 rows a second and core."""
-    token_worker: float = 0.0015
+    token_worker: float = 0.006
     """CPU seconds of a worker for a token."""
-    token_database: float = 0.0012
+    token_database: float = 0.003
     """CPU seconds of PostgreSQL for a token."""
     chunk_database: float = 0.004
-    """CPU seconds of PostgreSQL for a chunk beside its rows: claim, fence, counts."""
-    row_database: float = 0.6e-6
-    """CPU seconds of PostgreSQL for a row, written as part of a page."""
-    row_wal: float = 90.0
+    """CPU seconds of PostgreSQL for a chunk: claim, rows, fence, counts."""
+    row_wal: float = 34.0
     """Bytes of write-ahead log for a row."""
     turns: float = 0.25
     """Seconds for which a token is kept."""
@@ -53,9 +51,7 @@ def walls(costs: Costs, workers: int, jobs: int) -> dict[str, float]:
     held = max(costs.turns, costs.chunk)  # a token is given back after the turn that is going on
     per_token = max(1.0, held / costs.chunk) * costs.rows
     compute = workers * costs.rows / (costs.chunk + costs.token_worker * costs.rows / per_token)
-    database = costs.database_cores / (
-        costs.row_database + costs.chunk_database / costs.rows + costs.token_database / per_token
-    )
+    database = costs.database_cores / (costs.chunk_database / costs.rows + costs.token_database / per_token)
     # A token is put back before its turn: a lane starts a turn each `lane` seconds, whatever the turns take.
     tokens = jobs * costs.lanes / costs.lane * per_token
     return {
@@ -89,7 +85,7 @@ def simulate(costs: Costs, workers: int, seconds: float, seed: int = 1) -> float
                 held += compute
                 yield cores, costs.chunk_database / 2, False
                 yield None, compute, False
-                yield cores, costs.chunk_database / 2 + costs.rows * costs.row_database, False
+                yield cores, costs.chunk_database / 2, False
                 yield disk, costs.rows * costs.row_wal / costs.wal_bytes, True
 
     events = [(dice.random() * costs.chunk, worker) for worker in range(workers)]
@@ -128,7 +124,7 @@ def main() -> None:
     print(f"A processor of {costs.rows / costs.chunk:,.0f} rows/s and core:\n")
     table(costs, counts)
     day = 1e9 / 86_400
-    cpu = day * (costs.row_database + (costs.chunk_database + costs.token_database) / costs.rows)
+    cpu = day * (costs.chunk_database + costs.token_database) / costs.rows
     log = day * costs.row_wal
     print(
         f"\n1 billion rows a day are {day:,.0f} rows/s: {day * costs.chunk / costs.rows:.1f} cores of workers, "
