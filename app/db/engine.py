@@ -150,15 +150,30 @@ class Database:
             yield True
             return
         query = text("SELECT pg_try_advisory_xact_lock(hashtextextended(:key, 0))")
-        async with self.reading() as connection:
+        connection = self.engine.connect()
+        try:
+            await connection.start()
             is_mine = bool((await connection.execute(query, {"key": what})).scalar_one())
-            done = asyncio.Event()
-            keeping = asyncio.create_task(self._keep(connection, done), name=f"alone with {what}")
-            try:
-                yield is_mine
-            finally:
-                done.set()
-                await asyncio.wait([keeping])
+        except Exception as error:
+            await self._let_go(connection)
+            raise _translated(error) from error
+        done = asyncio.Event()
+        keeping = asyncio.create_task(self._keep(connection, done), name=f"alone with {what}")
+        try:
+            yield is_mine
+        finally:
+            done.set()
+            await asyncio.wait([keeping])
+            await self._let_go(connection)
+
+    @staticmethod
+    async def _let_go(connection: AsyncConnection) -> None:
+        """Also of one that the server has ended meanwhile."""
+        try:
+            await connection.close()
+        except Exception:
+            with suppress(Exception):
+                await connection.invalidate()
 
     async def _keep(self, connection: AsyncConnection, done: asyncio.Event) -> None:
         """Say that this process lives: the server ends the transaction of one that has stopped, and with it the lock."""

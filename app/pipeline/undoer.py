@@ -40,8 +40,11 @@ class Undoer:
             hit("undo.before_commit")
             return goes_on
 
-        while await self._database.transact(step):
-            hit("undo.after_commit")
+        async with self._database.alone(f"undo {job_id}") as is_mine:
+            if not is_mine:
+                return  # another process is at it
+            while await self._database.transact(step):
+                hit("undo.after_commit")
         logger.info("Job %s is undone", job_id)
 
     async def prune(self) -> None:

@@ -11,7 +11,7 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from app.config import load_settings
-from app.db.engine import Database
+from app.db.engine import Database, after_commit
 from tests.conftest import Databases
 
 
@@ -47,5 +47,50 @@ async def deadlock(url: str, storage: Path) -> None:
         async with database.reading() as connection:
             assert list(await connection.scalars(text("SELECT count FROM pair"))) == [2, 2]
         assert runs >= 3  # the loser ran again; under load it may lose twice
+    finally:
+        await database.close()
+
+
+@pytest.mark.parametrize("databases", ["postgresql"], indirect=True)
+async def test_one_process_is_alone_with_a_thing_until_it_is_done_or_has_stopped(
+    databases: Databases, tmp_path: Path
+) -> None:
+    url = await asyncio.to_thread(databases.create, tmp_path)
+    settings = load_settings(database_url=url, storage_dir=tmp_path, lease_seconds=5, heartbeat_seconds=3600)
+    one, other = Database(settings), Database(settings)
+    try:
+        async with one.alone("split") as mine, other.alone("split") as theirs, other.alone("conclude") as another:
+            assert (mine, theirs, another) == (True, False, True)
+        async with other.alone("split") as theirs:
+            assert theirs
+        # A process that has stopped sends no heartbeat: here one that sends its next in an hour.
+        async with one.alone("split"):
+            async with asyncio.timeout(20):
+                while True:
+                    async with other.alone("split") as theirs:
+                        if theirs:
+                            break
+    finally:
+        await one.close()
+        await other.close()
+
+
+async def test_what_is_to_follow_a_commit_does_not_follow_a_rollback(databases: Databases, tmp_path: Path) -> None:
+    url = await asyncio.to_thread(databases.create, tmp_path)
+    database = Database(load_settings(database_url=url, storage_dir=tmp_path))
+    seen: list[str] = []
+
+    async def work(connection: AsyncConnection, name: str) -> None:
+        await connection.execute(text("SELECT 1"))
+        after_commit(lambda: seen.append(name))
+        if name == "lost":
+            raise LookupError
+        assert not seen
+
+    try:
+        with pytest.raises(LookupError):
+            await database.transact(lambda c: work(c, "lost"))
+        await database.transact(lambda c: work(c, "kept"))
+        assert seen == ["kept"]
     finally:
         await database.close()
