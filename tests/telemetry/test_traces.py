@@ -53,8 +53,11 @@ def test_a_trace_goes_from_the_upload_to_the_commits_of_workers(cluster: Cluster
         upload = api.upload(data.encode(), name="name-of-somebody.csv", chunk_size=100, processor="fussy")
         del api.client.headers["traceparent"]
         assert api.finished(upload["file_id"])["rows"]["ok"] == 999
-    wait_until(lambda: collector.spans("conclude"), 20, "the last span")
+    # Three processes send them, each when it likes.
+    for name in ("POST /api/v1/upload", "split", "conclude"):
+        wait_until(lambda n=name: collector.spans(n), 20, f"the span {name}")
     wait_until(lambda: len(collector.spans("chunk")) == 11, 20, "a span for each attempt at each chunk")
+    wait_until(lambda: _committed(collector) == 10, 20, "the spans of all commits")
 
     spans = collector.spans()
     assert {span.trace_id for span in spans} == {TRACE}
@@ -100,3 +103,8 @@ def test_a_trace_goes_from_the_upload_to_the_commits_of_workers(cluster: Cluster
         if line.get("chunk") == 2 and "exception" in line
     ]
     assert (tried["job"], tried["attempt"], tried["trace_id"]) == (upload["job_id"], 1, TRACE)
+
+
+def _committed(collector: Collector) -> int:
+    """Chunks that the commits told so far are about."""
+    return sum(len(span.attributes["granula.chunks"]) for span in collector.spans("commit") if not span.is_error)
