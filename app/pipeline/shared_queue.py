@@ -25,6 +25,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from app.db.engine import Database
 from app.errors import TransientError
+from app.pipeline.queue import Queue
 
 logger = logging.getLogger(__name__)
 QUEUE, TASK = "granula", "granula.turn"
@@ -57,24 +58,14 @@ _token: ContextVar[tuple[UUID, int]] = ContextVar("token")
 """The one that the turn of this task was taken with."""
 
 
-class SharedQueue:
+class SharedQueue(Queue):
     def __init__(self, database: Database, ageing_seconds: float, clock: Callable[[], float] = time.time) -> None:
+        super().__init__(ageing_seconds, clock)
         self._database = database
-        self._ageing_seconds = ageing_seconds
-        self._clock = clock
-        self._priorities: dict[UUID, int] = {}
         self._putting: set[asyncio.Task[None]] = set()
-        self._timers: dict[UUID, asyncio.TimerHandle] = {}
         self._app: App | None = None
 
     # ------------------------------------------------------------------ putting
-
-    def rank(self, job_id: UUID) -> float:
-        return self._rank(self._priorities.get(job_id, 0))
-
-    def _rank(self, priority: int) -> float:
-        """As in JobQueue: ranks never change, and so those who wait rise."""
-        return self._clock() - EPOCH_SECONDS - priority * self._ageing_seconds
 
     async def enqueue(
         self, connection: AsyncConnection, job_id: UUID, priority: int | None = None, *, turns: int = 1
@@ -93,7 +84,7 @@ class SharedQueue:
             pass  # somebody else has put one this very moment
 
     async def _defer(self, connection: AsyncConnection, lanes: list[str], priority: int) -> None:
-        rank = -int(self._rank(priority))
+        rank = -int(self._rank(priority) - EPOCH_SECONDS)
         given = {"queue": QUEUE, "task": TASK, "rank": rank, "lanes": lanes, "priority": priority}
         await connection.execute(_DEFER, given)
 
@@ -120,22 +111,6 @@ class SharedQueue:
             pass
         except TransientError as error:
             logger.warning("Job %s: its token could not be put back: %s", job_id, error)
-
-    def put_later(self, job_id: UUID, seconds: float) -> None:
-        """Put a token after a wait that holds no worker. It is lost with this process; the reconcilers see to it."""
-        if (timer := self._timers.pop(job_id, None)) is not None:
-            timer.cancel()
-        self._timers[job_id] = asyncio.get_running_loop().call_later(seconds, self._due, job_id)
-
-    def _due(self, job_id: UUID) -> None:
-        self._timers.pop(job_id, None)
-        self.put(job_id)
-
-    def forget(self, job_id: UUID) -> None:
-        """The job has ended. Tokens that are left find nothing to do."""
-        self._priorities.pop(job_id, None)
-        if (timer := self._timers.pop(job_id, None)) is not None:
-            timer.cancel()
 
     # ------------------------------------------------------------------ taking
 
