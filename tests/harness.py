@@ -19,6 +19,8 @@ from uuid import uuid4
 
 import httpx
 
+from app.cli.serve import KEEP_ALIVE_SECONDS
+
 ROOT = Path(__file__).resolve().parents[1]
 Value = TypeVar("Value")
 FINAL = ("completed", "completed_with_errors", "failed", "cancelled")
@@ -141,7 +143,7 @@ def migrate(url: str, storage: Path) -> None:
 
 
 class Server:
-    """The service as a process of its own: uvicorn on a free port of 127.0.0.1."""
+    """The service as a process of its own: uvicorn on a free port of 127.0.0.1, as `serve` runs it."""
 
     def __init__(self, url: str, storage: Path, **environment: object) -> None:
         self.url = url
@@ -164,7 +166,8 @@ class Server:
     def _spawn(self, environment: dict[str, str]) -> subprocess.Popen[bytes]:
         with self.log.open("ab") as log:
             return subprocess.Popen(
-                [sys.executable, "-m", "uvicorn", "app.main:app", "--port", str(self.port), "--no-access-log"],
+                [sys.executable, "-m", "uvicorn", "app.main:app", "--port", str(self.port), "--no-access-log",
+                 "--timeout-keep-alive", str(KEEP_ALIVE_SECONDS)],
                 cwd=ROOT, env=environment, stdout=log, stderr=log,
             )  # fmt: skip
 

@@ -16,6 +16,10 @@ if TYPE_CHECKING:
 
 app = typer.Typer()
 
+# Longer than clients and balancers keep an idle connection (60 s at most of them). Whoever closes first should be the
+# one who asks: a request that is sent into a connection that is just being closed is lost, and a POST is not sent twice.
+KEEP_ALIVE_SECONDS = 75
+
 
 @app.command(
     rich_help_panel=SERVER,
@@ -45,7 +49,14 @@ def serve(
     signal.signal(signal.SIGTERM, signal.SIG_DFL)  # from here on the web server's own
     import uvicorn
 
-    uvicorn.run("app.main:app", host=host, port=port, access_log=access_log, server_header=False)
+    uvicorn.run(
+        "app.main:app",
+        host=host,
+        port=port,
+        access_log=access_log,
+        server_header=False,
+        timeout_keep_alive=KEEP_ALIVE_SECONDS,
+    )
 
 
 def settings_or_leave() -> Settings:

@@ -26,8 +26,7 @@ def test_twenty_uploads_two_hundred_pollers_and_twenty_searchers_at_once_are_all
         return answer
 
     async def crowd() -> list[int]:
-        # Shorter than that of the server, which may else close a connection just when it is used again.
-        limits = httpx.Limits(max_connections=240, keepalive_expiry=1)
+        limits = httpx.Limits(max_connections=240)
         base = f"http://127.0.0.1:{server.port}"
         async with httpx.AsyncClient(base_url=base, timeout=120, trust_env=False, verify=False, limits=limits) as http:
 

@@ -27,6 +27,7 @@ from uuid import UUID, uuid4
 
 import httpx
 
+from app.cli.serve import KEEP_ALIVE_SECONDS
 from app.config import load_settings
 from app.db.engine import Database
 from app.pipeline.finisher import Finisher
@@ -61,7 +62,7 @@ def _serve(environment: dict[str, str], port: int, log: Path) -> None:
     import uvicorn
 
     _become(environment, log)
-    uvicorn.run("app.main:app", port=port, access_log=False)
+    uvicorn.run("app.main:app", port=port, access_log=False, timeout_keep_alive=KEEP_ALIVE_SECONDS)
 
 
 def _work(environment: dict[str, str], port: int, log: Path) -> None:
