@@ -155,7 +155,9 @@ class CsvFormat:
         return self._lines_in(self._skeleton(data))
 
     def _lines_in(self, skeleton: bytes, start: int = 0, end: int | None = None) -> int:
-        count = skeleton.count(bytes([self._newline_byte]), start, end)
+        # bytes.count takes ten times as long where there are many.
+        codes = np.frombuffer(skeleton, np.uint8)[start:end]
+        count = int(np.count_nonzero(codes == self._newline_byte))
         if self.dialect.newline == "any":
             count += skeleton.count(b"\r", start, end) - skeleton.count(b"\r\n", start, end)
         return count
@@ -198,12 +200,22 @@ class CsvFormat:
         ends = newlines + 1
         if eof and len(text) and (not len(ends) or ends[-1] != len(text)):
             ends = np.append(ends, len(text))
-        full: Offsets = ends[~self._is_blank(codes, ends)]
+        return self._filled(text, ends)
+
+    def _filled(self, text: bytes, ends: Offsets) -> Offsets:
+        """The ends of those pieces that hold more than CR and LF."""
+        blank = self._is_blank(text, ends)
+        full: Offsets = ends[~blank] if blank.any() else ends
         return full
 
-    def _is_blank(self, codes: np.ndarray, ends: Offsets) -> np.ndarray:
-        """Whether each piece holds nothing but CR and LF."""
+    def _is_blank(self, text: bytes, ends: Offsets) -> np.ndarray:
         lengths = np.diff(ends, prepend=0)
+        if self._newline_byte == LF and b"\r" not in text:  # as in most files: an LF alone, but for what ends the text
+            only: np.ndarray = lengths == 1
+            if len(ends) and text[ends[-1] - 1] != LF:
+                only[-1] = False
+            return only
+        codes = np.frombuffer(text, np.uint8)
         starts = ends - lengths
         begins_blank = _IS_LINE_END[codes[starts]]
         blank: np.ndarray = begins_blank & (lengths <= 2) & _IS_LINE_END[codes[ends - 1]]
@@ -258,9 +270,7 @@ class CsvFormat:
                 break
             ends.append(end)
             start = end
-        found_ends = np.array(ends, np.int64)
-        full: Offsets = found_ends[~self._is_blank(np.frombuffer(text, np.uint8), found_ends)]
-        return full
+        return self._filled(text, np.array(ends, np.int64))
 
     def _seeming_ends(self, text: bytes) -> list[int] | None:
         """Where lines end, whatever the quotes; None where a line end is more than one byte or may be escaped."""
@@ -308,20 +318,35 @@ class CsvFormat:
         if not data.endswith(b"\n"):
             data += b"\n"
         codes = np.frombuffer(data, np.uint8)
-        separators = np.flatnonzero((codes == self._delimiter[0]) | (codes == LF))
-        width = len(self.columns)
-        if len(separators) != span.row_count * width or not _is_plain(
-            data, codes, self._delimiter, self._quote, self._escape
-        ):
+        line_ends = codes == LF
+        if np.count_nonzero(line_ends) != span.row_count or not self._is_plain(data, codes, span.row_count):
             return None
-        table = separators.reshape(-1, width)
-        ends = table[:, -1] + 1
-        if (codes[table[:, -1]] != LF).any() or (width > 1 and (codes[table[:, :-1]] == LF).any()):
+        separators = np.flatnonzero(line_ends | (codes == self._delimiter[0]))
+        width = len(self.columns)
+        if len(separators) != span.row_count * width:
+            return None
+        ends = separators[width - 1 :: width] + 1
+        if not line_ends[ends - 1].all():  # else each line end stands where one should, for there are no more of them
             return None
         if width == 1 and (np.diff(ends, prepend=0) == 1).any():
             return None
         numbers = range(span.first_row, span.first_row + span.row_count)
         return Parsed(PlainRows(self.columns, numbers, data, self._delimiter, ends))
+
+    def _is_plain(self, data: bytes, codes: np.ndarray, line_ends: int) -> bool:
+        """Whether the cells may be stored by replacing separators: valid UTF-8, nothing quoted, nothing JSON escapes."""
+        if any(mark and mark in data for mark in (b"\\", b'"', self._quote, self._escape)):
+            return False
+        allowed = line_ends + (data.count(self._delimiter) if self._delimiter[0] < 32 else 0)
+        if int(np.count_nonzero(codes < 32)) != allowed:
+            return False
+        if data.isascii():
+            return True
+        try:
+            data.decode()
+        except UnicodeDecodeError:
+            return False
+        return True
 
     def _read_with_care(self, data: bytes, span: Span) -> Parsed:
         skeleton = self._skeleton(data)
@@ -514,22 +539,6 @@ class CsvFormat:
             column,
             value,
         )
-
-
-def _is_plain(data: bytes, codes: np.ndarray, delimiter: bytes, quote: bytes, escape: bytes) -> bool:
-    """Whether the cells may be stored by replacing separators: valid UTF-8, nothing quoted, nothing JSON escapes."""
-    if b"\\" in data or b'"' in data or (quote and quote in data) or (escape and escape in data):
-        return False
-    allowed = data.count(b"\n") + (data.count(delimiter) if delimiter[0] < 32 else 0)
-    if int(np.count_nonzero(codes < 32)) != allowed:
-        return False
-    if data.isascii():
-        return True
-    try:
-        data.decode()
-    except UnicodeDecodeError:
-        return False
-    return True
 
 
 def _has_bare_cr(skeleton: bytes) -> bool:

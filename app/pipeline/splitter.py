@@ -11,6 +11,7 @@ from app.db import chunks, jobs
 from app.db.engine import Database
 from app.errors import StoredFileCorrupt
 from app.failpoints import hit
+from app.formats.base import MAX_CHUNK_BYTES
 from app.pipeline.cutter import Cut, Limits, crc32_before, cut
 from app.pipeline.queue import Queue
 from app.pipeline.running import RunningJob
@@ -91,7 +92,7 @@ class Splitter:
                 job.form,
                 start,
                 size=job.stored_bytes,
-                limits=Limits(job.chunk_size),
+                limits=Limits(job.chunk_size, getattr(job.processor, "chunk_bytes", MAX_CHUNK_BYTES)),
                 budget=STRETCH_BYTES if job.chunk_count else FIRST_STRETCH_BYTES,
             )
         if made.done and job.stored_crc32 not in (None, made.position.crc32):

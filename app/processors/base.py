@@ -143,6 +143,8 @@ class Processor(Protocol):
     One that computes in processes may name in `computes_with` the modules that these need: they are imported there when a
     job begins.
 
+    One whose chunks should not be of the usual size says so by `chunk_size` (rows) and `chunk_bytes`.
+
     One that takes options has a method `check(options)` besides, which raises a RequestError for those it cannot use; if
     its columns depend on them, it has `columns_given(header, options)`, which is asked instead of `columns`.
     One that looks at rows without storing them says `stores_results = False` and has, besides, a method

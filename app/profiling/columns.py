@@ -10,10 +10,10 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from app.profiling.classes import NUMBERS, as_numbers, classify
+from app.profiling.classes import NUMBERS, as_numbers, classify, taken
 from app.profiling.dates import PREFIX, formats, sort_key
 from app.profiling.personal import KINDS, flags, signs
-from app.profiling.sketches import SHOWN_CHARACTERS, Distinct, Numbers, Top, hash_texts
+from app.profiling.sketches import SHOWN_CHARACTERS, Distinct, Hashes, Numbers, Top, characters, hash_texts
 from app.profiling.verdict import Verdict, decide, why
 
 Places = npt.NDArray[np.int64]
@@ -23,6 +23,9 @@ EXAMPLES = 3
 SAMPLED, SAMPLED_LATER = 100, 10
 """Distinct values of a chunk in which personal data are looked for: near the beginning of the file, and behind."""
 BEGINNING_ROWS = 10_000
+
+PROBED, ALIKE = 1000, 0.9
+"""If of so many values more than this share differ, those of the chunk are likely to."""
 
 SHOWN_TOP, SHOWN_AGAINST = 10, 5
 QUANTILES = (0.01, 0.05, 0.25, 0.5, 0.75, 0.95, 0.99)
@@ -66,66 +69,44 @@ class Column(msgspec.Struct):
         if cells.null_count:
             rows = rows[cells.is_valid().to_numpy(zero_copy_only=False).astype(bool)]
             cells = cells.drop_null()
-        coded = cells.dictionary_encode()
-        texts, places = coded.dictionary, coded.indices.to_numpy(zero_copy_only=False).astype(np.int64)
-        hashes = hash_texts(texts)
-        counts = np.bincount(places, minlength=len(texts))
-        column.distinct = Distinct.of(hashes)
-        blank = np.flatnonzero(pc.binary_length(texts).to_numpy(zero_copy_only=False) == 0)
-        if len(blank):
-            column.empty = int(counts[blank[0]])
-            kept = np.delete(np.arange(len(texts)), blank[0])
-            rows, places = rows[places != blank[0]], places[places != blank[0]]
-            places = places - (places > blank[0])
-            texts, hashes, counts = texts.take(pa.array(kept)), hashes[kept], counts[kept]
-            column.distinct = Distinct.of(hashes)
-        column.values = len(places)
+        filled = pc.binary_length(cells).to_numpy(zero_copy_only=False) > 0
+        column.values = int(filled.sum())
+        column.empty = len(cells) - column.values
+        if column.empty:
+            cells, rows = cells.filter(pa.array(filled)), rows[filled]
         if column.values:
-            column._describe(texts, hashes, counts, places, rows, json)
+            column._describe(*_once(cells, rows), json)
         return column
 
-    def _describe(
-        self, texts: pa.StringArray, hashes: Any, counts: Places, places: Places, rows: Places, json: str
-    ) -> None:
-        """`texts` are the distinct values, with their hashes and counts; `places` says which each of the `rows` holds."""
+    def _describe(self, texts: pa.StringArray, hashes: Hashes, counts: Places, rows: Places, json: str) -> None:
+        """`texts` are the distinct values as they come, with their hashes, how often each is there, and its first row."""
         codes, names = classify(texts)
         names = [_of_json(name, json) for name in names]
         sums = np.bincount(codes, weights=counts, minlength=len(names))
         for code in np.flatnonzero(sums).tolist():
             self.classes[names[code]] = self.classes.get(names[code], 0) + int(sums[code])
-        seen = np.empty(len(texts), np.int64)
-        seen[places[::-1]] = rows[::-1]  # the first row of each, since the last assignment stays
-        for code in np.flatnonzero(sums).tolist():
             these = np.flatnonzero(codes == code)
             if names[code].startswith(PREFIX):
                 self._dates(names[code], texts, these)
-            first = these[np.argsort(seen[these])[:EXAMPLES]] if len(these) < 4 * EXAMPLES else these[:EXAMPLES]
             self.examples.setdefault(names[code], []).extend(
-                (int(seen[i]), str(texts[i])[:SHOWN_CHARACTERS]) for i in first.tolist()
+                (int(rows[i]), str(texts[i])[:SHOWN_CHARACTERS]) for i in these[:EXAMPLES].tolist()
             )
-        lengths = pc.utf8_length(texts).to_numpy(zero_copy_only=False).astype(np.int64)
+        lengths = characters(texts)
         self.shortest, self.longest = int(lengths.min()), int(lengths.max())
         self.characters = int(lengths @ counts)
         ends = pc.min_max(texts).as_py()
         self.first, self.last = ends["min"][:SHOWN_CHARACTERS], ends["max"][:SHOWN_CHARACTERS]
-        self.top = Top.of(texts, hashes, counts)
-        numeric = [code for code, name in enumerate(names) if name in NUMBERS]
-        if numeric:
-            self._numbers(texts, np.flatnonzero(np.isin(codes, numeric)), places)
+        numeric = np.flatnonzero(np.array([name in NUMBERS for name in names])[codes])
+        if len(numeric):
+            found = taken(texts, numeric)
+            self.numbers = Numbers.of(as_numbers(found), found, counts[numeric])
         sample = texts.slice(0, SAMPLED if rows[0] <= BEGINNING_ROWS else SAMPLED_LATER).to_pylist()
         self.signs, self.looked_at = signs(sample), len(sample)
-
-    def _numbers(self, texts: pa.StringArray, numeric: Places, places: Places) -> None:
-        if len(numeric) < len(texts):
-            renumbered = np.full(len(texts), -1, np.int64)
-            renumbered[numeric] = np.arange(len(numeric))
-            places = renumbered[places]
-            places = places[places >= 0]
-            texts = texts.take(pa.array(numeric))
-        self.numbers = Numbers.of(as_numbers(texts), texts, places)
+        self.distinct = Distinct.of(hashes)
+        self.top = Top.of(texts, hashes, counts)
 
     def _dates(self, name: str, texts: pa.StringArray, these: Places) -> None:
-        found = texts.take(pa.array(these))
+        found = taken(texts, these)
         for each in formats([name]):
             if each.order == "ymd" and each.padded:
                 ends = pc.min_max(found).as_py()
@@ -233,6 +214,42 @@ class Column(msgspec.Struct):
                 max(texts, key=lambda text: sort_key(text, found.order)),
             )
         return self.first, self.last
+
+
+def _once(cells: pa.StringArray, rows: Places) -> tuple[pa.StringArray, Hashes, Places, Places]:
+    """The distinct values as they come, their hashes, how often each is there, and the first row of each."""
+    probe = cells.slice(0, PROBED)
+    if len(probe.dictionary_encode().dictionary) > ALIKE * len(probe):
+        found = _by_hash(cells)
+        if found is not None:
+            texts, hashes, counts, first = found
+            return texts, hashes, counts, rows[first]
+    coded = cells.dictionary_encode()
+    places = coded.indices.to_numpy(zero_copy_only=False)
+    counts = np.bincount(places, minlength=len(coded.dictionary))
+    # Values are numbered as they come, so a new one is where the number is higher than ever before.
+    first = np.flatnonzero(np.diff(np.maximum.accumulate(places), prepend=-1))
+    return coded.dictionary, hash_texts(coded.dictionary), counts, rows[first]
+
+
+def _by_hash(cells: pa.StringArray) -> tuple[pa.StringArray, Hashes, Places, Places] | None:
+    """The same, with the place of each in `cells`, for values of which few are alike: to sort their hashes takes half as
+    long as to number them. None if two that differ have one hash."""
+    hashes = hash_texts(cells)
+    ordered = np.sort(hashes)
+    if (ordered[1:] != ordered[:-1]).all():
+        return cells, hashes, np.ones(len(cells), np.int64), np.arange(len(cells))
+    order = np.argsort(hashes)
+    starts = np.flatnonzero(np.concatenate([[True], ordered[1:] != ordered[:-1]]))
+    counts = np.diff(starts, append=len(cells))
+    first = np.minimum.reduceat(order, starts)
+    again = np.repeat(first, counts)
+    twice = np.flatnonzero(order != again)
+    if not taken(cells, order[twice]).equals(taken(cells, again[twice])):
+        return None
+    by_place = np.argsort(first)
+    first = first[by_place]
+    return taken(cells, first), hashes[first], counts[by_place], first
 
 
 def _of_json(name: str, json: str) -> str:

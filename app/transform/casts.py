@@ -32,6 +32,8 @@ def _taken(texts: pa.StringArray, rows: Mask) -> pa.StringArray:
 def integer(texts: pa.StringArray) -> tuple[Value, Problems]:
     """Digits with at most a minus before them, within 64 bits."""
     texts = without_empty(texts)
+    if (data := numbers.whole(texts)) is not None:
+        return Value(INTEGER, data, texts), []
     wrong = _bad(texts, WHOLE)
     texts = _taken(texts, wrong)
     data = numbers.of_texts(texts)
@@ -47,6 +49,8 @@ def number(texts: pa.StringArray, decimal: str = ".", thousands: str = "") -> tu
     """Plain numbers of up to 38 digits, with these marks; written with a point and no thousands, else as they were."""
     texts = without_empty(texts)
     if decimal == "." and not thousands:
+        if (data := numbers.whole(texts)) is not None:
+            return Value(NUMBER, data, texts), []
         wrong = _bad(texts, PLAIN)
         plain = _taken(texts, wrong)
     else:

@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
+from pyarrow import csv
 
 from app.transform import values
 from app.transform.plan import Plan
@@ -73,18 +74,37 @@ def _quoted_name(name: str, width: int) -> str:
 
 def csv_lines(made: Sequence[Value]) -> bytes:
     """RFC 4180 with LF; quotes where they are needed. A null is an empty cell."""
+    cells = [values.to_texts(value) for value in made]
+    if len(made) > 1 and (lines := _lines_without_quotes(cells)) is not None:
+        return lines
+    return _lines_with_quotes(made, cells)
+
+
+def _lines_without_quotes(cells: Sequence[pa.StringArray]) -> bytes | None:
+    """By Arrow, which is faster; None if some cell needs quotes (it puts them around all texts or around none)."""
+    batch = pa.record_batch(list(cells), names=[str(i) for i in range(len(cells))])
+    out = pa.BufferOutputStream()
+    options = csv.WriteOptions(include_header=False, quoting_style="none", batch_size=max(1, len(batch)))
+    try:
+        csv.write_csv(batch, out, options)
+    except pa.ArrowInvalid:
+        return None
+    return out.getvalue().to_pybytes()  # type: ignore[no-any-return]
+
+
+def _lines_with_quotes(made: Sequence[Value], texts_of: Sequence[pa.StringArray]) -> bytes:
     cells: list[Any] = []
-    for value in made:
-        texts = pc.fill_null(values.to_texts(value), "")
+    for value, texts in zip(made, texts_of, strict=True):
+        texts = pc.fill_null(texts, "")
         if value.type.name == "text" and _holds(texts, b'",\r\n'):
             marked = pc.match_substring_regex(texts, SPECIAL)
             quoted = pc.binary_join_element_wise('"', pc.replace_substring(texts, '"', '""'), '"', "")
             texts = pc.if_else(marked, quoted, texts)
         if len(made) == 1:  # a line without anything would be no row
             texts = pc.if_else(pc.equal(texts, ""), '""', texts)
-        cells += [texts, ","]
-    cells[-1] = "\n"
-    return _bytes(pc.binary_join_element_wise(*cells, ""))
+        cells.append(texts)
+    cells[-1] = pc.binary_join_element_wise(cells[-1], "\n", "")
+    return _bytes(pc.binary_join_element_wise(*cells, ","))
 
 
 def _holds(texts: pa.StringArray, characters: bytes) -> bool:

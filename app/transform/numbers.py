@@ -41,6 +41,18 @@ def of_literal(value: Decimal, count: int) -> Numbers:
     return Numbers(np.full(count, whole, dtype), scale, np.ones(count, bool))
 
 
+def whole(texts: pa.StringArray) -> Numbers | None:
+    """From whole numbers and nulls, if every text is just what a number of 64 bits would be written as. To write them
+    again and compare takes a third of the time of a regular expression."""
+    try:
+        found = texts.cast(pa.int64())
+    except pa.ArrowInvalid:
+        return None
+    if not found.cast(pa.string()).equals(texts):
+        return None
+    return Numbers(found.fill_null(0).to_numpy(zero_copy_only=False), 0, np.asarray(texts.is_valid()))
+
+
 def of_texts(texts: pa.StringArray) -> Numbers:
     """From plain numbers (`-12.50`) and nulls."""
     valid = np.asarray(texts.is_valid())

@@ -71,6 +71,11 @@ class Planned:
     expression: Node | None = None
     steps: Sequence[Step] = ()
 
+    @property
+    def reads(self) -> Sequence[str]:
+        """The columns of the input that its values depend on."""
+        return self.sources if self.expression is None else sorted(columns_of(self.expression))
+
 
 @dataclass(frozen=True, slots=True)
 class PlannedCheck:
@@ -119,8 +124,7 @@ class _Planner:
         checks = self._checks(types)
         if self._problems:
             raise BadSpecification(self._problems[:MAX_PROBLEMS])
-        read = {name for column in columns for name in column.sources}
-        read |= {name for column in columns if column.expression is not None for name in columns_of(column.expression)}
+        read = {name for column in columns for name in column.reads}
         reads = [name for name in self._header if name in read] if self._header else sorted(read)
         spec = self._spec
         return Plan(columns, rules, checks, uniques, reads, spec.output_format, spec.dry_run, self._patterns)

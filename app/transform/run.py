@@ -20,10 +20,10 @@ from pyarrow import csv
 
 from app.transform import encode, rules, steps, unique, values
 from app.transform.evaluate import Evaluator
-from app.transform.numbers import Numbers
-from app.transform.plan import Plan, plan
+from app.transform.plan import Plan, Planned, plan
 from app.transform.spec import Join, Specification
-from app.transform.values import Finding, Findings, Value
+from app.transform.types import TEXT
+from app.transform.values import Finding, Findings, Repeated, Value
 
 PREVIEW_ROWS = 20
 Cells = dict[str, pa.StringArray]
@@ -138,7 +138,8 @@ def transform(spec: Plan, cells: Cells, numbers: Sequence[int], preview: bool) -
     count = len(numbers)
     findings = Findings(count)
     given = {name: values.text(array) for name, array in cells.items()}
-    made = {column.name: _made(spec, i, given, count, findings) for i, column in enumerate(spec.columns)}
+    repeated = {name: found for name, array in cells.items() if (found := values.repeated(array)) is not None}
+    made = {column.name: _made(column, given, repeated, findings) for column in spec.columns}
     for name, each in spec.rules.items():
         rules.hold(each, made[name], findings, name)
     for check_ in spec.checks:
@@ -149,10 +150,10 @@ def transform(spec: Plan, cells: Cells, numbers: Sequence[int], preview: bool) -
     if spec.output_format == "parquet":
         for name, value in made.items():
             rules.fit_parquet(value, findings, name)
-    rows = np.asarray(numbers, np.int64)
+    rows = np.arange(numbers.start, numbers.stop) if isinstance(numbers, range) else np.array(numbers, np.int64)
     kept = np.flatnonzero(~findings.bad)
     if len(kept) < count:
-        made = {name: _kept(value, kept) for name, value in made.items()}
+        made = {name: values.taken(value, kept) for name, value in made.items()}
         rows = rows[kept]
     keys, key_counts = unique.keys(made, rows, spec.uniques)
     return Transformed(
@@ -166,9 +167,22 @@ def transform(spec: Plan, cells: Cells, numbers: Sequence[int], preview: bool) -
     )
 
 
-def _made(spec: Plan, place: int, given: dict[str, Value], count: int, findings: Findings) -> Value:
-    column = spec.columns[place]
-    left = list(column.steps)
+def _made(column: Planned, given: dict[str, Value], repeated: dict[str, Repeated], findings: Findings) -> Value:
+    """A column of the output. What is made of one column of the input alone is made once for each of its values."""
+    reads = column.reads
+    if len(reads) != 1 or reads[0] not in repeated:
+        return _calculated(column, given, findings)
+    once = repeated[reads[0]]
+    found = Findings(len(once.texts))
+    value = _calculated(column, {reads[0]: values.text(once.texts)}, found)
+    findings.repeat(found, once.places)
+    if value.type != TEXT:
+        value = Value(value.type, value.data, values.to_texts(value))
+    return values.taken(value, once.places)
+
+
+def _calculated(column: Planned, given: dict[str, Value], findings: Findings) -> Value:
+    left, count = list(column.steps), findings.count
     if column.expression is not None:
         value = Evaluator(given, count, findings, column.name).run(column.expression)
     elif not column.sources:
@@ -182,17 +196,9 @@ def _made(spec: Plan, place: int, given: dict[str, Value], count: int, findings:
     return value
 
 
-def _kept(value: Value, rows: npt.NDArray[np.int64]) -> Value:
-    written = None if value.written is None else value.written.take(pa.array(rows))
-    if isinstance(value.data, Numbers):
-        data = value.data
-        return Value(value.type, Numbers(data.ints[rows], data.scale, data.valid[rows]), written)
-    return Value(value.type, value.data.take(pa.array(rows)), written)
-
-
 def _preview(made: dict[str, Value], kept: npt.NDArray[np.int64]) -> list[tuple[int, list[Any]]]:
     first = kept[:PREVIEW_ROWS]
-    columns = [_as_json(_kept(value, np.arange(len(first)))) for value in made.values()]
+    columns = [_as_json(values.taken(value, np.arange(len(first)))) for value in made.values()]
     return [(int(place), list(row)) for place, row in zip(first, zip(*columns, strict=True), strict=True)]
 
 

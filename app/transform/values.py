@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from typing import Any
 
@@ -24,6 +24,9 @@ from app.transform.types import (
 )
 
 Mask = npt.NDArray[np.bool_]
+Places = npt.NDArray[np.integer[Any]]
+PROBED, REPEATED = 1000, 0.5
+"""A column of which at most this share of so many values differ is worked on by distinct value."""
 MAX_VALUE_CHARACTERS = 200
 NO_TEXT = pa.scalar(None, pa.string())
 
@@ -72,6 +75,45 @@ class Findings:
             value = None if values is None else values[row].as_py()
             shown = value[:MAX_VALUE_CHARACTERS].replace("\0", "\\x00") if value is not None else None
             self.found.append(Finding(row, column, code, message.replace("{value}", (shown or "")[:60]), shown))
+
+    def repeat(self, found: Findings, places: Places) -> None:
+        """What was found among distinct values, for each row that has one of them; `places` says which."""
+        if not found.found:
+            return
+        new = found.bad[places] & ~self.bad
+        self.bad |= new
+        by_place = {each.row: each for each in found.found}
+        rows = np.flatnonzero(new)
+        self.found += [
+            replace(by_place[place], row=row) for row, place in zip(rows.tolist(), places[rows].tolist(), strict=True)
+        ]
+
+
+@dataclass(frozen=True, slots=True)
+class Repeated:
+    """The distinct values of a column that has most of them many times, and which each row has."""
+
+    texts: pa.StringArray
+    places: Places
+
+
+def repeated(texts: pa.StringArray) -> Repeated | None:
+    """None if too few are alike for it to be worth the while, as far as the first tell."""
+    probe = texts.slice(0, PROBED)
+    if len(probe) < PROBED or pc.count_distinct(probe).as_py() > REPEATED * PROBED:
+        return None
+    coded = pc.dictionary_encode(texts, null_encoding="encode")
+    return Repeated(coded.dictionary, coded.indices.to_numpy())
+
+
+def taken(value: Value, rows: Places) -> Value:
+    """The values of these rows, in their order."""
+    places = pa.array(rows)
+    written = None if value.written is None else value.written.take(places)
+    if isinstance(value.data, Numbers):
+        data = value.data
+        return Value(value.type, Numbers(data.ints[rows], data.scale, data.valid[rows]), written)
+    return Value(value.type, value.data.take(places), written)
 
 
 def text(array: pa.StringArray) -> Value:

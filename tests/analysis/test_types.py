@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import json
+import random
+from collections import Counter
 
+import numpy as np
 import pyarrow as pa
 import pytest
 
+from app.profiling import columns
 from app.profiling.columns import Column
 from app.profiling.tables import Table, merge, of_cells, of_lines, of_objects, report
 from tests.analysis.columns import COLUMNS
@@ -132,3 +136,34 @@ def test_an_empty_chunk_of_a_column_changes_nothing() -> None:
     some = Column.of(pa.array(["1", "2"]), np.array([1, 2]))
     none = Column.of(pa.array([], pa.string()), np.array([], np.int64))
     assert some.merged(none).report("x", 2) == none.merged(some).report("x", 2) == some.report("x", 2)
+
+
+@pytest.mark.parametrize("name", COLUMNS)
+def test_however_distinct_values_are_found_they_are_those_of_python(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """By their hashes, or by numbering them."""
+    values = [*COLUMNS[name][2] * 3, "", *(f"v{i}" for i in range(100)), None, "v7", "é" * 40, "é" * 40]
+    random.Random(name).shuffle(values)
+    rows = np.arange(10, 10 + len(values))
+    found = []
+    for alike in (-1, 2):
+        monkeypatch.setattr(columns, "ALIKE", alike)
+        found.append(Column.of(pa.array(values, pa.string()), rows))
+        found[-1].numbers.digest = b""  # draws by lot
+    assert found[0] == found[1]
+    there = [(value, int(row)) for value, row in zip(values, rows, strict=True) if value]
+    assert (found[0].values, found[0].empty, found[0].nulls) == (len(there), values.count(""), 1)
+    assert found[0].distinct.count() == len({value for value, _ in there})
+    first = dict(reversed(there))
+    for examples in found[0].examples.values():
+        assert examples == [(first[text], text) for _, text in examples]
+        assert [row for row, _ in examples] == sorted(row for row, _ in examples)
+    counts = Counter(value for value, _ in there).most_common(columns.SHOWN_TOP)
+    shown = [each["count_at_most"] for each in found[0].top.best(columns.SHOWN_TOP)]
+    assert shown == [count for _, count in counts][: len(shown)]
+
+
+def test_values_that_share_a_hash_are_not_taken_for_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(columns, "hash_texts", lambda texts: np.arange(len(texts), dtype=np.uint64) // 2)
+    found = Column.of(pa.array(["1", "x", "2", "3"]), np.arange(4))
+    assert sum(found.classes.values()) == 4
+    assert found.classes["text"] == 1

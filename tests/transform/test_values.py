@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import csv
+import io
 import json
+import random
 import re
 from collections.abc import Sequence
 from contextlib import suppress
+from dataclasses import replace
 from datetime import datetime
 from decimal import ROUND_HALF_EVEN, Context, Decimal, localcontext
 from typing import Any
 
+import pyarrow as pa
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -272,3 +277,79 @@ def test_only_what_is_to_the_letter_of_the_format_is_a_date() -> None:
     got, codes = values_of(zoned, {"operation": "parse_date", "format": "%Y-%m-%dT%H:%M:%S%z"})
     assert got == ["2026-01-31T21:30:00Z", "2026-01-31T23:30:00Z", "2026-02-01T00:30:00Z"]
     assert codes == ["not_a_date"]
+
+
+# ---------------------------------------------------------------------- values that repeat
+
+REPEATED = [
+    "",
+    None,
+    "1",
+    "-7",
+    "00",
+    "12.50",
+    "1e5",
+    "x",
+    "Ünï",
+    " both ",
+    "a,b",
+    '"',
+    "2026-02-30",
+    "2026-11-22",
+    "0",
+    "true",
+]
+STEPS: list[list[dict[str, Any]]] = [
+    [{"operation": "cast", "to": "integer"}],
+    [{"operation": "cast", "to": "decimal", "scale": 1}],
+    [{"operation": "cast", "to": "number"}],
+    [{"operation": "cast", "to": "boolean"}],
+    [{"operation": "trim"}, {"operation": "case", "to": "upper"}],
+    [{"operation": "parse_date", "format": "%Y-%m-%d"}],
+    [{"operation": "value_table", "table": {"x": "y"}, "otherwise": "reject"}],
+    [{"operation": "default", "value": "none"}],
+    [],
+]
+
+
+@pytest.mark.parametrize("form", ["csv", "jsonl", "parquet"])
+def test_a_value_that_repeats_becomes_what_it_becomes_alone(form: str) -> None:
+    """Many rows are transformed by their distinct values, a few one by one."""
+    rng = random.Random(form)
+    rows = [[rng.choice(REPEATED), str(i), rng.choice(REPEATED[2:])] for i in range(3000)]
+    header = ["a", "id", "b"]
+    for steps in STEPS:
+        columns: list[dict[str, Any]] = [
+            {"name": "id", "from": "id"},
+            {"name": "made", "from": "a", "steps": steps},
+            {"name": "said", "expression": "if(starts_with(b, '1'), number(b), 0)"},
+            {"name": "both", "expression": "concat(a, b)"},
+        ]
+        more = {"output_format": form, "validation": {"columns": {"made": {"required": True}}}}
+        whole = outcome(rows, columns, header, **more)
+        pieces = [outcome(rows[i : i + 500], columns, header, **more) for i in range(0, 3000, 500)]
+        told = [replace(each, row=each.row + 500 * i) for i, piece in enumerate(pieces) for each in piece.findings]
+        assert whole.findings == told
+        assert whole.count == sum(piece.count for piece in pieces) > 0
+        if form != "parquet":
+            assert whole.output == b"".join(piece.output for piece in pieces)
+        else:
+            tables = [pa.ipc.open_stream(piece.output).read_all().drop(["row number"]) for piece in (whole, *pieces)]
+            assert tables[0].combine_chunks() == pa.concat_tables(tables[1:]).combine_chunks()
+
+
+def test_lines_are_the_same_with_and_without_a_cell_that_needs_quotes() -> None:
+    rows = [[str(i), "é", "", "x" * (i % 5)] for i in range(50)]
+    columns = [{"name": name, "from": name} for name in "abcd"]
+    plain = outcome(rows, columns, "abcd").output
+    quoted = outcome([*rows, ["1", 'say "x", or', "\n", "\r"]], columns, "abcd").output
+    assert list(csv.reader(io.StringIO(plain.decode(), newline=""))) == rows
+    assert quoted == plain + b'1,"say ""x"", or","\n","\r"\n'
+
+
+def test_whole_numbers_are_those_that_are_written_so() -> None:
+    texts = ["1", "-1", "0", None, "9223372036854775807", "-9223372036854775808"]
+    cast = {"operation": "cast", "to": "integer"}
+    assert values_of(texts, cast) == (texts, [])
+    for bad in ("-0", "+1", "01", "0x1F", " 1", "1.", "9223372036854775808"):
+        assert values_of([*texts, bad], cast)[0][:6] == texts
