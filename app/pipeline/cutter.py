@@ -14,8 +14,6 @@ import numpy as np
 from app.formats.base import MAX_CHUNK_BYTES, MAX_ROW_BYTES, Format, Offsets, Span
 
 WINDOW_BYTES = 4 << 20
-CHUNKS_IN_WINDOW = 3
-"""At least: the last one is not whole, and is looked at again with the next window."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,11 +53,10 @@ def cut(
     size: int,
     limits: Limits,
     budget: int,
-    window_bytes: int = 0,
+    window_bytes: int = WINDOW_BYTES,
 ) -> Cut:
     """Spans from `start` on, until at least `budget` bytes are cut or the file, `size` bytes long, ends."""
     spans: list[Span] = []
-    window_bytes = window_bytes or max(WINDOW_BYTES, CHUNKS_IN_WINDOW * limits.chunk_bytes)
     position, window, wanted, crc = start, b"", window_bytes, start.crc32
     file.seek(start.offset)
     while True:
