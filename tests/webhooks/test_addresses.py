@@ -147,11 +147,12 @@ async def test_a_receiver_that_answers_without_end_or_not_at_all_costs_the_timeo
             connection.close()
 
     threading.Thread(target=answer, daemon=True).start()
-    sender = WebhookSender(timeout_seconds=0.5, allow_private=True)
+    patient, hasty = (WebhookSender(timeout_seconds=seconds, allow_private=True) for seconds in (60, 0.5))
     url = f"http://127.0.0.1:{endless.getsockname()[1]}/"
-    assert (await sender.send(url, "msg_1", "{}", [b"secret"])).status_code == 200
-    assert (await sender.send(url, "msg_1", "{}", [b"secret"])).error == "timeout"
-    await sender.close()
+    assert (await patient.send(url, "msg_1", "{}", [b"secret"])).status_code == 200
+    assert (await hasty.send(url, "msg_1", "{}", [b"secret"])).error == "timeout"
+    await patient.close()
+    await hasty.close()
     endless.close()
 
 
