@@ -210,7 +210,8 @@ class CsvFormat:
 
     def _is_blank(self, text: bytes, ends: Offsets) -> np.ndarray:
         lengths = np.diff(ends, prepend=0)
-        if self.dialect.newline == "lf" and b"\r" not in text:  # as in most files: an LF alone, but for what ends the text
+        if self.dialect.newline == "lf" and b"\r" not in text:
+            # As in most files: an LF alone, but for what ends the text.
             only: np.ndarray = lengths == 1
             if len(ends) and text[ends[-1] - 1] != LF:
                 only[-1] = False
