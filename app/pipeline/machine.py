@@ -198,7 +198,9 @@ class Machine:
 
 
 async def _supervise(name: str, service: Callable[[], Awaitable[None]]) -> None:
-    """Run a service for ever: one that dies is started again, with its reason in the log."""
+    """Run a service until cancelled: one that dies is started again, with its reason in the log."""
+    task = asyncio.current_task()
+    assert task is not None
     while True:
         try:
             await service()
@@ -208,4 +210,6 @@ async def _supervise(name: str, service: Callable[[], Awaitable[None]]) -> None:
             logger.warning("Service %s waits: %s", name, error)
         except Exception:
             logger.exception("Service %s died and is started again", name)
+        if task.cancelling():  # it died of something else while it was cancelled, and nobody cancels twice
+            return
         await asyncio.sleep(1.0)

@@ -1,0 +1,26 @@
+"""Services that run beside the doors: one that dies is started again, one that is cancelled ends, whatever it dies of."""
+
+from __future__ import annotations
+
+import asyncio
+
+from app.pipeline.machine import _supervise
+
+
+async def test_a_service_that_dies_while_it_is_cancelled_is_not_started_again() -> None:
+    begun, starts = asyncio.Event(), 0
+
+    async def service() -> None:
+        nonlocal starts
+        starts += 1
+        begun.set()
+        try:
+            await asyncio.Event().wait()
+        except asyncio.CancelledError:
+            raise ConnectionError("lost at that moment") from None
+
+    task = asyncio.create_task(_supervise("service", service))
+    await begun.wait()
+    task.cancel()
+    await asyncio.wait_for(asyncio.wait([task]), 30)
+    assert starts == 1
