@@ -67,6 +67,7 @@ def test_an_administrator_makes_users_and_keys_and_each_key_is_shown_once(new_pa
     card.get_by_role("button", name="New key").click()
     expect(page.get_by_label("The key of carol")).not_to_have_value(first)
     second = page.get_by_label("The key of carol").input_value()
+    expect(card.locator("li").filter(has_text="laptop")).to_be_visible()  # the list is made anew, questions in it too
     card.get_by_role("button", name="Revoke first", exact=True).click()
     expect(card.get_by_role("button", name="Keep")).to_be_focused()
     card.get_by_role("button", name="Revoke first for good").click()
