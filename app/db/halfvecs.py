@@ -194,9 +194,8 @@ def _by_index_query(*more: ColumnElement[bool]) -> Select[Any]:
 async def _exactly(
     connection: AsyncConnection, query_vector: npt.NDArray[np.float32], filters: Filters, *, limit: int, offset: int
 ) -> Sequence[RowMapping]:
-    score = (1 - _distance(literal(as_text(query_vector)))).label(
-        "score"
-    )  # no index is in this order, so every match is compared
+    # No index is in this order, so every match is compared.
+    score = (1 - _distance(literal(as_text(query_vector)))).label("score")
     query = (
         records.matching(filters, is_sqlite=False)
         .join(HALFVECS, and_(Record.job_id == HALFVECS.c.job_id, Record.row_number == HALFVECS.c.row_number))

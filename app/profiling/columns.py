@@ -75,7 +75,8 @@ class Column(msgspec.Struct):
         if column.empty:
             cells, rows = cells.filter(pa.array(filled)), rows[filled]
         if column.values:
-            column._describe(*_once(cells, rows), json)
+            texts, hashes, counts, first = _once(cells)
+            column._describe(texts, hashes, counts, rows[first], json)
         return column
 
     def _describe(self, texts: pa.StringArray, hashes: Hashes, counts: Places, rows: Places, json: str) -> None:
@@ -216,25 +217,28 @@ class Column(msgspec.Struct):
         return self.first, self.last
 
 
-def _once(cells: pa.StringArray, rows: Places) -> tuple[pa.StringArray, Hashes, Places, Places]:
-    """The distinct values as they come, their hashes, how often each is there, and the first row of each."""
+Once = tuple[pa.StringArray, Hashes, Places, Places]
+"""Distinct values as they come, their hashes, how often each is there, and the place of the first."""
+
+
+def _once(cells: pa.StringArray) -> Once:
     probe = cells.slice(0, PROBED)
-    if len(probe.dictionary_encode().dictionary) > ALIKE * len(probe):
-        found = _by_hash(cells)
-        if found is not None:
-            texts, hashes, counts, first = found
-            return texts, hashes, counts, rows[first]
+    few_alike = len(probe.dictionary_encode().dictionary) > ALIKE * len(probe)
+    return (_by_hash(cells) if few_alike else None) or _by_number(cells)
+
+
+def _by_number(cells: pa.StringArray) -> Once:
     coded = cells.dictionary_encode()
     places = coded.indices.to_numpy(zero_copy_only=False)
     counts = np.bincount(places, minlength=len(coded.dictionary))
     # Values are numbered as they come, so a new one is where the number is higher than ever before.
     first = np.flatnonzero(np.diff(np.maximum.accumulate(places), prepend=-1))
-    return coded.dictionary, hash_texts(coded.dictionary), counts, rows[first]
+    return coded.dictionary, hash_texts(coded.dictionary), counts, first
 
 
-def _by_hash(cells: pa.StringArray) -> tuple[pa.StringArray, Hashes, Places, Places] | None:
-    """The same, with the place of each in `cells`, for values of which few are alike: to sort their hashes takes half as
-    long as to number them. None if two that differ have one hash."""
+def _by_hash(cells: pa.StringArray) -> Once | None:
+    """For values of which few are alike: to sort their hashes takes half as long as to number them. None if two that
+    differ have one hash."""
     hashes = hash_texts(cells)
     ordered = np.sort(hashes)
     if (ordered[1:] != ordered[:-1]).all():

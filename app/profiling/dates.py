@@ -54,10 +54,11 @@ def classify_dates(values: pa.StringArray) -> dict[str, npt.NDArray[np.int64]]:
         places = np.flatnonzero(lengths == length)
         matrix = data[offsets[places][:, None] + np.arange(length)]
         shapes = np.frombuffer(matrix.tobytes().translate(_SHAPE), f"S{length}")
-        is_one = (shapes[0] == shapes).all()  # most columns are written in one way, and to sort shapes takes long
-        for shape in shapes[:1].tolist() if is_one else np.unique(shapes).tolist():
-            rows = np.arange(len(shapes)) if is_one else np.flatnonzero(shapes == shape)
-            for name, here in _of_shape(shape.decode("latin-1"), matrix if is_one else matrix[rows]):
+        # Most columns are written in one way, and to sort shapes takes long.
+        kinds = shapes[:1] if (shapes == shapes[0]).all() else np.unique(shapes)
+        for shape in kinds.tolist():
+            rows = np.flatnonzero(shapes == shape)
+            for name, here in _of_shape(shape.decode("latin-1"), matrix[rows]):
                 found.setdefault(name, []).append(places[rows[here]])
     return {name: np.concatenate(parts) for name, parts in found.items()}
 

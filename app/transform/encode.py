@@ -80,9 +80,9 @@ def csv_lines(made: Sequence[Value]) -> bytes:
     return _lines_with_quotes(made, cells)
 
 
-def _lines_without_quotes(cells: Sequence[pa.StringArray]) -> bytes | None:
+def _lines_without_quotes(cells: list[pa.StringArray]) -> bytes | None:
     """By Arrow, which is faster; None if some cell needs quotes (it puts them around all texts or around none)."""
-    batch = pa.record_batch(list(cells), names=[str(i) for i in range(len(cells))])
+    batch = pa.record_batch(cells, names=[str(i) for i in range(len(cells))])
     out = pa.BufferOutputStream()
     options = csv.WriteOptions(include_header=False, quoting_style="none", batch_size=max(1, len(batch)))
     try:
