@@ -8,7 +8,20 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, Float, RowMapping, bindparam, case, func, insert, literal, or_, select, update
+from sqlalchemy import (
+    ColumnElement,
+    Float,
+    RowMapping,
+    bindparam,
+    case,
+    func,
+    insert,
+    literal,
+    or_,
+    select,
+    tuple_,
+    update,
+)
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from app.db.models import Chunk, Job
@@ -263,9 +276,12 @@ async def rescue(connection: AsyncConnection, *, expired_only: bool) -> list[UUI
         "code": "poison_chunk",
         "message": f"{MAX_DEATHS} workers ended abruptly while they had this chunk.",
     }
-    query = update(Chunk).where(Chunk.status == ChunkStatus.PROCESSING)
+    held = select(Chunk.job_id, Chunk.chunk_index).where(Chunk.status == ChunkStatus.PROCESSING)
     if expired_only:
-        query = query.where(Chunk.lease_expires_at < now())
+        held = held.where(Chunk.lease_expires_at < now())
+    # One that is locked is being written, or its worker stopped in the middle of that: it must not keep the others waiting.
+    left = held.with_for_update(skip_locked=True).cte("left_behind")
+    query = update(Chunk).where(tuple_(Chunk.job_id, Chunk.chunk_index).in_(select(left.c.job_id, left.c.chunk_index)))
     query = query.values(
         status=case((is_poison, literal(str(ChunkStatus.FAILED))), else_=literal(str(ChunkStatus.PENDING))),
         rows_failed=case((is_poison, Chunk.row_count), else_=0),

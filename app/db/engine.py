@@ -24,6 +24,7 @@ from app.errors import TransientError
 Result = TypeVar("Result")
 _after_commit: ContextVar[list[Callable[[], None]]] = ContextVar("after_commit")
 SQLITE_READERS, MIN_IDLE_SECONDS = 6, 5.0
+APPLICATION_NAME = "granula"
 TRANSIENT_SQLSTATES = ("08", "40001", "40P01", "53", "57P", "25006", "55P03", "58030")
 """Lost connection, serialisation, deadlock, out of resources (disk included), shutdown, standby, lock wait, I/O error."""
 DEADLOCK_SQLSTATES, DEADLOCK_TRIES = ("40001", "40P01"), 5
@@ -56,9 +57,8 @@ class Database:
             self._writer = _sqlite_engine(settings.url, readers=False, checkpoints=not is_guest)
         else:
             size = settings.db_pool_size or settings.slots + 6
-            self.engine = self._writer = _postgresql_engine(
-                settings.url, size, max(settings.lease_seconds, MIN_IDLE_SECONDS)
-            )
+            self._idle_seconds = max(settings.lease_seconds, MIN_IDLE_SECONDS)
+            self.engine = self._writer = _postgresql_engine(settings.url, size, self._idle_seconds)
             self._autocommit = self.engine.execution_options(isolation_level="AUTOCOMMIT")
 
     @asynccontextmanager
@@ -166,6 +166,23 @@ class Database:
             await asyncio.wait([keeping])
             await self._let_go(connection)
 
+    async def end_stopped(self) -> int:
+        """End the sessions of processes that stopped in the middle of a statement, between its preparation and its run or
+        in its data; how many. To the server they are at work, and idle_in_transaction_session_timeout lets them be."""
+        if self.is_sqlite:
+            return 0
+        query = text(
+            """
+            SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity
+            WHERE datname = current_database() AND usename = current_user AND application_name = :name
+              AND state = 'active' AND wait_event = 'ClientRead'
+              AND state_change < clock_timestamp() - make_interval(secs => :seconds)
+            """
+        )
+        async with self.reading_singly() as connection:
+            given = {"name": APPLICATION_NAME, "seconds": self._idle_seconds}
+            return int((await connection.execute(query, given)).scalar_one())
+
     @staticmethod
     async def _let_go(connection: AsyncConnection) -> None:
         """Also of one that the server has ended meanwhile."""
@@ -258,7 +275,7 @@ def _postgresql_engine(url: str, size: int, idle_seconds: float) -> AsyncEngine:
             "timeout": 10,
             "command_timeout": 120,
             "server_settings": {
-                "application_name": "granula",
+                "application_name": APPLICATION_NAME,
                 "jit": "off",
                 **VECTOR_SETTINGS,
                 # Who stops in the middle of a transaction must not keep others from its rows for longer than its lease.

@@ -14,6 +14,7 @@ import numpy as np
 from app.formats.base import MAX_CHUNK_BYTES, MAX_ROW_BYTES, Format, Offsets, Span
 
 WINDOW_BYTES = 4 << 20
+NO_ENDS: Offsets = np.empty(0, np.int64)
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,24 +58,26 @@ def cut(
 ) -> Cut:
     """Spans from `start` on, until at least `budget` bytes are cut or the file, `size` bytes long, ends."""
     spans: list[Span] = []
-    position, window, wanted, crc = start, b"", window_bytes, start.crc32
+    position, window, ends, wanted, crc = start, b"", NO_ENDS, window_bytes, start.crc32
     file.seek(start.offset)
     while True:
         block = file.read(wanted - len(window))
         window += block
         eof = position.offset + len(window) >= size or not block
-        ends = form.scan(window, eof=eof)
+        seen = int(ends[-1]) if len(ends) else 0
+        ends = np.concatenate((ends, form.scan(window[seen:], eof=eof) + seen))
         too_long = not eof and len(window) - (int(ends[-1]) if len(ends) else 0) > limits.row_bytes
         if too_long and not len(ends):
             spans.append(_skip_record(file, form, position, size, limits.row_bytes))
-            position, window, wanted = _behind(spans[-1], form, file, crc), b"", window_bytes
+            position = _behind(spans[-1], form, file, crc)
+            window, ends, wanted = b"", NO_ENDS, window_bytes
             crc = position.crc32
             file.seek(position.offset)
             if position.offset >= size:
                 return Cut(spans, position, True)
             continue
-        ends = ends[: max(0, len(ends) - form.skip_footer)]
-        stops = _stops(ends, limits, everything=eof or too_long)
+        body = ends[: max(0, len(ends) - form.skip_footer)]
+        stops = _stops(body, limits, everything=eof or too_long)
         if eof and stops and not form.skip_footer:
             ends[-1] = len(window)  # blank lines at the end of the file belong to its last chunk
         taken = 0
@@ -96,7 +99,7 @@ def cut(
             )
             taken += len(piece)
         crc = zlib.crc32(window if eof else window[:taken], crc)
-        window = window[taken:]
+        window, ends = window[taken:], ends[stops[-1][1] + 1 if stops else 0 :] - taken
         if eof:
             return Cut(spans, Position(size, position.rows, position.line, crc), True)
         if position.offset - start.offset >= budget:

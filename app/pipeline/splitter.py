@@ -12,7 +12,7 @@ from app.db.engine import Database
 from app.errors import StoredFileCorrupt
 from app.failpoints import hit
 from app.formats.base import MAX_CHUNK_BYTES
-from app.pipeline.cutter import WINDOW_BYTES, Cut, Limits, crc32_before, cut
+from app.pipeline.cutter import Cut, Limits, crc32_before, cut
 from app.pipeline.queue import Queue
 from app.pipeline.running import RunningJob
 from app.sources.base import Sources
@@ -23,8 +23,6 @@ from app.telemetry.tracing import Span
 FIRST_STRETCH_BYTES = 1 << 20
 """Small, so that the first chunks of a huge file are in work at once."""
 STRETCH_BYTES = 32 << 20
-CHUNKS_IN_WINDOW = 3
-"""Looked at together, at least: the last one is not whole, and is looked at again with the next ones."""
 
 
 class Splitter:
@@ -90,10 +88,8 @@ class Splitter:
             if job.split_crc32 is None:
                 start = replace(start, crc32=crc32_before(file, start.offset))
             limits = Limits(job.chunk_size, getattr(job.processor, "chunk_bytes", MAX_CHUNK_BYTES))
-            budget, window = FIRST_STRETCH_BYTES, WINDOW_BYTES
-            if job.chunk_count:
-                budget, window = STRETCH_BYTES, max(WINDOW_BYTES, CHUNKS_IN_WINDOW * limits.chunk_bytes)
-            made = cut(file, job.form, start, size=job.stored_bytes, limits=limits, budget=budget, window_bytes=window)
+            budget = STRETCH_BYTES if job.chunk_count else FIRST_STRETCH_BYTES
+            made = cut(file, job.form, start, size=job.stored_bytes, limits=limits, budget=budget)
         if made.done and job.stored_crc32 not in (None, made.position.crc32):
             raise StoredFileCorrupt("The stored upload is not what was received: its checksum is another one.")
         return made

@@ -75,6 +75,31 @@ async def test_one_process_is_alone_with_a_thing_until_it_is_done_or_has_stopped
         await other.close()
 
 
+@pytest.mark.parametrize("databases", ["postgresql"], indirect=True)
+async def test_who_stopped_between_the_preparation_of_a_statement_and_its_run_is_ended(
+    databases: Databases, tmp_path: Path
+) -> None:
+    url = await asyncio.to_thread(databases.create, tmp_path)
+    one, other = (Database(load_settings(database_url=url, storage_dir=tmp_path, lease_seconds=5)) for _ in range(2))
+    try:
+        async with one.engine.connect() as sleeping, one.engine.connect() as waiting:
+            for connection in (sleeping, waiting):
+                await connection.execute(text("SELECT 1"))
+            driver = (await sleeping.get_raw_connection()).driver_connection
+            assert driver is not None
+            await driver.prepare("SELECT 2")  # the server waits for what is to be done with it
+            async with asyncio.timeout(20):
+                while not (ended := await other.end_stopped()):
+                    await waiting.execute(text("SELECT 3"))
+            assert ended == 1
+            with pytest.raises(Exception, match="closed"):
+                await sleeping.execute(text("SELECT 2"))
+            await waiting.execute(text("SELECT 3"))
+    finally:
+        await one.close()
+        await other.close()
+
+
 async def test_what_is_to_follow_a_commit_does_not_follow_a_rollback(databases: Databases, tmp_path: Path) -> None:
     url = await asyncio.to_thread(databases.create, tmp_path)
     database = Database(load_settings(database_url=url, storage_dir=tmp_path))
