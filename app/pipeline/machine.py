@@ -13,7 +13,7 @@ import os
 import socket
 from collections.abc import Awaitable, Callable, Coroutine
 from enum import Enum
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from uuid import UUID, uuid4
 
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -26,10 +26,9 @@ from app.pipeline.chunk_runner import ChunkRunner
 from app.pipeline.finisher import Finisher
 from app.pipeline.pool import WorkerPool
 from app.pipeline.processes import Processes
-from app.pipeline.queue import JobQueue, Queue
+from app.pipeline.queue import JobQueue
 from app.pipeline.reconciler import Reconciler
 from app.pipeline.retry import RetryPolicy
-from app.pipeline.shared_queue import SharedQueue
 from app.pipeline.splitter import Splitter
 from app.pipeline.threads import Threads
 from app.pipeline.undoer import Undoer
@@ -39,6 +38,9 @@ from app.sinks.base import Sink
 from app.sinks.postgres import PostgresSink
 from app.sinks.sqlite import SqliteSink
 from app.sources.base import Sources
+
+if TYPE_CHECKING:
+    from app.pipeline.shared_queue import SharedQueue
 
 logger = logging.getLogger(__name__)
 GRACE_SECONDS = 20.0
@@ -78,7 +80,7 @@ class Machine:
         retry = RetryPolicy(settings.max_retries, settings.base_backoff, settings.max_backoff)
         is_shared = role is not Role.EMBEDDED
         ageing = settings.ageing_seconds
-        self.queue: Queue = SharedQueue(database, ageing) if is_shared else JobQueue(ageing)
+        self.queue: JobQueue | SharedQueue = _shared_queue(database, ageing) if is_shared else JobQueue(ageing)
         parts = sources.outputs
         self.finisher = Finisher(
             database,
@@ -136,7 +138,7 @@ class Machine:
     async def _run_pool(self) -> None:
         if isinstance(self.queue, JobQueue):
             await self.pool.run(self.queue)
-        elif isinstance(self.queue, SharedQueue):
+        else:
             await self.queue.run(
                 self.pool.take,
                 url=self._settings.url,
@@ -174,9 +176,7 @@ class Machine:
 
     async def count_workers(self) -> int:
         """Processes that run jobs of this database now."""
-        if isinstance(self.queue, SharedQueue):
-            return await self.queue.count_workers(self._settings.lease_seconds)
-        return 1
+        return 1 if isinstance(self.queue, JobQueue) else await self.queue.count_workers(self._settings.lease_seconds)
 
     async def enqueue(self, connection: AsyncConnection, job_id: UUID, priority: int) -> None:
         """The job may have something to do, once this transaction has committed."""
@@ -188,13 +188,21 @@ class Machine:
         self.queue.put(job_id, priority)
 
     async def _rescue_tokens(self) -> None:
-        if isinstance(self.queue, SharedQueue):
+        if not isinstance(self.queue, JobQueue):
             await self.queue.rescue(self._settings.lease_seconds)
 
     async def _heartbeat(self) -> None:
         while True:
             await asyncio.sleep(self._settings.heartbeat_seconds)
             await self.pool.renew_leases()
+
+
+def _shared_queue(database: Database, ageing_seconds: float) -> SharedQueue:
+    from app.pipeline.shared_queue import (
+        SharedQueue,
+    )  # a tenth of the time that it takes to start, for those who need it
+
+    return SharedQueue(database, ageing_seconds)
 
 
 async def _supervise(name: str, service: Callable[[], Awaitable[None]]) -> None:
