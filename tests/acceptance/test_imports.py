@@ -464,33 +464,38 @@ def test_a_shutdown_does_not_wait_for_an_index_that_is_being_built(
 ) -> None:
     databases = Databases("postgresql", postgres, templates)
     server = Server(databases.create(tmp_path), tmp_path / "storage").start()
-    with server.client() as http:
-        Client(http).searchable(Client(http).upload(SAMPLE_CSV))
-    server.stop()
-    for table, columns in {
-        "record_vectors": "model, precision, text_hash, vector", "record_halfvecs": "embedding"
-    }.items():  # fmt: skip
-        query(
-            server.url,
-            f"INSERT INTO {table} (job_id, row_number, {columns}) SELECT job_id, row_number + 10 * i, {columns} "
-            f"FROM {table}, generate_series(1, 2000) i",
-        )
-    building = "SELECT 1 FROM pg_stat_activity WHERE state = 'active' AND query LIKE 'CREATE INDEX CONCURRENTLY%'"
-    valid = "SELECT 1 FROM pg_class c JOIN pg_index ON indexrelid = c.oid WHERE relname LIKE '%hnsw' AND indisvalid"
-    with asyncio.Runner() as runner:
-        writer = runner.run(asyncpg.connect(server.url.replace("+asyncpg", "")))
-        runner.run(writer.execute("BEGIN; LOCK TABLE record_halfvecs IN ROW EXCLUSIVE MODE"))  # the index waits for it
+    try:
+        with server.client() as http:
+            Client(http).searchable(Client(http).upload(SAMPLE_CSV))
+        server.stop()
+        for table, columns in {
+            "record_vectors": "model, precision, text_hash, vector", "record_halfvecs": "embedding"
+        }.items():  # fmt: skip
+            query(
+                server.url,
+                f"INSERT INTO {table} (job_id, row_number, {columns}) SELECT job_id, row_number + 10 * i, {columns} "
+                f"FROM {table}, generate_series(1, 2000) i",
+            )
+        building = "SELECT 1 FROM pg_stat_activity WHERE state = 'active' AND query LIKE 'CREATE INDEX CONCURRENTLY%'"
+        valid = "SELECT 1 FROM pg_class c JOIN pg_index ON indexrelid = c.oid WHERE relname LIKE '%hnsw' AND indisvalid"
+        with asyncio.Runner() as runner:
+            writer = runner.run(asyncpg.connect(server.url.replace("+asyncpg", "")))
+            # The index waits for it.
+            runner.run(writer.execute("BEGIN; LOCK TABLE record_halfvecs IN ROW EXCLUSIVE MODE"))
+            server.start()
+            wait_until(lambda: query(server.url, building), what="the index")
+            assert server.stop() in (0, -15), server.tail()
+            assert not query(server.url, valid)
+            runner.run(writer.close())
         server.start()
-        wait_until(lambda: query(server.url, building), what="the index")
-        assert server.stop() in (0, -15), server.tail()
-        assert not query(server.url, valid)
-        runner.run(writer.close())
-    server.start()
-    wait_until(lambda: query(server.url, valid), what="the whole index")
-    # Or the planner takes an import for a few rows, and passes by the index.
-    known = "SELECT DISTINCT tablename FROM pg_stats WHERE tablename IN ('record_halfvecs', 'records', 'jobs', 'files')"
-    assert len(query(server.url, known)) == 4
-    server.stop()
+        wait_until(lambda: query(server.url, valid), what="the whole index")
+        # Or the planner takes an import for a few rows, and passes by the index.
+        known = (
+            "SELECT DISTINCT tablename FROM pg_stats WHERE tablename IN ('record_halfvecs', 'records', 'jobs', 'files')"
+        )
+        assert len(query(server.url, known)) == 4
+    finally:
+        server.stop()
     databases.close()
 
 
