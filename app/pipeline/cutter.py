@@ -64,9 +64,9 @@ def cut(
         block = file.read(wanted - len(window))
         window += block
         eof = position.offset + len(window) >= size or not block
-        seen = int(ends[-1]) if len(ends) else 0
+        seen = _last(ends)
         ends = np.concatenate((ends, form.scan(window[seen:], eof=eof) + seen))
-        too_long = not eof and len(window) - (int(ends[-1]) if len(ends) else 0) > limits.row_bytes
+        too_long = not eof and len(window) - _last(ends) > limits.row_bytes
         if too_long and not len(ends):
             spans.append(_skip_record(file, form, position, size, limits.row_bytes))
             position = _behind(spans[-1], form, file, crc)
@@ -99,12 +99,16 @@ def cut(
             )
             taken += len(piece)
         crc = zlib.crc32(window if eof else window[:taken], crc)
-        window, ends = window[taken:], ends[stops[-1][1] + 1 if stops else 0 :] - taken
+        window, ends = window[taken:], ends[ends > taken] - taken
         if eof:
             return Cut(spans, Position(size, position.rows, position.line, crc), True)
         if position.offset - start.offset >= budget:
             return Cut(spans, replace(position, crc32=crc), False)
         wanted = max(window_bytes, 2 * len(window))  # always more than is there, or the file would seem to end
+
+
+def _last(ends: Offsets) -> int:
+    return int(ends[-1]) if len(ends) else 0
 
 
 def _stops(ends: Offsets, limits: Limits, *, everything: bool) -> list[tuple[int, int]]:

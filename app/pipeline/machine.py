@@ -198,9 +198,8 @@ class Machine:
 
 
 def _shared_queue(database: Database, ageing_seconds: float) -> SharedQueue:
-    from app.pipeline.shared_queue import (
-        SharedQueue,
-    )  # a tenth of the time that it takes to start, for those who need it
+    # Here, because it takes a tenth of the time to start, which only those who need it should pay for.
+    from app.pipeline.shared_queue import SharedQueue
 
     return SharedQueue(database, ageing_seconds)
 

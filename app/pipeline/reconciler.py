@@ -66,9 +66,9 @@ class Reconciler:
             await self.run_once()
 
     async def run_once(self) -> None:
+        await self._renew_leases()  # first, or after an outage of the database we would rescue chunks from ourselves
         if ended := await self._database.end_stopped():
             logger.warning("Ended %d sessions of processes that stopped in the middle of a statement", ended)
-        await self._renew_leases()  # first, or after an outage of the database we would rescue chunks from ourselves
         rescued = await self._database.transact(lambda c: chunks.rescue(c, expired_only=True))
         if rescued:
             logger.warning("Leases ran out: took back chunks of %d jobs", len(rescued))
