@@ -10,7 +10,8 @@ import pytest
 
 pytest.register_assert_rewrite("tests.crash.service")
 
-from tests.harness import ROOT, Api, OwnPostgres, Postgres, Server, migrate  # noqa: E402
+from tests.forks import Server  # noqa: E402
+from tests.harness import ROOT, Api, OwnPostgres, Postgres, migrate  # noqa: E402
 
 KINDS = ("sqlite", "postgresql")
 

@@ -173,6 +173,9 @@ class Server:
 
     def start(self, **extra: object) -> Server:
         self.launch(**extra)
+        return self.wait_until_ready()
+
+    def wait_until_ready(self) -> Server:
         try:
             wait_until(self.is_ready, 120, "server ready")
         except BaseException:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Any
 
 from alembic import op
-from procrastinate.schema import SchemaManager
 
 revision = "0013"
 down_revision = "0012"
@@ -16,6 +15,8 @@ depends_on = None
 def upgrade() -> None:
     connection = op.get_bind()
     if connection.dialect.name == "postgresql":
+        from procrastinate.schema import SchemaManager  # here: every start reads this file, and it takes half a second
+
         _run(connection, SchemaManager.get_schema())
 
 

@@ -7,7 +7,7 @@ from starlette.requests import Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from app.api.errors import problem, unavailable
-from app.api.services import services
+from app.api.services import services_of
 from app.errors import RequestError, TransientError
 
 OPEN = frozenset({"/", "/health", "/ready", "/docs", "/redoc", "/openapi.json"})
@@ -35,7 +35,7 @@ class Gate:
             return
         request = Request(scope)
         try:
-            admitted = await services(request).doorkeeper.admit(request)
+            admitted = await services_of(request).doorkeeper.admit(request)
         except RequestError as error:
             await problem(request, error)(scope, receive, send)
             return

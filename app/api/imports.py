@@ -61,7 +61,7 @@ async def list_imports(
     return await imports.list_imports(app.database, owner, limit=limit, offset=offset)
 
 
-def import_id(import_id: Annotated[str, Path(description="The `id` of the import.")]) -> int:
+async def import_id(import_id: Annotated[str, Path(description="The `id` of the import.")]) -> int:
     """Anything but a number is no import, and so not found."""
     if not (import_id.isascii() and import_id.isdecimal() and len(import_id) < 19):
         raise ImportNotFound

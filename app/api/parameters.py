@@ -148,7 +148,7 @@ def media_type(content_type: str) -> str:
     return content_type.partition(";")[0].strip().lower()[:255]
 
 
-def single_values(request: Request) -> None:
+async def single_values(request: Request) -> None:
     """A parameter given twice has no meaning that everybody would agree on."""
     keys = [key for key, _ in request.query_params.multi_items()]
     if len(set(keys)) != len(keys):
@@ -169,11 +169,13 @@ def identifier(value: str) -> UUID:
         raise NotFound from None
 
 
-def file_id(file_id: Annotated[str, Path(description="The `file_id` of the upload, or the id of a job.")]) -> UUID:
+async def file_id(
+    file_id: Annotated[str, Path(description="The `file_id` of the upload, or the id of a job.")],
+) -> UUID:
     return identifier(file_id)
 
 
-def job_id(job_id: Annotated[str, Path(description="The `job_id`.")]) -> UUID:
+async def job_id(job_id: Annotated[str, Path(description="The `job_id`.")]) -> UUID:
     return identifier(job_id)
 
 

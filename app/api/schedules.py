@@ -43,7 +43,7 @@ class ScheduleChange(BaseModel):
     name: Title = ""
 
 
-def _schedule_id(schedule_id: Annotated[str, Path()]) -> UUID:
+async def _schedule_id(schedule_id: Annotated[str, Path()]) -> UUID:
     try:
         return UUID(schedule_id)
     except ValueError:

@@ -25,27 +25,36 @@ class Services(Core):
         return cls(**given, schedules=schedules, doorkeeper=doorkeeper)
 
 
-def services(request: Request) -> Services:
+def services_of(request: Request) -> Services:
+    """Raises Unavailable while the service starts."""
     found = getattr(request.app.state, "services", None)
     if found is None:
         raise Unavailable("The service is starting.", headers={"Retry-After": "1"})
     return found  # type: ignore[no-any-return]
 
 
-def caller(request: Request) -> Caller:
+# Coroutines, as all that a door depends on: FastAPI calls plain functions in threads, and to go there and back costs more
+# than they do.
+
+
+async def services(request: Request) -> Services:
+    return services_of(request)
+
+
+async def caller(request: Request) -> Caller:
     found = request.scope.get("caller")
     if found is None:  # a door that asks for an owner, under a path that is open to everybody
         raise Unauthenticated
     return found  # type: ignore[no-any-return]
 
 
-def owner(request: Request) -> str:
+async def owner(request: Request) -> str:
     """Whose everything is that this request makes, and whose alone it finds."""
-    return caller(request).user_id
+    return (await caller(request)).user_id
 
 
-def admin(request: Request) -> Caller:
-    found = caller(request)
+async def admin(request: Request) -> Caller:
+    found = await caller(request)
     if not found.is_admin:
         raise AdminOnly
     return found

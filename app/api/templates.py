@@ -51,7 +51,7 @@ class EditedTemplate(BaseModel):
     columns: list[TemplateColumn] = Field(max_length=1000)
 
 
-def template_id(template_id: Annotated[str, Path(description="The `template_id`.")]) -> UUID:
+async def template_id(template_id: Annotated[str, Path(description="The `template_id`.")]) -> UUID:
     return identifier(template_id)
 
 

@@ -40,7 +40,7 @@ EXPOSED = (
 """Headers that a page of another origin may read."""
 
 
-def speaks_tus(request: Request) -> None:
+async def speaks_tus(request: Request) -> None:
     if request.headers.get("tus-resumable") != VERSION:
         raise TusVersion(headers={"Tus-Version": VERSION})
 
@@ -49,7 +49,9 @@ router = APIRouter(prefix="/api/v1/uploads", tags=["uploads"], dependencies=[Dep
 TUS = [Depends(speaks_tus)]
 
 
-def upload_id(upload_id: Annotated[str, Path(description="The last part of the Location of the upload.")]) -> UUID:
+async def upload_id(
+    upload_id: Annotated[str, Path(description="The last part of the Location of the upload.")],
+) -> UUID:
     return identifier(upload_id)
 
 

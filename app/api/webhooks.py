@@ -78,7 +78,7 @@ class WebhookList(BaseModel):
     items: list[Webhook]
 
 
-def webhook_id(webhook_id: Annotated[str, Path(description="The `id` of the webhook.")]) -> UUID:
+async def webhook_id(webhook_id: Annotated[str, Path(description="The `id` of the webhook.")]) -> UUID:
     return identifier(webhook_id)
 
 

@@ -138,7 +138,7 @@ class VectorService:
             self._queries.move_to_end(text)
             return known
         loop = asyncio.get_running_loop()
-        vector = (await loop.run_in_executor(self._query_threads, self.embedder.encode, [text]))[0]
+        vector = await loop.run_in_executor(self._query_threads, self.embedder.encode_query, text)
         self._queries[text] = vector
         while len(self._queries) > KEPT_QUERIES:
             self._queries.popitem(last=False)

@@ -22,7 +22,8 @@ from app.errors import request_errors
 from tests.api.checks import RawConnection, assert_problem, key_of
 from tests.api.gate import GatedFile
 from tests.conftest import Databases
-from tests.harness import FINAL, Api, Server, query, wait_until
+from tests.forks import Server
+from tests.harness import FINAL, Api, query, wait_until
 
 ROWS, CHUNK = 1050, 100
 HEADERS = ("x-request-id", "x-content-type-options", "referrer-policy", "cache-control", "content-security-policy")

@@ -28,7 +28,8 @@ from tests.api.checks import (
     wait_until_nothing_is_left,
 )
 from tests.conftest import Databases
-from tests.harness import Api, Server, wait_until
+from tests.forks import Server
+from tests.harness import Api, wait_until
 
 CSV = b"a,b\n1,2\n"
 MARK = "zqxMark"

@@ -24,7 +24,8 @@ from app.embeddings.model import Embedder
 from app.embeddings.sentiment import classify
 from app.jobs.batches import list_batches
 from tests.conftest import Databases
-from tests.harness import Api, Server, query, wait_until
+from tests.forks import Server
+from tests.harness import Api, query, wait_until
 
 SAMPLE = b"""id,text
 1,This product is amazing and exceeded expectations!

@@ -23,7 +23,8 @@ from app.embeddings.model import Embedder
 from app.jobs.imports import list_imports
 from app.jobs.neighbours import Neighbours
 from tests.conftest import Databases
-from tests.harness import ROOT, Postgres, Server, query, wait_until
+from tests.forks import Server
+from tests.harness import ROOT, Postgres, query, wait_until
 
 SAMPLE_CSV = b"""name,email,age,department
 John Doe,john@example.com,30,Engineering

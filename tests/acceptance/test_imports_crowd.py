@@ -14,7 +14,8 @@ import pytest
 
 from tests.acceptance.test_imports import TABLES, Client, people
 from tests.conftest import Databases
-from tests.harness import ROOT, Server, query, wait_until
+from tests.forks import Server
+from tests.harness import ROOT, query, wait_until
 
 
 def test_twenty_uploads_two_hundred_pollers_and_twenty_searchers_at_once_are_all_served(server: Server) -> None:

@@ -6,7 +6,8 @@ import re
 from pathlib import Path
 
 from tests.conftest import Databases
-from tests.harness import ROOT, Api, Server
+from tests.forks import Server
+from tests.harness import ROOT, Api
 
 
 def test_the_processor_of_the_page_runs(databases: Databases, tmp_path: Path) -> None:

@@ -9,7 +9,8 @@ import json
 
 import pytest
 
-from tests.harness import Api, Server, query
+from tests.forks import Server
+from tests.harness import Api, query
 
 CSV = b'id,name,value\n1,Alice,10\n2,"Smith, Bob",20\n3,short\n4,"two\nlines",40\n'
 

@@ -12,7 +12,8 @@ import duckdb
 import pytest
 
 from tests.conftest import Databases
-from tests.harness import Api, Server, wait_until
+from tests.forks import Server
+from tests.harness import Api, wait_until
 
 UNKNOWN = "00000000-0000-4000-8000-000000000000"
 

@@ -13,7 +13,8 @@ import pytest
 from tests.api.checks import assert_problem
 from tests.api.gate import GatedFile
 from tests.conftest import Databases
-from tests.harness import Api, Server
+from tests.forks import Server
+from tests.harness import Api
 
 
 @pytest.fixture(scope="module")

@@ -108,6 +108,21 @@ def test_who_makes_jobs_asks_the_limits_of_their_owner() -> None:
     assert not [path for path in makers if "limits.admit(" not in path.read_text()]
 
 
+def test_what_doors_depend_on_are_coroutines() -> None:
+    """FastAPI would call a function in a thread, for each request."""
+    trees = [ast.parse(path.read_text()) for path in (APP / "api").glob("*.py")]
+    calls = [
+        n
+        for tree in trees
+        for n in ast.walk(tree)
+        if isinstance(n, ast.Call) and getattr(n.func, "id", "") == "Depends"
+    ]
+    wanted = {ast.unparse(call.args[0]) for call in calls}
+    assert {"services", "owner", "single_values"} <= wanted
+    coroutines = {n.name for tree in trees for n in ast.walk(tree) if isinstance(n, ast.AsyncFunctionDef)}
+    assert not wanted - coroutines
+
+
 def test_only_doors_need_a_web_server() -> None:
     """So that the pipeline, which is started by cron, need not load one."""
     web = [p for p in APP.rglob("*.py") if "from fastapi" in p.read_text() or "from starlette" in p.read_text()]

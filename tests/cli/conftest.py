@@ -6,7 +6,7 @@ import pytest
 
 from tests.cli.terminal import Cli
 from tests.conftest import Databases
-from tests.harness import Server
+from tests.forks import Server
 
 
 @pytest.fixture(scope="module")

@@ -11,7 +11,8 @@ import sys
 from pathlib import Path
 
 from tests.cli.terminal import DIRTY, Cli
-from tests.harness import ROOT, Server, wait_until
+from tests.forks import Server
+from tests.harness import ROOT, wait_until
 
 
 def test_a_dirty_file_from_the_upload_to_the_deletion(cli: Cli, tmp_path: Path) -> None:

@@ -10,7 +10,8 @@ import pytest
 from tests.cli.cutter import Cutter
 from tests.cli.terminal import DIRTY, Cli
 from tests.conftest import Databases
-from tests.harness import Postgres, Server
+from tests.forks import Server
+from tests.harness import Postgres
 
 
 @pytest.fixture(scope="module")

@@ -11,7 +11,8 @@ from typing import Any
 import httpx
 
 from tests.api.checks import key_of
-from tests.harness import Api, Server, query
+from tests.forks import Server
+from tests.harness import Api, query
 
 Fix = Callable[[dict[str, str]], dict[str, str] | None]
 """A line of the reject file corrected; None leaves it out."""

@@ -21,7 +21,8 @@ from tests.corrections.tables import (
     table,
     written,
 )
-from tests.harness import Api, Server, wait_until
+from tests.forks import Server
+from tests.harness import Api, wait_until
 
 ROWS = 250
 CLEAN = [[str(i), f"näme {i}", f'say "{i}", or\nnot' if i % 50 == 3 else str(i * 7)] for i in range(1, ROWS + 1)]

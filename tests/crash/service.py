@@ -1,8 +1,4 @@
-"""What the crash tests stand on: a service that is killed and started again, and the account of every row it was given.
-
-`Service` is a server process like that of `tests.harness`, but forked from a process that has imported everything already:
-a start costs a fraction of a second, so that hundreds of deaths fit into minutes.
-"""
+"""What the crash tests stand on: a service that is killed and started again, and the account of every row it was given."""
 
 from __future__ import annotations
 
@@ -12,12 +8,8 @@ import hashlib
 import importlib.util
 import io
 import json
-import multiprocessing
-import os
 import signal
-import subprocess
-import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,7 +19,6 @@ from uuid import UUID, uuid4
 
 import httpx
 
-from app.cli.serve import KEEP_ALIVE_SECONDS
 from app.config import load_settings
 from app.db.engine import Database
 from app.pipeline.finisher import Finisher
@@ -36,82 +27,21 @@ from app.pipeline.reconciler import Reconciler
 from app.sinks.sqlite import SqliteSink
 from app.sources.outputs import OutputParts
 from app.sources.storage import LocalStorage
-from tests.harness import FINAL, ROOT, Api, Server, query, wait_until
+from tests.forks import Server, work
+from tests.harness import FINAL, ROOT, Api, query, wait_until
 
 RECOVERY_SECONDS = 15
 """Work must move again, and a small file be done, so soon after the process is up."""
 
-_forks = multiprocessing.get_context("forkserver")
-_forks.set_forkserver_preload(["tests.crash.preload"])
-
-
-# ---------------------------------------------------------------------- the process
-
-
-def _become(environment: dict[str, str], log: Path) -> None:
-    os.chdir(ROOT)
-    os.environ.clear()
-    os.environ.update(environment)
-    descriptor = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
-    os.dup2(descriptor, 1)
-    os.dup2(descriptor, 2)
-
-
-def _serve(environment: dict[str, str], port: int, log: Path) -> None:
-    """In the child: `python -m uvicorn app.main:app`."""
-    import uvicorn
-
-    _become(environment, log)
-    uvicorn.run("app.main:app", port=port, access_log=False, timeout_keep_alive=KEEP_ALIVE_SECONDS)
-
-
-def _work(environment: dict[str, str], port: int, log: Path) -> None:
-    """In the child: `python -m app worker --metrics-port PORT`."""
-    _become(environment, log)
-    sys.argv = ["app", "worker", "--metrics-port", str(port)]
-    from app.cli.main import run
-
-    run()
-
-
-class _Child:
-    """The part of subprocess.Popen that `Server` uses."""
-
-    def __init__(self, target: Callable[..., None], *arguments: object) -> None:
-        self._process = _forks.Process(target=target, args=arguments)
-        self._process.start()
-        assert self._process.pid is not None
-        self.pid: int = self._process.pid
-
-    def poll(self) -> int | None:
-        return self._process.exitcode
-
-    def send_signal(self, number: int) -> None:
-        os.kill(self.pid, number)
-
-    def terminate(self) -> None:
-        self.send_signal(signal.SIGTERM)
-
-    def wait(self, timeout: float | None = None) -> int:
-        self._process.join(timeout)
-        code = self._process.exitcode
-        assert code is not None, f"process {self.pid} did not end within {timeout} s"
-        return code
-
 
 class Service(Server):
     """A server, its database, its folder, and a folder of flags that the processors of these tests look at."""
-
-    _target = staticmethod(_serve)
 
     def __init__(self, url: str, storage: Path, **environment: object) -> None:
         super().__init__(url, storage, **environment)
         self.flags = storage.parent / f"flags-{uuid4().hex[:6]}"
         self.flags.mkdir()
         self.environment["CRASH_FLAGS"] = str(self.flags)
-
-    def _spawn(self, environment: dict[str, str]) -> subprocess.Popen[bytes]:
-        return _Child(self._target, environment, self.port, self.log)  # type: ignore[return-value]
 
     def while_up(self) -> Iterator[Self]:
         """For a fixture: started, and at its end stopped without an error; killed if anything went wrong."""
@@ -217,7 +147,7 @@ class Service(Server):
 class Worker(Service):
     """A worker instead of a server; its port is the one of /ready and /metrics."""
 
-    _target = staticmethod(_work)
+    _main = staticmethod(work)
 
 
 # ---------------------------------------------------------------------- the rows

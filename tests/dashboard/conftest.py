@@ -11,7 +11,7 @@ from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Page, e
 
 from scripts.install_browser import FLAGS, find
 from tests.conftest import Databases
-from tests.harness import Server
+from tests.forks import Server
 
 NewPage = Callable[..., Page]
 PATIENCE_MS = 20_000

@@ -9,7 +9,8 @@ from playwright.sync_api import expect
 
 from tests.conftest import Databases, Postgres
 from tests.dashboard.conftest import NewPage
-from tests.harness import Api, Server
+from tests.forks import Server
+from tests.harness import Api
 
 
 @pytest.fixture(scope="module", params=["sqlite"])

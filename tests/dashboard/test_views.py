@@ -12,7 +12,8 @@ from playwright.sync_api import Page, expect
 
 from tests.conftest import Databases, Postgres
 from tests.dashboard.conftest import NewPage
-from tests.harness import Api, Server, wait_until
+from tests.forks import Server
+from tests.harness import Api, wait_until
 from tests.webhooks.receiver import Receiver
 
 FIRST_LOAD_BYTES = 150_000

@@ -16,7 +16,8 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from scripts.install_promtool import find
 from tests.deploy.promql import metrics, selectors
-from tests.harness import ROOT, Server
+from tests.forks import Server
+from tests.harness import ROOT
 
 DEPLOY = ROOT / "deploy"
 DASHBOARD = DEPLOY / "grafana" / "granula.json"

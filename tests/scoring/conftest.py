@@ -6,7 +6,8 @@ from uuid import uuid4
 import pytest
 
 from tests.conftest import Databases
-from tests.harness import Postgres, Server
+from tests.forks import Server
+from tests.harness import Postgres
 from tests.scoring.services import Bucket, FaultyStore, ModelService
 
 

@@ -6,7 +6,8 @@ from uuid import UUID
 
 import pytest
 
-from tests.harness import Api, Server, query, wait_until
+from tests.forks import Server
+from tests.harness import Api, query, wait_until
 from tests.scoring.services import Bucket, FaultyStore, ModelService, transactions
 
 ROWS = 1000

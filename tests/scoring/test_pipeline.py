@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import Databases
-from tests.harness import Api, Server, query
+from tests.forks import Server
+from tests.harness import Api, query
 from tests.scoring.services import Bucket, ModelService, Pipeline, transactions
 
 STAMP = r"^\d{4}-\d\d-\d\d \d\d:\d\d:\d\d - "

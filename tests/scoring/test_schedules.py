@@ -8,7 +8,8 @@ import pytest
 
 from app.errors import BadCron, InvalidParameter
 from app.jobs.schedules import next_runs
-from tests.harness import Api, Server, query, wait_until
+from tests.forks import Server
+from tests.harness import Api, query, wait_until
 from tests.scoring.services import Bucket, FaultyStore, ModelService, transactions
 
 

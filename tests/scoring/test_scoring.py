@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from tests.corrections.tables import ended, fixed, send
-from tests.harness import Api, Server, query, wait_until
+from tests.forks import Server
+from tests.harness import Api, query, wait_until
 from tests.scoring.services import ModelService, transactions
 
 SUMMARY = "SELECT prediction, COUNT(*) as count, AVG(fraud_score) as avg_score FROM predictions GROUP BY prediction"

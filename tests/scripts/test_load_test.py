@@ -15,7 +15,8 @@ from uuid import uuid4
 import httpx
 import pytest
 
-from tests.harness import ROOT, Server
+from tests.forks import Server
+from tests.harness import ROOT
 
 SCRIPT = ROOT / "scripts" / "load_test.py"
 TINY = ("--uploads", "6", "--rows", "200", "--big-rows", "2000", "--pollers", "2", "--seconds", "30")

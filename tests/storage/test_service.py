@@ -28,7 +28,8 @@ from app.sources.stores import stores
 from tests.api.checks import assert_problem, key_of
 from tests.api.gate import GatedFile
 from tests.conftest import Databases
-from tests.harness import Api, Postgres, Server, query, wait_until
+from tests.forks import Server
+from tests.harness import Api, Postgres, query, wait_until
 from tests.storage.buckets import Line, OurBucket
 from tests.uploads.tus import TUS, create, offset_of, send
 

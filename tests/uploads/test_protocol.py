@@ -12,7 +12,8 @@ from threading import Event, Thread
 import pytest
 
 from tests.api.checks import RawConnection, assert_problem, count_files, key_of
-from tests.harness import Api, Server, query, wait_until
+from tests.forks import Server
+from tests.harness import Api, query, wait_until
 from tests.uploads.tus import BYTES, TUS, UPLOADS, create, metadata, offset_of, send
 
 DATA = b"id,name\n" + b"".join(b"%d,name %d\n" % (i, i) for i in range(1, 1001))

@@ -6,7 +6,7 @@ import httpx
 import pytest
 
 from tests.conftest import Databases
-from tests.harness import Server
+from tests.forks import Server
 
 
 class People:

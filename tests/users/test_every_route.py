@@ -13,7 +13,7 @@ from starlette.routing import Mount
 from app.api.gate import is_open
 from app.main import create_app
 from tests.api.checks import assert_problem
-from tests.harness import Server
+from tests.forks import Server
 from tests.users.conftest import People
 from tests.users.routes import ELSEWHERE, EXAMPLES, Example, Ids, World, unknown
 

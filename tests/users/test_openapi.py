@@ -19,7 +19,8 @@ from app.api.gate import is_open
 from app.api.openapi import operations
 from app.main import create_app
 from tests.conftest import Databases
-from tests.harness import Api, Postgres, Server
+from tests.forks import Server
+from tests.harness import Api, Postgres
 from tests.users.conftest import People
 
 SETTINGS = {"AUTH_FAILURES_PER_MINUTE": 0}

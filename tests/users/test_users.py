@@ -17,7 +17,8 @@ from app.cli.main import app
 from tests.api.checks import RawConnection, assert_problem, count_files, head
 from tests.api.gate import GatedFile
 from tests.conftest import Databases
-from tests.harness import Api, Server, query
+from tests.forks import Server
+from tests.harness import Api, query
 from tests.users.conftest import People
 
 MAX_BYTES, MAX_JOBS, REQUESTS, FAILURES = 250_000, 2, 200, 40

@@ -7,7 +7,7 @@ import pytest
 
 from tests.conftest import Databases
 from tests.crash.service import Service
-from tests.harness import Server
+from tests.forks import Server
 from tests.webhooks.receiver import Receiver
 
 
