@@ -2,7 +2,7 @@
 
 Two roads lead through a chunk. Clean text (no quote, no escape, every row as wide as the header: nearly all CSV by
 volume) is checked by a few numpy passes and stored without ever becoming Python strings. Everything else is read record
-by record: by Python's `csv` where it agrees with this grammar, by the regular expression below where quotes are wrong.
+by record: by Python's `csv` where it agrees with this grammar, by the expressions of `csv_grammar` where quotes are wrong.
 
 The grammar: a quote opens a quoted cell only as the first character of the cell, and closes it only before a delimiter,
 a line end or the end of the file. A quote that fails this is bad, and its record ends at the next line end, so that one
@@ -22,6 +22,7 @@ from functools import cached_property, partial
 import msgspec
 import numpy as np
 
+from app.formats import csv_grammar as grammar
 from app.formats.base import (
     MASK,
     MAX_REJECT_BYTES,
@@ -134,13 +135,15 @@ class CsvFormat:
         )
         self._newline_byte = CR if dialect.newline == "cr" else LF
         self._record = re.compile(
-            _grammar(self._delimiter, self._quote, self._escape, dialect.newline)
-            + rb"(?:%(N)s|\Z)" % {b"N": _line_end(dialect.newline)}
+            grammar.record(self._delimiter, self._quote, self._escape, dialect.newline)
+            + rb"(?:%(N)s|\Z)" % {b"N": grammar.line_end(dialect.newline)}
         )
-        self._blank_lines = re.compile(rb"(?:[\r\n]*%(N)s)?" % {b"N": _line_end(dialect.newline)})
-        self._cell = re.compile(_cell(self._delimiter, self._quote, self._escape, dialect.newline))
+        self._blank_lines = re.compile(rb"(?:[\r\n]*%(N)s)?" % {b"N": grammar.line_end(dialect.newline)})
+        self._cell = re.compile(grammar.cell(self._delimiter, self._quote, self._escape, dialect.newline))
         self._open = (
-            re.compile(_undecided(self._delimiter, self._quote, self._escape, dialect.newline)) if self._quote else None
+            re.compile(grammar.undecided(self._delimiter, self._quote, self._escape, dialect.newline))
+            if self._quote
+            else None
         )
 
     # ------------------------------------------------------------------ where records end
@@ -430,12 +433,12 @@ class CsvFormat:
     @cached_property
     def _text_cell(self) -> re.Pattern[str]:
         d = self.dialect
-        pattern = _cell(d.delimiter.encode(), d.quote.encode(), d.escape.encode(), d.newline, groups=True)
+        pattern = grammar.cell(d.delimiter.encode(), d.quote.encode(), d.escape.encode(), d.newline, groups=True)
         return re.compile(pattern.decode())
 
     @cached_property
     def _text_unclosed(self) -> re.Pattern[str]:
-        return re.compile(_unclosed(self.dialect.quote.encode(), self.dialect.escape.encode()).decode())
+        return re.compile(grammar.unclosed(self.dialect.quote.encode(), self.dialect.escape.encode()).decode())
 
     @cached_property
     def _special(self) -> Callable[[str], object]:
@@ -553,49 +556,3 @@ def _table(*codes: int) -> np.ndarray:
 
 
 _IS_LINE_END = _table(LF, CR)
-
-
-def _line_end(newline: str) -> bytes:
-    return {"lf": rb"\r?\n", "crlf": rb"\r\n", "cr": rb"\r", "any": rb"(?:\r\n|\n|\r)"}[newline]
-
-
-def _cell(delimiter: bytes, quote: bytes, escape: bytes, newline: str, *, groups: bool = False) -> bytes:
-    """One cell: quoted and properly closed, or anything up to the next delimiter or line end."""
-    d, n = re.escape(delimiter), _line_end(newline)
-    first = delimiter[:1] if delimiter.isascii() else delimiter  # never a part of a character
-    boring = b"[^" + re.escape(first) + re.escape(escape[:1]) + rb"\r\n]++"
-    escaped = re.escape(escape) + rb"[\s\S]|" if escape else b""
-    plain = rb"(?:" + boring + b"|" + escaped + rb"(?!" + n + b"|" + d + rb")[\s\S])*+"
-    if groups:
-        plain = b"(?P<plain>" + plain + b")"
-    if not quote:
-        return b"(?P<quoted>(?!))?" + plain if groups else plain
-    content = _quoted_content(quote, escape)
-    if groups:
-        content = b"(?P<quoted>" + content + b")"
-    q = re.escape(quote)
-    return rb"(?:" + q + content + q + b"(?=" + d + b"|" + n + rb"|\Z)|" + plain + b")"
-
-
-def _quoted_content(quote: bytes, escape: bytes) -> bytes:
-    q, e = re.escape(quote), re.escape(escape)
-    inner = b"[^" + q + e + b"]*+"
-    pair = q + q + (b"|" + e + rb"[\s\S]" if escape else b"")
-    return b"(?>" + inner + b"(?:(?:" + pair + b")" + inner + b")*+)"
-
-
-def _unclosed(quote: bytes, escape: bytes) -> bytes:
-    return re.escape(quote) + _quoted_content(quote, escape) + re.escape(escape) + (b"?" if escape else b"") + rb"\Z"
-
-
-def _undecided(delimiter: bytes, quote: bytes, escape: bytes, newline: str) -> bytes:
-    """A quoted cell that ends with the text, before its quote or before all of what must follow its quote is there."""
-    begun = [re.escape(delimiter[:length]) for length in range(1, len(delimiter))]
-    begun += [rb"\r"] if newline in ("lf", "crlf") else []
-    follows = re.escape(quote) + _quoted_content(quote, escape) + re.escape(quote) + b"(?:" + b"|".join(begun) + rb")\Z"
-    return _unclosed(quote, escape) + b"|" + follows
-
-
-def _grammar(delimiter: bytes, quote: bytes, escape: bytes, newline: str) -> bytes:
-    cell = _cell(delimiter, quote, escape, newline)
-    return cell + b"(?:" + re.escape(delimiter) + cell + b")*+"

@@ -1,0 +1,56 @@
+"""The grammar of a CSV dialect (see `app.formats.csv`) as regular expressions over the bytes that are scanned.
+
+No quantifier gives back what it took, so that no text takes more than linear time.
+"""
+
+from __future__ import annotations
+
+import re
+
+
+def line_end(newline: str) -> bytes:
+    return {"lf": rb"\r?\n", "crlf": rb"\r\n", "cr": rb"\r", "any": rb"(?:\r\n|\n|\r)"}[newline]
+
+
+def cell(delimiter: bytes, quote: bytes, escape: bytes, newline: str, *, groups: bool = False) -> bytes:
+    """One cell: quoted and properly closed, or anything up to the next delimiter or line end."""
+    d, n = re.escape(delimiter), line_end(newline)
+    first = delimiter[:1] if delimiter.isascii() else delimiter  # never a part of a character
+    boring = b"[^" + re.escape(first) + re.escape(escape[:1]) + rb"\r\n]++"
+    escaped = re.escape(escape) + rb"[\s\S]|" if escape else b""
+    plain = rb"(?:" + boring + b"|" + escaped + rb"(?!" + n + b"|" + d + rb")[\s\S])*+"
+    if groups:
+        plain = b"(?P<plain>" + plain + b")"
+    if not quote:
+        return b"(?P<quoted>(?!))?" + plain if groups else plain
+    content = _quoted_content(quote, escape)
+    if groups:
+        content = b"(?P<quoted>" + content + b")"
+    q = re.escape(quote)
+    return rb"(?:" + q + content + q + b"(?=" + d + b"|" + n + rb"|\Z)|" + plain + b")"
+
+
+def _quoted_content(quote: bytes, escape: bytes) -> bytes:
+    q, e = re.escape(quote), re.escape(escape)
+    inner = b"[^" + q + e + b"]*+"
+    pair = q + q + (b"|" + e + rb"[\s\S]" if escape else b"")
+    return b"(?>" + inner + b"(?:(?:" + pair + b")" + inner + b")*+)"
+
+
+def unclosed(quote: bytes, escape: bytes) -> bytes:
+    """A quoted cell that ends with the text, without its quote."""
+    return re.escape(quote) + _quoted_content(quote, escape) + re.escape(escape) + (b"?" if escape else b"") + rb"\Z"
+
+
+def undecided(delimiter: bytes, quote: bytes, escape: bytes, newline: str) -> bytes:
+    """A quoted cell that ends with the text, before its quote or before all of what must follow its quote is there."""
+    begun = [re.escape(delimiter[:length]) for length in range(1, len(delimiter))]
+    begun += [rb"\r"] if newline in ("lf", "crlf") else []
+    follows = re.escape(quote) + _quoted_content(quote, escape) + re.escape(quote) + b"(?:" + b"|".join(begun) + rb")\Z"
+    return unclosed(quote, escape) + b"|" + follows
+
+
+def record(delimiter: bytes, quote: bytes, escape: bytes, newline: str) -> bytes:
+    """Cells between delimiters, up to the line end."""
+    one = cell(delimiter, quote, escape, newline)
+    return one + b"(?:" + re.escape(delimiter) + one + b")*+"
