@@ -69,7 +69,7 @@ class Settings(BaseSettings):
     """Comma-separated media types an upload may declare; application/octet-stream and none are decided by content."""
 
     delete_file_on_complete: bool = False
-    """Remove the stored upload once its job has completed; results and rejects stay."""
+    """Remove the stored upload once its job has completed and no chunk has failed; results and rejects stay."""
 
     min_free_disk_mb: int = Field(default=256, ge=0)
     """An upload that would leave less free space (MiB) than this is refused with 507."""

@@ -20,6 +20,7 @@ from app.api.parameters import (
     Limit,
     Name,
     Offset,
+    OnlyFileId,
     UploadOptions,
     single_values,
 )
@@ -140,7 +141,8 @@ async def download(
         "parquet": "application/vnd.apache.parquet",
     }
     name = f"{_stem(job['filename'])}.results.{format}{'.gz' if packed else ''}"
-    body = results.download(app.database, job, format=format, gzip=packed, formula_guard=formula_guard)
+    columns = await results.columns_of(app.database, job, format)
+    body = results.download(app.database, job, columns, format=format, gzip=packed, formula_guard=formula_guard)
     return StreamingResponse(
         body,
         media_type="application/gzip" if packed else types[format],
@@ -200,7 +202,7 @@ async def original_bytes(
 
 
 @router.delete("/files/{file_id}", status_code=204, responses=problem_responses(404))
-async def delete(file_id: FileId, app: App, owner: Owner) -> Response:
+async def delete(file_id: OnlyFileId, app: App, owner: Owner) -> Response:
     """Delete the file with its results, rejects and bytes; cancels it first. It is gone from the API at once."""
     await app.control.delete(file_id, owner)
     return Response(status_code=204)

@@ -116,7 +116,8 @@ class MultipartBody:
             self.filename = options.get(b"filename", b"").decode("utf-8", "replace")
             self.media_type = self._headers.get(b"content-type", b"").decode("latin-1")
         elif b"filename" in options:
-            raise TooManyFiles("A file is sent in a part that is not named `file`.")
+            text = "A file is sent in a part that is not named `file`."
+            raise TooManyFiles(text) if self._has_file else MissingFilePart(text)
         else:
             if name in self.fields:
                 raise given_twice("form", name)

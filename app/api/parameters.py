@@ -175,11 +175,16 @@ async def file_id(
     return identifier(file_id)
 
 
+async def only_file_id(file_id: Annotated[str, Path(description="The `file_id` of the upload.")]) -> UUID:
+    return identifier(file_id)
+
+
 async def job_id(job_id: Annotated[str, Path(description="The `job_id`.")]) -> UUID:
     return identifier(job_id)
 
 
 FileId = Annotated[UUID, Depends(file_id)]
+OnlyFileId = Annotated[UUID, Depends(only_file_id)]
 JobId = Annotated[UUID, Depends(job_id)]
 
 

@@ -257,13 +257,14 @@ async def fail(connection: AsyncConnection, claim: Claim, error: dict[str, Any])
 
 
 async def renew(connection: AsyncConnection, tokens: Sequence[UUID], lease_seconds: float) -> int:
-    """Extend the leases of these claims; how many were still held."""
-    query = (
-        update(Chunk)
-        .where(Chunk.status == ChunkStatus.PROCESSING, Chunk.claim_token.in_(tokens))
-        .values(lease_expires_at=now(lease_seconds))
+    """Extend the leases of these claims; of how many chunks. One that is just being written needs none, and must not keep the
+    others waiting until their leases have run out."""
+    mine = select(Chunk.job_id, Chunk.chunk_index).where(
+        Chunk.status == ChunkStatus.PROCESSING, Chunk.claim_token.in_(tokens)
     )
-    return (await connection.execute(query)).rowcount
+    held = mine.with_for_update(skip_locked=True).cte("held")
+    query = update(Chunk).where(tuple_(Chunk.job_id, Chunk.chunk_index).in_(select(held.c.job_id, held.c.chunk_index)))
+    return (await connection.execute(query.values(lease_expires_at=now(lease_seconds)))).rowcount
 
 
 async def rescue(connection: AsyncConnection, *, expired_only: bool) -> list[UUID]:  # processing -> pending | failed

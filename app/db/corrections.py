@@ -10,7 +10,7 @@ from uuid import UUID
 from sqlalchemy import RowMapping, delete, func, insert, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from app.db import outbox
+from app.db import jobs, outbox
 from app.db.models import Chunk, CorrectionChunk, Job, Record, RejectedRow, ResultPage, VectorTask
 from app.db.types import now
 from app.states import ChunkStatus, JobStatus
@@ -178,6 +178,7 @@ async def clear(connection: AsyncConnection, job_id: UUID) -> None:  # completed
     parent_id = cleared["parent_id"]
     if parent_id is None:
         return
+    await jobs.lock_job(connection, parent_id)  # of two last parts, the second must see the first
     part = select(Job.id).where(Job.parent_id == parent_id, Job.status != JobStatus.COMPLETED)
     parent = update(Job).where(
         Job.id == parent_id,

@@ -6,11 +6,13 @@ from collections.abc import Sequence
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import RowMapping, delete, insert, select, update
+from sqlalchemy import ColumnElement, RowMapping, delete, exists, insert, or_, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
+from sqlalchemy.orm import aliased
 
-from app.db.models import File, IdempotencyKey
+from app.db.models import File, IdempotencyKey, Job
 from app.db.types import now
+from app.states import JobStatus
 
 
 async def insert_file(connection: AsyncConnection, values: dict[str, Any]) -> None:
@@ -29,14 +31,28 @@ async def find_files(connection: AsyncConnection, ids: Sequence[UUID], owner: st
 
 
 async def find_by_content(connection: AsyncConnection, owner: str, content_key: str) -> UUID | None:
-    """The oldest file with these bytes and parameters."""
+    """The oldest file with these bytes and parameters whose job was neither cancelled nor undone."""
     query = (
         select(File.id)
-        .where(File.owner == owner, File.content_key == content_key, File.deleted_at.is_(None))
+        .where(File.owner == owner, File.content_key == content_key, File.deleted_at.is_(None), ~_is_void())
         .order_by(File.created_at)
         .limit(1)
     )
     return (await connection.execute(query)).scalar()
+
+
+async def release_void(connection: AsyncConnection, owner: str, content_key: str) -> None:
+    """Let another upload be the only one of its kind where the job of this one was cancelled or undone."""
+    query = update(File).where(File.owner == owner, File.dedup_key == content_key, _is_void())
+    await connection.execute(query.values(dedup_key=None))
+
+
+def _is_void() -> ColumnElement[bool]:
+    """Whether the job that the upload made, its first, was cancelled or undone."""
+    earlier = aliased(Job)
+    is_first = ~exists().where(earlier.file_id == Job.file_id, earlier.number < Job.number)
+    is_over = or_(Job.status == JobStatus.CANCELLED, Job.undo_state.is_not(None))
+    return exists().where(Job.file_id == File.id, is_first, is_over)
 
 
 async def with_bytes(connection: AsyncConnection, ids: list[UUID]) -> set[UUID]:

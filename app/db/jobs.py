@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import RowMapping, case, delete, func, insert, or_, select, update
+from sqlalchemy import RowMapping, case, delete, exists, func, insert, or_, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 from sqlalchemy.orm import aliased
 
@@ -128,7 +128,10 @@ async def list_jobs(
             since -= timedelta(milliseconds=1)
         query = query.where(Job.created_at >= since)
     if search:
-        query = query.where(File.filename.icontains(search, autoescape=True))
+        if connection.dialect.name == "sqlite" and not search.isascii():
+            query = query.where(func.folded(File.filename).contains(search.lower(), autoescape=True))
+        else:
+            query = query.where(File.filename.icontains(search, autoescape=True))
     if not with_parts:
         query = query.where(Job.parent_id.is_(None))
     return (await connection.execute(query)).mappings().all()
@@ -214,7 +217,8 @@ async def descendants(connection: AsyncConnection, ids: Sequence[UUID]) -> list[
     """The parts of these jobs and the parts of those, each before its own, also of files that are being deleted."""
     found: list[RowMapping] = []
     while ids:
-        query = select(Job.id, Job.parent_id, Job.file_id, Job.door, Job.priority).where(Job.parent_id.in_(ids))
+        query = select(Job.id, Job.parent_id, Job.file_id, Job.door, Job.priority, Job.status)
+        query = query.where(Job.parent_id.in_(ids))
         rows = (await connection.execute(query.order_by(Job.number))).mappings().all()
         found += rows
         ids = [row["id"] for row in rows]
@@ -387,9 +391,10 @@ async def find_result(connection: AsyncConnection, job_id: UUID) -> RowMapping |
     return (await connection.execute(select(JobResult).where(JobResult.job_id == job_id))).mappings().first()
 
 
-async def has_active(connection: AsyncConnection, file_id: UUID) -> bool:
-    """Whether a job still needs the bytes of the file."""
-    query = select(Job.id).where(Job.file_id == file_id, Job.status.in_(ACTIVE_JOBS)).limit(1)
+async def needs_bytes(connection: AsyncConnection, file_id: UUID) -> bool:
+    """Whether a job has still to read the file, or would when its failed chunks are run again."""
+    has_failed = exists().where(Chunk.job_id == Job.id, Chunk.status == ChunkStatus.FAILED)
+    query = select(Job.id).where(Job.file_id == file_id, or_(Job.status.in_(ACTIVE_JOBS), has_failed)).limit(1)
     return (await connection.execute(query)).first() is not None
 
 

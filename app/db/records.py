@@ -56,9 +56,12 @@ def _where(query: Any, filters: Filters, *, is_sqlite: bool) -> Any:
         query = query.where(Record.status == filters.status)
     if filters.text:
         values = "json_each(records.data)" if is_sqlite else "jsonb_each_text(records.data)"
-        like = "LIKE" if is_sqlite else "ILIKE"
-        clause = f"EXISTS (SELECT 1 FROM {values} AS f WHERE f.value {like} :part ESCAPE '!')"
-        query = query.where(text(clause).bindparams(part=f"%{_literal(filters.text)}%"))
+        like = "f.value LIKE" if is_sqlite else "f.value ILIKE"
+        part = filters.text
+        if is_sqlite and not part.isascii():
+            like, part = "folded(f.value) LIKE", part.lower()
+        clause = f"EXISTS (SELECT 1 FROM {values} AS f WHERE {like} :part ESCAPE '!')"
+        query = query.where(text(clause).bindparams(part=f"%{_literal(part)}%"))
     for name, value in filters.fields.items():
         query = query.where(_equals(name, value) if is_sqlite else _contains(name, value))
     return query

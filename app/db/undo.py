@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import RowMapping, delete, exists, func, insert, or_, select, tuple_, update
+from sqlalchemy import RowMapping, delete, exists, func, insert, or_, select, text, tuple_, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from app.db.models import (
@@ -55,7 +55,10 @@ async def find_undoing(connection: AsyncConnection) -> list[UUID]:
 
 
 async def advance(connection: AsyncConnection, job_id: UUID) -> bool:
-    """Take back a bounded number of rows; False when the job is undone. Must not run twice at once for a job: it locks it."""
+    """Take back a bounded number of rows; False when the job is undone. One job at a time: two whose rows replaced each
+    other's would each not see what the other is just putting back."""
+    if connection.dialect.name == "postgresql":
+        await connection.execute(text("SELECT pg_advisory_xact_lock(hashtextextended('undo', 0))"))
     query = select(Job).where(Job.id == job_id).with_for_update()
     job = (await connection.execute(query)).mappings().first()
     if job is None or job["undo_state"] != "undoing":

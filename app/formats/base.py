@@ -120,6 +120,22 @@ def canonical_cells(cells: Sequence[str | None]) -> bytes:
     return CELL_END.join([NULL_CELL if c is None else c for c in cells]).encode("utf-8", "surrogateescape")
 
 
+def cell_names(columns: Sequence[str], width: int) -> Sequence[str]:
+    """The names of the cells of a row, at least those of the columns. Cells beyond these (on_bad_row=keep) are column_N, or
+    column_N_2 and so on if a column has that name, so that no cell hides another."""
+    if width <= len(columns):
+        return columns
+    names, seen = list(columns), set(columns)
+    for index in range(len(columns) + 1, width + 1):
+        base = name = f"column_{index}"
+        number = 2
+        while name in seen:
+            name, number = f"{base}_{number}", number + 1
+        seen.add(name)
+        names.append(name)
+    return names
+
+
 def page_starts(count: int) -> range:
     return range(0, count, PAGE_ROWS)
 

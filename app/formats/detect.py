@@ -42,6 +42,8 @@ SIGNATURES = (
 )  # fmt: skip
 JSON_LINES_NAMES, JSON_NAMES = (".jsonl", ".ndjson"), (".json",)
 JSON_BLANKS = " \t\r\n"
+JSON_BRACKETS = re.compile(r'"(?:[^"\\]|\\.)*+"?|[][{}]')
+"""And strings, so that none inside of them is taken for one; one that is never closed reaches to the end."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,10 +147,28 @@ def _kind(text: str, filename: str, media_type: str, complete: bool) -> str:
 
 
 def _are_json_lines(text: str, complete: bool) -> bool:
-    """Whether most lines are objects on their own; a single object on one line is a single object."""
-    lines = [line for line in (text.split("\n") if complete else text.split("\n")[:-1])[:100] if line.strip()]
+    """Whether most lines are objects on their own, or the first one ends as one and another begins as one, whatever is
+    wrong in between; a single object on one line is a single object."""
+    if not complete and "\n" not in text.lstrip(JSON_BLANKS):
+        return True  # nobody writes so long a line in the middle of an object, and an object on one line is read alike
+    split = text.split("\n")
+    seen = [line for line in split if line.strip()]
+    if _is_closed_object(seen[0]) and any(line.lstrip(JSON_BLANKS).startswith("{") for line in seen[1:]):
+        return True
+    lines = [line for line in (split if complete else split[:-1])[:100] if line.strip()]
     objects = sum(_is_object(line) for line in lines)
     return len(lines) > 1 and 2 * objects >= len(lines)
+
+
+def _is_closed_object(line: str) -> bool:
+    """Whether each bracket that the line opens is closed in it, the first one last, whatever stands in between."""
+    depth = 0
+    line = line.strip(JSON_BLANKS)
+    for found in JSON_BRACKETS.finditer(line):
+        depth += {"{": 1, "[": 1, "}": -1, "]": -1}.get(found[0], 0)
+        if depth <= 0:
+            return found.end() == len(line)
+    return False
 
 
 def _is_object(line: str) -> bool:
@@ -249,22 +269,33 @@ def _skip_lines(text: str, count: int, newline: str) -> tuple[int, int]:
 def _choose(text: str, complete: bool, dialect: CsvDialect, declared: Declared, delimiter: str | None) -> CsvDialect:
     """The delimiter, quote and escape under which the records look most alike."""
     quote = declared.quote if declared.quote is not None else _quote(text, delimiter)
-    escapes = (
-        [declared.escape] if declared.escape is not None else ["", "\\"] if quote and f"\\{quote}" in text else [""]
-    )
+    # An escape that is the quote is how PostgreSQL and others say that quotes are doubled, which is so without it.
+    escape = "" if quote and declared.escape == quote else declared.escape
+    if delimiter and delimiter in (quote, escape):
+        raise _alike()
+    escapes = [escape] if escape is not None else ["", "\\"] if quote and f"\\{quote}" in text else [""]
     best, best_score = dialect, (-1.0, 0, 0)
     for group in ([delimiter],) if delimiter else (COMMON_DELIMITERS, RARE_DELIMITERS):
         for candidate in group:
             if candidate == quote:
                 continue
-            for escape in escapes:
-                trial = replace_dialect(dialect, delimiter=candidate, quote=quote, escape=escape)
+            for each in escapes:
+                if candidate == each:
+                    continue
+                trial = replace_dialect(dialect, delimiter=candidate, quote=quote, escape=each)
                 score = _score(text, trial, complete, rare=group is RARE_DELIMITERS)
                 if score > best_score:
                     best, best_score = trial, score
         if best_score[0] > 0:
             break
-    return best if best_score[0] > 0 or delimiter else replace_dialect(dialect, quote=quote, escape=escapes[0])
+    chosen = best if best_score[0] > 0 or delimiter else replace_dialect(dialect, quote=quote, escape=escapes[0])
+    if chosen.delimiter in (chosen.quote, chosen.escape):
+        raise _alike()
+    return chosen
+
+
+def _alike() -> InvalidParameter:
+    return InvalidParameter("The delimiter must be neither the quote nor the escape.")
 
 
 def _quote(text: str, delimiter: str | None) -> str:

@@ -10,7 +10,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from app.db import chunks, corrections, files, jobs
 from app.db.engine import Database
-from app.errors import Conflict, NotCancellable, NotFound, NothingToRetry
+from app.errors import Conflict, NotCancellable, NotFound, NothingToRetry, StoredBytesGone
 from app.failpoints import hit
 from app.pipeline.machine import Machine
 from app.states import JobStatus
@@ -63,19 +63,22 @@ class Control:
                 raise Conflict("The job was undone; upload its file again.")
             if not await jobs.reopen(connection, job_id):
                 raise NothingToRetry(f"The job is {job['status']}.")
-            failed = await chunks.retry_failed(connection, job_id)
+            failed = await _retry_chunks(connection, job, owner)
             parts = await jobs.descendants(connection, [job_id])
             of = {part["id"]: part["parent_id"] for part in parts}
             for part in parts:
-                if count := await chunks.retry_failed(connection, part["id"]):
-                    failed += count
-                    each = part["id"]
-                    while each in of:  # up to the job itself
-                        await jobs.reopen(connection, each)
-                        each = of[each]
+                if not await chunks.errors(connection, part["id"], limit=1):
+                    continue
+                if JobStatus(part["status"]).is_final and not await jobs.reopen(connection, part["id"]):
+                    continue  # cancelled, or undone by itself: it stays so
+                failed += await _retry_chunks(connection, part, owner)
+                each = part["parent_id"]
+                while each in of:  # up to the job itself
+                    await jobs.reopen(connection, each)
+                    each = of[each]
             if not failed:
                 raise NothingToRetry("No chunk of the job has failed.")
-            for each in (job, *parts):
+            for each in (job, *parts, *await _reopened_above(connection, job)):
                 await self._machine.enqueue(connection, each["id"], each["priority"])
             return failed
 
@@ -139,6 +142,29 @@ class Control:
             task.cancel()
         if self._deletions:
             await asyncio.wait(self._deletions)
+
+
+async def _retry_chunks(connection: AsyncConnection, job: RowMapping, owner: str) -> int:
+    """How many; raises StoredBytesGone if they have failed and cannot be read again."""
+    failed = await chunks.retry_failed(connection, job["id"])
+    if failed:
+        file = await files.find_file(connection, job["file_id"], owner)
+        if file is not None and file["storage_uri"] is None:
+            raise StoredBytesGone
+    return failed
+
+
+async def _reopened_above(connection: AsyncConnection, job: RowMapping) -> list[RowMapping]:
+    """The jobs that this one is a part of: they end anew when it has. What a correction corrects stays as it is."""
+    found: list[RowMapping] = []
+    while job["parent_id"] is not None and job["door"] != corrections.DOOR:
+        if not await jobs.reopen(connection, job["parent_id"]):
+            break
+        above = await jobs.lock_job(connection, job["parent_id"])
+        assert above is not None
+        job = above
+        found.append(job)
+    return found
 
 
 async def _get(connection: AsyncConnection, job_id: UUID, owner: str) -> RowMapping:

@@ -37,6 +37,7 @@ from app.sources.upload import UploadSource, kept_young
 from app.states import ChunkStatus, JobStatus
 
 REJECTS_AT_ONCE = 200
+UNDONE = "The job was undone; upload its file again."
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,6 +100,8 @@ class Corrections:
             )
         if not JobStatus(job["status"]).is_final:
             raise ResultNotReady(headers={"Retry-After": "1"})
+        if job["undo_state"]:
+            raise NotCorrectable(UNDONE)
         self._processors.get(job["processor"])
         return job
 
@@ -301,6 +304,8 @@ class Corrections:
             target = await jobs.lock_job(connection, job["id"])
             if target is None or await files.find_file(connection, job["file_id"], request.owner) is None:
                 raise NotFound  # deleted this very moment
+            if target["undo_state"]:
+                raise NotCorrectable(UNDONE)
             await files.insert_file(connection, file)
             await jobs.insert_job(connection, made)
             await chunks.insert_chunks(connection, made["id"], 0, written.spans, ChunkStatus.PENDING)

@@ -12,6 +12,7 @@ from uuid import UUID
 from app.db import files
 from app.db.engine import Database
 from app.errors import NotFound, StoredBytesGone
+from app.jobs.progress import find_with_rows
 from app.sources.base import Sources
 from app.sources.s3 import S3_SCHEME
 
@@ -30,10 +31,13 @@ class StoredFile:
     """Of these bytes; None if those that came were others, compressed."""
 
 
-async def find(database: Database, sources: Sources, file_id: UUID, owner: str) -> StoredFile:
-    """Raises NotFound, StoredBytesGone."""
+async def find(database: Database, sources: Sources, identifier: UUID, owner: str) -> StoredFile:
+    """By its own id, or as the file that a job reads; raises NotFound, JobHasParts, StoredBytesGone."""
     async with database.reading() as connection:
-        file = await files.find_file(connection, file_id, owner)
+        file = await files.find_file(connection, identifier, owner)
+        if file is None:
+            job = await find_with_rows(connection, identifier, owner)
+            file = await files.find_file(connection, job["file_id"], owner)
     if file is None:
         raise NotFound
     uri = file["storage_uri"]

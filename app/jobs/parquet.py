@@ -28,7 +28,7 @@ class ParquetEncoder:
             for page in pages
             for row in msgspec.json.decode(page["data"], type=list[dict[str, msgspec.Raw] | list[str | None]])
         ]
-        values = [[row[i] for row in rows] for i in range(len(self._columns))]
+        values = [[row[i] if i < len(row) else None for row in rows] for i in range(len(self._columns))]
         self._writer.write_table(pa.table(values, schema=self._schema))
         return self._out.take()
 

@@ -18,7 +18,9 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from app.db import chunks, results
 from app.db.engine import Database
-from app.formats.base import PAGE_ROWS
+from app.errors import TooManyColumns
+from app.formats.base import PAGE_ROWS, cell_names
+from app.formats.detect import MAX_COLUMNS
 from app.jobs.progress import find_with_rows
 from app.states import JobStatus
 
@@ -35,11 +37,10 @@ def _rows_of(page: RowMapping) -> list[Row]:
 
 
 def named(columns: Sequence[str], row: Any) -> dict[str, Any]:
-    """A row as an object by column. Cells beyond the header (on_bad_row=keep) are column_N."""
+    """A row as an object by column. Cells beyond the header (on_bad_row=keep) have names of their own."""
     if isinstance(row, dict):
         return row
-    names = [*columns, *(f"column_{i + 1}" for i in range(len(columns), len(row)))]
-    return dict(zip(names, row, strict=False))
+    return dict(zip(cell_names(columns, len(row)), row, strict=False))
 
 
 def listed(columns: Sequence[str], row: Any) -> list[Any]:
@@ -135,10 +136,9 @@ async def _more(connection: AsyncConnection, job_id: UUID, after_page: int, want
 
 
 async def download(
-    database: Database, job: RowMapping, *, format: str, gzip: bool, formula_guard: bool
+    database: Database, job: RowMapping, columns: Sequence[str], *, format: str, gzip: bool, formula_guard: bool
 ) -> AsyncIterator[bytes]:
     """All results in row order as csv, jsonl or parquet. Encoding runs in threads; memory is some pages."""
-    columns = job["columns"]
     if format == "parquet":
         from app.jobs.parquet import ParquetEncoder
 
@@ -146,18 +146,43 @@ async def download(
     else:
         encoder = CsvEncoder(columns, formula_guard) if format == "csv" else JsonLinesEncoder(columns)
     packer = zlib.compressobj(6, wbits=31) if gzip else None
+    async for pages in _all_pages(database, job):
+        if piece := await asyncio.to_thread(_encode, encoder, pages, packer):
+            yield piece
+    if piece := await asyncio.to_thread(_encode, encoder, [], packer):
+        yield piece
+
+
+async def columns_of(database: Database, job: RowMapping, format: str) -> Sequence[str]:
+    """The columns of a download; raises TooManyColumns. Parquet wants to know them before the first row, also those of the
+    cells beyond the header (on_bad_row=keep), for which all rows are read."""
+    columns: Sequence[str] = job["columns"]
+    if format != "parquet" or job["dialect"].get("on_bad_row") != "keep":
+        return columns
+    width = len(columns)
+    async for pages in _all_pages(database, job):
+        width = max(width, await asyncio.to_thread(_width, pages))
+    if width > MAX_COLUMNS:
+        raise TooManyColumns(f"The longest row has {width} cells; a Parquet file is made of {MAX_COLUMNS} at most.")
+    return cell_names(columns, width)
+
+
+def _width(pages: Sequence[Any]) -> int:
+    rows = (row for page in pages for row in msgspec.json.decode(page["data"], type=list[StoredRow]))
+    return max((len(row) for row in rows if isinstance(row, list)), default=0)
+
+
+async def _all_pages(database: Database, job: RowMapping) -> AsyncIterator[list[Any]]:
     after, limit = 0, results.pages_next()
     while True:
         async with database.reading() as connection:
-            pages = await results.pages_from(connection, job["id"], after + 1, limit)
+            found = await results.pages_from(connection, job["id"], after + 1, limit)
         # Two at least: the first one may lie wholly behind `after`, when a correction has moved rows.
-        limit = max(2, results.pages_next(pages))
-        pages = _behind(pages, after)
-        piece = await asyncio.to_thread(_encode, encoder, pages, packer)
-        if piece:
-            yield piece
+        limit = max(2, results.pages_next(found))
+        pages = _behind(found, after)
         if not pages:
             return
+        yield pages
         after = _last_row(pages[-1])
 
 

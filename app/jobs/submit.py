@@ -212,6 +212,7 @@ class Submitter:
 
         async def record(connection: AsyncConnection) -> dict[str, Any]:
             await self._limits.admit(connection, submission.owner, jobs=1, new_bytes=file["stored_bytes"])
+            await files.release_void(connection, submission.owner, file["content_key"])
             await files.insert_file(connection, file)
             number = await jobs.insert_job(connection, job)
             body = _answer(file, job | {"number": number})

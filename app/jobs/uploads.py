@@ -190,8 +190,10 @@ class Uploads:
                     row = await self._append(row, file, pieces, offset, length, size, checksum)
             except FileNotFoundError:
                 row = await self._find(upload_id, owner)  # it became a file this very moment, or was removed
-        elif offset != row["length"]:
-            raise OffsetMismatch(f"The upload is complete at {row['length']} bytes.")
+        else:
+            if offset != row["length"]:
+                raise OffsetMismatch(f"The upload is complete at {row['length']} bytes.")
+            await _refuse_more(row, body, size)
         return await self._end(row)
 
     @contextmanager
@@ -230,6 +232,8 @@ class Uploads:
         upload_id, owner = row["id"], row["owner"]
         row = await self._find(upload_id, owner)  # under the lock: what the one before has left
         if row["answer"] is not None or row["problem"] is not None:
+            if offset == row["length"]:
+                await _refuse_more(row, body, size)
             return row
         start = await asyncio.to_thread(_recovered, file, row["verified_offset"])
         if offset != start:
@@ -505,6 +509,16 @@ def _store(file: Growing, block: bytes, digest: Any) -> None:
 
 def _too_long(limit: int) -> FileTooLarge:
     return FileTooLarge(f"The bytes go beyond the upload's length of {limit}.", limit_bytes=limit)
+
+
+async def _refuse_more(row: RowMapping, body: AsyncIterator[bytes], size: int | None) -> None:
+    """Of an upload that has become a file; one that was refused says why, whatever is sent."""
+    if row["answer"] is None:
+        return
+    if size is None:
+        size = len(await anext((data async for data in body if data), b""))
+    if size:
+        raise _too_long(row["length"])
 
 
 def as_error(problem: dict[str, Any]) -> RequestError:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 from rapidfuzz import fuzz, process
@@ -11,6 +12,19 @@ from app.matching.values import Side
 from app.profiling.dates import PREFIX, formats
 
 TABLE_VALUES = 30
+DECIMAL_MARKS, THOUSANDS_MARKS = set(".,"), set(".,' \u00a0\u202f")
+"""Those that the step `cast` knows."""
+
+_NUMBER_PART = re.compile(r"[0-9](?:.*[0-9])?")
+_MARKED = re.compile(r"[0-9]+(?:[.,' _\u00a0\u202f\u2009\u2019][0-9]+)+")
+_NOT_DIGIT = re.compile(r"[^0-9]")
+_IN_THREES = re.compile(r"[^0-9][0-9]{3}$")
+_ONE_GROUP = re.compile(r"[1-9][0-9]{0,2}[^0-9][0-9]{3}")
+"""What may be a decimal, or a whole number with a thousands mark."""
+
+_BETWEEN_WORDS = re.compile(
+    r"(?<=[^\W\d_])[\s_.,:;/-]+(?=[^\W_])|(?<=[^\W_])[\s_.,:;/-]+(?=[^\W\d_])",
+)
 SAME_WORDS = (
     {"yes", "y", "true", "t", "1", "on", "ja", "oui", "si", "active", "enabled"},
     {"no", "n", "false", "f", "0", "off", "nein", "non", "inactive", "disabled"},
@@ -61,19 +75,46 @@ def _date(given: Side, wanted: str) -> list[dict[str, Any]]:
 
 
 def _number(given: Side) -> list[dict[str, Any]]:
-    classes = given.column.classes
     step: dict[str, Any] = {"operation": "cast", "to": "number"}
-    shown = [value for value in given.shown if any(character.isdigit() for character in value)]
-    if classes.get("decimal_comma") and not classes.get("decimal"):
-        return [step | {"decimal": ",", "thousands": "." if any("." in value for value in shown) else None}]
-    if classes.get("thousands") or classes.get("unit"):
-        commas = [value.rfind(",") > value.rfind(".") for value in shown if "," in value or "." in value]
-        if commas and all(commas) and not all(value.rstrip("0123456789")[-4:] == "," for value in shown):
-            return [step | {"decimal": ",", "thousands": "."}]
-        return [step | {"decimal": ".", "thousands": ","}]
-    if classes.get("decimal_or_thousands") or classes.get("comma_or_thousands"):
+    examples = [text for found in given.column.examples.values() for _, text in found]
+    parts = [found[0] for value in [*given.shown, *examples] if (found := _NUMBER_PART.search(value))]
+    numbers = [part for part in parts if _MARKED.fullmatch(part)]
+    if not numbers:
+        return [step]
+    if (marks := _marks(numbers)) is None:
         return [step | {"decide": True, "readings": ["decimal", "thousands"]}]
-    return [step]
+    return [step | {"decimal": marks[0], "thousands": marks[1]}]
+
+
+def _marks(numbers: list[str]) -> tuple[str, str | None] | None:
+    """The decimal mark and the thousands mark of numbers that have marks; None if they do not tell, or contradict."""
+    decimal: set[str] = set()
+    thousands: set[str] = set()
+    silent: set[str] = set()
+    for number in numbers:
+        first, *marks = _NOT_DIGIT.findall(number)
+        if marks and {first} == set(marks):
+            if _IN_THREES.search(number):  # else it is a date or a version
+                thousands.add(first)
+        elif marks:
+            thousands |= {first, *marks[:-1]}
+            decimal.add(marks[-1])
+        elif not _ONE_GROUP.fullmatch(number):
+            decimal.add(first)
+        elif first in DECIMAL_MARKS:
+            silent.add(first)
+        else:
+            thousands.add(first)
+    # A mark that may be either has the role that no other mark has.
+    left = silent - decimal - thousands
+    if len(left) == 1 and len(decimal) + len(thousands) == 1:
+        (thousands if decimal else decimal).update(left)
+        left = set()
+    is_told = not left and decimal | thousands and len(decimal) <= 1 and len(thousands) <= 1
+    if not is_told or decimal & thousands or decimal - DECIMAL_MARKS or thousands - THOUSANDS_MARKS:
+        return None
+    group = next(iter(thousands), None)
+    return next(iter(decimal), "," if group == "." else "."), group
 
 
 def _is_set(given: Side, wanted: Side) -> bool:
@@ -90,31 +131,45 @@ def _table(given: Side, wanted: Side) -> list[dict[str, Any]]:
     if set(sources) <= set(targets):
         return []
     found = {source: meaning(source, targets) for source in sorted(sources)}
-    if not any(found.values()):
+    open_ = [source for source, target in found.items() if not target]
+    suggested = {source: target for source in open_ if (target := likely(source, targets))}
+    if not any(found.values()) and not suggested:
         return _case(given, wanted)
     by_case = {source: target for source, target in found.items() if target and source.lower() == target.lower()}
     if len(by_case) == len(found) and (steps := _case(given, wanted)):
         return steps
     step: dict[str, Any] = {"operation": "value_table", "table": {s: t for s, t in found.items() if t}}
-    open_ = [source for source, target in found.items() if not target]
-    return [step | ({"decide": True, "unknown": open_} if open_ else {})]
+    step |= {"decide": True, "unknown": open_} if open_ else {}
+    return [step | ({"suggested": suggested} if suggested else {})]
 
 
 def meaning(value: str, among: list[str]) -> str | None:
-    """The one of these values that means the same."""
+    """The one of these values that surely means the same."""
     lowered = {each.strip().lower(): each for each in among}
     text = value.strip().lower()
     if text in lowered:
         return lowered[text]
+    spaced = [each for word, each in lowered.items() if _spaced(word) == _spaced(text)]
+    if len(spaced) == 1:
+        return spaced[0]
     for group in SAME_WORDS:
         if text in group and (same := [each for word, each in lowered.items() if word in group]):
             return same[0]
     starts = [
         each for word, each in lowered.items() if len(text) > 1 and (word.startswith(text) or text.startswith(word))
     ]
-    if len(starts) == 1 and len(text) <= 3:
-        return starts[0]
-    close = process.extractOne(text, list(lowered), scorer=fuzz.ratio, score_cutoff=85)
+    return starts[0] if len(starts) == 1 and len(text) <= 3 else None
+
+
+def _spaced(text: str) -> str:
+    """With a space for whatever parts its words. Signs at the ends (`A+`) and between digits (`1.5`) say something."""
+    return _BETWEEN_WORDS.sub(" ", text)
+
+
+def likely(value: str, among: list[str]) -> str | None:
+    """The one that is written much like it. It may mean the contrary, as `inactive`, so it is only a suggestion."""
+    lowered = {each.strip().lower(): each for each in among}
+    close = process.extractOne(value.strip().lower(), list(lowered), scorer=fuzz.ratio, score_cutoff=85)
     return lowered[close[0]] if close else None
 
 

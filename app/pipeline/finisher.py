@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 from uuid import UUID
 
@@ -13,7 +13,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from app.db import chunks, files, jobs, results
 from app.db.engine import Database
-from app.errors import StorageUnavailable
+from app.errors import GranulaError, StorageUnavailable, TerminalError
 from app.failpoints import hit
 from app.pipeline.concluder import WHOLE, Concluded, Concluder, basis_of, bearing_deaths, concludes
 from app.pipeline.publisher import Publisher
@@ -82,7 +82,7 @@ class Finisher:
                 # What the results say is in the summary of the corrected job.
                 summary = {"rows": int(sum(t["ok"] for t in tally.values()))}
             else:
-                summary = job.processor.combine(await chunks.summaries(connection, job.id))
+                summary = _combined(job, await chunks.summaries(connection, job.id))
             await jobs.finish(connection, job.id, status, summary=summary or None, error=error)
             hit("job.before_finish")
             return True, status
@@ -100,7 +100,7 @@ class Finisher:
         logger.info("Job %s is %s", job.id, status)
         if self._delete_file and job.uri and status in WHOLE:
             async with self._database.reading() as connection:
-                is_needed = await jobs.has_active(connection, job.file_id)
+                is_needed = await jobs.needs_bytes(connection, job.file_id)
             if not is_needed:
                 await self.delete_stored_bytes(job.file_id, job.uri)
         return True
@@ -153,7 +153,7 @@ class Finisher:
             await jobs.finish(connection, job.id, status, summary=found.summary)
             return True, status
         error = next((dict(part["error"]) for part in parts if part["error"]), None)
-        summary = job.processor.combine(part["summary"] for part in parts if part["summary"])
+        summary = _combined(job, [part["summary"] for part in parts if part["summary"]])
         await jobs.finish(connection, job.id, status, summary=summary or None, error=error)
         return True, status
 
@@ -228,6 +228,16 @@ class Finisher:
         async with self._database.reading() as connection:
             mine = await jobs.ids_of_file(connection, file_id)
             return [*mine, *(part["id"] for part in await jobs.descendants(connection, mine))]
+
+
+def _combined(job: RunningJob, summaries: Iterable[dict[str, Any]]) -> dict[str, Any]:
+    """What the processor raises ends its job: it would raise it again each time."""
+    try:
+        return job.processor.combine(summaries)
+    except GranulaError:
+        raise
+    except Exception as error:
+        raise TerminalError(f"{type(error).__name__}: {error}"[:500].replace("\0", "\\x00")) from error
 
 
 def _no_conclusion(parts: Sequence[RowMapping]) -> dict[str, Any]:

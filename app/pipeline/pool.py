@@ -39,6 +39,8 @@ TURNS_SECONDS = 0.25
 """A shared token is good for so long: a turn can be over sooner than the token went through the database."""
 MAX_TURNS_ASIDE = 4
 """Of one job: enough that one is always being answered while others are read and written."""
+CONCLUSIONS_AT_ONCE = 4
+"""Each may hold a connection for its lock and want another: they must leave some of the pool to the turns."""
 
 
 class WorkerPool:
@@ -74,6 +76,7 @@ class WorkerPool:
         self._aside: set[asyncio.Task[None]] = set()
         self._budget = AsideBudget()
         self._alone = asyncio.Lock()
+        self._concluding = asyncio.Semaphore(CONCLUSIONS_AT_ONCE)
         self._gate = asyncio.Event()
         self._gate.set()
         self._jobs: dict[UUID, RunningJob] = {}
@@ -139,7 +142,7 @@ class WorkerPool:
 
         async def renew(connection: AsyncConnection) -> list[UUID]:
             await chunks.renew(connection, list(self._tokens), self._lease_seconds)
-            # The tokens of now: renewing may have waited for a chunk's long write, and others were claimed meanwhile.
+            # The tokens of now: others may have been claimed meanwhile.
             return await chunks.release_strays(connection, self.worker_id, list(self._tokens), self._lease_seconds)
 
         for job_id in await self._database.transact(renew):
@@ -338,7 +341,7 @@ class WorkerPool:
     async def _conclude_aside(self, job: RunningJob) -> None:
         """Finish a job whose conclusion takes work, or waits for others: without a slot."""
         try:
-            async with self._alone_with(job, "conclude") as is_mine:
+            async with self._concluding, self._alone_with(job, "conclude") as is_mine:
                 if is_mine:
                     await self._finish(job)
         except TransientError as error:

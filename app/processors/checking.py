@@ -8,6 +8,7 @@ from typing import Any
 import msgspec
 from pydantic import ValidationError
 
+from app.formats.base import cell_names
 from app.schemas import registry
 from app.schemas.base import RecordSchema
 
@@ -22,7 +23,7 @@ def check_cells(path: str, fields: Sequence[str], rows: Sequence[Sequence[str | 
     schema = registry.load(path)
     checked: list[Checked] = []
     for cells in rows:
-        names = [*fields, *(f"column_{i + 1}" for i in range(len(fields), len(cells)))]
+        names = cell_names(fields, len(cells))
         given = dict(zip(names, cells, strict=False))
         present = {name: cell for name, cell in given.items() if cell or name not in schema.model_fields}
         errors = _nul_errors(given)

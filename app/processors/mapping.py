@@ -35,7 +35,7 @@ def adopt(*arguments: Any) -> dict[str, Any]:
 
 class MappingProcessor(RowsProcessor):
     name = "mapping"
-    version = "1"
+    version = "2"
 
     def __init__(self, embedder: Embedder | None = None, chat: Chat | None = None) -> None:
         self._embedder = embedder

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from app.formats.base import ObjectRows, Rows
+from app.formats.base import ObjectRows, Rows, cell_names
 from app.formats.csv import PlainRows
 from app.processors.base import ChunkContext, ChunkOutcome, Conclusion, FileFacts
 
@@ -26,15 +26,15 @@ def of_objects(*arguments: Any) -> str:
     return tables.of_objects(*arguments)
 
 
-def of_cells(*arguments: Any) -> str:
+def of_cells(cells: Sequence[Sequence[str | None]], columns: Sequence[str], numbers: Sequence[int]) -> str:
     from app.profiling import tables
 
-    return tables.of_cells(*arguments)
+    return tables.of_cells(cells, cell_names(columns, max(map(len, cells), default=0)), numbers)
 
 
 class ProfileProcessor:
     name = "profile"
-    version = "1"
+    version = "2"
     stores_results = False
     chunk_size = 200_000
     chunk_bytes = 4 << 20
@@ -64,7 +64,11 @@ class ProfileProcessor:
     def conclude(self, combined: dict[str, Any], facts: FileFacts) -> Conclusion:
         from app.profiling import tables
 
-        columns = tables.report(combined["table"])
+        packed = combined["table"]
+        header = facts.dialect.get("columns")
+        if header and not combined["rows"]:  # no chunk has told of the columns, which the file has all the same
+            packed = of_cells([], header, [])
+        columns = tables.report(packed)
         summary = {
             "rows": combined["rows"],
             "columns": len(columns),
@@ -87,6 +91,6 @@ class ProfileProcessor:
             "rejected_by_code": facts.rejects,
             "unread": facts.rows - combined["rows"] - rejected,
         }
-        left_out = tables.Table.unpacked(combined["table"]).left_out
+        left_out = tables.Table.unpacked(packed).left_out
         result = {"file": file, "rows": rows, "columns": columns, "columns_left_out": left_out}
-        return Conclusion(summary, result, combined["table"])
+        return Conclusion(summary, result, packed)

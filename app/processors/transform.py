@@ -42,7 +42,7 @@ def document_of(options: dict[str, Any]) -> bytes:
 
 class TransformProcessor:
     name = "transform"
-    version = "1"
+    version = "2"
     stores_results = False
     makes_file = True
     chunk_size = 100_000

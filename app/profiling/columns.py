@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import msgspec
@@ -170,7 +171,7 @@ class Column(msgspec.Struct):
             "distinct_is_exact": not self.distinct.is_cut,
             "min": low,
             "max": high,
-            "mean": self.numbers.mean if is_number else None,
+            "mean": _finite(self.numbers.mean) if is_number else None,
             "stddev": _stddev(self.numbers) if is_number else None,
             "quantiles": {str(q): self.numbers.quantile(q) for q in QUANTILES} if is_number else None,
             "histogram": self.numbers.histogram(BARS) if is_number else None,
@@ -283,4 +284,9 @@ def _ends(mine: dict[str, tuple[str, str]], theirs: dict[str, tuple[str, str]]) 
 
 
 def _stddev(numbers: Numbers) -> float | None:
-    return float((numbers.squares / (numbers.count - 1)) ** 0.5) if numbers.count > 1 else None
+    return _finite(float((numbers.squares / (numbers.count - 1)) ** 0.5)) if numbers.count > 1 else None
+
+
+def _finite(number: float) -> float | None:
+    """JSON has no other numbers."""
+    return number if math.isfinite(number) else None

@@ -186,9 +186,10 @@ class Numbers(msgspec.Struct):
         values = np.repeat(distinct, counts)
         digest = kll_doubles_sketch(QUANTILES_KEPT)
         digest.update(np.sort(values))  # in order they go in twice as fast
-        mean = float(values.mean())
         ends = [(float(distinct[i]), str(texts[i])) for i in (int(distinct.argmin()), int(distinct.argmax()))]
-        squares = float(np.square(values - mean).sum())
+        with np.errstate(over="ignore", invalid="ignore"):  # beyond any double: not finite, and not reported
+            mean = float(values.mean())
+            squares = float(np.square(values - mean).sum())
         return cls(len(values), mean, squares, ends[0], ends[1], digest.serialize())
 
     def merged(self, other: Numbers) -> Numbers:
@@ -212,9 +213,10 @@ class Numbers(msgspec.Struct):
         if self.minimum is None or self.maximum is None:
             return None
         low, high = self.minimum[0], self.maximum[0]
-        edges = np.linspace(low, high, bars + 1)
-        if not np.isfinite(edges).all() or not (np.diff(edges) > 0).all():
-            return None
+        with np.errstate(over="ignore", invalid="ignore"):
+            edges = np.linspace(low, high, bars + 1)
+            if not np.isfinite(edges).all() or not (np.diff(edges) > 0).all():
+                return None
         shares = kll_doubles_sketch.deserialize(self.digest).get_pmf(edges[1:-1])
         return {"edges": edges.tolist(), "shares": [float(share) for share in shares]}
 

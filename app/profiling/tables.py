@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import codecs
 import math
 from collections.abc import Iterable, Sequence
 from typing import Any
@@ -49,6 +50,8 @@ class Table(msgspec.Struct):
 def of_lines(data: bytes, delimiter: bytes, columns: Sequence[str], first_row: int) -> str:
     """The packed table of clean UTF-8 lines: one a row, nothing quoted, as many cells in each as there are columns."""
     names = [str(i) for i in range(len(columns))]
+    if data.startswith(codecs.BOM_UTF8):
+        data = codecs.BOM_UTF8 + data  # Arrow drops one, and here it is part of a value
     table = csv.read_csv(
         pa.py_buffer(data),
         read_options=csv.ReadOptions(use_threads=False, block_size=len(data) + 1, column_names=names),
@@ -67,10 +70,8 @@ def of_lines(data: bytes, delimiter: bytes, columns: Sequence[str], first_row: i
     )
 
 
-def of_cells(cells: Sequence[Sequence[str | None]], columns: Sequence[str], numbers: Sequence[int]) -> str:
-    """The packed table of rows as lists; cells beyond the columns are `column_N`."""
-    width = max([len(columns), *map(len, cells)])
-    names = [*columns, *(f"column_{i + 1}" for i in range(len(columns), width))]
+def of_cells(cells: Sequence[Sequence[str | None]], names: Sequence[str], numbers: Sequence[int]) -> str:
+    """The packed table of rows as lists, with a name for each cell of the longest."""
     rows = np.array(numbers, np.int64)
 
     def column(i: int) -> Column:

@@ -39,8 +39,13 @@ def parse(texts: pa.StringArray, pattern: str) -> tuple[pa.Array, Mask]:
     """(values of the type that the format has, which texts are none); nulls stay nulls."""
     kind = type_of_format(pattern, reading=True)
     parts = _fixed(pattern)
+    there = np.asarray(texts.is_valid())
     moments, good = _parse_fixed(texts, parts) if parts else _parse_each(texts, pattern)
-    bad = np.asarray(texts.is_valid()) & ~good
+    if parts and "%f" in parts:  # whose width is fixed only as it is written
+        rest = np.flatnonzero(there & ~good)
+        if len(rest):
+            moments[rest], good[rest] = _parse_each(texts.take(pa.array(rest)), pattern)
+    bad = there & ~good
     unit = "D" if kind == DATE else "us"
     values = moments.astype(f"M8[{unit}]")
     return pa.array(values, ARROW[kind], mask=~good), bad
@@ -106,7 +111,7 @@ def _reader(pattern: str) -> Any:
     short = "|".join(name[:3] for name in MONTHS)
     shapes = {
         "%-d": "[1-9]|[12][0-9]|3[01]", "%-m": "[1-9]|1[0-2]", "%-H": "[0-9]|1[0-9]|2[0-3]", "%b": short,
-        "%B": "|".join(MONTHS), "%p": "AM|PM|am|pm", "%z": r"Z|[+-][0-9]{2}:?[0-9]{2}", "%f": "[0-9]{1,9}",
+        "%B": "|".join(MONTHS), "%p": "AM|PM|am|pm", "%z": r"Z|[+-][0-9]{2}(?::?[0-9]{2})?", "%f": "[0-9]{1,9}",
     }  # fmt: skip
     expression = ""
     for part in parts_of_format(pattern):
@@ -151,7 +156,7 @@ def _offset(zone: str | None) -> timedelta:
     if zone in (None, "Z"):
         return timedelta()
     assert zone is not None
-    digits = zone[1:].replace(":", "")
+    digits = zone[1:].replace(":", "").ljust(4, "0")
     if int(digits[:2]) > 23 or int(digits[2:]) > 59:
         raise ValueError(zone)
     size = timedelta(hours=int(digits[:2]), minutes=int(digits[2:]))

@@ -155,7 +155,7 @@ def rounded(numbers: Numbers, scale: int, mode: str = "half_even") -> Numbers:
     if scale >= numbers.scale:
         return Numbers(_scaled(numbers, scale), scale, numbers.valid)
     by = numbers.scale - scale
-    ints = numbers.ints if by <= DIGITS_IN_INT64 else numbers.ints.astype(object)
+    ints = numbers.ints.astype(object) if by > DIGITS_IN_INT64 else _wide(numbers.ints, _largest(numbers.ints) + 1)
     return _narrowed(Numbers(_rounded_quotient(ints, 10**by, mode), scale, numbers.valid))
 
 

@@ -30,6 +30,7 @@ from app.transform.spec import (
 from app.transform.types import (
     BOOLEAN,
     INTEGER,
+    MAX_DIGITS,
     NULL,
     NUMBER,
     TEXT,
@@ -233,24 +234,26 @@ class _Planner:
             is_right = (
                 isinstance(value, bool) if type_ == BOOLEAN
                 else isinstance(value, Decimal) and not isinstance(value, bool) if type_.is_number
+                else _is_written(str(value), ISO_BOUNDS[type_.name]) if type_.is_moment
                 else isinstance(value, str)
             )  # fmt: skip
             if not is_right:
-                self._wrong(f"{pointer}/enum/{i}", f"The column is {a(type_)}, and this value is not.")
+                how = f"; write it as {ISO_BOUNDS[type_.name]}" if type_.is_moment else ""
+                self._wrong(f"{pointer}/enum/{i}", f"The column is {a(type_)}, and this value is not{how}.")
 
     def _bound(self, pointer: str, bound: Decimal | str, judged: Type) -> None:
         if judged.is_moment:
             pattern = ISO_BOUNDS[judged.name]
-            try:
-                datetime.strptime(str(bound), pattern)
-            except ValueError:
+            if not _is_written(str(bound), pattern):
                 self._wrong(pointer, f"The column is {a(judged)}; write the bound as {pattern}.")
         elif not judged.is_number:
             self._wrong(pointer, f"The column is {a(judged)}; cast it to a number or a date first, or give `type`.")
         else:
             try:
-                Decimal(bound)
+                places = Decimal(bound).as_tuple().exponent  # a letter if it is not finite
             except InvalidOperation:
+                places = "n"
+            if not isinstance(places, int) or abs(places) > MAX_DIGITS:
                 self._wrong(pointer, "The bound of a number is a number.")
 
     def _uniques(self, types: dict[str, Type]) -> list[list[str]]:
@@ -274,6 +277,15 @@ class _Planner:
                 column = next((name for name in types if name in read), "")
                 made.append(PlannedCheck(node, check.message or f"Not true: {check.expression[:200]}", column))
         return made
+
+
+def _is_written(text: str, pattern: str) -> bool:
+    """Whether it is a moment to the letter of one of ISO_BOUNDS; strptime alone would take `2026-1-5`, too."""
+    try:
+        iso = datetime.strptime(text, pattern).isoformat() + "Z"
+    except ValueError:
+        return False
+    return text == iso[: len(pattern.replace("%Y", "2026"))]
 
 
 TAKES_TEXT = (Trim, Case, Replace, Split, ValueTable, Default, ParseDate, DateFormat)

@@ -14,7 +14,7 @@ from app.transform import casts, dates, numbers, values
 from app.transform.evaluate import compared, whole
 from app.transform.plan import ISO_BOUNDS
 from app.transform.spec import ColumnRules
-from app.transform.types import BOOLEAN, PARQUET_NUMBER_SCALE, TEXT, Type
+from app.transform.types import BOOLEAN, NULL, PARQUET_NUMBER_SCALE, TEXT, Type
 from app.transform.values import Findings, Value
 
 Mask = npt.NDArray[np.bool_]
@@ -24,8 +24,9 @@ def hold(rules: ColumnRules, value: Value, findings: Findings, column: str) -> N
     """Rows that break a rule are among the findings."""
     if rules.required:
         findings.add(values.is_missing(value), column, "required", "There is no value.")
+    typed = value  # only `min` and `max` mean this; the other rules mean the text as it is written
     if rules.type is not None and value.type == TEXT:
-        value = _of_type(rules.type, value, findings, column)
+        typed = _of_type(rules.type, value, findings, column)
     shown: list[pa.StringArray] = []
 
     def note(rows: Mask, code: str, message: str) -> None:
@@ -37,7 +38,7 @@ def hold(rules: ColumnRules, value: Value, findings: Findings, column: str) -> N
     for name, sign, word in (("min", "<", "less"), ("max", ">", "more")):
         bound = getattr(rules, name)
         if bound is not None:
-            found = compared(sign, value, _bound(bound, value.type, len(value)))
+            found = compared(sign, typed, _bound(bound, typed.type, len(typed)))
             note(_true(found.data), "out_of_range", f"`{{value}}` is {word} than {bound}.")
     if rules.min_length is not None or rules.max_length is not None:
         lengths = pc.fill_null(pc.utf8_length(value.data), 0).to_numpy(zero_copy_only=False)
@@ -89,6 +90,8 @@ def _among(value: Value, allowed: list[Any]) -> Mask:
         for each in allowed:
             found |= _true(compared("==", value, Value(value.type, numbers.of_literal(Decimal(each), len(value)))).data)
         return found
+    if value.type == NULL:
+        return np.zeros(len(value), bool)
     kind = pa.bool_() if value.type == BOOLEAN else pa.string()
     known = value.data.is_valid()
     return np.asarray(pc.and_(known, pc.is_in(value.data, value_set=pa.array(allowed, kind))))

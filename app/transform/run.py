@@ -5,6 +5,7 @@ This runs in the processes beside the service, for it needs pyarrow.
 
 from __future__ import annotations
 
+import codecs
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -76,6 +77,8 @@ def of_lines(
     places = {name: str(i) for i, name in enumerate(columns)}
     wanted = [places[name] for name in spec.reads if name in places] or ["0"]
     names = [str(i) for i in range(len(columns))]
+    if data.startswith(codecs.BOM_UTF8):
+        data = codecs.BOM_UTF8 + data  # Arrow drops one, and here it is part of a value
     table = csv.read_csv(
         pa.py_buffer(data),
         read_options=csv.ReadOptions(use_threads=False, block_size=len(data) + 1, column_names=names),

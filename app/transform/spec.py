@@ -10,13 +10,23 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainSeriali
 MAX_COLUMNS = 1_000
 MAX_STEPS = 50
 MAX_TABLE = 10_000
+FLOAT_DIGITS = 15
+"""A JSON number with a point or an exponent is read as a double, which keeps so many digits."""
 
 
 def _exact(value: Any) -> Any:
-    """A JSON number as the digits it was written with."""
+    """A JSON number as the digits it was written with. With more of them than a double keeps, it was rounded before it
+    came here, to what has more of them, too."""
     if isinstance(value, bool):
         raise ValueError("must be a number")
-    return Decimal(str(value)) if isinstance(value, int | float) else value
+    if not isinstance(value, int | float):
+        return value
+    exact = Decimal(str(value))
+    if isinstance(value, float) and len(exact.normalize().as_tuple().digits) > FLOAT_DIGITS:
+        raise ValueError(
+            f"has more than {FLOAT_DIGITS} digits, of which JSON may lose some; write the number in an `expression`"
+        )
+    return exact
 
 
 def _as_json(value: Decimal) -> int | float:
@@ -86,7 +96,7 @@ class ValueTable(Model):
     """Each value by another; those that are not in the table are rejected, kept, or empty."""
 
     operation: Literal["value_table"]
-    table: dict[Text, Text] = Field(min_length=1, max_length=MAX_TABLE)
+    table: dict[Text, Text] = Field(max_length=MAX_TABLE, description="Empty if no value is known to have another.")
     otherwise: Literal["reject", "keep", "empty"] = "reject"
 
 
@@ -224,7 +234,7 @@ class Specification(Model):
         return self.model_dump(mode="json", by_alias=True, exclude_unset=True)
 
 
-PROPOSED = {"decide", "readings", "unknown"}
+PROPOSED = {"decide", "readings", "unknown", "suggested"}
 """Members of proposed steps that say what is to be decided."""
 
 

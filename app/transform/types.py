@@ -57,7 +57,8 @@ DIRECTIVES: dict[str, tuple[str, int]] = {
     "%f": ("fraction", 6), "%-d": ("day", 0), "%-m": ("month", 0), "%-H": ("hour", 0), "%b": ("month", 0), "%B": ("month", 0),
     "%I": ("hour12", 2), "%p": ("half", 0), "%z": ("zone", 0), "%%": ("percent", 1),
 }  # fmt: skip
-"""What each stands for, and how many digits it always has; 0 if that varies."""
+"""What each stands for, and how many digits it always has; 0 if that varies. Fractions are written with 6, and read with
+1 to 9."""
 
 _PART = re.compile(r"%-?.|[^%]+|%")
 

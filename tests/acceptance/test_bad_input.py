@@ -120,6 +120,7 @@ REFUSED = [
     Refused("a part without a name", 400, "malformed_multipart", part().replace(b'name="file"; ', b"") + END),
     Refused("an empty form", 422, "missing_file_part", END),
     Refused("no part named file", 422, "missing_file_part", option("priority", "5") + END),
+    Refused("a file of another name only", 422, "missing_file_part", part(name="data") + END),
     Refused("two files", 422, "too_many_files", part() + part() + END),
     Refused("a second file of another name", 422, "too_many_files", part() + part(name="other") + END),
     Refused("1,100 fields", 400, "multipart_limits", b"".join(option(f"f{n}", "1") for n in range(1100)) + END),
@@ -209,7 +210,7 @@ REFUSED = [
         for query in (
             "chunk_size=0", "chunk_size=99", "chunk_size=100001", "chunk_size=1000000000", "on_duplicate=" + MARK,
             "colour=" + MARK, "format=xlsx", "newline=" + MARK, "delimiter=", "quote=ab", "header_rows=11",
-            "skip_rows=-1", "skip_rows=9", "on_bad_row=" + MARK, "filename=" + "x" * 256, "priority=1&priority=2",
+            "escape=,", "skip_rows=-1", "skip_rows=9", "on_bad_row=" + MARK, "filename=" + "x" * 256, "priority=1&priority=2",
             "chunk_size=100&chunk_size=200",
         )
     ),

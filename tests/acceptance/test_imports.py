@@ -268,6 +268,19 @@ def test_no_sql_injection_what_is_sought_is_only_ever_a_value(client: Client, se
     assert [r["row_number"] for r in client.search(import_id=number, text="0%_S")] == [1]
 
 
+def test_letters_of_all_languages_are_found_in_upper_and_lower_case(client: Client) -> None:
+    number = client.upload(
+        "name,email,column_4\nÖmer,o@example.com,Real,Extra\n".encode(), "BÜCHER.csv", on_bad_row="keep"
+    )
+    (record,) = client.finished(number)["records"]
+    assert record["data"]["column_4"] == "Real"
+    assert record["data"]["column_4_2"] == "Extra"
+    for part in ("ömer", "ÖMER", "mER"):
+        assert [r["row_number"] for r in client.search(import_id=number, text=part)] == [1]
+    found = client.http.get("/api/v1/jobs", params={"search": "bücher"}).json()["items"]
+    assert [job["filename"] for job in found] == ["BÜCHER.csv"]
+
+
 def test_no_endless_answers_pages_by_cursor_and_by_offset_show_each_record_once(client: Client) -> None:
     number = client.upload(people(230, "Page").replace(b"p7@example.com", b"nobody"), "pages.csv", chunk_size=100)
     assert client.finished(number)["status"] == "completed_with_errors"

@@ -9,6 +9,7 @@ import json
 
 import pytest
 
+from app.formats.detect import MAX_COLUMNS
 from tests.forks import Server
 from tests.harness import Api, query
 
@@ -133,6 +134,30 @@ def test_downloads_hold_all_rows_in_order_and_disarm_formulas(api: Api) -> None:
     import pyarrow.parquet as pq
 
     assert pq.read_table(io.BytesIO(download(format="parquet"))).to_pylist() == [{"id": i, "v": v} for i, v in rows]
+
+
+def test_extra_cells_that_are_kept_hide_no_column(api: Api) -> None:
+    file_id = api.run(b"id,column_4,note\n1,a,b,EXTRA,more\n2,c\n", on_bad_row="keep")["file_id"]
+    wide = {"id": "1", "column_4": "a", "note": "b", "column_4_2": "EXTRA", "column_5": "more"}
+    short = {"id": "2", "column_4": "c", "note": None}
+    url = f"/api/v1/results/{file_id}"
+    assert [item["data"] for item in api.client.get(f"{url}?format=object").json()["items"]] == [wide, short]
+    text = api.client.get(f"{url}/download?format=jsonl").text
+    assert [json.loads(line) for line in text.splitlines()] == [wide, short]
+    import pyarrow.parquet as pq
+
+    table = pq.read_table(io.BytesIO(api.client.get(f"{url}/download?format=parquet").content))
+    assert table.to_pylist() == [wide, short | {"column_4_2": None, "column_5": None}]
+    endless = api.run(b"a,b\n1,2\n" + b"," * MAX_COLUMNS + b"\n", on_bad_row="keep")["file_id"]
+    answer = api.client.get(f"/api/v1/results/{endless}/download?format=parquet")
+    assert (answer.status_code, answer.json()["code"]) == (422, "too_many_columns")
+
+
+def test_a_file_is_downloaded_by_the_id_of_its_job(api: Api) -> None:
+    upload = api.upload(CSV)
+    url = f"/api/v1/files/{upload['job_id']}"
+    assert api.client.get(f"{url}/download").content == CSV
+    assert api.client.delete(url).status_code == 404
 
 
 def test_the_view_gives_objects_by_column_with_the_rows_own_numbers(api: Api, server: Server) -> None:

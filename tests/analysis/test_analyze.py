@@ -92,7 +92,9 @@ def test_what_the_reader_rejected_is_part_of_the_profile(api: Api) -> None:
 def test_a_file_without_rows_has_a_profile(api: Api) -> None:
     status = analyzed(api, api.upload(b"id,name\n")["file_id"])
     assert status["status"] == "completed"
-    assert profile(api, status["id"])["rows"]["total"] == 0
+    found = profile(api, status["id"])
+    assert found["rows"]["total"] == 0
+    assert [(c["name"], c["count"]) for c in found["columns"]] == [("id", 0), ("name", 0)]
 
 
 def test_cancel_answers_as_its_document_says_and_leaves_no_result(databases: Databases, tmp_path: Path) -> None:

@@ -86,6 +86,12 @@ def test_requests_that_cannot_be_met_are_refused(api: Api) -> None:
     assert api.client.get("/api/v1/templates/nothing").status_code == 404
 
 
+def test_a_file_of_a_header_alone_is_mapped_by_its_names(api: Api) -> None:
+    found = result(api, submit(api, wanted=b"first_name,last_name,birth_date\n"))
+    pairs = {m["reference_column"]: m["input_column"] for m in found["mappings"]}
+    assert pairs == {"first_name": "Forename", "last_name": "Surname", "birth_date": "DOB"}
+
+
 def test_without_an_endpoint_the_mapping_is_made_locally_and_says_so(api: Api) -> None:
     found = result(api, submit(api, provider="openai"))
     assert found["provider"] == "local"

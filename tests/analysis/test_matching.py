@@ -10,9 +10,11 @@ import numpy as np
 import pytest
 
 from app.embeddings.model import Embedder
+from app.matching.conversions import meaning
 from app.matching.match import THRESHOLD, assign, match
 from app.processors.mapping import _described
 from app.profiling.tables import of_cells, report
+from app.transform.spec import Mapping, of_template
 from tests.analysis.pairs import PAIRS, Row
 
 SURE = 0.8
@@ -124,6 +126,76 @@ def test_a_conversion_that_cannot_be_told_is_left_open() -> None:
     assert (found["decide"], found["readings"]) == (True, ["%d/%m/%Y", "%m/%d/%Y"])
     open_ = mapped({"x": ["M", "F", "Z"] * 2}, {"x": ["male", "female"] * 2})["x"]["conversion"][0]
     assert (open_["table"], open_["unknown"]) == ({"M": "male", "F": "female"}, ["Z"])
+
+
+@pytest.mark.parametrize(
+    ("given", "marks"),
+    [
+        (["1,234,567", "1,234", "999", "12,500"], (".", ",")),
+        (["1.234.567", "1.234", "999", "12.500"], (",", ".")),
+        (["1 234 567", "1 234", "999"], (".", " ")),
+        (["1\u202f234,5", "12"], (",", "\u202f")),
+        (["1'234'567", "1.234", "999"], (".", "'")),
+        (["1 234", "1,500"], (",", " ")),
+        (["$1,234.50", "12,500"], (".", ",")),
+        (["1.234,50 EUR", "12.500 EUR"], (",", ".")),
+        (["0,5", "1.234"], (",", ".")),
+        (["1234,567", "2,5"], (",", None)),
+        (["0,125", "1,234"], (",", None)),
+        ([" 5", "1500 "], None),
+        (["$1,234", "$999", "1,234"], "decide"),
+        (["1,234", "1.234"], "decide"),
+        (["1,234,567", "1,5"], "decide"),
+        (["1.5", "1,5"], "decide"),
+        (["1_234_567", "12"], "decide"),
+    ],
+)
+def test_marks_of_numbers_are_told_by_where_they_stand(given: list[str], marks: tuple[str, str | None] | str) -> None:
+    *_, step = mapped({"x": given}, {"x": ["1", "20", "300", "4567", "12345"]})["x"]["conversion"]
+    if marks == "decide":
+        assert (step["decide"], step["readings"]) == (True, ["decimal", "thousands"])
+    else:
+        told = {} if marks is None else {"decimal": marks[0], "thousands": marks[1]}
+        assert step == {"operation": "cast", "to": "number", **told}
+
+
+@pytest.mark.parametrize(
+    ("value", "likely"),
+    [("active", "inactive"), ("married", "unmarried"), ("2025-Q1", "2024-Q1"), ("employer", "employee")],
+)
+def test_a_value_that_is_only_written_alike_is_suggested_and_left_open(value: str, likely: str) -> None:
+    given, wanted = {"x": [value, "other"] * 3}, {"x": [likely, "other"] * 3}
+    (step,) = mapped(given, wanted)["x"]["conversion"]
+    assert step == {
+        "operation": "value_table", "table": {"other": "other"}, "decide": True, "unknown": [value],
+        "suggested": {value: likely},
+    }  # fmt: skip
+    alone = mapped({"x": [value] * 3}, {"x": [likely] * 3})["x"]["conversion"][0]
+    assert (alone["table"], alone["unknown"], alone["suggested"]) == ({}, [value], {value: likely})
+    # Once it is decided, what was suggested is no part of the step.
+    chosen = {name: member for name, member in step.items() if name != "decide"} | {"otherwise": "keep"}
+    template = [{"reference_column": "x", "input_columns": ["x"], "conversion": [chosen]}]
+    (taken,) = Mapping.model_validate(of_template(template)).columns[0].steps
+    assert taken.model_dump(exclude_unset=True) == {
+        "operation": "value_table", "table": {"other": "other"}, "otherwise": "keep"
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("value", "among", "same"),
+    [
+        (" Active ", ["ACTIVE", "inactive"], "ACTIVE"),
+        ("in_stock", ["In stock", "sold out"], "In stock"),
+        ("2025-Q1", ["2025 Q1", "2024 Q1"], "2025 Q1"),
+        ("ja", ["yes", "no"], "yes"),
+        ("act", ["Active", "Pending"], "Active"),
+        ("A+", ["A-", "B"], None),
+        ("1.5", ["1-5", "2"], None),
+        ("complete", ["incomplete"], None),
+    ],
+)
+def test_what_surely_means_the_same_is_taken(value: str, among: list[str], same: str | None) -> None:
+    assert meaning(value, among) == same
 
 
 def test_columns_are_split_and_joined() -> None:

@@ -10,6 +10,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
+from app.processors import profile
 from app.profiling import columns
 from app.profiling.columns import Column
 from app.profiling.tables import Table, merge, of_cells, of_lines, of_objects, report
@@ -114,8 +115,10 @@ def test_frequent_values_are_found_whatever_chunks_they_are_in() -> None:
 
 
 def test_ragged_rows_and_many_columns_are_bounded() -> None:
-    found = report(of_cells([["1"], ["2", "x", "y"]], ["a", "b"], [1, 2]))
-    assert [(c["name"], c["count"], c["nulls"]) for c in found] == [("a", 2, 0), ("b", 1, 1), ("column_3", 1, 1)]
+    for second in ("b", "column_3"):
+        found = report(profile.of_cells([["1"], ["2", "x", "y"]], ["a", second], [1, 2]))
+        third = "column_3" if second == "b" else "column_3_2"
+        assert [(c["name"], c["count"], c["nulls"]) for c in found] == [("a", 2, 0), (second, 1, 1), (third, 1, 1)]
     keys = b"{" + b",".join(b'"k%d":%d' % (i, i) for i in range(1500)) + b"}"
     table = Table.unpacked(of_objects([keys], [1]))
     assert (len(table.columns), table.left_out) == (1000, 500)
@@ -128,6 +131,24 @@ def test_json_that_no_database_would_take_is_shown_all_the_same() -> None:
     json.dumps(list(found.values()), allow_nan=False).encode("utf-8", "strict")
     assert (found["n"]["type"], found["m"]["type"]) == ("text", "text")
     assert found["n"]["counter_examples"][0]["value"] == "1e400"
+
+
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("pieces", [1, 3])
+@pytest.mark.parametrize("greatest", ["1.7976931348623157e308", "1e200"])
+def test_a_mean_beyond_any_double_is_not_reported(greatest: str, pieces: int) -> None:
+    rows = [b'{"n": %s}' % n.encode() for n in (greatest, greatest, "1", "-" + greatest, "2", "3")]
+    size = len(rows) // pieces
+    parts = [of_objects(rows[i : i + size], range(i + 1, i + size + 1)) for i in range(0, len(rows), size)]
+    (found,) = report(merge(parts))
+    json.dumps(found, allow_nan=False)
+    assert (found["type"], found["stddev"], found["max"]) == ("number", None, greatest)
+
+
+def test_a_byte_order_mark_that_begins_a_chunk_is_part_of_a_value() -> None:
+    found = report(of_lines("\ufeff1\n2\n".encode(), b",", ["x"], 1))
+    assert found[0]["examples"] == ["\ufeff1", "2"]
+    assert found == report(of_cells([["\ufeff1"], ["2"]], ["x"], [1, 2]))
 
 
 def test_an_empty_chunk_of_a_column_changes_nothing() -> None:

@@ -76,6 +76,28 @@ class MortalProcessor(RowsProcessor):
         return Conclusion(combined, {"said": combined["rows"]}, None)
 
 
+class PatientProcessor(MortalProcessor):
+    """Concludes once the flag `open` is raised."""
+
+    name = "patient"
+
+    def conclude(self, combined: dict[str, Any], facts: FileFacts) -> Conclusion:
+        _wait_for("open")
+        return Conclusion(combined, {"said": combined["rows"]}, None)
+
+
+class UnsummedProcessor(RowsProcessor):
+    """Cannot put its summaries together."""
+
+    name = "unsummed"
+
+    def process(self, rows: Rows, context: ChunkContext) -> ChunkOutcome:
+        return ChunkOutcome(rows, summary={"rows": len(rows)})
+
+    def combine(self, summaries: Iterable[dict[str, Any]]) -> dict[str, Any]:
+        raise ValueError("a bug of its author's")
+
+
 class PacedProcessor(RowsProcessor):
     """Takes 5 ms a chunk, one chunk at a time: a file of 200 chunks is in work for a second, however fast the machine."""
 

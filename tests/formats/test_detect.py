@@ -46,6 +46,7 @@ CSV_CASES: dict[str, tuple[bytes, Declared, dict[str, Any]]] = {
     "no_quotes": (b'a,b\n1",2\n', Declared(quote=""), {"quote": ""}),
     "backslash_escapes": (b'a,b\n"say \\"hi, you\\"",1\n"x",2\n', Declared(), {"escape": "\\"}),
     "backslashes_that_escape_nothing": (b'a,b\n"C:\\dir",1\n"x ""y""",2\n', Declared(), {"escape": ""}),
+    "an_escape_that_is_the_quote": (b'a,b\n"x","y ""z"""\n', Declared(escape='"'), {"escape": "", "quote": '"'}),
     "backslash_before_a_closing_quote": (b'a,b\n"C:\\dir\\",1\n"D:\\",2\n', Declared(), {"escape": ""}),
     # line ends
     "crlf": (b"a,b\r\n1,2\r\n", Declared(), {"newline": "lf", "data_start": 5, "data_line": 2}),
@@ -163,6 +164,11 @@ JSON_CASES: dict[str, tuple[bytes, str, Declared, str, int, int]] = {
     "object_over_lines": (b'{\n"a":1\n}\n', "", Declared(), "object", 0, 1),
     "two_lines": (b'{"a":1}\n{"a":2}', "", Declared(), "lines", 0, 1),
     "most_lines_are_right": (b'{"a":1}\n{"a":\n{"a":2}\n', "x.json", Declared(), "lines", 0, 1),
+    "most_lines_are_wrong": (b'{"a":NaN}\n' * 60 + b'{"a":1}\n' * 20, "x.json", Declared(), "lines", 0, 1),
+    "a_first_line_that_is_none": (b'{"a":"}",}\r\n{"a":\n{"a":\n{"a":1}\n', "x.json", Declared(), "lines", 0, 1),
+    "a_compact_object": (b'{"a":{"b":"}"}}\n', "x.json", Declared(), "object", 0, 1),
+    "two_objects_over_lines": (b'{\n"a": 1\n}\n{\n"a": 2\n}\n', "x.json", Declared(), "object", 0, 1),
+    "objects_in_an_object": (b'{"a": [{"b": {}}\n,\n{"b": {}}\n]}', "x.json", Declared(), "object", 0, 1),
     "one_line_in_a_jsonl_file": (b'{"a":1}', "data.jsonl.gz", Declared(), "lines", 0, 1),
     "an_array_in_a_jsonl_file": (b'[{"a":1}]', "data.jsonl", Declared(), "array", 1, 1),
     "ndjson_after_mark": (b'\xef\xbb\xbf{"a":1}', "data.ndjson", Declared(), "lines", 3, 1),
@@ -188,6 +194,15 @@ def test_the_media_type_tells_json_lines_and_json() -> None:
         dialect = detect(data, complete=True, declared=Declared(), media_type=media_type)
         assert isinstance(dialect, JsonDialect)
         assert dialect.root == root
+
+
+@pytest.mark.parametrize(
+    "sample", [b'{"a":"' + b"x" * SAMPLE_BYTES, b'{"a":1}\n{"a":"' + b"x" * SAMPLE_BYTES], ids=["first", "second"]
+)
+def test_a_line_that_is_longer_than_the_sample_is_a_line(sample: bytes) -> None:
+    dialect = detect(sample[:SAMPLE_BYTES], complete=False, declared=Declared(), filename="x.json")
+    assert isinstance(dialect, JsonDialect)
+    assert dialect.root == "lines"
 
 
 REFUSED: dict[str, tuple[bytes, Declared, str]] = {
@@ -223,6 +238,9 @@ REFUSED: dict[str, tuple[bytes, Declared, str]] = {
     "header_longer_than_the_file": (b"a,b\n", Declared(header_rows=2), "bad_header"),
     "declared_columns_do_not_fit": (b"a,b\n1,2\n", Declared(columns=["x"]), "bad_header"),
     "too_many_columns": (b",".join([b"a"] * (MAX_COLUMNS + 1)) + b"\n", Declared(), "too_many_columns"),
+    "quote_is_the_delimiter": (b"a,b\n1,2\n", Declared(delimiter=",", quote=","), "invalid_parameter"),
+    "escape_is_the_delimiter": (b"a,b\n1,2\n", Declared(delimiter=",", escape=","), "invalid_parameter"),
+    "escape_is_the_only_delimiter": (b"a,b\n1,2\n", Declared(escape=","), "invalid_parameter"),
     "skipping_more_than_there_is": (b"a,b\n1,2\n", Declared(skip_rows=9), "invalid_parameter"),
 }  # fmt: skip
 

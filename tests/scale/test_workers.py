@@ -145,6 +145,20 @@ def test_an_urgent_file_overtakes_a_queue_of_chunks(make_cluster: MakeCluster) -
         api.client.delete(f"/api/v1/files/{slow['file_id']}")
 
 
+def test_many_conclusions_that_wait_leave_a_worker_its_connections(make_cluster: MakeCluster) -> None:
+    """Each holds one for its lock: twelve would take all of the eight."""
+    cluster = make_cluster(PROCESSORS="tests.crash.processors:PatientProcessor")
+    (door,) = cluster.add(Service)
+    (worker,) = cluster.add(Worker, LEASE_SECONDS=30)
+    with door.api() as api:
+        patient = [api.upload(f"id\n{i}\n".encode(), processor="patient")["file_id"] for i in range(12)]
+        wait_until(lambda: all(api.status(each)["rows"]["ok"] for each in patient), 30, "all rows done")
+        wait_until(lambda: len(door.sql("SELECT 1 FROM pg_locks WHERE locktype = 'advisory'")) >= 4, 30, "conclusions")
+        assert api.run(b"id\n1\n", priority=10)["status"] == "completed"
+        worker.raise_flag("open")
+        assert {api.finished(each)["status"] for each in patient} == {"completed"}
+
+
 def test_a_worker_that_is_told_to_end_ends_what_it_is_at_and_at_the_second_telling_at_once(
     make_cluster: MakeCluster,
 ) -> None:

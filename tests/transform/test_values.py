@@ -18,7 +18,9 @@ import pyarrow as pa
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from pydantic import ValidationError
 
+from app.profiling.tables import of_cells, report
 from app.transform import run
 from app.transform.plan import BadSpecification, plan
 from app.transform.spec import Specification
@@ -244,6 +246,113 @@ def test_decimals_are_exact_and_rounded_only_on_request() -> None:
     assert done.preview == [(0, ["0.3"])]
 
 
+@pytest.mark.parametrize("texts", [["-922337203685477580.8"], ["-922337203685477580.8", "922337203685477580.7", "0.5"]])
+def test_the_least_number_of_64_bits_keeps_its_sign(texts: list[str]) -> None:
+    for rounding, mode in (("half_even", "ROUND_HALF_EVEN"), ("half_up", "ROUND_HALF_UP")):
+        got, _ = values_of(
+            texts, {"operation": "cast", "to": "number"}, {"operation": "round", "scale": 0, "rounding": rounding}
+        )
+        assert got == [str(Decimal(text).quantize(Decimal(1), rounding=mode)) for text in texts]
+
+
+@pytest.mark.parametrize("digits", ["12345678901234567.25", "0.1234567890123456", "1234567890123456.5e3"])
+def test_a_number_that_json_rounds_is_refused_and_exact_in_an_expression(digits: str) -> None:
+    for document in (
+        '{"mapping": {"columns": [{"name": "n", "constant": %s}]}, "header": ["x"]}',
+        '{"mapping": {"columns": [{"name": "x", "from": "x"}]}, "header": ["x"],'
+        ' "validation": {"columns": {"x": {"type": "number", "min": %s}}}}',
+    ):
+        with pytest.raises(ValidationError, match="write the number in an `expression`"):
+            Specification.model_validate_json(document % digits)
+    if "e" not in digits:
+        assert outcome([["a"]], [{"name": "n", "expression": digits}], ["x"]).preview == [(0, [digits])]
+
+
+@pytest.mark.parametrize("digits", ["12345678901234567890", "123456789.012345", "-0.5", "1e18", "0.0"])
+def test_a_number_that_json_keeps_stays_what_it_is(digits: str) -> None:
+    document = '{"mapping": {"columns": [{"name": "n", "constant": ' + digits + '}]}, "header": ["x"]}'
+    assert Specification.model_validate_json(document).mapping.columns[0].constant == Decimal(digits)
+
+
+# ---------------------------------------------------------------------- rules
+
+
+@pytest.mark.parametrize(
+    ("rules", "good"),
+    [
+        ({"type": "integer", "min_length": 2}, ["12", "-3", "12345", ""]),
+        ({"type": "integer", "max_length": 2, "min": 0}, ["12", "5", ""]),
+        ({"type": "number", "pattern": r"[0-9]+\.[0-9]{2}"}, ["7.50", ""]),
+        ({"type": "number", "enum": ["7.50", "5"]}, ["5", "7.50", ""]),
+        ({"type": "boolean", "enum": ["true"], "max_length": 4}, ["true", ""]),
+    ],
+)
+def test_a_text_that_is_held_to_be_of_a_type_keeps_the_rules_for_texts(rules: dict[str, Any], good: list[str]) -> None:
+    texts = ["12", "-3", "5", "12345", "7.50", "7.5", "true", "false", "x", ""]
+    more = {"validation": {"columns": {"x": rules}}}
+    done = outcome([[text] for text in texts], [{"name": "x", "from": "x"}], ["x"], **more)
+    assert [row[0] for _, row in done.preview] == sorted(good, key=texts.index)
+
+
+@pytest.mark.parametrize(
+    ("steps", "right", "wrong"),
+    [
+        (
+            [{"operation": "parse_date", "format": "%Y-%m-%d"}],
+            ["2026-01-05"],
+            ["2026-1-5", "2026-01- 5", "٢٠٢٦-01-05", "2026-02-30", "2026-01-05T00:00:00", 5],
+        ),
+        (
+            [{"operation": "parse_date", "format": "%Y-%m-%d %H:%M"}],
+            ["2026-01-05T10:00:00"],
+            ["2026-01-05", "2026-01-05T10:00:0", "2026-01-05T1:00:00"],
+        ),
+        (
+            [{"operation": "parse_date", "format": "%Y-%m-%d %H:%M%z"}],
+            ["2026-01-05T10:00:00Z"],
+            ["2026-01-05T10:00:00", "2026-1-05T10:00:00Z"],
+        ),
+        (
+            [{"operation": "cast", "to": "number"}],
+            [5, 0.5, "5", "12345678901234567.25"],
+            ["nan", "Infinity", "-inf", "sNaN", "x", "1e999999"],
+        ),
+    ],
+)
+def test_a_bound_that_would_not_be_held_is_refused(
+    steps: list[dict[str, Any]], right: list[Any], wrong: list[Any]
+) -> None:
+    def planned(bound: Any) -> None:
+        document = {
+            "mapping": {"columns": [{"name": "x", "from": "x", "steps": steps}]},
+            "header": ["x"],
+            "validation": {"columns": {"x": {"min": bound}}},
+        }
+        plan(Specification.model_validate(document))
+
+    for bound in right:
+        planned(bound)
+    for bound in wrong:
+        with pytest.raises(BadSpecification, match="bound") as error:
+            planned(bound)
+        assert error.value.problems[0].pointer == "validation/columns/x/min"
+
+
+def test_the_allowed_values_of_a_date_are_dates() -> None:
+    steps = [{"operation": "parse_date", "format": "%d.%m.%Y"}]
+    columns = [{"name": "x", "from": "x", "steps": steps}, {"name": "nothing", "constant": None}]
+
+    def done(*allowed: str) -> list[Any]:
+        rules = {"x": {"enum": list(allowed)}, "nothing": {"enum": ["a"]}}
+        given = outcome([["31.01.2024"], ["01.02.2024"]], columns, ["x"], validation={"columns": rules})
+        return [row[0] for _, row in given.preview]
+
+    assert done("2024-01-31") == ["2024-01-31"]
+    with pytest.raises(BadSpecification, match="write it as %Y-%m-%d") as error:
+        done("31.01.2024")
+    assert error.value.problems[0].pointer == "validation/columns/x/enum/0"
+
+
 # ---------------------------------------------------------------------- dates
 
 FORMATS = ["%Y-%m-%d", "%d/%m/%Y", "%m/%d/%Y %H:%M", "%Y%m%d%H%M%S", "%Y-%m-%dT%H:%M:%S.%f", "%-d.%-m.%Y", "%d %b %Y",
@@ -277,6 +386,41 @@ def test_only_what_is_to_the_letter_of_the_format_is_a_date() -> None:
     got, codes = values_of(zoned, {"operation": "parse_date", "format": "%Y-%m-%dT%H:%M:%S%z"})
     assert got == ["2026-01-31T21:30:00Z", "2026-01-31T23:30:00Z", "2026-02-01T00:30:00Z"]
     assert codes == ["not_a_date"]
+
+
+def test_fractions_and_zones_are_read_as_they_are_found() -> None:
+    """Of 1 to 9 digits, but nothing finer than a microsecond; zones with and without minutes."""
+    day = "2026-01-05 10:00:00"
+    fractions = ["123456", "123", "5", "123456000", "1234567", "1234567890", "", "12x", "123 45"]
+    texts = [f"{day}.{fraction}" for fraction in fractions]
+    got, codes = values_of(texts, {"operation": "parse_date", "format": "%Y-%m-%d %H:%M:%S.%f"})
+    assert got == [f"2026-01-05T10:00:00.{micros}" for micros in ("123456", "123000", "500000", "123456")]
+    assert codes == ["not_a_date"] * 5
+    zones = ["+00", "-01", "+05:30", "+0530", "Z", "+24", "+1", "+"]
+    got, codes = values_of([day + z for z in zones], {"operation": "parse_date", "format": "%Y-%m-%d %H:%M:%S%z"})
+    assert got == [f"2026-01-05T{clock}:00Z" for clock in ("10:00", "11:00", "04:30", "04:30", "10:00")]
+    assert codes == ["not_a_date"] * 3
+
+
+@pytest.mark.parametrize("tail", [".123", ".5", ".123456789", "+00", "Z", ".12+02:00"])
+def test_a_format_that_was_found_in_values_reads_them(tail: str) -> None:
+    text = f"2026-01-25 10:00:00{tail}".replace("123456789", "123456000")
+    pattern = report(of_cells([[text]], ["x"], [1]))[0]["format"]
+    got, codes = values_of([text], {"operation": "date_format", "from": pattern, "to": "%d.%m.%Y"})
+    assert (got, codes) == (["25.01.2026"], [])
+
+
+# ---------------------------------------------------------------------- value tables
+
+
+@pytest.mark.parametrize(
+    ("otherwise", "got", "codes"),
+    [("keep", ["x", ""], []), ("empty", [None, None], []), ("reject", [None], ["not_in_table"])],
+)
+def test_a_value_table_may_be_empty(otherwise: str, got: list[Any], codes: list[str]) -> None:
+    """As one is proposed of which no value was sure."""
+    found, told = values_of(["x", ""], {"operation": "value_table", "table": {}, "otherwise": otherwise})
+    assert ([value or None for value in found], told) == ([value or None for value in got], codes)
 
 
 # ---------------------------------------------------------------------- values that repeat
@@ -345,6 +489,13 @@ def test_lines_are_the_same_with_and_without_a_cell_that_needs_quotes() -> None:
     quoted = outcome([*rows, ["1", 'say "x", or', "\n", "\r"]], columns, "abcd").output
     assert list(csv.reader(io.StringIO(plain.decode(), newline=""))) == rows
     assert quoted == plain + b'1,"say ""x"", or","\n","\r"\n'
+
+
+def test_a_byte_order_mark_that_begins_a_chunk_is_part_of_a_value() -> None:
+    columns = [{"name": name, "from": name} for name in "ab"]
+    document = json.dumps({"mapping": {"columns": columns}, "header": ["a", "b"]}).encode()
+    lines = "\ufeffx,1\ny,2\n".encode()
+    assert run.of_lines(document, lines, b",", ["a", "b"], 1, False).output == lines
 
 
 def test_whole_numbers_are_those_that_are_written_so() -> None:

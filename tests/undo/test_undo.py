@@ -97,6 +97,25 @@ def test_a_job_from_before_or_too_old_is_not_undone_and_an_undone_one_is_not_ret
     assert api.client.post(f"/api/v1/jobs/{job_id}/retry").json()["code"] == "conflict"
 
 
+def test_an_undone_import_takes_no_corrections_and_its_file_is_imported_again(api: Api) -> None:
+    def upload() -> dict[str, Any]:
+        made = dict(api.client.post("/api/upload", files={"file": ("again.csv", PEOPLE + b"\n", "text/csv")}).json())
+        api.finished(made["file_id"])
+        return made
+
+    first = upload()
+    assert upload()["id"] == first["id"]
+    undone(api, first["job_id"])
+    cells = {"rows": [{"_row": 2, "values": {"email": "bob@example.com"}}]}
+    answer = api.client.post(f"/api/v1/files/{first['file_id']}/corrections", json=cells)
+    assert (answer.status_code, answer.json()["code"]) == (409, "not_correctable"), answer.text
+    second = upload()
+    assert not second["duplicate"]
+    assert second["id"] != first["id"]
+    assert len(api.client.get(f"/api/imports/{second['id']}").json()["records"]) == 3
+    assert upload()["id"] == second["id"]
+
+
 def test_an_undo_that_was_killed_goes_on_at_the_next_start(service: Service) -> None:
     """One step of 1,000 rows is done and the next is not."""
     rows = {f"t{n}": "new" for n in range(2_500)}

@@ -209,6 +209,17 @@ def test_a_file_that_is_refused_says_why_as_often_as_it_is_asked(server: Server,
     assert url.rpartition("/")[2] not in partials(server)
 
 
+def test_what_goes_beyond_a_finished_upload_is_refused(server: Server, api: Api) -> None:
+    client = api.client
+    url = create(client, len(DATA))
+    assert send(client, url, 0, DATA).status_code == 204
+    for more in (b"x", iter([b"x"])):
+        assert_problem(send(client, url, len(DATA), more), 413, "file_too_large")
+    for nothing in (b"", iter([])):
+        assert send(client, url, len(DATA), nothing).status_code == 204
+    assert offset_of(client, url) == len(DATA)
+
+
 def test_creation_with_bytes_gzip_and_duplicates_go_the_way_of_plain_uploads(server: Server, api: Api) -> None:
     packed = gzip.compress(DATA)
     headers = BYTES | {"Upload-Length": str(len(packed))} | metadata(filename="a.csv.gz", on_duplicate="existing")

@@ -31,7 +31,7 @@ export function question(step) {
 /** The step with the choice made: a list of one, or of none. */
 export function decided(step, choice) {
   if (!step.decide || !choice) return [step];
-  const { decide, readings, unknown, ...rest } = step;
+  const { decide, readings, unknown, suggested, ...rest } = step;
   if (choice === LEFT_OUT) return [];
   if (step.operation === "date_format") return [{ ...rest, from: choice }];
   if (step.operation === "cast") return [{ ...rest, ...(choice === "de" ? { decimal: ",", thousands: "." } : { decimal: ".", thousands: "," }) }];
