@@ -257,14 +257,16 @@ async def fail(connection: AsyncConnection, claim: Claim, error: dict[str, Any])
 
 
 async def renew(connection: AsyncConnection, tokens: Sequence[UUID], lease_seconds: float) -> int:
-    """Extend the leases of these claims; of how many chunks. One that is just being written needs none, and must not keep the
-    others waiting until their leases have run out."""
-    mine = select(Chunk.job_id, Chunk.chunk_index).where(
-        Chunk.status == ChunkStatus.PROCESSING, Chunk.claim_token.in_(tokens)
-    )
-    held = mine.with_for_update(skip_locked=True).cte("held")
-    query = update(Chunk).where(tuple_(Chunk.job_id, Chunk.chunk_index).in_(select(held.c.job_id, held.c.chunk_index)))
+    """Extend the leases of these claims, but for chunks that are just being written and need none; of how many."""
+    query = _unless_locked(Chunk.status == ChunkStatus.PROCESSING, Chunk.claim_token.in_(tokens))
     return (await connection.execute(query.values(lease_expires_at=now(lease_seconds)))).rowcount
+
+
+def _unless_locked(*conditions: ColumnElement[bool]) -> Any:
+    """An UPDATE of these chunks without those that are locked. Such a one is being written, or its worker stopped in the
+    middle of that: it must not keep the others waiting."""
+    free = select(Chunk.job_id, Chunk.chunk_index).where(*conditions).with_for_update(skip_locked=True).cte("free")
+    return update(Chunk).where(tuple_(Chunk.job_id, Chunk.chunk_index).in_(select(free.c.job_id, free.c.chunk_index)))
 
 
 async def rescue(connection: AsyncConnection, *, expired_only: bool) -> list[UUID]:  # processing -> pending | failed
@@ -277,21 +279,22 @@ async def rescue(connection: AsyncConnection, *, expired_only: bool) -> list[UUI
         "code": "poison_chunk",
         "message": f"{MAX_DEATHS} workers ended abruptly while they had this chunk.",
     }
-    held = select(Chunk.job_id, Chunk.chunk_index).where(Chunk.status == ChunkStatus.PROCESSING)
+    left = [Chunk.status == ChunkStatus.PROCESSING]
     if expired_only:
-        held = held.where(Chunk.lease_expires_at < now())
-    # One that is locked is being written, or its worker stopped in the middle of that: it must not keep the others waiting.
-    left = held.with_for_update(skip_locked=True).cte("left_behind")
-    query = update(Chunk).where(tuple_(Chunk.job_id, Chunk.chunk_index).in_(select(left.c.job_id, left.c.chunk_index)))
-    query = query.values(
-        status=case((is_poison, literal(str(ChunkStatus.FAILED))), else_=literal(str(ChunkStatus.PENDING))),
-        rows_failed=case((is_poison, Chunk.row_count), else_=0),
-        error=case((is_poison, literal(poison, Chunk.error.type)), else_=Chunk.error),
-        deaths=Chunk.deaths + 1,
-        claim_token=None,
-        lease_expires_at=None,
-        available_at=now(),
-    ).returning(Chunk.job_id)
+        left.append(Chunk.lease_expires_at < now())
+    query = (
+        _unless_locked(*left)
+        .values(
+            status=case((is_poison, literal(str(ChunkStatus.FAILED))), else_=literal(str(ChunkStatus.PENDING))),
+            rows_failed=case((is_poison, Chunk.row_count), else_=0),
+            error=case((is_poison, literal(poison, Chunk.error.type)), else_=Chunk.error),
+            deaths=Chunk.deaths + 1,
+            claim_token=None,
+            lease_expires_at=None,
+            available_at=now(),
+        )
+        .returning(Chunk.job_id)
+    )
     return list(dict.fromkeys((await connection.execute(query)).scalars()))
 
 

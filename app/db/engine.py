@@ -28,8 +28,6 @@ APPLICATION_NAME = "granula"
 TRANSIENT_SQLSTATES = ("08", "40001", "40P01", "53", "57P", "25006", "55P03", "58030")
 """Lost connection, serialisation, deadlock, out of resources (disk included), shutdown, standby, lock wait, I/O error."""
 DEADLOCK_SQLSTATES, DEADLOCK_TRIES = ("40001", "40P01"), 5
-FOLDED = "folded"
-"""On SQLite, the SQL function that makes all letters small ones: its own LIKE and lower() know those of ASCII only."""
 TRANSIENT_SQLITE = ("locked", "busy", "disk is full", "disk I/O error", "unable to open")
 
 
@@ -232,6 +230,7 @@ def migration_engine(url: str) -> AsyncEngine:
 
 
 def _folded(value: Any) -> Any:
+    """In small letters, for searches: lower() and LIKE of SQLite know those of ASCII only."""
     return value.lower() if isinstance(value, str) else value
 
 
@@ -261,7 +260,7 @@ def _sqlite_engine(url: str, *, readers: bool, checkpoints: bool = True) -> Asyn
         if not checkpoints:
             cursor.execute("PRAGMA wal_autocheckpoint=0")
         cursor.close()
-        connection.create_function(FOLDED, 1, _folded, deterministic=True)
+        connection.create_function("folded", 1, _folded, deterministic=True)
 
     @event.listens_for(engine.sync_engine, "begin")
     def begin(connection: Any) -> None:

@@ -237,7 +237,14 @@ def _combined(job: RunningJob, summaries: Iterable[dict[str, Any]]) -> dict[str,
     except GranulaError:
         raise
     except Exception as error:
-        raise TerminalError(f"{type(error).__name__}: {error}"[:500].replace("\0", "\\x00")) from error
+        raise as_ours(error) from error
+
+
+def as_ours(error: Exception) -> GranulaError:
+    """What a processor raised, as the end of its job if it is not one of our errors."""
+    if isinstance(error, GranulaError):
+        return error
+    return TerminalError(f"{type(error).__name__}: {error}"[:500].replace("\0", "\\x00"))
 
 
 def _no_conclusion(parts: Sequence[RowMapping]) -> dict[str, Any]:

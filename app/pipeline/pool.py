@@ -20,11 +20,11 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from app.db import chunks
 from app.db.chunks import Claim
 from app.db.engine import Database
-from app.errors import GranulaError, TerminalError, TransientError
+from app.errors import GranulaError, TransientError
 from app.pipeline.aside import AsideBudget
 from app.pipeline.chunk_runner import ChunkRunner
 from app.pipeline.concluder import concludes
-from app.pipeline.finisher import Finisher
+from app.pipeline.finisher import Finisher, as_ours
 from app.pipeline.queue import JobQueue, Queue
 from app.pipeline.running import RunningJob, load
 from app.pipeline.splitter import Splitter
@@ -349,7 +349,7 @@ class WorkerPool:
             self._queue.put_later(job.id, error.retry_after or UNAVAILABLE_DELAY_SECONDS)
         except Exception as error:
             logger.exception("Job %s cannot be concluded", job.id)
-            await self._fail(job.id, error if isinstance(error, GranulaError) else _as_terminal(error))
+            await self._fail(job.id, as_ours(error))
         finally:
             job.is_concluding = False
 
@@ -403,10 +403,6 @@ def _mean_bytes(job: RunningJob) -> int:
 
 def _aside_name(job_id: UUID) -> str:
     return f"waits {job_id}"
-
-
-def _as_terminal(error: Exception) -> TerminalError:
-    return TerminalError(f"{type(error).__name__}: {error}"[:500].replace("\0", "\\x00"))
 
 
 def _report(task: asyncio.Task[None]) -> None:

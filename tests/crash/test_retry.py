@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 import httpx
@@ -12,7 +11,7 @@ from tests.crash.conftest import MakeService
 from tests.crash.service import Input, Service
 from tests.harness import Api, wait_until
 
-FUSSY = "tests.crash.processors:FussyProcessor,tests.crash.processors:WaitingProcessor"
+FUSSY = "tests.crash.processors:FussyProcessor"
 ROWS = [[str(i), f"row {i}", "bad" if i > 100 else "fine"] for i in range(1, 201)]
 """Two chunks of 100, of which the second fails."""
 
@@ -95,7 +94,7 @@ def test_a_part_that_is_retried_alone_ends_its_job_anew(make_service: MakeServic
 
 
 @pytest.mark.parametrize("databases", ["sqlite"], indirect=True)
-def test_a_processor_that_cannot_sum_up_fails_its_job(make_service: MakeService, tmp_path: Path) -> None:
+def test_a_processor_that_cannot_sum_up_fails_its_job(make_service: MakeService) -> None:
     service = make_service(PROCESSORS="tests.crash.processors:UnsummedProcessor").start()
     with service.client() as client:
         status = Api(client).run(b"id\n1\n", processor="unsummed")

@@ -13,13 +13,14 @@ from sqlalchemy import select, text, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from app.config import load_settings
-from app.db import chunks, corrections, jobs
+from app.db import chunks, corrections, jobs, undo
 from app.db.engine import Database
 from app.db.models import Chunk, Job
 from app.formats.base import Span
+from app.sinks.postgres import PostgresSink
 from app.states import ChunkStatus, JobStatus
 from tests.harness import Postgres, query, wait_until
-from tests.undo.test_versions import made
+from tests.undo.test_versions import made, stored, tables, undone, writing
 
 WAITS = "SELECT 1 FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
 
@@ -91,6 +92,29 @@ def test_a_whole_is_cleared_by_the_second_of_two_parts_that_are_cleared_at_once(
         await while_open(database, url, lambda c: clear(c, one), clearing)
         async with database.reading() as connection:
             assert set((await connection.execute(select(Job.status))).scalars()) == {JobStatus.COMPLETED}
+        await database.close()
+
+    asyncio.run(run())
+
+
+def test_two_undos_at_once_leave_no_row_of_either(url: str, tmp_path: Path) -> None:
+    """The one puts back what the other has to remove, and has not committed it yet."""
+
+    async def run() -> None:
+        database = Database(load_settings(database_url=url, storage_dir=tmp_path))
+        (_, first), (_, second) = [await database.transact(made) for _ in range(2)]
+        for job_id, value in ((first, "a"), (second, "b")):
+            await database.transact(writing(PostgresSink(), job_id, tables([("k", 1, value)])))
+        await database.transact(lambda c: undo.begin(c, [first, second]))
+
+        async def step(connection: AsyncConnection) -> None:
+            for _ in range(2):  # of both tables
+                await undo.advance(connection, second)
+
+        await while_open(database, url, step, undone(database, first))
+        await undone(database, second)
+        async with database.reading() as connection:
+            assert await stored(connection) == [{}, {}]
         await database.close()
 
     asyncio.run(run())

@@ -19,7 +19,6 @@ from app.db.models import Job, PredictionRow, PredictionVersion, TransactionRow,
 from app.sinks.postgres import PostgresSink
 from app.sinks.sqlite import SqliteSink
 from tests.conftest import Databases
-from tests.harness import Postgres, query, wait_until
 
 KEYS = [f"tx-{n}" for n in range(12)]
 Row = tuple[str, int, str]
@@ -135,42 +134,6 @@ def test_the_tables_are_as_if_the_undone_jobs_had_never_been(
     for seed in range(3):
         folder = tmp_path / str(seed)
         asyncio.run(run(databases.create(folder), folder, seed))
-
-
-def test_two_undos_at_once_leave_no_row_of_either(
-    postgres: Postgres, templates: dict[str, str], tmp_path: Path
-) -> None:
-    """The one puts back what the other has to remove, and has not committed it yet."""
-    name = postgres.create(templates["postgresql"])
-    asyncio.run(at_once(postgres.url(name), tmp_path))
-    postgres.drop(name)
-
-
-async def at_once(url: str, folder: Path) -> None:
-    database = Database(load_settings(database_url=url, storage_dir=folder))
-    (_, first), (_, second) = [await database.transact(made) for _ in range(2)]
-    for job_id, value in ((first, "a"), (second, "b")):
-        await database.transact(writing(PostgresSink(), job_id, tables([("k", 1, value)])))
-    await database.transact(lambda c: undo.begin(c, [first, second]))
-    taken, go = asyncio.Event(), asyncio.Event()
-
-    async def step(connection: AsyncConnection) -> None:
-        for _ in range(2):  # of both tables
-            await undo.advance(connection, second)
-        taken.set()
-        await go.wait()
-
-    stepping = asyncio.create_task(database.transact(step))
-    await taken.wait()
-    other = asyncio.create_task(undone(database, first))
-    waits = "SELECT 1 FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
-    await asyncio.to_thread(wait_until, lambda: other.done() or query(url, waits))
-    go.set()
-    await asyncio.gather(stepping, other)
-    await undone(database, second)
-    async with database.reading() as connection:
-        assert await stored(connection) == [{}, {}]
-    await database.close()
 
 
 def test_a_restored_row_is_what_it_was_to_the_last_bit(databases: Databases, tmp_path: Path) -> None:
