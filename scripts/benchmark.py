@@ -612,7 +612,7 @@ def main() -> None:
         parser.error("rows and repeat must be 1 or more, the others 0 or more")
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     if Path(tempfile.gettempdir()).resolve().is_relative_to("/root"):
-        tempfile.tempdir = "/var/tmp"  # started by root, PostgreSQL runs as another user, who must get there
+        tempfile.tempdir = "/var/tmp"  # nosec B108: started by root, PostgreSQL runs as another user, who must get there
     console, results, failed = Console(stderr=True), Results(), False
     try:
         if args.readme:

@@ -28,7 +28,9 @@ APPLICATION_NAME = "granula"
 TRANSIENT_SQLSTATES = ("08", "40001", "40P01", "53", "57P", "25006", "55P03", "58030")
 """Lost connection, serialisation, deadlock, out of resources (disk included), shutdown, standby, lock wait, I/O error."""
 DEADLOCK_SQLSTATES, DEADLOCK_TRIES = ("40001", "40P01"), 5
-TRANSIENT_SQLITE = ("locked", "busy", "disk is full", "disk I/O error", "unable to open")
+TRANSIENT_SQLITE = (
+    sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED, sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR, sqlite3.SQLITE_CANTOPEN
+)  # fmt: skip
 
 
 def after_commit(callback: Callable[[], None]) -> None:
@@ -312,7 +314,8 @@ def _is_transient(error: BaseException) -> bool:
         causes = [error.orig, getattr(error.orig, "__cause__", None)]
         return any(_is_transient(cause) for cause in causes if cause is not None)
     if isinstance(error, sqlite3.Error):
-        return any(words in str(error) for words in TRANSIENT_SQLITE)
+        primary_code = getattr(error, "sqlite_errorcode", 0) & 0xFF
+        return primary_code in TRANSIENT_SQLITE
     if isinstance(error, asyncpg.PostgresError):
         return (error.sqlstate or "").startswith(TRANSIENT_SQLSTATES)
     if isinstance(error, SQLAlchemyError):

@@ -4,7 +4,7 @@ the event loop, which the calls of the model service wait for, never has to wait
 from __future__ import annotations
 
 import math
-import pickle
+import pickle  # nosec B403
 from array import array
 from collections import Counter
 from collections.abc import Sequence
@@ -171,7 +171,7 @@ def pack(answers: Sequence[Answer]) -> bytes:
 
 def outcome(rows: Rows, checked: Checked, answers: bytes, encode_table: TableEncoder) -> ChunkOutcome:
     """What becomes of the rows; `answers` are those of its valid rows, in their order."""
-    valid: _Valid = pickle.loads(checked.state)
+    valid: _Valid = pickle.loads(checked.state)  # nosec B301: pickled by `check`, never by a client
     rejects = list(checked.rejects)
     kept: list[int] = []
     predictions: list[Prediction] = []

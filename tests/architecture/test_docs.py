@@ -83,10 +83,3 @@ def test_the_pictures_of_the_states_show_the_legal_moves_and_no_others() -> None
 def test_the_repository_has_the_rooms_of_the_card() -> None:
     for name in "app alembic alembic.ini scripts storage tests docker-compose.yml requirements.txt".split():
         assert (ROOT / name).exists(), name
-
-
-def test_every_requirement_has_a_range_and_says_what_it_is_for() -> None:
-    for name in ("requirements.txt", "requirements-dev.txt"):
-        for line in (ROOT / name).read_text().splitlines():
-            if line and not line.startswith(("#", "-r")):
-                assert re.match(r"[\w\[\]-]+>=[\d.]+,<[\d.]+.*  ?# .{8,}", line), line

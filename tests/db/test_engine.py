@@ -8,10 +8,11 @@ from pathlib import Path
 
 import pytest
 from sqlalchemy import text
+from sqlalchemy.exc import OperationalError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from app.config import load_settings
-from app.db.engine import Database, after_commit
+from app.db.engine import Database, DatabaseUnavailable, after_commit
 from tests.conftest import Databases
 
 
@@ -120,5 +121,25 @@ async def test_what_is_to_follow_a_commit_does_not_follow_a_rollback(databases: 
             await database.transact(lambda c: work(c, "lost"))
         await database.transact(lambda c: work(c, "kept"))
         assert seen == ["kept"]
+    finally:
+        await database.close()
+
+
+async def test_sqlite_errors_are_told_by_their_code_not_by_their_words(tmp_path: Path) -> None:
+    database = Database(load_settings(database_url="", storage_dir=tmp_path))
+
+    async def fill(connection: AsyncConnection) -> None:
+        await connection.execute(text("CREATE TABLE filling (data blob)"))
+        await connection.execute(text("PRAGMA max_page_count = 10"))
+        await connection.execute(text("INSERT INTO filling VALUES (zeroblob(1000000))"))
+
+    async def ask_a_missing_table(connection: AsyncConnection) -> None:
+        await connection.execute(text("SELECT * FROM locked"))
+
+    try:
+        with pytest.raises(DatabaseUnavailable, match="full"):
+            await database.transact(fill)
+        with pytest.raises(OperationalError, match="no such table: locked"):
+            await database.transact(ask_a_missing_table)
     finally:
         await database.close()
