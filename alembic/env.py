@@ -8,7 +8,7 @@ from alembic import context
 from sqlalchemy import Connection
 
 from app.config import load_settings
-from app.db.engine import migration_engine
+from app.db.engine import connected, migration_engine
 from app.db.models import Base
 
 
@@ -20,6 +20,9 @@ def migrate(connection: Connection) -> None:
         transactional_ddl=True,  # an interrupted migration leaves nothing, on SQLite too
     )
     with context.begin_transaction():
+        if connection.dialect.name == "postgresql":
+            # Of processes that start at once on an empty database one makes the tables; the others then find them made.
+            connection.exec_driver_sql("SELECT pg_advisory_xact_lock(hashtextextended('granula migrations', 0))")
         context.run_migrations()
 
 
@@ -30,7 +33,7 @@ async def connect_and_migrate() -> None:
         settings.storage_dir.mkdir(parents=True, exist_ok=True)
     engine = migration_engine(url)
     try:
-        async with engine.connect() as connection:
+        async with connected(engine) as connection:
             await connection.run_sync(migrate)
             await connection.commit()
     finally:

@@ -1,7 +1,7 @@
 """The errors of Granula and the HTTP answer each becomes.
 
 GranulaError
-├── SettingsInvalid, MigrationsPending, DatabaseTaken   the process does not start
+├── SettingsInvalid, MigrationsPending, MigrationsRefused, DatabaseTaken   the process does not start
 ├── TransientError                          another attempt may cure it; burns no retry
 │   ├── LeaseLost                           somebody else owns the chunk now: roll back, walk away
 │   ├── DatabaseUnavailable                 503
@@ -29,6 +29,9 @@ from typing import Any, ClassVar
 class GranulaError(Exception):
     """Something went wrong in Granula."""
 
+    exit_code: ClassVar[int] = 2
+    """Of a process that cannot start because of it."""
+
     def __init__(self, detail: str | None = None) -> None:
         self.detail = detail or (self.__doc__ or "").partition("\n")[0]
         super().__init__(self.detail)
@@ -39,16 +42,27 @@ class SettingsInvalid(GranulaError):
 
 
 class MigrationsPending(GranulaError):
-    """The database schema is older than this version. Run `alembic upgrade head`."""
+    """The tables in the database are not those of this version. Run `alembic upgrade head`, or `python -m app serve
+    --migrate`."""
+
+    def __init__(self) -> None:
+        super().__init__(" ".join((self.__doc__ or "").split()))
+
+
+class MigrationsRefused(GranulaError):
+    """The database does not let us make or change its tables."""
 
 
 class DatabaseTaken(GranulaError):
     """Another process serves the database, and does not share it."""
 
+    exit_code = 5
+
 
 class TransientError(GranulaError):
     """A condition that passes by itself."""
 
+    exit_code = 5
     waiting_on: ClassVar[str | None] = None
     """What a job that meets it waits for, as its status says it."""
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import signal
+import sys
 import threading
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
@@ -42,7 +43,9 @@ from app.api.doorkeeper import Doorkeeper
 from app.api.gate import Gate
 from app.api.middleware import Frame
 from app.api.services import Services
+from app.api.starting import StartupErrors
 from app.config import Settings, load_settings
+from app.errors import SettingsInvalid
 from app.jobs.schedules import Schedules
 from app.pipeline.machine import Role
 from app.telemetry import logs
@@ -123,6 +126,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
             allow_headers=["*"],
             expose_headers=uploads.EXPOSED,
         )
+    app.add_middleware(StartupErrors)
     return app
 
 
@@ -151,4 +155,8 @@ def _told_of_signals(services: Services) -> Iterator[None]:
             signal.signal(number, previous)
 
 
-app = create_app()
+try:
+    app = create_app()
+except SettingsInvalid as error:  # `uvicorn app.main:app`: a sentence, not the traceback of an import
+    sys.stderr.write(f"{error.detail}\n")
+    sys.exit(error.exit_code)

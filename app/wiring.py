@@ -18,7 +18,6 @@ from app.db import migrations
 from app.db.engine import Database
 from app.db.presence import Presence
 from app.embeddings.model import Embedder
-from app.errors import MigrationsPending
 from app.jobs.batch_jobs import BatchJobs
 from app.jobs.control import Control
 from app.jobs.corrections import Corrections
@@ -110,7 +109,7 @@ async def start(
 ) -> Core:
     """The parts, made and running; `only`: for these jobs and no others; `processes`: those that were started already.
 
-    Raises MigrationsPending, SettingsInvalid, DatabaseTaken.
+    Raises MigrationsPending, MigrationsRefused, SettingsInvalid, DatabaseTaken, DatabaseUnavailable.
     """
     failpoints.arm(settings.granula_fail)
     s3 = S3Source(
@@ -122,15 +121,13 @@ async def start(
     places = stores(settings.storage_url, settings.storage_dir, s3.credentials, most_bytes=settings.max_upload_bytes)
     settings.storage_dir.mkdir(parents=True, exist_ok=True)  # of the embedded database
     places.prepare()
-    if settings.is_sqlite:
-        await migrations.upgrade(settings.url)
     database = Database(settings)
     presence = Presence(settings, is_exclusive=role is Role.EMBEDDED)
     try:
         if only is None:
             await presence.claim()
-        if not await migrations.current_is_head(database):
-            raise MigrationsPending
+        # The tables of PostgreSQL may be in use by others: the operator decides when they change.
+        await migrations.prepare(database, settings.url, update=settings.is_sqlite)
     except BaseException:
         await presence.release()
         await database.close()

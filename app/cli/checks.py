@@ -154,6 +154,9 @@ async def _postgresql(settings: Settings) -> tuple[str, bool]:
 
 def _sqlite(settings: Settings) -> Iterator[Finding]:
     path = Path(settings.url.partition(":///")[2])
+    if path != settings.embedded_path and not path.parent.is_dir():
+        yield "bad", f"SQLite is unable to open {path}: there is no such folder", "Make it, or correct DATABASE_URL."
+        return
     if not path.exists():
         yield "ok", f"SQLite: {path} will be made at the first start", ""
         return

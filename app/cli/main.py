@@ -14,6 +14,7 @@ from typer.core import TyperGroup
 from app import __version__
 from app.cli import bench, doctor, jobs, model, rows, serve, uploads, users, worker
 from app.cli.common import PROGRAM, CliError, Exit, Terminated, examples, say
+from app.errors import GranulaError
 
 
 class _Told(TyperGroup):
@@ -25,6 +26,9 @@ class _Told(TyperGroup):
         except CliError as error:
             say(error.message)
             raise typer.Exit(int(error.code)) from None
+        except GranulaError as error:
+            say(error.detail)
+            raise typer.Exit(error.exit_code) from None
         except Terminated:
             raise typer.Exit(int(Exit.TERMINATED)) from None
         except KeyboardInterrupt:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from app.cli.common import PROGRAM, SERVER, CliError, Exit, examples, say
+from app.cli.common import SERVER, CliError, Exit, examples, say
 
 if TYPE_CHECKING:
     from app.config import Settings
@@ -33,7 +33,8 @@ def serve(
     migrate: Annotated[
         bool,
         typer.Option(
-            "--migrate", help="On PostgreSQL, bring the schema up to date first; the embedded SQLite does so by itself."
+            "--migrate",
+            help="Update the tables of PostgreSQL first. An empty database and the embedded SQLite need no option.",
         ),
     ] = False,
     access_log: Annotated[bool, typer.Option(help="A line for each request.")] = True,
@@ -43,9 +44,12 @@ def serve(
     Ctrl-C ends it; what is not done goes on at the next start. Exit code: 2 a setting cannot be used, or the schema is
     older than this version; 5 the database does not answer, or the port is taken.
     """
-    settings = settings_or_leave()
+    from app.config import load_settings
+
+    settings = load_settings()
     _check_port(host, port)
-    asyncio.run(prepare(settings, migrate))
+    if migrate and not settings.is_sqlite:
+        _migrate(settings)
     signal.signal(signal.SIGTERM, signal.SIG_DFL)  # from here on the web server's own
     import uvicorn
 
@@ -59,15 +63,12 @@ def serve(
     )
 
 
-def settings_or_leave() -> Settings:
-    """The settings of the environment; raises CliError with a line for each that cannot be used."""
-    from app.config import load_settings
-    from app.errors import SettingsInvalid
+def _migrate(settings: Settings) -> None:
+    from app.db import migrations
 
-    try:
-        return load_settings()
-    except SettingsInvalid as error:
-        raise CliError(error.detail, Exit.USAGE) from None
+    if settings.log_format == "text":
+        say("Bringing the schema up to date.")
+    asyncio.run(migrations.upgrade(settings.url))
 
 
 def _check_port(host: str, port: int) -> None:
@@ -82,33 +83,3 @@ def _check_port(host: str, port: int) -> None:
             "listens there.",
             Exit.UNAVAILABLE,
         ) from None
-
-
-async def prepare(settings: Settings, migrate: bool) -> None:
-    """The embedded database migrates itself at the start of the service."""
-    if settings.is_sqlite:
-        return
-    from app.db import migrations
-    from app.db.engine import Database
-    from app.errors import TransientError
-
-    if migrate:
-        if settings.log_format == "text":
-            say("Bringing the schema up to date.")
-        await migrations.upgrade(settings.url)
-        return
-    database = Database(settings, is_guest=True)
-    try:
-        is_current = await migrations.current_is_head(database)
-    except TransientError as error:
-        raise CliError(
-            f"The database of DATABASE_URL does not answer: {error.detail} {PROGRAM} doctor looks into it.",
-            Exit.UNAVAILABLE,
-        ) from None
-    finally:
-        await database.close()
-    if not is_current:
-        raise CliError(
-            f"The schema in the database is not that of this version. Run `alembic upgrade head`, or {PROGRAM} serve --migrate.",
-            Exit.USAGE,
-        )

@@ -101,18 +101,14 @@ async def _with_database(work: Callable[[Users], Awaitable[Result]]) -> Result:
     from app.config import load_settings
     from app.db import migrations
     from app.db.engine import Database
-    from app.errors import MigrationsPending
     from app.jobs.users import Users
 
     settings = load_settings()
     if settings.is_sqlite and settings.url == f"sqlite+aiosqlite:///{settings.embedded_path}":
         settings.storage_dir.mkdir(parents=True, exist_ok=True)
-        if not settings.embedded_path.exists():
-            await migrations.upgrade(settings.url)
     database = Database(settings, is_guest=True)
     try:
-        if not await migrations.current_is_head(database):
-            raise MigrationsPending
+        await migrations.prepare(database, settings.url, update=False)
         return await work(Users(database))
     finally:
         await database.close()

@@ -7,7 +7,6 @@ from typing import Annotated
 import typer
 
 from app.cli.common import SERVER, CliError, Exit, examples
-from app.cli.serve import prepare, settings_or_leave
 
 app = typer.Typer()
 
@@ -28,16 +27,15 @@ def worker(
     what it was at. Exit code: 0 ended so, 1 left at once, 2 a setting cannot be used or the schema is older than this
     version, 5 the database does not answer.
     """
-    import asyncio
+    from app.config import load_settings
 
-    settings = settings_or_leave()
+    settings = load_settings()
     if not settings.is_shared:
         raise CliError(
             "A worker needs QUEUE=procrastinate and a DATABASE_URL of PostgreSQL, the same as the API processes have. With "
             "QUEUE=embedded, `serve` does the work itself.",
             Exit.USAGE,
         )
-    asyncio.run(prepare(settings, False))
     if concurrency:
         settings = settings.model_copy(update={"max_concurrency": concurrency})
     from app import worker as work

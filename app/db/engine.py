@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import sqlite3
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
-from contextlib import asynccontextmanager, suppress
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from contextvars import ContextVar
 from typing import Any, TypeVar, cast
 
@@ -67,7 +67,7 @@ class Database:
     async def reading(self) -> AsyncIterator[AsyncConnection]:
         """A connection for SELECTs, in one snapshot on SQLite; raises DatabaseUnavailable."""
         try:
-            async with self.engine.connect() as connection:
+            async with connected(self.engine) as connection:
                 yield connection
         except Exception as error:
             raise _translated(error) from error
@@ -80,7 +80,7 @@ class Database:
                 yield connection
             return
         try:
-            async with self._autocommit.connect() as connection:
+            async with connected(self._autocommit) as connection:
                 yield connection
         except Exception as error:
             raise _translated(error) from error
@@ -101,7 +101,7 @@ class Database:
         if self.is_sqlite:
             return await self._transact(work)
         try:
-            async with self._autocommit.connect() as connection:
+            async with connected(self._autocommit) as connection:
                 return await work(connection)
         except Exception as error:
             raise _translated(error) from error
@@ -131,10 +131,10 @@ class Database:
             _after_commit.set(callbacks)
             try:
                 if self.is_sqlite:
-                    async with self._write_turn, self._writer.begin() as connection:
+                    async with self._write_turn, connected(self._writer) as connection, connection.begin():
                         result = await work(connection)
                 else:
-                    async with self._writer.begin() as connection:
+                    async with connected(self._writer) as connection, connection.begin():
                         result = await work(connection)
                 for callback in callbacks:
                     callback()
@@ -226,6 +226,18 @@ class Database:
         await self.engine.dispose()
 
 
+@asynccontextmanager
+async def connected(engine: AsyncEngine) -> AsyncIterator[AsyncConnection]:
+    """A connection of the pool, or a new one. Raises DatabaseUnavailable for whatever connecting raises: a host, role,
+    password or database that does not exist may exist a moment later, and no list of error classes is ever complete."""
+    async with AsyncExitStack() as stack:
+        try:
+            connection = await stack.enter_async_context(engine.connect())
+        except Exception as error:
+            raise unavailable(error) from error
+        yield connection
+
+
 def migration_engine(url: str) -> AsyncEngine:
     """For changing the schema: one connection that may write."""
     return _sqlite_engine(url, readers=False) if url.startswith("sqlite") else create_async_engine(url)
@@ -293,8 +305,12 @@ def _postgresql_engine(url: str, size: int, idle_seconds: float) -> AsyncEngine:
     )
 
 
+def unavailable(error: Exception) -> DatabaseUnavailable:
+    return DatabaseUnavailable(f"The database is not available: {brief(error)}")
+
+
 def _translated(error: Exception) -> Exception:
-    return DatabaseUnavailable(f"The database is not available: {_brief(error)}") if _is_transient(error) else error
+    return unavailable(error) if _is_transient(error) else error
 
 
 def _lost_a_deadlock(error: BaseException) -> bool:
@@ -323,7 +339,8 @@ def _is_transient(error: BaseException) -> bool:
     return isinstance(error, TimeoutError | FileNotFoundError) and not isinstance(error, asyncio.CancelledError)
 
 
-def _brief(error: BaseException) -> str:
+def brief(error: BaseException) -> str:
     """The cause without SQL or parameters: they may hold the content of files."""
     cause = error.orig if isinstance(error, DBAPIError) and error.orig else error
+    cause = cause.__cause__ or cause  # the driver's own, not SQLAlchemy's name for its kind
     return f"{type(cause).__name__}: {str(cause).splitlines()[0][:200] if str(cause) else ''}"

@@ -1,4 +1,4 @@
-"""The schema's version: bringing the embedded database up to date, and telling whether any database is."""
+"""The schema's version: making and updating the tables, and telling whether they are those of this version."""
 
 from __future__ import annotations
 
@@ -9,10 +9,16 @@ from alembic import command
 from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
+from alembic.util import CommandError
+from sqlalchemy import Connection, inspect
+from sqlalchemy.exc import DBAPIError
 
-from app.db.engine import Database
+from app.db.engine import Database, brief
+from app.db.models import Base
+from app.errors import MigrationsPending, MigrationsRefused
 
 ROOT = Path(__file__).resolve().parents[2]
+VERSION_TABLE = "alembic_version"
 
 
 def _config(url: str) -> Config:
@@ -22,8 +28,38 @@ def _config(url: str) -> Config:
 
 
 async def upgrade(url: str) -> None:
-    """`alembic upgrade head`."""
-    await asyncio.to_thread(command.upgrade, _config(url), "head")
+    """`alembic upgrade head`. Raises DatabaseUnavailable, MigrationsRefused."""
+    try:
+        await asyncio.to_thread(command.upgrade, _config(url), "head")
+    except CommandError as error:
+        raise MigrationsRefused(f"The tables cannot be made or changed: {error}") from error
+    except DBAPIError as error:
+        raise MigrationsRefused(
+            f"The tables cannot be made or changed: {brief(error)}. Let the role of DATABASE_URL create tables there, or run "
+            "`alembic upgrade head` as one that may."
+        ) from error
+
+
+async def prepare(database: Database, url: str, *, update: bool) -> None:
+    """Make the tables where there are none, and with `update` bring existing ones to this version.
+
+    Raises MigrationsPending, MigrationsRefused, DatabaseUnavailable.
+    """
+    if update or await _is_empty(database):
+        await upgrade(url)
+    if not await current_is_head(database):
+        raise MigrationsPending
+
+
+async def _is_empty(database: Database) -> bool:
+    """Whether the database holds no table of ours; those of others do not count."""
+
+    def has_none_of_ours(connection: Connection) -> bool:
+        ours = {VERSION_TABLE, *Base.metadata.tables}
+        return ours.isdisjoint(inspect(connection).get_table_names())
+
+    async with database.reading() as connection:
+        return await connection.run_sync(has_none_of_ours)
 
 
 def head() -> str | None:

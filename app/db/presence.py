@@ -15,6 +15,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_en
 from sqlalchemy.pool import NullPool
 
 from app.config import Settings
+from app.db.engine import DatabaseUnavailable, unavailable
 from app.errors import DatabaseTaken
 
 logger = logging.getLogger(__name__)
@@ -42,7 +43,7 @@ class Presence:
         self._watch: asyncio.Task[None] | None = None
 
     async def claim(self) -> None:
-        """Raises DatabaseTaken."""
+        """Raises DatabaseTaken, DatabaseUnavailable."""
         deadline = asyncio.get_running_loop().time() + PATIENCE_SECONDS
         while not await self._try():
             if asyncio.get_running_loop().time() > deadline:
@@ -58,7 +59,10 @@ class Presence:
         path = make_url(self._url).database
         if not path or path == ":memory:":
             return True
-        descriptor = os.open(f"{path}-service", os.O_RDWR | os.O_CREAT, 0o600)
+        try:
+            descriptor = os.open(f"{path}-service", os.O_RDWR | os.O_CREAT, 0o600)
+        except OSError as error:
+            raise DatabaseUnavailable(f"SQLite is unable to open {path}: {error.strerror}.") from error
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
@@ -71,7 +75,10 @@ class Presence:
         if self._engine is None:
             self._engine = create_async_engine(self._url, poolclass=NullPool, isolation_level="AUTOCOMMIT")
         if self._connection is None:
-            self._connection = await self._engine.connect()
+            try:
+                self._connection = await self._engine.connect()
+            except Exception as error:
+                raise unavailable(error) from error
         kind = "pg_try_advisory_lock" if self._is_exclusive else "pg_try_advisory_lock_shared"
         found = await self._connection.execute(text(f"SELECT {kind}(hashtextextended(:key, 0))"), {"key": KEY})
         return bool(found.scalar_one())
@@ -88,7 +95,7 @@ class Presence:
                         await self._let_go()
                 else:
                     await self._connection.execute(text("SELECT 1"))
-            except (SQLAlchemyError, OSError):
+            except (SQLAlchemyError, OSError, DatabaseUnavailable):
                 await self._let_go()
 
     async def _let_go(self) -> None:

@@ -13,7 +13,7 @@ import pytest
 from app.config import Settings, load_settings
 from app.errors import SettingsInvalid
 from tests.api.checks import RawConnection, assert_problem, head
-from tests.harness import ROOT, Api, Postgres, Server, wait_until
+from tests.harness import ROOT, Api, Server, wait_until
 
 PROMISED = {
     "max_concurrency": 0,
@@ -166,23 +166,6 @@ def test_an_empty_sqlite_folder_gets_its_schema_and_the_next_start_finds_what_wa
     with sqlite3.connect(storage / "granula.db") as connection:
         assert connection.execute("PRAGMA integrity_check").fetchone() == ("ok",)
     assert {path.name for path in storage.iterdir() if "granula.db" not in path.name} == {"partial", "uploads"}
-
-
-def test_postgresql_without_the_schema_is_refused_with_the_command_that_makes_it(
-    postgres: Postgres, tmp_path: Path
-) -> None:
-    name = postgres.create()
-    try:
-        server = Server(postgres.url(name), tmp_path / "storage")
-        server.launch()
-        assert server.process is not None
-        assert server.process.wait(30) != 0
-        assert "Run `alembic upgrade head`" in server.tail()
-        assert "startup failed" in server.tail()
-        tables = "SELECT count(*) FROM information_schema.tables WHERE table_schema = 'public'"
-        assert postgres.execute(name, tables) == [(0,)]
-    finally:
-        postgres.drop(name)
 
 
 def test_importing_the_package_starts_nothing_and_reads_no_wrong_setting(tmp_path: Path) -> None:

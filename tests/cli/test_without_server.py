@@ -126,6 +126,8 @@ def test_serve_says_what_an_old_schema_needs_and_migrates_when_told(postgres: Po
     environment = {"DATABASE_URL": postgres.url(name), "STORAGE_DIR": tmp_path, "EMBEDDING_MODEL_DIR": tmp_path}
     cli = Cli(port, **environment)
     try:
+        older = [sys.executable, "-m", "alembic", "upgrade", "0008"]
+        subprocess.run(older, cwd=ROOT, env=cli.environment, check=True, capture_output=True)
         refused = cli("serve", "--port", port)
         assert refused.code == 2
         assert "alembic upgrade head" in refused.err
