@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, RowMapping, delete, func, insert, or_, select, text, update
+from sqlalchemy import ColumnElement, RowMapping, delete, exists, func, insert, or_, select, text, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 from sqlalchemy.orm import InstrumentedAttribute
 
@@ -48,6 +48,10 @@ async def find_by_session(connection: AsyncConnection, digest: bytes) -> RowMapp
         .where(UserSession.digest == digest, UserSession.expires_at > now(), _is_valid())
     )
     return (await connection.execute(query)).mappings().first()
+
+
+async def any_exist(connection: AsyncConnection) -> bool:
+    return bool((await connection.execute(select(exists().select_from(User)))).scalar_one())
 
 
 async def touch_key(connection: AsyncConnection, key_id: UUID) -> None:

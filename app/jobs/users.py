@@ -61,6 +61,7 @@ class NewKey:
 class Users:
     def __init__(self, database: Database) -> None:
         self._database = database
+        self._some_exist = False
 
     # ------------------------------------------------------------------ signing in
 
@@ -79,6 +80,13 @@ class Users:
         async with self._database.reading() as connection:
             row = await users.find_by_session(connection, _digest(value))
         return await self._caller(row, value)
+
+    async def any_exist(self) -> bool:
+        """Whether a user was ever created. Users are never removed, so that a yes holds for ever."""
+        if not self._some_exist:
+            async with self._database.reading() as connection:
+                self._some_exist = await users.any_exist(connection)
+        return self._some_exist
 
     async def open_session(self, caller: Caller, seconds: float) -> str:
         """The value of a cookie that signs the same user in for so long, and no longer than the key."""
