@@ -14,6 +14,7 @@ from app.errors import TransientError
 from app.states import JobStatus
 from app.telemetry.counters import PROCESS
 
+PRIORITIES = range(11)
 MESSAGES = ("pending", "delivered", "failed")
 
 
@@ -48,12 +49,13 @@ async def render(app: Services) -> bytes:
     try:
         async with app.database.reading() as connection:
             counts = await jobs.count_by_status(connection)
-            for priority, count in (await jobs.count_active(connection)).items():
-                queued.labels(str(priority)).set(count)
+            active = await jobs.count_active(connection)
             waiting, seconds = await jobs.count_waiting(connection)
             sent = await webhooks.count_by_status(connection)
-        for priority, count in waiting.items():
-            depth.labels(str(priority)).set(count)
+        # Zeros too: an autoscaler takes a series that ends for an error, and keeps what it has.
+        for priority in PRIORITIES:
+            queued.labels(str(priority)).set(active.get(priority, 0))
+            depth.labels(str(priority)).set(waiting.get(priority, 0))
         oldest.set(seconds)
         workers.set(await app.machine.count_workers())
         up.set(1)

@@ -45,6 +45,26 @@ def exported(tmp_path_factory: pytest.TempPathFactory) -> dict[str, dict[str, se
     return found
 
 
+def test_the_queue_has_a_series_for_every_priority_even_when_it_is_empty(
+    exported: dict[str, dict[str, set[str]]],
+) -> None:
+    for name in ("granula_queue_depth", "granula_queued_jobs"):
+        assert exported[name]["priority"] == {str(priority) for priority in range(11)}
+
+
+def test_what_every_process_reads_from_the_database_is_never_added_up() -> None:
+    of_database = (
+        "granula_jobs|granula_queued_jobs|granula_queue_depth|granula_oldest_waiting_seconds|granula_workers|"
+        "granula_webhook_messages"
+    )
+    expressions = [*of_dashboard(), *(rule["expr"] for rule in RULES)]
+    read = [each for each in expressions if re.search(rf"\b({of_database})\b", each)]
+    assert len(read) > 5
+    for expression in read:
+        for found in re.finditer(rf"\b({of_database})\b", expression):
+            assert not re.search(r"(sum|avg|count)( by \(\w+\))? ?\($", expression[: found.start()]), expression
+
+
 def promtool(*arguments: object) -> str:
     tool = find()
     if tool is None:
