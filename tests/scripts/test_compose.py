@@ -35,6 +35,24 @@ def test_who_is_waited_for_can_be_what_it_is_waited_for(services: dict[str, dict
                 assert "ports" not in services[awaited], f"{name} waits for the end of {awaited}, which serves"
 
 
+def test_what_serves_comes_back_after_a_crash_or_a_reboot(services: dict[str, dict[str, Any]]) -> None:
+    ends_by_itself = {"migrate", "samples", "bucket", "batch", "scale-bucket"}
+    restarts = {name: service.get("restart") for name, service in services.items()}
+    assert {name for name, policy in restarts.items() if policy is None} == ends_by_itself
+    assert set(restarts.values()) == {None, "unless-stopped"}
+
+
+def test_the_database_alone_needs_no_variable_and_is_where_the_documented_url_looks(
+    services: dict[str, dict[str, Any]],
+) -> None:
+    text = (ROOT / "docker-compose.yml").read_text()
+    assert not re.findall(r"\$\{\w+(?::?\?.*)?\}", text), "a variable without a default stops every command"
+    postgres = services["postgres"]
+    given = {name: re.sub(r"\$\{\w+:-(.*)\}", r"\1", value) for name, value in postgres["environment"].items()}
+    assert (given["POSTGRES_USER"], given["POSTGRES_PASSWORD"]) == ("granula_user", "granula_pass")
+    assert (given["POSTGRES_DB"], postgres["ports"]) == ("granula", ["127.0.0.1:5432:5432"])
+
+
 def test_what_is_set_is_a_setting_and_the_batch_has_the_documented_defaults(
     services: dict[str, dict[str, Any]],
 ) -> None:
