@@ -122,6 +122,7 @@ async def start(
     settings.storage_dir.mkdir(parents=True, exist_ok=True)  # of the embedded database
     places.prepare()
     database = Database(settings)
+    database.start()
     presence = Presence(settings, is_exclusive=role is Role.EMBEDDED)
     try:
         if only is None:

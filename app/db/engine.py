@@ -19,11 +19,13 @@ from sqlalchemy.pool import AsyncAdaptedQueuePool, QueuePool
 
 from app.config import Settings
 from app.db.halfvecs import SETTINGS as VECTOR_SETTINGS
+from app.db.liveness import Liveness
 from app.errors import TransientError
 
 Result = TypeVar("Result")
 _after_commit: ContextVar[list[Callable[[], None]]] = ContextVar("after_commit")
-SQLITE_READERS, MIN_IDLE_SECONDS = 6, 5.0
+SQLITE_READERS, MIN_IDLE_SECONDS, MAX_SILENT_SECONDS = 6, 5.0, 8.0
+CLOSE_SECONDS = 5.0
 APPLICATION_NAME = "granula"
 TRANSIENT_SQLSTATES = ("08", "40001", "40P01", "53", "57P", "25006", "55P03", "58030")
 """Lost connection, serialisation, deadlock, out of resources (disk included), shutdown, standby, lock wait, I/O error."""
@@ -54,6 +56,8 @@ class Database:
         self.is_sqlite = settings.is_sqlite
         self._write_turn = asyncio.Lock()
         self._heartbeat_seconds = settings.heartbeat_seconds
+        self._liveness: Liveness | None = None
+        self._watching: asyncio.Task[None] | None = None
         if self.is_sqlite:
             self.engine = _sqlite_engine(settings.url, readers=True)
             self._writer = _sqlite_engine(settings.url, readers=False, checkpoints=not is_guest)
@@ -61,7 +65,14 @@ class Database:
             size = settings.db_pool_size or settings.slots + 6
             self._idle_seconds = max(settings.lease_seconds, MIN_IDLE_SECONDS)
             self.engine = self._writer = _postgresql_engine(settings.url, size, self._idle_seconds)
+            self._liveness = Liveness(settings.url, min(self._idle_seconds, MAX_SILENT_SECONDS))
+            self._liveness.watch(self.engine)
             self._autocommit = self.engine.execution_options(isolation_level="AUTOCOMMIT")
+
+    def start(self) -> None:
+        """Look after the connections of PostgreSQL until `close`: what waits for a dead one gets DatabaseUnavailable."""
+        if self._liveness is not None:
+            self._watching = asyncio.create_task(self._liveness.run(), name="connections")
 
     @asynccontextmanager
     async def reading(self) -> AsyncIterator[AsyncConnection]:
@@ -222,8 +233,15 @@ class Database:
             return str((await connection.execute(text("SHOW server_version"))).scalar_one())
 
     async def close(self) -> None:
-        await self._writer.dispose()
-        await self.engine.dispose()
+        if self._watching is not None:
+            self._watching.cancel()
+            await asyncio.wait([self._watching])
+        if self._liveness is not None:
+            await self._liveness.close()
+        for engine in (self._writer, self.engine):
+            with suppress(TimeoutError):  # a connection that died in silence is not waited for
+                async with asyncio.timeout(CLOSE_SECONDS):
+                    await engine.dispose()
 
 
 @asynccontextmanager
@@ -290,7 +308,7 @@ def _postgresql_engine(url: str, size: int, idle_seconds: float) -> AsyncEngine:
         pool_size=size,
         max_overflow=0,
         pool_timeout=30,  # a burst of readers waits in line; who gets no connection in this time is answered 503
-        pool_pre_ping=False,  # a dead connection is found by its first statement and the turn is taken again
+        pool_pre_ping=False,  # it has no time limit of its own; Liveness asks instead
         connect_args={
             "timeout": 10,
             "command_timeout": 120,

@@ -73,7 +73,10 @@ class Presence:
 
     async def _try_lock(self) -> bool:
         if self._engine is None:
-            self._engine = create_async_engine(self._url, poolclass=NullPool, isolation_level="AUTOCOMMIT")
+            limits = {"timeout": CHECK_SECONDS, "command_timeout": CHECK_SECONDS}
+            self._engine = create_async_engine(
+                self._url, poolclass=NullPool, isolation_level="AUTOCOMMIT", connect_args=limits
+            )
         if self._connection is None:
             try:
                 self._connection = await self._engine.connect()
@@ -95,13 +98,13 @@ class Presence:
                         await self._let_go()
                 else:
                     await self._connection.execute(text("SELECT 1"))
-            except (SQLAlchemyError, OSError, DatabaseUnavailable):
+            except (SQLAlchemyError, OSError, TimeoutError, DatabaseUnavailable):
                 await self._let_go()
 
     async def _let_go(self) -> None:
         if (connection := self._connection) is not None:
             self._connection = None
-            with suppress(SQLAlchemyError, OSError):
+            with suppress(SQLAlchemyError, OSError, TimeoutError):
                 await connection.close()
 
     async def release(self) -> None:

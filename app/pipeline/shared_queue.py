@@ -8,15 +8,20 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
+import socket
 import time
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine, Iterator
+from contextlib import contextmanager, suppress
 from contextvars import ContextVar
 from typing import Any
 from uuid import UUID
+from weakref import WeakSet
 
 from procrastinate import App, PsycopgConnector, exceptions
 from procrastinate.jobs import Status
 from psycopg import AsyncConnection as AsyncConnectionOfPsycopg
+from psycopg import Error as PsycopgError
 from sqlalchemy import String, bindparam, text
 from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.engine import make_url
@@ -24,6 +29,7 @@ from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from app.db.engine import Database
+from app.db.liveness import LIBPQ_OPTIONS
 from app.errors import TransientError
 from app.pipeline.queue import Queue
 
@@ -34,6 +40,8 @@ LANES = 8
 back before it could begin at the same job."""
 EPOCH_SECONDS = 1_767_225_600
 """2026-01-01: ranks are seconds since then, to fit the 32 bits of procrastinate's priority until 2094."""
+SILENT_SECONDS = 8.0
+"""A query of the queue is answered within milliseconds. After so long the connection is taken for dead."""
 POLL_SECONDS = 1.0
 """For what a lost notification would have told."""
 
@@ -121,9 +129,7 @@ class SharedQueue(Queue):
 
         Returns when the connection is lost in a way that procrastinate does not mend: run it again.
         """
-        connector = PsycopgConnector(
-            conninfo=_conninfo(url), min_size=1, max_size=4, timeout=10.0, configure=_commit_at_once
-        )
+        connector = _Connector(url)
         app = self._app = App(connector=connector)
 
         @app.task(name=TASK, queue=QUEUE)
@@ -133,17 +139,21 @@ class SharedQueue(Queue):
             self._priorities[job_id] = priority
             await take(job_id)
 
-        async with app.open_async():
-            await app.run_worker_async(
-                queues=[QUEUE],
-                concurrency=concurrency,
-                install_signal_handlers=False,
-                delete_jobs="always",
-                fetch_job_polling_interval=POLL_SECONDS,
-                update_heartbeat_interval=heartbeat,
-                stalled_worker_timeout=lease,
-                shutdown_graceful_timeout=0,
-            )
+        watching = asyncio.create_task(connector.end_silent(), name="connections of the queue")
+        try:
+            async with app.open_async():
+                await app.run_worker_async(
+                    queues=[QUEUE],
+                    concurrency=concurrency,
+                    install_signal_handlers=False,
+                    delete_jobs="always",
+                    fetch_job_polling_interval=POLL_SECONDS,
+                    update_heartbeat_interval=heartbeat,
+                    stalled_worker_timeout=lease,
+                    shutdown_graceful_timeout=0,
+                )
+        finally:
+            watching.cancel()
 
     async def count_workers(self, lease_seconds: float) -> int:
         """Those that have been heard of lately."""
@@ -176,9 +186,67 @@ def _lanes(job_id: UUID, numbers: range | list[int]) -> list[str]:
     return [f"{job_id}/{number}" for number in numbers]
 
 
-async def _commit_at_once(connection: AsyncConnectionOfPsycopg[Any]) -> None:
-    """One round trip a call instead of three, and who stops between them keeps no row from others."""
-    await connection.set_autocommit(True)
+class _Connector(PsycopgConnector):
+    """procrastinate's connections, which end when the database does not answer: psycopg itself waits for ever."""
+
+    def __init__(self, url: str) -> None:
+        super().__init__(
+            conninfo=_conninfo(url),
+            kwargs=LIBPQ_OPTIONS,
+            min_size=1,
+            max_size=4,
+            timeout=10.0,
+            configure=self._configure,
+        )
+        self._connections: WeakSet[AsyncConnectionOfPsycopg[Any]] = WeakSet()
+        self._asked_at: dict[object, float] = {}
+        """When each query that is not answered yet was asked."""
+
+    async def end_silent(self) -> None:
+        """Cut all connections each time a query waits for too long, until cancelled. Who waits gets ConnectorException."""
+        while True:
+            await asyncio.sleep(1)
+            now = time.monotonic()
+            if any(now - asked_at > SILENT_SECONDS for asked_at in self._asked_at.values()):
+                logger.warning("The queue's connections to the database do not answer any more; they are ended")
+                self._asked_at.clear()
+                for connection in list(self._connections):
+                    _cut(connection)
+
+    async def _configure(self, connection: AsyncConnectionOfPsycopg[Any]) -> None:
+        # Without transactions: one round trip a call instead of three, and who stops between them keeps no row from others.
+        await connection.set_autocommit(True)
+        self._connections.add(connection)
+
+    @contextmanager
+    def _asking(self) -> Iterator[None]:
+        query = object()
+        self._asked_at[query] = time.monotonic()
+        try:
+            yield
+        finally:
+            self._asked_at.pop(query, None)
+
+    async def execute_query_async(self, query: Any, **arguments: Any) -> None:
+        with self._asking():
+            await super().execute_query_async(query, **arguments)
+
+    async def execute_query_one_async(self, query: Any, **arguments: Any) -> dict[str, Any]:
+        with self._asking():
+            row: dict[str, Any] = await super().execute_query_one_async(query, **arguments)
+            return row
+
+    async def execute_query_all_async(self, query: Any, **arguments: Any) -> list[dict[str, Any]]:
+        with self._asking():
+            rows: list[dict[str, Any]] = await super().execute_query_all_async(query, **arguments)
+            return rows
+
+
+def _cut(connection: AsyncConnectionOfPsycopg[Any]) -> None:
+    """End the conversation, so that psycopg sees its end; the descriptor stays its own."""
+    with suppress(OSError, PsycopgError):
+        with socket.socket(fileno=os.dup(connection.fileno())) as duplicate:
+            duplicate.shutdown(socket.SHUT_RDWR)
 
 
 def _parsed(token: str) -> tuple[UUID, int]:
