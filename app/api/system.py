@@ -19,8 +19,8 @@ router = APIRouter(prefix="/api/v1/system", tags=["health"])
 
 @router.get("")
 async def get_system(app: App, owner: Owner) -> dict[str, Any]:
-    """Database, disk (null where files lie in a bucket), queue by priority, slots, jobs by status, and what an upload may ask
-    for. Always 200: a database that is away is told as such."""
+    """Database, disk (null where files lie in a bucket), queue by priority, slots, jobs by status, the processors, and which
+    of them an upload may name. Always 200: a database that is away is told as such."""
     settings = app.settings
     database: dict[str, Any] = {"kind": "sqlite" if settings.is_sqlite else "postgresql", "status": "ok"}
     counts: dict[str, int] = {}
@@ -55,6 +55,7 @@ async def get_system(app: App, owner: Owner) -> dict[str, Any]:
         "workers": {"processes": workers, "chunks_in_work": in_work},
         "jobs": {str(status): counts.get(status, 0) for status in JobStatus},
         "processors": app.processors.names,
+        "uploadable_processors": app.processors.uploadable,
         "schemas": sorted(app.processors.schemas),
         "sentiment_models": ["vader", "minilm", *settings.sentiment_models],
         "scoring": bool(settings.ml_api_url),

@@ -91,7 +91,7 @@ class ObjectsSubmitter:
         request if it is the only one, else its part alone.
         """
         self._s3.check_configured()
-        self._processors.get(submission.processor)
+        self._processors.check(submission.processor, {})
         address = Address.parse(submission.source)
         if address.is_single:
             looked = await self._look(submission, await _told(asyncio.to_thread(self._s3.head, submission.source)))

@@ -120,6 +120,10 @@ def stores_results(processor: Processor) -> bool:
     return bool(getattr(processor, "stores_results", True))
 
 
+def is_uploadable(processor: Processor) -> bool:
+    return bool(getattr(processor, "is_uploadable", True))
+
+
 def makes_file(processor: Processor) -> bool:
     return bool(getattr(processor, "makes_file", False))
 
@@ -142,6 +146,9 @@ class Processor(Protocol):
 
     One that computes in processes may name in `computes_with` the modules that these need: they are imported there when a
     job begins.
+
+    One that works on files that are here already, or on several of them, says `is_uploadable = False`: an upload cannot
+    name it, and its `check` refuses.
 
     One whose chunks should not be of the usual size says so by `chunk_size` (rows) and `chunk_bytes`.
 

@@ -13,6 +13,7 @@ from app.processors.rows import RowsProcessor
 class BatchProcessor(RowsProcessor):
     name = "batch"
     version = None
+    is_uploadable = False
 
     def check(self, options: dict[str, Any]) -> None:
         """Raises InvalidParameter: one file is no batch."""

@@ -36,6 +36,7 @@ def adopt(*arguments: Any) -> dict[str, Any]:
 class MappingProcessor(RowsProcessor):
     name = "mapping"
     version = "2"
+    is_uploadable = False
 
     def __init__(self, embedder: Embedder | None = None, chat: Chat | None = None) -> None:
         self._embedder = embedder

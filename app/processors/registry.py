@@ -8,7 +8,7 @@ from typing import Any
 
 from app.embeddings.model import Embedder
 from app.errors import InvalidParameter, SettingsInvalid, UnknownProcessor
-from app.processors.base import Processor
+from app.processors.base import Processor, is_uploadable
 from app.processors.batch import BatchProcessor
 from app.processors.profile import ProfileProcessor
 from app.processors.records import RecordsProcessor
@@ -48,13 +48,18 @@ class Processors:
     def names(self) -> list[str]:
         return sorted(self._by_name)
 
+    @property
+    def uploadable(self) -> list[str]:
+        """Those that an upload may name."""
+        return [name for name in self.names if is_uploadable(self._by_name[name])]
+
     def get(self, name: str) -> Processor:
-        """The processor; raises UnknownProcessor listing those there are."""
+        """The processor; raises UnknownProcessor listing those that an upload may name."""
         try:
             return self._by_name[name]
         except KeyError:
             raise UnknownProcessor(
-                f"There is no processor {name[:60]!r}; there are: {', '.join(self.names)}."
+                f"There is no processor {name[:60]!r}; there are: {', '.join(self.uploadable)}."
             ) from None
 
     def columns(self, name: str, header: Sequence[str], options: dict[str, Any]) -> list[str]:

@@ -43,6 +43,7 @@ def document_of(options: dict[str, Any]) -> bytes:
 class TransformProcessor:
     name = "transform"
     version = "2"
+    is_uploadable = False
     stores_results = False
     makes_file = True
     chunk_size = 100_000

@@ -132,3 +132,16 @@ def test_the_system_tells_what_it_is_made_of(api: Api, databases: Databases) -> 
     assert about["queue"]["status"] == "ok"
     assert {"rows", "sentiment", "gate"} <= set(about["processors"])
     assert sum(about["jobs"].values()) == len(api.client.get("/api/v1/jobs", params={"limit": 500}).json()["items"])
+
+
+def test_the_processors_that_an_upload_may_name_are_those_that_an_upload_takes(api: Api) -> None:
+    about = api.client.get("/api/v1/system").json()
+    names = about["processors"]
+    answers = {name: api.client.post("/api/v1/upload", params={"processor": name}, content=b"") for name in names}
+    taken = {name for name, answer in answers.items() if answer.json()["code"] != "invalid_parameter"}
+    assert set(about["uploadable_processors"]) == taken
+    assert set(names) - taken == {"batch", "mapping", "transform"}
+    for name in ("transform", "nonsense"):
+        problem = api.client.post("/api/v1/upload", params={"processor": name}, content=b"a,b\n1,2\n").json()
+        assert problem["status"] == 422
+    assert "transform" not in problem["detail"]
