@@ -168,7 +168,7 @@ class Transforms:
     def _repeated(self, options: dict[str, Any], outcome: ChunkOutcome, count: int) -> list[Reject]:
         """Rows of the sample that repeat what must be unique, found as in the whole file."""
         output = outcome.output
-        if output is None or not output.key_counts:
+        if output is None or not any(output.key_counts):
             return []
         with TemporaryDirectory() as folder:
             parts = OutputParts(Path(folder))

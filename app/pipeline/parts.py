@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import chain
 from typing import Any
 from uuid import UUID
 
@@ -14,13 +15,14 @@ from app.transform.assemble import PartFile
 def write_part(parts: Outputs, job_id: UUID, stem: str, outputs: Sequence[Output]) -> dict[str, Any]:
     """For the summary of the chunk: `name` (none if it is empty), `size`, `crc32`; `keys`, the counts of each piece of the
     key file, if values must be unique. Raises DiskFull."""
-    data = b"".join(output.data for output in outputs)
-    name = f"{stem}.part" if data else None
-    crc32 = parts.write(job_id, name, data) if name else 0
-    part: dict[str, Any] = {"name": name, "size": len(data), "crc32": crc32}
-    counts = [list(output.key_counts) for output in outputs if output.key_counts]
+    size = sum(output.data.size for output in outputs)
+    name = f"{stem}.part" if size else None
+    crc32 = parts.write(job_id, name, size, chain.from_iterable(each.data.blocks() for each in outputs)) if name else 0
+    part: dict[str, Any] = {"name": name, "size": size, "crc32": crc32}
+    counts = [list(piece) for output in outputs for piece in output.key_counts if piece]
     if counts:
-        parts.write(job_id, f"{stem}.keys", b"".join(output.keys for output in outputs))
+        keys = sum(output.keys.size for output in outputs)
+        parts.write(job_id, f"{stem}.keys", keys, chain.from_iterable(each.keys.blocks() for each in outputs))
         part |= {"keys": counts, "key_file": f"{stem}.keys"}
     return part
 

@@ -8,6 +8,7 @@ from typing import Any, Protocol
 from uuid import UUID
 
 from app.formats.base import Reject, Results, Rows
+from app.processors.pieces import Pieces
 
 
 def compute_here(function: Callable[..., Any], *arguments: Any) -> Any:
@@ -56,10 +57,11 @@ class ChunkContext:
 class Output:
     """What some rows become in the file that the job makes."""
 
-    data: bytes
-    keys: bytes = b""
-    """What the whole file needs to find values that are there twice, and how many keys that are for each rule."""
-    key_counts: Sequence[int] = ()
+    data: Pieces
+    keys: Pieces
+    """What the whole file needs to find values that are there twice."""
+    key_counts: Sequence[Sequence[int]] = ()
+    """How many keys each piece has for each rule."""
 
 
 @dataclass(slots=True)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
 import msgspec
@@ -11,6 +11,7 @@ from app.errors import InvalidParameter
 from app.formats.base import CellRows, ObjectRows, Reject, Rows
 from app.formats.csv import PlainRows
 from app.processors.base import ChunkContext, ChunkOutcome, Output
+from app.processors.pieces import Pieces
 
 PREVIEWED_CHUNKS = 3
 PREVIEW_ROWS = 20
@@ -57,25 +58,25 @@ class TransformProcessor:
             raise InvalidParameter("A transform needs a mapping, by POST /api/v1/jobs/transform.")
 
     def process(self, rows: Rows, context: ChunkContext) -> ChunkOutcome:
-        document, compute = document_of(context.options), context.compute
-        numbers = rows.numbers
-        preview = context.chunk_index < PREVIEWED_CHUNKS
-        if isinstance(rows, PlainRows):
-            done = compute(of_lines, document, rows.data, rows.delimiter, rows.columns, numbers[0], preview)
-        elif isinstance(rows, ObjectRows):
-            done = compute(of_objects, document, rows.raw, list(numbers), preview)
-        else:
-            done = compute(of_cells, document, rows.records(), rows.columns, list(numbers), preview)
-        rejects = [
-            Reject(numbers[each.row], 0, 0, 0, b"", each.code, each.message, each.column, each.value)
-            for each in done.findings
-        ]
-        bad = {each.row for each in done.findings}
+        numbers, preview = rows.numbers, context.chunk_index < PREVIEWED_CHUNKS
+        rejects: list[Reject] = []
+        bad: set[int] = set()
+        summary: dict[str, Any] = {"rows": 0}
+        data, keys, key_counts = Pieces(), Pieces(), []
+        for start, done in _transformed(rows, document_of(context.options), preview, context.compute):
+            rejects += [
+                Reject(numbers[start + each.row], 0, 0, 0, b"", each.code, each.message, each.column, each.value)
+                for each in done.findings
+            ]
+            bad.update(start + each.row for each in done.findings)
+            summary["rows"] += done.count
+            if done.preview and "preview" not in summary:
+                summary["preview"] = [[numbers[start + place], row] for place, row in done.preview]
+            data.add(done.output)
+            keys.add(done.keys)
+            key_counts.append(done.key_counts)
         good = [number for place, number in enumerate(numbers) if place not in bad] if bad else numbers
-        summary: dict[str, Any] = {"rows": done.count}
-        if done.preview:
-            summary["preview"] = [[numbers[place], row] for place, row in done.preview]
-        output = Output(done.output, done.keys, done.key_counts)
+        output = Output(data, keys, key_counts)
         return ChunkOutcome(CellRows((), good, [[]] * len(good)), rejects, summary, output=output)
 
     def combine(self, summaries: Iterable[dict[str, Any]]) -> dict[str, Any]:
@@ -83,3 +84,29 @@ class TransformProcessor:
         preview = [row for summary in found for row in summary.get("preview", ())]
         combined: dict[str, Any] = {"rows": sum(summary["rows"] for summary in found)}
         return combined | ({"preview": preview[:PREVIEW_ROWS]} if preview else {})
+
+
+def _transformed(rows: Rows, document: bytes, preview: bool, compute: Callable[..., Any]) -> Iterator[tuple[int, Any]]:
+    """(place of the first row, what became of it and those behind it) of some rows at a time: mostly of all at once, and of
+    as many as can be held in memory where a transform makes much of little."""
+    start, count = 0, len(rows)
+    while start < len(rows):
+        end = min(len(rows), start + count)
+        done = _of_rows(rows, start, end, document, preview, compute)
+        yield start, done
+        count = 2 * done.rows
+        start += done.rows
+
+
+def _of_rows(rows: Rows, start: int, end: int, document: bytes, preview: bool, compute: Callable[..., Any]) -> Any:
+    numbers = rows.numbers[start:end]
+    if isinstance(rows, PlainRows):
+        data = rows.data if end - start == len(rows) else rows.data[_begin(rows, start) : _begin(rows, end)]
+        return compute(of_lines, document, data, rows.delimiter, rows.columns, numbers[0], preview)
+    if isinstance(rows, ObjectRows):
+        return compute(of_objects, document, rows.raw[start:end], list(numbers), preview)
+    return compute(of_cells, document, rows.records()[start:end], rows.columns, list(numbers), preview)
+
+
+def _begin(rows: PlainRows, place: int) -> int:
+    return int(rows.ends[place - 1]) if place else 0

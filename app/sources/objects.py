@@ -8,7 +8,7 @@ import os
 import shutil
 import tempfile
 import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -190,18 +190,22 @@ class OutputObjects:
     def _key(job_id: UUID, name: str = "") -> str:
         return f"{OUTPUTS}/{job_id}/{name}"
 
-    def write(self, job_id: UUID, name: str, data: bytes) -> int:
-        if len(data) < BLOCK_BYTES:
-            self._bucket.put(self._key(job_id, name), data)
-        else:
-            out = self._bucket.writer(self._key(job_id, name), len(data))
-            try:
-                out.write(data)
-                out.close()
-            except BaseException:
-                out.abort()
-                raise
-        return zlib.crc32(data)
+    def write(self, job_id: UUID, name: str, size: int, blocks: Iterable[bytes]) -> int:
+        key, crc32 = self._key(job_id, name), 0
+        if size < BLOCK_BYTES:
+            data = b"".join(blocks)
+            self._bucket.put(key, data)
+            return zlib.crc32(data)
+        out = self._bucket.writer(key, size)
+        try:
+            for block in blocks:
+                crc32 = zlib.crc32(block, crc32)
+                out.write(block)
+            out.close()
+        except BaseException:
+            out.abort()
+            raise
+        return crc32
 
     def blocks(self, job_id: UUID, name: str) -> Iterator[bytes]:
         found = self._bucket.head(self._key(job_id, name))

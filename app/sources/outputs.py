@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from uuid import UUID
 
@@ -24,22 +24,24 @@ class OutputParts:
     def folder(self, job_id: UUID) -> Path:
         return self._folder / str(job_id)
 
-    def write(self, job_id: UUID, name: str, data: bytes) -> int:
+    def write(self, job_id: UUID, name: str, size: int, blocks: Iterable[bytes]) -> int:
         """Durably; the CRC-32 of the bytes. Raises DiskFull."""
-        folder = self.folder(job_id)
+        folder, crc32 = self.folder(job_id), 0
         try:
             folder.mkdir(parents=True, exist_ok=True, mode=0o700)
             with open(folder / name, "wb", buffering=0) as file:
-                rest = memoryview(data)
-                while len(rest):
-                    rest = rest[file.write(rest) :]
+                for block in blocks:
+                    crc32 = zlib.crc32(block, crc32)
+                    rest = memoryview(block)
+                    while len(rest):
+                        rest = rest[file.write(rest) :]
                 os.fdatasync(file.fileno())
             sync_folder(folder)
         except OSError as error:
             if error.errno in DiskFull.numbers:
                 raise DiskFull from error
             raise
-        return zlib.crc32(data)
+        return crc32
 
     def blocks(self, job_id: UUID, name: str) -> Iterator[bytes]:
         return blocks_of(self.folder(job_id) / name)

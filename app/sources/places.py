@@ -6,7 +6,7 @@ full, by OSError.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
@@ -161,8 +161,8 @@ class Partials(Protocol):
 class Outputs(Protocol):
     """Parts of files that jobs make, written before the transaction that names them, gone with the job."""
 
-    def write(self, job_id: UUID, name: str, data: bytes) -> int:
-        """Durably, under a name that is given once; the CRC-32 of the bytes. Raises DiskFull."""
+    def write(self, job_id: UUID, name: str, size: int, blocks: Iterable[bytes]) -> int:
+        """So many bytes, durably, under a name that is given once; their CRC-32. Raises DiskFull."""
 
     def blocks(self, job_id: UUID, name: str) -> Iterator[bytes]:
         """Of one part; raises FileNotFoundError."""

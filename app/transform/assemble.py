@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 BLOCK_BYTES = 1 << 20
-GROUP_ROWS = 65_536
+GROUP_ROWS, GROUP_BYTES = 65_536, 64 << 20
 Blocks = Callable[[str], Iterator[bytes]]
 """The bytes of a part by its name; raises FileNotFoundError."""
 
@@ -126,13 +126,17 @@ def encoded(document: bytes, folder: str, parts: Sequence[PartFile], path: str, 
             for batch in _batches(folder, parts, rules):
                 count += batch.num_rows
                 waiting.append(pa.record_batch(batch.columns[1:], schema=schema))
-                if sum(each.num_rows for each in waiting) >= GROUP_ROWS:
+                if sum(each.num_rows for each in waiting) >= GROUP_ROWS or sum(map(_size, waiting)) >= GROUP_BYTES:
                     writer.write_table(pa.Table.from_batches(waiting))
                     waiting = []
             if waiting:
                 writer.write_table(pa.Table.from_batches(waiting))
         os.fsync(file.fileno())
         return out.finished(count)
+
+
+def _size(batch: Any) -> int:
+    return int(batch.nbytes)
 
 
 class _Sink:
@@ -168,8 +172,7 @@ def _batches(folder: str, parts: Sequence[PartFile], rules: Any) -> Iterator[Any
     import pyarrow as pa
 
     for part in parts:
-        data = b"".join(_checked(_in(folder), part))
-        for batch in _read(data):
+        for batch in _read(folder, part):
             if rules is not None:
                 repeated = rules[batch.column(0).to_numpy()] != 0
                 if repeated.any():
@@ -178,14 +181,18 @@ def _batches(folder: str, parts: Sequence[PartFile], rules: Any) -> Iterator[Any
                 yield batch
 
 
-def _read(data: bytes) -> Iterator[Any]:
-    """The batches of one or more IPC streams."""
+def _read(folder: str, part: PartFile) -> Iterator[Any]:
+    """The batches of a part, which is one IPC stream after another. Raises PartDamaged."""
     import pyarrow as pa
 
-    source = pa.BufferReader(data)
-    while source.tell() < len(data):
-        with pa.ipc.open_stream(source) as reader:
-            yield from reader
+    for _ in _checked(_in(folder), part):
+        pass
+    if part.name is None:
+        return
+    with pa.OSFile(str(Path(folder) / part.name)) as source:
+        while source.tell() < part.size:
+            with pa.ipc.open_stream(source) as reader:
+                yield from reader
 
 
 def repeated_values(document: bytes, folder: str, part: PartFile, rows: Sequence[int]) -> list[tuple[str, str, int]]:
@@ -196,7 +203,7 @@ def repeated_values(document: bytes, folder: str, part: PartFile, rows: Sequence
     firsts = np.memmap(Path(folder) / "first", "<i8", "r")
     rules = np.memmap(Path(folder) / "rule", "u1", "r")
     found: dict[int, tuple[str, str, int]] = {}
-    for batch in _read(b"".join(_checked(_in(folder), part))):
+    for batch in _read(folder, part):
         numbers = batch.column(0).to_numpy()
         here = batch.filter(np.isin(numbers, rows))
         numbers = here.column(0).to_numpy()

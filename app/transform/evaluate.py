@@ -5,7 +5,7 @@ An argument that is not wanted for a row (the other branch of `if`, what `and` n
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,11 +14,12 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from app.transform import casts, dates, numbers, values
+from app.transform import casts, dates, growth, numbers, values
+from app.transform.growth import Memory, Note
 from app.transform.language import COMPARISONS, Call, ColumnName, Literal, Node
 from app.transform.numbers import Numbers
 from app.transform.signatures import of_literal
-from app.transform.types import BOOLEAN, INTEGER, MAX_DIGITS, NUMBER
+from app.transform.types import BOOLEAN, INTEGER, MAX_DIGITS, NUMBER, TEXT, Type
 from app.transform.values import Findings, Value
 
 Mask = npt.NDArray[np.bool_]
@@ -40,15 +41,16 @@ class Evaluator:
     columns: Mapping[str, Value]
     count: int
     findings: Findings
+    memory: Memory
     column: str
 
     def run(self, node: Node, wanted: Mask | None = None) -> Value:
-        """The values of the expression; where something went wrong, none, and the row is among the findings."""
+        """The values of the expression; where something went wrong, none, and the row is among the findings. Raises TooMuch."""
         return self._run(node, ~self.findings.bad if wanted is None else wanted)
 
     def _run(self, node: Node, wanted: Mask) -> Value:
         if isinstance(node, Literal):
-            return values.constant(node.value, of_literal(node.value), self.count)
+            return repeated(node.value, of_literal(node.value), self.count, self.memory)
         if isinstance(node, ColumnName):
             return self.columns[node.name]
         name = node.name
@@ -87,14 +89,19 @@ class Evaluator:
     def _if(self, node: Call, wanted: Mask) -> Value:
         holds = np.asarray(pc.fill_null(self._run(node.arguments[0], wanted).data, False))
         then = self._run(node.arguments[1], wanted & holds)
-        return values.chosen(holds, then, self._run(node.arguments[2], wanted & ~holds))
+        return self._chosen(holds, then, self._run(node.arguments[2], wanted & ~holds))
 
     def _coalesce(self, node: Call, wanted: Mask) -> Value:
         result = self._run(node.arguments[0], wanted)
         for each in node.arguments[1:]:
             missing = values.is_missing(result)
-            result = values.chosen(~missing, result, self._run(each, wanted & missing))
+            result = self._chosen(~missing, result, self._run(each, wanted & missing))
         return result
+
+    def _chosen(self, mask: Mask, left: Value, right: Value) -> Value:
+        if left.type == right.type == TEXT:
+            self.memory.take(growth.size_of(left.data) + growth.size_of(right.data))
+        return values.chosen(mask, left, right)
 
     # ------------------------------------------------------------------ numbers
 
@@ -127,6 +134,10 @@ class Evaluator:
     def _function(self, name: str, arguments: list[Value], literals: list[Any], wanted: Mask) -> Value:
         first = arguments[0]
         data = first.data
+
+        def note(rows: Mask) -> None:
+            self._note(rows, wanted, growth.VALUE_TOO_LONG, growth.LONGER)
+
         if name == "number":
             return self._cast(casts.number(data, *literals[1:]), data, wanted)
         if name == "integer":
@@ -136,7 +147,7 @@ class Evaluator:
         if name == "text":
             return values.text(values.to_texts(first))
         if name == "format_date":
-            return values.text(dates.write(data, literals[1]))
+            return values.text(written(data, literals[1], self.memory))
         if name in ("year", "month", "day"):
             return _whole(dates.fields(data)[name], values.is_valid(first))
         if name == "days_between":
@@ -151,8 +162,8 @@ class Evaluator:
         if name in ("least", "greatest"):
             return self._extreme(name, arguments)
         if name == "concat":
-            return values.text(joined([each.data for each in arguments], "", skip_empty=False))
-        return _of_text(name, data, literals)
+            return values.text(joined([each.data for each in arguments], "", False, self.memory, note))
+        return _of_text(name, data, literals, self.memory, note)
 
     def _extreme(self, name: str, arguments: list[Value]) -> Value:
         best = arguments[0].data
@@ -175,7 +186,7 @@ def _days(value: Value) -> npt.NDArray[np.int64]:
     return found
 
 
-def _of_text(name: str, data: pa.StringArray, literals: list[Any]) -> Value:
+def _of_text(name: str, data: pa.StringArray, literals: list[Any], memory: Memory, note: Note) -> Value:
     if name in ("contains", "starts_with", "ends_with", "matches"):
         function = {
             "contains": pc.match_substring, "starts_with": pc.starts_with, "ends_with": pc.ends_with,
@@ -191,10 +202,14 @@ def _of_text(name: str, data: pa.StringArray, literals: list[Any]) -> Value:
             return values.text(pc.utf8_slice_codeunits(data, 0, count))
         return values.text(pc.utf8_slice_codeunits(data, -count) if count else pc.utf8_slice_codeunits(data, 0, 0))
     if name == "replace":
-        return values.text(pc.replace_substring(data, literals[1], literals[2]))
-    return values.text(CASES[name](data) if name != "trim" else pc.utf8_trim_whitespace(data))
+        return values.text(replaced(data, literals[1], literals[2], memory, note))
+    if name == "trim":
+        return values.text(pc.utf8_trim_whitespace(data))
+    return values.text(growth.of_other_case(data, CASES[name], memory, note))
 
 
+LONGEST_DIRECTIVE = 5
+"""A directive of two letters becomes at most nine, as `September`."""
 CASES = {"lower": pc.utf8_lower, "upper": pc.utf8_upper, "title": pc.utf8_title}
 
 
@@ -203,11 +218,37 @@ def whole(pattern: str) -> str:
     return rf"\A(?:{pattern})\z"
 
 
-def joined(parts: list[pa.StringArray], separator: str, *, skip_empty: bool) -> pa.StringArray:
+def repeated(value: Any, kind: Type, count: int, memory: Memory) -> Value:
+    """The same for each row."""
+    memory.take(count * len(value.encode()) if isinstance(value, str) else 0)
+    return values.constant(value, kind, count)
+
+
+def written(moments: pa.Array, pattern: str, memory: Memory) -> pa.StringArray:
+    """Dates as texts of this format."""
+    memory.take(len(moments) * LONGEST_DIRECTIVE * len(pattern.encode()))
+    return dates.write(moments, pattern)
+
+
+def replaced(texts: pa.StringArray, find: str, by: str, memory: Memory, note: Note) -> pa.StringArray:
+    lengths = growth.of_replaced(texts, find, by)
+    return growth.made(lengths, [texts], lambda given: pc.replace_substring(given, find, by), memory, note)
+
+
+def joined(
+    parts: Sequence[pa.StringArray], separator: str, skip_empty: bool, memory: Memory, note: Note
+) -> pa.StringArray:
     """Put together; a null is as good as an empty text, and both are left out with their separator if asked for."""
-    parts = [pc.fill_null(part, "") for part in parts]
-    if not skip_empty:
-        return pc.binary_join_element_wise(*parts, separator)
+    lengths = growth.of_joined(parts, separator)
+
+    def join(*given: pa.StringArray) -> pa.StringArray:
+        filled = [pc.fill_null(part, "") for part in given]
+        return _without_empty(filled, separator) if skip_empty else pc.binary_join_element_wise(*filled, separator)
+
+    return growth.made(lengths, parts, join, memory, note)
+
+
+def _without_empty(parts: Sequence[pa.StringArray], separator: str) -> pa.StringArray:
     whole_ = parts[0]
     for part in parts[1:]:  # null_handling="skip" loses the rows in which all parts are null
         both = pc.binary_join_element_wise(whole_, part, separator)

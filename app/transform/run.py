@@ -6,7 +6,6 @@ This runs in the processes beside the service, for it needs pyarrow.
 from __future__ import annotations
 
 import codecs
-from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -19,24 +18,34 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from pyarrow import csv
 
-from app.transform import encode, rules, steps, unique, values
-from app.transform.evaluate import Evaluator
+from app.transform import encode, growth, rules, steps, unique, values
+from app.transform.evaluate import Evaluator, repeated
+from app.transform.growth import MAX_HELD_BYTES, MAX_VALUE_BYTES, Memory, TooMuch
 from app.transform.plan import Plan, Planned, plan
 from app.transform.spec import Join, Specification
 from app.transform.types import TEXT
 from app.transform.values import Finding, Findings, Repeated, Value
 
-PREVIEW_ROWS = 20
+PREVIEW_ROWS, PREVIEW_BYTES = 20, 256 << 10
+MAX_CELLS = 2_000_000
+"""Of the rows that are worked on at once, in the input and in the output together."""
+KEY_CELLS = 4
+"""A key that must be unique takes as much as so many cells."""
+NO_INPUT = pa.array([None], pa.string())
+JSON_SIGNS = 4
+"""Around the name of a value."""
 Cells = dict[str, pa.StringArray]
 
 
 @dataclass(frozen=True, slots=True)
 class Transformed:
-    """What became of a chunk, small enough to be handed over: places of rows count from 0."""
+    """What became of the first rows of those given: as many as could be held at once. Their places count from 0."""
 
+    rows: int
+    """How many that are."""
     count: int
+    """Those that are good."""
     findings: list[Finding]
-    codes: dict[str, int]
     output: bytes
     """As it stands in the file, or as Arrow IPC where the whole decides about rows, or for Parquet."""
     keys: bytes
@@ -105,6 +114,8 @@ def of_cells(
 ) -> Transformed:
     spec = compiled(document)
     places = {name: i for i, name in enumerate(columns)}
+    most = rows_at_once(spec)
+    rows, numbers = rows[:most], numbers[:most]
 
     def column(name: str) -> pa.StringArray:
         i = places.get(name, len(columns))
@@ -117,6 +128,8 @@ def of_objects(document: bytes, raw: Sequence[bytes], numbers: Sequence[int], pr
     """Numbers keep the digits they were written with; true, false, lists and objects are their JSON; null is no value."""
     spec = compiled(document)
     decode = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
+    most = rows_at_once(spec)
+    raw, numbers = raw[:most], numbers[:most]
     found: dict[str, list[str | None]] = {name: [] for name in spec.reads}
     for text in raw:
         record = decode(text)
@@ -137,70 +150,136 @@ def _cell(raw: msgspec.Raw | None) -> str | None:
 # ---------------------------------------------------------------------- the plan
 
 
+def rows_at_once(spec: Plan) -> int:
+    """So many rows at most, whatever is in them."""
+    keys = sum(map(len, spec.uniques))
+    rows = MAX_CELLS // (len(spec.reads) + len(spec.columns) + KEY_CELLS * keys)
+    if spec.output_format == "jsonl":
+        rows = min(rows, MAX_HELD_BYTES // sum(len(name.encode()) + JSON_SIGNS for name in spec.names))
+    return max(1, rows)
+
+
 def transform(spec: Plan, cells: Cells, numbers: Sequence[int], preview: bool) -> Transformed:
+    """As many of the first rows as can be held at once. A row that cannot be held alone is rejected."""
+    rows = min(len(numbers), rows_at_once(spec))
+    while True:
+        some = {name: array.slice(0, rows) for name, array in cells.items()} if rows < len(numbers) else cells
+        findings, memory = Findings(rows), Memory(rows)
+        try:
+            return _transformed(spec, some, numbers[:rows], findings, memory, preview)
+        except TooMuch as error:
+            if rows == 1:
+                break
+            rows = max(1, min(error.rows, rows - 1))
+    findings.add(np.ones(1, bool), memory.column, growth.VALUE_TOO_LONG, growth.MORE_TO_HOLD)
+    return _finished(spec, {}, numbers[:1], findings, preview)
+
+
+def _transformed(
+    spec: Plan, cells: Cells, numbers: Sequence[int], findings: Findings, memory: Memory, preview: bool
+) -> Transformed:
     count = len(numbers)
-    findings = Findings(count)
     given = {name: values.text(array) for name, array in cells.items()}
-    repeated = {name: found for name, array in cells.items() if (found := values.repeated(array)) is not None}
-    made = {column.name: _made(column, given, repeated, findings) for column in spec.columns}
+    often = {name: found for name, array in cells.items() if (found := values.repeated(array)) is not None}
+    made: dict[str, Value] = {}
+    sizes = np.zeros(count, np.int64)
+    for column in spec.columns:
+        memory.begin(column.name)
+        value = _made(column, given, often, findings, memory)
+        made[column.name] = _within_row(value, sizes, findings, column.name)
+        memory.keep(values.held(made[column.name]))
     for name, each in spec.rules.items():
         rules.hold(each, made[name], findings, name)
     for check_ in spec.checks:
-        condition = Evaluator(made, count, findings, check_.column).run(check_.expression)
+        memory.begin(check_.column)
+        condition = Evaluator(made, count, findings, memory, check_.column).run(check_.expression)
         holds = np.asarray(pc.fill_null(condition.data, False))
         shown = values.to_texts(made[check_.column]) if check_.column else None
         findings.add(~holds, check_.column, "check_failed", check_.message, shown)
     if spec.output_format == "parquet":
         for name, value in made.items():
             rules.fit_parquet(value, findings, name)
+    return _finished(spec, made, numbers, findings, preview)
+
+
+def _finished(
+    spec: Plan, made: dict[str, Value], numbers: Sequence[int], findings: Findings, preview: bool
+) -> Transformed:
+    """The good rows as they are handed over, and what is wrong with the others."""
     rows = np.arange(numbers.start, numbers.stop) if isinstance(numbers, range) else np.array(numbers, np.int64)
     kept = np.flatnonzero(~findings.bad)
-    if len(kept) < count:
+    if len(kept) < len(numbers):
         made = {name: values.taken(value, kept) for name, value in made.items()}
         rows = rows[kept]
-    keys, key_counts = unique.keys(made, rows, spec.uniques)
+    keys, key_counts = unique.keys(made, rows, spec.uniques) if made else (b"", [0] * len(spec.uniques))
     return Transformed(
+        len(numbers),
         len(kept),
         sorted(findings.found, key=lambda each: each.row),
-        dict(Counter(each.code for each in findings.found)),
-        encode.part(made, rows, spec),
+        encode.part(made, rows, spec) if len(kept) else b"",
         keys,
         key_counts,
         _preview(made, kept) if preview else [],
     )
 
 
-def _made(column: Planned, given: dict[str, Value], repeated: dict[str, Repeated], findings: Findings) -> Value:
-    """A column of the output. What is made of one column of the input alone is made once for each of its values."""
+def _within_row(value: Value, sizes: npt.NDArray[np.int64], findings: Findings, column: str) -> Value:
+    """Without the values by which a row becomes too large; `sizes` are the bytes of its texts so far."""
+    if value.type != TEXT:
+        return value
+    sizes += growth.lengths_of(value.data)
+    large = sizes > MAX_VALUE_BYTES
+    if not large.any():
+        return value
+    findings.add(large, column, growth.ROW_TOO_LARGE, growth.ROW_LONGER)
+    sizes[large] = 0
+    return values.cleared(value, large)
+
+
+def _made(
+    column: Planned, given: dict[str, Value], often: dict[str, Repeated], findings: Findings, memory: Memory
+) -> Value:
+    """A column of the output. What is made of one column of the input alone is made once for each of its values, and what is
+    made of none is made once."""
     reads = column.reads
-    if len(reads) != 1 or reads[0] not in repeated:
-        return _calculated(column, given, findings)
-    once = repeated[reads[0]]
+    if len(reads) > 1 or (reads and reads[0] not in often):
+        return _calculated(column, given, findings, memory)
+    once = often[reads[0]] if reads else Repeated(NO_INPUT, np.zeros(findings.count, np.int64))
     found = Findings(len(once.texts))
-    value = _calculated(column, {reads[0]: values.text(once.texts)}, found)
+    value = _calculated(column, {name: values.text(once.texts) for name in reads}, found, memory)
     findings.repeat(found, once.places)
     if value.type != TEXT:
         value = Value(value.type, value.data, values.to_texts(value))
+    else:
+        memory.take(int(growth.lengths_of(value.data)[once.places].sum()))
     return values.taken(value, once.places)
 
 
-def _calculated(column: Planned, given: dict[str, Value], findings: Findings) -> Value:
-    left, count = list(column.steps), findings.count
+def _calculated(column: Planned, given: dict[str, Value], findings: Findings, memory: Memory) -> Value:
+    left, count, name = list(column.steps), findings.count, column.name
     if column.expression is not None:
-        value = Evaluator(given, count, findings, column.name).run(column.expression)
+        value = Evaluator(given, count, findings, memory, name).run(column.expression)
     elif not column.sources:
-        value = values.constant(column.constant, column.constant_type, count)
+        value = repeated(column.constant, column.constant_type, count, memory)
     elif left and isinstance(left[0], Join):
-        value = steps.join([given[name] for name in column.sources], left.pop(0))  # type: ignore[arg-type]
+        step = left.pop(0)
+        assert isinstance(step, Join)
+        value = steps.join([given[each] for each in column.sources], step, findings, memory, name)
     else:
         value = given[column.sources[0]]
     for step in left:
-        value = steps.taken(step, value, findings, column.name)
+        memory.begin(name)
+        value = steps.taken(step, value, findings, memory, name)
     return value
 
 
 def _preview(made: dict[str, Value], kept: npt.NDArray[np.int64]) -> list[tuple[int, list[Any]]]:
-    first = kept[:PREVIEW_ROWS]
+    """The first good rows, as far as they are short enough to be shown."""
+    sizes = np.zeros(min(len(kept), PREVIEW_ROWS), np.int64)
+    for value in made.values():
+        if value.type == TEXT:
+            sizes += growth.lengths_of(value.data.slice(0, len(sizes)))
+    first = kept[: int(np.searchsorted(np.cumsum(sizes), PREVIEW_BYTES, side="right"))]
     columns = [_as_json(values.taken(value, np.arange(len(first)))) for value in made.values()]
     return [(int(place), list(row)) for place, row in zip(first, zip(*columns, strict=True), strict=True)]
 

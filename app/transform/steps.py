@@ -7,8 +7,9 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from app.transform import casts, dates, values
-from app.transform.evaluate import CASES, joined
+from app.transform import casts, growth, values
+from app.transform.evaluate import CASES, joined, replaced, written
+from app.transform.growth import Memory, Note
 from app.transform.spec import (
     Case,
     Cast,
@@ -31,8 +32,8 @@ Mask = npt.NDArray[np.bool_]
 SIDES = {"both": pc.utf8_trim_whitespace, "left": pc.utf8_ltrim_whitespace, "right": pc.utf8_rtrim_whitespace}
 
 
-def taken(step: Step, value: Value, findings: Findings, column: str) -> Value:
-    """The values behind a step; rows that it cannot be taken for are among the findings, and have no value."""
+def taken(step: Step, value: Value, findings: Findings, memory: Memory, column: str) -> Value:
+    """The values behind a step; rows that it cannot be taken for are among the findings, and have no value. Raises TooMuch."""
     if value.type == NULL:
         value = Value(TEXT, pa.nulls(len(value), pa.string()))
     if isinstance(step, Cast):
@@ -41,17 +42,17 @@ def taken(step: Step, value: Value, findings: Findings, column: str) -> Value:
     if isinstance(step, Round):
         return _noted(*casts.to_scale(value, step.scale, step.rounding), value, findings, column)
     if isinstance(step, FormatDate):
-        return values.text(dates.write(value.data, step.format))
+        return values.text(written(value.data, step.format, memory))
     texts: pa.StringArray = value.data
     if isinstance(step, ParseDate):
         formats = (step.format,) if isinstance(step.format, str) else tuple(step.format)
         return _noted(*casts.moment(texts, formats), value, findings, column)
     if isinstance(step, DateFormat):
         moments = _noted(*casts.moment(texts, (step.from_,)), value, findings, column)
-        return values.text(dates.write(moments.data, step.to))
+        return values.text(written(moments.data, step.to, memory))
     if isinstance(step, ValueTable):
-        return _looked_up(step, texts, findings, column)
-    return values.text(_of_text(step, texts))
+        return _looked_up(step, texts, findings, memory, column)
+    return values.text(_of_text(step, texts, memory, _notes(findings, column)))
 
 
 def _noted(found: Value, problems: casts.Problems, before: Value, findings: Findings, column: str) -> Value:
@@ -77,19 +78,35 @@ def _cast(step: Cast, value: Value) -> tuple[Value, casts.Problems]:
     return found, problems
 
 
-def _of_text(step: Step, texts: pa.StringArray) -> pa.StringArray:
+def _notes(findings: Findings, column: str) -> Note:
+    def note(rows: Mask) -> None:
+        findings.add(rows, column, growth.VALUE_TOO_LONG, growth.LONGER)
+
+    return note
+
+
+def _of_text(step: Step, texts: pa.StringArray, memory: Memory, note: Note) -> pa.StringArray:
     if isinstance(step, Trim):
         return SIDES[step.side](texts)
     if isinstance(step, Case):
-        return CASES[step.to](texts)
+        return growth.of_other_case(texts, CASES[step.to], memory, note)
     if isinstance(step, Default):
-        return pc.fill_null(values.without_empty(texts), step.value)
+        filled = values.without_empty(texts)
+        memory.take(growth.size_of(filled) + filled.null_count * len(step.value.encode()))
+        return pc.fill_null(filled, step.value)
     if isinstance(step, Split):
         return _piece(step, texts)
     assert isinstance(step, Replace)
     if step.regex:
-        return pc.replace_substring_regex(texts, step.find, step.by)
-    return pc.replace_substring(texts, step.find, step.by)
+        return _replaced_matches(step, texts, memory, note)
+    return replaced(texts, step.find, step.by, memory, note)
+
+
+def _replaced_matches(step: Replace, texts: pa.StringArray, memory: Memory, note: Note) -> pa.StringArray:
+    lengths = growth.of_replaced_matches(texts, step.find, step.by)
+    return growth.made(
+        lengths, [texts], lambda given: pc.replace_substring_regex(given, step.find, step.by), memory, note
+    )
 
 
 def _piece(step: Split, texts: pa.StringArray) -> pa.StringArray:
@@ -104,9 +121,10 @@ def _piece(step: Split, texts: pa.StringArray) -> pa.StringArray:
     return pc.if_else(texts.is_valid(), pc.fill_null(found, ""), NO_TEXT)
 
 
-def _looked_up(step: ValueTable, texts: pa.StringArray, findings: Findings, column: str) -> Value:
+def _looked_up(step: ValueTable, texts: pa.StringArray, findings: Findings, memory: Memory, column: str) -> Value:
     keys, results = pa.array(list(step.table), pa.string()), pa.array(list(step.table.values()), pa.string())
     places = pc.index_in(texts, value_set=keys)
+    memory.take(growth.size_of(texts) + (pc.sum(pc.binary_length(results).take(places)).as_py() or 0))
     found = results.take(places)
     unknown = ~np.asarray(places.is_valid()) & np.asarray(texts.is_valid())
     if step.otherwise == "reject":
@@ -122,5 +140,6 @@ def _looked_up(step: ValueTable, texts: pa.StringArray, findings: Findings, colu
     return values.text(found)
 
 
-def join(parts: list[Value], step: Join) -> Value:
-    return values.text(joined([part.data for part in parts], step.separator, skip_empty=step.skip_empty))
+def join(parts: list[Value], step: Join, findings: Findings, memory: Memory, column: str) -> Value:
+    texts = [part.data for part in parts]
+    return values.text(joined(texts, step.separator, step.skip_empty, memory, _notes(findings, column)))

@@ -106,6 +106,14 @@ def repeated(texts: pa.StringArray) -> Repeated | None:
     return Repeated(coded.dictionary, coded.indices.to_numpy())
 
 
+def held(value: Value) -> int:
+    """The bytes that it takes."""
+    written = 0 if value.written is None else int(value.written.nbytes)
+    data = value.data
+    own = data.ints.nbytes + data.valid.nbytes if isinstance(data, Numbers) else data.nbytes
+    return written + int(own)
+
+
 def taken(value: Value, rows: Places) -> Value:
     """The values of these rows, in their order."""
     places = pa.array(rows)

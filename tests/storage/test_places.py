@@ -244,8 +244,9 @@ def test_parts_of_outputs_are_there_for_every_process_until_the_job_is_over(plac
     outputs, job_id, other = places.outputs, uuid4(), uuid4()
     parts = {"0-a.part": LARGE, "1-b.part": SMALL, "1-b.keys": b"\1" * 32}
     for name, data in parts.items():
-        assert outputs.write(job_id, name, data) == zlib.crc32(data)
-    outputs.write(other, "0-c.part", SMALL)
+        blocks = [data[start : start + 100_000] for start in range(0, len(data), 100_000)]
+        assert outputs.write(job_id, name, len(data), blocks) == zlib.crc32(data)
+    outputs.write(other, "0-c.part", len(SMALL), [SMALL])
     for name, data in parts.items():
         assert b"".join(outputs.blocks(job_id, name)) == data
     folder = outputs.workspace(job_id, list(parts))

@@ -285,3 +285,43 @@ def test_a_file_without_good_rows_is_a_header(api: Api) -> None:
         assert transformed(api, upload, mapping={"columns": columns}, output_format=form)[1] == whole
     packed = transformed(api, upload, mapping={"columns": columns}, output_format="parquet")[1]
     assert pq.read_table(io.BytesIO(packed)).num_rows == 0
+
+
+def grown(*counts: int) -> list[dict[str, Any]]:
+    return [{"operation": "replace", "find": "x", "by": "x" * count} for count in counts]
+
+
+def test_rows_whose_values_would_be_too_long_are_rejected_and_the_others_go_through(api: Api) -> None:
+    """A small document that asks for 2 GB a column: what it may not have is never made."""
+    lines = [f"{i},{'x' * 20 if i % 2 else 'short'}" for i in range(100)]
+    file_id = api.upload(("id,word\n" + "\n".join(lines) + "\n").encode())["file_id"]
+    columns = [{"name": f"c{i}", "from": "word", "steps": grown(100, 100, 100)} for i in range(3)]
+    mapping = {"columns": [{"name": "id", "from": "id"}, *columns]}
+    job_id, data = transformed(api, file_id, mapping=mapping)
+    assert data.decode().splitlines() == ["id,c0,c1,c2", *(f"{i},short,short,short" for i in range(0, 100, 2))]
+    rejects = api.rejects(job_id)
+    assert [(each["row_number"], each["column"], each["code"]) for each in rejects] == [
+        (i + 1, "c0", "value_too_long") for i in range(1, 100, 2)
+    ]
+    assert api.proof(job_id)["closes"]
+    body = {"input_file_id": file_id, "mapping": mapping, "dry_run": True, "sample_rows": 100}
+    sample = api.client.post("/api/v1/jobs/transform", json=body).json()
+    assert sample["rows"] == {"total": 100, "ok": 50, "rejected": 50}
+
+
+@pytest.mark.parametrize("form", ["csv", "parquet"])
+def test_a_chunk_that_becomes_large_is_written_some_rows_at_a_time(api: Api, form: str) -> None:
+    """1500 rows of 60 kB, which are more than is held at once: each of them is there, in its place."""
+    lines = [f"{i},{'x' * (i % 7)}" for i in range(1500)]
+    file_id = api.upload(("id,word\n" + "\n".join(lines) + "\n").encode())["file_id"]
+    columns = [
+        {"name": "id", "from": "id", "steps": [{"operation": "cast", "to": "integer"}]},
+        {"name": "long", "from": "word", "steps": grown(100, 100)},
+    ]
+    rules = {"columns": {"id": {"unique": True}}}
+    _, data = transformed(api, file_id, mapping={"columns": columns}, output_format=form, validation=rules)
+    if form == "parquet":
+        rows = [list(row.values()) for row in pq.read_table(io.BytesIO(data)).to_pylist()]
+    else:
+        rows = [[int(line[0]), line[1]] for line in list(csv.reader(io.StringIO(data.decode())))[1:]]
+    assert [(number, len(text)) for number, text in rows] == [(i, i % 7 * 10_000) for i in range(1500)]
