@@ -104,6 +104,9 @@ class Settings(BaseSettings):
     compute_processes: int = Field(default=0, ge=0, le=256)
     """Processes for processors that need whole cores, started at need; 0 means as many as there are cores."""
 
+    compute_memory_mb: int = Field(default=1024, ge=0)
+    """Memory (MiB) that each of these processes may take; what needs more fails with `out_of_memory`. 0: whatever it wants."""
+
     schemas: Annotated[tuple[str, ...], NoDecode] = ()
     """Comma-separated schemas of your own for imports, each as `package.module:Class`."""
 

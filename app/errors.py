@@ -12,7 +12,7 @@ GranulaError
 │   ├── StoredFileMissing, StoredFileCorrupt
 │   ├── ModelUnavailable                    nothing can be embedded until the model is installed
 │   ├── SourceNotFound, SourceAccessDenied, SourceChanged
-│   ├── MLApiMisconfigured
+│   ├── MLApiMisconfigured, OutOfMemory
 │   └── RowsRefused                         a processor could not do some rows: bisected down to them
 └── RequestError                            the caller can do something about it: RFC 9457 problem+json
     ├── 400 ... 507                         one class per stable `code`, below
@@ -147,6 +147,12 @@ class MLApiMisconfigured(TerminalError):
     """The model service cannot be used as it is configured."""
 
     code = "ml_api_misconfigured"
+
+
+class OutOfMemory(TerminalError):
+    """What was to be computed needs more memory than a computing process may take."""
+
+    code = "out_of_memory"
 
 
 class RequestError(GranulaError):

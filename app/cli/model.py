@@ -46,7 +46,7 @@ def pipeline(
         raise typer.Exit(2) from None
     from app.pipeline.processes import Processes
 
-    processes = Processes(settings.computing)
+    processes = Processes(settings.computing, settings.compute_memory_mb)
     # While this process imports the rest: together that is most of the time that a small run takes.
     processes.prepare("app.processors.scored", settings.transaction_model.partition(":")[0])
     from app.batch import RunOptions, run

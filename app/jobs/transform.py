@@ -14,7 +14,7 @@ from uuid import UUID
 from pydantic import ValidationError
 from sqlalchemy import RowMapping
 
-from app.errors import InvalidTransform, NotRows
+from app.errors import InvalidTransform, NotRows, OutOfMemory
 from app.formats.base import Format, Reject, Span
 from app.formats.registry import from_json, open_format
 from app.jobs import file_jobs
@@ -88,7 +88,10 @@ class Transforms:
         """What becomes of the first rows of the file, by the code of the job and without one; raises the same."""
         file, specification, found = await self._checked(owner, request)
         options = {"specification": specification.stored()}
-        return await asyncio.to_thread(self._run_sample, file, options, found, rows)
+        try:
+            return await asyncio.to_thread(self._run_sample, file, options, found, rows)
+        except OutOfMemory as error:
+            raise _invalid([("mapping", error.detail)]) from None
 
     async def _checked(self, owner: str, request: TransformRequest) -> tuple[RowMapping, Specification, Plan]:
         file = await self._file_jobs.file(owner, request.input_file_id)

@@ -73,7 +73,7 @@ class Machine:
         self.role = role
         self._only = only
         self._database = database
-        self._processes = processes or Processes(settings.computing)
+        self._processes = processes or Processes(settings.computing, settings.compute_memory_mb)
         threads = max(os.cpu_count() or 1, settings.computing)  # a thread waits for each process
         self._threads = Threads(threads)
         sink: Sink = (SqliteSink if database.is_sqlite else PostgresSink)(settings.db_row_batch_size)

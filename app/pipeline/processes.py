@@ -1,7 +1,8 @@
 """Processes beside the service, for the work of processors that would keep the interpreter from serving requests.
 
 Each does one task at a time and its death costs that task alone: every process has an executor of its own, because one
-executor with several processes fails all their tasks when one of them dies.
+executor with several processes fails all their tasks when one of them dies. One that takes more memory than it may is
+ended, and its task has failed for that reason.
 """
 
 from __future__ import annotations
@@ -12,17 +13,21 @@ import os
 import signal
 import threading
 from collections.abc import Callable, Sequence
-from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures import Future, ProcessPoolExecutor
+from concurrent.futures import wait as wait_for
 from concurrent.futures.process import BrokenProcessPool
 from importlib import import_module
 from multiprocessing.connection import wait
 from queue import LifoQueue
 from typing import Any
 
-from app.errors import TransientError
+from app.errors import OutOfMemory, TransientError
+from app.pipeline import memory
 
 logger = logging.getLogger(__name__)
 NICER_BY = 5
+LOOK_SECONDS = 0.05
+"""How often the memory of a process at work is looked at."""
 
 
 class WorkerDied(Exception):
@@ -36,8 +41,9 @@ class ComputeStopped(TransientError):
 class Processes:
     """At most `count` processes, each started when it is first needed."""
 
-    def __init__(self, count: int) -> None:
-        self._workers = [_Worker() for _ in range(count)]
+    def __init__(self, count: int, memory_mb: int = 0) -> None:
+        """`memory_mb` (MiB): what each may take; 0: whatever it wants."""
+        self._workers = [_Worker(memory_mb << 20) for _ in range(count)]
         # The one used last goes first: fewer processes are started for little work, and their caches stay warm.
         self._idle: LifoQueue[_Worker] = LifoQueue()
         for worker in self._workers:
@@ -49,7 +55,8 @@ class Processes:
     def compute(self, function: Callable[..., Any], *arguments: Any) -> Any:
         """The result of `function(*arguments)`, called in one of the processes; blocks the calling thread until then.
 
-        Raises what the function raised, WorkerDied if the process ended under it, ComputeStopped after `close`.
+        Raises what the function raised, WorkerDied if the process ended under it, OutOfMemory if it took more memory than it
+        may, ComputeStopped after `close`.
         """
         worker = self._idle.get()
         try:
@@ -90,9 +97,10 @@ class Processes:
 
 
 class _Worker:
-    def __init__(self) -> None:
+    def __init__(self, memory_bytes: int) -> None:
         self._executor: ProcessPoolExecutor | None = None
         self._pid = 0
+        self._memory_bytes = memory_bytes
 
     def run(self, function: Callable[..., Any], arguments: tuple[Any, ...]) -> Any:
         future = None
@@ -103,15 +111,39 @@ class _Worker:
                 self._discard()
         if self._executor is None:
             context = multiprocessing.get_context("spawn")  # a fork would copy the locks that other threads hold
-            self._executor = ProcessPoolExecutor(1, mp_context=context, initializer=_begin)
+            self._executor = ProcessPoolExecutor(
+                1, mp_context=context, initializer=_begin, initargs=(self._memory_bytes,)
+            )
         try:
             if future is None:
                 self._pid = self._executor.submit(os.getpid).result()
                 future = self._executor.submit(function, *arguments)
-            return future.result()
+            return self._result(future)
         except BrokenProcessPool:
             self._discard()
             raise
+
+    def _result(self, future: Future[Any]) -> Any:
+        is_over = False
+        while not future.done():
+            wait_for([future], LOOK_SECONDS)
+            if self._memory_bytes and not is_over and memory.private_bytes(self._pid) > self._memory_bytes:
+                is_over = not future.done()
+                if is_over:
+                    self._kill()
+        try:
+            return future.result()
+        except (BrokenProcessPool, MemoryError) as error:
+            if not is_over and isinstance(error, BrokenProcessPool):
+                raise
+            self._kill()
+            self._discard()
+            raise OutOfMemory(_needs_more(self._memory_bytes)) from error
+
+    def _kill(self) -> None:
+        for child in multiprocessing.active_children():  # by the object, which knows if the pid is still its own
+            if child.pid == self._pid:
+                child.kill()
 
     def _discard(self) -> None:
         if self._executor is not None:
@@ -122,10 +154,14 @@ class _Worker:
         executor = self._executor
         if executor is None:
             return
-        for child in multiprocessing.active_children():  # by the object, which knows if the pid is still its own
-            if child.pid == self._pid:
-                child.kill()
+        self._kill()
         executor.shutdown(wait=True)
+
+
+def _needs_more(most_bytes: int) -> str:
+    if not most_bytes:
+        return "This needs more memory than there is."
+    return f"This needs more than the {most_bytes >> 20} MiB that a computing process may take (COMPUTE_MEMORY_MB)."
 
 
 def _import(modules: Sequence[str]) -> None:
@@ -133,8 +169,10 @@ def _import(modules: Sequence[str]) -> None:
         import_module(module)
 
 
-def _begin() -> None:
+def _begin(memory_bytes: int) -> None:
     """In the new process. It must not outlive the service, however that ends: idle, it would wait for ever."""
+    if memory_bytes:
+        memory.limit(memory_bytes)
     os.nice(NICER_BY)  # whoever waits for an answer of the service, or it for one, goes first
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; the service ends us when it is ready
     parent = multiprocessing.parent_process()

@@ -41,7 +41,7 @@ class ChunkContext:
     compute: Callable[..., Any] = compute_here
     """`compute(function, *arguments)` calls a function of a module in a process beside the service and returns its result
     or raises its exception: for Python that needs a core, and for native code that may crash. A process that dies raises
-    WorkerDied, which costs the chunk an attempt."""
+    WorkerDied, which costs the chunk an attempt; one that takes more memory than it may raises OutOfMemory, which fails it."""
     in_thread: Callable[..., Awaitable[Any]] = _at_once
     """`await context.in_thread(work, *arguments)`: for the parts of a coroutine that compute instead of waiting."""
     encode_table: TableEncoder = as_given

@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 import os
+import resource
 import signal
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
+from app.errors import OutOfMemory
 from app.pipeline.processes import ComputeStopped, Processes, WorkerDied
-from tests.harness import wait_until
+from tests.conftest import Databases
+from tests.forks import Server
+from tests.harness import Api, wait_until
+from tests.pipeline.hungry import take, take_at_once
 
 
 def die(begun: Path) -> None:
@@ -77,3 +82,45 @@ def test_closing_ends_work_that_would_never_end(tmp_path: Path) -> None:
             with pytest.raises(ComputeStopped):
                 stopped.result(30)
     assert not Path(f"/proc/{pid}").exists()
+
+
+@pytest.mark.parametrize("work", [take, take_at_once])
+def test_what_takes_more_memory_than_it_may_fails_and_nothing_else_does(work: Callable[[int], int]) -> None:
+    processes = Processes(2, memory_mb=200)
+    try:
+        assert processes.compute(work, 50) > 0
+        for _ in range(2):
+            with pytest.raises(OutOfMemory, match="200 MiB"):
+                processes.compute(work, 8000)
+        assert processes.compute(work, 50) > 0
+        assert peak_of_children() < 4 << 30, "the machine was never asked for all of it"
+    finally:
+        processes.close()
+
+
+def peak_of_children() -> int:
+    return resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss << 10
+
+
+def test_a_chunk_that_takes_too_much_memory_fails_once_and_other_jobs_go_through(
+    databases: Databases, tmp_path: Path
+) -> None:
+    storage = tmp_path / "storage"
+    server = Server(
+        databases.create(storage), storage, PROCESSORS="tests.pipeline.hungry:Hungry", COMPUTE_MEMORY_MB=200
+    )
+    try:
+        with server.start().client() as client:
+            api = Api(client)
+            rows = [f"{i},{4000 if i == 250 else 0}" for i in range(400)]
+            body = ("id,mib\n" + "\n".join(rows) + "\n").encode()
+            hungry = api.upload(body, processor="hungry", chunk_size=100)
+            assert api.run(b"id,n\n1,1\n2,2\n")["status"] == "completed"
+            ended = api.finished(hungry["file_id"])
+            assert (ended["processed_chunks"], ended["failed_chunks"]) == (3, 1)
+            chunks = client.get(f"/api/v1/jobs/{hungry['job_id']}/chunks").json()["items"]
+            (failed,) = [each for each in chunks if each["status"] == "failed"]
+            assert (failed["error"]["code"], failed["attempt"]) == ("out_of_memory", 1)
+            assert "COMPUTE_MEMORY_MB" in failed["error"]["message"]
+    finally:
+        server.stop()

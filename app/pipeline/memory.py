@@ -1,0 +1,32 @@
+"""The memory of a computing process: how much it has, and a wall behind which it gets no more. Linux alone tells."""
+
+from __future__ import annotations
+
+import os
+import resource
+from contextlib import suppress
+from pathlib import Path
+
+PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
+RESERVED_BYTES = 3 << 30
+"""What native libraries may reserve and never touch: stacks of threads, arenas of allocators."""
+
+
+def private_bytes(pid: int) -> int:
+    """What the process has for itself in memory: not what files hold anyway. 0 if it is gone, or the system does not tell."""
+    try:
+        resident, shared = Path(f"/proc/{pid}/statm").read_text().split()[1:3]
+    except (OSError, ValueError):
+        return 0
+    return (int(resident) - int(shared)) * PAGE_BYTES
+
+
+def limit(most_bytes: int) -> None:
+    """Of this process, for good. The one that started it looks at `private_bytes` now and then; what is faster than that
+    gets a MemoryError here, before the kernel must choose a process to end."""
+    most = most_bytes + RESERVED_BYTES
+    _, hard = resource.getrlimit(resource.RLIMIT_DATA)
+    if hard != resource.RLIM_INFINITY:
+        most = min(most, hard)
+    with suppress(OSError, ValueError):
+        resource.setrlimit(resource.RLIMIT_DATA, (most, hard))
