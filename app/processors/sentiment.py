@@ -41,7 +41,7 @@ class SentimentProcessor:
     """Scores by the model named in the options, by default the lexicon. Equal texts of a chunk are scored once."""
 
     name = "sentiment"
-    version = "1"
+    version = "2"
 
     def __init__(self, own_models: Iterable[str] = (), *, embedder: Embedder | None = None) -> None:
         """`own_models` are those, besides the built-in ones, that an upload may name; raises SettingsInvalid."""

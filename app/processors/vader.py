@@ -2,6 +2,8 @@
 
 The library looks at all words of a text again for each word of its lexicon: a text of 100 000 words takes hours. Only
 three words before and two behind can matter, so these are all that the overridden step is shown.
+
+The lexicon knows negations by the straight apostrophe alone; the others that texts are written with are read as that.
 """
 
 from __future__ import annotations
@@ -15,6 +17,7 @@ from vaderSentiment.vaderSentiment import SentimentIntensityAnalyzer
 
 BEFORE, BEHIND = 3, 2
 THRESHOLD = 0.05
+STRAIGHT = str.maketrans(dict.fromkeys("\u2018\u2019\u02bc\uff07", "'"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +77,8 @@ class Vader:
         return [(label(compound), compound) for compound in map(self._compound, texts)]
 
     def _compound(self, text: str) -> float:
-        return float(self._analyzer.polarity_scores(text)["compound"])
+        straight = text if text.isascii() else text.translate(STRAIGHT)
+        return float(self._analyzer.polarity_scores(straight)["compound"])
 
 
 def label(compound: float) -> str:

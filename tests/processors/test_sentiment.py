@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import random
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from uuid import uuid4
 
+import msgspec
 import pytest
 from vaderSentiment.vaderSentiment import BOOSTER_DICT, NEGATE, SPECIAL_CASES, SentimentIntensityAnalyzer
 
@@ -22,7 +24,7 @@ LIBRARY = SentimentIntensityAnalyzer()
 
 
 def expected(text: str) -> tuple[str, float]:
-    compound = LIBRARY.polarity_scores(text)["compound"]
+    compound = LIBRARY.polarity_scores(re.sub("[\u2019\u2018\u02bc\uff07]", "'", text))["compound"]
     return ("positive" if compound >= 0.05 else "negative" if compound <= -0.05 else "neutral"), compound
 
 
@@ -54,6 +56,27 @@ def test_every_rule_of_the_library_holds_in_any_mix_of_words() -> None:
     ]
     texts += [text.upper() if rng.random() < 0.3 else text.title() for text in texts[:500]]
     assert Vader().score(texts) == [expected(text) for text in texts]
+
+
+@pytest.mark.parametrize("apostrophe", "\u2019\u2018\u02bc\uff07")
+def test_a_text_scores_alike_with_whichever_apostrophe_it_is_written(apostrophe: str) -> None:
+    """Phones and word processors write a curly one, which the lexicon does not know."""
+    texts = [
+        "I don't like it", "It isn't good", "We can't recommend this", "The food wasn't great, but the staff were lovely",
+        "'great'", "It'll be the best", "couldn't be happier :')", "She won't love it", "nothing's wrong",
+    ]  # fmt: skip
+    curly = [text.replace("'", apostrophe) for text in texts]
+    assert Vader().score(curly) == [expected(text) for text in texts]
+    assert Vader().score(curly)[0][0] == "negative"
+
+
+def test_a_result_has_the_text_as_it_was_written() -> None:
+    text = "I don\u2019t like it"
+    context = ChunkContext(uuid4(), 0, 1, {})
+    outcome = SentimentProcessor().process(CellRows(["text"], [1], [[text]]), context)
+    (page,) = outcome.results.pages()
+    (row,) = msgspec.json.decode(page.data)
+    assert (row["text"], row["sentiment"], row["score"]) == (text, "negative", -0.2755)
 
 
 def test_a_long_text_costs_as_much_as_its_words_and_no_more(monkeypatch: pytest.MonkeyPatch) -> None:
