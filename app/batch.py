@@ -12,15 +12,13 @@ import signal
 import sys
 import time
 from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import asynccontextmanager, contextmanager, nullcontext
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 from uuid import UUID
 
-from rich.console import Console
-from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 from sqlalchemy.exc import IntegrityError
 
 from app.config import Settings
@@ -31,6 +29,7 @@ from app.jobs.progress import get_status
 from app.jobs.users import LOCAL_OWNER
 from app.pipeline.processes import Processes
 from app.states import JobStatus
+from app.terminal import Bars
 from app.wiring import Core, start
 
 logger = logging.getLogger("pipeline")
@@ -52,10 +51,10 @@ def run(settings: Settings, options: RunOptions, processes: Processes) -> int:
 
     The exit code: 0 all scored or invalid, 1 some failed, 2 not begun, 3 given up waiting, 130 interrupted.
     """
-    with _logging_to(options.log_file) as console:
+    with _bars() as bars, _logging_to(options.log_file, bars):
         logger.info("Starting batch pipeline")
         try:
-            return asyncio.run(_run(settings, options, console, processes))
+            return asyncio.run(_run(settings, options, bars, processes))
         except GranulaError as error:
             logger.error("%s", error.detail)
             return NOT_STARTED
@@ -63,14 +62,14 @@ def run(settings: Settings, options: RunOptions, processes: Processes) -> int:
             processes.close()
 
 
-async def _run(settings: Settings, options: RunOptions, console: Console | None, processes: Processes) -> int:
+async def _run(settings: Settings, options: RunOptions, bars: Bars | None, processes: Processes) -> int:
     stop = asyncio.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
     own: set[UUID] = set()
     async with _services(settings, own, processes) as services:
         job_id = await _begin(services, options.source, own)
-        return await _follow(services, job_id, options, stop, console)
+        return await _follow(services, job_id, options, stop, bars)
 
 
 @asynccontextmanager
@@ -106,11 +105,9 @@ async def _begin(services: Core, source: str, own: set[UUID]) -> UUID:
         return UUID(made["job_id"])
 
 
-async def _follow(
-    services: Core, job_id: UUID, options: RunOptions, stop: asyncio.Event, console: Console | None
-) -> int:
+async def _follow(services: Core, job_id: UUID, options: RunOptions, stop: asyncio.Event, bars: Bars | None) -> int:
     watch = _Watch(services, job_id)
-    with _bar(console) as show:
+    with _bar(bars) as show:
         moved_at, done, waiting_on = time.monotonic(), -1, None
         while True:
             # The status first: what is committed after it was read will be told in the next round.
@@ -192,12 +189,34 @@ def _conclude(status: dict[str, Any]) -> int:
 # ---------------------------------------------------------------------- what is seen
 
 
+def _bars() -> Any:
+    """Those of standard error if somebody watches it, else None."""
+    return Bars() if sys.stderr.isatty() else nullcontext()
+
+
+class _Lines(logging.Handler):
+    """Lines to standard output, around the bar if it is on the same terminal."""
+
+    def __init__(self, bars: Bars | None) -> None:
+        super().__init__()
+        self._bars = bars
+
+    def emit(self, record: logging.LogRecord) -> None:
+        try:
+            if self._bars is not None:
+                self._bars.put(self.format(record))
+            else:
+                sys.stdout.write(self.format(record) + "\n")
+                sys.stdout.flush()
+        except Exception:
+            self.handleError(record)
+
+
 @contextmanager
-def _logging_to(path: Path | None) -> Iterator[Console | None]:
-    """Lines to standard output, and to a file; above a progress bar if somebody watches."""
-    console = Console(stderr=True) if sys.stderr.isatty() else None
+def _logging_to(path: Path | None, bars: Bars | None) -> Iterator[None]:
+    """Lines to standard output, and to a file."""
     form = logging.Formatter("%(asctime)s - %(levelname)s - %(message)s", "%Y-%m-%d %H:%M:%S")
-    handlers: list[logging.Handler] = [logging.StreamHandler(sys.stdout)]
+    handlers: list[logging.Handler] = [_Lines(bars)]
     if path is not None:
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
@@ -212,7 +231,7 @@ def _logging_to(path: Path | None) -> Iterator[Console | None]:
     root.setLevel(logging.WARNING)
     logger.setLevel(logging.INFO)
     try:
-        yield console
+        yield
     finally:
         root.handlers, root.level = before
         for handler in handlers:
@@ -220,22 +239,21 @@ def _logging_to(path: Path | None) -> Iterator[Console | None]:
 
 
 @contextmanager
-def _bar(console: Console | None) -> Iterator[Any]:
+def _bar(bars: Bars | None) -> Iterator[Any]:
     """Calls to `show(status)` move a bar on a terminal, and do nothing elsewhere."""
-    if console is None:
+    if bars is None:
         yield lambda status: None
         return
-    columns = (
-        TextColumn("{task.description}"), BarColumn(), TaskProgressColumn(), TextColumn("{task.fields[rate]}"),
-        TimeRemainingColumn(),
-    )  # fmt: skip
-    with Progress(*columns, console=console, transient=True) as progress:
-        task = progress.add_task("Scoring", total=100.0, rate="")
 
-        def show(status: dict[str, Any]) -> None:
-            rate = f"{status['rows_per_second']:.0f} rows/s"
-            if status["waiting_on"]:
-                rate = f"waiting for {status['waiting_on']}"
-            progress.update(task, completed=status["progress_percent"], rate=rate)
+    def show(status: dict[str, Any]) -> None:
+        note = f"{status['rows_per_second']:.0f} rows/s"
+        if status["eta_seconds"] is not None:
+            note += f", {status['eta_seconds']:.0f} s left"
+        if status["waiting_on"]:
+            note = f"waiting for {status['waiting_on']}"
+        bars.show("run", "Scoring", status["progress_percent"], note)
 
+    try:
         yield show
+    finally:
+        bars.drop("run")

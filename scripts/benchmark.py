@@ -491,7 +491,7 @@ def measure(args: argparse.Namespace, folder: Path, results: Results, console: C
             engines.append(SQLite())
         results.facts += [engine.facts for engine in engines]
         columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
-        progress = stack.enter_context(Progress(*columns, console=console, transient=True))
+        progress = stack.enter_context(Progress(*columns, console=console, transient=True, redirect_stdout=False))
         each = len(sizes) + (args.only != "memory") * (3 * args.repeat + bool(args.big_rows))
         bar = progress.add_task("measuring", total=each * len(engines))
 

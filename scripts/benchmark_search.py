@@ -198,7 +198,8 @@ def main() -> None:
     parser.add_argument("--only", choices=("sqlite", "postgresql"))
     arguments = parser.parse_args()
     lines = ["| | search | records | p50 ms | p95 ms | slowest | recall@10 |", "|---|---|---|---|---|---|---|"]
-    with tempfile.TemporaryDirectory(prefix="granula-") as made, Progress(console=Console(stderr=True)) as progress:
+    bar = Progress(console=Console(stderr=True), redirect_stdout=False)
+    with tempfile.TemporaryDirectory(prefix="granula-") as made, bar as progress:
         folder = Path(made)
         folder.chmod(0o755)  # the server of PostgreSQL runs as another user
         people = folder / "people.csv"

@@ -100,7 +100,8 @@ def main() -> None:
     every = os.sched_getaffinity(0)
     one = {min(every)}
     rates: dict[str, list[float]] = {"one": [], "all": [], "bare one": [], "bare all": []}
-    with tempfile.TemporaryDirectory(prefix="granula-") as made, Progress(console=Console(stderr=True)) as progress:
+    bar = Progress(console=Console(stderr=True), redirect_stdout=False)
+    with tempfile.TemporaryDirectory(prefix="granula-") as made, bar as progress:
         folder = Path(made)
         file = generate(folder / "reviews.csv", arguments.rows, kind="reviews").path
         for i in progress.track(range(arguments.repeat), description="runs"):

@@ -307,7 +307,8 @@ def say(what: str, text: str) -> None:
 def bar(*columns: ProgressColumn) -> Progress:
     """On a terminal only; each step says in one line what came of it."""
     first = (TextColumn("[bold]{task.description:<11}"), BarColumn(), TaskProgressColumn())
-    return Progress(*first, *columns, console=console, transient=True, disable=not console.is_terminal)
+    quiet = not console.is_terminal
+    return Progress(*first, *columns, console=console, transient=True, disable=quiet, redirect_stdout=False)
 
 
 def facts(title: str, lines: dict[str, str | Text]) -> None:

@@ -412,7 +412,8 @@ def main(argv: Sequence[str] | None = None) -> None:
     args = parser.parse_args(argv)
     speed_column = TextColumn("{task.fields[speed]:,.0f} rows/s")
     columns = (BarColumn(), MofNCompleteColumn(), speed_column, TimeRemainingColumn())
-    bar = Progress(*columns, console=Console(stderr=True), transient=True, disable=not sys.stderr.isatty())
+    console = Console(stderr=True)
+    bar = Progress(*columns, console=console, transient=True, disable=not sys.stderr.isatty(), redirect_stdout=False)
     task = bar.add_task("rows", total=args.rows, speed=0.0)
     started = time.perf_counter()
 

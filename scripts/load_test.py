@@ -306,7 +306,10 @@ async def connected(args: argparse.Namespace) -> AsyncIterator[httpx.AsyncClient
 async def run(args: argparse.Namespace) -> list[str]:
     """Everything; what is wrong."""
     columns = (TextColumn("[bold]{task.description:<13}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
-    progress = Progress(*columns, console=console, transient=True, disable=not console.is_terminal)
+    quiet = not console.is_terminal
+    progress = Progress(
+        *columns, console=console, transient=True, disable=quiet, redirect_stdout=False, redirect_stderr=False
+    )
     async with connected(args) as client:
         with progress:
             load = Load(client, args, progress)

@@ -95,8 +95,13 @@ def put(text: str) -> None:
     sys.stdout.flush()
 
 
+def as_json(value: Any) -> str:
+    """In a line, and in ASCII: any text survives any terminal."""
+    return json.dumps(value)
+
+
 def put_json(value: Any) -> None:
-    put(json.dumps(value))  # in ASCII: any text survives any terminal
+    put(as_json(value))
 
 
 def leave(code: Exit) -> None:

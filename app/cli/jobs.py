@@ -114,7 +114,7 @@ def watch(identifiers: Ids, as_json: Json = False, quiet: Quiet = False, url: Ur
     from app.cli.waiting import Follower, go_on
 
     with board(quiet) as shown_on:
-        follower = Follower(connect(url), shown_on, put_json if as_json else lambda status: None)
+        follower = Follower(connect(url), shown_on, shown_on.put_json if as_json else lambda status: None)
         for identifier in dict.fromkeys(identifiers):
             follower.add(str(identifier), str(identifier), "")
         try:

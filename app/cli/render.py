@@ -5,10 +5,13 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
-from app.cli.common import say
+from app.cli.common import as_json, put, say
 from app.cli.text import duration, rows_text, shown, size
+
+if TYPE_CHECKING:
+    from app.terminal import Bars
 
 FINAL = ("completed", "completed_with_errors", "failed", "cancelled")
 
@@ -22,11 +25,17 @@ class Board(Protocol):
     def working(self, key: str, name: str, status: dict[str, Any]) -> None:
         """A status of the job."""
 
-    def over(self, key: str, text: str) -> None:
-        """Nothing more will come of this file."""
+    def over(self, key: str, text: str = "") -> None:
+        """Nothing more will come of this file; `text` says how it ended."""
 
     def say(self, text: str) -> None:
-        """A line beside the bars."""
+        """A line on standard error."""
+
+    def put(self, text: str) -> None:
+        """A line on standard output."""
+
+    def put_json(self, value: Any) -> None:
+        """As a line on standard output."""
 
 
 class Silent:
@@ -36,11 +45,17 @@ class Silent:
     def working(self, key: str, name: str, status: dict[str, Any]) -> None:
         pass
 
-    def over(self, key: str, text: str) -> None:
+    def over(self, key: str, text: str = "") -> None:
         pass
 
     def say(self, text: str) -> None:
         say(text)
+
+    def put(self, text: str) -> None:
+        put(text)
+
+    def put_json(self, value: Any) -> None:
+        self.put(as_json(value))
 
 
 class Lines(Silent):
@@ -54,20 +69,20 @@ class Lines(Silent):
             self._last[key] = status["status"]
             say(f"{shown(name)}: {status['status']}")
 
-    def over(self, key: str, text: str) -> None:
-        say(text)
+    def over(self, key: str, text: str = "") -> None:
+        if text:
+            say(text)
 
 
-class Bars(Silent):
+class OnTerminal(Silent):
     """A bar for each file: first its bytes, then its rows."""
 
-    def __init__(self, progress: Any) -> None:
-        self._progress = progress
-        self._tasks: dict[str, Any] = {}
+    def __init__(self, bars: Bars) -> None:
+        self._bars = bars
 
     def uploading(self, key: str, name: str, done: int, total: int | None, speed: float) -> None:
         note = f"{size(done)}{f' of {size(total)}' if total else ''} up, {size(speed)}/s"
-        self._show(key, name, None if total is None else 100 * done / max(total, 1), note)
+        self._bars.show(key, shown(name, 30), None if total is None else 100 * done / max(total, 1), note)
 
     def working(self, key: str, name: str, status: dict[str, Any]) -> None:
         done = status["rows"]["total"] - status["rows"]["unprocessed"]
@@ -79,20 +94,18 @@ class Bars(Silent):
                 note += f", {duration(status['eta_seconds'])} left"
         if status["waiting_on"]:
             note += f", waiting for {status['waiting_on']}"
-        self._show(key, name, status["progress_percent"], note)
+        self._bars.show(key, shown(name, 30), status["progress_percent"], note)
 
-    def over(self, key: str, text: str) -> None:
-        if (task := self._tasks.pop(key, None)) is not None:
-            self._progress.remove_task(task)
-        self.say(text)
+    def over(self, key: str, text: str = "") -> None:
+        self._bars.drop(key)
+        if text:
+            self.say(text)
 
     def say(self, text: str) -> None:
-        self._progress.console.print(text, markup=False, highlight=False, soft_wrap=True)
+        self._bars.say(text)
 
-    def _show(self, key: str, name: str, percent: float | None, note: str) -> None:
-        if key not in self._tasks:
-            self._tasks[key] = self._progress.add_task(shown(name, 30), total=100, note="")
-        self._progress.update(self._tasks[key], total=percent and 100, completed=percent or 0, note=note)
+    def put(self, text: str) -> None:
+        self._bars.put(text)
 
 
 @contextmanager
@@ -104,15 +117,10 @@ def board(quiet: bool) -> Iterator[Board]:
     if not sys.stderr.isatty():
         yield Lines()
         return
-    from rich.console import Console
-    from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn
+    from app.terminal import Bars
 
-    columns = (
-        TextColumn("{task.description}", markup=False), BarColumn(bar_width=24), TaskProgressColumn(),
-        TextColumn("{task.fields[note]}", markup=False),
-    )  # fmt: skip
-    with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
-        yield Bars(progress)
+    with Bars() as bars:
+        yield OnTerminal(bars)
 
 
 def outcome(name: str, status: dict[str, Any]) -> str:

@@ -24,8 +24,6 @@ from app.cli.common import (
     connect,
     examples,
     leave,
-    put,
-    put_json,
     say,
 )
 from app.cli.render import Board, board
@@ -232,32 +230,33 @@ class _Run:
         try:
             body = future.result()
         except CliError as error:
-            self._board.over(str(index), f"{shown(given.name)}: {error.message}")
+            self._board.over(str(index))
+            self._board.say(f"{shown(given.name)}: {error.message}")
             self._code = max(self._code, error.code)
             if self._as_json:
-                put_json({"filename": given.name, "error": error.problem or {"detail": error.message}})
+                self._board.put_json({"filename": given.name, "error": error.problem or {"detail": error.message}})
             if isinstance(error, Unreachable) and not self._follower.ids:
                 self._stop.set()  # the other files would only wait for the same
             return
         identifier = body["file_id"]
         if self._as_json and not self._wait:
-            put_json(body)
+            self._board.put_json(body)
         elif not self._as_json:
             self._tell_id(given, body)
         if self._wait:
             self._follower.add(identifier, str(index), given.name)
         else:
-            self._board.over(str(index), "")
+            self._board.over(str(index))
 
     def _tell_id(self, given: Source, body: dict[str, Any]) -> None:
         if not self._quiet:
             self._board.say(_received(given, body))
         if not sys.stdout.isatty() or self._quiet:
-            put(body["file_id"])
+            self._board.put(body["file_id"])
 
     def _ended(self, status: dict[str, Any]) -> None:
         if self._as_json:
-            put_json(status)
+            self._board.put_json(status)
 
     def _tell_interrupted(self, waiting: list[tuple[int, Source, Future[dict[str, Any]]]]) -> None:
         from app.cli.waiting import go_on

@@ -15,6 +15,7 @@ LAYERS: dict[str, set[str]] = {
     "states": set(),
     "config": {"errors"},
     "failpoints": {"errors"},
+    "terminal": set(),
     "telemetry": {"config"},
     "formats": {"errors"},
     "embeddings": {"errors"},
@@ -40,7 +41,8 @@ LAYERS: dict[str, set[str]] = {
         "failpoints", "telemetry",
     },
     "cli": {
-        "batch", "worker", "main", "pipeline", "jobs", "model_service", "processors", "embeddings", "sources", "db", "errors",
+        "batch", "worker", "main", "terminal",
+        "pipeline", "jobs", "model_service", "processors", "embeddings", "sources", "db", "errors",
         "config",
     },
     "wiring": {
@@ -48,7 +50,7 @@ LAYERS: dict[str, set[str]] = {
         "telemetry",
     },
     "worker": {"api", "wiring", "pipeline", "config", "telemetry"},
-    "batch": {"wiring", "jobs", "pipeline", "db", "states", "errors", "config"},
+    "batch": {"wiring", "jobs", "pipeline", "db", "states", "errors", "config", "terminal"},
     "api": {
         "wiring",
         "transform",

@@ -1,4 +1,5 @@
-"""The command line as a process: with pipes, or on a pseudo-terminal as a person has it."""
+"""The command line as a process: with pipes, on a pseudo-terminal as a person has it, or with one of its outputs on a
+pseudo-terminal and the other in a pipe, as `id=$(...)` and `... 2> log` have it."""
 
 from __future__ import annotations
 
@@ -15,7 +16,7 @@ import termios
 import time
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from tests.harness import ROOT
 
@@ -23,6 +24,8 @@ SECONDS = 60.0
 DIRTY = 'id,name,value\n1,Ada,10\n2,Alan,20,30\n3,"Grace,5\n'
 """Three rows, of which one gets through."""
 ESCAPES = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
+MOVES = re.compile(r"\x1b\[([0-9;?]*)([A-Za-z])|([\r\n])|([^\x1b\r\n]+)")
+ROWS, COLUMNS = 40, 120
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,16 +60,73 @@ class Cli:
         )  # fmt: skip
         return Done(done.returncode, done.stdout, done.stderr)
 
-    def on_terminal(self, *arguments: object) -> Terminal:
-        return Terminal([sys.executable, "-m", "app", *map(str, arguments)], self.environment)
+    def on_terminal(self, *arguments: object, columns: int = COLUMNS) -> Terminal:
+        return Terminal([sys.executable, "-m", "app", *map(str, arguments)], self.environment, columns)
+
+    def mixed(self, terminal: Literal["out", "err"], *arguments: object) -> Done:
+        """With this output on a pseudo-terminal and the other in a pipe; that of the terminal is as it was written."""
+        return mixed(terminal, [sys.executable, "-m", "app", *map(str, arguments)], self.environment)
+
+
+def mixed(terminal: Literal["out", "err"], command: list[str], environment: dict[str, str], cwd: Path = ROOT) -> Done:
+    ours, theirs = pty.openpty()
+    fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", ROWS, COLUMNS, 0, 0))
+    process = subprocess.Popen(
+        command, cwd=cwd, env=environment, stdin=subprocess.DEVNULL, start_new_session=True,
+        stdout=theirs if terminal == "out" else subprocess.PIPE, stderr=theirs if terminal == "err" else subprocess.PIPE,
+    )  # fmt: skip
+    os.close(theirs)
+    piped = process.stdout if terminal == "err" else process.stderr
+    assert piped is not None
+    found: dict[int, bytes] = {ours: b"", piped.fileno(): b""}
+    waiting, deadline = set(found), time.monotonic() + SECONDS
+    while waiting:
+        assert time.monotonic() < deadline, found
+        for each in select.select(list(waiting), [], [], 1)[0]:
+            try:
+                data = os.read(each, 1 << 16)
+            except OSError:  # the other end of the pseudo-terminal is closed
+                data = b""
+            found[each] += data
+            if not data:
+                waiting.discard(each)
+    code = process.wait(SECONDS)
+    shown, plain = found[ours].decode(errors="replace"), found[piped.fileno()].decode()
+    piped.close()
+    os.close(ours)
+    return Done(code, shown, plain) if terminal == "out" else Done(code, plain, shown)
+
+
+def screen(raw: str) -> list[str]:
+    """The lines that a terminal of any height shows after this was written: cursor up, erase, return and new line are all
+    that a bar is drawn with. The line of the cursor is the last, and is left out if it is empty."""
+    lines, row, column = [""], 0, 0
+    for given, letter, control, text in MOVES.findall(raw):
+        if control == "\r":
+            column = 0
+        elif control == "\n":
+            row += 1
+            lines += [""] * (row + 1 - len(lines))
+        elif text:
+            lines[row] = lines[row][:column].ljust(column) + text + lines[row][column + len(text) :]
+            column += len(text)
+        elif letter == "A":
+            row -= int(given or 1)
+            assert row >= 0, "the cursor went above the first line"
+        elif letter == "K":
+            assert given == "2"
+            lines[row] = ""
+        else:
+            assert letter in "mhl", f"CSI {given}{letter}"
+    return lines if lines[-1] else lines[:-1]
 
 
 class Terminal:
-    """A process on a pseudo-terminal of 120 columns."""
+    """A process on a pseudo-terminal."""
 
-    def __init__(self, command: list[str], environment: dict[str, str]) -> None:
+    def __init__(self, command: list[str], environment: dict[str, str], columns: int = COLUMNS) -> None:
         self._ours, theirs = pty.openpty()
-        fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 40, 120, 0, 0))
+        fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", ROWS, columns, 0, 0))
         self._process = subprocess.Popen(
             command, cwd=ROOT, env=environment, stdin=theirs, stdout=theirs, stderr=theirs, start_new_session=True,
             preexec_fn=lambda: fcntl.ioctl(0, termios.TIOCSCTTY, 0),

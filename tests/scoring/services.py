@@ -126,14 +126,16 @@ class Pipeline:
         self.environment = {key: str(value) for key, value in environment.items()}
         self.process: subprocess.Popen[str] | None = None
 
-    def launch(self, *arguments: str, **extra: object) -> None:
+    def whole_environment(self, **extra: object) -> dict[str, str]:
         inherited = {k: v for k, v in os.environ.items() if k not in ("DATABASE_URL", "GRANULA_FAIL")}
         environment = inherited | {"DATABASE_URL": self.url, "STORAGE_DIR": str(self.folder)} | self.environment
-        environment |= {key: str(value) for key, value in extra.items()}
+        return environment | {key: str(value) for key, value in extra.items()}
+
+    def launch(self, *arguments: str, **extra: object) -> None:
         log_file = ("--log-file", str(self.folder / "logs" / "batch_pipeline.log"))
         self.process = subprocess.Popen(
             [sys.executable, "-m", "app", "pipeline", *log_file, *arguments],
-            cwd=ROOT, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+            cwd=ROOT, env=self.whole_environment(**extra), stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
         )  # fmt: skip
 
     def finish(self, seconds: float = 60) -> tuple[int, list[str]]:
