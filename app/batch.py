@@ -174,16 +174,18 @@ class _Watch:
 
 def _conclude(status: dict[str, Any]) -> int:
     rows = status["rows"]
-    failed = rows["failed"] + rows["unprocessed"]
     for part in status["errors"]:
         logger.error("%s", (part["error"] or {}).get("message", "A part failed"))
     if status["error"] and not status["errors"]:
         logger.error("%s", status["error"]["message"])
     if rows["ok"]:
         logger.info("Successfully wrote %d transactions to database", rows["ok"])
-    logger.info("Pipeline complete: %d processed, %d failed, %d invalid", rows["ok"], failed, rows["invalid"])
+    text = f"Pipeline complete: {rows['ok']} processed, {rows['failed']} failed, {rows['invalid']} invalid"
+    if rows["unprocessed"]:
+        text += f", {rows['unprocessed']} not processed"
+    logger.info("%s", text)
     is_whole = status["status"] in (JobStatus.COMPLETED, JobStatus.COMPLETED_WITH_ERRORS) and not status["errors"]
-    return OK if is_whole and not failed else SOME_FAILED
+    return OK if is_whole and not rows["failed"] and not rows["unprocessed"] else SOME_FAILED
 
 
 # ---------------------------------------------------------------------- what is seen

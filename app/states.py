@@ -78,3 +78,17 @@ def conclude(*, completed_chunks: int, failed_chunks: int, rejects: int) -> JobS
     if failed_chunks and not completed_chunks:
         return JobStatus.FAILED
     return JobStatus.COMPLETED_WITH_ERRORS if failed_chunks or rejects else JobStatus.COMPLETED
+
+
+def row_counts(*, total: int, ok: int, invalid: int, failed: int, in_failed_chunks: int) -> dict[str, int]:
+    """What became of the rows of a job, in the four words that every surface shows. They add up to `total`.
+
+    loaded: in the results. rejected: in the rejects, each with its reason. failed: in chunks that failed (`in_failed_chunks`
+    of the `failed` rows), which a retry runs again. not_processed: in chunks that are not done, or were cancelled.
+    """
+    return {
+        "loaded": ok,
+        "rejected": invalid + failed - in_failed_chunks,
+        "failed": in_failed_chunks,
+        "not_processed": total - ok - invalid - failed,
+    }

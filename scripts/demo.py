@@ -212,7 +212,7 @@ class Demo:
             task = progress.add_task("Processing", total=100.0, rows="", speed="")
             for status in self._statuses(file_id):
                 rows, left = status["rows"], status["eta_seconds"]
-                done = rows["ok"] + rows["invalid"] + rows["failed"]
+                done = status["counts"]["loaded"] + status["counts"]["rejected"]
                 speed = f"{status['rows_per_second']:,.0f} rows/s" + (f", {left:.0f} s left" if left else "")
                 progress.update(
                     task, completed=status["progress_percent"], rows=f"{done:,} of {self._args.rows:,}", speed=speed

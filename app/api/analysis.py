@@ -9,6 +9,7 @@ from fastapi import APIRouter, Depends, Query
 from fastapi.responses import JSONResponse, Response
 from pydantic import BaseModel, ConfigDict, Field
 
+from app.api.answers import RowCounts
 from app.api.errors import problem_responses
 from app.api.parameters import JobId, Priority, single_values
 from app.api.services import App, Owner
@@ -66,6 +67,7 @@ class JobState(BaseModel):
     result_file_id: UUID | None
     children: list[dict[str, Any]] | None = Field(description="Of a batch: each file's job, status and progress.")
     waiting_on: str | None
+    counts: RowCounts
     undo: dict[str, Any] | None = Field(description="state, removed, restored and undone_at, if the job was undone.")
     error_message: str | None
     created_at: str

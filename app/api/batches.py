@@ -9,6 +9,7 @@ from fastapi import APIRouter, Depends, Query, Request
 from fastapi.responses import Response
 from pydantic import BaseModel, Field
 
+from app.api.answers import RowCounts
 from app.api.errors import problem_responses
 from app.api.parameters import Integer, JobOptions, single_values
 from app.api.receiving import Door, receive
@@ -55,6 +56,7 @@ class BatchStatus(BaseModel):
     completed_at: str | None
     rejected_count: int = Field(description="Processed rows that have no result; `rejects_url` says why.")
     failed_count: int = Field(description="Rows of chunks that were given up; POST /api/v1/jobs/{job_id}/retry.")
+    counts: RowCounts
     rejects_url: str
     file_id: str
     job_id: str

@@ -26,7 +26,7 @@ class Exit(IntEnum):
 
     OK = 0
     INCOMPLETE = 1
-    """Some rows were rejected; a proof is broken; the doctor found something."""
+    """Some rows were rejected or failed; a proof is broken; the doctor found something."""
     USAGE = 2
     """The command line or a setting cannot be used."""
     FAILED = 3

@@ -28,8 +28,8 @@ from app.cli.common import (
     put_json,
     say,
 )
-from app.cli.render import FINAL, Silent, board, table
-from app.cli.text import duration, rows_text, shown, size
+from app.cli.render import Silent, board, table
+from app.cli.text import FINAL, duration, rows_text, shown, size, state_text
 
 if TYPE_CHECKING:
     from app.cli.client import Client
@@ -109,7 +109,7 @@ def status(identifiers: Ids, as_json: Json = False, url: Url = DEFAULT_URL) -> N
 def watch(identifiers: Ids, as_json: Json = False, quiet: Quiet = False, url: Url = DEFAULT_URL) -> None:
     """Stay until jobs have ended. Ctrl-C leaves them running.
 
-    Exit code: 0 every row is in the results; 1 some rows were rejected; 3 a job failed or was cancelled.
+    Exit code: 0 every row is loaded; 1 some rows were rejected or failed; 3 a job failed or was cancelled.
     """
     from app.cli.waiting import Follower, go_on
 
@@ -203,11 +203,11 @@ def _each(client: Client, identifiers: list[UUID], do: Callable[[Client, UUID], 
 
 
 def _show_status(found: dict[str, Any]) -> None:
-    rows, chunks = found["rows"], found["chunks"]
-    put(f"{shown(found['filename'])}: {found['status']}, {found['progress_percent']:g} %")
+    counts, chunks = found["counts"], found["chunks"]
+    put(f"{shown(found['filename'])}: {state_text(found)}, {found['progress_percent']:g} %")
     lines = [
         ("id", found["file_id"]),
-        ("rows", rows_text(rows)),
+        ("rows", rows_text(found)),
         ("chunks", f"{chunks['completed']} of {found['total_chunks']}{'' if found['split_complete'] else ' or more'} completed"
                    + (f", {chunks['failed']} failed" if chunks["failed"] else "")),
         ("processor", f"{found['processor']}, priority {found['priority']}"),
@@ -226,16 +226,18 @@ def _show_status(found: dict[str, Any]) -> None:
         lines.append(("error", str(inner.get("message", inner)) if isinstance(inner, dict) else str(inner)))
     for name, text in lines:
         put(f"  {name:<10} {shown(str(text))}")
-    if found["status"] in FINAL and rows["invalid"]:
+    if found["status"] in FINAL and counts["rejected"]:
         Silent().say(f"  Why rows were rejected: {PROGRAM} rejects {found['file_id']}")
+    if found["status"] in ("failed", "completed_with_errors") and counts["failed"]:
+        Silent().say(f"  Run the failed rows again: {PROGRAM} retry {found['file_id']}")
 
 
 def _show_proof(found: dict[str, Any]) -> None:
-    rows, stored = found["rows"], found["stored"]
+    counts, stored = found["counts"], found["stored"]
     put(f"{found['file_id']}: the proof {'closes' if found['closes'] else 'is broken'}")
     put(
-        f"  {rows['total']:,} rows = {rows['ok']:,} ok + {rows['invalid']:,} invalid + {rows['failed']:,} failed"
-        f" + {rows['unprocessed']:,} unprocessed"
+        f"  {sum(counts.values()):,} rows = {counts['loaded']:,} loaded + {counts['rejected']:,} rejected"
+        f" + {counts['failed']:,} failed + {counts['not_processed']:,} not processed"
     )
     put(f"  stored: {stored['results']:,} results, {stored['rejects']:,} rejects")
     put(f"  hash sums: read {found['hash']['read']}, stored {found['hash']['stored']}")

@@ -8,12 +8,10 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Protocol
 
 from app.cli.common import as_json, put, say
-from app.cli.text import duration, rows_text, shown, size
+from app.cli.text import FINAL, duration, rows_text, shown, size, state_text
 
 if TYPE_CHECKING:
     from app.terminal import Bars
-
-FINAL = ("completed", "completed_with_errors", "failed", "cancelled")
 
 
 class Board(Protocol):
@@ -85,11 +83,13 @@ class OnTerminal(Silent):
         self._bars.show(key, shown(name, 30), None if total is None else 100 * done / max(total, 1), note)
 
     def working(self, key: str, name: str, status: dict[str, Any]) -> None:
-        done = status["rows"]["total"] - status["rows"]["unprocessed"]
+        done = status["counts"]["loaded"] + status["counts"]["rejected"]
         if status["status"] == "queued":
             note = f"queued, priority {status['priority']}"
         else:
             note = f"{done:,} rows, {status['rows_per_second']:,.0f}/s"
+            if status["counts"]["failed"]:
+                note += f", {status['counts']['failed']:,} failed"
             if status["eta_seconds"] is not None:
                 note += f", {duration(status['eta_seconds'])} left"
         if status["waiting_on"]:
@@ -125,7 +125,7 @@ def board(quiet: bool) -> Iterator[Board]:
 
 def outcome(name: str, status: dict[str, Any]) -> str:
     """A final status in a line or two."""
-    text = f"{shown(name)}: {status['status']}, {rows_text(status['rows'])}"
+    text = f"{shown(name)}: {state_text(status)}, {rows_text(status)}"
     if status["rows_per_second"]:
         text += f", {status['rows_per_second']:,.0f} rows/s"
     if status["error"]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import unicodedata
 from typing import Any
 
+FINAL = ("completed", "completed_with_errors", "failed", "cancelled")
 UNITS = ("B", "kB", "MB", "GB", "TB")
 HIDDEN = ("Cc", "Cf", "Cs", "Zl", "Zp")
 """Control, format (directions, too), lone surrogates, line separators: what can play tricks on a terminal."""
@@ -33,10 +34,19 @@ def duration(seconds: float) -> str:
     return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
 
 
-def rows_text(rows: dict[str, Any]) -> str:
-    """The counts of a status, in words: those that are 0 are left out, but for the total."""
-    parts = [f"{rows['total']:,} rows"]
-    for name, word in (("invalid", "rejected"), ("failed", "failed"), ("unprocessed", "not processed")):
-        if rows[name]:
-            parts.append(f"{rows[name]:,} {word}")
+def rows_text(job: dict[str, Any]) -> str:
+    """What became of the rows of a job, in four words: those that are 0 are left out, but for the loaded ones."""
+    counts = job["counts"]
+    missing = [name for name in ("rejected", "failed", "not_processed") if counts[name]]
+    parts = [f"{sum(counts.values()):,} rows"]
+    parts += [f"{counts[name]:,} {name.replace('_', ' ')}" for name in (*missing, "loaded")]
+    if job["status"] in FINAL and not job["split_complete"]:
+        parts.append("the rest of the file was not read")
     return ", ".join(parts)
+
+
+def state_text(job: dict[str, Any]) -> str:
+    """The status of a job, but `incomplete` for one that has ended without doing all of its rows."""
+    status, counts = str(job["status"]), job["counts"]
+    is_whole = counts["rejected"] and not (counts["failed"] or counts["not_processed"] or job["error"])
+    return "incomplete" if status == "completed_with_errors" and not is_whole else status

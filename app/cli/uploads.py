@@ -87,7 +87,7 @@ def upload(
 ) -> None:
     """Upload files; print the id of each. With --wait, stay until their rows are done.
 
-    Exit code: 0 all uploaded, and with --wait every row is in the results; 1 some rows were rejected; 3 a job failed or was
+    Exit code: 0 all uploaded, and with --wait every row is loaded; 1 some rows were rejected or failed; 3 a job failed or was
     cancelled; 4 a file was refused; 5 the server does not answer; 130 interrupted (what is uploaded goes on).
     """
     from app.cli.transfer import source

@@ -9,7 +9,8 @@ from typing import Any
 
 from app.cli.client import Client, Unreachable
 from app.cli.common import PROGRAM, CliError, Exit
-from app.cli.render import FINAL, Board, outcome
+from app.cli.render import Board, outcome
+from app.cli.text import FINAL
 
 FIRST_PAUSE, LONGEST_PAUSE = 0.05, 1.0
 PATIENCE_SECONDS = 60.0
@@ -105,10 +106,10 @@ def go_on(ids: list[str]) -> str:
 
 
 def _next_step(status: dict[str, Any]) -> str:
-    rows, identifier = status["rows"], status["file_id"]
+    counts, identifier = status["counts"], status["file_id"]
     steps = []
-    if rows["invalid"] or (rows["failed"] and status["status"] == "completed_with_errors"):
+    if counts["rejected"]:
         steps.append(f"Why: {PROGRAM} rejects {identifier}")
-    if status["status"] in ("failed", "completed_with_errors") and status["failed_chunks"]:
+    if counts["failed"] and status["status"] in ("failed", "completed_with_errors"):
         steps.append(f"Once more: {PROGRAM} retry {identifier}")
     return "".join(f"\n  {step}" for step in steps)

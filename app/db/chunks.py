@@ -28,7 +28,7 @@ from app.db.models import Chunk, Job
 from app.db.types import now
 from app.errors import LeaseLost
 from app.formats.base import Span
-from app.states import ACTIVE_CHUNKS, ChunkStatus
+from app.states import ACTIVE_CHUNKS, ChunkStatus, row_counts
 
 MAX_DEATHS = 3
 """A chunk that has taken this many workers with it is not given to another."""
@@ -361,6 +361,13 @@ async def tally(connection: AsyncConnection, job_id: UUID, *, is_parent: bool = 
     return (await connection.execute(query)).mappings().all()
 
 
+def counts(tally: Sequence[RowMapping]) -> dict[str, int]:
+    """What became of the rows that are tallied."""
+    total, ok, invalid, failed = (sum(int(t[name]) for t in tally) for name in ("rows", "ok", "invalid", "failed"))
+    lost = sum(int(t["failed"]) for t in tally if t["status"] == ChunkStatus.FAILED)
+    return row_counts(total=total, ok=ok, invalid=invalid, failed=failed, in_failed_chunks=lost)
+
+
 async def done_bytes(connection: AsyncConnection, job_ids: Sequence[UUID]) -> dict[UUID, int]:
     """Bytes of final chunks by job, for a whole page of a list at once."""
     final = [s for s in ChunkStatus if s.is_final and s is not ChunkStatus.CANCELLED]
@@ -375,15 +382,17 @@ async def done_bytes(connection: AsyncConnection, job_ids: Sequence[UUID]) -> di
 async def tallies(
     connection: AsyncConnection, job_ids: Sequence[UUID], *, of_parts: bool = False
 ) -> dict[UUID, RowMapping]:
-    """Of each job that has chunks, or of the parts of each job: rows ok, invalid and failed, and the bytes of final chunks.
-    One statement for a whole page of a list."""
+    """Of each job that has chunks, or of the parts of each job: its rows, those ok, invalid, failed and in failed chunks, and
+    the bytes of final chunks. One statement for a whole page of a list."""
     is_done = Chunk.status.in_([s for s in ChunkStatus if s.is_final and s is not ChunkStatus.CANCELLED])
     key = Job.parent_id if of_parts else Chunk.job_id
     query = select(
         key.label("job_id"),
+        func.sum(Chunk.row_count).label("rows"),
         func.sum(Chunk.rows_ok).label("ok"),
         func.sum(Chunk.rows_invalid).label("invalid"),
         func.sum(Chunk.rows_failed).label("failed"),
+        func.sum(case((Chunk.status == ChunkStatus.FAILED, Chunk.rows_failed), else_=0)).label("in_failed_chunks"),
         func.sum(case((is_done, Chunk.byte_end - Chunk.byte_start), else_=0)).label("bytes"),
     )
     if of_parts:
@@ -395,11 +404,13 @@ async def tallies(
 async def totals(
     connection: AsyncConnection, job_ids: Sequence[UUID], counts: Sequence[str] = ()
 ) -> dict[UUID, RowMapping]:
-    """Of each job that has chunks: rows `ok`, `rejected` and `failed` (in failed chunks), and these sums of summaries."""
+    """Of each job that has chunks: its `rows`, those `ok`, `rejected` and `failed` (in failed chunks), and these sums of
+    summaries."""
     completed = Chunk.status == ChunkStatus.COMPLETED
     query = (
         select(
             Chunk.job_id,
+            func.sum(Chunk.row_count).label("rows"),
             func.sum(Chunk.rows_ok).label("ok"),
             func.sum(case((completed, Chunk.rows_invalid + Chunk.rows_failed), else_=0)).label("rejected"),
             func.sum(case((completed, 0), else_=Chunk.rows_failed)).label("failed"),

@@ -69,6 +69,8 @@ async def _about(connection: AsyncConnection, job: RowMapping) -> dict[str, Any]
         "status": job["status"],
         "filename": filename,
         "rows": {"total": total, **dict(zip(ROWS, done, strict=True)), "unprocessed": total - sum(done)},
+        "counts": chunks.counts(tally),
+        "split_complete": job["split_done"],
         "parts": job["child_count"],
         "corrects": str(job["parent_id"]) if job["door"] == CORRECTIONS else None,
         "summary": job["summary"],

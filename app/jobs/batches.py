@@ -191,7 +191,8 @@ def batch_body(job: RowMapping, totals: RowMapping | None) -> dict[str, Any]:
     never falls; the rows of a chunk that was given up are `failed_count` and may be tried again.
     """
     status = JobStatus(job["status"])
-    ok, rejected, failed = (int(totals[name]) if totals else 0 for name in ("ok", "rejected", "failed"))
+    names = ("rows", "ok", "rejected", "failed")
+    rows, ok, rejected, failed = (int(totals[name]) if totals else 0 for name in names)
     total = job["split_rows"] if job["split_done"] else job["total_rows"]
     processed = ok + rejected
     percent = round(100 * processed / total, 1) if total else 0.0
@@ -208,6 +209,12 @@ def batch_body(job: RowMapping, totals: RowMapping | None) -> dict[str, Any]:
         "completed_at": job["finished_at"].isoformat() if is_done and job["finished_at"] else None,
         "rejected_count": rejected,
         "failed_count": failed,
+        "counts": {
+            "loaded": ok,
+            "rejected": rejected,
+            "failed": failed,
+            "not_processed": rows - ok - rejected - failed,
+        },
         "rejects_url": f"/api/v1/rejects/{job['file_id']}",
         "file_id": str(job["file_id"]),
         "job_id": str(job["id"]),

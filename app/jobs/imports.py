@@ -125,9 +125,10 @@ async def _bodies(connection: AsyncConnection, rows: Sequence[RowMapping]) -> li
 
 
 def _body(job: RowMapping, totals: RowMapping | None, vectors: tuple[int, int]) -> dict[str, Any]:
-    """`failed_records` are those that are not valid, whatever the reason: `rejects_url` tells it for each."""
+    """`failed_records` are those that are not valid, whatever the reason; `counts` tells the reasons apart."""
     status = JobStatus(job["status"])
-    ok, rejected, lost = (int(totals[name]) if totals else 0 for name in ("ok", "rejected", "failed"))
+    names = ("rows", "ok", "rejected", "failed")
+    rows, ok, rejected, lost = (int(totals[name]) if totals else 0 for name in names)
     total, ready = vectors
     error = job["vectors_error"]
     return {
@@ -140,6 +141,7 @@ def _body(job: RowMapping, totals: RowMapping | None, vectors: tuple[int, int]) 
         "processed_records": ok + rejected,
         "valid_records": ok,
         "failed_records": rejected + lost,
+        "counts": {"loaded": ok, "rejected": rejected, "failed": lost, "not_processed": rows - ok - rejected - lost},
         "error_message": job["error"]["message"] if job["error"] else None,
         "summary": job["summary"],
         "vectors": {

@@ -13,7 +13,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from app.db import chunks, jobs
 from app.db.engine import Database
 from app.jobs.progress import find, percent
-from app.states import JobStatus
+from app.states import JobStatus, row_counts
 
 
 async def list_jobs(
@@ -58,7 +58,9 @@ async def describe(connection: AsyncConnection, rows: Sequence[RowMapping]) -> l
 def _item(job: RowMapping, tally: RowMapping | None, now: datetime | None = None) -> dict[str, Any]:
     """Pure."""
     status = JobStatus(job["status"])
-    ok, invalid, failed, done = (int(tally[name]) if tally else 0 for name in ("ok", "invalid", "failed", "bytes"))
+    names = ("rows", "ok", "invalid", "failed", "in_failed_chunks", "bytes")
+    total, ok, invalid, failed, lost, done = (int(tally[name]) if tally else 0 for name in names)
+    counts = row_counts(total=total, ok=ok, invalid=invalid, failed=failed, in_failed_chunks=lost)
     size = job["stored_bytes"] - job["dialect"]["data_start"]
     seconds = (
         ((job["finished_at"] or now or datetime.now(UTC)) - job["started_at"]).total_seconds()
@@ -80,7 +82,9 @@ def _item(job: RowMapping, tally: RowMapping | None, now: datetime | None = None
         "priority": job["priority"],
         "progress_percent": percent(status, done, size),
         "rows": {"ok": ok, "invalid": invalid, "failed": failed},
-        "rows_per_second": round((ok + invalid + failed) / seconds, 1) if seconds > 0 else 0.0,
+        "counts": counts,
+        "split_complete": job["split_done"],
+        "rows_per_second": round((counts["loaded"] + counts["rejected"]) / seconds, 1) if seconds > 0 else 0.0,
         "eta_seconds": round(max(0.0, size - done) / rate, 1) if rate and not status.is_final else None,
         "total_chunks": job["chunk_count"],
         "size_bytes": job["size_bytes"],

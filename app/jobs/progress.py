@@ -85,6 +85,7 @@ def status_body(
     done = tuple(s for s in ChunkStatus if s.is_final and s is not ChunkStatus.CANCELLED)
     rows = total("rows")
     ok, invalid, failed = total("ok"), total("invalid"), total("failed")
+    counts = chunks.counts(list(tally.values()))
     data_bytes = job["stored_bytes"] - job["dialect"]["data_start"]
     done_bytes = total("bytes", *done)
     seconds = ((job["finished_at"] or now) - job["started_at"]).total_seconds() if job["started_at"] else 0.0
@@ -111,8 +112,9 @@ def status_body(
             "failed": failed,
             "unprocessed": rows - ok - invalid - failed,
         },
+        "counts": counts,
         "bytes": {"total": data_bytes, "processed": done_bytes},
-        "rows_per_second": round((ok + invalid + failed) / seconds, 1) if seconds > 0 else 0.0,
+        "rows_per_second": round((counts["loaded"] + counts["rejected"]) / seconds, 1) if seconds > 0 else 0.0,
         "eta_seconds": None if left is None else round(left, 1),
         "corrections": {"accepted": job["corrections"], "rows": job["corrected_rows"]},
         "priority": job["priority"],

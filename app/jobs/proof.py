@@ -15,7 +15,7 @@ from app.db import jobs, results
 from app.db.engine import Database
 from app.formats.base import MASK, stored_hash_sum
 from app.jobs.progress import find
-from app.states import ChunkStatus, JobStatus
+from app.states import ChunkStatus, JobStatus, row_counts
 
 MAX_PROBLEMS = 20
 WHOLE = (JobStatus.COMPLETED, JobStatus.COMPLETED_WITH_ERRORS)
@@ -56,6 +56,11 @@ async def prove(database: Database, identifier: UUID, owner: str) -> dict[str, A
         "closes": not problems,
         "is_final": is_final,
         "rows": {"total": total, **rows, "unprocessed": total - sum(rows.values())},
+        "counts": row_counts(
+            total=total,
+            **rows,
+            in_failed_chunks=sum(c["rows_failed"] for c in chunk_rows if c["status"] == ChunkStatus.FAILED),
+        ),
         "stored": {"results": stored_count, "rejects": sum(rejected.values()), **rejected},
         "chunks": len(chunk_rows),
         "hash": {"algorithm": "xxh3-64-sum", "read": f"{read_sum:016x}", "stored": f"{stored_sum:016x}"},
@@ -84,6 +89,7 @@ def _sum(job: RowMapping, parts: Sequence[dict[str, Any]]) -> dict[str, Any]:
         "closes": not problems,
         "is_final": JobStatus(job["status"]).is_final,
         "rows": total("rows"),
+        "counts": total("counts"),
         "stored": total("stored"),
         "chunks": sum(part["chunks"] for part in parts),
         "hash": {"algorithm": "xxh3-64-sum", **{side: f"{value:016x}" for side, value in sums.items()}},

@@ -35,8 +35,10 @@ async def get_status(database: Database, job_id: UUID, owner: str) -> dict[str, 
         parts = await jobs.children(connection, job_id) if job["child_count"] is not None else []
         earlier = await _earlier(connection, job, owner)
         smaller = await _parts_of(connection, parts)
+        tally = await chunks.tally(connection, job_id, is_parent=job["child_count"] is not None)
         done = await chunks.done_bytes(connection, [job_id, *(p["id"] for p in [*parts, *chain(*smaller.values())])])
-    body = _body(job, parts, done, smaller) | {"error_message": _error(job), "children": None}
+    body = _body(job, parts, done, smaller)
+    body |= {"counts": chunks.counts(tally), "error_message": _error(job), "children": None}
     if job["processor"] != BATCH:
         return body
     children = [_child(part, smaller.get(part["id"], []), done) for part in parts]

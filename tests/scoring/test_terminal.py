@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from app.batch import _conclude as conclude
 from tests.cli.terminal import Terminal, mixed, screen
 from tests.conftest import Databases
 from tests.harness import ROOT, Postgres
@@ -58,3 +59,20 @@ def test_lines_and_bar_share_a_terminal(command: tuple[list[str], dict[str, str]
     assert BAR in terminal.raw
     lines = screen(terminal.raw.replace("\r\n", "\n\r"))
     assert lines == (command[2] / "log").read_text().splitlines()
+
+
+@pytest.mark.parametrize(
+    ("rows", "code", "said"),
+    [
+        ((9, 0, 1, 0), 0, "9 processed, 0 failed, 1 invalid"),
+        ((9, 2, 1, 0), 1, "9 processed, 2 failed, 1 invalid"),
+        ((9, 0, 0, 5), 1, "9 processed, 0 failed, 0 invalid, 5 not processed"),
+    ],
+)
+def test_the_last_line_tells_rows_that_failed_from_rows_that_were_not_processed(
+    caplog: pytest.LogCaptureFixture, rows: tuple[int, ...], code: int, said: str
+) -> None:
+    counts = dict(zip(("ok", "failed", "invalid", "unprocessed"), rows, strict=True))
+    with caplog.at_level("INFO", "pipeline"):
+        assert conclude({"rows": counts, "status": "completed_with_errors", "error": None, "errors": []}) == code
+    assert caplog.messages[-1] == f"Pipeline complete: {said}"
