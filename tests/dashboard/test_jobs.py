@@ -48,7 +48,7 @@ def test_a_dropped_dirty_file_is_watched_to_its_end_and_accounted_for_row_by_row
 
     page.get_by_role("link", name="orders.csv", exact=True).click()
     expect(page.locator(".proof.closed")).to_contain_text(
-        "It closes: 100,000 rows in the file = 99,000 results + 1,000 rejected."
+        "It closes: 100,000 rows in the file = 99,000 loaded + 1,000 rejected + 0 failed + 0 not processed."
     )
     hashes = page.locator(".proof code").all_inner_texts()
     assert len(hashes) == 2
@@ -81,7 +81,7 @@ def test_a_dropped_dirty_file_is_watched_to_its_end_and_accounted_for_row_by_row
     expect(outcome).to_have_text("1 corrected row is a result now. 1 row came back as it was and did not run.")
     page.get_by_role("link", name="Overview").click()
     expect(page.locator(".proof.closed")).to_contain_text(
-        "It closes: 100,000 rows in the file = 99,003 results + 997 rejected."
+        "It closes: 100,000 rows in the file = 99,003 loaded + 997 rejected + 0 failed + 0 not processed."
     )
 
     page.get_by_role("link", name="Results").click()
@@ -123,7 +123,7 @@ def test_two_browsers_see_the_same_job_move_and_one_cancels_it(new_page: NewPage
             expect(row(page, "shared.csv")).to_contain_text("Processing")
         gated.open(0, 1)
         for page in (watching, acting):
-            expect(row(page, "shared.csv")).to_contain_text("200 ok")
+            expect(row(page, "shared.csv")).to_contain_text("200 loaded")
         acting.get_by_label("Priority of shared.csv").select_option("7")
         expect(watching.get_by_label("Priority of shared.csv")).to_have_value("7")
         acting.get_by_role("button", name="Cancel shared.csv").click()
@@ -173,7 +173,7 @@ def test_an_upload_whose_connection_is_lost_arrives_once(page: Page, api: Api) -
     page.route(re.compile(r"/api/v1/upload\?"), once)
     page.goto("/")
     drop(page, "lost.csv", b"id\n1\n2\n")
-    expect(row(page, "lost.csv")).to_contain_text("2 ok")
+    expect(row(page, "lost.csv")).to_contain_text("2 loaded")
     expect(page.get_by_role("list", name="Uploads").get_by_role("listitem")).to_have_count(0)
     assert lost
     assert len(api.client.get("/api/v1/jobs", params={"search": "LOST.csv"}).json()["items"]) == 1
@@ -213,7 +213,7 @@ def test_a_large_upload_goes_on_where_the_connection_or_the_page_was_lost(page: 
     offsets.clear()
     expect(uploads).to_contain_text("large.csvStopped at 83 %: choose the file again to go on")
     page.dispatch_event(".drop", "drop", {"dataTransfer": page.evaluate_handle(make)})
-    expect(row(page, "large.csv")).to_contain_text("20,000 ok", timeout=60_000)
+    expect(row(page, "large.csv")).to_contain_text("20,000 loaded", timeout=60_000)
     expect(uploads).to_have_count(0)
     assert offsets == [2 * PIECE]
     (job,) = api.client.get("/api/v1/jobs", params={"search": "large.csv"}).json()["items"]

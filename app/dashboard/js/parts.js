@@ -1,7 +1,7 @@
 // Pieces that several views show.
 
 import { announce, button, h, icon, say, svg } from "./dom.js";
-import { STATES, TONES, percent } from "./format.js";
+import { NAMES, TONES, percent } from "./format.js";
 
 const TONE_ICONS = { ok: "check", warn: "warn", bad: "cancel" };
 
@@ -12,7 +12,7 @@ export function badge(status) {
     node.dataset.status = status;
     node.className = `badge ${TONES[status] ?? "idle"}`;
     const name = TONE_ICONS[TONES[status]];
-    node.replaceChildren(name ? icon(name) : h("i.dot", { "aria-hidden": "true" }), STATES[status] ?? status);
+    node.replaceChildren(name ? icon(name) : h("i.dot", { "aria-hidden": "true" }), NAMES[status] ?? status);
   };
   node.show(status);
   return node;

@@ -2,7 +2,7 @@
 
 import * as api from "../api.js";
 import { announce, button, empty, h, icon, replace, say } from "../dom.js";
-import { STATES, bytes, count, duration, isFinal, rate, when } from "../format.js";
+import { COUNTS, NAMES, TONES, bytes, canRetry, count, duration, isFinal, plural, rate, standing, when } from "../format.js";
 import { badge, progressBar, spinner, stat } from "../parts.js";
 import { fail, removeLater } from "../toast.js";
 
@@ -17,6 +17,8 @@ const TABS = [
 /** Their rejects are findings, and no rows that are missing somewhere. */
 const UNCORRECTED = new Set(["profile", "mapping"]);
 
+const SETTLE_MS = 700;
+
 export default function job({ id, tab }) {
   const path = `/api/v1/jobs/${encodeURIComponent(id)}`;
   let status = null;
@@ -25,12 +27,16 @@ export default function job({ id, tab }) {
   let name = tab ?? "overview";
   let stop = () => {};
   let turn = 0;
+  let timer = null;
 
   const title = h("h1.clip");
   const mark = badge("queued");
   const about = h("p.muted");
   const bar = progressBar("Progress");
-  const stats = { done: stat("Done"), ok: stat("Rows ok"), bad: stat("Rejected"), speed: stat("Speed"), rest: stat("Left") };
+  const stats = {
+    done: stat("Done"), ...Object.fromEntries(COUNTS.map(([key, words]) => [key, stat(words[0].toUpperCase() + words.slice(1))])),
+    speed: stat("Speed"), rest: stat("Left"),
+  };
   const actions = h("div.row");
   const tabs = h("nav.tabs", { "aria-label": "Views of this job" });
   const body = h("div.tab-body");
@@ -42,31 +48,31 @@ export default function job({ id, tab }) {
   function head(fresh) {
     const before = status;
     status = fresh;
-    const { rows } = fresh;
     say(title, fresh.filename);
     title.title = fresh.filename;
-    mark.show(fresh.status);
+    mark.show(standing(fresh));
     say(about, [fresh.processor, fresh.format, bytes(fresh.size_bytes), `priority ${fresh.priority}`, when(fresh.created_at)].join(" · "));
-    bar.show(fresh.progress_percent, { completed: "ok", completed_with_errors: "warn", failed: "bad", cancelled: "off" }[fresh.status] ?? "busy");
+    bar.show(fresh.progress_percent, isFinal(fresh.status) ? TONES[standing(fresh)] : "busy");
     stats.done.show(`${fresh.progress_percent} %`);
-    stats.ok.show(count(rows.ok), "ok-text");
-    stats.bad.show(count(rows.invalid + rows.failed), rows.invalid + rows.failed ? "warn-text" : "");
+    for (const [key, , tone] of COUNTS) stats[key].show(count(fresh.counts[key]), fresh.counts[key] || key === "loaded" ? `${tone}-text` : "");
     stats.speed.show(rate(fresh.rows_per_second));
     const seconds = fresh.started_at ? (new Date(fresh.finished_at ?? Date.now()) - new Date(fresh.started_at)) / 1000 : null;
     say(stats.rest.firstChild, isFinal(fresh.status) ? "Took" : "Left");
     stats.rest.show(isFinal(fresh.status) ? duration(seconds) : fresh.waiting_on ? `waits for ${fresh.waiting_on}` : duration(fresh.eta_seconds));
-    if (before?.status !== fresh.status) {
-      if (before) announce(`${fresh.filename}: ${STATES[fresh.status]}`);
+    if (before?.status !== fresh.status || before.counts.failed !== fresh.counts.failed) {
+      if (before && before.status !== fresh.status) announce(`${fresh.filename}: ${NAMES[standing(fresh)]}`);
       drawActions();
     }
   }
 
+  const call = (verb, text) => () => api.post(`${path}/${verb}`).then(() => (announce(text), watch()), fail);
+  const again = call("retry", "The failed rows run again");
+
   function drawActions() {
-    const call = (verb, text) => () => api.post(`${path}/${verb}`).then(() => (announce(text), watch()), fail);
     const final = isFinal(status.status);
     replace(actions,
       !final && button("Cancel", call("cancel", "Cancelled"), { iconName: "cancel" }),
-      (status.status === "failed" || (final && status.chunks.failed > 0)) && button("Retry failed chunks", call("retry", "Runs again"), { kind: "primary", iconName: "retry" }),
+      canRetry(status) && button(`Retry ${plural(status.counts.failed, "failed row")}`, again, { kind: "primary", iconName: "retry" }),
       button("Delete", () => {
         const file = `/api/v1/files/${status.file_id}`;
         removeLater(file, `${status.filename} is deleted`, { onundo: () => (location.hash = `#/jobs/${id}`) });
@@ -75,7 +81,7 @@ export default function job({ id, tab }) {
   }
 
   function drawTabs() {
-    const count = status.rows.invalid + status.rows.failed;
+    const count = status.counts.rejected;
     replace(tabs, TABS.filter((each) => each.fits(status)).map((each) =>
       h("a", { href: `#/jobs/${id}${each.name === "overview" ? "" : `/${each.name}`}`, "aria-current": each.name === name ? "page" : null },
         each.label, each.name === "rejects" && count ? h("span.pill", {}, new Intl.NumberFormat("en", { notation: "compact" }).format(count)) : null)));
@@ -89,7 +95,7 @@ export default function job({ id, tab }) {
     const { default: view } = await TABS.find((each) => each.name === name).load();
     if (mine !== turn) return;
     current?.dispose?.();
-    current = view({ id, path, status, refresh, correctable: !parent && !UNCORRECTED.has(status.processor) });
+    current = view({ id, path, status, refresh, again, correctable: !parent && !UNCORRECTED.has(status.processor) });
     replace(body, current.node);
   }
 
@@ -101,6 +107,12 @@ export default function job({ id, tab }) {
     current?.update?.(fresh);
   }
 
+  /** The rows of a cancelled job that were never reached are counted after its end. */
+  function settle() {
+    clearTimeout(timer);
+    if (status.status === "cancelled" && !status.split_complete) timer = setTimeout(() => refresh().then(settle, settle), SETTLE_MS);
+  }
+
   function watch() {
     stop();
     stop = api.live(`/api/v1/status/${encodeURIComponent(id)}/events`, {
@@ -109,6 +121,7 @@ export default function job({ id, tab }) {
         drawTabs();
         current?.update?.(fresh);
         if (isFinal(fresh.status)) stop();
+        settle();
       },
     });
   }
@@ -125,6 +138,7 @@ export default function job({ id, tab }) {
       head(fresh);
       show(name);
       if (!isFinal(fresh.status)) watch();
+      settle();
     },
     (error) => replace(node, empty(error.status === 404 ? "This job is not here" : error.title ?? "Something went wrong", error.status === 404 ? "It was deleted, or it never was." : `${error.message} ${error.remedy ?? ""}`, h("a.button", { href: "#/jobs" }, "To the jobs"))),
   );
@@ -139,6 +153,7 @@ export default function job({ id, tab }) {
     },
     dispose() {
       turn += 1;
+      clearTimeout(timer);
       stop();
       current?.dispose?.();
     },

@@ -2,7 +2,7 @@
 
 import * as api from "../api.js";
 import { announce, button, empty, h, icon, iconButton, replace, say, select } from "../dom.js";
-import { STATES, ago, bytes, count, duration, isFinal, percent, plural, rate } from "../format.js";
+import { COUNTS, NAMES, STATES, TONES, ago, bytes, canRetry, count, duration, isFinal, percent, plural, rate, standing } from "../format.js";
 import { system } from "../main.js";
 import { badge, progressBar } from "../parts.js";
 import { fail, isPending, removeLater, toast } from "../toast.js";
@@ -97,7 +97,7 @@ export default function jobs({ params }) {
   // ---------------------------------------------------------------- the list
 
   const search = h("input", { type: "search", placeholder: "Search by file name", "aria-label": "Search by file name", value: filter.search });
-  const status = select([["", "Every status"], ...Object.entries(STATES)], filter.status, { "aria-label": "Status" });
+  const status = select([["", "Every status"], ...Object.entries({ ...STATES, completed_with_errors: "With rejects, or incomplete" })], filter.status, { "aria-label": "Status" });
   const kind = select([["", "Every processor"], ...["rows", "sentiment", "profile", "people", "scoring", "mapping"].map((n) => [n, n])], filter.processor, { "aria-label": "Processor" });
   const state = h("span.live", { role: "status" }, "Connecting …");
   let timer = null;
@@ -156,7 +156,7 @@ export default function jobs({ params }) {
       return;
     }
     const before = known.get(item.job_id);
-    if (before && !isFinal(before.status) && isFinal(item.status)) announce(`${item.filename}: ${STATES[item.status]}`);
+    if (before && !isFinal(before.status) && isFinal(item.status)) announce(`${item.filename}: ${NAMES[standing(item)]}`);
     known.set(item.job_id, item);
     if (at >= 0) items[at] = item;
     else if (hasAll || !items.length || item.number > items[items.length - 1].number) {
@@ -219,7 +219,7 @@ export default function jobs({ params }) {
   function jobRow(first) {
     let job = first;
     const name = h("a.clip", { href: `#/jobs/${job.job_id}` }, job.filename);
-    const mark = badge(job.status);
+    const mark = badge(standing(job));
     const about = h("span.muted.clip");
     const bar = progressBar(`Progress of ${job.filename}`);
     const speed = h("span.muted.num");
@@ -251,20 +251,20 @@ export default function jobs({ params }) {
       if (item === job && node.dataset.drawn) return;
       job = item;
       node.dataset.drawn = "yes";
-      const { ok, invalid, failed } = item.rows;
-      mark.show(item.status);
+      const state = standing(item);
+      mark.show(state);
       say(about, [item.processor, bytes(item.size_bytes), item.parts ? plural(item.parts, "part") : null, ago(item.created_at)].filter(Boolean).join(" · "));
-      const tone = { completed: "ok", completed_with_errors: "warn", failed: "bad", cancelled: "off" }[item.status] ?? "busy";
-      bar.show(item.progress_percent, tone);
+      bar.show(item.progress_percent, isFinal(item.status) ? TONES[state] : "busy");
       say(speed, item.waiting_on ? `Waits for ${item.waiting_on}`
         : item.status === "processing" ? (item.eta_seconds === null ? "Has just begun" : `${item.progress_percent} % · ${rate(item.rows_per_second)} · ${duration(item.eta_seconds)} left`)
           : item.status === "queued" ? "Waits for its turn"
             : item.error ? item.error.message ?? item.error.code : item.rows_per_second ? rate(item.rows_per_second) : "");
-      replace(done, h("span", {}, `${count(ok)} ok`), invalid + failed ? h("span.warn-text", {}, `${count(invalid + failed)} rejected`) : null);
+      replace(done, COUNTS.filter(([name]) => name === "loaded" || (item.counts[name] && (name !== "not_processed" || isFinal(item.status))))
+        .map(([name, words, tone]) => h(`span${name === "loaded" ? "" : `.${tone}-text`}`, {}, `${count(item.counts[name])} ${words}`)));
       if (document.activeElement !== order) order.value = item.priority;
       order.hidden = isFinal(item.status);
       cancel.hidden = isFinal(item.status);
-      again.hidden = !(item.status === "failed" || (item.status === "completed_with_errors" && failed));
+      again.hidden = !canRetry(item);
     };
     return node;
   }

@@ -2,7 +2,7 @@
 
 import * as api from "../api.js";
 import { announce, button, empty, field, h, iconButton, replace, select } from "../dom.js";
-import { ago, count, percent, plural } from "../format.js";
+import { ago, count, percent, plural, standing } from "../format.js";
 import { badge, progressBar, spinner } from "../parts.js";
 import { fail, removeLater, toast } from "../toast.js";
 import { decided, question, transformPanel } from "./transform.js";
@@ -45,7 +45,7 @@ function start() {
         },
       }, field("Input file", input, "In somebody else's shape."), field("Reference file", reference, "Has the columns that are wanted."), field("Compared", provider), h("div.form-end", {}, button("Propose a mapping", null, { kind: "primary", type: "submit" }))));
     }
-    if (done.length) recent.append(h("ul.plain", {}, done.slice(0, 20).map((job) => h("li", {}, badge(job.status), h("a.clip", { href: `#/mapping/${job.job_id}` }, job.filename), h("span.muted", {}, ago(job.created_at))))));
+    if (done.length) recent.append(h("ul.plain", {}, done.slice(0, 20).map((job) => h("li", {}, badge(standing(job)), h("a.clip", { href: `#/mapping/${job.job_id}` }, job.filename), h("span.muted", {}, ago(job.created_at))))));
     else recent.append(h("p.muted", {}, "None yet."));
     const items = templates.items ?? templates.templates ?? [];
     if (items.length) kept.append(h("ul.plain", {}, items.map((each) => h("li", {}, h("b.clip", {}, each.name), h("span.muted", {}, `${plural(each.columns.length, "column")} · version ${each.version}`),

@@ -2,11 +2,12 @@
 
 import * as api from "../api.js";
 import { button, h, icon, replace, say, svg } from "../dom.js";
-import { at, count, duration, isFinal, percent, plural, rate, when } from "../format.js";
+import { COUNTS, NAMES, TONES as STATE_TONES, at, count, duration, isFinal, missing, percent, plural, rate, standing, when } from "../format.js";
 import { badge, facts, stack } from "../parts.js";
 
 const MAX_CELLS = 1500;
 const AUTO_PROOF_ROWS = 3_000_000;
+const MAX_INCIDENTS = 50;
 const CHUNK_STATES = ["completed", "processing", "waiting", "pending", "failed", "cancelled"];
 const KINDS = { wait: "Waiting for a free core", read: "Reading and parsing", process: "Processing", write: "Database" };
 const TONES = { wait: "idle", read: "busy", process: "accent", write: "warn" };
@@ -154,7 +155,7 @@ function parts(path, status) {
   const list = h("ul.plain");
   const node = h("section.card", {}, h("h2", {}, plural(status.parts.total, "part")), list);
   api.get(api.query("/api/v1/jobs", { parent: status.job_id, limit: 500 })).then(({ items }) =>
-    replace(list, items.map((each) => h("li", {}, badge(each.status), h("a.clip", { href: `#/jobs/${each.job_id}` }, each.filename), h("span.muted", {}, each.processor)))), () => {});
+    replace(list, items.map((each) => h("li", {}, badge(standing(each)), h("a.clip", { href: `#/jobs/${each.job_id}` }, each.filename), h("span.muted", {}, each.processor)))), () => {});
   return node;
 }
 
@@ -208,25 +209,33 @@ function drawLimits(node, chunks, status) {
 
 // -------------------------------------------------------------------- the proof
 
+/** Changes when there is something to prove anew: rows of a cancelled job are still counted after its end. */
+const keyOf = (status) => `${status.finished_at} ${status.rows.total} ${status.counts.loaded}`;
+
 function proofBar(path) {
-  const segments = ["ok", "invalid", "failed"].map((name) => h(`i.${{ ok: "ok", invalid: "warn", failed: "bad" }[name]}`, { "data-of": name }));
-  const bar = h("div.proof-bar", { "aria-hidden": "true" }, h("div.proof-fill", {}, segments), h("span.proof-cap", {}, icon("check")));
+  const segments = COUNTS.map(([name, , tone]) => h(`i.${tone}`, { "data-of": name }));
+  const cap = h("span.proof-cap", {}, icon("check"));
+  const bar = h("div.proof-bar", { "aria-hidden": "true" }, h("div.proof-fill", {}, segments), cap);
   const verdict = h("p.proof-text", { role: "status" });
   const numbers = h("div");
   const again = button("Prove it again", () => check(), { iconName: "lock", hidden: true });
   const node = h("section.card.wide.proof", {}, h("div.row.between", {}, h("h2", {}, "Proof"), again), bar, verdict, numbers);
   let asked = null;
+  let latest = null;
 
   async function check() {
     say(verdict, "Reading every stored row again …");
     again.hidden = true;
     try {
       const proof = await api.get(`${path}/proof`);
-      node.classList.toggle("closed", proof.closes && proof.is_final);
+      const { rows, counts, hash } = proof;
+      const isWhole = !missing({ ...proof, split_complete: latest.split_complete });
+      node.classList.toggle("closed", proof.closes && proof.is_final && isWhole);
+      node.classList.toggle("partial", proof.closes && proof.is_final && !isWhole);
       node.classList.toggle("broken", !proof.closes);
-      const { rows, hash } = proof;
+      replace(cap, icon(isWhole ? "check" : "warn"));
       say(verdict, proof.closes
-        ? `It closes: ${count(rows.total)} rows in the file = ${count(rows.ok)} results + ${count(rows.invalid + rows.failed)} rejected${rows.unprocessed ? ` + ${count(rows.unprocessed)} not processed` : ""}.`
+        ? [`It closes: ${count(rows.total)} rows in the file = ${COUNTS.map(([name, words]) => `${count(counts[name])} ${words}`).join(" + ")}.`, !latest.split_complete && "The rest of the file was not read."].filter(Boolean).join(" ")
         : `It does not close: ${proof.problems.slice(0, 3).join("; ")}.`);
       replace(numbers, facts([["Hash as read", h("code", {}, hash.read)], ["Hash as stored", h("code", {}, hash.stored)], ["Rows stored", count(proof.stored.results)], ["Rejects stored", count(proof.stored.rejects)]]));
     } catch (error) {
@@ -238,17 +247,21 @@ function proofBar(path) {
   return {
     node,
     show(status) {
-      const { rows } = status;
+      latest = status;
+      const { rows, counts } = status;
       const share = isFinal(status.status) ? 1 : status.progress_percent / 100;
-      const total = Math.max(rows.ok + rows.invalid + rows.failed, 1);
-      const whole = isFinal(status.status) ? Math.max(rows.total, 1) : total / Math.max(share, 1e-6);
-      segments.forEach((segment) => (segment.style.width = `${(100 * rows[segment.dataset.of]) / whole}%`));
+      const done = Math.max(rows.total - counts.not_processed, 1);
+      const whole = isFinal(status.status) ? Math.max(rows.total, 1) : done / Math.max(share, 1e-6);
+      for (const segment of segments) {
+        const isDue = segment.dataset.of !== "not_processed" || isFinal(status.status);
+        segment.style.width = isDue ? `${(100 * counts[segment.dataset.of]) / whole}%` : 0;
+      }
       if (!isFinal(status.status)) {
-        node.classList.remove("closed", "broken");
+        node.classList.remove("closed", "partial", "broken");
         asked = null;
-        say(verdict, `${count(rows.ok)} stored, ${count(rows.invalid + rows.failed)} rejected so far. The bar closes when every row is accounted for and read back unchanged.`);
-      } else if (asked !== status.finished_at) {
-        asked = status.finished_at;
+        say(verdict, `${count(counts.loaded)} loaded, ${count(counts.rejected)} rejected${counts.failed ? `, ${count(counts.failed)} failed` : ""} so far. The bar closes when every row is accounted for and read back unchanged.`);
+      } else if (asked !== keyOf(status)) {
+        asked = keyOf(status);
         if (rows.total <= AUTO_PROOF_ROWS) check();
         else {
           say(verdict, "Done. The proof reads every stored row again, which takes a while for so many.");
@@ -261,17 +274,45 @@ function proofBar(path) {
 
 // -------------------------------------------------------------------- when what happened
 
-function drawTimeline(node, chunks, status) {
-  const events = [[status.created_at, "Uploaded and durable", "ok"], [status.started_at, "First chunk cut", "busy"]];
-  const noted = chunks.filter((chunk) => chunk.error || chunk.attempt > 1 || chunk.deaths);
-  for (const chunk of noted.slice(0, 50)) {
-    const how = { completed: `completed at attempt ${chunk.attempt}`, failed: `failed after ${plural(chunk.attempt, "attempt")}`, pending: `waits for attempt ${chunk.attempt + 1}`, processing: `attempt ${chunk.attempt} runs`, cancelled: "cancelled" }[chunk.status];
-    const tone = { completed: "warn", failed: "bad" }[chunk.status] ?? "idle";
-    events.push([chunk.finished_at ?? chunk.available_at, `Chunk ${chunk.chunk_index} ${how}${chunk.error ? `: ${chunk.error.message ?? chunk.error.code}` : ""}`, tone]);
+/** [3, 4, 5, 9] as "3 to 5, 9". */
+function ranges(numbers) {
+  const found = [];
+  for (const number of numbers) {
+    const last = found[found.length - 1];
+    if (last && number === last[1] + 1) last[1] = number;
+    else found.push([number, number]);
   }
-  if (status.finished_at) events.push([status.finished_at, { completed: "Completed", completed_with_errors: "Completed, with rejects", failed: `Failed${status.error ? `: ${status.error.message ?? status.error.code}` : ""}`, cancelled: "Cancelled" }[status.status], { completed: "ok", completed_with_errors: "warn", failed: "bad" }[status.status] ?? "idle"]);
+  return found.map(([from, to]) => (from === to ? count(from) : `${count(from)} to ${count(to)}`)).join(", ");
+}
+
+/** Chunks that did not run smoothly, those of which the same is to be said together, as [time, text, tone, chunks]. */
+function incidents(chunks) {
+  const groups = new Map();
+  for (const chunk of chunks.filter((each) => each.error || each.attempt > 1 || each.deaths)) {
+    const how = { completed: `completed at attempt ${chunk.attempt}`, failed: `failed after ${plural(chunk.attempt, "attempt")}`, pending: `waits for attempt ${chunk.attempt + 1}`, processing: `attempt ${chunk.attempt} runs`, cancelled: "cancelled" }[chunk.status];
+    const text = `${how}${chunk.error ? `: ${chunk.error.message ?? chunk.error.code}` : ""}`;
+    if (!groups.has(text)) groups.set(text, { time: "", tone: { completed: "warn", failed: "bad" }[chunk.status] ?? "idle", indexes: [] });
+    const group = groups.get(text);
+    const time = chunk.finished_at ?? chunk.available_at;
+    if (time > group.time) group.time = time;
+    group.indexes.push(chunk.chunk_index);
+  }
+  return [...groups].map(([text, { time, tone, indexes }]) => [
+    time, indexes.length > 1 ? `${count(indexes.length)} chunks ${text}` : `Chunk ${count(indexes[0])} ${text}`, tone, indexes.length > 1 ? ranges(indexes) : "",
+  ]);
+}
+
+function drawTimeline(node, chunks, status) {
+  const noted = incidents(chunks);
+  const events = [[status.created_at, "Uploaded and durable", "ok"], [status.started_at, "First chunk cut", "busy"], ...noted.slice(0, MAX_INCIDENTS)];
+  const state = standing(status);
+  const end = { completed_with_errors: "Completed, with rejects", incomplete: `Incomplete. ${missing(status)}`, failed: `Failed${status.error ? `: ${status.error.message ?? status.error.code}` : ""}` }[state] ?? NAMES[state];
+  if (status.finished_at) events.push([status.finished_at, end, STATE_TONES[state] === "off" ? "idle" : STATE_TONES[state]]);
   const known = events.filter(([time]) => time).sort((a, b) => Date.parse(a[0]) - Date.parse(b[0]));
+  // What somebody has opened stays open when the list is drawn anew.
+  const opened = new Set([...node.querySelectorAll("details[open]")].map((each) => each.dataset.text));
   replace(node, h("h2", {}, "What happened"),
-    h("ol.timeline", {}, known.map(([time, text, tone]) => h(`li.${tone}`, {}, h("time", { datetime: time, title: when(time) }, at(time)), h("span", {}, text)))),
-    noted.length > 50 && h("p.muted", {}, `${count(noted.length - 50)} more chunks were tried more than once.`));
+    h("ol.timeline", {}, known.map(([time, text, tone, which]) => h(`li.${tone}`, {}, h("time", { datetime: time, title: when(time) }, at(time)),
+      h("span", {}, text, which && h("details", { "data-text": text, open: opened.has(text) }, h("summary", {}, "Show the chunks"), which))))),
+    noted.length > MAX_INCIDENTS && h("p.muted", {}, `${count(noted.length - MAX_INCIDENTS)} more kinds of trouble.`));
 }

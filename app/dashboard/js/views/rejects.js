@@ -3,7 +3,7 @@
 import * as api from "../api.js";
 import { splitRecord } from "../csv.js";
 import { announce, button, empty, h, icon, replace, say, select } from "../dom.js";
-import { bytes, count, isFinal, plural, when } from "../format.js";
+import { bytes, canRetry, count, isFinal, missing, plural, standing, when } from "../format.js";
 import { badge, facts, spinner } from "../parts.js";
 import { DataTable } from "../table.js";
 import { fail } from "../toast.js";
@@ -23,7 +23,7 @@ function textOf(reject, encoding) {
   }
 }
 
-export default function rejects({ id, status: first, correctable, refresh }) {
+export default function rejects({ id, status: first, correctable, refresh, again }) {
   let status = first;
   let table = null;
   let total = 0;
@@ -50,10 +50,11 @@ export default function rejects({ id, status: first, correctable, refresh }) {
   const corrected = h("input.hidden", { type: "file", tabindex: -1, "aria-label": "Corrected file", onchange: () => corrected.files[0] && send(corrected.files[0]) });
   const fix = button("Upload the corrected file", () => corrected.click(), { iconName: "upload", hidden: true });
   const outcome = h("p.correction", { role: "status", hidden: true });
+  const lost = h("p.lost", { hidden: true });
   const earlier = h("ul.plain");
   const history = h("details.card.full.reject-detail", { hidden: true }, h("summary", {}, "Corrections"), earlier);
   const node = h("div.rejects", {},
-    h("section.card.full", {}, h("div.row.between", {}, h("div.row", {}, codes, note), h("div.row", {}, fix, corrected, h("a.button", { href: `${path}/download`, download: true }, icon("download"), "Rejected rows as CSV"))), outcome, place),
+    h("section.card.full", {}, h("div.row.between", {}, h("div.row", {}, codes, note), h("div.row", {}, fix, corrected, h("a.button", { href: `${path}/download`, download: true }, icon("download"), "Rejected rows as CSV"))), outcome, lost, place),
     detail, history);
 
   /** The cells of a reject in the order of the file's columns; one for JSON. */
@@ -187,18 +188,18 @@ export default function rejects({ id, status: first, correctable, refresh }) {
     outcome.hidden = false;
     stop = api.live(`/api/v1/status/${encodeURIComponent(jobId)}/events`, {
       status: async (fix) => {
-        const { ok, invalid, failed } = fix.rows;
+        const { loaded, rejected, failed } = fix.counts;
         if (!isFinal(fix.status)) return say(outcome, `Corrected rows run again: ${fix.progress_percent} %`);
         stop();
-        const left = invalid + failed;
         say(outcome, fix.status === "cancelled" ? "The correction was cancelled." : [
-          ok ? `${plural(ok, "corrected row is a result now", "corrected rows are results now")}.` : "",
-          left ? `${plural(left, "row is", "rows are")} still rejected.` : "",
+          loaded ? `${plural(loaded, "corrected row is a result now", "corrected rows are results now")}.` : "",
+          rejected ? `${plural(rejected, "row is", "rows are")} still rejected.` : "",
+          failed ? `${plural(failed, "row")} failed.` : "",
           unchanged ? `${plural(unchanged, "row came back as it was", "rows came back as they were")} and did not run.` : "",
           fix.error ? fix.error.message ?? fix.error.code : "",
         ].filter(Boolean).join(" "));
         announce(outcome.textContent);
-        outcome.className = `correction ${left || fix.status === "failed" ? "warn" : "ok"}`;
+        outcome.className = `correction ${rejected || failed || fix.status === "failed" ? "warn" : "ok"}`;
         recall();
         await refresh().catch(fail);
       },
@@ -210,7 +211,7 @@ export default function rejects({ id, status: first, correctable, refresh }) {
     const { items } = await api.get(api.query("/api/v1/jobs", { parent: id, limit: 50 })).catch(() => ({ items: [] }));
     if (isGone) return;
     history.hidden = !items.length;
-    replace(earlier, items.map((each) => h("li", {}, badge(each.status), h("a.clip", { href: `#/jobs/${each.job_id}` }, `${count(each.rows.ok)} corrected, ${count(each.rows.invalid + each.rows.failed)} still rejected`), h("span.muted", {}, when(each.created_at)))));
+    replace(earlier, items.map((each) => h("li", {}, badge(standing(each)), h("a.clip", { href: `#/jobs/${each.job_id}` }, `${count(each.counts.loaded)} corrected, ${count(each.counts.rejected)} still rejected${each.counts.failed ? `, ${count(each.counts.failed)} failed` : ""}`), h("span.muted", {}, when(each.created_at)))));
     const running = items.find((each) => !isFinal(each.status));
     if (running) follow(running.job_id);
   }
@@ -245,7 +246,18 @@ export default function rejects({ id, status: first, correctable, refresh }) {
     requestAnimationFrame(() => table?.setCount(total));
   }
 
+  /** What an empty list means: the counts say whether the other rows were loaded. */
+  function nothing() {
+    if (code) return empty("No rejects", "No row is rejected for this reason now.");
+    if (!isFinal(status.status)) return empty("No rejects so far", "Rows that cannot be used will be listed here, each with its reason.");
+    if (missing(status)) return empty("No rejects", "No row was rejected; some were not loaded all the same.");
+    return empty("No rejects", status.counts.loaded ? "Every row was loaded." : "There are no rows.");
+  }
+
   async function load() {
+    const text = isFinal(status.status) ? missing(status) : "";
+    lost.hidden = !text;
+    replace(lost, h("span", {}, text), canRetry(status) && button("Retry", again, { iconName: "retry" }));
     try {
       const page = await api.get(api.query(path, { limit: 1, code }));
       total = page.total;
@@ -258,7 +270,7 @@ export default function rejects({ id, status: first, correctable, refresh }) {
         table?.dispose();
         table = null;
         turnDetail(false);
-        replace(place, isFinal(status.status) ? empty("No rejects", "Every row got through.") : empty("No rejects so far", "Rows that cannot be used will be listed here, each with its reason."));
+        replace(place, nothing());
       } else if (!table) build();
       else table.setCount(total);
     } catch (error) {
@@ -271,7 +283,7 @@ export default function rejects({ id, status: first, correctable, refresh }) {
   return {
     node,
     update(fresh) {
-      const changed = fresh.rows.invalid + fresh.rows.failed !== status.rows.invalid + status.rows.failed || fresh.status !== status.status;
+      const changed = fresh.counts.rejected !== status.counts.rejected || fresh.counts.failed !== status.counts.failed || fresh.status !== status.status;
       status = fresh;
       if (changed) {
         cursors = new Map([[0, 0]]); // rows went: each page begins elsewhere

@@ -2,7 +2,7 @@
 
 import * as api from "../api.js";
 import { empty, h, icon, replace } from "../dom.js";
-import { count, isFinal, plural } from "../format.js";
+import { count, isFinal, missing, plural } from "../format.js";
 import { spinner } from "../parts.js";
 import { DataTable } from "../table.js";
 
@@ -38,13 +38,20 @@ export default function results({ id, status: first }) {
     requestAnimationFrame(() => table.setCount(total));
   }
 
+  /** What an empty list means: the counts say what became of the rows. */
+  function nothing() {
+    const { loaded, rejected } = status.counts;
+    if (loaded) return status.parent_id ? "These rows are in the results of the job that they correct." : "This job keeps no rows.";
+    return ["No row was loaded.", rejected && `${plural(rejected, "row was", "rows were")} rejected: the rejects say why, row by row.`, missing(status)].filter(Boolean).join(" ");
+  }
+
   async function load() {
     try {
       const page = await api.get(api.query(path, { limit: 30 }));
       total = page.total;
-      replace(note, `${plural(total, "row")}${page.complete ? "" : " so far"}${page.columns.length > MAX_COLUMNS ? `; the first ${MAX_COLUMNS} of ${count(page.columns.length)} columns` : ""}`);
+      replace(note, `${plural(total, "row")}${page.complete ? "" : " so far"}${isFinal(status.status) && missing(status) ? `. ${missing(status)}` : ""}${page.columns.length > MAX_COLUMNS ? `; the first ${MAX_COLUMNS} of ${count(page.columns.length)} columns` : ""}`);
       if (!total) {
-        replace(place, isFinal(status.status) ? empty("No results", "No row got through. The rejects say why, row by row.") : empty("Nothing here yet", "Rows appear as soon as the first chunk is done."));
+        replace(place, isFinal(status.status) ? empty("No results", nothing()) : empty("Nothing here yet", "Rows appear as soon as the first chunk is done."));
       } else if (!table) build(page);
       else table.setCount(total);
     } catch (error) {

@@ -2,7 +2,7 @@
 
 import * as api from "../api.js";
 import { announce, button, field, h, icon, replace, say, select } from "../dom.js";
-import { count, isFinal, plural } from "../format.js";
+import { TONES, count, isFinal, plural, standing } from "../format.js";
 import { progressBar } from "../parts.js";
 import { fail } from "../toast.js";
 
@@ -96,8 +96,8 @@ export function transformPanel(fileId, columns) {
       announce("The transform runs");
       stop = api.live(`/api/v1/status/${encodeURIComponent(job_id)}/events`, {
         status: (now) => {
-          bar.show(now.progress_percent, { completed: "ok", completed_with_errors: "warn", failed: "bad", cancelled: "off" }[now.status] ?? "busy");
-          if (!isFinal(now.status)) return say(made, `${now.progress_percent} % · ${plural(now.rows.ok, "row")} so far`);
+          bar.show(now.progress_percent, isFinal(now.status) ? TONES[standing(now)] : "busy");
+          if (!isFinal(now.status)) return say(made, `${now.progress_percent} % · ${plural(now.counts.loaded, "row")} so far`);
           stop();
           finish(now).catch(fail);
         },
@@ -110,10 +110,10 @@ export function transformPanel(fileId, columns) {
 
   async function finish(job) {
     run.disabled = false;
-    const bad = job.rows.invalid + job.rows.failed;
+    const bad = job.counts.rejected;
     const { result_file_id: file } = await api.get(`/api/v1/jobs/${encodeURIComponent(job.job_id)}/status`);
     const words = { cancelled: "The transform was cancelled. ", failed: `The transform failed: ${job.error?.message ?? job.error?.code ?? "see the job"}. ` }[job.status]
-      ?? `${plural(job.rows.ok, "row is", "rows are")} in the new file${bad ? `, ${count(bad)} rejected` : ""}. `;
+      ?? `${plural(job.counts.loaded, "row is", "rows are")} in the new file${bad ? `, ${count(bad)} rejected` : ""}. `;
     replace(made, words,
       file && h("a.button.primary", { href: `/api/v1/files/${file}/download`, download: true }, icon("download"), "Download"), " ",
       h("a", { href: `#/jobs/${job.job_id}${bad ? "/rejects" : ""}` }, bad ? "Look at the rejected rows" : "Look at the job"));

@@ -20,7 +20,8 @@ export default function webhooks() {
   const events = EVENTS.map(([name, label]) => ({ name, node: h("input", { type: "checkbox", checked: true }), label }));
   const cards = new Map();
   const form = h("form.card.form", { onsubmit: create }, field("URL", url, "https, at a public address; the service says if it takes others."),
-    h("fieldset.field", {}, h("legend.field-label", {}, "Tell it when a job is"), h("div.checkboxes", {}, events.map(({ node, label }) => h("label", {}, node, label)))),
+    h("fieldset.field", {}, h("legend.field-label", {}, "Tell it when a job is"), h("div.checkboxes", {}, events.map(({ node, label }) => h("label", {}, node, label))),
+      h("span.hint", {}, "One that ends incomplete counts as completed with rejects.")),
     h("div.form-end", {}, button("Add webhook", null, { kind: "primary", type: "submit" })));
 
   async function create(event) {
