@@ -151,6 +151,13 @@ async def list_moving(
     return (await connection.execute(query.order_by(Job.number))).mappings().all()
 
 
+async def newest_ids(connection: AsyncConnection, owner: str, limit: int) -> dict[UUID, int]:
+    """The owner's newest jobs that are there, with their numbers."""
+    query = select(Job.id, Job.number).join(File, File.id == Job.file_id)
+    query = query.where(Job.owner == owner, File.deleted_at.is_(None)).order_by(Job.number.desc()).limit(limit)
+    return {row.id: int(row.number) for row in (await connection.execute(query)).all()}
+
+
 async def last_number(connection: AsyncConnection, owner: str) -> int:
     """Of the owner's newest job; 0 before the first."""
     return (await connection.execute(select(func.max(Job.number)).where(Job.owner == owner))).scalar() or 0

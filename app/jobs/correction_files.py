@@ -159,14 +159,11 @@ def _places(header: Sequence[str], columns: Sequence[str]) -> tuple[list[int], i
     missing = [name for name in columns if name not in others]
     unknown = [name for name in others if name not in columns and name not in META_COLUMNS]
     twice = len(others) < len(names) - 1 - sum(names.count(m) - 1 for m in META_COLUMNS if m in names)
-    if missing or unknown or twice:
-        raise CorrectionColumns(
-            "The columns are not those of the rejects:"
-            + (f" {_listed(missing)} missing;" if missing else "")
-            + (f" {_listed(unknown)} unknown;" if unknown else "")
-            + (" a name stands twice;" if twice else "")
-            + " get them by GET /api/v1/rejects/{file_id}/download."
-        )
+    wrong = [f"{_listed(names)} {what}" for names, what in ((missing, "missing"), (unknown, "unknown")) if names]
+    if twice:
+        wrong.append("a name stands twice")
+    if wrong:
+        raise CorrectionColumns(f"The columns are not those of the rejects: {'; '.join(wrong)}.")
     return [others[name] for name in columns], row_place
 
 

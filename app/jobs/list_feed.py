@@ -21,6 +21,8 @@ MAX_MOVING = 200
 """Jobs that one round reads: those at work first, then the next in line. Others do not move."""
 OVERLAP = 20
 """The newest jobs, looked at again each round."""
+MAX_THERE = 500
+"""The newest jobs of which a round knows whether they are still there: who deleted one, and in which process, matters not."""
 MAX_KEPT = 500
 """Changes that a slow watcher may be behind; more, and it is told to load the list anew."""
 
@@ -76,7 +78,8 @@ class ListFeed:
             above_all = newest - OVERLAP  # a number is given before the job is committed: a smaller one may come later
             rows = await jobs.list_moving(connection, owner, above=above_all, ids=asked, limit=MAX_MOVING)
             items = {UUID(item["job_id"]): item for item in await describe(connection, rows)}
-        gone = [job_id for job_id in asked if job_id not in items]
+            there = await jobs.newest_ids(connection, owner, MAX_THERE)
+        gone = [job_id for job_id in asked if job_id not in items] + topic.missing(there)
         await topic.update(items, gone, is_first=above is None)
         return max([newest, *(int(item["number"]) for item in items.values())])
 
@@ -85,16 +88,24 @@ class _Changes(Topic):
     def __init__(self) -> None:
         super().__init__()
         self.active: set[UUID] = set()
+        self._there: dict[UUID, int] = {}
         self._items: dict[UUID, tuple[int, Change | None]] = {}
         """The last that was told of each job and when, oldest first; None: it is gone."""
         self._forgotten = 0
         """The newest version that was dropped from `_items`."""
 
+    def missing(self, there: dict[UUID, int]) -> list[UUID]:
+        """The jobs that have gone since the last call; `there` are the newest with their numbers, MAX_THERE at most."""
+        oldest = min(there.values(), default=0) if len(there) == MAX_THERE else 0
+        gone = [job_id for job_id, number in self._there.items() if job_id not in there and number >= oldest]
+        self._there = there
+        return gone
+
     async def update(self, items: dict[UUID, Change], gone: list[UUID], *, is_first: bool) -> None:
         news: dict[UUID, Change | None] = {
             job_id: item for job_id, item in items.items() if self._items.get(job_id, (0, None))[1] != item
         }
-        news |= dict.fromkeys(gone)
+        news |= {job_id: None for job_id in gone if job_id not in items}
         self.active = {job_id for job_id, item in items.items() if not JobStatus(item["status"]).is_final}
         if not news and not is_first:
             return

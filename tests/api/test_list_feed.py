@@ -6,10 +6,12 @@ import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+from uuid import UUID, uuid4
 
 import httpx
 import pytest
 
+from app.jobs import list_feed
 from tests.api.checks import assert_problem
 from tests.api.gate import GatedFile
 from tests.conftest import Databases
@@ -85,6 +87,35 @@ def test_the_stream_tells_a_job_that_ended_between_two_looks_and_the_deletion_of
         client.delete(f"/api/v1/files/{upload['file_id']}").raise_for_status()
         while upload["job_id"] not in stream.next()["removed"]:
             pass
+
+
+def test_the_stream_tells_the_deletion_of_a_job_that_had_ended_before_it_was_opened(api: Api, server: Server) -> None:
+    kept, gone = (api.run(b"id\n1\n", name=name) for name in ("kept.csv", "gone.csv"))
+    with server.client() as client, client.stream("GET", "/api/v1/jobs/events", timeout=20) as answer:
+        stream = Stream(answer)
+        stream.next()
+        api.client.delete(f"/api/v1/files/{gone['file_id']}").raise_for_status()
+        while gone["job_id"] not in (removed := stream.next()["removed"]):
+            pass
+        assert kept["job_id"] not in removed
+
+
+def test_only_jobs_that_went_are_missing_and_not_those_that_newer_ones_pushed_out(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(list_feed, "MAX_THERE", 3)
+    ids = [uuid4() for _ in range(6)]
+    topic = list_feed._Changes()
+    numbered = dict(zip(ids, range(1, 7), strict=True))
+
+    def there(*indexes: int) -> dict[UUID, int]:
+        return {ids[i]: numbered[ids[i]] for i in indexes}
+
+    assert topic.missing(there(2, 1, 0)) == []
+    assert topic.missing(there(3, 2, 1)) == [], "the first was pushed out"
+    assert topic.missing(there(3, 1, 0)) == [ids[2]], "and came back for one that went"
+    assert topic.missing(there(5, 4, 3)) == [], "two new ones pushed out two"
+    assert sorted(topic.missing(there(4)), key=numbered.get) == [ids[3], ids[5]]
 
 
 def test_who_connects_later_is_told_what_is_at_work(api: Api, server: Server, gates: Path) -> None:

@@ -224,5 +224,6 @@ def test_a_large_upload_goes_on_where_the_connection_or_the_page_was_lost(page: 
 def test_a_refused_upload_says_what_to_do(page: Page) -> None:
     page.goto("/")
     drop(page, "picture.csv", b"\x89PNG\r\n\x1a\n" + bytes(2000))
-    expect(page.locator(".toast.bad")).to_contain_text("picture.csv")
-    assert len(page.locator(".toast.bad p").inner_text()) > 20
+    refused = page.get_by_role("list", name="Uploads").get_by_role("listitem")
+    expect(refused).to_contain_text("picture.csv")
+    assert len(refused.locator("p").inner_text()) > 20

@@ -9,6 +9,7 @@ from playwright.sync_api import expect
 
 from tests.conftest import Databases, Postgres
 from tests.dashboard.conftest import NewPage
+from tests.dashboard.test_jobs import drop
 from tests.forks import Server
 from tests.harness import Api
 
@@ -50,6 +51,57 @@ def test_a_key_opens_the_page_to_what_is_its_owners(new_page: NewPage, server: S
     pages["ada"].get_by_role("button", name="Sign out ada").click()
     expect(pages["ada"].get_by_role("heading", name="Sign in")).to_be_visible()
     assert pages["ada"].get_by_text("adas.csv").count() == 0
+
+
+def test_a_session_that_ends_asks_for_the_key_over_the_page_and_nothing_written_is_lost(
+    new_page: NewPage, server: Server
+) -> None:
+    keys = {name: server.users("create", name).stdout.strip() for name in ("dora", "emil")}
+    page = new_page()
+    page.goto("/#/webhooks")
+    dialog = page.get_by_role("dialog", name="Sign in")
+
+    def sign_in(key: str) -> None:
+        dialog.get_by_label("Your key").fill(key)
+        dialog.get_by_role("button", name="Sign in").click()
+
+    expect(dialog).to_be_visible()
+    sign_in("granula_wrong")
+    expect(dialog.get_by_role("alert")).to_contain_text("ask who runs this service")
+    assert "/api/" not in dialog.inner_text()
+    assert "Authorization" not in dialog.inner_text()
+    sign_in(keys["dora"])
+    expect(dialog).to_have_count(0)
+    url = "https://example.com/a-long-address-that-nobody-wants-to-type-twice"
+    page.get_by_label("URL").fill(url)
+    page.get_by_label("cancelled", exact=True).uncheck()
+    page.context.clear_cookies()
+    page.get_by_role("button", name="Add webhook").click()
+    expect(dialog).to_be_visible()
+    page.keyboard.press("Escape")
+    expect(dialog).to_be_visible()
+    expect(page.locator(".toast")).to_have_count(0)
+    sign_in(keys["dora"])
+    expect(dialog).to_have_count(0)
+    expect(page.get_by_label("URL")).to_have_value(url)
+    expect(page.get_by_label("cancelled", exact=True)).not_to_be_checked()
+    page.get_by_role("button", name="Add webhook").click()
+    expect(page.get_by_role("listitem", name=url)).to_be_visible()
+
+    page.goto("/#/jobs")
+    expect(page.get_by_text("Live")).to_be_visible()
+    page.context.clear_cookies()
+    drop(page, "late.csv", b"id\n1\n")
+    expect(dialog).to_be_visible()
+    expect(page.locator(".uploads")).to_contain_text("Goes on when you have signed in")
+    sign_in(keys["dora"])
+    expect(page.get_by_role("link", name="late.csv")).to_be_visible()  # it went on by itself
+
+    page.context.clear_cookies()
+    page.get_by_role("link", name="Webhooks").click()
+    sign_in(keys["emil"])  # another one, who must not see what was there
+    expect(page.get_by_text("No webhooks")).to_be_visible()
+    expect(page.get_by_text(url)).to_have_count(0)
 
 
 def test_an_administrator_makes_users_and_keys_and_each_key_is_shown_once(new_page: NewPage, server: Server) -> None:

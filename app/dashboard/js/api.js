@@ -1,26 +1,43 @@
 // The API over fetch. Every refusal is a Problem with a title, what happened, and what to do.
 
+import { detailOf, remedyFor } from "./words.js";
+
 export class Problem extends Error {
   constructor(status, body) {
-    super(body?.detail || body?.title || `The service answered ${status}.`);
+    super(detailOf(body ?? {}) || body?.title || `The service answered ${status}.`);
     this.status = status;
     this.code = body?.code ?? "";
     this.title = body?.title ?? "That did not work";
-    this.remedy = body?.remedy ?? "";
+    this.remedy = remedyFor(body ?? {});
     this.body = body ?? {};
   }
 }
 
 export const OFFLINE = { title: "The service cannot be reached", remedy: "Check that it runs; this page tries again by itself." };
 const RETRY_MS = 2000;
-const signedOut = new Set();
+const [signedOut, signedIn] = [new Set(), new Set()];
 let session = 0;
 
 /** Somebody has signed in: refusals of requests from before count no more. */
-export const signedIn = () => (session += 1);
+export function haveSignedIn() {
+  session += 1;
+  [...signedIn].forEach((listener) => listener());
+}
 
 /** Called when the service wants somebody to sign in. */
 export const onSignedOut = (listener) => signedOut.add(listener);
+
+/** Called when somebody has signed in again; returns what ends that. */
+export function onSignedIn(listener) {
+  signedIn.add(listener);
+  return () => signedIn.delete(listener);
+}
+
+/** The number of the session in which a request begins, and what its status means for it: a 401 ends the session. */
+export const sessionNow = () => session;
+export function heard(status, begun) {
+  if (status === 401 && begun === session) signedOut.forEach((listener) => listener());
+}
 
 export async function request(method, path, { json, body, headers, signal, keepalive } = {}) {
   const begun = session;
@@ -38,7 +55,7 @@ export async function request(method, path, { json, body, headers, signal, keepa
     if (error.name === "AbortError") throw error;
     throw new Problem(0, { ...OFFLINE, detail: "No answer came." });
   }
-  if (answer.status === 401 && begun === session) signedOut.forEach((listener) => listener());
+  heard(answer.status, begun);
   if (!answer.ok) throw new Problem(answer.status, await answer.json().catch(() => null));
   if (answer.status === 204) return null;
   return answer.headers.get("content-type")?.includes("json") ? answer.json() : answer.text();
@@ -67,7 +84,7 @@ export function live(path, handlers, onstate = () => {}) {
       // A refusal, as of a service that starts, is final for the browser; it need not be for us.
       if (source?.readyState !== EventSource.CLOSED) return;
       shut();
-      timer = setTimeout(() => get("/api/v1/system").then(turn, (error) => error.status !== 401 && (timer = setTimeout(turn, RETRY_MS))), RETRY_MS);
+      timer = setTimeout(() => get("/api/v1/system").then(turn, (error) => error.status !== 401 && (timer = setTimeout(turn, RETRY_MS))), RETRY_MS); // signed out: below
     };
     for (const [name, handle] of Object.entries(handlers)) {
       source.addEventListener(name, (event) => handle(JSON.parse(event.data)));
@@ -80,8 +97,10 @@ export function live(path, handlers, onstate = () => {}) {
   };
   const turn = () => (document.hidden ? shut() : source ?? open());
   document.addEventListener("visibilitychange", turn);
+  const stopWaiting = onSignedIn(() => (shut(), turn()));
   turn();
   return () => {
+    stopWaiting();
     document.removeEventListener("visibilitychange", turn);
     shut();
   };

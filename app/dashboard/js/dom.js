@@ -2,11 +2,17 @@
 
 const SVG = "http://www.w3.org/2000/svg";
 
+/** What a form goes back to when it is reset: set as the default, it is the present value as well. */
+const DEFAULTS = {
+  INPUT: { value: "defaultValue", checked: "defaultChecked" }, TEXTAREA: { value: "defaultValue" }, OPTION: { selected: "defaultSelected" },
+};
+
 function fill(node, props, children) {
   for (const [name, value] of Object.entries(props ?? {})) {
     if (value === null || value === undefined || value === false) continue;
     if (name.startsWith("on")) node.addEventListener(name.slice(2), value);
     else if (name === "style") for (const [key, each] of Object.entries(value)) node.style.setProperty(key, each);
+    else if (node instanceof HTMLElement && DEFAULTS[node.tagName]?.[name]) node[DEFAULTS[node.tagName][name]] = value;
     else if (["value", "checked", "disabled", "hidden", "selected", "draggable", "multiple"].includes(name)) node[name] = value;
     else node.setAttribute(name, value === true ? "" : value);
   }

@@ -1,7 +1,8 @@
 // The frame: navigation, theme, and the router. A view is a module; it is loaded when it is first looked at.
 
-import { get, onSignedOut, post, remove, signedIn } from "./api.js";
+import { get, haveSignedIn, onSignedOut, post, remove } from "./api.js";
 import { button, field, h, icon, iconButton, replace } from "./dom.js";
+import { loaded } from "./loading.js";
 import { fail } from "./toast.js";
 
 const VIEWS = [
@@ -41,19 +42,16 @@ async function route() {
     if (link.dataset.view === view.name) link.setAttribute("aria-current", "page");
     else link.removeAttribute("aria-current");
   }
-  let module;
-  try {
-    module = await (name === "jobs" && id ? JOB() : view.load());
-  } catch {
-    // The service was updated under this page: the files of its version are gone.
-    replace(main, h("div.empty", {}, h("h1", {}, "This page is out of date"), h("p", {}, "Load it again to go on."),
-      h("button.button.primary", { type: "button", onclick: () => location.reload() }, "Load again")));
-    return;
-  }
-  if (mine !== turn) return;
+  const module = await loaded(name === "jobs" && id ? JOB : view.load, (node) => mine === turn && show({ node, title: "Not available" }), () => mine === turn && route());
+  if (!module || mine !== turn) return;
+  show(module.default({ id, tab, params }));
+}
+
+/** A view in the place of the one before. */
+function show(view) {
   const first = shown.node === undefined;
   shown.dispose?.();
-  shown = module.default({ id, tab, params });
+  shown = view;
   replace(main, shown.node);
   document.title = `${shown.title} · Granula`;
   if (!first) {
@@ -90,38 +88,46 @@ addEventListener("dragover", (event) => event.preventDefault());
 addEventListener("drop", (event) => event.preventDefault());
 addEventListener("hashchange", route);
 
-/** Where the service asks who it is: the key opens a session, a cookie that scripts cannot read. */
+let me = null;
+
+/** Where the service asks who it is: the key opens a session, a cookie that scripts cannot read. The page stays as it is
+ *  behind the question, with all that was written in it. */
 function signIn() {
-  if (main.querySelector(".sign-in")) return;
-  turn += 1;
-  shown.dispose?.();
-  shown = { node: null, dispose() {} };
+  if (document.querySelector("dialog.sign-in")) return;
   const key = h("input", { type: "password", required: true, autocomplete: "current-password", maxlength: 200 });
   const wrong = h("p.bad-text", { role: "alert" });
-  const form = h("form.card.sign-in", {
+  const dialog = h("dialog.card.sign-in", { "aria-label": "Sign in", oncancel: (event) => event.preventDefault() }, h("form", {
     onsubmit: async (event) => {
       event.preventDefault();
       try {
+        const before = me?.user_id;
         await post("/api/v1/session", { key: key.value });
-        signedIn();
-        form.remove();
+        dialog.remove();
         known = null;
-        whoami();
-        route();
+        haveSignedIn();
+        await whoami();
+        // What is behind was made for somebody: it is made anew for another one.
+        if (me?.user_id !== before) leave();
       } catch (error) {
         replace(wrong, `${error.message} ${error.remedy}`);
         key.select();
       }
     },
-  }, h("h1", {}, "Sign in"), field("Your key", key, "Who runs this service makes it: python -m app users create."), wrong, button("Sign in", null, { kind: "primary", type: "submit" }));
-  replace(main, form);
-  replace(account);
+  }, h("h2", {}, "Sign in"), field("Your key", key, "Who runs this service makes it: python -m app users create."), wrong, button("Sign in", null, { kind: "primary", type: "submit" })));
+  document.body.append(dialog);
+  dialog.showModal();
   key.focus();
 }
 
+function leave() {
+  shown.dispose?.();
+  shown = { node: null, dispose() {} };
+  route();
+}
+
 async function whoami() {
-  const me = await get("/api/v1/me").catch(() => null);
-  if (!me?.is_signed_in) return;
+  me = await get("/api/v1/me").catch(() => me);
+  if (!me?.is_signed_in) return replace(account);
   replace(account, me.is_admin ? h("a.clip", { href: "#/users", title: "Users and keys" }, me.user_id) : h("span.muted.clip", { title: me.user_id }, me.user_id), iconButton("user", `Sign out ${me.user_id}`, () => remove("/api/v1/session").then(() => location.reload(), fail)));
 }
 onSignedOut(signIn);

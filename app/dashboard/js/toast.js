@@ -22,7 +22,7 @@ export function toast(text, { tone = "plain", detail = "", action = null, ms = 6
 
 /** What went wrong, and what to do. */
 export function fail(error) {
-  if (error.name === "AbortError") return;
+  if (error.name === "AbortError" || error.status === 401) return; // the page asks for a key, which says it all
   if (!error.title) console.error(error);
   toast(error.title ?? "Something went wrong", { tone: "bad", detail: [error.message, error.remedy].filter(Boolean).join(" "), ms: 12000 });
 }

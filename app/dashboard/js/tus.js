@@ -1,6 +1,6 @@
 // Large files in pieces, by the tus protocol: what has arrived stays, over lost connections and over reloads of the page.
 
-import { Problem, query } from "./api.js";
+import { Problem, heard, query, sessionNow } from "./api.js";
 
 const ENDPOINT = "/api/v1/uploads";
 const PIECE_BYTES = 8 << 20;
@@ -59,11 +59,13 @@ const active = new Set();
 function send(session, method, path, headers, body = null, onprogress = null) {
   return new Promise((resolve, reject) => {
     const request = (session.request = new XMLHttpRequest());
+    const begun = sessionNow();
     request.open(method, path);
     for (const [name, value] of Object.entries({ ...TUS, ...headers })) request.setRequestHeader(name, value);
     if (onprogress) request.upload.onprogress = ({ loaded }) => onprogress(loaded);
     request.onload = () => {
       if (request.status >= 200 && request.status < 300) return resolve(request);
+      heard(request.status, begun);
       let problem = null;
       try {
         problem = JSON.parse(request.responseText);

@@ -1,7 +1,7 @@
 // Uploads, with speed and rest time. A small file is one plain body, tried again under the same Idempotency-Key, so that one
 // whose answer got lost is not there twice; a large one goes in pieces, and goes on where it stopped (tus.js).
 
-import { Problem, query } from "./api.js";
+import { Problem, heard, onSignedIn, query, sessionNow } from "./api.js";
 import { ASK_AGAIN, FORGOTTEN, PLAIN_BYTES, Session } from "./tus.js";
 
 const TRIES = 8;
@@ -15,13 +15,15 @@ function address(file, { processor, priority, isSchema, model }) {
 }
 
 export class Upload {
-  /** `onchange(this)` at each step. State: sending, waiting (for the connection), done, failed, cancelled. */
+  /** `onchange(this)` at each step. State: sending, waiting (for the connection), locked (until somebody signs in), done,
+   *  failed, cancelled. */
   constructor(file, options, onchange) {
     Object.assign(this, { file, options, onchange, state: "sending", sent: 0, safe: 0, speed: 0, tries: 0, error: null, answer: null });
     this.key = crypto.randomUUID?.() ?? `${Date.now()}-${Math.random()}`;
     this.session = file.size > PLAIN_BYTES && !options.isSchema ? new Session(file, options) : null;
     this.retry = () => this.state === "waiting" && (clearTimeout(this.timer), this.#send());
     addEventListener("online", this.retry);
+    this.stopWaiting = onSignedIn(() => this.state === "locked" && this.#send());
     this.#send();
   }
 
@@ -86,6 +88,7 @@ export class Upload {
 
   #sendWhole() {
     const request = (this.request = new XMLHttpRequest());
+    const begun = sessionNow();
     request.open("POST", address(this.file, this.options));
     request.setRequestHeader("Content-Type", "application/octet-stream");
     request.setRequestHeader("Accept", "application/json");
@@ -93,6 +96,7 @@ export class Upload {
     this.#progress(0);
     request.upload.onprogress = ({ loaded }) => this.#progress(loaded);
     request.onload = () => {
+      heard(request.status, begun);
       let body = null;
       try {
         body = JSON.parse(request.responseText);
@@ -106,10 +110,14 @@ export class Upload {
 
   #stumble(error, isPassing = RETRIED.has(error.status)) {
     if (this.state === "cancelled") return;
+    if (error.status === 401) {
+      Object.assign(this, { state: "locked", speed: 0, sent: this.session ? this.safe : 0 });
+      return this.onchange(this);
+    }
     this.tries += 1;
     if (!isPassing && !RETRIED.has(error.status)) {
-      // Refused for what it is: the same bytes would be refused again. A full disk or a sign-in that ended passes.
-      if (error.status < 500 && error.status !== 401) this.session?.forget();
+      // Refused for what it is: the same bytes would be refused again. A full disk passes.
+      if (error.status < 500) this.session?.forget();
       return this.#end("failed", { error });
     }
     if (this.tries >= TRIES) return this.#end("failed", { error });
@@ -120,6 +128,7 @@ export class Upload {
 
   #end(state, values) {
     removeEventListener("online", this.retry);
+    this.stopWaiting();
     this.session?.leave();
     Object.assign(this, { state, ...values });
     this.onchange(this);

@@ -3,6 +3,7 @@
 import * as api from "../api.js";
 import { announce, button, empty, h, icon, replace, say } from "../dom.js";
 import { COUNTS, NAMES, TONES, bytes, canRetry, count, duration, isFinal, plural, rate, standing, when } from "../format.js";
+import { loaded } from "../loading.js";
 import { badge, progressBar, spinner, stat } from "../parts.js";
 import { fail, removeLater } from "../toast.js";
 
@@ -92,10 +93,10 @@ export default function job({ id, tab }) {
     drawTabs();
     tabs.querySelector("[aria-current]")?.scrollIntoView({ block: "nearest", inline: "nearest" });
     const mine = ++turn;
-    const { default: view } = await TABS.find((each) => each.name === name).load();
-    if (mine !== turn) return;
+    const module = await loaded(TABS.find((each) => each.name === name).load, (node) => mine === turn && replace(body, node), () => mine === turn && show(name));
+    if (!module || mine !== turn) return;
     current?.dispose?.();
-    current = view({ id, path, status, refresh, again, correctable: !parent && !UNCORRECTED.has(status.processor) });
+    current = module.default({ id, path, status, refresh, again, correctable: !parent && !UNCORRECTED.has(status.processor) });
     replace(body, current.node);
   }
 
@@ -113,6 +114,22 @@ export default function job({ id, tab }) {
     if (status.status === "cancelled" && !status.split_complete) timer = setTimeout(() => refresh().then(settle, settle), SETTLE_MS);
   }
 
+  function isGone() {
+    stop();
+    current?.dispose?.();
+    current = null;
+    replace(node, empty("This job was deleted", "Its rows and its file are gone, too.", h("a.button", { href: "#/jobs" }, "To the jobs")));
+  }
+
+  const look = () => api.get(path).catch((error) => error.status === 404 && isGone());
+
+  /** A job that has ended changes no more, but for its deletion. */
+  function watchForDeletion() {
+    stop();
+    // What happened while the page was hidden is not told afterwards.
+    stop = api.live("/api/v1/jobs/events", { jobs: ({ removed }) => removed.includes(status.job_id) && isGone() }, (isLive) => isLive && look());
+  }
+
   function watch() {
     stop();
     stop = api.live(`/api/v1/status/${encodeURIComponent(id)}/events`, {
@@ -120,10 +137,10 @@ export default function job({ id, tab }) {
         head(fresh);
         drawTabs();
         current?.update?.(fresh);
-        if (isFinal(fresh.status)) stop();
+        if (isFinal(fresh.status)) watchForDeletion();
         settle();
       },
-    });
+    }, (isLive) => !isLive && look());
   }
 
   api.get(path).then(
@@ -137,7 +154,8 @@ export default function job({ id, tab }) {
       replace(node, top, body);
       head(fresh);
       show(name);
-      if (!isFinal(fresh.status)) watch();
+      if (isFinal(fresh.status)) watchForDeletion();
+      else watch();
       settle();
     },
     (error) => replace(node, empty(error.status === 404 ? "This job is not here" : error.title ?? "Something went wrong", error.status === 404 ? "It was deleted, or it never was." : `${error.message} ${error.remedy ?? ""}`, h("a.button", { href: "#/jobs" }, "To the jobs"))),

@@ -15,9 +15,43 @@ const PROCESSORS = {
   rows: "Rows: check and store", sentiment: "Sentiment of a text column", profile: "Profile: analyse only",
   people: "People: check and make searchable", scoring: "Scoring by the model service",
 };
-const HIDDEN_PROCESSORS = new Set(["mapping"]);
 const narrow = matchMedia("(max-width: 720px)");
+/** Uploads on their way, and those that were refused: they stay while other views are looked at. */
+const uploads = h("ul.uploads", { "aria-label": "Uploads" });
 export const deletePath = (job) => `/api/v1/files/${job.file_id}`;
+
+/** One file on its way, as a row of the uploads. */
+function start(file, options) {
+  const bar = progressBar(`Upload of ${file.name}`);
+  const text = h("span.muted.num");
+  const stop = iconButton("cancel", `Stop the upload of ${file.name}`, () => upload.cancel());
+  const row = h("li", {}, icon("file"), h("span.clip.grow", {}, file.name), text, bar, stop);
+  for (const stopped of [...uploads.querySelectorAll("[data-name]")]) if (stopped.dataset.name === file.name) stopped.remove();
+  uploads.append(row);
+  const upload = new Upload(file, options, (each) => {
+    bar.show(each.share * 100);
+    if (each.state === "sending") {
+      say(text, each.share < 1 ? `${percent(each.share)} of ${bytes(file.size)} · ${bytes(each.speed)}/s · ${duration(each.rest)} left` : "Being made durable …");
+    } else if (each.state === "waiting") say(text, each.sent ? `Connection lost at ${percent(each.share)}; goes on there …` : "Connection lost; trying again …");
+    else if (each.state === "locked") say(text, "Goes on when you have signed in");
+    else if (each.state === "failed") row.replaceWith(refused(file, options, each.error));
+    else row.remove();
+    if (each.state === "done") {
+      announce(`${file.name} is uploaded`);
+      if (each.answer.duplicate) toast("This file was there already", { detail: "Its job is in the list." });
+    }
+  });
+}
+
+/** An upload that came to nothing, with the reason, until somebody has seen it. */
+function refused(file, options, { title, message, remedy }) {
+  const reason = [title === message.replace(/\.$/, "") ? "" : `${title}.`, message, remedy].filter(Boolean).join(" ");
+  const row = h("li.refused", { role: "listitem" }, icon("warn"), h("b.clip", {}, file.name),
+    button("Try again", () => (row.remove(), start(file, options)), { kind: "quiet", iconName: "retry", "aria-label": `Try ${file.name} again` }),
+    iconButton("close", `Dismiss ${file.name}`, () => row.remove()), h("p.bad-text", {}, reason));
+  announce(`${file.name}: ${reason}`);
+  return row;
+}
 
 export default function jobs({ params }) {
   const filter = { search: params.get("search") ?? "", status: params.get("status") ?? "", processor: params.get("processor") ?? "" };
@@ -36,17 +70,17 @@ export default function jobs({ params }) {
   let schemas = new Set();
   system().then((about) => {
     schemas = new Set(about.schemas);
-    const names = about.processors.filter((name) => !HIDDEN_PROCESSORS.has(name) && (name !== "scoring" || about.scoring));
+    const names = about.uploadable_processors.filter((name) => name !== "scoring" || about.scoring);
     names.sort((a, b) => (a !== "rows") - (b !== "rows"));
     replace(processor, names.map((name) => h("option", { value: name }, PROCESSORS[name] ?? name)));
     say(limit, `CSV, JSON or JSON Lines, plain or gzipped, up to ${bytes(about.limits.max_upload_bytes)} each`);
   }, fail);
   const limit = h("p.muted", {}, "CSV, JSON or JSON Lines, plain or gzipped");
-  const uploads = h("ul.uploads", { "aria-label": "Uploads" });
   const drop = h("section.drop", { "aria-label": "Upload" },
     h("div.drop-text", {}, icon("upload"), h("div", {}, h("p.lead", {}, "Drop files here, or ", button("choose files", () => files.click(), { kind: "link" })), limit)),
     h("div.row", {}, h("label.inline", {}, h("span", {}, "Processor"), processor), h("label.inline", {}, h("span", {}, "Priority"), priority)),
     files);
+  for (const stopped of [...uploads.querySelectorAll("[data-name]")]) stopped.remove();
   for (const each of interrupted()) {
     const row = h("li", { "data-name": each.name }, icon("pause"), h("span.clip.grow", {}, each.name),
       h("span.muted", {}, `Stopped at ${percent(each.share)}: choose the file again to go on`),
@@ -68,30 +102,8 @@ export default function jobs({ params }) {
   addEventListener("drop", dropped);
 
   function send(chosen) {
-    for (const file of chosen) {
-      const options = { processor: processor.value, priority: priority.value, isSchema: schemas.has(processor.value) };
-      const bar = progressBar(`Upload of ${file.name}`);
-      const text = h("span.muted.num");
-      const stop = iconButton("cancel", `Stop the upload of ${file.name}`, () => upload.cancel());
-      const row = h("li", {}, icon("file"), h("span.clip.grow", {}, file.name), text, bar, stop);
-      for (const stopped of uploads.querySelectorAll("[data-name]")) if (stopped.dataset.name === file.name) stopped.remove();
-      uploads.append(row);
-      const upload = new Upload(file, options, (each) => {
-        bar.show(each.share * 100);
-        if (each.state === "sending") {
-          say(text, each.share < 1 ? `${percent(each.share)} of ${bytes(file.size)} · ${bytes(each.speed)}/s · ${duration(each.rest)} left` : "Being made durable …");
-        } else if (each.state === "waiting") say(text, each.sent ? `Connection lost at ${percent(each.share)}; goes on there …` : "Connection lost; trying again …");
-        else row.remove();
-        if (each.state === "done") {
-          announce(`${file.name} is uploaded`);
-          if (each.answer.duplicate) toast("This file was there already", { detail: "Its job is in the list." });
-        }
-        if (each.state === "failed") {
-          const { title, message, remedy } = each.error;
-          toast(`${file.name}: ${title}`, { tone: "bad", detail: `${message} ${remedy}`, ms: 20_000 });
-        }
-      });
-    }
+    const options = { processor: processor.value, priority: priority.value, isSchema: schemas.has(processor.value) };
+    chosen.forEach((file) => start(file, options));
   }
 
   // ---------------------------------------------------------------- the list
@@ -275,6 +287,7 @@ export default function jobs({ params }) {
     jobs: ({ items: news, removed }) => {
       news.forEach(put);
       removed.forEach((jobId) => known.delete(jobId));
+      if (removed.length) announce(plural(removed.length, "job was deleted", "jobs were deleted"));
       items = items.filter((each) => known.has(each.job_id));
       if (!isLoading) draw();
     },
