@@ -104,6 +104,9 @@ class UploadOptions(JobOptions):
     quote: Annotated[str, BeforeValidator(_character), Field(max_length=1)] | None = None
     escape: Annotated[str, BeforeValidator(_character), Field(max_length=1)] | None = None
     newline: Literal["lf", "crlf", "cr", "any"] | None = None
+    skip_initial_space: bool | None = Field(
+        default=None, description="Spaces before a cell, and around its quotes, are no part of it."
+    )
     skip_rows: Annotated[Integer, Field(ge=0, le=1000)] | None = Field(
         default=None, description="Lines before the header."
     )
@@ -132,6 +135,7 @@ class UploadOptions(JobOptions):
             quote=self.quote,
             escape=self.escape,
             newline=self.newline,
+            skip_initial_space=self.skip_initial_space,
             skip_rows=self.skip_rows,
             header_rows=self.header_rows,
             skip_footer=self.skip_footer,

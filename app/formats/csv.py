@@ -5,8 +5,8 @@ volume) is checked by a few numpy passes and stored without ever becoming Python
 by record: by Python's `csv` where it agrees with this grammar, by the expressions of `csv_grammar` where quotes are wrong.
 
 The grammar: a quote opens a quoted cell only as the first character of the cell, and closes it only before a delimiter,
-a line end or the end of the file. A quote that fails this is bad, and its record ends at the next line end, so that one
-stray quote costs one row and never swallows its neighbours.
+a line end or the end of the file; with `skip_initial_space` there may be spaces around the quotes. A quote that fails this
+is bad, and its record ends at the next line end, so that one stray quote costs one row and never swallows its neighbours.
 """
 
 from __future__ import annotations
@@ -48,6 +48,16 @@ HASHED_AT_ONCE = 2_000
 LINE_ENDS = {"lf": b"\n", "crlf": b"\r\n", "cr": b"\r", "any": b"\n"}
 
 
+class Skipped(msgspec.Struct, frozen=True, kw_only=True):
+    """Lines above the table that are no rows, as found from the beginning of the file."""
+
+    lines: list[int]
+    """First and last."""
+    why: str
+    """delimiter (`sep=;`), comment, title, metadata (a name and a value), empty (delimiters alone)."""
+    text: str
+
+
 class CsvDialect(msgspec.Struct, frozen=True, kw_only=True, tag="csv", tag_field="kind"):
     """Everything needed to read the file again, as stored with it and shown to the user."""
 
@@ -57,7 +67,11 @@ class CsvDialect(msgspec.Struct, frozen=True, kw_only=True, tag="csv", tag_field
     escape: str = ""
     newline: str = "lf"
     """lf (a CR before it belongs to the line end), crlf, cr, or any of them."""
+    skip_initial_space: bool = False
+    """Spaces before a cell are no part of it, so that a quote may follow them."""
     skip_rows: int = 0
+    skipped: list[Skipped] = []
+    """Why lines were skipped that the user did not name."""
     header_rows: int = 1
     skip_footer: int = 0
     columns: list[str] = []
@@ -134,14 +148,20 @@ class CsvFormat:
             part.encode(scanned) for part in (dialect.delimiter, dialect.quote, dialect.escape)
         )
         self._newline_byte = CR if dialect.newline == "cr" else LF
+        # A space that means something else is not skipped.
+        self._spaces = dialect.skip_initial_space and " " not in dialect.delimiter + dialect.quote + dialect.escape
         self._record = re.compile(
-            grammar.record(self._delimiter, self._quote, self._escape, dialect.newline)
+            grammar.record(self._delimiter, self._quote, self._escape, dialect.newline, spaces=self._spaces)
             + rb"(?:%(N)s|\Z)" % {b"N": grammar.line_end(dialect.newline)}
         )
         self._blank_lines = re.compile(rb"(?:[\r\n]*%(N)s)?" % {b"N": grammar.line_end(dialect.newline)})
-        self._cell = re.compile(grammar.cell(self._delimiter, self._quote, self._escape, dialect.newline))
+        self._cell = re.compile(
+            grammar.cell(self._delimiter, self._quote, self._escape, dialect.newline, spaces=self._spaces)
+        )
         self._open = (
-            re.compile(grammar.undecided(self._delimiter, self._quote, self._escape, dialect.newline))
+            re.compile(
+                grammar.undecided(self._delimiter, self._quote, self._escape, dialect.newline, spaces=self._spaces)
+            )
             if self._quote
             else None
         )
@@ -288,7 +308,7 @@ class CsvFormat:
         if self._open is None or len(text) - start > MAX_ROW_BYTES or text.find(self._quote, start, end) < 0:
             return False
         while start < end:
-            if text.startswith(self._quote, start) and self._open.match(text, start):
+            if self._open.match(text, start):
                 return True
             found = self._cell.match(text, start)
             assert found is not None
@@ -321,6 +341,8 @@ class CsvFormat:
             data = data.replace(b"\r\n" if self._newline_byte == LF else b"\r", b"\n")
         if not data.endswith(b"\n"):
             data += b"\n"
+        if self._spaces and b" " in data and re.search(b"(?:^|[\n" + re.escape(self._delimiter) + b"]) ", data):
+            return None
         codes = np.frombuffer(data, np.uint8)
         line_ends = codes == LF
         if np.count_nonzero(line_ends) != span.row_count or not self._is_plain(data, codes, span.row_count):
@@ -368,7 +390,7 @@ class CsvFormat:
             numbers.append(number)
             texts.append(raw.decode(self.dialect.encoding))
             spans.append(start)
-        by_csv = regular and self._newline_byte == LF and not _has_bare_cr(skeleton)
+        by_csv = regular and not self._spaces and self._newline_byte == LF and not _has_bare_cr(skeleton)
         cells = self._parse_regular(texts) if by_csv else None
         kept_numbers, kept_cells = [], []
         width, keep = len(self.columns), self.dialect.on_bad_row == "keep"
@@ -433,8 +455,8 @@ class CsvFormat:
     @cached_property
     def _text_cell(self) -> re.Pattern[str]:
         d = self.dialect
-        pattern = grammar.cell(d.delimiter.encode(), d.quote.encode(), d.escape.encode(), d.newline, groups=True)
-        return re.compile(pattern.decode())
+        marks = (d.delimiter.encode(), d.quote.encode(), d.escape.encode())
+        return re.compile(grammar.cell(*marks, d.newline, spaces=self._spaces, groups=True).decode())
 
     @cached_property
     def _text_unclosed(self) -> re.Pattern[str]:
@@ -449,7 +471,7 @@ class CsvFormat:
         """The cells of one record by the grammar; raises BadCell unless bad quotes are to be kept as they are."""
         d = self.dialect
         if not self._special(text):
-            return text.split(d.delimiter)  # type: ignore[return-value]
+            return [self._without_spaces(cell) for cell in text.split(d.delimiter)]
         cells: list[str | None] = []
         start = 0
         while True:
@@ -458,13 +480,16 @@ class CsvFormat:
             if found["quoted"] is not None:
                 cells.append(self._unescape(found["quoted"].replace(d.quote * 2, d.quote)))
             else:
-                cell = found["plain"]
+                cell = self._without_spaces(found["plain"])
                 if d.quote and d.on_bad_row == "reject" and d.quote in self._without_escapes(cell):
                     raise self._bad_quote(cell, len(cells), text[start:])
                 cells.append(self._unescape(cell))
             if found.end() >= len(text):
                 return cells
             start = found.end() + len(d.delimiter)
+
+    def _without_spaces(self, cell: str) -> str:
+        return cell.lstrip(" ") if self._spaces else cell
 
     def _unescape(self, cell: str) -> str:
         escape = self.dialect.escape
@@ -477,7 +502,7 @@ class CsvFormat:
     def _bad_quote(self, cell: str, index: int, text: str) -> BadCell:
         """What is wrong with the quotes of a cell; `text` is the record from there on."""
         quote = self.dialect.quote
-        if self._text_unclosed.match(text):
+        if self._text_unclosed.match(self._without_spaces(text)):
             return BadCell(index, "csv_unclosed_quote", "The quote that opens this cell is never closed.", cell)
         if cell.startswith(quote):
             return BadCell(index, "csv_bad_quote", "There is text after the closing quote.", cell)

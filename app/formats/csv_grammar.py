@@ -12,8 +12,11 @@ def line_end(newline: str) -> bytes:
     return {"lf": rb"\r?\n", "crlf": rb"\r\n", "cr": rb"\r", "any": rb"(?:\r\n|\n|\r)"}[newline]
 
 
-def cell(delimiter: bytes, quote: bytes, escape: bytes, newline: str, *, groups: bool = False) -> bytes:
-    """One cell: quoted and properly closed, or anything up to the next delimiter or line end."""
+def cell(
+    delimiter: bytes, quote: bytes, escape: bytes, newline: str, *, spaces: bool = False, groups: bool = False
+) -> bytes:
+    """One cell: quoted and properly closed, or anything up to the next delimiter or line end. With `spaces` there may be
+    some around the quotes."""
     d, n = re.escape(delimiter), line_end(newline)
     first = delimiter[:1] if delimiter.isascii() else delimiter  # never a part of a character
     boring = b"[^" + re.escape(first) + re.escape(escape[:1]) + rb"\r\n]++"
@@ -26,8 +29,12 @@ def cell(delimiter: bytes, quote: bytes, escape: bytes, newline: str, *, groups:
     content = _quoted_content(quote, escape)
     if groups:
         content = b"(?P<quoted>" + content + b")"
-    q = re.escape(quote)
-    return rb"(?:" + q + content + q + b"(?=" + d + b"|" + n + rb"|\Z)|" + plain + b")"
+    q, around = re.escape(quote), _around(spaces)
+    return rb"(?:" + around + q + content + q + around + b"(?=" + d + b"|" + n + rb"|\Z)|" + plain + b")"
+
+
+def _around(spaces: bool) -> bytes:
+    return b" *+" if spaces else b""
 
 
 def _quoted_content(quote: bytes, escape: bytes) -> bytes:
@@ -42,15 +49,16 @@ def unclosed(quote: bytes, escape: bytes) -> bytes:
     return re.escape(quote) + _quoted_content(quote, escape) + re.escape(escape) + (b"?" if escape else b"") + rb"\Z"
 
 
-def undecided(delimiter: bytes, quote: bytes, escape: bytes, newline: str) -> bytes:
+def undecided(delimiter: bytes, quote: bytes, escape: bytes, newline: str, *, spaces: bool = False) -> bytes:
     """A quoted cell that ends with the text, before its quote or before all of what must follow its quote is there."""
     begun = [re.escape(delimiter[:length]) for length in range(1, len(delimiter))]
     begun += [rb"\r"] if newline in ("lf", "crlf") else []
-    follows = re.escape(quote) + _quoted_content(quote, escape) + re.escape(quote) + b"(?:" + b"|".join(begun) + rb")\Z"
-    return unclosed(quote, escape) + b"|" + follows
+    closed = re.escape(quote) + _quoted_content(quote, escape) + re.escape(quote) + _around(spaces)
+    follows = closed + b"(?:" + b"|".join(begun) + rb")\Z"
+    return _around(spaces) + b"(?:" + unclosed(quote, escape) + b"|" + follows + b")"
 
 
-def record(delimiter: bytes, quote: bytes, escape: bytes, newline: str) -> bytes:
+def record(delimiter: bytes, quote: bytes, escape: bytes, newline: str, *, spaces: bool = False) -> bytes:
     """Cells between delimiters, up to the line end."""
-    one = cell(delimiter, quote, escape, newline)
+    one = cell(delimiter, quote, escape, newline, spaces=spaces)
     return one + b"(?:" + re.escape(delimiter) + one + b")*+"

@@ -8,10 +8,8 @@ from __future__ import annotations
 
 import codecs
 import re
-from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import pairwise
 
 import msgspec
 
@@ -25,15 +23,15 @@ from app.errors import (
     TooManyColumns,
     UnsupportedEncoding,
 )
-from app.formats.csv import CsvDialect, CsvFormat
+from app.formats.csv import CsvDialect, Skipped
+from app.formats.csv_layout import Record, Wanted, find_layout, is_numbers_alone
 from app.formats.json import JsonDialect
 from app.formats.registry import Dialect
 
 SAMPLE_BYTES = 256 << 10
-SCORED_CHARACTERS, SCORED_RECORDS = 64 << 10, 200
 MAX_COLUMNS = 16_384
 MAX_NAME_LENGTH = 1_000
-COMMON_DELIMITERS, RARE_DELIMITERS = (",", ";", "\t", "|"), (":", "^", "~", "\x1f", " ")
+MAX_SKIPPED_CHARACTERS = 200
 BOMS = ((codecs.BOM_UTF8, "utf-8"), (codecs.BOM_UTF16_LE, "utf-16-le"), (codecs.BOM_UTF16_BE, "utf-16-be"))
 SIGNATURES = (
     (b"PK\x03\x04", "a zip archive or an Excel workbook"), (b"PAR1", "a Parquet file"), (b"%PDF", "a PDF"),
@@ -56,6 +54,7 @@ class Declared:
     quote: str | None = None
     escape: str | None = None
     newline: str | None = None
+    skip_initial_space: bool | None = None
     skip_rows: int | None = None
     header_rows: int | None = None
     skip_footer: int = 0
@@ -202,36 +201,57 @@ def _json(kind: str, text: str, encoding: str, start: int, complete: bool) -> Js
 
 def _csv(text: str, encoding: str, start: int, complete: bool, declared: Declared) -> CsvDialect:
     newline = declared.newline or _newline(text)
-    dialect = CsvDialect(
-        encoding="utf-8", newline=newline, on_bad_row=declared.on_bad_row, skip_footer=declared.skip_footer
-    )
-    skip_rows, delimiter = declared.skip_rows, declared.delimiter
-    position, line = _skip_lines(text, skip_rows or 0, newline)
-    excel_hint = re.match(r"(?i)sep=(.)\r?\n", text[position:])
+    delimiter, skipped = declared.delimiter, []
+    position, line = _skip_lines(text, declared.skip_rows or 0, newline)
+    excel_hint = re.match(r"(?i)sep=(.)(?:\r\n|\r|\n)", text[position:])
     if excel_hint and delimiter is None:
+        skipped.append(Skipped(lines=[line, line], why="delimiter", text=excel_hint[0].strip()))
         delimiter, position, line = excel_hint[1], position + excel_hint.end(), line + 1
-    dialect = _choose(text[position:], complete, dialect, declared, delimiter)
-    records = _records(text[position:], dialect, complete)
-    if skip_rows is None and declared.columns is None and declared.header_rows != 0:
-        preamble = _preamble_length([width for width, _, _ in records], [text for _, text, _ in records])
-        position, line = _advance(text, position, line, records, preamble, newline)
-        records = records[preamble:]
-        skip_rows = preamble
-    header_rows = 1 if declared.header_rows is None else declared.header_rows
+    wanted = _wanted(declared, delimiter)
+    base = CsvDialect(newline=newline, on_bad_row=declared.on_bad_row, skip_footer=declared.skip_footer)
+    layout = find_layout(text[position:], complete, base, wanted)
+    dialect, records = layout.dialect, layout.records
+    if dialect.delimiter in (dialect.quote, dialect.escape):
+        raise InvalidParameter("The delimiter must be neither the quote nor the escape.")
+    for record, why in zip(records, layout.skipped, strict=False):
+        after, end = _advance(text, position, line, [record], newline)
+        first = line + _line_ends(record.text[: len(record.text) - len(record.text.lstrip("\r\n"))], newline)
+        shown = record.text.strip("\r\n")[:MAX_SKIPPED_CHARACTERS]
+        skipped.append(Skipped(lines=[first, max(first, end - 1)], why=why, text=shown))
+        position, line = after, end
+    records = records[len(layout.skipped) :]
+    header_rows = wanted.header_rows
+    if declared.header_rows is None and wanted.may_skip and is_numbers_alone(records):
+        header_rows = 0
     if len(records) < header_rows:
         raise BadHeader(
             f"The header ({header_rows} lines) was not found in the first {len(text)} characters of the file."
         )
-    dialect = replace_dialect(dialect, skip_rows=skip_rows or 0, header_rows=header_rows)
-    header = [_cells(record, dialect) for _, record, _ in records[:header_rows]]
-    columns = _names(header, declared.columns, len(_cells(records[0][1], dialect)) if records else 0)
-    position, line = _advance(text, position, line, records, header_rows, newline)
+    header = [record.cells for record in records[:header_rows]]
+    columns = _names(header, declared.columns, records[0].width if records else 0)
+    position, line = _advance(text, position, line, records[:header_rows], newline)
     return replace_dialect(
         dialect,
         encoding=encoding,
+        skip_rows=declared.skip_rows or len(layout.skipped),
+        skipped=skipped,
+        header_rows=header_rows,
         columns=columns,
         data_start=start + _byte_length(text[:position], encoding),
         data_line=line,
+    )
+
+
+def _wanted(declared: Declared, delimiter: str | None) -> Wanted:
+    names, header_rows = declared.columns, 1 if declared.header_rows is None else declared.header_rows
+    return Wanted(
+        delimiter=delimiter,
+        quote=declared.quote,
+        escape=declared.escape,
+        skip_initial_space=declared.skip_initial_space,
+        header_rows=header_rows,
+        may_skip=declared.skip_rows is None and names is None and header_rows > 0,
+        one_column=names is not None and len(names) == 1 and header_rows == 0,
     )
 
 
@@ -266,101 +286,14 @@ def _skip_lines(text: str, count: int, newline: str) -> tuple[int, int]:
     return position, 1 + count
 
 
-def _choose(text: str, complete: bool, dialect: CsvDialect, declared: Declared, delimiter: str | None) -> CsvDialect:
-    """The delimiter, quote and escape under which the records look most alike."""
-    quote = declared.quote if declared.quote is not None else _quote(text, delimiter)
-    # An escape that is the quote is how PostgreSQL and others say that quotes are doubled, which is so without it.
-    escape = "" if quote and declared.escape == quote else declared.escape
-    if delimiter and delimiter in (quote, escape):
-        raise _alike()
-    escapes = [escape] if escape is not None else ["", "\\"] if quote and f"\\{quote}" in text else [""]
-    best, best_score = dialect, (-1.0, 0, 0)
-    for group in ([delimiter],) if delimiter else (COMMON_DELIMITERS, RARE_DELIMITERS):
-        for candidate in group:
-            if candidate == quote:
-                continue
-            for each in escapes:
-                if candidate == each:
-                    continue
-                trial = replace_dialect(dialect, delimiter=candidate, quote=quote, escape=each)
-                score = _score(text, trial, complete, rare=group is RARE_DELIMITERS)
-                if score > best_score:
-                    best, best_score = trial, score
-        if best_score[0] > 0:
-            break
-    chosen = best if best_score[0] > 0 or delimiter else replace_dialect(dialect, quote=quote, escape=escapes[0])
-    if chosen.delimiter in (chosen.quote, chosen.escape):
-        raise _alike()
-    return chosen
+def _advance(text: str, position: int, line: int, records: Sequence[Record], newline: str) -> tuple[int, int]:
+    """The place and the line behind these records."""
+    taken = "".join(record.text for record in records)
+    return position + len(taken), line + _line_ends(taken, newline)
 
 
-def _alike() -> InvalidParameter:
-    return InvalidParameter("The delimiter must be neither the quote nor the escape.")
-
-
-def _quote(text: str, delimiter: str | None) -> str:
-    """The quote character that stands at the beginning of cells."""
-    before = re.escape(delimiter) if delimiter else r"[,;\t|]"
-    count = {q: len(re.findall(rf"(?:^|{before}){q}", text, re.MULTILINE)) for q in ('"', "'")}
-    closed = len(re.findall(rf"'(?:{before}|\r?$)", text, re.MULTILINE))
-    return "'" if count["'"] > 1 and closed >= count["'"] and not count['"'] else '"'
-
-
-def _score(text: str, dialect: CsvDialect, complete: bool, *, rare: bool) -> tuple[float, int, int]:
-    """(share of records with the usual number of cells, minus bad quotes; that number). 0 if nothing is separated."""
-    records = _records(text, dialect, complete)
-    widths = Counter(width for width, _, _ in records)
-    if not widths:
-        return (0.0, 0, 0)
-    usual, share = max(
-        ((w, n / len(records)) for w, n in widths.items() if w > 1), key=lambda x: (x[1], x[0]), default=(1, 0)
-    )
-    bad = sum(is_bad for _, _, is_bad in records) / len(records)
-    if usual == 1 or (rare and share < 1):
-        return (0.0, 0, 0)
-    return (round(share - bad, 2), usual, -len(dialect.escape))
-
-
-def _records(text: str, dialect: CsvDialect, complete: bool) -> list[tuple[int, str, bool]]:
-    """(number of cells, text, has bad quotes) of the first records of the sample."""
-    form = CsvFormat(replace_dialect(dialect, encoding="utf-8", on_bad_row="keep"))
-    whole = complete and len(text) <= SCORED_CHARACTERS
-    data = text[:SCORED_CHARACTERS].encode()
-    ends = form.scan(data, eof=whole).tolist()
-    if not ends and not whole:  # one long record: look at all there is
-        data = text.encode()
-        ends = form.scan(data, eof=complete).tolist()
-    records = []
-    for start, end in pairwise([0, *ends[:SCORED_RECORDS]]):
-        record = data[start:end].decode()
-        cells = form.split_record(record.strip("\r\n"))
-        bad = bool(dialect.quote) and any(c and c.startswith(dialect.quote) for c in cells)
-        records.append((len(cells), record, bad))
-    return records
-
-
-def _cells(record: str, dialect: CsvDialect) -> list[str]:
-    form = CsvFormat(replace_dialect(dialect, encoding="utf-8", on_bad_row="keep"))
-    return [str(cell) for cell in form.split_record(record.strip("\r\n"))]
-
-
-def _preamble_length(widths: list[int], records: list[str]) -> int:
-    """How many leading records are no part of the table: single cells or comments above at least two rows alike."""
-    usual = Counter(w for w in widths if w > 1).most_common(1)
-    if not usual or usual[0][1] < 2:
-        return 0
-    for index, width in enumerate(widths):
-        if width > 1 and not (records[index].startswith("#") and width != usual[0][0]):
-            return index
-    return 0
-
-
-def _advance(
-    text: str, position: int, line: int, records: list[tuple[int, str, bool]], count: int, newline: str
-) -> tuple[int, int]:
-    taken = "".join(record for _, record, _ in records[:count])
-    ends = {"cr": "\r", "any": "\r\n|\r|\n"}.get(newline, "\n")
-    return position + len(taken), line + len(re.findall(ends, taken))
+def _line_ends(text: str, newline: str) -> int:
+    return len(re.findall({"cr": "\r", "any": "\r\n|\r|\n"}.get(newline, "\n"), text))
 
 
 def _names(header: list[list[str]], declared: Sequence[str] | None, width: int) -> list[str]:

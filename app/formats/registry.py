@@ -27,6 +27,16 @@ def to_json(dialect: Dialect) -> dict[str, Any]:
     return msgspec.to_builtins(dialect)  # type: ignore[no-any-return]
 
 
+def reading_of(dialect: Dialect) -> dict[str, Any]:
+    """What decides how a file is read, for comparing uploads: `skipped` only reports, and what has been added to dialects
+    counts only where it is used, so that files of earlier versions are found again."""
+    value = to_json(dialect)
+    value.pop("skipped", None)
+    if not value.get("skip_initial_space"):
+        value.pop("skip_initial_space", None)
+    return value
+
+
 def from_json(value: dict[str, Any]) -> Dialect:
     dialect: Dialect = msgspec.convert(value, Dialect)
     return dialect

@@ -29,7 +29,7 @@ from app.errors import (
 from app.formats.csv import CsvDialect
 from app.formats.detect import SAMPLE_BYTES, Declared, detect
 from app.formats.json import JsonDialect
-from app.formats.registry import Dialect, to_json
+from app.formats.registry import Dialect, reading_of, to_json
 from app.jobs.limits import OwnerLimits
 from app.pipeline.queue import Enqueue
 from app.processors.registry import Processors
@@ -218,7 +218,7 @@ class ObjectsSubmitter:
 
 
 def _file(submission: ObjectsSubmission, uri: str, size: int, dialect: Dialect, kind: str) -> dict[str, Any]:
-    key = msgspec.json.encode([uri, to_json(dialect), submission.processor], order="sorted")
+    key = msgspec.json.encode([uri, reading_of(dialect), submission.processor], order="sorted")
     return {
         "id": uuid4(),
         "owner": submission.owner,

@@ -30,7 +30,7 @@ from app.errors import (
 from app.failpoints import hit
 from app.formats.detect import SAMPLE_BYTES, Declared, detect
 from app.formats.json import JsonDialect
-from app.formats.registry import Dialect, to_json
+from app.formats.registry import Dialect, reading_of, to_json
 from app.jobs.limits import OwnerLimits
 from app.pipeline.queue import Enqueue
 from app.processors.base import stores_results
@@ -337,6 +337,10 @@ def _answer(file: dict[str, Any], job: dict[str, Any]) -> dict[str, Any]:
 
 def _fingerprint(submission: Submission, received: Received) -> str:
     declared = msgspec.to_builtins(submission.declared)
+    if (
+        declared["skip_initial_space"] is None
+    ):  # so that a request is known again that came before there was such a thing
+        del declared["skip_initial_space"]
     same = [
         received.sha256,
         submission.processor,
@@ -349,5 +353,5 @@ def _fingerprint(submission: Submission, received: Received) -> str:
 
 
 def _content_key(submission: Submission, received: Received, dialect: Dialect) -> str:
-    same = [received.sha256, to_json(dialect), submission.processor, submission.options]
+    same = [received.sha256, reading_of(dialect), submission.processor, submission.options]
     return hashlib.sha256(msgspec.json.encode(same, order="sorted")).hexdigest()

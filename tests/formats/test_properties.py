@@ -77,6 +77,12 @@ def line_end_at(text: str, at: int, newline: str) -> int:
     return next((len(end) for end in ends if text.startswith(end, at)), 0)
 
 
+def behind_spaces(text: str, at: int, d: CsvDialect) -> int:
+    while d.skip_initial_space and text[at : at + 1] == " ":
+        at += 1
+    return at
+
+
 def quoted_cell(text: str, at: int, d: CsvDialect) -> tuple[str, int] | None:
     """The cell whose opening quote stands here, and where it ends; None if it is not properly closed."""
     value, at = "", at + 1
@@ -86,7 +92,7 @@ def quoted_cell(text: str, at: int, d: CsvDialect) -> tuple[str, int] | None:
         elif text.startswith(d.quote * 2, at):
             value, at = value + d.quote, at + 2
         elif text[at] == d.quote:
-            at += 1
+            at = behind_spaces(text, at + 1, d)
             ends = at == len(text) or text.startswith(d.delimiter, at) or line_end_at(text, at, d.newline)
             return (value, at) if ends else None
         else:
@@ -98,6 +104,7 @@ def record_at(text: str, at: int, d: CsvDialect) -> tuple[list[str], bool, int]:
     """The cells of the record that begins here, whether any of them has a bad quote, and where its content ends."""
     cells, bad = [], False
     while True:
+        at = behind_spaces(text, at, d)
         if d.quote and text.startswith(d.quote, at) and (closed := quoted_cell(text, at, d)):
             value, at = closed
         else:
@@ -146,6 +153,8 @@ TOKENS = [
     'a"',
     '\n"',
     '"\n',
+    " ",
+    '" "',
 ]
 
 
@@ -158,21 +167,31 @@ TOKENS = [
     width=st.integers(1, 3),
     encoding=st.sampled_from(["utf-8", "utf-16-le"]),
     setting=SETTINGS,
+    spaces=st.booleans(),
 )
 @settings(max_examples=600, deadline=None)
-@example('a"\n"a\nb\nc"\r\n', "lf", ",", '"', "", 1, "utf-8", Setting(1, window_bytes=1))
-@example('a"\n"a\nb\nc"||"\n', "lf", "||", '"', "", 2, "utf-8", Setting(1, window_bytes=1))
-@example("a\n\r\r\na\n\r", "lf", ",", '"', "", 1, "utf-8", Setting(1, window_bytes=1))
-@example('\r""","\n"', "lf", ",", '"', "", 1, "utf-8", Setting())
-@example('"\n"\r', "lf", ",", '"', "", 1, "utf-8", Setting())
-@example('"\\', "lf", ",", '"', "\\", 1, "utf-8", Setting())
+@example('a"\n"a\nb\nc"\r\n', "lf", ",", '"', "", 1, "utf-8", Setting(1, window_bytes=1), False)
+@example('a"\n"a\nb\nc"||"\n', "lf", "||", '"', "", 2, "utf-8", Setting(1, window_bytes=1), False)
+@example("a\n\r\r\na\n\r", "lf", ",", '"', "", 1, "utf-8", Setting(1, window_bytes=1), False)
+@example('\r""","\n"', "lf", ",", '"', "", 1, "utf-8", Setting(), False)
+@example('"\n"\r', "lf", ",", '"', "", 1, "utf-8", Setting(), False)
+@example('"\\', "lf", ",", '"', "\\", 1, "utf-8", Setting(), False)
 def test_any_text_is_read_as_the_grammar_says(
-    text: str, newline: str, delimiter: str, quote: str, escape: str, width: int, encoding: str, setting: Setting
+    text: str,
+    newline: str,
+    delimiter: str,
+    quote: str,
+    escape: str,
+    width: int,
+    encoding: str,
+    setting: Setting,
+    spaces: bool,
 ) -> None:
     columns = [f"c{i}" for i in range(width)]
     dialect = CsvDialect(
-        encoding=encoding, delimiter=delimiter, quote=quote, escape=escape, newline=newline, columns=columns
-    )
+        encoding=encoding, delimiter=delimiter, quote=quote, escape=escape, newline=newline, columns=columns,
+        skip_initial_space=spaces,
+    )  # fmt: skip
 
     rows, rejects = read_all(text.encode(encoding), dialect, setting)
 
