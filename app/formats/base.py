@@ -120,20 +120,33 @@ def canonical_cells(cells: Sequence[str | None]) -> bytes:
     return CELL_END.join([NULL_CELL if c is None else c for c in cells]).encode("utf-8", "surrogateescape")
 
 
+def unique_names(names: Sequence[str]) -> list[str]:
+    """A name for each column, none twice, so that no column hides another: each name belongs to the first column that is
+    called so. A column whose name is taken gets the next number that makes a free one (`a_2`), and one without a name
+    is column_N by its place."""
+    taken = set(filter(None, names))
+    owned: set[str] = set()
+    following: dict[str, int] = {}  # of a name that repeats, the number to try next
+    unique = []
+    for place, name in enumerate(names, 1):
+        if name and name not in owned:
+            owned.add(name)
+            unique.append(name)
+            continue
+        base = free = name or f"column_{place}"
+        number = following.get(base, 2)
+        while free in taken:
+            free, number = f"{base}_{number}", number + 1
+        following[base] = number
+        taken.add(free)
+        unique.append(free)
+    return unique
+
+
 def cell_names(columns: Sequence[str], width: int) -> Sequence[str]:
-    """The names of the cells of a row, at least those of the columns. Cells beyond these (on_bad_row=keep) are column_N, or
-    column_N_2 and so on if a column has that name, so that no cell hides another."""
-    if width <= len(columns):
-        return columns
-    names, seen = list(columns), set(columns)
-    for index in range(len(columns) + 1, width + 1):
-        base = name = f"column_{index}"
-        number = 2
-        while name in seen:
-            name, number = f"{base}_{number}", number + 1
-        seen.add(name)
-        names.append(name)
-    return names
+    """The names of the cells of a row, at least those of the columns. Cells beyond these (on_bad_row=keep) have none of
+    their own."""
+    return columns if width <= len(columns) else unique_names([*columns, *[""] * (width - len(columns))])
 
 
 def page_starts(count: int) -> range:

@@ -23,6 +23,7 @@ from app.errors import (
     TooManyColumns,
     UnsupportedEncoding,
 )
+from app.formats.base import unique_names
 from app.formats.csv import CsvDialect, Skipped
 from app.formats.csv_layout import Record, Wanted, find_layout, is_numbers_alone
 from app.formats.json import JsonDialect
@@ -297,7 +298,7 @@ def _line_ends(text: str, newline: str) -> int:
 
 
 def _names(header: list[list[str]], declared: Sequence[str] | None, width: int) -> list[str]:
-    """Unique names: given, from the header, or column_N; a name that repeats gets a number, so no column is lost."""
+    """Unique names: given, from the header, or by place."""
     if declared is not None:
         if width and header and len(declared) != width:
             raise BadHeader(f"`columns` names {len(declared)} columns, the header has {width}.")
@@ -309,21 +310,11 @@ def _names(header: list[list[str]], declared: Sequence[str] | None, width: int) 
         names = [""] * width
     if len(names) > MAX_COLUMNS:
         raise TooManyColumns(f"The file has {len(names)} columns; at most {MAX_COLUMNS} are read.")
-    seen: set[str] = set()
-    following: dict[str, int] = {}  # of a name that repeats, the number to try next
-    unique = []
-    for index, name in enumerate(names, 1):
+    for place, name in enumerate(names, 1):
         if "\ufffd" in name:
             raise BadHeader(
-                f"The name of column {index} holds bytes of another encoding; declare it, as in encoding=cp1252."
+                f"The name of column {place} holds bytes of another encoding; declare it, as in encoding=cp1252."
             )
         if len(name) > MAX_NAME_LENGTH or "\0" in name:
-            raise BadHeader(f"The name of column {index} has a NUL or more than {MAX_NAME_LENGTH} characters.")
-        base = candidate = name or f"column_{index}"
-        number = following.get(base, 2)
-        while candidate in seen:
-            candidate, number = f"{base}_{number}", number + 1
-        following[base] = number
-        seen.add(candidate)
-        unique.append(candidate)
-    return unique
+            raise BadHeader(f"The name of column {place} has a NUL or more than {MAX_NAME_LENGTH} characters.")
+    return unique_names(names)

@@ -21,15 +21,17 @@ from pydantic import BaseModel, TypeAdapter, ValidationError
 
 from app.clients.answers import Answer, Prediction, Refusal
 from app.errors import SettingsInvalid
-from app.formats.base import CellRows, ObjectRows, PagedRows, Reject, Rows
+from app.formats.base import CellRows, ObjectRows, PagedRows, Reject, Rows, unique_names
 from app.processors.base import ChunkOutcome, TableEncoder
 
 ADDED_COLUMNS = ("prediction", "fraud_score", "model_version")
+ADDED_NAMES = [f'"{name}"'.encode() for name in ADDED_COLUMNS]
 KEY = "transaction_id"
 MAX_AMOUNT = 10**16
 ROWS_AT_ONCE = 500
 """Validated by one call. If one of them is invalid, the others are validated again."""
 
+_keys = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
 _answers = msgspec.msgpack.Decoder(list[Answer])
 
 
@@ -200,21 +202,35 @@ def outcome(rows: Rows, checked: Checked, answers: bytes, encode_table: TableEnc
 
 
 def _with_predictions(rows: Rows, predictions: Sequence[Prediction]) -> CellRows | ObjectRows:
-    columns = [*rows.columns, *ADDED_COLUMNS]
     if isinstance(rows, ObjectRows):
-        raw = [_extended(each, p) for each, p in zip(rows.raw, predictions, strict=True)]
-        return ObjectRows(columns, rows.numbers, raw)
+        columns = dict.fromkeys(rows.columns)
+        raw = []
+        for each, prediction in zip(rows.raw, predictions, strict=True):
+            names = _added_names(each)
+            columns |= dict.fromkeys(names)
+            raw.append(_extended(each, names, prediction))
+        return ObjectRows(list(columns), rows.numbers, raw)
+    width = len(rows.columns)
+    names = unique_names([*rows.columns, *ADDED_COLUMNS])
     cells = [
-        [*cells, p.label, repr(p.fraud_score), p.model_version]
+        # Cells beyond the header (on_bad_row=keep) come last: those that have names must stand below them.
+        [*cells[:width], p.label, repr(p.fraud_score), p.model_version, *cells[width:]]
         for cells, p in zip(rows.records(), predictions, strict=True)
     ]
-    return CellRows(columns, rows.numbers, cells)
+    return CellRows(names, rows.numbers, cells)
 
 
-def _extended(raw: bytes, prediction: Prediction) -> bytes:
+def _added_names(raw: bytes) -> Sequence[str]:
+    """What the members of a prediction are called in an object that may have members of these names."""
+    if b"\\" not in raw and not any(name in raw for name in ADDED_NAMES):
+        return ADDED_COLUMNS
+    return unique_names([*_keys(raw), *ADDED_COLUMNS])[-len(ADDED_COLUMNS) :]
+
+
+def _extended(raw: bytes, names: Sequence[str], prediction: Prediction) -> bytes:
     """The object as it came, with the prediction behind its other members."""
     added = (prediction.label, prediction.fraud_score, prediction.model_version)
-    members = msgspec.json.encode(dict(zip(ADDED_COLUMNS, added, strict=True)))[1:]
+    members = msgspec.json.encode(dict(zip(names, added, strict=True)))[1:]
     head = raw.rstrip()[:-1].rstrip()
     return head + (b"" if head.endswith(b"{") else b",") + members
 

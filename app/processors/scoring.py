@@ -12,7 +12,7 @@ from typing import Any
 
 from app.clients.ml_api import Item, MLApi
 from app.errors import MissingColumn
-from app.formats.base import Rows
+from app.formats.base import Rows, unique_names
 from app.processors.base import ChunkContext, ChunkOutcome
 from app.processors.scored import ADDED_COLUMNS, Checked, check, load_model, outcome, pack
 
@@ -40,7 +40,7 @@ class ScoringProcessor:
                     near = difflib.get_close_matches(name, header, 1)
                     hint = f"; did you mean {near[0]!r}?" if near else ""
                     raise MissingColumn(f"There is no column {name!r}{hint}", column=name)
-        return [*header, *ADDED_COLUMNS]
+        return unique_names([*header, *ADDED_COLUMNS])
 
     def check_available(self) -> None:
         """Raises MLApiUnavailable."""

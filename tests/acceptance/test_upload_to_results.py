@@ -136,7 +136,7 @@ def test_downloads_hold_all_rows_in_order_and_disarm_formulas(api: Api) -> None:
     assert pq.read_table(io.BytesIO(download(format="parquet"))).to_pylist() == [{"id": i, "v": v} for i, v in rows]
 
 
-def test_extra_cells_that_are_kept_hide_no_column(api: Api) -> None:
+def test_extra_cells_that_are_kept_hide_no_column(api: Api, server: Server) -> None:
     file_id = api.run(b"id,column_4,note\n1,a,b,EXTRA,more\n2,c\n", on_bad_row="keep")["file_id"]
     wide = {"id": "1", "column_4": "a", "note": "b", "column_4_2": "EXTRA", "column_5": "more"}
     short = {"id": "2", "column_4": "c", "note": None}
@@ -148,6 +148,10 @@ def test_extra_cells_that_are_kept_hide_no_column(api: Api) -> None:
 
     table = pq.read_table(io.BytesIO(api.client.get(f"{url}/download?format=parquet").content))
     assert table.to_pylist() == [wide, short | {"column_4_2": None, "column_5": None}]
+    job_id = api.status(file_id)["job_id"]
+    key = job_id.replace("-", "") if server.url.startswith("sqlite") else job_id
+    viewed = query(server.url, f"SELECT data FROM result_rows WHERE job_id = '{key}' ORDER BY row_number")
+    assert [json.loads(data) for (data,) in viewed] == [wide, short]
     endless = api.run(b"a,b\n1,2\n" + b"," * MAX_COLUMNS + b"\n", on_bad_row="keep")["file_id"]
     answer = api.client.get(f"/api/v1/results/{endless}/download?format=parquet")
     assert (answer.status_code, answer.json()["code"]) == (422, "too_many_columns")

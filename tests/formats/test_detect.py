@@ -127,7 +127,7 @@ CSV_CASES: dict[str, tuple[bytes, Declared, dict[str, Any]]] = {
     ),
     "names_that_repeat_or_are_empty": (
         b"a,,a,\"\",a_2, b \n1,2,3,4,5,6\n", Declared(),
-        {"columns": ["a", "column_2", "a_2", "column_4", "a_2_2", "b"]},
+        {"columns": ["a", "column_2", "a_3", "column_4", "a_2", "b"]},
     ),
     "declared_columns": (b"a,b\n1,2\n", Declared(columns=["x", "y"]), {"columns": ["x", "y"], "data_start": 4}),
     "declared_columns_without_header": (
