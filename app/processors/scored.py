@@ -5,11 +5,12 @@ from __future__ import annotations
 
 import math
 import pickle  # nosec B403
+import re
 from array import array
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import datetime
+from datetime import UTC, datetime
 from decimal import Decimal
 from functools import cache
 from importlib import import_module
@@ -17,12 +18,14 @@ from typing import Any
 
 import msgspec
 import xxhash
-from pydantic import BaseModel, TypeAdapter, ValidationError
+from pydantic import AliasChoices, BaseModel, TypeAdapter, ValidationError
+from pydantic_core import SchemaValidator
 
 from app.clients.answers import Answer, Prediction, Refusal
 from app.errors import SettingsInvalid
 from app.formats.base import CellRows, ObjectRows, PagedRows, Reject, Rows, unique_names
 from app.processors.base import ChunkOutcome, TableEncoder
+from app.schemas.strict import Number, strict_validator
 
 ADDED_COLUMNS = ("prediction", "fraud_score", "model_version")
 ADDED_NAMES = [f'"{name}"'.encode() for name in ADDED_COLUMNS]
@@ -32,6 +35,11 @@ ROWS_AT_ONCE = 500
 """Validated by one call. If one of them is invalid, the others are validated again."""
 
 _keys = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
+MAX_VALUE_CHARACTERS = 200
+VALIDATOR = re.compile(r"[\[(]")
+"""Holds what Pydantic calls the choices of a union in the place of an error, like `constrained-str[...]`."""
+
+_decode = msgspec.json.Decoder(float_hook=Number).decode
 _answers = msgspec.msgpack.Decoder(list[Answer])
 
 
@@ -81,14 +89,36 @@ class _Model:
     """A model of transactions, ready to validate many at once."""
 
     def __init__(self, model: type[BaseModel]) -> None:
-        self.many: TypeAdapter[list[BaseModel]] = TypeAdapter(list[model])  # type: ignore[valid-type]
-        names = {name: field.serialization_alias or field.alias or name for name, field in model.model_fields.items()}
-        self.has_id = "id" in names.values()
+        many = list[model]  # type: ignore[valid-type]
+        self.validator = strict_validator(many, of_cells=False)
+        self.cell_validator = strict_validator(many, of_cells=True)
+        self.dump: Callable[..., bytes] = TypeAdapter(many).dump_json
+        fields, computed = model.model_fields, model.model_computed_fields
+        written = {info.serialization_alias or name for name, info in fields.items()}
+        written |= {info.alias or name for name, info in computed.items()}
+        self.may_have_id = "id" in written or model.model_config.get("extra") == "allow"
+        self.read = field_names(model)
 
 
 @cache
 def _model(path: str) -> _Model:
     return _Model(load_model(path))
+
+
+def field_names(model: type[BaseModel]) -> dict[str, list[str]]:
+    """The names that a column, or a key of an object, may have for each field. None: it is a part of another value, which
+    only JSON has."""
+    config = model.model_config
+    by_name = config.get("validate_by_name") or config.get("populate_by_name")
+    by_alias = config.get("validate_by_alias", True)
+    found: dict[str, list[str]] = {}
+    for name, info in model.model_fields.items():
+        alias = info.validation_alias if by_alias else None
+        choices = alias.choices if isinstance(alias, AliasChoices) else [alias]
+        paths = [[each] if isinstance(each, str) else each.path for each in choices if each is not None]
+        plain = [path[0] for path in paths if len(path) == 1 and isinstance(path[0], str)]
+        found[name] = [*plain, name] if by_name or alias is None else plain
+    return found
 
 
 # ---------------------------------------------------------------------- before the calls
@@ -97,50 +127,74 @@ def _model(path: str) -> _Model:
 def check(path: str, rows: Rows) -> Checked:
     """Hold rows against the model of this path."""
     model = _model(path)
-    records, numbers, columns = rows.records(), rows.numbers, rows.columns
+    numbers = rows.numbers
+    records = [_decode(raw) for raw in rows.raw] if isinstance(rows, ObjectRows) else rows.records()
+    validator = model.validator if isinstance(rows, ObjectRows) else model.cell_validator
     valid = _Valid()
     rejects: list[Reject] = []
     for start in range(0, len(records), ROWS_AT_ONCE):
         some = records[start : start + ROWS_AT_ONCE]
-        if isinstance(some[0], list):
+        if not isinstance(rows, ObjectRows):
             # An empty cell is no value: a field with a default takes it, any other is told to be missing.
-            some = [{name: cell for name, cell in zip(columns, cells, strict=False) if cell} for cells in some]
-        rejects += _check_some(model, some, start, numbers, valid)
+            some = [{name: cell for name, cell in zip(rows.columns, cells, strict=False) if cell} for cells in some]
+        wrong = _check_some(model, validator, some, start, valid)
+        for i, error in wrong.items():
+            raw = rows.raw[start + i] if isinstance(rows, ObjectRows) else None
+            rejects.append(_invalid(model, numbers[start + i], error, some[i], raw))
     of_valid = array("q", (numbers[place] for place in valid.places))
     bodies = [_with_id(model, data, number) for data, number in zip(valid.data, of_valid, strict=True)]
     return Checked(of_valid, bodies, rejects, pickle.dumps(valid))
 
 
 def _check_some(
-    model: _Model, records: list[dict[str, Any]], start: int, numbers: Sequence[int], valid: _Valid
-) -> list[Reject]:
+    model: _Model, validator: SchemaValidator, records: list[dict[str, Any]], start: int, valid: _Valid
+) -> dict[int, dict[str, Any]]:
+    """The first error of each record that is not valid."""
     wrong: dict[int, dict[str, Any]] = {}
     try:
-        found = model.many.validate_python(records)
+        found = validator.validate_python(records)
     except ValidationError as error:
         for each in error.errors(include_url=False, include_context=False):
             wrong.setdefault(int(each["loc"][0]), dict(each))
-        found = model.many.validate_python([r for i, r in enumerate(records) if i not in wrong])
+        found = validator.validate_python([r for i, r in enumerate(records) if i not in wrong])
     valid.places += (start + i for i in range(len(records)) if i not in wrong)
     valid.keys += (str(getattr(each, KEY)) for each in found)
-    dumped = model.many.dump_json(found, by_alias=True)
+    dumped = model.dump(found, by_alias=True)
     valid.data += map(bytes, msgspec.json.decode(dumped, type=list[msgspec.Raw]))
     valid.typed += map(_typed, found)
-    return [_invalid(numbers[start + i], error) for i, error in wrong.items()]
+    return wrong
 
 
 def _with_id(model: _Model, data: bytes, number: int) -> bytes:
-    if model.has_id:  # the model's own is known by its other fields
-        return msgspec.json.encode({**msgspec.json.decode(data), "id": str(number)})
+    if model.may_have_id:  # the model's own is known by its other fields
+        members = msgspec.json.decode(data, type=dict[str, msgspec.Raw])
+        return msgspec.json.encode({**members, "id": str(number)})
     return b'{"id":"%d",%b' % (number, data[1:])
 
 
-def _invalid(number: int, error: dict[str, Any]) -> Reject:
-    column = ".".join(str(part) for part in error["loc"][1:]) or None
+def _invalid(model: _Model, number: int, error: dict[str, Any], record: dict[str, Any], raw: bytes | None) -> Reject:
+    """`raw`: the object, if the record came as one."""
+    path = [str(part) for part in error["loc"][1:] if not VALIDATOR.search(str(part))]
+    names = next((names for names in model.read.values() if path and path[0] in names), [])
+    path[:1] = [next((name for name in names if name in record), path[0])] if path else []
+    column = ".".join(path) or None
     missing = error["type"] == "missing"
-    value = None if missing else str(error["input"])[:200].replace("\0", "\\x00")
+    value = (
+        None
+        if missing
+        else _as_written(record, path[0] if path else None, raw)[:MAX_VALUE_CHARACTERS].replace("\0", "\\x00")
+    )
     message = "There is no value." if missing else str(error["msg"])[:300]
     return Reject(number, 0, 0, 0, b"", "missing_value" if missing else "invalid_value", message, column, value)
+
+
+def _as_written(record: dict[str, Any], column: str | None, raw: bytes | None) -> str:
+    """The member of this name, or the whole record: a text as it is, anything else as its JSON."""
+    if raw is None:
+        return str(record[column]) if column in record else msgspec.json.encode(record).decode()
+    member = msgspec.json.decode(raw, type=dict[str, msgspec.Raw]).get(column or "", msgspec.Raw(raw))
+    text = bytes(member).decode()
+    return msgspec.json.decode(text, type=str) if text.startswith('"') else text
 
 
 def _typed(model: BaseModel) -> tuple[datetime | None, str | None, Decimal | None, str | None]:
@@ -149,7 +203,7 @@ def _typed(model: BaseModel) -> tuple[datetime | None, str | None, Decimal | Non
     account: Any = getattr(model, "account_id", None)
     currency: Any = getattr(model, "currency", None)
     return (
-        when if isinstance(when, datetime) and when.tzinfo else None,
+        (when if when.tzinfo else when.replace(tzinfo=UTC)) if isinstance(when, datetime) else None,
         None if account is None else str(account),
         _amount(getattr(model, "amount", None)),
         None if currency is None else str(currency),

@@ -14,7 +14,7 @@ from app.clients.ml_api import Item, MLApi
 from app.errors import MissingColumn
 from app.formats.base import Rows, unique_names
 from app.processors.base import ChunkContext, ChunkOutcome
-from app.processors.scored import ADDED_COLUMNS, Checked, check, load_model, outcome, pack
+from app.processors.scored import ADDED_COLUMNS, Checked, check, field_names, load_model, outcome, pack
 
 
 class ScoringProcessor:
@@ -29,17 +29,16 @@ class ScoringProcessor:
         self._ml_api = ml_api
         self._model = model
         self.computes_with = (check.__module__, model.partition(":")[0])
-        fields = load_model(model).model_fields
-        self._needed = [field.alias or name for name, field in fields.items() if field.is_required()]
+        loaded = load_model(model)
+        names = field_names(loaded)
+        self._needed = {name: names[name] for name, field in loaded.model_fields.items() if field.is_required()}
 
     def columns(self, header: Sequence[str]) -> Sequence[str]:
         self._ml_api.check_configured()
         if header:
-            for name in self._needed:
-                if name not in header:
-                    near = difflib.get_close_matches(name, header, 1)
-                    hint = f"; did you mean {near[0]!r}?" if near else ""
-                    raise MissingColumn(f"There is no column {name!r}{hint}", column=name)
+            for field, names in self._needed.items():
+                if not any(name in header for name in names):
+                    raise _missing(field, names, header)
         return unique_names([*header, *ADDED_COLUMNS])
 
     def check_available(self) -> None:
@@ -65,3 +64,12 @@ class ScoringProcessor:
                 for kind, count in counts.items():
                     written[kind] = written.get(kind, 0) + count
         return total if total["predictions"] or total["model_versions"] or "written" in total else {}
+
+
+def _missing(field: str, names: Sequence[str], header: Sequence[str]) -> MissingColumn:
+    if not names:
+        return MissingColumn(f"The field {field!r} is read from inside of an object, which only JSON has", column=field)
+    near = next((close for name in names for close in difflib.get_close_matches(name, header, 1)), None)
+    hint = f"; did you mean {near!r}?" if near else ""
+    wanted = " or ".join(map(repr, names))
+    return MissingColumn(f"There is no column {wanted}{hint}", column=names[0])

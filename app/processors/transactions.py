@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, AwareDatetime, BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 Category = Literal[
     "grocery", "fuel", "restaurant", "travel", "electronics", "clothing", "health", "entertainment", "transfer", "other"
@@ -14,14 +14,9 @@ Category = Literal[
 Channel = Literal["online", "pos", "atm"]
 
 
-def _aware(value: object) -> object:
+def _aware(value: datetime) -> datetime:
     """A time without a zone is UTC."""
-    if isinstance(value, str):
-        try:
-            value = datetime.fromisoformat(value)
-        except ValueError:
-            return value
-    return value.replace(tzinfo=UTC) if isinstance(value, datetime) and value.tzinfo is None else value
+    return value if value.tzinfo else value.replace(tzinfo=UTC)
 
 
 def _storable(value: str) -> str:
@@ -40,7 +35,7 @@ class Transaction(BaseModel):
     model_config = ConfigDict(extra="ignore", frozen=True)
 
     transaction_id: Identifier
-    timestamp: Annotated[AwareDatetime, BeforeValidator(_aware)]
+    timestamp: Annotated[datetime, AfterValidator(_aware)]
     account_id: Identifier
     merchant: Annotated[str, Field(max_length=100), AfterValidator(_storable)]
     category: Category

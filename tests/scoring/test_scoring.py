@@ -97,6 +97,21 @@ def test_corrected_transactions_are_scored_and_nobody_can_see_that_they_were_not
         assert left == (before if each is clean else {"transactions": [], "predictions": []})
 
 
+def test_digits_are_no_time_and_nothing_of_a_time_is_cut(api: Api, server: Server, model: ModelService) -> None:
+    exact = "2026-01-05T10:20:30.123456000+02:00"
+    times = {1: "46023", 2: "31122025", 3: "2026", 4: "2026-01-05T10:20:30.123456789Z", 5: exact}
+    data = transactions(6, seed=16, timestamp=times, amount={6: "1_0.5"})
+
+    status = api.run(data, processor="scoring")
+
+    assert (status["rows"]["ok"], status["rows"]["invalid"]) == (1, 5)
+    rejects = {r["row_number"]: (r["code"], r["column"], r["value"]) for r in api.rejects(status["file_id"])}
+    expected = {number: ("invalid_value", "timestamp", text) for number, text in times.items() if number != 5}
+    assert rejects == {**expected, 6: ("invalid_value", "amount", "1_0.5")}
+    ((moment,),) = query(server.url, "SELECT timestamp FROM transactions WHERE transaction_id LIKE 'tx-16-%'")
+    assert "08:20:30.123456" in str(moment)
+
+
 def test_a_file_that_was_uploaded_before_can_be_scored(api: Api, model: ModelService) -> None:
     upload = api.upload(transactions(300, seed=12, amount={7: "nothing"}))  # for its rows alone
     assert api.finished(upload["file_id"])["rows"]["ok"] == 300
