@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 from typing import Annotated, Any
 
+import msgspec
 from fastapi import APIRouter, Depends, Query, Request
 from fastapi.responses import JSONResponse, Response
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
@@ -40,6 +41,16 @@ class Patches(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     rows: list[RowPatch] = Field(min_length=1, max_length=MAX_PATCHES)
+
+
+class _ExactPatch(msgspec.Struct):
+    """Values as they were written: Pydantic makes doubles of numbers."""
+
+    values: dict[str, msgspec.Raw] = {}
+
+
+class _ExactPatches(msgspec.Struct):
+    rows: list[_ExactPatch]
 
 
 CORRECTION_BODY: dict[str, Any] = {
@@ -115,7 +126,12 @@ async def _patches(request: Request, app: Services) -> list[corrections.Patch]:
         if any(item["type"] == "json_invalid" for item in error.errors()):
             raise MalformedJson from None
         raise invalid(error.errors(), "body") from None
-    return [corrections.Patch(row.row, row.values, row.record) for row in found.rows]
+    try:
+        exact = msgspec.json.decode(body, type=_ExactPatches)
+    except (msgspec.DecodeError, UnicodeError):  # NaN, and halves of characters
+        raise MalformedJson from None
+    both = zip(found.rows, exact.rows, strict=True)
+    return [corrections.Patch(row.row, as_written.values, row.record) for row, as_written in both]
 
 
 async def _bounded(stream: AsyncIterator[bytes]) -> AsyncIterator[bytes]:

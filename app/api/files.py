@@ -9,10 +9,10 @@ from collections.abc import AsyncIterator
 from typing import Annotated, Any, Literal
 from urllib.parse import quote
 
-import msgspec
 from fastapi import APIRouter, Depends, Query, Request
 from fastapi.responses import JSONResponse, Response, StreamingResponse
 
+from app.api.encoding import as_json
 from app.api.errors import invalid, problem_responses
 from app.api.parameters import (
     After,
@@ -113,11 +113,7 @@ async def get_results(
     body = await results.get_results(
         app.database, file_id, owner, limit=limit, offset=offset, after=after, as_object=format == "object"
     )
-    return Response(await asyncio.to_thread(_dump, body), media_type="application/json")
-
-
-def _dump(body: dict[str, Any]) -> bytes:
-    return msgspec.json.encode(body)
+    return await as_json(body)
 
 
 @router.get("/results/{file_id}/download", response_class=StreamingResponse, responses=problem_responses(404, 409, 422))

@@ -190,7 +190,8 @@ def _by_index_query(*more: ColumnElement[bool]) -> Select[Any]:
         .subquery("near")
     )
     return (
-        select(Record, near.c.import_number, near.c.columns, (1 - near.c.distance).label("score"))
+        select(*records.SHOWN, near.c.import_number, near.c.columns, (1 - near.c.distance).label("score"))
+        .select_from(Record)
         .join(near, and_(Record.job_id == near.c.job_id, Record.row_number == near.c.row_number))
         .order_by(near.c.distance)
     )

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, RowMapping, and_, case, cast, func, null, or_, select, text, update
+from sqlalchemy import ColumnElement, RowMapping, Text, and_, case, cast, func, null, or_, select, text, update
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -15,6 +15,15 @@ from app.db.models import File, Job, Record, RecordVector, VectorTask
 
 HASHES_AT_ONCE = 500
 JOBS_AT_ONCE = 100
+SHOWN = (
+    Record.id,
+    Record.job_id,
+    Record.row_number,
+    Record.status,
+    cast(Record.data, Text).label("data"),
+    Record.errors,
+)
+"""A record as it is shown, with its data as JSON text: decoded, its numbers would become doubles."""
 Key = tuple[UUID, int]
 """(job, row number) of a record."""
 
@@ -42,7 +51,8 @@ class Filters:
 
 def _visible(owner: str) -> Any:
     return (
-        select(Record, Job.number.label("import_number"), Job.columns)
+        select(*SHOWN, Job.number.label("import_number"), Job.columns)
+        .select_from(Record)
         .join(Job, Job.id == Record.job_id)
         .join(File, File.id == Job.file_id)
         .where(Job.owner == owner, File.deleted_at.is_(None), Job.undo_state.is_(None))
@@ -102,7 +112,7 @@ async def list_records(
 async def list_of_job(connection: AsyncConnection, job_id: UUID, *, after: int, limit: int, offset: int) -> Any:
     """In the order of the file, from behind row `after` on."""
     query = (
-        select(Record)
+        select(*SHOWN)
         .where(Record.job_id == job_id, Record.row_number > after)
         .order_by(Record.row_number)
         .limit(limit)

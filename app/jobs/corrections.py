@@ -45,7 +45,7 @@ class Patch:
     """What is to be changed of one reject: some cells, or the whole record of a JSON file."""
 
     row: int
-    values: dict[str, Any] = field(default_factory=dict)
+    values: dict[str, msgspec.Raw] = field(default_factory=dict)
     record: str | None = None
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+import msgspec
 from sqlalchemy import RowMapping
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -160,7 +161,8 @@ def _body(job: RowMapping, totals: RowMapping | None, vectors: tuple[int, int]) 
 
 
 def record_body(row: RowMapping, import_number: int, columns: Sequence[str]) -> dict[str, Any]:
-    errors, data = row["errors"], row["data"]
+    """Its data stay the JSON that they are, so that no number is rounded."""
+    errors, data = row["errors"], msgspec.json.decode(row["data"], type=dict[str, msgspec.Raw])
     names = [name for name in columns if name in data]  # PostgreSQL does not keep the order of the keys
     return {
         "id": row["id"],

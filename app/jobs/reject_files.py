@@ -154,22 +154,24 @@ class JsonRejects:
         return cells[0].encode("utf-8", "surrogateescape").replace(RECORD_SEPARATOR, b"\x1f").strip(b" \t\r\n")
 
 
-def patched(layout: Layout, row: Row, values: dict[str, Any]) -> list[str]:
-    """The cells of a reject with some of them replaced. Raises ValueError, with a sentence, where that cannot be."""
+def patched(layout: Layout, row: Row, values: dict[str, msgspec.Raw]) -> list[str]:
+    """The cells of a reject with some of them replaced by JSON values. Raises ValueError, with a sentence, if that
+    cannot be."""
     if isinstance(layout, JsonRejects):
         try:
             record = msgspec.json.decode(row["raw"], type=dict[str, msgspec.Raw])
         except (msgspec.DecodeError, UnicodeError):
             raise ValueError("is no JSON object; send the whole of it as `record`") from None
-        changed = record | {name: msgspec.Raw(msgspec.json.encode(value)) for name, value in values.items()}
-        return [msgspec.json.encode(changed).decode()]
+        return [msgspec.json.encode(record | values).decode()]
     cells = layout.cells(row)
     for name, value in values.items():
         if name not in layout.columns:
             raise ValueError(f"has no column {name[:60]!r}")
-        if not isinstance(value, str | None):
-            raise ValueError("has values that are no text; cells are strings")
-        cells[list(layout.columns).index(name)] = value or ""
+        try:
+            cell = msgspec.json.decode(value, type=str | None)
+        except msgspec.ValidationError:
+            raise ValueError("has values that are no text; cells are strings") from None
+        cells[list(layout.columns).index(name)] = cell or ""
     return cells
 
 

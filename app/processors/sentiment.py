@@ -84,7 +84,8 @@ class SentimentProcessor:
             read = partial(_read_object, text_name)
         else:
             read = _Cells(text_name, rows.columns, context.delimiter).read
-        for number, row in zip(rows.numbers, rows.records(), strict=True):
+        given: Sequence[Any] = rows.raw if isinstance(rows, ObjectRows) else rows.records()
+        for number, row in zip(rows.numbers, given, strict=True):
             try:
                 row_id, text = read(row)
             except _BadText as bad:
@@ -139,18 +140,25 @@ class _Cells:
         return ("" if self._id is None else row[self._id] or ""), text
 
 
-def _read_object(name: str, row: dict[str, Any]) -> tuple[str, str]:
-    """(id or "", text) from a JSON object."""
+def _read_object(name: str, raw: bytes) -> tuple[str, str]:
+    """(id or "", text) from a JSON object. A number keeps its digits."""
+    row = msgspec.json.decode(raw, type=dict[str, msgspec.Raw])
     if name not in row:
         raise _BadText("missing_text", f"The object has no key `{name}`{_nearest(name, list(row))}.")
-    text, row_id = row[name], row.get(ID)
+    text, row_id = _text(row[name]), _text(row[ID]) if ID in row else None
     if text is None:
         raise _BadText("missing_text", "The text is null.")
-    if not isinstance(text, str):
-        raise _BadText(
-            "text_not_string", "The text is not a string.", msgspec.json.encode(text)[:200].decode("utf-8", "replace")
-        )
-    return (row_id if isinstance(row_id, str) else "" if row_id is None else msgspec.json.encode(row_id).decode()), text
+    if bytes(row[name])[:1] != b'"':
+        raise _BadText("text_not_string", "The text is not a string.", text[:200])
+    return row_id or "", text
+
+
+def _text(value: msgspec.Raw) -> str | None:
+    """A string, the JSON of anything else, or None for null."""
+    json = bytes(value)
+    if json.startswith(b'"'):
+        return msgspec.json.decode(json, type=str)
+    return None if json == b"null" else json.decode()
 
 
 def text_column(options: dict[str, Any]) -> str:

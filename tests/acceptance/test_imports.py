@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import re
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -360,6 +361,30 @@ def test_no_silent_coercion_a_json_value_has_its_type_and_keeps_its_bytes(record
     ((result, _, errors),) = check_objects("app.schemas.people:People", [record])
     assert result == (None if wrong else record)
     assert {e["field"]: e["code"] for e in errors or []} == wrong
+
+
+def test_numbers_come_back_with_the_digits_that_they_were_written_with(client: Client) -> None:
+    """By the page of an import, by every kind of search, and in what is said of invalid records."""
+    numbers = ["12345678901234567.89", "0.1000000000000000055", "1.10", "-0.30", "12345678901234567890123", "3.0", "7"]
+    name = "Exact Numbers"
+    good = f'{{"name": "{name}", "email": "n@example.org", "x": [{", ".join(numbers)}], "y": {numbers[0]}}}'
+    bad = good.replace('"n@example.org"', numbers[0])
+    number = client.upload(f"[{good},\n{bad}]".encode(), "exact.json")
+    client.searchable(number)
+    searches: list[dict[str, object]] = [
+        {}, {"text": name}, {"fields": {"name": name}}, {"query": name}, {"query": name, "text": name}, {"status": "invalid"},
+    ]  # fmt: skip
+    answers = [client.http.get(f"/api/imports/{number}")]
+    answers += [client.http.post("/api/records/search", json={"import_id": number, **each}) for each in searches]
+    for answer in answers:
+        assert answer.headers["content-type"] == "application/json"
+        records = json.loads(answer.content, parse_float=str, parse_int=str)["records"]
+        assert records
+        for record in records:
+            assert list(record["data"]) == ["name", "email", "x", "y"]
+            assert (record["data"]["x"], record["data"]["y"]) == (numbers, numbers[0])
+    (error,) = client.search(import_id=number, status="invalid")[0]["errors"]
+    assert (error["field"], error["value"]) == ("email", numbers[0])
 
 
 def test_no_lost_records_the_invalid_ones_are_stored_with_every_error_and_their_line(client: Client) -> None:

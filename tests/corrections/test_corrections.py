@@ -263,6 +263,22 @@ def test_single_cells_are_patched_and_the_others_keep_their_bytes(server: Server
     assert api.rows(job["file_id"]) == [(1, ["1", long, "2"]), (2, ["2", "a", "é"]), (3, ["3", 'b"c', "4"])]
 
 
+def test_patched_json_values_keep_the_digits_that_they_were_sent_with(api: Api) -> None:
+    sent = b'{"name": "A", "email": "a@example.org", "age": "old", "y": 1.10}\n'
+    job = api.run(sent, filename="exact.jsonl", processor="people")
+    body = (
+        '{"rows": [{"_row": 1, "values": {"age": 30, "x": [12345678901234567.89, 2.50], "z": 0.1000000000000000055}}]}'
+    )
+    url, headers = f"/api/v1/files/{job['file_id']}/corrections", {"Content-Type": "application/json"}
+    for broken in (body.replace("30", "NaN"), body.replace("30", '"\\ud800"')):
+        answer = api.client.post(url, content=broken, headers=headers)
+        assert answer.status_code in (400, 422), answer.text
+    assert ended(api, api.client.post(url, content=body, headers=headers))["status"] == "completed"
+    stored = api.client.get(f"/api/v1/results/{job['file_id']}/download?format=jsonl").text
+    for text in ("12345678901234567.89", "2.50", "0.1000000000000000055", "1.10"):
+        assert text in stored
+
+
 def test_a_file_in_another_encoding_takes_corrections_in_it_or_in_utf8(server: Server, api: Api) -> None:
     data = "id,name\n1,é\n2\n3\n4,€,1\n".encode("cp1252")
     job = api.run(data, encoding="cp1252")

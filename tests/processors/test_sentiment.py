@@ -14,7 +14,7 @@ from vaderSentiment.vaderSentiment import BOOSTER_DICT, NEGATE, SPECIAL_CASES, S
 
 from app.embeddings.model import Embedder
 from app.errors import ModelUnavailable, SettingsInvalid, UnknownModel
-from app.formats.base import CellRows
+from app.formats.base import CellRows, ObjectRows
 from app.processors.base import ChunkContext
 from app.processors.models import BadScores, checked
 from app.processors.sentiment import SentimentProcessor
@@ -92,6 +92,18 @@ def test_a_long_text_costs_as_much_as_its_words_and_no_more(monkeypatch: pytest.
     text = "not good but bad " * 500
     assert Vader().score([text])[0][0] in ("positive", "negative")
     assert looked_at < 20 * len(text.split())
+
+
+def test_an_id_that_is_a_number_keeps_its_digits_and_a_text_that_is_none_is_shown_as_it_was_written() -> None:
+    def compute(function: object, model: str, texts: list[str]) -> list[tuple[str, float]]:
+        return [("positive", 0.5)] * len(texts)
+
+    raw = [b'{"id": 12345678901234567.89, "text": "a"}', b'{"id": null, "text": "b"}', b'{"id": "x", "text": 1.10}']
+    done = SentimentProcessor().process(
+        ObjectRows([], [1, 2, 3], raw), ChunkContext(uuid4(), 0, 1, {}, compute=compute)
+    )
+    assert [row["row_id"] for row in done.results.records()] == ["12345678901234567.89", "2"]
+    assert [(each.code, each.value) for each in done.rejects] == [("text_not_string", "1.10")]
 
 
 def test_equal_texts_of_a_chunk_are_scored_once() -> None:
