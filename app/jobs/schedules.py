@@ -17,6 +17,7 @@ from sqlalchemy import RowMapping
 from app.db import jobs, schedules
 from app.db.engine import Database
 from app.errors import BadCron, GranulaError, InvalidParameter, NotFound, RunGoesOn, TransientError
+from app.jobs.cron import check_cron
 from app.states import JobStatus
 
 logger = logging.getLogger(__name__)
@@ -36,8 +37,8 @@ def next_runs(cron: str, timezone: str, after: datetime) -> Iterator[datetime]:
         raise InvalidParameter(f"There is no time zone {timezone[:60]!r}; write it like Europe/Berlin.") from None
     try:
         moments = CronSim(cron, after.astimezone(zone))
-    except CronSimError as error:
-        raise BadCron(f"{cron[:100]!r}: {error}.") from None
+    except CronSimError:  # a day that none of its months has; what else is wrong, `check_cron` says
+        raise BadCron(f"{cron[:100]!r} names no moment that will ever come.") from None
     return (moment.astimezone(UTC) for moment in moments)
 
 
@@ -48,10 +49,11 @@ class Schedules:
 
     async def create(self, owner: str, *, name: str, cron: str, timezone: str, job: dict[str, Any]) -> dict[str, Any]:
         """Raises BadCron, InvalidParameter."""
+        check_cron(cron)
         schedule_id = uuid4()
         values = {
             "id": schedule_id, "owner": owner, "name": name, "cron": cron, "timezone": timezone, "job": job,
-            "next_run_at": _next(cron, timezone, datetime.now(UTC)),
+            "next_run_at": first_run(cron, timezone, datetime.now(UTC)),
         }  # fmt: skip
         await self._database.transact(lambda c: schedules.insert_schedule(c, values))
         return await self.get(schedule_id, owner)
@@ -67,8 +69,10 @@ class Schedules:
     async def change(self, schedule_id: UUID, owner: str, given: dict[str, Any]) -> dict[str, Any]:
         """Pause, resume, or give another cron, timezone, name or job. What was due while it was paused is not made up for."""
         row = await self._find(schedule_id, owner)
+        if "cron" in given:
+            check_cron(given["cron"])
         cron, timezone = given.get("cron", row["cron"]), given.get("timezone", row["timezone"])
-        values = given | {"next_run_at": _next(cron, timezone, datetime.now(UTC))}
+        values = given | {"next_run_at": first_run(cron, timezone, datetime.now(UTC))}
         if not await self._database.transact(lambda c: schedules.change(c, schedule_id, owner, values)):
             raise NotFound
         return await self.get(schedule_id, owner)
@@ -112,7 +116,7 @@ class Schedules:
         now = datetime.now(UTC)
         moments = next_runs(row["cron"], row["timezone"], row["next_run_at"])
         missed = sum(1 for _ in takewhile(lambda moment: moment <= now, islice(moments, MAX_MISSED)))
-        following = _next(row["cron"], row["timezone"], max(now, row["next_run_at"]))
+        following = first_run(row["cron"], row["timezone"], max(now, row["next_run_at"]))
         if not await self._database.transact(lambda c: schedules.take_run(c, row, following, missed)):
             return
         if missed:
@@ -151,7 +155,8 @@ class Schedules:
         return row
 
 
-def _next(cron: str, timezone: str, after: datetime) -> datetime:
+def first_run(cron: str, timezone: str, after: datetime) -> datetime:
+    """The next moment; raises BadCron, InvalidParameter."""
     try:
         return next(next_runs(cron, timezone, after))
     except StopIteration:

@@ -7,7 +7,8 @@ from datetime import UTC, datetime
 import pytest
 
 from app.errors import BadCron, InvalidParameter
-from app.jobs.schedules import next_runs
+from app.jobs.cron import check_cron
+from app.jobs.schedules import first_run, next_runs
 from tests.forks import Server
 from tests.harness import Api, query, wait_until
 from tests.scoring.services import Bucket, FaultyStore, ModelService, transactions
@@ -20,16 +21,116 @@ def test_moments_are_those_of_the_clock_on_the_wall() -> None:
 
 
 @pytest.mark.parametrize(
-    ("cron", "zone", "error"),
+    ("cron", "moments"),
     [
-        ("* * *", "UTC", BadCron),
-        ("61 * * * *", "UTC", BadCron),
-        ("* * * * *", "Mars/Base", InvalidParameter),
+        ("0 2 * * *", ["01 02:00", "02 02:00", "03 02:00"]),
+        (" 0\t2 *  * * ", ["01 02:00", "02 02:00"]),
+        ("*/20 5 * * *", ["01 05:00", "01 05:20", "01 05:40", "02 05:00"]),
+        ("5/25 5 * * *", ["01 05:05", "01 05:30", "01 05:55", "02 05:05"]),
+        ("10-30/10 5 * * *", ["01 05:10", "01 05:20", "01 05:30", "02 05:10"]),
+        ("0 22-23,0-1 2 * *", ["02 00:00", "02 01:00", "02 22:00", "02 23:00"]),
+        ("0 0 * * 7", ["04 00:00", "11 00:00"]),
+        ("0 0 * * 0", ["04 00:00", "11 00:00"]),
+        ("0 0 * * Sun", ["04 00:00", "11 00:00"]),
+        ("0 0 * * 5-7", ["02 00:00", "03 00:00", "04 00:00", "09 00:00"]),
+        ("0 6 * * MON-fri", ["01 06:00", "02 06:00", "05 06:00"]),
+        ("0 0 13 jan,feb fri", ["02 00:00", "09 00:00", "13 00:00", "16 00:00"]),
+        ("0 0 */2 * 4", ["01 00:00", "15 00:00", "29 00:00"]),
     ],
 )
-def test_what_is_no_schedule_is_refused(cron: str, zone: str, error: type[Exception]) -> None:
-    with pytest.raises(error):
-        next(next_runs(cron, zone, datetime.now(UTC)))
+def test_five_fields_mean_what_debians_cron_makes_of_them(cron: str, moments: list[str]) -> None:
+    """From the page; January 2026 begins with a Thursday."""
+    check_cron(cron)
+    found = next_runs(cron, "UTC", datetime(2025, 12, 31, 23, 59, tzinfo=UTC))
+    assert [f"{next(found):%d %H:%M}" for _ in moments] == moments
+
+
+@pytest.mark.parametrize(
+    ("cron", "sentence"),
+    [
+        ("* * *", "'* * *' has 3 fields, not 5."),
+        ("", "'' has 1 fields, not 5."),
+        ("15 2 * * * *", "has 6 fields, not 5; there is none for seconds, and none for a year."),
+        ("*/10 * * * * *", "has 6 fields, not 5; there is none for seconds, and none for a year."),
+        ("0 15 2 * * ? 2026", "has 7 fields, not 5; there is none for seconds, and none for a year."),
+        ("@daily", "'@daily' is a nickname, which is not taken; write `0 0 * * *`."),
+        ("@reboot", "'@reboot' is a nickname, which is not taken; write the five fields."),
+        ("61 * * * *", "The minute, '61', takes 0 to 59; `61` is outside of them."),
+        ("0 24 * * *", "The hour, '24', takes 0 to 23; `24` is outside of them."),
+        ("0 0 0 * *", "The day of the month, '0', takes 1 to 31; `0` is outside of them."),
+        ("0 0 1 13 *", "The month, '13', takes 1 to 12; `13` is outside of them."),
+        ("0 0 * * 8", "The day of the week, '8', takes 0 to 7; `8` is outside of them."),
+        (
+            "0 22-2 * * *",
+            "The hour, '22-2', has a range that ends before it begins; a list like `22-23,0-2` has both parts.",
+        ),
+        ("0 0 * * fri-mon", "The day of the week, 'fri-mon', has a range that ends before it begins"),
+        ("*/0 * * * *", "The minute, '*/0', has a step of 0."),
+        ("1-5/00 * * * *", "The minute, '1-5/00', has a step of 0."),
+        ("0 0 L * *", "The day of the month, 'L', takes numbers; `l` is none."),
+        ("0 0 LW * *", "The day of the month, 'LW', takes numbers; `lw` is none."),
+        ("0 0 15W * *", "The day of the month, '15W', takes numbers; `15w` is none."),
+        ("0 0 * * MON#1", "The day of the week, 'MON#1', takes numbers and names like `sun`, ranges like `1-5`"),
+        ("0 0 * * 5L", "The day of the week, '5L', takes numbers and names like `sun`; `5l` is none."),
+        ("0 0 ? * *", "The day of the month, '?', takes numbers, ranges like `1-5`"),
+        ("0 0 * monday *", "The month, 'monday', takes numbers and names like `jan`; `monday` is none."),
+        ("0 0 * * sunday", "The day of the week, 'sunday', takes numbers and names like `sun`; `sunday` is none."),
+        ("0 0 * mon *", "The month, 'mon', takes numbers"),
+        ("mon 0 * * *", "The minute, 'mon', takes numbers; `mon` is none."),
+        ("1,,2 * * * *", "The minute, '1,,2', takes numbers, ranges"),
+        ("1-2-3 * * * *", "The minute, '1-2-3', takes"),
+        ("*/2/3 * * * *", "The minute, '*/2/3', takes"),
+        ("-5 * * * *", "The minute, '-5', takes"),
+        ("*-5 * * * *", "The minute, '*-5', takes"),
+        ("1.5 * * * *", "The minute, '1.5', takes"),
+        ("+5 * * * *", "The minute, '+5', takes"),
+        ("\u0665 * * * *", "takes numbers"),
+        ("0 0 * * \u017fun", "takes numbers"),
+        ("0 2 * *\u00a0*", "has 4 fields, not 5."),
+        ("0 2 * *\n*", "has 4 fields, not 5."),
+        ("H 2 * * *", "The minute, 'H', takes numbers; `h` is none."),
+        ("~ 2 * * *", "The minute, '~', takes numbers, ranges"),
+    ],
+)
+def test_what_is_no_cron_expression_is_refused_with_its_fault(cron: str, sentence: str) -> None:
+    with pytest.raises(BadCron) as raised:
+        check_cron(cron)
+    assert sentence in raised.value.detail
+
+
+def test_what_will_never_come_and_a_zone_that_there_is_not_are_refused() -> None:
+    for cron in ("0 0 31 2 *", "0 0 30 feb *", "0 0 31 4,6,9,11 *"):
+        check_cron(cron)
+        with pytest.raises(BadCron, match="names no moment that will ever come"):
+            first_run(cron, "UTC", datetime.now(UTC))
+    with pytest.raises(InvalidParameter):
+        first_run("* * * * *", "Mars/Base", datetime.now(UTC))
+
+
+def test_schedules_that_are_none_are_422_with_the_fault(api: Api, bucket: Bucket) -> None:
+    job = {"source": f"s3://{bucket.name}/*.csv"}
+    refused = api.client.post("/api/v1/schedules", json={"cron": "15 2 * * * *", "job": job})
+    assert (refused.status_code, refused.json()["code"]) == (422, "bad_cron")
+    assert "has 6 fields" in refused.json()["detail"]
+    made = api.client.post("/api/v1/schedules", json={"cron": "0 0 1 1 *", "job": job})
+    path = made.headers["Location"]
+    for cron in ("@daily", "15 2 * * * *", "0 0 L * *"):
+        refused = api.client.patch(path, json={"cron": cron})
+        assert (refused.status_code, refused.json()["code"]) == (422, "bad_cron")
+    assert api.client.get(path).json()["cron"] == "0 0 1 1 *"
+    assert api.client.delete(path).status_code == 204
+
+
+def test_a_schedule_of_an_earlier_version_keeps_its_moments(api: Api, server: Server, bucket: Bucket) -> None:
+    """Its seconds were taken then: it is shown, paused and deleted as any other."""
+    made = api.client.post(
+        "/api/v1/schedules", json={"cron": "0 0 1 1 *", "job": {"source": f"s3://{bucket.name}/x.csv"}}
+    )
+    path = made.headers["Location"]
+    query(server.url, "UPDATE schedules SET cron = '15 0 0 1 1 *'")
+    assert api.client.get(path).json()["next_runs"][-1].endswith("-01-01T00:00:15+00:00")
+    assert api.client.patch(path, json={"paused": True}).status_code == 200
+    assert api.client.delete(path).status_code == 204
 
 
 def test_due_runs_are_made_skipped_while_one_goes_on_and_told_when_missed(
