@@ -15,14 +15,17 @@ from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager, nullcontext
 from dataclasses import dataclass
 from datetime import datetime
+from operator import itemgetter
 from pathlib import Path
 from typing import Any
 from uuid import UUID
 
+from sqlalchemy import RowMapping
 from sqlalchemy.exc import IntegrityError
 
 from app.config import Settings
 from app.db import chunks, jobs
+from app.db.engine import Database
 from app.errors import GranulaError, TransientError
 from app.jobs.objects import ObjectsSubmission
 from app.jobs.progress import get_status
@@ -106,14 +109,12 @@ async def _begin(services: Core, source: str, own: set[UUID]) -> UUID:
 
 
 async def _follow(services: Core, job_id: UUID, options: RunOptions, stop: asyncio.Event, bars: Bars | None) -> int:
-    watch = _Watch(services, job_id)
+    watch = Watch(services.database, job_id)
     with _bar(bars) as show:
         moved_at, done, waiting_on = time.monotonic(), -1, None
         while True:
-            # The status first: what is committed after it was read will be told in the next round.
-            status = await _patiently(get_status(services.database, job_id, LOCAL_OWNER))
+            status = await _patiently(_look(services.database, job_id, watch))
             if status is not None:
-                await _patiently(watch.tell_new_chunks())
                 show(status)
                 if JobStatus(status["status"]).is_final:
                     return _conclude(status)
@@ -134,6 +135,13 @@ async def _follow(services: Core, job_id: UUID, options: RunOptions, stop: async
             await asyncio.sleep(POLL_SECONDS)
 
 
+async def _look(database: Database, job_id: UUID, watch: Watch) -> dict[str, Any]:
+    """The status, once every chunk that it counts is logged: of a final one, all."""
+    status = await get_status(database, job_id, LOCAL_OWNER)
+    await watch.log_new_chunks()
+    return status
+
+
 async def _patiently(work: Any) -> Any:
     """None while the database does not answer."""
     try:
@@ -144,32 +152,36 @@ async def _patiently(work: Any) -> Any:
         return None
 
 
-class _Watch:
-    """Tells of each completed chunk once, in the order in which they were completed."""
+class Watch:
+    """Logs each completed chunk once, whatever the order in which their transactions commit and whatever their clocks say."""
 
-    def __init__(self, services: Core, job_id: UUID) -> None:
-        self._services = services
+    def __init__(self, database: Database, job_id: UUID) -> None:
+        self._database = database
         self._job_id = job_id
-        self._since: datetime | None = None
-        self._told: set[tuple[UUID, int]] = set()
+        self._logged: dict[UUID, set[int]] = {}
+        """Indexes by job."""
+        self._before: dict[UUID, int] = {}
+        """By job: all chunks before this index are logged, so that they need not be read again."""
         self._count = 0
 
-    async def tell_new_chunks(self) -> None:
-        while True:
-            async with self._services.database.reading() as connection:
-                found = await chunks.completed_since(connection, self._job_id, self._since)
-            new = [c for c in found if (c["job_id"], c["chunk_index"]) not in self._told]
-            if not new:
-                return
-            for chunk in new:
-                logger.info("Batch %d: processed %d transactions", self._count, chunk["rows_ok"])
-                self._count += 1
-            # Clocks of two transactions may pass each other: keep what is a little older in mind.
-            self._told |= {(c["job_id"], c["chunk_index"]) for c in new}
-            last = found[-1]["finished_at"]
-            self._since = last if self._since is None or last > self._since else self._since
-            if len(self._told) > 100_000:
-                self._told = {(c["job_id"], c["chunk_index"]) for c in found}
+    async def log_new_chunks(self) -> None:
+        """All that are committed now and were not logged before, in the order in which they ended."""
+        new: list[RowMapping] = []
+        async with self._database.reading() as connection:
+            for job_id, count in (await chunks.count_completed(connection, self._job_id)).items():
+                logged = self._logged.setdefault(job_id, set())
+                if count > len(logged):
+                    completed = await chunks.list_completed(connection, job_id, self._before.get(job_id, 0))
+                    new += [chunk for chunk in completed if chunk["chunk_index"] not in logged]
+        for chunk in sorted(new, key=itemgetter("finished_at", "job_id", "chunk_index")):
+            logger.info("Batch %d: processed %d transactions", self._count, chunk["rows_ok"])
+            self._count += 1
+            self._logged[chunk["job_id"]].add(chunk["chunk_index"])
+        for job_id in {chunk["job_id"] for chunk in new}:
+            before = self._before.get(job_id, 0)
+            while before in self._logged[job_id]:
+                before += 1
+            self._before[job_id] = before
 
 
 def _conclude(status: dict[str, Any]) -> int:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
 from typing import Any
 from uuid import UUID
 
@@ -468,18 +467,18 @@ async def errors(connection: AsyncConnection, job_id: UUID, limit: int = 20) -> 
     return (await connection.execute(query)).mappings().all()
 
 
-async def completed_since(
-    connection: AsyncConnection, parent_id: UUID, since: datetime | None, limit: int = 500
-) -> Sequence[RowMapping]:
-    """Completed chunks of the job or of its parts in the order in which they ended, from this moment on (included)."""
+async def count_completed(connection: AsyncConnection, family_id: UUID) -> dict[UUID, int]:
+    """Completed chunks by job, of this job and of its parts."""
+    query = select(Chunk.job_id, func.count()).where(_of_family(family_id), Chunk.status == ChunkStatus.COMPLETED)
+    return {job_id: int(count) for job_id, count in (await connection.execute(query.group_by(Chunk.job_id))).all()}
+
+
+async def list_completed(connection: AsyncConnection, job_id: UUID, from_index: int) -> Sequence[RowMapping]:
     query = (
-        select(Chunk.job_id, Chunk.chunk_index, Chunk.rows_ok, Chunk.rows_invalid, Chunk.rows_failed, Chunk.finished_at)
-        .where(_of_family(parent_id), Chunk.status == ChunkStatus.COMPLETED)
-        .order_by(Chunk.finished_at, Chunk.job_id, Chunk.chunk_index)
-        .limit(limit)
+        select(Chunk.job_id, Chunk.chunk_index, Chunk.rows_ok, Chunk.finished_at)
+        .where(Chunk.job_id == job_id, Chunk.chunk_index >= from_index, Chunk.status == ChunkStatus.COMPLETED)
+        .order_by(Chunk.chunk_index)
     )
-    if since is not None:
-        query = query.where(Chunk.finished_at >= since)
     return (await connection.execute(query)).mappings().all()
 
 
