@@ -50,7 +50,7 @@ async def render(app: Services) -> bytes:
         async with app.database.reading() as connection:
             counts = await jobs.count_by_status(connection)
             active = await jobs.count_active(connection)
-            waiting, seconds = await jobs.count_waiting(connection)
+            waiting, seconds = await jobs.count_waiting(connection, app.machine.pool.longest_wait)
             sent = await webhooks.count_by_status(connection)
         # Zeros too: an autoscaler takes a series that ends for an error, and keeps what it has.
         for priority in PRIORITIES:

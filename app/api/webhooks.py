@@ -61,7 +61,9 @@ class Delivery(BaseModel):
     event: str
     job_id: UUID | None
     status: str = Field(description="pending, delivered or failed.")
-    attempts: list[dict[str, Any]] = Field(description="The latest: at, status_code or error, duration_ms.")
+    attempts: list[dict[str, Any]] = Field(
+        description="The latest: at, status_code or error, duration_ms; retry_after (seconds) if the receiver asked for a wait."
+    )
     next_attempt_at: str | None
     body: str
     created_at: str

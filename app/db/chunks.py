@@ -24,7 +24,7 @@ from sqlalchemy import (
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from app.db.models import Chunk, Job
-from app.db.types import now
+from app.db.types import is_due, now
 from app.errors import LeaseLost
 from app.formats.base import Span
 from app.states import ACTIVE_CHUNKS, ChunkStatus, row_counts
@@ -32,6 +32,8 @@ from app.states import ACTIVE_CHUNKS, ChunkStatus, row_counts
 MAX_DEATHS = 3
 """A chunk that has taken this many workers with it is not given to another."""
 FRESH_SECONDS = 0.5
+LONGEST_WAIT = 30.0
+"""Seconds that a chunk may wait before its next attempt, where MAX_BACKOFF says nothing else."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +77,7 @@ def _claiming(are_suspects: ColumnElement[bool]) -> Any:
         .where(
             _chunks.job_id == bindparam("of_job"),
             _chunks.status == ChunkStatus.PENDING,
-            _chunks.available_at <= now(),
+            is_due(_chunks.available_at, bindparam("longest_wait", type_=Float)),
             are_suspects,
         )
         .order_by(_chunks.chunk_index)
@@ -141,12 +143,17 @@ async def claim(
     token: UUID,
     limit: int = 1,
     suspects: bool = False,
+    longest_wait: float = LONGEST_WAIT,
 ) -> list[Claim]:
     """The job's next chunks that may run now, under one fresh token; one statement.  # pending -> processing
 
-    Chunks whose worker died are `suspects` and claimed only when they are asked for.
+    Chunks whose worker died are `suspects` and claimed only when they are asked for. No chunk waits for longer than
+    `longest_wait` seconds.
     """
-    given = {"of_job": job_id, "new_token": token, "worker": worker, "seconds": lease_seconds, "at_most": limit}
+    given = {
+        "of_job": job_id, "new_token": token, "worker": worker, "seconds": lease_seconds, "at_most": limit,
+        "longest_wait": longest_wait,
+    }  # fmt: skip
     rows = (await connection.execute(_CLAIM_SUSPECTS if suspects else _CLAIM, given)).all()
     return [Claim(job_id, index, token, attempt, Span(*span)) for index, attempt, *span in sorted(map(tuple, rows))]
 
@@ -268,6 +275,13 @@ def _unless_locked(*conditions: ColumnElement[bool]) -> Any:
     return update(Chunk).where(tuple_(Chunk.job_id, Chunk.chunk_index).in_(select(free.c.job_id, free.c.chunk_index)))
 
 
+async def shorten_leases(connection: AsyncConnection, lease_seconds: float) -> None:
+    """Let those that end later than any lease can end now, since the clock was set back, end when a new one would: who
+    lives renews it before."""
+    query = _unless_locked(Chunk.status == ChunkStatus.PROCESSING, Chunk.lease_expires_at > now(2 * lease_seconds))
+    await connection.execute(query.values(lease_expires_at=now(lease_seconds)))
+
+
 async def rescue(connection: AsyncConnection, *, expired_only: bool) -> list[UUID]:  # processing -> pending | failed
     """Take back the chunks of workers that vanished; the jobs concerned.
 
@@ -323,12 +337,15 @@ async def retry_failed(connection: AsyncConnection, job_id: UUID) -> int:  # fai
     return (await connection.execute(query)).rowcount
 
 
-async def next_waiting(connection: AsyncConnection, job_id: UUID) -> tuple[float, int] | None:
+async def next_waiting(
+    connection: AsyncConnection, job_id: UUID, longest_wait: float = LONGEST_WAIT
+) -> tuple[float, int] | None:
     """(seconds until it may run, deaths) of the chunk that waits for the shortest time; None if none waits."""
+    waits = case((is_due(Chunk.available_at, longest_wait), now()), else_=Chunk.available_at)
     query = (
-        select(Chunk.available_at, now(), Chunk.deaths)
+        select(waits.label("waits"), now(), Chunk.deaths)
         .where(Chunk.job_id == job_id, Chunk.status == ChunkStatus.PENDING)
-        .order_by(Chunk.available_at, Chunk.deaths, Chunk.chunk_index)
+        .order_by("waits", Chunk.deaths, Chunk.chunk_index)
         .limit(1)
     )
     row = (await connection.execute(query)).first()

@@ -13,7 +13,7 @@ from sqlalchemy.orm import aliased
 
 from app.db import outbox
 from app.db.models import Chunk, File, Job, JobResult, VectorTask
-from app.db.types import now
+from app.db.types import is_due, now
 from app.states import ACTIVE_JOBS, ChunkStatus, JobStatus
 from app.telemetry import tracing
 
@@ -175,17 +175,17 @@ async def count_in_work(connection: AsyncConnection) -> int:
     return int((await connection.execute(query)).scalar_one())
 
 
-async def count_waiting(connection: AsyncConnection) -> tuple[dict[int, int], float]:
+async def count_waiting(connection: AsyncConnection, longest_wait: float) -> tuple[dict[int, int], float]:
     """(chunks that may be claimed now, by the priority of their jobs; seconds that the first of them has waited)."""
     query = (
         select(Job.priority, func.count(), func.min(Chunk.available_at), now())
         .join(Job, Job.id == Chunk.job_id)
-        .where(Chunk.status == ChunkStatus.PENDING, Chunk.available_at <= now())
+        .where(Chunk.status == ChunkStatus.PENDING, is_due(Chunk.available_at, longest_wait))
         .group_by(Job.priority)
     )
     found = (await connection.execute(query)).all()
-    oldest = max((at - since for _, _, since, at in found), default=timedelta())
-    return {priority: int(count) for priority, count, _, _ in found}, oldest.total_seconds()
+    oldest = max((at - since for _, _, since, at in found), default=timedelta())  # below 0 if the clock was set back
+    return {priority: int(count) for priority, count, _, _ in found}, max(0.0, oldest.total_seconds())
 
 
 async def list_active(connection: AsyncConnection) -> Sequence[RowMapping]:

@@ -514,7 +514,7 @@ class WebhookDelivery(Base):
     next_attempt_at: Mapped[datetime]
     """While it is being sent: when another may take it for lost and send it again."""
     attempts: Mapped[list[dict[str, Any]]] = mapped_column(JSON(none_as_null=True))
-    """The latest ones: at, status_code, error, duration_ms."""
+    """The latest ones: at, status_code, error, duration_ms, and retry_after if the receiver asked for a wait."""
     created_at: Mapped[datetime]
     finished_at: Mapped[datetime | None]
 

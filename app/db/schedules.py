@@ -37,6 +37,17 @@ async def list_due(connection: AsyncConnection) -> Sequence[RowMapping]:
     return (await connection.execute(query.order_by(Schedule.next_run_at))).mappings().all()
 
 
+async def list_later(connection: AsyncConnection) -> Sequence[RowMapping]:
+    """Those whose next run is still to come."""
+    query = select(Schedule).where(Schedule.paused.is_(False), Schedule.next_run_at > now())
+    return (await connection.execute(query)).mappings().all()
+
+
+async def run_earlier(connection: AsyncConnection, schedule: RowMapping, next_run_at: datetime) -> bool:
+    query = update(Schedule).where(Schedule.id == schedule["id"], Schedule.next_run_at == schedule["next_run_at"])
+    return (await connection.execute(query.values(next_run_at=next_run_at))).rowcount == 1
+
+
 async def take_run(connection: AsyncConnection, schedule: RowMapping, next_run_at: datetime, missed: int) -> bool:
     """Whether the run that is due is ours."""
     query = (

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import Any
 
-from sqlalchemy import DateTime
+from sqlalchemy import ColumnElement, DateTime, or_
 from sqlalchemy.engine import Dialect
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.expression import FunctionElement
@@ -36,6 +36,12 @@ class now(FunctionElement[datetime]):
 
     def __init__(self, plus_seconds: Any = 0.0) -> None:
         super().__init__(plus_seconds)
+
+
+def is_due(moment: Any, longest_wait: Any) -> ColumnElement[bool]:
+    """Whether this stored moment has come. One farther ahead than the longest wait that is ever stored was written before
+    the clock was set back: it has come, too."""
+    return or_(moment <= now(), moment > now(longest_wait))
 
 
 @compiles(now, "postgresql")

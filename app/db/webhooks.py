@@ -6,7 +6,7 @@ from collections.abc import Collection, Sequence
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import RowMapping, case, delete, func, insert, null, select, update
+from sqlalchemy import RowMapping, case, delete, func, insert, literal, null, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from app.db.models import Webhook, WebhookDelivery
@@ -102,6 +102,28 @@ async def find_due(
     )
     query = select(due.c.number).where(due.c.place <= per_webhook).order_by(due.c.next_attempt_at, due.c.number)
     return [int(number) for number in (await connection.execute(query.limit(limit))).scalars()]
+
+
+async def list_unexplained(
+    connection: AsyncConnection, longest_waits: Sequence[float], lease_seconds: float
+) -> Sequence[RowMapping]:
+    """Deliveries that wait for longer than the wait behind their last attempt, by its number, or than a claim."""
+    waits = {attempt: max(wait, lease_seconds) for attempt, wait in enumerate(longest_waits, 1)}
+    longest = case(waits, value=WebhookDelivery.attempt, else_=lease_seconds) if waits else literal(lease_seconds)
+    query = select(WebhookDelivery).where(
+        WebhookDelivery.status == "pending", WebhookDelivery.next_attempt_at > now(longest)
+    )
+    return (await connection.execute(query)).mappings().all()
+
+
+async def send_now(connection: AsyncConnection, delivery: RowMapping) -> None:
+    """Unless somebody has taken it meanwhile."""
+    query = update(WebhookDelivery).where(
+        WebhookDelivery.number == delivery["number"],
+        WebhookDelivery.attempt == delivery["attempt"],
+        WebhookDelivery.status == "pending",
+    )
+    await connection.execute(query.values(next_attempt_at=now()))
 
 
 async def claim(

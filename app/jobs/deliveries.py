@@ -9,7 +9,7 @@ import time
 from collections import Counter
 from collections.abc import Sequence
 from contextlib import suppress
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -31,6 +31,7 @@ JITTER = 0.2
 GONE = 410
 GRACE_SECONDS = 5.0
 SWEEP_SECONDS, SWEEP_STEP = 600.0, 2_000
+CHECK_SECONDS = 30.0
 
 
 class Deliveries:
@@ -54,13 +55,14 @@ class Deliveries:
         self._sending: set[asyncio.Task[None]] = set()
         self._busy: Counter[UUID] = Counter()
         self._ended = asyncio.Event()
-        self._swept_at = float("-inf")
+        self._swept_at = self._checked_at = float("-inf")
 
     async def run(self) -> None:
         """Send what is due, until cancelled; what is being sent then gets a few seconds to end."""
         try:
             while True:
                 try:
+                    await self._trust_no_future()
                     await self.run_once()
                     await self._sweep()
                 except TransientError as error:
@@ -111,12 +113,13 @@ class Deliveries:
         counters.attempted(is_delivered=answer.is_success)
         hit("webhook.sent")
         status, delay = self._verdict(answer, delivery["attempt"])
+        asked = answer.retry_after if status == "pending" else None
         attempt: dict[str, Any] = {
             "at": at.isoformat(),
             "status_code": answer.status_code,
             "error": answer.error,
             "duration_ms": answer.duration_ms,
-        }
+        } | ({"retry_after": asked} if asked else {})
 
         async def settle(connection: AsyncConnection) -> None:
             if await webhooks.settle(connection, delivery, attempt, status, delay) and answer.status_code == GONE:
@@ -134,6 +137,21 @@ class Deliveries:
             return "failed", 0.0
         delay = self._retry_seconds[attempt - 1] * random.uniform(1 - JITTER, 1 + JITTER)
         return "pending", max(delay, answer.retry_after or 0.0)
+
+    async def _trust_no_future(self) -> None:
+        """Send what waits for a moment that neither our waits nor what the receiver asked for explain: it was stored before
+        the clock was set back."""
+        if time.monotonic() - self._checked_at < CHECK_SECONDS:
+            return
+        longest = [(1 + JITTER) * seconds for seconds in self._retry_seconds]
+        async with self._database.reading() as connection:
+            rows = await webhooks.list_unexplained(connection, longest, self._lease_seconds)
+        at = datetime.now(UTC)
+        for row in rows:
+            asked = row["attempts"][-1].get("retry_after", 0.0) if row["attempts"] else 0.0
+            if row["next_attempt_at"] > at + timedelta(seconds=asked):
+                await self._database.transact(lambda c, r=row: webhooks.send_now(c, r))  # type: ignore[misc]
+        self._checked_at = time.monotonic()
 
     async def _sweep(self) -> None:
         if time.monotonic() - self._swept_at < SWEEP_SECONDS:

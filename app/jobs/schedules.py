@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
 from collections.abc import Awaitable, Callable, Iterator
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from itertools import islice, takewhile
 from typing import Any
 from uuid import UUID, uuid4
@@ -24,6 +25,9 @@ logger = logging.getLogger(__name__)
 POLL_SECONDS = 1.0
 SHOWN_RUNS = 5
 MAX_MISSED = 10_000
+CHECK_SECONDS = 60.0
+TOLERANCE = timedelta(minutes=1)
+"""By which a clock may be set back without a run being made twice."""
 
 Submit = Callable[[str, dict[str, Any]], Awaitable[dict[str, Any]]]
 """(owner, what POST /api/v1/jobs/score takes) -> its answer; raises RequestError."""
@@ -46,6 +50,7 @@ class Schedules:
     def __init__(self, database: Database, submit: Submit) -> None:
         self._database = database
         self._submit = submit
+        self._checked_at = float("-inf")
 
     async def create(self, owner: str, *, name: str, cron: str, timezone: str, job: dict[str, Any]) -> dict[str, Any]:
         """Raises BadCron, InvalidParameter."""
@@ -106,10 +111,22 @@ class Schedules:
             await asyncio.sleep(POLL_SECONDS)
 
     async def run_once(self) -> None:
+        if time.monotonic() - self._checked_at >= CHECK_SECONDS:
+            await self._trust_no_future()
+            self._checked_at = time.monotonic()
         async with self._database.reading() as connection:
             due = await schedules.list_due(connection)
         for row in due:
             await self._run_due(row)
+
+    async def _trust_no_future(self) -> None:
+        """Bring forward what was planned before the clock was set back: the cron expression names an earlier moment."""
+        async with self._database.reading() as connection:
+            later = await schedules.list_later(connection)
+        for row in later:
+            following = _next(row["cron"], row["timezone"], datetime.now(UTC) + TOLERANCE)
+            if following < row["next_run_at"]:
+                await self._database.transact(lambda c, r=row, f=following: schedules.run_earlier(c, r, f))  # type: ignore[misc]
 
     async def _run_due(self, row: RowMapping) -> None:
         """One run, however many moments have passed since; the others are told as missed."""

@@ -31,7 +31,7 @@ from app.pipeline.parts import write_part
 from app.pipeline.prepared import Prepared, gathered
 from app.pipeline.processes import Processes
 from app.pipeline.rejecting import failed_row, located
-from app.pipeline.retry import RetryPolicy
+from app.pipeline.retry import TRANSIENT_DELAY_SECONDS, RetryPolicy
 from app.pipeline.running import RunningJob
 from app.pipeline.threads import Threads
 from app.processors.base import ChunkContext, ChunkOutcome
@@ -40,7 +40,6 @@ from app.sources.base import Sources
 from app.sources.places import Outputs
 
 logger = logging.getLogger(__name__)
-TRANSIENT_DELAY_SECONDS = 1.0
 KEPT_ELSEWHERE = {"hash_read": f"{0:016x}", "summary": None}
 """What a chunk of a correction says of its results: they are part of the chunk that it corrects."""
 
@@ -158,7 +157,7 @@ class ChunkRunner:
             logger.warning("Chunk %s/%s belongs to somebody else now; nothing was written", job.id, claim.index)
         except TransientError as error:
             logger.warning("Chunk %s/%s waits: %s", job.id, claim.index, error)
-            delay = error.retry_after or TRANSIENT_DELAY_SECONDS
+            delay = min(error.retry_after or TRANSIENT_DELAY_SECONDS, self._retry.longest_wait)
             return await self._give_back(job, claim, delay, error, refund=True)
         except TerminalError as error:
             await self._fail(claim, error)

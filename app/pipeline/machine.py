@@ -100,6 +100,7 @@ class Machine:
             splitter=Splitter(database, sources, self.queue),
             runner=ChunkRunner(database, sources, sink, retry, self._threads, self._processes, parts, self.queue.rank),
             finisher=self.finisher,
+            longest_wait=retry.longest_wait,
             is_shared=is_shared,
         )
         self.undoer = Undoer(database, settings.undo_keep_days)
@@ -111,6 +112,7 @@ class Machine:
             parts,
             self.pool.renew_leases,
             only,
+            lease_seconds=settings.lease_seconds,
             undoer=self.undoer,
             is_shared=is_shared,
             rescue_tokens=self._rescue_tokens if is_shared else None,

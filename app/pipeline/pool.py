@@ -56,13 +56,16 @@ class WorkerPool:
         splitter: Splitter,
         runner: ChunkRunner,
         finisher: Finisher,
+        longest_wait: float = chunks.LONGEST_WAIT,
         is_shared: bool = False,
     ) -> None:
-        """`is_shared`: other processes work on the same jobs, so what is known of one is read again for each turn."""
+        """`longest_wait`: seconds after which any chunk is tried again. `is_shared`: other processes work on the same jobs,
+        so what is known of one is read again for each turn."""
         self._is_shared = is_shared
         self.worker_id = worker_id
         self.slots = slots
         self._lease_seconds = lease_seconds
+        self.longest_wait = longest_wait
         self._database = database
         self._queue = queue
         self._processors = processors
@@ -255,7 +258,14 @@ class WorkerPool:
         try:
             claims = await self._database.run_alone(
                 lambda c: chunks.claim(
-                    c, job.id, self.worker_id, self._lease_seconds, token=token, limit=limit, suspects=suspects
+                    c,
+                    job.id,
+                    self.worker_id,
+                    self._lease_seconds,
+                    token=token,
+                    limit=limit,
+                    suspects=suspects,
+                    longest_wait=self.longest_wait,
                 )
             )
         except BaseException:
@@ -359,7 +369,7 @@ class WorkerPool:
             self._tell_parent(job)
             return
         async with self._database.reading() as connection:
-            waiting = await chunks.next_waiting(connection, job.id)
+            waiting = await chunks.next_waiting(connection, job.id, self.longest_wait)
         if waiting is None:
             return
         seconds, deaths = waiting

@@ -34,6 +34,7 @@ class Reconciler:
         renew_leases: Callable[[], Awaitable[None]],
         only: set[UUID] | None = None,
         *,
+        lease_seconds: float = 10.0,
         undoer: Undoer | None = None,
         is_shared: bool = False,
         rescue_tokens: Callable[[], Awaitable[None]] | None = None,
@@ -49,6 +50,7 @@ class Reconciler:
         self._parts = parts
         self._renew_leases = renew_leases
         self._only = only
+        self._lease_seconds = lease_seconds
         self._undoer = undoer
         self._rounds = 0
 
@@ -69,6 +71,7 @@ class Reconciler:
         await self._renew_leases()  # first, or after an outage of the database we would rescue chunks from ourselves
         if ended := await self._database.end_stopped():
             logger.warning("Ended %d sessions of processes that stopped in the middle of a statement", ended)
+        await self._database.transact(lambda c: chunks.shorten_leases(c, self._lease_seconds))
         rescued = await self._database.transact(lambda c: chunks.rescue(c, expired_only=True))
         if rescued:
             logger.warning("Leases ran out: took back chunks of %d jobs", len(rescued))

@@ -5,12 +5,20 @@ from __future__ import annotations
 import random
 from dataclasses import dataclass
 
+TRANSIENT_DELAY_SECONDS = 1.0
+
 
 @dataclass(frozen=True, slots=True)
 class RetryPolicy:
     max_retries: int
     base_seconds: float
     max_seconds: float
+
+    @property
+    def longest_wait(self) -> float:
+        """Seconds that any chunk waits for its next attempt, whatever the cause: a stored moment farther ahead was written
+        before the clock was set back."""
+        return max(self.max_seconds, TRANSIENT_DELAY_SECONDS)
 
     def is_last(self, attempt: int) -> bool:
         """Whether `attempt` (1 is the first) leaves no further one."""

@@ -42,6 +42,8 @@ EPOCH_SECONDS = 1_767_225_600
 """2026-01-01: ranks are seconds since then, to fit the 32 bits of procrastinate's priority until 2094."""
 SILENT_SECONDS = 8.0
 """A query of the queue is answered within milliseconds. After so long the connection is taken for dead."""
+TOLERATED_SECONDS = 60
+"""By which the clocks of two machines may differ."""
 POLL_SECONDS = 1.0
 """For what a lost notification would have told."""
 
@@ -61,6 +63,18 @@ _WITHDRAW = text(
     FROM procrastinate_jobs q WHERE q.queueing_lock = ANY(:lanes) AND q.status = 'todo'
     """
 ).bindparams(bindparam("lanes", type_=ARRAY(String)))
+
+_SEEN_NOW = text(
+    "UPDATE procrastinate_workers SET last_heartbeat = now() WHERE last_heartbeat > now() + make_interval(secs => :lease)"
+)
+_RANK_NOW = text(
+    """
+    UPDATE procrastinate_jobs
+    SET priority = -CAST(extract(epoch FROM now()) - :epoch - :ageing * CAST(args->>'priority' AS int) AS int)
+    WHERE queue_name = :queue AND status = 'todo'
+      AND priority < -CAST(extract(epoch FROM now()) - :epoch + :tolerance AS int)
+    """
+)
 
 _token: ContextVar[tuple[UUID, int]] = ContextVar("token")
 """The one that the turn of this task was taken with."""
@@ -167,6 +181,7 @@ class SharedQueue(Queue):
         """Put back the tokens of workers that are gone."""
         if self._app is None:
             return
+        await self._database.transact(lambda c: self._trust_no_future(c, lease_seconds))
         manager = self._app.job_manager
         try:
             await manager.prune_stalled_workers(lease_seconds)
@@ -180,6 +195,13 @@ class SharedQueue(Queue):
                 self._begin(self._put(job_id, lane, int(str(job.task_kwargs["priority"]))))
         except (exceptions.ConnectorException, exceptions.AppNotOpen) as error:
             logger.warning("Tokens of lost workers wait: %s", error)
+
+    async def _trust_no_future(self, connection: AsyncConnection, lease_seconds: float) -> None:
+        """What was written before the clock was set back: a worker that was heard of in the future would never be missed, and
+        a token put in the future would come after all that are put now."""
+        await connection.execute(_SEEN_NOW, {"lease": lease_seconds})
+        given = {"epoch": EPOCH_SECONDS, "ageing": self._ageing_seconds, "queue": QUEUE, "tolerance": TOLERATED_SECONDS}
+        await connection.execute(_RANK_NOW, given)
 
 
 def _lanes(job_id: UUID, numbers: range | list[int]) -> list[str]:

@@ -33,6 +33,23 @@ def test_a_processor_that_has_to_wait_burns_no_attempt_and_holds_no_worker(make_
         assert {(c["attempt"], c["deaths"]) for c in service.chunks(upload["job_id"])} == {(1, 0)}
 
 
+def test_what_waits_goes_on_when_the_clock_is_set_back(make_service: MakeService) -> None:
+    """For what is stored, the same as if all waits and leases were an hour longer."""
+    service = make_service(PROCESSORS="tests.crash.processors:WaitingProcessor", MAX_CONCURRENCY=1, MAX_BACKOFF=2)
+    given = Input.clean(500)
+    service.start()
+    with service.api() as api:
+        upload = api.upload(given.data, chunk_size=100, processor="waiting")
+        wait_until(lambda: len(service.calls()) >= 5, what="each chunk tried")
+        hour_ahead = "available_at + interval '1 hour'"
+        if service.is_sqlite:
+            hour_ahead = "strftime('%Y-%m-%d %H:%M:%f', available_at, '+1 hour')"
+        service.raise_flag("up")
+        service.sql(f"UPDATE chunks SET available_at = {hour_ahead} WHERE status = 'pending'")
+        api.finished(upload["file_id"], RECOVERY_SECONDS)
+        assert assert_exact(service, api, upload["file_id"], given)["status"] == "completed"
+
+
 @pytest.fixture(scope="module")
 def empty(own_postgres: OwnPostgres, tmp_path_factory: pytest.TempPathFactory) -> str:
     """An empty database with the tables, to be copied."""
