@@ -13,6 +13,7 @@ GranulaError
 │   ├── ModelUnavailable                    nothing can be embedded until the model is installed
 │   ├── SourceNotFound, SourceAccessDenied, SourceChanged
 │   ├── MLApiMisconfigured, OutOfMemory
+│   ├── RowsGone                            a download is aborted, since its end would look like that of the file
 │   └── RowsRefused                         a processor could not do some rows: bisected down to them
 └── RequestError                            the caller can do something about it: RFC 9457 problem+json
     ├── 400 ... 507                         one class per stable `code`, below
@@ -141,6 +142,12 @@ class SourceChanged(TerminalError):
     """The object was replaced while it was read."""
 
     code = "source_changed"
+
+
+class RowsGone(TerminalError):
+    """Rows went away while they were read."""
+
+    code = "rows_gone"
 
 
 class MLApiMisconfigured(TerminalError):
@@ -365,6 +372,13 @@ ResultNotReady = _error(
     "result_not_ready",
     "The job has not ended yet.",
     "Ask again when its status is completed.",
+)
+DownloadIncomplete = _error(
+    "DownloadIncomplete",
+    409,
+    "download_incomplete",
+    "The job has not ended, so its rows are not all there.",
+    "Wait until its status is final (GET /api/v1/status/{file_id}), or ask for the rows so far with partial=true.",
 )
 ResultUnavailable = _error(
     "ResultUnavailable",

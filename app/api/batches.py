@@ -6,7 +6,7 @@ from functools import partial
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Query, Request
-from fastapi.responses import Response
+from fastapi.responses import Response, StreamingResponse
 from pydantic import BaseModel, Field
 
 from app.api.answers import RowCounts
@@ -14,6 +14,7 @@ from app.api.errors import problem_responses
 from app.api.parameters import Integer, JobOptions, single_values
 from app.api.receiving import Door, receive
 from app.api.services import App, Owner, Services
+from app.api.streams import begun
 from app.errors import BatchNotCsv, RequestError
 from app.jobs import batches
 
@@ -124,9 +125,10 @@ async def get_batch_results(
     owner: Owner,
     page: Annotated[Integer, Query(description="From 1.")] = 1,
     per_page: Annotated[Integer, Query(description="1 to 100; 50 if it is not.")] = 50,
-) -> dict[str, Any]:
+) -> StreamingResponse:
     """Results in the order of the file, from the first finished chunk on."""
-    return await batches.get_results(app.database, batch_id, owner, page=page, per_page=per_page)
+    body = batches.get_results(app.database, batch_id, owner, page=page, per_page=per_page)
+    return StreamingResponse(await begun(body), media_type="application/json")
 
 
 @router.get("/batches", response_model=list[BatchStatus], responses=problem_responses(422))

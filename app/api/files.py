@@ -12,7 +12,6 @@ from urllib.parse import quote
 from fastapi import APIRouter, Depends, Query, Request
 from fastapi.responses import JSONResponse, Response, StreamingResponse
 
-from app.api.encoding import as_json
 from app.api.errors import invalid, problem_responses
 from app.api.parameters import (
     After,
@@ -26,10 +25,11 @@ from app.api.parameters import (
 )
 from app.api.receiving import BODY, receive
 from app.api.services import App, Owner
+from app.api.streams import begun
 from app.errors import (
     NotFound,
 )
-from app.jobs import progress, reject_files, results
+from app.jobs import exports, progress, results
 from app.jobs.submit import Accepted
 
 router = APIRouter(prefix="/api/v1", tags=["files"], dependencies=[Depends(single_values)])
@@ -109,11 +109,15 @@ async def get_results(
     after: Annotated[After | None, Query()] = None,
     format: Annotated[Literal["row", "object"], Query(description="Rows as cells, or as objects by column.")] = "row",
 ) -> Response:
-    """Results in the order of the file, from the first finished chunk on."""
+    """Results in the order of the file, from the first finished chunk on. An answer has about 8 MiB of rows at most, but one
+    row at least: fewer than `limit` where rows are long. `next_after` says where to go on; at the end it is null."""
     body = await results.get_results(
         app.database, file_id, owner, limit=limit, offset=offset, after=after, as_object=format == "object"
     )
-    return await as_json(body)
+    return Response(body, media_type="application/json")
+
+
+Partial = Annotated[bool, Query(description="Of a job that has not ended, the rows so far; without it that is a 409.")]
 
 
 @router.get("/results/{file_id}/download", response_class=StreamingResponse, responses=problem_responses(404, 409, 422))
@@ -126,24 +130,35 @@ async def download(
     formula_guard: Annotated[
         bool, Query(description="In CSV, put an apostrophe before cells that a spreadsheet would run as formulas.")
     ] = True,
+    partial: Partial = False,
 ) -> StreamingResponse:
-    """All results in the order of the file."""
-    async with app.database.reading() as connection:
-        job = await progress.find_with_rows(connection, file_id, owner)
+    """All results in the order of the file. `Granula-Complete: true` says that every row of the file is a result or a
+    reject; else `Granula-Missing-Rows` says how many are neither, if that is known, and the name ends in `.partial`. If the
+    rows go away while they are read, the transfer is aborted."""
+    export = await exports.begin(app.database, file_id, owner, partial=partial)
     packed = gzip and format != "parquet"
     types = {
         "csv": "text/csv; charset=utf-8",
         "jsonl": "application/x-ndjson",
         "parquet": "application/vnd.apache.parquet",
     }
-    name = f"{_stem(job['filename'])}.results.{format}{'.gz' if packed else ''}"
-    columns = await results.columns_of(app.database, job, format)
-    body = results.download(app.database, job, columns, format=format, gzip=packed, formula_guard=formula_guard)
-    return StreamingResponse(
-        body,
-        media_type="application/gzip" if packed else types[format],
-        headers={"Content-Disposition": attachment(name)},
-    )
+    columns = await exports.columns_of(app.database, export, format)
+    body = exports.result_bytes(app.database, export, columns, format=format, gzip=packed, formula_guard=formula_guard)
+    media_type = "application/gzip" if packed else types[format]
+    return await _exported(export, body, "results", f"{format}{'.gz' if packed else ''}", media_type)
+
+
+async def _exported(
+    export: exports.Export, body: AsyncIterator[bytes], what: str, ending: str, media_type: str
+) -> StreamingResponse:
+    mark = "" if export.is_complete else ".partial"
+    headers = {
+        "Content-Disposition": attachment(f"{_stem(export.job['filename'])}.{what}{mark}.{ending}"),
+        "Granula-Complete": str(export.is_complete).lower(),
+    }
+    if export.missing:
+        headers["Granula-Missing-Rows"] = str(export.missing)
+    return StreamingResponse(await begun(body), media_type=media_type, headers=headers)
 
 
 @router.get("/rejects/{file_id}", responses=problem_responses(404, 409, 422))
@@ -155,21 +170,20 @@ async def get_rejects(
     offset: Annotated[Offset, Query()] = 0,
     after: Annotated[After, Query()] = 0,
     code: Annotated[Name | None, Query(description="Only rejects of this code.")] = None,
-) -> dict[str, Any]:
-    """Rows that did not get through: where each stands, and why."""
-    return await results.get_rejects(app.database, file_id, owner, limit=limit, offset=offset, after=after, code=code)
+) -> Response:
+    """Rows that did not get through: where each stands, and why. As with results, an answer has about 8 MiB of rows at
+    most, and `next_after` says where to go on."""
+    body = await results.get_rejects(app.database, file_id, owner, limit=limit, offset=offset, after=after, code=code)
+    return Response(body, media_type="application/json")
 
 
 @router.get("/rejects/{file_id}/download", response_class=StreamingResponse, responses=problem_responses(404, 409))
-async def download_rejects(file_id: FileId, app: App, owner: Owner) -> StreamingResponse:
-    """All rejects as CSV: the original columns and bytes, then `_row,_line,_column,_code,_message`."""
-    async with app.database.reading() as connection:
-        job = await progress.find_with_rows(connection, file_id, owner)
-    return StreamingResponse(
-        reject_files.download_rejects(app.database, app.sources, job),
-        media_type="text/csv",
-        headers={"Content-Disposition": attachment(f"{_stem(job['filename'])}.rejects.csv")},
-    )
+async def download_rejects(file_id: FileId, app: App, owner: Owner, partial: Partial = False) -> StreamingResponse:
+    """All rejects as CSV: the original columns and bytes, then `_row,_line,_column,_code,_message`. What is said of the
+    download of results holds here too."""
+    export = await exports.begin(app.database, file_id, owner, partial=partial)
+    body = exports.reject_bytes(app.database, app.sources, export)
+    return await _exported(export, body, "rejects", "csv", "text/csv")
 
 
 @router.get(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import uuid
 from contextlib import suppress
 from time import perf_counter
@@ -13,10 +14,11 @@ from starlette.requests import Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from app.api.errors import failure, problem
-from app.errors import HeadersTooLarge
+from app.errors import GranulaError, HeadersTooLarge
 from app.telemetry import counters, tracing
 from app.telemetry.tracing import NOTHING, Span
 
+logger = logging.getLogger(__name__)
 MAX_HEADER_BYTES = 32 << 10
 MAX_BODY_BYTES = 1 << 20
 """Of a request that is no upload: it is read whole."""
@@ -53,8 +55,18 @@ class Frame:
             await self._app(scope, exchange.receive, exchange.send)
         except Exception as error:
             if exchange.has_started:
-                raise
+                _abort(scope, error)
+                return
             await failure(Request(scope), error)(scope, exchange.receive, exchange.send)
+
+
+def _abort(scope: Scope, error: Exception) -> None:
+    """The answer has begun and cannot be ended. The server closes the connection of one that is left without its end, and
+    that is how the client comes to know of it; raises what nobody expected."""
+    cause = error if isinstance(error, GranulaError) else error.__cause__  # Starlette wraps what it has a handler for
+    if not isinstance(cause, GranulaError):
+        raise error
+    logger.warning("%s %r was aborted: %s", scope["method"], scope["path"], cause)
 
 
 def _is_upload(path: str) -> bool:

@@ -13,7 +13,21 @@ from uuid import UUID
 
 import typer
 
-from app.cli.common import CLIENT, DEFAULT_URL, PROGRAM, CliError, Exit, Id, Json, Url, connect, examples, put_json, say
+from app.cli.common import (
+    CLIENT,
+    DEFAULT_URL,
+    PROGRAM,
+    CliError,
+    Exit,
+    Id,
+    Json,
+    Url,
+    connect,
+    examples,
+    leave,
+    put_json,
+    say,
+)
 from app.cli.render import table
 from app.cli.text import shown, size
 
@@ -35,6 +49,7 @@ Output = Annotated[
     Path | None,
     typer.Option("--output", "-o", metavar="FILE", help="Write to this file; it is there whole or not at all."),
 ]
+Partial = Annotated[bool, typer.Option("--partial", help="Also while the job runs: the rows so far.")]
 Limit = Annotated[int | None, typer.Option("--limit", "-n", min=1, help="The first so many.")]
 
 
@@ -54,12 +69,17 @@ def results(
     formula_guard: Annotated[
         bool, typer.Option(help="In CSV, put an apostrophe before cells that a spreadsheet would run as formulas.")
     ] = True,
+    partial: Partial = False,
     as_json: Json = False,
     url: Url = DEFAULT_URL,
 ) -> None:
     """Get the results in the order of the file: to look at on a terminal, whole into a file or a pipe.
 
-    --json and --limit give rows with their numbers, one JSON object a line, also while the job runs.
+    --json and --limit give rows with their numbers, one JSON object a line, also while the job runs. A file is made of a job
+    that has ended; --partial makes one of the rows so far.
+
+    Exit code: 0 the file has all results; 1 rows are missing, since chunks failed or were cancelled; 4 the job has not ended;
+    5 the transfer broke off, and no file is left.
     """
     client = connect(url)
     if as_json:
@@ -77,7 +97,7 @@ def results(
     params = {"format": chosen.value}
     if chosen is Format.csv:
         params["formula_guard"] = str(formula_guard).lower()
-    _download(client, f"/results/{identifier}/download", params, output)
+    _download(client, f"/results/{identifier}/download", params, output, partial=partial)
 
 
 @app.command(
@@ -89,12 +109,14 @@ def rejects(
     output: Output = None,
     limit: Limit = None,
     code: Annotated[str | None, typer.Option(help="Only rejects of this code; to look at, or with --json.")] = None,
+    partial: Partial = False,
     as_json: Json = False,
     url: Url = DEFAULT_URL,
 ) -> None:
     """Get the rows that did not get through, and why: to look at on a terminal, as CSV into a file or a pipe.
 
     The CSV has the original columns, then _row,_line,_column,_code,_message. Corrected, it goes back by `fix`.
+    The exit codes are those of `results`.
     """
     client = connect(url)
     address = f"/rejects/{identifier}"
@@ -107,7 +129,7 @@ def rejects(
         return
     if limit is not None or code is not None:
         raise CliError("--limit and --code are for looking; a file gets all rejects.", Exit.USAGE)
-    _download(client, f"{address}/download", {}, output)
+    _download(client, f"{address}/download", {}, output, partial=partial)
 
 
 def _items(client: Client, address: str, limit: int | None, **params: Any) -> Iterator[dict[str, Any]]:
@@ -153,14 +175,31 @@ def _by_ending(output: Path | None) -> Format:
     )
 
 
-def _download(client: Client, address: str, params: dict[str, str], output: Path | None) -> None:
-    with client.stream("GET", address, params=params) as answer, _into(output) as file:
-        count = 0
-        for piece in client.pieces(answer):
-            file.write(piece)
-            count += len(piece)
+def _download(client: Client, address: str, params: dict[str, str], output: Path | None, *, partial: bool) -> None:
+    if partial:
+        params = {**params, "partial": "true"}
+    try:
+        with client.stream("GET", address, params=params) as answer, _into(output) as file:
+            count = 0
+            for piece in client.pieces(answer):
+                file.write(piece)
+                count += len(piece)
+    except CliError as error:
+        if error.problem is None or error.problem.get("code") != "download_incomplete":
+            raise
+        identifier = address.split("/")[2]
+        raise CliError(
+            f"The job has not ended. Wait for it: {PROGRAM} watch {identifier}\nThe rows so far are given by --partial.",
+            Exit.REFUSED,
+            error.problem,
+        ) from None
     if output is not None:
         say(f"{shown(str(output))}: {size(count)}")
+    if answer.headers.get("granula-complete") == "false":
+        missing = answer.headers.get("granula-missing-rows", "not counted yet")
+        say(f"Not complete. Rows that are neither results nor rejects: {shown(missing)}.")
+        if not partial:
+            leave(Exit.INCOMPLETE)
 
 
 @contextmanager

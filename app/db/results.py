@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import RowMapping, delete, func, select, text
+from sqlalchemy import LargeBinary, RowMapping, cast, delete, func, select, text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from app.db.models import (
@@ -23,56 +24,106 @@ from app.db.models import (
 )
 
 DELETE_STEP = 2_000
-FIRST_PAGES, MOST_PAGES, BYTES_AT_ONCE = 4, 100, 8 << 20
+FIRST_PAGES, MOST_PAGES, BYTES_AT_ONCE = 4, 100, 4 << 20
+REJECTS_AT_ONCE = 500
 
 PAGE = (ResultPage.first_row, ResultPage.row_count, ResultPage.row_numbers, ResultPage.data)
 
 
-async def pages_from(connection: AsyncConnection, job_id: UUID, first_row: int, limit: int) -> Sequence[RowMapping]:
-    """Pages in row order, beginning with the one that may hold `first_row`."""
+@dataclass(frozen=True, slots=True)
+class PageHead:
+    """What is known of a stored page without reading its rows."""
+
+    first_row: int
+    last_row: int
+    row_count: int
+    size: int
+    """Bytes of its JSON."""
+
+
+async def page_heads(connection: AsyncConnection, job_id: UUID, first_row: int, limit: int) -> list[PageHead]:
+    """Of pages in row order, beginning with the one that may hold `first_row`."""
     start = (
         select(func.max(ResultPage.first_row))
         .where(ResultPage.job_id == job_id, ResultPage.first_row <= first_row)
         .scalar_subquery()
     )
     query = (
-        select(*PAGE)
+        select(ResultPage.first_row, ResultPage.row_count, ResultPage.row_numbers, size_of(connection, ResultPage.data))
         .where(ResultPage.job_id == job_id, ResultPage.first_row >= func.coalesce(start, 0))
         .order_by(ResultPage.first_row)
         .limit(limit)
     )
-    return (await connection.execute(query)).mappings().all()
+    return [
+        PageHead(first, numbers[-1] if numbers else first + count - 1, count, size)
+        for first, count, numbers, size in (await connection.execute(query)).all()
+    ]
 
 
-async def pages_after(connection: AsyncConnection, job_id: UUID, after_row: int, limit: int) -> Sequence[RowMapping]:
-    """Pages in row order that begin behind `after_row`."""
+async def pages_between(
+    connection: AsyncConnection, job_id: UUID, first_row: int, last_row: int
+) -> Sequence[RowMapping]:
+    """Pages in row order that begin at or between these rows."""
     query = (
         select(*PAGE)
-        .where(ResultPage.job_id == job_id, ResultPage.first_row > after_row)
+        .where(ResultPage.job_id == job_id, ResultPage.first_row.between(first_row, last_row))
         .order_by(ResultPage.first_row)
-        .limit(limit)
     )
     return (await connection.execute(query)).mappings().all()
 
 
+def fitting(sizes: Sequence[int], most_bytes: int) -> int:
+    """How many of them, from the first on, fit together; one at least, if there is one."""
+    total = 0
+    for count, size in enumerate(sizes):
+        total += size
+        if count and total > most_bytes:
+            return count
+    return len(sizes)
+
+
+async def pages_behind(
+    connection: AsyncConnection, job_id: UUID, after: int, limit: int, most_bytes: int = BYTES_AT_ONCE
+) -> Sequence[RowMapping]:
+    """Pages in row order with rows behind `after`: at most `limit`, and no more than fit into `most_bytes`; one at least,
+    if there is one. The first may hold rows up to `after` too. In a snapshot, none at all means that there are none."""
+    # One more: the page that may hold the row behind `after` is often the one that ends with `after`.
+    heads = await page_heads(connection, job_id, after + 1, limit + 1)
+    heads = [head for head in heads if head.last_row > after][:limit]
+    if not heads:
+        return ()
+    last = heads[fitting([head.size for head in heads], most_bytes) - 1]
+    return await pages_between(connection, job_id, heads[0].first_row, last.first_row)
+
+
+async def pages_after(connection: AsyncConnection, job_id: UUID, after_page: int, limit: int) -> Sequence[RowMapping]:
+    """Pages in row order that begin behind a row, whatever they say of their rows: at most `limit`, and no more than fit
+    into some megabytes; one at least, if there is one."""
+    query = (
+        select(ResultPage.first_row, size_of(connection, ResultPage.data))
+        .where(ResultPage.job_id == job_id, ResultPage.first_row > after_page)
+        .order_by(ResultPage.first_row)
+        .limit(limit)
+    )
+    heads = (await connection.execute(query)).all()
+    if not heads:
+        return ()
+    last, _ = heads[fitting([size for _, size in heads], BYTES_AT_ONCE) - 1]
+    return await pages_between(connection, job_id, heads[0][0], last)
+
+
 def pages_next(pages: Sequence[RowMapping] = ()) -> int:
-    """How many pages to read after these, where all of a job are read in turn: a page of wide rows has megabytes."""
+    """How many pages to look at after these, where all of a job are read in turn: a page of wide rows has megabytes."""
     if not pages:
         return FIRST_PAGES
     return max(1, min(MOST_PAGES, BYTES_AT_ONCE // (1 + max(len(page["data"]) for page in pages))))
 
 
-async def page_sizes_from(
-    connection: AsyncConnection, job_id: UUID, first_row: int, limit: int
-) -> list[tuple[int, int]]:
-    """(first row, row count) of the pages that begin at or after a row."""
-    query = (
-        select(ResultPage.first_row, ResultPage.row_count)
-        .where(ResultPage.job_id == job_id, ResultPage.first_row >= first_row)
-        .order_by(ResultPage.first_row)
-        .limit(limit)
-    )
-    return [(int(first), int(count)) for first, count in (await connection.execute(query)).all()]
+def size_of(connection: AsyncConnection, column: Any) -> Any:
+    """Bytes of a text or of bytes, found without handing them over."""
+    if connection.dialect.name == "sqlite":
+        return func.length(cast(column, LargeBinary))  # of a text, `length` counts characters
+    return func.octet_length(column)
 
 
 async def count_stored(connection: AsyncConnection, job_id: UUID) -> tuple[int, dict[str, int]]:
@@ -96,18 +147,31 @@ async def chunk_hashes(connection: AsyncConnection, job_id: UUID) -> Sequence[Ro
 
 
 async def list_rejects(
-    connection: AsyncConnection, job_id: UUID, *, after: int, limit: int, offset: int = 0, code: str | None = None
-) -> Sequence[RowMapping]:
-    query = (
-        select(RejectedRow)
-        .where(RejectedRow.job_id == job_id, RejectedRow.row_number > after)
-        .order_by(RejectedRow.row_number)
-        .limit(limit)
-        .offset(offset)
-    )
+    connection: AsyncConnection,
+    job_id: UUID,
+    *,
+    after: int,
+    limit: int,
+    offset: int = 0,
+    code: str | None = None,
+    most_bytes: int = BYTES_AT_ONCE,
+) -> tuple[Sequence[RowMapping], bool]:
+    """(rejects in row order, whether more may follow): at most `limit`, and no more than fit into `most_bytes`, but one at
+    least, if there is one."""
+    wanted = [RejectedRow.job_id == job_id, RejectedRow.row_number > after]
     if code is not None:
-        query = query.where(RejectedRow.code == code)
-    return (await connection.execute(query)).mappings().all()
+        wanted.append(RejectedRow.code == code)
+    texts = func.length(RejectedRow.message) + func.coalesce(func.length(RejectedRow.value), 0)
+    size = size_of(connection, RejectedRow.raw) + texts
+    query = select(RejectedRow.row_number, size).where(*wanted).order_by(RejectedRow.row_number)
+    heads = (await connection.execute(query.limit(limit).offset(offset))).all()
+    if not heads:
+        return (), False
+    count = fitting([size for _, size in heads], most_bytes)
+    among = RejectedRow.row_number.between(heads[0][0], heads[count - 1][0])
+    query = select(RejectedRow).where(*wanted, among).order_by(RejectedRow.row_number)
+    rows = (await connection.execute(query)).mappings().all()
+    return rows, count < len(heads) or len(heads) == limit
 
 
 async def rejected_numbers(

@@ -19,6 +19,10 @@ import xxhash
 PAGE_ROWS = 500
 """Rows stored as one value. Larger pages compress a little better, smaller ones make single rows cheaper to reach."""
 
+PAGE_BYTES = 1 << 20
+"""About so many bytes of rows are stored as one value, if these are fewer than PAGE_ROWS rows; one row at least. Whoever reads
+rows holds a page, whatever he wants of it."""
+
 MAX_ROW_BYTES = 16 << 20
 """A longer record is rejected unread (`row_too_large`), so that one row cannot take the memory of the process."""
 
@@ -73,7 +77,8 @@ class Reject:
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """Up to PAGE_ROWS results as one JSON array; `numbers` lists their row numbers when they are not contiguous."""
+    """Up to PAGE_ROWS results, and about PAGE_BYTES, as one JSON array; `numbers` lists their row numbers when they are not
+    contiguous."""
 
     first_row: int
     row_count: int
@@ -149,8 +154,19 @@ def cell_names(columns: Sequence[str], width: int) -> Sequence[str]:
     return columns if width <= len(columns) else unique_names([*columns, *[""] * (width - len(columns))])
 
 
-def page_starts(count: int) -> range:
-    return range(0, count, PAGE_ROWS)
+def page_cuts(ends: Offsets) -> Iterator[tuple[int, int]]:
+    """(first, behind the last) position of the rows of each page. `ends`: bytes up to the end of each row."""
+    start, before = 0, 0
+    while start < len(ends):
+        fitting = int(np.searchsorted(ends, before + PAGE_BYTES, "right"))
+        end = max(start + 1, min(start + PAGE_ROWS, fitting))
+        yield start, end
+        start, before = end, int(ends[end - 1])
+
+
+def row_ends(rows: Iterable[bytes]) -> Offsets:
+    """Bytes up to the end of each row."""
+    return np.cumsum([len(row) for row in rows], dtype=np.int64)
 
 
 def gaps(numbers: Sequence[int]) -> list[int] | None:
@@ -173,10 +189,19 @@ class CellRows:
         return self.cells
 
     def pages(self) -> Iterator[Page]:
-        for start in page_starts(len(self.cells)):
-            cells = self.cells[start : start + PAGE_ROWS]
-            numbers = self.numbers[start : start + PAGE_ROWS]
-            yield Page(numbers[0], len(cells), gaps(numbers), msgspec.json.encode(cells))
+        for start in range(0, len(self.cells), PAGE_ROWS):
+            yield from self._pages(start, min(start + PAGE_ROWS, len(self.cells)))
+
+    def _pages(self, start: int, end: int) -> Iterator[Page]:
+        """One page, or as many halves of it as it takes: how long the JSON is, is known when it is made."""
+        data = msgspec.json.encode(self.cells[start:end])
+        if len(data) > PAGE_BYTES and end - start > 1:
+            middle = (start + end) // 2
+            yield from self._pages(start, middle)
+            yield from self._pages(middle, end)
+        else:
+            numbers = self.numbers[start:end]
+            yield Page(numbers[0], len(numbers), gaps(numbers), data)
 
     def select(self, keep: Sequence[int]) -> CellRows:
         return CellRows(self.columns, [self.numbers[i] for i in keep], [self.cells[i] for i in keep])
@@ -200,9 +225,8 @@ class ObjectRows:
         return [msgspec.json.decode(raw) for raw in self.raw]
 
     def pages(self) -> Iterator[Page]:
-        for start in page_starts(len(self.raw)):
-            raw = self.raw[start : start + PAGE_ROWS]
-            numbers = self.numbers[start : start + PAGE_ROWS]
+        for start, end in page_cuts(row_ends(self.raw)):
+            raw, numbers = self.raw[start:end], self.numbers[start:end]
             yield Page(numbers[0], len(raw), gaps(numbers), b"[" + b",".join(raw) + b"]")
 
     def select(self, keep: Sequence[int]) -> ObjectRows:

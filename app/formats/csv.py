@@ -27,7 +27,6 @@ from app.formats.base import (
     MASK,
     MAX_REJECT_BYTES,
     MAX_ROW_BYTES,
-    PAGE_ROWS,
     CellRows,
     LineNumbers,
     Offsets,
@@ -36,7 +35,7 @@ from app.formats.base import (
     Reject,
     Span,
     oversize_reject,
-    page_starts,
+    page_cuts,
     row_hash_sum,
     skip_to_line_end,
 )
@@ -96,8 +95,8 @@ class PlainRows:
     def pages(self) -> Iterator[Page]:
         between_cells, between_rows = b'","', b'"],["'
         start = 0
-        for first in page_starts(len(self.ends)):
-            last = min(first + PAGE_ROWS, len(self.ends)) - 1
+        for first, behind in page_cuts(self.ends):
+            last = behind - 1
             end = int(self.ends[last])
             body = self.data[start : end - 1]
             data = b'[["' + body.replace(self.delimiter, between_cells).replace(b"\n", between_rows) + b'"]]'

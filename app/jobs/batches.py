@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import codecs
+from collections.abc import AsyncIterator
 from typing import Any
 from uuid import uuid4
 
@@ -26,12 +27,13 @@ from app.errors import (
     MissingColumn,
     NotFound,
     RequestError,
+    RowsGone,
     TooManyColumns,
 )
 from app.formats.detect import Declared, detect
 from app.formats.registry import Dialect
 from app.jobs.control import Control
-from app.jobs.results import rows_at
+from app.jobs.stored_rows import Some, rows_at, rows_behind
 from app.jobs.submit import Accepted, Submission
 from app.pipeline.counter import RowCounter
 from app.processors.models import SENTIMENTS
@@ -140,25 +142,41 @@ async def list_batches(database: Database, owner: str, *, skip: int, limit: int)
     return [batch_body(row, totals.get(row["id"])) for row in rows]
 
 
-async def get_results(database: Database, batch_id: str, owner: str, *, page: int, per_page: int) -> dict[str, Any]:
-    """One page of results in the order of the rows; raises BatchNotFound. A page below 1 is the first, and a page of no
-    or more than 100 results has 50."""
+async def get_results(
+    database: Database, batch_id: str, owner: str, *, page: int, per_page: int
+) -> AsyncIterator[bytes]:
+    """One page of results in the order of the rows, as JSON; raises BatchNotFound. A page below 1 is the first, and a page
+    of no or more than 100 results has 50. All of them are in it however long they are, so they are read and sent some at a
+    time; raises RowsGone if they go away meanwhile."""
     page = max(1, page)
     per_page = per_page if 1 <= per_page <= 100 else 50
-    async with database.reading() as connection:
+    offset = (page - 1) * per_page
+    async with database.snapshot() as connection:
         job = await find(connection, batch_id, owner)
         totals = (await chunks.totals(connection, [job["id"]])).get(job["id"])
         count = int(totals["ok"]) if totals else 0
-        offset = (page - 1) * per_page
-        rows = await rows_at(connection, job["id"], offset, per_page) if offset < count else []
-    return {
+        some = await rows_at(connection, job["id"], offset, per_page) if offset < count else Some([], False)
+    head = {
         "batch_id": job["public_id"],
         "page": page,
         "per_page": per_page,
         "total_results": count,
         "total_pages": (count + per_page - 1) // per_page,
-        "results": [msgspec.json.decode(raw) for _, raw in rows],
     }
+    piece = msgspec.json.encode(head).removesuffix(b"}") + b',"results":['
+    left = min(per_page, max(0, count - offset))
+    while some.rows:
+        left -= len(some.rows)
+        piece += b",".join(bytes(raw) for _, raw in some.rows)
+        if not left:
+            break
+        yield piece + b","
+        piece, after = b"", some.rows[-1][0]
+        async with database.snapshot() as connection:
+            some = await rows_behind(connection, job["id"], after, left)
+    if left:
+        raise RowsGone("The batch was deleted while its results were read.")
+    yield piece + b"]}"
 
 
 async def delete(database: Database, control: Control, batch_id: str, owner: str) -> None:

@@ -2,50 +2,33 @@
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from typing import Any, Protocol
 
 import msgspec
 from sqlalchemy import RowMapping
 
-from app.db import results
-from app.db.engine import Database
-from app.errors import TerminalError, TransientError
+from app.errors import TerminalError
 from app.formats.base import MAX_ROW_BYTES
 from app.formats.csv import CsvDialect, CsvFormat
 from app.formats.json import RECORD_SEPARATOR, JsonDialect
 from app.formats.registry import Dialect, from_json
 from app.sources.base import Sources
 
-REJECTS_AT_ONCE = 500
 META_COLUMNS = ("_row", "_line", "_column", "_code", "_message")
 RECORD_COLUMN = "_record"
 
 Row = RowMapping | dict[str, Any]
 
 
-async def download_rejects(database: Database, sources: Sources, job: RowMapping) -> AsyncIterator[bytes]:
-    """CSV with the original columns and bytes, and why each row is here. What is corrected in it can be sent back."""
-    layout = layout_of(job)
-    yield layout.header()
-    after = 0
-    while True:
-        async with database.reading() as connection:
-            rows = await results.list_rejects(connection, job["id"], after=after, limit=REJECTS_AT_ONCE)
-        if not rows:
-            return
-        yield await asyncio.to_thread(lambda page: b"".join(layout.line(whole(sources, job, r)) for r in page), rows)
-        after = rows[-1]["row_number"]
-
-
 def whole(sources: Sources, job: RowMapping, row: Row) -> Row:
-    """The reject with all of its bytes, as far as they still exist. Blocking."""
+    """The reject with all of its bytes, as far as they still exist. Blocking; raises TransientError if they cannot be read
+    now."""
     size = row["byte_end"] - row["byte_start"]
     if row["corrections"] or not len(row["raw"]) < size <= MAX_ROW_BYTES or job["storage_uri"] is None:
         return row
-    with suppress(TerminalError, TransientError):  # the beginning is better than nothing
+    with suppress(TerminalError):  # the bytes are gone for good: the beginning is better than nothing
         return {**row, "raw": sources.read(job["storage_uri"], row["byte_start"], row["byte_end"], job["etag"])}
     return row
 

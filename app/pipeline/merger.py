@@ -18,7 +18,7 @@ from app.db import corrections, jobs
 from app.db.corrections import CorrectionPart
 from app.errors import LeaseLost, TransientError
 from app.failpoints import hit
-from app.formats.base import MASK, PAGE_ROWS, Page, Parsed, Reject, Span, gaps, page_starts
+from app.formats.base import MASK, Page, Parsed, Reject, Span, gaps, page_cuts, row_ends
 from app.pipeline.prepared import Prepared
 from app.processors.base import Processor
 from app.sinks.base import Sink
@@ -84,12 +84,12 @@ def only(live: Live, numbers: Sequence[int]) -> Live:
 
 
 def merged_pages(held: Sequence[RowMapping], added: Sequence[Page]) -> Iterator[Page]:
-    """The rows of both in their order, in full pages."""
+    """The rows of both in their order, cut into pages anew."""
     before = (row for page in held for row in _rows(page["data"], page["row_numbers"], page["first_row"]))
     new = (row for page in added for row in _rows(page.data, page.numbers, page.first_row))
     rows = list(merge_sorted(before, sorted(new, key=_number), key=_number))
-    for start in page_starts(len(rows)):
-        some = rows[start : start + PAGE_ROWS]
+    for start, end in page_cuts(row_ends(raw for _, raw in rows)):
+        some = rows[start:end]
         numbers = [number for number, _ in some]
         yield Page(numbers[0], len(some), gaps(numbers), b"[" + b",".join(raw for _, raw in some) + b"]")
 

@@ -262,7 +262,7 @@ class Publisher:
     async def _counts(self, job: RunningJob, rows: int) -> dict[str, Any]:
         async with self._database.reading() as connection:
             codes = await results.count_rejects(connection, job.id)
-            shown = await results.list_rejects(connection, job.id, after=0, limit=SHOWN_REJECTS)
+            shown, _ = await results.list_rejects(connection, job.id, after=0, limit=SHOWN_REJECTS)
         names = ("row_number", "line", "code", "message", "value")
         return {
             "rows": {"total": job.position.rows, "ok": rows, "rejected": sum(codes.values())},

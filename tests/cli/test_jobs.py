@@ -62,6 +62,16 @@ def test_ctrl_c_leaves_the_job_running_and_says_how_to_watch_it(cli: Cli, server
     identifier = terminal.wait_for(r"The job goes on\. Watch: python -m app watch (\S+)")[1]
     found = cli("status", identifier, "--json").json
     assert (found["status"], found["priority"]) == ("processing", 7)
+    for command in ("results", "rejects"):
+        refused = cli(command, identifier, "-o", tmp_path / "early.csv")
+        assert (refused.code, refused.out) == (4, "")
+        assert f"python -m app watch {identifier}" in refused.err
+        assert not (tmp_path / "early.csv").exists()
+        early = cli(command, identifier, "-o", tmp_path / "early.csv", "--partial")
+        assert early.code == 0, early.err
+        assert "Not complete" in early.err
+        assert len((tmp_path / "early.csv").read_text().splitlines()) == 1
+        (tmp_path / "early.csv").unlink()
 
     watching = subprocess.Popen(
         [sys.executable, "-m", "app", "watch", identifier, "--json"],
@@ -71,6 +81,9 @@ def test_ctrl_c_leaves_the_job_running_and_says_how_to_watch_it(cli: Cli, server
     out, _ = watching.communicate(timeout=60)
     assert watching.returncode == 3  # cancelled
     assert json.loads(out)["status"] == "cancelled"
+    ended = cli("results", identifier)
+    assert (ended.code, ended.out.strip()) == (1, "id")
+    assert "Not complete. Rows that are neither results nor rejects: 1." in ended.err
 
 
 def test_sigterm_while_waiting_ends_as_a_signal_does(cli: Cli, server: Server, tmp_path: Path) -> None:

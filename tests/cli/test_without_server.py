@@ -38,6 +38,8 @@ class Broken(BaseHTTPRequestHandler):
             self.send_header("Content-Length", "1000")
             self.end_headers()
             self.wfile.write(b"id\r\n1\r\n")
+        elif self.path.startswith("/api/v1/rejects/"):
+            self.wfile.write(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n4\r\nid\r\n\r\n")  # no last chunk
         else:
             self.send_error(404)
 
@@ -73,11 +75,14 @@ def test_no_server_is_a_sentence_with_what_to_do_and_an_exit_code() -> None:
 
 
 def test_a_download_that_breaks_off_leaves_no_file(broken: Cli, tmp_path: Path) -> None:
-    (tmp_path / "out.csv").write_text("as before")
-    done = broken("results", uuid4(), "-o", tmp_path / "out.csv")
-    assert done.code == 5
-    assert "The connection to" in done.err
-    assert [(p.name, p.read_text()) for p in tmp_path.iterdir()] == [("out.csv", "as before")]
+    for command in ("results", "rejects"):
+        (tmp_path / "out.csv").write_text("as before")
+        done = broken(command, uuid4(), "-o", tmp_path / "out.csv")
+        assert done.code == 5
+        assert "The connection to" in done.err
+        assert [(p.name, p.read_text()) for p in tmp_path.iterdir()] == [("out.csv", "as before")]
+        piped = broken(command, uuid4(), "--format", "jsonl") if command == "results" else broken(command, uuid4())
+        assert piped.code == 5
 
 
 def test_a_busy_server_one_of_somebody_else_and_a_taken_port_are_told_apart(broken: Cli) -> None:

@@ -131,6 +131,25 @@ def test_two_browsers_see_the_same_job_move_and_one_cancels_it(new_page: NewPage
     assert api.status(upload["file_id"])["status"] == "cancelled"
 
 
+def test_the_files_of_a_running_job_are_offered_as_what_they_are(page: Page, api: Api, gates: Path) -> None:
+    with GatedFile(gates, 2) as gated:
+        upload = api.upload(gated.data, name="early.csv", processor="gate", chunk_size=100)
+        gated.open(0)
+        page.goto(f"/#/jobs/{upload['job_id']}/results")
+        expect(page.get_by_text("100 rows so far")).to_be_visible()
+        with page.expect_download() as download:
+            page.get_by_role("group", name="Download the results so far").get_by_role("link", name="CSV").click()
+        assert download.value.suggested_filename == "early.results.partial.csv"
+        assert len(download.value.path().read_bytes().splitlines()) == 101
+        page.goto(f"/#/jobs/{upload['job_id']}/rejects")
+        expect(page.get_by_role("link", name="Rejected rows so far as CSV")).to_be_visible()
+        page.goto(f"/#/jobs/{upload['job_id']}/results")
+    with page.expect_download() as download:
+        page.get_by_role("group", name="Download all results").get_by_role("link", name="CSV").click()
+    assert download.value.suggested_filename == "early.results.csv"
+    assert len(download.value.path().read_bytes().splitlines()) == 201
+
+
 def test_the_chunk_map_moves_with_the_chunks(page: Page, api: Api, gates: Path) -> None:
     with GatedFile(gates, 4) as gated:
         upload = api.upload(gated.data, name="map.csv", processor="gate", chunk_size=100)

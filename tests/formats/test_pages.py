@@ -4,14 +4,27 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from itertools import pairwise
 from typing import Any
 
 import msgspec
+import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from app.formats.base import MASK, PAGE_ROWS, CellRows, ObjectRows, Page, Rows, Span, stored_hash_sum
+from app.formats.base import (
+    MASK,
+    PAGE_BYTES,
+    PAGE_ROWS,
+    CellRows,
+    ObjectRows,
+    Page,
+    Rows,
+    Span,
+    page_cuts,
+    stored_hash_sum,
+)
 from app.formats.csv import CsvDialect, CsvFormat, PlainRows
 from tests.formats.reading import Setting, cut_all
 
@@ -186,3 +199,40 @@ def test_pages_say_which_rows_are_missing_between_the_first_and_the_last() -> No
         assert [page.numbers is None for page in pages] == [False, True, True]
         assert sum_of_pages(pages) == (ROWS - 1, rows.hash_sum())
     assert objects.select(kept).records()[3] == {"a": 4}
+
+
+def test_pages_are_cut_by_bytes_too_whatever_holds_the_rows() -> None:
+    """So that whoever reads some rows holds about a megabyte; a single longer row has a page of its own."""
+    sizes = [10, PAGE_BYTES // 3, PAGE_BYTES // 3, PAGE_BYTES // 3, 3 * PAGE_BYTES, 10, 10]
+    numbers = list(range(1, len(sizes) + 1))
+    lines = [b"x" * size for size in sizes]
+    plain = CsvFormat(CsvDialect(columns=["a"]))
+    data = b"\n".join(lines) + b"\n"
+    span = Span(0, len(data), 1, len(lines), 1, 0)
+    parsed = plain._read_plain(data, span)
+    assert parsed is not None
+    assert isinstance(parsed.rows, PlainRows)
+    every: list[Rows] = [
+        parsed.rows,
+        CellRows(["a"], numbers, [[line.decode()] for line in lines]),
+        ObjectRows(["a"], numbers, [b'{"a":"%s"}' % line for line in lines]),
+    ]
+    for rows in every:
+        pages = list(rows.pages())
+        assert [number for page in pages for number in numbers_of(page)] == numbers
+        for page in pages:
+            assert page.row_count == 1 or len(page.data) < PAGE_BYTES + 100 * page.row_count
+        assert 4 <= len(pages) < len(numbers)
+        assert sum_of_pages(pages) == (len(numbers), rows.hash_sum())
+
+
+@given(st.lists(st.integers(1, PAGE_BYTES), max_size=2 * PAGE_ROWS), st.sampled_from([1, 400]))
+@settings(max_examples=100, deadline=None)
+def test_every_row_is_in_one_page_and_no_page_could_take_the_next_row(sizes: list[int], scale: int) -> None:
+    sizes = [max(1, size // scale) for size in sizes]
+    cuts = list(page_cuts(np.cumsum(sizes, dtype=np.int64)))
+    assert [place for start, end in cuts for place in range(start, end)] == list(range(len(sizes)))
+    for start, end in cuts:
+        assert end - start == 1 or (end - start <= PAGE_ROWS and sum(sizes[start:end]) <= PAGE_BYTES)
+    for (start, end), _ in pairwise(cuts):
+        assert end - start == PAGE_ROWS or sum(sizes[start : end + 1]) > PAGE_BYTES

@@ -71,6 +71,17 @@ export function query(path, parameters) {
   return given.length ? `${path}?${new URLSearchParams(given)}` : path;
 }
 
+/** A page of as many rows as were asked for: an answer with long rows has fewer, and says where to go on. */
+export async function rows(path, { limit, offset, ...parameters }) {
+  const page = await get(query(path, { ...parameters, limit, offset }));
+  while (page.items.length < limit && page.next_after !== null) {
+    const more = await get(query(path, { ...parameters, limit: limit - page.items.length, after: page.next_after }));
+    page.items.push(...more.items);
+    page.next_after = more.next_after;
+  }
+  return page;
+}
+
 /** Server-sent events while the page is looked at; a hidden one gives its connection back, since a browser has few.
  *  `handlers` by event name get the parsed data; `onstate(true|false)` tells whether the stream lives. Returns `close`. */
 export function live(path, handlers, onstate = () => {}) {

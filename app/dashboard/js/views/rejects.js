@@ -49,12 +49,13 @@ export default function rejects({ id, status: first, correctable, refresh, again
   });
   const corrected = h("input.hidden", { type: "file", tabindex: -1, "aria-label": "Corrected file", onchange: () => corrected.files[0] && send(corrected.files[0]) });
   const fix = button("Upload the corrected file", () => corrected.click(), { iconName: "upload", hidden: true });
+  const file = h("a.button", { download: true });
   const outcome = h("p.correction", { role: "status", hidden: true });
   const lost = h("p.lost", { hidden: true });
   const earlier = h("ul.plain");
   const history = h("details.card.full.reject-detail", { hidden: true }, h("summary", {}, "Corrections"), earlier);
   const node = h("div.rejects", {},
-    h("section.card.full", {}, h("div.row.between", {}, h("div.row", {}, codes, note), h("div.row", {}, fix, corrected, h("a.button", { href: `${path}/download`, download: true }, icon("download"), "Rejected rows as CSV"))), outcome, lost, place),
+    h("section.card.full", {}, h("div.row.between", {}, h("div.row", {}, codes, note), h("div.row", {}, fix, corrected, file)), outcome, lost, place),
     detail, history);
 
   /** The cells of a reject in the order of the file's columns; one for JSON. */
@@ -75,7 +76,13 @@ export default function rejects({ id, status: first, correctable, refresh, again
     return isCsv && cells !== header.length && index >= Math.min(cells, header.length - (cells > header.length ? 1 : 0));
   }
   const canEdit = () => correctable && isFinal(status.status);
-  const offer = () => (fix.hidden = !(canEdit() && total));
+  function offer() {
+    fix.hidden = !(canEdit() && total);
+    // The service refuses the file of a job that runs, unless the rows so far are asked for.
+    const partial = isFinal(status.status) ? null : true;
+    file.href = api.query(`${path}/download`, { partial });
+    replace(file, icon("download"), partial ? "Rejected rows so far as CSV" : "Rejected rows as CSV");
+  }
 
   function turnDetail(isShown) {
     detail.hidden = !isShown;
@@ -237,7 +244,7 @@ export default function rejects({ id, status: first, correctable, refresh, again
       fetch: async (offset, limit) => {
         // By cursor where the page before was seen, which costs the same at any depth.
         const cursor = cursors.get(offset);
-        const page = await api.get(api.query(path, { limit, code, ...(cursor === undefined ? { offset } : { after: cursor }) }));
+        const page = await api.rows(path, { limit, code, ...(cursor === undefined ? { offset } : { after: cursor }) });
         if (page.next_after !== null) cursors.set(offset + limit, page.next_after);
         return page.items;
       },
@@ -279,12 +286,14 @@ export default function rejects({ id, status: first, correctable, refresh, again
   }
 
   if (correctable) recall();
+  offer();
   load();
   return {
     node,
     update(fresh) {
       const changed = fresh.counts.rejected !== status.counts.rejected || fresh.counts.failed !== status.counts.failed || fresh.status !== status.status;
       status = fresh;
+      offer();
       if (changed) {
         cursors = new Map([[0, 0]]); // rows went: each page begins elsewhere
         table?.reload();

@@ -20,10 +20,17 @@ export default function results({ id, status: first }) {
   const path = `/api/v1/results/${encodeURIComponent(id)}`;
   const place = h("div", {}, spinner());
   const note = h("p.muted", { role: "status" });
-  const links = ["csv", "jsonl", "parquet"].map((format) =>
-    h("a.button", { href: api.query(`${path}/download`, { format }), download: true }, icon("download"), { csv: "CSV", jsonl: "JSON Lines", parquet: "Parquet" }[format]));
-  const node = h("section.card.full", {}, h("div.row.between", {}, note, h("div.row", { role: "group", "aria-label": "Download all results" }, links)), place,
+  const links = h("div.row", { role: "group" });
+  const node = h("section.card.full", {}, h("div.row.between", {}, note, links), place,
     h("p.muted.hint", {}, "Arrow keys walk through the cells, Shift with ← or → makes a column narrower or wider."));
+
+  /** The service refuses the file of a job that runs, unless the rows so far are asked for. */
+  function offer() {
+    const partial = isFinal(status.status) ? null : true;
+    links.ariaLabel = partial ? "Download the results so far" : "Download all results";
+    replace(links, partial && h("span.muted", {}, "So far:"), ["csv", "jsonl", "parquet"].map((format) =>
+      h("a.button", { href: api.query(`${path}/download`, { format, partial }), download: true }, icon("download"), { csv: "CSV", jsonl: "JSON Lines", parquet: "Parquet" }[format])));
+  }
 
   function build(page) {
     const names = page.columns.slice(0, MAX_COLUMNS);
@@ -32,7 +39,7 @@ export default function results({ id, status: first }) {
       ...names.map((name, i) => ({ label: name, width: Math.min(320, Math.max(96, 30 + 9 * Math.max(name.length, ...page.items.slice(0, 20).map(({ data }) => (cellText(data.row[i]) ?? "").length)))), numeric: isNumber[i], text: (row) => cellText(row.data.row[i]) }))];
     table = new DataTable({
       label: `Results of ${status.filename}`, columns, storageKey: names.join(","),
-      fetch: async (offset, limit) => (await api.get(api.query(path, { offset, limit }))).items,
+      fetch: async (offset, limit) => (await api.rows(path, { offset, limit })).items,
     });
     replace(place, table.node);
     requestAnimationFrame(() => table.setCount(total));
@@ -59,12 +66,15 @@ export default function results({ id, status: first }) {
     }
   }
 
+  offer();
   load();
   return {
     node,
     update(fresh) {
       const grew = fresh.rows.ok !== status.rows.ok || fresh.status !== status.status;
+      const ended = isFinal(fresh.status) !== isFinal(status.status);
       status = fresh;
+      if (ended) offer();
       if (grew) load();
     },
     dispose: () => table?.dispose(),
