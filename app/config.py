@@ -74,6 +74,9 @@ class Settings(BaseSettings):
     min_free_disk_mb: int = Field(default=256, ge=0)
     """An upload that would leave less free space (MiB) than this is refused with 507."""
 
+    lost_found_days: float = Field(default=14.0, gt=0)
+    """Files in the storage that no row of the database knows stay in `lost+found` for so long, then they are removed."""
+
     upload_stall_seconds: float = Field(default=30.0, gt=0)
     """An upload that sends nothing for so long is ended with 408."""
 

@@ -1,12 +1,12 @@
 """The errors of Granula and the HTTP answer each becomes.
 
 GranulaError
-├── SettingsInvalid, MigrationsPending, MigrationsRefused, DatabaseTaken   the process does not start
+├── SettingsInvalid, MigrationsPending, MigrationsRefused, DatabaseTaken, StorageForeign   the process does not start
 ├── TransientError                          another attempt may cure it; burns no retry
 │   ├── LeaseLost                           somebody else owns the chunk now: roll back, walk away
 │   ├── DatabaseUnavailable                 503
-│   ├── DiskFull                            a part of an output cannot be written now
-│   ├── StorageUnavailable                  503: the bucket of STORAGE_URL
+│   ├── DiskFull                            507
+│   ├── StorageUnavailable                  503: the folder or the bucket of the files
 │   └── SourceUnavailable, MLApiUnavailable
 ├── TerminalError                           no attempt will cure it
 │   ├── StoredFileMissing, StoredFileCorrupt
@@ -60,6 +60,10 @@ class DatabaseTaken(GranulaError):
     exit_code = 5
 
 
+class StorageForeign(GranulaError):
+    """The storage belongs to another Granula database."""
+
+
 class TransientError(GranulaError):
     """A condition that passes by itself."""
 
@@ -81,11 +85,11 @@ class DiskFull(TransientError):
     """There is no room on the disk."""
 
     waiting_on = "disk"
-    numbers = (errno.ENOSPC, errno.EDQUOT)
+    numbers = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
 class StorageUnavailable(TransientError):
-    """The object store that holds the files does not answer now."""
+    """The folder or the object store that holds the files cannot be used now."""
 
     waiting_on = "storage"
 

@@ -38,7 +38,9 @@ from app.jobs.uploads import Uploads
 from app.jobs.users import Users
 from app.jobs.webhooks import Webhooks
 from app.pipeline.machine import GRACE_SECONDS, Machine, Role
+from app.pipeline.ownership import Ownership
 from app.pipeline.processes import Processes
+from app.pipeline.sweeper import Sweeper
 from app.processors.mapping import MappingProcessor
 from app.processors.registry import Processors
 from app.processors.scoring import ScoringProcessor
@@ -109,7 +111,8 @@ async def start(
 ) -> Core:
     """The parts, made and running; `only`: for these jobs and no others; `processes`: those that were started already.
 
-    Raises MigrationsPending, MigrationsRefused, SettingsInvalid, DatabaseTaken, DatabaseUnavailable.
+    Raises MigrationsPending, MigrationsRefused, SettingsInvalid, DatabaseTaken, DatabaseUnavailable, StorageForeign,
+    StorageUnavailable, DiskFull.
     """
     failpoints.arm(settings.granula_fail)
     s3 = S3Source(
@@ -129,6 +132,8 @@ async def start(
             await presence.claim()
         # The tables of PostgreSQL may be in use by others: the operator decides when they change.
         await migrations.prepare(database, settings.url, update=settings.is_sqlite)
+        ownership = Ownership(database, places)
+        await ownership.claim()
     except BaseException:
         await presence.release()
         await database.close()
@@ -150,7 +155,17 @@ async def start(
         given=[scorer, MappingProcessor(embedder, _chat(settings))],
     )
     sources = Sources(places.storage, s3, places.outputs, places.spool)
-    machine = Machine(settings, database, sources, processors, embedder, role=role, only=only, processes=processes)
+    sweeper = Sweeper(
+        database,
+        places.storage,
+        places.outputs,
+        partials=places.partials,
+        ownership=ownership,
+        lost_seconds=settings.lost_found_days * 86_400,
+    )
+    machine = Machine(
+        settings, database, sources, processors, embedder, role=role, only=only, processes=processes, sweeper=sweeper
+    )
     limits = OwnerLimits(settings, database)
     objects = ObjectsSubmitter(settings, database, s3, processors, limits, machine.enqueue)
     templates_ = Templates(database)

@@ -14,6 +14,8 @@ from starlette.exceptions import HTTPException
 
 from app.errors import (
     BodyTooLarge,
+    DiskFull,
+    InsufficientStorage,
     InternalError,
     InvalidParameter,
     MalformedJson,
@@ -26,9 +28,12 @@ from app.errors import (
     TransientError,
     Unavailable,
 )
+from app.sources.faults import as_ours
 
 logger = logging.getLogger(__name__)
 MEDIA_TYPE = "application/problem+json"
+RETRY_AFTER = {503: "2", 507: "60"}
+"""Seconds, for every answer of these statuses that does not name others."""
 
 
 def problem(request: Request, error: RequestError) -> JSONResponse:
@@ -45,7 +50,10 @@ def problem(request: Request, error: RequestError) -> JSONResponse:
     }
     if error.errors:
         body["errors"] = error.errors
-    return JSONResponse(body, error.status, error.headers, MEDIA_TYPE)
+    headers = (
+        {"Retry-After": RETRY_AFTER[error.status], **error.headers} if error.status in RETRY_AFTER else error.headers
+    )
+    return JSONResponse(body, error.status, headers, MEDIA_TYPE)
 
 
 def invalid(errors: Iterable[Mapping[str, Any]], where: str = "query") -> InvalidParameter:
@@ -69,9 +77,10 @@ def failure(request: Request, error: Exception) -> JSONResponse:
 
 def unavailable(request: Request, error: TransientError) -> JSONResponse:
     logger.warning("%s %r: %s", request.method, request.scope["path"], error)
-    is_storage = isinstance(error, StorageUnavailable)  # names bucket and key, and what to check
-    detail = error.detail if is_storage else "The database does not answer now."
-    return problem(request, Unavailable(detail, headers={"Retry-After": "2"}))
+    if isinstance(error, DiskFull):
+        return problem(request, InsufficientStorage(error.detail))
+    is_storage = isinstance(error, StorageUnavailable)  # names the place, and what to check
+    return problem(request, Unavailable(error.detail if is_storage else "The database does not answer now."))
 
 
 def problem_responses(*statuses: int) -> dict[int | str, dict[str, Any]]:
@@ -94,6 +103,12 @@ def install(app: FastAPI) -> None:
     @app.exception_handler(TransientError)
     async def transient_error(request: Request, error: TransientError) -> JSONResponse:
         return unavailable(request, error)
+
+    @app.exception_handler(OSError)
+    async def system_error(request: Request, error: OSError) -> JSONResponse:
+        """Of a file that is used beside the storage: a spool, a folder for temporary files."""
+        ours = as_ours(error, "The disk")
+        return failure(request, error) if ours is None else unavailable(request, ours)
 
     @app.exception_handler(StoredFileMissing)
     @app.exception_handler(StoredFileCorrupt)

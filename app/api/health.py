@@ -12,6 +12,7 @@ from prometheus_client import CONTENT_TYPE_LATEST
 from app import __version__
 from app.api.assets import page, wants_page
 from app.api.docs import error_page
+from app.api.errors import RETRY_AFTER
 from app.api.metrics import render
 from app.api.services import App
 from app.db import jobs
@@ -45,8 +46,8 @@ async def health() -> dict[str, str]:
 
 @router.get("/ready")
 async def ready(app: App) -> Response:
-    """Whether uploads can be taken now: database, the bucket of the files or their disk, queue, migrations. 503 if not, with the
-    part that is missing."""
+    """Whether uploads can be taken now: database, migrations, the storage, where a byte is written and removed, the room on its
+    disk, queue. 503 if not, with the part that is missing."""
     checks: dict[str, Any] = {}
     queued: dict[int, int] = {}
     try:
@@ -56,15 +57,14 @@ async def ready(app: App) -> Response:
         checks["migrations"] = "ok" if await current_is_head(app.database) else "run `alembic upgrade head`"
     except TransientError as error:
         checks["database"] = error.detail
-    if app.storage.is_shared:
-        try:
-            await asyncio.to_thread(app.storage.check)
-            checks["storage"] = "ok"
-        except TransientError as error:
-            checks["storage"] = error.detail
-    if (space := await asyncio.to_thread(app.storage.space)) is not None:
-        free, kept = space[0] >> 20, app.settings.min_free_disk_mb
-        checks["disk"] = "ok" if free >= kept else f"{free} MiB free, {kept} MiB must stay free"
+    try:
+        await asyncio.to_thread(app.storage.check)
+        checks["storage"] = "ok"
+        if (space := await asyncio.to_thread(app.storage.space)) is not None:
+            free, kept = space[0] >> 20, app.settings.min_free_disk_mb
+            checks["disk"] = "ok" if free >= kept else f"{free} MiB free, {kept} MiB must stay free"
+    except TransientError as error:
+        checks["storage"] = error.detail
     checks["queue"] = "draining" if app.machine.is_draining else "ok" if app.machine.is_healthy else "not running"
     is_ready = all(value == "ok" for value in checks.values())
     body = {
@@ -74,7 +74,7 @@ async def ready(app: App) -> Response:
         "busy_slots": app.machine.pool.busy,
         "slots": app.machine.pool.slots,
     }
-    return JSONResponse(body, 200 if is_ready else 503)
+    return JSONResponse(body) if is_ready else JSONResponse(body, 503, {"Retry-After": RETRY_AFTER[503]})
 
 
 @router.get("/metrics", response_class=PlainTextResponse)

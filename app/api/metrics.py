@@ -9,7 +9,7 @@ from prometheus_client.platform_collector import PlatformCollector
 from prometheus_client.process_collector import ProcessCollector
 
 from app.api.services import Services
-from app.db import jobs, webhooks
+from app.db import installation, jobs, webhooks
 from app.errors import TransientError
 from app.states import JobStatus
 from app.telemetry.counters import PROCESS
@@ -31,9 +31,9 @@ async def render(app: Services) -> bytes:
     workers = Gauge("granula_workers", "Processes that run jobs of this database", registry=registry)
     Gauge("granula_busy_slots", "Turns going on", registry=registry).set(app.machine.pool.busy)
     Gauge("granula_slots", "Turns that may go on at once", registry=registry).set(app.machine.pool.slots)
-    if (space := app.storage.space()) is not None:
-        free = Gauge("granula_disk_free_bytes", "Free space where uploads are stored", registry=registry)
-        free.set(space[0])
+    free = _free_bytes(app)
+    if free is not None:
+        Gauge("granula_disk_free_bytes", "Free space where uploads are stored", registry=registry).set(free)
     connections = Gauge(
         "granula_database_connections", "Connections in the pool of this process", ["state"], registry=registry
     )
@@ -46,12 +46,19 @@ async def render(app: Services) -> bytes:
     messages = Gauge(
         "granula_webhook_messages", "Messages in the delivery log of webhooks by status", ["status"], registry=registry
     )
+    unknown = Gauge(
+        "granula_unknown_files",
+        "Files in the storage that no row knows, at the last sweep: in lost+found, or held since they are too many",
+        ["state"],
+        registry=registry,
+    )
     try:
         async with app.database.reading() as connection:
             counts = await jobs.count_by_status(connection)
             active = await jobs.count_active(connection)
             waiting, seconds = await jobs.count_waiting(connection, app.machine.pool.longest_wait)
             sent = await webhooks.count_by_status(connection)
+            swept = await installation.find(connection)
         # Zeros too: an autoscaler takes a series that ends for an error, and keeps what it has.
         for priority in PRIORITIES:
             queued.labels(str(priority)).set(active.get(priority, 0))
@@ -61,8 +68,19 @@ async def render(app: Services) -> bytes:
         up.set(1)
         for status in JobStatus:
             by_status.labels(status).set(counts.get(status, 0))
+        unknown.labels("lost_found").set(0 if swept is None else swept["lost_files"])
+        unknown.labels("held").set(0 if swept is None else swept["held_files"])
         for name in MESSAGES:
             messages.labels(name).set(sent.get(name, 0))
     except TransientError:
         up.set(0)
     return generate_latest(registry) + generate_latest(PROCESS)
+
+
+def _free_bytes(app: Services) -> int | None:
+    """None where nobody knows."""
+    try:
+        space = app.storage.space()
+    except TransientError:
+        return None
+    return None if space is None else space[0]

@@ -15,13 +15,17 @@ from urllib.parse import quote
 from uuid import uuid4
 
 import httpx
+from sqlalchemy import RowMapping
 from sqlalchemy.engine import make_url
+from sqlalchemy.exc import SQLAlchemyError
 
 from app.config import Settings, load_settings
 from app.db import migrations
 from app.db.engine import Database
+from app.db.installation import find as find_installation
 from app.embeddings import files
 from app.errors import GranulaError, SettingsInvalid, StorageUnavailable, TerminalError
+from app.pipeline import ownership
 from app.processors.registry import Processors
 from app.sources import stores
 from app.sources.s3 import Credentials
@@ -188,6 +192,49 @@ def _migrations(is_current: bool) -> Iterator[Finding]:
     )
 
 
+def installation(settings: Settings) -> Iterator[Finding]:
+    """Whether the storage is that of the database, and what in it nobody knows; nothing where one of both cannot be read."""
+    credentials = Credentials(settings.endpoint_url, settings.key, settings.secret.get_secret_value(), settings.region)
+    try:
+        places = stores.stores(settings.storage_url, settings.storage_dir, credentials, most_bytes=1)
+    except SettingsInvalid:
+        return  # told by `storage`
+    if settings.is_sqlite and not Path(settings.url.partition(":///")[2]).exists():
+        return  # it will be made at the first start
+    try:
+        mark = ownership.held(places.mark.read())
+        row = asyncio.run(asyncio.wait_for(_installation(settings), SECONDS))
+    except (GranulaError, SQLAlchemyError, OSError, TimeoutError):
+        return  # told by `storage` and `database`
+    finally:
+        places.close()
+    if mark is None or row is None:
+        yield "note", "The storage is marked as that of this database at the first start", ""
+        return
+    if mark.installation != row["id"]:
+        found = (
+            f"{places.mark.where} belongs to another Granula database ({mark.installation}); this one is {row['id']}"
+        )
+        yield "bad", found, ownership.WHAT_TO_DO
+        return
+    yield "ok", f"{places.mark.where} belongs to this database", ""
+    if row["held_files"]:
+        found = f"{row['held_files']} files in the storage are known to no row of the database, too many for the sweep"
+        yield "warning", found, "Put back the right database, or move them to lost+found: python -m app storage sweep"
+    if row["lost_files"]:
+        found = f"{row['lost_files']} files are in lost+found; each is removed after {settings.lost_found_days:g} days there"
+        yield "warning", found, "Put back the database that knows them, or leave them: docs/backup.md"
+
+
+async def _installation(settings: Settings) -> RowMapping | None:
+    database = Database(settings, is_guest=True)
+    try:
+        async with database.reading() as connection:
+            return await find_installation(connection)
+    finally:
+        await database.close()
+
+
 def model(settings: Settings) -> Iterator[Finding]:
     folder = settings.embedding_model_dir
     missing = files.missing(folder, files.needed(settings.embedding_precision))
@@ -227,6 +274,7 @@ ALL: dict[str, Callable[[Settings], Iterator[Finding]]] = {
     "storage": storage,
     "disk": disk,
     "database": database,
+    "installation": installation,
     "model": model,
     "processors": plug_ins,
     "services": services,

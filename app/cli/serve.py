@@ -41,8 +41,9 @@ def serve(
 ) -> None:
     """Run the service, with the settings of the environment and of .env.
 
-    Ctrl-C ends it; what is not done goes on at the next start. Exit code: 2 a setting cannot be used, or the schema is
-    older than this version; 5 the database does not answer, or the port is taken.
+    Ctrl-C ends it; what is not done goes on at the next start. Exit code: 2 a setting cannot be used, the schema is older
+    than this version, or the storage belongs to another database; 5 the database or the storage does not answer, another
+    process serves the database, or the port is taken.
     """
     from app.config import load_settings
 

@@ -24,8 +24,8 @@ def worker(
     """Run jobs, beside any number of other workers on any number of machines. Needs QUEUE=procrastinate.
 
     SIGTERM or Ctrl-C: takes no new work, ends what it is at, and leaves; a second one leaves at once, and others go on with
-    what it was at. Exit code: 0 ended so, 1 left at once, 2 a setting cannot be used or the schema is older than this
-    version, 5 the database does not answer.
+    what it was at. Exit code: 0 ended so, 1 left at once, 2 a setting cannot be used, the schema is older than this version
+    or the storage belongs to another database, 5 the database or the storage does not answer.
     """
     from app.config import load_settings
 

@@ -55,10 +55,10 @@ def _is_void() -> ColumnElement[bool]:
     return exists().where(Job.file_id == File.id, is_first, is_over)
 
 
-async def with_bytes(connection: AsyncConnection, ids: list[UUID]) -> set[UUID]:
-    """Those of these whose stored bytes are still needed."""
-    query = select(File.id).where(File.id.in_(ids), File.storage_uri.is_not(None))
-    return set((await connection.execute(query)).scalars())
+async def need_bytes(connection: AsyncConnection, ids: Sequence[UUID]) -> dict[UUID, bool]:
+    """Of those that have a row: whether their stored bytes are still needed."""
+    query = select(File.id, File.storage_uri.is_not(None)).where(File.id.in_(ids))
+    return {row[0]: bool(row[1]) for row in await connection.execute(query)}
 
 
 async def mark_deleted(connection: AsyncConnection, file_id: UUID, owner: str) -> bool:

@@ -382,10 +382,12 @@ async def set_result_file(connection: AsyncConnection, job_id: UUID, file_id: UU
     await connection.execute(update(Job).where(Job.id == job_id).values(result_file_id=file_id))
 
 
-async def keeping_parts(connection: AsyncConnection, job_ids: Sequence[UUID]) -> set[UUID]:
-    """Which of these jobs may still need what their chunks left on disk: those that can go on, or be tried again."""
-    query = select(Job.id).where(Job.id.in_(job_ids), Job.status.in_((*ACTIVE_JOBS, JobStatus.FAILED)))
-    return set((await connection.execute(query)).scalars())
+async def need_parts(connection: AsyncConnection, job_ids: Sequence[UUID]) -> dict[UUID, bool]:
+    """Of those of these jobs that there are: whether they may still need what their chunks left in the storage, since they can
+    go on or be tried again."""
+    query = select(Job.id, Job.status).where(Job.id.in_(job_ids))
+    needing = (*ACTIVE_JOBS, JobStatus.FAILED)
+    return {row[0]: JobStatus(row[1]) in needing for row in await connection.execute(query)}
 
 
 async def put_result(connection: AsyncConnection, job_id: UUID, data: dict[str, Any], state: str | None) -> None:

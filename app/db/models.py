@@ -65,6 +65,24 @@ def _one_of(column: str, values: Any) -> str:
     return f"{column} IN ({', '.join(repr(str(v)) for v in values)})"
 
 
+class Installation(Base):
+    """The one row that says which Granula this database is. The storage of its files carries the same id."""
+
+    __tablename__ = "installation"
+
+    key: Mapped[int] = mapped_column(Integer, primary_key=True, autoincrement=False)
+    id: Mapped[UUID]
+    created_at: Mapped[datetime]
+    swept_at: Mapped[datetime | None]
+    """When the storage was last looked through."""
+    lost_files: Mapped[int] = mapped_column(Integer, server_default=text("0"))
+    """Files in lost+found then."""
+    held_files: Mapped[int] = mapped_column(Integer, server_default=text("0"))
+    """Files then that no row knows and that were left where they are, because they were too many."""
+
+    __table_args__ = (CheckConstraint("key = 1", name="single"),)
+
+
 class File(Base):
     """An upload, immutable once its row is there."""
 

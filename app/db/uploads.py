@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import RowMapping, delete, insert, null, select, update
+from sqlalchemy import RowMapping, case, delete, insert, null, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from app.db.models import Upload
@@ -71,6 +71,7 @@ async def list_expired(connection: AsyncConnection) -> list[UUID]:
     return list((await connection.execute(select(Upload.id).where(Upload.expires_at < now()))).scalars())
 
 
-async def with_bytes(connection: AsyncConnection, ids: Sequence[UUID]) -> set[UUID]:
-    """Those of these whose bytes are still needed."""
-    return set((await connection.execute(select(Upload.id).where(Upload.id.in_(ids), _is_open))).scalars())
+async def need_bytes(connection: AsyncConnection, ids: Sequence[UUID]) -> dict[UUID, bool]:
+    """Of those that have a row: whether their bytes are still needed."""
+    query = select(Upload.id, case((_is_open, True), else_=False)).where(Upload.id.in_(ids))
+    return {row[0]: bool(row[1]) for row in await connection.execute(query)}

@@ -124,7 +124,7 @@ class Schedules:
         async with self._database.reading() as connection:
             later = await schedules.list_later(connection)
         for row in later:
-            following = _next(row["cron"], row["timezone"], datetime.now(UTC) + TOLERANCE)
+            following = first_run(row["cron"], row["timezone"], datetime.now(UTC) + TOLERANCE)
             if following < row["next_run_at"]:
                 await self._database.transact(lambda c, r=row, f=following: schedules.run_earlier(c, r, f))  # type: ignore[misc]
 

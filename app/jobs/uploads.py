@@ -42,9 +42,7 @@ from app.sources.places import Growing, Partials
 
 logger = logging.getLogger(__name__)
 SYNC_BYTES = 32 << 20
-POLL_SECONDS, ORPHAN_SECONDS = 10.0, 3600.0
-SWEEP_EVERY = 30
-"""Rounds, where looking for orphans is a request for each thousand objects."""
+POLL_SECONDS = 10.0
 ALIVE_SECONDS, QUIET_SECONDS = 10.0, 60.0
 """A process that finishes an upload says so this often; one that has not for so long is taken for gone by the others."""
 SILENT_SECONDS, HANDOVER_SECONDS, GRACE_SECONDS = 2.0, 5.0, 10.0
@@ -115,7 +113,6 @@ class Uploads:
         self._lifetime = settings.upload_expiry_hours * 3600
         self._finishing: dict[UUID, asyncio.Task[None]] = {}
         self._writers: dict[UUID, _Writer] = {}
-        self._rounds = 0
 
     # ------------------------------------------------------------------ the protocol's verbs
 
@@ -446,7 +443,8 @@ class Uploads:
     # ------------------------------------------------------------------ in the background
 
     async def run(self) -> None:
-        """Finish what is complete and has become nothing yet, remove what has expired; now, and from then on."""
+        """Finish what is complete and has become nothing yet, remove what has expired; now, and from then on. Bytes without a
+        row are the sweep's."""
         while True:
             try:
                 await self.run_once()
@@ -475,16 +473,6 @@ class Uploads:
         for upload_id in expired:
             with suppress(UploadLocked):
                 await self._remove(upload_id)
-        self._rounds += 1
-        if self._files.is_shared and self._rounds % SWEEP_EVERY != 1:
-            return
-        idle = await asyncio.to_thread(self._files.ids, ORPHAN_SECONDS)
-        for start in range(0, len(idle), 500):
-            some = idle[start : start + 500]
-            async with self._database.reading() as connection:
-                needed = await uploads.with_bytes(connection, some)
-            for upload_id in set(some) - needed:
-                await asyncio.to_thread(self._files.delete, upload_id)
 
     async def _remove(self, upload_id: UUID) -> None:
         with suppress(FileNotFoundError), self._files.locked(upload_id):

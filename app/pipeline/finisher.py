@@ -13,7 +13,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from app.db import chunks, files, jobs, results
 from app.db.engine import Database
-from app.errors import GranulaError, StorageUnavailable, TerminalError
+from app.errors import GranulaError, TerminalError, TransientError
 from app.failpoints import hit
 from app.pipeline.concluder import WHOLE, Concluded, Concluder, basis_of, bearing_deaths, concludes
 from app.pipeline.publisher import Publisher
@@ -204,7 +204,7 @@ class Finisher:
         await self._database.transact(lambda c: files.forget_stored_bytes(c, file_id))
         try:
             await asyncio.to_thread(self._sources.delete, uri)
-        except StorageUnavailable as error:
+        except TransientError as error:
             logger.warning("Left for the sweep: %s", error)
 
     async def remove_deleted(self, file_ids: Sequence[UUID] | None = None) -> None:

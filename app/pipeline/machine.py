@@ -30,6 +30,7 @@ from app.pipeline.queue import JobQueue
 from app.pipeline.reconciler import Reconciler
 from app.pipeline.retry import RetryPolicy
 from app.pipeline.splitter import Splitter
+from app.pipeline.sweeper import Sweeper
 from app.pipeline.threads import Threads
 from app.pipeline.undoer import Undoer
 from app.pipeline.vectors import VectorService
@@ -67,8 +68,10 @@ class Machine:
         role: Role = Role.EMBEDDED,
         only: set[UUID] | None = None,
         processes: Processes | None = None,
+        sweeper: Sweeper | None = None,
     ) -> None:
-        """`only`: work on these jobs and no others. The set may grow. `processes`: they become its own."""
+        """`only`: work on these jobs and no others. The set may grow. `processes`: they become its own. `sweeper`: of the
+        storage, one without partial uploads if there is none."""
         self._settings = settings
         self.role = role
         self._only = only
@@ -116,6 +119,7 @@ class Machine:
             undoer=self.undoer,
             is_shared=is_shared,
             rescue_tokens=self._rescue_tokens if is_shared else None,
+            sweeper=sweeper,
         )
         self.vectors = VectorService(database, sink, embedder, processors.schemas, is_shared=is_shared)
         self._services: list[asyncio.Task[None]] = []

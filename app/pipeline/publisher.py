@@ -24,7 +24,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from app.db import chunks, jobs, results
 from app.db.engine import Database
-from app.errors import DiskFull, StorageUnavailable, TerminalError
+from app.errors import TerminalError, TransientError
 from app.failpoints import hit
 from app.formats.base import Reject, Span
 from app.formats.csv import CsvDialect
@@ -37,6 +37,7 @@ from app.processors.base import Conclusion
 from app.processors.transform import PREVIEW_ROWS, document_of
 from app.sinks.base import Sink
 from app.sources.base import Sources
+from app.sources.faults import translated
 from app.sources.places import Outputs, Stored, Writer
 from app.sources.upload import kept_young
 from app.states import ACTIVE_JOBS, ChunkStatus, JobStatus
@@ -89,9 +90,14 @@ class Publisher:
         self._sources = sources
         self._sink = sink
         self._parts = parts
-        self._compute = compute
+        self._run = compute
         self._files: dict[UUID, UUID] = {}
         """Written by this process for jobs that have not ended."""
+
+    async def _compute(self, function: Callable[..., Any], *arguments: Any) -> Any:
+        """Raises DiskFull, StorageUnavailable for what the process could not do with files."""
+        with translated("The folder of the parts"):
+            return await self._run(function, *arguments)
 
     async def _chunks(self, job: RunningJob) -> AsyncIterator[RowMapping]:
         after = -1
@@ -240,8 +246,6 @@ class Publisher:
                 await asyncio.to_thread(writer.discard)
                 if isinstance(error, PartDamaged | FileNotFoundError):
                     raise OutputPartMissing from error
-                if isinstance(error, OSError) and error.errno is not None and error.errno in DiskFull.numbers:
-                    raise DiskFull from error
                 raise
         hit("output.renamed")
         return file_id, made, stored
@@ -325,7 +329,7 @@ def _left_for_the_sweep() -> Iterator[None]:
     """Where a job has its final status already, and its parts or a file that no row names may stay for a while."""
     try:
         yield
-    except StorageUnavailable as error:
+    except TransientError as error:
         logger.warning("Left for the sweep: %s", error)
 
 

@@ -11,13 +11,11 @@ from app.db import chunks, files, jobs
 from app.db.engine import Database
 from app.pipeline.finisher import Finisher
 from app.pipeline.queue import Queue
+from app.pipeline.sweeper import Sweeper
 from app.pipeline.undoer import Undoer
 from app.sources.places import Outputs, Storage
 
 logger = logging.getLogger(__name__)
-ORPHAN_SECONDS, SHARED_ORPHAN_SECONDS = 60.0, 3600.0
-"""A stored file without a row this old belongs to an upload that died; a living one is touched every few seconds. In a bucket,
-every minute and by another clock than ours, which may differ by a quarter of an hour."""
 IDEMPOTENCY_SECONDS = 72 * 3600.0
 SWEEP_EVERY, SHARED_SWEEP_EVERY = 12, 120
 """Rounds; of a bucket every thousand objects cost a request."""
@@ -38,6 +36,7 @@ class Reconciler:
         undoer: Undoer | None = None,
         is_shared: bool = False,
         rescue_tokens: Callable[[], Awaitable[None]] | None = None,
+        sweeper: Sweeper | None = None,
     ) -> None:
         """`only`: work on these jobs and no others. `is_shared`: other processes work on this database. `rescue_tokens`:
         put back those of processes that are gone."""
@@ -47,7 +46,7 @@ class Reconciler:
         self._queue = queue
         self._finisher = finisher
         self._storage = storage
-        self._parts = parts
+        self._sweeper = sweeper or Sweeper(database, storage, parts)
         self._renew_leases = renew_leases
         self._only = only
         self._lease_seconds = lease_seconds
@@ -103,29 +102,6 @@ class Reconciler:
             self._queue.put(job["id"], job["priority"])
 
     async def sweep(self, older_than_seconds: float | None = None) -> None:
-        """Remove what interrupted uploads left, and idempotency keys past their time."""
-        if older_than_seconds is None:
-            older_than_seconds = SHARED_ORPHAN_SECONDS if self._storage.is_shared else ORPHAN_SECONDS
-        stale = await asyncio.to_thread(self._storage.stale, older_than_seconds)
-        ids = [each.file_id for each in stale]
-        needed: set[UUID] = set()
-        async with self._database.reading() as connection:
-            for start in range(0, len(ids), 500):
-                needed |= await files.with_bytes(connection, ids[start : start + 500])
-        for each in stale:
-            if each.is_part or each.file_id not in needed:
-                logger.info("Removing %s, left by an interrupted upload", each.name)
-                await asyncio.to_thread(self._storage.remove, each)
-        await self._sweep_parts()
+        """Look through the storage, and forget idempotency keys past their time."""
+        await self._sweeper.sweep(older_than_seconds)
         await self._database.transact(lambda c: files.expire_idempotent(c, IDEMPOTENCY_SECONDS))
-
-    async def _sweep_parts(self) -> None:
-        """Of jobs that have ended, or are gone."""
-        job_ids = await asyncio.to_thread(self._parts.jobs)
-        for start in range(0, len(job_ids), 500):
-            some = job_ids[start : start + 500]
-            async with self._database.reading() as connection:
-                kept = await jobs.keeping_parts(connection, some)
-            for job_id in some:
-                if job_id not in kept:
-                    await asyncio.to_thread(self._parts.remove, job_id)

@@ -4,6 +4,7 @@ and abort the multipart uploads that a killed process left, are signed by botoco
 from __future__ import annotations
 
 import logging
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -12,6 +13,7 @@ from functools import cached_property
 from threading import Lock
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
+from uuid import uuid4
 from xml.etree import ElementTree  # nosec B405: reads what the configured bucket answers
 
 import httpx
@@ -28,6 +30,8 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 PART_BYTES, PARTS_AT_ONCE, MAX_PARTS = 8 << 20, 2, 10_000
 REQUEST_SECONDS, CHECK_SECONDS = 60.0, 5.0
+CHECK, WRITE_EVERY_SECONDS = "check", 60.0
+"""Where a byte comes and goes; not with every probe, since a bucket with versions keeps each."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +65,7 @@ class Bucket:
         self._credentials = credentials
         self._store: S3Store = make_store(name, credentials, seconds=REQUEST_SECONDS)
         self._impatient: S3Store = make_store(name, credentials, seconds=CHECK_SECONDS, retries=0)
+        self._written_at = -WRITE_EVERY_SECONDS
 
     def __str__(self) -> str:
         return f"s3://{self._name}/{self._prefix}".rstrip("/")
@@ -69,9 +74,14 @@ class Bucket:
         return f"{self._prefix}/{key}" if self._prefix else key
 
     def check(self) -> None:
-        """Raises StorageUnavailable, soon, if it does not answer."""
+        """Raises StorageUnavailable, soon, if it does not answer or, asked now and then, may not be written."""
         with self._told(""):
-            obstore.list_with_delimiter(self._impatient, self.path("check"))
+            obstore.list_with_delimiter(self._impatient, self.path(CHECK))
+            if time.monotonic() - self._written_at > WRITE_EVERY_SECONDS:
+                key = self.path(f"{CHECK}/{uuid4()}")
+                obstore.put(self._impatient, key, b"\n", use_multipart=False)
+                obstore.delete(self._impatient, key)
+                self._written_at = time.monotonic()
 
     # ------------------------------------------------------------------ objects
 

@@ -15,8 +15,10 @@ from pathlib import Path
 from typing import Any, BinaryIO
 from uuid import UUID
 
-from app.errors import DiskFull, StorageUnavailable, StoredFileCorrupt, StoredFileMissing
+from app.errors import StorageUnavailable, StoredFileCorrupt, StoredFileMissing
 from app.sources.bucket import Bucket, ObjectWriter
+from app.sources.faults import translated
+from app.sources.lost import LostObjects
 from app.sources.places import Stale, Stored, Stream
 from app.sources.s3 import ranged
 from app.sources.scratch import Scratch
@@ -41,6 +43,7 @@ class ObjectStorage:
         self._scratch = scratch
         self._most_bytes = most_bytes
         self._marked: set[UUID] = set()
+        self.lost = LostObjects(bucket, UPLOADS, lambda file_id: bucket.delete([self._key(str(file_id))]))
 
     def prepare(self) -> None:
         """A bucket has no folders to be made; that it does not answer now is no reason not to start."""
@@ -136,8 +139,9 @@ class _Writer:
 
     @contextmanager
     def file(self) -> Iterator[Path]:
-        descriptor, name = tempfile.mkstemp(dir=self._folder)
-        os.close(descriptor)
+        with translated(self._folder):
+            descriptor, name = tempfile.mkstemp(dir=self._folder)
+            os.close(descriptor)
         path = Path(name)
         try:
             yield path
@@ -185,6 +189,7 @@ class OutputObjects:
     def __init__(self, bucket: Bucket, scratch: Scratch) -> None:
         self._bucket = bucket
         self._folder = scratch.folder / OUTPUTS
+        self.lost = LostObjects(bucket, OUTPUTS, self.remove)
 
     @staticmethod
     def _key(job_id: UUID, name: str = "") -> str:
@@ -216,15 +221,11 @@ class OutputObjects:
 
     def workspace(self, job_id: UUID, names: Sequence[str]) -> Path:
         folder = self._folder / str(job_id)
-        try:
+        with translated(self._folder):
             folder.mkdir(parents=True, exist_ok=True, mode=0o700)
             for name in names:
                 if not (folder / name).exists():
                     self._fetch(job_id, name, folder)
-        except OSError as error:
-            if error.errno in DiskFull.numbers:
-                raise DiskFull from error
-            raise
         return folder
 
     def _fetch(self, job_id: UUID, name: str, folder: Path) -> None:

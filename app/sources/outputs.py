@@ -6,11 +6,13 @@ import os
 import shutil
 import zlib
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import suppress
 from pathlib import Path
 from uuid import UUID
 
-from app.errors import DiskFull
-from app.sources.storage import sync_folder
+from app.sources.faults import translated, translated_wholly
+from app.sources.folders import sync_folder
+from app.sources.lost import LostFolder
 
 BLOCK_BYTES = 1 << 20
 
@@ -20,35 +22,45 @@ class OutputParts:
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
+        self.lost = LostFolder(folder)
 
     def folder(self, job_id: UUID) -> Path:
         return self._folder / str(job_id)
 
+    def _found(self, job_id: UUID) -> Path:
+        """Its folder, out of lost+found if it was there: who asks for it knows the job from the database."""
+        folder = self.folder(job_id)
+        if not folder.exists():
+            self.lost.give_back(job_id)
+        return folder
+
     def write(self, job_id: UUID, name: str, size: int, blocks: Iterable[bytes]) -> int:
-        """Durably; the CRC-32 of the bytes. Raises DiskFull."""
-        folder, crc32 = self.folder(job_id), 0
-        try:
+        """Durably, or nothing of it; the CRC-32 of the bytes. Raises DiskFull, StorageUnavailable."""
+        folder, crc32 = self._found(job_id), 0
+        with translated_wholly(self._folder):
             folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-            with open(folder / name, "wb", buffering=0) as file:
-                for block in blocks:
-                    crc32 = zlib.crc32(block, crc32)
-                    rest = memoryview(block)
-                    while len(rest):
-                        rest = rest[file.write(rest) :]
-                os.fdatasync(file.fileno())
-            sync_folder(folder)
-        except OSError as error:
-            if error.errno in DiskFull.numbers:
-                raise DiskFull from error
-            raise
+            try:
+                with open(folder / name, "wb", buffering=0) as file:
+                    for block in blocks:
+                        crc32 = zlib.crc32(block, crc32)
+                        rest = memoryview(block)
+                        while len(rest):
+                            rest = rest[file.write(rest) :]
+                    os.fsync(file.fileno())
+                sync_folder(folder)
+            except OSError:
+                with suppress(OSError):
+                    (folder / name).unlink(missing_ok=True)
+                raise
         return crc32
 
     def blocks(self, job_id: UUID, name: str) -> Iterator[bytes]:
-        return blocks_of(self.folder(job_id) / name)
+        with translated(self._folder):
+            yield from blocks_of(self._found(job_id) / name)
 
     def workspace(self, job_id: UUID, names: Sequence[str]) -> Path:
         """They are there already."""
-        return self.folder(job_id)
+        return self._found(job_id)
 
     def remove(self, job_id: UUID) -> None:
         shutil.rmtree(self.folder(job_id), ignore_errors=True)

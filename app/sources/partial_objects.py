@@ -18,6 +18,8 @@ from uuid import UUID
 
 from app.errors import OffsetMismatch, StoredFileMissing, UploadLocked
 from app.sources.bucket import Bucket, Entry
+from app.sources.faults import translated
+from app.sources.lost import LostObjects
 from app.sources.scratch import Scratch
 
 PARTIAL = "partial"
@@ -31,6 +33,7 @@ class PartialObjects:
     def __init__(self, bucket: Bucket, scratch: Scratch) -> None:
         self._bucket = bucket
         self._scratch = scratch
+        self.lost = LostObjects(bucket, PARTIAL, self.delete)
         self._here: set[UUID] = set()
         self._lock = Lock()
 
@@ -103,7 +106,8 @@ class GrowingObject:
 
     def append(self, data: bytes) -> None:
         if self._held is not None:
-            self._held.write(data)
+            with translated(self._folder):
+                self._held.write(data)
         elif data:
             self._put(data)
 
@@ -114,7 +118,8 @@ class GrowingObject:
         self._end = end + len(data)
 
     def hold(self) -> None:
-        self._held = tempfile.TemporaryFile(dir=self._folder)
+        with translated(self._folder):
+            self._held = tempfile.TemporaryFile(dir=self._folder)
 
     def cut(self, size: int) -> None:
         self.close()

@@ -11,7 +11,9 @@ from pathlib import Path
 from uuid import UUID
 
 from app.errors import UploadLocked
-from app.sources.storage import sync_folder
+from app.sources.faults import translated, translated_wholly
+from app.sources.folders import sync_folder
+from app.sources.lost import LostFolder
 
 
 class GrowingFile:
@@ -20,29 +22,34 @@ class GrowingFile:
     block_bytes = 1 << 20
     holds_back = False
 
-    def __init__(self, descriptor: int) -> None:
+    def __init__(self, descriptor: int, folder: Path) -> None:
         self._descriptor = descriptor
+        self._folder = folder
 
     def size(self) -> int:
-        return os.fstat(self._descriptor).st_size
+        with translated(self._folder):
+            return os.fstat(self._descriptor).st_size
 
     def append(self, data: bytes) -> None:
         view = memoryview(data)
         offset = self.size()
-        while view:
-            done = os.pwrite(self._descriptor, view, offset)
-            view, offset = view[done:], offset + done
+        with translated(self._folder):
+            while view:
+                done = os.pwrite(self._descriptor, view, offset)
+                view, offset = view[done:], offset + done
 
     def hold(self) -> None:
         """A file shows all that it has."""
 
     def cut(self, size: int) -> None:
         """Forget what lies behind `size`, for good."""
-        os.ftruncate(self._descriptor, size)
-        os.fsync(self._descriptor)
+        with translated(self._folder):
+            os.ftruncate(self._descriptor, size)
+            os.fsync(self._descriptor)
 
     def sync(self) -> None:
-        os.fsync(self._descriptor)
+        with translated(self._folder):
+            os.fsync(self._descriptor)
 
 
 class PartialFiles:
@@ -52,64 +59,86 @@ class PartialFiles:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
+        self.lost = LostFolder(folder)
 
     def prepare(self) -> None:
-        self.folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        with translated_wholly(self.folder):
+            self.folder.mkdir(parents=True, exist_ok=True, mode=0o700)
 
     def path(self, upload_id: UUID) -> Path:
         return self.folder / str(upload_id)
 
+    def _found(self, upload_id: UUID) -> Path:
+        """Its path, out of lost+found if it was there: who asks for it knows it from the database."""
+        path = self.path(upload_id)
+        if not path.exists():
+            self.lost.give_back(upload_id)
+        return path
+
     def create(self, upload_id: UUID) -> None:
-        """An empty file, durably."""
+        """An empty file, durably, or none."""
         flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_NOFOLLOW", 0)
-        os.close(os.open(self.path(upload_id), flags, 0o600))
-        sync_folder(self.folder)
+        with translated_wholly(self.folder):
+            os.close(os.open(self.path(upload_id), flags, 0o600))
+            try:
+                sync_folder(self.folder)
+            except OSError:
+                with suppress(OSError):
+                    self.path(upload_id).unlink(missing_ok=True)
+                raise
 
     @contextmanager
     def locked(self, upload_id: UUID) -> Iterator[GrowingFile]:
         """Raises UploadLocked if somebody has it, FileNotFoundError. A process that dies lets go of it."""
-        descriptor = os.open(self.path(upload_id), os.O_RDWR | getattr(os, "O_NOFOLLOW", 0))
+        with translated(self.folder):
+            descriptor = os.open(self._found(upload_id), os.O_RDWR | getattr(os, "O_NOFOLLOW", 0))
         try:
             try:
                 fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
                 raise UploadLocked(headers={"Retry-After": "1"}) from None
-            yield GrowingFile(descriptor)
+            yield GrowingFile(descriptor, self.folder)
         finally:
             os.close(descriptor)
 
     def size(self, upload_id: UUID) -> int | None:
-        with suppress(FileNotFoundError):
-            return self.path(upload_id).stat().st_size
-        return None
+        with translated(self.folder):
+            try:
+                return self._found(upload_id).stat().st_size
+            except FileNotFoundError:
+                return None
 
     def synced_size(self, upload_id: UUID) -> int | None:
         """The bytes that are on disk for good, whoever is adding more."""
-        try:
-            descriptor = os.open(self.path(upload_id), os.O_RDONLY)
-        except FileNotFoundError:
-            return None
-        try:
-            size = os.fstat(descriptor).st_size
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
+        with translated(self.folder):
+            try:
+                descriptor = os.open(self._found(upload_id), os.O_RDONLY)
+            except FileNotFoundError:
+                return None
+            try:
+                size = os.fstat(descriptor).st_size
+                os.fsync(descriptor)
+            finally:
+                os.close(descriptor)
         return size
 
     def blocks(self, upload_id: UUID) -> Iterator[bytes]:
-        with self.path(upload_id).open("rb") as file:
-            while block := file.read(GrowingFile.block_bytes):
-                yield block
+        with translated(self.folder):
+            with self._found(upload_id).open("rb") as file:
+                while block := file.read(GrowingFile.block_bytes):
+                    yield block
 
     def delete(self, upload_id: UUID) -> None:
-        self.path(upload_id).unlink(missing_ok=True)
+        with translated(self.folder):
+            self.path(upload_id).unlink(missing_ok=True)
 
     def ids(self, older_than_seconds: float) -> list[UUID]:
         """Those not touched for so long."""
         limit = time.time() - older_than_seconds
         found = []
-        for path in self.folder.iterdir():
-            with suppress(FileNotFoundError, ValueError):
-                if path.stat().st_mtime < limit:
-                    found.append(UUID(path.name))
+        with translated_wholly(self.folder):
+            for path in self.folder.iterdir():
+                with suppress(FileNotFoundError, ValueError):
+                    if path.stat().st_mtime < limit:
+                        found.append(UUID(path.name))
         return found

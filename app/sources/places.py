@@ -1,7 +1,7 @@
 """What a place must do in which files lie: a folder (storage.py, partials.py, outputs.py), or a bucket (objects.py ...).
 
-All calls block: call them from threads. What a place cannot do just now it says by StorageUnavailable or, where a disk is
-full, by OSError.
+All calls block: call them from threads. What a place cannot do just now it says by StorageUnavailable or, where there is no
+room, by DiskFull.
 """
 
 from __future__ import annotations
@@ -65,6 +65,22 @@ class Writer(Protocol):
         """Leave nothing of it; does nothing once it is published."""
 
 
+class LostFound(Protocol):
+    """What no row of the database knows, kept for some days."""
+
+    def keep(self, file_id: UUID, /) -> None:
+        """From now on the days are counted."""
+
+    def give_back(self, file_id: UUID, /) -> bool:
+        """Somebody knows it after all; False if it is not here."""
+
+    def found(self) -> dict[UUID, float]:
+        """How many seconds ago each came here."""
+
+    def remove(self, file_id: UUID, /) -> None:
+        """For good."""
+
+
 class Storage(Protocol):
     """Where stored files lie, each written once under a name of ours and only read after that."""
 
@@ -73,10 +89,13 @@ class Storage(Protocol):
     touch_seconds: float
     """How often a file that is being written must be touched at least, to be seen as that."""
 
+    @property
+    def lost(self) -> LostFound: ...
+
     def prepare(self) -> None: ...
 
     def check(self) -> None:
-        """Raises StorageUnavailable if it cannot be used now."""
+        """Write a byte and remove it. Raises StorageUnavailable, DiskFull if that cannot be done now."""
 
     def space(self) -> tuple[int, int] | None:
         """(free, total) bytes; None if nobody knows."""
@@ -136,6 +155,9 @@ class Partials(Protocol):
 
     is_shared: bool
 
+    @property
+    def lost(self) -> LostFound: ...
+
     def prepare(self) -> None: ...
 
     def create(self, upload_id: UUID) -> None:
@@ -161,8 +183,11 @@ class Partials(Protocol):
 class Outputs(Protocol):
     """Parts of files that jobs make, written before the transaction that names them, gone with the job."""
 
+    @property
+    def lost(self) -> LostFound: ...
+
     def write(self, job_id: UUID, name: str, size: int, blocks: Iterable[bytes]) -> int:
-        """So many bytes, durably, under a name that is given once; their CRC-32. Raises DiskFull."""
+        """So many bytes, durably, under a name that is given once; their CRC-32. Raises DiskFull, StorageUnavailable."""
 
     def blocks(self, job_id: UUID, name: str) -> Iterator[bytes]:
         """Of one part; raises FileNotFoundError."""

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import shutil
+import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -14,9 +16,13 @@ from uuid import UUID
 
 import aiofiles
 
-from app.errors import StorageUnavailable, StoredFileCorrupt, StoredFileMissing
+from app.errors import StoredFileCorrupt, StoredFileMissing
+from app.sources.faults import translated, translated_wholly
+from app.sources.folders import sync_folder
+from app.sources.lost import LostFolder
 from app.sources.places import Stale, Stored, Stream
 
+logger = logging.getLogger(__name__)
 PART = ".part"
 
 
@@ -28,16 +34,21 @@ class LocalStorage:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
+        self.lost = LostFolder(folder)
 
     def prepare(self) -> None:
-        self.folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        with translated_wholly(self.folder):
+            self.folder.mkdir(parents=True, exist_ok=True, mode=0o700)
 
     def check(self) -> None:
-        if not os.access(self.folder, os.W_OK):
-            raise StorageUnavailable(f"{self.folder} cannot be written.")
+        with translated_wholly(self.folder), tempfile.TemporaryFile(dir=self.folder) as file:
+            file.write(b"\n")
+            file.flush()
+            os.fsync(file.fileno())
 
     def space(self) -> tuple[int, int] | None:
-        usage = shutil.disk_usage(self.folder)
+        with translated_wholly(self.folder):
+            usage = shutil.disk_usage(self.folder)
         return usage.free, usage.total
 
     def part_path(self, file_id: UUID) -> Path:
@@ -46,7 +57,8 @@ class LocalStorage:
     def writer(self, file_id: UUID, most_bytes: int = 0) -> LocalWriter:
         """An empty file that did not exist, readable by us alone; a link planted under its name is not followed."""
         flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_NOFOLLOW", 0)
-        return LocalWriter(self.folder, file_id, os.open(self.part_path(file_id), flags, 0o600))
+        with translated_wholly(self.folder):
+            return LocalWriter(self.folder, file_id, os.open(self.part_path(file_id), flags, 0o600))
 
     def open(self, uri: str, size: int, etag: str | None = None) -> BinaryIO:
         found = self.size(uri)
@@ -55,13 +67,22 @@ class LocalStorage:
         return self._open(uri)
 
     def _open(self, uri: str) -> BinaryIO:
-        try:
-            return open(self.folder / uri, "rb")
-        except FileNotFoundError:
-            raise StoredFileMissing(f"The stored upload {uri} is not on disk any more.") from None
+        with translated(self.folder):
+            try:
+                return open(self._found(uri), "rb")
+            except FileNotFoundError:
+                raise StoredFileMissing(f"The stored upload {uri} is not on disk any more.") from None
+
+    def _found(self, uri: str) -> Path:
+        """Its path, out of lost+found if it was there: who asks for it knows it from the database."""
+        path = self.folder / uri
+        if not path.exists():
+            with suppress(ValueError):
+                self.lost.give_back(UUID(uri))
+        return path
 
     def read(self, uri: str, start: int, end: int, etag: str | None = None) -> bytes:
-        with self._open(uri) as file:
+        with self._open(uri) as file, translated(self.folder):
             file.seek(start)
             data = file.read(end - start)
         if len(data) != end - start:
@@ -69,13 +90,15 @@ class LocalStorage:
         return data
 
     def size(self, uri: str) -> int | None:
-        try:
-            return (self.folder / uri).stat().st_size
-        except FileNotFoundError:
-            return None
+        with translated(self.folder):
+            try:
+                return self._found(uri).stat().st_size
+            except FileNotFoundError:
+                return None
 
     def delete(self, uri: str) -> None:
-        (self.folder / uri).unlink(missing_ok=True)
+        with translated(self.folder):
+            self._found(uri).unlink(missing_ok=True)
 
     def touch(self, file_id: UUID) -> None:
         for path in (self.part_path(file_id), self.folder / str(file_id)):
@@ -88,15 +111,17 @@ class LocalStorage:
     def stale(self, older_than_seconds: float) -> list[Stale]:
         limit = time.time() - older_than_seconds
         found = []
-        for path in self.folder.iterdir():
-            with suppress(FileNotFoundError, ValueError):  # deleted this very moment; none of ours
-                if path.stat().st_mtime < limit:
-                    file_id = UUID(path.name.removesuffix(PART))
-                    found.append(Stale(file_id, path.name.endswith(PART), path.name))
+        with translated_wholly(self.folder):
+            for path in self.folder.iterdir():
+                with suppress(FileNotFoundError, ValueError):  # deleted this very moment; none of ours
+                    if path.stat().st_mtime < limit:
+                        file_id = UUID(path.name.removesuffix(PART))
+                        found.append(Stale(file_id, path.name.endswith(PART), path.name))
         return found
 
     def remove(self, stale: Stale) -> None:
-        (self.folder / stale.name).unlink(missing_ok=True)
+        with translated(self.folder):
+            (self.folder / stale.name).unlink(missing_ok=True)
 
 
 class LocalWriter:
@@ -111,7 +136,7 @@ class LocalWriter:
         self._lock = Lock()
 
     def write(self, data: Any) -> int:
-        with self._lock, memoryview(data) as whole, whole.cast("B") as piece:
+        with self._lock, translated_wholly(self._folder), memoryview(data) as whole, whole.cast("B") as piece:
             done = 0
             while done < len(piece):
                 with piece[done:] as rest:
@@ -119,34 +144,54 @@ class LocalWriter:
         return done
 
     async def stream(self) -> Stream:
-        opened: Stream = await aiofiles.open(self.path, "r+b", buffering=0)
-        return opened
+        with translated_wholly(self._folder):
+            return _FileStream(await aiofiles.open(self.path, "r+b", buffering=0), self._folder)
 
     @contextmanager
     def file(self) -> Iterator[Path]:
         yield self.path
 
     def finish(self) -> None:
-        with self._lock:
+        with self._lock, translated_wholly(self._folder):
             os.fsync(self._file.fileno())
 
     def publish(self) -> Stored:
-        with self._lock:
-            self._file.close()
-        os.rename(self.path, self._folder / str(self._file_id))
-        sync_folder(self._folder)
+        """What fails here leaves neither the part nor the name: nobody was told of the file."""
+        name = self._folder / str(self._file_id)
+        with translated_wholly(self._folder):
+            with self._lock:
+                self._file.close()
+            os.rename(self.path, name)
+            try:
+                sync_folder(self._folder)
+            except OSError:
+                with suppress(OSError):
+                    name.unlink(missing_ok=True)
+                raise
         return Stored(str(self._file_id), None)
 
     def discard(self) -> None:
-        with self._lock:
-            self._file.close()
-        self.path.unlink(missing_ok=True)
+        try:
+            with self._lock:
+                self._file.close()
+            self.path.unlink(missing_ok=True)
+        except OSError as error:
+            logger.warning("%s is left for the sweep: %s", self.path.name, error)
 
 
-def sync_folder(folder: Path) -> None:
-    """So that the names in it are durable."""
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+class _FileStream:
+    def __init__(self, opened: Any, folder: Path) -> None:
+        self._opened = opened
+        self._folder = folder
+
+    async def write(self, data: bytes, /) -> int:
+        """All of it: a disk that is nearly full takes a part, and says so only at the next call."""
+        done = 0
+        with translated_wholly(self._folder):
+            while done < len(data):
+                done += await self._opened.write(memoryview(data)[done:])
+        return done
+
+    async def close(self) -> None:
+        with translated_wholly(self._folder):
+            await self._opened.close()

@@ -8,6 +8,7 @@ from urllib.parse import unquote, urlsplit
 
 from app.errors import BadSourceUri, SettingsInvalid
 from app.sources.bucket import Bucket
+from app.sources.mark import BucketMark, FolderMark, Mark
 from app.sources.objects import ObjectStorage, OutputObjects
 from app.sources.outputs import OutputParts
 from app.sources.partial_objects import PartialObjects
@@ -25,6 +26,7 @@ class Stores:
     outputs: Outputs
     spool: LocalStorage
     """For bodies that this process reads once more before it stores something made of them."""
+    mark: Mark
     scratch: Scratch | None = None
 
     def prepare(self) -> None:
@@ -73,7 +75,9 @@ def stores(url: str, default: Path, credentials: Credentials, *, most_bytes: int
     folder = folder_of(url, default)
     if folder is not None:
         storage = LocalStorage(folder / "uploads")
-        return Stores(storage, PartialFiles(folder / "partial"), OutputParts(folder / "outputs"), storage)
+        return Stores(
+            storage, PartialFiles(folder / "partial"), OutputParts(folder / "outputs"), storage, FolderMark(folder)
+        )
     bucket = bucket_of(url, credentials)
     scratch = Scratch()
     return Stores(
@@ -81,5 +85,6 @@ def stores(url: str, default: Path, credentials: Credentials, *, most_bytes: int
         PartialObjects(bucket, scratch),
         OutputObjects(bucket, scratch),
         LocalStorage(scratch.folder / "spool"),
+        BucketMark(bucket),
         scratch,
     )

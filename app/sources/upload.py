@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import errno
 import hashlib
 import logging
 import zlib
@@ -20,7 +19,7 @@ from app.errors import (
     DecompressedTooLarge,
     FileTooLarge,
     InsufficientStorage,
-    StorageUnavailable,
+    TransientError,
 )
 from app.failpoints import hit
 from app.formats.detect import SAMPLE_BYTES
@@ -88,7 +87,11 @@ class UploadSource:
 
     async def __aenter__(self) -> UploadSource:
         self._writer = await asyncio.to_thread(self._storage.writer, self.file_id)
-        self._out = await self._writer.stream()
+        try:
+            self._out = await self._writer.stream()
+        except BaseException:
+            await asyncio.to_thread(self._writer.discard)
+            raise
         return self
 
     @property
@@ -99,15 +102,19 @@ class UploadSource:
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        await self._out.close()
+        try:
+            await self._out.close()
+        except TransientError as failure:
+            logger.warning("%s", failure)  # what is kept was made safe before
         if not self._is_kept:
             try:
                 await asyncio.to_thread(self.writer.discard)
-            except StorageUnavailable as failure:
+            except TransientError as failure:
                 logger.warning("Left for the sweep: %s", failure)
 
     async def write(self, data: bytes) -> None:
-        """Take bytes as they come; raises FileTooLarge, DecompressedTooLarge, CorruptGzip, InsufficientStorage."""
+        """Take bytes as they come; raises FileTooLarge, DecompressedTooLarge, CorruptGzip, InsufficientStorage,
+        DiskFull, StorageUnavailable."""
         if not self.received_bytes:
             hit("upload.first_byte")
         self.received_bytes += len(data)
@@ -132,7 +139,11 @@ class UploadSource:
     async def publish(self) -> Stored:
         """Give it its name. From here on only the sweep, which asks the database first, may remove it."""
         self._is_kept = True
-        return await asyncio.to_thread(self.writer.publish)
+        try:
+            return await asyncio.to_thread(self.writer.publish)
+        except Exception:
+            self._is_kept = False  # it has no name
+            raise
 
     async def _flush(self) -> None:
         if not self._pending:
@@ -157,12 +168,7 @@ class UploadSource:
         if self.stored_bytes - self._checked_at > DISK_CHECK_BYTES:
             self._checked_at = self.stored_bytes
             await asyncio.to_thread(check_room, self._storage, self._reserve_bytes)
-        try:
-            await self._out.write(piece)
-        except OSError as error:
-            if error.errno in (errno.ENOSPC, errno.EDQUOT):
-                raise InsufficientStorage(headers={"Retry-After": "60"}) from error
-            raise
+        await self._out.write(piece)
         self._crc32 = await _computed(piece, zlib.crc32, piece, self._crc32)
         if self._inspect is not None:
             await asyncio.to_thread(self._inspect, piece)
@@ -199,7 +205,7 @@ async def kept_young(storage: Storage, file_id: UUID, *, release: bool = True) -
             await asyncio.sleep(max(TOUCH_SECONDS, storage.touch_seconds))
             try:
                 await asyncio.to_thread(storage.touch, file_id)
-            except StorageUnavailable as error:
+            except TransientError as error:
                 logger.warning("%s", error)
 
     task = asyncio.create_task(touch(), name=f"upload {file_id}")
@@ -211,7 +217,7 @@ async def kept_young(storage: Storage, file_id: UUID, *, release: bool = True) -
             await asyncio.wait([task])
             try:
                 await asyncio.to_thread(storage.release, file_id)
-            except StorageUnavailable as error:
+            except TransientError as error:
                 logger.warning("Left for the sweep: %s", error)
 
 

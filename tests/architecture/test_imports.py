@@ -58,7 +58,14 @@ LAYERS: dict[str, set[str]] = {
         "telemetry",
     },
 }  # fmt: skip
-DOORS_MAY_SEE_OF_DB = {"app.db.engine", "app.db.jobs", "app.db.migrations", "app.db.records", "app.db.webhooks"}
+DOORS_MAY_SEE_OF_DB = {
+    "app.db.engine",
+    "app.db.installation",
+    "app.db.jobs",
+    "app.db.migrations",
+    "app.db.records",
+    "app.db.webhooks",
+}
 
 
 def modules() -> list[Path]:

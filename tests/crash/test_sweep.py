@@ -1,4 +1,4 @@
-"""The sweep takes away what dead uploads left on disk, and nothing else."""
+"""The sweep takes away what dead uploads left on disk, keeps what nobody knows in lost+found, and touches nothing else."""
 
 from __future__ import annotations
 
@@ -82,7 +82,8 @@ async def pieces(*data: bytes) -> AsyncIterator[bytes]:
 
 async def test_old_files_without_a_row_go_and_all_others_stay(parts: Parts) -> None:
     known = await parts.upload(pieces(b"id\n1\n"))
-    dead = [parts.create(str(uuid4())), parts.create(f"{uuid4()}.part"), parts.create(f"{known}.part")]
+    unknown = parts.create(str(uuid4()))
+    dead = [unknown, parts.create(f"{uuid4()}.part"), parts.create(f"{known}.part")]
     stranger = parts.create("notes.txt")
     stored = parts.storage.folder / str(known)
     for path in (*dead, stranger, stored):
@@ -91,6 +92,8 @@ async def test_old_files_without_a_row_go_and_all_others_stay(parts: Parts) -> N
 
     await parts.reconciler.sweep()
     assert set(parts.storage.folder.iterdir()) == {stored, stranger, *young}
+    (kept,) = (parts.storage.folder.parent / "lost+found" / "uploads").iterdir()
+    assert (kept.name, kept.read_bytes()) == (unknown.name, b"id\n1\n")
 
 
 async def test_bytes_that_were_given_up_but_not_removed_go(parts: Parts, url: str) -> None:

@@ -1,0 +1,148 @@
+"""Whose storage this is: the database and its storage carry the same id, and a storage with another one is left alone.
+
+A storage without an id becomes ours at the start if nothing is in it, or if the database knows something of what is in it. One
+that holds only what the database does not know may be somebody else's: an operator has to say that it is ours.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from uuid import UUID
+
+from app.db import installation
+from app.db.engine import Database
+from app.errors import DiskFull, StorageForeign, StorageUnavailable
+from app.sources.mark import NAME
+from app.sources.stores import Stores
+
+logger = logging.getLogger(__name__)
+IDS_AT_ONCE = 500
+ANY_AGE = -(10.0**9)
+"""Seconds: also what was touched this very moment."""
+TRIES = 5
+WHAT_TO_DO = (
+    "Correct DATABASE_URL, STORAGE_DIR or STORAGE_URL; or run `python -m app storage adopt`, which makes the storage that of "
+    "this database."
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Held:
+    """What a storage says of itself."""
+
+    installation: UUID | None
+    """None: it says something, which cannot be read as an id."""
+
+
+class Ownership:
+    def __init__(self, database: Database, places: Stores) -> None:
+        self._database = database
+        self._places = places
+        self._mark = places.mark
+
+    async def claim(self) -> None:
+        """At the start: raises StorageForeign unless the storage is ours, and marks one that can only be ours. A storage that
+        cannot be used now is asked again before anything is swept."""
+        try:
+            await self._claim()
+        except (StorageUnavailable, DiskFull) as error:
+            logger.warning("Whose storage this is cannot be seen now: %s Nothing is swept until it can.", error)
+
+    async def is_ours(self) -> bool:
+        """Before a sweep. A storage that somebody else has adopted meanwhile is not; raises StorageUnavailable."""
+        try:
+            await self._claim()
+        except StorageForeign as error:
+            logger.error("Nothing is swept: %s", error)
+            return False
+        return True
+
+    async def _claim(self) -> None:
+        mine = await self.own_id()
+        for _ in range(TRIES):  # another process may mark it between two of our steps
+            held = await self.held()
+            if held is not None:
+                if held.installation != mine:
+                    raise StorageForeign(_belongs_to(self._mark.where, held, mine))
+                return
+            unknown = await self._holds_only_unknown()
+            if unknown and await self.held() is None:
+                raise StorageForeign(
+                    f"The storage {self._mark.where} holds files and no {NAME}, and this database knows none of them. "
+                    f"{WHAT_TO_DO}"
+                )
+            if not unknown and await asyncio.to_thread(self._mark.create, _content(mine)):
+                await self._say_what_is_missing()
+                return
+        raise StorageForeign(f"The storage {self._mark.where} cannot be marked as that of this database. {WHAT_TO_DO}")
+
+    async def adopt(self) -> Held | None:
+        """Make the storage ours, whoever had it; what it said before."""
+        before = await self.held()
+        await asyncio.to_thread(self._mark.replace, _content(await self.own_id()))
+        return before
+
+    async def own_id(self) -> UUID:
+        async with self._database.reading() as connection:
+            found = await installation.find(connection)
+        return found["id"] if found is not None else await self._database.transact(installation.ensure)
+
+    async def held(self) -> Held | None:
+        """None: the storage says nothing."""
+        return held(await asyncio.to_thread(self._mark.read))
+
+    async def _holds_only_unknown(self) -> bool:
+        ids = await asyncio.to_thread(self._ids)
+        for start in range(0, len(ids), IDS_AT_ONCE):
+            async with self._database.reading() as connection:
+                if await installation.knows_any(connection, ids[start : start + IDS_AT_ONCE]):
+                    return False
+        return bool(ids)
+
+    def _ids(self) -> list[UUID]:
+        """Of all that has a name in the storage."""
+        places = self._places
+        named = [each.file_id for each in places.storage.stale(ANY_AGE) if not each.is_part]
+        return [*named, *places.partials.ids(ANY_AGE), *places.outputs.jobs()]
+
+    async def _say_what_is_missing(self) -> None:
+        if await asyncio.to_thread(self._ids):
+            return
+        async with self._database.reading() as connection:
+            count = await installation.count_stored(connection)
+        if count:
+            logger.warning(
+                "The storage %s is empty, and the database knows %d files that should be there", self._mark.where, count
+            )
+
+
+def held(data: bytes | None) -> Held | None:
+    """What the content of granula.json says."""
+    if data is None:
+        return None
+    try:
+        return Held(UUID(json.loads(data)["installation"]))
+    except (ValueError, TypeError, KeyError, AttributeError):
+        return Held(None)
+
+
+def _content(installation_id: UUID) -> bytes:
+    told = {
+        "installation": str(installation_id),
+        "since": datetime.now(UTC).isoformat(timespec="seconds"),
+        "what": "This storage belongs to the Granula database with this id.",
+    }
+    return json.dumps(told, indent=2).encode() + b"\n"
+
+
+def _belongs_to(where: str, held: Held, mine: UUID) -> str:
+    if held.installation is None:
+        return f"{NAME} in the storage {where} cannot be read, so that it may be that of another database. {WHAT_TO_DO}"
+    return (
+        f"The storage {where} belongs to another Granula database (installation {held.installation}; this one is {mine}). "
+        f"{WHAT_TO_DO}"
+    )
