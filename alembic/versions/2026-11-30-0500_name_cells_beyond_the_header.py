@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from alembic import op
 
-revision = "detect_names"
+revision = "0015"
 down_revision = "0014"
 branch_labels = None
 depends_on = None

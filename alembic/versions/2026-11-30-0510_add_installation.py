@@ -7,8 +7,8 @@ from alembic import op
 
 TIME = sa.DateTime(timezone=True)
 
-revision = "2026_installation"
-down_revision = "0014"
+revision = "0016"
+down_revision = "0015"
 branch_labels = None
 depends_on = None
 
