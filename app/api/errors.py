@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
+from difflib import get_close_matches
 from http import HTTPStatus
 from typing import Any
 
@@ -34,6 +35,8 @@ logger = logging.getLogger(__name__)
 MEDIA_TYPE = "application/problem+json"
 RETRY_AFTER = {503: "2", 507: "60"}
 """Seconds, for every answer of these statuses that does not name others."""
+NEAR = 0.7
+"""Of two names, how much of them must agree for one to be a slip for the other."""
 
 
 def problem(request: Request, error: RequestError) -> JSONResponse:
@@ -56,17 +59,32 @@ def problem(request: Request, error: RequestError) -> JSONResponse:
     return JSONResponse(body, error.status, headers, MEDIA_TYPE)
 
 
-def invalid(errors: Iterable[Mapping[str, Any]], where: str = "query") -> InvalidParameter:
-    """From pydantic's errors, without the input they carry: it may not even be encodable."""
+def invalid(errors: Iterable[Mapping[str, Any]], where: str = "query", known: Collection[str] = ()) -> InvalidParameter:
+    """From pydantic's errors, without the input they carry: it may not even be encodable. `known` are the names that there
+    are: an unknown one is told the nearest of them."""
     found = []
     for error in errors:
         location = [str(part) for part in error["loc"]]
         if location and location[0] not in ("query", "body", "path", "header"):
             location.insert(0, where)
         message = str(error["msg"]).removeprefix("Value error, ")
+        if error["type"] == "extra_forbidden":
+            nearest = get_close_matches(location[-1].lower().replace("-", "_"), known, 1, NEAR)
+            message += f". Did you mean {nearest[0]}?" if nearest else ""
         found.append({"code": error["type"], "pointer": "/".join(location)[:200], "detail": message[:300]})
     named = ", ".join(item["pointer"].partition("/")[2] or item["pointer"] for item in found)
     return InvalidParameter(f"These parameters cannot be used: {named}.", errors=found)
+
+
+def _known_names(request: Request) -> list[str]:
+    """Of the parameters and the members of the body that the route takes, as its description has them."""
+    described = request.app.openapi()
+    route = described["paths"].get(getattr(request.scope.get("route"), "path", ""), {}).get(request.method.lower(), {})
+    names = [parameter["name"] for parameter in route.get("parameters", ()) if parameter["in"] == "query"]
+    for content in route.get("requestBody", {}).get("content", {}).values():
+        reference = content.get("schema", {}).get("$ref", "").rpartition("/")[2]
+        names += described["components"]["schemas"].get(reference, {}).get("properties", ())
+    return names
 
 
 def failure(request: Request, error: Exception) -> JSONResponse:
@@ -98,7 +116,9 @@ def install(app: FastAPI) -> None:
     async def validation_error(request: Request, error: RequestValidationError) -> JSONResponse:
         if any(item["type"] == "json_invalid" for item in error.errors()):
             return problem(request, MalformedJson())
-        return problem(request, invalid(error.errors()))
+        found = error.errors()
+        is_unknown = any(item["type"] == "extra_forbidden" for item in found)
+        return problem(request, invalid(found, known=_known_names(request) if is_unknown else ()))
 
     @app.exception_handler(TransientError)
     async def transient_error(request: Request, error: TransientError) -> JSONResponse:

@@ -163,7 +163,7 @@ async def _form_file(
     try:
         merged = type(options).model_validate({**form.fields, **given})
     except ValidationError as error:
-        raise invalid(error.errors(), "form") from None
+        raise invalid(error.errors(), "form", type(options).model_fields) from None
     merged.apply_to(submission, form.media_type)
     submission.filename = merged.name_of(form.filename)
     submission.media_type = media_type(form.media_type)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from http import HTTPStatus
@@ -14,6 +15,7 @@ import httpx
 
 from app.cli.common import PROGRAM, CliError, Exit
 from app.cli.text import shown
+from app.cli.words import explained
 
 API = "/api/v1"
 TIMEOUT = httpx.Timeout(60, connect=10)
@@ -23,6 +25,11 @@ BUSY = (
     HTTPStatus.BAD_GATEWAY,
     HTTPStatus.GATEWAY_TIMEOUT,
 )
+
+
+ANY_ID = re.compile(r"/[0-9a-f]{8}-[0-9a-f]{4}-")
+SHORTEST, MOST_DIGITS, LOOKED_AT = 4, 18, 500
+BEGINNING = re.compile(rf"[0-9a-f][0-9a-f-]{{{SHORTEST - 1},35}}")
 
 
 class Unreachable(CliError):
@@ -54,6 +61,36 @@ class Client:
 
     def get(self, path: str, **params: Any) -> Any:
         return self.send("GET", path, params=params).json()
+
+    def resolve(self, text: str) -> UUID:
+        """The id that somebody wrote: whole, as the number of a job, or as the beginning of an id of one of the newest jobs."""
+        try:
+            return UUID(text)
+        except ValueError:
+            pass
+        plain = text.removeprefix("#").lower()
+        if plain.isdecimal() and plain.isascii() and len(plain) <= MOST_DIGITS:
+            return self._by_number(int(plain))
+        if not BEGINNING.fullmatch(plain):
+            raise CliError(
+                f"{shown(text, 60)} is no id. Write the number of a job, an id, or at least {SHORTEST} characters of its "
+                f"beginning; {PROGRAM} list shows the jobs.",
+                Exit.USAGE,
+            )
+        jobs = self.get("/jobs", limit=LOOKED_AT)["items"]
+        files = list(dict.fromkeys(job["file_id"] for job in jobs if job["file_id"].startswith(plain)))
+        found = files + [job["job_id"] for job in jobs if job["job_id"].startswith(plain)]
+        if len(found) == 1:
+            return UUID(found[0])
+        if found:
+            raise CliError(f"{len(found)} ids begin with {plain}: {', '.join(found[:5])}.", Exit.USAGE)
+        raise CliError(f"No id of the newest {LOOKED_AT} jobs begins with {plain}. Write it whole.", Exit.REFUSED)
+
+    def _by_number(self, number: int) -> UUID:
+        found = self.get("/jobs", limit=1, before=number + 1)["items"]
+        if not found or found[0]["number"] != number:
+            raise CliError(f"{self.url} has no job number {number}. {PROGRAM} list shows what it has.", Exit.REFUSED)
+        return UUID(found[0]["job_id"])
 
     def file_and_job(self, identifier: UUID) -> tuple[str, str]:
         """Both ids, from either."""
@@ -134,21 +171,22 @@ class Client:
             return CliError(
                 f"What answers at {self.url} (HTTP {status}) is not Granula. Check --url and GRANULA_URL.", Exit.REFUSED
             )
-        lines = [f"{_sentence(problem.get('detail'))} {_sentence(problem.get('remedy'))}".strip()]
+        lines = explained(problem)
         if status == HTTPStatus.UNAUTHORIZED:
             lines = [self._about_key()]
         elif problem.get("code") == "not_found":
-            lines = [f"{self.url} has nothing under this id. {PROGRAM} list shows what it has."]
-        for wrong in problem.get("errors", ()):
-            if isinstance(wrong, dict):
-                name = str(wrong.get("pointer", "")).partition("/")[2] or wrong.get("pointer", "")
-                lines.append(f"  {shown(str(name))}: {shown(str(wrong.get('detail', '')))}")
+            lines = [self._not_found(answer.request.url.path)]
         if status in BUSY and (seconds := answer.headers.get("retry-after")):
             lines.append(f"Try again in {shown(seconds)} s.")
         if status >= HTTPStatus.INTERNAL_SERVER_ERROR and status not in BUSY:
             lines.append(f"request_id: {shown(str(problem.get('request_id', '')))}")
         code = Exit.UNAVAILABLE if status in BUSY or status == HTTPStatus.INSUFFICIENT_STORAGE else Exit.REFUSED
         return CliError("\n".join(lines), code, problem)
+
+    def _not_found(self, path: str) -> str:
+        if urlsplit(self.url).path or not ANY_ID.search(path):
+            return f"{self.url} has nothing here. Check the path of --url or GRANULA_URL, and the id if you gave one."
+        return f"{self.url} has nothing under this id. {PROGRAM} list shows what it has."
 
     def _about_key(self) -> str:
         if self._has_key:
@@ -178,9 +216,3 @@ def _problem(answer: httpx.Response) -> dict[str, Any] | None:
     except ValueError:
         return None
     return body if isinstance(body, dict) and "code" in body else None
-
-
-def _sentence(text: object) -> str:
-    """With a full stop: titles come without one."""
-    line = shown(str(text or "")).strip()
-    return line if not line or line.endswith((".", "!", "?", ":")) else f"{line}."

@@ -7,7 +7,6 @@ import os
 import sys
 from enum import IntEnum
 from typing import TYPE_CHECKING, Annotated, Any
-from uuid import UUID
 
 import typer
 
@@ -69,8 +68,12 @@ Wait = Annotated[
     bool, typer.Option("--wait", "-w", help="Stay until all rows are done; the exit code tells how it went.")
 ]
 Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")]
-Id = Annotated[UUID, typer.Argument(metavar="ID", help="`file_id` or `job_id`.")]
-Ids = Annotated[list[UUID], typer.Argument(metavar="ID...", help="`file_id` or `job_id`, one or several.")]
+Id = Annotated[
+    str, typer.Argument(metavar="ID", help="Number of a job, `file_id` or `job_id`, or the beginning of one.")
+]
+Ids = Annotated[
+    list[str], typer.Argument(metavar="ID...", help="Numbers of jobs, `file_id` or `job_id`, or their beginnings.")
+]
 
 
 def examples(*lines: str) -> str:

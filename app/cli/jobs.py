@@ -29,13 +29,20 @@ from app.cli.common import (
     say,
 )
 from app.cli.render import Silent, board, table
-from app.cli.text import FINAL, duration, rows_text, shown, size, state_text
+from app.cli.text import FINAL, ago, duration, rows_text, shown, size, state_text
 
 if TYPE_CHECKING:
     from app.cli.client import Client
 
 app = typer.Typer()
 PAGE = 500
+STYLES = {
+    "completed": "green",
+    "completed_with_errors": "yellow",
+    "incomplete": "red",
+    "failed": "red",
+    "cancelled": "dim",
+}
 
 
 @app.command(
@@ -56,26 +63,70 @@ def list_jobs(
     ] = None,
     processor: Annotated[str | None, typer.Option(help="Only those of this processor.")] = None,
     as_json: Json = False,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Only the job_id of each.")] = False,
     url: Url = DEFAULT_URL,
 ) -> None:
-    """List jobs, newest first."""
+    """List jobs, newest first: what became of their rows, and when they came. The number is good as an ID."""
     jobs = _pages(connect(url), None if everything else limit, {"status": status, "processor": processor})
     if as_json:
         for job in jobs:
             put_json(job)
         return
-    found = [
-        (
-            job["file_id"], job["filename"], job["status"], f"{job['progress_percent']:g} %", job["priority"],
-            job["processor"], size(job["size_bytes"]), job["created_at"][:19].replace("T", " "),
-        )
-        for job in jobs
-    ]  # fmt: skip
+    if quiet:
+        for job in jobs:
+            put(job["job_id"])
+        return
+    found = list(jobs)
     if not found:
         say(f"No jobs. {PROGRAM} upload FILE makes one.")
         return
-    headings = ("id", "file", "status", "done", "priority", "processor", "size", "created (UTC)")
-    table(headings, found, right=frozenset((3, 4, 6)))
+    if not sys.stdout.isatty():
+        rows = [
+            (job["job_id"], f"#{job['number']}", job["filename"], _became(job), job["created_at"][:19]) for job in found
+        ]
+        table(("id", "number", "file", "rows", "created (UTC)"), rows)
+        return
+    _show_jobs(found)
+
+
+def _show_jobs(jobs: list[dict[str, Any]]) -> None:
+    """In the width of the terminal: names are cut, words are not."""
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    console = Console(highlight=False)
+    most = max(12, console.width // 4)
+    made = Table(box=None, pad_edge=False, show_header=False)
+    made.add_column(justify="right", no_wrap=True)
+    made.add_column(no_wrap=True, max_width=most)
+    made.add_column(ratio=1)
+    made.add_column(justify="right", no_wrap=True)
+    for job in jobs:
+        style = STYLES.get(state_text(job), "")
+        made.add_row(
+            f"#{job['number']}",
+            Text(shown(job["filename"], most)),
+            Text(_became(job), style),
+            Text(ago(job["created_at"]), "dim"),
+        )
+    console.print(made)
+
+
+def _became(job: dict[str, Any]) -> str:
+    """How a job stands, with what became of its rows so far."""
+    state, counts = state_text(job).replace("completed_with_errors", "completed with rejects"), job["counts"]
+    if state == "queued":
+        return state
+    is_final = job["status"] in FINAL
+    if not is_final:
+        state = f"{state}, {job['progress_percent']:g} %"
+    names = [
+        name
+        for name in ("rejected", "failed", "not_processed")
+        if counts[name] and (is_final or name != "not_processed")
+    ]
+    return f"{state}: " + ", ".join(f"{counts[name]:,} {name.replace('_', ' ')}" for name in (*names, "loaded"))
 
 
 def _pages(client: Client, limit: int | None, filters: dict[str, Any]) -> Iterator[dict[str, Any]]:
@@ -113,10 +164,12 @@ def watch(identifiers: Ids, as_json: Json = False, quiet: Quiet = False, url: Ur
     """
     from app.cli.waiting import Follower, go_on
 
+    client = connect(url)
+    found = dict.fromkeys(str(client.resolve(identifier)) for identifier in identifiers)
     with board(quiet) as shown_on:
-        follower = Follower(connect(url), shown_on, shown_on.put_json if as_json else lambda status: None)
-        for identifier in dict.fromkeys(identifiers):
-            follower.add(str(identifier), str(identifier), "")
+        follower = Follower(client, shown_on, shown_on.put_json if as_json else lambda status: None)
+        for identifier in found:
+            follower.add(identifier, identifier, "")
         try:
             follower.run()
         except KeyboardInterrupt:
@@ -188,16 +241,16 @@ def delete(identifiers: Ids, yes: Yes = False, as_json: Json = False, url: Url =
     leave(_each(connect(url), identifiers, remove))
 
 
-def _each(client: Client, identifiers: list[UUID], do: Callable[[Client, UUID], Exit]) -> Exit:
+def _each(client: Client, identifiers: list[str], do: Callable[[Client, UUID], Exit]) -> Exit:
     """Do it for every id, whatever happens with the others; the worst outcome. Without a server there is only one error."""
     worst = Exit.OK
     for identifier in dict.fromkeys(identifiers):
         try:
-            worst = max(worst, do(client, identifier))
+            worst = max(worst, do(client, client.resolve(identifier)))
         except CliError as error:
             if error.code is Exit.UNAVAILABLE or len(identifiers) == 1:
                 raise
-            say(f"{identifier}: {error.message}")
+            say(f"{shown(identifier)}: {error.message}")
             worst = max(worst, error.code)
     return worst
 

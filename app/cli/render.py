@@ -145,7 +145,6 @@ def table(headings: tuple[str, ...], rows: list[tuple[Any, ...]], right: frozens
         made.add_column(
             Text(shown(heading)), justify="right" if index in right else "left", no_wrap=True,
             overflow="ellipsis" if is_terminal else "ignore",
-            min_width=36 if heading == "id" else None,
         )  # fmt: skip
     for row in rows:
         made.add_row(*(Text("" if cell is None else shown(str(cell), 60)) for cell in row))

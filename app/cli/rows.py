@@ -60,7 +60,7 @@ Limit = Annotated[int | None, typer.Option("--limit", "-n", min=1, help="The fir
     ),
 )
 def results(
-    identifier: Id,
+    given: Id,
     output: Output = None,
     format: Annotated[
         Format | None, typer.Option("--format", "-f", help="Of the file; else its ending says it, else CSV.")
@@ -82,6 +82,7 @@ def results(
     5 the transfer broke off, and no file is left.
     """
     client = connect(url)
+    identifier = client.resolve(given)
     if as_json:
         for item in _items(client, f"/results/{identifier}", limit, format="object"):
             put_json(item)
@@ -105,7 +106,7 @@ def results(
     epilog=examples("rejects ID", "rejects ID -o rejects.csv", "rejects ID --json | jq -r .code | sort | uniq -c"),
 )
 def rejects(
-    identifier: Id,
+    given: Id,
     output: Output = None,
     limit: Limit = None,
     code: Annotated[str | None, typer.Option(help="Only rejects of this code; to look at, or with --json.")] = None,
@@ -119,7 +120,7 @@ def rejects(
     The exit codes are those of `results`.
     """
     client = connect(url)
-    address = f"/rejects/{identifier}"
+    address = f"/rejects/{client.resolve(given)}"
     if as_json:
         for item in _items(client, address, limit, code=code):
             put_json(item)

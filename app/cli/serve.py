@@ -6,6 +6,7 @@ import asyncio
 import signal
 import socket
 from typing import TYPE_CHECKING, Annotated
+from urllib.parse import urlsplit
 
 import typer
 
@@ -51,6 +52,8 @@ def serve(
     _check_port(host, port)
     if migrate and not settings.is_sqlite:
         _migrate(settings)
+    if settings.log_format == "text":
+        say(banner(settings, host, port))
     signal.signal(signal.SIGTERM, signal.SIG_DFL)  # from here on the web server's own
     import uvicorn
 
@@ -61,6 +64,29 @@ def serve(
         access_log=access_log,
         server_header=False,
         timeout_keep_alive=KEEP_ALIVE_SECONDS,
+    )
+
+
+def banner(settings: Settings, host: str, port: int) -> str:
+    """What runs, over what, and where its page is. No password is in it."""
+    from sqlalchemy.engine import make_url
+
+    from app import __version__
+
+    if settings.is_sqlite:
+        database = f"SQLite, {make_url(settings.url).database}"
+    else:
+        url = make_url(settings.url)
+        where = url.host or url.query.get("host") or "localhost"
+        database = f"PostgreSQL, {where}{f':{url.port}' if url.port else ''}/{url.database}"
+    storage = urlsplit(settings.storage_url)
+    bucket = f"{storage.scheme}://{storage.hostname or ''}{storage.path}"
+    shown_host = f"[{host}]" if ":" in host else {"0.0.0.0": "127.0.0.1", "::": "127.0.0.1"}.get(host, host)
+    return (
+        f"Granula {__version__}\n"
+        f"  database  {database}\n"
+        f"  storage   {bucket if settings.storage_url else settings.storage_dir.resolve()}\n"
+        f"  page      http://{shown_host}{f':{port}' if port else ''}/"
     )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import unicodedata
+from datetime import UTC, datetime
 from typing import Any
 
 FINAL = ("completed", "completed_with_errors", "failed", "cancelled")
@@ -32,6 +33,16 @@ def duration(seconds: float) -> str:
     minutes, rest = divmod(whole, 60)
     hours, minutes = divmod(minutes, 60)
     return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
+
+
+def ago(moment: str, now: datetime | None = None) -> str:
+    """How long an ISO moment is past: `2 min ago`; a date if it is longer than a month."""
+    then = datetime.fromisoformat(moment)
+    seconds = ((now or datetime.now(UTC)) - then).total_seconds()
+    for limit, unit, word in ((60, 1, ""), (3_600, 60, "min"), (86_400, 3_600, "h"), (30 * 86_400, 86_400, "d")):
+        if seconds < limit:
+            return f"{int(seconds // unit)} {word} ago" if word else "just now"
+    return then.date().isoformat()
 
 
 def rows_text(job: dict[str, Any]) -> str:

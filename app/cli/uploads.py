@@ -111,7 +111,7 @@ def upload(
     epilog=examples("rejects ID -o rejects.csv", "fix ID rejects.csv --wait", "fix ID rejects.csv --run-unchanged"),
 )
 def fix(
-    identifier: Id,
+    given: Id,
     file: Annotated[str, typer.Argument(help="The corrected file of `rejects`; - reads standard input.")],
     run_unchanged: Annotated[
         bool, typer.Option("--run-unchanged", help="Also run rows that come back as they went out.")
@@ -130,9 +130,11 @@ def fix(
     from app.cli.transfer import source
 
     params = {"run_unchanged": "true" if run_unchanged else None, "priority": priority}
+    client = connect(url)
+    identifier = client.resolve(given)
     with board(quiet) as shown_on:
         run = _Run(
-            connect(url), shown_on, f"/files/{identifier}/corrections", params, wait=wait, as_json=as_json, quiet=quiet
+            client, shown_on, f"/files/{identifier}/corrections", params, wait=wait, as_json=as_json, quiet=quiet
         )
         run.media_type = "text/csv"
         code = run.all([source(file, None)])
