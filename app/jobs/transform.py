@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 import zlib
 from collections import Counter
 from dataclasses import dataclass
@@ -15,7 +16,7 @@ from pydantic import ValidationError
 from sqlalchemy import RowMapping
 
 from app.errors import InvalidTransform, NotRows, OutOfMemory
-from app.formats.base import Format, Reject, Span
+from app.formats.base import Format, Reject, Span, cell_names
 from app.formats.registry import from_json, open_format
 from app.jobs import file_jobs
 from app.jobs.file_jobs import FileJobs, Made
@@ -35,6 +36,8 @@ from app.transform.spec import Mapping, Specification, Undecided, Validation, of
 SAMPLE_BYTES = 16 << 20
 SHOWN_REJECTS = 20
 NO_JOB = UUID(int=0)
+EXTRA_CELL = re.compile(r"column_([0-9]{1,5})")
+MAX_EXTRA_CELLS = 1000
 
 
 # Called in the processes beside the service.
@@ -102,6 +105,7 @@ class Transforms:
             output_format=request.output_format,  # type: ignore[arg-type]
             header=file["dialect"].get("columns", []) if file["format"] == "csv" else [],
             dry_run=request.dry_run,
+            **_extra_cells(file, mapping),
         )
         try:
             found = plan(specification)
@@ -185,6 +189,15 @@ class Transforms:
                 assemble.repeated_values, document_of(options), where, part_file({"part": part}), rows
             )
         return repeating(rows, told)
+
+
+def _extra_cells(file: RowMapping, mapping: Mapping) -> dict[str, list[str]]:
+    """Of a file whose rows may have more cells than its header: the names of those that the mapping may mean."""
+    if file["dialect"].get("on_bad_row") != "keep":
+        return {}
+    header = file["dialect"]["columns"]
+    last = max((int(number) for number in EXTRA_CELL.findall(mapping.model_dump_json())), default=0)
+    return {"extra_cells": list(cell_names(header, min(last, len(header) + MAX_EXTRA_CELLS))[len(header) :])}
 
 
 def _body(reject: Reject) -> dict[str, Any]:

@@ -23,7 +23,7 @@ from pydantic_core import SchemaValidator
 
 from app.clients.answers import Answer, Prediction, Refusal
 from app.errors import SettingsInvalid
-from app.formats.base import CellRows, ObjectRows, PagedRows, Reject, Rows, unique_names
+from app.formats.base import CellRows, ObjectRows, PagedRows, Reject, Rows, cell_names, unique_names
 from app.processors.base import ChunkOutcome, TableEncoder
 from app.schemas.strict import Number, strict_validator
 
@@ -136,7 +136,7 @@ def check(path: str, rows: Rows) -> Checked:
         some = records[start : start + ROWS_AT_ONCE]
         if not isinstance(rows, ObjectRows):
             # An empty cell is no value: a field with a default takes it, any other is told to be missing.
-            some = [{name: cell for name, cell in zip(rows.columns, cells, strict=False) if cell} for cells in some]
+            some = [_given(rows.columns, cells) for cells in some]
         wrong = _check_some(model, validator, some, start, valid)
         for i, error in wrong.items():
             raw = rows.raw[start + i] if isinstance(rows, ObjectRows) else None
@@ -144,6 +144,11 @@ def check(path: str, rows: Rows) -> Checked:
     of_valid = array("q", (numbers[place] for place in valid.places))
     bodies = [_with_id(model, data, number) for data, number in zip(valid.data, of_valid, strict=True)]
     return Checked(of_valid, bodies, rejects, pickle.dumps(valid))
+
+
+def _given(columns: Sequence[str], cells: Sequence[str | None]) -> dict[str, str]:
+    """The values of a row by name, those beyond the header (on_bad_row=keep) too."""
+    return {name: cell for name, cell in zip(cell_names(columns, len(cells)), cells, strict=False) if cell}
 
 
 def _check_some(

@@ -96,6 +96,10 @@ class Plan:
     """Columns of the input that are looked at."""
     output_format: str
     dry_run: bool
+    extra_cells: Sequence[str] = ()
+    """The first cells beyond the header, by name; rows need not have them."""
+    kept_extra: frozenset[str] | None = None
+    """Whether rows are rejected for cells beyond the header: for all but these."""
     patterns: Sequence[tuple[str, str, str | None]] = field(default=())
     """(pointer, regular expression, replacement): to be tried where they will run."""
 
@@ -114,7 +118,9 @@ class _Planner:
         self._spec = specification
         self._problems: list[Problem] = []
         self._header = specification.header
-        self._types = dict.fromkeys(self._header, TEXT) if self._header else None
+        self._extra = specification.extra_cells or []
+        self._known = [*self._header, *self._extra]
+        self._types = dict.fromkeys(self._known, TEXT) if self._header else None
         self._patterns: list[tuple[str, str, str | None]] = []
 
     def plan(self) -> Plan:
@@ -126,9 +132,14 @@ class _Planner:
         if self._problems:
             raise BadSpecification(self._problems[:MAX_PROBLEMS])
         read = {name for column in columns for name in column.reads}
-        reads = [name for name in self._header if name in read] if self._header else sorted(read)
+        reads = [name for name in self._known if name in read] if self._header else sorted(read)
         spec = self._spec
-        return Plan(columns, rules, checks, uniques, reads, spec.output_format, spec.dry_run, self._patterns)
+        kept = None
+        if spec.mapping.others == "keep" and spec.extra_cells is not None:
+            kept = frozenset([*reads, *spec.mapping.drop])
+        return Plan(
+            columns, rules, checks, uniques, reads, spec.output_format, spec.dry_run, self._extra, kept, self._patterns
+        )
 
     def _wrong(self, pointer: str, message: str) -> None:
         self._problems.append(Problem(pointer, message))
@@ -139,7 +150,7 @@ class _Planner:
         mapping = self._spec.mapping
         made = [self._column(f"mapping/columns/{i}", i) for i in range(len(mapping.columns))]
         for i, name in enumerate(mapping.drop):
-            if self._header and name not in self._header:
+            if self._header and name not in self._known:
                 self._unknown(f"mapping/drop/{i}", name)
         if mapping.others == "keep":
             if not self._header:
@@ -162,7 +173,7 @@ class _Planner:
         given = self._spec.mapping.columns[place]
         sources = given.sources
         for i, name in enumerate(sources):
-            if self._header and name not in self._header:
+            if self._header and name not in self._known:
                 self._unknown(f"{pointer}/from" + (f"/{i}" if len(sources) > 1 else ""), name)
         expression, type_, constant = None, TEXT, given.constant
         if given.expression is not None:

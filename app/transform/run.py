@@ -100,7 +100,8 @@ def of_lines(
         ),
     )  # fmt: skip
     count = table.num_rows
-    cells = {name: _whole(table.column(places[name])) for name in spec.reads if name in places}
+    nothing = pa.nulls(count, pa.string())
+    cells = {name: _whole(table.column(places[name])) if name in places else nothing for name in spec.reads}
     return transform(spec, cells, range(first_row, first_row + count), preview)
 
 
@@ -113,15 +114,30 @@ def of_cells(
     document: bytes, rows: Sequence[Sequence[str | None]], columns: Sequence[str], numbers: Sequence[int], preview: bool
 ) -> Transformed:
     spec = compiled(document)
-    places = {name: i for i, name in enumerate(columns)}
+    places = {name: i for i, name in enumerate([*columns, *spec.extra_cells])}
     most = rows_at_once(spec)
     rows, numbers = rows[:most], numbers[:most]
 
     def column(name: str) -> pa.StringArray:
-        i = places.get(name, len(columns))
+        i = places[name]
         return pa.array([row[i] if i < len(row) else None for row in rows], pa.string())
 
-    return transform(spec, {name: column(name) for name in spec.reads}, numbers, preview)
+    lost = _lost_cells(spec, rows, len(columns))
+    return transform(spec, {name: column(name) for name in spec.reads}, numbers, preview, lost)
+
+
+def _lost_cells(spec: Plan, rows: Sequence[Sequence[str | None]], width: int) -> list[Finding]:
+    """Rows with values beyond the header that no column of the output would have, although all others are kept."""
+    if spec.kept_extra is None:
+        return []
+    kept = {i for i, name in enumerate(spec.extra_cells, width) if name in spec.kept_extra}
+    found = []
+    for place, row in enumerate(rows):
+        left = [i for i in range(width, len(row)) if row[i] and i not in kept] if len(row) > width else []
+        if left:
+            message = f"Cell {left[0] + 1} of the row is beyond the columns, and has no name in the mapping."
+            found.append(Finding(place, "", "extra_cells", message, values.shown(row[left[0]])))
+    return found
 
 
 def of_objects(document: bytes, raw: Sequence[bytes], numbers: Sequence[int], preview: bool) -> Transformed:
@@ -159,12 +175,16 @@ def rows_at_once(spec: Plan) -> int:
     return max(1, rows)
 
 
-def transform(spec: Plan, cells: Cells, numbers: Sequence[int], preview: bool) -> Transformed:
-    """As many of the first rows as can be held at once. A row that cannot be held alone is rejected."""
+def transform(
+    spec: Plan, cells: Cells, numbers: Sequence[int], preview: bool, bad: Sequence[Finding] = ()
+) -> Transformed:
+    """As many of the first rows as can be held at once. A row that cannot be held alone is rejected, as are those that are
+    bad already."""
     rows = min(len(numbers), rows_at_once(spec))
     while True:
         some = {name: array.slice(0, rows) for name, array in cells.items()} if rows < len(numbers) else cells
         findings, memory = Findings(rows), Memory(rows)
+        findings.begin_with(bad)
         try:
             return _transformed(spec, some, numbers[:rows], findings, memory, preview)
         except TooMuch as error:

@@ -227,6 +227,11 @@ class Specification(Model):
     validation: Validation = Validation()
     output_format: Literal["csv", "jsonl", "parquet"] = "csv"
     header: list[str] = Field(default=[], description="The columns of the input; none for JSON, whose keys may be any.")
+    extra_cells: list[str] | None = Field(
+        default=None,
+        description="Names of cells beyond the header that rows may have (on_bad_row=keep), as far as the mapping names them; "
+        "none if no row has any.",
+    )
     dry_run: bool = False
 
     def stored(self) -> dict[str, Any]:

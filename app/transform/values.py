@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from typing import Any
@@ -54,6 +55,11 @@ class Value:
         return len(self.data)
 
 
+def shown(value: str | None) -> str | None:
+    """As a reject tells it."""
+    return value[:MAX_VALUE_CHARACTERS].replace("\0", "\\x00") if value is not None else None
+
+
 @dataclass(slots=True)
 class Findings:
     """The first thing that is wrong with each row."""
@@ -72,9 +78,13 @@ class Findings:
             return
         self.bad |= new
         for row in np.flatnonzero(new).tolist():
-            value = None if values is None else values[row].as_py()
-            shown = value[:MAX_VALUE_CHARACTERS].replace("\0", "\\x00") if value is not None else None
-            self.found.append(Finding(row, column, code, message.replace("{value}", (shown or "")[:60]), shown))
+            value = None if values is None else shown(values[row].as_py())
+            self.found.append(Finding(row, column, code, message.replace("{value}", (value or "")[:60]), value))
+
+    def begin_with(self, bad: Sequence[Finding]) -> None:
+        """What is known of rows before anything is done with them, in their order."""
+        self.found = [each for each in bad if each.row < self.count]
+        self.bad[[each.row for each in self.found]] = True
 
     def repeat(self, found: Findings, places: Places) -> None:
         """What was found among distinct values, for each row that has one of them; `places` says which."""

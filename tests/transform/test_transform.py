@@ -325,3 +325,59 @@ def test_a_chunk_that_becomes_large_is_written_some_rows_at_a_time(api: Api, for
     else:
         rows = [[int(line[0]), line[1]] for line in list(csv.reader(io.StringIO(data.decode())))[1:]]
     assert [(number, len(text)) for number, text in rows] == [(i, i % 7 * 10_000) for i in range(1500)]
+
+
+RAGGED = b'a,b\n1,2\n3,4,five,six\n7\n8,9,,\n10,11,"tw,elve"\n' + b"13,14\n" * 300 + b"15,16,17\n"
+
+
+@pytest.mark.parametrize("form", ["csv", "jsonl", "parquet"])
+def test_a_cell_beyond_the_header_is_kept_by_name_or_its_row_is_rejected(api: Api, form: str) -> None:
+    """on_bad_row=keep keeps such cells; no transform that keeps all others loses one. In four chunks, most without any."""
+    file_id = api.upload(RAGGED, on_bad_row="keep")["file_id"]
+    keep_all = {"columns": [{"name": "x", "from": "a"}], "others": "keep"}
+
+    def rows(mapping: dict[str, Any]) -> tuple[dict[int, tuple[str, str, str]], list[list[Any]]]:
+        job_id, data = transformed(api, file_id, mapping=mapping, output_format=form, chunk_size=100)
+        dry = submit(api, file_id, mapping=mapping, output_format=form, chunk_size=100, dry_run=True)
+        ended(api, dry)
+        rejects = {each["row_number"]: (each["code"], each["value"], each["raw"]) for each in api.rejects(job_id)}
+        assert result(api, dry)["rejected_by_code"] == Counter(code for code, _, _ in rejects.values())
+        assert api.proof(job_id)["closes"]
+        if form == "parquet":
+            return rejects, [list(row.values()) for row in pq.read_table(io.BytesIO(data)).to_pylist()]
+        if form == "jsonl":
+            return rejects, [list(json.loads(line).values()) for line in data.splitlines()]
+        return rejects, [[cell or None for cell in row] for row in list(csv.reader(io.StringIO(data.decode())))[1:]]
+
+    rejects, made = rows(keep_all)
+    assert rejects == {
+        2: ("extra_cells", "five", "3,4,five,six"),
+        5: ("extra_cells", "tw,elve", '10,11,"tw,elve"'),
+        306: ("extra_cells", "17", "15,16,17"),
+    }
+    assert made[:3] == [["1", "2"], ["7", None], ["8", "9"]]
+    assert len(made) == 303
+
+    named = {"columns": [*keep_all["columns"], {"name": "more", "from": "column_3"}], "others": "keep"}
+    rejects, made = rows(named)
+    assert rejects == {2: ("extra_cells", "six", "3,4,five,six")}
+    assert made[-1] == ["15", "17", "16"]
+    assert [row for row in made if row[1]] == [["10", "tw,elve", "11"], ["15", "17", "16"]]
+
+    rejects, made = rows({**named, "drop": ["column_4"]})
+    assert (rejects, made[1]) == ({}, ["3", "five", "4"])
+    joined_up = [{"name": "all", "expression": "concat(b, '/', column_3, '/', column_4)"}]
+    rejects, made = rows({"columns": joined_up})
+    assert (rejects, made[0], made[1], made[-1]) == ({}, ["2//"], ["4/five/six"], ["16/17/"])
+
+
+def test_a_cell_beyond_the_header_has_no_name_where_rows_cannot_have_any(api: Api) -> None:
+    file_id = api.upload(RAGGED)["file_id"]
+    ((pointer, detail),) = refused(api, file_id, mapping={"columns": [{"name": "x", "from": "column_3"}]})
+    assert pointer == "mapping/columns/0/from"
+    assert "no column `column_3`" in detail
+    kept = api.upload(b"a,column_3\n1,2,3\n", on_bad_row="keep")["file_id"]
+    body = {"input_file_id": kept, "dry_run": True, "sample_rows": 10}
+    columns = [{"name": "x", "from": "column_3"}, {"name": "y", "from": "column_3_2"}]
+    sample = api.client.post("/api/v1/jobs/transform", json=body | {"mapping": {"columns": columns}}).json()
+    assert [row["data"] for row in sample["preview"]] == [["2", "3"]]
