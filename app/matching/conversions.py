@@ -76,7 +76,7 @@ def _date(given: Side, wanted: str) -> list[dict[str, Any]]:
 
 def _number(given: Side) -> list[dict[str, Any]]:
     step: dict[str, Any] = {"operation": "cast", "to": "number"}
-    examples = [text for found in given.column.examples.values() for _, text in found]
+    examples = [each.text for found in given.column.examples.values() for each in found]
     parts = [found[0] for value in [*given.shown, *examples] if (found := _NUMBER_PART.search(value))]
     numbers = [part for part in parts if _MARKED.fullmatch(part)]
     if not numbers:
@@ -127,7 +127,7 @@ def _is_set(given: Side, wanted: Side) -> bool:
 
 def _table(given: Side, wanted: Side) -> list[dict[str, Any]]:
     """From each value to the one that means the same, as far as that can be told."""
-    sources, targets = ([text for _, text in side.column.top.counts.values()] for side in (given, wanted))
+    sources, targets = ([each.text for each in side.column.top.counts.values()] for side in (given, wanted))
     if set(sources) <= set(targets):
         return []
     found = {source: meaning(source, targets) for source in sorted(sources)}

@@ -34,7 +34,7 @@ def of_cells(cells: Sequence[Sequence[str | None]], columns: Sequence[str], numb
 
 class ProfileProcessor:
     name = "profile"
-    version = "2"
+    version = "3"
     stores_results = False
     chunk_size = 200_000
     chunk_bytes = 4 << 20

@@ -43,7 +43,7 @@ def document_of(options: dict[str, Any]) -> bytes:
 
 class TransformProcessor:
     name = "transform"
-    version = "2"
+    version = "3"
     is_uploadable = False
     stores_results = False
     makes_file = True

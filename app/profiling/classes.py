@@ -50,6 +50,7 @@ WHY = {
     "yes_no": "may be a truth value or a word",
     "invalid_date": "looks like a date that no calendar has",
     "date_unknown": "looks like a date in no order that is known",
+    "date_too_fine": "has a time finer than a microsecond, which a date would lose",
     "string": "is a string in the JSON file, although it looks like a number or a truth value",
     "nested": "is an object or a list",
     "text": "is text",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import Any
 
 import msgspec
@@ -14,7 +15,17 @@ import pyarrow.compute as pc
 from app.profiling.classes import NUMBERS, as_numbers, classify, taken
 from app.profiling.dates import PREFIX, formats, sort_key
 from app.profiling.personal import KINDS, flags, signs
-from app.profiling.sketches import SHOWN_CHARACTERS, Distinct, Hashes, Numbers, Top, characters, hash_texts
+from app.profiling.sketches import (
+    SHOWN_CHARACTERS,
+    Distinct,
+    Hashes,
+    Numbers,
+    Shown,
+    Top,
+    characters,
+    hash_texts,
+    length_if_cut,
+)
 from app.profiling.verdict import Verdict, decide, why
 
 Places = npt.NDArray[np.int64]
@@ -35,9 +46,6 @@ JSON_EXPONENT = "exponent"
 STRINGS_ALIKE = (*NUMBERS, "exponent", "boolean:lower", "too_long", "too_precise")
 """Classes of what a JSON file would not put in quotes if it were meant."""
 
-Example = tuple[int, str]
-"""(row number, beginning of the value)"""
-
 
 class Column(msgspec.Struct):
     """The state of a column; all of it merges."""
@@ -47,7 +55,8 @@ class Column(msgspec.Struct):
     empty: int = 0
     nulls: int = 0
     classes: dict[str, int] = {}
-    examples: dict[str, list[Example]] = {}
+    examples: dict[str, list[Shown]] = {}
+    """By class, with their row numbers."""
     shortest: int = 0
     longest: int = 0
     characters: int = 0
@@ -61,6 +70,11 @@ class Column(msgspec.Struct):
     numbers: Numbers = msgspec.field(default_factory=Numbers)
     signs: dict[str, int] = {}
     looked_at: int = 0
+    first_length: int = 0
+    last_length: int = 0
+    """Characters of `first` and `last`, if they were cut; else 0."""
+    unmeasured: int = 0
+    """Values without a length: objects and lists."""
 
     @classmethod
     def of(cls, cells: pa.StringArray, rows: Places, *, json: str = "") -> Column:
@@ -91,13 +105,13 @@ class Column(msgspec.Struct):
             if names[code].startswith(PREFIX):
                 self._dates(names[code], texts, these)
             self.examples.setdefault(names[code], []).extend(
-                (int(rows[i]), str(texts[i])[:SHOWN_CHARACTERS]) for i in these[:EXAMPLES].tolist()
+                Shown.of(int(rows[i]), str(texts[i])) for i in these[:EXAMPLES].tolist()
             )
         lengths = characters(texts)
         self.shortest, self.longest = int(lengths.min()), int(lengths.max())
         self.characters = int(lengths @ counts)
         ends = pc.min_max(texts).as_py()
-        self.first, self.last = ends["min"][:SHOWN_CHARACTERS], ends["max"][:SHOWN_CHARACTERS]
+        self._end_with(ends["min"], ends["max"])
         numeric = np.flatnonzero(np.array([name in NUMBERS for name in names])[codes])
         if len(numeric):
             found = taken(texts, numeric)
@@ -106,6 +120,27 @@ class Column(msgspec.Struct):
         self.signs, self.looked_at = signs(sample), len(sample)
         self.distinct = Distinct.of(hashes)
         self.top = Top.of(texts, hashes, counts)
+
+    @classmethod
+    def of_class(cls, name: str, texts: pa.StringArray, rows: Places, *, has_lengths: bool) -> Column:
+        """The column of values that are all of this class; those that are equal have equal texts."""
+        once, hashes, counts, _ = _once(texts)
+        column = cls(values=len(texts), classes={name: len(texts)})
+        column.examples = {name: [Shown.of(int(rows[i]), str(texts[i])) for i in range(min(EXAMPLES, len(texts)))]}
+        ends = pc.min_max(once).as_py()
+        column._end_with(ends["min"], ends["max"])
+        column.distinct, column.top = Distinct.of(hashes), Top.of(once, hashes, counts)
+        if not has_lengths:
+            column.unmeasured = len(texts)
+            return column
+        lengths = characters(once)
+        column.shortest, column.longest = int(lengths.min()), int(lengths.max())
+        column.characters = int(lengths @ counts)
+        return column
+
+    def _end_with(self, first: str, last: str) -> None:
+        self.first, self.first_length = first[:SHOWN_CHARACTERS], length_if_cut(first)
+        self.last, self.last_length = last[:SHOWN_CHARACTERS], length_if_cut(last)
 
     def _dates(self, name: str, texts: pa.StringArray, these: Places) -> None:
         found = taken(texts, these)
@@ -125,6 +160,9 @@ class Column(msgspec.Struct):
             return msgspec.structs.replace(self, empty=self.empty + other.empty, nulls=self.nulls + other.nulls)
         if not self.values:
             return msgspec.structs.replace(other, empty=self.empty + other.empty, nulls=self.nulls + other.nulls)
+        first = min((self.first or "", self.first_length), (other.first or "", other.first_length))
+        last = max((self.last or "", self.last_length), (other.last or "", other.last_length))
+        shortest = [each.shortest for each in (self, other) if each.measured]
         return Column(
             values=self.values + other.values,
             empty=self.empty + other.empty,
@@ -134,18 +172,26 @@ class Column(msgspec.Struct):
                 name: sorted([*self.examples.get(name, ()), *other.examples.get(name, ())])[:EXAMPLES]
                 for name in {**self.examples, **other.examples}
             },
-            shortest=min(self.shortest, other.shortest),
+            shortest=min(shortest, default=0),
             longest=max(self.longest, other.longest),
             characters=self.characters + other.characters,
-            first=min(self.first or "", other.first or ""),
-            last=max(self.last or "", other.last or ""),
+            first=first[0],
+            last=last[0],
             dates=_ends(self.dates, other.dates),
             distinct=self.distinct.merged(other.distinct),
             top=self.top.merged(other.top),
             numbers=self.numbers.merged(other.numbers),
             signs=_summed(self.signs, other.signs),
             looked_at=self.looked_at + other.looked_at,
+            first_length=first[1],
+            last_length=last[1],
+            unmeasured=self.unmeasured + other.unmeasured,
         )
+
+    @property
+    def measured(self) -> int:
+        """Values that have a length."""
+        return self.values - self.unmeasured
 
     def verdict(self) -> Verdict:
         return decide(self.classes)
@@ -154,7 +200,8 @@ class Column(msgspec.Struct):
         """The column as the profile shows it; a row that has no such key counts as null."""
         verdict = self.verdict()
         is_number = verdict.type == "number"
-        low, high = self._extremes(verdict)
+        (low, low_length), (high, high_length) = self._extremes(verdict)
+        samples = self.samples()
         missing = max(0, rows - self.values - self.empty - self.nulls)
         body: dict[str, Any] = {
             "name": name,
@@ -175,20 +222,21 @@ class Column(msgspec.Struct):
             "stddev": _stddev(self.numbers) if is_number else None,
             "quantiles": {str(q): self.numbers.quantile(q) for q in QUANTILES} if is_number else None,
             "histogram": self.numbers.histogram(BARS) if is_number else None,
-            "lengths": {"min": self.shortest, "max": self.longest, "mean": self.characters / self.values}
-            if self.values
+            "lengths": {"min": self.shortest, "max": self.longest, "mean": self.characters / self.measured}
+            if self.measured
             else None,
             "top": self.top.best(SHOWN_TOP),
-            "examples": self.sample(),
+            "examples": [each.text for each in samples],
+            "truncated": _truncated({"min": [low_length], "max": [high_length]}, samples),
             "classes": dict(sorted(self.classes.items(), key=lambda item: -item[1])),
             "personal_data": self.personal(name),
         }
         return body
 
-    def sample(self) -> list[str]:
+    def samples(self) -> list[Shown]:
         """Some values as they are, the first of each class."""
-        found = sorted(example for examples in self.examples.values() for example in examples)
-        return list(dict.fromkeys(text for _, text in found))[:SHOWN_AGAINST]
+        found = sorted(each for examples in self.examples.values() for each in examples)
+        return list({(each.text, each.length): each for each in reversed(found)}.values())[::-1][:SHOWN_AGAINST]
 
     def personal(self, name: str) -> list[str]:
         verdict = self.verdict()
@@ -197,26 +245,39 @@ class Column(msgspec.Struct):
 
     def _counter_examples(self, verdict: Verdict) -> list[dict[str, Any]]:
         found = [
-            {"row": row, "value": text, "why": why(name)}
+            {"row": each.number, "value": each.text, "why": why(name), **each.told()}
             for name in verdict.against
-            for row, text in self.examples.get(name, ())
+            for each in self.examples.get(name, ())
         ]
         return found[:SHOWN_AGAINST]
 
-    def _extremes(self, verdict: Verdict) -> tuple[str | None, str | None]:
+    def _extremes(self, verdict: Verdict) -> tuple[End, End]:
         """The least and the greatest value, in the order of the type."""
         if verdict.type == "number" and self.numbers.minimum and self.numbers.maximum:
-            return self.numbers.minimum[1], self.numbers.maximum[1]
+            return (self.numbers.minimum[1], 0), (self.numbers.maximum[1], 0)
         if verdict.type == "date":
             (found,) = formats([name for name, count in self.classes.items() if count])
             ends = [ends for name, ends in self.dates.items() if name.endswith(f">{found.order}")]
             texts = [text for pair in ends for text in pair]
-            return (
-                min(texts, key=lambda text: sort_key(text, found.order)),
-                max(texts, key=lambda text: sort_key(text, found.order)),
-            )
-        return self.first, self.last
+            low = min(texts, key=lambda text: sort_key(text, found.order))
+            high = max(texts, key=lambda text: sort_key(text, found.order))
+            return (low, 0), (high, 0)
+        return (self.first, self.first_length), (self.last, self.last_length)
 
+
+def _truncated(lengths: dict[str, list[int]], samples: Sequence[Shown]) -> list[dict[str, Any]]:
+    """Which of the values shown are cut, and how long they are."""
+    shown = {**lengths, "examples": [each.length for each in samples]}
+    return [
+        {"member": member, "index": index if member == "examples" else None, "length": length}
+        for member, found in shown.items()
+        for index, length in enumerate(found)
+        if length
+    ]
+
+
+End = tuple[str | None, int]
+"""The beginning of a value, and the characters of the whole if it was cut, else 0."""
 
 Once = tuple[pa.StringArray, Hashes, Places, Places]
 """Distinct values as they come, their hashes, how often each is there, and the place of the first."""

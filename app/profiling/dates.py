@@ -16,6 +16,8 @@ from app.profiling.sketches import layout
 PREFIX = "date:"
 _DAY = re.compile(r"^(9{1,4})([-/.])(9{1,2})\2(9{1,4})(?:([T ])(99:99(?::99(?:\.9{1,9})?)?)(Z|[+-]99(?::?99)?)?)?$")
 ORDERS = {"ymd": "%Y{0}%m{0}%d", "dmy": "%d{0}%m{0}%Y", "mdy": "%m{0}%d{0}%Y"}
+FRACTION_DIGITS = 6
+NO_BITS = -1
 _SHAPE = bytes(0x39 if 48 <= code <= 57 else code for code in range(256))
 
 
@@ -45,8 +47,8 @@ class Format:
 
 
 def classify_dates(values: pa.StringArray) -> dict[str, npt.NDArray[np.int64]]:
-    """Where the values of each class are: `date:separator:orders that fit:paddings that fit:time`, `invalid_date` or
-    `date_unknown`. What is no date is in none."""
+    """Where the values of each class are: `date:separator:orders that fit:paddings that fit:time`, `invalid_date`,
+    `date_unknown` or `date_too_fine`. What is no date is in none."""
     data, offsets = layout(values)
     lengths = np.diff(offsets)
     found: dict[str, list[npt.NDArray[np.int64]]] = {}
@@ -85,7 +87,9 @@ def _of_shape(shape: str, digits: npt.NDArray[np.uint8]) -> Iterator[tuple[str, 
     fits = {name: _is_day(*fields) for name, fields in orders.items()}
     on_clock = _is_clock(time, digits[:, match.start(6) : match.end(6)]) if time else np.ones(len(digits), bool)
     if zone and zone != "Z":
-        on_clock &= _number(digits[:, match.start(7) + 1 : match.start(7) + 3]) <= 14
+        on_clock &= _is_zone(digits[:, match.start(7) + 1 : match.end(7)])
+        # The moment in UTC must have a year of four digits, too.
+        fits = {name: fit & (orders[name][0] > 1) & (orders[name][0] < 9999) for name, fit in fits.items()}
     padded, unpadded = np.ones(len(digits), bool), np.ones(len(digits), bool)
     for start, end in short:
         padded &= end - start == 2
@@ -94,7 +98,11 @@ def _of_shape(shape: str, digits: npt.NDArray[np.uint8]) -> Iterator[tuple[str, 
     weights = {name: 1 << i for i, name in enumerate([*orders, "p", "u"])}
     bits = sum(weights[name] * fit for name, fit in fits.items()) + weights["p"] * padded + weights["u"] * unpadded
     bits = np.where(on_clock, bits, 0)
-    for value in np.unique(bits).tolist():
+    too_fine = _is_too_fine(time, digits[:, match.start(6) : match.end(6)]) & (bits > 0)
+    if too_fine.any():
+        yield "date_too_fine", too_fine
+        bits = np.where(too_fine, NO_BITS, bits)
+    for value in np.unique(bits[bits != NO_BITS]).tolist():
         names = "|".join(name for name in orders if value & weights[name])
         paddings = "".join(name for name in "pu" if value & weights[name])
         key = f"{PREFIX}{separator}:{names}:{paddings}:{suffix}" if paddings else "date_unknown"
@@ -129,6 +137,20 @@ def _is_clock(time: str, digits: npt.NDArray[np.uint8]) -> npt.NDArray[np.bool_]
     if len(time) > 5:
         fine &= _number(digits[:, 6:8]) < 60
     return fine
+
+
+def _is_zone(digits: npt.NDArray[np.uint8]) -> npt.NDArray[np.bool_]:
+    """Hours, and perhaps minutes, with or without a colon."""
+    fine = _number(digits[:, 0:2]) <= 14
+    return fine & (_number(digits[:, -2:]) < 60)
+
+
+def _is_too_fine(time: str | None, digits: npt.NDArray[np.uint8]) -> npt.NDArray[np.bool_]:
+    """Whether a fraction is finer than a microsecond: no date and time of most programs keeps that."""
+    behind = (time or "").partition(".")[2]
+    if len(behind) <= FRACTION_DIGITS:
+        return np.zeros(len(digits), bool)
+    return (digits[:, FRACTION_DIGITS - len(behind) :] != ord("0")).any(axis=1)  # type: ignore[no-any-return]
 
 
 def formats(codes: Iterable[str]) -> list[Format]:

@@ -23,6 +23,29 @@ TOP_KEPT = 64
 SHOWN_CHARACTERS = 200
 """Of a value that is shown; the rest is in the file."""
 
+
+class Shown(msgspec.Struct, array_like=True, order=True, frozen=True):
+    """The beginning of a value, with a number that says which it is."""
+
+    number: int
+    """Its row, or how often it is there at least."""
+    text: str
+    length: int = 0
+    """Characters of the whole value, if it was cut; else 0."""
+
+    @classmethod
+    def of(cls, number: int, text: str) -> Shown:
+        return cls(number, text[:SHOWN_CHARACTERS], length_if_cut(text))
+
+    def told(self) -> dict[str, Any]:
+        """Members that say what is left out of a value."""
+        return {"truncated": True, "length": self.length} if self.length else {}
+
+
+def length_if_cut(text: str) -> int:
+    return len(text) if len(text) > SHOWN_CHARACTERS else 0
+
+
 QUANTILES_KEPT = 256
 """Of a KLL sketch: the rank of a quantile is off by 1.1 % at most, in 99 of 100 cases. It draws by lot, so two runs may
 differ by that. (The t-digest of the same library, which would not, was off by 3 %.)"""
@@ -132,8 +155,8 @@ class Distinct(msgspec.Struct):
 class Top(msgspec.Struct):
     """The most frequent values (Misra-Gries): a count is at most `error` too low, and 0 means exact."""
 
-    counts: dict[int, tuple[int, str]] = {}
-    """By hash: how often at least, and the beginning of the text."""
+    counts: dict[int, Shown] = {}
+    """By hash of the whole value: how often it is there at least."""
     error: int = 0
 
     @classmethod
@@ -146,23 +169,30 @@ class Top(msgspec.Struct):
         kept = np.flatnonzero(counts > error)
         texts = values.take(pa.array(kept)).to_pylist()
         found = zip(hashes[kept].tolist(), counts[kept].tolist(), texts, strict=True)
-        return cls({key: (count - error, text[:SHOWN_CHARACTERS]) for key, count, text in found}, error)
+        return cls({key: Shown.of(count - error, text) for key, count, text in found}, error)
 
     def merged(self, other: Top) -> Top:
         both = dict(self.counts)
-        for key, (count, text) in other.counts.items():
-            both[key] = (count + both[key][0], both[key][1]) if key in both else (count, text)
+        for key, each in other.counts.items():
+            both[key] = _counted(each, both[key].number) if key in both else each
         error = self.error + other.error
         if len(both) > TOP_KEPT:
-            surplus = sorted((count for count, _ in both.values()), reverse=True)[TOP_KEPT]
-            both = {key: (count - surplus, text) for key, (count, text) in both.items() if count > surplus}
+            surplus = sorted((each.number for each in both.values()), reverse=True)[TOP_KEPT]
+            both = {key: _counted(each, -surplus) for key, each in both.items() if each.number > surplus}
             error += surplus
         return Top(both, error)
 
     def best(self, limit: int) -> list[dict[str, Any]]:
         """`value`, `count` (at least) and `count_at_most`, the most frequent first."""
-        ordered = sorted(self.counts.values(), key=lambda found: (-found[0], found[1]))[:limit]
-        return [{"value": text, "count": count, "count_at_most": count + self.error} for count, text in ordered]
+        ordered = sorted(self.counts.values(), key=lambda each: (-each.number, each.text, each.length))[:limit]
+        return [
+            {"value": each.text, "count": each.number, "count_at_most": each.number + self.error, **each.told()}
+            for each in ordered
+        ]
+
+
+def _counted(each: Shown, more: int) -> Shown:
+    return Shown(each.number + more, each.text, each.length)
 
 
 class Numbers(msgspec.Struct):

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import base64
 import codecs
+import json
 import math
 from collections.abc import Iterable, Sequence
+from decimal import Decimal
 from typing import Any
 
 import msgspec
@@ -13,7 +15,7 @@ import numpy as np
 import pyarrow as pa
 from pyarrow import csv
 
-from app.profiling.columns import EXAMPLES, Column
+from app.profiling.columns import Column
 
 MAX_COLUMNS = 1000
 """More are counted and not looked at: keys of JSON objects may be data."""
@@ -114,9 +116,9 @@ class _Values:
         elif head == b"n":
             self._nulls += 1
         elif head in (b"{", b"["):
-            self._others.setdefault("nested", []).append((number, raw[:200].decode("utf-8", "replace")))
+            self._others.setdefault("nested", []).append((number, canonical(raw)))
         elif math.isinf(float(raw)) if head not in (b"t", b"f") else False:
-            self._others.setdefault("too_long", []).append((number, raw[:200].decode()))
+            self._others.setdefault("too_long", []).append((number, raw.decode()))
         else:
             self._natives[0].append(raw.decode())
             self._natives[1].append(number)
@@ -126,14 +128,25 @@ class _Values:
             Column.of(pa.array(texts, pa.string()), np.array(rows, np.int64), json=kind)
             for (texts, rows), kind in ((self._strings, "string"), (self._natives, "native"))
         )
-        others = Column(nulls=self._nulls)
-        if self._others:
-            texts = [text for found in self._others.values() for _, text in found]
-            others.values = len(texts)
-            others.classes = {name: len(found) for name, found in self._others.items()}
-            others.examples = {name: found[:EXAMPLES] for name, found in self._others.items()}
-            others.first, others.last = min(texts), max(texts)
-        return natives.merged(strings).merged(others)
+        column = natives.merged(strings).merged(Column(nulls=self._nulls))
+        for name, found in self._others.items():
+            rows = np.array([row for row, _ in found], np.int64)
+            texts = pa.array([text for _, text in found], pa.string())
+            column = column.merged(Column.of_class(name, texts, rows, has_lengths=name != "nested"))
+        return column
+
+
+def canonical(raw: bytes) -> str:
+    """The JSON of an object or a list so that equal ones have equal texts: without spaces, keys in order, numbers as they are
+    written. What is nested too deeply for that stays as it is."""
+    try:
+        value = json.loads(raw, parse_int=Decimal, parse_float=Decimal)
+        return _canonical.encode(value).decode()
+    except (ValueError, RecursionError, ArithmeticError):
+        return raw.decode("utf-8", "replace")
+
+
+_canonical = msgspec.json.Encoder(decimal_format="number", order="sorted")
 
 
 def _table(names: Sequence[str], columns: Iterable[tuple[str, Column]], rows: int) -> str:

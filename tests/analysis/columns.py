@@ -21,6 +21,14 @@ COLUMNS: dict[str, tuple[str, str | None, list[str]]] = {
     "numbers_with_gaps": (NUMBER, None, ["1", "", "3", ""]),
     "unix_seconds": (NUMBER, None, ["1767225600", "1767225601"]),
     # text, although most of it is a number
+    "nanoseconds": (TEXT, "date_too_fine", ["2026-03-04T10:00:00.123456789Z", "2026-03-04T10:00:00.000000001Z"]),
+    "one_nanosecond": (
+        TEXT,
+        "not_every_value_is_a_date",
+        ["2026-03-04 10:00:00.100000000", "2026-03-04 10:00:00.123456700"],
+    ),
+    "nine_digits_of_microseconds": (DATE, "%Y-%m-%dT%H:%M:%S.%f", ["2026-03-04T10:00:00.123456000"] * 2),
+    "zone_of_99_minutes": (TEXT, None, ["2026-03-04T10:00:00+02:99", "2026-03-04T10:00:00+02:00"]),
     "leading_zeros": (TEXT, "leading_zero", ["00123", "00456", "07030"]),
     "one_leading_zero": (TEXT, "not_every_value_is_a_number", ["123", "456", "0789"]),
     "leading_zero_decimals": (TEXT, "leading_zero", ["01.5", "02.5"]),

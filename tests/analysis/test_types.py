@@ -176,8 +176,8 @@ def test_however_distinct_values_are_found_they_are_those_of_python(name: str, m
     assert found[0].distinct.count() == len({value for value, _ in there})
     first = dict(reversed(there))
     for examples in found[0].examples.values():
-        assert examples == [(first[text], text) for _, text in examples]
-        assert [row for row, _ in examples] == sorted(row for row, _ in examples)
+        assert [each.number for each in examples] == [first[each.text] for each in examples]
+        assert examples == sorted(examples)
     counts = Counter(value for value, _ in there).most_common(columns.SHOWN_TOP)
     shown = [each["count_at_most"] for each in found[0].top.best(columns.SHOWN_TOP)]
     assert shown == [count for _, count in counts][: len(shown)]
@@ -188,3 +188,67 @@ def test_values_that_share_a_hash_are_not_taken_for_one(monkeypatch: pytest.Monk
     found = Column.of(pa.array(["1", "x", "2", "3"]), np.arange(4))
     assert sum(found.classes.values()) == 4
     assert found.classes["text"] == 1
+
+
+# ---------------------------------------------------------------------- values that are nested, or long
+
+
+def test_nested_values_are_counted_by_what_they_hold() -> None:
+    """Equal but for spaces and the order of keys is equal; a number is equal if it is written so."""
+    values = [
+        '{"a": 1, "b": [1, 2.50]}', '{ "b" : [1,2.50], "a":1 }', '{"a": 1, "b": [1, 2.5]}', "[]", "[ ]", '["x", null, true]',
+        '{"n": 12345678901234567890123456789.10}', '{"n": 12345678901234567890123456789.1}', '{"a": {"c": 1, "b": 2}}',
+        '{"a": {"b": 2, "c": 1}}', "[" * 500 + "]" * 500,
+    ]  # fmt: skip
+    raw = [f'{{"x": {value}}}'.encode() for value in values]
+    for pieces in (1, 2, len(raw)):
+        size = -(-len(raw) // pieces)
+        parts = [
+            of_objects(raw[i : i + size], range(i + 1, i + 1 + len(raw[i : i + size])))
+            for i in range(0, len(raw), size)
+        ]
+        (found,) = report(merge(parts))
+        assert (found["count"], found["distinct"], found["distinct_is_exact"]) == (len(values), 7 + 1, True)
+        assert found["lengths"] is None
+        assert found["top"][0]["count"] == 2
+        assert {each["value"] for each in found["top"] if each["count"] == 2} == {
+            '{"a":1,"b":[1,2.50]}', "[]", '{"a":{"b":2,"c":1}}'
+        }  # fmt: skip
+        assert (found["type"], found["reason"], found["classes"]) == ("text", "nested", {"nested": len(values)})
+
+
+def test_lengths_are_those_of_the_values_that_have_one() -> None:
+    huge = "9" * 400
+    raw = [b'{"x": "four"}', b'{"x": [1, 2, 3]}', b'{"x": {}}', b'{"x": "seven 7"}', f'{{"x": {huge}}}'.encode()]
+    for rows in (raw, raw[::-1]):
+        (found,) = report(merge([of_objects([each], [i]) for i, each in enumerate(rows, 1)]))
+        assert found["lengths"] == {"min": 4, "max": 400, "mean": (4 + 7 + 400) / 3}
+        assert (found["count"], found["distinct"]) == (5, 5)
+
+
+def test_what_is_cut_says_so_and_how_long_it_is() -> None:
+    long = ["a" * 199, "a" * 200, "a" * 200 + "b", "a" * 200 + "c" * 300, "z" * 1000, "z" * 1000, "short"]
+    found = column(long, pieces=3)
+    assert (found["distinct"], found["lengths"]) == (6, {"min": 5, "max": 1000, "mean": sum(map(len, long)) / 7})
+    told = {(each["value"], each.get("truncated"), each.get("length")): each["count"] for each in found["top"]}
+    assert told == {
+        ("z" * 200, True, 1000): 2, ("a" * 199, None, None): 1, ("a" * 200, None, None): 1, ("a" * 200, True, 201): 1,
+        ("a" * 200, True, 500): 1, ("short", None, None): 1,
+    }  # fmt: skip
+    cut = {(each["member"], each["index"]): each["length"] for each in found["truncated"]}
+    assert cut[("max", None)] == 1000
+    assert ("min", None) not in cut
+    shown = found["examples"]
+    assert isinstance(shown, list)
+    assert all(len(shown[i]) == 200 for member, i in cut if member == "examples" and i is not None)
+    assert column(["x" * 200, "y"])["truncated"] == []
+    mixed = column(["1", "2", "0" * 300])
+    assert mixed["counter_examples"] == [
+        {
+            "row": 3,
+            "value": "0" * 200,
+            "why": "begins with a zero that a number would lose",
+            "truncated": True,
+            "length": 300,
+        }
+    ]

@@ -410,6 +410,32 @@ def test_a_format_that_was_found_in_values_reads_them(tail: str) -> None:
     assert (got, codes) == (["25.01.2026"], [])
 
 
+texts_like_dates = st.builds(
+    lambda year, left, right, separator, joint, clock, fraction, zone, turned: (
+        (f"{left}{separator}{right}{separator}{year}" if turned else f"{year}{separator}{left}{separator}{right}")
+        + (f"{joint}{clock}{fraction}{zone}" if clock else "")
+    ),
+    st.sampled_from(["2026", "2024", "0001", "9999", "1900"]),
+    st.sampled_from(["1", "01", "02", "12", "13", "29"]),
+    st.sampled_from(["1", "01", "28", "29", "31", "12"]),
+    st.sampled_from("-/."),
+    st.sampled_from("T "),
+    st.sampled_from(["", "10:00", "23:59:59", "00:00:00", "24:00:00", "10:61:00"]),
+    st.sampled_from(["", ".5", ".123456", ".1234567", ".1234560", ".000000001", ".123456000"]),
+    st.sampled_from(["", "Z", "+02:00", "-14:00", "+14:30", "+02:99", "+0530", "-15:00", "+01"]),
+    st.booleans(),
+)
+
+
+@settings(max_examples=400, deadline=None)
+@given(st.lists(texts_like_dates, min_size=1, max_size=3))
+def test_whatever_the_analysis_calls_a_date_a_transform_reads(texts: list[str]) -> None:
+    (found,) = report(of_cells([[text] for text in texts], ["x"], range(1, len(texts) + 1)))
+    if found["type"] == "date":
+        _, codes = values_of(texts, {"operation": "parse_date", "format": found["format"]})
+        assert codes == [], (texts, found["format"])
+
+
 # ---------------------------------------------------------------------- value tables
 
 

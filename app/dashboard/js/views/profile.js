@@ -70,7 +70,14 @@ export default function profile({ id, status }) {
   };
 }
 
+/** A value as it is told, with the length of the whole where that is cut. */
+function value(text, length) {
+  const shown = length ? `${text}… (${count(length)} characters)` : text;
+  return h("span.clip", { title: shown }, shown === "" ? "(empty)" : shown);
+}
+
 function card(column) {
+  const cut = (member) => column.truncated?.find((each) => each.member === member)?.length;
   const values = column.count + column.empty + column.nulls;
   return h("section.card", {},
     h("div.row.between", {}, h("h3.clip", { title: column.name }, column.name || "(no name)"), h("span.pill", {}, column.subtype ?? column.type, column.format ? ` ${column.format}` : "")),
@@ -81,7 +88,7 @@ function card(column) {
       ["Filled", `${count(column.count)}${values ? ` (${percent(column.count / values)})` : ""}`],
       ["Distinct", `${column.distinct_is_exact ? "" : "about "}${count(column.distinct)}`],
       column.mean !== null && ["Mean", number(column.mean)], column.quantiles && ["Median", number(column.quantiles["0.5"])],
-      column.min !== null && ["From", h("span.clip", { title: column.min }, column.min)], column.max !== null && ["To", h("span.clip", { title: column.max }, column.max)],
+      column.min !== null && ["From", value(column.min, cut("min"))], column.max !== null && ["To", value(column.max, cut("max"))],
     ]));
 }
 
@@ -96,5 +103,5 @@ function picture(column) {
   if (!top.length) return h("p.muted", {}, "No value stands out.");
   const most = top[0].count || 1;
   return h("ol.top-values", { "aria-label": `Frequent values of ${column.name}` }, top.map((each) =>
-    h("li", {}, h("span.clip", { title: each.value }, each.value === "" ? "(empty)" : each.value), h("i", { "aria-hidden": "true", style: { width: `${(100 * each.count) / most}%` } }), h("b.num", {}, count(each.count)))));
+    h("li", {}, value(each.value, each.length), h("i", { "aria-hidden": "true", style: { width: `${(100 * each.count) / most}%` } }), h("b.num", {}, count(each.count)))));
 }
