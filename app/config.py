@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import ipaddress
 import os
+import re
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -27,6 +29,22 @@ def _known_driver(url: str) -> str:
     if url and driver not in DRIVERS:
         raise ValueError(f"must start with one of {', '.join(f'{d}://' for d in DRIVERS)}")
     return url
+
+
+def _host_name(name: str) -> str:
+    name = name.lower().removesuffix(".")
+    if name != "*" and not re.fullmatch(r"(\*\.)?[a-z0-9_-]+(\.[a-z0-9_-]+)*", name):
+        raise ValueError("must be a name such as granula.example.com, *.example.com or *, without scheme and port")
+    return name
+
+
+def _address(value: str) -> str:
+    try:
+        if value != "*":
+            ipaddress.ip_network(value, strict=False)
+    except ValueError:
+        raise ValueError("must be an address such as 10.0.0.7, a network such as 10.0.0.0/8, or *") from None
+    return value
 
 
 class Settings(BaseSettings):
@@ -78,7 +96,30 @@ class Settings(BaseSettings):
     """Files in the storage that no row of the database knows stay in `lost+found` for so long, then they are removed."""
 
     upload_stall_seconds: float = Field(default=30.0, gt=0)
-    """An upload that sends nothing for so long is ended with 408."""
+    """A body that sends nothing for so long, or less than MIN_BYTES_PER_SECOND over so long, is ended with 408."""
+
+    download_stall_seconds: float = Field(default=60.0, gt=0)
+    """The connection of a client that reads nothing of its answer for so long, or less than MIN_BYTES_PER_SECOND, is cut."""
+
+    min_bytes_per_second: int = Field(default=1024, ge=0)
+    """How fast a client must send a body and read an answer, at least; 0: any speed above nothing."""
+
+    header_seconds: float = Field(default=10.0, gt=0)
+    """The headers of a request that have not come whole in so long are answered 408; so long may a new connection say nothing."""
+
+    max_connections: int = Field(default=0, ge=0)
+    """Requests in work at once in a process, event streams too; more are answered 503, except /health. 0: half of the
+    file descriptors that the process may have, at most 4096."""
+
+    shutdown_seconds: float = Field(default=10.0, gt=0)
+    """After SIGTERM, connections that are still open are cut after so long; then work ends."""
+
+    allowed_hosts: Annotated[tuple[Annotated[str, AfterValidator(_host_name)], ...], NoDecode] = ()
+    """Comma-separated names under which the service is asked for, `*.example.com` too, without port; `*`: any. `localhost` and
+    addresses always pass. Empty: others are refused where nobody has to sign in."""
+
+    forwarded_allow_ips: Annotated[tuple[Annotated[str, AfterValidator(_address)], ...], NoDecode] = ()
+    """Comma-separated addresses and networks of proxies whose X-Forwarded-For and X-Forwarded-Proto are believed; `*`: all."""
 
     upload_expiry_hours: float = Field(default=24.0, gt=0)
     """A resumable upload that nobody goes on with for so long is removed."""
@@ -250,6 +291,7 @@ class Settings(BaseSettings):
 
     @field_validator(
         "allowed_content_types", "processors", "sentiment_models", "schemas", "cors_origins", "webhook_retry_seconds",
+        "allowed_hosts", "forwarded_allow_ips",
         mode="before",
     )  # fmt: skip
     @classmethod

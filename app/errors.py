@@ -198,6 +198,20 @@ def _error(name: str, status: int, code: str, title: str, remedy: str, base: typ
 
 
 # One line per stable code: class, HTTP status, code, title, what to do next.
+MalformedRequest = _error(
+    "MalformedRequest",
+    400,
+    "malformed_request",
+    "The request is not one of HTTP/1.1.",
+    "Send it by an HTTP client; an address that begins with https needs a server in front that speaks TLS.",
+)
+BadHost = _error(
+    "BadHost",
+    400,
+    "bad_host",
+    "The Host header is missing, doubled or malformed.",
+    "Send one `Host: name:port`, as every HTTP client does.",
+)
 MalformedMultipart = _error(
     "MalformedMultipart",
     400,
@@ -341,12 +355,19 @@ ChecksumMismatch = _error(
     "The bytes do not have the checksum that came with them.",
     "Send them again; none of them was kept.",
 )
+HeadersTimeout = _error(
+    "HeadersTimeout",
+    408,
+    "headers_timeout",
+    "The headers of the request did not come in time.",
+    "Send the request again, its headers at once.",
+)
 UploadStalled = _error(
     "UploadStalled",
     408,
     "upload_stalled",
     "The upload stopped sending.",
-    "Send the file again over a steadier connection.",
+    "Send it again over a steadier connection.",
 )
 Conflict = _error("Conflict", 409, "conflict", "The state of the job does not allow this.", "Read the job's status.")
 JobHasParts = _error(
@@ -680,6 +701,13 @@ WebhookUrlRefused = _error(
     "No messages can be sent to this URL.",
     "Give an https URL of a public address; for receivers on your own network start with WEBHOOK_ALLOW_PRIVATE=true.",
     InvalidParameter,
+)
+HostNotAllowed = _error(
+    "HostNotAllowed",
+    421,
+    "host_not_allowed",
+    "The service is not to be asked for under this name.",
+    "Use localhost or an address, or set ALLOWED_HOSTS to the name and start the service again.",
 )
 HeadersTooLarge = _error(
     "HeadersTooLarge", 431, "headers_too_large", "The request headers are too large.", "Send fewer or shorter headers."

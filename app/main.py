@@ -12,18 +12,19 @@ from contextlib import asynccontextmanager, contextmanager
 from types import FrameType
 
 from fastapi import FastAPI
-from fastapi.middleware.cors import CORSMiddleware
 
 from app import __version__
 from app.api import (
     analysis,
     assets,
     batches,
+    connections,
     corrections,
     docs,
     downloads,
     errors,
     files,
+    heads,
     health,
     imports,
     jobs,
@@ -41,7 +42,7 @@ from app.api import (
 )
 from app.api.doorkeeper import Doorkeeper
 from app.api.gate import Gate
-from app.api.middleware import Frame
+from app.api.middleware import Cors, Frame
 from app.api.services import Services
 from app.api.starting import StartupErrors
 from app.config import Settings, load_settings
@@ -74,6 +75,9 @@ def create_app(settings: Settings | None = None) -> FastAPI:
             asyncio.create_task(services.deliveries.run(), name="webhooks"),
             asyncio.create_task(services.uploads.run(), name="uploads"),
         ]
+        limited = connections.install(app, settings)
+        if limited is not None:
+            beside.append(asyncio.create_task(limited.run(), name="connections"))
         with _told_of_signals(services):
             yield
         for task in beside:
@@ -115,12 +119,14 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         # Not include_router: of routers in routers, FastAPI matches each again for every request, a third of what a short
         # answer costs.
         app.router.routes.extend(router.routes)
+    app.router.routes.extend(heads.twins(app.router.routes))
     app.mount("/assets", assets.assets)  # the files of the dashboard
+    app.add_middleware(heads.HeadsOnly)
     app.add_middleware(Gate)
-    app.add_middleware(Frame)
+    app.add_middleware(Frame, settings=settings)
     if settings.cors_origins:  # around everything: a page must be able to read a 500, too
         app.add_middleware(
-            CORSMiddleware,
+            Cors,
             allow_origins=list(settings.cors_origins),
             allow_methods=["*"],
             allow_headers=["*"],

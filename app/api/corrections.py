@@ -14,8 +14,8 @@ from starlette.requests import ClientDisconnect
 from app.api.errors import invalid, problem_responses
 from app.api.multipart import MultipartBody
 from app.api.parameters import FileId, Priority, single_values
-from app.api.receiving import BODY, idempotency_key, is_gzip_encoded, steady
-from app.api.services import App, Owner, Services
+from app.api.receiving import BODY, idempotency_key, is_gzip_encoded, pieces
+from app.api.services import App, Owner
 from app.errors import BodyTooLarge, MalformedJson, Unavailable
 from app.jobs import corrections
 from app.jobs.correction_files import MAX_PATCHES
@@ -108,9 +108,9 @@ async def correct(
     await app.corrections.check(wanted)
     try:
         if kind == "application/json":
-            return _accepted(await app.corrections.patch(wanted, await _patches(request, app)))
+            return _accepted(await app.corrections.patch(wanted, await _patches(request)))
         is_form = kind == "multipart/form-data"
-        stream = steady(request, app)
+        stream = pieces(request)
         body = MultipartBody(content_type).read(stream) if is_form else stream
         packed = is_gzip_encoded(request) and not is_form
         return _accepted(await app.corrections.submit(wanted, body, is_gzip_encoded=packed))
@@ -118,8 +118,8 @@ async def correct(
         return Response(status_code=499)  # nobody is there to read it
 
 
-async def _patches(request: Request, app: Services) -> list[corrections.Patch]:
-    body = b"".join([piece async for piece in _bounded(steady(request, app))])
+async def _patches(request: Request) -> list[corrections.Patch]:
+    body = b"".join([piece async for piece in _bounded(pieces(request))])
     try:
         found = Patches.model_validate_json(body)
     except ValidationError as error:

@@ -66,7 +66,6 @@ class StoredFile(FileResponse):
         **problem_responses(404, 409, 416),
     },
 )
-@router.head(PATH, response_class=FileResponse, include_in_schema=False)
 async def download(
     request: Request,
     file_id: FileId,

@@ -12,9 +12,9 @@ from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
+from starlette.routing import Match
 
 from app.errors import (
-    BodyTooLarge,
     DiskFull,
     InsufficientStorage,
     InternalError,
@@ -39,7 +39,23 @@ NEAR = 0.7
 """Of two names, how much of them must agree for one to be a slip for the other."""
 
 
+class BodyRefused(HTTPException):
+    """Raised while a body is read: FastAPI lets an HTTPException pass there, and makes a 400 of all else."""
+
+    def __init__(self, error: RequestError) -> None:
+        super().__init__(error.status)
+        self.error = error
+
+
 def problem(request: Request, error: RequestError) -> JSONResponse:
+    body = problem_body(error, request.scope["path"], request.scope.get("request_id", ""))
+    headers = error.headers or {}
+    if error.status in RETRY_AFTER:
+        headers = {"Retry-After": RETRY_AFTER[error.status], **headers}
+    return JSONResponse(body, error.status, headers, MEDIA_TYPE)
+
+
+def problem_body(error: RequestError, path: str, request_id: str) -> dict[str, Any]:
     body = {
         "type": f"/errors/{error.code}",
         "title": error.title(),
@@ -47,16 +63,13 @@ def problem(request: Request, error: RequestError) -> JSONResponse:
         "code": error.code,
         "detail": error.detail,
         "remedy": error.remedy,
-        "instance": request.scope["path"],
-        "request_id": request.scope.get("request_id", ""),
+        "instance": path,
+        "request_id": request_id,
         **error.members,
     }
     if error.errors:
         body["errors"] = error.errors
-    headers = (
-        {"Retry-After": RETRY_AFTER[error.status], **error.headers} if error.status in RETRY_AFTER else error.headers
-    )
-    return JSONResponse(body, error.status, headers, MEDIA_TYPE)
+    return body
 
 
 def invalid(errors: Iterable[Mapping[str, Any]], where: str = "query", known: Collection[str] = ()) -> InvalidParameter:
@@ -107,6 +120,15 @@ def problem_responses(*statuses: int) -> dict[int | str, dict[str, Any]]:
     return {s: {"description": HTTPStatus(s).phrase, "content": {MEDIA_TYPE: {"schema": schema}}} for s in statuses}
 
 
+def _methods(request: Request) -> list[str]:
+    """Those of all routes of this path: each route knows its own alone."""
+    found: set[str] = set()
+    for route in request.app.router.routes:
+        if route.matches(request.scope)[0] is not Match.NONE:
+            found |= getattr(route, "methods", None) or set()
+    return sorted(found)
+
+
 def install(app: FastAPI) -> None:
     @app.exception_handler(RequestError)
     async def request_error(request: Request, error: RequestError) -> JSONResponse:
@@ -137,10 +159,12 @@ def install(app: FastAPI) -> None:
 
     @app.exception_handler(HTTPException)
     async def http_error(request: Request, error: HTTPException) -> JSONResponse:
-        # 400 is FastAPI's answer to a JSON body that the decoder gave up on, 413 the one of our middleware.
-        kinds: dict[int, type[RequestError]] = {
-            400: MalformedJson, 404: NotFound, 405: MethodNotAllowed, 413: BodyTooLarge
-        }  # fmt: skip
+        if isinstance(error, BodyRefused):
+            return problem(request, error.error)
+        if error.status_code == 405:
+            return problem(request, MethodNotAllowed(headers={"Allow": ", ".join(_methods(request))}))
+        # 400 is FastAPI's answer to a JSON body that the decoder gave up on.
+        kinds: dict[int, type[RequestError]] = {400: MalformedJson, 404: NotFound}
         kind = kinds.get(error.status_code)
         if kind is None:
             kind = InternalError if error.status_code >= 500 else RequestError

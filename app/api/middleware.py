@@ -9,12 +9,16 @@ from contextlib import suppress
 from time import perf_counter
 
 from starlette.datastructures import Headers, MutableHeaders
-from starlette.exceptions import HTTPException
+from starlette.middleware.cors import CORSMiddleware
 from starlette.requests import Request
+from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from app.api.errors import failure, problem
-from app.errors import GranulaError, HeadersTooLarge
+from app.api.errors import BodyRefused, failure, problem
+from app.api.hosts import Hosts
+from app.api.pace import Pace
+from app.config import Settings
+from app.errors import BodyTooLarge, GranulaError, HeadersTooLarge, RequestError, Unavailable, UploadStalled
 from app.telemetry import counters, tracing
 from app.telemetry.tracing import NOTHING, Span
 
@@ -25,7 +29,11 @@ MAX_BODY_BYTES = 1 << 20
 UPLOADS = ("/api/v1/upload", "/batch/upload", "/api/upload")
 SENDING = ("POST", "PUT", "PATCH")
 METHODS = (*SENDING, "GET", "HEAD", "DELETE", "OPTIONS")
-LINGER_SECONDS, LINGER_BYTES = 1.0, 64 << 20
+LINGER_SECONDS, LINGER_BYTES, LINGER_BYTES_OF_STRANGERS = 1.0, 64 << 20, 4 << 20
+"""How long, and how much, is read of a body whose answer was given before its end. Strangers: who was not let in."""
+CROWDED = "granula.crowded"
+"""In the scope of a request that is one too many for the process."""
+ALWAYS_ANSWERED = "/health"
 HEADERS = {
     "X-Content-Type-Options": "nosniff",
     "Referrer-Policy": "no-referrer",
@@ -34,9 +42,20 @@ HEADERS = {
 }
 
 
+class Cors(CORSMiddleware):
+    """Answers preflights itself, before the frame."""
+
+    def preflight_response(self, request_headers: Headers) -> Response:
+        answer = super().preflight_response(request_headers)
+        answer.headers.update({**HEADERS, "X-Request-ID": uuid.uuid4().hex})
+        return answer
+
+
 class Frame:
-    def __init__(self, app: ASGIApp) -> None:
+    def __init__(self, app: ASGIApp, settings: Settings) -> None:
         self._app = app
+        self._settings = settings
+        self._hosts = Hosts(settings)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -44,12 +63,13 @@ class Frame:
             return
         scope["request_id"] = uuid.uuid4().hex  # never the client's: it ends up in logs
         with _traced(scope) as span:
-            await self._answer(scope, _Exchange(scope, receive, send, span))
+            pace = Pace(self._settings.upload_stall_seconds, self._settings.min_bytes_per_second)
+            await self._answer(scope, _Exchange(scope, receive, send, span, pace))
 
     async def _answer(self, scope: Scope, exchange: _Exchange) -> None:
-        if sum(len(name) + len(value) for name, value in scope["headers"]) > MAX_HEADER_BYTES:
-            answer = problem(Request(scope), HeadersTooLarge(headers={"Connection": "close"}))
-            await answer(scope, exchange.receive, exchange.send)
+        refusal = self._refusal(scope)
+        if refusal is not None:
+            await problem(Request(scope), refusal)(scope, exchange.receive, exchange.send)
             return
         try:
             await self._app(scope, exchange.receive, exchange.send)
@@ -58,6 +78,18 @@ class Frame:
                 _abort(scope, error)
                 return
             await failure(Request(scope), error)(scope, exchange.receive, exchange.send)
+
+    def _refusal(self, scope: Scope) -> RequestError | None:
+        """What is wrong with a request before anybody asks what it wants."""
+        close = {"Connection": "close"}
+        if sum(len(name) + len(value) for name, value in scope["headers"]) > MAX_HEADER_BYTES:
+            return HeadersTooLarge(headers=close)  # type: ignore[no-any-return]
+        if CROWDED in scope and scope["path"] != ALWAYS_ANSWERED:
+            return Unavailable(  # type: ignore[no-any-return]
+                "The process has as many requests in work as it may.", headers={"Retry-After": "2", **close}
+            )
+        wrong_host = self._hosts.problem(scope["headers"], scope["http_version"])
+        return wrong_host(headers=close) if wrong_host is not None else None
 
 
 def _abort(scope: Scope, error: Exception) -> None:
@@ -99,8 +131,9 @@ class _Exchange:
     """One request and its answer. An answer that comes before the body has ended closes the connection: nobody would
     bound what is still sent."""
 
-    def __init__(self, scope: Scope, receive: Receive, send: Send, span: Span) -> None:
+    def __init__(self, scope: Scope, receive: Receive, send: Send, span: Span, pace: Pace) -> None:
         self._span = span
+        self._pace = pace
         self._begun = perf_counter()
         self._scope = scope
         self._receive = receive
@@ -115,15 +148,32 @@ class _Exchange:
         self.has_started = False
 
     async def receive(self) -> Message:
-        message = await self._receive()
+        message = await (self._receive() if self._body_ended or self.has_started else self._receive_in_time())
         if message["type"] != "http.request":
             self._body_ended = True
             return message
         self._body_ended = not message.get("more_body", False)
         self._received += len(message.get("body", b""))
         if self._limit is not None and self._received > self._limit:
-            raise HTTPException(413)
+            raise BodyRefused(BodyTooLarge())
         return message
+
+    async def _receive_in_time(self) -> Message:
+        """The next piece of a body; raises BodyRefused if its sender is too slow, or the service has to end before its end."""
+        begun = perf_counter()
+        try:
+            async with asyncio.timeout(self._pace.left):
+                message = await self._receive()
+        except TimeoutError:
+            raise BodyRefused(UploadStalled(self._pace.broken())) from None
+        self._pace.count(perf_counter() - begun, len(message.get("body", b"")))
+        if message.get("more_body", False) and self._is_draining():
+            raise BodyRefused(Unavailable("The service is shutting down.", headers={"Retry-After": "10"}))
+        return message
+
+    def _is_draining(self) -> bool:
+        services = getattr(self._scope["app"].state, "services", None)
+        return services is not None and services.machine.is_draining
 
     async def send(self, message: Message) -> None:
         if message["type"] == "http.response.start":
@@ -146,7 +196,7 @@ class _Exchange:
 
     async def _linger(self) -> None:
         """Read on for a little: closing on a client that is still sending resets it before it has read the answer."""
-        last = self._received + LINGER_BYTES
+        last = self._received + (LINGER_BYTES if "caller" in self._scope else LINGER_BYTES_OF_STRANGERS)
         self._limit = None
         with suppress(TimeoutError):
             async with asyncio.timeout(LINGER_SECONDS):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import base64
 import re
 from collections.abc import AsyncIterator, Callable
@@ -24,7 +23,6 @@ from app.errors import (
     Unavailable,
     UnsupportedMediaType,
     UnsupportedTransferEncoding,
-    UploadStalled,
 )
 from app.jobs.submit import Accepted, Submission
 
@@ -48,21 +46,11 @@ BODY: dict[str, Any] = {
 }
 
 
-async def steady(request: Request, app: Services) -> AsyncIterator[bytes]:
-    """The body, unless its sender falls silent or the service has to end."""
-    stream, stall_seconds = request.stream(), app.settings.upload_stall_seconds
-    while True:
-        if app.machine.is_draining:
-            raise Unavailable("The service is shutting down.", headers={"Retry-After": "10", "Connection": "close"})
-        try:
-            async with asyncio.timeout(stall_seconds):
-                data = await anext(stream, None)
-        except TimeoutError:
-            raise UploadStalled(f"Nothing came for {stall_seconds:g} seconds.") from None
-        if data is None:
-            return
-        if data:
-            yield data
+async def pieces(request: Request) -> AsyncIterator[bytes]:
+    """The body. Who sends too slowly is refused, and everybody when the service ends (app/api/middleware.py)."""
+    async for piece in request.stream():
+        if piece:
+            yield piece
 
 
 def check_type(content_type: str, filename: str, app: Services) -> None:
@@ -104,7 +92,7 @@ async def receive(
         submission.media_type = media_type(content_type)
         door.check_file(content_type, submission.filename, app)
     await app.submitter.check(submission)
-    stream = steady(request, app)
+    stream = pieces(request)
     body = stream if form is None else _form_file(form, stream, submission, options, app, door)
     try:
         return submission, await app.submitter.submit(submission, body)

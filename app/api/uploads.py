@@ -16,7 +16,7 @@ from starlette.requests import ClientDisconnect
 
 from app.api.errors import invalid, problem_responses
 from app.api.parameters import UploadOptions, identifier, single_values
-from app.api.receiving import described, steady
+from app.api.receiving import described, pieces
 from app.api.services import App, Owner, Services
 from app.errors import (
     BadTusRequest,
@@ -105,7 +105,7 @@ async def create(request: Request, app: App, owner: Owner, options: Annotated[Up
     if upload.problem is not None:
         raise as_error(upload.problem)
     if has_body:
-        body = steady(request, app)
+        body = pieces(request)
         size = _number(request, "content-length")
         try:
             upload = await app.uploads.append(upload.id, owner, body, offset=0, size=size, checksum=checksum)
@@ -154,7 +154,7 @@ async def patch(upload_id: UploadId, request: Request, app: App, owner: Owner) -
         upload = await app.uploads.append(
             upload_id,
             owner,
-            steady(request, app),
+            pieces(request),
             offset=offset,
             length=_length(request, app),
             size=_number(request, "content-length"),

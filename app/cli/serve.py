@@ -62,7 +62,6 @@ def serve(
         host=host,
         port=port,
         access_log=access_log,
-        server_header=False,
         timeout_keep_alive=KEEP_ALIVE_SECONDS,
     )
 

@@ -554,9 +554,9 @@ def test_each_answer_has_a_fresh_id_and_the_headers_that_disarm_browsers(
 def test_an_answer_before_the_end_of_the_body_ends_the_connection_others_keep_it(server: Server) -> None:
     with RawConnection(server) as connection:
         for _ in range(2):
-            connection.send(b"GET /health HTTP/1.1\r\nHost: x\r\n\r\n")
+            connection.send(b"GET /health HTTP/1.1\r\nHost: localhost\r\n\r\n")
             assert "connection" not in connection.answer().headers
-        connection.send(b"POST /nowhere HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\n\r\nhalf")
+        connection.send(b"POST /nowhere HTTP/1.1\r\nHost: localhost\r\nContent-Length: 100\r\n\r\nhalf")
         assert connection.answer().headers["connection"] == "close"
         assert connection.is_closed_by_server()
 

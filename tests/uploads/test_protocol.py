@@ -126,7 +126,9 @@ def test_bytes_with_a_checksum_count_all_or_not_at_all(server: Server, api: Api,
     # A connection that ends in the middle leaves nothing of bytes that nobody could check.
     with RawConnection(server) as raw:
         lines = [f"{k}: {v}" for k, v in (BYTES | {"Upload-Offset": "4000", "Upload-Checksum": checksum(DATA)}).items()]
-        raw.send("\r\n".join([f"PATCH {url} HTTP/1.1", "Host: x", "Content-Length: 5000", *lines, "", ""]).encode())
+        raw.send(
+            "\r\n".join([f"PATCH {url} HTTP/1.1", "Host: localhost", "Content-Length: 5000", *lines, "", ""]).encode()
+        )
         raw.send(DATA[4000:6000])
     assert wait_until(lambda: client.head(url, headers=TUS).headers["upload-offset"] == "4000", 10, "the old offset")
     last = wait_until(
@@ -187,7 +189,7 @@ def test_a_sender_that_has_fallen_silent_makes_way_and_what_it_sent_is_kept(serv
     url = create(client, len(data))
     with RawConnection(server) as raw:
         lines = [f"{k}: {v}" for k, v in (BYTES | {"Upload-Offset": "0"}).items()]
-        raw.send(f"PATCH {url} HTTP/1.1\r\nHost: x\r\nContent-Length: {len(data)}\r\n".encode())
+        raw.send(f"PATCH {url} HTTP/1.1\r\nHost: localhost\r\nContent-Length: {len(data)}\r\n".encode())
         raw.send("\r\n".join([*lines, "", ""]).encode(), data[:1_500_000])
         wait_until(lambda: client.get(url).json()["offset"] >= 1 << 20, 10, "the first block")
         assert_problem(send(client, url, 0, b""), 423, "upload_locked")

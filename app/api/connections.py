@@ -1,0 +1,368 @@
+"""What a connection may cost before and after its requests: deadlines and byte limits for headers, a limit of requests in
+work, and an end for clients that do not read. It is put into the running uvicorn when the service starts, however uvicorn was
+started (docs/decisions/0015); bodies have their speed in app/api/middleware.py."""
+
+from __future__ import annotations
+
+import asyncio
+import fcntl
+import inspect
+import ipaddress
+import logging
+import struct
+import termios
+import uuid
+from functools import partial
+from time import monotonic
+from typing import Any
+
+import msgspec
+import uvicorn
+from starlette.types import ASGIApp
+from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
+from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
+
+from app.api.descriptors import available, raise_limit
+from app.api.errors import MEDIA_TYPE, problem_body
+from app.api.middleware import CROWDED, HEADERS, LINGER_BYTES_OF_STRANGERS, LINGER_SECONDS, MAX_HEADER_BYTES
+from app.api.pace import Pace
+from app.config import Settings
+from app.errors import HeadersTimeout, HeadersTooLarge, MalformedRequest, RequestError
+
+logger = logging.getLogger(__name__)
+MAX_HEAD_BYTES = MAX_HEADER_BYTES + (8 << 10)
+"""Of a request line with its headers, on the wire: names and values are counted exactly behind it, separators are not."""
+MOST_BY_DEFAULT = 4096
+UVICORN_TRUSTS = ("127.0.0.1,::1", "127.0.0.1")
+"""What uvicorn does when nobody has said whom to trust."""
+
+
+class Connections:
+    """All of a process."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
+        self.most_busy = settings.max_connections or min(MOST_BY_DEFAULT, available() // 2)
+        self._most = self.most_busy + max(16, self.most_busy // 8)
+        """Above those that are busy there is always room for some that have yet to say what they want: /health is answered."""
+        self._all: set[Connection] = set()
+        self._waiting: dict[Connection, None] = {}
+        """Those whose next headers have not come whole. Both oldest first."""
+        self._idle: dict[Connection, None] = {}
+        """Those that have been answered and have sent nothing since."""
+
+    async def run(self) -> None:
+        """Look at every connection again and again."""
+        settings = self.settings
+        shortest = min(settings.header_seconds, settings.download_stall_seconds, settings.shutdown_seconds)
+        while True:
+            await asyncio.sleep(min(1.0, shortest / 4))
+            now = monotonic()
+            for connection in list(self._all):
+                try:
+                    connection.look(now)
+                except Exception:  # of one connection; the others are looked at all the same
+                    logger.exception("A connection cannot be looked at")
+                    connection.transport.abort()
+
+    @property
+    def is_crowded(self) -> bool:
+        return len(self._all) - len(self._waiting) - len(self._idle) > self.most_busy
+
+    def opened(self, connection: Connection) -> None:
+        self._all.add(connection)
+        if len(self._all) > self._most:
+            self._make_room(connection)
+        self._waiting[connection] = None
+
+    def waits(self, connection: Connection) -> None:
+        """It has begun to send headers."""
+        self._idle.pop(connection, None)
+        self._waiting.pop(connection, None)
+        self._waiting[connection] = None
+
+    def works(self, connection: Connection) -> None:
+        """Its headers came whole."""
+        self._idle.pop(connection, None)
+        self._waiting.pop(connection, None)
+
+    def rests(self, connection: Connection) -> None:
+        """It has been answered."""
+        self._idle[connection] = None
+
+    def closed(self, connection: Connection) -> None:
+        self._all.discard(connection)
+        self.works(connection)
+
+    def _make_room(self, newcomer: Connection) -> None:
+        """Who has said nothing whole for longest goes: of clients that send their headers at once, it is none."""
+        oldest = next(iter(self._waiting), None) or next(iter(self._idle), newcomer)
+        self.closed(oldest)
+        oldest.transport.abort()
+
+
+class Connection(HttpToolsProtocol):
+    def __init__(self, connections: Connections, **given: Any) -> None:
+        super().__init__(**given)
+        self._connections = connections
+        self._settings = connections.settings
+        self._unanswered = 0
+        """Requests of this connection whose headers came whole: several if they are pipelined."""
+        self._in_body = False
+        self._has_body = False
+        self._framing = 0
+        """Bytes that came since the last of a body, and are none of it."""
+        self._left = MAX_HEAD_BYTES
+        """Bytes that the headers which are coming may still have."""
+        self._head_count = 0
+        self._head_since: float | None = monotonic()
+        """When the headers that are due began; None while a request is in work, or nothing is due."""
+        self._refusal: RequestError | None = None
+        """The last thing that this connection will say."""
+        self._ignored = 0
+        self._cut_at: float | None = None
+        self._unread: int | None = None
+        self._pace: Pace | None = None
+        self._looked_at = 0.0
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        super().connection_made(transport)
+        self._connections.opened(self)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._connections.closed(self)
+        super().connection_lost(exc)
+
+    # ------------------------------------------------------------------ what comes
+
+    def data_received(self, data: bytes) -> None:
+        while data and self._refusal is None and not self.transport.is_closing():
+            data = self._parse(data)
+        if self._refusal is not None:
+            self._ignored += len(data)
+            if self._ignored > LINGER_BYTES_OF_STRANGERS:
+                self.transport.abort()
+
+    def _parse(self, data: bytes) -> bytes:
+        """What is left of `data`: of headers no more is read than they may have."""
+        if self._in_body:
+            self._parse_body(data)
+            return b""
+        if self._left == MAX_HEAD_BYTES and not self._unanswered:
+            self._head_since = monotonic()
+            self._connections.waits(self)
+        piece, heads = data[: self._left], self._head_count
+        super().data_received(piece)
+        if heads == self._head_count:
+            self._left -= len(piece)
+            if self._left <= 0:
+                self.refuse(HeadersTooLarge())
+        return data[len(piece) :]
+
+    def _parse_body(self, data: bytes) -> None:
+        self._has_body = False
+        super().data_received(data)
+        if self._has_body or not self._in_body:
+            self._framing = 0
+            return
+        self._framing += len(data)  # the head of a chunk, or trailers
+        if self._framing > MAX_HEAD_BYTES:
+            self.refuse(HeadersTooLarge())
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        if not self._in_body:  # trailers are no headers
+            super().on_header(name, value)
+
+    def on_body(self, body: bytes) -> None:
+        self._has_body = True
+        super().on_body(body)
+
+    def on_headers_complete(self) -> None:
+        if not self.url.startswith(b"/"):
+            self._take_host_of_target()
+        super().on_headers_complete()
+        self._head_count += 1
+        self._left = MAX_HEAD_BYTES
+        self._head_since = None
+        self._in_body = True
+        self._unanswered += 1
+        self._connections.works(self)
+        if self._connections.is_crowded:
+            self.scope[CROWDED] = True  # type: ignore[literal-required]
+
+    def on_message_complete(self) -> None:
+        super().on_message_complete()
+        self._in_body = False
+
+    def _take_host_of_target(self) -> None:
+        """`GET http://name/path`: the name there counts, and Host does not (RFC 9112, 3.2.2)."""
+        _, separator, rest = self.url.partition(b"://")
+        if separator:
+            self.headers[:] = [(name, value) for name, value in self.headers if name != b"host"]
+            self.headers.append((b"host", rest.partition(b"/")[0].partition(b"?")[0]))
+
+    def _unsupported_upgrade_warning(self) -> None:
+        """The request is answered as if it had not asked; what would come behind it is nothing that can be parsed."""
+        self.cycle.keep_alive = False
+
+    # ------------------------------------------------------------------ what goes
+
+    def on_response_complete(self) -> None:
+        self._unanswered -= 1
+        super().on_response_complete()
+        if self._unanswered or self.transport.is_closing():
+            return
+        if self._refusal is not None:
+            self._say_last()
+        elif self._left < MAX_HEAD_BYTES:
+            self._head_since = monotonic()
+            self._connections.waits(self)
+        else:
+            self._connections.rests(self)
+
+    def resume_writing(self) -> None:
+        self._pace = None
+        super().resume_writing()
+
+    def send_400_response(self, msg: str) -> None:
+        self.refuse(MalformedRequest())
+
+    def refuse(self, error: RequestError) -> None:
+        """Take nothing more, and say why when all that was asked before has been answered."""
+        self._refusal = error
+        if self._unanswered == 1 and self._in_body and not self.cycle.response_started:
+            self.cycle.disconnected = True  # the body will never be whole: to whoever reads it, the client has gone
+            self.cycle.message_event.set()
+            self._say_last()
+        elif not self._unanswered:
+            self._say_last()
+
+    def _say_last(self) -> None:
+        error, request_id = self._refusal, uuid.uuid4().hex
+        assert error is not None
+        body = msgspec.json.encode(problem_body(error, "", request_id))
+        headers = {
+            **HEADERS,
+            "Content-Type": MEDIA_TYPE,
+            "Content-Length": str(len(body)),
+            "Connection": "close",
+            "X-Request-ID": request_id,
+        }
+        lines = [b"%s: %s\r\n" % each for each in self.server_state.default_headers]
+        lines += [f"{name}: {value}\r\n".encode() for name, value in headers.items()]
+        self._unset_keepalive_if_required()
+        self.transport.write(b"".join([STATUS_LINE[error.status], *lines, b"\r\n", body]))
+        # Read on for a little: closing on a client that is still sending resets it before it has read the answer.
+        if self.transport.can_write_eof():
+            self.transport.write_eof()
+        self.loop.call_later(LINGER_SECONDS, self.transport.close)
+
+    # ------------------------------------------------------------------ how long it takes
+
+    def look(self, now: float) -> None:
+        """End what is overdue."""
+        waited, self._looked_at = now - (self._looked_at or now), now
+        if self._cut_at is not None and now > self._cut_at:
+            self.transport.abort()
+        elif self._head_since is not None and now - self._head_since > self._settings.header_seconds:
+            self._head_since = None
+            if self._left == MAX_HEAD_BYTES:
+                self.transport.close()  # it has not asked for anything
+            else:
+                self.refuse(HeadersTimeout())
+        elif self.transport.is_closing() or self.flow.write_paused:
+            self._look_at_reader(waited)
+        else:
+            self._pace = None
+
+    def _look_at_reader(self, waited: float) -> None:
+        """While this side waits to write nothing is added: whatever gets less was read."""
+        unread = self._bytes_unread()
+        if self._pace is None or self._unread is None:
+            self._pace = Pace(self._settings.download_stall_seconds, self._settings.min_bytes_per_second)
+        else:
+            self._pace.count(waited, self._unread - unread)
+        self._unread = unread
+        if self._pace.left <= 0:
+            logger.info("A client that does not read its answer is cut off")
+            self.transport.abort()
+
+    def _bytes_unread(self) -> int:
+        """Of this process, and of the kernel, where it tells: it holds megabytes."""
+        size = self.transport.get_write_buffer_size()
+        try:
+            queued = fcntl.ioctl(self.transport.get_extra_info("socket").fileno(), termios.TIOCOUTQ, bytes(4))
+        except (OSError, ValueError, AttributeError):
+            return size
+        return size + int(struct.unpack("i", queued)[0])
+
+    def shutdown(self) -> None:
+        self._cut_at = monotonic() + self._settings.shutdown_seconds
+        super().shutdown()
+        if self.cycle is not None and self.cycle.more_body:
+            self.cycle.message_event.set()  # whoever waits for the body looks up, and sees that the service ends
+
+
+# ---------------------------------------------------------------------- putting it into the server
+
+
+def install(app: ASGIApp, settings: Settings) -> Connections | None:
+    """Give the uvicorn that is starting `app` our connections, and tell it whom to believe. None if there is none."""
+    raise_limit()
+    server = _server_of(app)
+    if server is None:
+        logger.warning("This is no uvicorn: slow clients are not limited here. Put a proxy before it that does so.")
+        return None
+    config, connections = server.config, Connections(settings)
+    config.http_protocol_class = partial(Connection, connections)  # type: ignore[assignment]
+    config.ws_protocol_class = None  # there are none, and they would not be limited
+    config.encoded_headers = [header for header in config.encoded_headers if header != (b"server", b"uvicorn")]
+    _trust(config, settings)
+    _warn_if_open(config, settings)
+    return connections
+
+
+def _server_of(app: ASGIApp) -> uvicorn.Server | None:
+    """It is found by the task that waits in it for our start: uvicorn hands its server to nobody."""
+    for task in asyncio.all_tasks():
+        step: Any = task.get_coro()
+        while inspect.iscoroutine(step) and step.cr_frame is not None:
+            found = step.cr_frame.f_locals.get("self")
+            if isinstance(found, uvicorn.Server) and _runs(found, app):
+                return found
+            step = step.cr_await
+    return None
+
+
+def _runs(server: uvicorn.Server, app: ASGIApp) -> bool:
+    step: Any = server.config.loaded_app if server.config.loaded else None
+    while step is not None and step is not app:
+        step = getattr(step, "app", None)
+    return step is app
+
+
+def _trust(config: uvicorn.Config, settings: Settings) -> None:
+    """Of proxies that nobody has named none is believed, one on this machine neither: everything here can send from there."""
+    if not isinstance(config.loaded_app, ProxyHeadersMiddleware):
+        return
+    given = config.forwarded_allow_ips if config.forwarded_allow_ips not in UVICORN_TRUSTS else []
+    named = list(settings.forwarded_allow_ips) or given
+    config.loaded_app = ProxyHeadersMiddleware(config.loaded_app.app, trusted_hosts=named)
+
+
+def _warn_if_open(config: uvicorn.Config, settings: Settings) -> None:
+    if settings.auth_required or config.uds is not None or config.fd is not None or is_loopback(config.host):
+        return
+    logger.warning(
+        "ANYBODY WHO CAN REACH %s, PORT %s MAY READ, UPLOAD AND DELETE EVERYTHING: nobody has to sign in. "
+        "Set AUTH_REQUIRED=true, or listen on 127.0.0.1 only.",
+        config.host,
+        config.port,
+    )
+
+
+def is_loopback(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"

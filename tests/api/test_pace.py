@@ -1,0 +1,55 @@
+"""How long a slow client is waited for, by arithmetic alone."""
+
+from __future__ import annotations
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from app.api.pace import Pace
+
+STEPS = st.lists(st.tuples(st.floats(0, 30), st.integers(0, 1 << 24)), max_size=50)
+
+
+def test_silence_uses_up_the_whole_sum_once() -> None:
+    pace = Pace(30, 1024)
+    pace.count(29.5, 0)
+    assert pace.left == 0.5
+    pace.count(0.5, 0)
+    assert pace.left == 0
+
+
+def test_bytes_at_the_slowest_speed_keep_a_client_for_ever_and_fewer_do_not() -> None:
+    steady, slow = Pace(30, 1024), Pace(30, 1024)
+    for _ in range(1000):
+        steady.count(1, 1024)
+    assert steady.left >= 29
+    for _ in range(70):
+        slow.count(1, 512)
+    assert slow.left < 0
+
+
+def test_a_fast_beginning_buys_no_more_than_the_first_sum() -> None:
+    pace = Pace(30, 1024)
+    pace.count(1, 10 << 30)
+    assert pace.left == 30
+
+
+def test_without_a_slowest_speed_only_silence_counts() -> None:
+    pace = Pace(30, 0)
+    for _ in range(100):
+        pace.count(29, 1)
+    assert pace.left == 30
+    pace.count(30, 0)
+    assert pace.left == 0
+
+
+@given(STEPS)
+def test_no_more_time_is_spent_than_the_bytes_and_the_first_sum_allow(steps: list[tuple[float, int]]) -> None:
+    pace, waited, size = Pace(30, 1024), 0.0, 0
+    for seconds, count in steps:
+        if pace.left <= seconds:  # here the client would be ended
+            break
+        pace.count(seconds, count)
+        waited, size = waited + seconds, size + count
+        assert pace.left <= 30
+        assert waited <= 30 + size / 1024 + 1e-6
