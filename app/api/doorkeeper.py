@@ -11,7 +11,7 @@ from fastapi import Request
 
 from app.api.buckets import Buckets, whole_seconds
 from app.config import Settings
-from app.errors import CrossSite, RateLimited, Unauthenticated
+from app.errors import CrossSite, RateLimited, TransientError, Unauthenticated
 from app.jobs.users import LOCAL, Caller, Users
 
 logger = logging.getLogger(__name__)
@@ -51,6 +51,19 @@ class Doorkeeper:
                 f"You may send {limit} requests a minute.", headers={**headers, "Retry-After": whole_seconds(seconds)}
             )
         return Admitted(caller, headers)
+
+    async def still_admits(self, request: Request) -> bool:
+        """Whether the key or session that a request came with still holds; it does while the database cannot say."""
+        caller: Caller = request.scope["caller"]
+        if caller.key_id is None:
+            return True
+        try:
+            if caller.session is not None:
+                return await self._users.by_session(caller.session) is not None
+            key = request.headers["authorization"].partition(" ")[2].strip()
+            return await self._users.by_key(key) is not None
+        except TransientError:
+            return True
 
     async def by_key(self, request: Request, key: str) -> Caller:
         """Raises Unauthenticated, in the same words whatever is wrong with the key, or RateLimited."""

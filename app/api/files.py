@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import re
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from typing import Annotated, Any, Literal
 from urllib.parse import quote
 
@@ -25,7 +25,7 @@ from app.api.parameters import (
 )
 from app.api.receiving import BODY, receive
 from app.api.services import App, Owner
-from app.api.streams import begun
+from app.api.streams import begun, event_stream
 from app.errors import (
     NotFound,
 )
@@ -82,17 +82,18 @@ async def status(file_id: FileId, app: App, owner: Owner) -> dict[str, Any]:
 
 
 @router.get("/status/{file_id}/events", response_class=StreamingResponse, responses=problem_responses(404))
-async def events(file_id: FileId, app: App, owner: Owner) -> StreamingResponse:
-    """The same as server-sent events (`event: status`), one at each change, until the job is final."""
+async def events(request: Request, file_id: FileId, app: App, owner: Owner) -> StreamingResponse:
+    """The same as server-sent events (`event: status`), one at each change, until the job is final or deleted, or the key or
+    session does not hold any more."""
     changes = app.feed.watch(file_id, owner)
     first = await anext(changes)  # an unknown id is a 404, not an empty stream
 
-    async def stream() -> AsyncIterator[str]:
+    async def stream() -> AsyncGenerator[str]:
         yield _event(first)
         async for change in changes:
             yield _event(change)
 
-    return StreamingResponse(stream(), media_type="text/event-stream", headers={"X-Accel-Buffering": "no"})
+    return event_stream(request, app, stream())
 
 
 def _event(body: dict[str, Any]) -> str:

@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from typing import Annotated, Any
 from uuid import UUID
 
-from fastapi import APIRouter, Depends, Query
+from fastapi import APIRouter, Depends, Query, Request
 from fastapi.responses import StreamingResponse
 from pydantic import BaseModel, ConfigDict, Field
 
 from app.api.errors import problem_responses
 from app.api.parameters import Integer, JobId, Moment, Name, single_values
 from app.api.services import App, Owner
+from app.api.streams import event_stream
 from app.jobs import listing, progress, proof
 from app.states import JobStatus
 
@@ -57,15 +58,16 @@ async def list_jobs(
 
 @router.get("/events", response_class=StreamingResponse, responses=problem_responses(422))
 async def list_events(
+    request: Request,
     app: App,
     owner: Owner,
     limit: Annotated[Integer | None, Query(ge=1, le=2**31, description="End after so many events.")] = None,
 ) -> StreamingResponse:
     """The list as server-sent events: `event: jobs`, first with what is active, then with `items` that have changed and
     `removed` ids. A line `:` every 15 seconds shows that the stream lives; `event: reload` means that too much was missed.
-    The stream ends every five minutes, so that who watches asks again whether they still may; browsers do by themselves."""
+    The stream ends when the key or session does, and every five minutes; browsers then connect again."""
 
-    async def stream() -> AsyncIterator[str]:
+    async def stream() -> AsyncGenerator[str]:
         count = 0
         async with aclosing(app.list_feed.watch(owner)) as changes:
             async for change in changes:
@@ -74,7 +76,7 @@ async def list_events(
                 if count == limit:
                     return
 
-    return StreamingResponse(stream(), media_type="text/event-stream", headers={"X-Accel-Buffering": "no"})
+    return event_stream(request, app, stream())
 
 
 @router.get("/{job_id}", responses=problem_responses(404))

@@ -1,8 +1,48 @@
-"""Answers that are sent while they are made."""
+"""Answers that are sent while they are made: downloads that break off rather than end early, and event streams that end
+with the key that opened them."""
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+import asyncio
+from collections.abc import AsyncGenerator, AsyncIterator
+from contextlib import aclosing
+
+from fastapi import Request
+from fastapi.responses import StreamingResponse
+
+from app.api.services import Services
+
+CHECK_SECONDS = 5.0
+"""How often a stream asks whether its key or its session still holds."""
+
+
+def event_stream(request: Request, app: Services, events: AsyncGenerator[str]) -> StreamingResponse:
+    body = _while_admitted(request, app, events)
+    return StreamingResponse(body, media_type="text/event-stream", headers={"X-Accel-Buffering": "no"})
+
+
+async def _while_admitted(request: Request, app: Services, events: AsyncGenerator[str]) -> AsyncIterator[str]:
+    clock = asyncio.get_running_loop().time
+    due, following = clock() + CHECK_SECONDS, None
+    async with aclosing(events):
+        try:
+            while True:
+                following = following or asyncio.ensure_future(anext(events, None))
+                await asyncio.wait({following}, timeout=max(0.0, due - clock()))
+                if clock() >= due:
+                    if not await app.doorkeeper.still_admits(request):
+                        return
+                    due = clock() + CHECK_SECONDS
+                if not following.done():
+                    continue
+                event, following = following.result(), None
+                if event is None:
+                    return
+                yield event
+        finally:
+            if following is not None:
+                following.cancel()
+                await asyncio.wait({following})
 
 
 async def begun(body: AsyncIterator[bytes]) -> AsyncIterator[bytes]:

@@ -16,7 +16,7 @@ from app.states import JobStatus
 
 POLL_SECONDS, IDLE_SECONDS, HEARTBEAT_SECONDS = 0.5, 1.0, 15.0
 STREAM_SECONDS = 300.0
-"""A stream ends then, so that who watches must ask again whether they may."""
+"""A stream ends then: a client that comes again is spread anew over the processes."""
 MAX_MOVING = 200
 """Jobs that one round reads: those at work first, then the next in line. Others do not move."""
 OVERLAP = 20
