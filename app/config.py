@@ -47,6 +47,14 @@ def _address(value: str) -> str:
     return value
 
 
+def is_loopback(host: str) -> bool:
+    """Whether nobody but this machine reaches a server that listens there."""
+    try:
+        return ipaddress.ip_address(host.strip("[]")).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
 class Settings(BaseSettings):
     """All settings. Each field is the environment variable of the same name in capitals; a `.env` file is read too."""
 

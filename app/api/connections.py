@@ -7,7 +7,6 @@ from __future__ import annotations
 import asyncio
 import fcntl
 import inspect
-import ipaddress
 import logging
 import struct
 import termios
@@ -26,7 +25,7 @@ from app.api.descriptors import available, raise_limit
 from app.api.errors import MEDIA_TYPE, problem_body
 from app.api.middleware import CROWDED, HEADERS, LINGER_BYTES_OF_STRANGERS, LINGER_SECONDS, MAX_HEADER_BYTES
 from app.api.pace import Pace
-from app.config import Settings
+from app.config import Settings, is_loopback
 from app.errors import HeadersTimeout, HeadersTooLarge, MalformedRequest, RequestError
 
 logger = logging.getLogger(__name__)
@@ -359,10 +358,3 @@ def _warn_if_open(config: uvicorn.Config, settings: Settings) -> None:
         config.host,
         config.port,
     )
-
-
-def is_loopback(host: str) -> bool:
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 import sys
 from collections.abc import Iterator
 from typing import Annotated, Any
@@ -74,11 +75,43 @@ def _of_server(url: str, *, must_run: bool = True) -> Iterator[dict[str, str]]:
         yield _check("server", "bad", f"{url} runs but takes no uploads: {text}", "Its log says more.")
     else:
         yield _check("server", "ok", f"{url} takes uploads; {ready['queued_jobs']} jobs wait or run")
+    for address in _addresses_from_outside(url):
+        if _lets_anybody_in(address):
+            found = f"anybody who can reach {address} may read, upload and delete everything: nobody has to sign in"
+            yield _check("server", "warning", found, "Set AUTH_REQUIRED=true, or listen on 127.0.0.1 only.")
     try:
         client.get("/jobs", limit=1)
     except CliError as error:
         first, _, rest = error.message.partition("\n")
         yield _check("key", "bad", first, rest)
+
+
+def _addresses_from_outside(url: str) -> list[str]:
+    """Where others may reach this server: of one on this machine, under its address in the network."""
+    import httpx
+
+    from app.config import is_loopback
+
+    given = httpx.URL(url)
+    if not is_loopback(given.host):
+        return [url]
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+        try:
+            probe.connect(("192.0.2.1", 9))  # sends nothing: the system says from where it would
+        except OSError:
+            return []
+        own = probe.getsockname()[0]
+    return [] if is_loopback(own) else [str(given.copy_with(host=own))]
+
+
+def _lets_anybody_in(url: str) -> bool:
+    import httpx
+
+    try:
+        answer = httpx.get(f"{url.rstrip('/')}/api/v1/me", timeout=2, trust_env=False)
+    except httpx.HTTPError:
+        return False
+    return answer.status_code == 200
 
 
 def _check(name: str, state: str, found: str, remedy: str = "") -> dict[str, str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import resource
@@ -437,18 +438,35 @@ def test_nobody_is_believed_to_speak_for_others_unless_named(tmp_path: Path) -> 
     assert tries(FORWARDED_ALLOW_IPS="127.0.0.0/8") == [401] * 6
 
 
+def own_address() -> str | None:
+    """Of this machine in its network, if it is in one."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+        try:
+            probe.connect(("192.0.2.1", 9))  # sends nothing
+        except OSError:
+            return None
+        return str(probe.getsockname()[0])
+
+
 @pytest.mark.parametrize(
     ("host", "environment", "is_warned"),
     [("0.0.0.0", {}, True), ("127.0.0.1", {}, False), ("0.0.0.0", {"AUTH_REQUIRED": "true"}, False)],
 )
-def test_a_service_that_is_open_to_the_network_says_so_loudly(
+def test_a_service_that_is_open_to_the_network_says_so_loudly_and_the_doctor_finds_it(
     tmp_path: Path, host: str, environment: dict[str, str], is_warned: bool
 ) -> None:
     server = Started("", tmp_path / "storage", **environment)
     server.command = ("-m", "app", "serve", "--host", host)
     server.start()
-    server.stop()
+    try:
+        asked = [sys.executable, "-m", "app", "doctor", "--json", "--url", f"http://127.0.0.1:{server.port}"]
+        doctor = subprocess.run(asked, cwd=ROOT, capture_output=True, text=True, check=False, timeout=60)
+    finally:
+        server.stop()
     assert ("MAY READ, UPLOAD AND DELETE EVERYTHING" in server.log.read_text()) == is_warned
+    if own_address() is not None:
+        states = [check["state"] for check in json.loads(doctor.stdout)["checks"] if check["name"] == "server"]
+        assert ("warning" in states) == is_warned, doctor.stdout
 
 
 def test_threads_of_clients_at_once_are_all_answered(patient: Server) -> None:
