@@ -346,14 +346,15 @@ async def lock_job(connection: AsyncConnection, job_id: UUID) -> RowMapping | No
     return (await connection.execute(query)).mappings().first()
 
 
-async def add_columns(connection: AsyncConnection, job_id: UUID, columns: Sequence[str]) -> list[str]:
-    """Append those that are new; all columns then."""
-    job = await lock_job(connection, job_id)
-    known = list(job["columns"]) if job else []
-    merged = list(dict.fromkeys([*known, *columns]))
-    if merged != known:
-        await connection.execute(update(Job).where(Job.id == job_id).values(columns=merged))
-    return merged
+async def lock_columns(connection: AsyncConnection, job_id: UUID) -> list[str]:
+    """Its columns, not to be changed by others until the end of the transaction; none if it is gone."""
+    query = select(Job.columns).where(Job.id == job_id).with_for_update()
+    return list((await connection.execute(query)).scalar() or ())
+
+
+async def set_columns(connection: AsyncConnection, job_id: UUID, columns: Sequence[str]) -> None:
+    """Of a job whose columns this transaction has locked."""
+    await connection.execute(update(Job).where(Job.id == job_id).values(columns=list(columns)))
 
 
 async def finish(

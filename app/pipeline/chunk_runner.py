@@ -12,6 +12,7 @@ import zlib
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
+from itertools import chain
 from time import perf_counter
 from typing import Any
 from uuid import UUID
@@ -26,6 +27,7 @@ from app.errors import GranulaError, LeaseLost, StoredFileCorrupt, TerminalError
 from app.failpoints import hit
 from app.formats.base import MAX_REJECT_BYTES, Parsed, Rows, Span
 from app.pipeline import observing
+from app.pipeline.columns import Columns, ColumnsTaken, Fitting
 from app.pipeline.merger import Merger, look, only, renumbered
 from app.pipeline.parts import write_part
 from app.pipeline.prepared import Prepared, gathered
@@ -237,7 +239,7 @@ class ChunkRunner:
     def _prepare(self, job: RunningJob, claim: Claim, waited: float) -> Prepared:
         read = self._read(job, claim)
         begun = perf_counter()
-        outcome = self._process_here(job, claim, read.rows) if len(read.rows) else None
+        outcome = self._process_here(job, claim, read.rows, job.columns) if len(read.rows) else None
         prepared = self._prepared(job, claim, read, outcome)
         prepared.timings = _timings(read, waited, perf_counter() - begun)
         return prepared
@@ -250,7 +252,7 @@ class ChunkRunner:
         queued = perf_counter()
         read: Read = await self._in_thread(job, self._read, job, claim)
         waited, begun = perf_counter() - queued - read.seconds - read.waited, perf_counter()
-        outcome = await self._process(job, claim, read.rows) if len(read.rows) else None
+        outcome = await self._process(job, claim, read.rows, job.columns) if len(read.rows) else None
         seconds = perf_counter() - begun
         prepared: Prepared = await self._in_thread(job, self._prepared, job, claim, read, outcome)
         prepared.timings = _timings(read, waited, seconds)
@@ -264,16 +266,24 @@ class ChunkRunner:
                 prepared.add(outcome, job.processor)
         return prepared
 
-    async def _process(self, job: RunningJob, claim: Claim, rows: Rows) -> ChunkOutcome:
-        """A coroutine on the loop, anything else in a thread."""
+    async def _process(self, job: RunningJob, claim: Claim, rows: Rows, known: Columns) -> ChunkOutcome:
+        """A coroutine on the loop, anything else in a thread. `known`: the columns of the job so far."""
         if not job.is_waiting_processor:
-            return await self._in_thread(job, self._process_here, job, claim, rows)  # type: ignore[no-any-return]
-        outcome = job.processor.process(rows, self._context(job, claim))
-        return _accounted(await outcome, rows)  # type: ignore[misc]
+            return await self._in_thread(job, self._process_here, job, claim, rows, known)  # type: ignore[no-any-return]
+        fitting = Fitting(known, rows)
+        while True:
+            outcome: Any = job.processor.process(fitting.rows, self._context(job, claim))
+            accounted = _accounted(await outcome, fitting.rows)
+            fitted: ChunkOutcome | None = await self._in_thread(job, fitting.take, accounted)
+            if fitted is not None:
+                return fitted
 
-    def _process_here(self, job: RunningJob, claim: Claim, rows: Rows) -> ChunkOutcome:
-        outcome: Any = job.processor.process(rows, self._context(job, claim))
-        return _accounted(outcome, rows)
+    def _process_here(self, job: RunningJob, claim: Claim, rows: Rows, known: Columns) -> ChunkOutcome:
+        fitting = Fitting(known, rows)
+        while True:
+            outcome: Any = job.processor.process(fitting.rows, self._context(job, claim))
+            if (fitted := fitting.take(_accounted(outcome, fitting.rows))) is not None:
+                return fitted
 
     def _context(self, job: RunningJob, claim: Claim) -> ChunkContext:
         return ChunkContext(
@@ -292,19 +302,20 @@ class ChunkRunner:
     async def _commit(self, job: RunningJob, ready: Sequence[tuple[Claim, Prepared]]) -> None:
         """Rows, rejects, counts and status of these chunks together or not at all; raises LeaseLost if one of the claims
         is not ours any more."""
-        new_columns = [c for _, p in ready for c in p.columns if c not in job.columns]
+        new_columns = job.columns.new(chain.from_iterable(prepared.columns for _, prepared in ready))
         begun, written_at = perf_counter(), 0.0
         if any(prepared.outputs for _, prepared in ready):
             await self._in_thread(job, self._write_parts, job, ready)
         claims, values = [claim for claim, _ in ready], [prepared.values() for _, prepared in ready]
 
-        async def write(connection: AsyncConnection) -> list[str] | None:
+        async def write(connection: AsyncConnection) -> None:
             nonlocal written_at
             target = await self._merger.lock(connection, job.corrects) if job.corrects is not None else None
             # The job's row before those of its chunks, as a cancel takes them: else the two could lock each other out.
             if job.waiting_on:
                 await jobs.set_waiting_on(connection, job.id, None)
-            columns = await jobs.add_columns(connection, job.id, new_columns) if new_columns else None
+            if new_columns:
+                await _add_columns(connection, job.id, new_columns)
             kept = [each | KEPT_ELSEWHERE for each in values] if target else values
             await chunks.complete(connection, claims, kept)
             hit("chunk.before_write")
@@ -316,17 +327,20 @@ class ChunkRunner:
             spent = round(written_at - begun + job.commit_seconds, 6)
             await chunks.set_timings(connection, claims[0], {**values[0]["timings"], "write": spent})
             hit("chunk.after_write")
-            return columns
 
         with observing.committing(claims):
-            columns = await self._database.transact(write)
+            try:
+                await self._database.transact(write)
+            except ColumnsTaken as taken:
+                job.columns = taken.known
+                raise
         hit("chunk.after_commit")
         ended = perf_counter()
         job.commit_seconds = ended - written_at  # known only now: counted with what is written next
         observing.completed(claims, values, ended - begun)
         job.waiting_on = None
-        if columns is not None:
-            job.columns = columns
+        if new_columns:
+            job.columns = job.columns.and_also(new_columns)
 
     async def _write(
         self, connection: AsyncConnection, job: RunningJob, ready: Sequence[tuple[Claim, Prepared]]
@@ -398,11 +412,12 @@ class ChunkRunner:
         read: Read = await self._in_thread(job, self._read, job, claim)
         prepared = Prepared(rejects=list(read.parsed.rejects))
         failed: list[Exception] = []
+        known = job.columns
         pending: list[Rows] = [read.rows] if len(read.rows) else []
         while pending:
             rows = pending.pop()
             try:
-                outcome = await self._process(job, claim, rows)
+                outcome = await self._process(job, claim, rows, known)
                 await self._rehearse(job, claim, rows, outcome)
             except (TransientError, TerminalError):
                 raise
@@ -418,6 +433,8 @@ class ChunkRunner:
                 continue
             outcome.rejects = located(job.form, claim.span, read.data, outcome.rejects, read.own_numbers)
             prepared.add(outcome, job.processor)
+            if new := known.new(prepared.columns):
+                known = known.and_also(new)
         if failed and len(failed) == len(read.rows):
             raise EveryRowFailed(f"{type(failed[-1]).__name__}: {failed[-1]}") from failed[-1]
         prepared.rejects.sort(key=lambda r: r.row_number)
@@ -446,6 +463,16 @@ class ChunkRunner:
             await self._database.transact(write)
         except Undo:
             return
+
+
+async def _add_columns(connection: AsyncConnection, job_id: UUID, columns: Sequence[str]) -> None:
+    """Append those that are new, other chunks may have brought some; raises ColumnsTaken."""
+    known = Columns(await jobs.lock_columns(connection, job_id))
+    new = known.new(columns)
+    if not known.have_room_for(new):
+        raise ColumnsTaken(known)
+    if new:
+        await jobs.set_columns(connection, job_id, [*known, *new])
 
 
 def _closed(job: RunningJob) -> TransientError | None:

@@ -19,6 +19,7 @@ from app.db.corrections import CorrectionPart
 from app.errors import LeaseLost, TransientError
 from app.failpoints import hit
 from app.formats.base import MASK, Page, Parsed, Reject, Span, gaps, page_cuts, row_ends
+from app.pipeline.columns import Columns, ColumnsTaken
 from app.pipeline.prepared import Prepared
 from app.processors.base import Processor
 from app.sinks.base import Sink
@@ -125,7 +126,7 @@ class Merger:
     ) -> RowMapping:
         """Write one chunk of the correction `job_id` into the locked job `target`; the job as it is then.
 
-        Raises CorrectionOvertaken if a row is not the reject any more that was corrected.
+        Raises CorrectionOvertaken if a row is not the reject any more that was corrected, ColumnsTaken.
         """
         target_id, index = target["id"], live.part.target_index
         chunk = await corrections.lock_chunk(connection, target_id, index)
@@ -186,8 +187,11 @@ class Merger:
         prepared: Prepared,
     ) -> RowMapping:
         values: dict[str, Any] = {"corrected_rows": target["corrected_rows"] + prepared.rows_ok}
-        if new := [c for c in prepared.columns if c not in target["columns"]]:
-            values["columns"] = [*target["columns"], *new]
+        known = Columns(target["columns"])
+        if new := known.new(prepared.columns):
+            if not known.have_room_for(new):
+                raise ColumnsTaken(known)
+            values["columns"] = [*known, *new]
         if JobStatus(target["status"]).is_final:  # else its end will add up all its chunks
             values["summary"] = _summary(processor, target["summary"], removed, summary)
         await corrections.change_job(connection, target["id"], values)

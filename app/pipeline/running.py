@@ -15,6 +15,7 @@ from app.db.engine import Database
 from app.errors import StoredFileMissing
 from app.formats.base import Format
 from app.formats.registry import from_json, open_format
+from app.pipeline.columns import Columns
 from app.pipeline.cutter import Position
 from app.pipeline.merger import Live
 from app.processors.base import Processor
@@ -35,7 +36,7 @@ class RunningJob:
     processor: Processor
     options: dict[str, Any]
     chunk_size: int
-    columns: list[str]
+    columns: Columns
     position: Position
     split_crc32: int | None
     chunk_count: int
@@ -97,7 +98,7 @@ def from_row(row: RowMapping, processors: Processors) -> RunningJob:
         processor=processors.get(row["processor"]),
         options=row["options"],
         chunk_size=row["chunk_size"],
-        columns=list(row["columns"]),
+        columns=Columns(row["columns"]),
         position=Position(row["split_offset"], row["split_rows"], row["split_lines"], row["split_crc32"] or 0),
         split_crc32=row["split_crc32"],
         chunk_count=row["chunk_count"],

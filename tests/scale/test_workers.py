@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import random
 import signal
 import time
@@ -9,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from app.formats.detect import MAX_COLUMNS
 from tests.crash.service import Input, Service, Worker, assert_exact
 from tests.harness import FINAL, Api, OwnPostgres, migrate, wait_until
 from tests.scale.conftest import MakeCluster
@@ -34,6 +36,26 @@ def test_any_api_process_takes_jobs_and_tells_of_them_and_workers_share_their_ch
         assert elsewhere.client.post(f"/api/v1/jobs/{later['job_id']}/cancel").status_code in (200, 202, 409)
         api.finished(later["file_id"])
     wait_until(lambda: one.sql("SELECT count(*) FROM procrastinate_jobs") == [(0,)], what="an empty queue")
+
+
+def test_workers_share_what_room_a_job_has_for_columns(make_cluster: MakeCluster) -> None:
+    """None knows what the other has just written."""
+    cluster = make_cluster()
+    (service,) = cluster.add(Service)
+    workers = cluster.add(Worker, 2)
+    keys, rows = 200, 200
+    data = "".join(json.dumps({f"k{row}_{key}": 1 for key in range(keys)}) + "\n" for row in range(rows)).encode()
+    with service.api() as api:
+        upload = api.upload(data, name="wide.jsonl", type="application/x-ndjson", chunk_size=100, processor="gated")
+        names = lambda: {c["claimed_by"] for c in service.chunks(upload["job_id"]) if c["status"] == "processing"}  # noqa: E731
+        wait_until(lambda: len(names()) == 2, what="a chunk in work at each worker")
+        assert all(f":{worker.process.pid}:" in " ".join(names()) for worker in workers if worker.process)
+        service.raise_flag("open")
+        status = api.finished(upload["file_id"])
+        room = MAX_COLUMNS // keys
+        assert status["rows"] == {"total": rows, "ok": room, "invalid": rows - room, "failed": 0, "unprocessed": 0}
+        assert len(status["columns"]) == room * keys
+        assert api.proof(upload["file_id"])["closes"]
 
 
 def test_processes_that_share_nothing_but_database_and_bucket(make_cluster: MakeCluster, bucket: OurBucket) -> None:
