@@ -8,7 +8,6 @@ from fastapi import APIRouter, Depends, Path, Query, Request
 from fastapi.responses import JSONResponse, Response
 from pydantic import BaseModel, ConfigDict, Field
 
-from app.api.encoding import as_json
 from app.api.errors import problem_responses
 from app.api.parameters import After, Integer, Limit, Offset, UploadOptions, single_values
 from app.api.receiving import BODY, Door, receive
@@ -76,10 +75,10 @@ ImportId = Annotated[int, Depends(import_id)]
 async def get_import(
     import_id: ImportId, app: App, owner: Owner, limit: Limit = 100, offset: Offset = 0, after: After = 0
 ) -> Response:
-    """How far it is, and one page of its records, valid and invalid, in the order of the file."""
-    return await as_json(
-        await imports.get_import(app.database, import_id, owner, limit=limit, offset=offset, after=after)
-    )
+    """How far it is, and one page of its records, valid and invalid, in the order of the file. An answer has about 8 MiB of
+    records at most, and `next_after` says where to go on."""
+    body = await imports.get_import(app.database, import_id, owner, limit=limit, offset=offset, after=after)
+    return Response(body, media_type="application/json")
 
 
 @router.delete("/imports/{import_id}", responses=problem_responses(404))
@@ -119,15 +118,16 @@ class SearchRequest(BaseModel):
 
 @router.post("/records/search", responses=problem_responses(400, 422, 503))
 async def search_records(wanted: SearchRequest, app: App, owner: Owner) -> Response:
-    """Records of all imports, or of one: by status, by values, by a part of their text, by meaning, freely combined."""
+    """Records of all imports, or of one: by status, by values, by a part of their text, by meaning, freely combined. An
+    answer has about 8 MiB of records at most; `next_after` and `next_offset` say where to go on."""
     filters = Filters(owner, wanted.import_id, wanted.status, wanted.text, dict(wanted.fields))
     try:
-        found = await app.search.find(
+        body = await app.search.find(
             filters, query=wanted.query, limit=wanted.limit, offset=wanted.offset, after=wanted.after
         )
     except ModelUnavailable as error:
         raise SearchUnavailable(error.detail) from None
-    return await as_json(found)
+    return Response(body, media_type="application/json")
 
 
 @router.get("/stats")

@@ -144,8 +144,8 @@ async def build_index(connection: AsyncConnection) -> None:
 async def nearest(
     connection: AsyncConnection, query_vector: npt.NDArray[np.float32], filters: Filters, *, limit: int, offset: int
 ) -> Sequence[RowMapping]:
-    """The nearest records of one owner, the best first, each with its `import_number`, the `columns` of its import and its
-    `score`, the cosine. By the index where that is likely to find enough of them, else by comparing with all that match."""
+    """(job, row number, `score`) of the nearest records of one owner, the best first; the score is the cosine. By the index
+    where that is likely to find enough of them, else by comparing with all that match."""
     if not filters.need_records:
         found = await _by_index(connection, query_vector, filters, limit=limit, offset=offset)
         if len(found) == limit:
@@ -175,8 +175,6 @@ def _by_index_query(*more: ColumnElement[bool]) -> Select[Any]:
         select(
             HALFVECS.c.job_id,
             HALFVECS.c.row_number,
-            Job.number.label("import_number"),
-            Job.columns,
             distance.label("distance"),
         )
         .join(Job, Job.id == HALFVECS.c.job_id)
@@ -190,8 +188,7 @@ def _by_index_query(*more: ColumnElement[bool]) -> Select[Any]:
         .subquery("near")
     )
     return (
-        select(*records.SHOWN, near.c.import_number, near.c.columns, (1 - near.c.distance).label("score"))
-        .select_from(Record)
+        select(Record.job_id, Record.row_number, (1 - near.c.distance).label("score"))
         .join(near, and_(Record.job_id == near.c.job_id, Record.row_number == near.c.row_number))
         .order_by(near.c.distance)
     )
@@ -205,7 +202,7 @@ async def _exactly(
     query = (
         records.matching(filters, is_sqlite=False)
         .join(HALFVECS, and_(Record.job_id == HALFVECS.c.job_id, Record.row_number == HALFVECS.c.row_number))
-        .add_columns(score)
+        .with_only_columns(Record.job_id, Record.row_number, score)
         .order_by(score.desc(), Job.number, Record.row_number)
         .limit(limit)
         .offset(offset)

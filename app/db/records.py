@@ -12,6 +12,7 @@ from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from app.db.models import File, Job, Record, RecordVector, VectorTask
+from app.db.reading import FIRST_STEP, fitting, keys_within, next_step, size_of
 
 HASHES_AT_ONCE = 500
 JOBS_AT_ONCE = 100
@@ -51,7 +52,7 @@ class Filters:
 
 def _visible(owner: str) -> Any:
     return (
-        select(*SHOWN, Job.number.label("import_number"), Job.columns)
+        select(*SHOWN, Job.number.label("import_number"))
         .select_from(Record)
         .join(Job, Job.id == Record.job_id)
         .join(File, File.id == Job.file_id)
@@ -101,24 +102,47 @@ def _equals(name: str, value: Any) -> ColumnElement[bool]:
     return found & same
 
 
+def _size(connection: AsyncConnection) -> Any:
+    return size_of(connection, Record.data) + func.coalesce(size_of(connection, Record.errors), 0)
+
+
 async def list_records(
-    connection: AsyncConnection, filters: Filters, *, is_sqlite: bool, after: int, limit: int, offset: int = 0
-) -> Any:
-    """In the order of their ids, from behind the id `after` on."""
+    connection: AsyncConnection,
+    filters: Filters,
+    *,
+    is_sqlite: bool,
+    after: int,
+    limit: int,
+    offset: int = 0,
+    most_bytes: int,
+) -> tuple[Sequence[RowMapping], bool]:
+    """(records in the order of their ids, from behind the id `after` on, whether more may follow): at most `limit`, and no
+    more than fit into `most_bytes`; one at least, if there is one."""
     query = matching(filters, is_sqlite=is_sqlite).where(Record.id > after)
-    return (await connection.execute(query.order_by(Record.id).limit(limit).offset(offset))).mappings().all()
+    weighed = query.with_only_columns(Record.id, _size(connection))
+    ids, is_cut = await keys_within(connection, weighed, Record.id, limit=limit, offset=offset, most_bytes=most_bytes)
+    query = _visible(filters.owner).where(Record.id.in_(ids)).order_by(Record.id)
+    return (await connection.execute(query)).mappings().all(), is_cut
 
 
-async def list_of_job(connection: AsyncConnection, job_id: UUID, *, after: int, limit: int, offset: int) -> Any:
-    """In the order of the file, from behind row `after` on."""
-    query = (
-        select(*SHOWN)
-        .where(Record.job_id == job_id, Record.row_number > after)
-        .order_by(Record.row_number)
-        .limit(limit)
-        .offset(offset)
+async def list_of_job(
+    connection: AsyncConnection, job_id: UUID, *, after: int, limit: int, offset: int, most_bytes: int
+) -> tuple[Sequence[RowMapping], bool]:
+    """The same in the order of the file, from behind row `after` on."""
+    weighed = select(Record.row_number, _size(connection)).where(Record.job_id == job_id, Record.row_number > after)
+    numbers, is_cut = await keys_within(
+        connection, weighed, Record.row_number, limit=limit, offset=offset, most_bytes=most_bytes
     )
-    return (await connection.execute(query)).mappings().all()
+    if not numbers:
+        return (), False
+    among = Record.row_number.between(numbers[0], numbers[-1])
+    query = select(*SHOWN).where(Record.job_id == job_id, among).order_by(Record.row_number)
+    return (await connection.execute(query)).mappings().all(), is_cut
+
+
+async def columns_of(connection: AsyncConnection, job_ids: Sequence[UUID]) -> dict[UUID, list[str]]:
+    query = select(Job.id, Job.columns).where(Job.id.in_(job_ids))
+    return {job_id: list(columns) for job_id, columns in (await connection.execute(query)).all()}
 
 
 async def keys(connection: AsyncConnection, filters: Filters, *, is_sqlite: bool) -> set[Key]:
@@ -127,15 +151,38 @@ async def keys(connection: AsyncConnection, filters: Filters, *, is_sqlite: bool
     return {(job_id, row) for job_id, row in (await connection.execute(query)).all()}
 
 
-async def by_keys(connection: AsyncConnection, owner: str, wanted: Sequence[Key]) -> dict[Key, RowMapping]:
+async def by_keys(
+    connection: AsyncConnection, owner: str, wanted: Sequence[Key], most_bytes: int
+) -> tuple[list[RowMapping | None], bool]:
+    """(the records in the order of their keys, None for one that is not there any more, whether some are left out): as many
+    as fit into `most_bytes`; one at least, if there is one."""
+    found: list[RowMapping | None] = []
+    left, step = most_bytes, FIRST_STEP
+    while len(found) < len(wanted):
+        some = wanted[len(found) : len(found) + step]
+        query = _visible(owner).with_only_columns(Record.job_id, Record.row_number, _size(connection))
+        sizes = {(job_id, row): size for job_id, row, size in await _of_keys(connection, query, some)}
+        weights = [sizes.get(key, 0) for key in some]
+        if found and weights[0] > left:
+            break
+        some = some[: fitting(weights, left)]
+        rows = {(r.job_id, r.row_number): r._mapping for r in await _of_keys(connection, _visible(owner), some)}
+        found += [rows.get(key) for key in some]
+        left -= sum(weights[: len(some)])
+        if left <= 0:
+            break
+        step = next_step(step, left, max(weights))
+    return found, len(found) < len(wanted)
+
+
+async def _of_keys(connection: AsyncConnection, query: Any, wanted: Sequence[Key]) -> Sequence[Any]:
     jobs: dict[UUID, list[int]] = {}
     for job_id, row in wanted:
         jobs.setdefault(job_id, []).append(row)
     each = [and_(Record.job_id == job_id, Record.row_number.in_(numbers)) for job_id, numbers in jobs.items()]
-    found: dict[Key, RowMapping] = {}
+    found: list[Any] = []
     for start in range(0, len(each), JOBS_AT_ONCE):
-        query = _visible(owner).where(or_(*each[start : start + JOBS_AT_ONCE]))
-        found |= {(r["job_id"], r["row_number"]): r for r in (await connection.execute(query)).mappings()}
+        found += (await connection.execute(query.where(or_(*each[start : start + JOBS_AT_ONCE])))).all()
     return found
 
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import LargeBinary, RowMapping, cast, delete, func, select, text
+from sqlalchemy import RowMapping, delete, func, select, text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from app.db.models import (
@@ -22,6 +22,7 @@ from app.db.models import (
     TransactionVersion,
     VectorTask,
 )
+from app.db.reading import fitting, keys_within, size_of
 
 DELETE_STEP = 2_000
 FIRST_PAGES, MOST_PAGES, BYTES_AT_ONCE = 4, 100, 4 << 20
@@ -72,16 +73,6 @@ async def pages_between(
     return (await connection.execute(query)).mappings().all()
 
 
-def fitting(sizes: Sequence[int], most_bytes: int) -> int:
-    """How many of them, from the first on, fit together; one at least, if there is one."""
-    total = 0
-    for count, size in enumerate(sizes):
-        total += size
-        if count and total > most_bytes:
-            return count
-    return len(sizes)
-
-
 async def pages_behind(
     connection: AsyncConnection, job_id: UUID, after: int, limit: int, most_bytes: int = BYTES_AT_ONCE
 ) -> Sequence[RowMapping]:
@@ -117,13 +108,6 @@ def pages_next(pages: Sequence[RowMapping] = ()) -> int:
     if not pages:
         return FIRST_PAGES
     return max(1, min(MOST_PAGES, BYTES_AT_ONCE // (1 + max(len(page["data"]) for page in pages))))
-
-
-def size_of(connection: AsyncConnection, column: Any) -> Any:
-    """Bytes of a text or of bytes, found without handing them over."""
-    if connection.dialect.name == "sqlite":
-        return func.length(cast(column, LargeBinary))  # of a text, `length` counts characters
-    return func.octet_length(column)
 
 
 async def count_stored(connection: AsyncConnection, job_id: UUID) -> tuple[int, dict[str, int]]:
@@ -162,16 +146,15 @@ async def list_rejects(
     if code is not None:
         wanted.append(RejectedRow.code == code)
     texts = func.length(RejectedRow.message) + func.coalesce(func.length(RejectedRow.value), 0)
-    size = size_of(connection, RejectedRow.raw) + texts
-    query = select(RejectedRow.row_number, size).where(*wanted).order_by(RejectedRow.row_number)
-    heads = (await connection.execute(query.limit(limit).offset(offset))).all()
-    if not heads:
+    weighed = select(RejectedRow.row_number, size_of(connection, RejectedRow.raw) + texts).where(*wanted)
+    numbers, is_cut = await keys_within(
+        connection, weighed, RejectedRow.row_number, limit=limit, offset=offset, most_bytes=most_bytes
+    )
+    if not numbers:
         return (), False
-    count = fitting([size for _, size in heads], most_bytes)
-    among = RejectedRow.row_number.between(heads[0][0], heads[count - 1][0])
+    among = RejectedRow.row_number.between(numbers[0], numbers[-1])
     query = select(RejectedRow).where(*wanted, among).order_by(RejectedRow.row_number)
-    rows = (await connection.execute(query)).mappings().all()
-    return rows, count < len(heads) or len(heads) == limit
+    return (await connection.execute(query)).mappings().all(), is_cut
 
 
 async def rejected_numbers(

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Sequence
 from typing import Any
+from uuid import UUID
 
 import msgspec
 from sqlalchemy import RowMapping
@@ -15,12 +17,14 @@ from app.db.records import Filters, Key
 from app.errors import ImportNotFound, NotFound
 from app.jobs.control import Control
 from app.jobs.neighbours import Neighbours
+from app.jobs.stored_rows import ANSWER_BYTES
 from app.jobs.submit import Accepted, Submission
 from app.pipeline.vectors import VectorService
 from app.states import JobStatus
 
 DOOR = "imports"
 CHUNK_ROWS = 1_000
+IMPORTS_AT_ONCE = 20
 STATUSES = {status: str(status) for status in JobStatus} | {JobStatus.QUEUED: "pending"}
 
 
@@ -64,21 +68,28 @@ async def list_imports(database: Database, owner: str, *, limit: int, offset: in
     return {"imports": bodies, "total": sum(total.values()), "limit": limit, "offset": offset}
 
 
-async def get_import(
-    database: Database, number: int, owner: str, *, limit: int, offset: int, after: int
-) -> dict[str, Any]:
-    """An import with one page of its records, valid and invalid, in the order of the file; raises ImportNotFound."""
+async def get_import(database: Database, number: int, owner: str, *, limit: int, offset: int, after: int) -> bytes:
+    """An import with one page of its records, valid and invalid, in the order of the file, as JSON: at most `limit`, and no
+    more than fit into an answer. Raises ImportNotFound."""
     async with database.reading() as connection:
         job = await _find(connection, number, owner)
         (body,) = await _bodies(connection, [job])
-        rows = await records.list_of_job(connection, job["id"], after=after, limit=limit, offset=offset)
-    return {
-        **body,
-        "records": [record_body(row, number, job["columns"]) for row in rows],
+        rows, is_cut = await records.list_of_job(
+            connection, job["id"], after=after, limit=limit, offset=offset, most_bytes=ANSWER_BYTES
+        )
+    page = {
         "limit": limit,
         "offset": offset,
-        "next_after": rows[-1]["row_number"] if len(rows) == limit else None,
+        "next_after": rows[-1]["row_number"] if is_cut else None,
+        "next_offset": offset + len(rows) if is_cut else None,
     }
+    return await asyncio.to_thread(_with_records, body, rows, number, job["columns"], page)
+
+
+def _with_records(
+    body: dict[str, Any], rows: Sequence[RowMapping], number: int, columns: Sequence[str], page: dict[str, Any]
+) -> bytes:
+    return msgspec.json.encode({**body, "records": [record_body(row, number, columns) for row in rows], **page})
 
 
 async def delete(database: Database, control: Control, number: int, owner: str) -> None:
@@ -186,43 +197,71 @@ class Search:
         self._vectors = vectors
         self._neighbours = neighbours
 
-    async def find(self, filters: Filters, *, query: str | None, limit: int, offset: int, after: int) -> dict[str, Any]:
+    async def find(self, filters: Filters, *, query: str | None, limit: int, offset: int, after: int) -> bytes:
         """With `query` the nearest in meaning first, each with its score (the cosine, at most 1); else in the order of
-        their ids. Raises ModelUnavailable if meaning is asked for and there is no model."""
+        their ids. As JSON: at most `limit`, and no more than fit into an answer. Raises ModelUnavailable if meaning is asked
+        for and there is no model."""
+        scores: list[float] | None = None
         if query is None:
-            async with self._database.reading() as connection:
-                rows = await records.list_records(
-                    connection, filters, is_sqlite=self._database.is_sqlite, after=after, limit=limit, offset=offset
+            async with self._database.snapshot() as connection:
+                rows, is_cut = await records.list_records(
+                    connection,
+                    filters,
+                    is_sqlite=self._database.is_sqlite,
+                    after=after,
+                    limit=limit,
+                    offset=offset,
+                    most_bytes=ANSWER_BYTES,
                 )
-            found = [record_body(row, row["import_number"], row["columns"]) for row in rows]
+            looked_at = len(rows)
         else:
-            found = [
-                {**record_body(row, row["import_number"], row["columns"]), "score": round(score, 6)}
-                for row, score in await self._nearest(query, filters, limit, offset)
-            ]
-        is_full = len(found) == limit
-        return {
-            "records": found,
-            "count": len(found),
+            nearest = await self._nearest(query, filters, limit, offset)
+            async with self._database.reading() as connection:
+                found, is_cut = await records.by_keys(
+                    connection, filters.owner, [key for key, _ in nearest], ANSWER_BYTES
+                )
+            is_cut = is_cut or len(nearest) == limit
+            looked_at = len(found)
+            there = [(row, round(score, 6)) for row, (_, score) in zip(found, nearest, strict=False) if row is not None]
+            rows, scores = [row for row, _ in there], [score for _, score in there]
+        body: dict[str, Any] = {
+            "records": await self._bodies(rows, scores),
+            "count": len(rows),
             "limit": limit,
             "offset": offset,
-            "next_offset": offset + limit if is_full else None,
-            "next_after": found[-1]["id"] if is_full and query is None else None,
+            "next_offset": offset + looked_at if is_cut else None,
+            "next_after": rows[-1]["id"] if is_cut and query is None else None,
         }
+        return await asyncio.to_thread(msgspec.json.encode, body)
 
-    async def _nearest(self, query: str, filters: Filters, limit: int, offset: int) -> list[tuple[RowMapping, float]]:
+    async def _bodies(self, rows: Sequence[RowMapping], scores: Sequence[float] | None) -> list[dict[str, Any]]:
+        """In some steps: the columns of an import, which give the order of the fields, may be many."""
+        bodies: dict[int, dict[str, Any]] = {}
+        imports = list(dict.fromkeys(row["job_id"] for row in rows))
+        for start in range(0, len(imports), IMPORTS_AT_ONCE):
+            async with self._database.reading() as connection:
+                columns = await records.columns_of(connection, imports[start : start + IMPORTS_AT_ONCE])
+            some = [row for row in rows if row["job_id"] in columns]
+            bodies |= await asyncio.to_thread(_by_id, some, columns)
+        found = [bodies[row["id"]] for row in rows if row["id"] in bodies]
+        if scores is None:
+            return found
+        return [{**body, "score": score} for body, score in zip(found, scores, strict=True)]
+
+    async def _nearest(self, query: str, filters: Filters, limit: int, offset: int) -> list[tuple[Key, float]]:
         if filters.status == "invalid":
             return []  # only valid records have vectors
         vector = await self._vectors.encode_query(query)
         if await self._vectors.has_halfvecs():
             async with self._database.reading_singly() as connection:
                 rows = await halfvecs.nearest(connection, vector, filters, limit=limit, offset=offset)
-            return [(row, float(row["score"])) for row in rows]
+            return [((row["job_id"], row["row_number"]), float(row["score"])) for row in rows]
         among: set[Key] | None = None
         if filters.need_records:
             async with self._database.reading() as connection:
                 among = await records.keys(connection, filters, is_sqlite=self._database.is_sqlite)
-        nearest = await self._neighbours.nearest(vector, filters, among, limit=limit, offset=offset)
-        async with self._database.reading() as connection:
-            by_key = await records.by_keys(connection, filters.owner, [key for key, _ in nearest])
-        return [(by_key[key], score) for key, score in nearest if key in by_key]
+        return await self._neighbours.nearest(vector, filters, among, limit=limit, offset=offset)
+
+
+def _by_id(rows: Sequence[RowMapping], columns: dict[UUID, list[str]]) -> dict[int, dict[str, Any]]:
+    return {row["id"]: record_body(row, row["import_number"], columns[row["job_id"]]) for row in rows}
