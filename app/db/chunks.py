@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -129,6 +130,7 @@ _COMPLETE = (
         rows_failed=bindparam("rows_failed"),
         hash_read=bindparam("hash_read"),
         summary=bindparam("summary"),
+        reject_codes=bindparam("reject_codes"),
         timings=bindparam("timings"),
     )
 )
@@ -439,9 +441,14 @@ async def totals(
 
 
 async def demote(
-    connection: AsyncConnection, job_id: UUID, index: int, *, rows_ok: int, by: int
+    connection: AsyncConnection, job_id: UUID, index: int, *, rows_ok: int, by: int, code: str
 ) -> bool:  # completed -> completed
-    """Call so many of its good rows invalid: the whole file decided about them. True if it still had `rows_ok`."""
+    """Call so many of its good rows invalid, under this code: the whole file decided about them. True if it still had
+    `rows_ok`. Call it with the job locked."""
+    kept = select(Chunk.reject_codes, Chunk.rows_invalid + Chunk.rows_failed)
+    codes, rejects = (await connection.execute(kept.where(Chunk.job_id == job_id, Chunk.chunk_index == index))).one()
+    is_known = codes is not None or not rejects
+    changed = dict(Counter(codes or {}) + Counter({code: by})) if is_known else None
     query = (
         update(Chunk)
         .where(
@@ -450,7 +457,7 @@ async def demote(
             Chunk.status == ChunkStatus.COMPLETED,
             Chunk.rows_ok == rows_ok,
         )
-        .values(rows_ok=Chunk.rows_ok - by, rows_invalid=Chunk.rows_invalid + by)
+        .values(rows_ok=Chunk.rows_ok - by, rows_invalid=Chunk.rows_invalid + by, reject_codes=changed)
     )
     return (await connection.execute(query)).rowcount == 1
 

@@ -70,10 +70,11 @@ async def rejects_of(connection: AsyncConnection, job_id: UUID, numbers: Sequenc
 
 
 async def places_of(connection: AsyncConnection, job_id: UUID, first: int, last: int) -> dict[int, RowMapping]:
-    """By row number, the rejects between two rows (both included): kind, place in the file, corrections so far."""
+    """By row number, the rejects between two rows (both included): kind, code, place in the file, corrections so far."""
     query = select(
         RejectedRow.row_number,
         RejectedRow.kind,
+        RejectedRow.code,
         RejectedRow.line,
         RejectedRow.byte_start,
         RejectedRow.byte_end,

@@ -230,6 +230,8 @@ class Chunk(Base):
     hash_read: Mapped[str | None] = mapped_column(String(16))
     """Hash sum (16 hex digits) of the results as read and processed, before they were encoded for the database."""
     summary: Mapped[dict[str, Any] | None]
+    reject_codes: Mapped[dict[str, Any] | None]
+    """Of a completed chunk, its rejects by code. Null if there are none, or if it was completed before they were kept."""
     error: Mapped[dict[str, Any] | None]
     timings: Mapped[dict[str, Any] | None]
     """Seconds of the attempt that completed it, by what they went to: wait, read, process, write."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -23,6 +24,7 @@ from app.db.models import (
     VectorTask,
 )
 from app.db.reading import fitting, keys_within, size_of
+from app.states import ChunkStatus
 
 DELETE_STEP = 2_000
 FIRST_PAGES, MOST_PAGES, BYTES_AT_ONCE = 4, 100, 4 << 20
@@ -171,6 +173,19 @@ async def rejected_numbers(
 
 
 async def count_rejects(connection: AsyncConnection, job_id: UUID) -> dict[str, int]:
+    """By code, as the chunks say it: the cost is that of the chunks, however many rejects there are."""
+    query = select(Chunk.reject_codes).where(
+        Chunk.job_id == job_id, Chunk.status == ChunkStatus.COMPLETED, Chunk.rows_invalid + Chunk.rows_failed > 0
+    )
+    counts: Counter[str] = Counter()
+    for codes in (await connection.execute(query)).scalars():
+        if codes is None:  # completed before the codes were kept
+            return await _counted_rejects(connection, job_id)
+        counts.update(codes)
+    return dict(counts)
+
+
+async def _counted_rejects(connection: AsyncConnection, job_id: UUID) -> dict[str, int]:
     query = select(RejectedRow.code, func.count()).where(RejectedRow.job_id == job_id).group_by(RejectedRow.code)
     return {code: int(count) for code, count in (await connection.execute(query)).all()}
 

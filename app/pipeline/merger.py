@@ -4,6 +4,7 @@ belong to, and of its job, inside the transaction that completes the chunk of th
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from heapq import merge as merge_sorted
@@ -155,7 +156,7 @@ class Merger:
         await self._sink.write(connection, job_id, (), [_placed(r, places) for r in prepared.rejects], {})
         hit("correction.results_written")
         summary = {**prepared.summary, "written": written} if written else prepared.summary
-        counts = {"rows_ok": chunk["rows_ok"] + prepared.rows_ok}
+        counts = {"rows_ok": chunk["rows_ok"] + prepared.rows_ok, "reject_codes": _codes(chunk, old, again)}
         for kind in ("invalid", "failed"):
             gone, come = sum(o["kind"] == kind for o in old), sum(r.kind == kind for r in again)
             counts[f"rows_{kind}"] = chunk[f"rows_{kind}"] - gone + come
@@ -214,6 +215,15 @@ def _summary(
     if before and added:
         return processor.combine([before, added]) or None
     return before or added or None
+
+
+def _codes(chunk: RowMapping, gone: Sequence[RowMapping], come: Sequence[Reject]) -> dict[str, int] | None:
+    """The rejects of a chunk by code, with others in the place of some; None where nobody knows them."""
+    codes: dict[str, int] | None = chunk["reject_codes"]
+    if codes is None:
+        return None
+    before, after = Counter(place["code"] for place in gone), Counter(reject.code for reject in come)
+    return dict(Counter(codes) - before + after) or None
 
 
 def _rejected_again(target_id: UUID, reject: Reject, place: RowMapping) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from itertools import chain
@@ -51,6 +52,7 @@ class Prepared:
             "rows_failed": failed,
             "hash_read": f"{self.hash_sum:016x}",
             "summary": self.summary or None,
+            "reject_codes": dict(Counter(reject.code for reject in self.rejects)) or None,
             "timings": {name: round(seconds, 6) for name, seconds in self.timings.items()},
         }
 

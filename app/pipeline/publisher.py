@@ -160,7 +160,8 @@ class Publisher:
             row = await jobs.lock_job(connection, job.id)
             if row is None or JobStatus(row["status"]) not in ACTIVE_JOBS:
                 return  # cancelled or deleted: nothing is published
-            if await chunks.demote(connection, job.id, chunk["chunk_index"], rows_ok=chunk["rows_ok"], by=len(new)):
+            index, rows_ok = chunk["chunk_index"], chunk["rows_ok"]
+            if await chunks.demote(connection, job.id, index, rows_ok=rows_ok, by=len(new), code=NOT_UNIQUE):
                 await self._sink.write(connection, job.id, [], rejects, {})
 
         await self._database.transact(write)
