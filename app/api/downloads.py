@@ -8,7 +8,7 @@ import re
 import stat
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from typing import Annotated, Any
+from typing import Annotated, Any, BinaryIO
 
 import anyio
 from fastapi import APIRouter, Depends, Header, Request
@@ -29,31 +29,35 @@ ANY: dict[str, Any] = {"*/*": {"schema": {"type": "string", "format": "binary"}}
 
 
 class StoredFile(FileResponse):
-    """Wherever it lies. In larger pieces: each costs a hop to a thread. `Range` is what was made of the header, or none."""
+    """Wherever it is. In larger pieces: each costs a hop to a thread. `range_` is what was made of the header, or none."""
 
     chunk_size = 1 << 20
 
-    def __init__(self, file: downloads.StoredFile, range_: str | None, headers: dict[str, str]) -> None:
+    def __init__(
+        self, file: downloads.StoredFile, opened: BinaryIO | None, range_: str | None, headers: dict[str, str]
+    ) -> None:
+        """`opened`: closed at the end; None where no bytes are asked for."""
         made_at = int(file.made_at.timestamp())
         found = os.stat_result((stat.S_IFREG | 0o400, 0, 0, 1, 0, 0, file.size, made_at, made_at, made_at))
         super().__init__(file.filename, headers=headers, media_type=file.media_type, stat_result=found)
-        self._file = file
+        self._opened = opened
         self._range = range_
 
     @asynccontextmanager
     async def _open_file(self) -> AsyncIterator[anyio.AsyncFile[bytes]]:
-        file = anyio.wrap_file(await anyio.to_thread.run_sync(self._file.open))
-        try:
-            yield file
-        finally:
-            with anyio.CancelScope(shield=True):
-                await file.aclose()
+        assert self._opened is not None, "asked for by HEAD"
+        yield anyio.wrap_file(self._opened)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         headers = [(name, value) for name, value in scope["headers"] if name not in (b"range", b"if-range")]
         if self._range is not None:
             headers.append((b"range", self._range.encode()))
-        await super().__call__({**scope, "headers": headers}, receive, send)
+        try:
+            await super().__call__({**scope, "headers": headers}, receive, send)
+        finally:
+            if self._opened is not None:
+                with anyio.CancelScope(shield=True):
+                    await anyio.to_thread.run_sync(self._opened.close)
 
 
 @router.get(
@@ -76,7 +80,8 @@ async def download(
     if_none_match: Annotated[str | None, Header(alias="If-None-Match")] = None,
 ) -> Response:
     """The bytes of a file: the result of a transform, or an upload, decompressed if it came as gzip. The ETag is strong and
-    never changes, since a stored file never does: a download that broke off goes on with Range and If-Range."""
+    never changes, since a stored file never does: a download that broke off goes on with Range and If-Range. A file that was
+    damaged where it is stored is refused (409), or the transfer breaks off before its end."""
     file = await downloads.find(app.database, app.sources, file_id, owner)
     headers = {
         "ETag": f'"{file.tag}"',
@@ -91,7 +96,8 @@ async def download(
     wanted = None
     if range_ is not None and (if_range is None or if_range.strip() == headers["ETag"]):
         wanted = _ranges(range_, file.size)
-    return StoredFile(file, wanted, headers)
+    opened = None if request.method == "HEAD" else await anyio.to_thread.run_sync(file.open)
+    return StoredFile(file, opened, wanted, headers)
 
 
 def _names(header: str, tag: str) -> bool:

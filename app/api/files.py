@@ -29,7 +29,7 @@ from app.api.streams import begun, event_stream
 from app.errors import (
     NotFound,
 )
-from app.jobs import exports, progress, results
+from app.jobs import downloads, exports, progress, results
 from app.jobs.submit import Accepted
 
 router = APIRouter(prefix="/api/v1", tags=["files"], dependencies=[Depends(single_values)])
@@ -208,7 +208,9 @@ async def original_bytes(
         )
     if job["storage_uri"] is None:
         raise NotFound("The stored upload was deleted; results and rejects are still there.")
-    data = await asyncio.to_thread(app.sources.read, job["storage_uri"], start, end, job["etag"])
+    uri, etag = job["storage_uri"], job["etag"]
+    await asyncio.to_thread(downloads.check_piece, app.sources, uri, job["stored_bytes"], job["crc32"], etag)
+    data = await asyncio.to_thread(app.sources.read, uri, start, end, etag)
     return Response(data, media_type="application/octet-stream")
 
 

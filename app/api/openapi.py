@@ -98,6 +98,7 @@ HEADERS: dict[int, dict[str, Any]] = {
     401: {"WWW-Authenticate": {"schema": {"type": "string"}}},
     429: RETRY_AFTER,
     503: RETRY_AFTER,
+    507: RETRY_AFTER,
 }
 
 

@@ -29,7 +29,9 @@ def whole(sources: Sources, job: RowMapping, row: Row) -> Row:
     if row["corrections"] or not len(row["raw"]) < size <= MAX_ROW_BYTES or job["storage_uri"] is None:
         return row
     with suppress(TerminalError):  # the bytes are gone for good: the beginning is better than nothing
-        return {**row, "raw": sources.read(job["storage_uri"], row["byte_start"], row["byte_end"], job["etag"])}
+        found = sources.read(job["storage_uri"], row["byte_start"], row["byte_end"], job["etag"])
+        if found.startswith(row["raw"]):  # else the file was damaged meanwhile
+            return {**row, "raw": found}
     return row
 
 
