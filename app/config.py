@@ -238,13 +238,17 @@ class Settings(BaseSettings):
     """Keys that are not valid from one address, before it is answered 429; 0: any number."""
 
     owner_max_bytes: int = Field(default=0, ge=0)
-    """Bytes that a user may have stored; 0: any number."""
+    """Bytes that a user may have stored, resumable uploads from their creation on; 0: any number."""
 
     owner_max_queued_jobs: int = Field(default=0, ge=0)
     """Jobs of a user that may wait or run; 0: any number."""
 
+    owner_max_uploads: int = Field(default=1000, ge=0)
+    """Resumable uploads of a user that may be open; 0: any number."""
+
     owner_requests_per_minute: int = Field(default=0, ge=0)
     """Requests that a user may send a minute, and as many at once after a quiet minute; 0: any number."""
+
     webhook_allow_private: bool = False
     """Whether webhooks may be http and go to addresses of your own network; else https to public addresses only."""
 

@@ -196,7 +196,7 @@ async def start(
         processors=processors,
         machine=machine,
         submitter=submitter,
-        uploads=Uploads(settings, database, places.partials, submitter),
+        uploads=Uploads(settings, database, places.partials, submitter, limits),
         objects=objects,
         templates=templates_,
         file_jobs=file_jobs,

@@ -565,6 +565,8 @@ class Upload(Base):
     """The uploads that this one is put together from."""
     verified_offset: Mapped[int | None]
     """While bytes with a checksum come: where they begin. What lies behind it counts only when the checksum was right."""
+    reserved_bytes: Mapped[int] = mapped_column(server_default=text("0"))
+    """What it counts for in OWNER_MAX_BYTES while it has become nothing: its length, or what there is of it."""
     answer: Mapped[dict[str, Any] | None]
     """What a plain upload of the bytes would have been answered; set in the transaction that makes file and job."""
     problem: Mapped[dict[str, Any] | None]
@@ -572,7 +574,7 @@ class Upload(Base):
     created_at: Mapped[datetime]
     expires_at: Mapped[datetime]
 
-    __table_args__ = (Index("ix_uploads_expires_at", "expires_at"),)
+    __table_args__ = (Index("ix_uploads_expires_at", "expires_at"), Index("ix_uploads_owner", "owner"))
 
 
 class IdempotencyKey(Base):

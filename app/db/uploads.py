@@ -6,13 +6,13 @@ from collections.abc import Sequence
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import RowMapping, case, delete, insert, null, select, update
+from sqlalchemy import RowMapping, case, delete, func, insert, null, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from app.db.models import Upload
 from app.db.types import now
 
-_is_open = Upload.answer.is_(None) & Upload.problem.is_(None)
+is_open = Upload.answer.is_(None) & Upload.problem.is_(None)
 
 
 async def insert_upload(connection: AsyncConnection, values: dict[str, Any], seconds: float) -> None:
@@ -33,23 +33,40 @@ async def keep_alive(connection: AsyncConnection, upload_id: UUID, seconds: floa
     await connection.execute(query.values(expires_at=now(seconds), verified_offset=null()))
 
 
+async def expire(connection: AsyncConnection, upload_ids: Sequence[UUID]) -> None:
+    """They are used up: parts of a whole, which became a file or was refused."""
+    await connection.execute(update(Upload).where(Upload.id.in_(upload_ids)).values(expires_at=now(), reserved_bytes=0))
+
+
 async def begin_verified(connection: AsyncConnection, upload_id: UUID, offset: int) -> None:
     await connection.execute(update(Upload).where(Upload.id == upload_id).values(verified_offset=offset))
 
 
-async def set_length(connection: AsyncConnection, upload_id: UUID, length: int) -> bool:
-    query = update(Upload).where(Upload.id == upload_id, Upload.length.is_(None)).values(length=length)
-    return (await connection.execute(query)).rowcount == 1
+async def set_length(connection: AsyncConnection, upload_id: UUID, length: int) -> None:
+    await connection.execute(
+        update(Upload).where(Upload.id == upload_id, Upload.length.is_(None)).values(length=length)
+    )
+
+
+async def reserve(connection: AsyncConnection, upload_ids: Sequence[UUID], size: int) -> None:
+    """From now on each counts for so many bytes."""
+    await connection.execute(update(Upload).where(Upload.id.in_(upload_ids)).values(reserved_bytes=size))
+
+
+async def reserved(connection: AsyncConnection, upload_ids: Sequence[UUID]) -> int:
+    """What they count for together."""
+    query = select(func.coalesce(func.sum(Upload.reserved_bytes), 0)).where(Upload.id.in_(upload_ids), is_open)
+    return int((await connection.execute(query)).scalar_one())
 
 
 async def accept(connection: AsyncConnection, upload_id: UUID, answer: dict[str, Any]) -> bool:
     """Part of the transaction that makes file and job; False if that has happened already, or the upload is gone."""
-    query = update(Upload).where(Upload.id == upload_id, _is_open).values(answer=answer)
+    query = update(Upload).where(Upload.id == upload_id, is_open).values(answer=answer)
     return (await connection.execute(query)).rowcount == 1
 
 
 async def refuse(connection: AsyncConnection, upload_id: UUID, problem: dict[str, Any]) -> None:
-    await connection.execute(update(Upload).where(Upload.id == upload_id, _is_open).values(problem=problem))
+    await connection.execute(update(Upload).where(Upload.id == upload_id, is_open).values(problem=problem))
 
 
 async def remove(connection: AsyncConnection, upload_id: UUID) -> None:
@@ -60,7 +77,7 @@ async def list_open(connection: AsyncConnection, *, expire_within: float | None 
     """Those whose length is known and that have become nothing yet, by themselves or from parts; `expire_within`: only
     those that expire in so many seconds, since nobody has worked on them for a while."""
     query = select(Upload).where(
-        _is_open, Upload.length.is_not(None), Upload.is_partial.is_(False), Upload.expires_at >= now()
+        is_open, Upload.length.is_not(None), Upload.is_partial.is_(False), Upload.expires_at >= now()
     )
     if expire_within is not None:
         query = query.where(Upload.expires_at < now(expire_within))
@@ -73,5 +90,5 @@ async def list_expired(connection: AsyncConnection) -> list[UUID]:
 
 async def need_bytes(connection: AsyncConnection, ids: Sequence[UUID]) -> dict[UUID, bool]:
     """Of those that have a row: whether their bytes are still needed."""
-    query = select(Upload.id, case((_is_open, True), else_=False)).where(Upload.id.in_(ids))
+    query = select(Upload.id, case((is_open, True), else_=False)).where(Upload.id.in_(ids))
     return {row[0]: bool(row[1]) for row in await connection.execute(query)}

@@ -10,7 +10,8 @@ from sqlalchemy import ColumnElement, RowMapping, delete, exists, func, insert, 
 from sqlalchemy.ext.asyncio import AsyncConnection
 from sqlalchemy.orm import InstrumentedAttribute
 
-from app.db.models import File, Job, User, UserKey, UserSession
+from app.db import uploads
+from app.db.models import File, Job, Upload, User, UserKey, UserSession
 from app.db.types import now
 from app.states import ACTIVE_JOBS
 
@@ -145,13 +146,22 @@ async def lock_owner(connection: AsyncConnection, owner: str, *, is_sqlite: bool
 
 
 async def stored_bytes(connection: AsyncConnection, owner: str) -> int:
-    """Of the files that lie here; objects that are read where they are count nothing."""
+    """Of the files that are here, and of the resumable uploads that are to become files; objects that are read where they are
+    count nothing."""
     query = select(func.coalesce(func.sum(File.stored_bytes), 0)).where(
         File.owner == owner,
         File.deleted_at.is_(None),
         File.storage_uri.is_not(None),
         File.storage_uri.not_like("s3://%"),
     )
+    growing = select(func.coalesce(func.sum(Upload.reserved_bytes), 0)).where(Upload.owner == owner, uploads.is_open)
+    return sum([int((await connection.execute(each)).scalar_one()) for each in (query, growing)])
+
+
+async def open_uploads(connection: AsyncConnection, owner: str) -> int:
+    """Resumable ones that have become nothing yet and may still."""
+    query = select(func.count()).select_from(Upload)
+    query = query.where(Upload.owner == owner, uploads.is_open, Upload.expires_at >= now())
     return int((await connection.execute(query)).scalar_one())
 
 

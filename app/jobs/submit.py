@@ -75,6 +75,8 @@ class Submission:
     """Rows of the body, if the door counts them while it streams."""
     recorded: Callable[[AsyncConnection, dict[str, Any]], Awaitable[None]] | None = None
     """Called with the answer inside the transaction that makes file and job; what it raises undoes both."""
+    reserved_bytes: int = 0
+    """What the owner's resumable upload that this is made of counts for already."""
     inspector: Inspector | None = None
     """Sees the stored bytes as they come; gives `total_rows`."""
 
@@ -129,7 +131,7 @@ class Submitter:
             async with self._database.reading() as connection:
                 if await files.find_idempotent(connection, submission.owner, submission.idempotency_key) is not None:
                     return None
-        return await self._limits.bytes_left(submission.owner, wanted)
+        return await self._limits.bytes_left(submission.owner, wanted, submission.reserved_bytes)
 
     async def submit(self, submission: Submission, body: AsyncIterator[bytes]) -> Accepted:
         """Store the body and queue its job; raises RequestError if it is refused, and then nothing is kept."""
@@ -211,7 +213,8 @@ class Submitter:
         }
 
         async def record(connection: AsyncConnection) -> dict[str, Any]:
-            await self._limits.admit(connection, submission.owner, jobs=1, new_bytes=file["stored_bytes"])
+            new_bytes = file["stored_bytes"] - submission.reserved_bytes
+            await self._limits.admit(connection, submission.owner, jobs=1, new_bytes=new_bytes)
             await files.release_void(connection, submission.owner, file["content_key"])
             await files.insert_file(connection, file)
             number = await jobs.insert_job(connection, job)

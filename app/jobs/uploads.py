@@ -29,6 +29,7 @@ from app.errors import (
     GranulaError,
     NotFound,
     OffsetMismatch,
+    QuotaExceeded,
     RequestError,
     TransientError,
     UploadExpired,
@@ -37,11 +38,14 @@ from app.errors import (
 )
 from app.failpoints import hit
 from app.formats.detect import Declared
+from app.jobs.limits import OwnerLimits
 from app.jobs.submit import Submission, Submitter
 from app.sources.places import Growing, Partials
 
 logger = logging.getLogger(__name__)
 SYNC_BYTES = 32 << 20
+RESERVED_AHEAD_BYTES = 32 << 20
+"""An upload without a length counts for so much more than it has while it grows, so that not each block asks the database."""
 POLL_SECONDS = 10.0
 ALIVE_SECONDS, QUIET_SECONDS = 10.0, 60.0
 """A process that finishes an upload says so this often; one that has not for so long is taken for gone by the others."""
@@ -105,11 +109,14 @@ class _Writer:
 
 
 class Uploads:
-    def __init__(self, settings: Settings, database: Database, files: Partials, submitter: Submitter) -> None:
+    def __init__(
+        self, settings: Settings, database: Database, files: Partials, submitter: Submitter, limits: OwnerLimits
+    ) -> None:
         self._settings = settings
         self._database = database
         self._files = files
         self._submitter = submitter
+        self._limits = limits
         self._lifetime = settings.upload_expiry_hours * 3600
         self._finishing: dict[UUID, asyncio.Task[None]] = {}
         self._writers: dict[UUID, _Writer] = {}
@@ -128,16 +135,28 @@ class Uploads:
         """Durable when this returns. Raises what a plain upload would be refused with before its first byte."""
         if parts is not None:
             length = await self._length_of(parts, submission.owner)
+            submission.reserved_bytes = length  # its parts count for it
         submission.content_length = length
         await self._submitter.check(submission)
         upload_id = uuid4()
-        await asyncio.to_thread(self._files.create, upload_id)
+        own_bytes = 0 if parts is not None else length or 0
         values = {
             "id": upload_id, "owner": submission.owner, "length": length, "sent_metadata": sent_metadata,
-            "submission": _to_json(submission), "is_partial": is_partial,
+            "submission": _to_json(submission), "is_partial": is_partial, "reserved_bytes": own_bytes,
             "parts": None if parts is None else [str(part) for part in parts],
         }  # fmt: skip
-        await self._database.transact(lambda c: uploads.insert_upload(c, values, self._lifetime))
+
+        async def insert(connection: AsyncConnection) -> None:
+            await self._limits.admit(connection, submission.owner, new_bytes=own_bytes, uploads=1)
+            await uploads.insert_upload(connection, values, self._lifetime)
+
+        await asyncio.to_thread(self._files.create, upload_id)
+        try:
+            await self._database.transact(insert)
+        except GranulaError:
+            with suppress(TransientError):
+                await asyncio.to_thread(self._files.delete, upload_id)
+            raise
         hit("tus.created")
         row = await self._find(upload_id, submission.owner)
         if length == 0 or parts is not None:
@@ -239,7 +258,7 @@ class Uploads:
             if row["length"] not in (None, length) or length < start:
                 raise BadTusRequest("The length of the upload is known already, or smaller than what is there.")
             self._refuse_large(length)
-            await self._database.transact(lambda c: uploads.set_length(c, upload_id, length))
+            row = await self._set_length(row, length)
         limit = row["length"] if length is None else length
         at_most = (self._settings.max_upload_bytes if limit is None else limit) - start
         if size is not None and size > at_most:
@@ -249,7 +268,7 @@ class Uploads:
         elif checksum is not None:
             await self._database.transact(lambda c: uploads.begin_verified(c, upload_id, start))
         try:
-            await self._take(upload_id, file, body, at_most, checksum)
+            await self._take(row, file, body, at_most, checksum)
         except BaseException:
             if checksum is not None:
                 await asyncio.to_thread(file.cut, start)
@@ -259,16 +278,46 @@ class Uploads:
         await self._database.transact(lambda c: uploads.keep_alive(c, upload_id, self._lifetime))
         return await self._find(upload_id, owner)
 
+    async def _set_length(self, row: RowMapping, length: int) -> RowMapping:
+        """Raises QuotaExceeded if the owner may not have so much."""
+        if row["length"] is not None:
+            return row
+
+        async def set_length(connection: AsyncConnection) -> None:
+            await self._limits.admit(connection, row["owner"], new_bytes=length - row["reserved_bytes"])
+            await uploads.set_length(connection, row["id"], length)
+            await uploads.reserve(connection, [row["id"]], length)
+
+        await self._database.transact(set_length)
+        return await self._find(row["id"], row["owner"])
+
+    async def _reserve(self, row: RowMapping, reserved: int, end: int) -> int:
+        """Let an upload without a length grow as far as `end`; what it counts for now. Raises QuotaExceeded."""
+
+        async def reserve(connection: AsyncConnection, size: int) -> int:
+            await self._limits.admit(connection, row["owner"], new_bytes=size - reserved)
+            await uploads.reserve(connection, [row["id"]], size)
+            return size
+
+        with suppress(QuotaExceeded):
+            return await self._database.transact(lambda c: reserve(c, end + RESERVED_AHEAD_BYTES))
+        return await self._database.transact(lambda c: reserve(c, end))
+
     async def _take(
-        self, upload_id: UUID, file: Growing, body: AsyncIterator[bytes], at_most: int, checksum: Checksum | None
+        self, row: RowMapping, file: Growing, body: AsyncIterator[bytes], at_most: int, checksum: Checksum | None
     ) -> None:
         """Write the body in blocks. What came is durable when this ends, however it does; with a checksum, if it is right."""
+        upload_id, has_length = row["id"], row["length"] is not None
+        reserved, end = row["reserved_bytes"], await asyncio.to_thread(file.size)
         digest = hashlib.new(checksum.algorithm, usedforsecurity=False) if checksum else None
         pending: list[bytes] = []
         waiting = taken = unsynced = 0
 
         async def flush() -> None:
-            nonlocal pending, waiting, unsynced
+            nonlocal pending, waiting, unsynced, reserved, end
+            if not has_length and end + waiting > reserved:
+                reserved = await self._reserve(row, reserved, end + waiting)
+            end += waiting
             block, pending, waiting = b"".join(pending), [], 0
             await asyncio.to_thread(_store, file, block, digest)
             hit("tus.piece_written")
@@ -294,6 +343,8 @@ class Uploads:
                 await flush()
             if checksum is None or not file.holds_back:
                 await asyncio.to_thread(file.sync)
+            if not has_length:
+                await self._database.transact(lambda c: uploads.reserve(c, [upload_id], end))
         if checksum is not None and digest is not None and digest.digest() != checksum.digest:
             raise ChecksumMismatch
         if checksum is not None and file.holds_back:
@@ -332,14 +383,18 @@ class Uploads:
     async def _submit(self, row: RowMapping) -> None:
         upload_id = row["id"]
 
+        sources = [UUID(part) for part in row["parts"]] if row["parts"] is not None else [upload_id]
+
         async def recorded(connection: AsyncConnection, answer: dict[str, Any]) -> None:
             if not await uploads.accept(connection, upload_id, answer):
                 raise _Settled
+            await uploads.reserve(connection, sources, 0)  # the file counts from here on
             hit("tus.settled")
 
         submission = _from_json(row["owner"], row["submission"])
         submission.recorded = recorded
-        sources = [UUID(part) for part in row["parts"]] if row["parts"] is not None else [upload_id]
+        async with self._database.reading() as connection:
+            submission.reserved_bytes = await uploads.reserved(connection, sources)
         try:
             async with self._kept_alive(upload_id):
                 accepted = await self._submitter.submit(submission, self._bytes(sources, row["length"]))
@@ -358,6 +413,8 @@ class Uploads:
         else:
             if accepted.body["duplicate"]:  # no file was made, so nothing was recorded
                 await self._database.transact(lambda c: uploads.accept(c, upload_id, accepted.body))
+        if row["parts"] is not None:
+            await self._database.transact(lambda c: uploads.expire(c, sources))
         for each in {upload_id, *sources}:
             await asyncio.to_thread(self._files.delete, each)
 

@@ -1,0 +1,26 @@
+"""Add what a resumable upload counts for while it grows."""
+
+from __future__ import annotations
+
+import sqlalchemy as sa
+from alembic import op
+
+BIG = sa.BigInteger().with_variant(sa.Integer(), "sqlite")
+
+revision = "2026_upload_reservations"
+down_revision = "2026_installation"
+branch_labels = None
+depends_on = None
+
+
+def upgrade() -> None:
+    op.add_column("uploads", sa.Column("reserved_bytes", BIG, server_default=sa.text("0"), nullable=False))
+    op.execute(
+        "UPDATE uploads SET reserved_bytes = length WHERE length IS NOT NULL AND answer IS NULL AND problem IS NULL"
+    )
+    op.create_index("ix_uploads_owner", "uploads", ["owner"], unique=False)
+
+
+def downgrade() -> None:
+    op.drop_index("ix_uploads_owner", table_name="uploads")
+    op.drop_column("uploads", "reserved_bytes")
