@@ -30,7 +30,7 @@ async def connect_and_migrate() -> None:
     settings = load_settings()
     url = context.config.get_main_option("sqlalchemy.url") or settings.url
     if url.startswith("sqlite") and not context.config.get_main_option("sqlalchemy.url"):
-        settings.storage_dir.mkdir(parents=True, exist_ok=True)
+        settings.storage_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
     engine = migration_engine(url)
     try:
         async with connected(engine) as connection:

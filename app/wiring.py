@@ -122,7 +122,7 @@ async def start(
         region=settings.region,
     )
     places = stores(settings.storage_url, settings.storage_dir, s3.credentials, most_bytes=settings.max_upload_bytes)
-    settings.storage_dir.mkdir(parents=True, exist_ok=True)  # of the embedded database
+    settings.storage_dir.mkdir(parents=True, exist_ok=True, mode=0o700)  # of the embedded database
     places.prepare()
     database = Database(settings)
     database.start()

@@ -23,6 +23,7 @@ from app.config import Settings, load_settings
 from app.db import migrations
 from app.db.engine import Database
 from app.db.installation import find as find_installation
+from app.db.private import is_private
 from app.embeddings import files
 from app.errors import GranulaError, SettingsInvalid, StorageUnavailable, TerminalError
 from app.pipeline import ownership
@@ -178,6 +179,8 @@ def _sqlite(settings: Settings) -> Iterator[Finding]:
         yield "bad", f"SQLite: {path} or its folder cannot be written", "Give both to the user who runs the service."
         return
     yield "ok", f"SQLite: {path} can be read and written", ""
+    if not is_private(path):
+        yield "warning", f"SQLite: {path} can be read by other users of this machine", f"chmod 600 {path}*"
     if found and found[0] == migrations.head():
         yield from _migrations(True)
     else:

@@ -147,7 +147,7 @@ def _opened(settings: Settings) -> AbstractAsyncContextManager[Parts]:
             settings.endpoint_url, settings.key, settings.secret.get_secret_value(), settings.region
         )
         places = stores(settings.storage_url, settings.storage_dir, credentials, most_bytes=settings.max_upload_bytes)
-        settings.storage_dir.mkdir(parents=True, exist_ok=True)
+        settings.storage_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
         places.prepare()
         database = Database(settings, is_guest=True)
         try:

@@ -105,7 +105,7 @@ async def _with_database(work: Callable[[Users], Awaitable[Result]]) -> Result:
 
     settings = load_settings()
     if settings.is_sqlite and settings.url == f"sqlite+aiosqlite:///{settings.embedded_path}":
-        settings.storage_dir.mkdir(parents=True, exist_ok=True)
+        settings.storage_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
     database = Database(settings, is_guest=True)
     try:
         await migrations.prepare(database, settings.url, update=False)

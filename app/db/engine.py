@@ -20,6 +20,7 @@ from sqlalchemy.pool import AsyncAdaptedQueuePool, QueuePool
 from app.config import Settings
 from app.db.halfvecs import SETTINGS as VECTOR_SETTINGS
 from app.db.liveness import Liveness
+from app.db.private import make_private
 from app.errors import TransientError
 
 Result = TypeVar("Result")
@@ -267,6 +268,7 @@ def _folded(value: Any) -> Any:
 
 
 def _sqlite_engine(url: str, *, readers: bool, checkpoints: bool = True) -> AsyncEngine:
+    make_private(url)
     engine = create_async_engine(
         url,
         poolclass=AsyncAdaptedQueuePool,

@@ -1,0 +1,37 @@
+"""The embedded database is for who runs the service alone."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from tests.forks import Server
+from tests.harness import Api, migrate
+
+
+def modes(folder: Path) -> dict[str, int]:
+    return {path.name: path.stat().st_mode & 0o777 for path in folder.glob("granula.db*")}
+
+
+def test_a_service_makes_its_database_private(tmp_path: Path) -> None:
+    storage = tmp_path / "storage"
+    server = Server("", storage)
+    server.launch()
+    server.wait_until_ready()
+    with server.client() as client:
+        Api(client).run(b"id\n1\n")
+        found = modes(storage)
+        assert {"granula.db", "granula.db-wal", "granula.db-shm"} <= found.keys()
+        assert set(found.values()) == {0o600}
+        assert storage.stat().st_mode & 0o777 == 0o700
+    server.stop()
+    (storage / "granula.db").chmod(0o640)
+    server.launch()
+    server.wait_until_ready()
+    assert modes(storage)["granula.db"] == 0o640, "what an operator has set stays"
+    server.stop()
+
+
+def test_migrations_make_it_private_too(tmp_path: Path) -> None:
+    migrate(f"sqlite+aiosqlite:///{tmp_path}/folder/granula.db", tmp_path / "storage")
+    assert modes(tmp_path / "folder") == {"granula.db": 0o600}
+    assert (tmp_path / "folder").stat().st_mode & 0o777 == 0o700
