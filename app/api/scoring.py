@@ -26,7 +26,7 @@ Source = Annotated[
         max_length=1000,
         pattern=r"^[^\x00]*$",
         description="`s3://bucket/key`; all keys with that beginning if it ends in `/`; all that match if it holds "
-        "`*`, `?` or `[`.",
+        "`*`, `?` or `[` and is no key itself.",
     ),
 ]
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import glob
 import os
 from pathlib import Path
 from typing import Annotated
@@ -51,7 +52,11 @@ def pipeline(
     processes.prepare("app.processors.scored", settings.transaction_model.partition(":")[0])
     from app.batch import RunOptions, run
 
-    keys = (settings.prefix if prefix is None else prefix) + (settings.pattern if pattern is None else pattern)
+    beginning, rest = (
+        settings.prefix if prefix is None else prefix,
+        settings.pattern if pattern is None else pattern,
+    )
+    keys = f"{glob.escape(beginning)}{rest}" if rest else beginning
     source = f"s3://{settings.bucket if bucket is None else bucket}/{keys}"
     raise typer.Exit(run(settings, RunOptions(source, give_up_after, log_file), processes))
 

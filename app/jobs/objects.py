@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import re
 from collections.abc import Callable, Coroutine
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, TypeVar
 from uuid import UUID, uuid4
 
@@ -33,11 +35,12 @@ from app.formats.registry import Dialect, reading_of, to_json
 from app.jobs.limits import OwnerLimits
 from app.pipeline.queue import Enqueue
 from app.processors.registry import Processors
-from app.sources.s3 import Address, Object, S3Source
+from app.sources.s3 import MAX_URI_LENGTH, Address, Object, S3Source
 from app.states import JobStatus
 
 MAX_OBJECTS = 10_000
 AT_ONCE = 8
+CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 GZIP = b"\x1f\x8b"
 Result = TypeVar("Result")
 
@@ -46,7 +49,8 @@ Result = TypeVar("Result")
 class ObjectsSubmission:
     owner: str
     source: str
-    """`s3://bucket/key`; all keys with that beginning if it ends in `/`, all that match if it holds `*`, `?` or `[`."""
+    """`s3://bucket/key`; all keys with that beginning if it ends in `/`, all that match if it holds `*`, `?` or `[` and is no
+    key itself."""
     processor: str = "scoring"
     priority: int = 0
     chunk_size: int | None = None
@@ -93,8 +97,9 @@ class ObjectsSubmitter:
         self._s3.check_configured()
         self._processors.check(submission.processor, {})
         address = Address.parse(submission.source)
-        if address.is_single:
-            looked = await self._look(submission, await _told(asyncio.to_thread(self._s3.head, submission.source)))
+        single = await self._single(address)
+        if single is not None:
+            looked = await self._look(submission, single)
             if looked.error is not None:
                 raise looked.error
             return await self._record(submission, address, [looked], announce, with_parent=False)
@@ -115,10 +120,22 @@ class ObjectsSubmitter:
             raise errors[0]
         return await self._record(submission, address, all_looked, announce, with_parent=True)
 
+    async def _single(self, address: Address) -> Object | None:
+        """The object whose key this is, letter by letter. None: it is a prefix or a pattern."""
+        if address.is_prefix:
+            return None
+        try:
+            return await _told(asyncio.to_thread(self._s3.head, str(address)))
+        except (ObjectNotFound, ObjectAccessDenied):  # who may not list is denied what is not there
+            if address.is_pattern:
+                return None
+            raise
+
     async def _look(self, submission: ObjectsSubmission, found: Object) -> _Looked:
         """Read the beginning and find out how the object is to be read."""
-        sample = await _told(asyncio.to_thread(self._s3.read, found.uri, 0, min(found.size, SAMPLE_BYTES), found.etag))
+        read = partial(self._s3.read, found.uri, 0, min(found.size, SAMPLE_BYTES), found.etag)
         try:
+            sample = await _told(asyncio.to_thread(read))
             if sample.startswith(GZIP):
                 raise BinaryContent(f"{found.uri} is compressed; only plain objects can be read in place.")
             dialect = detect(
@@ -128,8 +145,11 @@ class ObjectsSubmitter:
                 filename=found.uri.rpartition("/")[2],
             )
             columns = self._processors.columns(submission.processor, dialect.columns, {})
+        except Unavailable:
+            raise
         except RequestError as error:
-            error.detail = f"{found.uri}: {error.detail}"
+            if found.uri not in error.detail:
+                error.detail = f"{printable(found.uri)}: {error.detail}"
             return _Looked(found, CsvDialect(), [], error)
         if isinstance(dialect, JsonDialect):
             dialect = msgspec.structs.replace(dialect, data_end=found.size)
@@ -179,7 +199,7 @@ class ObjectsSubmitter:
         found, dialect, error = looked.object, looked.dialect, looked.error
         kind = "csv" if not isinstance(dialect, JsonDialect) else "jsonl" if dialect.root == "lines" else "json"
         file = _file(submission, found.uri, found.size, dialect, kind) | {
-            "storage_uri": found.uri,
+            "storage_uri": printable(found.uri)[:MAX_URI_LENGTH],  # as it is, if it can be read
             "etag": found.etag or None,
         }
         processor = self._processors.get(submission.processor)
@@ -222,7 +242,7 @@ def _file(submission: ObjectsSubmission, uri: str, size: int, dialect: Dialect, 
     return {
         "id": uuid4(),
         "owner": submission.owner,
-        "filename": uri[:255],
+        "filename": printable(uri)[:255],
         "media_type": "",
         "format": kind,
         "encoding": dialect.encoding,
@@ -244,6 +264,11 @@ def _job(submission: ObjectsSubmission, file_id: UUID) -> dict[str, Any]:
         "priority": submission.priority,
         "door": submission.door,
     }
+
+
+def printable(uri: str) -> str:
+    """With control characters as in a URL: a key may hold any, the database and a terminal should not."""
+    return CONTROL.sub(lambda found: f"%{ord(found[0]):02X}", uri)
 
 
 async def _told(work: Coroutine[Any, Any, Result]) -> Result:

@@ -18,18 +18,21 @@ from obstore.store import S3Store
 
 from app.errors import (
     BadSourceUri,
+    GranulaError,
     NotConfigured,
     SourceAccessDenied,
     SourceChanged,
     SourceNotFound,
     SourceUnavailable,
 )
+from app.sources.listing import ListingError, listed
 
 S3_SCHEME = "s3://"
 BUCKET = re.compile(r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]")
 MAX_URI_LENGTH = 1000
 STATUS = re.compile(r"non-2xx status code: (\d{3})")
 WILDCARDS = re.compile(r"[*?\[]")
+NO_PARTS = frozenset(("", ".", ".."))
 BLOCK_BYTES = 4 << 20
 
 
@@ -37,7 +40,8 @@ BLOCK_BYTES = 4 << 20
 class Address:
     bucket: str
     key: str
-    """Of one object, or a pattern if it holds `*`, `?` or `[`, or all keys with this beginning if it ends in `/` or is empty."""
+    """All keys with this beginning if it ends in `/` or is empty; else that of one object; else, if there is none and it holds
+    `*`, `?` or `[`, a pattern."""
 
     @classmethod
     def parse(cls, uri: str) -> Address:
@@ -50,22 +54,34 @@ class Address:
             raise BadSourceUri(f"{bucket[:80]!r} is no name of a bucket.")
         if len(uri) > MAX_URI_LENGTH or re.search(r"[\x00-\x1f\x7f]", key):
             raise BadSourceUri(f"A source has at most {MAX_URI_LENGTH} characters and no control characters.")
-        if any(part in ("..", ".") for part in key.split("/")) or "//" in key:
+        # A key that is no path would be sent as another one, or not at all.
+        if any(part in NO_PARTS for part in key.removesuffix("/").split("/")) and key:
             raise BadSourceUri("A key with the parts `.`, `..` or an empty one cannot be read.")
         return cls(bucket, key)
 
-    @property
-    def is_single(self) -> bool:
-        return bool(self.key) and not self.key.endswith("/") and not WILDCARDS.search(self.key)
+    @classmethod
+    def of_object(cls, uri: str) -> Address:
+        """Of an object that can be read; raises BadSourceUri."""
+        address = cls.parse(uri)
+        if not address.key or address.key.endswith("/"):
+            raise BadSourceUri("A key that is empty or ends in `/` cannot be read.")
+        return address
 
     @property
-    def folder(self) -> str:
-        """The part of the key before any wildcard, up to its last slash: what can be listed."""
-        return re.split(WILDCARDS, self.key, maxsplit=1)[0].rpartition("/")[0]
+    def is_prefix(self) -> bool:
+        return not self.key or self.key.endswith("/")
+
+    @property
+    def is_pattern(self) -> bool:
+        return not self.is_prefix and bool(WILDCARDS.search(self.key))
+
+    @property
+    def beginning(self) -> str:
+        """What all keys that match begin with."""
+        return WILDCARDS.split(self.key, maxsplit=1)[0] if self.is_pattern else self.key
 
     def matches(self, key: str) -> bool:
-        pattern = self.key if WILDCARDS.search(self.key) else f"{self.key}*"
-        return fnmatch.fnmatchcase(key, pattern)
+        return fnmatch.fnmatchcase(key, self.key) if self.is_pattern else key.startswith(self.key)
 
     def __str__(self) -> str:
         return f"s3://{self.bucket}/{self.key}"
@@ -135,7 +151,7 @@ class S3Source:
         self._check_ready()
         if end <= start:
             return b""
-        address = Address.parse(uri)
+        address = Address.of_object(uri)
         with _told(address):
             result = obstore.get(
                 self._store(address.bucket), address.key, options={"range": (start, end), "if_match": etag}
@@ -151,24 +167,26 @@ class S3Source:
 
     def head(self, uri: str) -> Object:
         """The object as it is now."""
-        address = Address.parse(uri)
+        address = Address.of_object(uri)
         with _told(address):
             meta = obstore.head(self._store(address.bucket), address.key)
         return Object(uri, meta["size"], meta["e_tag"] or "")
 
     def find(self, uri: str, limit: int) -> list[Object]:
-        """The objects that a prefix or pattern means, empty ones left out, by key; at most `limit` + 1."""
-        address = Address.parse(uri)
+        """The objects that a prefix or pattern means, empty ones left out, by key; at most `limit` + 1. There may be some
+        among them whose keys cannot be read."""
+        address, keys = Address.parse(uri), self.credentials
         found: list[Object] = []
-        with _told(address):
-            for batch in obstore.list(self._store(address.bucket), address.folder or None):
-                found += [
-                    Object(f"s3://{address.bucket}/{meta['path']}", meta["size"], meta["e_tag"] or "")
-                    for meta in batch
-                    if meta["size"] and address.matches(meta["path"])
-                ]
+        try:
+            for each in listed(
+                keys.endpoint_url, address.bucket, address.beginning, keys.key, keys.secret, keys.region
+            ):
+                if each.size and address.matches(each.key):
+                    found.append(Object(f"s3://{address.bucket}/{each.key}", each.size, each.etag))
                 if len(found) > limit:
                     break
+        except ListingError as error:
+            raise _answered(address, error.status, error) from None
         return sorted(found, key=lambda each: each.uri)
 
     def _check_ready(self) -> None:
@@ -219,22 +237,23 @@ def _told(address: Address) -> Iterator[None]:
     """Errors that name the bucket, the key and what to check."""
     try:
         yield
+    except (exceptions.NotFoundError, FileNotFoundError):
+        raise _answered(address, 404) from None
+    except exceptions.PreconditionError:
+        raise SourceChanged(f"{address} was replaced since the job was made. Make a new job for it.") from None
+    except (exceptions.PermissionDeniedError, exceptions.UnauthenticatedError):
+        raise _answered(address, 403) from None
     except (exceptions.BaseError, OSError, ValueError) as error:
-        # What a listing is answered has no class of its own.
-        answered = STATUS.search(str(error))
-        status = int(answered[1]) if answered else 0
-        if isinstance(error, exceptions.NotFoundError | FileNotFoundError) or status == 404:
-            raise SourceNotFound(f"{address} is not there. Check bucket, key and ENDPOINT_URL.") from None
-        if isinstance(error, exceptions.PreconditionError):
-            raise SourceChanged(f"{address} was replaced since the job was made. Make a new job for it.") from None
-        if isinstance(error, exceptions.PermissionDeniedError | exceptions.UnauthenticatedError) or status in (
-            401,
-            403,
-        ):
-            raise SourceAccessDenied(
-                f"{address} may not be read. Check KEY and SECRET, and what they may do."
-            ) from None
-        raise SourceUnavailable(f"{address} cannot be read now: {brief(error)}") from None
+        status = STATUS.search(str(error))
+        raise _answered(address, int(status[1]) if status else 0, error) from None
+
+
+def _answered(address: Address, status: int, error: Exception | None = None) -> GranulaError:
+    if status == 404:
+        return SourceNotFound(f"{address} is not there. Check bucket, key and ENDPOINT_URL.")
+    if status in (401, 403):
+        return SourceAccessDenied(f"{address} may not be read. Check KEY and SECRET, and what they may do.")
+    return SourceUnavailable(f"{address} cannot be read now: {brief(error) if error else status}")
 
 
 def brief(error: Exception) -> str:

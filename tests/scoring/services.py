@@ -103,7 +103,8 @@ class Bucket:
         self._client.put_object(Bucket=self.name, Key=key, Body=data)
 
     def keys(self) -> list[str]:
-        return [each["Key"] for each in self._client.list_objects_v2(Bucket=self.name).get("Contents", [])]
+        pages = self._client.get_paginator("list_objects_v2").paginate(Bucket=self.name)
+        return [each["Key"] for page in pages for each in page.get("Contents", [])]
 
     def delete(self, key: str) -> None:
         self._client.delete_object(Bucket=self.name, Key=key)

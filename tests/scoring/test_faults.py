@@ -160,6 +160,63 @@ def test_one_object_that_is_gone_costs_its_part_alone(
     wait_until(lambda: rows_left() == 0, what="all rows of all parts removed")
 
 
+def test_an_object_with_this_very_key_is_meant_before_any_pattern(
+    api: Api, server: Server, model: ModelService, bucket: Bucket
+) -> None:
+    keys = ["rep[1].csv", "rep1.csv", "a*.csv", "ab.csv", "q?.csv", "q1.csv"]
+    for seed, key in enumerate(keys, 61):
+        bucket.put(key, transactions(10, seed=seed))
+
+    def scored(text: str) -> list[str]:
+        status = api.finished(score(api, f"s3://{bucket.name}/{text}"))
+        assert status["status"] == "completed", status
+        parts = api.client.get("/api/v1/jobs", params={"parent": status["job_id"]}).json()["items"]
+        names = [each["filename"] for each in parts] or [status["filename"]]
+        return sorted(name.removeprefix(f"s3://{bucket.name}/") for name in names)
+
+    for key in keys:
+        assert scored(key) == [key]
+    assert scored("rep[12].csv") == ["rep1.csv"]
+    assert scored("rep[[]1].csv") == ["rep[1].csv"]
+    assert scored("a*.c*") == ["a*.csv", "ab.csv"]
+    assert scored("q[?].csv") == ["q?.csv"]
+    bucket.delete("rep[1].csv")
+    assert scored("rep[1].csv") == ["rep1.csv"], "now it can only be the pattern"
+
+
+def test_an_object_whose_key_is_no_path_costs_its_part_alone(
+    api: Api, server: Server, model: ModelService, bucket: Bucket
+) -> None:
+    for seed, key in enumerate(["plain.csv", "2026/feb.csv", "u\u0308 x%20.csv"], 71):
+        bucket.put(key, transactions(10, seed=seed))
+    odd = ["2026//jan.csv", "2026/./x.csv", "../up.csv", "tab\tx.csv", "2026/folder/"]
+    for key in odd:
+        bucket.put(key, transactions(10, seed=79))
+    base = f"s3://{bucket.name}/"
+
+    status = api.finished(score(api, base))
+    assert (status["status"], status["rows"]["ok"]) == ("completed_with_errors", 30)
+    parts = api.client.get("/api/v1/jobs", params={"parent": status["job_id"], "limit": 100}).json()["items"]
+    outcomes = {
+        part["filename"].removeprefix(base): (part["status"], (part["error"] or {}).get("code")) for part in parts
+    }
+    failed = ("failed", "bad_source_uri")
+    assert outcomes == {
+        "plain.csv": ("completed", None), "2026/feb.csv": ("completed", None), "u\u0308 x%20.csv": ("completed", None),
+        **{key.replace("\t", "%09"): failed for key in odd},
+    }  # fmt: skip
+    assert api.finished(score(api, f"{base}plain*"))["status"] == "completed"
+    assert api.finished(score(api, f"{base}plain.csv"))["status"] == "completed"
+    refused = api.client.post("/api/v1/jobs/score", json={"source": f"{base}2026/folder/"})
+    assert (refused.status_code, refused.json()["code"]) == (422, "bad_source_uri"), "there is nothing else"
+
+
+def test_what_a_source_text_cannot_mean_is_refused(api: Api, bucket: Bucket) -> None:
+    for text in ("/lead.csv", "a//b.csv", "a/../b.csv", "./a.csv", "a/./", "a\tb.csv", "2026//"):
+        answer = api.client.post("/api/v1/jobs/score", json={"source": f"s3://{bucket.name}/{text}"})
+        assert (answer.status_code, answer.json()["code"]) == (422, "bad_source_uri"), text
+
+
 @pytest.mark.parametrize(
     ("source", "fault", "status", "code"),
     [

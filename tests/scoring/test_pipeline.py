@@ -122,6 +122,16 @@ def test_killed_at_fifty_random_instants_it_ends_with_the_tables_of_an_undisturb
     assert killed_at_work > 15, "or this proves little"
 
 
+def test_a_prefix_is_taken_letter_by_letter_and_the_pattern_behind_it(pipeline: Pipeline, bucket: Bucket) -> None:
+    bucket.put("rep[1]/a.csv", transactions(20, seed=33))
+    bucket.put("rep[1]/b.txt", b"not for us")
+    bucket.put("rep1/a.csv", transactions(30, seed=34))
+    for arguments in (("--prefix", "rep[1]/"), ("--prefix", "rep[1]/a.csv", "--pattern", "")):
+        code, lines = pipeline.run(*arguments)
+        assert code == 0, lines
+        assert lines[-1].rpartition(" - ")[2] == "Pipeline complete: 20 processed, 0 failed, 0 invalid"
+
+
 def test_the_exit_code_tells_cron_what_happened(pipeline: Pipeline, bucket: Bucket) -> None:
     code, lines = pipeline.run()
     assert (code, lines[-1].rpartition(" - ")[2]) == (2, f"No object matches s3://{bucket.name}/*.csv.")

@@ -8,6 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from app.errors import (
+    BadSourceUri,
     SourceAccessDenied,
     SourceChanged,
     SourceNotFound,
@@ -76,3 +77,84 @@ def test_an_object_that_was_replaced_or_removed_is_not_read(source: S3Source, bu
     bucket.delete("a.csv")
     with pytest.raises(SourceNotFound):
         source.read(f"s3://{bucket.name}/a.csv", 0, 1000, etag)
+
+
+ODD = [
+    "2026//jan.csv",
+    "./dot.csv",
+    "a/../b.csv",
+    "a/./b.csv",
+    "/lead.csv",
+    "trail/",
+    "tab\tx.csv",
+    "bs\x08.csv",
+    "del\x7f.csv",
+]
+PLAIN = [
+    "plain.csv", "a b.csv", "a%20b.csv", "a+b.csv", "u\u0308.csv", "\u00fc.csv", "rep[1].csv", "rep1.csv", "a*.csv", "ab.csv",
+    "q?.csv", "x#y&z.csv", "{a}.csv", "back\\slash.csv", "<q\"'>.csv", "\U0001f600.csv", "..csv", "a..b.csv", "%2F.csv",
+    "UPPER.CSV", "2026/jan.csv",
+]  # fmt: skip
+
+
+@pytest.fixture
+def keys(source: S3Source, bucket: Bucket) -> str:
+    """A bucket with keys of all kinds, each with its own bytes."""
+    for key in [*ODD, *PLAIN]:
+        bucket.put(key, f"of {key}".encode())
+    for key in ("empty.csv", "folder/"):
+        bucket.put(key, b"")
+    return f"s3://{bucket.name}/"
+
+
+def test_every_key_of_a_bucket_is_found_and_each_that_is_a_path_is_read(source: S3Source, keys: str) -> None:
+    found = {each.uri.removeprefix(keys): each for each in source.find(keys, 1000)}
+    assert sorted(found) == sorted([*ODD, *PLAIN])
+    for key in PLAIN:
+        each = found[key]
+        assert (each.size, each.etag) == (source.head(each.uri).size, source.head(each.uri).etag)
+        assert source.read(each.uri, 0, each.size, each.etag) == f"of {key}".encode()
+    for key in ODD:
+        for use in (lambda uri: source.read(uri, 0, 1, None), source.head):
+            with pytest.raises(BadSourceUri):
+                use(keys + key)
+
+
+@pytest.mark.parametrize(
+    ("source_text", "wanted"),
+    [
+        ("plain*", ["plain.csv"]),
+        ("rep[1].csv", ["rep1.csv"]),
+        ("rep[[]1].csv", ["rep[1].csv"]),
+        ("rep*.csv", ["rep1.csv", "rep[1].csv"]),
+        ("a[*].csv", ["a*.csv"]),
+        ("q[?].csv", ["q?.csv"]),
+        ("a%20*", ["a%20b.csv"]),
+        ("a?b.csv", ["a b.csv", "a+b.csv"]),
+        ("*.CSV", ["UPPER.CSV"]),
+        ("\u00fc*", ["\u00fc.csv"]),
+        ("2026/", ["2026//jan.csv", "2026/jan.csv"]),
+        ("2026/*.csv", ["2026//jan.csv", "2026/jan.csv"]),
+        ("*/jan.csv", ["2026//jan.csv", "2026/jan.csv"]),
+        ("rep[1]/", []),
+        ("[!a-z]*2F*", ["%2F.csv"]),
+    ],
+)
+def test_a_pattern_is_held_against_whole_keys_and_a_prefix_letter_by_letter(
+    source: S3Source, keys: str, source_text: str, wanted: list[str]
+) -> None:
+    assert [each.uri.removeprefix(keys) for each in source.find(keys + source_text, 1000)] == wanted
+
+
+def test_a_listing_of_many_pages_is_read_to_its_end_or_to_the_limit(source: S3Source, bucket: Bucket) -> None:
+    for number in range(1005):
+        bucket.put(f"many/{number:04}.csv", b"x")
+    assert len(source.find(f"s3://{bucket.name}/many/", 10_000)) == 1005
+    assert len(source.find(f"s3://{bucket.name}/many/*", 1003)) == 1004
+
+
+def test_a_listing_that_fails_for_a_moment_is_asked_again(source: S3Source, store: FaultyStore, bucket: Bucket) -> None:
+    bucket.put("a.csv", b"x")
+    store.faults += ["503", "503"]
+    assert len(source.find(f"s3://{bucket.name}/", 10)) == 1
+    assert not store.faults
