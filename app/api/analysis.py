@@ -11,14 +11,14 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from app.api.answers import RowCounts
 from app.api.errors import problem_responses
-from app.api.parameters import JobId, Priority, single_values
+from app.api.parameters import Flag, JobId, Priority, single_values
 from app.api.services import App, Owner
 from app.errors import Unavailable
 from app.jobs import stages
 from app.jobs.batch_jobs import MAX_FILES, BatchSubmission
 from app.jobs.file_jobs import Made
 
-Fresh = Annotated[bool, Query(description="Run anew even if the same was asked of the same bytes before.")]
+Fresh = Annotated[Flag, Query(description="Run anew even if the same was asked of the same bytes before.")]
 router = APIRouter(prefix="/api/v1/jobs", tags=["jobs"], dependencies=[Depends(single_values)])
 
 

@@ -29,10 +29,12 @@ from app.errors import (
     TransientError,
     Unavailable,
 )
+from app.jobs.faults import faults
 from app.sources.faults import as_ours
 
 logger = logging.getLogger(__name__)
 MEDIA_TYPE = "application/problem+json"
+PLACES = ("query", "body", "path", "header")
 RETRY_AFTER = {503: "2", 507: "60"}
 """Seconds, for every answer of these statuses that does not name others."""
 NEAR = 0.7
@@ -72,19 +74,22 @@ def problem_body(error: RequestError, path: str, request_id: str) -> dict[str, A
     return body
 
 
-def invalid(errors: Iterable[Mapping[str, Any]], where: str = "query", known: Collection[str] = ()) -> InvalidParameter:
-    """From pydantic's errors, without the input they carry: it may not even be encodable. `known` are the names that there
-    are: an unknown one is told the nearest of them."""
+def invalid(
+    errors: Iterable[Mapping[str, Any]], where: str = "query", sent: Any = None, known: Collection[str] = ()
+) -> InvalidParameter:
+    """From pydantic's errors over what was `sent`, without the input they carry: it may not even be encodable. `known` are
+    the names that there are: an unknown one is answered with the nearest of them."""
     found = []
     for error in errors:
-        location = [str(part) for part in error["loc"]]
-        if location and location[0] not in ("query", "body", "path", "header"):
-            location.insert(0, where)
-        message = str(error["msg"]).removeprefix("Value error, ")
-        if error["type"] == "extra_forbidden":
-            nearest = get_close_matches(location[-1].lower().replace("-", "_"), known, 1, NEAR)
-            message += f". Did you mean {nearest[0]}?" if nearest else ""
-        found.append({"code": error["type"], "pointer": "/".join(location)[:200], "detail": message[:300]})
+        is_placed = bool(error["loc"]) and error["loc"][0] in PLACES
+        body = sent if not is_placed or error["loc"][0] == "body" else None
+        for fault in faults([error], body, skip=1 if is_placed else 0):
+            location = fault.place if is_placed else [where, *fault.place]
+            message = fault.message
+            if fault.code == "extra_forbidden":
+                nearest = get_close_matches(location[-1].lower().replace("-", "_"), known, 1, NEAR)
+                message += f". Did you mean {nearest[0]}?" if nearest else ""
+            found.append({"code": fault.code, "pointer": "/".join(location)[:200], "detail": message[:300]})
     named = ", ".join(item["pointer"].partition("/")[2] or item["pointer"] for item in found)
     return InvalidParameter(f"These parameters cannot be used: {named}.", errors=found)
 
@@ -140,7 +145,8 @@ def install(app: FastAPI) -> None:
             return problem(request, MalformedJson())
         found = error.errors()
         is_unknown = any(item["type"] == "extra_forbidden" for item in found)
-        return problem(request, invalid(found, known=_known_names(request) if is_unknown else ()))
+        known = _known_names(request) if is_unknown else ()
+        return problem(request, invalid(found, sent=error.body, known=known))
 
     @app.exception_handler(TransientError)
     async def transient_error(request: Request, error: TransientError) -> JSONResponse:

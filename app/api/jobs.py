@@ -13,7 +13,7 @@ from fastapi.responses import StreamingResponse
 from pydantic import BaseModel, ConfigDict, Field
 
 from app.api.errors import problem_responses
-from app.api.parameters import Integer, JobId, Moment, Name, single_values
+from app.api.parameters import Flag, Integer, JobId, Moment, Name, single_values
 from app.api.services import App, Owner
 from app.api.streams import event_stream
 from app.jobs import listing, progress, proof
@@ -39,7 +39,7 @@ async def list_jobs(
     parent: Annotated[UUID | None, Query(description="Only the parts of this job.")] = None,
     since: Annotated[Moment | None, Query(description="Only jobs accepted then or later.")] = None,
     search: Annotated[Name | None, Query(description="Part of the file's name, in upper or lower case.")] = None,
-    parts: Annotated[bool, Query(description="Also the parts of jobs.")] = True,
+    parts: Annotated[Flag, Query(description="Also the parts of jobs.")] = True,
 ) -> dict[str, Any]:
     """Newest first."""
     return await listing.list_jobs(

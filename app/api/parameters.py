@@ -1,4 +1,5 @@
-"""Parameters of the doors. Numbers are read strictly: `5.0`, `1_0`, `true` or an Arabic digit is a 422, not a guess."""
+"""Parameters of the doors. Values are read strictly: `5.0`, `1_0`, `true` or an Arabic digit is no number, `yes` no truth value
+and a Unix time no moment: each is a 422, not a guess."""
 
 from __future__ import annotations
 
@@ -13,8 +14,11 @@ from pydantic import AwareDatetime, BaseModel, BeforeValidator, ConfigDict, Fiel
 from app.errors import InvalidParameter, NotFound
 from app.formats.detect import Declared
 from app.jobs.submit import Submission
+from app.schemas.strict import datetime_text
 
 CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069]")
+
+FLAGS = {"true": True, "1": True, "false": False, "0": False}
 
 
 def _strict_integer(value: Any) -> Any:
@@ -24,6 +28,14 @@ def _strict_integer(value: Any) -> Any:
         return int(value)
     if isinstance(value, bool) or not isinstance(value, int):
         raise ValueError("must be a whole number")
+    return value
+
+
+def _flag(value: Any) -> Any:
+    if isinstance(value, str) and value.lower() in FLAGS:
+        return FLAGS[value.lower()]
+    if not isinstance(value, bool):
+        raise ValueError("must be true or false")
     return value
 
 
@@ -40,6 +52,9 @@ def _character(value: Any) -> Any:
     return value
 
 
+Flag = Annotated[bool, BeforeValidator(_flag)]
+"""In a query or a form: `true`, `false`, `1` or `0`. In JSON use StrictBool."""
+
 Integer = Annotated[int, BeforeValidator(_strict_integer)]
 Name = Annotated[str, Field(max_length=100, pattern=r"^[^\x00]*$")]
 """Something to compare with in the database: PostgreSQL takes no NUL, not even for that."""
@@ -55,6 +70,7 @@ Moment = Annotated[
     Field(
         ge=datetime(1970, 1, 1, tzinfo=UTC), le=datetime(9000, 1, 1, tzinfo=UTC), description="ISO 8601 with an offset."
     ),
+    BeforeValidator(datetime_text),
 ]
 
 

@@ -147,11 +147,11 @@ async def _form_file(
         yield piece
     if not seen:
         door.check_file(form.media_type, form.filename, app)
-    given = options.model_dump(exclude_unset=True, by_alias=True)
+    fields = {**form.fields, **options.model_dump(exclude_unset=True, by_alias=True)}
     try:
-        merged = type(options).model_validate({**form.fields, **given})
+        merged = type(options).model_validate(fields)
     except ValidationError as error:
-        raise invalid(error.errors(), "form", type(options).model_fields) from None
+        raise invalid(error.errors(), "form", fields, type(options).model_fields) from None
     merged.apply_to(submission, form.media_type)
     submission.filename = merged.name_of(form.filename)
     submission.media_type = media_type(form.media_type)

@@ -7,7 +7,7 @@ from uuid import UUID
 
 from fastapi import APIRouter, Depends, Path
 from fastapi.responses import JSONResponse, Response
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, StrictBool
 
 from app.api.errors import problem_responses
 from app.api.scoring import ObjectsRequest
@@ -37,7 +37,7 @@ class ScheduleChange(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    paused: bool = False
+    paused: StrictBool = False
     cron: Cron = ""
     timezone: Zone = ""
     name: Title = ""

@@ -7,7 +7,7 @@ from uuid import UUID
 
 from fastapi import APIRouter, Depends
 from fastapi.responses import JSONResponse, Response
-from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag, model_validator
+from pydantic import BaseModel, ConfigDict, Discriminator, Field, StrictBool, Tag, model_validator
 
 from app.api.analysis import Fresh, Queued, accepted, check_open
 from app.api.errors import problem_responses
@@ -69,7 +69,7 @@ class TransformBody(BaseModel):
     mapping: AnyMapping | None = None
     output_format: Literal["csv", "jsonl", "parquet"] = "csv"
     validation: Validation | None = None
-    dry_run: bool = Field(default=False, description="Do all of it and write no file.")
+    dry_run: StrictBool = Field(default=False, description="Do all of it and write no file.")
     sample_rows: Annotated[Integer, Field(ge=1, le=10_000)] | None = Field(
         default=None, description="With `dry_run`: so many of the first rows, answered at once."
     )

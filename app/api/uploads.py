@@ -288,11 +288,11 @@ def _merged(metadata: dict[str, str], options: UploadOptions) -> UploadOptions:
     """Keys that are no options are the client's own business."""
     named = {"filename": metadata["name"][:255]} if "name" in metadata else {}
     known = {key: value for key, value in metadata.items() if key in UploadOptions.model_fields}
-    given = options.model_dump(exclude_unset=True)
+    fields = {**named, **known, **options.model_dump(exclude_unset=True)}
     try:
-        return UploadOptions.model_validate({**named, **known, **given})
+        return UploadOptions.model_validate(fields)
     except ValidationError as error:
-        raise invalid(error.errors(), "metadata") from None
+        raise invalid(error.errors(), "metadata", fields) from None
 
 
 def _part(url: str) -> UUID:

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Path, Query, Request
 from fastapi.responses import JSONResponse, Response
-from pydantic import BaseModel, ConfigDict, Field, SecretStr
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, StrictBool
 
 from app.api.doorkeeper import COOKIE
 from app.api.errors import problem_responses
@@ -36,7 +36,7 @@ class NewUser(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     user_id: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9._-]{0,62}$", description="The name; it never changes.")]
-    is_admin: bool = False
+    is_admin: StrictBool = False
     expires_in_days: Days = None
 
 

@@ -9,9 +9,10 @@ from collections.abc import Awaitable, Callable
 from typing import Any, Literal, TypeVar
 from uuid import UUID
 
-from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, StrictBool, StrictInt, ValidationError, model_validator
 
 from app.errors import InvalidParameter, UnknownJobType
+from app.jobs.faults import faults
 from app.jobs.file_jobs import Plan
 from app.jobs.templates import Templates
 from app.jobs.transform import TransformRequest, Transforms
@@ -39,10 +40,10 @@ class TransformOptions(BaseModel):
     mapping: dict[str, Any] | None = None
     """As it is written, or its columns as a mapping job proposes them."""
     template_id: UUID | None = None
-    template_version: int | None = None
+    template_version: StrictInt | None = None
     output_format: Literal["csv", "jsonl", "parquet"] = "csv"
     validation: Validation | None = None
-    dry_run: bool = False
+    dry_run: StrictBool = False
 
     @model_validator(mode="after")
     def _one_of_them(self) -> TransformOptions:
@@ -139,5 +140,6 @@ def _validated(model: type[Options], job_type: str, options: dict[str, Any]) -> 
     try:
         return model.model_validate(options)
     except ValidationError as error:
-        named = "; ".join(f"{'.'.join(map(str, each['loc']))[:60]}: {each['msg'][:100]}" for each in error.errors()[:5])
+        found = faults(error.errors()[:5], options)
+        named = "; ".join(f"{'.'.join(each.place)[:60]}: {each.message[:100]}" for each in found)
         raise InvalidParameter(f"These options of a {job_type} cannot be used: {named}.") from None

@@ -19,6 +19,7 @@ from app.errors import InvalidTransform, NotRows, OutOfMemory
 from app.formats.base import Format, Reject, Span, cell_names
 from app.formats.registry import from_json, open_format
 from app.jobs import file_jobs
+from app.jobs.faults import faults
 from app.jobs.file_jobs import FileJobs, Made
 from app.jobs.templates import Templates
 from app.pipeline.machine import Machine
@@ -126,11 +127,13 @@ class Transforms:
             template = await self._templates.get(request.template_id, owner, request.template_version)
             columns, pointer = template["columns"], "template/columns"
         try:
-            return Mapping.model_validate(of_template(columns))
+            proposed = of_template(columns)
+            return Mapping.model_validate(proposed)
         except Undecided as error:
             raise _invalid([(f"{pointer}/{error.column}/conversion/{error.step}", str(error).capitalize())]) from None
         except ValidationError as error:
-            places = [("/".join(map(str, each["loc"])), str(each["msg"])) for each in error.errors(include_input=False)]
+            found = faults(error.errors(include_input=False), proposed)
+            places = [("/".join(each.place), each.message) for each in found]
             raise _invalid([(f"{pointer}/{place.removeprefix('columns/')}", text) for place, text in places]) from None
 
     def _run_sample(self, file: RowMapping, options: dict[str, Any], found: Plan, rows: int) -> dict[str, Any]:

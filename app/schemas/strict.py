@@ -129,7 +129,8 @@ def _bool(value: Any) -> Any:
 # ---------------------------------------------------------------------- times
 
 
-def _datetime(value: Any) -> Any:
+def datetime_text(value: Any) -> Any:
+    """A text of those that are taken as Pydantic takes them; raises PydanticCustomError."""
     found = _matched(DATETIME, value, "datetime", "must be a date and a time like 2026-01-05T10:00:00Z")
     if found is None:
         return value
@@ -197,7 +198,7 @@ _CHECKS: dict[str, Callable[[Any], Any]] = {
     "decimal": _decimal,
     "float": _float,
     "bool": _bool,
-    "datetime": _datetime,
+    "datetime": datetime_text,
     "date": _date,
     "time": _time,
     "timedelta": _timedelta,

@@ -5,7 +5,16 @@ from __future__ import annotations
 from decimal import Decimal
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer, StrictBool, model_validator
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    PlainSerializer,
+    StrictBool,
+    StrictInt,
+    model_validator,
+)
 
 MAX_COLUMNS = 1_000
 MAX_STEPS = 50
@@ -17,10 +26,10 @@ FLOAT_DIGITS = 15
 def _exact(value: Any) -> Any:
     """A JSON number as the digits it was written with. With more of them than a double keeps, it was rounded before it
     came here, to what has more of them, too."""
-    if isinstance(value, bool):
-        raise ValueError("must be a number")
-    if not isinstance(value, int | float):
+    if isinstance(value, Decimal):
         return value
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise ValueError("must be a number")
     exact = Decimal(str(value))
     if isinstance(value, float) and len(exact.normalize().as_tuple().digits) > FLOAT_DIGITS:
         raise ValueError(
@@ -50,7 +59,7 @@ Exact = Annotated[
     PlainSerializer(_as_json, return_type=int | float, when_used="json"),
 ]
 Rounding = Literal["half_even", "half_up"]
-Scale = Annotated[int, Field(ge=0, le=18)]
+Scale = Annotated[StrictInt, Field(ge=0, le=18)]
 
 
 class Trim(Model):
@@ -73,7 +82,7 @@ class Replace(Model):
     by: Annotated[str, Field(max_length=100, pattern=r"^[^\x00]*$", description="Bounded, for it may stand often.")] = (
         ""
     )
-    regex: bool = False
+    regex: StrictBool = False
 
 
 class Split(Model):
@@ -81,7 +90,7 @@ class Split(Model):
 
     operation: Literal["split"]
     separator: Annotated[str, Field(min_length=1, max_length=100, pattern=r"^[^\x00]*$")]
-    part: Literal["first", "last"] | Annotated[int, Field(ge=-100, le=100)] = "first"
+    part: Literal["first", "last"] | Annotated[StrictInt, Field(ge=-100, le=100)] = "first"
 
 
 class Join(Model):
@@ -89,7 +98,7 @@ class Join(Model):
 
     operation: Literal["join"]
     separator: Annotated[str, Field(max_length=100, pattern=r"^[^\x00]*$")] = " "
-    skip_empty: bool = True
+    skip_empty: StrictBool = True
 
 
 class ValueTable(Model):
@@ -194,15 +203,15 @@ class Mapping(Model):
 class ColumnRules(Model):
     """What must be true of a column of the output. Only `required` minds missing values."""
 
-    required: bool = False
+    required: StrictBool = False
     type: Literal["text", "integer", "number", "boolean"] | None = None
     min: Exact | Format | None = None
     max: Exact | Format | None = None
-    min_length: Annotated[int, Field(ge=0)] | None = None
-    max_length: Annotated[int, Field(ge=0)] | None = None
+    min_length: Annotated[StrictInt, Field(ge=0)] | None = None
+    max_length: Annotated[StrictInt, Field(ge=0)] | None = None
     pattern: Pattern | None = None
     enum: Annotated[list[Text | StrictBool | Exact], Field(min_length=1, max_length=MAX_TABLE)] | None = None
-    unique: bool = False
+    unique: StrictBool = False
 
 
 class Check(Model):
@@ -232,7 +241,7 @@ class Specification(Model):
         description="Names of cells beyond the header that rows may have (on_bad_row=keep), as far as the mapping names them; "
         "none if no row has any.",
     )
-    dry_run: bool = False
+    dry_run: StrictBool = False
 
     def stored(self) -> dict[str, Any]:
         """As JSON from which it can be made again: what was not given is not in it."""

@@ -54,8 +54,8 @@ LAYERS: dict[str, set[str]] = {
     "api": {
         "wiring",
         "transform",
-        "jobs", "clients", "pipeline", "formats", "processors", "embeddings", "sources", "db", "states", "errors", "config",
-        "telemetry",
+        "jobs", "clients", "pipeline", "formats", "processors", "schemas", "embeddings", "sources", "db", "states", "errors",
+        "config", "telemetry",
     },
 }  # fmt: skip
 DOORS_MAY_SEE_OF_DB = {
