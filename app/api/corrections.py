@@ -13,7 +13,7 @@ from starlette.requests import ClientDisconnect
 
 from app.api.errors import invalid, problem_responses
 from app.api.multipart import MultipartBody
-from app.api.parameters import FileId, Priority, single_values
+from app.api.parameters import FileId, Flag, Priority, single_values
 from app.api.receiving import BODY, idempotency_key, is_gzip_encoded, pieces
 from app.api.services import App, Owner
 from app.errors import BodyTooLarge, MalformedJson, Unavailable
@@ -92,8 +92,11 @@ async def correct(
     request: Request,
     app: App,
     owner: Owner,
-    run_unchanged: Annotated[bool, Query(description="Also run rows that come back as they went out.")] = False,
+    run_unchanged: Annotated[Flag, Query(description="Also run rows that come back as they went out.")] = False,
     priority: Annotated[Priority | None, Query()] = None,
+    formula_guard: Annotated[
+        Flag, Query(description="Of a file: take away the apostrophes that the download put before formulas.")
+    ] = True,
 ) -> Response:
     """The corrected file of GET /api/v1/rejects/{file_id}/download, as raw body or as the part `file` of a form; or single
     cells as JSON. Its rows alone are run again, and become results in their old places; rejects that are left out stay.
@@ -102,7 +105,7 @@ async def correct(
     """
     if app.machine.is_draining:
         raise Unavailable("The service is shutting down.", headers={"Retry-After": "10"})
-    wanted = corrections.Request(owner, file_id, run_unchanged, idempotency_key(request), priority)
+    wanted = corrections.Request(owner, file_id, run_unchanged, idempotency_key(request), priority, formula_guard)
     content_type = request.headers.get("content-type", "")
     kind = content_type.partition(";")[0].strip().lower()
     await app.corrections.check(wanted)
@@ -125,7 +128,7 @@ async def _patches(request: Request) -> list[corrections.Patch]:
     except ValidationError as error:
         if any(item["type"] == "json_invalid" for item in error.errors()):
             raise MalformedJson from None
-        raise invalid(error.errors(), "body") from None
+        raise invalid(error.errors(), "body", msgspec.json.decode(body)) from None
     try:
         exact = msgspec.json.decode(body, type=_ExactPatches)
     except (msgspec.DecodeError, UnicodeError):  # NaN, and halves of characters

@@ -16,6 +16,7 @@ from app.api.errors import invalid, problem_responses
 from app.api.parameters import (
     After,
     FileId,
+    Flag,
     Limit,
     Name,
     Offset,
@@ -118,7 +119,7 @@ async def get_results(
     return Response(body, media_type="application/json")
 
 
-Partial = Annotated[bool, Query(description="Of a job that has not ended, the rows so far; without it that is a 409.")]
+Partial = Annotated[Flag, Query(description="Of a job that has not ended, the rows so far; without it that is a 409.")]
 
 
 @router.get("/results/{file_id}/download", response_class=StreamingResponse, responses=problem_responses(404, 409, 422))
@@ -127,9 +128,9 @@ async def download(
     app: App,
     owner: Owner,
     format: Annotated[Literal["csv", "jsonl", "parquet"], Query()] = "csv",
-    gzip: Annotated[bool, Query(description="Compress csv and jsonl.")] = False,
+    gzip: Annotated[Flag, Query(description="Compress csv and jsonl.")] = False,
     formula_guard: Annotated[
-        bool, Query(description="In CSV, put an apostrophe before cells that a spreadsheet would run as formulas.")
+        Flag, Query(description="In CSV, put an apostrophe before cells that a spreadsheet would run as formulas.")
     ] = True,
     partial: Partial = False,
 ) -> StreamingResponse:
@@ -178,12 +179,23 @@ async def get_rejects(
     return Response(body, media_type="application/json")
 
 
-@router.get("/rejects/{file_id}/download", response_class=StreamingResponse, responses=problem_responses(404, 409))
-async def download_rejects(file_id: FileId, app: App, owner: Owner, partial: Partial = False) -> StreamingResponse:
+@router.get("/rejects/{file_id}/download", response_class=StreamingResponse, responses=problem_responses(404, 409, 422))
+async def download_rejects(
+    file_id: FileId,
+    app: App,
+    owner: Owner,
+    partial: Partial = False,
+    formula_guard: Annotated[
+        Flag,
+        Query(
+            description="Put an apostrophe before cells that a spreadsheet would run as formulas. A correction takes it away."
+        ),
+    ] = True,
+) -> StreamingResponse:
     """All rejects as CSV: the original columns and bytes, then `_row,_line,_column,_code,_message`. What is said of the
     download of results holds here too."""
     export = await exports.begin(app.database, file_id, owner, partial=partial)
-    body = exports.reject_bytes(app.database, app.sources, export)
+    body = exports.reject_bytes(app.database, app.sources, export, formula_guard=formula_guard)
     return await _exported(export, body, "rejects", "csv", "text/csv")
 
 

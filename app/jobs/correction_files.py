@@ -10,6 +10,7 @@ from array import array
 from bisect import bisect_right
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from itertools import islice
 from pathlib import Path
 from typing import IO, Any
 
@@ -18,12 +19,15 @@ import numpy as np
 from app.db.corrections import CorrectionPart
 from app.errors import CorrectionColumns, CorrectionInvalid
 from app.formats.base import MAX_CHUNK_BYTES, MAX_ROW_BYTES, Span
+from app.jobs.formulas import unguarded
 from app.jobs.reject_files import META_COLUMNS, Layout
 from app.sources.places import Writer
 
 DELIMITERS = ",;\t|"
 """What editors write: some use the one of their country."""
 ROW_COLUMN = META_COLUMNS[0]
+NO_ROW_COLUMN = f"The file has no column {ROW_COLUMN}, which says what row each line is."
+SEPARATOR_LINE = re.compile(r"(?i)sep=.?")
 MAX_PROBLEMS = 20
 MAX_PATCHES = 1_000
 """In one request; more go as a file."""
@@ -83,19 +87,25 @@ class Spool:
         return order.tolist()  # type: ignore[no-any-return]
 
 
-def read_file(path: Path, layout: Layout, spool: Spool, problems: Problems) -> None:
-    """The rows of a corrected reject file (CSV); blocking. Raises CorrectionColumns, CorrectionInvalid."""
+def read_file(path: Path, layout: Layout, spool: Spool, problems: Problems, formula_guard: bool) -> None:
+    """The rows of a corrected reject file (CSV); blocking. `formula_guard`: apostrophes before formulas are those of the
+    download. Raises CorrectionColumns, CorrectionInvalid."""
     encoding = _encoding(path, layout.encoding)
     delimiter = _delimiter(path, encoding)
     with path.open(encoding=encoding, errors="surrogateescape", newline="") as file:
-        rows = _rows(file, delimiter)
+        rows = (
+            [unguarded(cell) for cell in cells] if formula_guard else cells
+            for cells in _rows(file, delimiter)
+            if not _is_blank(cells)
+        )
         header = next(rows, [])
-        if header and re.fullmatch(r"(?i)sep=.?", header[0].strip()):
+        if header and SEPARATOR_LINE.fullmatch(header[0].strip()):
             header = next(rows, [])
+        while header and not header[-1].strip():  # columns that an editor made
+            header.pop()
         places, row_place = _places(header, layout.columns)
         for cells in rows:
-            if any(cells):
-                _take(cells, len(header), places, row_place, layout, spool, problems)
+            _take(cells, len(header), places, row_place, layout, spool, problems)
     spool.file.flush()
 
 
@@ -108,6 +118,10 @@ def _rows(file: Any, delimiter: str) -> Iterator[list[str]]:
             return
         except csv.Error as error:
             raise CorrectionInvalid(f"Line {reader.line_num} is not CSV: {error}.") from None
+
+
+def _is_blank(cells: Sequence[str]) -> bool:
+    return not any(cell.strip() for cell in cells)
 
 
 def _encoding(path: Path, original: str) -> str:
@@ -137,14 +151,14 @@ def _delimiter(path: Path, encoding: str) -> str:
         for cells in _first_rows(head, delimiter):
             if ROW_COLUMN in cells:
                 return delimiter
-    raise CorrectionColumns(f"The file has no column {ROW_COLUMN}, which says what row each line is.")
+    raise CorrectionColumns(NO_ROW_COLUMN)
 
 
 def _first_rows(head: str, delimiter: str) -> Iterator[list[str]]:
     rows = csv.reader(head.splitlines(keepends=True), delimiter=delimiter)
     try:
-        for _ in range(2):  # the first may be `sep=;`
-            yield next(rows, [])
+        filled = (cells for cells in rows if not _is_blank(cells))
+        yield from islice(filled, 2)  # the first may be `sep=;`
     except csv.Error:
         return
 
@@ -152,6 +166,8 @@ def _first_rows(head: str, delimiter: str) -> Iterator[list[str]]:
 def _places(header: Sequence[str], columns: Sequence[str]) -> tuple[list[int], int]:
     """Where each column stands, in whatever order, and where the row number does."""
     names = list(header)
+    if ROW_COLUMN not in names:
+        raise CorrectionColumns(NO_ROW_COLUMN)
     row_place = (
         len(names) - 1 - names[::-1].index(ROW_COLUMN)
     )  # the file may have had a column of that name, before ours
@@ -185,7 +201,7 @@ def _take(
         what = f"`{number[:40]}` is no row number" if number else "A line has no row number"
         problems.add(number, "no_row_number", f"{what} in the column {ROW_COLUMN}.")
         return
-    if any(cells[width:]):
+    if not _is_blank(cells[width:]):
         problems.add(number, "column_count", f"Row {number} has {len(cells)} cells, the header {width}.")
         return
     cells += [""] * (width - len(cells))

@@ -59,6 +59,8 @@ class Request:
     idempotency_key: str | None = None
     priority: int | None = None
     """That of the corrected job if not given."""
+    formula_guard: bool = True
+    """Of a file: take away the apostrophes that its download put before formulas."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,7 +128,7 @@ class Corrections:
                 return replay
             with self._spool() as spool:
                 path = self._incoming.part_path(upload.file_id)
-                await asyncio.to_thread(read_file, path, layout, spool, problems)
+                await asyncio.to_thread(read_file, path, layout, spool, problems, request.formula_guard)
                 chosen = await self._choose(request, job, layout, spool, problems)
                 return await self._store(
                     request, job, layout, spool, chosen, fingerprint, (received.sha256, received.size_bytes)
@@ -362,4 +364,6 @@ def _not_rejected(number: int) -> str:
 
 def _fingerprint(request: Request, job: RowMapping, sha256: str) -> str:
     same = ["correction", str(job["id"]), sha256, request.run_unchanged, request.priority]
+    if not request.formula_guard:
+        same.append("as they are")
     return hashlib.sha256(msgspec.json.encode(same)).hexdigest()

@@ -4,17 +4,15 @@ from __future__ import annotations
 
 import csv
 import io
-import re
 from collections.abc import Iterator, Sequence
 from typing import Any, Protocol
 
 import msgspec
 
+from app.jobs.formulas import guarded
 from app.jobs.stored_rows import StoredRow, named
 
 PIECE_BYTES = 1 << 20
-FORMULA = re.compile(r"[=+\-@\t\r\uff1d\uff0b\uff0d\uff20]")
-NUMBER = re.compile(r"[+-]?(\d+([.,]\d*)?|[.,]\d+)([eE][+-]?\d+)?%?")
 
 
 class Encoder(Protocol):
@@ -64,13 +62,6 @@ class CsvEncoder:
 
 
 def _unchanged(cell: str | None) -> str | None:
-    return cell
-
-
-def guarded(cell: str | None) -> str | None:
-    """A cell that a spreadsheet would run as a formula gets an apostrophe before it; numbers are left alone."""
-    if cell and FORMULA.match(cell) and not NUMBER.fullmatch(cell):
-        return f"'{cell}"
     return cell
 
 

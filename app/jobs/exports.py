@@ -167,10 +167,13 @@ async def _still_there(connection: AsyncConnection, export: Export) -> RowMappin
 # ---------------------------------------------------------------------- rejects
 
 
-async def reject_bytes(database: Database, sources: Sources, export: Export) -> AsyncIterator[bytes]:
-    """CSV with the original columns and bytes, and why each row is here. What is corrected in it can be sent back. Raises
-    RowsGone, NotFound as above, and TransientError if the bytes of a long row cannot be read now."""
-    layout = layout_of(export.job)
+async def reject_bytes(
+    database: Database, sources: Sources, export: Export, *, formula_guard: bool
+) -> AsyncIterator[bytes]:
+    """CSV with the original columns and bytes, and why each row is here. What is corrected in it can be sent back: the
+    apostrophes of the guard are taken away again. Raises RowsGone, NotFound as above, and TransientError if the bytes of a
+    long row cannot be read now."""
+    layout = layout_of(export.job, formula_guard=formula_guard)
     yield layout.header()
     after = count = 0
     while True:

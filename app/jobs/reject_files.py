@@ -14,6 +14,7 @@ from app.formats.base import MAX_ROW_BYTES
 from app.formats.csv import CsvDialect, CsvFormat
 from app.formats.json import RECORD_SEPARATOR, JsonDialect
 from app.formats.registry import Dialect, from_json
+from app.jobs.formulas import GUARD, needs_guard
 from app.sources.base import Sources
 
 META_COLUMNS = ("_row", "_line", "_column", "_code", "_message")
@@ -64,9 +65,10 @@ class Layout(Protocol):
         """A record of a correction, without its end; raises UnicodeEncodeError if the file's encoding has no such text."""
 
 
-def layout_of(job: RowMapping) -> Layout:
+def layout_of(job: RowMapping, *, formula_guard: bool = False) -> Layout:
+    """`formula_guard`: lines are written for a spreadsheet."""
     dialect = from_json(job["dialect"])
-    return CsvRejects(dialect) if isinstance(dialect, CsvDialect) else JsonRejects()
+    return CsvRejects(dialect, formula_guard) if isinstance(dialect, CsvDialect) else JsonRejects(formula_guard)
 
 
 class CsvRejects:
@@ -75,7 +77,7 @@ class CsvRejects:
 
     end = b"\n"
 
-    def __init__(self, dialect: CsvDialect) -> None:
+    def __init__(self, dialect: CsvDialect, formula_guard: bool) -> None:
         self._original = dialect
         self.columns = dialect.columns
         self.encoding = "utf-8" if dialect.encoding.startswith("utf-16") else dialect.encoding
@@ -89,13 +91,14 @@ class CsvRejects:
         self._form = CsvFormat(msgspec.structs.replace(dialect, delimiter=delimiter, quote=quote, **changes))
         self._corrected_form = CsvFormat(msgspec.structs.replace(self.dialect, **changes))
         self._delimiter = delimiter
+        self._write = _Lines(self.encoding, formula_guard)
 
     def header(self) -> bytes:
         names = [name.encode(self.encoding, "replace") for name in self.columns]
-        return _csv_line([*names, *(m.encode() for m in META_COLUMNS)])
+        return self._write.line([*names, *(m.encode() for m in META_COLUMNS)])
 
     def line(self, row: Row) -> bytes:
-        return _csv_line([*self._cells(row), *_meta(row)])
+        return self._write.line([*self._cells(row), *_meta(row)])
 
     def cells(self, row: Row) -> list[str]:
         return [cell.decode(self.encoding, "surrogateescape") for cell in self._cells(row)]
@@ -125,11 +128,14 @@ class JsonRejects:
     encoding = "utf-8"
     end = RECORD_SEPARATOR
 
+    def __init__(self, formula_guard: bool) -> None:
+        self._write = _Lines(self.encoding, formula_guard)
+
     def header(self) -> bytes:
-        return _csv_line([RECORD_COLUMN.encode(), *(m.encode() for m in META_COLUMNS)])
+        return self._write.line([RECORD_COLUMN.encode(), *(m.encode() for m in META_COLUMNS)])
 
     def line(self, row: Row) -> bytes:
-        return _csv_line([row["raw"], *_meta(row)])
+        return self._write.line([row["raw"], *_meta(row)])
 
     def cells(self, row: Row) -> list[str]:
         return [row["raw"].decode("utf-8", "surrogateescape")]
@@ -178,8 +184,21 @@ def _meta(row: Row) -> list[bytes]:
     return [part.encode() for part in meta]
 
 
-def _csv_line(cells: Sequence[bytes]) -> bytes:
-    return b",".join(_quoted(cell) for cell in cells) + b"\r\n"
+class _Lines:
+    """CSV of cells that are bytes of an encoding, perhaps with a guard before what a spreadsheet would run."""
+
+    def __init__(self, encoding: str, formula_guard: bool) -> None:
+        self._encoding = encoding
+        self._formula_guard = formula_guard
+        self._guard = GUARD.encode(encoding)
+
+    def line(self, cells: Sequence[bytes]) -> bytes:
+        return b",".join(_quoted(self._guarded(cell)) for cell in cells) + b"\r\n"
+
+    def _guarded(self, cell: bytes) -> bytes:
+        if self._formula_guard and needs_guard(cell.decode(self._encoding, "surrogateescape")):
+            return self._guard + cell
+        return cell
 
 
 def _quoted(cell: bytes) -> bytes:

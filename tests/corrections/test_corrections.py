@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import re
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -277,6 +278,93 @@ def test_patched_json_values_keep_the_digits_that_they_were_sent_with(api: Api) 
     stored = api.client.get(f"/api/v1/results/{job['file_id']}/download?format=jsonl").text
     for text in ("12345678901234567.89", "2.50", "0.1000000000000000055", "1.10"):
         assert text in stored
+
+
+FORMULAS = [
+    "=1+1", '=HYPERLINK("http://x.example")', "+cmd", "-cmd", "@SUM(A1)", "'=1+1", "''=1+1", "'", "'quoted'", "''", "'-5", "-5",
+    "+1.5e3", "\uff1d1+1", "'\uff1d1", "plain", "a=b", "\t=1", "-", "'-",
+]  # fmt: skip
+
+
+def test_formulas_are_guarded_in_the_download_and_come_back_as_they_were(server: Server, api: Api) -> None:
+    """Each stands in a row that has a cell too many or too few; the guard goes out and in without a change of any byte."""
+    out = io.StringIO()
+    csv.writer(out, quoting=csv.QUOTE_ALL).writerows(
+        [["id", "text", "=name"], *([str(i), f] for i, f in enumerate(FORMULAS))]
+    )
+    job = api.run(out.getvalue().encode())
+    assert job["rows"]["invalid"] == len(FORMULAS)
+    url = f"/api/v1/rejects/{job['file_id']}/download"
+    plain, shown = (
+        list(csv.reader(io.StringIO(api.client.get(url, params={"formula_guard": guard}).content.decode(), newline="")))
+        for guard in ("false", "true")
+    )
+    assert api.client.get(url).content == api.client.get(url, params={"formula_guard": "true"}).content
+    assert [line[1] for line in plain[1:]] == FORMULAS
+    assert (plain[0][2], shown[0][2]) == ("=name", "'=name")
+    dangerous = re.compile("[=+\\-@\t\r\uff1d\uff0b\uff0d\uff20]")
+    for line in shown[1:]:
+        for cell in line:
+            assert not dangerous.match(cell) or re.fullmatch(r"[+-][\d.e]+", cell), cell
+
+    answer = api.client.post(
+        f"/api/v1/files/{job['file_id']}/corrections",
+        content=api.client.get(url).content,
+        headers={"Content-Type": "text/csv"},
+    )
+    assert answer.json()["code"] == "nothing_corrected", "nothing was changed"
+    lines = [[*line[:2], "mended", *line[3:]] for line in shown[1:]]
+    body = io.StringIO()
+    csv.writer(body).writerows([shown[0], *lines])
+    assert ended(api, send(api, job["file_id"], body.getvalue().encode()))["status"] == "completed"
+    assert [cells for _, cells in api.rows(job["file_id"])] == [[str(i), f, "mended"] for i, f in enumerate(FORMULAS)]
+
+
+def test_a_correction_may_say_that_its_apostrophes_are_data(api: Api) -> None:
+    job = api.run(b"id,text,x\n1,a\n2,b\n")
+    for row, guard, wanted in ((1, "true", "=1"), (2, "false", "'=1")):
+        body = f"id,text,x,_row\n{row},'=1,y,{row}\n".encode()
+        assert ended(api, send(api, job["file_id"], body, formula_guard=guard))["status"] in (
+            "completed",
+            "completed_with_errors",
+        )
+        assert dict(api.rows(job["file_id"]))[row] == [str(row), wanted, "y"]
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"_row,id,name,,\n1,1,a,,\n2,2,b,,\n,,,,\n,,,,\n",
+        b"_row,id,name, , \n1,1,a,, \n2,2,b\n , ,\n",
+        b"\xef\xbb\xbf_row;id;name;;\r\n1;1;a;;\r\n2;2;b;;\r\n;;;;\r\n",
+        b"sep=;\r\n_row;id;name;\r\n1;1;a;\r\n2;2;b;\r\n",
+        b"\xef\xbb\xbfsep=,\n_row,id,name,,\n1,1,a,,\n2,2,b,,\n",
+        b"sep=;;;;\r\n_row;id;name;;\r\n1;1;a;;\r\n2;2;b;;\r\n",
+        b"\n\n,,,\n_row,id,name,\n\n1,1,a,\n2,2,b,\n\n\n",
+        "_row\tid\tname\t\n1\t1\ta\t\n2\t2\tb\t\n".encode("utf-16"),
+    ],
+)
+def test_what_a_spreadsheet_adds_to_a_correction_is_left_out(api: Api, body: bytes) -> None:
+    job = api.run(b"id,name\n1\n2\n")
+    assert ended(api, send(api, job["file_id"], body))["status"] == "completed"
+    assert api.rows(job["file_id"]) == [(1, ["1", "a"]), (2, ["2", "b"])]
+
+
+@pytest.mark.parametrize(
+    ("body", "code"),
+    [
+        (b"_row,id,name,,\n1,1,a,,more\n", "correction_invalid"),
+        (b"_row,id,name,,x\n1,1,a,,\n", "correction_columns"),
+        (b"_row,id,,name\n1,1,,a\n", "correction_columns"),
+        (b"title\n_row,id,name\n1,1,a\n", "correction_columns"),
+        (b",,,\n,,,\n", "correction_columns"),
+        (b"", "correction_columns"),
+    ],
+)
+def test_what_would_be_lost_of_a_correction_refuses_it(api: Api, body: bytes, code: str) -> None:
+    job = api.run(b"id,name\n1\n2\n")
+    answer = send(api, job["file_id"], body)
+    assert (answer.status_code, answer.json()["code"]) in ((422, code), (400, "empty_body")), answer.text
 
 
 def test_a_file_in_another_encoding_takes_corrections_in_it_or_in_utf8(server: Server, api: Api) -> None:
