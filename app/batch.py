@@ -28,7 +28,7 @@ from app.db import chunks, jobs
 from app.db.engine import Database
 from app.errors import GranulaError, TransientError
 from app.jobs.objects import ObjectsSubmission
-from app.jobs.progress import get_status
+from app.jobs.progress import Statuses
 from app.jobs.users import LOCAL_OWNER
 from app.pipeline.processes import Processes
 from app.states import JobStatus
@@ -113,7 +113,7 @@ async def _follow(services: Core, job_id: UUID, options: RunOptions, stop: async
     with _bar(bars) as show:
         moved_at, done, waiting_on = time.monotonic(), -1, None
         while True:
-            status = await _patiently(_look(services.database, job_id, watch))
+            status = await _patiently(_look(services.statuses, job_id, watch))
             if status is not None:
                 show(status)
                 if JobStatus(status["status"]).is_final:
@@ -135,9 +135,9 @@ async def _follow(services: Core, job_id: UUID, options: RunOptions, stop: async
             await asyncio.sleep(POLL_SECONDS)
 
 
-async def _look(database: Database, job_id: UUID, watch: Watch) -> dict[str, Any]:
+async def _look(statuses: Statuses, job_id: UUID, watch: Watch) -> dict[str, Any]:
     """The status, once every chunk that it counts is logged: of a final one, all."""
-    status = await get_status(database, job_id, LOCAL_OWNER)
+    status = await statuses.get(job_id, LOCAL_OWNER)
     await watch.log_new_chunks()
     return status
 

@@ -145,7 +145,7 @@ class Settings(BaseSettings):
     """How often the queue is checked against the database."""
 
     db_pool_size: int = Field(default=0, ge=0, le=256)
-    """PostgreSQL connections; 0 means MAX_CONCURRENCY + 6."""
+    """PostgreSQL connections of a process for work and writing; 0 means MAX_CONCURRENCY + 6. Readers have six more."""
 
     processors: Annotated[tuple[str, ...], NoDecode] = ()
     """Comma-separated processors of your own, each as `package.module:Class`."""

@@ -7,10 +7,10 @@ import gc
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from uuid import UUID
 
-from app import failpoints
-from app.clients.chat import Chat
+from app import failpoints, plugins
 from app.clients.ml_api import MLApi
 from app.clients.webhooks import WebhookSender
 from app.config import Settings
@@ -29,7 +29,7 @@ from app.jobs.limits import OwnerLimits
 from app.jobs.list_feed import ListFeed
 from app.jobs.neighbours import Neighbours
 from app.jobs.objects import ObjectsSubmitter
-from app.jobs.progress import StatusFeed
+from app.jobs.progress import Statuses, StatusFeed
 from app.jobs.submit import Submitter
 from app.jobs.templates import Templates
 from app.jobs.transform import Transforms
@@ -41,9 +41,7 @@ from app.pipeline.machine import GRACE_SECONDS, Machine, Role
 from app.pipeline.ownership import Ownership
 from app.pipeline.processes import Processes
 from app.pipeline.sweeper import Sweeper
-from app.processors.mapping import MappingProcessor
 from app.processors.registry import Processors
-from app.processors.scoring import ScoringProcessor
 from app.sources.base import Sources
 from app.sources.places import Storage
 from app.sources.s3 import S3Source
@@ -76,6 +74,7 @@ class Core:
     deliveries: Deliveries
     control: Control
     corrections: Corrections
+    statuses: Statuses
     feed: StatusFeed
     list_feed: ListFeed
     search: Search
@@ -139,21 +138,8 @@ async def start(
         await database.close()
         places.close()
         raise
-    ml_api = MLApi(
-        settings.ml_api_url,
-        batch_size=settings.api_batch_size,
-        max_workers=settings.api_max_workers,
-        timeout_seconds=settings.api_timeout_seconds,
-    )
-    scorer = ScoringProcessor(ml_api, settings.transaction_model, settings.row_batch_size)
-    embedder = Embedder(settings.embedding_model_dir, precision=settings.embedding_precision)
-    processors = Processors(
-        settings.processors,
-        sentiment_models=settings.sentiment_models,
-        schemas=settings.schemas,
-        embedder=embedder,
-        given=[scorer, MappingProcessor(embedder, _chat(settings))],
-    )
+    made = plugins.make(settings)
+    processors = made.processors
     sources = Sources(places.storage, s3, places.outputs, places.spool)
     sweeper = Sweeper(
         database,
@@ -164,12 +150,14 @@ async def start(
         lost_seconds=settings.lost_found_days * 86_400,
     )
     machine = Machine(
-        settings, database, sources, processors, embedder, role=role, only=only, processes=processes, sweeper=sweeper
-    )
+        settings, database, sources, processors, made.embedder, make_processors=partial(plugins.make_processors, settings),
+        role=role, only=only, processes=processes, sweeper=sweeper,
+    )  # fmt: skip
     limits = OwnerLimits(settings, database)
     objects = ObjectsSubmitter(settings, database, s3, processors, limits, machine.enqueue)
     templates_ = Templates(database)
     file_jobs = FileJobs(settings, database, processors, limits, machine.enqueue)
+    statuses = Statuses(database)
     sender = WebhookSender(
         timeout_seconds=settings.webhook_timeout_seconds, allow_private=settings.webhook_allow_private
     )
@@ -192,7 +180,7 @@ async def start(
         stores=places,
         sources=sources,
         s3=s3,
-        ml_api=ml_api,
+        ml_api=made.ml_api,
         processors=processors,
         machine=machine,
         submitter=submitter,
@@ -215,7 +203,8 @@ async def start(
         undos=Undos(database, machine.undoer, settings.undo_keep_days),
         control=Control(database, machine),
         corrections=Corrections(settings, database, sources, processors, limits, machine.enqueue),
-        feed=StatusFeed(database),
+        statuses=statuses,
+        feed=StatusFeed(statuses),
         list_feed=ListFeed(database),
         search=Search(
             database,
@@ -225,16 +214,4 @@ async def start(
         users=Users(database),
         limits=limits,
         end_tracing=end_tracing,
-    )
-
-
-def _chat(settings: Settings) -> Chat | None:
-    if not settings.openai_base_url:
-        return None
-    return Chat(
-        settings.openai_base_url,
-        settings.openai_api_key.get_secret_value(),
-        settings.openai_model,
-        send_values=settings.openai_send_values,
-        timeout_seconds=settings.openai_timeout_seconds,
     )

@@ -13,6 +13,7 @@ from fastapi import APIRouter, Depends, Query, Request
 from fastapi.responses import JSONResponse, Response, StreamingResponse
 
 from app.api.errors import invalid, problem_responses
+from app.api.json import encoded
 from app.api.parameters import (
     After,
     FileId,
@@ -76,10 +77,10 @@ def created(accepted: Accepted | None) -> Response:
 # ---------------------------------------------------------------------- reading
 
 
-@router.get("/status/{file_id}", responses=problem_responses(404))
-async def status(file_id: FileId, app: App, owner: Owner) -> dict[str, Any]:
+@router.get("/status/{file_id}", response_model=dict[str, Any], responses=problem_responses(404))
+async def status(file_id: FileId, app: App, owner: Owner) -> Response:
     """How far it is: chunks, rows, bytes, speed, and the time left."""
-    return await progress.get_status(app.database, file_id, owner)
+    return encoded(await app.statuses.get(file_id, owner))
 
 
 @router.get("/status/{file_id}/events", response_class=StreamingResponse, responses=problem_responses(404))

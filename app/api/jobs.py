@@ -9,14 +9,15 @@ from typing import Annotated, Any
 from uuid import UUID
 
 from fastapi import APIRouter, Depends, Query, Request
-from fastapi.responses import StreamingResponse
+from fastapi.responses import Response, StreamingResponse
 from pydantic import BaseModel, ConfigDict, Field
 
 from app.api.errors import problem_responses
+from app.api.json import encoded
 from app.api.parameters import Flag, Integer, JobId, Moment, Name, single_values
 from app.api.services import App, Owner
 from app.api.streams import event_stream
-from app.jobs import listing, progress, proof
+from app.jobs import listing, proof
 from app.states import JobStatus
 
 router = APIRouter(prefix="/api/v1/jobs", tags=["jobs"], dependencies=[Depends(single_values)])
@@ -79,10 +80,10 @@ async def list_events(
     return event_stream(request, app, stream())
 
 
-@router.get("/{job_id}", responses=problem_responses(404))
-async def get_job(job_id: JobId, app: App, owner: Owner) -> dict[str, Any]:
+@router.get("/{job_id}", response_model=dict[str, Any], responses=problem_responses(404))
+async def get_job(job_id: JobId, app: App, owner: Owner) -> Response:
     """The same as the status of its file."""
-    return await progress.get_status(app.database, job_id, owner)
+    return encoded(await app.statuses.get(job_id, owner))
 
 
 @router.get("/{job_id}/proof", responses=problem_responses(404))

@@ -17,6 +17,7 @@ from sqlalchemy import (
     func,
     insert,
     literal,
+    null,
     or_,
     select,
     tuple_,
@@ -25,13 +26,13 @@ from sqlalchemy import (
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from app.db.models import Chunk, Job
-from app.db.types import is_due, now
+from app.db.types import is_due, now, padded
 from app.errors import LeaseLost
 from app.formats.base import Span
 from app.states import ACTIVE_CHUNKS, ChunkStatus, row_counts
 
 MAX_DEATHS = 3
-"""A chunk that has taken this many workers with it is not given to another."""
+"""A chunk that has ended so many processes of its own is not given to another."""
 FRESH_SECONDS = 0.5
 LONGEST_WAIT = 30.0
 """Seconds that a chunk may wait before its next attempt, where MAX_BACKOFF says nothing else."""
@@ -46,6 +47,8 @@ class Claim:
     token: UUID
     attempt: int
     span: Span
+    is_suspect: bool = False
+    """Its worker vanished before: it may run only in a process of its own."""
 
 
 async def insert_chunks(
@@ -104,7 +107,7 @@ def _claiming(are_suspects: ColumnElement[bool]) -> Any:
     )
 
 
-_CLAIM, _CLAIM_SUSPECTS = _claiming(_chunks.deaths == 0), _claiming(_chunks.deaths > 0)
+_CLAIM, _CLAIM_SUSPECTS = _claiming(_chunks.is_suspect.is_(False)), _claiming(_chunks.is_suspect)
 _HELD = (
     select(_chunks.chunk_index)
     .where(
@@ -149,7 +152,7 @@ async def claim(
 ) -> list[Claim]:
     """The job's next chunks that may run now, under one fresh token; one statement.  # pending -> processing
 
-    Chunks whose worker died are `suspects` and claimed only when they are asked for. No chunk waits for longer than
+    Chunks whose worker vanished are `suspects` and claimed only when they are asked for. No chunk waits for longer than
     `longest_wait` seconds.
     """
     given = {
@@ -157,7 +160,8 @@ async def claim(
         "longest_wait": longest_wait,
     }  # fmt: skip
     rows = (await connection.execute(_CLAIM_SUSPECTS if suspects else _CLAIM, given)).all()
-    return [Claim(job_id, index, token, attempt, Span(*span)) for index, attempt, *span in sorted(map(tuple, rows))]
+    found = sorted(map(tuple, rows))
+    return [Claim(job_id, index, token, attempt, Span(*span), suspects) for index, attempt, *span in found]
 
 
 def _held(claim: Claim) -> Any:
@@ -284,26 +288,17 @@ async def shorten_leases(connection: AsyncConnection, lease_seconds: float) -> N
     await connection.execute(query.values(lease_expires_at=now(lease_seconds)))
 
 
-async def rescue(connection: AsyncConnection, *, expired_only: bool) -> list[UUID]:  # processing -> pending | failed
-    """Take back the chunks of workers that vanished; the jobs concerned.
-
-    After MAX_DEATHS the chunk itself is taken for the cause and fails, alone, so that the rest of its file completes.
-    """
-    is_poison = Chunk.deaths + 1 >= MAX_DEATHS
-    poison = {
-        "code": "poison_chunk",
-        "message": f"{MAX_DEATHS} workers ended abruptly while they had this chunk.",
-    }
+async def rescue(connection: AsyncConnection, *, expired_only: bool) -> list[UUID]:  # processing -> pending
+    """Take back the chunks of workers that vanished, at no cost; the jobs concerned. Each is a suspect from now on."""
     left = [Chunk.status == ChunkStatus.PROCESSING]
     if expired_only:
         left.append(Chunk.lease_expires_at < now())
     query = (
         _unless_locked(*left)
         .values(
-            status=case((is_poison, literal(str(ChunkStatus.FAILED))), else_=literal(str(ChunkStatus.PENDING))),
-            rows_failed=case((is_poison, Chunk.row_count), else_=0),
-            error=case((is_poison, literal(poison, Chunk.error.type)), else_=Chunk.error),
-            deaths=Chunk.deaths + 1,
+            status=ChunkStatus.PENDING,
+            attempt=Chunk.attempt - 1,
+            is_suspect=True,
             claim_token=None,
             lease_expires_at=None,
             available_at=now(),
@@ -311,6 +306,37 @@ async def rescue(connection: AsyncConnection, *, expired_only: bool) -> list[UUI
         .returning(Chunk.job_id)
     )
     return list(dict.fromkeys((await connection.execute(query)).scalars()))
+
+
+async def count_death(
+    connection: AsyncConnection, claim: Claim
+) -> ChunkStatus | None:  # processing -> pending | failed
+    """The process that a suspect had for itself ended; what the chunk is now, None if it belongs to somebody else.
+
+    After MAX_DEATHS it fails, alone, so that the rest of its file completes.
+    """
+    is_poison = Chunk.deaths + 1 >= MAX_DEATHS
+    poison = {
+        "code": "poison_chunk",
+        "message": f"{MAX_DEATHS} processes that did nothing but this chunk ended abruptly.",
+    }
+    query = (
+        _held(claim)
+        .values(
+            status=case((is_poison, literal(str(ChunkStatus.FAILED))), else_=literal(str(ChunkStatus.PENDING))),
+            rows_failed=case((is_poison, Chunk.row_count), else_=0),
+            error=case((is_poison, literal(poison, Chunk.error.type)), else_=Chunk.error),
+            finished_at=case((is_poison, now()), else_=null()),
+            deaths=Chunk.deaths + 1,
+            attempt=claim.attempt - 1,
+            claim_token=None,
+            lease_expires_at=None,
+            available_at=now(),
+        )
+        .returning(Chunk.status)
+    )
+    status = (await connection.execute(query)).scalar()
+    return None if status is None else ChunkStatus(status)
 
 
 async def cancel_all(connection: AsyncConnection, job_id: UUID) -> None:  # pending | processing -> cancelled
@@ -339,19 +365,12 @@ async def retry_failed(connection: AsyncConnection, job_id: UUID) -> int:  # fai
     return (await connection.execute(query)).rowcount
 
 
-async def next_waiting(
-    connection: AsyncConnection, job_id: UUID, longest_wait: float = LONGEST_WAIT
-) -> tuple[float, int] | None:
-    """(seconds until it may run, deaths) of the chunk that waits for the shortest time; None if none waits."""
+async def next_waiting(connection: AsyncConnection, job_id: UUID, longest_wait: float = LONGEST_WAIT) -> float | None:
+    """Seconds until the chunk that waits for the shortest time may run; None if none waits."""
     waits = case((is_due(Chunk.available_at, longest_wait), now()), else_=Chunk.available_at)
-    query = (
-        select(waits.label("waits"), now(), Chunk.deaths)
-        .where(Chunk.job_id == job_id, Chunk.status == ChunkStatus.PENDING)
-        .order_by("waits", Chunk.deaths, Chunk.chunk_index)
-        .limit(1)
-    )
-    row = (await connection.execute(query)).first()
-    return None if row is None else (max(0.0, (row[0] - row[1]).total_seconds()), row[2])
+    query = select(func.min(waits), now()).where(Chunk.job_id == job_id, Chunk.status == ChunkStatus.PENDING)
+    due, at = (await connection.execute(query)).one()
+    return None if due is None else max(0.0, (due - at).total_seconds())
 
 
 def _of_family(job_id: UUID) -> ColumnElement[bool]:
@@ -361,22 +380,29 @@ def _of_family(job_id: UUID) -> ColumnElement[bool]:
     return Chunk.job_id.in_(select(Job.id).where(mine))
 
 
+_SUMS = (
+    func.count().label("chunks"),
+    func.sum(Chunk.row_count).label("rows"),
+    func.sum(Chunk.rows_ok).label("ok"),
+    func.sum(Chunk.rows_invalid).label("invalid"),
+    func.sum(Chunk.rows_failed).label("failed"),
+    func.sum(Chunk.byte_end - Chunk.byte_start).label("bytes"),
+)
+
+
 async def tally(connection: AsyncConnection, job_id: UUID, *, is_parent: bool = False) -> Sequence[RowMapping]:
     """One row a status: chunks, rows by kind, bytes. Progress and the finisher are computed from nothing else."""
-    query = (
-        select(
-            Chunk.status,
-            func.count().label("chunks"),
-            func.sum(Chunk.row_count).label("rows"),
-            func.sum(Chunk.rows_ok).label("ok"),
-            func.sum(Chunk.rows_invalid).label("invalid"),
-            func.sum(Chunk.rows_failed).label("failed"),
-            func.sum(Chunk.byte_end - Chunk.byte_start).label("bytes"),
-        )
-        .where(_of_family(job_id) if is_parent else Chunk.job_id == job_id)
-        .group_by(Chunk.status)
-    )
-    return (await connection.execute(query)).mappings().all()
+    query = select(Chunk.status, *_SUMS).where(_of_family(job_id) if is_parent else Chunk.job_id == job_id)
+    return (await connection.execute(query.group_by(Chunk.status))).mappings().all()
+
+
+async def tally_all(connection: AsyncConnection, job_ids: Sequence[UUID]) -> dict[UUID, list[RowMapping]]:
+    """The same of each of these jobs that has chunks."""
+    query = select(Chunk.job_id, Chunk.status, *_SUMS).where(Chunk.job_id.in_(padded(job_ids)))
+    found: dict[UUID, list[RowMapping]] = {}
+    for row in (await connection.execute(query.group_by(Chunk.job_id, Chunk.status))).mappings():
+        found.setdefault(row["job_id"], []).append(row)
+    return found
 
 
 def counts(tally: Sequence[RowMapping]) -> dict[str, int]:

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import sqlite3
-from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
-from contextlib import AsyncExitStack, asynccontextmanager, suppress
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterator
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager, suppress
 from contextvars import ContextVar
+from functools import partial
 from typing import Any, TypeVar, cast
 
 import asyncpg
@@ -25,7 +27,9 @@ from app.errors import TransientError
 
 Result = TypeVar("Result")
 _after_commit: ContextVar[list[Callable[[], None]]] = ContextVar("after_commit")
-SQLITE_READERS, MIN_IDLE_SECONDS, MAX_SILENT_SECONDS = 6, 5.0, 8.0
+READERS, LONG_READERS = 6, 3
+"""Connections of those who read, people and their programs, and how many of them may be taken for long. Work has others."""
+SQLITE_WORK_READERS, MIN_IDLE_SECONDS, MAX_SILENT_SECONDS = 4, 5.0, 8.0
 CLOSE_SECONDS = 5.0
 APPLICATION_NAME = "granula"
 TRANSIENT_SQLSTATES = ("08", "40001", "40P01", "53", "57P", "25006", "55P03", "58030")
@@ -45,11 +49,36 @@ class DatabaseUnavailable(TransientError):
     """The database did not answer."""
 
 
+class WaitingReaders:
+    """Those who have asked for something to be read and are not being served yet, for work to make way for them."""
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
+        self._since: dict[object, float] = {}
+
+    @property
+    def longest_seconds(self) -> float:
+        """That one of them has waited by now."""
+        first = next(iter(self._since.values()), None)
+        return 0.0 if first is None else self._clock() - first
+
+    @contextmanager
+    def counted(self) -> Iterator[Callable[[], object]]:
+        """A reader waits, until the function given is called, or to the end."""
+        key = object()
+        self._since[key] = self._clock()
+        try:
+            yield partial(self._since.pop, key, None)
+        finally:
+            self._since.pop(key, None)
+
+
 class Database:
     """The engine, with reading and writing told apart.
 
     On SQLite there is exactly one writing connection, taken in turn (two writers that checkpoint at once can corrupt
-    files of SQLite before 3.51.3), and several that can only read. On PostgreSQL both come from one pool.
+    files of SQLite before 3.51.3), and several that can only read. On PostgreSQL whoever writes or works has one pool, and
+    whoever reads has another.
     """
 
     def __init__(self, settings: Settings, *, is_guest: bool = False) -> None:
@@ -59,16 +88,20 @@ class Database:
         self._heartbeat_seconds = settings.heartbeat_seconds
         self._liveness: Liveness | None = None
         self._watching: asyncio.Task[None] | None = None
+        self.waiting = WaitingReaders()
+        self._long_readers = asyncio.Semaphore(LONG_READERS)
         if self.is_sqlite:
-            self.engine = _sqlite_engine(settings.url, readers=True)
-            self._writer = _sqlite_engine(settings.url, readers=False, checkpoints=not is_guest)
+            self.engine = _sqlite_engine(settings.url, readers=READERS)
+            self._working = _sqlite_engine(settings.url, readers=SQLITE_WORK_READERS)
+            self._writer = _sqlite_engine(settings.url, readers=0, checkpoints=not is_guest)
         else:
             size = settings.db_pool_size or settings.slots + 6
             self._idle_seconds = max(settings.lease_seconds, MIN_IDLE_SECONDS)
-            self.engine = self._writer = _postgresql_engine(settings.url, size, self._idle_seconds)
+            self.engine = _postgresql_engine(settings.url, READERS, self._idle_seconds)
+            self._working = self._writer = _postgresql_engine(settings.url, size, self._idle_seconds)
             self._liveness = Liveness(settings.url, min(self._idle_seconds, MAX_SILENT_SECONDS))
-            self._liveness.watch(self.engine)
-            self._autocommit = self.engine.execution_options(isolation_level="AUTOCOMMIT")
+            for engine in (self.engine, self._working):
+                self._liveness.watch(engine)
 
     def start(self) -> None:
         """Look after the connections of PostgreSQL until `close`: what waits for a dead one gets DatabaseUnavailable."""
@@ -78,29 +111,38 @@ class Database:
     @asynccontextmanager
     async def reading(self) -> AsyncIterator[AsyncConnection]:
         """A connection for SELECTs, in one snapshot on SQLite; raises DatabaseUnavailable."""
-        try:
-            async with connected(self.engine) as connection:
+        with self.waiting.counted() as served:
+            async with _connected(self.engine) as connection:
+                served()
                 yield connection
-        except Exception as error:
-            raise _translated(error) from error
+
+    @asynccontextmanager
+    async def working(self) -> AsyncIterator[AsyncConnection]:
+        """The same for the machine, of the connections for work."""
+        async with _connected(self._working) as connection:
+            yield connection
 
     @asynccontextmanager
     async def reading_singly(self) -> AsyncIterator[AsyncConnection]:
         """Like `reading`, each statement by itself: on PostgreSQL without BEGIN and ROLLBACK, two round trips less."""
-        if self.is_sqlite:
-            async with self.reading() as connection:
+        with self.waiting.counted() as served:
+            async with _connected(self._singly(self.engine)) as connection:
+                served()
                 yield connection
-            return
-        try:
-            async with connected(self._autocommit) as connection:
-                yield connection
-        except Exception as error:
-            raise _translated(error) from error
+
+    @asynccontextmanager
+    async def working_singly(self) -> AsyncIterator[AsyncConnection]:
+        """Like `working`, each statement by itself."""
+        async with _connected(self._singly(self._working)) as connection:
+            yield connection
+
+    def _singly(self, engine: AsyncEngine) -> AsyncEngine:
+        return engine if self.is_sqlite else engine.execution_options(isolation_level="AUTOCOMMIT")
 
     @asynccontextmanager
     async def snapshot(self) -> AsyncIterator[AsyncConnection]:
-        """Like `reading`, but every SELECT sees the same moment, on PostgreSQL too."""
-        async with self.reading() as connection:
+        """Like `reading`, but every SELECT sees the same moment, on PostgreSQL too. It may take long: others keep connections."""
+        async with self._long_readers, self.reading() as connection:
             if not self.is_sqlite:
                 await connection.execution_options(isolation_level="REPEATABLE READ")
             yield connection
@@ -112,11 +154,8 @@ class Database:
     async def _run_alone(self, work: Callable[[AsyncConnection], Awaitable[Result]]) -> Result:
         if self.is_sqlite:
             return await self._transact(work)
-        try:
-            async with connected(self._autocommit) as connection:
-                return await work(connection)
-        except Exception as error:
-            raise _translated(error) from error
+        async with self.working_singly() as connection:
+            return await work(connection)
 
     async def transact(self, work: Callable[[AsyncConnection], Awaitable[Result]]) -> Result:
         """Run `work` in one transaction and commit it; raises DatabaseUnavailable when another try may succeed.
@@ -164,7 +203,7 @@ class Database:
             yield True
             return
         query = text("SELECT pg_try_advisory_xact_lock(hashtextextended(:key, 0))")
-        connection = self.engine.connect()
+        connection = self._working.connect()
         try:
             await connection.start()
             is_mine = bool((await connection.execute(query, {"key": what})).scalar_one())
@@ -193,7 +232,7 @@ class Database:
               AND state_change < clock_timestamp() - make_interval(secs => :seconds)
             """
         )
-        async with self.reading_singly() as connection:
+        async with self.working_singly() as connection:
             given = {"name": APPLICATION_NAME, "seconds": self._idle_seconds}
             return int((await connection.execute(query, given)).scalar_one())
 
@@ -217,7 +256,7 @@ class Database:
     @property
     def connections(self) -> dict[str, int]:
         """Of the pools of this process: `in_use`, `idle`, and `max`, that may be open."""
-        pools = [cast(QueuePool, engine.pool) for engine in {self.engine, self._writer}]
+        pools = [cast(QueuePool, engine.pool) for engine in {self.engine, self._working, self._writer}]
         return {
             "in_use": sum(pool.checkedout() for pool in pools),
             "idle": sum(pool.checkedin() for pool in pools),
@@ -239,7 +278,7 @@ class Database:
             await asyncio.wait([self._watching])
         if self._liveness is not None:
             await self._liveness.close()
-        for engine in (self._writer, self.engine):
+        for engine in dict.fromkeys((self._writer, self._working, self.engine)):
             with suppress(TimeoutError):  # a connection that died in silence is not waited for
                 async with asyncio.timeout(CLOSE_SECONDS):
                     await engine.dispose()
@@ -257,9 +296,19 @@ async def connected(engine: AsyncEngine) -> AsyncIterator[AsyncConnection]:
         yield connection
 
 
+@asynccontextmanager
+async def _connected(engine: AsyncEngine) -> AsyncIterator[AsyncConnection]:
+    """The same, with what passes by itself while it is used told from the rest."""
+    try:
+        async with connected(engine) as connection:
+            yield connection
+    except Exception as error:
+        raise _translated(error) from error
+
+
 def migration_engine(url: str) -> AsyncEngine:
     """For changing the schema: one connection that may write."""
-    return _sqlite_engine(url, readers=False) if url.startswith("sqlite") else create_async_engine(url)
+    return _sqlite_engine(url, readers=0) if url.startswith("sqlite") else create_async_engine(url)
 
 
 def _folded(value: Any) -> Any:
@@ -267,12 +316,12 @@ def _folded(value: Any) -> Any:
     return value.lower() if isinstance(value, str) else value
 
 
-def _sqlite_engine(url: str, *, readers: bool, checkpoints: bool = True) -> AsyncEngine:
+def _sqlite_engine(url: str, *, readers: int, checkpoints: bool = True) -> AsyncEngine:
     make_private(url)
     engine = create_async_engine(
         url,
         poolclass=AsyncAdaptedQueuePool,
-        pool_size=SQLITE_READERS if readers else 1,
+        pool_size=readers or 1,
         max_overflow=0,
         connect_args={"timeout": 30},
     )

@@ -13,7 +13,7 @@ from sqlalchemy.orm import aliased
 
 from app.db import outbox
 from app.db.models import Chunk, File, Job, JobResult, VectorTask
-from app.db.types import is_due, now
+from app.db.types import is_due, now, padded
 from app.states import ACTIVE_JOBS, ChunkStatus, JobStatus
 from app.telemetry import tracing
 
@@ -43,6 +43,14 @@ async def find_by_file(connection: AsyncConnection, file_id: UUID, owner: str) -
     """The job that the upload of this file made: its first one."""
     query = _with_file().where(Job.file_id == file_id, Job.owner == owner).order_by(Job.number).limit(1)
     return (await connection.execute(query)).mappings().first()
+
+
+async def find_all(connection: AsyncConnection, ids: Sequence[UUID]) -> Sequence[RowMapping]:
+    """Of each of these ids: the first job of each owner over the file of that id, and the job of that id."""
+    given = padded(ids)
+    first = select(func.min(Job.number)).where(Job.file_id.in_(given)).group_by(Job.file_id, Job.owner)
+    query = _with_file().where(Job.id.in_(given) | Job.number.in_(first))
+    return (await connection.execute(query)).mappings().all()
 
 
 async def find_public(connection: AsyncConnection, public_id: str, owner: str, door: str) -> RowMapping | None:

@@ -218,7 +218,9 @@ class Chunk(Base):
     status: Mapped[str] = mapped_column(String(20))
     attempt: Mapped[int] = mapped_column(default=0)
     deaths: Mapped[int] = mapped_column(default=0)
-    """Attempts whose worker vanished."""
+    """Processes of its own that it has ended."""
+    is_suspect: Mapped[bool] = mapped_column(Boolean, server_default=false(), default=False)
+    """Whether a worker vanished while it had the chunk: then the chunk runs in a process of its own."""
     claim_token: Mapped[UUID | None]
     """Who may write this chunk: every write is guarded by it."""
     claimed_by: Mapped[str | None] = mapped_column(String(100))

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, TypeVar
 
 from sqlalchemy import ColumnElement, DateTime, or_
 from sqlalchemy.engine import Dialect
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.expression import FunctionElement
 from sqlalchemy.types import TypeDecorator
+
+Value = TypeVar("Value")
 
 
 class UTCDateTime(TypeDecorator[datetime]):
@@ -42,6 +45,12 @@ def is_due(moment: Any, longest_wait: Any) -> ColumnElement[bool]:
     """Whether this stored moment has come. One farther ahead than the longest wait that is ever stored was written before
     the clock was set back: it has come, too."""
     return or_(moment <= now(), moment > now(longest_wait))
+
+
+def padded(ids: Sequence[Value]) -> list[Value]:
+    """The same ids, the last one repeated up to a power of two: so lists of all lengths make a few statements, which databases
+    and drivers keep prepared."""
+    return [*ids, *[ids[-1]] * ((1 << (len(ids) - 1).bit_length()) - len(ids))] if ids else []
 
 
 @compiles(now, "postgresql")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Coroutine, Sequence
 from datetime import UTC, datetime
+from operator import itemgetter
 from typing import Any
 from uuid import UUID
 
@@ -19,13 +20,10 @@ from app.states import ChunkStatus, JobStatus
 
 POLL_SECONDS = 0.5
 MAX_ERRORS = 20
-
-
-async def get_status(database: Database, identifier: UUID, owner: str) -> dict[str, Any]:
-    """The status of a job, by its file's id or its own; raises NotFound."""
-    async with database.reading() as connection:
-        job = await find(connection, identifier, owner)
-        return await describe(connection, job)
+MAX_STATUSES = 256
+"""Read at once."""
+_Asked = tuple[UUID, str]
+"""(a file's id or a job's own, owner)"""
 
 
 async def find(connection: AsyncConnection, identifier: UUID, owner: str) -> RowMapping:
@@ -45,15 +43,79 @@ async def find_with_rows(connection: AsyncConnection, identifier: UUID, owner: s
     return job
 
 
-async def describe(connection: AsyncConnection, job: RowMapping) -> dict[str, Any]:
-    is_parent = job["child_count"] is not None
-    found = await chunks.tally(connection, job["id"], is_parent=is_parent)
-    tally = {ChunkStatus(t["status"]): t for t in found}
-    if is_parent:
-        return _with_parts(status_body(job, tally, []), await jobs.children(connection, job["id"]))
-    failed = tally.get(ChunkStatus.FAILED)
-    errors = await chunks.errors(connection, job["id"]) if failed else []
-    return status_body(job, tally, [dict(e) for e in errors])
+class Statuses:
+    """The status of jobs, for any number of askers. One read is made at a time, and it serves all who have asked until it
+    begins: those who ask meanwhile are served by the next, so nobody is told what was before they asked."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self._asked: dict[_Asked, asyncio.Future[dict[str, Any] | None]] = {}
+        self._reading: asyncio.Task[None] | None = None
+
+    async def get(self, identifier: UUID, owner: str) -> dict[str, Any]:
+        """The status of a job, by its file's id or its own; raises NotFound. It is shared: not to be changed."""
+        with self._database.waiting.counted():
+            answer = self._asked.get((identifier, owner))
+            if answer is None:
+                answer = self._asked[identifier, owner] = asyncio.get_running_loop().create_future()
+            if self._reading is None:
+                self._reading = asyncio.create_task(self._read_all(), name="statuses")
+            status = await asyncio.shield(answer)
+        if status is None:
+            raise NotFound
+        return status
+
+    async def _read_all(self) -> None:
+        """Until nobody has asked."""
+        try:
+            while self._asked:
+                asked = [(key, self._asked.pop(key)) for key in list(self._asked)[:MAX_STATUSES]]
+                await self._answer(asked)
+        finally:
+            self._reading = None
+
+    async def _answer(self, asked: list[tuple[_Asked, asyncio.Future[dict[str, Any] | None]]]) -> None:
+        try:
+            async with self._database.reading() as connection:
+                found = await _find_all(connection, [key for key, _ in asked])
+        except Exception as error:
+            for _, answer in asked:
+                answer.set_exception(error)
+                answer.exception()  # of one whose asker is gone nobody takes it
+            return
+        for key, answer in asked:
+            answer.set_result(found.get(key))
+
+
+async def _find_all(connection: AsyncConnection, asked: Sequence[_Asked]) -> dict[_Asked, dict[str, Any]]:
+    """The status of each that is there, in three statements and some for each job that has parts or failed chunks."""
+    rows = await jobs.find_all(connection, list(dict.fromkeys(identifier for identifier, _ in asked)))
+    named: dict[_Asked, RowMapping] = {(row["id"], row["owner"]): row for row in rows}
+    for row in sorted(rows, key=itemgetter("number"), reverse=True):
+        named[row["file_id"], row["owner"]] = row  # the first job of a file
+    found = {key: named[key] for key in asked if key in named}
+    bodies = await _describe_all(connection, list({row["id"]: row for row in found.values()}.values()))
+    return {key: bodies[row["id"]] for key, row in found.items()}
+
+
+async def _describe_all(connection: AsyncConnection, rows: Sequence[RowMapping]) -> dict[UUID, dict[str, Any]]:
+    """By the job's id."""
+    tallies = await chunks.tally_all(connection, [row["id"] for row in rows if row["child_count"] is None])
+    bodies: dict[UUID, dict[str, Any]] = {}
+    for job in rows:
+        if job["child_count"] is not None:
+            sums = await chunks.tally(connection, job["id"], is_parent=True)
+            body = status_body(job, _by_status(sums), [])
+            bodies[job["id"]] = _with_parts(body, await jobs.children(connection, job["id"]))
+            continue
+        tally = _by_status(tallies.get(job["id"], []))
+        errors = await chunks.errors(connection, job["id"]) if ChunkStatus.FAILED in tally else []
+        bodies[job["id"]] = status_body(job, tally, [dict(e) for e in errors])
+    return bodies
+
+
+def _by_status(tally: Sequence[RowMapping]) -> dict[ChunkStatus, RowMapping]:
+    return {ChunkStatus(row["status"]): row for row in tally}
 
 
 def _with_parts(body: dict[str, Any], parts: Sequence[RowMapping]) -> dict[str, Any]:
@@ -148,13 +210,13 @@ def percent(status: JobStatus, done_bytes: int, data_bytes: int) -> float:
 class StatusFeed:
     """Status by server-sent events. However many watch a job, one task reads it; who reads slowly misses steps, not memory."""
 
-    def __init__(self, database: Database) -> None:
-        self._database = database
+    def __init__(self, statuses: Statuses) -> None:
+        self._statuses = statuses
         self._topics: Topics[UUID, _Status] = Topics()
 
     async def watch(self, identifier: UUID, owner: str) -> AsyncIterator[dict[str, Any]]:
         """The status now, then at each change, until it is final or the job is deleted; raises NotFound at once."""
-        status = await get_status(self._database, identifier, owner)
+        status = await self._statuses.get(identifier, owner)
         if self._topics.closed:
             yield status
             return
@@ -182,7 +244,7 @@ class StatusFeed:
             while not JobStatus(topic.status["status"]).is_final:
                 await asyncio.sleep(POLL_SECONDS)
                 try:
-                    status = await get_status(self._database, job_id, owner)
+                    status = await self._statuses.get(job_id, owner)
                 except TransientError:
                     continue
                 except NotFound:

@@ -7,11 +7,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import threading
-import zlib
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass
-from functools import partial
+from dataclasses import replace
 from itertools import chain
 from time import perf_counter
 from typing import Any
@@ -23,54 +20,35 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from app.db import chunks, corrections, jobs
 from app.db.chunks import Claim
 from app.db.engine import Database
-from app.errors import GranulaError, LeaseLost, StoredFileCorrupt, TerminalError, TransientError
+from app.errors import GranulaError, LeaseLost, TerminalError, TransientError
 from app.failpoints import hit
-from app.formats.base import MAX_REJECT_BYTES, Parsed, Rows, Span
-from app.pipeline import observing
-from app.pipeline.columns import Columns, ColumnsTaken, Fitting
-from app.pipeline.merger import Merger, look, only, renumbered
+from app.formats.base import Rows
+from app.pipeline import observing, suspects
+from app.pipeline.columns import Columns, ColumnsTaken
+from app.pipeline.merger import Merger, look, only
 from app.pipeline.parts import write_part
 from app.pipeline.prepared import Prepared, gathered
-from app.pipeline.processes import Processes
+from app.pipeline.preparing import Preparer, Read
+from app.pipeline.processes import Processes, WorkerDied
 from app.pipeline.rejecting import failed_row, located
 from app.pipeline.retry import TRANSIENT_DELAY_SECONDS, RetryPolicy
 from app.pipeline.running import RunningJob
+from app.pipeline.suspects import MakeProcessors, Suspect
 from app.pipeline.threads import Threads
-from app.processors.base import ChunkContext, ChunkOutcome
+from app.processors.base import ChunkOutcome
 from app.sinks.base import Sink
 from app.sources.base import Sources
 from app.sources.places import Outputs
+from app.states import ChunkStatus
 
 logger = logging.getLogger(__name__)
+SETTLE_SECONDS = 1.0
 KEPT_ELSEWHERE = {"hash_read": f"{0:016x}", "summary": None}
 """What a chunk of a correction says of its results: they are part of the chunk that it corrects."""
 
 
-class CountsDisagree(TerminalError):
-    """The reader found another number of rows than the splitter. Please report the file: this is a bug in Granula."""
-
-    code = "counts_disagree"
-
-
 class EveryRowFailed(TerminalError):
     """The processor failed for every row of the chunk."""
-
-
-@dataclass(frozen=True, slots=True)
-class Read:
-    """The bytes of a chunk, and the rows in them."""
-
-    data: bytes
-    parsed: Parsed
-    seconds: float = 0.0
-    waited: float = 0.0
-    """Seconds for the turn to parse, not counted in `seconds`."""
-    own_numbers: dict[int, int] | None = None
-    """In a correction: the number in its own file of each row."""
-
-    @property
-    def rows(self) -> Rows:
-        return self.parsed.rows
 
 
 class ChunkRunner:
@@ -84,10 +62,11 @@ class ChunkRunner:
         processes: Processes,
         parts: Outputs,
         rank: Callable[[UUID], float],
+        make_processors: MakeProcessors,
     ) -> None:
-        """`rank` of a job: who has the lowest gets the next free thread."""
+        """`rank` of a job: who has the lowest gets the next free thread. `make_processors`: in another process, those that
+        suspects need."""
         self._database = database
-        self._sources = sources
         self._sink = sink
         self._retry = retry
         self._threads = threads
@@ -95,9 +74,15 @@ class ChunkRunner:
         self._parts = parts
         self._rank = rank
         self._merger = Merger(sink)
-        # Reading and encoding are Python: two threads at it are no faster than one, and the event loop then waits for both
-        # before it gets the interpreter back.
-        self._python = threading.Lock()
+        self._make_processors = make_processors
+        # One at a time, and so in one process: to start another takes longer than the few suspects there are.
+        self._one_suspect = asyncio.Lock()
+        self._preparer = Preparer(
+            lambda job, start, end: sources.read(job.uri, start, end, job.etag),
+            compute=processes.compute,
+            in_thread=self._in_thread,
+            encode_table=sink.encode_table,
+        )
 
     def expect(self, job: RunningJob) -> None:
         """Its chunks will come soon."""
@@ -163,54 +148,69 @@ class ChunkRunner:
             return await self._give_back(job, claim, delay, error, refund=True)
         except TerminalError as error:
             await self._fail(claim, error)
+        except WorkerDied as error:
+            if claim.is_suspect:
+                return await self._count_death(claim, error)
+            return await self._try_again(job, claim, outcome, error)
         except Exception as error:
-            logger.exception("Chunk %s/%s, attempt %s", job.id, claim.index, claim.attempt)
-            if not self._retry.is_last(claim.attempt):
-                delay = self._retry.delay_seconds(claim.attempt)
-                return await self._give_back(job, claim, delay, error, refund=False)
-            if outcome is not None:  # MAX_RETRIES=0: the first attempt is the last, so look for the bad rows at once
-                return await self._end(job, claim, None)
-            await self._fail(claim, error)
+            return await self._try_again(job, claim, outcome, error)
         return None
+
+    async def _try_again(
+        self, job: RunningJob, claim: Claim, outcome: Prepared | Exception | None, error: Exception
+    ) -> float | None:
+        """Later, or row by row after the last attempt; fails the chunk when that was of no use."""
+        logger.error("Chunk %s/%s, attempt %s", job.id, claim.index, claim.attempt, exc_info=error)
+        if not self._retry.is_last(claim.attempt):
+            delay = self._retry.delay_seconds(claim.attempt)
+            return await self._give_back(job, claim, delay, error, refund=False)
+        if outcome is not None:  # MAX_RETRIES=0: the first attempt is the last, so look for the bad rows at once
+            return await self._end(job, claim, None)
+        await self._fail(claim, error)
+        return None
+
+    async def _count_death(self, claim: Claim, error: WorkerDied) -> float | None:
+        """The process of a suspect ended while this one lives on. Whoever ends processes from outside may be ending this one
+        next, and then the chunk is not to blame."""
+        await asyncio.sleep(SETTLE_SECONDS)
+        try:
+            status = await self._database.transact(lambda c: chunks.count_death(c, claim))
+        except TransientError:  # the heartbeat will give it back
+            return TRANSIENT_DELAY_SECONDS
+        if status is ChunkStatus.FAILED:
+            logger.error(
+                "Chunk %s/%s ended its process %d times and fails", claim.job_id, claim.index, chunks.MAX_DEATHS
+            )
+            observing.failed(claim, error)
+            return None
+        if status is ChunkStatus.PENDING:
+            logger.warning("Chunk %s/%s ended its process", claim.job_id, claim.index)
+            observing.retried(claim, error)
+        return 0.0
 
     # ------------------------------------------------------------------ read and process
 
     async def _in_thread(self, job: RunningJob, work: Any, *arguments: Any) -> Any:
         return await self._threads.run(self._rank(job.id), work, *arguments)
 
-    def _read(self, job: RunningJob, claim: Claim) -> Read:
-        begun, span = perf_counter(), claim.span
-        end = min(span.byte_end, span.byte_start + MAX_REJECT_BYTES) if span.is_oversize else span.byte_end
-        data = self._sources.read(job.uri, span.byte_start, end, job.etag)
-        if not span.is_oversize and zlib.crc32(data) != span.crc32:
-            raise StoredFileCorrupt(f"Bytes {span.byte_start} to {span.byte_end} changed since they were split.")
-        queued = perf_counter()
-        with self._python:
-            waited = perf_counter() - queued
-            parsed = job.form.read(data, span)
-        if parsed.row_count != span.row_count:
-            raise CountsDisagree(f"The splitter counted {span.row_count} rows, the reader {parsed.row_count}.")
-        hit("chunk.read")
-        own = None
-        if job.corrects is not None:
-            live = job.live[claim.index]
-            own = {number: span.first_row + i for i, number in enumerate(live.part.seen)}
-            parsed = renumbered(parsed, span, live, lambda rows: _bytes_of(job, data, span, rows))
-        return Read(data, parsed, perf_counter() - begun - waited, waited, own)
-
     async def _look(self, job: RunningJob, claims: Sequence[Claim]) -> None:
         """Which rows these chunks of a correction have, and which of them are still to be corrected."""
-        async with self._database.reading() as connection:
+        async with self._database.working() as connection:
             parts = await corrections.find_parts(connection, job.id, [claim.index for claim in claims])
             assert job.corrects is not None
             for index, part in parts.items():
                 job.live[index] = await look(connection, job.corrects, part)
 
     async def _prepare_all(self, job: RunningJob, claims: Sequence[Claim]) -> list[tuple[Claim, Prepared | Exception]]:
-        """Chunks of a processor that computes go through a thread together; those of one that waits wait together."""
+        """Chunks of a processor that computes go through a thread together; those of one that waits wait together. A suspect
+        comes alone, and has a process of its own."""
+        if any(claim.is_suspect for claim in claims):
+            return [await self._try(claim, self._prepare_suspect(job, claim)) for claim in claims]
         if job.is_waiting_processor:
             return list(
-                await asyncio.gather(*(self._try(claim, self._prepare_waiting(job, claim)) for claim in claims))
+                await asyncio.gather(
+                    *(self._try(claim, self._preparer.prepare_waiting(job, claim)) for claim in claims)
+                )
             )
 
         queued = perf_counter()
@@ -221,7 +221,7 @@ class ChunkRunner:
             for claim in claims:
                 try:
                     with observing.told_of(claim):
-                        outcomes.append((claim, self._prepare(job, claim, waited)))
+                        outcomes.append((claim, self._preparer.prepare(job, claim, waited)))
                     waited = 0.0  # for a thread: once, for all of them
                 except Exception as error:
                     outcomes.append((claim, error))
@@ -229,73 +229,30 @@ class ChunkRunner:
 
         return await self._in_thread(job, prepare_all)  # type: ignore[no-any-return]
 
+    async def _prepare_suspect(self, job: RunningJob, claim: Claim) -> Prepared:
+        data = await self._in_thread(job, self._preparer.bytes_of, job, claim.span)
+        return await self._in_process(job, claim, suspects.prepare, data)  # type: ignore[no-any-return]
+
+    async def _process(self, job: RunningJob, claim: Claim, rows: Rows, known: Columns) -> ChunkOutcome:
+        """`known`: the columns of the job so far."""
+        if claim.is_suspect:
+            job = replace(job, columns=known)
+            return await self._in_process(job, claim, suspects.process, rows)  # type: ignore[no-any-return]
+        return await self._preparer.process(job, claim, rows, known)
+
+    async def _in_process(self, job: RunningJob, claim: Claim, work: Callable[..., Any], given: Any) -> Any:
+        """Raises WorkerDied if the process ends under it."""
+        suspect = Suspect.of(self._make_processors, job, claim, self._sink.encode_table)
+        async with self._one_suspect:
+            return await self._in_thread(job, self._processes.compute, work, suspect, given)
+
     @staticmethod
     async def _try(claim: Claim, work: Awaitable[Prepared]) -> tuple[Claim, Prepared | Exception]:
         try:
-            return claim, await work
+            with observing.told_of(claim):
+                return claim, await work
         except Exception as error:
             return claim, error
-
-    def _prepare(self, job: RunningJob, claim: Claim, waited: float) -> Prepared:
-        read = self._read(job, claim)
-        begun = perf_counter()
-        outcome = self._process_here(job, claim, read.rows, job.columns) if len(read.rows) else None
-        prepared = self._prepared(job, claim, read, outcome)
-        prepared.timings = _timings(read, waited, perf_counter() - begun)
-        return prepared
-
-    async def _prepare_waiting(self, job: RunningJob, claim: Claim) -> Prepared:
-        with observing.told_of(claim):
-            return await self._prepare_while_waiting(job, claim)
-
-    async def _prepare_while_waiting(self, job: RunningJob, claim: Claim) -> Prepared:
-        queued = perf_counter()
-        read: Read = await self._in_thread(job, self._read, job, claim)
-        waited, begun = perf_counter() - queued - read.seconds - read.waited, perf_counter()
-        outcome = await self._process(job, claim, read.rows, job.columns) if len(read.rows) else None
-        seconds = perf_counter() - begun
-        prepared: Prepared = await self._in_thread(job, self._prepared, job, claim, read, outcome)
-        prepared.timings = _timings(read, waited, seconds)
-        return prepared
-
-    def _prepared(self, job: RunningJob, claim: Claim, read: Read, outcome: ChunkOutcome | None) -> Prepared:
-        prepared = Prepared(rejects=list(read.parsed.rejects))
-        if outcome is not None:
-            with self._python:
-                outcome.rejects = located(job.form, claim.span, read.data, outcome.rejects, read.own_numbers)
-                prepared.add(outcome, job.processor)
-        return prepared
-
-    async def _process(self, job: RunningJob, claim: Claim, rows: Rows, known: Columns) -> ChunkOutcome:
-        """A coroutine on the loop, anything else in a thread. `known`: the columns of the job so far."""
-        if not job.is_waiting_processor:
-            return await self._in_thread(job, self._process_here, job, claim, rows, known)  # type: ignore[no-any-return]
-        fitting = Fitting(known, rows)
-        while True:
-            outcome: Any = job.processor.process(fitting.rows, self._context(job, claim))
-            accounted = _accounted(await outcome, fitting.rows)
-            fitted: ChunkOutcome | None = await self._in_thread(job, fitting.take, accounted)
-            if fitted is not None:
-                return fitted
-
-    def _process_here(self, job: RunningJob, claim: Claim, rows: Rows, known: Columns) -> ChunkOutcome:
-        fitting = Fitting(known, rows)
-        while True:
-            outcome: Any = job.processor.process(fitting.rows, self._context(job, claim))
-            if (fitted := fitting.take(_accounted(outcome, fitting.rows))) is not None:
-                return fitted
-
-    def _context(self, job: RunningJob, claim: Claim) -> ChunkContext:
-        return ChunkContext(
-            job.id,
-            claim.index,
-            claim.attempt,
-            job.options,
-            job.delimiter,
-            compute=self._processes.compute,
-            in_thread=partial(self._in_thread, job),
-            encode_table=self._sink.encode_table,
-        )
 
     # ------------------------------------------------------------------ write, in one transaction
 
@@ -409,7 +366,7 @@ class ChunkRunner:
 
         They become rejects of kind `failed`; the others are stored. Raises the last error if no row gets through.
         """
-        read: Read = await self._in_thread(job, self._read, job, claim)
+        read: Read = await self._in_thread(job, self._preparer.read, job, claim)
         prepared = Prepared(rejects=list(read.parsed.rejects))
         failed: list[Exception] = []
         known = job.columns
@@ -486,22 +443,7 @@ def _closed(job: RunningJob) -> TransientError | None:
     return None
 
 
-def _accounted(outcome: ChunkOutcome, rows: Rows) -> ChunkOutcome:
-    if len(outcome.results) + len(outcome.rejects) != len(rows):
-        raise CountsDisagree(f"The processor was given {len(rows)} rows and did not account for all of them.")
-    return outcome
-
-
-def _bytes_of(job: RunningJob, data: bytes, span: Span, rows: Sequence[int]) -> list[bytes]:
-    places = job.form.locate(data, span, rows) if rows else []
-    return [data[start - span.byte_start : end - span.byte_start] for start, end, _ in places]
-
-
 def _as_json(error: Exception) -> dict[str, Any]:
     code = error.code if isinstance(error, TerminalError) else "processing_failed"
     detail = error.detail if isinstance(error, GranulaError) else f"{type(error).__name__}: {error}"
     return {"code": code, "message": detail[:500].replace("\0", "\\x00")}
-
-
-def _timings(read: Read, waited: float, processed: float) -> dict[str, float]:
-    return {"wait": max(0.0, waited) + read.waited, "read": read.seconds, "process": processed}

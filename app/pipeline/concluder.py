@@ -86,7 +86,7 @@ class Concluder:
         return Concluded(basis, conclusion)
 
     async def _basis(self, job: RunningJob) -> Basis | None:
-        async with self._database.reading() as connection:
+        async with self._database.working() as connection:
             return await basis_of(connection, job)
 
     async def _of_chunks(self, job: RunningJob) -> Conclusion | None:
@@ -95,14 +95,14 @@ class Concluder:
         combined: dict[str, Any] | None = None
         index = -1
         while True:
-            async with self._database.reading() as connection:
+            async with self._database.working() as connection:
                 found = await chunks.summaries_after(connection, job.id, index, SUMMARIES_AT_ONCE)
             if not found:
                 break
             index = found[-1][0]
             parts = [*([combined] if combined else []), *(summary for _, summary in found)]
             combined = await self._compute(processor.combine, parts)
-        async with self._database.reading() as connection:
+        async with self._database.working() as connection:
             row = await jobs.load_job(connection, job.id)
             rejects = await results.count_rejects(connection, job.id)
         if row is None or (combined is None and row["split_rows"] and not rejects):
@@ -121,7 +121,7 @@ class Concluder:
         return conclusion
 
     async def _of_parts(self, job: RunningJob) -> Conclusion | None:
-        async with self._database.reading() as connection:
+        async with self._database.working() as connection:
             rows = await jobs.children(connection, job.id)
             stored = {row["id"]: await jobs.find_result(connection, row["id"]) for row in rows}
         parts = _usable(rows, stored)

@@ -99,7 +99,7 @@ class Finisher:
         hit("job.after_finish")
         logger.info("Job %s is %s", job.id, status)
         if self._delete_file and job.uri and status in WHOLE:
-            async with self._database.reading() as connection:
+            async with self._database.working() as connection:
                 is_needed = await jobs.needs_bytes(connection, job.file_id)
             if not is_needed:
                 await self.delete_stored_bytes(job.file_id, job.uri)
@@ -210,7 +210,7 @@ class Finisher:
     async def remove_deleted(self, file_ids: Sequence[UUID] | None = None) -> None:
         """Finish deletions: rows in bounded steps, then the bytes, then the file's own row. May be stopped anywhere."""
         if file_ids is None:
-            async with self._database.reading() as connection:
+            async with self._database.working() as connection:
                 file_ids = await files.find_deleted(connection)
         for file_id in file_ids:
             job_ids = await self._jobs_of(file_id)
@@ -225,7 +225,7 @@ class Finisher:
             logger.info("File %s is deleted", file_id)
 
     async def _jobs_of(self, file_id: UUID) -> list[UUID]:
-        async with self._database.reading() as connection:
+        async with self._database.working() as connection:
             mine = await jobs.ids_of_file(connection, file_id)
             return [*mine, *(part["id"] for part in await jobs.descendants(connection, mine))]
 

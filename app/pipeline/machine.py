@@ -22,6 +22,7 @@ from app.config import Settings
 from app.db.engine import Database, after_commit
 from app.embeddings.model import Embedder
 from app.errors import TransientError
+from app.pipeline import suspects
 from app.pipeline.chunk_runner import ChunkRunner
 from app.pipeline.finisher import Finisher
 from app.pipeline.pool import WorkerPool
@@ -30,6 +31,7 @@ from app.pipeline.queue import JobQueue
 from app.pipeline.reconciler import Reconciler
 from app.pipeline.retry import RetryPolicy
 from app.pipeline.splitter import Splitter
+from app.pipeline.suspects import MakeProcessors
 from app.pipeline.sweeper import Sweeper
 from app.pipeline.threads import Threads
 from app.pipeline.undoer import Undoer
@@ -65,13 +67,14 @@ class Machine:
         processors: Processors,
         embedder: Embedder,
         *,
+        make_processors: MakeProcessors,
         role: Role = Role.EMBEDDED,
         only: set[UUID] | None = None,
         processes: Processes | None = None,
         sweeper: Sweeper | None = None,
     ) -> None:
-        """`only`: work on these jobs and no others. The set may grow. `processes`: they become its own. `sweeper`: of the
-        storage, one without partial uploads if there is none."""
+        """`make_processors`: in another process. `only`: work on these jobs and no others; the set may grow. `processes`:
+        they become its own. `sweeper`: of the storage, one without partial uploads if there is none."""
         self._settings = settings
         self.role = role
         self._only = only
@@ -101,7 +104,9 @@ class Machine:
             queue=self.queue,
             processors=processors,
             splitter=Splitter(database, sources, self.queue),
-            runner=ChunkRunner(database, sources, sink, retry, self._threads, self._processes, parts, self.queue.rank),
+            runner=ChunkRunner(
+                database, sources, sink, retry, self._threads, self._processes, parts, self.queue.rank, make_processors
+            ),
             finisher=self.finisher,
             longest_wait=retry.longest_wait,
             is_shared=is_shared,
@@ -123,12 +128,15 @@ class Machine:
         )
         self.vectors = VectorService(database, sink, embedder, processors.schemas, is_shared=is_shared)
         self._services: list[asyncio.Task[None]] = []
+        self._make_processors = make_processors
+        self._getting_ready: asyncio.Task[None] | None = None
         self.is_draining = False
 
     async def start(self) -> None:
         if self.role is Role.API:
             return
-        await self.reconciler.recover()
+        if await self.reconciler.recover():
+            self._getting_ready = asyncio.create_task(self._get_ready_for_suspects(), name="get ready for suspects")
         if self._only is None:
             await self.vectors.prepare()
         settings = self._settings
@@ -140,6 +148,12 @@ class Machine:
         if self._only is None:
             services["vectors"] = self.vectors.run
         self._services = [asyncio.create_task(_supervise(name, run), name=name) for name, run in services.items()]
+
+    async def _get_ready_for_suspects(self) -> None:
+        try:
+            await self.compute(suspects.get_ready, self._make_processors)
+        except Exception as error:  # whoever runs a suspect is told then
+            logger.info("A process for suspects could not be made ready: %r", error)
 
     async def _run_pool(self) -> None:
         if isinstance(self.queue, JobQueue):

@@ -37,6 +37,8 @@ UNAVAILABLE_DELAY_SECONDS = 1.0
 TURN_BYTES, MAX_CHUNKS_PER_TURN = 512 << 10, 16
 TURNS_SECONDS = 0.25
 """A shared token is good for so long: a turn can be over sooner than the token went through the database."""
+PATIENCE_SECONDS = 0.05
+"""A reader who waits for longer than this makes the pool take one turn at a time."""
 MAX_TURNS_ASIDE = 4
 """Of one job: enough that one is always being answered while others are read and written."""
 CONCLUSIONS_AT_ONCE = 4
@@ -75,28 +77,24 @@ class WorkerPool:
         self._free = asyncio.Semaphore(slots)
         self._cores = os.cpu_count() or 1
         self._turns: set[asyncio.Task[None]] = set()
-        self._suspects: set[asyncio.Task[None]] = set()
         self._aside: set[asyncio.Task[None]] = set()
         self._budget = AsideBudget()
-        self._alone = asyncio.Lock()
         self._concluding = asyncio.Semaphore(CONCLUSIONS_AT_ONCE)
-        self._gate = asyncio.Event()
-        self._gate.set()
         self._jobs: dict[UUID, RunningJob] = {}
         self._tokens: set[UUID] = set()
 
     @property
     def busy(self) -> int:
         """Turns going on."""
-        return len(self._turns) + len(self._suspects)
+        return len(self._turns)
 
     async def run(self, queue: JobQueue) -> None:
         """Take turns until cancelled: a slot first, then the job that has the highest rank at that moment."""
         while True:
             await self._free.acquire()
             try:
+                await self._make_way()
                 job_id = await queue.get()
-                await self._gate.wait()
             except asyncio.CancelledError:
                 self._free.release()
                 raise
@@ -110,12 +108,17 @@ class WorkerPool:
 
     async def take(self, job_id: UUID) -> None:
         """Take turns with a shared token. Being cancelled ends the waiting for them, not the turns; `drain` waits for those."""
-        await self._gate.wait()
+        await self._make_way()
         await asyncio.shield(self._start(self._turns_of(job_id), self._turns, f"turn {job_id}"))
+
+    async def _make_way(self) -> None:
+        """While readers wait, take one turn at a time: answers are made by the same loop and the same cores."""
+        while self._turns and self._database.waiting.longest_seconds > PATIENCE_SECONDS:
+            await asyncio.wait(self._turns, timeout=PATIENCE_SECONDS, return_when=asyncio.FIRST_COMPLETED)
 
     async def _turns_of(self, job_id: UUID) -> None:
         until = time.monotonic() + TURNS_SECONDS
-        while await self._turn(job_id) and time.monotonic() < until and self._gate.is_set():
+        while await self._turn(job_id) and time.monotonic() < until:
             pass
 
     def _start(
@@ -131,7 +134,7 @@ class WorkerPool:
         """Wait for the turns going on; what is not done then is given back, without costing it an attempt."""
         if self._turns | self._aside:
             await asyncio.wait(self._turns | self._aside, timeout=grace_seconds)
-        if left := self._turns | self._suspects | self._aside:
+        if left := self._turns | self._aside:
             for task in left:
                 task.cancel()
             await asyncio.wait(left)
@@ -170,7 +173,7 @@ class WorkerPool:
                 return False  # the first that ends puts the token back; one is enough to find out if the wait is over
             if job.is_waiting_processor:
                 await self._turn_aside(job)
-            elif claims := await self._claim(job):
+            elif claims := await self._claim_next(job):
                 self._queue.put(job_id)
                 await self._run(job, claims)
                 return True
@@ -193,7 +196,7 @@ class WorkerPool:
             return  # a turn that ends puts the token back
         claims: list[Claim] = []
         try:
-            claims = await self._claim(job)
+            claims = await self._claim_next(job)
         finally:
             if not claims:
                 self._give_back(job, size)
@@ -250,6 +253,10 @@ class WorkerPool:
             if is_mine and await self._find(job.id) is None:  # as it is now that nobody else changes it
                 is_mine = False
             yield is_mine
+
+    async def _claim_next(self, job: RunningJob) -> list[Claim]:
+        """Suspects come last and one by one, so that the rest of the file need not wait for what they may do."""
+        return await self._claim(job) or await self._claim(job, suspects=True)
 
     async def _claim(self, job: RunningJob, *, suspects: bool = False) -> list[Claim]:
         limit = 1 if suspects else self._chunks_per_turn(job)
@@ -310,33 +317,9 @@ class WorkerPool:
             if task.get_name() == _aside_name(job_id):
                 task.cancel()
 
-    async def _run_suspects(self, job: RunningJob) -> None:
-        """Run chunks whose worker died before, one at a time, while nothing else runs: if one kills this process too, no
-        innocent chunk is counted as dead with it. Each is claimed only when its turn has come, for the same reason."""
-        try:
-            while True:
-                async with self._alone:
-                    self._gate.clear()
-                    try:
-                        while at_work := self._turns | self._aside:
-                            await asyncio.wait(at_work)
-                        claims = await self._claim(job, suspects=True)
-                        if claims:
-                            await self._run(job, claims)
-                    finally:
-                        self._gate.set()
-                if not claims:
-                    return
-        except TransientError as error:
-            logger.warning("Job %s waits: %s", job.id, error)
-        finally:
-            job.has_suspects_at_work = False
-            self._queue.put_later(job.id, 0.0)
-
     async def _conclude(self, job: RunningJob) -> None:
-        """No chunk to claim: finish the job, or come back when a waiting chunk may run; one that may run now, and was not
-        there to be claimed, is suspected of killing its workers."""
-        if job.chunks_in_work or job.is_splitting or job.has_suspects_at_work or job.is_concluding:
+        """No chunk to claim: finish the job, or come back when a waiting chunk may run."""
+        if job.chunks_in_work or job.is_splitting or job.is_concluding:
             return  # whoever is at it puts the token back
         if not job.split_done:
             if not self._is_shared:  # else the process that cuts it puts the tokens for what it has cut
@@ -368,15 +351,9 @@ class WorkerPool:
             self._forget(job.id)
             self._tell_parent(job)
             return
-        async with self._database.reading() as connection:
-            waiting = await chunks.next_waiting(connection, job.id, self.longest_wait)
-        if waiting is None:
-            return
-        seconds, deaths = waiting
-        if deaths and not seconds:
-            job.has_suspects_at_work = True
-            self._start(self._run_suspects(job), self._suspects, f"suspects of {job.id}")
-        else:
+        async with self._database.working() as connection:
+            seconds = await chunks.next_waiting(connection, job.id, self.longest_wait)
+        if seconds is not None:
             self._queue.put_later(job.id, seconds)
 
     def _tell_parent(self, job: RunningJob) -> None:

@@ -174,7 +174,9 @@ def _begin(memory_bytes: int) -> None:
     if memory_bytes:
         memory.limit(memory_bytes)
     os.nice(NICER_BY)  # whoever waits for an answer of the service, or it for one, goes first
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; the service ends us when it is ready
+    # Ctrl-C reaches the whole group, and systemd tells all of it to end; the service ends us when it is ready.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
     parent = multiprocessing.parent_process()
     assert parent is not None
     threading.Thread(target=_end_with, args=(parent.sentinel,), name="parent watch", daemon=True).start()

@@ -102,7 +102,7 @@ class Publisher:
     async def _chunks(self, job: RunningJob) -> AsyncIterator[RowMapping]:
         after = -1
         while True:
-            async with self._database.reading() as connection:
+            async with self._database.working() as connection:
                 found = await chunks.list_chunks(connection, job.id, after=after, limit=CHUNKS_AT_ONCE)
             if not found:
                 return
@@ -142,7 +142,7 @@ class Publisher:
         repeated = await asyncio.to_thread(repeated_rows, folder, first, count)
         if not repeated:
             return
-        async with self._database.reading() as connection:
+        async with self._database.working() as connection:
             known = await results.rejected_numbers(connection, job.id, first, count, NOT_UNIQUE)
         new = [row for row in repeated if row not in known]
         if not new:
@@ -265,7 +265,7 @@ class Publisher:
         return made
 
     async def _counts(self, job: RunningJob, rows: int) -> dict[str, Any]:
-        async with self._database.reading() as connection:
+        async with self._database.working() as connection:
             codes = await results.count_rejects(connection, job.id)
             shown, _ = await results.list_rejects(connection, job.id, after=0, limit=SHOWN_REJECTS)
         names = ("row_number", "line", "code", "message", "value")
@@ -285,7 +285,7 @@ class Publisher:
         names: list[str],
         header: bytes,
     ) -> dict[str, Any]:
-        async with self._database.reading() as connection:
+        async with self._database.working() as connection:
             row = await jobs.load_job(connection, job.id)
         assert row is not None
         dialect: dict[str, Any] = {"kind": "parquet", "columns": names}

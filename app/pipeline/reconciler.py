@@ -53,13 +53,15 @@ class Reconciler:
         self._undoer = undoer
         self._rounds = 0
 
-    async def recover(self) -> None:
-        """At the start. Of the only process that works on this database: whoever held a chunk is gone."""
+    async def recover(self) -> bool:
+        """At the start. Of the only process that works on this database: whoever held a chunk is gone. True if chunks were
+        taken back."""
         is_shared = self._is_shared or (self._only is not None and not self._database.is_sqlite)
         rescued = await self._database.transact(lambda c: chunks.rescue(c, expired_only=is_shared))
         if rescued:
             logger.warning("Took back the chunks of %d jobs from a process that is gone", len(rescued))
         await self._enqueue()
+        return bool(rescued)
 
     async def run(self, every_seconds: float) -> None:
         while True:
@@ -94,7 +96,7 @@ class Reconciler:
                 await self._undoer.prune()
 
     async def _enqueue(self) -> None:
-        async with self._database.reading() as connection:
+        async with self._database.working() as connection:
             active = await jobs.list_active(connection)
         for job in active:
             if self._only is not None and job["id"] not in self._only:

@@ -57,7 +57,6 @@ class RunningJob:
     """Of a correction: what its chunks in work hold, by index."""
     is_splitting: bool = False
     is_concluding: bool = False
-    has_suspects_at_work: bool = False
     chunks_in_work: set[int] = field(default_factory=set)
     turns_aside: int = 0
     """Turns that wait for others and hold no slot."""
@@ -78,7 +77,7 @@ class RunningJob:
 
 async def load(database: Database, processors: Processors, job_id: UUID) -> RunningJob | None:
     """The job as the database has it; None if it was deleted. Raises StoredFileMissing, UnknownProcessor."""
-    async with database.reading() as connection:
+    async with database.working() as connection:
         row = await jobs.load_job(connection, job_id)
     return None if row is None else from_row(row, processors)
 

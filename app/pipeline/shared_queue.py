@@ -174,7 +174,7 @@ class SharedQueue(Queue):
         query = text(
             "SELECT count(*) FROM procrastinate_workers WHERE last_heartbeat > now() - make_interval(secs => :lease)"
         )
-        async with self._database.reading_singly() as connection:
+        async with self._database.working_singly() as connection:
             return int((await connection.execute(query, {"lease": lease_seconds})).scalar_one())
 
     async def rescue(self, lease_seconds: float) -> None:

@@ -24,7 +24,7 @@ class Undoer:
     async def run(self, job_ids: Sequence[UUID] | None = None) -> None:
         """Finish these undos, or all that were begun and that nobody here is at."""
         if job_ids is None:
-            async with self._database.reading() as connection:
+            async with self._database.working() as connection:
                 found = await undo.find_undoing(connection)
             job_ids = [each for each in found if each not in self._running]
         self._running |= set(job_ids)

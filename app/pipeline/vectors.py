@@ -74,12 +74,12 @@ class VectorService:
 
     async def _prepare_halfvecs(self) -> bool:
         try:
-            async with self._database.reading() as connection:
+            async with self._database.working() as connection:
                 if await halfvecs.is_prepared(connection):
                     return True
             await self._database.transact(halfvecs.prepare)
         except DBAPIError as error:
-            async with self._database.reading() as connection:
+            async with self._database.working() as connection:
                 if await halfvecs.is_prepared(connection):  # another process was faster
                     return True
             logger.info("Search by meaning goes without pgvector: %s", str(error.orig).partition("\n")[0])
@@ -89,7 +89,7 @@ class VectorService:
     async def prepare(self) -> None:
         """At the start: another try for what could not be embedded, since what was missing may be there now."""
         await self._database.transact(records.forget_vectors_errors)
-        async with self._database.reading() as connection:
+        async with self._database.working() as connection:
             self._is_index_tended = not await records.has_vectors(connection)
 
     async def run(self) -> None:
@@ -103,7 +103,7 @@ class VectorService:
 
     async def run_once(self) -> bool:
         """Do the next task; False if there is none."""
-        async with self._database.reading() as connection:
+        async with self._database.working() as connection:
             tasks = await records.next_tasks(connection, TASKS_LOOKED_AT if self._is_shared else 1)
         for task in tasks:
             if not self._is_shared:
@@ -151,7 +151,7 @@ class VectorService:
     async def _embed(self, task: RowMapping) -> None:
         job_id, schema = task["job_id"], self._schemas[task["processor"]]
         model, precision = self.embedder.model_id, self.embedder.precision
-        async with self._database.reading() as connection:
+        async with self._database.working() as connection:
             found = await records.valid_records(connection, job_id, task["first_row"], task["last_row"])
             done = await records.rows_with_vectors(connection, job_id, task["first_row"], task["last_row"])
             found = [(number, data) for number, data in found if number not in done]  # before a correction
@@ -182,7 +182,7 @@ class VectorService:
         may be more of it."""
         if not await self.has_halfvecs():
             return False
-        async with self._database.reading() as connection:
+        async with self._database.working() as connection:
             missing = await halfvecs.missing(connection, BACKFILL_ROWS)
             wants_index = not missing and await halfvecs.wants_index(connection)
         for job_id in {job_id for job_id, _, _ in missing}:
@@ -191,7 +191,7 @@ class VectorService:
                 lambda c, j=job_id, r=rows: halfvecs.insert(c, j, [row for row, _ in r], [v for _, v in r])  # type: ignore[misc]
             )
         if wants_index:
-            async with self._database.reading_singly() as connection:
+            async with self._database.working_singly() as connection:
                 await halfvecs.build_index(connection)  # may take hours, so a shutdown must be able to break it off
         return bool(missing)
 

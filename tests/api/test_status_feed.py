@@ -8,10 +8,9 @@ from uuid import UUID, uuid4
 
 import pytest
 
-from app.db.engine import Database
 from app.errors import NotFound
 from app.jobs import progress
-from app.jobs.progress import StatusFeed
+from app.jobs.progress import Statuses, StatusFeed
 
 JOB = str(uuid4())
 
@@ -21,12 +20,12 @@ def states(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]:
     """What the database says, step by step; the last one stays, an empty list is a deleted job."""
     steps: list[dict[str, Any]] = []
 
-    async def read(_: Database, identifier: UUID, owner: str) -> dict[str, Any]:
+    async def read(_: Statuses, identifier: UUID, owner: str) -> dict[str, Any]:
         if not steps:
             raise NotFound
         return {**(steps.pop(0) if len(steps) > 1 else steps[0]), "job_id": JOB}
 
-    monkeypatch.setattr(progress, "get_status", read)
+    monkeypatch.setattr(Statuses, "get", read)
     monkeypatch.setattr(progress, "POLL_SECONDS", 0.001)
     return steps
 
@@ -43,7 +42,7 @@ async def until_polled_to_the_end(feed: StatusFeed) -> None:
 
 async def test_a_watcher_that_reads_slowly_still_gets_the_final_status(states: list[dict[str, Any]]) -> None:
     states += [step("processing", 0), step("processing", 50), step("completed", 100)]
-    feed = StatusFeed(cast(Database, None))
+    feed = StatusFeed(cast(Statuses, None))
     changes = feed.watch(uuid4(), "local")
     assert (await anext(changes))["progress_percent"] == 0
     await until_polled_to_the_end(feed)
@@ -56,7 +55,7 @@ async def test_a_watcher_that_joins_later_never_sees_a_smaller_percentage(states
         yield step("completed", 100)
 
     states += rising()
-    feed = StatusFeed(cast(Database, None))
+    feed = StatusFeed(cast(Statuses, None))
     early = feed.watch(uuid4(), "local")
     await anext(early)
     late = [change["progress_percent"] async for change in feed.watch(uuid4(), "local")]
@@ -67,7 +66,7 @@ async def test_a_watcher_that_joins_later_never_sees_a_smaller_percentage(states
 
 async def test_the_deletion_of_a_job_ends_the_stream(states: list[dict[str, Any]]) -> None:
     states += [step("processing", 0)]
-    feed = StatusFeed(cast(Database, None))
+    feed = StatusFeed(cast(Statuses, None))
     changes = feed.watch(uuid4(), "local")
     await anext(changes)
     states.clear()
@@ -77,7 +76,7 @@ async def test_the_deletion_of_a_job_ends_the_stream(states: list[dict[str, Any]
 
 async def test_nothing_is_kept_of_a_stream_that_nobody_reads_any_more(states: list[dict[str, Any]]) -> None:
     states += [step("processing", 0)]
-    feed = StatusFeed(cast(Database, None))
+    feed = StatusFeed(cast(Statuses, None))
     changes = feed.watch(uuid4(), "local")
     await anext(changes)
     (topic,) = feed._topics.values()

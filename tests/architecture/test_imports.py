@@ -45,7 +45,9 @@ LAYERS: dict[str, set[str]] = {
         "pipeline", "jobs", "model_service", "processors", "embeddings", "sources", "db", "errors",
         "config",
     },
+    "plugins": {"clients", "processors", "embeddings", "config"},
     "wiring": {
+        "plugins",
         "jobs", "clients", "pipeline", "processors", "embeddings", "sources", "db", "errors", "config", "failpoints",
         "telemetry",
     },

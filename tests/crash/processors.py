@@ -110,6 +110,17 @@ class PacedProcessor(RowsProcessor):
         return ChunkOutcome(rows)
 
 
+class SlowProcessor(RowsProcessor):
+    """Takes 20 ms a chunk, and tells when it begins."""
+
+    name = "slow"
+
+    def process(self, rows: Rows, context: ChunkContext) -> ChunkOutcome:
+        _note(str(context.chunk_index))
+        time.sleep(0.02)
+        return ChunkOutcome(rows)
+
+
 class FussyProcessor(RowsProcessor):
     """Fails for rows with the cell `bad`, until the flag `mended` is raised; rejects rows with the cell `refused`."""
 

@@ -107,6 +107,7 @@ class Service(Server):
             "status",
             "attempt",
             "deaths",
+            "is_suspect",
             "claimed_by",
             "first_row",
             "row_count",

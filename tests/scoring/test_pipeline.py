@@ -94,7 +94,7 @@ def test_killed_again_and_again_it_ends_with_the_tables_of_an_undisturbed_run(
 def test_killed_at_fifty_random_instants_it_ends_with_the_tables_of_an_undisturbed_run(
     pipeline: Pipeline, databases: Databases, bucket: Bucket, model: ModelService, tmp_path: Path
 ) -> None:
-    """Two kills for each database: a chunk that is in work at three deaths fails, by design, whoever is to blame."""
+    """Two kills for each database."""
     seed = random.randrange(1 << 32)
     print(f"seed {seed}")  # noqa: T201
     rng, killed_at_work = random.Random(seed), 0

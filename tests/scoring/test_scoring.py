@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from tests.corrections.tables import ended, fixed, send
+from tests.crash.test_suspects import suspect_all
 from tests.forks import Server
 from tests.harness import Api, query, wait_until
 from tests.scoring.services import ModelService, transactions
@@ -138,3 +139,22 @@ def test_a_file_that_was_uploaded_before_can_be_scored(api: Api, model: ModelSer
     assert refused(file_id=upload["file_id"], source="s3://transactions/a.csv") == (422, "invalid_parameter")
     assert refused(file_id=upload["file_id"], delimiter=";") == (422, "invalid_parameter")
     assert refused() == (422, "invalid_parameter")
+
+
+def test_suspects_are_scored_in_processes_of_their_own_as_others_are(
+    api: Api, server: Server, model: ModelService
+) -> None:
+    data = transactions(300, seed=19, amount={3: "-5"})
+    model.misbehave(refuse=["tx-19-000000100"])
+    usual = api.run(data, processor="scoring", chunk_size=100)
+    suspect_all(server)
+    try:
+        alone = api.run(data, processor="scoring", chunk_size=100)
+    finally:
+        query(
+            server.url, "DROP TRIGGER suspect" if server.url.startswith("sqlite") else "DROP FUNCTION suspect CASCADE"
+        )
+    assert alone["rows"] == usual["rows"] == {"total": 300, "ok": 298, "invalid": 1, "failed": 1, "unprocessed": 0}
+    assert api.rows(alone["file_id"]) == api.rows(usual["file_id"])
+    assert alone["summary"]["predictions"] == usual["summary"]["predictions"]
+    assert api.proof(alone["file_id"])["closes"]

@@ -1,0 +1,90 @@
+"""Suspects: chunks that were in work when their process ended. Each runs in a process that does nothing else meanwhile, so that
+whoever is to blame for the end of that process is known.
+
+The service reads the bytes and writes the rows; everything between is done in the other process.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from functools import cache
+from typing import Any
+
+from app.db.chunks import Claim
+from app.formats.base import PagedRows, Rows
+from app.pipeline.prepared import Prepared
+from app.pipeline.preparing import Preparer
+from app.pipeline.running import RunningJob
+from app.processors.base import ChunkOutcome, TableEncoder, compute_here, stores_results
+from app.processors.registry import Processors
+
+MakeProcessors = Callable[[], Processors]
+"""It can be sent to another process."""
+
+
+@dataclass(frozen=True, slots=True)
+class Suspect:
+    """All that another process needs to run the chunk."""
+
+    make_processors: MakeProcessors
+    processor: str
+    job: RunningJob
+    """Without its processor, which stays where it was made."""
+    claim: Claim
+    encode_table: TableEncoder
+
+    @classmethod
+    def of(cls, make_processors: MakeProcessors, job: RunningJob, claim: Claim, encode_table: TableEncoder) -> Suspect:
+        live = {claim.index: job.live[claim.index]} if claim.index in job.live else {}
+        bare: Any = None
+        return cls(make_processors, job.processor.name, replace(job, processor=bare, live=live), claim, encode_table)
+
+
+def prepare(suspect: Suspect, data: bytes) -> Prepared:
+    """What is to be written of the chunk, of which these are the bytes. For a process of its own."""
+    job, preparer = _equipped(suspect, data)
+    if job.is_waiting_processor:
+        return _loop().run_until_complete(preparer.prepare_waiting(job, suspect.claim))
+    return preparer.prepare(job, suspect.claim)
+
+
+def process(suspect: Suspect, rows: Rows) -> ChunkOutcome:
+    """What the processor makes of some rows of the chunk. For a process of its own."""
+    job, preparer = _equipped(suspect, b"")
+    outcome = _loop().run_until_complete(preparer.process(job, suspect.claim, rows, job.columns))
+    if stores_results(job.processor):
+        outcome.results = PagedRows.of(outcome.results)
+    return outcome
+
+
+def get_ready(make_processors: MakeProcessors) -> None:
+    """In a process of its own, before there is a chunk for it: to load all that is needed takes longer than most chunks."""
+    _processors(make_processors)
+
+
+def _equipped(suspect: Suspect, data: bytes) -> tuple[RunningJob, Preparer]:
+    job = replace(suspect.job, processor=_processors(suspect.make_processors).get(suspect.processor))
+    preparer = Preparer(lambda *_: data, compute=compute_here, in_thread=_in_thread, encode_table=suspect.encode_table)
+    return job, preparer
+
+
+_made: list[Processors] = []
+
+
+def _processors(make: MakeProcessors) -> Processors:
+    """Made once: the process serves one service."""
+    if not _made:
+        _made.append(make())
+    return _made[0]
+
+
+@cache
+def _loop() -> asyncio.AbstractEventLoop:
+    """One for the life of the process: clients of services belong to the loop that they were first used on."""
+    return asyncio.new_event_loop()
+
+
+async def _in_thread(job: RunningJob, work: Callable[..., Any], *arguments: Any) -> Any:
+    return work(*arguments)
