@@ -87,7 +87,7 @@ class Ownership:
         return before
 
     async def own_id(self) -> UUID:
-        async with self._database.reading() as connection:
+        async with self._database.working() as connection:
             found = await installation.find(connection)
         return found["id"] if found is not None else await self._database.transact(installation.ensure)
 
@@ -98,7 +98,7 @@ class Ownership:
     async def _holds_only_unknown(self) -> bool:
         ids = await asyncio.to_thread(self._ids)
         for start in range(0, len(ids), IDS_AT_ONCE):
-            async with self._database.reading() as connection:
+            async with self._database.working() as connection:
                 if await installation.knows_any(connection, ids[start : start + IDS_AT_ONCE]):
                     return False
         return bool(ids)
@@ -112,7 +112,7 @@ class Ownership:
     async def _say_what_is_missing(self) -> None:
         if await asyncio.to_thread(self._ids):
             return
-        async with self._database.reading() as connection:
+        async with self._database.working() as connection:
             count = await installation.count_stored(connection)
         if count:
             logger.warning(

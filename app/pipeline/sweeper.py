@@ -167,7 +167,7 @@ class Sweeper:
     async def _need_bytes(self, place: _Place, ids: Iterable[UUID]) -> dict[UUID, bool]:
         every = list(ids)
         found: dict[UUID, bool] = {}
-        async with self._database.reading() as connection:
+        async with self._database.working() as connection:
             for start in range(0, len(every), IDS_AT_ONCE):
                 found |= await place.need_bytes(connection, every[start : start + IDS_AT_ONCE])
         return found

@@ -7,8 +7,8 @@ from alembic import op
 
 BIG = sa.BigInteger().with_variant(sa.Integer(), "sqlite")
 
-revision = "2026_upload_reservations"
-down_revision = "2026_installation"
+revision = "0017"
+down_revision = "0016"
 branch_labels = None
 depends_on = None
 
