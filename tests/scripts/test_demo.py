@@ -14,6 +14,7 @@ import httpx
 import psutil
 import pytest
 
+from tests.cli.terminal import mixed
 from tests.harness import ROOT, Postgres, query, wait_until
 
 SCRIPT = ROOT / "scripts" / "demo.py"
@@ -41,6 +42,13 @@ def run(environment: dict[str, str], *arguments: str) -> tuple[int, str]:
     )  # fmt: skip
     assert not done.stderr
     return done.returncode, done.stdout
+
+
+def test_what_it_tells_goes_to_standard_output_beside_a_terminal(environment: dict[str, str]) -> None:
+    done = mixed("err", [sys.executable, str(SCRIPT), "--rows", "2000"], environment | {"TERM": "xterm"})
+    assert (done.code, done.err) == (0, "")
+    assert "2,000 = 2,000 ok" in done.out
+    assert "━" not in done.out
 
 
 def pid_of_server(output: str) -> int:

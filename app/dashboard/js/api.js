@@ -95,7 +95,7 @@ export function live(path, handlers, onstate = () => {}) {
       // A refusal, as of a service that starts, is final for the browser; it need not be for us.
       if (source?.readyState !== EventSource.CLOSED) return;
       shut();
-      timer = setTimeout(() => get("/api/v1/system").then(turn, (error) => error.status !== 401 && (timer = setTimeout(turn, RETRY_MS))), RETRY_MS); // signed out: below
+      timer = setTimeout(() => get("/api/v1/system").then(turn, (error) => error.status !== 401 && (timer = setTimeout(turn, RETRY_MS))), RETRY_MS);
     };
     for (const [name, handle] of Object.entries(handlers)) {
       source.addEventListener(name, (event) => handle(JSON.parse(event.data)));
@@ -108,7 +108,7 @@ export function live(path, handlers, onstate = () => {}) {
   };
   const turn = () => (document.hidden ? shut() : source ?? open());
   document.addEventListener("visibilitychange", turn);
-  const stopWaiting = onSignedIn(() => (shut(), turn()));
+  const stopWaiting = onSignedIn(() => (shut(), turn())); // a refusal for want of a key is not tried again before
   turn();
   return () => {
     stopWaiting();

@@ -100,20 +100,22 @@ function signIn() {
     onsubmit: async (event) => {
       event.preventDefault();
       try {
-        const before = me?.user_id;
+        const before = me;
         await post("/api/v1/session", { key: key.value });
-        dialog.remove();
+        me = await get("/api/v1/me");
+        // What is behind the question, and what waits to be sent, is of whoever was here before.
+        if (before && before.user_id !== me.user_id) return location.reload();
         known = null;
         haveSignedIn();
-        await whoami();
-        // What is behind was made for somebody: it is made anew for another one.
-        if (me?.user_id !== before) leave();
+        dialog.remove();
+        showAccount();
+        if (!before) leave();
       } catch (error) {
         replace(wrong, `${error.message} ${error.remedy}`);
         key.select();
       }
     },
-  }, h("h2", {}, "Sign in"), field("Your key", key, "Who runs this service makes it: python -m app users create."), wrong, button("Sign in", null, { kind: "primary", type: "submit" })));
+  }, h("h2", {}, "Sign in"), field("Your key", key, "Ask who runs this service for one."), wrong, button("Sign in", null, { kind: "primary", type: "submit" })));
   document.body.append(dialog);
   dialog.showModal();
   key.focus();
@@ -126,7 +128,11 @@ function leave() {
 }
 
 async function whoami() {
-  me = await get("/api/v1/me").catch(() => me);
+  me = await get("/api/v1/me").catch(() => null);
+  showAccount();
+}
+
+function showAccount() {
   if (!me?.is_signed_in) return replace(account);
   replace(account, me.is_admin ? h("a.clip", { href: "#/users", title: "Users and keys" }, me.user_id) : h("span.muted.clip", { title: me.user_id }, me.user_id), iconButton("user", `Sign out ${me.user_id}`, () => remove("/api/v1/session").then(() => location.reload(), fail)));
 }

@@ -29,6 +29,7 @@ export default function job({ id, tab }) {
   let stop = () => {};
   let turn = 0;
   let timer = null;
+  let isOver = false;
 
   const title = h("h1.clip");
   const mark = badge("queued");
@@ -111,23 +112,24 @@ export default function job({ id, tab }) {
   /** The rows of a cancelled job that were never reached are counted after its end. */
   function settle() {
     clearTimeout(timer);
-    if (status.status === "cancelled" && !status.split_complete) timer = setTimeout(() => refresh().then(settle, settle), SETTLE_MS);
+    if (!isOver && status.status === "cancelled" && !status.split_complete) timer = setTimeout(() => refresh().then(settle, settle), SETTLE_MS);
   }
 
-  function isGone() {
+  function showDeleted() {
+    isOver = true;
     stop();
     current?.dispose?.();
     current = null;
     replace(node, empty("This job was deleted", "Its rows and its file are gone, too.", h("a.button", { href: "#/jobs" }, "To the jobs")));
   }
 
-  const look = () => api.get(path).catch((error) => error.status === 404 && isGone());
+  const look = () => api.get(path).catch((error) => error.status === 404 && showDeleted());
 
   /** A job that has ended changes no more, but for its deletion. */
   function watchForDeletion() {
     stop();
     // What happened while the page was hidden is not told afterwards.
-    stop = api.live("/api/v1/jobs/events", { jobs: ({ removed }) => removed.includes(status.job_id) && isGone() }, (isLive) => isLive && look());
+    stop = api.live("/api/v1/jobs/events", { jobs: ({ removed }) => removed.includes(status.job_id) && showDeleted() }, (isLive) => isLive && look());
   }
 
   function watch() {
@@ -171,6 +173,7 @@ export default function job({ id, tab }) {
     },
     dispose() {
       turn += 1;
+      isOver = true;
       clearTimeout(timer);
       stop();
       current?.dispose?.();

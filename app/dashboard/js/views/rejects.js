@@ -258,6 +258,7 @@ export default function rejects({ id, status: first, correctable, refresh, again
     if (code) return empty("No rejects", "No row is rejected for this reason now.");
     if (!isFinal(status.status)) return empty("No rejects so far", "Rows that cannot be used will be listed here, each with its reason.");
     if (missing(status)) return empty("No rejects", "No row was rejected; some were not loaded all the same.");
+    if (status.status === "failed") return empty("No rejects", "No row was rejected. The overview says why the job failed.");
     return empty("No rejects", status.counts.loaded ? "Every row was loaded." : "There are no rows.");
   }
 
@@ -291,7 +292,7 @@ export default function rejects({ id, status: first, correctable, refresh, again
   return {
     node,
     update(fresh) {
-      const changed = fresh.counts.rejected !== status.counts.rejected || fresh.counts.failed !== status.counts.failed || fresh.status !== status.status;
+      const changed = fresh.counts.rejected !== status.counts.rejected || missing(fresh) !== missing(status) || fresh.status !== status.status;
       status = fresh;
       offer();
       if (changed) {

@@ -71,7 +71,7 @@ export default function results({ id, status: first }) {
   return {
     node,
     update(fresh) {
-      const grew = fresh.rows.ok !== status.rows.ok || fresh.status !== status.status;
+      const grew = fresh.counts.loaded !== status.counts.loaded || missing(fresh) !== missing(status) || fresh.status !== status.status;
       const ended = isFinal(fresh.status) !== isFinal(status.status);
       status = fresh;
       if (ended) offer();
