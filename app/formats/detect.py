@@ -7,6 +7,7 @@ that a wrong guess can be seen and overruled.
 from __future__ import annotations
 
 import codecs
+import json
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -40,7 +41,11 @@ SIGNATURES = (
     (b"\xfd7zXZ", "xz data"), (b"\x28\xb5\x2f\xfd", "zstd data"), (b"\x89PNG", "a picture"), (b"SQLite format 3", "a database"),
 )  # fmt: skip
 JSON_LINES_NAMES, JSON_NAMES = (".jsonl", ".ndjson"), (".json",)
+CSV_NAMES, CSV_TYPES = (".csv", ".tsv", ".tab", ".psv"), ("text/csv", "text/tab-separated-values", "application/csv")
+LINE_ENDS = {"lf": r"\n", "crlf": r"\r\n", "cr": r"\r", "any": r"\r\n|\r|\n"}
 JSON_BLANKS = " \t\r\n"
+JSON_OBJECT = re.compile(r'\{\s*(?:"(?:[^"\\]|\\.)*+"\s*:|\}|$)')
+ARRAY_OF_OBJECTS = re.compile(r'\[\s*\{\s*(?:"(?:[^"\\]|\\.)*+"\s*:|\}|$)')
 JSON_BRACKETS = re.compile(r'"(?:[^"\\]|\\.)*+"?|[][{}]')
 """And strings, so that none inside of them is taken for one; one that is never closed reaches to the end."""
 
@@ -77,7 +82,7 @@ def detect(sample: bytes, *, complete: bool, declared: Declared, filename: str =
     text = _decode(body, encoding, complete)
     if not text.strip("\0 \t\r\n"):
         raise EmptyFile("The file holds no characters but blanks.") if complete else BinaryContent()
-    kind = declared.format or _kind(text, filename.lower(), media_type, complete)
+    kind = declared.format or _kind(text, filename.lower(), media_type, complete, declared)
     if kind != "csv":
         return _json(kind, text, encoding, start, complete)
     if text.count("\0") > max(1, len(text) // 20):
@@ -132,43 +137,101 @@ def _decode(body: bytes, encoding: str, complete: bool) -> str:
 # ---------------------------------------------------------------------- JSON
 
 
-def _kind(text: str, filename: str, media_type: str, complete: bool) -> str:
+def _kind(text: str, filename: str, media_type: str, complete: bool, declared: Declared) -> str:
+    """csv, json or jsonl: JSON is what can be read as JSON, and what is called so; a first bracket alone tells nothing."""
     named = filename.removesuffix(".gz")
     says_lines = named.endswith(JSON_LINES_NAMES) or "ndjson" in media_type or "jsonl" in media_type
     says_json = named.endswith(JSON_NAMES) or media_type == "application/json"
+    says_csv = named.endswith(CSV_NAMES) or media_type in CSV_TYPES or _has_csv_options(declared)
     head = text.lstrip(JSON_BLANKS)
-    if says_lines and not re.match(r"\[\s*\{", head):  # an array of objects is one, whatever the file is called
-        return "jsonl"
-    if head[0] == "[" and (says_json or re.match(r"\[\s*([{\[\]\"]|-?\d|true|false|null)", head)):
+    if says_lines and not says_csv:
+        if re.match(r"\[\s*\{", head):  # an array of objects is one, whatever the file is called
+            return "json"
+        return "json" if _are_objects(head) and not _are_json_lines(text, complete) else "jsonl"
+    if head[0] == "[" and ((says_json and not says_csv) or _is_json_array(head, complete, says_csv)):
         return "json"
-    if head[0] == "{":
+    if head[0] == "{" and ((says_json and not says_csv) or _are_json_objects(head, complete, says_csv)):
         return "jsonl" if _are_json_lines(text, complete) else "json"
+    if says_csv:
+        return "csv"
     return "json" if says_json else "csv"
+
+
+def _has_csv_options(declared: Declared) -> bool:
+    given = (
+        declared.delimiter, declared.quote, declared.escape, declared.newline, declared.skip_initial_space,
+        declared.skip_rows, declared.header_rows, declared.columns,
+    )  # fmt: skip
+    return any(each is not None for each in given) or declared.skip_footer > 0 or declared.on_bad_row != "reject"
+
+
+def _are_json_objects(head: str, complete: bool, says_csv: bool) -> bool:
+    """Whether the text, which begins with a brace, begins with an object and no cell: nothing but another object follows
+    on its line. An object with mistakes is one, too, but not where the file is said to be CSV."""
+    end = _end_of_value(head)
+    if end is not None:
+        rest = head[end:].lstrip(JSON_BLANKS)
+        return not rest or rest[0] == "{" or (not says_csv and ("\n" in _gap(head, end) or "\r" in _gap(head, end)))
+    is_cut = not complete and _end_of_brackets(head) is None
+    return JSON_OBJECT.match(head) is not None and (is_cut or not says_csv)
+
+
+def _is_json_array(head: str, complete: bool, says_csv: bool) -> bool:
+    """Whether the text, which begins with a bracket, is an array: of objects, or of anything that is right to its end."""
+    end = _end_of_value(head)
+    if end is not None:
+        return not head[end:].strip(JSON_BLANKS) or (not says_csv and ARRAY_OF_OBJECTS.match(head) is not None)
+    is_cut = not complete and _end_of_brackets(head) is None
+    if ARRAY_OF_OBJECTS.match(head) is not None:
+        return is_cut or not says_csv
+    inner = head[1:].lstrip(JSON_BLANKS)
+    element = _end_of_value(inner) if inner else None
+    return is_cut and element is not None and inner[element:].lstrip(JSON_BLANKS)[:1] in (",", "]", "")
+
+
+def _gap(text: str, end: int) -> str:
+    """The blanks from there on."""
+    return text[end : len(text) - len(text[end:].lstrip(JSON_BLANKS))]
+
+
+def _end_of_value(text: str) -> int | None:
+    """Where the JSON value ends that the text begins with; None if there is none, or not all of it."""
+    try:
+        return json.JSONDecoder(strict=False).raw_decode(text)[1]
+    except (ValueError, RecursionError):
+        return None
+
+
+def _end_of_brackets(text: str) -> int | None:
+    """Where the first bracket of the text is closed, whatever stands in between."""
+    depth = 0
+    for found in JSON_BRACKETS.finditer(text):
+        depth += {"{": 1, "[": 1, "}": -1, "]": -1}.get(found[0], 0)
+        if depth <= 0:
+            return found.end()
+    return None
+
+
+def _are_objects(head: str) -> bool:
+    """Whether a second object follows the first."""
+    end = _end_of_brackets(head) if head[0] == "{" else None
+    return end is not None and head[end:].lstrip(JSON_BLANKS)[:1] == "{"
 
 
 def _are_json_lines(text: str, complete: bool) -> bool:
     """Whether most lines are objects on their own, or the first one ends as one and another begins as one, whatever is
     wrong in between; a single object on one line is a single object."""
-    if not complete and "\n" not in text.lstrip(JSON_BLANKS):
-        return True  # nobody writes so long a line in the middle of an object, and an object on one line is read alike
-    split = text.split("\n")
-    seen = [line for line in split if line.strip()]
-    if _is_closed_object(seen[0]) and any(line.lstrip(JSON_BLANKS).startswith("{") for line in seen[1:]):
+    lines = [line for line in re.split(LINE_ENDS[_newline(text)], text) if line.strip(JSON_BLANKS)]
+    if not complete and len(lines) == 1:
+        # Nobody writes so long a line in the middle of an object, and an object on one line is read alike.
+        return not _are_objects(text.lstrip(JSON_BLANKS))
+    first = lines[0].strip(JSON_BLANKS)
+    closed = _end_of_brackets(first) == len(first)
+    if closed and any(line.lstrip(JSON_BLANKS).startswith("{") for line in lines[1:]):
         return True
-    lines = [line for line in (split if complete else split[:-1])[:100] if line.strip()]
-    objects = sum(_is_object(line) for line in lines)
-    return len(lines) > 1 and 2 * objects >= len(lines)
-
-
-def _is_closed_object(line: str) -> bool:
-    """Whether each bracket that the line opens is closed in it, the first one last, whatever stands in between."""
-    depth = 0
-    line = line.strip(JSON_BLANKS)
-    for found in JSON_BRACKETS.finditer(line):
-        depth += {"{": 1, "[": 1, "}": -1, "]": -1}.get(found[0], 0)
-        if depth <= 0:
-            return found.end() == len(line)
-    return False
+    whole = (lines if complete else lines[:-1])[:100]
+    objects = sum(_is_object(line) for line in whole)
+    return len(whole) > 1 and 2 * objects >= len(whole)
 
 
 def _is_object(line: str) -> bool:
@@ -184,9 +247,9 @@ def _json(kind: str, text: str, encoding: str, start: int, complete: bool) -> Js
     head = text.lstrip(JSON_BLANKS)
     before = text[: len(text) - len(head)]
     if kind == "jsonl":
-        return JsonDialect(root="lines", data_start=start)
+        return JsonDialect(root="lines", data_start=start, newline=_newline(text))
     if head[0] == "{":
-        return JsonDialect(root="object", data_start=start)
+        return JsonDialect(root="objects" if _are_objects(head) else "object", data_start=start)
     if head[0] != "[":
         raise JsonNotRows("The JSON is a single value, not an array of objects.")
     rest = head[1:].strip(JSON_BLANKS)
@@ -277,7 +340,7 @@ def _newline(text: str) -> str:
 
 
 def _skip_lines(text: str, count: int, newline: str) -> tuple[int, int]:
-    ends = re.compile({"lf": "\n", "crlf": "\r\n", "cr": "\r", "any": "\r\n|\r|\n"}[newline])
+    ends = re.compile(LINE_ENDS[newline])
     position = 0
     for skipped in range(count):
         found = ends.search(text, position)
@@ -294,7 +357,7 @@ def _advance(text: str, position: int, line: int, records: Sequence[Record], new
 
 
 def _line_ends(text: str, newline: str) -> int:
-    return len(re.findall({"cr": "\r", "any": "\r\n|\r|\n"}.get(newline, "\n"), text))
+    return len(re.findall(LINE_ENDS["lf" if newline == "crlf" else newline], text))
 
 
 def _names(header: list[list[str]], declared: Sequence[str] | None, width: int) -> list[str]:

@@ -31,7 +31,7 @@ MAX_DEPTH = 64
 MAX_KEYS = 16_384
 WHITESPACE = b" \t\r\n"
 RECORD_SEPARATOR = b"\x1e"
-QUOTE, BACKSLASH, COMMA, LF = 34, 92, 44, 10
+QUOTE, BACKSLASH, COMMA, CLOSING, LF, CR = 34, 92, 44, 93, 10, 13
 
 _STEP = np.zeros(256, np.int8)  # what a byte outside strings does to the depth
 _STEP[[ord("{"), ord("[")]] = 1
@@ -50,9 +50,12 @@ _decode = msgspec.json.Decoder(dict[str, Any]).decode
 
 
 class JsonDialect(msgspec.Struct, frozen=True, kw_only=True, tag="json", tag_field="kind"):
-    """A JSON file as stored with it and shown to the user. `root` is array, object or lines; sequence in corrections."""
+    """A JSON file as stored with it and shown to the user. `root` is array, object, objects (one after the other) or lines;
+    sequence in corrections."""
 
     root: str
+    newline: str = "lf"
+    """Of lines: lf (a CR before it is a blank), cr, or any of them."""
     encoding: str = "utf-8"
     columns: list[str] = []
     data_start: int = 0
@@ -68,7 +71,7 @@ class BadRecord(Exception):
 
 
 class JsonFormat:
-    """Shared by the three kinds of root: judging records. Their subclasses say where records end."""
+    """Shared by all kinds of root: judging records. Their subclasses say where records end."""
 
     line_end = b"\n"
     unit = 1
@@ -80,7 +83,10 @@ class JsonFormat:
         self.data_start = dialect.data_start
 
     def count_lines(self, data: bytes) -> int:
-        return data.count(b"\n")
+        return self._lines_in(data)
+
+    def _lines_in(self, data: bytes, start: int = 0, end: int | None = None) -> int:
+        return data.count(b"\n", start, end)
 
     def scan(self, window: bytes, *, eof: bool) -> Offsets:
         raise NotImplementedError  # by the kind of root, below
@@ -99,38 +105,50 @@ class JsonFormat:
         rejects: list[Reject] = []
         if span.is_oversize:
             return Parsed(ObjectRows([], [], []), [oversize_reject(data, span)])
-        lines = LineNumbers(span.first_line, partial(data.count, b"\n"))
+        lines = LineNumbers(span.first_line, partial(self._lines_in, data))
         start, at_end = 0, span.byte_end == self.dialect.data_end
-        ends = self.scan(data, eof=True).tolist()
+        ends = self._ends(data, at_end).tolist()
         for number, end in enumerate(ends, span.first_row):
-            raw = data[start:end]
+            is_last = at_end and end == ends[-1]
             try:
-                text = self.record(raw, is_first=number == 1, is_last=at_end and end == ends[-1])
+                text = self.record(data[start:end], is_first=number == 1, is_last=is_last)
                 columns |= dict.fromkeys(judge(text))
                 numbers.append(number)
                 kept.append(text)
             except BadRecord as bad:
-                rejects.append(self._reject(bad, data, start, end, number, span, lines))
+                place = self._place(data, start, end, span, lines, is_last)
+                rejects.append(self._reject(bad, data, place, number, span))
             start = end
         return Parsed(ObjectRows(list(columns), numbers, kept), rejects)
 
+    def _ends(self, data: bytes, at_end: bool) -> Offsets:
+        """Ends of the records of a chunk; whether the file ends with it may decide what the last one is."""
+        return self.scan(data, eof=True)
+
     def locate(self, data: bytes, span: Span, row_numbers: Sequence[int]) -> list[tuple[int, int, int]]:
-        ends = [0, *self.scan(data, eof=True).tolist()]
-        lines = LineNumbers(span.first_line, partial(data.count, b"\n"))
-        indexes = [number - span.first_row for number in row_numbers]
-        return [self._place(data, ends[index], ends[index + 1], span, lines) for index in indexes]
+        at_end = span.byte_end == self.dialect.data_end
+        ends = [0, *self._ends(data, at_end).tolist()]
+        lines = LineNumbers(span.first_line, partial(self._lines_in, data))
+        places = []
+        for index in (number - span.first_row for number in row_numbers):
+            is_last = at_end and index + 2 == len(ends)
+            places.append(self._place(data, ends[index], ends[index + 1], span, lines, is_last))
+        return places
 
-    def _place(self, data: bytes, start: int, end: int, span: Span, lines: LineNumbers) -> tuple[int, int, int]:
-        """(byte start, byte end, line) of a record without the blanks and the comma around it."""
-        stripped = data[start:end].lstrip(WHITESPACE + b"," if self.dialect.root == "array" else WHITESPACE)
-        start = end - len(stripped)
+    def _place(
+        self, data: bytes, start: int, end: int, span: Span, lines: LineNumbers, is_last: bool
+    ) -> tuple[int, int, int]:
+        """(byte start, byte end, line) of a record without what surrounds it."""
+        first, last = self.content(data[start:end], is_last=is_last)
         byte_start = span.byte_start + start
-        return byte_start, byte_start + len(stripped.rstrip(WHITESPACE)), lines.at(start)
+        return byte_start + first, byte_start + last, lines.at(start + first)
 
-    def _reject(
-        self, bad: BadRecord, data: bytes, start: int, end: int, number: int, span: Span, lines: LineNumbers
-    ) -> Reject:
-        byte_start, byte_end, line = self._place(data, start, end, span, lines)
+    def content(self, raw: bytes, *, is_last: bool) -> tuple[int, int]:
+        """Where the record stands in its bytes, without blanks."""
+        return len(raw) - len(raw.lstrip(WHITESPACE)), len(raw.rstrip(WHITESPACE))
+
+    def _reject(self, bad: BadRecord, data: bytes, place: tuple[int, int, int], number: int, span: Span) -> Reject:
+        byte_start, byte_end, line = place
         content = data[byte_start - span.byte_start : byte_end - span.byte_start]
         return Reject(
             number, line, byte_start, byte_end, content[:MAX_REJECT_BYTES],
@@ -139,9 +157,20 @@ class JsonFormat:
 
 
 class JsonLinesFormat(JsonFormat):
+    def __init__(self, dialect: JsonDialect) -> None:
+        super().__init__(dialect)
+        self.line_end = b"\r" if dialect.newline == "cr" else b"\n"
+        self._any = dialect.newline == "any"
+
     def scan(self, window: bytes, *, eof: bool) -> Offsets:
         codes = np.frombuffer(window, np.uint8)
-        ends = np.flatnonzero(codes == LF) + 1
+        is_end = codes == self.line_end[0]
+        if self._any:
+            alone = codes == CR
+            alone[:-1] &= codes[1:] != LF
+            alone[-1:] &= eof  # else an LF may follow
+            is_end |= alone
+        ends = np.flatnonzero(is_end) + 1
         if eof and len(window) and (not len(ends) or ends[-1] != len(window)):
             ends = np.append(ends, len(window))
         starts = np.concatenate(([0], ends))[:-1]
@@ -149,6 +178,15 @@ class JsonLinesFormat(JsonFormat):
         for i in np.flatnonzero(blank & (ends - starts > 1)):
             blank[i] = _IS_BLANK[codes[starts[i] : ends[i]]].all()
         return ends[~blank]
+
+    def skip(self, blocks: Iterable[bytes], at_least: int) -> int | None:
+        return skip_to_line_end(blocks, at_least, self.line_end, 1)
+
+    def _lines_in(self, data: bytes, start: int = 0, end: int | None = None) -> int:
+        count = data.count(self.line_end, start, end)
+        if self._any:
+            count += data.count(b"\r", start, end) - data.count(b"\r\n", start, end)
+        return count
 
 
 class JsonSequenceFormat(JsonFormat):
@@ -161,8 +199,8 @@ class JsonSequenceFormat(JsonFormat):
     def record(self, raw: bytes, *, is_first: bool, is_last: bool) -> bytes:
         return raw[:-1].strip(WHITESPACE)
 
-    def _place(self, data: bytes, start: int, end: int, span: Span, lines: LineNumbers) -> tuple[int, int, int]:
-        return super()._place(data, start, end - 1, span, lines)
+    def content(self, raw: bytes, *, is_last: bool) -> tuple[int, int]:
+        return super().content(raw[:-1], is_last=is_last)
 
 
 class JsonObjectFormat(JsonFormat):
@@ -175,72 +213,190 @@ class JsonObjectFormat(JsonFormat):
         return None
 
 
-class JsonArrayFormat(JsonFormat):
-    """A record reaches from its leading comma to the next comma of the array, the last one to the end of the file."""
+class JsonObjectsFormat(JsonFormat):
+    """Objects one after the other, whatever blanks are between them and in them. What is between two objects and is no
+    blank is a record of its own, so that it harms neither."""
 
     def scan(self, window: bytes, *, eof: bool) -> Offsets:
         codes = np.frombuffer(window, np.uint8)
-        places = np.flatnonzero(_STRUCTURAL[codes])
-        quotes = unescaped_quotes(codes)
-        places = places[np.searchsorted(quotes, places) % 2 == 0]
-        kinds = codes[places]
-        depth = np.cumsum(_STEP[kinds], dtype=np.int64)
-        # A bracket that closes the array although more follows is a mistake inside a record: the array goes on.
-        depth -= np.minimum.accumulate(np.minimum(depth, 0))
-        commas = places[(kinds == COMMA) & (depth == 0)]
-        if len(commas) and not window[: commas[0]].strip(WHITESPACE):
-            commas = commas[1:]
-        return np.append(commas, len(window)) if eof and window.strip(WHITESPACE) else commas
+        places, steps, _ = _brackets(codes)
+        levels = np.cumsum(steps, dtype=np.int64)
+        levels -= np.minimum.accumulate(np.minimum(levels, 0))
+        closed = places[(steps < 0) & (levels == 0) & (np.concatenate(([0], levels))[:-1] > 0)] + 1
+        opened = places[(steps > 0) & (levels == 1)]
+        # Between the end of an object and the next bracket there may be something else.
+        behind = np.concatenate(([0], closed))[: len(opened)]
+        between = _blanks_before(codes, behind, opened)
+        ends = np.union1d(closed, opened[~between])
+        if eof and window[int(ends[-1]) if len(ends) else 0 :].strip(WHITESPACE):
+            ends = np.append(ends, len(window))
+        return ends
 
     def skip(self, blocks: Iterable[bytes], at_least: int) -> int | None:
-        """Up to the comma behind the record, with what is open carried from block to block."""
-        offset, depth, in_string, carried, has_begun = 0, 0, 0, b"", False
+        """Up to the bracket that closes the record, or the one that opens the next, with what is open carried from block
+        to block."""
+        offset, level, in_string, carried, has_begun = 0, 0, 0, b"", False
         for block in blocks:
-            text = carried + block
-            cut = len(text.rstrip(b"\\"))  # what a backslash escapes must not be in another block
-            text, carried = text[:cut], text[cut:]
+            text, carried = _cut_before_escape(carried + block)
             codes = np.frombuffer(text, np.uint8)
-            quotes = unescaped_quotes(codes)
-            places = np.flatnonzero(_STRUCTURAL[codes])
-            places = places[(in_string + np.searchsorted(quotes, places)) % 2 == 0]
-            kinds = codes[places]
-            depths = depth + np.cumsum(_STEP[kinds], dtype=np.int64)
-            depths -= np.minimum.accumulate(np.minimum(depths, 0))
-            commas = places[(kinds == COMMA) & (depths == 0)]
-            if not has_begun and len(commas) and not text[: commas[0]].strip(WHITESPACE):
-                commas = commas[1:]  # the one before the record
-            if len(commas):
-                return offset + int(commas[0])
+            places, steps, quotes = _brackets(codes, in_string)
+            levels = level + np.cumsum(steps, dtype=np.int64)
+            levels -= np.minimum.accumulate(np.minimum(levels, 0))
+            ends = places[(steps < 0) & (levels == 0) & (np.concatenate(([level], levels))[:-1] > 0)][:1] + 1
+            opened = places[(steps > 0) & (levels == 1)][:1]
+            if len(opened) and (has_begun or text[: int(opened[0])].strip(WHITESPACE)):
+                ends = np.append(ends, opened)
+            if len(ends):
+                return offset + int(ends.min())
             has_begun = has_begun or bool(text.strip(WHITESPACE))
-            depth = int(depths[-1]) if len(depths) else depth
-            in_string = (in_string + len(quotes)) % 2
+            level = int(levels[-1]) if len(levels) else level
+            in_string = (in_string + quotes) % 2
             offset += len(text)
         return None
 
+
+class JsonArrayFormat(JsonFormat):
+    """A record reaches from its leading comma to the next comma of the array, the last one to the end of the file.
+
+    What follows the bracket that closes the array, up to the next comma, is a record of its own: it is none, but so it
+    harms no other. Only blanks may follow, and they are no record.
+    """
+
+    def scan(self, window: bytes, *, eof: bool) -> Offsets:
+        return self._record_ends(window, eof, more_follows=False)
+
+    def _ends(self, data: bytes, at_end: bool) -> Offsets:
+        return self._record_ends(data, True, more_follows=not at_end)
+
+    def _record_ends(self, window: bytes, eof: bool, *, more_follows: bool) -> Offsets:
+        """`more_follows` says of a chunk that another one begins behind it."""
+        codes = np.frombuffer(window, np.uint8)
+        places, kinds, levels, falls, _ = _structure(codes)
+        commas = places[(kinds == COMMA) & (levels == 0)]
+        if len(commas) and not window[: commas[0]].strip(WHITESPACE):
+            commas = commas[1:]
+        closings = falls[codes[falls] == CLOSING]
+        ends = (
+            np.union1d(commas, self._closed_early(window, commas, closings, more_follows)) if len(closings) else commas
+        )
+        if not eof:
+            return ends
+        rest = window[int(ends[-1]) if len(ends) else 0 :].strip(WHITESPACE)
+        return np.append(ends, len(window)) if rest and (more_follows or rest != b"]") else ends
+
+    def _closed_early(self, window: bytes, commas: Offsets, closings: Offsets, more_follows: bool) -> Offsets:
+        """The first bracket between two commas that closes the array although something follows it."""
+        pieces, first = np.unique(np.searchsorted(commas, closings), return_index=True)
+        closed = closings[first]
+        if pieces[-1] == len(commas) and not more_follows and not window[int(closed[-1]) + 1 :].strip(WHITESPACE):
+            pieces, closed = pieces[:-1], closed[:-1]
+        if len(pieces) and pieces[0] == 0 and window[: int(closed[0]) + 1].lstrip(WHITESPACE) == b"]":
+            closed = closed[1:]  # with it begins the record that follows the array
+        return closed
+
+    def skip(self, blocks: Iterable[bytes], at_least: int) -> int | None:
+        """Up to the comma behind the record, or the bracket that closes the array although something follows, with what
+        is open carried from block to block."""
+        offset, level, in_string, carried, begins, closed = 0, 0, 0, b"", b"", -1
+        for block in blocks:
+            text, carried = _cut_before_escape(carried + block)
+            codes = np.frombuffer(text, np.uint8)
+            places, kinds, levels, falls, quotes = _structure(codes, level, in_string)
+            commas = places[(kinds == COMMA) & (levels == 0)]
+            if not begins and len(commas) and not text[: commas[0]].strip(WHITESPACE):
+                commas = commas[1:]  # the one before the record
+            begins = begins or text.lstrip(WHITESPACE)[:1]
+            end = int(commas[0]) if len(commas) else len(text)
+            closings = falls[codes[falls] == CLOSING]
+            follows = text.lstrip(WHITESPACE)
+            if closed < 0 and begins != b"]" and len(closings) and closings[0] < end:
+                closed = offset + int(closings[0])
+                follows = text[int(closings[0]) + 1 :].lstrip(WHITESPACE)
+            if closed >= 0 and follows:
+                return closed
+            if len(commas):
+                return offset + end
+            level = int(levels[-1]) if len(levels) else level
+            in_string = (in_string + quotes) % 2
+            offset += len(text)
+        return None
+
+    def content(self, raw: bytes, *, is_last: bool) -> tuple[int, int]:
+        """Without the comma or the bracket before the record, and without the bracket that closes the array behind it."""
+        first, last = super().content(raw, is_last=is_last)
+        follows_array = raw[first : first + 1] == b"]"
+        if follows_array and last == first + 1:
+            return first, last
+        if raw[first : first + 1] in (b",", b"]"):
+            first = len(raw) - len(raw[first + 1 :].lstrip(WHITESPACE))
+        if is_last and not follows_array and (end := _closing(raw[first:])) is not None:
+            last = len(raw[: first + end].rstrip(WHITESPACE))
+        return first, max(first, last)
+
     def record(self, raw: bytes, *, is_first: bool, is_last: bool) -> bytes:
         text = raw.strip(WHITESPACE)
+        if text.startswith(b"]"):
+            raise BadRecord("json_syntax", "Something follows the end of the array.")
         if text.startswith(b","):
             if is_first:
                 raise BadRecord("json_syntax", "There is no value before the first comma.")
             text = text[1:].lstrip(WHITESPACE)
         if is_last:
-            if not text.endswith(b"]") and self._is_closed(text):
-                raise BadRecord("json_syntax", "Something follows the end of the array.")
-            if not text.endswith(b"]") or (len(text) > 1 and self._is_cut(text[:-1])):
+            end = _closing(text)
+            if end is None:
                 raise BadRecord("json_truncated", "The file ends before its array is closed.")
-            text = text[:-1].rstrip(WHITESPACE)
+            text = text[:end].rstrip(WHITESPACE)
         if not text:
             raise BadRecord("json_syntax", "There is no value between two commas, or after the last one.")
         return text
 
-    def _is_cut(self, text: bytes) -> bool:
-        """Whether brackets or a string are still open at the end of `text`, so that a final ] closes no array."""
-        depths, in_string = _depths(text)
-        return in_string or (len(depths) > 0 and int(depths[-1]) > 0)
 
-    def _is_closed(self, text: bytes) -> bool:
-        """Whether a bracket in `text` closes the array that the record is in."""
-        return int(_depths(text)[0].min(initial=0)) < 0
+def _cut_before_escape(text: bytes) -> tuple[bytes, bytes]:
+    """What a backslash escapes must not be in another block."""
+    cut = len(text.rstrip(b"\\"))
+    return text[:cut], text[cut:]
+
+
+def _brackets(codes: np.ndarray, in_string: int = 0) -> tuple[Offsets, np.ndarray, int]:
+    """(places of the brackets outside strings, 1 for each that opens and -1 for each that closes, number of quotes)"""
+    quotes = unescaped_quotes(codes)
+    places = np.flatnonzero(_STEP[codes] != 0)
+    places = places[(in_string + np.searchsorted(quotes, places)) % 2 == 0]
+    return places, _STEP[codes[places]], len(quotes)
+
+
+def _structure(
+    codes: np.ndarray, level: int = 0, in_string: int = 0
+) -> tuple[Offsets, np.ndarray, Offsets, Offsets, int]:
+    """(places of brackets and commas outside strings, what they are, the level behind each, places of the brackets that
+    close more than is open, number of quotes). After such a bracket the level is 0 again: what follows is outside, too."""
+    places = np.flatnonzero(_STRUCTURAL[codes])
+    quotes = unescaped_quotes(codes)
+    places = places[(in_string + np.searchsorted(quotes, places)) % 2 == 0]
+    kinds = codes[places]
+    levels = np.cumsum(_STEP[kinds], dtype=np.int64)
+    levels += level
+    falls = places[:0]
+    if levels.min(initial=0) < 0:
+        floor = np.minimum.accumulate(np.minimum(levels, 0))
+        falls = places[np.diff(floor, prepend=0) < 0]
+        levels -= floor
+    return places, kinds, levels, falls, len(quotes)
+
+
+def _blanks_before(codes: np.ndarray, starts: Offsets, ends: Offsets) -> np.ndarray:
+    """Whether there are only blanks from each of the starts to its end."""
+    seen = np.concatenate(([0], np.cumsum(~_IS_BLANK[codes], dtype=np.int64)))
+    blank: np.ndarray = seen[ends] == seen[starts]
+    return blank
+
+
+def _closing(text: bytes) -> int | None:
+    """Where a bracket closes the array that the text is in."""
+    codes = np.frombuffer(text, np.uint8)
+    falls = _structure(codes)[3]
+    closings = falls[codes[falls] == CLOSING]
+    return int(closings[0]) if len(closings) else None
 
 
 def unescaped_quotes(codes: np.ndarray) -> Offsets:
@@ -255,18 +411,9 @@ def unescaped_quotes(codes: np.ndarray) -> Offsets:
     return np.setdiff1d(quotes, suspects[run % 2 == 1], assume_unique=True)
 
 
-def _depths(text: bytes) -> tuple[Offsets, bool]:
-    """(depth behind each bracket outside strings, whether a string is open at the end)"""
-    codes = np.frombuffer(text, np.uint8)
-    quotes = unescaped_quotes(codes)
-    places = np.flatnonzero(_STEP[codes] != 0)
-    places = places[np.searchsorted(quotes, places) % 2 == 0]
-    return np.cumsum(_STEP[codes[places]], dtype=np.int64), len(quotes) % 2 == 1
-
-
 def depth_of(text: bytes) -> int:
     """How deep brackets nest outside strings."""
-    return int(_depths(text)[0].max(initial=0))
+    return int(np.cumsum(_brackets(np.frombuffer(text, np.uint8))[1], dtype=np.int64).max(initial=0))
 
 
 def judge(text: bytes) -> Iterable[str]:

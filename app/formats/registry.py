@@ -8,12 +8,20 @@ import msgspec
 
 from app.formats.base import Format
 from app.formats.csv import CsvDialect, CsvFormat
-from app.formats.json import JsonArrayFormat, JsonDialect, JsonLinesFormat, JsonObjectFormat, JsonSequenceFormat
+from app.formats.json import (
+    JsonArrayFormat,
+    JsonDialect,
+    JsonLinesFormat,
+    JsonObjectFormat,
+    JsonObjectsFormat,
+    JsonSequenceFormat,
+)
 
 Dialect = CsvDialect | JsonDialect
 JSON_ROOTS = {
     "array": JsonArrayFormat,
     "object": JsonObjectFormat,
+    "objects": JsonObjectsFormat,
     "lines": JsonLinesFormat,
     "sequence": JsonSequenceFormat,
 }
@@ -34,6 +42,8 @@ def reading_of(dialect: Dialect) -> dict[str, Any]:
     value.pop("skipped", None)
     if not value.get("skip_initial_space"):
         value.pop("skip_initial_space", None)
+    if isinstance(dialect, JsonDialect) and dialect.newline == "lf":
+        value.pop("newline")
     return value
 
 

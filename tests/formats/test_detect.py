@@ -167,13 +167,21 @@ JSON_CASES: dict[str, tuple[bytes, str, Declared, str, int, int]] = {
     "most_lines_are_wrong": (b'{"a":NaN}\n' * 60 + b'{"a":1}\n' * 20, "x.json", Declared(), "lines", 0, 1),
     "a_first_line_that_is_none": (b'{"a":"}",}\r\n{"a":\n{"a":\n{"a":1}\n', "x.json", Declared(), "lines", 0, 1),
     "a_compact_object": (b'{"a":{"b":"}"}}\n', "x.json", Declared(), "object", 0, 1),
-    "two_objects_over_lines": (b'{\n"a": 1\n}\n{\n"a": 2\n}\n', "x.json", Declared(), "object", 0, 1),
+    "two_objects_over_lines": (b'{\n"a": 1\n}\n{\n"a": 2\n}\n', "x.json", Declared(), "objects", 0, 1),
     "objects_in_an_object": (b'{"a": [{"b": {}}\n,\n{"b": {}}\n]}', "x.json", Declared(), "object", 0, 1),
     "one_line_in_a_jsonl_file": (b'{"a":1}', "data.jsonl.gz", Declared(), "lines", 0, 1),
     "an_array_in_a_jsonl_file": (b'[{"a":1}]', "data.jsonl", Declared(), "array", 1, 1),
     "ndjson_after_mark": (b'\xef\xbb\xbf{"a":1}', "data.ndjson", Declared(), "lines", 3, 1),
     "declared_lines": (b"1\n2\n", "data.csv", Declared(format="jsonl"), "lines", 0, 1),
-    "declared_json": (b'{"a":1}\n{"a":2}', "", Declared(format="json"), "object", 0, 1),
+    "declared_json": (b'{"a":1}\n{"a":2}', "", Declared(format="json"), "objects", 0, 1),
+    "objects_one_behind_the_other": (b'{"a":1}{"a":2}', "", Declared(), "objects", 0, 1),
+    "objects_over_lines_in_a_jsonl_file": (b'{\r\n"a": 1\r\n}\r\n{}', "x.jsonl", Declared(), "objects", 0, 1),
+    "blank_lines_before_lines": (b'\n\n{"a":1}\n{"a":2}\n', "", Declared(), "lines", 0, 1),
+    "blank_lines_before_lines_in_a_file_called_csv": (b'\n\n{"a":1}\n{"a":2}\n', "x.csv", Declared(), "lines", 0, 1),
+    "lines_with_a_mistake_in_the_first": (b'{"a":1,}\n{"a":2}\n{"a":3}\n', "", Declared(), "lines", 0, 1),
+    "an_array_in_a_file_called_csv": (b'[{"a":1},\n{"a":2}]\n', "x.csv", Declared(header_rows=0), "array", 1, 1),
+    "an_array_and_more": (b'[{"a":1}]\nx', "", Declared(), "array", 1, 1),
+    "an_array_with_a_mistake": (b'[{"a":1,},{"a":2}]', "", Declared(), "array", 1, 1),
 }
 
 
@@ -184,6 +192,67 @@ def test_the_kind_of_json_is_found(name: str) -> None:
     assert isinstance(dialect, JsonDialect)
     assert (dialect.root, dialect.data_start, dialect.data_line) == (root, start, line)
     assert from_json(msgspec.json.decode(msgspec.json.encode(to_json(dialect)))) == dialect
+
+
+CSV_LIKE_JSON: dict[str, tuple[bytes, str, str, Declared]] = {
+    # data, file name, media type, declared
+    "braces_with_all_hints": (b"{3F25},x\n{3F26},y\n", "g.csv", "text/csv", Declared(header_rows=0)),
+    "braces_by_name": (b"{3F25},x\n{3F26},y\n", "g.csv", "", Declared()),
+    "braces_by_type": (b"{3F25},x\n{3F26},y\n", "", "text/csv", Declared()),
+    "braces_by_an_option": (b"{3F25},x\n{3F26},y\n", "", "", Declared(header_rows=0)),
+    "braces_without_a_hint": (b"{3F25},x\n{3F26},y\n", "", "", Declared()),
+    "braces_against_the_name": (b"{3F25},x\n{3F26},y\n", "x.json", "", Declared(delimiter=",")),
+    "a_brace_alone": (b"{,}\n1,2\n", "", "", Declared()),
+    "objects_in_cells": (b'{"a":1},x\n{"a":2},y\n', "x.csv", "", Declared()),
+    "objects_in_cells_without_a_hint": (b'{"a":1};x\n{"a":2};y\n', "", "", Declared()),
+    "a_mistake_in_the_object_of_a_cell": (b'{"a":1,},x\n', "x.csv", "", Declared()),
+    "an_array_in_a_cell": (b'[{"a":1}],x\n[],y\n', "x.csv", "", Declared()),
+    "numbers_in_brackets": (b"[1],[2]\n[3],[4]\n", "", "", Declared()),
+    "rows_in_brackets": (b"[1,2]\n[3,4]\n", "", "", Declared()),
+    "texts_in_brackets": (b'["a"],b\n["c"],d\n', "", "", Declared()),
+    "times_in_brackets": (b"[2024-01-01 10:00] INFO, up\n[2024-01-01 10:01] INFO, down\n", "", "", Declared()),
+    "names_in_brackets": (b"[id],[name]\n1,x\n", "x.csv", "", Declared()),
+    "quotes": (b'"id","name"\n"1","x"\n', "", "", Declared()),
+    "lines_of_jsonl_by_name_alone": (b"{3F25},x\n{3F26},y\n", "x.jsonl", "text/csv", Declared()),
+}
+
+
+@pytest.mark.parametrize("name", CSV_LIKE_JSON)
+def test_what_begins_with_a_bracket_is_json_only_if_it_reads_as_json(name: str) -> None:
+    data, filename, media_type, declared = CSV_LIKE_JSON[name]
+    dialect = detect(data, complete=True, declared=declared, filename=filename, media_type=media_type)
+    assert isinstance(dialect, CsvDialect)
+    rows, rejects = read_all(data, dialect)
+    assert len(rows) + len(rejects) == data.count(b"\n") - dialect.header_rows
+
+
+@pytest.mark.parametrize(
+    ("begin", "root"),
+    [
+        (b'[{"a":"' + b"x" * SAMPLE_BYTES, "array"),
+        (b'[{"a":1},{"a":"' + b"x" * SAMPLE_BYTES, "array"),
+        (b"[1,2," + b"3," * SAMPLE_BYTES, "array"),
+        (b'{"a":[' + b"1," * SAMPLE_BYTES, "lines"),
+        (b'{\n"a":[' + b"1," * SAMPLE_BYTES, "object"),
+        (b'{"a":1}{"a":2}' * SAMPLE_BYTES, "objects"),
+        (b'{"a":1}\r{"a":2}\r' * SAMPLE_BYTES, "lines"),
+    ],
+    ids=lambda value: str(value[:9]),
+)
+def test_json_that_goes_on_behind_the_sample_is_json_whatever_it_is_called(begin: bytes, root: str) -> None:
+    for filename in ("", "x.csv"):
+        dialect = detect(begin[:SAMPLE_BYTES], complete=False, declared=Declared(), filename=filename)
+        assert isinstance(dialect, JsonDialect)
+        assert dialect.root == root
+
+
+def test_json_lines_may_end_like_lines_of_csv() -> None:
+    for end, newline in [("\n", "lf"), ("\r\n", "lf"), ("\r", "cr")]:
+        data = end.join(['{"a":1}', '{"a":2}', '{"a":3}']).encode()
+        dialect = detected(data, filename="x.jsonl")
+        assert isinstance(dialect, JsonDialect)
+        assert (dialect.root, dialect.newline) == ("lines", newline)
+        assert [row for _, row in read_all(data, dialect)[0]] == [b'{"a":1}', b'{"a":2}', b'{"a":3}']
 
 
 def test_the_media_type_tells_json_lines_and_json() -> None:

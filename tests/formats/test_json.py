@@ -9,9 +9,12 @@ from typing import Any
 
 import msgspec
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from app.errors import RequestError
 from app.formats.json import JsonDialect
+from app.formats.registry import open_format
 from tests.formats.reading import Setting, cut_all, detected, read_all, read_spans
 
 Bad = tuple[str, int]
@@ -24,6 +27,7 @@ class Case:
     root: str
     data: bytes
     expected: list[bytes | Bad]
+    newline: str = "lf"
     start: int = -1
     """Offset of the first data byte; usually behind the bracket of the array."""
 
@@ -31,7 +35,11 @@ class Case:
         start = self.start if self.start >= 0 else int(self.root == "array")
         line = 1 + self.data[:start].count(b"\n")
         return JsonDialect(
-            root=self.root, data_start=start, data_line=line, data_end=len(self.data) if size is None else size
+            root=self.root,
+            newline=self.newline,
+            data_start=start,
+            data_line=line,
+            data_end=len(self.data) if size is None else size,
         )
 
     @property
@@ -73,10 +81,25 @@ CASES = [
         [b'{"a":1}', ("json_syntax", 2), b'{"b":2}', ("json_syntax", 3), b'{"c":3}'],
     ),
     Case("array_with_trailing_comma", "array", b'[{"a":1},\n]', [b'{"a":1}', ("json_syntax", 2)]),
-    Case("array_with_trailing_garbage", "array", b'[{"a":1},{"b":2}] x', [b'{"a":1}', ("json_syntax", 1)]),
-    Case("array_closed_twice", "array", b'[{"a":1},{"b":2}]]', [b'{"a":1}', ("json_syntax", 1)]),
-    Case("array_after_array", "array", b'[{"a":1}]\n[{"b":2}]', [("json_syntax", 1)]),
-    Case("array_closed_too_early", "array", b'[{"a":1}],\n{"b":2}]', [("json_syntax", 1), b'{"b":2}']),
+    Case("array_with_trailing_garbage", "array", b'[{"a":1},{"b":2}] x', [b'{"a":1}', b'{"b":2}', ("json_syntax", 1)]),
+    Case("array_with_garbage_on_the_next_line", "array", b'[{"a":"]"} ] \n\nx]', [b'{"a":"]"}', ("json_syntax", 3)]),
+    Case(
+        "array_with_garbage_and_commas", "array", b'[{"a":1}] x, y\n, z',
+        [b'{"a":1}', ("json_syntax", 1), ("json_syntax", 1), ("json_truncated", 2)],
+    ),
+    Case("array_closed_twice", "array", b'[{"a":1},{"b":2}]]', [b'{"a":1}', b'{"b":2}', ("json_syntax", 1)]),
+    Case("array_closed_often", "array", b'[{"a":1}\n]]\n ]\n', [b'{"a":1}', ("json_syntax", 2)]),
+    Case("array_after_array", "array", b'[{"a":1}]\n[{"b":2}]', [b'{"a":1}', ("json_syntax", 2)]),
+    Case("array_closed_too_early", "array", b'[{"a":1}],\n{"b":2}]', [b'{"a":1}', ("json_syntax", 1), b'{"b":2}']),
+    Case("array_closed_at_once", "array", b'[] x', [("json_syntax", 1)]),
+    Case("array_closed_at_once_too_early", "array", b'[ ]\n,{"a":1}]', [("json_syntax", 1), b'{"a":1}']),
+    Case("array_with_a_bad_last_record", "array", b'[{"a":1},\n{"a":NaN}\n]\n', [b'{"a":1}', ("json_syntax", 2)]),
+    Case(
+        "array_with_a_bad_last_record_and_more", "array", b'[{"a":1},{"a":NaN}]\nx', [
+            b'{"a":1}', ("json_syntax", 1), ("json_syntax", 2),
+        ],
+    ),
+    Case("array_of_blanks", "array", b"[\n \n]", []),
     Case(
         "array_with_a_brace_too_many", "array", b'[{"a":1}},\n{"b":2},{"c":3]},{"d":4}]',
         [("json_syntax", 1), b'{"b":2}', ("json_syntax", 2), b'{"d":4}'],
@@ -109,6 +132,30 @@ CASES = [
             ("invalid_utf8", 6),
         ],
     ),
+    Case(
+        "lines_that_end_with_cr", "lines", b'\r\r{"a":"\n"}\r {"b":\n1}\r\r{"c":2} x\r{"d":3}', [
+            ("json_syntax", 3), b'{"b":\n1}', ("json_syntax", 6), b'{"d":3}',
+        ], newline="cr",
+    ),
+    Case(
+        "lines_that_end_with_any", "lines", b'{"a":1}\r{"b":1}\r\n\n\r{"c":\r{"d":3}\n{"e":4}', [
+            b'{"a":1}', b'{"b":1}', ("json_syntax", 5), b'{"d":3}', b'{"e":4}',
+        ], newline="any",
+    ),
+    Case("objects_on_one_line", "objects", b'{"a":1}{"a":"}{"} {}', [b'{"a":1}', b'{"a":"}{"}', b"{}"]),
+    Case("objects_over_lines", "objects", b"\n\n".join(SPACED) + b"\n\n", [*SPACED]),
+    Case("objects_of_backslashes", "objects", b"".join(BACKSLASHES), [*BACKSLASHES]),
+    Case("objects_of_brackets", "objects", b"\r".join(BRACKETS), [*BRACKETS]),
+    Case(
+        "objects_with_garbage_between", "objects", b'{"a":1},\n{"b":2} x } y\n{"c":\n3}\nz', [
+            b'{"a":1}', ("json_syntax", 1), b'{"b":2}', ("json_syntax", 2), b'{"c":\n3}', ("json_syntax", 5),
+        ],
+    ),
+    Case(
+        "objects_and_arrays", "objects", b'{"a":1}\n[{"b":2}]\n{"c":NaN}{"d":4}',
+        [b'{"a":1}', ("json_row_not_object", 2), ("json_syntax", 3), b'{"d":4}'],
+    ),
+    Case("objects_of_which_one_is_not_closed", "objects", b'{"a":1}\n{"b":{"c":2}\n', [b'{"a":1}', ("json_syntax", 2)]),
     Case("object_with_garbage", "object", b'{"a":1}\n{"b":2', [("json_syntax", 1)]),
 ]  # fmt: skip
 
@@ -138,14 +185,28 @@ def test_the_records_written_by_hand_are_those_of_pythons_json(case: Case) -> No
     if case.root == "lines":
         truth = [json.loads(line) for line in text.split("\n") if line.strip()]
     else:
-        truth = json.loads(text) if case.root == "array" else [json.loads(text)]
+        truth = values_of(text) if case.root == "objects" else json.loads(text)
+        truth = [truth] if case.root == "object" else truth
     assert [json.loads(row) for row in case.expected if isinstance(row, bytes)] == truth
+
+
+def values_of(text: str) -> list[Any]:
+    """JSON values one after the other."""
+    values, decoder, place = [], json.JSONDecoder(), 0
+    while place < len(text.rstrip()):
+        place += len(text[place:]) - len(text[place:].lstrip())
+        value, place = decoder.raw_decode(text, place)
+        values.append(value)
+    return values
 
 
 def is_complete(data: bytes, root: str) -> bool:
     """Whether Python's json finds nothing wrong with it."""
     try:
         text = data.decode("utf-8-sig")
+        if root == "objects":
+            values_of(text)
+            return True
         for part in text.split("\n") if root == "lines" else [text]:
             if root != "lines" or part.strip():
                 json.loads(part)
@@ -167,6 +228,47 @@ def test_a_file_cut_off_at_any_byte_loses_no_whole_record_and_does_not_pass_for_
         assert (rows, rejects) == read_all(data, dialect, Setting(chunk_rows=1, window_bytes=3))
         assert [row for _, row in rows] == case.expected[: len(rows)]
         assert [reject.row_number for reject in rejects] == ([] if is_complete(data, case.root) else [len(rows) + 1])
+
+
+def test_the_bytes_of_the_last_record_are_the_record_alone() -> None:
+    for data in (b'[{"a":1},{"a":NaN}]', b'[\n{"a":1}\n,\n{"a":NaN}\n]\n', b'[{"a":1},{"a":NaN} ] x'):
+        dialect = JsonDialect(root="array", data_start=1, data_end=len(data))
+        for setting in (Setting(), Setting(chunk_rows=1, window_bytes=1)):
+            _, rejects = read_all(data, dialect, setting)
+            assert rejects[0].raw == b'{"a":NaN}'
+            assert rejects[0].value == '{"a":NaN}'
+            assert [reject.raw for reject in rejects[1:]] == ([b"x"] if data.endswith(b"x") else [])
+
+
+TOKENS = ["{", "}", "[", "]", ",", ",", '"', '"]"', '{"a":1}', '{"a":[1,2]}', " ", "\n", "x", "\\", '"\\"]"']
+
+
+@pytest.mark.parametrize("root", ["array", "objects", "lines"])
+@given(
+    text=st.lists(st.sampled_from(TOKENS), min_size=1, max_size=14).map("".join),
+    block=st.integers(1, 9),
+    setting=st.builds(
+        Setting,
+        chunk_rows=st.integers(1, 4),
+        chunk_bytes=st.sampled_from([1, 9, 1 << 20]),
+        window_bytes=st.integers(1, 40),
+        budget=st.sampled_from([1, 20, 1 << 40]),
+    ),
+)
+@settings(max_examples=300, deadline=None)
+def test_a_record_ends_at_the_same_place_however_it_is_read(root: str, text: str, block: int, setting: Setting) -> None:
+    data = text.encode()
+    dialect = JsonDialect(root=root, data_end=len(data))
+    assert read_all(data, dialect, setting) == read_all(data, dialect)
+    form = open_format(dialect)
+    ends = form.scan(data, eof=True).tolist()
+    start = 0
+    for end in ends if root != "lines" else []:
+        rest = data[start:]
+        blocks = [rest[i : i + block] for i in range(0, len(rest), block)]
+        found = form.skip(iter(blocks), 0)
+        assert (len(rest) if found is None else found) == end - start
+        start = end
 
 
 def record_of(value: bytes, root: str) -> tuple[bytes, JsonDialect]:
