@@ -72,6 +72,8 @@ class CsvDialect(msgspec.Struct, frozen=True, kw_only=True, tag="csv", tag_field
     skipped: list[Skipped] = []
     """Why lines were skipped that the user did not name."""
     header_rows: int = 1
+    blank_lines: int = 0
+    """In the beginning of a file of one column: lines that are no rows, and could be meant as empty values."""
     skip_footer: int = 0
     columns: list[str] = []
     on_bad_row: str = "reject"
@@ -286,9 +288,14 @@ class CsvFormat:
                     ends += certain
                     start = certain[-1]
                     continue
-            found = match(text, start)
-            assert found is not None  # the grammar takes anything
-            end = found.end()
+            if seeming is not None and text.find(self._quote, quote + 1) < 0:
+                # No other quote can close this one. An expression would look for it as long, holding the interpreter.
+                place = bisect(seeming, quote)
+                end = seeming[place] if place < len(seeming) else size
+            else:
+                found = match(text, start)
+                assert found is not None  # the grammar takes anything
+                end = found.end()
             if not eof and (end == size or self._is_open(text, start, end)):
                 break
             ends.append(end)
@@ -508,10 +515,13 @@ class CsvFormat:
         return BadCell(index, "csv_bad_quote", "There is a quote inside an unquoted cell.", cell)
 
     def _fit(self, row: list[str | None], keep: bool) -> list[str | None]:
-        """With `keep`, a short row padded with nulls and a long one as it is; else a BadCell."""
+        """With `keep`, a short row padded with nulls and a long one as it is; else a long one without what is empty behind
+        the last column, as spreadsheets write it, or a BadCell."""
         width = len(self.columns)
         if keep:
             return row + [None] * (width - len(row))
+        if any(row[:width]) and len(row) > width and not any(row[width:]):
+            return row[:width]
         raise BadCell(min(len(row), width), "column_count", f"Expected {width} cells, found {len(row)}.", "")
 
     def locate(self, data: bytes, span: Span, row_numbers: Sequence[int]) -> list[tuple[int, int, int]]:
@@ -535,7 +545,8 @@ class CsvFormat:
             code = "invalid_utf8" if encoding == "utf-8" else "invalid_encoding"
             offset = span.byte_start + start * self.unit + error.start
             message = (
-                f"Byte {offset} of the file is not valid {encoding}; if the file has another encoding, declare it."
+                f"Byte {offset} of the file is not valid {encoding}; if the file has another encoding, declare it or "
+                "convert the file to UTF-8."
             )
             marked = raw.decode(encoding, "backslashreplace")
             index = self._cell_at(raw[: error.start].decode(encoding, "replace"))

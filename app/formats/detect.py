@@ -6,7 +6,6 @@ that a wrong guess can be seen and overruled.
 
 from __future__ import annotations
 
-import codecs
 import json
 import re
 from collections.abc import Sequence
@@ -26,7 +25,8 @@ from app.errors import (
 )
 from app.formats.base import unique_names
 from app.formats.csv import CsvDialect, Skipped
-from app.formats.csv_layout import Record, Wanted, find_layout, is_numbers_alone
+from app.formats.csv_layout import Record, Wanted, find_layout, is_numbers_alone, records_of
+from app.formats.encodings import encoding_of, hint, refuse_binary
 from app.formats.json import JsonDialect
 from app.formats.registry import Dialect
 
@@ -34,7 +34,6 @@ SAMPLE_BYTES = 256 << 10
 MAX_COLUMNS = 16_384
 MAX_NAME_LENGTH = 1_000
 MAX_SKIPPED_CHARACTERS = 200
-BOMS = ((codecs.BOM_UTF8, "utf-8"), (codecs.BOM_UTF16_LE, "utf-16-le"), (codecs.BOM_UTF16_BE, "utf-16-be"))
 SIGNATURES = (
     (b"PK\x03\x04", "a zip archive or an Excel workbook"), (b"PAR1", "a Parquet file"), (b"%PDF", "a PDF"),
     (b"\x7fELF", "a program"), (b"\xd0\xcf\x11\xe0", "an old Excel workbook"), (b"BZh", "bzip2 data"),
@@ -68,63 +67,31 @@ class Declared:
     on_bad_row: str = "reject"
 
 
+class _BadBytes(Exception):
+    """What holds bytes of another encoding."""
+
+
 def detect(sample: bytes, *, complete: bool, declared: Declared, filename: str = "", media_type: str = "") -> Dialect:
     """The dialect of a file that begins with `sample` and, if `complete`, ends with it; raises a RequestError if none fits."""
     for signature, what in SIGNATURES:
         if sample.startswith(signature):
             raise ContentMismatch(f"The content is {what}, not CSV or JSON.")
-    bom, encoding = next(((bom, name) for bom, name in BOMS if sample.startswith(bom)), (b"", ""))
-    encoding = _codec(declared.encoding) if declared.encoding else encoding or _utf16_without_bom(sample) or "utf-8"
-    if encoding == "utf-16":  # declared without an order: as the mark says, else as Windows writes it
-        encoding = "utf-16-be" if bom == codecs.BOM_UTF16_BE else "utf-16-le"
-    start = len(bom) if bom else 0
+    encoding, start = encoding_of(sample, declared.encoding)
     body = sample[start:]
     text = _decode(body, encoding, complete)
     if not text.strip("\0 \t\r\n"):
         raise EmptyFile("The file holds no characters but blanks.") if complete else BinaryContent()
+    refuse_binary(text if declared.delimiter is None else text.replace(declared.delimiter, ""))
     kind = declared.format or _kind(text, filename.lower(), media_type, complete, declared)
     if kind != "csv":
         return _json(kind, text, encoding, start, complete)
-    if text.count("\0") > max(1, len(text) // 20):
-        raise BinaryContent("The content has many NUL characters.")
-    return _csv(text, encoding, start, complete, declared)
+    try:
+        return _csv(text, encoding, start, complete, declared)
+    except _BadBytes as bad:
+        raise BadHeader(f"{bad} holds bytes that are not valid {encoding}; {hint(body)}.") from None
 
 
 # ---------------------------------------------------------------------- encoding
-
-
-def _codec(name: str) -> str:
-    """The canonical name of a supported encoding: UTF-8, UTF-16, or one byte a character with ASCII inside."""
-    try:
-        codec = codecs.lookup(name).name
-    except (LookupError, ValueError):
-        raise UnsupportedEncoding(f"There is no encoding named {name[:40]!r}.") from None
-    if codec in ("utf-8", "utf-8-sig", "ascii"):
-        return "utf-8"
-    if codec in ("utf-16", "utf-16-le", "utf-16-be"):
-        return codec
-    try:
-        # Python's escape codecs make one character of several bytes.
-        ascii_inside = "escape" not in codec and bytes(range(128)).decode(codec) == "".join(map(chr, range(128)))
-        single_byte = all(len(bytes([b]).decode(codec, "replace")) == 1 for b in range(128, 256))
-        pairs = len(bytes(range(128, 256)).decode(codec, "replace")) == 128
-    except (LookupError, ValueError, TypeError):
-        ascii_inside = single_byte = pairs = False
-    if not (ascii_inside and single_byte and pairs):
-        raise UnsupportedEncoding(f"The encoding {codec} is not supported.")
-    return codec
-
-
-def _utf16_without_bom(sample: bytes) -> str:
-    """UTF-16 text of Latin letters has a NUL in every second byte, and nothing else has."""
-    head = sample[:4096]
-    if len(head) < 4:
-        return ""
-    even, odd = head[0::2].count(0), head[1::2].count(0)
-    half = len(head) / 2
-    if odd > 0.7 * half and even < 0.1 * half:
-        return "utf-16-le"
-    return "utf-16-be" if even > 0.7 * half and odd < 0.1 * half else ""
 
 
 def _decode(body: bytes, encoding: str, complete: bool) -> str:
@@ -294,8 +261,10 @@ def _csv(text: str, encoding: str, start: int, complete: bool, declared: Declare
     header = [record.cells for record in records[:header_rows]]
     columns = _names(header, declared.columns, records[0].width if records else 0)
     position, line = _advance(text, position, line, records[:header_rows], newline)
+    blank_lines = _blank_lines(text[position:], dialect, complete) if len(columns) == 1 else 0
     return replace_dialect(
         dialect,
+        blank_lines=blank_lines,
         encoding=encoding,
         skip_rows=declared.skip_rows or len(layout.skipped),
         skipped=skipped,
@@ -321,7 +290,7 @@ def _wanted(declared: Declared, delimiter: str | None) -> Wanted:
 
 def _byte_length(text: str, encoding: str) -> int:
     if "\ufffd" in text:  # it may stand for any number of wrong bytes
-        raise BadHeader(f"The header holds bytes that are not valid {encoding}; declare the encoding of the file.")
+        raise _BadBytes("The header, or what is above it,")
     return len(text.encode(encoding))
 
 
@@ -356,6 +325,14 @@ def _advance(text: str, position: int, line: int, records: Sequence[Record], new
     return position + len(taken), line + _line_ends(taken, newline)
 
 
+def _blank_lines(text: str, dialect: CsvDialect, complete: bool) -> int:
+    """Lines without a character, below the header."""
+    records = records_of(text, dialect, complete, all_of_it=True)
+    before = "".join(record.text[: len(record.text) - len(record.text.lstrip("\r\n"))] for record in records)
+    behind = text[sum(len(record.text) for record in records) :] if complete else ""
+    return _line_ends(before + behind, dialect.newline)
+
+
 def _line_ends(text: str, newline: str) -> int:
     return len(re.findall(LINE_ENDS["lf" if newline == "crlf" else newline], text))
 
@@ -375,9 +352,7 @@ def _names(header: list[list[str]], declared: Sequence[str] | None, width: int) 
         raise TooManyColumns(f"The file has {len(names)} columns; at most {MAX_COLUMNS} are read.")
     for place, name in enumerate(names, 1):
         if "\ufffd" in name:
-            raise BadHeader(
-                f"The name of column {place} holds bytes of another encoding; declare it, as in encoding=cp1252."
-            )
+            raise _BadBytes(f"The name of column {place}")
         if len(name) > MAX_NAME_LENGTH or "\0" in name:
             raise BadHeader(f"The name of column {place} has a NUL or more than {MAX_NAME_LENGTH} characters.")
     return unique_names(names)

@@ -36,10 +36,11 @@ def to_json(dialect: Dialect) -> dict[str, Any]:
 
 
 def reading_of(dialect: Dialect) -> dict[str, Any]:
-    """What decides how a file is read, for comparing uploads: `skipped` only reports, and what has been added to dialects
-    counts only where it is used, so that files of earlier versions are found again."""
+    """What decides how a file is read, for comparing uploads. `skipped` and `blank_lines` only report, and what has been
+    added to dialects counts only where it is used, so that files of earlier versions are found again."""
     value = to_json(dialect)
-    value.pop("skipped", None)
+    for report in ("skipped", "blank_lines"):
+        value.pop(report, None)
     if not value.get("skip_initial_space"):
         value.pop("skip_initial_space", None)
     if isinstance(dialect, JsonDialect) and dialect.newline == "lf":

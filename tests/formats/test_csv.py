@@ -192,6 +192,15 @@ CASES = [
         csv_differs=REJECTS,
     ),
     Case(
+        "empty_cells_behind_the_last_column", '1,2,,\n3,,"",\n4\n,,\n5,6, \n7,8,,9\n',
+        [["1", "2"], ["3", ""], ("column_count", 4, "b"), ("column_count", 5, None), ("column_count", 6, None),
+         ("column_count", 7, None)],
+        csv_differs=REJECTS,
+    ),
+    Case(
+        "empty_cells_that_are_kept", '1,2,,\n', [["1", "2", "", ""]], CsvDialect(on_bad_row="keep"),
+    ),
+    Case(
         "ragged_and_kept", '1\n2,3,4\n5" x,6\n"7"x,"8\n', [["1", None], ["2", "3", "4"], ['5" x', "6"], ['"7"x', '"8']],
         CsvDialect(on_bad_row="keep"), csv_differs="csv neither pads nor keeps quotes",
     ),

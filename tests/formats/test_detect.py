@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 from typing import Any
 
 import msgspec
@@ -81,6 +82,25 @@ CSV_CASES: dict[str, tuple[bytes, Declared, dict[str, Any]]] = {
     "utf_16_be_without_mark": (
         TEXT.encode("utf-16-be"), Declared(), {"encoding": "utf-16-be", "columns": ["id", "näme"], "data_start": 16},
     ),
+    "two_marks": (b"\xef\xbb\xbf" * 2 + b"a,b\n", Declared(), {"columns": ["a", "b"], "data_start": 10}),
+    "two_marks_of_utf_16": (
+        b"\xff\xfe" * 2 + TEXT.encode("utf-16-le"), Declared(), {"columns": ["id", "näme"], "data_start": 20},
+    ),
+    "utf_16_of_other_letters": (
+        "номер,город\n1,Казань\n".encode("utf-16-be"), Declared(),
+        {"encoding": "utf-16-be", "columns": ["номер", "город"]},
+    ),
+    "utf_16_of_other_characters": (
+        "番号,都市\r\n1,東京\r\n".encode("utf-16-le"), Declared(),
+        {"encoding": "utf-16-le", "columns": ["番号", "都市"]},
+    ),
+    "declared_utf_16_without_mark": (
+        TEXT.encode("utf-16-be"), Declared(encoding="utf-16"), {"encoding": "utf-16-be", "columns": ["id", "näme"]},
+    ),
+    "a_nul_in_utf_8": ("ä,b\nx\0,y\nz,\0\n".encode() + b"1,2\n" * 9, Declared(), {"encoding": "utf-8", "columns": ["ä", "b"]}),
+    "blank_lines_of_one_column": (b"a\n\nx\n\n\ny\n\n", Declared(), {"columns": ["a"], "blank_lines": 4}),
+    "blank_lines_in_a_cell": (b'a\n"x\n\ny"\nz\n', Declared(), {"columns": ["a"], "blank_lines": 0}),
+    "blank_lines_of_two_columns": (b"a,b\n\n1,2\n", Declared(), {"blank_lines": 0}),
     "declared_utf_16": (
         b"\xfe\xff" + TEXT.encode("utf-16-be"), Declared(encoding="UTF-16"),
         {"encoding": "utf-16-be", "columns": ["id", "näme"], "data_start": 18},
@@ -286,6 +306,7 @@ REFUSED: dict[str, tuple[bytes, Declared, str]] = {
     "utf_16_blank": (b"\xff\xfe\n\0", Declared(), "empty_file"),
     "empty_json": (b"\n", Declared(format="json"), "empty_file"),
     "binary": (b"\0\1\2\0\0abc\0\0\0\7\0", Declared(), "binary_content"),
+    "utf_32": (b"\xff\xfe\0\0" + "a,b\n1,2\n".encode("utf-32-le"), Declared(), "binary_content"),
     "scalar": (b"42", Declared(format="json"), "json_not_rows"),
     "text": (b'"a"', Declared(format="json"), "json_not_rows"),
     "blank_that_is_none_in_json": (b'\xc2\xa0[{"a":1}]', Declared(format="json"), "json_not_rows"),
@@ -294,7 +315,14 @@ REFUSED: dict[str, tuple[bytes, Declared, str]] = {
     "json_in_latin_1": (b"[{}]", Declared(encoding="latin-1"), "unsupported_encoding"),
     "shift_jis": (b"a,b\n", Declared(encoding="shift-jis"), "unsupported_encoding"),
     "utf_7": (b"a,b\n", Declared(encoding="utf-7"), "unsupported_encoding"),
-    "utf_32": (b"a,b\n", Declared(encoding="utf-32"), "unsupported_encoding"),
+    "declared_utf_32": (b"a,b\n", Declared(encoding="utf-32"), "unsupported_encoding"),
+    "cp949": (b"a,b\n", Declared(encoding="cp949"), "unsupported_encoding"),
+    "gbk": (b"a,b\n", Declared(encoding="gbk"), "unsupported_encoding"),
+    "big5": (b"a,b\n", Declared(encoding="big5"), "unsupported_encoding"),
+    "euc_jp": (b"a,b\n", Declared(encoding="euc-jp"), "unsupported_encoding"),
+    "gb18030": (b"a,b\n", Declared(encoding="gb18030"), "unsupported_encoding"),
+    "hz": (b"a,b\n", Declared(encoding="hz"), "unsupported_encoding"),
+    "iso_2022_jp": (b"a,b\n", Declared(encoding="iso-2022-jp"), "unsupported_encoding"),
     "ebcdic": (b"a,b\n", Declared(encoding="cp037"), "unsupported_encoding"),
     "escapes_as_encoding": (b"a,b\n", Declared(encoding="unicode_escape"), "unsupported_encoding"),
     "raw_escapes_as_encoding": (b"a,b\n", Declared(encoding="raw_unicode_escape"), "unsupported_encoding"),
@@ -320,6 +348,36 @@ def test_what_is_no_table_is_refused_with_its_code(name: str) -> None:
     with pytest.raises(RequestError) as refused:
         detect(data, complete=True, declared=declared)
     assert refused.value.code == code
+
+
+@pytest.mark.parametrize("encoding", ["cp949", "euc-jp", "gbk", "big5", "shift-jis", "latin-1", "cp1251"])
+def test_a_header_in_another_encoding_is_refused_with_what_to_do(encoding: str) -> None:
+    text = "naïve,größe\n" if encoding == "latin-1" else "имя,дом\n" if encoding == "cp1251" else "番号,日付,山川\n"
+    text = {"cp949": "번호,도시\n", "big5": "號碼,日期,山川\n"}.get(encoding, text)
+    with pytest.raises(RequestError) as refused:
+        detected(text.encode(encoding) + b"1,2,3\n")
+    assert refused.value.code == "bad_header"
+    assert "convert the file to UTF-8, as with `iconv -f" in refused.value.detail
+    if encoding in ("latin-1", "cp1251"):
+        assert "declare an encoding of one byte a character, as in encoding=cp1252" in refused.value.detail
+    if encoding in ("cp949", "euc-jp"):
+        assert "declare" not in refused.value.detail
+
+
+def test_a_declared_encoding_that_cannot_be_cut_is_refused_with_what_to_do() -> None:
+    with pytest.raises(RequestError) as refused:
+        detected(b"a,b\n", Declared(encoding="EUC-KR"))
+    assert "convert the file to UTF-8, as with `iconv -f euc_kr -t UTF-8`" in refused.value.detail
+
+
+def test_bytes_that_are_no_text_are_refused_before_anything_is_said_of_columns() -> None:
+    for seed in range(200):
+        data = random.Random(seed).randbytes(500)
+        for declared in (Declared(), Declared(format="csv"), Declared(encoding="latin-1"), Declared(format="json")):
+            with pytest.raises(RequestError) as refused:
+                detected(data, declared)
+            assert refused.value.code == "binary_content"
+            assert refused.value.detail.startswith("This is not text")
 
 
 @pytest.mark.parametrize(

@@ -128,7 +128,10 @@ def table_of(text: str, d: CsvDialect) -> list[list[str] | str]:
     while at < len(text):
         cells, bad, end = record_at(text, at, d)
         if text[at:end].strip("\r\n"):
-            found.append("quote" if bad else cells if len(cells) == len(d.columns) else "column_count")
+            width = len(d.columns)
+            if any(cells[:width]) and not any(cells[width:]) and len(cells) > width:
+                cells = cells[:width]
+            found.append("quote" if bad else cells if len(cells) == width else "column_count")
         at = end + line_end_at(text, end, d.newline)
     return found
 

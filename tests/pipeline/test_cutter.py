@@ -5,8 +5,10 @@ from __future__ import annotations
 import io
 import zlib
 
+import msgspec
 import pytest
 
+from app.formats.base import Offsets
 from app.formats.csv import CsvDialect
 from app.formats.json import JsonDialect
 from app.formats.registry import Dialect, open_format
@@ -166,6 +168,43 @@ def test_no_more_of_a_file_is_read_at_once_than_the_window_and_the_longest_recor
     cut(file, open_format(CSV), Position(0, 0, 1), size=len(data),
         limits=Limits(3, row_bytes=ROW_BYTES), budget=1 << 40, window_bytes=512)  # fmt: skip
     assert file.most <= 16 * ROW_BYTES < len(data) / 10
+
+
+OPEN_QUOTES = {
+    "one_line": (b'"', b"x"),
+    "lines": (b'"', b"some text, more\n"),
+    "in_each_line": (b"", b'1,"some text\n'),
+    "before_doubled_quotes": (b'"', b'""\n'),
+    "before_closed_and_bad_ones": (b'"x""\n', b'y,""z""\n'),
+    "far_from_each_other": (b"", b'1,"open\n' + b"1,two and more\n" * 300),
+}
+
+
+@pytest.mark.parametrize("name", OPEN_QUOTES)
+@pytest.mark.parametrize("spaces", [False, True], ids=["", "spaces"])
+def test_open_quotes_cost_work_by_the_length_of_the_file_and_memory_by_that_of_a_record(
+    name: str, spaces: bool
+) -> None:
+    begin, repeated = OPEN_QUOTES[name]
+    form = open_format(msgspec.structs.replace(CSV, skip_initial_space=spaces))
+    scan, seen = form.scan, [0]
+
+    def watched(window: bytes, *, eof: bool) -> Offsets:
+        seen.append(len(window))
+        return scan(window, eof=eof)
+
+    form.scan = watched  # type: ignore[method-assign]
+    data = begin + repeated * (200 * ROW_BYTES // len(repeated))
+    position, done = Position(0, 0, 1), False
+    while not done:
+        made = cut(
+            io.BytesIO(data), form, position, size=len(data), limits=Limits(100, row_bytes=ROW_BYTES),
+            budget=50 * ROW_BYTES, window_bytes=512,
+        )  # fmt: skip
+        position, done = made.position, made.done
+    assert position.offset == len(data)
+    assert max(seen) <= 8 * ROW_BYTES
+    assert sum(seen) <= 8 * len(data)
 
 
 def test_a_file_that_became_shorter_ends_the_cutting() -> None:

@@ -1,0 +1,108 @@
+"""Which encoding a file is in, as far as its first bytes tell, and what to do about one that cannot be read."""
+
+from __future__ import annotations
+
+import codecs
+import re
+import unicodedata
+
+from app.errors import BinaryContent, UnsupportedEncoding
+
+BOMS = ((codecs.BOM_UTF8, "utf-8"), (codecs.BOM_UTF16_LE, "utf-16-le"), (codecs.BOM_UTF16_BE, "utf-16-be"))
+LOOKED_AT = 4096
+CONTROLS = re.compile(r"[\x04-\x08\x0e-\x1a\x7f]")
+"""Characters that text does not hold. Line ends, tabs, form feeds, escapes and what some use as delimiters are not among them."""
+HIGH_BYTES = re.compile(rb"[\x80-\xff]+")
+CONVERT = "convert the file to UTF-8, as with `iconv -f {name} -t UTF-8`"
+
+
+def encoding_of(sample: bytes, declared: str | None) -> tuple[str, int]:
+    """(encoding, length of its byte order marks); raises UnsupportedEncoding for one that is declared in vain. Programs that
+    put files together leave a second mark behind the first."""
+    mark, marked = next(((mark, name) for mark, name in BOMS if sample.startswith(mark)), (b"", ""))
+    start = 0
+    while mark and sample.startswith(mark, start):
+        start += len(mark)
+    name = _codec(declared) if declared else marked or _utf16_without_mark(sample) or "utf-8"
+    if name == "utf-16":  # without an order: as the mark says or the bytes look, else as Windows writes it
+        name = marked if marked.startswith("utf-16") else _utf16_without_mark(sample) or "utf-16-le"
+    return name, start
+
+
+def refuse_binary(text: str) -> None:
+    """Raises BinaryContent for what no text is."""
+    nul, controls = text.count("\0"), len(CONTROLS.findall(text))
+    if nul > max(1, len(text) // 20) or controls > max(2, len(text) // 40):
+        raise BinaryContent(
+            f"This is not text: of the first {len(text)} characters, {nul + controls} are NUL or other control characters."
+        )
+
+
+def hint(body: bytes) -> str:
+    """What to do about bytes that are not valid in the encoding they were taken for."""
+    runs = HIGH_BYTES.findall(body)
+    if sum(map(len, runs)) >= 4 and all(len(run) % 2 == 0 for run in runs[:-1] or runs):
+        convert = CONVERT.format(name="CP949")
+        return f"they look like two bytes a character (CP949, EUC-JP, GBK, Big5), which cannot be read: {convert}"
+    convert = CONVERT.format(name="SHIFT_JIS")
+    return f"declare an encoding of one byte a character, as in encoding=cp1252; if it has several, {convert}"
+
+
+def _codec(name: str) -> str:
+    """The canonical name of a supported encoding: UTF-8, UTF-16, or one byte a character with ASCII inside."""
+    try:
+        codec = codecs.lookup(name).name
+    except (LookupError, ValueError):
+        raise UnsupportedEncoding(f"There is no encoding named {name[:40]!r}.") from None
+    if codec in ("utf-8", "utf-8-sig", "ascii"):
+        return "utf-8"
+    if codec in ("utf-16", "utf-16-le", "utf-16-be"):
+        return codec
+    try:
+        # Python's escape codecs make one character of several bytes.
+        ascii_inside = "escape" not in codec and bytes(range(128)).decode(codec) == "".join(map(chr, range(128)))
+        single_byte = all(len(bytes([b]).decode(codec, "replace")) == 1 for b in range(128, 256))
+        # Encodings that change their state by escapes have no such bytes at all.
+        single_byte &= any(bytes([b]).decode(codec, "ignore") for b in range(128, 256))
+        pairs = len(bytes(range(128, 256)).decode(codec, "replace")) == 128
+    except (LookupError, ValueError, TypeError):
+        ascii_inside = single_byte = pairs = False
+    if not (ascii_inside and single_byte and pairs):
+        convert = CONVERT.format(name=codec)
+        raise UnsupportedEncoding(
+            f"Files in {codec} cannot be cut into rows safely, for it is not one byte a character with ASCII inside: {convert}."
+        )
+    return codec
+
+
+def _utf16_without_mark(sample: bytes) -> str:
+    """UTF-16 text has line ends, delimiters and spaces with a NUL in each, always in the same one of their two bytes, and
+    all of it is text; nothing else is like that."""
+    head = sample[:LOOKED_AT]
+    if len(head) < 4:
+        return ""
+    first, second = head[0::2].count(0), head[1::2].count(0)
+    if min(first, second) > max(first, second) // 10:
+        return ""
+    order = "utf-16-le" if second > first else "utf-16-be"
+    if max(first, second) > 0.7 * len(head) / 2:
+        return order
+    if max(first, second) < 2 or (_is_utf8(head) and max(first, second) <= len(head) // 20):
+        return ""
+    text = head[: len(head) // 2 * 2].decode(order, "replace")
+    text = text[:-1] if text.endswith("\ufffd") else text  # half of a pair, where the sample is cut
+    return order if re.search(r"[\r\n]", text) and not any(map(_is_no_text, text)) else ""
+
+
+def _is_utf8(head: bytes) -> bool:
+    try:
+        codecs.getincrementaldecoder("utf-8")().decode(head)
+    except UnicodeDecodeError:
+        return False
+    return True
+
+
+def _is_no_text(character: str) -> bool:
+    return character == "\ufffd" or (
+        character not in "\t\r\n\f\v\ufeff" and unicodedata.category(character) in ("Cc", "Cn", "Co", "Cs")
+    )
