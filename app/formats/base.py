@@ -23,6 +23,9 @@ PAGE_BYTES = 1 << 20
 """About so many bytes of rows are stored as one value, if these are fewer than PAGE_ROWS rows; one row at least. Whoever reads
 rows holds a page, whatever he wants of it."""
 
+MAX_COLUMNS = 16_384
+"""Of a file and of a job, and cells of a row."""
+
 MAX_ROW_BYTES = 16 << 20
 """A longer record is rejected unread (`row_too_large`), so that one row cannot take the memory of the process."""
 

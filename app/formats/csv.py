@@ -25,6 +25,7 @@ import numpy as np
 from app.formats import csv_grammar as grammar
 from app.formats.base import (
     MASK,
+    MAX_COLUMNS,
     MAX_REJECT_BYTES,
     MAX_ROW_BYTES,
     CellRows,
@@ -515,9 +516,11 @@ class CsvFormat:
         return BadCell(index, "csv_bad_quote", "There is a quote inside an unquoted cell.", cell)
 
     def _fit(self, row: list[str | None], keep: bool) -> list[str | None]:
-        """With `keep`, a short row padded with nulls and a long one as it is; else a long one without what is empty behind
-        the last column, as spreadsheets write it, or a BadCell."""
+        """With `keep`, a short row padded with nulls and a long one as it is, or a BadCell if that is too long; else a long one
+        without what is empty behind the last column, as spreadsheets write it, or a BadCell."""
         width = len(self.columns)
+        if keep and len(row) > MAX_COLUMNS:  # each cell is a column to whoever asks for names
+            raise BadCell(width, "too_many_columns", f"At most {MAX_COLUMNS} cells are kept, found {len(row)}.", "")
         if keep:
             return row + [None] * (width - len(row))
         if any(row[:width]) and len(row) > width and not any(row[width:]):

@@ -23,7 +23,7 @@ from app.errors import (
     TooManyColumns,
     UnsupportedEncoding,
 )
-from app.formats.base import unique_names
+from app.formats.base import MAX_COLUMNS, unique_names
 from app.formats.csv import CsvDialect, Skipped
 from app.formats.csv_layout import Record, Wanted, find_layout, is_numbers_alone, records_of
 from app.formats.encodings import encoding_of, hint, refuse_binary
@@ -31,7 +31,6 @@ from app.formats.json import JsonDialect
 from app.formats.registry import Dialect
 
 SAMPLE_BYTES = 256 << 10
-MAX_COLUMNS = 16_384
 MAX_NAME_LENGTH = 1_000
 MAX_SKIPPED_CHARACTERS = 200
 SIGNATURES = (

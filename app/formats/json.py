@@ -16,6 +16,7 @@ import msgspec
 import numpy as np
 
 from app.formats.base import (
+    MAX_COLUMNS,
     MAX_REJECT_BYTES,
     LineNumbers,
     ObjectRows,
@@ -28,7 +29,6 @@ from app.formats.base import (
 )
 
 MAX_DEPTH = 64
-MAX_KEYS = 16_384
 WHITESPACE = b" \t\r\n"
 RECORD_SEPARATOR = b"\x1e"
 QUOTE, BACKSLASH, COMMA, CLOSING, LF, CR = 34, 92, 44, 93, 10, 13
@@ -424,8 +424,8 @@ def judge(text: bytes) -> Iterable[str]:
         value = _decode(text)
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise _reason(text, error) from None
-    if len(value) > MAX_KEYS:
-        raise BadRecord("too_many_columns", f"The record has more than {MAX_KEYS} keys.")
+    if len(value) > MAX_COLUMNS:
+        raise BadRecord("too_many_columns", f"The record has more than {MAX_COLUMNS} keys.")
     # Each key that is written has a colon behind its quote: as many as there are keys means no key twice. Any other
     # count (nested objects, strings that hold such a thing) needs the slower look.
     if text.count(b":") != len(value) and (text.count(b'":') != len(value) or _SPACED_COLON.search(text)):

@@ -13,6 +13,16 @@ from app.jobs.formulas import guarded
 from app.jobs.stored_rows import StoredRow, named
 
 PIECE_BYTES = 1 << 20
+GROUP_BYTES, GROUP_CELLS = 16 << 20, 4_000_000
+"""Of a row group of a Parquet file, at about which it ends."""
+MAX_GROUP_COLUMNS = 300_000
+"""Columns of all row groups of a Parquet file: its footer, which is written last, has some hundred bytes for each."""
+
+
+def fits_parquet(rows: int, columns: int, size: int) -> bool:
+    """Whether the footer of a Parquet file with so many rows, columns and bytes can be held."""
+    groups = 1 + rows * columns // GROUP_CELLS + size // GROUP_BYTES
+    return groups * columns <= MAX_GROUP_COLUMNS
 
 
 class Encoder(Protocol):

@@ -17,9 +17,8 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from app.db import chunks, jobs, results
 from app.db.engine import Database
 from app.errors import DownloadIncomplete, NotFound, RowsGone, TooManyColumns
-from app.formats.base import cell_names
-from app.formats.detect import MAX_COLUMNS
-from app.jobs.encoders import CsvEncoder, Encoder, JsonLinesEncoder
+from app.formats.base import MAX_COLUMNS, cell_names
+from app.jobs.encoders import CsvEncoder, Encoder, JsonLinesEncoder, fits_parquet
 from app.jobs.progress import find_with_rows
 from app.jobs.reject_files import layout_of, whole
 from app.jobs.stored_rows import StoredRow, last_row, rows_of
@@ -109,13 +108,18 @@ async def columns_of(database: Database, export: Export, format: str) -> Sequenc
     """The columns of a download; raises TooManyColumns. Parquet wants to know them before the first row, also those of the
     cells beyond the header (on_bad_row=keep), for which all rows are read."""
     columns: Sequence[str] = export.job["columns"]
-    if format != "parquet" or export.job["dialect"].get("on_bad_row") != "keep":
+    if format != "parquet":
         return columns
     width = len(columns)
-    async for page in _all_pages(database, export):
-        width = max(width, await asyncio.to_thread(_width, page))
+    if export.job["dialect"].get("on_bad_row") == "keep":
+        async for page in _all_pages(database, export):
+            width = max(width, await asyncio.to_thread(_width, page))
     if width > MAX_COLUMNS:
         raise TooManyColumns(f"The longest row has {width} cells; a Parquet file is made of {MAX_COLUMNS} at most.")
+    if not fits_parquet(export.results, width, export.job["stored_bytes"]):
+        raise TooManyColumns(
+            f"The footer of a Parquet file of {export.results} rows in {width} columns is too large; get csv or jsonl."
+        )
     return cell_names(columns, width)
 
 

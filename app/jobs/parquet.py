@@ -10,10 +10,8 @@ import msgspec
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from app.jobs.encoders import cell_text
+from app.jobs.encoders import GROUP_BYTES, GROUP_CELLS, cell_text
 from app.jobs.stored_rows import StoredRow
-
-GROUP_BYTES, GROUP_CELLS = 8 << 20, 2_000_000
 
 
 class ParquetEncoder:

@@ -8,8 +8,7 @@ from dataclasses import dataclass, field
 import msgspec
 
 from app.errors import TransientError
-from app.formats.base import ObjectRows, PagedRows, Reject, Results, Rows, has_open_columns
-from app.formats.detect import MAX_COLUMNS
+from app.formats.base import MAX_COLUMNS, ObjectRows, PagedRows, Reject, Results, Rows, has_open_columns
 from app.processors.base import ChunkOutcome
 
 MAX_NAME_BYTES = 1 << 20

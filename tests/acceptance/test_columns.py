@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 
-from app.formats.detect import MAX_COLUMNS
+from app.formats.base import MAX_COLUMNS
 from tests.harness import Api
 
 KEYS = 25

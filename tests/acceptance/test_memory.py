@@ -13,7 +13,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from app.formats.detect import MAX_COLUMNS
+from app.formats.base import MAX_COLUMNS
 from tests.conftest import Databases
 from tests.harness import Api, Server, query
 

@@ -9,7 +9,7 @@ import json
 
 import pytest
 
-from app.formats.detect import MAX_COLUMNS
+from app.formats.base import MAX_COLUMNS
 from tests.forks import Server
 from tests.harness import Api, query
 
@@ -152,9 +152,13 @@ def test_extra_cells_that_are_kept_hide_no_column(api: Api, server: Server) -> N
     key = job_id.replace("-", "") if server.url.startswith("sqlite") else job_id
     viewed = query(server.url, f"SELECT data FROM result_rows WHERE job_id = '{key}' ORDER BY row_number")
     assert [json.loads(data) for (data,) in viewed] == [wide, short]
-    endless = api.run(b"a,b\n1,2\n" + b"," * MAX_COLUMNS + b"\n", on_bad_row="keep")["file_id"]
-    answer = api.client.get(f"/api/v1/results/{endless}/download?format=parquet")
-    assert (answer.status_code, answer.json()["code"]) == (422, "too_many_columns")
+    rows = b"," * (MAX_COLUMNS - 1) + b"\n" + b"," * MAX_COLUMNS + b"\n"
+    endless = api.run(b"a,b\n1,2\n" + rows, on_bad_row="keep")["file_id"]
+    assert [(row["row_number"], row["code"]) for row in api.rejects(endless)] == [(3, "too_many_columns")]
+    objects = api.client.get(f"/api/v1/results/{endless}?format=object").json()["items"]
+    assert [len(item["data"]) for item in objects] == [2, MAX_COLUMNS]
+    table = pq.read_table(io.BytesIO(api.client.get(f"/api/v1/results/{endless}/download?format=parquet").content))
+    assert (table.num_rows, table.num_columns) == (2, MAX_COLUMNS)
 
 
 def test_a_file_is_downloaded_by_the_id_of_its_job(api: Api) -> None:

@@ -9,8 +9,9 @@ import msgspec
 import pytest
 
 from app.errors import RequestError
+from app.formats.base import MAX_COLUMNS
 from app.formats.csv import CsvDialect
-from app.formats.detect import MAX_COLUMNS, SAMPLE_BYTES, Declared, detect
+from app.formats.detect import SAMPLE_BYTES, Declared, detect
 from app.formats.json import JsonDialect
 from app.formats.registry import from_json, to_json
 from tests.formats.reading import detected, read_all

@@ -7,8 +7,7 @@ from collections.abc import Sequence
 import msgspec
 import pytest
 
-from app.formats.base import CellRows, ObjectRows, PagedRows
-from app.formats.detect import MAX_COLUMNS
+from app.formats.base import MAX_COLUMNS, CellRows, ObjectRows, PagedRows
 from app.pipeline.columns import MAX_NAME_BYTES, Columns, Fitting
 from app.processors.base import ChunkOutcome
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from app.formats.detect import MAX_COLUMNS
+from app.formats.base import MAX_COLUMNS
 from tests.crash.service import Input, Service, Worker, assert_exact
 from tests.harness import FINAL, Api, OwnPostgres, migrate, wait_until
 from tests.scale.conftest import MakeCluster
