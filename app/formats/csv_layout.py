@@ -31,7 +31,7 @@ text."""
 EVIDENCE, STRONG_EVIDENCE = 4, 6
 """Cells that hold a value below a name, which lines above the table need to be skipped; more where such a line could be
 the name of a single column, or a row."""
-MAX_NAME = 100
+MAX_NAME, MAX_DIGITS = 100, 18
 
 _VALUE = re.compile(
     r"[-+($€£¥.]*\d[-+\d.,:/'%$€£¥ )]*(?:[TZeE][-+\d.:Z]*)?"  # numbers, dates, times
@@ -180,7 +180,7 @@ class _Trial:
         others = "".join(each for each in COMMON_DELIMITERS if each != self.dialect.delimiter)
         inside = re.compile(rf"[{re.escape(others)}](?! )")
         cells = [cell for record in self.table() for cell in record.cells]
-        clean = sum(not inside.search(cell) or _VALUE.fullmatch(cell.strip()) is not None for cell in cells)
+        clean = sum(not inside.search(cell) or is_value(cell) for cell in cells)
         return clean / max(1, len(cells))
 
     def rank(self) -> tuple[float, int, int, bool]:
@@ -252,14 +252,14 @@ def _is_prose(records: Sequence[Record]) -> bool:
 def _has_single_quotes(text: str, delimiter: str) -> bool:
     """Whether apostrophes quote cells: each that begins a cell is closed at the end of one, and either some cell needs its
     quotes, or there is one in each row of a table."""
-    d = re.escape(delimiter)
+    d, text = re.escape(delimiter), text.replace("\r\n", "\n").replace("\r", "\n")
     opened = len(re.findall(rf"(?:^|{d})'", text, re.MULTILINE))
-    quoted = re.findall(rf"(?:^|(?<={d}))'((?:[^']++|'')*+)'(?={d}|\r?$)", text, re.MULTILINE)
+    quoted = re.findall(rf"(?:^|(?<={d}))'((?:[^']++|'')*+)'(?={d}|$)", text, re.MULTILINE)
     if len(quoted) < 2 or len(quoted) < opened or re.search(rf'(?:^|{d})"', text, re.MULTILINE):
         return False
-    if any(delimiter in cell or "''" in cell or "\n" in cell or "\r" in cell for cell in quoted):
+    if any(delimiter in cell or "''" in cell or "\n" in cell for cell in quoted):
         return True
-    rows = len(text.splitlines()) - 1
+    rows = text.count("\n", 0, -1)
     return delimiter in text and len(quoted) >= rows > 1
 
 
@@ -282,7 +282,7 @@ def _one_column(text: str, complete: bool, base: CsvDialect, wanted: Wanted) -> 
 
 def is_value(cell: str) -> bool:
     """A number, a date, a time, an address, yes or no: what names of columns are not."""
-    return _VALUE.fullmatch(cell.strip()) is not None
+    return len(cell) <= MAX_NAME and _VALUE.fullmatch(cell.strip()) is not None
 
 
 def is_header(cells: Sequence[str]) -> bool:
@@ -305,7 +305,7 @@ def is_numbers_alone(records: Sequence[Record]) -> bool:
     first = [cell.strip() for cell in records[0].cells]
     if not all(first):
         return False
-    if len(first) > 1 and all(cell.isascii() and cell.isdigit() for cell in first):
+    if len(first) > 1 and all(cell.isascii() and cell.isdigit() and len(cell) <= MAX_DIGITS for cell in first):
         steps = {int(b) - int(a) for a, b in pairwise(first)}
         return len(steps) > 1 or min(steps) <= 0
     return True
@@ -316,9 +316,9 @@ def value_columns(table: Sequence[Record], header_rows: int) -> list[int]:
     width, counts = table[0].width, []
     if not is_header(table[0].cells):
         return []
+    rows = [record.cells for record in table[max(1, header_rows) :] if record.fits(width)]
     for column in range(width):
-        cells = [record.cells[column].strip() for record in table[max(1, header_rows) :] if record.fits(width)]
-        filled = [cell for cell in cells if cell]
+        filled = [cell for cells in rows if (cell := cells[column].strip())]
         values = sum(is_value(cell) for cell in filled)
         if values >= 2 and values >= REGULAR_SHARE * len(filled):
             counts.append(values)
@@ -356,7 +356,7 @@ def _regular_share(table: Sequence[Record]) -> float:
 def _first_of_table(records: Sequence[Record], width: int, header_rows: int) -> int:
     """Index of the first record that reaches to the last column and is no comment; 0 if there is none below others."""
     for index, record in enumerate(records):
-        if record.is_comment and (record.width != width or _comments_go_on(records[index + 1 :], header_rows)):
+        if record.is_comment and (record.width != width or _go_on(records[index + 1 :], width, header_rows)):
             continue
         if record.reach >= width:
             commented = any(each.is_comment for each in records[:index])
@@ -366,8 +366,11 @@ def _first_of_table(records: Sequence[Record], width: int, header_rows: int) -> 
     return 0
 
 
-def _comments_go_on(below: Sequence[Record], header_rows: int) -> bool:
-    return bool(below) and (below[0].is_comment or bool(value_columns(below, header_rows)))
+def _go_on(below: Sequence[Record], width: int, header_rows: int) -> bool:
+    """Whether another comment, or the header of a table, is below a comment that is as wide as the table."""
+    if not below or below[0].is_comment:
+        return bool(below)
+    return below[0].reach >= width and bool(value_columns(below, header_rows))
 
 
 def _are_titles(titles: Sequence[Record], above: Sequence[Record], table: Sequence[Record], header_rows: int) -> bool:

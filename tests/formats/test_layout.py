@@ -270,6 +270,7 @@ NUMBERS: dict[str, tuple[str, int, list[str]]] = {
     "names_that_are_numbers": ("2010,2020,2030\n5,6,7\n", 1, ["2010", "2020", "2030"]),
     "numbers_below_a_name": ("5,a\n6,7\n", 1, ["5", "a"]),
     "a_text_below": ("5,2\n6,x\n", 1, ["5", "2"]),
+    "numbers_of_many_digits": ("7" * 900 + ",8\n" + "7" * 900 + ",9\n", 0, ["column_1", "column_2"]),
     "a_header_alone": ("5,2\n", 1, ["5", "2"]),
 }
 
