@@ -34,6 +34,12 @@ def _with_file() -> Any:
     return select(Job, *FILE_COLUMNS).join(File, File.id == Job.file_id).where(File.deleted_at.is_(None))
 
 
+def _listed() -> Any:
+    """Without the columns, of which a job may have a megabyte and a list shows none."""
+    shown = [column for column in Job.__table__.c if column.name != "columns"]
+    return select(*shown, *FILE_COLUMNS).join(File, File.id == Job.file_id).where(File.deleted_at.is_(None))
+
+
 async def find_job(connection: AsyncConnection, job_id: UUID, owner: str) -> RowMapping | None:
     query = _with_file().where(Job.id == job_id, Job.owner == owner)
     return (await connection.execute(query)).mappings().first()
@@ -63,7 +69,7 @@ async def list_of_door(
     connection: AsyncConnection, owner: str, door: str, *, limit: int, offset: int
 ) -> Sequence[RowMapping]:
     """Newest first."""
-    query = _with_file().where(Job.owner == owner, Job.door == door).order_by(Job.number.desc())
+    query = _listed().where(Job.owner == owner, Job.door == door).order_by(Job.number.desc())
     return (await connection.execute(query.limit(limit).offset(offset))).mappings().all()
 
 
@@ -122,7 +128,7 @@ async def list_jobs(
     with_parts: bool = True,
 ) -> Sequence[RowMapping]:
     """Newest first; `before` is the number of the last job of the page before."""
-    query = _with_file().where(Job.owner == owner).order_by(Job.number.desc()).limit(limit)
+    query = _listed().where(Job.owner == owner).order_by(Job.number.desc()).limit(limit)
     if before is not None:
         query = query.where(Job.number < before)
     if status is not None:
@@ -155,7 +161,7 @@ async def list_moving(
     active = select(Job.number).join(File, File.id == Job.file_id).where(*mine, Job.status.in_(ACTIVE_JOBS))
     active = active.order_by(at_work, Job.priority.desc(), Job.number).limit(limit)
     new = select(Job.number).where(Job.owner == owner, Job.number > above).order_by(Job.number).limit(limit)
-    query = _with_file().where(Job.owner == owner, Job.number.in_(active) | Job.number.in_(new) | Job.id.in_(ids))
+    query = _listed().where(Job.owner == owner, Job.number.in_(active) | Job.number.in_(new) | Job.id.in_(ids))
     return (await connection.execute(query.order_by(Job.number))).mappings().all()
 
 
