@@ -10,6 +10,7 @@ import sqlite3
 import subprocess
 import sys
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -283,5 +284,7 @@ class Api:
             page = self.client.get(f"/api/v1/rejects/{file_id}", params={"limit": 10_000, "after": after}).json()
             rejects += page["items"]
             if page["next_after"] is None:
+                if page["complete"]:  # counts that are kept, and rows that are there
+                    assert page["codes"] == Counter(reject["code"] for reject in rejects)
                 return rejects
             after = page["next_after"]

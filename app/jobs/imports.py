@@ -71,7 +71,7 @@ async def list_imports(database: Database, owner: str, *, limit: int, offset: in
 async def get_import(database: Database, number: int, owner: str, *, limit: int, offset: int, after: int) -> bytes:
     """An import with one page of its records, valid and invalid, in the order of the file, as JSON: at most `limit`, and no
     more than fit into an answer. Raises ImportNotFound."""
-    async with database.reading() as connection:
+    async with database.snapshot() as connection:
         job = await _find(connection, number, owner)
         (body,) = await _bodies(connection, [job])
         rows, is_cut = await records.list_of_job(
