@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from typing import Any
 
 from rapidfuzz import fuzz, process
@@ -25,6 +26,7 @@ _ONE_GROUP = re.compile(r"[1-9][0-9]{0,2}[^0-9][0-9]{3}")
 _BETWEEN_WORDS = re.compile(
     r"(?<=[^\W\d_])[\s_.,:;/-]+(?=[^\W_])|(?<=[^\W_])[\s_.,:;/-]+(?=[^\W\d_])",
 )
+_ENDS_IN_NUMBER = re.compile(r"\S\s[0-9][0-9A-Za-z/-]*$")
 SAME_WORDS = (
     {"yes", "y", "true", "t", "1", "on", "ja", "oui", "si", "active", "enabled"},
     {"no", "n", "false", "f", "0", "off", "nein", "non", "inactive", "disabled"},
@@ -120,7 +122,7 @@ def _marks(numbers: list[str]) -> tuple[str, str | None] | None:
 def _is_set(given: Side, wanted: Side) -> bool:
     """Both hold a few words each, again and again: categories."""
     sides = (given, wanted)
-    few = all(not s.column.distinct.is_cut and s.column.distinct.count() <= TABLE_VALUES for s in sides)
+    few = all(s.column.is_known and s.column.distinct.count() <= TABLE_VALUES for s in sides)
     repeated = all(s.column.values >= 1.5 * s.column.distinct.count() for s in sides)
     return few and repeated and all(s.report["type"] in ("text", "boolean") for s in sides)
 
@@ -200,20 +202,38 @@ WHOLES: tuple[tuple[str, tuple[str, ...], str], ...] = (
 """A column that others are parts of, those parts, and what stands between them."""
 
 
-def parts_of(wanted: str, among: list[str]) -> tuple[list[str], dict[str, Any]] | None:
+REST = {"operation": "replace", "find": r"^\s*\S+\s*", "by": "", "regex": True}
+"""All but the first word."""
+SHOWN_VALUES = 5
+
+
+def parts_of(wanted: str, among: Sequence[Side]) -> tuple[list[str], dict[str, Any]] | None:
     """The columns that this one can be joined from or split from, and how; None if there are none."""
     concept = normal(wanted).concept if normal(wanted).is_whole else None
-    by_concept = {normal(name).concept: name for name in reversed(among) if normal(name).is_whole}
+    by_concept = {normal(side.name).concept: side for side in reversed(among) if normal(side.name).is_whole}
     for whole, parts, between in WHOLES:
         if concept == whole and whole != parts[0] and all(part in by_concept for part in parts):
-            return [by_concept[part] for part in parts], {"operation": "join", "separator": between}
+            return [by_concept[part].name for part in parts], {"operation": "join", "separator": between}
         if (
             concept in parts
             and concept != whole
             and whole in by_concept
             and not set(parts) & (by_concept.keys() - {whole})
         ):
-            index = parts.index(concept)
-            step = {"operation": "split", "separator": between, "part": "first" if index == 0 else "last"}
-            return [by_concept[whole]], step
+            given = by_concept[whole]
+            return [given.name], _split(given, between, is_first=concept == parts[0], is_name=whole != parts[0])
     return None
+
+
+def _split(given: Side, between: str, *, is_first: bool, is_name: bool) -> dict[str, Any]:
+    """The first word, or what is behind it. Where the values do not have two words each, which words belong where is asked;
+    what is proposed for both parts together has every word even then."""
+    values = given.column.known()
+    if is_name:
+        unsure = [value for value in values if len(value.split(between)) != 2 or value != value.strip()]
+    else:  # a house number
+        unsure = [value for value in values if not _ENDS_IN_NUMBER.search(value)]
+    step: dict[str, Any] = {"operation": "split", "separator": between, "part": "first" if is_first else "last"}
+    if is_name and not is_first and (unsure or not given.column.is_known):
+        step = dict(REST)
+    return step | ({"decide": True, "lost": unsure[:SHOWN_VALUES]} if unsure else {})

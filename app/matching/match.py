@@ -27,6 +27,10 @@ RUNNERS_UP, RUNNER_UP_AT_LEAST = 3, 0.25
 BY_MEANING_AT_MOST = 0.7
 """What the embeddings of two names can say at most: they know that things are related, not that they are the same."""
 
+SAME_VALUES = 0.5
+CONTRADICTED_AT_MOST = 0.45
+"""If a column of words shares so much with another one and nothing with this, this is no match by its name alone."""
+
 ACCEPTED = 1.0
 """More than any likeness."""
 SHOWN_CELLS = 10_000
@@ -39,7 +43,11 @@ class Scores:
     names: Matrix
     for_: Matrix
     against: Matrix
+    shared: Matrix
+    """Share of the words in one that are in the other, too."""
     total: Matrix
+    contradicted: npt.NDArray[np.bool_]
+    """Pairs of which the values of the reference are in another column."""
     reasons: dict[tuple[int, int], list[str]]
 
 
@@ -65,6 +73,8 @@ def match(
 
 def finished(mappings: list[dict[str, Any]], names: Sequence[str], total: Matrix | None) -> dict[str, Any]:
     used = {name for mapping in mappings for name in mapping["input_columns"]}
+    for mapping in mappings:
+        _rank_below(mapping)
     body: dict[str, Any] = {
         "mappings": mappings,
         "matched": sum(bool(mapping["input_columns"]) for mapping in mappings),
@@ -79,6 +89,14 @@ def finished(mappings: list[dict[str, Any]], names: Sequence[str], total: Matrix
     return body
 
 
+def _rank_below(mapping: dict[str, Any]) -> None:
+    """Others may be more like this reference column and still be chosen for another one, or make the choice less sure: none
+    is shown to be surer than the choice."""
+    if mapping["input_columns"]:
+        for other in mapping["runners_up"]:
+            other["confidence"] = min(other["confidence"], mapping["confidence"])
+
+
 def _sides(reports: Sequence[dict[str, Any]], state: str) -> list[Side]:
     columns = Table.unpacked(state).columns
     return [Side(report["name"], report, columns[report["name"]]) for report in reports]
@@ -88,8 +106,8 @@ def score(
     sources: Sequence[Side], targets: Sequence[Side], cosines: Matrix | None, accepted: dict[str, list[str]]
 ) -> Scores:
     """How likely each pair is the same thing, 0 to 1."""
-    names, for_all, against_all, total = (np.zeros((len(targets), len(sources))) for _ in range(4))
-    scores = Scores(names, for_all, against_all, total, {})
+    names, for_all, against_all, shared, total = (np.zeros((len(targets), len(sources))) for _ in range(5))
+    scores = Scores(names, for_all, against_all, shared, total, np.zeros(total.shape, bool), {})
     remembered = {(normal(want).plain, normal(have).plain) for want, all_ in accepted.items() for have in all_}
     for i, target in enumerate(targets):
         wanted = normal(target.name)
@@ -104,14 +122,27 @@ def score(
                 near = float(np.clip((cosines[i, j] - 0.4) / 0.5, 0, 1)) * BY_MEANING_AT_MOST
                 if near > by_name:
                     by_name, why = near, "the names are near in meaning"
-            for_, against, reasons = evidence(source, target)
+            for_, against, shared[i, j], reasons = evidence(source, target)
             scores.names[i, j], scores.for_[i, j], scores.against[i, j] = by_name, for_, against
             room = 1 - by_name if by_name >= THRESHOLD else max(0.0, 0.75 - by_name)
             scores.total[i, j] = max(
                 0.0, min(0.99, by_name + for_ * room * 0.9 - against * (0.4 if by_name > 0.9 else 0.7))
             )
             scores.reasons[i, j] = [why, *reasons]
+    _heed_contradictions(scores)
     return scores
+
+
+def _heed_contradictions(scores: Scores) -> None:
+    """Words that stand for each other say little where the values of one column are all in another one. Names that are equal
+    to the letter, and pairs that were accepted, stay as they are."""
+    for i, shares in enumerate(scores.shared):
+        if shares.max(initial=0.0) < SAME_VALUES:
+            continue
+        scores.contradicted[i] = (shares == 0) & (scores.names[i] < EQUAL)
+        for j in np.flatnonzero(scores.contradicted[i] & (scores.total[i] > CONTRADICTED_AT_MOST)).tolist():
+            scores.total[i, j] = CONTRADICTED_AT_MOST
+            scores.reasons[i, j].append("another column holds the values of the reference")
 
 
 def assign(total: Matrix, at_least: float = THRESHOLD) -> dict[int, int]:
@@ -164,18 +195,17 @@ def _mapping(i: int, target: Side, sources: Sequence[Side], scores: Scores, j: i
 
 def _fill_by_parts(mappings: list[dict[str, Any]], sources: Sequence[Side]) -> None:
     """Columns without a match may be parts of one that is there, or made of some that are."""
-    names = [source.name for source in sources]
     for mapping in mappings:
         if mapping["input_columns"]:
             continue
-        found = parts_of(mapping["reference_column"], names)
+        found = parts_of(mapping["reference_column"], sources)
         if found is not None:
             columns, step = found
             mapping |= {
                 "input_column": columns[0] if len(columns) == 1 else None,
                 "input_columns": columns,
                 "confidence": 0.75,
-                "reason": f"it can be made by a {step['operation']}",
+                "reason": f"it can be made by a {'join' if len(columns) > 1 else 'split'}",
                 "conversion": [step],
             }
 
@@ -204,6 +234,7 @@ def _fill_with_rest(
     likely -= REST_OF_NUMBERS * np.outer(
         [kind_of(targets[i]) == "number" for i in wanted], [kind_of(sources[j]) == "number" for j in given]
     )
+    likely[scores.contradicted[places]] = 0.0
     for a, b in assign(likely, at_least).items():
         i, j = wanted[a], given[b]
         runners_up = [r for r in mappings[i]["runners_up"] if r["input_column"] != sources[j].name]

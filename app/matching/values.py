@@ -32,10 +32,10 @@ class Side:
         return list(dict.fromkeys([*(top["value"] for top in self.report["top"]), *self.report["examples"]]))
 
 
-def evidence(one: Side, other: Side) -> tuple[float, float, list[str]]:
-    """What speaks for the pair and what against it, 0 to 1 each, and why."""
+def evidence(one: Side, other: Side) -> tuple[float, float, float, list[str]]:
+    """What speaks for the pair and what against it, 0 to 1 each, the share of words that both hold, and why."""
     if not (one.has_values and other.has_values):
-        return 0.0, 0.0, []
+        return 0.0, 0.0, 0.0, []
     for_, against, reasons = 0.0, 0.0, []
     kinds = [set(side.report["personal_data"]) & set(SURE_KINDS) for side in (one, other)]
     if kinds[0] & kinds[1]:
@@ -68,7 +68,7 @@ def evidence(one: Side, other: Side) -> tuple[float, float, list[str]]:
     if min(one.column.values, other.column.values) >= SMALL_SET and abs(_uniqueness(one) - _uniqueness(other)) > 0.75:
         against += 0.08
         reasons.append("values repeat in only one of them")
-    return min(1.0, for_), min(1.0, against), reasons
+    return min(1.0, for_), min(1.0, against), shared if mine == theirs == "text" else 0.0, reasons
 
 
 def _named(kind: str) -> str:

@@ -21,21 +21,23 @@ EXAMPLE_CHARACTERS = 40
 
 
 # Called in the processes beside the service: pyarrow and scipy are memory that the service itself can do without.
-def match(*arguments: Any) -> dict[str, Any]:
+def match(given: Any, wanted: Any, given_state: str, *more: Any) -> dict[str, Any]:
     from app.matching.match import match
+    from app.processors.proposals import checked
 
-    return match(*arguments)
+    return checked(match(given, wanted, given_state, *more), given_state)
 
 
-def adopt(*arguments: Any) -> dict[str, Any]:
+def adopt(result: Any, given: Any, wanted: Any, given_state: str, *more: Any) -> dict[str, Any]:
     from app.matching.match import adopt
+    from app.processors.proposals import checked
 
-    return adopt(*arguments)
+    return checked(adopt(result, given, wanted, given_state, *more), given_state)
 
 
 class MappingProcessor(RowsProcessor):
     name = "mapping"
-    version = "2"
+    version = "3"
     is_uploadable = False
 
     def __init__(self, embedder: Embedder | None = None, chat: Chat | None = None) -> None:

@@ -238,6 +238,17 @@ class Column(msgspec.Struct):
         found = sorted(each for examples in self.examples.values() for each in examples)
         return list({(each.text, each.length): each for each in reversed(found)}.values())[::-1][:SHOWN_AGAINST]
 
+    def known(self) -> list[str]:
+        """Its values as far as they are known and whole: of a column of few, all of them."""
+        ends = [text for text, length in self._extremes(self.verdict()) if text and not length]
+        kept = [*self.top.counts.values(), *(each for found in self.examples.values() for each in found)]
+        return sorted({*ends, *(each.text for each in kept if not each.length)})
+
+    @property
+    def is_known(self) -> bool:
+        """Whether `known` are all of its values."""
+        return not self.distinct.is_cut and self.distinct.count() == len(self.known())
+
     def personal(self, name: str) -> list[str]:
         verdict = self.verdict()
         kinds = flags(name, self.signs, self.looked_at, is_date=verdict.type == "date")

@@ -248,7 +248,7 @@ class Specification(Model):
         return self.model_dump(mode="json", by_alias=True, exclude_unset=True)
 
 
-PROPOSED = {"decide", "readings", "unknown", "suggested"}
+PROPOSED = {"decide", "readings", "unknown", "suggested", "lost"}
 """Members of proposed steps that say what is to be decided."""
 
 

@@ -16,10 +16,15 @@ const FORMATS = [["csv", "CSV"], ["jsonl", "JSON Lines"], ["parquet", "Parquet"]
 const NUMBERS = [["en", "1,234.5"], ["de", "1.234,5"]];
 const OTHERS = [["reject", "are rejected"], ["keep", "stay as they are"], ["empty", "become empty"]];
 const LEFT_OUT = "left out";
+const TAKEN = "taken";
 
 /** The choice that a step leaves open, as {label, options}; null if it leaves none. */
 export function question(step) {
   if (!step.decide) return null;
+  if (step.lost) {
+    const label = `The step ${step.operation} does not keep all of ${step.lost.slice(0, 5).join(", ")}`;
+    return { label, options: [[TAKEN, "take it all the same"], [LEFT_OUT, "leave this step out"]] };
+  }
   const [label, options] = {
     date_format: ["The dates are written", (step.readings ?? []).map((each) => [each, each])],
     cast: ["The numbers are written like", NUMBERS],
@@ -31,8 +36,9 @@ export function question(step) {
 /** The step with the choice made: a list of one, or of none. */
 export function decided(step, choice) {
   if (!step.decide || !choice) return [step];
-  const { decide, readings, unknown, suggested, ...rest } = step;
+  const { decide, readings, unknown, suggested, lost, ...rest } = step;
   if (choice === LEFT_OUT) return [];
+  if (choice === TAKEN) return [rest];
   if (step.operation === "date_format") return [{ ...rest, from: choice }];
   if (step.operation === "cast") return [{ ...rest, ...(choice === "de" ? { decimal: ",", thousands: "." } : { decimal: ".", thousands: "," }) }];
   return [{ ...rest, otherwise: choice }];
