@@ -12,7 +12,7 @@ from contextlib import asynccontextmanager, contextmanager
 import uvicorn
 from fastapi import FastAPI
 
-from app.api import errors, health
+from app.api import connections, errors, heads, health
 from app.config import Settings
 from app.pipeline.machine import GRACE_SECONDS, Role
 from app.telemetry import logs
@@ -59,15 +59,20 @@ async def _looked_after(core: Core, host: str, port: int) -> AsyncIterator[None]
         return
     app = FastAPI(title="Granula worker", docs_url=None, redoc_url=None, openapi_url=None)
     errors.install(app)
-    app.include_router(health.router)
+    app.router.routes.extend([*health.router.routes, *heads.twins(health.router.routes)])
+    app.add_middleware(heads.HeadsOnly)
     app.state.services = core
-    server = _Server(uvicorn.Config(app, host=host, port=port, log_level="warning", log_config=None, lifespan="off"))
+    config = uvicorn.Config(app, host=host, port=port, log_level="warning", log_config=None, lifespan="off")
+    config.load()
+    limited = asyncio.create_task(connections.limit(config, core.settings).run(), name="connections")
+    server = _Server(config)
     serving = asyncio.create_task(server.serve(), name="metrics")
     try:
         yield
     finally:
         server.should_exit = True
         await asyncio.wait([serving])
+        limited.cancel()
 
 
 class _Server(uvicorn.Server):

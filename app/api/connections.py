@@ -31,6 +31,7 @@ from app.errors import HeadersTimeout, HeadersTooLarge, MalformedRequest, Reques
 logger = logging.getLogger(__name__)
 MAX_HEAD_BYTES = MAX_HEADER_BYTES + (8 << 10)
 """Of a request line with its headers, on the wire: names and values are counted exactly behind it, separators are not."""
+PIECE_BYTES, MOST_PIPELINED = 16 << 10, 8
 MOST_BY_DEFAULT = 4096
 UVICORN_TRUSTS = ("127.0.0.1,::1", "127.0.0.1")
 """What uvicorn does when nobody has said whom to trust."""
@@ -107,6 +108,8 @@ class Connection(HttpToolsProtocol):
         self._settings = connections.settings
         self._unanswered = 0
         """Requests of this connection whose headers came whole: several if they are pipelined."""
+        self._held = b""
+        """What came behind as many requests as may wait here."""
         self._in_body = False
         self._has_body = False
         self._framing = 0
@@ -135,32 +138,42 @@ class Connection(HttpToolsProtocol):
     # ------------------------------------------------------------------ what comes
 
     def data_received(self, data: bytes) -> None:
+        self._held += data
+        self._parse_held()
+
+    def _parse_held(self) -> None:
+        data, self._held = memoryview(self._held), b""
         while data and self._refusal is None and not self.transport.is_closing():
+            if self._unanswered > MOST_PIPELINED:
+                self._held = bytes(data)
+                self.flow.pause_reading()
+                return
             data = self._parse(data)
         if self._refusal is not None:
             self._ignored += len(data)
             if self._ignored > LINGER_BYTES_OF_STRANGERS:
                 self.transport.abort()
 
-    def _parse(self, data: bytes) -> bytes:
-        """What is left of `data`: of headers no more is read than they may have."""
+    def _parse(self, data: memoryview) -> memoryview:
+        """What is left of `data`: it is read in small pieces, since each may hold many requests, and of headers no more is read
+        than they may have."""
         if self._in_body:
-            self._parse_body(data)
-            return b""
+            self._parse_body(data[:PIECE_BYTES])
+            return data[PIECE_BYTES:]
         if self._left == MAX_HEAD_BYTES and not self._unanswered:
             self._head_since = monotonic()
             self._connections.waits(self)
-        piece, heads = data[: self._left], self._head_count
-        super().data_received(piece)
+        piece, heads = data[: min(self._left, PIECE_BYTES)], self._head_count
+        super().data_received(piece)  # type: ignore[arg-type]
         if heads == self._head_count:
             self._left -= len(piece)
             if self._left <= 0:
                 self.refuse(HeadersTooLarge())
         return data[len(piece) :]
 
-    def _parse_body(self, data: bytes) -> None:
+    def _parse_body(self, data: memoryview) -> None:
         self._has_body = False
-        super().data_received(data)
+        super().data_received(data)  # type: ignore[arg-type]
         if self._has_body or not self._in_body:
             self._framing = 0
             return
@@ -209,6 +222,8 @@ class Connection(HttpToolsProtocol):
     def on_response_complete(self) -> None:
         self._unanswered -= 1
         super().on_response_complete()
+        if self._held:
+            self._parse_held()
         if self._unanswered or self.transport.is_closing():
             return
         if self._refusal is not None:
@@ -306,18 +321,23 @@ class Connection(HttpToolsProtocol):
 
 
 def install(app: ASGIApp, settings: Settings) -> Connections | None:
-    """Give the uvicorn that is starting `app` our connections, and tell it whom to believe. None if there is none."""
-    raise_limit()
+    """Limit the connections of the uvicorn that is starting `app`. None if there is none."""
     server = _server_of(app)
     if server is None:
         logger.warning("This is no uvicorn: slow clients are not limited here. Put a proxy before it that does so.")
         return None
-    config, connections = server.config, Connections(settings)
+    _warn_if_open(server.config, settings)
+    return limit(server.config, settings)
+
+
+def limit(config: uvicorn.Config, settings: Settings) -> Connections:
+    """The connections of a server that is loaded and takes none yet; somebody must `run` them."""
+    raise_limit()
+    connections = Connections(settings)
     config.http_protocol_class = partial(Connection, connections)  # type: ignore[assignment]
     config.ws_protocol_class = None  # there are none, and they would not be limited
     config.encoded_headers = [header for header in config.encoded_headers if header != (b"server", b"uvicorn")]
     _trust(config, settings)
-    _warn_if_open(config, settings)
     return connections
 
 

@@ -181,6 +181,30 @@ def test_pipelined_requests_are_answered_in_their_order(patient: Server) -> None
     assert re.findall(rb"HTTP/1.1 (\d+) ", received) == [b"200", b"404", b"200", b"200"]
 
 
+def test_any_number_of_pipelined_requests_is_answered(patient: Server) -> None:
+    count = 2000
+    request = head(method="GET", target="/health") + head(method="GET", target="/nowhere")
+    with RawConnection(patient) as connection:
+        sender = threading.Thread(target=connection.send, args=(request * count,))
+        sender.start()
+        received = b""
+        while received.count(b"HTTP/1.1 ") < 2 * count:
+            received += connection._more(received)
+        sender.join(20)
+    assert re.findall(rb"HTTP/1.1 (\d+) ", received) == [b"200", b"404"] * count
+
+
+def test_requests_that_wait_behind_another_take_no_memory(patient: Server) -> None:
+    stream, request = head(method="GET", target="/api/v1/jobs/events"), b"GET / HTTP/1.1\r\n\r\n"
+    before = memory(patient)
+    with ExitStack() as stack:
+        for _ in range(10):
+            connection = stack.enter_context(RawConnection(patient))
+            connection.send(stream, request * 13_000)
+            assert connection._more(b"").startswith(b"HTTP/1.1 200")
+        assert memory(patient) - before < 32 << 20
+
+
 def test_what_is_no_http_is_refused_behind_the_answers_that_are_due(patient: Server) -> None:
     with RawConnection(patient) as connection:
         connection.send(head(method="GET", target="/nowhere"), b"\x16\x03\x01 no HTTP\r\n\r\n")

@@ -6,11 +6,13 @@ import json
 import random
 import signal
 import time
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
 
 from app.formats.base import MAX_COLUMNS
+from tests.api.checks import RawConnection, assert_problem
 from tests.crash.service import Input, Service, Worker, assert_exact
 from tests.harness import FINAL, Api, OwnPostgres, migrate, wait_until
 from tests.scale.conftest import MakeCluster
@@ -56,6 +58,25 @@ def test_workers_share_what_room_a_job_has_for_columns(make_cluster: MakeCluster
         assert status["rows"] == {"total": rows, "ok": room, "invalid": rows - room, "failed": 0, "unprocessed": 0}
         assert len(status["columns"]) == room * keys
         assert api.proof(upload["file_id"])["closes"]
+
+
+def test_the_port_of_a_worker_is_limited_as_that_of_the_service(make_cluster: MakeCluster) -> None:
+    """What takes its descriptors takes the files that it works on."""
+    cluster = make_cluster(HEADER_SECONDS=0.5, MAX_CONNECTIONS=4)
+    cluster.add(Service)
+    (worker,) = cluster.add(Worker)
+    half = b"GET /health HTTP/1.1\r\nHost: localhost\r\nX-Half"
+    with ExitStack() as stack:
+        silent = [stack.enter_context(RawConnection(worker)) for _ in range(40)]
+        assert silent[0].status_if_any() is None
+        with worker.client() as client:
+            for path in ("/health", "/ready", "/metrics"):
+                answer = client.head(path)
+                assert (answer.status_code, answer.content) == (200, b"")
+                assert "server" not in answer.headers
+            assert client.post("/health").headers["allow"] == "GET, HEAD"
+        with RawConnection(worker) as connection:
+            assert_problem(connection.send(half).answer(), 408, "headers_timeout")
 
 
 def test_processes_that_share_nothing_but_database_and_bucket(make_cluster: MakeCluster, bucket: OurBucket) -> None:
