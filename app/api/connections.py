@@ -222,13 +222,13 @@ class Connection(HttpToolsProtocol):
     def on_response_complete(self) -> None:
         self._unanswered -= 1
         super().on_response_complete()
-        if self._held:
-            self._parse_held()
-        if self._unanswered or self.transport.is_closing():
-            return
-        if self._refusal is not None:
+        if self._refusal is not None and not self._unanswered and not self.transport.is_closing():
             self._say_last()
-        elif self._left < MAX_HEAD_BYTES:
+        elif self._held:
+            self._parse_held()
+        if self._unanswered or self._refusal is not None or self.transport.is_closing():
+            return
+        if self._left < MAX_HEAD_BYTES:
             self._head_since = monotonic()
             self._connections.waits(self)
         else:
@@ -243,7 +243,7 @@ class Connection(HttpToolsProtocol):
 
     def refuse(self, error: RequestError) -> None:
         """Take nothing more, and say why when all that was asked before has been answered."""
-        self._refusal = error
+        self._refusal, self._head_since = error, None
         if self._unanswered == 1 and self._in_body and not self.cycle.response_started:
             self.cycle.disconnected = True  # the body will never be whole: to whoever reads it, the client has gone
             self.cycle.message_event.set()
@@ -279,8 +279,8 @@ class Connection(HttpToolsProtocol):
         if self._cut_at is not None and now > self._cut_at:
             self.transport.abort()
         elif self._head_since is not None and now - self._head_since > self._settings.header_seconds:
-            self._head_since = None
             if self._left == MAX_HEAD_BYTES:
+                self._head_since = None
                 self.transport.close()  # it has not asked for anything
             else:
                 self.refuse(HeadersTimeout())
@@ -295,7 +295,7 @@ class Connection(HttpToolsProtocol):
         if self._pace is None or self._unread is None:
             self._pace = Pace(self._settings.download_stall_seconds, self._settings.min_bytes_per_second)
         else:
-            self._pace.count(waited, self._unread - unread)
+            self._pace.count(waited, max(0, self._unread - unread))
         self._unread = unread
         if self._pace.left <= 0:
             logger.info("A client that does not read its answer is cut off")

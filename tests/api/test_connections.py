@@ -145,6 +145,14 @@ def test_headers_without_an_end_are_refused_and_take_no_memory(patient: Server, 
         assert_problem(connection.send(b"x" * 50_000).answer(), 431, "headers_too_large")
 
 
+def test_who_was_refused_is_not_refused_again_while_it_is_heard_out(hasty: Server) -> None:
+    """Longer than headers may take; the log is looked at when the module ends."""
+    for sent, code in ((HALF + b"x" * 50_000, "headers_too_large"), (b"nonsense\r\n\r\n", "malformed_request")):
+        with RawConnection(hasty) as connection:
+            assert connection.send(sent).answer().json()["code"] == code
+            assert connection.is_closed_by_server()
+
+
 @pytest.mark.parametrize("endless", [b"0\r\nX-Trailer: ", b"0\r\n", b"5;extension="], ids=["trailer", "name", "chunk"])
 def test_framing_of_a_body_without_an_end_takes_no_memory(patient: Server, endless: bytes) -> None:
     before = memory(patient)
@@ -205,9 +213,10 @@ def test_requests_that_wait_behind_another_take_no_memory(patient: Server) -> No
         assert memory(patient) - before < 32 << 20
 
 
-def test_what_is_no_http_is_refused_behind_the_answers_that_are_due(patient: Server) -> None:
+@pytest.mark.parametrize("count", [1, 30])
+def test_what_is_no_http_is_refused_behind_the_answers_that_are_due(patient: Server, count: int) -> None:
     with RawConnection(patient) as connection:
-        connection.send(head(method="GET", target="/nowhere"), b"\x16\x03\x01 no HTTP\r\n\r\n")
+        connection.send(head(method="GET", target="/nowhere") * count, b"\x16\x03\x01 no HTTP\r\n" * 3000)
         everything = b""
         while data := connection._socket.recv(65_536):
             everything += data
