@@ -166,6 +166,13 @@ def test_an_upload_without_a_key_is_answered_before_its_body(server: Server, exp
     assert count_files(server) == files
 
 
+def test_little_is_read_of_a_body_whose_sender_has_no_key(server: Server) -> None:
+    with RawConnection(server) as connection:
+        connection.send(head("Content-Type: text/csv", f"Content-Length: {1 << 30}"))
+        sent = connection.send_until_cut(b"x" * 65_536, 1 << 30)
+    assert sent < 32 << 20  # 4 MiB, and what the buffers of both systems hold
+
+
 # ---------------------------------------------------------------------- browsers
 
 
