@@ -260,12 +260,14 @@ def _bar(bars: Bars | None) -> Iterator[Any]:
         return
 
     def show(status: dict[str, Any]) -> None:
-        note = f"{status['rows_per_second']:.0f} rows/s"
+        notes = []
+        if status["rows_per_second"]:
+            notes.append(f"{status['rows_per_second']:.0f} rows/s")
         if status["eta_seconds"] is not None:
-            note += f", {status['eta_seconds']:.0f} s left"
+            notes.append(f"{status['eta_seconds']:.0f} s left")
         if status["waiting_on"]:
-            note = f"waiting for {status['waiting_on']}"
-        bars.show("run", "Scoring", status["progress_percent"], note)
+            notes = [f"waiting for {status['waiting_on']}"]
+        bars.show("run", "Scoring", status["progress_percent"], ", ".join(notes))
 
     try:
         yield show

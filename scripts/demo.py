@@ -213,7 +213,8 @@ class Demo:
             for status in self._statuses(file_id):
                 rows, left = status["rows"], status["eta_seconds"]
                 done = status["counts"]["loaded"] + status["counts"]["rejected"]
-                speed = f"{status['rows_per_second']:,.0f} rows/s" + (f", {left:.0f} s left" if left else "")
+                speed = f"{status['rows_per_second']:,.0f} rows/s" if status["rows_per_second"] else ""
+                speed += f", {left:.0f} s left" if left is not None else ""
                 progress.update(
                     task, completed=status["progress_percent"], rows=f"{done:,} of {self._args.rows:,}", speed=speed
                 )

@@ -267,9 +267,9 @@ def _show_status(found: dict[str, Any]) -> None:
         ("file", f"{size(found['size_bytes'])}, {found['format']}, {len(found['columns'])} columns"),
     ]  # fmt: skip
     if found["rows_per_second"]:
-        left = found["eta_seconds"]
-        tail = "" if left is None else f", {duration(left)} left"
-        lines.append(("speed", f"{found['rows_per_second']:,.0f} rows/s{tail}"))
+        lines.append(("speed", f"{found['rows_per_second']:,.0f} rows/s"))
+    if found["eta_seconds"] is not None:
+        lines.append(("left", duration(found["eta_seconds"])))
     if found["waiting_on"]:
         lines.append(("waits for", found["waiting_on"]))
     if found["error"]:

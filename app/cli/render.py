@@ -87,7 +87,9 @@ class OnTerminal(Silent):
         if status["status"] == "queued":
             note = f"queued, priority {status['priority']}"
         else:
-            note = f"{done:,} rows, {status['rows_per_second']:,.0f}/s"
+            note = f"{done:,} rows"
+            if status["rows_per_second"]:
+                note += f", {status['rows_per_second']:,.0f}/s"
             if status["counts"]["failed"]:
                 note += f", {status['counts']['failed']:,} failed"
             if status["eta_seconds"] is not None:

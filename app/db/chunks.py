@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 from uuid import UUID
 
@@ -438,11 +439,31 @@ async def tallies(
         func.sum(Chunk.rows_failed).label("failed"),
         func.sum(case((Chunk.status == ChunkStatus.FAILED, Chunk.rows_failed), else_=0)).label("in_failed_chunks"),
         func.sum(case((is_done, Chunk.byte_end - Chunk.byte_start), else_=0)).label("bytes"),
+        func.sum(Chunk.row_count).label("known_rows"),
+        func.sum(Chunk.byte_end - Chunk.byte_start).label("known_bytes"),
     )
     if of_parts:
         query = query.join(Job, Job.id == Chunk.job_id)
     query = query.where(key.in_(job_ids)).group_by(key)
     return {row["job_id"]: row for row in (await connection.execute(query)).mappings()}
+
+
+async def last_ended(
+    connection: AsyncConnection, job_ids: Sequence[UUID], limit: int, *, of_parts: bool = False
+) -> dict[UUID, list[tuple[datetime, int]]]:
+    """(when, rows) of the chunks that ended last, of each of these jobs, or of its parts."""
+    key = Job.parent_id if of_parts else Chunk.job_id
+    ended = select(key.label("job_id"), Chunk.finished_at, Chunk.row_count)
+    if of_parts:
+        ended = ended.join(Job, Job.id == Chunk.job_id)
+    place = func.row_number().over(partition_by=key, order_by=Chunk.finished_at.desc()).label("place")
+    is_done = Chunk.status.in_((ChunkStatus.COMPLETED, ChunkStatus.FAILED))
+    table = ended.add_columns(place).where(key.in_(padded(job_ids)), is_done).subquery()
+    query = select(table.c.job_id, table.c.finished_at, table.c.row_count).where(table.c.place <= limit)
+    found: dict[UUID, list[tuple[datetime, int]]] = {}
+    for job_id, at, rows in (await connection.execute(query)).all():
+        found.setdefault(job_id, []).append((at, rows))
+    return found
 
 
 async def totals(

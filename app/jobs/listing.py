@@ -12,7 +12,8 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from app.db import chunks, jobs
 from app.db.engine import Database
-from app.jobs.progress import find, percent
+from app.jobs.pace import Mark, rows_left, rows_per_second, seconds_left
+from app.jobs.progress import find, marks_of, percent
 from app.states import JobStatus, row_counts
 
 
@@ -48,26 +49,25 @@ async def list_jobs(
 
 
 async def describe(connection: AsyncConnection, rows: Sequence[RowMapping]) -> list[dict[str, Any]]:
-    """Jobs as a list shows them, in two statements however many they are."""
+    """Jobs as a list shows them, in a few statements however many they are."""
     tallies = await chunks.tallies(connection, [row["id"] for row in rows])
     if parents := [row["id"] for row in rows if row["child_count"] is not None]:
         tallies |= await chunks.tallies(connection, parents, of_parts=True)
-    return [_item(row, tallies.get(row["id"])) for row in rows]
+    marks = await marks_of(connection, rows)
+    return [_item(row, tallies.get(row["id"]), marks.get(row["id"], [])) for row in rows]
 
 
-def _item(job: RowMapping, tally: RowMapping | None, now: datetime | None = None) -> dict[str, Any]:
-    """Pure."""
+def _item(job: RowMapping, tally: RowMapping | None, marks: Sequence[Mark]) -> dict[str, Any]:
+    """Pure, but for the time."""
+    now = datetime.now(UTC)
     status = JobStatus(job["status"])
     names = ("rows", "ok", "invalid", "failed", "in_failed_chunks", "bytes")
     total, ok, invalid, failed, lost, done = (int(tally[name]) if tally else 0 for name in names)
     counts = row_counts(total=total, ok=ok, invalid=invalid, failed=failed, in_failed_chunks=lost)
     size = job["stored_bytes"] - job["dialect"]["data_start"]
-    seconds = (
-        ((job["finished_at"] or now or datetime.now(UTC)) - job["started_at"]).total_seconds()
-        if job["started_at"]
-        else 0
-    )
-    rate = done / seconds if seconds > 0 else 0.0
+    seconds = ((job["finished_at"] or now) - job["started_at"]).total_seconds() if job["started_at"] else 0.0
+    known_rows, known_bytes = (int(tally[name]) if tally else 0 for name in ("known_rows", "known_bytes"))
+    left = rows_left(known_rows=known_rows, known_bytes=known_bytes, done_rows=ok + invalid + failed, all_bytes=size)
     return {
         "file_id": str(job["file_id"]),
         "job_id": str(job["id"]),
@@ -84,8 +84,8 @@ def _item(job: RowMapping, tally: RowMapping | None, now: datetime | None = None
         "rows": {"ok": ok, "invalid": invalid, "failed": failed},
         "counts": counts,
         "split_complete": job["split_done"],
-        "rows_per_second": round((counts["loaded"] + counts["rejected"]) / seconds, 1) if seconds > 0 else 0.0,
-        "eta_seconds": round(max(0.0, size - done) / rate, 1) if rate and not status.is_final else None,
+        "rows_per_second": rows_per_second(counts["loaded"] + counts["rejected"], seconds),
+        "eta_seconds": seconds_left(marks, left, now.timestamp()),
         "total_chunks": job["chunk_count"],
         "size_bytes": job["size_bytes"],
         "error": job["error"],

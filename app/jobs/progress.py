@@ -15,6 +15,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from app.db import chunks, jobs, undo
 from app.db.engine import Database
 from app.errors import JobHasParts, NotFound, TransientError
+from app.jobs.pace import Mark, marks_per_job, rows_left, rows_per_second, seconds_left
 from app.jobs.topics import Topic, Topics
 from app.states import ChunkStatus, JobStatus
 
@@ -101,17 +102,31 @@ async def _find_all(connection: AsyncConnection, asked: Sequence[_Asked]) -> dic
 async def _describe_all(connection: AsyncConnection, rows: Sequence[RowMapping]) -> dict[UUID, dict[str, Any]]:
     """By the job's id."""
     tallies = await chunks.tally_all(connection, [row["id"] for row in rows if row["child_count"] is None])
+    marks = await marks_of(connection, rows)
     bodies: dict[UUID, dict[str, Any]] = {}
     for job in rows:
         if job["child_count"] is not None:
             sums = await chunks.tally(connection, job["id"], is_parent=True)
-            body = status_body(job, _by_status(sums), [])
+            body = status_body(job, _by_status(sums), [], marks.get(job["id"], []))
             bodies[job["id"]] = _with_parts(body, await jobs.children(connection, job["id"]))
             continue
         tally = _by_status(tallies.get(job["id"], []))
         errors = await chunks.errors(connection, job["id"]) if ChunkStatus.FAILED in tally else []
-        bodies[job["id"]] = status_body(job, tally, [dict(e) for e in errors])
+        bodies[job["id"]] = status_body(job, tally, [dict(e) for e in errors], marks.get(job["id"], []))
     return bodies
+
+
+async def marks_of(connection: AsyncConnection, rows: Sequence[RowMapping]) -> dict[UUID, list[Mark]]:
+    """By job, what the time left is measured by, of those that are at work and do not wait."""
+    moving = [row for row in rows if row["status"] == JobStatus.PROCESSING and row["waiting_on"] is None]
+    limit = marks_per_job(len(moving))
+    marks: dict[UUID, list[Mark]] = {}
+    for of_parts in (False, True):
+        ids = [row["id"] for row in moving if (row["child_count"] is not None) is of_parts]
+        if ids:
+            found = await chunks.last_ended(connection, ids, limit, of_parts=of_parts)
+            marks |= {job_id: [Mark(at.timestamp(), count) for at, count in ends] for job_id, ends in found.items()}
+    return marks
 
 
 def _by_status(tally: Sequence[RowMapping]) -> dict[ChunkStatus, RowMapping]:
@@ -135,9 +150,13 @@ def _with_parts(body: dict[str, Any], parts: Sequence[RowMapping]) -> dict[str, 
 
 
 def status_body(
-    job: RowMapping, tally: dict[ChunkStatus, RowMapping], errors: list[dict[str, Any]], now: datetime | None = None
+    job: RowMapping,
+    tally: dict[ChunkStatus, RowMapping],
+    errors: list[dict[str, Any]],
+    marks: Sequence[Mark],
+    now: datetime | None = None,
 ) -> dict[str, Any]:
-    """The answer of the status route. Pure."""
+    """The answer of the status route; `marks` of a job that is at work. Pure."""
     status = JobStatus(job["status"])
     now = now or datetime.now(UTC)
 
@@ -151,8 +170,7 @@ def status_body(
     data_bytes = job["stored_bytes"] - job["dialect"]["data_start"]
     done_bytes = total("bytes", *done)
     seconds = ((job["finished_at"] or now) - job["started_at"]).total_seconds() if job["started_at"] else 0.0
-    byte_rate = done_bytes / seconds if seconds > 0 else 0.0
-    left = None if status.is_final or not byte_rate else (data_bytes - done_bytes) / byte_rate
+    left = rows_left(known_rows=rows, known_bytes=total("bytes"), done_rows=ok + invalid + failed, all_bytes=data_bytes)
     return {
         "file_id": str(job["file_id"]),
         "job_id": str(job["id"]),
@@ -176,8 +194,8 @@ def status_body(
         },
         "counts": counts,
         "bytes": {"total": data_bytes, "processed": done_bytes},
-        "rows_per_second": round((counts["loaded"] + counts["rejected"]) / seconds, 1) if seconds > 0 else 0.0,
-        "eta_seconds": None if left is None else round(left, 1),
+        "rows_per_second": rows_per_second(counts["loaded"] + counts["rejected"], seconds),
+        "eta_seconds": seconds_left(marks, left, now.timestamp()),
         "corrections": {"accepted": job["corrections"], "rows": job["corrected_rows"]},
         "priority": job["priority"],
         "processor": job["processor"],

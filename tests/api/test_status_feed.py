@@ -8,6 +8,7 @@ from uuid import UUID, uuid4
 
 import pytest
 
+from app.db.engine import Database
 from app.errors import NotFound
 from app.jobs import progress
 from app.jobs.progress import Statuses, StatusFeed
@@ -42,7 +43,7 @@ async def until_polled_to_the_end(feed: StatusFeed) -> None:
 
 async def test_a_watcher_that_reads_slowly_still_gets_the_final_status(states: list[dict[str, Any]]) -> None:
     states += [step("processing", 0), step("processing", 50), step("completed", 100)]
-    feed = StatusFeed(cast(Statuses, None))
+    feed = StatusFeed(Statuses(cast(Database, None)))
     changes = feed.watch(uuid4(), "local")
     assert (await anext(changes))["progress_percent"] == 0
     await until_polled_to_the_end(feed)
@@ -55,7 +56,7 @@ async def test_a_watcher_that_joins_later_never_sees_a_smaller_percentage(states
         yield step("completed", 100)
 
     states += rising()
-    feed = StatusFeed(cast(Statuses, None))
+    feed = StatusFeed(Statuses(cast(Database, None)))
     early = feed.watch(uuid4(), "local")
     await anext(early)
     late = [change["progress_percent"] async for change in feed.watch(uuid4(), "local")]
@@ -66,7 +67,7 @@ async def test_a_watcher_that_joins_later_never_sees_a_smaller_percentage(states
 
 async def test_the_deletion_of_a_job_ends_the_stream(states: list[dict[str, Any]]) -> None:
     states += [step("processing", 0)]
-    feed = StatusFeed(cast(Statuses, None))
+    feed = StatusFeed(Statuses(cast(Database, None)))
     changes = feed.watch(uuid4(), "local")
     await anext(changes)
     states.clear()
@@ -76,7 +77,7 @@ async def test_the_deletion_of_a_job_ends_the_stream(states: list[dict[str, Any]
 
 async def test_nothing_is_kept_of_a_stream_that_nobody_reads_any_more(states: list[dict[str, Any]]) -> None:
     states += [step("processing", 0)]
-    feed = StatusFeed(cast(Statuses, None))
+    feed = StatusFeed(Statuses(cast(Database, None)))
     changes = feed.watch(uuid4(), "local")
     await anext(changes)
     (topic,) = feed._topics.values()

@@ -57,7 +57,7 @@ export default function job({ id, tab }) {
     bar.show(fresh.progress_percent, isFinal(fresh.status) ? TONES[standing(fresh)] : "busy");
     stats.done.show(`${fresh.progress_percent} %`);
     for (const [key, , tone] of COUNTS) stats[key].show(count(fresh.counts[key]), fresh.counts[key] || key === "loaded" ? `${tone}-text` : "");
-    stats.speed.show(rate(fresh.rows_per_second));
+    stats.speed.show(fresh.rows_per_second ? rate(fresh.rows_per_second) : "–");
     const seconds = fresh.started_at ? (new Date(fresh.finished_at ?? Date.now()) - new Date(fresh.started_at)) / 1000 : null;
     say(stats.rest.firstChild, isFinal(fresh.status) ? "Took" : "Left");
     stats.rest.show(isFinal(fresh.status) ? duration(seconds) : fresh.waiting_on ? `waits for ${fresh.waiting_on}` : duration(fresh.eta_seconds));

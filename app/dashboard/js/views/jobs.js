@@ -268,7 +268,7 @@ export default function jobs({ params }) {
       say(about, [item.processor, bytes(item.size_bytes), item.parts ? plural(item.parts, "part") : null, ago(item.created_at)].filter(Boolean).join(" · "));
       bar.show(item.progress_percent, isFinal(item.status) ? TONES[state] : "busy");
       say(speed, item.waiting_on ? `Waits for ${item.waiting_on}`
-        : item.status === "processing" ? (item.eta_seconds === null ? "Has just begun" : `${item.progress_percent} % · ${rate(item.rows_per_second)} · ${duration(item.eta_seconds)} left`)
+        : item.status === "processing" ? atWork(item)
           : item.status === "queued" ? "Waits for its turn"
             : item.error ? item.error.message ?? item.error.code : item.rows_per_second ? rate(item.rows_per_second) : "");
       replace(done, COUNTS.filter(([name]) => name === "loaded" || (item.counts[name] && (name !== "not_processed" || isFinal(item.status))))
@@ -312,4 +312,11 @@ export default function jobs({ params }) {
       removeEventListener("drop", dropped);
     },
   };
+}
+
+/** How far, how fast and how long still, as far as that is known. */
+function atWork(item) {
+  if (!item.progress_percent) return "Has just begun";
+  const left = item.eta_seconds === null ? null : `${duration(item.eta_seconds)} left`;
+  return [`${item.progress_percent} %`, item.rows_per_second ? rate(item.rows_per_second) : null, left].filter(Boolean).join(" · ");
 }

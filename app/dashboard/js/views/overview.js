@@ -165,7 +165,7 @@ function drawSpeed(node, chunks, status) {
   const done = chunks.filter((chunk) => chunk.finished_at && chunk.status === "completed");
   const heading = h("h2", {}, "Rows per second");
   if (done.length < 2) {
-    replace(node, heading, h("p.muted", {}, isFinal(status.status) ? `One chunk only: ${rate(status.rows_per_second)} from start to end.` : "Shown when the first chunks are done."));
+    replace(node, heading, h("p.muted", {}, isFinal(status.status) ? status.rows_per_second ? `One chunk only: ${rate(status.rows_per_second)} from start to end.` : "Too little to tell how fast it was." : "Shown when the first chunks are done."));
     return;
   }
   const start = Date.parse(status.started_at);
@@ -177,13 +177,14 @@ function drawSpeed(node, chunks, status) {
   done.forEach((chunk, i) => (sums[Math.min(buckets - 1, Math.floor(((times[i] - start) / length) * buckets))] += chunk.row_count));
   const speeds = sums.map((rows) => rows / (length / buckets / 1000));
   const most = Math.max(...speeds);
+  const mean = status.rows_per_second ? ` · mean ${rate(status.rows_per_second)}` : "";
   const [width, height] = [600, 120];
   const points = speeds.map((speed, i) => `${((i + 0.5) * width) / buckets},${height - (speed / most) * (height - 6)}`);
   replace(node, heading,
-    svg("svg.chart", { viewBox: `0 0 ${width} ${height}`, preserveAspectRatio: "none", role: "img", "aria-label": `${rate(status.rows_per_second)} on average, ${rate(most)} at most` },
+    svg("svg.chart", { viewBox: `0 0 ${width} ${height}`, preserveAspectRatio: "none", role: "img", "aria-label": `Rows per second: peak ${rate(most)}${mean}` },
       svg("polygon.area", { points: `${width / buckets / 2},${height} ${points.join(" ")} ${width - width / buckets / 2},${height}` }),
       svg("polyline.line", { points: points.join(" ") })),
-    h("div.axis", {}, h("span", {}, at(status.started_at)), h("span", {}, `peak ${rate(most)} · mean ${rate(status.rows_per_second)}`), h("span", {}, at(new Date(Math.max(...times))))));
+    h("div.axis", {}, h("span", {}, at(status.started_at)), h("span", {}, `peak ${rate(most)}${mean}`), h("span", {}, at(new Date(Math.max(...times))))));
 }
 
 function drawLimits(node, chunks, status) {
