@@ -2,6 +2,7 @@
 
 GranulaError
 ├── SettingsInvalid, MigrationsPending, MigrationsRefused, DatabaseTaken, StorageForeign   the process does not start
+├── BackupUnusable                          `python -m app backup`, `restore`
 ├── TransientError                          another attempt may cure it; burns no retry
 │   ├── LeaseLost                           somebody else owns the chunk now: roll back, walk away
 │   ├── DatabaseUnavailable                 503
@@ -58,6 +59,10 @@ class DatabaseTaken(GranulaError):
     """Another process serves the database, and does not share it."""
 
     exit_code = 5
+
+
+class BackupUnusable(GranulaError):
+    """The backup cannot be made or put back."""
 
 
 class StorageForeign(GranulaError):

@@ -12,7 +12,7 @@ import typer
 from typer.core import TyperGroup
 
 from app import __version__
-from app.cli import bench, doctor, jobs, model, rows, serve, storage, uploads, users, worker
+from app.cli import backup, bench, doctor, jobs, model, rows, serve, storage, uploads, users, worker
 from app.cli.common import PROGRAM, CliError, Exit, Terminated, examples, say
 from app.errors import GranulaError
 
@@ -73,7 +73,7 @@ def main(
     """
 
 
-for module in (uploads, jobs, rows, bench, serve, worker, doctor, users, storage, model):
+for module in (uploads, jobs, rows, bench, serve, worker, doctor, backup, storage, users, model):
     app.add_typer(module.app)  # without a name: its commands stand among ours
 
 

@@ -101,3 +101,9 @@ async def forget_idempotent(connection: AsyncConnection, owner: str, file_id: UU
 
 async def expire_idempotent(connection: AsyncConnection, older_than_seconds: float) -> None:
     await connection.execute(delete(IdempotencyKey).where(IdempotencyKey.created_at < now(-older_than_seconds)))
+
+
+async def set_etags(connection: AsyncConnection, etags: dict[UUID, str | None]) -> None:
+    """The stored bytes are in these versions now."""
+    for file_id, etag in etags.items():
+        await connection.execute(update(File).where(File.id == file_id).values(etag=etag))

@@ -27,10 +27,10 @@ def _config(url: str) -> Config:
     return config
 
 
-async def upgrade(url: str) -> None:
-    """`alembic upgrade head`. Raises DatabaseUnavailable, MigrationsRefused."""
+async def upgrade(url: str, revision: str = "head") -> None:
+    """`alembic upgrade`. Raises DatabaseUnavailable, MigrationsRefused."""
     try:
-        await asyncio.to_thread(command.upgrade, _config(url), "head")
+        await asyncio.to_thread(command.upgrade, _config(url), revision)
     except CommandError as error:
         raise MigrationsRefused(f"The tables cannot be made or changed: {error}") from error
     except DBAPIError as error:
@@ -60,6 +60,11 @@ async def _is_empty(database: Database) -> bool:
 
     async with database.reading() as connection:
         return await connection.run_sync(has_none_of_ours)
+
+
+def revisions() -> list[str]:
+    """Those that this version knows."""
+    return [each.revision for each in ScriptDirectory.from_config(_config("")).walk_revisions()]
 
 
 def head() -> str | None:

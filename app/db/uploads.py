@@ -33,6 +33,13 @@ async def keep_alive(connection: AsyncConnection, upload_id: UUID, seconds: floa
     await connection.execute(query.values(expires_at=now(seconds), verified_offset=null()))
 
 
+async def keep_all_alive(connection: AsyncConnection, seconds: float) -> None:
+    """Those that are open expire so many seconds from now at the earliest."""
+    await connection.execute(
+        update(Upload).where(is_open, Upload.expires_at < now(seconds)).values(expires_at=now(seconds))
+    )
+
+
 async def expire(connection: AsyncConnection, upload_ids: Sequence[UUID]) -> None:
     """They are used up: parts of a whole, which became a file or was refused."""
     await connection.execute(update(Upload).where(Upload.id.in_(upload_ids)).values(expires_at=now(), reserved_bytes=0))

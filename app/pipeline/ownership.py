@@ -95,6 +95,10 @@ class Ownership:
         """None: the storage says nothing."""
         return held(await asyncio.to_thread(self._mark.read))
 
+    async def holds_anything(self) -> bool:
+        """Whether something with a name is in the storage."""
+        return bool(await asyncio.to_thread(self._ids))
+
     async def _holds_only_unknown(self) -> bool:
         ids = await asyncio.to_thread(self._ids)
         for start in range(0, len(ids), IDS_AT_ONCE):

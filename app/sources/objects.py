@@ -78,6 +78,10 @@ class ObjectStorage:
         found = self.bucket.head(self._key(uri))
         return None if found is None else found.size
 
+    def etag(self, uri: str) -> str | None:
+        found = self.bucket.head(self._key(uri))
+        return None if found is None else found.etag
+
     def delete(self, uri: str) -> None:
         self.bucket.delete([self._key(uri)])
 
@@ -257,3 +261,7 @@ class OutputObjects:
             except ValueError:
                 continue
         return found
+
+    def names(self, job_id: UUID) -> list[str]:
+        folder = self._key(job_id).rstrip("/")
+        return [entry.key.rpartition("/")[2] for entry in self._bucket.entries(folder)]

@@ -77,6 +77,10 @@ class OutputParts:
                 continue
         return found
 
+    def names(self, job_id: UUID) -> list[str]:
+        folder = self._found(job_id)
+        return sorted(path.name for path in folder.iterdir() if path.is_file()) if folder.is_dir() else []
+
 
 def blocks_of(path: Path) -> Iterator[bytes]:
     with open(path, "rb", buffering=0) as file:

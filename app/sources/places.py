@@ -112,6 +112,9 @@ class Storage(Protocol):
     def size(self, uri: str) -> int | None:
         """None if it is not there."""
 
+    def etag(self, uri: str) -> str | None:
+        """The version that is there now; None in a folder."""
+
     def delete(self, uri: str) -> None:
         """Also if it is not there."""
 
@@ -200,3 +203,6 @@ class Outputs(Protocol):
 
     def jobs(self) -> list[UUID]:
         """Those that have parts here."""
+
+    def names(self, job_id: UUID) -> list[str]:
+        """Of its parts."""

@@ -96,6 +96,9 @@ class LocalStorage:
             except FileNotFoundError:
                 return None
 
+    def etag(self, uri: str) -> str | None:
+        return None
+
     def delete(self, uri: str) -> None:
         with translated(self.folder):
             self._found(uri).unlink(missing_ok=True)

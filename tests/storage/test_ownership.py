@@ -452,7 +452,7 @@ def test_an_older_database_that_is_put_back_removes_no_file(
     restored = Server(older, tmp_path / "2", RECONCILE_SECONDS=0.05, **settings).start()
     with restored.client() as client:
         assert client.get("/api/v1/jobs").json()["items"] == []
-        wait_until(lambda: query(older, "SELECT swept_at FROM installation")[0][0], 20, "a round of the sweep")
+        wait_until(lambda: query(older, "SELECT swept_at FROM installation")[0][0], 60, "a round of the sweep")
         lost = 3.0 if is_folder else 0.0  # in the bucket they are too young
         assert f'granula_unknown_files{{state="lost_found"}} {lost}' in client.get("/metrics").text
     restored.stop()

@@ -1,0 +1,232 @@
+"""backup and restore: database and storage as files of a folder, together or each alone."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+from collections.abc import Coroutine
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar
+from uuid import UUID
+
+import typer
+
+from app import __version__
+from app.cli.common import PROGRAM, SERVER, CliError, Exit, examples, leave, say
+from app.cli.storage import Parts, run_on_storage
+
+if TYPE_CHECKING:
+    from app.config import Settings
+    from app.db.backup import Saved
+    from app.sources.copies import Copied
+
+app = typer.Typer()
+MANIFEST, DATABASE, STORAGE = "manifest.json", "database", "storage"
+FORMAT = 1
+Result = TypeVar("Result")
+
+
+class Only(StrEnum):
+    DATABASE = "database"
+    STORAGE = "storage"
+
+
+OnlyOption = Annotated[Only | None, typer.Option("--only", help="One of both alone.")]
+
+
+@app.command(
+    rich_help_panel=SERVER,
+    epilog=examples("backup /backups/monday", "backup /backups/files --only storage"),
+)
+def backup(
+    folder: Annotated[Path, typer.Argument(metavar="DIR", help="A folder that is not there yet, or is empty.")],
+    only: OnlyOption = None,
+) -> None:
+    """Copy database and storage into a folder, while the service runs.
+
+    The database is copied first, of one moment; then the files. Exit code: 0 all is there and has the checksum that the
+    database knows; 1 a file is missing in the storage or was damaged there: the rest is in the backup; 2 it cannot be made.
+    """
+    from app.config import load_settings
+
+    settings = load_settings()
+    folder = folder.absolute()
+    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        raise CliError(f"{folder} is not empty. Name a folder that is not there yet.", Exit.USAGE)
+    try:
+        for each in (DATABASE, STORAGE):
+            (folder / each).mkdir(parents=True, exist_ok=True, mode=0o700)
+        saved = None if only is Only.STORAGE else _run(_save_database(settings, folder))
+        copied = None if only is Only.DATABASE else run_on_storage(lambda parts: _save_storage(parts, folder))
+        own_id = saved.installation if saved is not None else run_on_storage(lambda parts: parts.ownership.own_id())
+        _write_manifest(folder, own_id, saved, copied)
+    except OSError as error:
+        raise CliError(f"{folder} cannot be written: {error.strerror}.", Exit.UNAVAILABLE) from None
+    say(_told(saved, copied, f"in {folder}"))
+    if saved is not None and copied is not None:
+        wrong = run_on_storage(lambda parts: _wrong(parts, saved, copied))
+        for line in wrong:
+            say(line)
+        leave(Exit.INCOMPLETE if wrong else Exit.OK)
+
+
+@app.command(
+    rich_help_panel=SERVER,
+    epilog=examples("restore /backups/monday", "restore /backups/monday --only database --replace"),
+)
+def restore(
+    folder: Annotated[Path, typer.Argument(metavar="DIR", help="What `backup` has made.")],
+    only: OnlyOption = None,
+    replace: Annotated[
+        bool, typer.Option("--replace", help="Also where the database holds something. SQLite's file is kept beside.")
+    ] = False,
+) -> None:
+    """Put back what is in a backup: database, storage, or both. The service must not run.
+
+    No file is removed from the storage: what the database that was put back does not know goes to lost+found when the
+    service runs. Exit code: 0 done; 2 the backup cannot be used, or the database holds something; 5 something does not
+    answer, or a service runs.
+    """
+    from app.config import load_settings
+
+    settings, folder = load_settings(), folder.absolute()
+    manifest = _read_manifest(folder)
+    has = {Only.DATABASE: manifest.database is not None, Only.STORAGE: manifest.has_storage}
+    if only is not None and not has[only]:
+        raise CliError(f"{folder} has no {only}: the backup was made without it.", Exit.USAGE)
+    wanted = [only] if only is not None else [each for each in Only if has[each]]
+    if Only.DATABASE in wanted:
+        kept = _run(_load_database(settings, folder, manifest, replace))
+        say("The database is put back." + (f" The one before is {kept}." if kept else ""))
+    run_on_storage(lambda parts: _finish(parts, folder if Only.STORAGE in wanted else None))
+
+
+# ---------------------------------------------------------------------- the steps
+
+
+async def _save_database(settings: Settings, folder: Path) -> Saved:
+    from app.db import backup
+
+    return await backup.save(settings.url, folder / DATABASE)
+
+
+async def _save_storage(parts: Parts, folder: Path) -> Copied:
+    from app.sources import copies
+
+    return await asyncio.to_thread(copies.save, parts.places, folder / STORAGE)
+
+
+async def _wrong(parts: Parts, saved: Saved, copied: Copied) -> list[str]:
+    """What the database of the backup knows and the storage does not have as it was."""
+    from app.db import files
+
+    missing = [each for each in saved.files if each not in copied.crc32]
+    async with parts.database.reading() as connection:
+        needed: dict[UUID, bool] = {}
+        for start in range(0, len(missing), 500):
+            needed |= await files.need_bytes(connection, missing[start : start + 500])
+    lines = [f"{each} is missing in the storage." for each in missing if needed.get(each)]  # else it was just deleted
+    for file_id, crc32 in saved.files.items():
+        if crc32 is not None and copied.crc32.get(file_id, crc32) != crc32:
+            lines.append(f"{file_id} was damaged in the storage: its checksum is another one.")
+    return lines
+
+
+async def _load_database(settings: Settings, folder: Path, manifest: Manifest, replace: bool) -> str | None:
+    from app.db import backup
+    from app.db.presence import Presence
+
+    assert manifest.database is not None
+    settings.storage_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
+    presence = Presence(settings, is_exclusive=True)
+    await presence.claim()
+    try:
+        kind, revision = manifest.database["kind"], manifest.database["revision"]
+        return await backup.load(settings.url, folder / DATABASE, kind, revision, replace=replace)
+    finally:
+        await presence.release()
+
+
+async def _finish(parts: Parts, folder: Path | None) -> None:
+    """Put the files back, if they are wanted, and make both fit."""
+    from app.db import files, uploads
+    from app.errors import StorageForeign
+    from app.sources import copies
+
+    seconds = parts.settings.upload_expiry_hours * 3600
+    await parts.database.transact(lambda c: uploads.keep_all_alive(c, seconds))
+    if folder is not None:
+        was_empty = not await parts.ownership.holds_anything()
+        copied = await asyncio.to_thread(copies.load, parts.places, folder / STORAGE)
+        await parts.database.transact(lambda c: files.set_etags(c, copied.etags))
+        if was_empty:
+            await parts.ownership.adopt()
+        say(_told(None, copied, "put back"))
+    try:
+        await parts.ownership.claim()
+    except StorageForeign as error:
+        say(error.detail)
+
+
+# ---------------------------------------------------------------------- the manifest
+
+
+@dataclass(frozen=True, slots=True)
+class Manifest:
+    database: dict[str, Any] | None
+    has_storage: bool
+
+
+def _write_manifest(folder: Path, own_id: UUID, saved: Saved | None, copied: Copied | None) -> None:
+    """Last: without it a backup is not whole."""
+    told = {
+        "format": FORMAT,
+        "version": __version__,
+        "made_at": datetime.now(UTC).isoformat(timespec="seconds"),
+        "installation": str(own_id),
+        DATABASE: None if saved is None else {"kind": saved.kind, "revision": saved.revision},
+        STORAGE: None if copied is None else {"files": copied.count, "bytes": copied.size},
+    }
+    with open(os.open(folder / MANIFEST, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
+        json.dump(told, file, indent=2)
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def _read_manifest(folder: Path) -> Manifest:
+    try:
+        told = json.loads((folder / MANIFEST).read_bytes())
+        if told["format"] != FORMAT:
+            raise CliError(f"{folder} is of another version of Granula ({told['version']}).", Exit.USAGE)
+        return Manifest(told[DATABASE], told[STORAGE] is not None)
+    except FileNotFoundError:
+        raise CliError(
+            f"{folder} is no backup, or one that was not finished: it has no {MANIFEST}.", Exit.USAGE
+        ) from None
+    except (OSError, ValueError, KeyError, TypeError):
+        raise CliError(f"{folder / MANIFEST} cannot be read.", Exit.USAGE) from None
+
+
+def _told(saved: Saved | None, copied: Copied | None, where: str) -> str:
+    what = ["the database"] if saved is not None else []
+    what += [f"{copied.count} files of {copied.size} bytes"] if copied is not None else []
+    text = f"{' and '.join(what)} {'are' if copied is not None else 'is'} {where}."
+    return text[0].upper() + text[1:]
+
+
+def _run(work: Coroutine[Any, Any, Result]) -> Result:
+    """Raises CliError for what can be said in a sentence."""
+    import asyncpg
+    from sqlalchemy.exc import SQLAlchemyError
+
+    try:
+        return asyncio.run(work)
+    except (asyncpg.PostgresError, SQLAlchemyError, ConnectionError, TimeoutError) as error:
+        first = (str(error).splitlines() or [type(error).__name__])[0][:200]
+        raise CliError(
+            f"The database of DATABASE_URL cannot be used: {first}. {PROGRAM} doctor looks into it.", Exit.UNAVAILABLE
+        ) from None

@@ -1,0 +1,213 @@
+"""A database as files, and back: of one moment, while services go on with it. SQLite by its own backup, PostgreSQL by COPY in its
+text form, table by table in one snapshot."""
+
+from __future__ import annotations
+
+import json
+import os
+import sqlite3
+import time
+from contextlib import closing
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+from uuid import UUID
+
+import asyncpg
+from sqlalchemy.engine import make_url
+
+from app.db.migrations import revisions, upgrade
+from app.db.models import Base
+from app.db.private import FILE, make_private
+from app.errors import BackupUnusable
+
+SQLITE_FILE, TABLES_FILE = "granula.db", "tables.json"
+
+
+@dataclass(frozen=True, slots=True)
+class Saved:
+    kind: str
+    """sqlite or postgresql"""
+    revision: str
+    """Of the schema."""
+    installation: UUID
+    files: dict[UUID, int | None]
+    """CRC-32 of each file whose bytes are in the storage."""
+
+
+STORED_FILES = "SELECT id, crc32 FROM files WHERE storage_uri IS NOT NULL AND storage_uri NOT LIKE 's3://%'"
+
+
+async def save(url: str, folder: Path) -> Saved:
+    """Into a folder that is empty. Raises BackupUnusable."""
+    if url.startswith("sqlite"):
+        return _save_sqlite(_path_of(url), folder / SQLITE_FILE)
+    return await _save_postgresql(url, folder)
+
+
+async def load(url: str, folder: Path, kind: str, revision: str, *, replace: bool) -> str | None:
+    """Put it back in place of what is there, which is refused unless `replace` where that is anything. Where the old database was
+    kept, if it was. Raises BackupUnusable."""
+    here = "sqlite" if url.startswith("sqlite") else "postgresql"
+    if kind != here:
+        raise BackupUnusable(
+            f"The backup is of {kind}, and DATABASE_URL names {here}. Set it to a database of that kind."
+        )
+    if revision not in revisions():
+        raise BackupUnusable(
+            f"The backup is of a newer version of Granula (schema {revision}). Restore it with that one."
+        )
+    kept = None
+    if kind == "sqlite":
+        kept = _load_sqlite(folder / SQLITE_FILE, _path_of(url), replace)
+    else:
+        await _load_postgresql(url, folder, revision, replace)
+    await upgrade(url)
+    return kept
+
+
+# ---------------------------------------------------------------------- SQLite
+
+
+def _path_of(url: str) -> Path:
+    return Path(make_url(url).database or "")
+
+
+def _save_sqlite(path: Path, target: Path) -> Saved:
+    if not path.exists():
+        raise BackupUnusable(f"There is no database at {path}.")
+    os.close(os.open(target, os.O_RDWR | os.O_CREAT | os.O_EXCL, FILE))
+    with (
+        closing(sqlite3.connect(f"file:{quote(str(path))}?mode=ro", uri=True, timeout=60)) as source,
+        closing(sqlite3.connect(target)) as copy,
+    ):
+        source.backup(copy)  # in one step, under one snapshot
+        copy.execute("PRAGMA journal_mode=DELETE")  # so that the copy is one file
+    with target.open("rb") as file:
+        os.fsync(file.fileno())
+    with closing(sqlite3.connect(target)) as copy:
+        (revision,) = copy.execute("SELECT version_num FROM alembic_version").fetchone()
+        (own_id,) = copy.execute("SELECT id FROM installation").fetchone() or (None,)
+        stored = {UUID(str(row[0])): row[1] for row in copy.execute(STORED_FILES)}
+    return Saved("sqlite", str(revision), _known(own_id), stored)
+
+
+def _known(own_id: object) -> UUID:
+    if own_id is None:
+        raise BackupUnusable(
+            "The database has no id yet: start the service once, or run `python -m app storage adopt`."
+        )
+    return UUID(str(own_id))
+
+
+def _load_sqlite(source: Path, path: Path, replace: bool) -> str | None:
+    kept = None
+    if path.exists() and path.stat().st_size:
+        if _holds_something(path) and not replace:
+            raise BackupUnusable(
+                f"There is a database at {path} that holds something. --replace puts the backup in its place."
+            )
+        with closing(sqlite3.connect(path, timeout=60)) as connection:
+            connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")  # the file alone is the database then
+        kept = f"{path}.before-restore-{time.strftime('%Y%m%d-%H%M%S')}"
+        os.rename(path, kept)
+    for ending in ("-wal", "-shm", "-journal"):
+        Path(f"{path}{ending}").unlink(missing_ok=True)
+    make_private(f"sqlite+aiosqlite:///{path}")
+    with closing(sqlite3.connect(source)) as found, closing(sqlite3.connect(path)) as made:
+        found.backup(made)
+    return kept
+
+
+def _holds_something(path: Path) -> bool:
+    with closing(sqlite3.connect(path, timeout=60)) as connection:
+        try:
+            return any(connection.execute(f"SELECT 1 FROM {table} LIMIT 1").fetchone() for table in TELLING)
+        except sqlite3.OperationalError:  # a database without our tables
+            return connection.execute("SELECT 1 FROM sqlite_master LIMIT 1").fetchone() is not None
+
+
+# ---------------------------------------------------------------------- PostgreSQL
+
+TELLING = ("files", "uploads", "users", "webhooks", "schedules", "mapping_templates")
+"""Tables of which one has a row as soon as somebody has used the service."""
+
+
+async def _connect(url: str) -> asyncpg.Connection[Any]:
+    return await asyncpg.connect(url.replace("postgresql+asyncpg://", "postgresql://", 1), timeout=30)
+
+
+async def _save_postgresql(url: str, folder: Path) -> Saved:
+    connection = await _connect(url)
+    try:
+        async with connection.transaction(isolation="repeatable_read", readonly=True):
+            revision = str(await connection.fetchval("SELECT version_num FROM alembic_version"))
+            tables: list[dict[str, Any]] = []
+            for table in Base.metadata.sorted_tables:
+                columns = [column.name for column in table.columns]
+                named = ", ".join(f'"{name}"' for name in columns)
+                await connection.copy_from_query(
+                    f'SELECT {named} FROM "{table.name}"',
+                    output=str(folder / f"{table.name}.copy"),
+                )
+                tables.append(
+                    {"name": table.name, "columns": columns, "sequences": await _sequences(connection, table)}
+                )
+            own_id = await connection.fetchval("SELECT id FROM installation")
+            stored = {row["id"]: row["crc32"] for row in await connection.fetch(STORED_FILES)}
+    finally:
+        await connection.close()
+    (folder / TABLES_FILE).write_text(json.dumps(tables, indent=1))
+    return Saved("postgresql", revision, _known(own_id), stored)
+
+
+async def _sequences(connection: asyncpg.Connection[Any], table: Any) -> dict[str, int]:
+    """The next value of each column that counts by itself."""
+    found = {}
+    for column in table.columns:
+        if column.identity is None:
+            continue
+        sequence = await connection.fetchval("SELECT pg_get_serial_sequence($1, $2)", table.name, column.name)
+        row = await connection.fetchrow(f"SELECT last_value, is_called FROM {sequence}")
+        found[column.name] = row["last_value"] + int(row["is_called"])
+    return found
+
+
+async def _load_postgresql(url: str, folder: Path, revision: str, replace: bool) -> None:
+    connection = await _connect(url)
+    try:
+        current = None
+        if await connection.fetchval("SELECT to_regclass('alembic_version')") is not None:
+            current = await connection.fetchval("SELECT version_num FROM alembic_version")
+        if current is None:
+            await upgrade(url, revision)
+        elif current != revision:
+            raise BackupUnusable(
+                f"The schema of the database is {current}, and the backup is of {revision}. Restore into an empty database."
+            )
+        tables = json.loads((folder / TABLES_FILE).read_text())
+        async with connection.transaction():
+            if not replace and await _is_used(connection):
+                raise BackupUnusable("The database holds something. --replace puts the backup in its place.")
+            every = ", ".join(f'"{table["name"]}"' for table in tables)
+            await connection.execute(f"TRUNCATE {every} CASCADE")
+            for table in tables:
+                await connection.copy_to_table(
+                    table["name"], source=str(folder / f"{table['name']}.copy"), columns=table["columns"]
+                )
+                await _set_sequences(connection, table["name"], table["sequences"])
+    finally:
+        await connection.close()
+
+
+async def _is_used(connection: asyncpg.Connection[Any]) -> bool:
+    for table in TELLING:
+        if await connection.fetchval(f'SELECT EXISTS (SELECT 1 FROM "{table}")'):
+            return True
+    return False
+
+
+async def _set_sequences(connection: asyncpg.Connection[Any], table: str, values: dict[str, int]) -> None:
+    for column, value in values.items():
+        await connection.execute("SELECT setval(pg_get_serial_sequence($1, $2), $3, false)", table, column, value)
