@@ -128,13 +128,18 @@ async def _patches(request: Request) -> list[corrections.Patch]:
     except ValidationError as error:
         if any(item["type"] == "json_invalid" for item in error.errors()):
             raise MalformedJson from None
-        raise invalid(error.errors(), "body", msgspec.json.decode(body)) from None
-    try:
-        exact = msgspec.json.decode(body, type=_ExactPatches)
-    except (msgspec.DecodeError, UnicodeError):  # NaN, and halves of characters
-        raise MalformedJson from None
+        raise invalid(error.errors(), "body", _decoded(body, Any)) from None
+    exact = _decoded(body, _ExactPatches)
     both = zip(found.rows, exact.rows, strict=True)
     return [corrections.Patch(row.row, as_written.values, row.record) for row, as_written in both]
+
+
+def _decoded(body: bytes, kind: Any) -> Any:
+    """Pydantic also takes NaN and halves of characters, which are no JSON; raises MalformedJson."""
+    try:
+        return msgspec.json.decode(body, type=kind)
+    except (msgspec.DecodeError, UnicodeError):
+        raise MalformedJson from None
 
 
 async def _bounded(stream: AsyncIterator[bytes]) -> AsyncIterator[bytes]:

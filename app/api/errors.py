@@ -90,7 +90,7 @@ def invalid(
                 nearest = get_close_matches(location[-1].lower().replace("-", "_"), known, 1, NEAR)
                 message += f". Did you mean {nearest[0]}?" if nearest else ""
             found.append({"code": fault.code, "pointer": "/".join(location)[:200], "detail": message[:300]})
-    named = ", ".join(item["pointer"].partition("/")[2] or item["pointer"] for item in found)
+    named = ", ".join(dict.fromkeys(item["pointer"].partition("/")[2] or item["pointer"] for item in found))
     return InvalidParameter(f"These parameters cannot be used: {named}.", errors=found)
 
 

@@ -271,7 +271,12 @@ def test_patched_json_values_keep_the_digits_that_they_were_sent_with(api: Api) 
         '{"rows": [{"_row": 1, "values": {"age": 30, "x": [12345678901234567.89, 2.50], "z": 0.1000000000000000055}}]}'
     )
     url, headers = f"/api/v1/files/{job['file_id']}/corrections", {"Content-Type": "application/json"}
-    for broken in (body.replace("30", "NaN"), body.replace("30", '"\\ud800"')):
+    for broken in (
+        body.replace("30", "NaN"),
+        body.replace("30", '"\\ud800"'),
+        '{"rows": [NaN]}',
+        '{"rows": [5], "x": 1}',
+    ):
         answer = api.client.post(url, content=broken, headers=headers)
         assert answer.status_code in (400, 422), answer.text
     assert ended(api, api.client.post(url, content=body, headers=headers))["status"] == "completed"
