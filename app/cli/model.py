@@ -52,11 +52,9 @@ def pipeline(
     processes.prepare("app.processors.scored", settings.transaction_model.partition(":")[0])
     from app.batch import RunOptions, run
 
-    beginning, rest = (
-        settings.prefix if prefix is None else prefix,
-        settings.pattern if pattern is None else pattern,
-    )
-    keys = f"{glob.escape(beginning)}{rest}" if rest else beginning
+    beginning = settings.prefix if prefix is None else prefix
+    rest = settings.pattern if pattern is None else pattern
+    keys = f"{glob.escape(beginning)}{rest}" if rest else beginning  # a prefix is no pattern
     source = f"s3://{settings.bucket if bucket is None else bucket}/{keys}"
     raise typer.Exit(run(settings, RunOptions(source, give_up_after, log_file), processes))
 
