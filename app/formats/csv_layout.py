@@ -389,8 +389,11 @@ def _are_titles(titles: Sequence[Record], above: Sequence[Record], table: Sequen
     has_values = any(map(is_value, singles))
     if has_values and not apart:
         return False
-    evidence = sum(value_columns(table, header_rows))
+    counts = value_columns(table, header_rows)
+    evidence = sum(counts)
     is_word = len(titles[0].filled) == 1 and _WORD.fullmatch(titles[0].filled[0]) is not None
+    if is_word and not apart and 2 * len(counts) <= len(names):
+        return False  # a row of words among rows that mix words and numbers
     if is_word or has_values or _is_prose(table) or not (marked or apart):
         return evidence >= STRONG_EVIDENCE
     return evidence >= EVIDENCE or (len(titles) == len(above) == 1 and apart and _is_full_table(table))

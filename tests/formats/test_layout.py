@@ -151,6 +151,7 @@ UNSURE = {
     "a_header_that_recurs": "all of them\na,b\n1,2\na,b\n3,4\n5,6\n",
     "tags_with_numbers_in_one_row": "tags\nred,blue\n1,2\nx,y\n3,4\n",
     "a_table_above_the_table": "name,age\nAnn,30\nBob,40\n\n" + TABLE,
+    "a_row_of_words_among_numbers": "ash\nbirch,yew\n85,6\n37,14\n78,9\n26,77\n95,3\n73,cedar\n",
     "hashtags": "#news\n#old\nred,blue\ngreen,grey\n",
     "a_header_of_numbers_with_commas": "# of items\n1,000\n2,000\n",
     "a_name_with_a_mark": "#city,people\nBonn,1\nOslo,2\n",
