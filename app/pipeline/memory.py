@@ -1,4 +1,4 @@
-"""The memory of a computing process: how much it has, and a wall behind which it gets no more. Linux alone tells."""
+"""The memory of a computing process: how much it has, and how much it may have at most. Only Linux says the first."""
 
 from __future__ import annotations
 

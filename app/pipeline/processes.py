@@ -103,6 +103,9 @@ class _Worker:
         self._memory_bytes = memory_bytes
 
     def run(self, function: Callable[..., Any], arguments: tuple[Any, ...]) -> Any:
+        if self._memory_bytes and memory.private_bytes(self._pid) > self._memory_bytes // 2:
+            self._kill()  # of what an earlier task left there, none is counted with the next one
+            self._discard()
         future = None
         if self._executor is not None:
             try:

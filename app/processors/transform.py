@@ -65,7 +65,9 @@ class TransformProcessor:
         data, keys, key_counts = Pieces(), Pieces(), []
         for start, done in _transformed(rows, document_of(context.options), preview, context.compute):
             rejects += [
-                Reject(numbers[start + each.row], 0, 0, 0, b"", each.code, each.message, each.column, each.value)
+                Reject(
+                    numbers[start + each.row], 0, 0, 0, b"", each.code, each.message, each.column or None, each.value
+                )
                 for each in done.findings
             ]
             bad.update(start + each.row for each in done.findings)

@@ -1,4 +1,4 @@
-"""How much room the results of a step take, known before they are made: then no step takes memory that it must not have.
+"""How long the results of a step will be, known before they are made, so that no step takes more memory than it may.
 
 A result longer than MAX_VALUE_BYTES is never made, and its row is rejected. If the results of many rows together take more
 than MAX_HELD_BYTES, TooMuch says so, and the caller takes fewer rows at once.
@@ -60,7 +60,6 @@ class Memory:
     """Columns of the output that are made."""
     taken: int = 0
     """By the column that is being made."""
-
     column: str = ""
     """Which that is."""
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Sequence
 from typing import Any
 
@@ -16,6 +17,15 @@ def take(mebibytes: int) -> int:
 
 def take_at_once(mebibytes: int) -> int:
     return len(b"x" * (mebibytes << 20))
+
+
+KEPT: list[bytes] = []
+
+
+def keep(mebibytes: int) -> int:
+    """Does not give back what it took."""
+    KEPT.extend(b"x" * (1 << 20) for _ in range(mebibytes))
+    return os.getpid()
 
 
 class Hungry:

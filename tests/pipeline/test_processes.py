@@ -18,7 +18,7 @@ from app.pipeline.processes import ComputeStopped, Processes, WorkerDied
 from tests.conftest import Databases
 from tests.forks import Server
 from tests.harness import Api, wait_until
-from tests.pipeline.hungry import take, take_at_once
+from tests.pipeline.hungry import keep, take, take_at_once
 
 
 def die(begun: Path) -> None:
@@ -94,6 +94,15 @@ def test_what_takes_more_memory_than_it_may_fails_and_nothing_else_does(work: Ca
                 processes.compute(work, 8000)
         assert processes.compute(work, 50) > 0
         assert peak_of_children() < 4 << 30, "the machine was never asked for all of it"
+    finally:
+        processes.close()
+
+
+def test_what_a_task_leaves_behind_is_not_counted_with_the_next() -> None:
+    processes = Processes(1, memory_mb=200)
+    try:
+        first = processes.compute(keep, 150)
+        assert processes.compute(keep, 150) != first
     finally:
         processes.close()
 

@@ -48,7 +48,7 @@ def processes() -> Iterator[Processes]:
     made.close()
 
 
-def test_a_value_has_the_room_of_a_record() -> None:
+def test_a_value_may_be_as_long_as_a_record() -> None:
     assert growth.MAX_VALUE_BYTES == MAX_ROW_BYTES
 
 
@@ -101,7 +101,7 @@ def test_a_branch_that_is_not_taken_rejects_nothing() -> None:
 
 
 @pytest.mark.parametrize("columns", [20, 60])
-def test_a_row_has_the_room_of_a_record(columns: int) -> None:
+def test_a_row_may_be_as_long_as_a_record(columns: int) -> None:
     """Each value is short enough; of 60 times 0.4 MB the row would be too large."""
     made = [{"name": f"c{i}", "from": "a", "steps": [times(100), times(100), times(40)]} for i in range(columns)]
     done = outcome([["x"], ["y"]], made, ["a"])
@@ -171,7 +171,7 @@ def rows_of(kind: str, count: int) -> Any:
 @pytest.mark.parametrize("kind", ["plain", "cells", "objects"])
 @pytest.mark.parametrize("form", ["csv", "jsonl", "parquet"])
 def test_rows_that_cannot_be_held_at_once_are_done_some_at_a_time(kind: str, form: str) -> None:
-    """800 rows of up to 60 kB: the same file, rejects and numbers as with room for all of them."""
+    """800 rows of up to 60 kB: the same file, rejects and numbers as with memory for all of them."""
     columns = [
         {"name": "a", "from": "a", "steps": [{"operation": "cast", "to": "integer"}]},
         {"name": "b", "from": "b", "steps": [times(100), times(100)]},
