@@ -5,8 +5,8 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator
-from contextlib import aclosing
 
+import anyio
 from fastapi import Request
 from fastapi.responses import StreamingResponse
 
@@ -24,25 +24,26 @@ def event_stream(request: Request, app: Services, events: AsyncGenerator[str]) -
 async def _while_admitted(request: Request, app: Services, events: AsyncGenerator[str]) -> AsyncIterator[str]:
     clock = asyncio.get_running_loop().time
     due, following = clock() + CHECK_SECONDS, None
-    async with aclosing(events):
-        try:
-            while True:
-                following = following or asyncio.ensure_future(anext(events, None))
-                await asyncio.wait({following}, timeout=max(0.0, due - clock()))
-                if clock() >= due:
-                    if not await app.doorkeeper.still_admits(request):
-                        return
-                    due = clock() + CHECK_SECONDS
-                if not following.done():
-                    continue
-                event, following = following.result(), None
-                if event is None:
+    try:
+        while True:
+            following = following or asyncio.ensure_future(anext(events, None))
+            await asyncio.wait({following}, timeout=max(0.0, due - clock()))
+            if clock() >= due:
+                if not await app.doorkeeper.still_admits(request):
                     return
-                yield event
-        finally:
+                due = clock() + CHECK_SECONDS
+            if not following.done():
+                continue
+            event, following = following.result(), None
+            if event is None:
+                return
+            yield event
+    finally:
+        with anyio.CancelScope(shield=True):  # a response that is cancelled is cancelled again at each wait
             if following is not None:
                 following.cancel()
                 await asyncio.wait({following})
+            await events.aclose()
 
 
 async def begun(body: AsyncIterator[bytes]) -> AsyncIterator[bytes]:

@@ -502,6 +502,18 @@ def test_a_service_that_is_open_to_the_network_says_so_loudly_and_the_doctor_fin
         assert ("warning" in states) == is_warned, doctor.stdout
 
 
+def test_watchers_that_go_away_leave_no_trace(patient: Server) -> None:
+    """The log is looked at when the module ends."""
+    with ExitStack() as stack:
+        for _ in range(60):
+            connection = stack.enter_context(RawConnection(patient))
+            connection.send(head(method="GET", target="/api/v1/jobs/events"))
+            assert connection._more(b"").startswith(b"HTTP/1.1 200")
+    with patient.client() as client:
+        assert client.get("/health").status_code == 200
+    assert "Traceback" not in patient.log.read_text()
+
+
 def test_threads_of_clients_at_once_are_all_answered(patient: Server) -> None:
     """Beside connections that come and go, the books of who waits and who works stay right."""
     statuses: list[int] = []
