@@ -45,8 +45,7 @@ def rows_left(*, known_rows: int, known_bytes: int, done_rows: int, all_bytes: i
 
 
 def seconds_left(marks: Iterable[Mark], left: float, now: float) -> float | None:
-    """Until `left` rows are done, if the work goes on as in the chunks that ended last; None if they do not tell, or none
-    are left."""
+    """Until `left` rows are done at the speed of the chunks that ended last; None if these are too few, or nothing is left."""
     bursts = _bursts(sorted(marks, key=lambda mark: mark.at))
     intervals = [later.at - earlier.at for earlier, later in pairwise(bursts)]
     if len(intervals) < LEAST_INTERVALS or not left:

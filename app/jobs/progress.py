@@ -46,7 +46,7 @@ async def find_with_rows(connection: AsyncConnection, identifier: UUID, owner: s
 
 class Statuses:
     """The status of jobs, for any number of askers. One read is made at a time, and it serves all who have asked until it
-    begins: those who ask meanwhile are served by the next, so nobody is told what was before they asked."""
+    begins: those who ask meanwhile are served by the next, so no answer is older than its question."""
 
     def __init__(self, database: Database) -> None:
         self._database = database

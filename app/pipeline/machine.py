@@ -152,7 +152,7 @@ class Machine:
     async def _get_ready_for_suspects(self) -> None:
         try:
             await self.compute(suspects.get_ready, self._make_processors)
-        except Exception as error:  # whoever runs a suspect is told then
+        except Exception as error:  # the first suspect will show it
             logger.info("A process for suspects could not be made ready: %r", error)
 
     async def _run_pool(self) -> None:
