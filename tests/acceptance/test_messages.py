@@ -6,7 +6,7 @@ import random
 import re
 from collections.abc import Iterator
 from typing import Any
-from uuid import uuid4
+from uuid import UUID
 
 import pytest
 
@@ -37,7 +37,7 @@ SCHEDULE = {
     "job": {"source": "s3://bucket/key.csv", "priority": 3, "chunk_size": 100},
 }
 TRANSFORM = {
-    "input_file_id": str(uuid4()),
+    "input_file_id": str(UUID(int=7)),
     "mapping": {
         "columns": [
             column(
@@ -60,14 +60,18 @@ TRANSFORM = {
 BODIES: dict[str, dict[str, Any]] = {
     "/api/v1/jobs/transform": TRANSFORM,
     "/api/v1/jobs/score": {"source": "s3://bucket/key.csv", "priority": 1, "format": "csv"},
-    "/api/v1/jobs/analyze": {"file_id": str(uuid4()), "priority": 1},
-    "/api/v1/jobs/mapping": {"input_file_id": str(uuid4()), "reference_file_id": str(uuid4()), "provider": "local"},
-    "/api/v1/jobs/batch": {"file_ids": [str(uuid4())], "job_type": "transform", "options": TRANSFORM},
+    "/api/v1/jobs/analyze": {"file_id": str(UUID(int=7)), "priority": 1},
+    "/api/v1/jobs/mapping": {
+        "input_file_id": str(UUID(int=7)),
+        "reference_file_id": str(UUID(int=8)),
+        "provider": "local",
+    },
+    "/api/v1/jobs/batch": {"file_ids": [str(UUID(int=7))], "job_type": "transform", "options": TRANSFORM},
     "/api/v1/schedules": SCHEDULE,
     "/api/v1/webhooks": {**WEBHOOK, "events": ["job.failed"]},
     "/api/v1/templates": TEMPLATE,
     "/api/records/search": {"import_id": 1, "fields": {"a": 1}, "limit": 5, "status": "valid"},
-    f"/api/v1/files/{uuid4()}/corrections": {"rows": [{"_row": 1, "values": {"a": "1"}}]},
+    f"/api/v1/files/{UUID(int=7)}/corrections": {"rows": [{"_row": 1, "values": {"a": "1"}}]},
 }
 WRONG: list[Any] = [
     None, True, "yes", "", "1_0", " 5", 5, 1.5, CONSTANT, -1, 10**30, [], [None], [[]], {}, {"": {}}, {"a": {"b": [1]}},
