@@ -465,7 +465,7 @@ def test_ready_and_health_say_so(api: Api) -> None:
     assert api.client.get("/health").json() == {"status": "healthy"}
     body = api.client.get("/ready").json()
     assert body["status"] == "ready"
-    assert body["checks"] == {"database": "ok", "migrations": "ok", "disk": "ok", "queue": "ok"}
+    assert body["checks"] == {"database": "ok", "migrations": "ok", "storage": "ok", "disk": "ok", "queue": "ok"}
     assert body["slots"] >= 4
 
 

@@ -165,7 +165,11 @@ def test_an_empty_sqlite_folder_gets_its_schema_and_the_next_start_finds_what_wa
         assert "Traceback" not in server.tail()
     with sqlite3.connect(storage / "granula.db") as connection:
         assert connection.execute("PRAGMA integrity_check").fetchone() == ("ok",)
-    assert {path.name for path in storage.iterdir() if "granula.db" not in path.name} == {"partial", "uploads"}
+    assert {path.name for path in storage.iterdir() if "granula.db" not in path.name} == {
+        "granula.json",
+        "partial",
+        "uploads",
+    }
 
 
 def test_importing_the_package_starts_nothing_and_reads_no_wrong_setting(tmp_path: Path) -> None:
