@@ -80,13 +80,17 @@ def detect(sample: bytes, *, complete: bool, declared: Declared, filename: str =
     text = _decode(body, encoding, complete)
     if not text.strip("\0 \t\r\n"):
         raise EmptyFile("The file holds no characters but blanks.") if complete else BinaryContent()
-    refuse_binary(text if declared.delimiter is None else text.replace(declared.delimiter, ""))
     kind = declared.format or _kind(text, filename.lower(), media_type, complete, declared)
     if kind != "csv":
         return _json(kind, text, encoding, start, complete)
+    refuse_binary(text if declared.delimiter is None else text.replace(declared.delimiter, ""))
     try:
         return _csv(text, encoding, start, complete, declared)
+    except BadHeader:
+        refuse_binary(text, is_suspect=True)
+        raise
     except _BadBytes as bad:
+        refuse_binary(text, is_suspect=True)
         raise BadHeader(f"{bad} holds bytes that are not valid {encoding}; {hint(body)}.") from None
 
 

@@ -29,10 +29,11 @@ def encoding_of(sample: bytes, declared: str | None) -> tuple[str, int]:
     return name, start
 
 
-def refuse_binary(text: str) -> None:
-    """Raises BinaryContent for what no text is."""
+def refuse_binary(text: str, *, is_suspect: bool = False) -> None:
+    """Raises BinaryContent for what no text is. It takes less where something else is wrong, too."""
     nul, controls = text.count("\0"), len(CONTROLS.findall(text))
-    if nul > max(1, len(text) // 20) or controls > max(2, len(text) // 40):
+    allowed = max(2, len(text) // 40) if is_suspect else max(20, len(text) // 25)
+    if nul > max(1, len(text) // 20) or controls > allowed:
         raise BinaryContent(
             f"This is not text: of the first {len(text)} characters, {nul + controls} are NUL or other control characters."
         )

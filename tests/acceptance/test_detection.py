@@ -62,4 +62,4 @@ def test_spaces_around_quotes_can_be_declared(api: Api) -> None:
     assert api.upload(data)["dialect"]["skip_initial_space"] is False
     assert api.upload(data, skip_initial_space=True)["dialect"]["skip_initial_space"] is True
     status = api.run(b'a,b\n1, "x, y"\n', skip_initial_space=False)
-    assert [reject["code"] for reject in api.rejects(status["file_id"])] == ["column_count"]
+    assert [reject["code"] for reject in api.rejects(status["file_id"])] == ["csv_bad_quote"]
