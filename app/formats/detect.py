@@ -25,7 +25,7 @@ from app.errors import (
 )
 from app.formats.base import MAX_COLUMNS, unique_names
 from app.formats.csv import CsvDialect, Skipped
-from app.formats.csv_layout import Record, Wanted, find_layout, is_numbers_alone, records_of
+from app.formats.csv_layout import COMMON_DELIMITERS, Record, Wanted, find_layout, is_numbers_alone, records_of
 from app.formats.encodings import encoding_of, hint, refuse_binary
 from app.formats.json import JsonDialect
 from app.formats.registry import Dialect
@@ -136,12 +136,13 @@ def _has_csv_options(declared: Declared) -> bool:
 
 
 def _are_json_objects(head: str, complete: bool, says_csv: bool) -> bool:
-    """Whether the text, which begins with a brace, begins with an object and no cell: nothing but another object follows
-    on its line. An object with mistakes is one, too, but not where the file is said to be CSV."""
+    """Whether the text, which begins with a brace, begins with an object and no cell: no delimiter follows, nor, where
+    the file is said to be CSV, anything but another object. An object with mistakes is one, too, but not there."""
     end = _end_of_value(head)
     if end is not None:
         rest = head[end:].lstrip(JSON_BLANKS)
-        return not rest or rest[0] == "{" or (not says_csv and ("\n" in _gap(head, end) or "\r" in _gap(head, end)))
+        is_cell = says_csv or head[end:].lstrip(" ")[:1] in COMMON_DELIMITERS
+        return not rest or rest[0] == "{" or not is_cell
     is_cut = not complete and _end_of_brackets(head) is None
     return JSON_OBJECT.match(head) is not None and (is_cut or not says_csv)
 
@@ -157,11 +158,6 @@ def _is_json_array(head: str, complete: bool, says_csv: bool) -> bool:
     inner = head[1:].lstrip(JSON_BLANKS)
     element = _end_of_value(inner) if inner else None
     return is_cut and element is not None and inner[element:].lstrip(JSON_BLANKS)[:1] in (",", "]", "")
-
-
-def _gap(text: str, end: int) -> str:
-    """The blanks from there on."""
-    return text[end : len(text) - len(text[end:].lstrip(JSON_BLANKS))]
 
 
 def _end_of_value(text: str) -> int | None:
