@@ -13,7 +13,7 @@ from app.jobs.formulas import guarded
 from app.jobs.stored_rows import StoredRow, named
 
 PIECE_BYTES = 1 << 20
-GROUP_BYTES, GROUP_CELLS = 16 << 20, 4_000_000
+GROUP_BYTES, GROUP_CELLS = 8 << 20, 4_000_000
 """Of a row group of a Parquet file, at about which it ends."""
 MAX_GROUP_COLUMNS = 300_000
 """Columns of all row groups of a Parquet file: its footer, which is written last, has some hundred bytes for each."""
