@@ -23,7 +23,7 @@ from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 
 from app.api.descriptors import available, raise_limit
 from app.api.errors import MEDIA_TYPE, problem_body
-from app.api.middleware import CROWDED, HEADERS, LINGER_BYTES_OF_STRANGERS, LINGER_SECONDS, MAX_HEADER_BYTES
+from app.api.middleware import CROWDED, HEADERS, LINGER_BYTES_OF_STRANGERS, LINGER_SECONDS, MAX_HEADER_BYTES, TRANSPORT
 from app.api.pace import Pace
 from app.config import Settings, is_loopback
 from app.errors import HeadersTimeout, HeadersTooLarge, MalformedRequest, RequestError
@@ -199,6 +199,7 @@ class Connection(HttpToolsProtocol):
         self._in_body = True
         self._unanswered += 1
         self._connections.works(self)
+        self.scope[TRANSPORT] = self.transport  # type: ignore[literal-required]
         if self._connections.is_crowded:
             self.scope[CROWDED] = True  # type: ignore[literal-required]
 

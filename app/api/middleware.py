@@ -31,6 +31,8 @@ SENDING = ("POST", "PUT", "PATCH")
 METHODS = (*SENDING, "GET", "HEAD", "DELETE", "OPTIONS")
 LINGER_SECONDS, LINGER_BYTES, LINGER_BYTES_OF_STRANGERS = 1.0, 64 << 20, 4 << 20
 """How long, and how much, is read of a body whose answer was given before its end. Strangers: who was not let in."""
+TRANSPORT = "granula.transport"
+"""In the scope of a request: the transport of its connection."""
 CROWDED = "granula.crowded"
 """In the scope of a request that is one too many for the process."""
 ALWAYS_ANSWERED = "/health"
@@ -192,7 +194,9 @@ class _Exchange:
             await self._send({**message, "more_body": True})
             await self._linger()
             message = {"type": "http.response.body", "body": b""}
-        await self._send(message)
+        transport = self._scope.get(TRANSPORT)
+        if transport is None or not transport.is_closing():  # uvicorn learns a moment later that the client has gone
+            await self._send(message)
 
     async def _linger(self) -> None:
         """Read on for a little: closing on a client that is still sending resets it before it has read the answer."""

@@ -8,20 +8,17 @@ from pathlib import Path
 
 from sqlalchemy.engine import make_url
 
-FILE, FOLDER = 0o600, 0o700
+FILE = 0o600
 
 
 def make_private(url: str) -> None:
-    """Make the file of a SQLite database that is not there yet, empty, and its folder. SQLite gives its other files, -wal and
-    -shm, the permissions of this one. What is there already keeps its own."""
+    """Make the file of a SQLite database that is not there yet, empty. SQLite gives its other files, -wal and -shm, the
+    permissions of this one. What is there already keeps its own; what is in the way is for connecting to say."""
     name = make_url(url).database
     if not name or name == ":memory:":
         return
-    path = Path(name)
-    if not path.parent.exists():
-        path.parent.mkdir(parents=True, exist_ok=True, mode=FOLDER)
-    with suppress(FileExistsError):
-        os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL, FILE))
+    with suppress(OSError):
+        os.close(os.open(name, os.O_RDWR | os.O_CREAT | os.O_EXCL, FILE))
 
 
 def is_private(path: Path) -> bool:

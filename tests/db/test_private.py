@@ -32,6 +32,7 @@ def test_a_service_makes_its_database_private(tmp_path: Path) -> None:
 
 
 def test_migrations_make_it_private_too(tmp_path: Path) -> None:
-    migrate(f"sqlite+aiosqlite:///{tmp_path}/folder/granula.db", tmp_path / "storage")
-    assert modes(tmp_path / "folder") == {"granula.db": 0o600}
-    assert (tmp_path / "folder").stat().st_mode & 0o777 == 0o700
+    storage = tmp_path / "storage"
+    migrate(f"sqlite+aiosqlite:///{storage}/granula.db", storage)
+    assert modes(storage) == {"granula.db": 0o600}
+    assert storage.stat().st_mode & 0o777 == 0o700
