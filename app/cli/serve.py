@@ -20,6 +20,7 @@ app = typer.Typer()
 # Longer than clients and balancers keep an idle connection (60 s at most of them). Whoever closes first should be the
 # one who asks: a request that is sent into a connection that is just being closed is lost, and a POST is not sent twice.
 KEEP_ALIVE_SECONDS = 75
+EVERY_ADDRESS = ("0.0.0.0", "::")  # nosec B104: to know it, not to listen there
 
 
 @app.command(
@@ -80,13 +81,19 @@ def banner(settings: Settings, host: str, port: int) -> str:
         database = f"PostgreSQL, {where}{f':{url.port}' if url.port else ''}/{url.database}"
     storage = urlsplit(settings.storage_url)
     bucket = f"{storage.scheme}://{storage.hostname or ''}{storage.path}"
-    shown_host = f"[{host}]" if ":" in host else {"0.0.0.0": "127.0.0.1", "::": "127.0.0.1"}.get(host, host)
     return (
         f"Granula {__version__}\n"
         f"  database  {database}\n"
         f"  storage   {bucket if settings.storage_url else settings.storage_dir.resolve()}\n"
-        f"  page      http://{shown_host}{f':{port}' if port else ''}/"
+        f"  page      http://{_reached(host)}{f':{port}' if port else ''}/"
     )
+
+
+def _reached(host: str) -> str:
+    """The host in a link to a service that listens on `host`."""
+    if host in EVERY_ADDRESS:
+        return "127.0.0.1"
+    return f"[{host}]" if ":" in host else host
 
 
 def _migrate(settings: Settings) -> None:
