@@ -17,6 +17,8 @@ PAUSE, LEAST_PAUSE_SECONDS = 8, 2.0
 """So many usual intervals without an end, and so many seconds, are a pause of the whole job."""
 LEAST_ROWS = 20
 """Fewer have no speed."""
+MANY_ROWS, MOMENT_SECONDS = 10_000, 0.1
+"""So many have a speed after a moment already."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +37,9 @@ def marks_per_job(jobs: int) -> int:
 
 def rows_per_second(rows: int, seconds: float) -> float:
     """0 if there is too little to tell."""
-    return round(rows / seconds, 1) if seconds >= LEAST_SECONDS and rows >= LEAST_ROWS else 0.0
+    some_for_long = rows >= LEAST_ROWS and seconds >= LEAST_SECONDS
+    many_at_once = rows >= MANY_ROWS and seconds >= MOMENT_SECONDS
+    return round(rows / seconds, 1) if some_for_long or many_at_once else 0.0
 
 
 def rows_left(*, known_rows: int, known_bytes: int, done_rows: int, all_bytes: int) -> float:

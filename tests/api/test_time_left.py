@@ -147,7 +147,9 @@ def test_rows_are_known_by_chunks_and_else_by_bytes() -> None:
 
 
 def test_a_few_rows_or_a_moment_have_no_speed() -> None:
-    assert rows_per_second(1_000_000, 0.9) == 0
+    assert rows_per_second(9_999, 0.9) == 0
+    assert rows_per_second(1_000_000, 0.8) == 1_250_000
+    assert rows_per_second(1_000_000, 0.05) == 0
     assert rows_per_second(2, 0.1) == 0
     assert rows_per_second(2, 60) == 0
     assert rows_per_second(1_000, 2) == 500
