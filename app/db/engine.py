@@ -9,6 +9,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Itera
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager, suppress
 from contextvars import ContextVar
 from functools import partial
+from pathlib import Path
 from typing import Any, TypeVar, cast
 
 import asyncpg
@@ -316,7 +317,15 @@ def _folded(value: Any) -> Any:
     return value.lower() if isinstance(value, str) else value
 
 
+def _check_folder(url: str) -> None:
+    """Raises DatabaseUnavailable before a thread of the driver is begun, which would outlive the loop that it answers to."""
+    path = make_url(url).database
+    if path and path != ":memory:" and not Path(path).parent.is_dir():
+        raise DatabaseUnavailable(f"The database is not available: unable to open {path}, there is no such folder.")
+
+
 def _sqlite_engine(url: str, *, readers: int, checkpoints: bool = True) -> AsyncEngine:
+    _check_folder(url)
     make_private(url)
     engine = create_async_engine(
         url,

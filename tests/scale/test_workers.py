@@ -44,7 +44,7 @@ def test_workers_share_what_room_a_job_has_for_columns(make_cluster: MakeCluster
     """None knows what the other has just written."""
     cluster = make_cluster()
     (service,) = cluster.add(Service)
-    workers = cluster.add(Worker, 2)
+    workers = cluster.add(Worker, 2, MAX_CONCURRENCY=1)  # else one may take both chunks
     keys, rows = 200, 200
     data = "".join(json.dumps({f"k{row}_{key}": 1 for key in range(keys)}) + "\n" for row in range(rows)).encode()
     with service.api() as api:
