@@ -193,8 +193,11 @@ class Database:
                 return result
             except Exception as error:
                 tries -= 1
-                if not tries or not _lost_a_deadlock(error):
-                    raise _translated(error) from error
+                if tries and _lost_a_deadlock(error):
+                    continue
+                if _is_transient(error):
+                    raise unavailable(error) from error
+                raise
 
     @asynccontextmanager
     async def alone(self, what: str) -> AsyncIterator[bool]:
@@ -210,7 +213,9 @@ class Database:
             is_mine = bool((await connection.execute(query, {"key": what})).scalar_one())
         except Exception as error:
             await self._let_go(connection)
-            raise _translated(error) from error
+            if _is_transient(error):
+                raise unavailable(error) from error
+            raise
         done = asyncio.Event()
         keeping = asyncio.create_task(self._keep(connection, done), name=f"alone with {what}")
         try:
@@ -304,7 +309,9 @@ async def _connected(engine: AsyncEngine) -> AsyncIterator[AsyncConnection]:
         async with connected(engine) as connection:
             yield connection
     except Exception as error:
-        raise _translated(error) from error
+        if _is_transient(error):
+            raise unavailable(error) from error
+        raise
 
 
 def migration_engine(url: str) -> AsyncEngine:
@@ -385,10 +392,6 @@ def _postgresql_engine(url: str, size: int, idle_seconds: float) -> AsyncEngine:
 
 def unavailable(error: Exception) -> DatabaseUnavailable:
     return DatabaseUnavailable(f"The database is not available: {brief(error)}")
-
-
-def _translated(error: Exception) -> Exception:
-    return unavailable(error) if _is_transient(error) else error
 
 
 def _lost_a_deadlock(error: BaseException) -> bool:
