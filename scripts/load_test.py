@@ -18,6 +18,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import ipaddress
+import json
 import math
 import random
 import sys
@@ -30,8 +31,9 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
 from typing import Any, NamedTuple
+from urllib.parse import urlsplit
 
-import httpx
+import aiohttp
 from generate_csv import generate
 from rich import box
 from rich.console import Console
@@ -40,7 +42,6 @@ from rich.table import Table
 
 FINAL = ("completed", "completed_with_errors", "failed", "cancelled")
 CLASSES = ((0, 3), (4, 7), (8, 10))
-PAUSE_SECONDS = 0.2  # between two questions of a poller: 20 of them ask at most 100 times a second
 REQUEST_SECONDS = 30
 PROOF_SECONDS = 120
 SAMPLES = 20  # different small files
@@ -50,6 +51,14 @@ console = Console(highlight=False)
 
 class Failure(Exception):
     """The test cannot begin; the text says why."""
+
+
+class Answer(NamedTuple):
+    status: int
+    body: bytes
+
+    def json(self) -> Any:
+        return json.loads(self.body)
 
 
 class Span(NamedTuple):
@@ -88,7 +97,7 @@ class Job:
 class Load:
     """One run. What it found is in `jobs`, `latencies`, `codes` and `faults`."""
 
-    def __init__(self, client: httpx.AsyncClient, args: argparse.Namespace, progress: Progress) -> None:
+    def __init__(self, client: aiohttp.ClientSession, args: argparse.Namespace, progress: Progress) -> None:
         self._client = client
         self._args = args
         self._random = random.Random(args.seed)
@@ -135,8 +144,8 @@ class Load:
     async def _upload(self, priority: int, data: bytes, *, is_big: bool = False) -> None:
         params: dict[str, Any] = {"priority": priority, "filename": f"load-{len(data)}.csv"}
         headers = {"Content-Type": "text/csv"}
-        answer = await self._ask("upload", "POST", "/api/v1/upload", params=params, content=data, headers=headers)
-        if answer is None or answer.status_code != 201:
+        answer = await self._ask("upload", "POST", "/api/v1/upload", params=params, data=data, headers=headers)
+        if answer is None or answer.status != 201:
             self.faults[f"upload refused: {_said(answer)}"] += 1
             self._end_one()
             return
@@ -152,6 +161,7 @@ class Load:
             self._ended.set()
 
     async def _poll(self) -> None:
+        await asyncio.sleep(self._args.poll_seconds * self._random.random())  # they do not all begin at once
         while not self._ended.is_set():
             draw = self._random.random()
             if draw < 0.2:
@@ -163,11 +173,11 @@ class Load:
                 )
             elif self._to_ask:
                 await self._look(self._to_ask.popleft())
-            await asyncio.sleep(PAUSE_SECONDS)
+            await asyncio.sleep(self._args.poll_seconds * self._random.uniform(0.5, 1.5))
 
     async def _look(self, job: Job) -> None:
         answer = await self._ask("status", "GET", f"/api/v1/status/{job.file_id}")
-        if answer is not None and answer.status_code == 200:
+        if answer is not None and answer.status == 200:
             job.status = answer.json()
         if job.is_final:
             self._end_one()
@@ -177,8 +187,10 @@ class Load:
     async def _prove(self, jobs: deque[Job]) -> None:
         while jobs:
             job = jobs.popleft()
-            answer = await self._ask("proof", "GET", f"/api/v1/jobs/{job.job_id}/proof", timeout=PROOF_SECONDS)
-            if answer is not None and answer.status_code == 200:
+            answer = await self._ask(
+                "proof", "GET", f"/api/v1/jobs/{job.job_id}/proof", timeout=aiohttp.ClientTimeout(total=PROOF_SECONDS)
+            )
+            if answer is not None and answer.status == 200:
                 job.proof = answer.json()
             self._progress.advance(self._task)
 
@@ -186,19 +198,21 @@ class Load:
         for job in self.jobs:
             if not job.is_final:
                 try:
-                    await self._client.post(f"/api/v1/jobs/{job.job_id}/cancel")
-                except httpx.TransportError:
+                    async with self._client.post(f"/api/v1/jobs/{job.job_id}/cancel"):
+                        pass
+                except (aiohttp.ClientError, TimeoutError):
                     return
 
-    async def _ask(self, kind: str, method: str, path: str, **more: Any) -> httpx.Response | None:
+    async def _ask(self, kind: str, method: str, path: str, **more: Any) -> Answer | None:
         started = time.perf_counter()
         try:
-            answer = await self._client.request(method, path, **more)
-        except httpx.TransportError as error:
+            async with self._client.request(method, path, **more) as response:
+                answer = Answer(response.status, await response.read())
+        except (aiohttp.ClientError, TimeoutError) as error:
             self.faults[f"{kind}: {type(error).__name__}"] += 1
             return None
         self.latencies[kind].append(time.perf_counter() - started)
-        self.codes[answer.status_code] += 1
+        self.codes[answer.status] += 1
         return answer
 
 
@@ -276,29 +290,32 @@ def _show_order(jobs: Sequence[Job]) -> None:
         console.print(f"Overtook  {overtook} of {len(rivals)} small files sent with a priority while the big one ran")
 
 
-def _said(answer: httpx.Response | None) -> str:
-    return "no answer" if answer is None else f"{answer.status_code} {answer.text[:200]}"
+def _said(answer: Answer | None) -> str:
+    if answer is None:
+        return "no answer"
+    return f"{answer.status} {answer.body[:200].decode(errors='replace')}"
 
 
 @asynccontextmanager
-async def connected(args: argparse.Namespace) -> AsyncIterator[httpx.AsyncClient]:
+async def connected(args: argparse.Namespace) -> AsyncIterator[aiohttp.ClientSession]:
     """A client of a service that is there and ready; raises Failure."""
-    limits = httpx.Limits(max_connections=args.concurrency + args.pollers + 4, keepalive_expiry=2)
-    async with httpx.AsyncClient(
-        base_url=args.url, limits=limits, timeout=REQUEST_SECONDS, trust_env=False
-    ) as client:  # proxies of the environment are not asked
+    connector = aiohttp.TCPConnector(limit=args.concurrency + args.pollers + 4)
+    timeout = aiohttp.ClientTimeout(total=REQUEST_SECONDS)
+    # trust_env stays off: the environment's proxies are not for this machine.
+    async with aiohttp.ClientSession(args.url, connector=connector, timeout=timeout) as client:
         try:
-            answer = await client.get("/ready")
-            ready = answer.json()
+            async with client.get("/ready") as answer:
+                ready = await answer.json()
             if not isinstance(ready, dict) or "checks" not in ready:
                 raise ValueError
-        except httpx.TransportError as error:
-            raise Failure(
-                f"No service answers at {args.url} ({error or type(error).__name__}). Start it first."
-            ) from None
+        except aiohttp.ContentTypeError:
+            raise Failure(f"What answers at {args.url} is not Granula.") from None
+        except (aiohttp.ClientError, TimeoutError) as error:
+            reason = str(error) or type(error).__name__
+            raise Failure(f"No service answers at {args.url} ({reason}). Start it first.") from None
         except ValueError:
             raise Failure(f"What answers at {args.url} is not Granula.") from None
-        if answer.status_code != 200:
+        if answer.status != 200:
             raise Failure(f"The service at {args.url} is not ready: {ready['checks']}")
         yield client
 
@@ -318,7 +335,7 @@ async def run(args: argparse.Namespace) -> list[str]:
 
 
 def is_loopback(url: str) -> bool:
-    host = httpx.URL(url).host
+    host = urlsplit(url).hostname or ""
     try:
         return host == "localhost" or ipaddress.ip_address(host).is_loopback
     except ValueError:
@@ -343,6 +360,13 @@ def main(argv: Sequence[str] | None = None) -> int:
     add("--big-rows", type=_positive, default=200_000, metavar="N", help="rows of the big file (default %(default)s)")
     add("--concurrency", type=_positive, default=10, metavar="N", help="uploads at once (default %(default)s)")
     add("--pollers", type=_positive, default=20, metavar="N", help="pollers at once (default %(default)s)")
+    add(
+        "--poll-seconds",
+        type=float,
+        default=1.0,
+        metavar="S",
+        help="pause of a poller between two questions, half to one and a half of it (default %(default)s)",
+    )
     add("--seconds", type=_positive, default=60, metavar="S", help="at most so long (default %(default)s)")
     add("--seed", type=int, default=1, help="same seed, same files and priorities (default %(default)s)")
     add("--allow-remote", action="store_true", help="also load a service on another machine")
@@ -351,7 +375,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         parser.error("argument --seed: must be 0 or more")
     try:
         is_local = is_loopback(args.url)
-    except httpx.InvalidURL as error:
+    except ValueError as error:
         parser.error(f"argument --url: {error}")
     if not is_local and not args.allow_remote:
         parser.error(f"argument --url: {args.url} is not this machine; --allow-remote loads it nevertheless")

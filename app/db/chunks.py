@@ -391,17 +391,26 @@ _SUMS = (
 )
 
 
+_TALLY = select(Chunk.status, *_SUMS).where(Chunk.job_id == bindparam("of_job")).group_by(Chunk.status)
+_TALLY_ALL = (
+    select(Chunk.job_id, Chunk.status, *_SUMS)
+    .where(Chunk.job_id.in_(bindparam("of_jobs", expanding=True, type_=Chunk.job_id.type)))
+    .group_by(Chunk.job_id, Chunk.status)
+)
+
+
 async def tally(connection: AsyncConnection, job_id: UUID, *, is_parent: bool = False) -> Sequence[RowMapping]:
     """One row a status: chunks, rows by kind, bytes. Progress and the finisher are computed from nothing else."""
-    query = select(Chunk.status, *_SUMS).where(_of_family(job_id) if is_parent else Chunk.job_id == job_id)
-    return (await connection.execute(query.group_by(Chunk.status))).mappings().all()
+    if is_parent:
+        query = select(Chunk.status, *_SUMS).where(_of_family(job_id)).group_by(Chunk.status)
+        return (await connection.execute(query)).mappings().all()
+    return (await connection.execute(_TALLY, {"of_job": job_id})).mappings().all()
 
 
 async def tally_all(connection: AsyncConnection, job_ids: Sequence[UUID]) -> dict[UUID, list[RowMapping]]:
     """The same of each of these jobs that has chunks."""
-    query = select(Chunk.job_id, Chunk.status, *_SUMS).where(Chunk.job_id.in_(padded(job_ids)))
     found: dict[UUID, list[RowMapping]] = {}
-    for row in (await connection.execute(query.group_by(Chunk.job_id, Chunk.status))).mappings():
+    for row in (await connection.execute(_TALLY_ALL, {"of_jobs": padded(job_ids)})).mappings():
         found.setdefault(row["job_id"], []).append(row)
     return found
 
@@ -561,28 +570,45 @@ async def list_chunks(connection: AsyncConnection, job_id: UUID, *, after: int, 
     return (await connection.execute(query)).mappings().all()
 
 
-async def locate(connection: AsyncConnection, job_id: UUID, offset: int) -> tuple[int, int] | None:
-    """(first row of the chunk that holds the result at this offset, results in the chunks before it)."""
+def _locating() -> Any:
     before = (func.sum(Chunk.rows_ok).over(order_by=Chunk.chunk_index) - Chunk.rows_ok).label("before")
-    table = select(Chunk.first_row, Chunk.rows_ok, before).where(Chunk.job_id == job_id, Chunk.rows_ok > 0).subquery()
-    query = (
+    table = (
+        select(Chunk.first_row, Chunk.rows_ok, before)
+        .where(Chunk.job_id == bindparam("of_job"), Chunk.rows_ok > 0)
+        .subquery()
+    )
+    return (
         select(table.c.first_row, table.c.before)
-        .where(table.c.before <= offset)
+        .where(table.c.before <= bindparam("offset_of_result"))
         .order_by(table.c.before.desc())
         .limit(1)
     )
-    row = (await connection.execute(query)).first()
+
+
+def _indexing() -> Any:
+    first_row = bindparam("from_row", type_=Chunk.first_row.type)
+    start = (
+        select(func.max(Chunk.first_row))
+        .where(Chunk.job_id == bindparam("of_job"), Chunk.first_row <= first_row)
+        .scalar_subquery()
+    )
+    return (
+        select(Chunk.first_row, Chunk.chunk_index)
+        .where(Chunk.job_id == bindparam("of_job"), Chunk.first_row >= start, Chunk.first_row <= bindparam("to_row"))
+        .order_by(Chunk.first_row)
+    )
+
+
+_LOCATING, _INDEXING = _locating(), _indexing()
+
+
+async def locate(connection: AsyncConnection, job_id: UUID, offset: int) -> tuple[int, int] | None:
+    """(first row of the chunk that holds the result at this offset, results in the chunks before it)."""
+    row = (await connection.execute(_LOCATING, {"of_job": job_id, "offset_of_result": offset})).first()
     return (int(row[0]), int(row[1])) if row else None
 
 
 async def indexes_of(connection: AsyncConnection, job_id: UUID, first_row: int, last_row: int) -> list[tuple[int, int]]:
     """(first row, index) of the chunks that hold these rows, in order."""
-    start = (
-        select(func.max(Chunk.first_row)).where(Chunk.job_id == job_id, Chunk.first_row <= first_row).scalar_subquery()
-    )
-    query = (
-        select(Chunk.first_row, Chunk.chunk_index)
-        .where(Chunk.job_id == job_id, Chunk.first_row >= start, Chunk.first_row <= last_row)
-        .order_by(Chunk.first_row)
-    )
-    return [(int(first), int(index)) for first, index in (await connection.execute(query)).all()]
+    values = {"of_job": job_id, "from_row": first_row, "to_row": last_row}
+    return [(int(first), int(index)) for first, index in (await connection.execute(_INDEXING, values)).all()]

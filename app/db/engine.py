@@ -28,7 +28,7 @@ from app.errors import TransientError
 
 Result = TypeVar("Result")
 _after_commit: ContextVar[list[Callable[[], None]]] = ContextVar("after_commit")
-READERS, LONG_READERS = 6, 3
+READERS, LONG_READERS = 8, 6
 """Connections of those who read, people and their programs, and how many of them may be taken for long. Work has others."""
 SQLITE_WORK_READERS, MIN_IDLE_SECONDS, MAX_SILENT_SECONDS = 4, 5.0, 8.0
 CLOSE_SECONDS = 5.0
@@ -89,6 +89,7 @@ class Database:
         self._heartbeat_seconds = settings.heartbeat_seconds
         self._liveness: Liveness | None = None
         self._watching: asyncio.Task[None] | None = None
+        self._ping: asyncio.Task[None] | None = None
         self.waiting = WaitingReaders()
         self._long_readers = asyncio.Semaphore(LONG_READERS)
         if self.is_sqlite:
@@ -270,8 +271,21 @@ class Database:
         }
 
     async def ping(self) -> None:
+        """Raises DatabaseUnavailable if the database does not answer. Those who ask while a question is on its way wait for
+        its answer: a crowd of uploads takes one connection."""
+        if self._ping is None:
+            self._ping = asyncio.create_task(self._pinged(), name="ping")
+            self._ping.add_done_callback(self._forget_ping)
+        await asyncio.shield(self._ping)
+
+    async def _pinged(self) -> None:
         async with self.reading() as connection:
             await connection.execute(text("SELECT 1"))
+
+    def _forget_ping(self, ping: asyncio.Task[None]) -> None:
+        self._ping = None
+        if not ping.cancelled():
+            ping.exception()  # of one whose askers are gone nobody takes it
 
     async def server_version(self) -> str:
         """Of PostgreSQL, as it tells it."""

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, RowMapping, delete, exists, insert, or_, select, update
+from sqlalchemy import ColumnElement, RowMapping, bindparam, delete, exists, insert, or_, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 from sqlalchemy.orm import aliased
 
@@ -15,8 +15,27 @@ from app.db.types import now
 from app.states import JobStatus
 
 
+def _void() -> ColumnElement[bool]:
+    """Whether the job that the upload made, its first, was cancelled or undone."""
+    earlier = aliased(Job)
+    is_first = ~exists().where(earlier.file_id == Job.file_id, earlier.number < Job.number)
+    is_over = or_(Job.status == JobStatus.CANCELLED, Job.undo_state.is_not(None))
+    return exists().where(Job.file_id == File.id, is_first, is_over)
+
+
+# Built once: building the statements of an upload takes longer than running them.
+_IS_VOID = _void()
+_INSERT: Any = insert(File.__table__).values(created_at=now())  # type: ignore[arg-type]
+_RELEASE = (
+    update(File)
+    .where(File.owner == bindparam("of_owner"), File.dedup_key == bindparam("content"), _IS_VOID)
+    .values(dedup_key=None)
+    .execution_options(synchronize_session=False)
+)
+
+
 async def insert_file(connection: AsyncConnection, values: dict[str, Any]) -> None:
-    await connection.execute(insert(File).values(**values, created_at=now()))
+    await connection.execute(_INSERT, values)
 
 
 async def find_file(connection: AsyncConnection, file_id: UUID, owner: str) -> RowMapping | None:
@@ -34,7 +53,7 @@ async def find_by_content(connection: AsyncConnection, owner: str, content_key: 
     """The oldest file with these bytes and parameters whose job was neither cancelled nor undone."""
     query = (
         select(File.id)
-        .where(File.owner == owner, File.content_key == content_key, File.deleted_at.is_(None), ~_is_void())
+        .where(File.owner == owner, File.content_key == content_key, File.deleted_at.is_(None), ~_IS_VOID)
         .order_by(File.created_at)
         .limit(1)
     )
@@ -43,16 +62,7 @@ async def find_by_content(connection: AsyncConnection, owner: str, content_key: 
 
 async def release_void(connection: AsyncConnection, owner: str, content_key: str) -> None:
     """Let another upload be the only one of its kind where the job of this one was cancelled or undone."""
-    query = update(File).where(File.owner == owner, File.dedup_key == content_key, _is_void())
-    await connection.execute(query.values(dedup_key=None))
-
-
-def _is_void() -> ColumnElement[bool]:
-    """Whether the job that the upload made, its first, was cancelled or undone."""
-    earlier = aliased(Job)
-    is_first = ~exists().where(earlier.file_id == Job.file_id, earlier.number < Job.number)
-    is_over = or_(Job.status == JobStatus.CANCELLED, Job.undo_state.is_not(None))
-    return exists().where(Job.file_id == File.id, is_first, is_over)
+    await connection.execute(_RELEASE, {"of_owner": owner, "content": content_key})
 
 
 async def need_bytes(connection: AsyncConnection, ids: Sequence[UUID]) -> dict[UUID, bool]:

@@ -11,10 +11,10 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 FIRST_STEP, GROWTH = 16, 8
 
 
-def size_of(connection: AsyncConnection, column: Any) -> Any:
+def size_of(dialect: str, column: Any) -> Any:
     """Bytes of a text, a JSON value or bytes, found without handing them over."""
     is_bytes = isinstance(column.type, LargeBinary)
-    if connection.dialect.name == "sqlite":  # whose `length` counts the characters of a text, and the bytes of bytes
+    if dialect == "sqlite":  # whose `length` counts the characters of a text, and the bytes of bytes
         return func.length(column if is_bytes else cast(column, LargeBinary))
     return func.octet_length(column if is_bytes or isinstance(column.type, Text) else cast(column, Text))
 

@@ -103,7 +103,8 @@ def _equals(name: str, value: Any) -> ColumnElement[bool]:
 
 
 def _size(connection: AsyncConnection) -> Any:
-    return size_of(connection, Record.data) + func.coalesce(size_of(connection, Record.errors), 0)
+    dialect = connection.dialect.name
+    return size_of(dialect, Record.data) + func.coalesce(size_of(dialect, Record.errors), 0)
 
 
 async def list_records(

@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import RowMapping, delete, func, select, text
+from sqlalchemy import RowMapping, bindparam, delete, func, select, text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from app.db.models import (
@@ -44,22 +45,41 @@ class PageHead:
     """Bytes of its JSON."""
 
 
-async def page_heads(connection: AsyncConnection, job_id: UUID, first_row: int, limit: int) -> list[PageHead]:
-    """Of pages in row order, beginning with the one that may hold `first_row`."""
+@cache
+def _heads(dialect: str) -> Any:
+    first_row = bindparam("from_row", type_=ResultPage.first_row.type)
     start = (
         select(func.max(ResultPage.first_row))
-        .where(ResultPage.job_id == job_id, ResultPage.first_row <= first_row)
+        .where(ResultPage.job_id == bindparam("of_job"), ResultPage.first_row <= first_row)
         .scalar_subquery()
     )
-    query = (
-        select(ResultPage.first_row, ResultPage.row_count, ResultPage.row_numbers, size_of(connection, ResultPage.data))
-        .where(ResultPage.job_id == job_id, ResultPage.first_row >= func.coalesce(start, 0))
+    size = size_of(dialect, ResultPage.data)
+    return (
+        select(ResultPage.first_row, ResultPage.row_count, ResultPage.row_numbers, size)
+        .where(ResultPage.job_id == bindparam("of_job"), ResultPage.first_row >= func.coalesce(start, 0))
         .order_by(ResultPage.first_row)
-        .limit(limit)
+        .limit(bindparam("at_most"))
     )
+
+
+_BETWEEN = (
+    select(*PAGE)
+    .where(
+        ResultPage.job_id == bindparam("of_job"),
+        ResultPage.first_row >= bindparam("from_row"),
+        ResultPage.first_row <= bindparam("to_row"),
+    )
+    .order_by(ResultPage.first_row)
+)
+
+
+async def page_heads(connection: AsyncConnection, job_id: UUID, first_row: int, limit: int) -> list[PageHead]:
+    """Of pages in row order, beginning with the one that may hold `first_row`."""
+    values = {"of_job": job_id, "from_row": first_row, "at_most": limit}
+    rows = (await connection.execute(_heads(connection.dialect.name), values)).all()
     return [
         PageHead(first, numbers[-1] if numbers else first + count - 1, count, size)
-        for first, count, numbers, size in (await connection.execute(query)).all()
+        for first, count, numbers, size in rows
     ]
 
 
@@ -67,12 +87,8 @@ async def pages_between(
     connection: AsyncConnection, job_id: UUID, first_row: int, last_row: int
 ) -> Sequence[RowMapping]:
     """Pages in row order that begin at or between these rows."""
-    query = (
-        select(*PAGE)
-        .where(ResultPage.job_id == job_id, ResultPage.first_row.between(first_row, last_row))
-        .order_by(ResultPage.first_row)
-    )
-    return (await connection.execute(query)).mappings().all()
+    values = {"of_job": job_id, "from_row": first_row, "to_row": last_row}
+    return (await connection.execute(_BETWEEN, values)).mappings().all()
 
 
 async def pages_behind(
@@ -93,7 +109,7 @@ async def pages_after(connection: AsyncConnection, job_id: UUID, after_page: int
     """Pages in row order that begin behind a row, whatever they say of their rows: at most `limit`, and no more than fit
     into some megabytes; one at least, if there is one."""
     query = (
-        select(ResultPage.first_row, size_of(connection, ResultPage.data))
+        select(ResultPage.first_row, size_of(connection.dialect.name, ResultPage.data))
         .where(ResultPage.job_id == job_id, ResultPage.first_row > after_page)
         .order_by(ResultPage.first_row)
         .limit(limit)
@@ -148,7 +164,7 @@ async def list_rejects(
     if code is not None:
         wanted.append(RejectedRow.code == code)
     texts = func.length(RejectedRow.message) + func.coalesce(func.length(RejectedRow.value), 0)
-    weighed = select(RejectedRow.row_number, size_of(connection, RejectedRow.raw) + texts).where(*wanted)
+    weighed = select(RejectedRow.row_number, size_of(connection.dialect.name, RejectedRow.raw) + texts).where(*wanted)
     numbers, is_cut = await keys_within(
         connection, weighed, RejectedRow.row_number, limit=limit, offset=offset, most_bytes=most_bytes
     )

@@ -20,7 +20,6 @@ from app.config import Settings
 from app.db import chunks, corrections, files, jobs
 from app.db.corrections import DOOR
 from app.db.engine import Database
-from app.db.types import now
 from app.errors import NotCorrectable, NotFound, NothingCorrected, ResultNotReady, TransientError
 from app.failpoints import hit
 from app.formats.registry import to_json
@@ -287,7 +286,7 @@ class Corrections:
             "processor": job["processor"], "options": job["options"], "chunk_size": job["chunk_size"],
             "priority": priority, "status": JobStatus.PROCESSING, "stores_results": False, "columns": job["columns"],
             "split_offset": written.size, "split_rows": len(chosen.kept), "split_lines": written.lines + 1,
-            "split_crc32": written.crc32, "split_done": True, "chunk_count": len(written.spans), "started_at": now(),
+            "split_crc32": written.crc32, "split_done": True, "chunk_count": len(written.spans),
         }  # fmt: skip
         body = {
             "job_id": str(made["id"]),
@@ -309,7 +308,7 @@ class Corrections:
             if target["undo_state"]:
                 raise NotCorrectable(UNDONE)
             await files.insert_file(connection, file)
-            await jobs.insert_job(connection, made)
+            await jobs.insert_job(connection, made, is_started=True)
             await chunks.insert_chunks(connection, made["id"], 0, written.spans, ChunkStatus.PENDING)
             await corrections.insert_parts(connection, made["id"], written.parts)
             await corrections.count_accepted(connection, job["id"])

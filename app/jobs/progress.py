@@ -28,10 +28,11 @@ _Asked = tuple[UUID, str]
 
 
 async def find(connection: AsyncConnection, identifier: UUID, owner: str) -> RowMapping:
-    job = await jobs.find_by_file(connection, identifier, owner) or await jobs.find_job(connection, identifier, owner)
-    if job is None:
+    """A job by its own id, or the first one of a file by the file's; raises NotFound."""
+    jobs_found = [job for job in await jobs.find_all(connection, [identifier]) if job["owner"] == owner]
+    if not jobs_found:
         raise NotFound
-    return job
+    return jobs_found[0]
 
 
 async def find_with_rows(connection: AsyncConnection, identifier: UUID, owner: str) -> RowMapping:

@@ -39,6 +39,10 @@ from app.sources.places import Storage, Stored
 from app.sources.upload import Received, UploadSource, check_room, kept_young
 from app.states import JobStatus
 
+ACCEPTED_AT_ONCE = 4
+"""Uploads whose bytes have come and whose job is being made. The loop takes equal turns with all that is ready, so a crowd
+of uploads would keep readers waiting."""
+
 
 class Inspector(Protocol):
     """Looks at a body while it is stored. It is called in threads, one call at a time, and may raise a RequestError to
@@ -105,6 +109,7 @@ class Submitter:
         self._limits = limits
         self._enqueue = enqueue
         self._keys_in_flight: set[tuple[str, str]] = set()
+        self._accepting = asyncio.Semaphore(ACCEPTED_AT_ONCE)
 
     async def check_room(self, wanted: int = 0) -> None:
         """Raises InsufficientStorage if so many more bytes do not fit on the disk of the uploads."""
@@ -169,26 +174,31 @@ class Submitter:
                 raise QuotaExceeded(
                     f"You may store {left} more bytes, and this is more.", limit="stored_bytes"
                 ) from None
-            if submission.expected_sha256 not in (None, bytes.fromhex(received.sha256)):
-                raise DigestMismatch(f"The bytes received have the sha-256 {received.sha256}.")
-            if submission.inspector is not None:
-                submission.total_rows = await asyncio.to_thread(submission.inspector.finish)
-            fingerprint = _fingerprint(submission, received)
-            if (replay := await self._replay(submission, fingerprint)) is not None:
-                return replay
-            dialect = await asyncio.to_thread(_detect, submission, received)
-            columns = self._processors.columns(submission.processor, dialect.columns, submission.options)
-            content_key = _content_key(submission, received, dialect)
-            if submission.on_duplicate != "new":
-                async with self._database.reading() as connection:
-                    existing = await files.find_by_content(connection, submission.owner, content_key)
-                if existing is not None:
-                    return await self._duplicate(submission, existing)
-            hit("upload.before_rename")
-            stored = await upload.publish()
-            hit("upload.after_rename")
-            file = _file_values(upload.file_id, submission, received, dialect, stored, content_key)
-            return await self._record(submission, file, dialect, columns, fingerprint)
+            async with self._accepting:
+                return await self._accept(submission, upload, received)
+
+    async def _accept(self, submission: Submission, upload: UploadSource, received: Received) -> Accepted:
+        """Find out what was received, and record it."""
+        if submission.expected_sha256 not in (None, bytes.fromhex(received.sha256)):
+            raise DigestMismatch(f"The bytes received have the sha-256 {received.sha256}.")
+        if submission.inspector is not None:
+            submission.total_rows = await asyncio.to_thread(submission.inspector.finish)
+        fingerprint = _fingerprint(submission, received)
+        if (replay := await self._replay(submission, fingerprint)) is not None:
+            return replay
+        dialect = await asyncio.to_thread(_detect, submission, received)
+        columns = self._processors.columns(submission.processor, dialect.columns, submission.options)
+        content_key = _content_key(submission, received, dialect)
+        if submission.on_duplicate != "new":
+            async with self._database.reading() as connection:
+                existing = await files.find_by_content(connection, submission.owner, content_key)
+            if existing is not None:
+                return await self._duplicate(submission, existing)
+        hit("upload.before_rename")
+        stored = await upload.publish()
+        hit("upload.after_rename")
+        file = _file_values(upload.file_id, submission, received, dialect, stored, content_key)
+        return await self._record(submission, file, dialect, columns, fingerprint)
 
     async def _record(
         self, submission: Submission, file: dict[str, Any], dialect: Dialect, columns: list[str], fingerprint: str

@@ -96,6 +96,16 @@ async def test_long_reads_leave_connections_to_short_ones(databases: Databases, 
         await asyncio.wait(taken)
 
 
+async def test_a_crowd_that_asks_whether_the_database_answers_asks_once(databases: Databases, tmp_path: Path) -> None:
+    async with opened(databases, tmp_path) as database:
+        seen: list[str] = []
+        event.listen(database.engine.sync_engine, "before_cursor_execute", lambda *a: seen.append(a[2]))
+        await asyncio.gather(*(database.ping() for _ in range(100)))
+        assert seen.count("SELECT 1") == 1
+        await database.ping()
+        assert seen.count("SELECT 1") == 2  # an answer is not kept
+
+
 async def _one(connected: Any) -> int:
     async with connected as connection:
         return await _select(connection)

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import importlib.util
+import json
 import re
 import socket
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from threading import Thread
 from types import ModuleType
 from typing import Any
 from uuid import uuid4
 
-import httpx
 import pytest
 
 from tests.forks import Server
@@ -102,29 +105,56 @@ def test_order_counts_pairs_that_waited_together(script: ModuleType) -> None:
     assert script.order([Span(9, 0, 1), Span(5, 0, 3), Span(1, 0, 2)]) == (2, 3)
 
 
-def fake_service(
-    spoil: Callable[[str, int], tuple[int, dict[str, Any]] | None],
-) -> tuple[httpx.MockTransport, list[str]]:
-    """A service that completes all at once, except where `spoil(kind, number of the call)` says otherwise; the calls."""
+Spoil = Callable[[str, int], tuple[int, dict[str, Any]] | None]
+
+
+@contextmanager
+def fake_service(spoil: Spoil) -> Iterator[tuple[str, list[str]]]:
+    """(address, calls): a service that completes all at once, except where `spoil(kind, number of the call)` says otherwise."""
     calls: list[str] = []
     moment = "2026-01-01T00:00:00+00:00"
     status = {"status": "completed", "created_at": moment, "started_at": moment, "finished_at": moment}
+    kinds = ("ready", "upload", "status", "proof", "cancel", "results", "health")
 
-    def answer(request: httpx.Request) -> httpx.Response:
-        path = request.url.path
-        kind = next(k for k in ("ready", "upload", "status", "proof", "cancel", "results", "health") if k in path)
+    def answer(path: str) -> tuple[int, dict[str, Any]]:
+        kind = next(kind for kind in kinds if kind in path)
         calls.append(kind)
         if (spoiled := spoil(kind, calls.count(kind))) is not None:
-            return httpx.Response(spoiled[0], json=spoiled[1])
+            return spoiled
         identifiers = {"file_id": str(uuid4()), "job_id": str(uuid4())}
         good: dict[str, tuple[int, dict[str, Any]]] = {
-            "ready": (200, {"checks": {}}), "upload": (201, identifiers), "status": (200, status),
+            "ready": (200, {"checks": {}}),
+            "upload": (201, identifiers),
+            "status": (200, status),
             "proof": (200, {"closes": True}),
-        }  # fmt: skip
-        code, body = good.get(kind, (200, {}))
-        return httpx.Response(code, json=body)
+        }
+        return good.get(kind, (200, {}))
 
-    return httpx.MockTransport(answer), calls
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            code, body = answer(self.path)
+            content = json.dumps(body).encode()
+            self.send_response(code)
+            self.send_header("Content-Type", "application/json")
+            self.send_header("Content-Length", str(len(content)))
+            self.end_headers()
+            self.wfile.write(content)
+
+        def do_POST(self) -> None:
+            self.rfile.read(int(self.headers.get("Content-Length", 0)))
+            self.do_GET()
+
+        def log_message(self, *args: object) -> None:
+            pass
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        thread = Thread(target=server.serve_forever)
+        thread.start()
+        try:
+            yield f"http://127.0.0.1:{server.server_port}", calls
+        finally:
+            server.shutdown()
+            thread.join()
 
 
 @pytest.mark.parametrize(
@@ -153,22 +183,17 @@ def fake_service(
     ids=["all well", "upload 503", "status 500", "proof broken", "job failed", "something else", "no end"],
 )
 def test_what_is_wrong_makes_the_exit_code(
-    script: ModuleType,
-    monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
-    spoil: Callable[[str, int], tuple[int, dict[str, Any]] | None],
-    says: list[str],
+    script: ModuleType, capsys: pytest.CaptureFixture[str], spoil: Spoil, says: list[str]
 ) -> None:
-    transport, calls = fake_service(spoil)
-    real = httpx.AsyncClient
-    monkeypatch.setattr(script.httpx, "AsyncClient", lambda **kw: real(**kw, transport=transport))
-    monkeypatch.setattr(script, "PAUSE_SECONDS", 0.001)
-    tiny = ["--uploads", "3", "--rows", "5", "--big-rows", "5", "--seconds", "1"]
-    assert script.main(tiny) == (1 if says else 0)
+    never_ends = any("not ended" in text for text in says)
+    tiny = ["--uploads", "3", "--rows", "5", "--big-rows", "5", "--poll-seconds", "0.001"]
+    tiny += ["--seconds", "1" if never_ends else "60"]
+    with fake_service(spoil) as (url, calls):
+        assert script.main(["--url", url, *tiny]) == (1 if says else 0)
     output = capsys.readouterr().out
     for text in says:
         assert text in output
-    if any("not ended" in text for text in says):
+    if never_ends:
         assert calls.count("cancel") == 4
     else:
         assert "cancel" not in calls
