@@ -210,7 +210,7 @@ class Settings(BaseSettings):
     db_row_batch_size: int = Field(default=1000, ge=1, le=100_000)
     """Transactions in one bulk write."""
 
-    transaction_model: str = Field(default="app.processors.transactions:Transaction", pattern=r"^[\w.]+:\w+$")
+    transaction_model: str = Field(default="app.features.scoring.transactions:Transaction", pattern=r"^[\w.]+:\w+$")
     """The Pydantic model of a transaction, `package.module:Model`."""
 
     openai_base_url: str = Field(default="", pattern=r"^(https?://\S+)?$")

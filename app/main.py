@@ -14,32 +14,7 @@ from types import FrameType
 from fastapi import FastAPI
 
 from app import __version__
-from app.api import (
-    analysis,
-    assets,
-    batches,
-    connections,
-    corrections,
-    docs,
-    downloads,
-    errors,
-    files,
-    heads,
-    health,
-    imports,
-    jobs,
-    log_filter,
-    openapi,
-    schedules,
-    scoring,
-    system,
-    templates,
-    transform,
-    undo,
-    uploads,
-    users,
-    webhooks,
-)
+from app.api import assets, connections, docs, errors, heads, health, log_filter, openapi
 from app.api.doorkeeper import Doorkeeper
 from app.api.gate import Gate
 from app.api.middleware import Cors, Frame
@@ -47,7 +22,7 @@ from app.api.services import Services
 from app.api.starting import StartupErrors
 from app.config import Settings, load_settings
 from app.errors import SettingsInvalid
-from app.jobs.schedules import Schedules
+from app.features import FEATURES
 from app.pipeline.machine import Role
 from app.telemetry import logs
 from app.wiring import start
@@ -64,16 +39,12 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         core = await start(settings, role=Role.API if settings.is_shared else Role.EMBEDDED)
-        services = Services.around(
-            core,
-            schedules=Schedules(core.database, scoring.submitting(core.objects)),
-            doorkeeper=Doorkeeper(settings, core.users),
-        )
+        services = Services.around(core, doorkeeper=Doorkeeper(settings, core.users))
         app.state.services = services
         beside = [
-            asyncio.create_task(services.schedules.run(), name="schedules"),
-            asyncio.create_task(services.deliveries.run(), name="webhooks"),
-            asyncio.create_task(services.uploads.run(), name="uploads"),
+            asyncio.create_task(service.run(), name=kind.__name__)
+            for kind, service in services.services.items()
+            if service.run is not None
         ]
         limited = connections.install(app, settings)
         if limited is not None:
@@ -83,7 +54,6 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         for task in beside:
             task.cancel()
         await asyncio.wait(beside)
-        await services.uploads.close()
         await services.close()
 
     app = FastAPI(
@@ -97,22 +67,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     errors.install(app)
     openapi.install(app)
     for router in (
-        files.router,  # /api/v1/upload, status, results, rejects, files
-        uploads.router,  # /api/v1/uploads
-        corrections.router,  # /api/v1/files/{file_id}/corrections
-        jobs.router,  # /api/v1/jobs
-        analysis.router,  # /api/v1/jobs/analyze, status, result
-        transform.router,  # /api/v1/jobs/transform
-        downloads.router,  # /api/v1/files/{file_id}/download
-        scoring.router,  # /api/v1/jobs/score
-        templates.router,  # /api/v1/templates
-        schedules.router,  # /api/v1/schedules
-        webhooks.router,  # /api/v1/webhooks
-        undo.router,  # /api/v1/undo
-        batches.router,  # /batch, /batches
-        imports.router,  # /api/upload, /api/imports, /api/records, /api/stats
-        users.router,  # /api/v1/me, session, users
-        system.router,  # /api/v1/system
+        *(feature.router for feature in FEATURES if feature.has_endpoints),
         docs.router,  # /docs
         health.router,  # /, /health, /ready, /metrics, /errors
     ):
@@ -130,7 +85,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
             allow_origins=list(settings.cors_origins),
             allow_methods=["*"],
             allow_headers=["*"],
-            expose_headers=uploads.EXPOSED,
+            expose_headers=sorted({header for feature in FEATURES for header in feature.exposed_headers}),
         )
     app.add_middleware(StartupErrors)
     return app

@@ -8,51 +8,46 @@ import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
+from typing import TypeVar
 from uuid import UUID
 
 from app import failpoints, plugins
-from app.clients.ml_api import MLApi
-from app.clients.webhooks import WebhookSender
 from app.config import Settings
 from app.db import migrations
 from app.db.engine import Database
 from app.db.presence import Presence
 from app.embeddings.model import Embedder
-from app.jobs.batch_jobs import BatchJobs
+from app.feature import Service
+from app.features import FEATURES
 from app.jobs.control import Control
-from app.jobs.corrections import Corrections
-from app.jobs.deliveries import Deliveries
 from app.jobs.file_jobs import FileJobs
-from app.jobs.imports import Search
 from app.jobs.job_types import JobTypes
 from app.jobs.limits import OwnerLimits
-from app.jobs.list_feed import ListFeed
-from app.jobs.neighbours import Neighbours
 from app.jobs.objects import ObjectsSubmitter
 from app.jobs.progress import Statuses, StatusFeed
 from app.jobs.submit import Submitter
-from app.jobs.templates import Templates
-from app.jobs.transform import Transforms
-from app.jobs.undo import Undos
-from app.jobs.uploads import Uploads
 from app.jobs.users import Users
-from app.jobs.webhooks import Webhooks
 from app.pipeline.machine import GRACE_SECONDS, Machine, Role
 from app.pipeline.ownership import Ownership
 from app.pipeline.processes import Processes
 from app.pipeline.sweeper import Sweeper
 from app.processors.registry import Processors
+from app.sinks.postgres import PostgresSink
+from app.sinks.sqlite import SqliteSink
 from app.sources.base import Sources
 from app.sources.places import Storage
 from app.sources.s3 import S3Source
 from app.sources.stores import Stores, stores
 from app.telemetry import logs, tracing
 
+Kind = TypeVar("Kind")
 SWITCH_SECONDS = 0.0002
 
 
 @dataclass(frozen=True, slots=True)
 class Core:
+    """The parts of a process, and the services of the features."""
+
     settings: Settings
     database: Database
     presence: Presence
@@ -60,41 +55,44 @@ class Core:
     stores: Stores
     sources: Sources
     s3: S3Source
-    ml_api: MLApi
+    embedder: Embedder
     processors: Processors
     machine: Machine
+    limits: OwnerLimits
     submitter: Submitter
-    uploads: Uploads
     objects: ObjectsSubmitter
     file_jobs: FileJobs
-    batch_jobs: BatchJobs
-    templates: Templates
-    transforms: Transforms
-    webhooks: Webhooks
-    deliveries: Deliveries
+    job_types: JobTypes
     control: Control
-    corrections: Corrections
     statuses: Statuses
     feed: StatusFeed
-    list_feed: ListFeed
-    search: Search
-    undos: Undos
     users: Users
-    limits: OwnerLimits
     end_tracing: Callable[[], None]
+    services: dict[type, Service]
+    """Of the features, by the class of what was made."""
+
+    def of(self, kind: type[Kind]) -> Kind:
+        """The service of this class; raises KeyError if no feature has made one."""
+        made = self.services[kind].made
+        assert isinstance(made, kind)
+        return made
 
     def drain(self) -> None:
         """The process was told to end: take no new work, end what would never end by itself."""
         self.machine.is_draining = True
         self.feed.close()
-        self.list_feed.close()
+        for service in self.services.values():
+            if service.drain is not None:
+                service.drain()
 
     async def close(self, grace_seconds: float = GRACE_SECONDS) -> None:
         """End what is going on, give back what is not done, let go of everything."""
         await self.control.close()
-        await self.undos.close()
+        for service in self.services.values():
+            if service.close is not None:
+                await service.close()
         await self.machine.stop(grace_seconds)
-        await self.ml_api.close()
+        await self.processors.close()
         await self.database.close()
         await self.presence.release()
         self.stores.close()
@@ -138,8 +136,8 @@ async def start(
         await database.close()
         places.close()
         raise
-    made = plugins.make(settings)
-    processors = made.processors
+    tools = plugins.tools(settings)
+    processors = plugins.make_processors(settings, tools)
     sources = Sources(places.storage, s3, places.outputs, places.spool)
     sweeper = Sweeper(
         database,
@@ -149,30 +147,24 @@ async def start(
         ownership=ownership,
         lost_seconds=settings.lost_found_days * 86_400,
     )
+    sink = (SqliteSink if database.is_sqlite else PostgresSink)(settings.db_row_batch_size)
     machine = Machine(
-        settings, database, sources, processors, made.embedder, make_processors=partial(plugins.make_processors, settings),
-        role=role, only=only, processes=processes, sweeper=sweeper,
-    )  # fmt: skip
-    limits = OwnerLimits(settings, database)
-    objects = ObjectsSubmitter(settings, database, s3, processors, limits, machine.enqueue)
-    templates_ = Templates(database)
-    file_jobs = FileJobs(settings, database, processors, limits, machine.enqueue)
-    statuses = Statuses(database)
-    sender = WebhookSender(
-        timeout_seconds=settings.webhook_timeout_seconds, allow_private=settings.webhook_allow_private
+        settings,
+        database,
+        sources,
+        processors,
+        sink,
+        make_processors=partial(plugins.make_processors, settings),
+        role=role,
+        only=only,
+        processes=processes,
+        sweeper=sweeper,
     )
-    submitter = Submitter(settings, database, places.storage, processors, limits, machine.enqueue)
-    transforms = Transforms(file_jobs, templates_, machine, sources)
+    limits = OwnerLimits(settings, database)
+    statuses = Statuses(database)
     logs.of_process(worker=machine.pool.worker_id)
     end_tracing = tracing.start(settings.otel_exporter_otlp_endpoint, role.name.lower(), machine.pool.worker_id)
-    await machine.start()
-    # Each time the loop waits for the network it must win the interpreter lock back from the threads that parse. At the
-    # default of 5 ms it waits that long for each of them, several times a request.
-    sys.setswitchinterval(SWITCH_SECONDS)
-    gc.collect()
-    gc.freeze()  # what is loaded now stays: leave it out of every later collection
-    gc.set_threshold(100_000, 20, 20)  # a chunk is 10 000 lists of cells, none of them in a cycle
-    return Core(
+    core = Core(
         settings=settings,
         database=database,
         presence=presence,
@@ -180,38 +172,30 @@ async def start(
         stores=places,
         sources=sources,
         s3=s3,
-        ml_api=made.ml_api,
+        embedder=tools.embedder,
         processors=processors,
         machine=machine,
-        submitter=submitter,
-        uploads=Uploads(settings, database, places.partials, submitter, limits),
-        objects=objects,
-        templates=templates_,
-        file_jobs=file_jobs,
-        transforms=transforms,
-        batch_jobs=BatchJobs(
-            settings, database, JobTypes(processors, templates_, transforms), file_jobs, limits, machine.enqueue
-        ),
-        webhooks=Webhooks(database, sender, settings.webhook_old_secret_hours),
-        deliveries=Deliveries(
-            database,
-            sender,
-            retry_seconds=settings.webhook_retry_seconds,
-            timeout_seconds=settings.webhook_timeout_seconds,
-            keep_days=settings.webhook_keep_days,
-        ),
-        undos=Undos(database, machine.undoer, settings.undo_keep_days),
+        limits=limits,
+        submitter=Submitter(settings, database, places.storage, processors, limits, machine.enqueue),
+        objects=ObjectsSubmitter(settings, database, s3, processors, limits, machine.enqueue),
+        file_jobs=FileJobs(settings, database, processors, limits, machine.enqueue),
+        job_types=JobTypes(processors),
         control=Control(database, machine),
-        corrections=Corrections(settings, database, sources, processors, limits, machine.enqueue),
         statuses=statuses,
         feed=StatusFeed(statuses),
-        list_feed=ListFeed(database),
-        search=Search(
-            database,
-            machine.vectors,
-            Neighbours(database, settings.vector_cache_mb << 20, Embedder.model_id, settings.embedding_precision),
-        ),
         users=Users(database),
-        limits=limits,
         end_tracing=end_tracing,
+        services={},
     )
+    for feature in FEATURES:
+        core.services.update({type(service.made): service for service in feature.services(core)})
+    for feature in FEATURES:
+        core.job_types.add(feature.job_types(core))
+    await machine.start()
+    # Each time the loop waits for the network it must win the interpreter lock back from the threads that parse. At the
+    # default of 5 ms it waits that long for each of them, several times a request.
+    sys.setswitchinterval(SWITCH_SECONDS)
+    gc.collect()
+    gc.freeze()  # what is loaded now stays: leave it out of every later collection
+    gc.set_threshold(100_000, 20, 20)  # a chunk is 10 000 lists of cells, none of them in a cycle
+    return core

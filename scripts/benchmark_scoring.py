@@ -44,7 +44,7 @@ import psutil
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
-from app.model_service.transactions import COLUMNS, make  # noqa: E402
+from app.features.scoring.model_service.transactions import COLUMNS, make  # noqa: E402
 
 WORKERS, BATCH, LATENCY_SECONDS = 5, 100, 0.05
 CAP, ERROR_RATE, OUTAGE_BEGINS = 20.0, 0.05, 10.0

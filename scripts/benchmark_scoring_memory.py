@@ -39,7 +39,7 @@ from benchmark_scoring import ROOT, answered, free_port, postgresql, process
 
 sys.path.insert(0, str(ROOT))
 
-from app.model_service.transactions import COLUMNS, make
+from app.features.scoring.model_service.transactions import COLUMNS, make
 
 STUB = ROOT / "scripts" / "benchmark_scoring.py"
 TEXT_BYTES = 20_000

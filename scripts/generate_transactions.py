@@ -17,7 +17,7 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from app.model_service.transactions import COLUMNS, Made, make
+from app.features.scoring.model_service.transactions import COLUMNS, Made, make
 
 WRONG = {"amount": "-5", "category": "spaceships", "timestamp": "yesterday", "country": "Germany", "channel": ""}
 

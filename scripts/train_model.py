@@ -10,7 +10,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from app.model_service.training import VERSION, train
+from app.features.scoring.model_service.training import VERSION, train
 
 
 def main() -> None:

@@ -34,7 +34,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from app.config import load_settings
 from app.embeddings.files import MODEL_ID, digest
 from app.embeddings.model import Embedder
-from app.embeddings.sentiment import WEIGHTS
+from app.features.sentiment.head import WEIGHTS
 
 ROOT = Path(__file__).resolve().parents[1]
 PAGE = ROOT / "docs" / "sentiment.md"

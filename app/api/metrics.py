@@ -9,13 +9,13 @@ from prometheus_client.platform_collector import PlatformCollector
 from prometheus_client.process_collector import ProcessCollector
 
 from app.api.services import Services
-from app.db import installation, jobs, webhooks
+from app.db import installation, jobs
 from app.errors import TransientError
+from app.features import FEATURES
 from app.states import JobStatus
 from app.telemetry.counters import PROCESS
 
 PRIORITIES = range(11)
-MESSAGES = ("pending", "delivered", "failed")
 
 
 async def render(app: Services) -> bytes:
@@ -43,9 +43,6 @@ async def render(app: Services) -> bytes:
     Gauge("granula_database_connections_max", "How many may be open", registry=registry).set(pool["max"])
     up = Gauge("granula_database_up", "1 if the database answers", registry=registry)
     by_status = Gauge("granula_jobs", "Jobs by status", ["status"], registry=registry)
-    messages = Gauge(
-        "granula_webhook_messages", "Messages in the delivery log of webhooks by status", ["status"], registry=registry
-    )
     unknown = Gauge(
         "granula_unknown_files",
         "Files in the storage that no row knows, at the last sweep: in lost+found, or held since they are too many",
@@ -57,8 +54,10 @@ async def render(app: Services) -> bytes:
             counts = await jobs.count_by_status(connection)
             active = await jobs.count_active(connection)
             waiting, seconds = await jobs.count_waiting(connection, app.machine.pool.longest_wait)
-            sent = await webhooks.count_by_status(connection)
             swept = await installation.find(connection)
+            for feature in FEATURES:
+                if feature.metrics is not None:
+                    await feature.metrics(connection, registry)
         # Zeros too: an autoscaler takes a series that ends for an error, and keeps what it has.
         for priority in PRIORITIES:
             queued.labels(str(priority)).set(active.get(priority, 0))
@@ -70,8 +69,6 @@ async def render(app: Services) -> bytes:
             by_status.labels(status).set(counts.get(status, 0))
         unknown.labels("lost_found").set(0 if swept is None else swept["lost_files"])
         unknown.labels("held").set(0 if swept is None else swept["held_files"])
-        for name in MESSAGES:
-            messages.labels(name).set(sent.get(name, 0))
     except TransientError:
         up.set(0)
     return generate_latest(registry) + generate_latest(PROCESS)

@@ -9,20 +9,18 @@ from fastapi import Depends, Request
 
 from app.api.doorkeeper import Doorkeeper
 from app.errors import AdminOnly, Unauthenticated, Unavailable
-from app.jobs.schedules import Schedules
 from app.jobs.users import Caller
 from app.wiring import Core
 
 
 @dataclass(frozen=True, slots=True)
 class Services(Core):
-    schedules: Schedules
     doorkeeper: Doorkeeper
 
     @classmethod
-    def around(cls, core: Core, *, schedules: Schedules, doorkeeper: Doorkeeper) -> Services:
+    def around(cls, core: Core, *, doorkeeper: Doorkeeper) -> Services:
         given = {field.name: getattr(core, field.name) for field in fields(core)}
-        return cls(**given, schedules=schedules, doorkeeper=doorkeeper)
+        return cls(**given, doorkeeper=doorkeeper)
 
 
 def services_of(request: Request) -> Services:

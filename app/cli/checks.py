@@ -19,6 +19,7 @@ from sqlalchemy import RowMapping
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import SQLAlchemyError
 
+from app import plugins
 from app.config import Settings, load_settings
 from app.db import migrations
 from app.db.engine import Database
@@ -27,7 +28,6 @@ from app.db.private import is_private
 from app.embeddings import files
 from app.errors import GranulaError, SettingsInvalid, StorageUnavailable, TerminalError
 from app.pipeline import ownership
-from app.processors.registry import Processors
 from app.sources import stores
 from app.sources.s3 import Credentials
 
@@ -250,7 +250,7 @@ def model(settings: Settings) -> Iterator[Finding]:
 
 def plug_ins(settings: Settings) -> Iterator[Finding]:
     try:
-        made = Processors(settings.processors, sentiment_models=settings.sentiment_models, schemas=settings.schemas)
+        made = plugins.make_processors(settings)
     except SettingsInvalid as error:
         yield "bad", error.detail, "Correct the name, or put the folder of the module into PYTHONPATH."
         return

@@ -12,9 +12,10 @@ import typer
 from typer.core import TyperGroup
 
 from app import __version__
-from app.cli import backup, bench, doctor, jobs, model, rows, serve, storage, uploads, users, worker
+from app.cli import backup, bench, doctor, jobs, rows, serve, storage, uploads, users, worker
 from app.cli.common import PROGRAM, CliError, Exit, Terminated, examples, say
 from app.errors import GranulaError
+from app.features import FEATURES
 
 
 class _Told(TyperGroup):
@@ -73,8 +74,11 @@ def main(
     """
 
 
-for module in (uploads, jobs, rows, bench, serve, worker, doctor, backup, storage, users, model):
+for module in (uploads, jobs, rows, bench, serve, worker, doctor, backup, storage, users):
     app.add_typer(module.app)  # without a name: its commands stand among ours
+for feature in FEATURES:
+    if feature.has_commands:
+        app.add_typer(feature.commands)
 
 
 def run() -> None:

@@ -21,7 +21,6 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_en
 from sqlalchemy.pool import AsyncAdaptedQueuePool, QueuePool
 
 from app.config import Settings
-from app.db.halfvecs import SETTINGS as VECTOR_SETTINGS
 from app.db.liveness import Liveness
 from app.db.private import make_private
 from app.errors import TransientError
@@ -33,6 +32,10 @@ READERS, LONG_READERS = 8, 6
 SQLITE_WORK_READERS, MIN_IDLE_SECONDS, MAX_SILENT_SECONDS = 4, 5.0, 8.0
 CLOSE_SECONDS = 5.0
 APPLICATION_NAME = "granula"
+VECTOR_SETTINGS = {"hnsw.ef_search": "150", "hnsw.iterative_scan": "strict_order"}
+"""Of pgvector, for every connection, so that no search has to set them: how many neighbours its index looks at (with fewer the
+recall falls), and that it looks on where filters leave too few of the first ones. A server without pgvector keeps them and
+does nothing; one older than 0.8 warns of the second."""
 TRANSIENT_SQLSTATES = ("08", "40001", "40P01", "53", "57P", "25006", "55P03", "58030")
 """Lost connection, serialisation, deadlock, out of resources (disk included), shutdown, standby, lock wait, I/O error."""
 DEADLOCK_SQLSTATES, DEADLOCK_TRIES = ("40001", "40P01"), 5

@@ -13,14 +13,13 @@ import os
 import socket
 from collections.abc import Awaitable, Callable, Coroutine
 from enum import Enum
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 from uuid import UUID, uuid4
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from app.config import Settings
 from app.db.engine import Database, after_commit
-from app.embeddings.model import Embedder
 from app.errors import TransientError
 from app.pipeline import suspects
 from app.pipeline.chunk_runner import ChunkRunner
@@ -35,11 +34,8 @@ from app.pipeline.suspects import MakeProcessors
 from app.pipeline.sweeper import Sweeper
 from app.pipeline.threads import Threads
 from app.pipeline.undoer import Undoer
-from app.pipeline.vectors import VectorService
 from app.processors.registry import Processors
 from app.sinks.base import Sink
-from app.sinks.postgres import PostgresSink
-from app.sinks.sqlite import SqliteSink
 from app.sources.base import Sources
 
 if TYPE_CHECKING:
@@ -58,6 +54,19 @@ class Role(Enum):
     WORKER = "runs them"
 
 
+class BackgroundService(Protocol):
+    """Work that goes on besides the jobs. All of its state is in the database."""
+
+    async def prepare(self) -> None:
+        """At the start of the engine."""
+
+    async def run(self) -> None:
+        """Until it is cancelled. It is started again if it raises."""
+
+    def close(self) -> None:
+        """The engine stops."""
+
+
 class Machine:
     def __init__(
         self,
@@ -65,7 +74,7 @@ class Machine:
         database: Database,
         sources: Sources,
         processors: Processors,
-        embedder: Embedder,
+        sink: Sink,
         *,
         make_processors: MakeProcessors,
         role: Role = Role.EMBEDDED,
@@ -82,9 +91,9 @@ class Machine:
         self._processes = processes or Processes(settings.computing, settings.compute_memory_mb)
         threads = max(os.cpu_count() or 1, settings.computing)  # a thread waits for each process
         self._threads = Threads(threads)
-        sink: Sink = (SqliteSink if database.is_sqlite else PostgresSink)(settings.db_row_batch_size)
+        self.sink = sink
         retry = RetryPolicy(settings.max_retries, settings.base_backoff, settings.max_backoff)
-        is_shared = role is not Role.EMBEDDED
+        self.is_shared = is_shared = role is not Role.EMBEDDED
         ageing = settings.ageing_seconds
         self.queue: JobQueue | SharedQueue = _shared_queue(database, ageing) if is_shared else JobQueue(ageing)
         parts = sources.outputs
@@ -126,27 +135,32 @@ class Machine:
             rescue_tokens=self._rescue_tokens if is_shared else None,
             sweeper=sweeper,
         )
-        self.vectors = VectorService(database, sink, embedder, processors.schemas, is_shared=is_shared)
+        self._added: list[BackgroundService] = []
         self._services: list[asyncio.Task[None]] = []
         self._make_processors = make_processors
         self._getting_ready: asyncio.Task[None] | None = None
         self.is_draining = False
+
+    def add(self, service: BackgroundService) -> None:
+        """Run it beside the jobs, in each process that runs them. Called before `start`."""
+        self._added.append(service)
 
     async def start(self) -> None:
         if self.role is Role.API:
             return
         if await self.reconciler.recover():
             self._getting_ready = asyncio.create_task(self._get_ready_for_suspects(), name="get ready for suspects")
-        if self._only is None:
-            await self.vectors.prepare()
+        added = self._added if self._only is None else []
+        for service in added:
+            await service.prepare()
         settings = self._settings
         services: dict[str, Callable[[], Coroutine[Any, Any, None]]] = {
             "heartbeat": self._heartbeat,
             "pool": self._run_pool,
             "reconciler": lambda: self.reconciler.run(settings.reconcile_seconds),
         }
-        if self._only is None:
-            services["vectors"] = self.vectors.run
+        for service in added:
+            services[type(service).__name__] = service.run
         self._services = [asyncio.create_task(_supervise(name, run), name=name) for name, run in services.items()]
 
     async def _get_ready_for_suspects(self) -> None:
@@ -178,7 +192,8 @@ class Machine:
             await self.pool.drain(grace_seconds)
             heartbeat.cancel()
             await asyncio.wait([heartbeat])
-        self.vectors.close()
+        for service in self._added:
+            service.close()
         await asyncio.to_thread(self._processes.close)
         self._threads.shutdown()
 

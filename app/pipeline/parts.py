@@ -7,9 +7,9 @@ from itertools import chain
 from typing import Any
 from uuid import UUID
 
+from app.pipeline.assembly import PartFile
 from app.processors.base import Output
 from app.sources.places import Outputs
-from app.transform.assemble import PartFile
 
 
 def write_part(parts: Outputs, job_id: UUID, stem: str, outputs: Sequence[Output]) -> dict[str, Any]:

@@ -30,19 +30,17 @@ from app.formats.base import Reject, Span
 from app.formats.csv import CsvDialect
 from app.formats.json import JsonDialect
 from app.formats.registry import to_json
+from app.pipeline.assembly import Assembled, PartDamaged, PartFile, joined
 from app.pipeline.parts import part_file
 from app.pipeline.rejecting import located
 from app.pipeline.running import RunningJob
-from app.processors.base import Conclusion
-from app.processors.transform import PREVIEW_ROWS, document_of
+from app.processors.base import Conclusion, OutputMaker, output_of
 from app.sinks.base import Sink
 from app.sources.base import Sources
 from app.sources.faults import translated
 from app.sources.places import Outputs, Stored, Writer
 from app.sources.upload import kept_young
 from app.states import ACTIVE_JOBS, ChunkStatus, JobStatus
-from app.transform import assemble
-from app.transform.assemble import Assembled, PartDamaged, PartFile
 
 logger = logging.getLogger(__name__)
 CHUNKS_AT_ONCE = 500
@@ -57,23 +55,6 @@ class OutputPartMissing(TerminalError):
     """A part of the output is not there any more, or not what was written."""
 
     code = "output_part_missing"
-
-
-# Called in the processes beside the service.
-def find_repeated(*arguments: Any) -> int:
-    from app.transform import unique
-
-    return unique.find_repeated(*arguments)
-
-
-def described(*arguments: Any) -> tuple[bytes, list[tuple[str, str]]]:
-    """(header of the CSV, names and types of the columns) of a specification."""
-    from app.transform import encode
-    from app.transform.run import compiled
-
-    spec = compiled(*arguments)
-    header = encode.csv_header(spec.names) if spec.output_format == "csv" else b""
-    return header, [(column.name, str(column.type)) for column in spec.columns]
 
 
 class Publisher:
@@ -123,7 +104,7 @@ class Publisher:
             return
         try:
             folder = await self._workspace(job, [name for name, _ in keyed])
-            found = await self._compute(find_repeated, folder, keyed, job.position.rows)
+            found = await self._compute(_output(job).find_repeated, folder, keyed, job.position.rows)
         except FileNotFoundError as error:
             raise OutputPartMissing from error
         if not found:
@@ -152,7 +133,8 @@ class Publisher:
             await self._workspace(job, [part.name])
         except FileNotFoundError as error:
             raise OutputPartMissing from error
-        told = await self._compute(assemble.repeated_values, document_of(job.options), folder, part, new)
+        output = _output(job)
+        told = await self._compute(output.repeated_values, output.document(job.options), folder, part, new)
         span = Span(chunk["byte_start"], chunk["byte_end"], first, count, chunk["first_line"], chunk["crc32"])
         rejects = await asyncio.to_thread(self._rejects, job, span, new, told)
 
@@ -190,8 +172,9 @@ class Publisher:
                 is_keyed = is_keyed or "keys" in chunk["summary"]["part"]
                 if "preview" in chunk["summary"]:
                     summaries.append(chunk["summary"])
-        document = document_of(job.options)
-        header, columns = await self._compute(described, document)
+        output = _output(job)
+        document = output.document(job.options)
+        header, columns = await self._compute(output.described, document)
         folder = await self._workspace(job, [])
         repeated = is_keyed and await asyncio.to_thread(Path(folder, "rule").exists)
         preview = [row for summary in summaries for row in summary["preview"]]
@@ -199,14 +182,14 @@ class Publisher:
             lost = await asyncio.to_thread(_repeated_among, folder, [number for number, _ in preview])
             preview = [row for row in preview if row[0] not in lost]
         result: dict[str, Any] = {
-            "dry_run": job.options.get("dry_run", False),
+            "dry_run": output.is_dry_run(job.options),
             "columns": [{"name": name, "type": kind} for name, kind in columns],
-            "preview": [{"row_number": number, "data": row} for number, row in preview[:PREVIEW_ROWS]],
+            "preview": [{"row_number": number, "data": row} for number, row in preview[: output.preview_rows]],
             "output": None,
         }
         summary: dict[str, Any] = {"rows": rows, "columns": len(columns)}
         file = None
-        form = job.options["specification"]["output_format"]
+        form = output.format(job.options)
         if not result["dry_run"]:
             is_final = form != "parquet" and not is_keyed
             file_id, made, stored = await self._write(job, document, found, header, is_final, repeated)
@@ -236,10 +219,10 @@ class Publisher:
             try:
                 if is_final:
                     blocks = partial(self._parts.blocks, job.id)
-                    made = await asyncio.to_thread(assemble.joined, blocks, found, header, writer)
+                    made = await asyncio.to_thread(joined, blocks, found, header, writer)
                 else:
                     folder = await self._workspace(job, [part.name for part in found])
-                    made = await self._encode(writer, document, folder, found, repeated)
+                    made = await self._encode(job, writer, document, folder, found, repeated)
                 await asyncio.to_thread(writer.finish)
                 hit("output.written")
                 stored = await asyncio.to_thread(writer.publish)
@@ -252,12 +235,12 @@ class Publisher:
         return file_id, made, stored
 
     async def _encode(
-        self, writer: Writer, document: bytes, folder: str, found: Sequence[PartFile], repeated: bool
+        self, job: RunningJob, writer: Writer, document: bytes, folder: str, found: Sequence[PartFile], repeated: bool
     ) -> Assembled:
         file = writer.file()
         path = str(await asyncio.to_thread(file.__enter__))
         try:
-            made: Assembled = await self._compute(assemble.encoded, document, folder, found, path, repeated)
+            made: Assembled = await self._compute(_output(job).encoded, document, folder, found, path, repeated)
         except BaseException as error:
             await asyncio.to_thread(file.__exit__, type(error), error, error.__traceback__)
             raise
@@ -323,6 +306,12 @@ class Publisher:
         if (file_id := self._files.pop(job_id, None)) is not None:
             with _left_for_the_sweep():
                 await asyncio.to_thread(self._sources.storage.release, file_id)
+
+
+def _output(job: RunningJob) -> OutputMaker:
+    output = output_of(job.processor)
+    assert output is not None, "asked only of processors that make a file"
+    return output
 
 
 @contextmanager

@@ -78,6 +78,33 @@ class ChunkOutcome:
     """Of a processor that makes a file: it lies on disk before the transaction names it."""
 
 
+class OutputMaker(Protocol):
+    """How the file of a job is made from what its chunks left: the `output` of a processor that makes one. The last four are
+    functions of a module; they are called in a process beside the service, with the document of the job."""
+
+    preview_rows: int
+
+    def document(self, options: dict[str, Any]) -> bytes:
+        """What is to be done, for the functions below."""
+
+    def format(self, options: dict[str, Any]) -> str:
+        """csv, jsonl or parquet."""
+
+    def is_dry_run(self, options: dict[str, Any]) -> bool:
+        """Whether the job only looks what would become of the rows."""
+
+    find_repeated: Callable[..., int]
+    """(folder, [(key file, keys of each piece)], rows of the job): how many rows repeat what must be unique. It leaves a file
+    `rule` in the folder, a byte for each row: 0 where it repeats nothing."""
+    described: Callable[..., tuple[bytes, list[tuple[str, str]]]]
+    """(document): the header of the file, and names and types of its columns."""
+    repeated_values: Callable[..., list[tuple[str, str, int]]]
+    """(document, folder, part, rows): for each row the column, the value and the row that has it first."""
+    encoded: Callable[..., Any]
+    """(document, folder, parts, path, without repeated rows): the file, written to the path from parts that are no final
+    pieces."""
+
+
 @dataclass(frozen=True, slots=True)
 class FileFacts:
     """What is known of a job's file when its chunks are final."""
@@ -127,7 +154,11 @@ def is_uploadable(processor: Processor) -> bool:
 
 
 def makes_file(processor: Processor) -> bool:
-    return bool(getattr(processor, "makes_file", False))
+    return output_of(processor) is not None
+
+
+def output_of(processor: Processor) -> OutputMaker | None:
+    return getattr(processor, "output", None)
 
 
 def version_of(processor: Processor, options: dict[str, Any]) -> str | None:

@@ -1,4 +1,4 @@
-"""The processors by name. Adding one is a module beside this and a line here, or `PROCESSORS=package.module:Class`."""
+"""The processors by name: that of plain rows, those of the features, and `PROCESSORS=package.module:Class`."""
 
 from __future__ import annotations
 
@@ -6,43 +6,25 @@ from collections.abc import Iterable, Sequence
 from importlib import import_module
 from typing import Any
 
-from app.embeddings.model import Embedder
 from app.errors import InvalidParameter, SettingsInvalid, UnknownProcessor
 from app.processors.base import Processor, is_uploadable
-from app.processors.batch import BatchProcessor
-from app.processors.profile import ProfileProcessor
-from app.processors.records import RecordsProcessor
 from app.processors.rows import RowsProcessor
-from app.processors.sentiment import SentimentProcessor
-from app.processors.transform import TransformProcessor
-from app.schemas.registry import schema_paths
+from app.schemas.base import RecordSchema
 
 
 class Processors:
     """Every processor of this process, made once."""
 
-    def __init__(
-        self,
-        extra: Iterable[str] = (),
-        *,
-        sentiment_models: Iterable[str] = (),
-        schemas: Iterable[str] = (),
-        embedder: Embedder | None = None,
-        given: Iterable[Processor] = (),
-    ) -> None:
+    def __init__(self, extra: Iterable[str] = (), *, given: Iterable[Processor] = ()) -> None:
         """`extra` are named by the settings; `given` were made by who knows what they need."""
-        built_in: list[Processor] = [
-            RowsProcessor(),
-            SentimentProcessor(sentiment_models, embedder=embedder),
-            ProfileProcessor(),
-            TransformProcessor(),
-            BatchProcessor(),
-        ]
-        checking = [RecordsProcessor(path) for path in schema_paths(schemas).values()]
-        self.schemas = {processor.name: processor.schema for processor in checking}
-        """The schemas by name, which is also that of the processor that holds rows against it."""
-        made = [*built_in, *checking, *given, *(_load(name) for name in extra)]
-        self._by_name: dict[str, Processor] = {processor.name: processor for processor in made}
+        made: list[Processor] = [RowsProcessor(), *given, *(_load(name) for name in extra)]
+        self._by_name = {processor.name: processor for processor in made}
+
+    @property
+    def schemas(self) -> dict[str, type[RecordSchema]]:
+        """Those that processors hold rows against, by name, which is also that of the processor."""
+        found = {name: getattr(processor, "schema", None) for name, processor in self._by_name.items()}
+        return {name: schema for name, schema in found.items() if schema is not None}
 
     @property
     def names(self) -> list[str]:
@@ -76,6 +58,13 @@ class Processors:
             check(options)
         elif options:
             raise InvalidParameter(f"The processor {name} has no option {min(options)[:60]!r}.")
+
+    async def close(self) -> None:
+        """Let go of what processors hold: connections to others."""
+        for processor in self._by_name.values():
+            close = getattr(processor, "close", None)
+            if close is not None:
+                await close()
 
 
 def _load(path: str) -> Processor:

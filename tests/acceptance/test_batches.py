@@ -21,8 +21,8 @@ from vaderSentiment.vaderSentiment import SentimentIntensityAnalyzer
 from app.config import load_settings
 from app.db.engine import Database
 from app.embeddings.model import Embedder
-from app.embeddings.sentiment import classify
-from app.jobs.batches import list_batches
+from app.features.batches.service import list_batches
+from app.features.sentiment.head import classify
 from tests.conftest import Databases
 from tests.forks import Server
 from tests.harness import Api, query, wait_until

@@ -17,12 +17,12 @@ import pytest
 from sqlalchemy import event, text
 
 from app.config import load_settings
-from app.db import halfvecs
 from app.db.engine import Database
-from app.db.records import Filters
 from app.embeddings.model import Embedder
-from app.jobs.imports import list_imports
-from app.jobs.neighbours import Neighbours
+from app.features.imports import halfvecs
+from app.features.imports.neighbours import Neighbours
+from app.features.imports.queries import Filters
+from app.features.imports.service import list_imports
 from tests.conftest import Databases
 from tests.forks import Server
 from tests.harness import ROOT, Postgres, query, wait_until
@@ -330,7 +330,7 @@ def test_no_endless_answers_pages_by_cursor_and_by_offset_show_each_record_once(
     ],
 )
 def test_no_weak_validation_each_value_is_right_or_named(row: str, wrong: dict[str, str]) -> None:
-    from app.processors.checking import check_cells
+    from app.features.imports.checking import check_cells
 
     cells = next(iter(__import__("csv").reader([row])))
     ((result, _, errors),) = check_cells("app.schemas.people:People", ["name", "email", "age", "department"], [cells])
@@ -356,7 +356,7 @@ def test_no_weak_validation_each_value_is_right_or_named(row: str, wrong: dict[s
     ],
 )
 def test_no_silent_coercion_a_json_value_has_its_type_and_keeps_its_bytes(record: bytes, wrong: dict[str, str]) -> None:
-    from app.processors.checking import check_objects
+    from app.features.imports.checking import check_objects
 
     ((result, _, errors),) = check_objects("app.schemas.people:People", [record])
     assert result == (None if wrong else record)

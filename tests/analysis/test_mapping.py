@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from app.clients.chat import Chat, ChatUnavailable
+from app.features.mapping.chat import Chat, ChatUnavailable
 from tests.analysis.chat_server import ChatServer, completion, mapping
 from tests.analysis.test_analyze import UNKNOWN, ended
 from tests.harness import Api, wait_until

@@ -10,11 +10,11 @@ import numpy as np
 import pytest
 
 from app.embeddings.model import Embedder
-from app.matching.conversions import meaning
-from app.matching.match import THRESHOLD, assign, match
-from app.processors.mapping import _described
+from app.features.mapping.conversions import meaning
+from app.features.mapping.match import THRESHOLD, assign, match
+from app.features.mapping.processor import _described
+from app.features.transform.spec import Mapping, of_template
 from app.profiling.tables import of_cells, report
-from app.transform.spec import Mapping, of_template
 from tests.analysis.pairs import PAIRS, Row
 
 SURE = 0.8

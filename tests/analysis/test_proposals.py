@@ -7,9 +7,9 @@ from typing import Any
 import msgspec
 import pytest
 
-from app.processors import mapping
-from app.transform import run
-from app.transform.spec import PROPOSED, Undecided, of_template
+from app.features.mapping import processor as mapping
+from app.features.transform import run
+from app.features.transform.spec import PROPOSED, Undecided, of_template
 from tests.analysis.test_matching import table
 
 NAMES = ["Ann Lee", "Bo Ray", "Cy Day", "Di May", "Ed Fay"]

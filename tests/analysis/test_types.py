@@ -10,7 +10,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from app.processors import profile
+from app.features.analysis import processor as profile
 from app.profiling import columns
 from app.profiling.columns import Column
 from app.profiling.tables import Table, merge, of_cells, of_lines, of_objects, report

@@ -11,8 +11,8 @@ from typing import Any
 import pyarrow.parquet as pq
 import pytest
 
-from app.jobs.encoders import PIECE_BYTES, CsvEncoder, Encoder, JsonLinesEncoder, fits_parquet
-from app.jobs.parquet import ParquetEncoder
+from app.features.files.encoders import PIECE_BYTES, CsvEncoder, Encoder, JsonLinesEncoder, fits_parquet
+from app.features.files.parquet import ParquetEncoder
 
 COLUMNS = ["a", "b", "c"]
 LONG = "x" * (PIECE_BYTES // 3)

@@ -11,7 +11,7 @@ from uuid import UUID, uuid4
 import httpx
 import pytest
 
-from app.jobs import list_feed
+from app.features.jobs import list_feed
 from tests.api.checks import assert_problem
 from tests.api.gate import GatedFile
 from tests.conftest import Databases

@@ -8,10 +8,10 @@ from uuid import UUID
 import pytest
 
 from app.embeddings.model import Embedder
+from app.features.analysis.processor import ProfileProcessor
+from app.features.mapping.processor import MappingProcessor
+from app.features.sentiment.processor import SentimentProcessor
 from app.processors.base import version_of
-from app.processors.mapping import MappingProcessor
-from app.processors.profile import ProfileProcessor
-from app.processors.sentiment import SentimentProcessor
 from tests.batch_jobs.test_batch_jobs import ended, result, submitted, uploads
 from tests.harness import Api, wait_until
 

@@ -15,15 +15,17 @@ from uuid import UUID, uuid4
 import pytest
 from sqlalchemy import func, select, text, update
 
-from app.clients.webhooks import WebhookSender
 from app.config import load_settings
-from app.db import chunks, outbox, schedules, webhooks
+from app.db import chunks, outbox
 from app.db.engine import Database
 from app.db.models import Chunk, Schedule, WebhookDelivery
 from app.db.types import now
+from app.features.schedules import queries as schedules
+from app.features.schedules.service import Schedules, next_runs
+from app.features.webhooks import queries as webhooks
+from app.features.webhooks.client import WebhookSender
+from app.features.webhooks.deliveries import Deliveries
 from app.formats.base import Span
-from app.jobs.deliveries import Deliveries
-from app.jobs.schedules import Schedules, next_runs
 from app.pipeline.retry import RetryPolicy
 from app.pipeline.shared_queue import EPOCH_SECONDS, SharedQueue
 from app.states import ChunkStatus

@@ -12,8 +12,8 @@ from app.db import chunks
 from app.db.engine import Database
 from app.db.models import Chunk, Job
 from app.db.types import now
+from app.features.jobs.listing import list_jobs
 from app.formats.base import Span
-from app.jobs.listing import list_jobs
 from app.jobs.progress import Statuses
 from app.states import ChunkStatus
 from tests.conftest import Databases

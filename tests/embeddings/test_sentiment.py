@@ -9,7 +9,7 @@ import numpy as np
 
 from app.embeddings import files
 from app.embeddings.model import Embedder
-from app.embeddings.sentiment import WEIGHTS, SentimentHead, classify, trained_head
+from app.features.sentiment.head import WEIGHTS, SentimentHead, classify, trained_head
 
 PRAISE = [
     "What a wonderful, moving film; I loved every minute of it.",

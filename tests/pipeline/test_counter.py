@@ -8,9 +8,9 @@ import random
 import pytest
 
 from app.errors import EmptyFile, RequestError
+from app.features.batches.counter import RowCounter
 from app.formats.detect import Declared, detect
 from app.formats.registry import Dialect, open_format
-from app.pipeline.counter import RowCounter
 from app.pipeline.cutter import Limits, Position, cut
 
 ALPHABETS = ('ab ,é"\n\r', "ab ,é\n", 'a"', "\r\n\r\nx")
@@ -19,7 +19,7 @@ ALPHABETS = ('ab ,é"\n\r', "ab ,é\n", 'a"', "\r\n\r\nx")
 @pytest.fixture(autouse=True)
 def short_sample(monkeypatch: pytest.MonkeyPatch) -> None:
     """So that small files, too, go on after their dialect is known."""
-    monkeypatch.setattr("app.pipeline.counter.SAMPLE_BYTES", 200)
+    monkeypatch.setattr("app.features.batches.counter.SAMPLE_BYTES", 200)
 
 
 def messy_file(rng: random.Random) -> bytes:

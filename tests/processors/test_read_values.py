@@ -12,14 +12,14 @@ from typing import Any
 import msgspec
 import pytest
 
-from app.clients.answers import Prediction
-from app.clients.ml_api import MLApi
 from app.errors import MissingColumn
+from app.features.imports.checking import check_cells, check_objects
+from app.features.scoring.answers import Prediction
+from app.features.scoring.ml_api import MLApi
+from app.features.scoring.processor import ScoringProcessor
+from app.features.scoring.scored import check, load_model, outcome, pack
+from app.features.scoring.transactions import Transaction
 from app.formats.base import CellRows, ObjectRows, Reject
-from app.processors.checking import check_cells, check_objects
-from app.processors.scored import check, load_model, outcome, pack
-from app.processors.scoring import ScoringProcessor
-from app.processors.transactions import Transaction
 from app.schemas import strict
 from tests.harness import ROOT
 from tests.processors import value_models as models
@@ -205,7 +205,7 @@ GOOD = {
     "channel": "pos", "country": "DE", "home_country": "DE", "amount": "12.50", "currency": "EUR", "transactions_24h": "3",
     "account_age_days": "40",
 }  # fmt: skip
-SHIPPED = "app.processors.transactions:Transaction"
+SHIPPED = "app.features.scoring.transactions:Transaction"
 
 
 def shipped(**changed: str) -> Any:
@@ -295,7 +295,7 @@ def test_extra_cells_of_a_row_that_was_kept_stay_behind_its_prediction() -> None
 
 
 def test_a_naive_timestamp_of_a_model_of_ones_own_gets_its_column_too() -> None:
-    from app.processors.scored import _typed
+    from app.features.scoring.scored import _typed
 
     model = load_model(f"{HERE}:Aliased")
     made = model.model_validate({"TxnID": "t", "Account": "a", "Amount": "1", "at": "2026-01-05"})

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import msgspec
 
-from app.clients.answers import Prediction
+from app.features.scoring import scored
+from app.features.scoring.answers import Prediction
 from app.formats.base import CellRows
-from app.processors import scored
 from app.processors.base import as_given
 
 HEADER = [
@@ -17,7 +17,7 @@ HEADER = [
 def test_an_extra_cell_moves_no_prediction() -> None:
     row: list[str | None] = ["t1", "2026-01-31T10:00:00Z", "a1", "Shop", "fuel", "pos", "DE", "DE", "12.50"]
     rows = CellRows(HEADER, [1, 2], [row, [*row, "extra"]])
-    checked = scored.check("app.processors.transactions:Transaction", rows)
+    checked = scored.check("app.features.scoring.transactions:Transaction", rows)
     answer = Prediction(label="legit", fraud_score=0.25, model_version="v1", latency_ms=3)
     outcome = scored.outcome(rows, checked, scored.pack([answer, answer]), as_given)
     (page,) = outcome.results.pages()

@@ -14,11 +14,11 @@ from vaderSentiment.vaderSentiment import BOOSTER_DICT, NEGATE, SPECIAL_CASES, S
 
 from app.embeddings.model import Embedder
 from app.errors import ModelUnavailable, SettingsInvalid, UnknownModel
+from app.features.sentiment.models import BadScores, checked
+from app.features.sentiment.processor import SentimentProcessor
+from app.features.sentiment.vader import Vader
 from app.formats.base import CellRows, ObjectRows
 from app.processors.base import ChunkContext
-from app.processors.models import BadScores, checked
-from app.processors.sentiment import SentimentProcessor
-from app.processors.vader import Vader
 
 LIBRARY = SentimentIntensityAnalyzer()
 

@@ -18,7 +18,7 @@ from urllib.parse import unquote, urlsplit
 
 import httpx
 
-from app.model_service.transactions import COLUMNS, make
+from app.features.scoring.model_service.transactions import COLUMNS, make
 from tests.harness import ROOT, wait_until
 
 

@@ -10,8 +10,8 @@ from collections.abc import AsyncIterator
 import msgspec
 import pytest
 
-from app.clients.answers import Answer, Prediction, Refusal
-from app.clients.ml_api import Item, MLApi
+from app.features.scoring.answers import Answer, Prediction, Refusal
+from app.features.scoring.ml_api import Item, MLApi
 from tests.scoring.services import ModelService, transactions
 
 

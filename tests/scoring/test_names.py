@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import json
 
-from app.clients.answers import Prediction
+from app.features.scoring.answers import Prediction
+from app.features.scoring.scored import _with_predictions
 from app.formats.base import CellRows, ObjectRows, cell_names
-from app.processors.scored import _with_predictions
 
 ADDED = [Prediction(label="fraud", fraud_score=0.5, model_version="m1", latency_ms=1)]
 

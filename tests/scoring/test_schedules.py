@@ -7,8 +7,8 @@ from datetime import UTC, datetime
 import pytest
 
 from app.errors import BadCron, InvalidParameter
-from app.jobs.cron import check_cron
-from app.jobs.schedules import first_run, next_runs
+from app.features.schedules.cron import check_cron
+from app.features.schedules.service import first_run, next_runs
 from tests.forks import Server
 from tests.harness import Api, query, wait_until
 from tests.scoring.services import Bucket, FaultyStore, ModelService, transactions

@@ -9,11 +9,11 @@ import zlib
 
 import httpx
 import pytest
+from app.features.downloads.service import CHECKED_FIRST_BYTES, CheckedFile
 from fastapi import Request
 
 from app.api.errors import problem
 from app.errors import StoredFileCorrupt, request_errors
-from app.jobs.downloads import CHECKED_FIRST_BYTES, CheckedFile
 from tests.api.checks import assert_problem
 from tests.forks import Server
 from tests.harness import Api

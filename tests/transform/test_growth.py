@@ -17,14 +17,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from app.features.transform import growth, run
+from app.features.transform.processor import TransformProcessor
 from app.formats.base import MAX_ROW_BYTES, CellRows, ObjectRows
 from app.formats.csv import PlainRows
 from app.pipeline.processes import Processes
 from app.processors import pieces
 from app.processors.base import ChunkContext
 from app.processors.pieces import Pieces
-from app.processors.transform import TransformProcessor
-from app.transform import growth, run
 from tests.transform.test_values import outcome
 
 Steps = list[dict[str, Any]]

@@ -20,10 +20,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
+from app.features.transform import run
+from app.features.transform.plan import BadSpecification, plan
+from app.features.transform.spec import Specification
 from app.profiling.tables import of_cells, report
-from app.transform import run
-from app.transform.plan import BadSpecification, plan
-from app.transform.spec import Specification
 
 WIDE = Context(prec=200, rounding=ROUND_HALF_EVEN)
 

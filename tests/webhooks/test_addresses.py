@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 from aiohttp.abc import AbstractResolver, ResolveResult
 
-from app.clients.addresses import is_public
-from app.clients.webhooks import WebhookSender
 from app.errors import WebhookUrlRefused
+from app.features.webhooks.addresses import is_public
+from app.features.webhooks.client import WebhookSender
 from tests.crash.service import Service
 from tests.harness import wait_until
 from tests.webhooks.receiver import Receiver

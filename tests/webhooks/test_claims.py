@@ -11,10 +11,11 @@ from sqlalchemy import insert, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from app.config import load_settings
-from app.db import outbox, webhooks
+from app.db import outbox
 from app.db.engine import Database
 from app.db.models import User, WebhookDelivery
 from app.db.types import now
+from app.features.webhooks import queries as webhooks
 from tests.conftest import Databases
 from tests.crash.service import Service
 from tests.harness import wait_until

@@ -1,0 +1,39 @@
+"""The answer to a request that makes a job over files that were uploaded."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+from uuid import UUID
+
+from fastapi import Query
+from fastapi.responses import JSONResponse, Response
+from pydantic import BaseModel, Field
+
+from app.api.parameters import Flag
+from app.api.services import App
+from app.errors import Unavailable
+from app.jobs.file_jobs import Made
+
+Fresh = Annotated[Flag, Query(description="Run anew even if the same was asked of the same bytes before.")]
+
+
+class Queued(BaseModel):
+    """A job that was accepted."""
+
+    job_id: UUID
+    status: str = "pending"
+    message: str
+    cached: bool = Field(default=False, description="The job is an earlier one: its result is there.")
+
+
+def accepted(made: Made, message: str) -> Response:
+    job_id = str(made.job_id)
+    body: dict[str, Any] = {"job_id": job_id, "status": "pending", "message": message}
+    if made.is_cached:
+        body = {"job_id": job_id, "status": "completed", "message": "This was done before", "cached": True}
+    return JSONResponse(body, 202, {"Location": f"/api/v1/jobs/{job_id}/status"})
+
+
+def check_open(app: App) -> None:
+    if app.machine.is_draining:
+        raise Unavailable("The service is shutting down.", headers={"Retry-After": "10"})

@@ -1,0 +1,1 @@
+"""Analysis: what is in the columns of a file."""

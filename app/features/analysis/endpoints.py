@@ -1,0 +1,32 @@
+"""POST /api/v1/jobs/analyze: what is in the columns of a file."""
+
+from __future__ import annotations
+
+from uuid import UUID
+
+from fastapi import APIRouter, Depends
+from fastapi.responses import Response
+from pydantic import BaseModel, ConfigDict, Field
+
+from app.api.errors import problem_responses
+from app.api.parameters import Priority, single_values
+from app.api.queued import Fresh, Queued, accepted, check_open
+from app.api.services import App, Owner
+
+router = APIRouter(prefix="/api/v1/jobs", tags=["jobs"], dependencies=[Depends(single_values)])
+
+
+class AnalyzeRequest(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+    file_id: UUID = Field(description="Of an upload.")
+    priority: Priority = 0
+
+
+@router.post("/analyze", status_code=202, response_model=Queued, responses=problem_responses(400, 404, 409, 422, 503))
+async def analyze(body: AnalyzeRequest, app: App, owner: Owner, fresh: Fresh = False) -> Response:
+    """Find out what is in a file: one pass over all of it. The result has the type, counts, distinct values, quantiles,
+    frequent values and personal data of each column."""
+    check_open(app)
+    made = await app.file_jobs.submit(owner, body.file_id, "profile", priority=body.priority, fresh=fresh)
+    return accepted(made, "Analysis job created and queued")

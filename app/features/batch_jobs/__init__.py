@@ -1,0 +1,1 @@
+"""Batch jobs: the same job for many files, as one job with parts."""

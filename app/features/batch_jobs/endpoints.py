@@ -1,0 +1,52 @@
+"""POST /api/v1/jobs/batch: the same job for many files."""
+
+from __future__ import annotations
+
+from typing import Any
+from uuid import UUID
+
+from fastapi import APIRouter, Depends
+from fastapi.responses import JSONResponse, Response
+from pydantic import BaseModel, ConfigDict, Field
+
+from app.api.errors import problem_responses
+from app.api.parameters import Priority, single_values
+from app.api.queued import Fresh, Queued, check_open
+from app.api.services import App, Owner
+from app.features.batch_jobs.service import MAX_FILES, BatchJobs, BatchSubmission
+
+router = APIRouter(prefix="/api/v1/jobs", tags=["jobs"], dependencies=[Depends(single_values)])
+
+
+class BatchRequest(BaseModel):
+    model_config = ConfigDict(
+        extra="forbid",
+        json_schema_extra={
+            "examples": [{"file_ids": ["0b0e7c9c-2d0a-4b6b-9d6e-4c1f0c1d7a11"], "job_type": "analyze", "options": {}}]
+        },
+    )
+
+    file_ids: list[UUID] = Field(min_length=1, max_length=MAX_FILES, description="Of uploads.")
+    job_type: str = Field(max_length=100, description="analyze, mapping, rows, sentiment or scoring.")
+    options: dict[str, Any] = Field(
+        default={}, description="Of the job type: `reference_file_id` and `provider` of mapping, `model` of sentiment."
+    )
+    priority: Priority = 0
+
+
+class BatchQueued(Queued):
+    children: list[dict[str, Any]] = Field(
+        description="The part of each file: file_id, job_id, and `cached` if that is an earlier job."
+    )
+
+
+@router.post(
+    "/batch", status_code=202, response_model=BatchQueued, responses=problem_responses(400, 404, 409, 422, 503)
+)
+async def batch(body: BatchRequest, app: App, owner: Owner, fresh: Fresh = False) -> Response:
+    """The same job for many files: a parent with a part for each of them. One bad file costs one file. Status and result of
+    the parent list the parts; cancelling it cancels them."""
+    check_open(app)
+    submission = BatchSubmission(owner, body.file_ids, body.job_type, body.options, body.priority, fresh)
+    made = await app.of(BatchJobs).submit(submission)
+    return JSONResponse(made, 202, {"Location": f"/api/v1/jobs/{made['job_id']}/status"})

@@ -1,0 +1,1 @@
+"""Sentiment batches: the interface under /batch."""

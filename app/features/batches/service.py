@@ -1,0 +1,239 @@
+"""Batches: the sentiment of a CSV file's texts, as jobs with the words of their door."""
+
+from __future__ import annotations
+
+import codecs
+from collections.abc import AsyncIterator
+from typing import Any
+from uuid import uuid4
+
+import msgspec
+from sqlalchemy import RowMapping
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from app.db import chunks, jobs
+from app.db.engine import Database
+from app.errors import (
+    BadHeader,
+    BatchBadEncoding,
+    BatchEmpty,
+    BatchMalformed,
+    BatchNotFound,
+    BatchWithoutText,
+    BinaryContent,
+    ContentMismatch,
+    CorruptGzip,
+    EmptyFile,
+    MissingColumn,
+    NotFound,
+    RequestError,
+    RowsGone,
+    TooManyColumns,
+)
+from app.features.batches.counter import RowCounter
+from app.features.sentiment.models import SENTIMENTS
+from app.features.sentiment.processor import TEXT
+from app.formats.detect import Declared, detect
+from app.formats.registry import Dialect
+from app.jobs.control import Control
+from app.jobs.stored_rows import Some, rows_at, rows_behind
+from app.jobs.submit import Accepted, Submission
+from app.processors.registry import Processors
+from app.states import JobStatus
+
+DOOR = "batches"
+PROCESSOR = "sentiment"
+CHUNK_ROWS = 1_000
+"""Small enough to show progress each tenth of a second, large enough that the commits cost next to nothing."""
+
+DECLARED = Declared(
+    format="csv", encoding="utf-8", delimiter=",", quote='"', escape="", skip_rows=0, header_rows=1, on_bad_row="keep"
+)
+"""Read as Python's csv reads it: what this door's clients send is never guessed at, and no row is refused for its quotes
+or its commas; those of an unquoted text in the last column are kept as part of it."""
+
+# ---------------------------------------------------------------------- taking one
+
+
+def prepare(submission: Submission, processors: Processors) -> None:
+    """Make the submission one of this door: its name, what is read, and who looks at the bytes."""
+    submission.door = DOOR
+    submission.public_id = submission.public_id or f"batch-{uuid4().hex[:12]}"
+    submission.processor = PROCESSOR
+    submission.declared = DECLARED
+    submission.chunk_size = submission.chunk_size or CHUNK_ROWS
+    submission.inspector = submission.inspector or _Inspector(submission, processors)
+
+
+class _Inspector:
+    """Counts the rows, and refuses what is not a batch as soon as it shows."""
+
+    def __init__(self, submission: Submission, processors: Processors) -> None:
+        self._submission = submission
+        self._processors = processors
+        self._counter = RowCounter(self._detect)
+        self._decoder = codecs.getincrementaldecoder("utf-8")()
+
+    def feed(self, piece: bytes) -> None:
+        self._decode(piece, last=False)
+        self._counter.feed(piece)
+
+    def finish(self) -> int:
+        self._decode(b"", last=True)
+        if not (count := self._counter.finish()):
+            raise BatchEmpty("CSV file is empty")
+        return count
+
+    def _decode(self, piece: bytes, *, last: bool) -> None:
+        try:
+            self._decoder.decode(piece, last)
+        except UnicodeDecodeError:
+            raise BatchBadEncoding("Invalid file encoding. Use UTF-8.") from None
+
+    def _detect(self, sample: bytes, complete: bool) -> Dialect:
+        dialect = detect(sample, complete=complete, declared=DECLARED)
+        options = self._submission.options
+        if not complete and "text_column" in options:
+            # Of a short file it is first asked whether it has rows; and a form may say behind the file where the texts are.
+            self._processors.columns(PROCESSOR, dialect.columns, options)
+        return dialect
+
+
+def as_batch_error(error: RequestError) -> RequestError:
+    """The same refusal in the words of this door, where it has words for it."""
+    if isinstance(error, EmptyFile):
+        return BatchEmpty("CSV file is empty")  # type: ignore[no-any-return]
+    if isinstance(error, MissingColumn):
+        column = error.members.get("column", TEXT)
+        return BatchWithoutText(f"CSV must have '{column}' column", reason=error.detail)  # type: ignore[no-any-return]
+    if isinstance(error, BadHeader | BinaryContent | ContentMismatch | CorruptGzip | TooManyColumns):
+        return BatchMalformed(f"Invalid CSV format: {error.detail}")  # type: ignore[no-any-return]
+    return error
+
+
+def created(submission: Submission, accepted: Accepted) -> dict[str, Any]:
+    """The answer to an upload."""
+    return {
+        "batch_id": accepted.body["public_id"],
+        "status": "processing",
+        "total_count": submission.total_rows,
+        "processed_count": 0,
+        "file_id": accepted.body["file_id"],
+        "job_id": accepted.body["job_id"],
+    }
+
+
+# ---------------------------------------------------------------------- looking at them
+
+
+async def get_batch(database: Database, batch_id: str, owner: str) -> dict[str, Any]:
+    """How far it is; raises BatchNotFound."""
+    async with database.reading() as connection:
+        job = await find(connection, batch_id, owner)
+        totals = await chunks.totals(connection, [job["id"]], SENTIMENTS)
+    return batch_body(job, totals.get(job["id"]))
+
+
+async def list_batches(database: Database, owner: str, *, skip: int, limit: int) -> list[dict[str, Any]]:
+    """Newest first, in two statements however many they are."""
+    async with database.reading() as connection:
+        rows = await jobs.list_of_door(connection, owner, DOOR, limit=limit, offset=skip)
+        totals = await chunks.totals(connection, [row["id"] for row in rows], SENTIMENTS)
+    return [batch_body(row, totals.get(row["id"])) for row in rows]
+
+
+async def get_results(
+    database: Database, batch_id: str, owner: str, *, page: int, per_page: int
+) -> AsyncIterator[bytes]:
+    """One page of results in the order of the rows, as JSON; raises BatchNotFound. A page below 1 is the first, and a page
+    of no or more than 100 results has 50. All of them are in it however long they are, so they are read and sent some at a
+    time; raises RowsGone if they go away meanwhile."""
+    page = max(1, page)
+    per_page = per_page if 1 <= per_page <= 100 else 50
+    offset = (page - 1) * per_page
+    async with database.snapshot() as connection:
+        job = await find(connection, batch_id, owner)
+        totals = (await chunks.totals(connection, [job["id"]])).get(job["id"])
+        count = int(totals["ok"]) if totals else 0
+        some = await rows_at(connection, job["id"], offset, per_page) if offset < count else Some([], False)
+    head = {
+        "batch_id": job["public_id"],
+        "page": page,
+        "per_page": per_page,
+        "total_results": count,
+        "total_pages": (count + per_page - 1) // per_page,
+    }
+    piece = msgspec.json.encode(head).removesuffix(b"}") + b',"results":['
+    left = min(per_page, max(0, count - offset))
+    while some.rows:
+        left -= len(some.rows)
+        piece += b",".join(bytes(raw) for _, raw in some.rows)
+        if not left:
+            break
+        yield piece + b","
+        piece, after = b"", some.rows[-1][0]
+        async with database.snapshot() as connection:
+            some = await rows_behind(connection, job["id"], after, left)
+    if left:
+        raise RowsGone("The batch was deleted while its results were read.")
+    yield piece + b"]}"
+
+
+async def delete(database: Database, control: Control, batch_id: str, owner: str) -> None:
+    """With everything that belongs to it; raises BatchNotFound."""
+    async with database.reading() as connection:
+        job = await find(connection, batch_id, owner)
+    try:
+        await control.delete(job["file_id"], owner)
+    except NotFound:  # deleted this very moment
+        raise BatchNotFound("Batch not found") from None
+
+
+async def find(connection: AsyncConnection, batch_id: str, owner: str) -> RowMapping:
+    """The batch's job; raises BatchNotFound."""
+    job = await jobs.find_public(connection, batch_id, owner, DOOR) if _is_id(batch_id) else None
+    if job is None:
+        raise BatchNotFound("Batch not found")
+    return job
+
+
+def _is_id(batch_id: str) -> bool:
+    """Whether it may be one: PostgreSQL takes no NUL, not even to look for it."""
+    return len(batch_id) <= 40 and batch_id.isascii() and batch_id.isprintable()
+
+
+def batch_body(job: RowMapping, totals: RowMapping | None) -> dict[str, Any]:
+    """The answer of the status route. Pure.
+
+    `processed_count` counts the rows of completed chunks, each of which is a result or a reject for good, so that it
+    never falls; the rows of a chunk that was given up are `failed_count` and may be tried again.
+    """
+    status = JobStatus(job["status"])
+    names = ("rows", "ok", "rejected", "failed")
+    rows, ok, rejected, failed = (int(totals[name]) if totals else 0 for name in names)
+    total = job["split_rows"] if job["split_done"] else job["total_rows"]
+    processed = ok + rejected
+    percent = round(100 * processed / total, 1) if total else 0.0
+    is_done = status.in_five == "completed"
+    return {
+        "batch_id": job["public_id"],
+        "status": status.in_five,
+        "total_count": total,
+        "processed_count": processed,
+        "progress_percent": percent if processed == total else min(percent, 99.9),
+        "summary": {name: int(totals[name]) for name in SENTIMENTS} if totals else None,
+        "error_message": job["error"]["message"] if job["error"] else None,
+        "created_at": job["created_at"].isoformat(),
+        "completed_at": job["finished_at"].isoformat() if is_done and job["finished_at"] else None,
+        "rejected_count": rejected,
+        "failed_count": failed,
+        "counts": {
+            "loaded": ok,
+            "rejected": rejected,
+            "failed": failed,
+            "not_processed": rows - ok - rejected - failed,
+        },
+        "rejects_url": f"/api/v1/rejects/{job['file_id']}",
+        "file_id": str(job["file_id"]),
+        "job_id": str(job["id"]),
+    }

@@ -1,0 +1,1 @@
+"""Corrections: rejected rows, fixed and run again in their job."""

@@ -1,0 +1,159 @@
+"""/api/v1/files/{file_id}/corrections: rejected rows come back corrected."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from typing import Annotated, Any
+
+import msgspec
+from fastapi import APIRouter, Depends, Query, Request
+from fastapi.responses import JSONResponse, Response
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from starlette.requests import ClientDisconnect
+
+from app.api.errors import invalid, problem_responses
+from app.api.multipart import MultipartBody
+from app.api.parameters import FileId, Flag, Priority, single_values
+from app.api.receiving import BODY, idempotency_key, is_gzip_encoded, pieces
+from app.api.services import App, Owner
+from app.errors import BodyTooLarge, MalformedJson, Unavailable
+from app.features.corrections import service as corrections
+from app.features.corrections.files import MAX_PATCHES
+from app.features.corrections.service import Corrections
+from app.jobs.submit import Accepted
+
+router = APIRouter(prefix="/api/v1/files", tags=["files"], dependencies=[Depends(single_values)])
+MAX_JSON_BYTES = 1 << 20
+
+
+class RowPatch(BaseModel):
+    """What changes of one reject."""
+
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+    row: int = Field(alias="_row", ge=1, le=2**62)
+    values: dict[str, Any] = Field(
+        default_factory=dict, description="New values by column; the other cells stay as they are."
+    )
+    record: str | None = Field(default=None, description="Of a JSON file: the whole record anew, instead of `values`.")
+
+
+class Patches(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+    rows: list[RowPatch] = Field(min_length=1, max_length=MAX_PATCHES)
+
+
+class _ExactPatch(msgspec.Struct):
+    """Values as they were written: Pydantic makes doubles of numbers."""
+
+    values: dict[str, msgspec.Raw] = {}
+
+
+class _ExactPatches(msgspec.Struct):
+    rows: list[_ExactPatch]
+
+
+CORRECTION_BODY: dict[str, Any] = {
+    "requestBody": {
+        "required": True,
+        "content": {
+            **BODY["requestBody"]["content"],
+            "text/csv": {"schema": {"type": "string", "format": "binary"}},
+            "application/json": {
+                "schema": {
+                    "type": "object",
+                    "required": ["rows"],
+                    "additionalProperties": False,
+                    "properties": {
+                        "rows": {
+                            "type": "array",
+                            "minItems": 1,
+                            "maxItems": MAX_PATCHES,
+                            "items": RowPatch.model_json_schema(),
+                        }
+                    },
+                },
+                "example": {"rows": [{"_row": 17, "values": {"age": "42"}}]},
+            },
+        },
+    }
+}
+
+
+@router.post(
+    "/{file_id}/corrections",
+    status_code=202,
+    summary="Correct rejected rows",
+    openapi_extra=CORRECTION_BODY,
+    responses=problem_responses(400, 404, 408, 409, 413, 422, 503, 507),
+)
+async def correct(
+    file_id: FileId,
+    request: Request,
+    app: App,
+    owner: Owner,
+    run_unchanged: Annotated[Flag, Query(description="Also run rows that come back as they went out.")] = False,
+    priority: Annotated[Priority | None, Query()] = None,
+    formula_guard: Annotated[
+        Flag, Query(description="Of a file: take away the apostrophes that the download put before formulas.")
+    ] = True,
+) -> Response:
+    """The corrected file of GET /api/v1/rejects/{file_id}/download, as raw body or as the part `file` of a form; or single
+    cells as JSON. Its rows alone are run again, and become results in their old places; rejects that are left out stay.
+
+    All rows are taken or none. Answered when the correction is durable; `status_url` tells how it goes.
+    """
+    if app.machine.is_draining:
+        raise Unavailable("The service is shutting down.", headers={"Retry-After": "10"})
+    wanted = corrections.Request(owner, file_id, run_unchanged, idempotency_key(request), priority, formula_guard)
+    content_type = request.headers.get("content-type", "")
+    kind = content_type.partition(";")[0].strip().lower()
+    await app.of(Corrections).check(wanted)
+    try:
+        if kind == "application/json":
+            return _accepted(await app.of(Corrections).patch(wanted, await _patches(request)))
+        is_form = kind == "multipart/form-data"
+        stream = pieces(request)
+        body = MultipartBody(content_type).read(stream) if is_form else stream
+        packed = is_gzip_encoded(request) and not is_form
+        return _accepted(await app.of(Corrections).submit(wanted, body, is_gzip_encoded=packed))
+    except ClientDisconnect:
+        return Response(status_code=499)  # nobody is there to read it
+
+
+async def _patches(request: Request) -> list[corrections.Patch]:
+    body = b"".join([piece async for piece in _bounded(pieces(request))])
+    try:
+        found = Patches.model_validate_json(body)
+    except ValidationError as error:
+        if any(item["type"] == "json_invalid" for item in error.errors()):
+            raise MalformedJson from None
+        raise invalid(error.errors(), "body", _decoded(body, Any)) from None
+    exact = _decoded(body, _ExactPatches)
+    both = zip(found.rows, exact.rows, strict=True)
+    return [corrections.Patch(row.row, as_written.values, row.record) for row, as_written in both]
+
+
+def _decoded(body: bytes, kind: Any) -> Any:
+    """Pydantic also takes NaN and halves of characters, which are no JSON; raises MalformedJson."""
+    try:
+        return msgspec.json.decode(body, type=kind)
+    except (msgspec.DecodeError, UnicodeError):
+        raise MalformedJson from None
+
+
+async def _bounded(stream: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+    size = 0
+    async for piece in stream:
+        size += len(piece)
+        if size > MAX_JSON_BYTES:
+            raise BodyTooLarge
+        yield piece
+
+
+def _accepted(accepted: Accepted) -> Response:
+    headers = {"Location": accepted.body["status_url"]}
+    if accepted.replayed:
+        headers["Idempotency-Replayed"] = "true"
+    return JSONResponse(accepted.body, accepted.status_code, headers)

@@ -1,0 +1,368 @@
+"""Corrections: rejected rows come back corrected, are run again, alone, and become results in their old places."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import tempfile
+from collections.abc import AsyncIterator, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+from typing import Any
+from uuid import UUID, uuid4
+
+import msgspec
+from sqlalchemy import RowMapping
+from sqlalchemy.exc import IntegrityError
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from app.config import Settings
+from app.db import chunks, corrections, files, jobs
+from app.db.corrections import DOOR
+from app.db.engine import Database
+from app.errors import NotCorrectable, NotFound, NothingCorrected, ResultNotReady, TransientError
+from app.failpoints import hit
+from app.features.corrections.files import Problems, Spool, Written, add, read_file, write_file
+from app.formats.registry import to_json
+from app.jobs.limits import OwnerLimits
+from app.jobs.progress import find_with_rows
+from app.jobs.reject_files import RECORD_COLUMN, Layout, is_whole, layout_of, patched, unchanged, whole
+from app.jobs.submit import Accepted, answered_before
+from app.pipeline.queue import Enqueue
+from app.processors.registry import Processors
+from app.sources.base import Sources
+from app.sources.places import Stored, Writer
+from app.sources.upload import UploadSource, kept_young
+from app.states import ChunkStatus, JobStatus
+
+REJECTS_AT_ONCE = 200
+UNDONE = "The job was undone; upload its file again."
+
+
+@dataclass(frozen=True, slots=True)
+class Patch:
+    """What is to be changed of one reject: some cells, or the whole record of a JSON file."""
+
+    row: int
+    values: dict[str, msgspec.Raw] = field(default_factory=dict)
+    record: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    owner: str
+    identifier: UUID
+    """Of the file or job whose rejects these are."""
+    run_unchanged: bool = False
+    """Also run rows that come back as they went out."""
+    idempotency_key: str | None = None
+    priority: int | None = None
+    """That of the corrected job if not given."""
+    formula_guard: bool = True
+    """Of a file: take away the apostrophes that its download put before formulas."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Chosen:
+    kept: list[int]
+    """Places in the spool, in the order of the rows."""
+    seen: list[int]
+    unchanged: int
+
+
+class Corrections:
+    def __init__(
+        self,
+        settings: Settings,
+        database: Database,
+        sources: Sources,
+        processors: Processors,
+        limits: OwnerLimits,
+        enqueue: Enqueue,
+    ) -> None:
+        self._settings = settings
+        self._database = database
+        self._sources = sources
+        self._storage = sources.storage
+        self._incoming = sources.spool
+        self._processors = processors
+        self._limits = limits
+        self._enqueue = enqueue
+
+    async def check(self, request: Request) -> RowMapping:
+        """The job that is to be corrected, if it can be; raises NotFound, JobHasParts, NotCorrectable, ResultNotReady."""
+        async with self._database.reading() as connection:
+            job = await find_with_rows(connection, request.identifier, request.owner)
+        if job["door"] == DOOR:
+            raise NotCorrectable(f"This is a correction itself; its rows are those of the job {job['parent_id']}.")
+        if not job["stores_results"]:
+            raise NotCorrectable(
+                f"The processor {job['processor']} keeps no rows that a correction could be put among."
+            )
+        if not JobStatus(job["status"]).is_final:
+            raise ResultNotReady(headers={"Retry-After": "1"})
+        if job["undo_state"]:
+            raise NotCorrectable(UNDONE)
+        self._processors.get(job["processor"])
+        return job
+
+    async def submit(self, request: Request, body: AsyncIterator[bytes], *, is_gzip_encoded: bool = False) -> Accepted:
+        """Take a corrected reject file. Raises CorrectionColumns, CorrectionInvalid, NothingCorrected, what `check` raises,
+        and what an upload raises; then nothing is kept."""
+        job = await self.check(request)
+        layout, problems = layout_of(job), Problems()
+        upload = UploadSource(
+            self._incoming,
+            uuid4(),
+            max_bytes=self._settings.max_upload_bytes,
+            reserve_bytes=self._settings.min_free_disk_mb << 20,
+            encoded=is_gzip_encoded,
+        )
+        async with upload, kept_young(self._incoming, upload.file_id):
+            async for data in body:
+                await upload.write(data)
+            received = await upload.finish()
+            fingerprint = _fingerprint(request, job, received.sha256)
+            if (replay := await self._replay(request, fingerprint)) is not None:
+                return replay
+            with self._spool() as spool:
+                path = self._incoming.part_path(upload.file_id)
+                await asyncio.to_thread(read_file, path, layout, spool, problems, request.formula_guard)
+                chosen = await self._choose(request, job, layout, spool, problems)
+                return await self._store(
+                    request, job, layout, spool, chosen, fingerprint, (received.sha256, received.size_bytes)
+                )
+
+    async def patch(self, request: Request, patches: Sequence[Patch]) -> Accepted:
+        """The same for single rows, of which only what changes is given."""
+        job = await self.check(request)
+        layout, problems = layout_of(job), Problems()
+        sent = msgspec.json.encode([[p.row, p.values, p.record] for p in patches])
+        sha256 = hashlib.sha256(sent).hexdigest()
+        fingerprint = _fingerprint(request, job, sha256)
+        if (replay := await self._replay(request, fingerprint)) is not None:
+            return replay
+        async with self._database.reading() as connection:
+            found = await corrections.rejects_of(connection, job["id"], sorted({p.row for p in patches}))
+        with self._spool() as spool:
+            await asyncio.to_thread(self._apply, job, layout, patches, found, spool, problems)
+            chosen = await self._choose(Request(request.owner, request.identifier, True), job, layout, spool, problems)
+            return await self._store(request, job, layout, spool, chosen, fingerprint, (sha256, len(sent)))
+
+    def _spool(self) -> Any:
+        return _Spooling(str(self._incoming.folder))
+
+    def _apply(
+        self,
+        job: RowMapping,
+        layout: Layout,
+        patches: Sequence[Patch],
+        found: dict[int, RowMapping],
+        spool: Spool,
+        problems: Problems,
+    ) -> None:
+        for patch in patches:
+            row = found.get(patch.row)
+            if row is None:
+                problems.add(patch.row, "not_rejected", _not_rejected(patch.row))
+                continue
+            kept = whole(self._sources, job, row)
+            is_record = patch.record is not None and tuple(layout.columns) == (RECORD_COLUMN,) and not patch.values
+            if not is_record and not is_whole(kept):
+                problems.add(patch.row, "row_too_large", f"Row {patch.row} is too long to be changed in part.")
+                continue
+            try:
+                if patch.record is not None and not is_record:
+                    raise ValueError("takes a `record` only if the file is JSON, and then no `values`")
+                cells = [patch.record or ""] if is_record else patched(layout, kept, patch.values)
+            except ValueError as error:
+                problems.add(patch.row, "cannot_patch", f"Row {patch.row} {error}.")
+                continue
+            add(patch.row, cells, layout, spool, problems)
+
+    # ------------------------------------------------------------------ which rows
+
+    async def _choose(
+        self, request: Request, job: RowMapping, layout: Layout, spool: Spool, problems: Problems
+    ) -> _Chosen:
+        """Hold the rows sent against the rejects there are."""
+        order = await asyncio.to_thread(spool.ordered, problems)
+        kept: list[int] = []
+        seen: list[int] = []
+        same = 0
+        for start in range(0, len(order), REJECTS_AT_ONCE):
+            some = order[start : start + REJECTS_AT_ONCE]
+            async with self._database.reading() as connection:
+                found = await corrections.rejects_of(connection, job["id"], [spool.numbers[place] for place in some])
+            changed = await asyncio.to_thread(
+                self._compare, job, layout, spool, some, found, request.run_unchanged, problems
+            )
+            same += len(some) - len(changed)
+            kept += changed
+            seen += [found[spool.numbers[place]]["corrections"] for place in changed if not problems.count]
+        problems.refuse()
+        if not kept:
+            raise NothingCorrected(
+                f"The {same} rows are as they were when they were rejected; run_unchanged=true runs them all the same."
+                if same
+                else None
+            )
+        return _Chosen(kept, seen, same)
+
+    def _compare(
+        self,
+        job: RowMapping,
+        layout: Layout,
+        spool: Spool,
+        places: Sequence[int],
+        found: dict[int, RowMapping],
+        run_unchanged: bool,
+        problems: Problems,
+    ) -> list[int]:
+        """Those that are to be run. A row that could not be processed may be right as it is; one that was wrong still is."""
+        changed = []
+        for place in places:
+            number = spool.numbers[place]
+            if number not in found:
+                problems.add(number, "not_rejected", _not_rejected(number))
+                continue
+            row = found[number]
+            if run_unchanged or row["kind"] == "failed":
+                changed.append(place)
+            elif not unchanged(layout, whole(self._sources, job, row))(spool.read(place)):
+                changed.append(place)
+        return changed
+
+    # ------------------------------------------------------------------ file and job
+
+    async def _store(
+        self,
+        request: Request,
+        job: RowMapping,
+        layout: Layout,
+        spool: Spool,
+        chosen: _Chosen,
+        fingerprint: str,
+        sent: tuple[str, int],
+    ) -> Accepted:
+        async with self._database.reading() as connection:
+            starts = await corrections.chunk_starts(connection, job["id"])
+        file_id = uuid4()
+        writer = await asyncio.to_thread(self._storage.writer, file_id)
+        async with kept_young(self._storage, file_id):
+            try:
+                written = await asyncio.to_thread(_write, writer, spool, chosen, starts, layout)
+                stored = await asyncio.to_thread(writer.publish)
+            except BaseException:
+                await asyncio.to_thread(writer.discard)
+                raise
+            return await self._record(request, job, layout, written, chosen, fingerprint, sent, file_id, stored)
+
+    async def _record(
+        self,
+        request: Request,
+        job: RowMapping,
+        layout: Layout,
+        written: Written,
+        chosen: _Chosen,
+        fingerprint: str,
+        sent: tuple[str, int],
+        file_id: UUID,
+        stored: Stored,
+    ) -> Accepted:
+        """File, job, chunks, its place in the queue and the idempotency key in one transaction; then the answer."""
+        sha256, size = sent
+        dialect = to_json(layout.dialect)
+        file = {
+            "id": file_id, "owner": request.owner, "filename": f"{job['filename'][:230]}.corrections",
+            "media_type": "text/csv", "format": job["format"], "encoding": layout.encoding, "dialect": dialect,
+            "size_bytes": size, "stored_bytes": written.size, "sha256": sha256, "crc32": written.crc32,
+            "content_key": hashlib.sha256(file_id.bytes).hexdigest(), "dedup_key": None, "storage_uri": stored.uri,
+            "etag": stored.etag,
+        }  # fmt: skip
+        priority = job["priority"] if request.priority is None else request.priority
+        made = {
+            "id": uuid4(), "owner": request.owner, "door": DOOR, "file_id": file_id, "parent_id": job["id"],
+            "processor": job["processor"], "options": job["options"], "chunk_size": job["chunk_size"],
+            "priority": priority, "status": JobStatus.PROCESSING, "stores_results": False, "columns": job["columns"],
+            "split_offset": written.size, "split_rows": len(chosen.kept), "split_lines": written.lines + 1,
+            "split_crc32": written.crc32, "split_done": True, "chunk_count": len(written.spans),
+        }  # fmt: skip
+        body = {
+            "job_id": str(made["id"]),
+            "file_id": str(file_id),
+            "corrects": {"file_id": str(job["file_id"]), "job_id": str(job["id"])},
+            "status": str(JobStatus.PROCESSING),
+            "rows": len(chosen.kept),
+            "unchanged": chosen.unchanged,
+            "sha256": sha256,
+            "size_bytes": size,
+            "status_url": f"/api/v1/status/{file_id}",
+        }
+
+        async def record(connection: AsyncConnection) -> None:
+            await self._limits.admit(connection, request.owner, jobs=1, new_bytes=written.size)
+            target = await jobs.lock_job(connection, job["id"])
+            if target is None or await files.find_file(connection, job["file_id"], request.owner) is None:
+                raise NotFound  # deleted this very moment
+            if target["undo_state"]:
+                raise NotCorrectable(UNDONE)
+            await files.insert_file(connection, file)
+            await jobs.insert_job(connection, made, is_started=True)
+            await chunks.insert_chunks(connection, made["id"], 0, written.spans, ChunkStatus.PENDING)
+            await corrections.insert_parts(connection, made["id"], written.parts)
+            await corrections.count_accepted(connection, job["id"])
+            if request.idempotency_key is not None:
+                await files.insert_idempotent(
+                    connection,
+                    {"owner": request.owner, "key": request.idempotency_key, "fingerprint": fingerprint,
+                     "status_code": 202, "body": body},
+                )  # fmt: skip
+            await self._enqueue(connection, made["id"], priority)
+            hit("correction.before_commit")
+
+        try:
+            await self._database.transact(record)
+        except TransientError:
+            raise  # whether it was committed is unknown: the file stays, and the sweep decides
+        except BaseException as error:
+            await asyncio.to_thread(self._storage.delete, stored.uri)
+            if isinstance(error, IntegrityError) and (replay := await self._replay(request, fingerprint)) is not None:
+                return replay  # a twin was faster
+            raise
+        hit("correction.after_commit")
+        return Accepted(202, body)
+
+    async def _replay(self, request: Request, fingerprint: str) -> Accepted | None:
+        return await answered_before(self._database, request.owner, request.idempotency_key, fingerprint)
+
+
+def _write(writer: Writer, spool: Spool, chosen: _Chosen, starts: Sequence[tuple[int, int]], layout: Layout) -> Written:
+    written = write_file(writer, spool, chosen.kept, chosen.seen, starts, layout)
+    writer.finish()
+    return written
+
+
+class _Spooling:
+    """A spool in a file without a name, which no crash leaves behind."""
+
+    def __init__(self, folder: str) -> None:
+        self._file = tempfile.TemporaryFile(dir=folder)
+
+    def __enter__(self) -> Spool:
+        return Spool(self._file)
+
+    def __exit__(self, *_: object) -> None:
+        with suppress(OSError):
+            self._file.close()
+
+
+def _not_rejected(number: int) -> str:
+    return f"Row {number} is no reject: it is a result by now, or there is no such row."
+
+
+def _fingerprint(request: Request, job: RowMapping, sha256: str) -> str:
+    same = ["correction", str(job["id"]), sha256, request.run_unchanged, request.priority]
+    if not request.formula_guard:
+        same.append("as they are")
+    return hashlib.sha256(msgspec.json.encode(same)).hexdigest()

@@ -1,0 +1,1 @@
+"""Files: upload, status, results, rejects, downloads."""

@@ -1,0 +1,207 @@
+"""Results and rejects as whole files. A file that ends before its last row must not look whole: whatever goes away while it is
+read raises, which aborts the transfer, and a job that has not ended is refused unless its rows so far are asked for."""
+
+from __future__ import annotations
+
+import asyncio
+import zlib
+from collections.abc import AsyncIterator, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+from uuid import UUID
+
+import msgspec
+from sqlalchemy import RowMapping
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from app.db import chunks, jobs, results
+from app.db.engine import Database
+from app.errors import DownloadIncomplete, NotFound, RowsGone, TooManyColumns
+from app.features.files.encoders import CsvEncoder, Encoder, JsonLinesEncoder, fits_parquet
+from app.formats.base import MAX_COLUMNS, cell_names
+from app.jobs.progress import find_with_rows
+from app.jobs.reject_files import layout_of, whole
+from app.jobs.stored_rows import StoredRow, last_row, rows_of
+from app.sources.base import Sources
+from app.states import ChunkStatus, JobStatus
+
+WHOLE = (JobStatus.COMPLETED, JobStatus.COMPLETED_WITH_ERRORS)
+
+
+@dataclass(frozen=True, slots=True)
+class Export:
+    """The rows of a job on their way out, as they were when that began."""
+
+    job: RowMapping
+    results: int
+    rejects: int
+    missing: int | None
+    """Rows of the file that are neither: of chunks that failed, were cancelled or have not run yet. None: they are not
+    counted yet."""
+
+    @property
+    def has_ended(self) -> bool:
+        return JobStatus(self.job["status"]).is_final
+
+    @property
+    def is_complete(self) -> bool:
+        return JobStatus(self.job["status"]) in WHOLE and self.missing == 0
+
+
+async def begin(database: Database, identifier: UUID, owner: str, *, partial: bool) -> Export:
+    """`partial`: also of a job that has not ended. Raises NotFound, JobHasParts, DownloadIncomplete."""
+    async with database.snapshot() as connection:
+        job = await find_with_rows(connection, identifier, owner)
+        tally = {ChunkStatus(t["status"]): t for t in await chunks.tally(connection, job["id"])}
+    done = tally.get(ChunkStatus.COMPLETED)
+    rows = sum(int(t["rows"]) for t in tally.values())
+    finished = int(done["rows"]) if done else 0
+    export = Export(
+        job,
+        results=int(done["ok"]) if done and job["stores_results"] else 0,
+        rejects=int(done["invalid"] + done["failed"]) if done else 0,
+        missing=rows - finished if job["split_done"] else None,
+    )
+    if not export.has_ended and not partial:
+        raise DownloadIncomplete(headers={"Retry-After": "5"})
+    return export
+
+
+# ---------------------------------------------------------------------- results
+
+
+async def result_bytes(
+    database: Database, export: Export, columns: Sequence[str], *, format: str, gzip: bool, formula_guard: bool
+) -> AsyncIterator[bytes]:
+    """All results in row order as csv, jsonl or parquet. Raises RowsGone, NotFound where rows or the job went away: then
+    nothing that ends the file is given, no gzip trailer, no Parquet footer. Encoding runs in threads."""
+    encoder = await asyncio.to_thread(_encoder, format, columns, formula_guard)
+    packer = zlib.compressobj(6, wbits=31) if gzip else None
+    async for page in _all_pages(database, export):
+        pieces = encoder.encode(page)
+        while (piece := await asyncio.to_thread(_next, pieces, packer)) is not None:
+            if piece:
+                yield piece
+    if piece := await asyncio.to_thread(_last, encoder, packer):
+        yield piece
+
+
+def _encoder(format: str, columns: Sequence[str], formula_guard: bool) -> Encoder:
+    if format == "parquet":
+        from app.features.files.parquet import ParquetEncoder
+
+        return ParquetEncoder(columns)
+    return CsvEncoder(columns, formula_guard) if format == "csv" else JsonLinesEncoder(columns)
+
+
+def _next(pieces: Iterator[bytes], packer: Any) -> bytes | None:
+    piece = next(pieces, None)
+    return piece if piece is None or packer is None else packer.compress(piece)
+
+
+def _last(encoder: Encoder, packer: Any) -> bytes:
+    piece = encoder.finish()
+    return piece if packer is None else packer.compress(piece) + packer.flush()
+
+
+async def columns_of(database: Database, export: Export, format: str) -> Sequence[str]:
+    """The columns of a download; raises TooManyColumns. Parquet wants to know them before the first row, also those of the
+    cells beyond the header (on_bad_row=keep), for which all rows are read."""
+    columns: Sequence[str] = export.job["columns"]
+    if format != "parquet":
+        return columns
+    width = len(columns)
+    if export.job["dialect"].get("on_bad_row") == "keep":
+        async for page in _all_pages(database, export):
+            width = max(width, await asyncio.to_thread(_width, page))
+    if width > MAX_COLUMNS:
+        raise TooManyColumns(f"The longest row has {width} cells; a Parquet file is made of {MAX_COLUMNS} at most.")
+    if not fits_parquet(export.results, width, export.job["stored_bytes"]):
+        raise TooManyColumns(
+            f"The footer of a Parquet file of {export.results} rows in {width} columns is too large; get csv or jsonl."
+        )
+    return cell_names(columns, width)
+
+
+def _width(page: Any) -> int:
+    rows = msgspec.json.decode(page["data"], type=list[StoredRow])
+    return max((len(row) for row in rows if isinstance(row, list)), default=0)
+
+
+async def _all_pages(database: Database, export: Export) -> AsyncIterator[Any]:
+    """Each stored page, with every result of the job once; raises NotFound, RowsGone."""
+    after, limit, count = 0, results.pages_next(), 0
+    while True:
+        async with database.snapshot() as connection:
+            found = await results.pages_behind(connection, export.job["id"], after, limit)
+            now = await _still_there(connection, export)
+        if not found:
+            break
+        limit = results.pages_next(found)
+        for page in await asyncio.to_thread(_behind, found, after):
+            yield page
+            count += page["row_count"]
+        after = last_row(found[-1])
+    if count < export.results:
+        raise RowsGone(f"{count} results were read, {export.results} were there.")
+    if export.has_ended and now["columns"] != export.job["columns"]:
+        raise RowsGone("A correction has added columns meanwhile.")
+
+
+def _behind(pages: Sequence[RowMapping], after: int) -> list[Any]:
+    """Only what lies behind a row: between two reads a correction may have put rows into pages, and so have moved others."""
+    first = pages[0]
+    if first["first_row"] > after:
+        return list(pages)
+    rows = [row for row in rows_of(first) if row[0] > after]
+    numbers = [number for number, _ in rows]
+    data = msgspec.json.encode([raw for _, raw in rows]).decode()
+    rest = {"first_row": numbers[0], "row_count": len(rows), "row_numbers": numbers, "data": data}
+    return [rest, *pages[1:]]
+
+
+async def _still_there(connection: AsyncConnection, export: Export) -> RowMapping:
+    """The job as it is now: one that is being deleted may have lost rows already."""
+    job = await jobs.load_job(connection, export.job["id"])
+    if job is None:
+        raise NotFound("The job was deleted while its rows were read.")
+    return job
+
+
+# ---------------------------------------------------------------------- rejects
+
+
+async def reject_bytes(
+    database: Database, sources: Sources, export: Export, *, formula_guard: bool
+) -> AsyncIterator[bytes]:
+    """CSV with the original columns and bytes, and why each row is here. What is corrected in it can be sent back: the
+    apostrophes of the guard are taken away again. Raises RowsGone, NotFound as above, and TransientError if the bytes of a
+    long row cannot be read now."""
+    layout = layout_of(export.job, formula_guard=formula_guard)
+    yield layout.header()
+    after = count = 0
+    while True:
+        async with database.snapshot() as connection:
+            rows, _ = await results.list_rejects(
+                connection, export.job["id"], after=after, limit=results.REJECTS_AT_ONCE
+            )
+            now = await _still_there(connection, export)
+        if not rows:
+            break
+        lines = (layout.line(whole(sources, export.job, row)) for row in rows)
+        while (piece := await asyncio.to_thread(_joined, lines)) is not None:
+            yield piece
+        after, count = rows[-1]["row_number"], count + len(rows)
+    corrected = now["corrected_rows"] - export.job["corrected_rows"]
+    if count + corrected < export.rejects:
+        raise RowsGone(f"{count} rejects were read, {export.rejects} were there.")
+
+
+def _joined(lines: Iterator[bytes]) -> bytes | None:
+    """Some of them together."""
+    joined = bytearray()
+    for line in lines:
+        joined += line
+        if len(joined) >= results.BYTES_AT_ONCE:
+            break
+    return bytes(joined) or None

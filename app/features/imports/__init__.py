@@ -1,0 +1,1 @@
+"""Imports: records validated against a schema, embedded, and searched."""

@@ -1,0 +1,94 @@
+"""Exact search by meaning over stored vectors, for databases without pgvector: everything is compared with everything."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import OrderedDict
+from collections.abc import Container, Sequence
+from uuid import UUID
+
+import numpy as np
+import numpy.typing as npt
+
+from app.db.engine import Database
+from app.features.imports import queries as records
+from app.features.imports.queries import Filters, Key
+
+Block = tuple[npt.NDArray[np.int64], npt.NDArray[np.float32]]
+"""(row numbers, their vectors as rows)"""
+
+
+class Neighbours:
+    """Keeps the vectors of `cache_bytes` at most in memory, in the blocks in which they were made; those that do not fit
+    are read for each search."""
+
+    def __init__(self, database: Database, cache_bytes: int, model: str, precision: str) -> None:
+        self._database = database
+        self._cache_bytes = cache_bytes
+        self._model, self._precision = model, precision
+        self._blocks: OrderedDict[tuple[UUID, int, int], Block] = OrderedDict()
+        self.held_bytes = 0
+        """Of the vectors in memory."""
+
+    async def nearest(
+        self,
+        vector: npt.NDArray[np.float32],
+        filters: Filters,
+        among: Container[Key] | None,
+        *,
+        limit: int,
+        offset: int,
+    ) -> list[tuple[Key, float]]:
+        """(record, cosine), the best first, `limit` of them behind the first `offset`; only those in `among`, if given.
+
+        The cost is that of every vector of the owner or import, in blocks, off the loop.
+        """
+        async with self._database.reading() as connection:
+            tasks = await records.done_tasks(connection, filters.owner, filters.import_number)
+        best: list[tuple[float, Key]] = []
+        for start in range(0, len(tasks), 64):
+            some = tasks[start : start + 64]
+            blocks = [(task[0], await self._block(*task)) for task in some]
+            best = await asyncio.to_thread(_better, best, blocks, vector, among, limit + offset)
+        return [(key, score) for score, key in best[offset : offset + limit]]
+
+    async def _block(self, job_id: UUID, first: int, last: int, count: int) -> Block:
+        key = (job_id, first, count)  # a correction adds records to a block
+        if (block := self._blocks.get(key)) is not None:
+            self._blocks.move_to_end(key)
+            return block
+        async with self._database.reading() as connection:
+            rows = await records.vectors_between(connection, job_id, first, last, self._model, self._precision)
+        numbers = np.array([row for row, _ in rows], np.int64)
+        matrix = np.frombuffer(b"".join(vector for _, vector in rows), "<f4").reshape(len(rows), -1 if rows else 1)
+        if matrix.nbytes <= self._cache_bytes and key not in self._blocks:
+            self._blocks[key] = numbers, matrix
+            self.held_bytes += matrix.nbytes
+            while self.held_bytes > self._cache_bytes:  # also how those of deleted imports go
+                _, (_, old) = self._blocks.popitem(last=False)
+                self.held_bytes -= old.nbytes
+        return numbers, matrix
+
+
+def _better(
+    best: list[tuple[float, Key]],
+    blocks: Sequence[tuple[UUID, Block]],
+    vector: npt.NDArray[np.float32],
+    among: Container[Key] | None,
+    count: int,
+) -> list[tuple[float, Key]]:
+    """The best `count` of those so far and of these blocks; of equal ones the first in the file."""
+    found = list(best)
+    for job_id, (numbers, matrix) in blocks:
+        if not len(numbers):
+            continue
+        scores = matrix @ vector
+        if among is not None:
+            kept = np.array([(job_id, int(row)) in among for row in numbers])
+            numbers, scores = numbers[kept], scores[kept]
+        if len(scores) > count:
+            top = np.argpartition(-scores, count - 1)[:count]
+            numbers, scores = numbers[top], scores[top]
+        found += [(float(score), (job_id, int(row))) for score, row in zip(scores, numbers, strict=True)]
+    found.sort(key=lambda item: (-item[0], item[1][0].int, item[1][1]))
+    return found[:count]

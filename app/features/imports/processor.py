@@ -1,0 +1,97 @@
+"""Rows held against a schema: each becomes a record, typed and searchable if it is valid, with all its errors if it is not."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from difflib import get_close_matches
+from typing import Any
+
+import msgspec
+
+from app.errors import MissingColumn
+from app.features.imports.checking import Checked, check_cells, check_objects
+from app.formats.base import ObjectRows, Reject, Rows
+from app.processors.base import ChunkContext, ChunkOutcome
+from app.schemas import registry
+
+
+class RecordsProcessor:
+    """One for each schema, under its name. Results are the valid records; the invalid ones are rejects. The table
+    `records` holds both, and `vector_tasks` says which valid ones still need their vectors."""
+
+    def __init__(self, schema_path: str) -> None:
+        """`schema_path` is `package.module:Class`; raises SettingsInvalid."""
+        self._path = schema_path
+        self.schema = registry.load(schema_path)
+        self.name = self.schema.schema_name
+
+    def columns(self, header: Sequence[str]) -> Sequence[str]:
+        if not header:
+            return list(self.schema.model_fields)
+        fields = self._fields(header)
+        for name in self.schema.required():
+            if name not in fields:
+                close = get_close_matches(name, header, n=1, cutoff=0.5)
+                hint = f"; the nearest is `{close[0][:60]}`" if close else ""
+                raise MissingColumn(f"The file has no column `{name}`{hint}.")
+        return fields
+
+    def _fields(self, header: Sequence[str]) -> list[str]:
+        """The columns by the names of the schema: `E-Mail` is none of them, but `Email` and ` email` are."""
+        known = {name.lower(): name for name in self.schema.model_fields}
+        fields: list[str] = []
+        for column in header:
+            field = known.get(column.strip().lower(), column)
+            fields.append(column if (field in header and field != column) or field in fields else field)
+        return fields
+
+    def process(self, rows: Rows, context: ChunkContext) -> ChunkOutcome:
+        if isinstance(rows, ObjectRows):
+            columns: Sequence[str] = rows.columns
+            checked: list[Checked] = context.compute(check_objects, self._path, rows.raw)
+        else:
+            columns = self._fields(rows.columns)
+            checked = context.compute(check_cells, self._path, columns, rows.records())
+        numbers: list[int] = []
+        raw: list[bytes] = []
+        rejects: list[Reject] = []
+        records: list[tuple[Any, ...]] = []
+        codes: Counter[str] = Counter()
+        for number, (result, record, errors) in zip(rows.numbers, checked, strict=True):
+            if result is None:
+                errors = errors or []
+                codes.update(error["code"] for error in errors)
+                rejects.append(_reject(number, errors))
+                records.append((number, "invalid", record, msgspec.json.encode(errors).decode()))
+            else:
+                numbers.append(number)
+                raw.append(result)
+                records.append((number, "valid", record, None))
+        summary = {"valid": len(numbers), "invalid": len(rejects), "errors": dict(codes)}
+        tables: dict[str, list[tuple[Any, ...]]] = {"records": records}
+        if numbers and self.schema.embedded:
+            tables["vector_tasks"] = [(numbers[0], numbers[-1], len(numbers), False)]
+        return ChunkOutcome(ObjectRows(columns, numbers, raw), rejects, summary, tables)
+
+    def combine(self, summaries: Iterable[dict[str, Any]]) -> dict[str, Any]:
+        valid, invalid, codes = 0, 0, Counter[str]()
+        for summary in summaries:
+            valid += summary["valid"]
+            invalid += summary["invalid"]
+            codes.update(summary["errors"])
+        return {"valid": valid, "invalid": invalid, "errors": dict(codes.most_common())}
+
+    def without(self, summary: dict[str, Any], removed: Mapping[str, Sequence[Mapping[str, Any]]]) -> dict[str, Any]:
+        invalid = [record["errors"] or [] for record in removed.get("records", ()) if record["status"] == "invalid"]
+        codes = Counter(summary["errors"])
+        codes.subtract(error["code"] for errors in invalid for error in errors)
+        errors = {code: count for code, count in codes.items() if count > 0}
+        return {**summary, "invalid": summary["invalid"] - len(invalid), "errors": errors}
+
+
+def _reject(number: int, errors: list[dict[str, Any]]) -> Reject:
+    """Under the first error; its place in the file is found by the runner."""
+    first = errors[0]
+    message = "; ".join(f"{error['field']}: {error['message']}" for error in errors)
+    return Reject(number, 0, 0, 0, b"", first["code"], message[:500], first["field"], first["value"])

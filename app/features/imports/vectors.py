@@ -1,0 +1,201 @@
+"""VectorService: gives the valid records of imports their vectors, in the background, some hundred records at a time.
+
+What is to be done stands in `vector_tasks`, written in the transaction of the records themselves. A task and its vectors are
+committed together, so that a crash costs the vectors in work and nothing else.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import logging
+import os
+from collections import OrderedDict
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+from uuid import UUID
+
+import numpy as np
+from sqlalchemy import RowMapping
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from app.db.engine import Database
+from app.embeddings.model import Embedder
+from app.errors import ModelUnavailable, TransientError
+from app.failpoints import hit
+from app.features.imports import halfvecs
+from app.features.imports import queries as records
+from app.schemas.base import RecordSchema
+from app.sinks.base import Sink
+
+logger = logging.getLogger(__name__)
+IDLE_SECONDS = 0.5
+BACKFILL_ROWS = 1_000
+TASKS_LOOKED_AT = 16
+"""For one that no other process is at."""
+KEPT_QUERIES = 512
+"""Vectors of the last queries, of 1.5 KiB each: pages of one search, and searches that many make."""
+
+
+class VectorService:
+    def __init__(
+        self,
+        database: Database,
+        sink: Sink,
+        embedder: Embedder,
+        schemas: dict[str, type[RecordSchema]],
+        *,
+        is_shared: bool = False,
+    ) -> None:
+        """`schemas` are those with something to embed, by the name of their processor. `is_shared`: other processes are at
+        the same tasks."""
+        self._is_shared = is_shared
+        self._database = database
+        self._sink = sink
+        self._schemas = schemas
+        self.embedder = embedder
+        # One thread for the records, since the model itself uses every core, and others for the queries, which never wait
+        # behind a thousand records.
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="embed")
+        self._query_threads = ThreadPoolExecutor(os.cpu_count() or 1, thread_name_prefix="embed-query")
+        self._queries: OrderedDict[str, Any] = OrderedDict()
+        self._has_halfvecs: bool | None = False if database.is_sqlite else None
+        self._preparing = asyncio.Lock()
+        self._is_index_tended = False
+
+    async def has_halfvecs(self) -> bool:
+        """Whether this database has pgvector. It is set up when it is first asked for: at the first vector or search."""
+        if self._has_halfvecs is None:
+            async with self._preparing:
+                if self._has_halfvecs is None:
+                    self._has_halfvecs = await self._prepare_halfvecs()
+        return self._has_halfvecs
+
+    async def _prepare_halfvecs(self) -> bool:
+        try:
+            async with self._database.working() as connection:
+                if await halfvecs.is_prepared(connection):
+                    return True
+            await self._database.transact(halfvecs.prepare)
+        except DBAPIError as error:
+            async with self._database.working() as connection:
+                if await halfvecs.is_prepared(connection):  # another process was faster
+                    return True
+            logger.info("Search by meaning goes without pgvector: %s", str(error.orig).partition("\n")[0])
+            return False
+        return True
+
+    async def prepare(self) -> None:
+        """At the start: another try for what could not be embedded, since what was missing may be there now."""
+        await self._database.transact(records.forget_vectors_errors)
+        async with self._database.working() as connection:
+            self._is_index_tended = not await records.has_vectors(connection)
+
+    async def run(self) -> None:
+        while True:
+            if await self.run_once():
+                self._is_index_tended = False
+            elif not self._is_index_tended:
+                self._is_index_tended = not await self._tend_index()
+            else:
+                await asyncio.sleep(IDLE_SECONDS)
+
+    async def run_once(self) -> bool:
+        """Do the next task; False if there is none."""
+        async with self._database.working() as connection:
+            tasks = await records.next_tasks(connection, TASKS_LOOKED_AT if self._is_shared else 1)
+        for task in tasks:
+            if not self._is_shared:
+                return await self._do(task)
+            async with self._database.alone(f"vectors {task['job_id']} {task['first_row']}") as is_mine:
+                if is_mine:
+                    return await self._do(task)
+        return False
+
+    async def _do(self, task: RowMapping) -> bool:
+        try:
+            await self._embed(task)
+        except ModelUnavailable as error:
+            logger.error("Records of job %s get no vectors: %s", task["job_id"], error.detail)
+            await self._give_up(task["job_id"], {"code": error.code, "message": error.detail})
+        except TransientError:
+            raise
+        except Exception as error:
+            logger.exception("Records of job %s get no vectors", task["job_id"])
+            await self._give_up(
+                task["job_id"], {"code": "embedding_failed", "message": f"{type(error).__name__}: {error}"[:500]}
+            )
+        return True
+
+    async def _give_up(self, job_id: UUID, error: dict[str, Any]) -> None:
+        """On this job only, until the next start."""
+        await self._database.transact(lambda c: records.set_vectors_error(c, job_id, error))
+
+    async def encode_query(self, text: str) -> Any:
+        """(384,) float32, off the loop; raises ModelUnavailable."""
+        if (known := self._queries.get(text)) is not None:
+            self._queries.move_to_end(text)
+            return known
+        loop = asyncio.get_running_loop()
+        vector = await loop.run_in_executor(self._query_threads, self.embedder.encode_query, text)
+        self._queries[text] = vector
+        while len(self._queries) > KEPT_QUERIES:
+            self._queries.popitem(last=False)
+        return vector
+
+    async def _encode(self, texts: Sequence[str]) -> Any:
+        """(len(texts), 384) float32."""
+        return await asyncio.get_running_loop().run_in_executor(self._thread, self.embedder.encode, texts)
+
+    async def _embed(self, task: RowMapping) -> None:
+        job_id, schema = task["job_id"], self._schemas[task["processor"]]
+        model, precision = self.embedder.model_id, self.embedder.precision
+        async with self._database.working() as connection:
+            found = await records.valid_records(connection, job_id, task["first_row"], task["last_row"])
+            done = await records.rows_with_vectors(connection, job_id, task["first_row"], task["last_row"])
+            found = [(number, data) for number, data in found if number not in done]  # before a correction
+            texts = [schema.text_of(data) for _, data in found]
+            hashes = [hashlib.sha256(text.encode("utf-8", "surrogatepass")).digest() for text in texts]
+            vectors = await records.known_vectors(connection, task["owner"], dict.fromkeys(hashes), model, precision)
+        new = {h: text for h, text in zip(hashes, texts, strict=True) if h not in vectors}
+        if new:
+            made = np.asarray(await self._encode(list(new.values())), "<f4")
+            vectors |= {h: vector.tobytes() for h, vector in zip(new, made, strict=True)}
+        hit("vectors.encoded")
+        rows = [(number, model, precision, h, vectors[h]) for (number, _), h in zip(found, hashes, strict=True)]
+        has_halfvecs = await self.has_halfvecs()
+
+        async def write(connection: AsyncConnection) -> None:
+            if not await records.finish_task(connection, task):
+                return  # deleted, done by somebody else, or another task since a correction
+            await self._sink.write(connection, job_id, (), (), {"record_vectors": rows})
+            if has_halfvecs:
+                await halfvecs.insert(connection, job_id, [row[0] for row in rows], [row[4] for row in rows])
+            hit("vectors.before_commit")
+
+        await self._database.transact(write)
+        hit("vectors.after_commit")
+
+    async def _tend_index(self) -> bool:
+        """When nothing else is to do: vectors from before pgvector, and the index once there are enough. True if there
+        may be more of it."""
+        if not await self.has_halfvecs():
+            return False
+        async with self._database.working() as connection:
+            missing = await halfvecs.missing(connection, BACKFILL_ROWS)
+            wants_index = not missing and await halfvecs.wants_index(connection)
+        for job_id in {job_id for job_id, _, _ in missing}:
+            rows = [(row, vector) for owner, row, vector in missing if owner == job_id]
+            await self._database.transact(
+                lambda c, j=job_id, r=rows: halfvecs.insert(c, j, [row for row, _ in r], [v for _, v in r])  # type: ignore[misc]
+            )
+        if wants_index:
+            async with self._database.working_singly() as connection:
+                await halfvecs.build_index(connection)  # may take hours, so a shutdown must be able to break it off
+        return bool(missing)
+
+    def close(self) -> None:
+        for thread in (self._thread, self._query_threads):
+            thread.shutdown(wait=False, cancel_futures=True)

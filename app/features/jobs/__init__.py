@@ -1,0 +1,1 @@
+"""Jobs: list, events, status, proof, chunks, and control of any job."""

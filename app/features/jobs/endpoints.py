@@ -1,0 +1,164 @@
+"""/api/v1/jobs: list, cancel, retry, priority, proof, chunk map."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
+from typing import Annotated, Any
+from uuid import UUID
+
+from fastapi import APIRouter, Depends, Query, Request
+from fastapi.responses import Response, StreamingResponse
+from pydantic import BaseModel, ConfigDict, Field
+
+from app.api.answers import RowCounts
+from app.api.errors import problem_responses
+from app.api.json import encoded
+from app.api.parameters import Flag, Integer, JobId, Moment, Name, single_values
+from app.api.services import App, Owner
+from app.api.streams import event_stream
+from app.features.jobs import listing, proof, stages
+from app.features.jobs.list_feed import ListFeed
+from app.states import JobStatus
+
+router = APIRouter(prefix="/api/v1/jobs", tags=["jobs"], dependencies=[Depends(single_values)])
+
+
+class JobState(BaseModel):
+    """How far a job is, in the words of this door."""
+
+    id: UUID
+    user_id: str
+    job_type: str
+    status: str = Field(description="pending, processing, completed, failed or cancelled.")
+    progress: int = Field(ge=0, le=100)
+    stage: str
+    stages: list[dict[str, Any]] = Field(description="Each stage and the percent at which it begins.")
+    is_active: bool
+    input_file_id: UUID
+    reference_file_id: UUID | None
+    template_id: UUID | None
+    result_file_id: UUID | None
+    children: list[dict[str, Any]] | None = Field(description="Of a batch: each file's job, status and progress.")
+    waiting_on: str | None
+    counts: RowCounts
+    undo: dict[str, Any] | None = Field(description="state, removed, restored and undone_at, if the job was undone.")
+    error_message: str | None
+    created_at: str
+    updated_at: str
+
+
+class PriorityChange(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+    priority: Annotated[int, Field(ge=0, le=10, strict=True, description="0-10; higher goes first.")]
+
+
+@router.get("", responses=problem_responses(422))
+async def list_jobs(
+    app: App,
+    owner: Owner,
+    limit: Annotated[Integer, Query(ge=1, le=500)] = 50,
+    before: Annotated[Integer | None, Query(ge=1, le=2**62, description="`next_before` of the page before.")] = None,
+    status: Annotated[JobStatus | None, Query()] = None,
+    processor: Annotated[Name | None, Query()] = None,
+    parent: Annotated[UUID | None, Query(description="Only the parts of this job.")] = None,
+    since: Annotated[Moment | None, Query(description="Only jobs accepted then or later.")] = None,
+    search: Annotated[Name | None, Query(description="Part of the file's name, in upper or lower case.")] = None,
+    parts: Annotated[Flag, Query(description="Also the parts of jobs.")] = True,
+) -> dict[str, Any]:
+    """Newest first."""
+    return await listing.list_jobs(
+        app.database,
+        owner,
+        limit=limit,
+        before=before,
+        status=status,
+        processor=processor,
+        parent=parent,
+        since=since,
+        search=search,
+        with_parts=parts,
+    )
+
+
+@router.get("/events", response_class=StreamingResponse, responses=problem_responses(422))
+async def list_events(
+    request: Request,
+    app: App,
+    owner: Owner,
+    limit: Annotated[Integer | None, Query(ge=1, le=2**31, description="End after so many events.")] = None,
+) -> StreamingResponse:
+    """The list as server-sent events: `event: jobs`, first with what is active, then with `items` that have changed and
+    `removed` ids. A line `:` every 15 seconds shows that the stream lives; `event: reload` means that too much was missed.
+    The stream ends when the key or session does, and every five minutes; browsers then connect again."""
+
+    async def stream() -> AsyncGenerator[str]:
+        count = 0
+        async with aclosing(app.of(ListFeed).watch(owner)) as changes:
+            async for change in changes:
+                count += change is not None
+                yield ":\n\n" if change is None else f"event: {change.pop('event')}\ndata: {json.dumps(change)}\n\n"
+                if count == limit:
+                    return
+
+    return event_stream(request, app, stream())
+
+
+@router.get("/{job_id}", response_model=dict[str, Any], responses=problem_responses(404))
+async def get_job(job_id: JobId, app: App, owner: Owner) -> Response:
+    """The same as the status of its file."""
+    return encoded(await app.statuses.get(job_id, owner))
+
+
+@router.get("/{job_id}/proof", responses=problem_responses(404))
+async def get_proof(job_id: JobId, app: App, owner: Owner) -> dict[str, Any]:
+    """Whether the database holds each row once and unchanged, read anew now: counts that must close, hashes that must agree."""
+    return await proof.prove(app.database, job_id, owner)
+
+
+@router.get("/{job_id}/chunks", responses=problem_responses(404, 422))
+async def get_chunks(
+    job_id: JobId,
+    app: App,
+    owner: Owner,
+    limit: Annotated[Integer, Query(ge=1, le=10_000)] = 1_000,
+    after: Annotated[Integer, Query(ge=-1, le=2**62, description="The last index seen.")] = -1,
+) -> dict[str, Any]:
+    """The chunk map: bytes, rows, state and attempts of each chunk."""
+    return await listing.list_chunks(app.database, job_id, owner, after=after, limit=limit)
+
+
+@router.post("/{job_id}/cancel", responses=problem_responses(404, 409))
+async def cancel(job_id: JobId, app: App, owner: Owner) -> dict[str, Any]:
+    """When this is answered, no further row of the job will be written. Finished rows stay readable."""
+    job = await app.control.cancel(job_id, owner)
+    return {"message": "Job cancelled successfully", "job_id": str(job_id), "status": job["status"]}
+
+
+@router.post("/{job_id}/retry", status_code=202, responses=problem_responses(404, 409))
+async def retry(job_id: JobId, app: App, owner: Owner) -> dict[str, Any]:
+    """Run the failed chunks again, and only those."""
+    count = await app.control.retry(job_id, owner)
+    return {"message": f"{count} failed chunks run again", "job_id": str(job_id), "chunks": count}
+
+
+@router.patch("/{job_id}", responses=problem_responses(404, 409, 422))
+async def change_priority(job_id: JobId, change: PriorityChange, app: App, owner: Owner) -> dict[str, Any]:
+    """A new priority for a job that waits or runs; it holds from the next chunk on."""
+    job = await app.control.reprioritise(job_id, owner, change.priority)
+    return {"job_id": str(job_id), "priority": job["priority"], "status": job["status"]}
+
+
+@router.get("/{job_id}/status", response_model=JobState, responses=problem_responses(404))
+async def status(job_id: JobId, app: App, owner: Owner) -> dict[str, Any]:
+    """Status, progress and stage of any job."""
+    return await stages.get_status(app.database, job_id, owner)
+
+
+@router.get("/{job_id}/result", responses=problem_responses(404, 409))
+async def result(job_id: JobId, app: App, owner: Owner) -> dict[str, Any]:
+    """What the job found out about its file as a whole: of an analysis the profile, of a mapping the mapping. Rows are
+    under /api/v1/results."""
+    return await stages.get_result(app.database, job_id, owner)

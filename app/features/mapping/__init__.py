@@ -1,0 +1,1 @@
+"""Mapping: which column of one file is which of another."""

@@ -1,0 +1,94 @@
+"""Proposed conversions, tried on what is known of the values: what they would refuse or lose is asked for, not proposed.
+
+This runs in the processes beside the service, for it needs pyarrow.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import msgspec
+
+from app.features.transform import run
+from app.features.transform.spec import PROPOSED
+from app.profiling.tables import Table
+
+SHOWN_VALUES = 5
+Steps = list[dict[str, Any]]
+
+SIGN = {"operation": "replace", "find": r"^[^0-9(.,+-]+|[^0-9).,]+$", "by": "", "regex": True}
+"""What stands before and behind a number: a currency, a unit, a percent sign."""
+IN_BRACKETS = {"operation": "replace", "find": r"^\([^0-9.,]*(.*)\)$", "by": r"-\1", "regex": True}
+"""A negative number as accountants write it."""
+BEFORE_NUMBERS: Sequence[Steps] = (
+    [{"operation": "trim"}], [SIGN], [IN_BRACKETS], [SIGN, IN_BRACKETS], [IN_BRACKETS, SIGN],
+)  # fmt: skip
+
+
+def checked(result: dict[str, Any], given_state: str) -> dict[str, Any]:
+    """The mapping, with `decide` and the values that would be `lost` where a conversion does not keep them."""
+    columns = Table.unpacked(given_state).columns
+    for mapping in result["mappings"]:
+        steps, names = mapping["conversion"], mapping["input_columns"]
+        if steps and len(names) == 1 and not any(step.get("decide") for step in steps):
+            mapping["conversion"] = _checked(steps, columns[names[0]].known())
+    return result
+
+
+def _checked(steps: Steps, values: list[str]) -> Steps:
+    last = steps[-1]
+    lost = _refused(steps, values)
+    if not lost:
+        return _asking(steps, _without_time(last, values)) if last["operation"] == "date_format" else steps
+    if last["operation"] == "cast" and last["to"] == "number":
+        for before in BEFORE_NUMBERS:
+            tried = [*steps[:-1], *before, last]
+            if not _refused(tried, values, with_missing=True):
+                asked = before[0] | {"decide": True, "lost": lost[:SHOWN_VALUES]}
+                return [*steps[:-1], asked, *before[1:], last]
+    return _asking(steps, lost)
+
+
+def _asking(steps: Steps, lost: list[str]) -> Steps:
+    return [*steps[:-1], steps[-1] | {"decide": True, "lost": lost[:SHOWN_VALUES]}] if lost else steps
+
+
+def _run(columns: list[dict[str, Any]], values: list[str]) -> tuple[dict[int, list[Any]], set[int]]:
+    """(values of the output by place, places that were rejected)."""
+    document = msgspec.json.encode({"mapping": {"columns": columns}, "header": ["x"], "output_format": "csv"})
+    good: dict[int, list[Any]] = {}
+    bad: set[int] = set()
+    for start in range(0, len(values), run.PREVIEW_ROWS):
+        some = [[value] for value in values[start : start + run.PREVIEW_ROWS]]
+        done = run.of_cells(document, some, ["x"], range(len(some)), True)
+        good |= {start + place: row for place, row in done.preview}
+        bad |= {start + each.row for each in done.findings}
+    return good, bad
+
+
+def _column(name: str, steps: Steps) -> dict[str, Any]:
+    plain = [{member: value for member, value in step.items() if member not in PROPOSED} for step in steps]
+    return {"name": name, "from": "x", "steps": plain}
+
+
+def _refused(steps: Steps, values: list[str], *, with_missing: bool = False) -> list[str]:
+    """Values that are rejected, or, if that is asked, of which nothing is left."""
+    good, bad = _run([_column("made", steps)], values)
+    if with_missing:
+        bad |= {place for place, (made,) in good.items() if not made}
+    return [values[place] for place in sorted(bad)]
+
+
+def _without_time(step: dict[str, Any], values: list[str]) -> list[str]:
+    """Values that are another moment, or day, once they are written in the other format."""
+    before = [{"operation": "parse_date", "format": step["from"]}, {"operation": "cast", "to": "text"}]
+    after = [step, {"operation": "parse_date", "format": step["to"]}, {"operation": "cast", "to": "text"}]
+    good, _ = _run([_column("before", before), _column("after", after)], values)
+    return [values[place] for place, (old, new) in good.items() if _moment(old) != _moment(new)]
+
+
+def _moment(text: str) -> str:
+    """A day is its first moment; what has no zone is in UTC."""
+    plain = text.removesuffix("Z")
+    return plain if "T" in plain else f"{plain}T00:00:00"

@@ -1,0 +1,1 @@
+"""Schedules: jobs made at the moments that a cron expression names."""

@@ -1,0 +1,97 @@
+"""/api/v1/schedules: scoring jobs at the moments that a cron expression names."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+from uuid import UUID
+
+from fastapi import APIRouter, Depends, Path
+from fastapi.responses import JSONResponse, Response
+from pydantic import BaseModel, ConfigDict, Field, StrictBool
+
+from app.api.errors import problem_responses
+from app.api.services import App, Owner
+from app.errors import NotFound
+from app.features.schedules.service import Schedules
+from app.features.scoring.requests import ObjectsRequest
+
+router = APIRouter(prefix="/api/v1/schedules", tags=["schedules"])
+
+Cron = Annotated[
+    str, Field(min_length=1, max_length=100, pattern=r"^[^\x00]*$", description="Five fields, as in Debian's cron.")
+]
+Zone = Annotated[str, Field(max_length=60, pattern=r"^[^\x00]*$", description="Such as Europe/Berlin.")]
+Title = Annotated[str, Field(max_length=100, pattern=r"^[^\x00]*$")]
+
+
+class NewSchedule(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+    cron: Cron
+    job: Annotated[ObjectsRequest, Field(description="What POST /api/v1/jobs/score takes for objects.")]
+    timezone: Zone = "UTC"
+    name: Title = ""
+
+
+class ScheduleChange(BaseModel):
+    """What is to be changed."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    paused: StrictBool = False
+    cron: Cron = ""
+    timezone: Zone = ""
+    name: Title = ""
+
+
+async def _schedule_id(schedule_id: Annotated[str, Path()]) -> UUID:
+    try:
+        return UUID(schedule_id)
+    except ValueError:
+        raise NotFound from None
+
+
+ScheduleId = Annotated[UUID, Depends(_schedule_id)]
+
+
+@router.post("", status_code=201, responses=problem_responses(400, 422))
+async def create(body: NewSchedule, app: App, owner: Owner) -> Response:
+    """A run that is due while the one before still goes on is skipped; of several that were missed, one is made up for."""
+    made = await app.of(Schedules).create(
+        owner,
+        name=body.name,
+        cron=body.cron,
+        timezone=body.timezone,
+        job=body.job.model_dump(mode="json", exclude_unset=True),
+    )
+    return JSONResponse(made, 201, {"Location": f"/api/v1/schedules/{made['id']}"})
+
+
+@router.get("")
+async def list_schedules(app: App, owner: Owner) -> dict[str, Any]:
+    return await app.of(Schedules).list(owner)
+
+
+@router.get("/{schedule_id}", responses=problem_responses(404))
+async def get(schedule_id: ScheduleId, app: App, owner: Owner) -> dict[str, Any]:
+    """With its next runs, and what became of the last one."""
+    return await app.of(Schedules).get(schedule_id, owner)
+
+
+@router.patch("/{schedule_id}", responses=problem_responses(400, 404, 422))
+async def change(schedule_id: ScheduleId, body: ScheduleChange, app: App, owner: Owner) -> dict[str, Any]:
+    """Pause it, go on, or give it another cron, timezone or name."""
+    return await app.of(Schedules).change(schedule_id, owner, body.model_dump(exclude_unset=True))
+
+
+@router.post("/{schedule_id}/run", status_code=201, responses=problem_responses(404, 409, 422, 503))
+async def run_now(schedule_id: ScheduleId, app: App, owner: Owner) -> dict[str, Any]:
+    """One run now, besides the planned ones."""
+    return await app.of(Schedules).run_now(schedule_id, owner)
+
+
+@router.delete("/{schedule_id}", status_code=204, responses=problem_responses(404))
+async def delete(schedule_id: ScheduleId, app: App, owner: Owner) -> Response:
+    """The jobs that it made stay."""
+    await app.of(Schedules).delete(schedule_id, owner)
+    return Response(status_code=204)

@@ -1,0 +1,22 @@
+"""Schedules: jobs made at the moments that a cron expression names."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import TYPE_CHECKING
+
+from app.feature import Feature, Service
+
+if TYPE_CHECKING:
+    from app.wiring import Core
+
+
+def _services(core: Core) -> Iterable[Service]:
+    from app.features.schedules.service import Schedules
+    from app.features.scoring.requests import submitting
+
+    schedules = Schedules(core.database, submitting(core.objects))
+    return [Service(schedules, run=schedules.run)]
+
+
+SCHEDULES = Feature("schedules", services=_services)

@@ -1,0 +1,196 @@
+"""Schedules: a scoring job made again and again, at the moments that a cron expression names. All state is in the database."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Awaitable, Callable, Iterator
+from datetime import UTC, datetime, timedelta
+from itertools import islice, takewhile
+from typing import Any
+from uuid import UUID, uuid4
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+from cronsim import CronSim, CronSimError
+from sqlalchemy import RowMapping
+
+from app.db import jobs
+from app.db.engine import Database
+from app.errors import BadCron, GranulaError, InvalidParameter, NotFound, RunGoesOn, TransientError
+from app.features.schedules import queries as schedules
+from app.features.schedules.cron import check_cron
+from app.states import JobStatus
+
+logger = logging.getLogger(__name__)
+POLL_SECONDS = 1.0
+SHOWN_RUNS = 5
+MAX_MISSED = 10_000
+CHECK_SECONDS = 60.0
+TOLERANCE = timedelta(minutes=1)
+"""By which a clock may be set back without a run being made twice."""
+
+Submit = Callable[[str, dict[str, Any]], Awaitable[dict[str, Any]]]
+"""(owner, what POST /api/v1/jobs/score takes) -> its answer; raises RequestError."""
+
+
+def next_runs(cron: str, timezone: str, after: datetime) -> Iterator[datetime]:
+    """The moments behind `after`, in UTC, in order; raises BadCron, InvalidParameter."""
+    try:
+        zone = ZoneInfo(timezone)
+    except (ZoneInfoNotFoundError, ValueError, OSError):
+        raise InvalidParameter(f"There is no time zone {timezone[:60]!r}; write it like Europe/Berlin.") from None
+    try:
+        moments = CronSim(cron, after.astimezone(zone))
+    except CronSimError:  # a day that none of its months has; what else is wrong, `check_cron` says
+        raise BadCron(f"{cron[:100]!r} names no moment that will ever come.") from None
+    return (moment.astimezone(UTC) for moment in moments)
+
+
+class Schedules:
+    def __init__(self, database: Database, submit: Submit) -> None:
+        self._database = database
+        self._submit = submit
+        self._checked_at = float("-inf")
+
+    async def create(self, owner: str, *, name: str, cron: str, timezone: str, job: dict[str, Any]) -> dict[str, Any]:
+        """Raises BadCron, InvalidParameter."""
+        check_cron(cron)
+        schedule_id = uuid4()
+        values = {
+            "id": schedule_id, "owner": owner, "name": name, "cron": cron, "timezone": timezone, "job": job,
+            "next_run_at": first_run(cron, timezone, datetime.now(UTC)),
+        }  # fmt: skip
+        await self._database.transact(lambda c: schedules.insert_schedule(c, values))
+        return await self.get(schedule_id, owner)
+
+    async def get(self, schedule_id: UUID, owner: str) -> dict[str, Any]:
+        """Raises NotFound."""
+        return _body(await self._find(schedule_id, owner))
+
+    async def list(self, owner: str) -> dict[str, Any]:
+        async with self._database.reading() as connection:
+            return {"items": [_body(row) for row in await schedules.list_schedules(connection, owner)]}
+
+    async def change(self, schedule_id: UUID, owner: str, given: dict[str, Any]) -> dict[str, Any]:
+        """Pause, resume, or give another cron, timezone, name or job. What was due while it was paused is not made up for."""
+        row = await self._find(schedule_id, owner)
+        if "cron" in given:
+            check_cron(given["cron"])
+        cron, timezone = given.get("cron", row["cron"]), given.get("timezone", row["timezone"])
+        values = given | {"next_run_at": first_run(cron, timezone, datetime.now(UTC))}
+        if not await self._database.transact(lambda c: schedules.change(c, schedule_id, owner, values)):
+            raise NotFound
+        return await self.get(schedule_id, owner)
+
+    async def delete(self, schedule_id: UUID, owner: str) -> None:
+        """Jobs that it made stay. Raises NotFound."""
+        if not await self._database.transact(lambda c: schedules.remove(c, schedule_id, owner)):
+            raise NotFound
+
+    async def run_now(self, schedule_id: UUID, owner: str) -> dict[str, Any]:
+        """One run besides the planned ones; raises NotFound, RunGoesOn, and what making the job raises."""
+        row = await self._find(schedule_id, owner)
+        if await self._goes_on(row):
+            raise RunGoesOn(job_id=str(row["last_job_id"]))
+        made = await self._submit(owner, row["job"])
+        what = {"last_run_at": datetime.now(UTC), "last_outcome": {"outcome": "made"}}
+        await self._note(row, last_job_id=UUID(made["job_id"]), runs=1, **what)
+        return made
+
+    # ------------------------------------------------------------------ on time
+
+    async def run(self) -> None:
+        """Make the jobs that are due, until cancelled."""
+        while True:
+            try:
+                await self.run_once()
+            except TransientError as error:
+                logger.warning("Schedules wait: %s", error)
+            except Exception:
+                logger.exception("Schedules: a round went wrong")
+            await asyncio.sleep(POLL_SECONDS)
+
+    async def run_once(self) -> None:
+        if time.monotonic() - self._checked_at >= CHECK_SECONDS:
+            await self._trust_no_future()
+            self._checked_at = time.monotonic()
+        async with self._database.reading() as connection:
+            due = await schedules.list_due(connection)
+        for row in due:
+            await self._run_due(row)
+
+    async def _trust_no_future(self) -> None:
+        """Bring forward what was planned before the clock was set back: the cron expression names an earlier moment."""
+        async with self._database.reading() as connection:
+            later = await schedules.list_later(connection)
+        for row in later:
+            following = first_run(row["cron"], row["timezone"], datetime.now(UTC) + TOLERANCE)
+            if following < row["next_run_at"]:
+                await self._database.transact(lambda c, r=row, f=following: schedules.run_earlier(c, r, f))  # type: ignore[misc]
+
+    async def _run_due(self, row: RowMapping) -> None:
+        """One run, however many moments have passed since; the others are told as missed."""
+        now = datetime.now(UTC)
+        moments = next_runs(row["cron"], row["timezone"], row["next_run_at"])
+        missed = sum(1 for _ in takewhile(lambda moment: moment <= now, islice(moments, MAX_MISSED)))
+        following = first_run(row["cron"], row["timezone"], max(now, row["next_run_at"]))
+        if not await self._database.transact(lambda c: schedules.take_run(c, row, following, missed)):
+            return
+        if missed:
+            logger.warning("Schedule %s: %d runs were missed; one is made now", row["id"], missed)
+        if await self._goes_on(row):
+            why = {"outcome": "skipped", "message": "The run before was still going on.", "missed": missed}
+            await self._note(row, skipped=1, last_outcome=why)
+            return
+        try:
+            made = await self._submit(row["owner"], row["job"])
+        except GranulaError as error:
+            code = getattr(error, "code", "unavailable")
+            why = {"outcome": "failed", "code": code, "message": error.detail[:500], "missed": missed}
+            await self._note(row, last_outcome=why)
+            logger.error("Schedule %s: no job could be made: %s", row["id"], error.detail)
+            return
+        await self._note(
+            row, last_job_id=UUID(made["job_id"]), runs=1, last_outcome={"outcome": "made", "missed": missed}
+        )
+
+    async def _goes_on(self, row: RowMapping) -> bool:
+        if row["last_job_id"] is None:
+            return False
+        async with self._database.reading() as connection:
+            job = await jobs.load_job(connection, row["last_job_id"])
+        return job is not None and not JobStatus(job["status"]).is_final
+
+    async def _note(self, row: RowMapping, **values: Any) -> None:
+        await self._database.transact(lambda c: schedules.note(c, row["id"], dict(values)))
+
+    async def _find(self, schedule_id: UUID, owner: str) -> RowMapping:
+        async with self._database.reading() as connection:
+            row = await schedules.find_schedule(connection, schedule_id, owner)
+        if row is None:
+            raise NotFound
+        return row
+
+
+def first_run(cron: str, timezone: str, after: datetime) -> datetime:
+    """The next moment; raises BadCron, InvalidParameter."""
+    try:
+        return next(next_runs(cron, timezone, after))
+    except StopIteration:
+        raise BadCron(f"{cron[:100]!r} names no moment that will ever come.") from None
+
+
+def _body(row: RowMapping) -> dict[str, Any]:
+    coming = [] if row["paused"] else [row["next_run_at"]]
+    if coming:
+        coming += islice(next_runs(row["cron"], row["timezone"], row["next_run_at"]), SHOWN_RUNS - 1)
+    return {
+        "id": str(row["id"]),
+        **{name: row[name] for name in ("name", "cron", "timezone", "job", "paused", "runs", "skipped", "missed")},
+        "next_runs": [moment.isoformat() for moment in coming],
+        "last_run_at": row["last_run_at"].isoformat() if row["last_run_at"] else None,
+        "last_job_id": str(row["last_job_id"]) if row["last_job_id"] else None,
+        "last_outcome": row["last_outcome"],
+        "created_at": row["created_at"].isoformat(),
+    }

@@ -1,0 +1,51 @@
+"""POST /api/v1/jobs/score: score objects of a bucket where they lie, or a file that was uploaded before."""
+
+from __future__ import annotations
+
+from uuid import UUID
+
+from fastapi import APIRouter, Request
+from fastapi.responses import JSONResponse, Response
+from pydantic import Field
+
+from app.api.errors import problem_responses
+from app.api.services import App, Owner
+from app.errors import InvalidParameter, Unavailable
+from app.features.scoring.requests import ObjectsRequest, Source
+
+router = APIRouter(prefix="/api/v1/jobs", tags=["jobs"])
+
+
+class ScoreRequest(ObjectsRequest):
+    """What is to be scored: `source`, or `file_id`. How an upload is read was settled when it came."""
+
+    source: Source = ""
+    file_id: UUID | None = Field(default=None, description="Of an upload.")
+
+    def check(self) -> None:
+        """Raises InvalidParameter."""
+        if bool(self.source) == (self.file_id is not None):
+            raise InvalidParameter("Give either source or file_id.")
+        if self.file_id is not None and (self.format or self.encoding or self.delimiter):
+            raise InvalidParameter(
+                "How an upload is read was settled when it came: leave out format, encoding, delimiter."
+            )
+
+
+@router.post("/score", status_code=201, responses=problem_responses(400, 404, 409, 415, 422, 503))
+async def score(request: Request, body: ScoreRequest, app: App, owner: Owner) -> Response:
+    """Make a job for one object, or for a file that was uploaded, or a job with a part for each object of a prefix or
+    pattern. Its status, cancel, retry, rejects and proof are those of any job."""
+    if app.machine.is_draining:
+        raise Unavailable("The service is shutting down.", headers={"Retry-After": "10"})
+    body.check()
+    if body.file_id is not None:
+        made_of_file = await app.file_jobs.submit(
+            owner, body.file_id, "scoring", priority=body.priority, chunk_size=body.chunk_size
+        )
+        job_id = made_of_file.job_id
+        queued = {"job_id": str(job_id), "file_id": str(body.file_id), "status": "queued", "processor": "scoring",
+                  "priority": body.priority}  # fmt: skip
+        return JSONResponse(queued, 201, {"Location": f"/api/v1/jobs/{job_id}"})
+    made = await app.objects.submit(body.submission(owner))
+    return JSONResponse(made, 201, {"Location": f"/api/v1/jobs/{made['job_id']}"})

@@ -1,0 +1,1 @@
+"""A small model service to try scoring with. The service itself never imports it."""

@@ -1,0 +1,178 @@
+"""Sentiment of a column of texts: `row_id, text, sentiment, score` for each row that has a text."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from difflib import get_close_matches
+from functools import partial
+from typing import Any
+
+import msgspec
+
+from app.embeddings.model import Embedder
+from app.errors import InvalidParameter, MissingColumn, UnknownModel
+from app.features.sentiment.head import classify
+from app.features.sentiment.models import LEXICON, SENTIMENTS, check_paths, score
+from app.formats.base import ObjectRows, Reject, Rows
+from app.processors.base import ChunkContext, ChunkOutcome
+
+TEXT, ID = "text", "id"
+HEAD = "minilm"
+"""The model that scores by the vectors of the texts."""
+COLUMNS = ("row_id", "text", "sentiment", "score")
+
+
+class Scored(msgspec.Struct, frozen=True):
+    """A result, as it is stored: the score is a JSON number."""
+
+    row_id: str
+    text: str
+    sentiment: str
+    score: float
+
+
+class _BadText(Exception):
+    def __init__(self, code: str, message: str, value: str | None = None) -> None:
+        super().__init__(message)
+        self.code, self.message, self.value = code, message, value
+
+
+class SentimentProcessor:
+    """Scores by the model named in the options, by default the lexicon. Equal texts of a chunk are scored once."""
+
+    name = "sentiment"
+    version = "2"
+
+    def __init__(self, own_models: Iterable[str] = (), *, embedder: Embedder | None = None) -> None:
+        """`own_models` are those, besides the built-in ones, that an upload may name; raises SettingsInvalid."""
+        self._embedder = embedder
+        self.models = [LEXICON, *([HEAD] if embedder else []), *check_paths(own_models)]
+
+    def columns(self, header: Sequence[str]) -> Sequence[str]:
+        return self.columns_given(header, {})
+
+    def columns_given(self, header: Sequence[str], options: dict[str, Any]) -> Sequence[str]:
+        """Raises MissingColumn, with the `column`."""
+        text = text_column(options)
+        if header and text not in header:
+            raise MissingColumn(f"The file has no column `{text}`{_nearest(text, header)}.", column=text)
+        return COLUMNS
+
+    def depends_on(self, options: dict[str, Any]) -> str | None:
+        """What a model of one's own does is not known here."""
+        model = options.get("model", LEXICON)
+        if model == HEAD and self._embedder is not None:
+            return f"{self._embedder.model_id}/{self._embedder.precision}"
+        return "" if model == LEXICON else None
+
+    def check(self, options: dict[str, Any]) -> None:
+        """Raises InvalidParameter for an option that is none, UnknownModel for a model that may not be used."""
+        if other := set(options) - {"model", "text_column"}:
+            raise InvalidParameter(f"The processor {self.name} has no option {min(other)[:60]!r}.")
+        if not isinstance(options.get("text_column", TEXT), str):
+            raise InvalidParameter("The option `text_column` is not a text.")
+        model = options.get("model", LEXICON)
+        if model not in self.models:
+            raise UnknownModel(f"There is no sentiment model {str(model)[:60]!r}; there are: {', '.join(self.models)}.")
+
+    def process(self, rows: Rows, context: ChunkContext) -> ChunkOutcome:
+        kept: list[tuple[int, str, str]] = []
+        rejects: list[Reject] = []
+        text_name = text_column(context.options)
+        read: Callable[[Any], tuple[str, str]]
+        if isinstance(rows, ObjectRows):
+            read = partial(_read_object, text_name)
+        else:
+            read = _Cells(text_name, rows.columns, context.delimiter).read
+        given: Sequence[Any] = rows.raw if isinstance(rows, ObjectRows) else rows.records()
+        for number, row in zip(rows.numbers, given, strict=True):
+            try:
+                row_id, text = read(row)
+            except _BadText as bad:
+                rejects.append(_reject(number, text_name, bad))
+            else:
+                kept.append((number, row_id or str(number), text))
+        scores = self._scores({text for _, _, text in kept}, context)
+        counts = dict.fromkeys(SENTIMENTS, 0)
+        raw = []
+        for _, row_id, text in kept:
+            sentiment, value = scores[text]
+            counts[sentiment] += 1
+            raw.append(msgspec.json.encode(Scored(row_id, text, sentiment, value)))
+        return ChunkOutcome(ObjectRows(COLUMNS, [number for number, _, _ in kept], raw), rejects, counts)
+
+    def _scores(self, texts: set[str], context: ChunkContext) -> dict[str, tuple[str, float]]:
+        ordered = sorted(texts)  # the same for each attempt, whatever the seed of the hashes
+        if not ordered:
+            return {}
+        model = context.options.get("model", LEXICON)
+        if model == HEAD and self._embedder is not None:
+            scores = classify(ordered, self._embedder)  # here: it leaves the interpreter to others, and is loaded once
+        else:
+            scores = context.compute(score, model, ordered)
+        return dict(zip(ordered, scores, strict=True))
+
+    def combine(self, summaries: Iterable[dict[str, Any]]) -> dict[str, Any]:
+        total = dict.fromkeys(SENTIMENTS, 0)
+        for summary in summaries:
+            for sentiment in SENTIMENTS:
+                total[sentiment] += summary.get(sentiment, 0)
+        return total
+
+
+class _Cells:
+    """Reads (id or "", text) from the cells of a CSV row."""
+
+    def __init__(self, text: str, columns: Sequence[str], delimiter: str) -> None:
+        self._text = columns.index(text)
+        self._id = columns.index(ID) if ID in columns else None
+        self._width = len(columns)
+        self._delimiter = delimiter
+
+    def read(self, row: list[str | None]) -> tuple[str, str]:
+        text = row[self._text]
+        if len(row) > self._width:  # on_bad_row=keep: an unquoted delimiter, which can only be part of the last column
+            if self._text != self._width - 1:
+                raise _BadText("column_count", f"Expected {self._width} cells, found {len(row)}.")
+            text = self._delimiter.join(cell or "" for cell in row[self._text :])
+        if text is None:
+            raise _BadText("missing_text", "The row has no text.")
+        return ("" if self._id is None else row[self._id] or ""), text
+
+
+def _read_object(name: str, raw: bytes) -> tuple[str, str]:
+    """(id or "", text) from a JSON object. A number keeps its digits."""
+    row = msgspec.json.decode(raw, type=dict[str, msgspec.Raw])
+    if name not in row:
+        raise _BadText("missing_text", f"The object has no key `{name}`{_nearest(name, list(row))}.")
+    text, row_id = _text(row[name]), _text(row[ID]) if ID in row else None
+    if text is None:
+        raise _BadText("missing_text", "The text is null.")
+    if bytes(row[name])[:1] != b'"':
+        raise _BadText("text_not_string", "The text is not a string.", text[:200])
+    return row_id or "", text
+
+
+def _text(value: msgspec.Raw) -> str | None:
+    """A string, the JSON of anything else, or None for null."""
+    json = bytes(value)
+    if json.startswith(b'"'):
+        return msgspec.json.decode(json, type=str)
+    return None if json == b"null" else json.decode()
+
+
+def text_column(options: dict[str, Any]) -> str:
+    """Where the texts are."""
+    return str(options.get("text_column", TEXT))
+
+
+def _nearest(wanted: str, names: Sequence[str]) -> str:
+    """For the end of a sentence about the missing column."""
+    lowered = {name.strip().lower(): name for name in names}
+    close = get_close_matches(wanted.strip().lower(), lowered, n=1, cutoff=0.5)
+    return f"; the nearest is `{lowered[close[0]][:60]}`" if close else ""
+
+
+def _reject(number: int, column: str, bad: _BadText) -> Reject:
+    """Its place in the file is found by the runner."""
+    return Reject(number, 0, 0, 0, b"", bad.code, bad.message, column, bad.value)

@@ -1,0 +1,1 @@
+"""System: what runs, over what, and how much room is left."""

@@ -1,0 +1,3 @@
+"""Templates: accepted mappings, kept with their versions."""
+
+__all__ = ["schemas", "service"]

@@ -1,0 +1,117 @@
+"""Templates: mappings that somebody accepted, perhaps after an edit. What was accepted before is proposed again."""
+
+from __future__ import annotations
+
+from typing import Any
+from uuid import UUID, uuid4
+
+from sqlalchemy import RowMapping
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from app.db import jobs
+from app.db.engine import Database
+from app.errors import InvalidParameter, NotFound, ResultUnavailable
+from app.features.templates import queries as templates
+
+REMEMBERED_TEMPLATES, REMEMBERED_HEADERS = 200, 20
+
+
+class Templates:
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def create(
+        self, owner: str, name: str, columns: list[dict[str, Any]] | None, job_id: UUID | None
+    ) -> dict[str, Any]:
+        """Version 1: of these columns, or of the mapping that the job made; raises NotFound, ResultUnavailable,
+        InvalidParameter."""
+
+        async def create(connection: AsyncConnection) -> RowMapping:
+            chosen = columns if columns is not None else await self._of_job(connection, owner, job_id)
+            values = _values(uuid4(), 1, owner, name, chosen, job_id)
+            await templates.insert_version(connection, values)
+            return await self._get(connection, values["id"], owner)
+
+        return _body(await self._database.transact(create))
+
+    async def edit(
+        self, template_id: UUID, owner: str, name: str | None, columns: list[dict[str, Any]]
+    ) -> dict[str, Any]:
+        """The next version; raises NotFound, InvalidParameter."""
+
+        async def edit(connection: AsyncConnection) -> RowMapping:
+            latest = await self._get(connection, template_id, owner)
+            values = _values(
+                template_id, latest["version"] + 1, owner, name or latest["name"], columns, latest["job_id"]
+            )
+            await templates.insert_version(connection, values)
+            return await self._get(connection, template_id, owner)
+
+        return _body(await self._database.transact(edit))
+
+    async def get(self, template_id: UUID, owner: str, version: int | None) -> dict[str, Any]:
+        async with self._database.reading() as connection:
+            return _body(await self._get(connection, template_id, owner, version))
+
+    async def list_latest(self, owner: str, *, limit: int, offset: int) -> dict[str, Any]:
+        async with self._database.reading() as connection:
+            rows = await templates.list_latest(connection, owner, limit=limit, offset=offset)
+        return {"items": [_body(row) for row in rows], "limit": limit, "offset": offset}
+
+    async def delete(self, template_id: UUID, owner: str) -> None:
+        if not await self._database.transact(lambda c: templates.remove(c, template_id, owner)):
+            raise NotFound
+
+    async def accepted(self, owner: str) -> dict[str, list[str]]:
+        """By reference header, the input headers that were accepted for it, the newest first."""
+        async with self._database.reading() as connection:
+            rows = await templates.list_latest(connection, owner, limit=REMEMBERED_TEMPLATES, offset=0)
+        found: dict[str, list[str]] = {}
+        for row in rows:
+            for column in row["mapping"]["columns"]:
+                headers = found.setdefault(column["reference_column"], [])
+                given = column["input_columns"]
+                if len(given) == 1 and given[0] not in headers and len(headers) < REMEMBERED_HEADERS:
+                    headers.append(given[0])
+        return {reference: headers for reference, headers in found.items() if headers}
+
+    async def _get(
+        self, connection: AsyncConnection, template_id: UUID, owner: str, version: int | None = None
+    ) -> RowMapping:
+        row = await templates.find(connection, template_id, owner, version)
+        if row is None:
+            raise NotFound
+        return row
+
+    async def _of_job(self, connection: AsyncConnection, owner: str, job_id: UUID | None) -> list[dict[str, Any]]:
+        job = await jobs.find_job(connection, job_id, owner) if job_id is not None else None
+        if job is None:
+            raise NotFound
+        found = await jobs.find_result(connection, job["id"])
+        if found is None or job["processor"] != "mapping":
+            raise ResultUnavailable("This job made no mapping that could be kept.")
+        return [
+            {name: mapping[name] for name in ("reference_column", "input_columns", "conversion")}
+            for mapping in found["data"]["mappings"]
+        ]
+
+
+def _values(
+    template_id: UUID, version: int, owner: str, name: str, columns: list[dict[str, Any]], job_id: UUID | None
+) -> dict[str, Any]:
+    names = [column["reference_column"] for column in columns]
+    if twice := sorted({each for each in names if names.count(each) > 1}):
+        raise InvalidParameter(f"The reference column {twice[0][:60]!r} is mapped twice.")
+    mapping = {"columns": columns}
+    return {"id": template_id, "version": version, "owner": owner, "name": name, "mapping": mapping, "job_id": job_id}
+
+
+def _body(row: RowMapping) -> dict[str, Any]:
+    return {
+        "template_id": str(row["id"]),
+        "version": row["version"],
+        "name": row["name"],
+        "columns": row["mapping"]["columns"],
+        "job_id": str(row["job_id"]) if row["job_id"] else None,
+        "created_at": row["created_at"].isoformat(),
+    }

@@ -1,0 +1,132 @@
+"""From texts to values, strictly: what is not written exactly so is no value of that type, and its row is told so."""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from app.features.transform import dates, numbers
+from app.features.transform.numbers import INT64_END, Numbers
+from app.features.transform.types import BOOLEAN, INTEGER, MAX_DIGITS, MAX_SCALE, NUMBER, Type, type_of_format
+from app.features.transform.values import NO_TEXT, Value, without_empty
+
+Mask = npt.NDArray[np.bool_]
+Problems = list[tuple[Mask, str, str]]
+"""Rows, code and message of what is wrong."""
+
+WHOLE = r"\A-?(?:0|[1-9][0-9]{0,37})\z"
+PLAIN = r"\A-?(?:0|[1-9][0-9]*)(?:\.[0-9]+)?\z"
+MEANS_TRUE, MEANS_FALSE = ("true",), ("false",)
+
+
+def _bad(texts: pa.StringArray, pattern: str) -> Mask:
+    return np.asarray(pc.fill_null(pc.invert(pc.match_substring_regex(texts, pattern)), False))
+
+
+def _taken(texts: pa.StringArray, rows: Mask) -> pa.StringArray:
+    return pc.if_else(pa.array(rows), NO_TEXT, texts) if rows.any() else texts
+
+
+def integer(texts: pa.StringArray) -> tuple[Value, Problems]:
+    """Digits with at most a minus before them, within 64 bits."""
+    texts = without_empty(texts)
+    if (data := numbers.whole(texts)) is not None:
+        return Value(INTEGER, data, texts), []
+    wrong = _bad(texts, WHOLE)
+    texts = _taken(texts, wrong)
+    data = numbers.of_texts(texts)
+    problems = [(wrong, "not_an_integer", "`{value}` is not a whole number written in digits alone.")]
+    if data.ints.dtype == object:
+        large = np.array([not -INT64_END <= int(v) < INT64_END for v in data.ints], bool)
+        problems.append((large, "out_of_range", "`{value}` does not fit into 64 bits; cast it to decimal."))
+        data, texts = numbers.without(data, large), _taken(texts, large)
+    return Value(INTEGER, data, texts), problems
+
+
+def number(texts: pa.StringArray, decimal: str = ".", thousands: str = "") -> tuple[Value, Problems]:
+    """Plain numbers of up to 38 digits, with these marks; written with a point and no thousands, else as they were."""
+    texts = without_empty(texts)
+    if decimal == "." and not thousands:
+        if (data := numbers.whole(texts)) is not None:
+            return Value(NUMBER, data, texts), []
+        wrong = _bad(texts, PLAIN)
+        plain = _taken(texts, wrong)
+    else:
+        point, group = _escaped(decimal), _escaped(thousands)
+        grouped = f"[1-9][0-9]{{0,2}}(?:{group}[0-9]{{3}})+|" if thousands else ""
+        wrong = _bad(texts, rf"\A-?(?:{grouped}0|[1-9][0-9]*)(?:{point}[0-9]+)?\z")
+        plain = _taken(texts, wrong)
+        if thousands:
+            plain = pc.replace_substring(plain, thousands, "")
+        if decimal != ".":
+            plain = pc.replace_substring(plain, decimal, ".")
+    problems = [(wrong, "not_a_number", "`{value}` is not a number" + _with_marks(decimal, thousands) + ".")]
+    digits = np.asarray(pc.fill_null(pc.binary_length(plain), 0))
+    if int(digits.max(initial=0)) > MAX_SCALE:
+        long = _too_long(plain)
+        problems.append(
+            (long, "out_of_range", f"`{{value}}` has more than {MAX_DIGITS} digits, or {MAX_SCALE} decimals.")
+        )
+        plain = _taken(plain, long)
+    return Value(NUMBER, numbers.of_texts(plain), plain), problems
+
+
+def _too_long(texts: pa.StringArray) -> Mask:
+    pattern = rf"\A-?[0-9]{{1,{MAX_DIGITS}}}(?:\.[0-9]{{1,{MAX_SCALE}}})?\z"
+    signs = pc.match_substring_regex(pc.replace_substring(texts, "-", ""), rf"\A[0-9.]{{1,{MAX_DIGITS + 1}}}\z")
+    too_many = np.asarray(pc.fill_null(pc.invert(signs), False))
+    whole = np.asarray(pc.fill_null(pc.match_substring_regex(texts, rf"\A-?[0-9]{{{MAX_DIGITS + 1},}}\z"), False))
+    mask: Mask = _bad(texts, pattern) | too_many | whole
+    return mask
+
+
+def _escaped(mark: str) -> str:
+    return "\\" + mark if mark in (".",) else mark
+
+
+def _with_marks(decimal: str, thousands: str) -> str:
+    if decimal == "." and not thousands:
+        return ""
+    return f" with the decimal mark '{decimal}'" + (f" and the thousands mark '{thousands}'" if thousands else "")
+
+
+def to_scale(value: Value, scale: int, rounding: str | None) -> tuple[Value, Problems]:
+    """With exactly so many decimals; more are a problem unless a rounding is asked for."""
+    data: Numbers = value.data
+    problems: Problems = []
+    if rounding is None and data.scale > scale:
+        finer = numbers.decimals(data) > scale
+        problems.append((finer & data.valid, "too_many_decimals", f"`{{value}}` has more than {scale} decimals."))
+        data = numbers.without(data, finer)
+    data = numbers.rounded(data, scale, rounding or "half_even")
+    long = numbers.too_long(Numbers(data.ints, 0, data.valid))
+    problems.append((long, "out_of_range", f"`{{value}}` has more than {MAX_DIGITS} digits with {scale} decimals."))
+    return Value(Type("decimal", scale), numbers.without(data, long)), problems
+
+
+def boolean(texts: pa.StringArray, true: tuple[str, ...], false: tuple[str, ...]) -> tuple[Value, Problems]:
+    texts = without_empty(texts)
+    yes = np.asarray(pc.fill_null(pc.is_in(texts, value_set=pa.array(true, pa.string())), False))
+    no = np.asarray(pc.fill_null(pc.is_in(texts, value_set=pa.array(false, pa.string())), False))
+    there = np.asarray(texts.is_valid())
+    wrong = there & ~yes & ~no
+    words = " or ".join([*true[:5], *false[:5]])
+    problems = [(wrong, "not_a_boolean", f"`{{value}}` is none of {words}.")]
+    return Value(BOOLEAN, pa.array(yes, pa.bool_(), mask=~(yes | no))), problems
+
+
+def moment(texts: pa.StringArray, patterns: tuple[str, ...]) -> tuple[Value, Problems]:
+    """By the first format that fits."""
+    texts = without_empty(texts)
+    values, bad = dates.parse(texts, patterns[0])
+    for pattern in patterns[1:]:
+        if not bad.any():
+            break
+        others, _ = dates.parse(texts, pattern)
+        values = pc.if_else(pa.array(bad), others, values)
+        bad &= ~np.asarray(others.is_valid())
+    shown = " or ".join(patterns[:5])
+    problems = [(bad, "not_a_date", f"`{{value}}` is no date in the form {shown}.")]
+    return Value(type_of_format(patterns[0], reading=True), values), problems

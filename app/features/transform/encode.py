@@ -1,0 +1,150 @@
+"""The values of the output as bytes: CSV, JSON Lines, or Arrow IPC, from which the file is made when all chunks are done."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Sequence
+from typing import Any
+
+import msgspec
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
+from pyarrow import csv
+
+from app.features.transform import values
+from app.features.transform.plan import Plan
+from app.features.transform.types import Type
+from app.features.transform.values import Value
+
+ROW = "row number"
+"""The column of IPC parts that is not part of the output; the others are named by their places."""
+SPECIAL = r'[",\r\n]'
+
+
+def is_final(spec: Plan) -> bool:
+    """Whether the parts of the chunks are pieces of the file as it will be."""
+    return spec.output_format != "parquet" and not spec.uniques
+
+
+def part(made: dict[str, Value], rows: npt.NDArray[np.int64], spec: Plan) -> bytes:
+    if is_final(spec):
+        if spec.dry_run or not len(rows):
+            return b""
+        return csv_lines(list(made.values())) if spec.output_format == "csv" else json_lines(made)
+    if not len(rows):
+        return b""
+    arrays = [
+        values.to_arrow(value) if spec.output_format == "parquet" else _writable(value) for value in made.values()
+    ]
+    batch = pa.record_batch([pa.array(rows), *arrays], names=[ROW, *map(str, range(len(arrays)))])
+    out = io.BytesIO()
+    with pa.ipc.new_stream(out, batch.schema) as writer:
+        writer.write_batch(batch)
+    return out.getvalue()
+
+
+def _writable(value: Value) -> pa.Array:
+    """Texts as they will stand in the file; conditions stay conditions, which JSON writes otherwise than texts."""
+    return value.data if value.type.name == "boolean" else values.to_texts(value)
+
+
+def written(arrays: Sequence[pa.Array], types: Sequence[Type], names: Sequence[str], form: str) -> bytes:
+    """What `_writable` made, as CSV or JSON Lines."""
+    made = [
+        Value(kind, array) if kind.name in ("boolean", "text", "null") else Value(kind, array, array)
+        for kind, array in zip(types, arrays, strict=True)
+    ]
+    return csv_lines(made) if form == "csv" else json_lines(dict(zip(names, made, strict=True)))
+
+
+# ---------------------------------------------------------------------- CSV
+
+
+def csv_header(names: Sequence[str]) -> bytes:
+    return (",".join(_quoted_name(name, len(names)) for name in names) + "\n").encode()
+
+
+def _quoted_name(name: str, width: int) -> str:
+    if any(character in name for character in '",\r\n') or (width == 1 and not name):
+        return '"' + name.replace('"', '""') + '"'
+    return name
+
+
+def csv_lines(made: Sequence[Value]) -> bytes:
+    """RFC 4180 with LF; quotes where they are needed. A null is an empty cell."""
+    cells = [values.to_texts(value) for value in made]
+    if len(made) > 1 and (lines := _lines_without_quotes(cells)) is not None:
+        return lines
+    return _lines_with_quotes(made, cells)
+
+
+def _lines_without_quotes(cells: list[pa.StringArray]) -> bytes | None:
+    """By Arrow, which is faster; None if some cell needs quotes (it puts them around all texts or around none)."""
+    batch = pa.record_batch(cells, names=[str(i) for i in range(len(cells))])
+    out = pa.BufferOutputStream()
+    options = csv.WriteOptions(include_header=False, quoting_style="none", batch_size=max(1, len(batch)))
+    try:
+        csv.write_csv(batch, out, options)
+    except pa.ArrowInvalid:
+        return None
+    return out.getvalue().to_pybytes()  # type: ignore[no-any-return]
+
+
+def _lines_with_quotes(made: Sequence[Value], texts_of: Sequence[pa.StringArray]) -> bytes:
+    cells: list[Any] = []
+    for value, texts in zip(made, texts_of, strict=True):
+        texts = pc.fill_null(texts, "")
+        if value.type.name == "text" and _holds(texts, b'",\r\n'):
+            marked = pc.match_substring_regex(texts, SPECIAL)
+            quoted = pc.binary_join_element_wise('"', pc.replace_substring(texts, '"', '""'), '"', "")
+            texts = pc.if_else(marked, quoted, texts)
+        if len(made) == 1:  # a line without anything would be no row
+            texts = pc.if_else(pc.equal(texts, ""), '""', texts)
+        cells.append(texts)
+    cells[-1] = pc.binary_join_element_wise(cells[-1], "\n", "")
+    return _bytes(pc.binary_join_element_wise(*cells, ","))
+
+
+def _holds(texts: pa.StringArray, characters: bytes) -> bool:
+    data = _bytes(texts)
+    return any(character in data for character in (characters[i : i + 1] for i in range(len(characters))))
+
+
+def _bytes(texts: pa.StringArray) -> bytes:
+    """All texts one after the other."""
+    if not len(texts):
+        return b""
+    offsets = np.frombuffer(texts.buffers()[1], np.int32)
+    start, end = offsets[texts.offset], offsets[texts.offset + len(texts)]
+    buffer = texts.buffers()[2]
+    return b"" if buffer is None else buffer.slice(start, end - start).to_pybytes()
+
+
+# ---------------------------------------------------------------------- JSON Lines
+
+
+def json_lines(made: dict[str, Value]) -> bytes:
+    """Numbers as JSON numbers with all their digits, dates as ISO texts, nulls as null."""
+    cells: list[Any] = []
+    before = "{"
+    for name, value in made.items():
+        cells += [before + msgspec.json.encode(name).decode() + ":", pc.fill_null(_json(value), "null")]
+        before = ","
+    return _bytes(pc.binary_join_element_wise(*cells, "}\n", ""))
+
+
+def _json(value: Value) -> pa.StringArray:
+    texts = values.to_texts(value)
+    if value.type.is_number or value.type.name == "boolean":
+        return texts
+    if value.type.name == "text" and _needs_escapes(texts):
+        escaped = [None if text is None else msgspec.json.encode(text).decode() for text in texts.to_pylist()]
+        return pa.array(escaped, pa.string())
+    return pc.binary_join_element_wise('"', texts, '"', "")
+
+
+def _needs_escapes(texts: pa.StringArray) -> bool:
+    data = np.frombuffer(_bytes(texts), np.uint8)
+    return bool(((data < 32) | (data == 34) | (data == 92)).any())

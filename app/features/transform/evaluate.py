@@ -1,0 +1,264 @@
+"""Running an expression over the rows of a chunk, all at once. It has been checked; what goes wrong now is a value's fault.
+
+An argument that is not wanted for a row (the other branch of `if`, what `and` need not look at) cannot reject it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from app.features.transform import casts, dates, growth, numbers, values
+from app.features.transform.growth import Memory, Note
+from app.features.transform.language import COMPARISONS, Call, ColumnName, Literal, Node
+from app.features.transform.numbers import Numbers
+from app.features.transform.signatures import of_literal
+from app.features.transform.types import BOOLEAN, INTEGER, MAX_DIGITS, NUMBER, TEXT, Type
+from app.features.transform.values import Findings, Value
+
+Mask = npt.NDArray[np.bool_]
+ORDER = {"==": pc.equal, "!=": pc.not_equal, "<": pc.less, "<=": pc.less_equal, ">": pc.greater, ">=": pc.greater_equal}
+IN_NUMPY = {
+    "==": np.equal,
+    "!=": np.not_equal,
+    "<": np.less,
+    "<=": np.less_equal,
+    ">": np.greater,
+    ">=": np.greater_equal,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Evaluator:
+    """`column` is the one whose expression this is: rejects are told under its name."""
+
+    columns: Mapping[str, Value]
+    count: int
+    findings: Findings
+    memory: Memory
+    column: str
+
+    def run(self, node: Node, wanted: Mask | None = None) -> Value:
+        """The values of the expression; where something went wrong, none, and the row is among the findings. Raises TooMuch."""
+        return self._run(node, ~self.findings.bad if wanted is None else wanted)
+
+    def _run(self, node: Node, wanted: Mask) -> Value:
+        if isinstance(node, Literal):
+            return repeated(node.value, of_literal(node.value), self.count, self.memory)
+        if isinstance(node, ColumnName):
+            return self.columns[node.name]
+        name = node.name
+        if name in ("and", "or"):
+            return self._and_or(node, wanted)
+        if name == "if":
+            return self._if(node, wanted)
+        if name == "coalesce":
+            return self._coalesce(node, wanted)
+        arguments = [self._run(each, wanted) for each in node.arguments]
+        if name in ("+", "-", "*", "/", "negative"):
+            return self._arithmetic(name, [each.data for each in arguments], wanted)
+        if name in COMPARISONS:
+            return compared(name, *arguments)
+        if name == "in":
+            found = compared("==", arguments[0], arguments[1]).data
+            for other in arguments[2:]:
+                found = pc.or_kleene(found, compared("==", arguments[0], other).data)
+            return Value(BOOLEAN, found)
+        if name == "not":
+            return Value(BOOLEAN, pc.invert(arguments[0].data))
+        literals: list[Any] = [each.value if isinstance(each, Literal) else None for each in node.arguments]
+        return self._function(name, arguments, literals, wanted)
+
+    def _note(self, rows: Mask, wanted: Mask, code: str, message: str, texts: pa.StringArray | None = None) -> None:
+        self.findings.add(rows & wanted, self.column, code, message, texts)
+
+    # ------------------------------------------------------------------ what looks at no more than it must
+
+    def _and_or(self, node: Call, wanted: Mask) -> Value:
+        left = self._run(node.arguments[0], wanted).data
+        decided = np.asarray(pc.fill_null(left if node.name == "or" else pc.invert(left), False))
+        right = self._run(node.arguments[1], wanted & ~decided).data
+        return Value(BOOLEAN, (pc.and_kleene if node.name == "and" else pc.or_kleene)(left, right))
+
+    def _if(self, node: Call, wanted: Mask) -> Value:
+        holds = np.asarray(pc.fill_null(self._run(node.arguments[0], wanted).data, False))
+        then = self._run(node.arguments[1], wanted & holds)
+        return self._chosen(holds, then, self._run(node.arguments[2], wanted & ~holds))
+
+    def _coalesce(self, node: Call, wanted: Mask) -> Value:
+        result = self._run(node.arguments[0], wanted)
+        for each in node.arguments[1:]:
+            missing = values.is_missing(result)
+            result = self._chosen(~missing, result, self._run(each, wanted & missing))
+        return result
+
+    def _chosen(self, mask: Mask, left: Value, right: Value) -> Value:
+        if left.type == right.type == TEXT:
+            self.memory.take(growth.size_of(left.data) + growth.size_of(right.data))
+        return values.chosen(mask, left, right)
+
+    # ------------------------------------------------------------------ numbers
+
+    def _arithmetic(self, name: str, given: list[Numbers], wanted: Mask) -> Value:
+        if name == "negative":
+            result = numbers.negative(given[0])
+        elif name == "*":
+            result = numbers.multiply(*given)
+        elif name == "/":
+            by_zero = given[1].valid & given[0].valid & np.asarray(given[1].ints == 0, bool)
+            self._note(by_zero, wanted, "division_by_zero", "The row is divided by 0.")
+            result = numbers.divide(*given)
+        else:
+            result = numbers.add(given[0], given[1], 1 if name == "+" else -1)
+        return Value(NUMBER, self._bounded(result, wanted))
+
+    def _bounded(self, result: Numbers, wanted: Mask) -> Numbers:
+        long = numbers.too_long(result)
+        self._note(long, wanted, "out_of_range", f"A result has more than {MAX_DIGITS} digits.")
+        return numbers.without(result, long) if long.any() else result
+
+    # ------------------------------------------------------------------ functions
+
+    def _cast(self, found: tuple[Value, casts.Problems], texts: pa.StringArray, wanted: Mask) -> Value:
+        value, problems = found
+        for rows, code, message in problems:
+            self._note(rows, wanted, code, message, texts)
+        return value
+
+    def _function(self, name: str, arguments: list[Value], literals: list[Any], wanted: Mask) -> Value:
+        first = arguments[0]
+        data = first.data
+
+        def note(rows: Mask) -> None:
+            self._note(rows, wanted, growth.VALUE_TOO_LONG, growth.LONGER)
+
+        if name == "number":
+            return self._cast(casts.number(data, *literals[1:]), data, wanted)
+        if name == "integer":
+            return self._cast(casts.integer(data), data, wanted)
+        if name == "parse_date":
+            return self._cast(casts.moment(data, (literals[1],)), data, wanted)
+        if name == "text":
+            return values.text(values.to_texts(first))
+        if name == "format_date":
+            return values.text(written(data, literals[1], self.memory))
+        if name in ("year", "month", "day"):
+            return _whole(dates.fields(data)[name], values.is_valid(first))
+        if name == "days_between":
+            return _whole(_days(arguments[1]) - _days(first), values.is_valid(first) & values.is_valid(arguments[1]))
+        if name == "is_empty":
+            return values.truths(values.is_missing(first))
+        if name == "abs":
+            return Value(NUMBER, numbers.absolute(data))
+        if name == "round":
+            scale = int(literals[1]) if len(literals) > 1 else 0
+            return self._cast(casts.to_scale(first, scale, "half_even"), values.to_texts(first), wanted)
+        if name in ("least", "greatest"):
+            return self._extreme(name, arguments)
+        if name == "concat":
+            return values.text(joined([each.data for each in arguments], "", False, self.memory, note))
+        return _of_text(name, data, literals, self.memory, note)
+
+    def _extreme(self, name: str, arguments: list[Value]) -> Value:
+        best = arguments[0].data
+        for other in arguments[1:]:
+            a, b, _ = numbers.aligned(best, other.data)
+            first = np.asarray(a <= b if name == "least" else a >= b, bool)
+            chosen = numbers.choose(first, best, other.data)
+            best = numbers.without(chosen, ~(best.valid & other.data.valid))
+        return Value(NUMBER, best)
+
+
+def _whole(numbers_: npt.NDArray[np.int64], valid: Mask) -> Value:
+    return Value(INTEGER, Numbers(np.where(valid, numbers_, 0), 0, valid))
+
+
+def _days(value: Value) -> npt.NDArray[np.int64]:
+    days = value.data.cast(pa.timestamp("us")) if value.type.name != "date" else value.data
+    unit = "M8[D]"
+    found: npt.NDArray[np.int64] = pc.fill_null(days, 0).to_numpy(zero_copy_only=False).astype(unit).astype(np.int64)
+    return found
+
+
+def _of_text(name: str, data: pa.StringArray, literals: list[Any], memory: Memory, note: Note) -> Value:
+    if name in ("contains", "starts_with", "ends_with", "matches"):
+        function = {
+            "contains": pc.match_substring, "starts_with": pc.starts_with, "ends_with": pc.ends_with,
+            "matches": pc.match_substring_regex,
+        }[name]  # fmt: skip
+        return Value(BOOLEAN, function(data, whole(literals[1]) if name == "matches" else literals[1]))
+    if name == "length":
+        return _whole(pc.fill_null(pc.utf8_length(data), 0).to_numpy(zero_copy_only=False).astype(np.int64),
+                      np.asarray(data.is_valid()))  # fmt: skip
+    if name in ("left", "right"):
+        count = int(literals[1])
+        if name == "left":
+            return values.text(pc.utf8_slice_codeunits(data, 0, count))
+        return values.text(pc.utf8_slice_codeunits(data, -count) if count else pc.utf8_slice_codeunits(data, 0, 0))
+    if name == "replace":
+        return values.text(replaced(data, literals[1], literals[2], memory, note))
+    if name == "trim":
+        return values.text(pc.utf8_trim_whitespace(data))
+    return values.text(growth.of_other_case(data, CASES[name], memory, note))
+
+
+LONGEST_DIRECTIVE = 5
+"""A directive of two letters becomes at most nine, as `September`."""
+CASES = {"lower": pc.utf8_lower, "upper": pc.utf8_upper, "title": pc.utf8_title}
+
+
+def whole(pattern: str) -> str:
+    """A pattern that must fit the whole text."""
+    return rf"\A(?:{pattern})\z"
+
+
+def repeated(value: Any, kind: Type, count: int, memory: Memory) -> Value:
+    """The same for each row."""
+    memory.take(count * len(value.encode()) if isinstance(value, str) else 0)
+    return values.constant(value, kind, count)
+
+
+def written(moments: pa.Array, pattern: str, memory: Memory) -> pa.StringArray:
+    """Dates as texts of this format."""
+    memory.take(len(moments) * LONGEST_DIRECTIVE * len(pattern.encode()))
+    return dates.write(moments, pattern)
+
+
+def replaced(texts: pa.StringArray, find: str, by: str, memory: Memory, note: Note) -> pa.StringArray:
+    lengths = growth.of_replaced(texts, find, by)
+    return growth.made(lengths, [texts], lambda given: pc.replace_substring(given, find, by), memory, note)
+
+
+def joined(
+    parts: Sequence[pa.StringArray], separator: str, skip_empty: bool, memory: Memory, note: Note
+) -> pa.StringArray:
+    """Put together; a null is as good as an empty text, and both are left out with their separator if asked for."""
+    lengths = growth.of_joined(parts, separator)
+
+    def join(*given: pa.StringArray) -> pa.StringArray:
+        filled = [pc.fill_null(part, "") for part in given]
+        return _without_empty(filled, separator) if skip_empty else pc.binary_join_element_wise(*filled, separator)
+
+    return growth.made(lengths, parts, join, memory, note)
+
+
+def _without_empty(parts: Sequence[pa.StringArray], separator: str) -> pa.StringArray:
+    whole_ = parts[0]
+    for part in parts[1:]:  # null_handling="skip" loses the rows in which all parts are null
+        both = pc.binary_join_element_wise(whole_, part, separator)
+        whole_ = pc.if_else(pc.equal(whole_, ""), part, pc.if_else(pc.equal(part, ""), whole_, both))
+    return whole_
+
+
+def compared(name: str, left: Value, right: Value) -> Value:
+    """A condition; null where one of them has no value."""
+    if isinstance(left.data, Numbers):
+        a, b, _ = numbers.aligned(left.data, right.data)
+        return values.truths(np.asarray(IN_NUMPY[name](a, b), bool), left.data.valid & right.data.valid)
+    return Value(BOOLEAN, ORDER[name](left.data, right.data))

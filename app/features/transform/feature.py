@@ -1,0 +1,36 @@
+"""Transform: rows of a file in the shape that a document says, as a new file."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING
+
+from app.feature import Feature, Service, Tools
+
+if TYPE_CHECKING:
+    from app.jobs.job_types import Prepare
+    from app.processors.base import Processor
+    from app.wiring import Core
+
+
+def _processors(tools: Tools) -> Iterable[Processor]:
+    from app.features.transform.processor import TransformProcessor
+
+    return [TransformProcessor()]
+
+
+def _services(core: Core) -> Iterable[Service]:
+    from app.features.templates.service import Templates
+    from app.features.transform.service import Transforms
+
+    return [Service(Transforms(core.file_jobs, core.of(Templates), core.machine, core.sources))]
+
+
+def _job_types(core: Core) -> Mapping[str, Prepare]:
+    from app.features.transform.job_type import transform
+    from app.features.transform.service import Transforms
+
+    return {"transform": transform(core.of(Transforms))}
+
+
+TRANSFORM = Feature("transform", processors=_processors, services=_services, job_types=_job_types)

@@ -1,0 +1,56 @@
+"""The job type `transform`: one file by a mapping or a template."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+from uuid import UUID
+
+from pydantic import BaseModel, ConfigDict, StrictBool, StrictInt, model_validator
+
+from app.features.transform.service import TransformRequest, Transforms
+from app.features.transform.spec import Mapping, Validation
+from app.jobs.file_jobs import Plan
+from app.jobs.job_types import PlanFor, Prepare, validated
+
+
+class TransformOptions(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+    mapping: dict[str, Any] | None = None
+    """As it is written, or its columns as a mapping job proposes them."""
+    template_id: UUID | None = None
+    template_version: StrictInt | None = None
+    output_format: Literal["csv", "jsonl", "parquet"] = "csv"
+    validation: Validation | None = None
+    dry_run: StrictBool = False
+
+    @model_validator(mode="after")
+    def _one_of_them(self) -> TransformOptions:
+        if (self.mapping is None) == (self.template_id is None):
+            raise ValueError("give either a mapping or a template_id")
+        return self
+
+
+def transform(transforms: Transforms) -> Prepare:
+    async def prepare(owner: str, options: dict[str, Any]) -> PlanFor:
+        given = validated(TransformOptions, "transform", options)
+        columns = (given.mapping or {}).get("columns")
+        is_proposed = isinstance(columns, list) and bool(columns) and "reference_column" in columns[0]
+        mapping = validated(Mapping, "transform", given.mapping) if given.mapping and not is_proposed else None
+
+        async def plan(file_id: UUID) -> Plan:
+            request = TransformRequest(
+                file_id,
+                given.output_format,
+                mapping=mapping,
+                proposed=columns if is_proposed else None,
+                template_id=given.template_id,
+                template_version=given.template_version,
+                validation=given.validation,
+                dry_run=given.dry_run,
+            )
+            return await transforms.plan(owner, request)
+
+        return plan
+
+    return prepare

@@ -1,0 +1,274 @@
+"""Columns of exact numbers: whole numbers and how many of their last digits are decimals. No binary fraction anywhere.
+
+The whole numbers are int64 as long as every result surely fits, else Python's, which have no end: the same code does both.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from app.features.transform.types import DIVISION_DECIMALS, MAX_DIGITS
+
+Mask = npt.NDArray[np.bool_]
+LIMIT = 10**MAX_DIGITS
+INT64_END = 1 << 63
+DIGITS_IN_INT64 = 18
+
+
+@dataclass(slots=True)
+class Numbers:
+    """`ints` (int64 or object) over 10 ** `scale`; where not `valid`, 0."""
+
+    ints: npt.NDArray[Any]
+    scale: int
+    valid: Mask
+
+    def __len__(self) -> int:
+        return len(self.ints)
+
+
+def of_literal(value: Decimal, count: int) -> Numbers:
+    scale = max(0, -int(value.as_tuple().exponent))
+    whole = int(value.scaleb(scale)) if scale else int(value)
+    dtype: Any = np.int64 if abs(whole) < INT64_END else object
+    return Numbers(np.full(count, whole, dtype), scale, np.ones(count, bool))
+
+
+def whole(texts: pa.StringArray) -> Numbers | None:
+    """From whole numbers and nulls, if every text is just what a number of 64 bits would be written as. To write them
+    again and compare takes a third of the time of a regular expression."""
+    try:
+        found = texts.cast(pa.int64())
+    except pa.ArrowInvalid:
+        return None
+    if not found.cast(pa.string()).equals(texts):
+        return None
+    return Numbers(found.fill_null(0).to_numpy(zero_copy_only=False), 0, np.asarray(texts.is_valid()))
+
+
+def of_texts(texts: pa.StringArray) -> Numbers:
+    """From plain numbers (`-12.50`) and nulls."""
+    valid = np.asarray(texts.is_valid())
+    if not valid.any():
+        return Numbers(np.zeros(len(texts), np.int64), 0, valid)
+    filled = pc.fill_null(texts, "0")
+    points = pc.find_substring(filled, ".").to_numpy(zero_copy_only=False)
+    lengths = pc.binary_length(filled).to_numpy(zero_copy_only=False)
+    scale = int(np.where(points >= 0, lengths - points - 1, 0).max())
+    longest = int(lengths.max())
+    try:
+        if not scale and longest <= 20:
+            ints: npt.NDArray[Any] = filled.cast(pa.int64()).to_numpy(zero_copy_only=False)
+            return Numbers(ints, 0, valid)
+        if scale and longest + scale <= MAX_DIGITS:
+            low, is_small = _words(filled.cast(pa.decimal128(MAX_DIGITS, scale)))
+            if is_small:
+                return Numbers(low, scale, valid)
+    except pa.ArrowInvalid:
+        pass
+    exact = [int(Decimal(text).scaleb(scale, _WIDE)) for text in filled.to_pylist()]
+    return _narrowed(Numbers(np.array(exact, object), scale, valid))
+
+
+def _words(values: pa.Decimal128Array) -> tuple[npt.NDArray[np.int64], bool]:
+    """The low halves of 128-bit numbers, and whether nothing is in the high ones."""
+    buffer = values.buffers()[1]
+    words = np.frombuffer(buffer, np.int64)[2 * values.offset : 2 * (values.offset + len(values))].reshape(-1, 2)
+    low = words[:, 0]
+    return low.copy(), bool((words[:, 1] == low >> 63).all())
+
+
+def _narrowed(numbers: Numbers) -> Numbers:
+    if numbers.ints.dtype == object and _largest(numbers.ints) < INT64_END:
+        return Numbers(numbers.ints.astype(np.int64), numbers.scale, numbers.valid)
+    return numbers
+
+
+def _largest(ints: npt.NDArray[Any]) -> int:
+    return max(abs(int(ints.max())), abs(int(ints.min()))) if len(ints) else 0
+
+
+def _wide(ints: npt.NDArray[Any], bound: int) -> npt.NDArray[Any]:
+    """As they are if results of this size fit, else as Python's numbers."""
+    return ints if bound < INT64_END or ints.dtype == object else ints.astype(object)
+
+
+def _scaled(numbers: Numbers, scale: int) -> npt.NDArray[Any]:
+    """The whole numbers at a scale at least as large."""
+    if scale == numbers.scale:
+        return numbers.ints
+    factor = 10 ** (scale - numbers.scale)
+    ints: npt.NDArray[Any] = _wide(numbers.ints, max(_largest(numbers.ints), 1) * factor) * factor
+    return ints
+
+
+def aligned(left: Numbers, right: Numbers) -> tuple[npt.NDArray[Any], npt.NDArray[Any], int]:
+    """Both at one scale, so that whole numbers compare and add as the numbers do."""
+    scale = max(left.scale, right.scale)
+    return _scaled(left, scale), _scaled(right, scale), scale
+
+
+def add(left: Numbers, right: Numbers, sign: int = 1) -> Numbers:
+    a, b, scale = aligned(left, right)
+    bound = _largest(a) + _largest(b)
+    a, b = _wide(a, bound), _wide(b, bound)
+    return _cleared(a + b if sign > 0 else a - b, scale, left.valid & right.valid)
+
+
+def multiply(left: Numbers, right: Numbers) -> Numbers:
+    bound = _largest(left.ints) * _largest(right.ints)
+    a, b = _wide(left.ints, bound), _wide(right.ints, bound)
+    return _cleared(a * b, left.scale + right.scale, left.valid & right.valid)
+
+
+def divide(left: Numbers, right: Numbers) -> Numbers:
+    """To DIVISION_DECIMALS decimals, half to even. What is divided by 0 must have been taken out: it becomes 0."""
+    valid = left.valid & right.valid & np.asarray(right.ints != 0, bool)
+    a = np.where(valid, left.ints.astype(object), 0) * 10 ** (DIVISION_DECIMALS + right.scale)
+    b = np.where(valid, right.ints.astype(object), 1) * 10**left.scale
+    return _narrowed(_cleared(_rounded_quotient(a, b, "half_even"), DIVISION_DECIMALS, valid))
+
+
+def _rounded_quotient(a: npt.NDArray[Any], b: Any, mode: str) -> npt.NDArray[Any]:
+    """a / b to the nearest whole number; a tie goes to the even one (half_even) or away from 0 (half_up)."""
+    negative = (a < 0) != (b < 0)
+    q, r = _divmod(np.abs(a), np.abs(b))
+    twice, whole = r * 2, np.abs(b)
+    up = (twice > whole) | ((twice == whole) & ((q % 2 == 1) if mode == "half_even" else True))
+    q = q + up.astype(np.int64)
+    found: npt.NDArray[Any] = np.where(negative, -q, q)
+    return found
+
+
+def _divmod(a: npt.NDArray[Any], b: Any) -> tuple[npt.NDArray[Any], npt.NDArray[Any]]:
+    return a // b, a % b  # numpy's own takes no Python numbers
+
+
+def rounded(numbers: Numbers, scale: int, mode: str = "half_even") -> Numbers:
+    if scale >= numbers.scale:
+        return Numbers(_scaled(numbers, scale), scale, numbers.valid)
+    by = numbers.scale - scale
+    ints = numbers.ints.astype(object) if by > DIGITS_IN_INT64 else _wide(numbers.ints, _largest(numbers.ints) + 1)
+    return _narrowed(Numbers(_rounded_quotient(ints, 10**by, mode), scale, numbers.valid))
+
+
+def negative(numbers: Numbers) -> Numbers:
+    return Numbers(-_wide(numbers.ints, _largest(numbers.ints) + 1), numbers.scale, numbers.valid)
+
+
+def absolute(numbers: Numbers) -> Numbers:
+    return Numbers(np.abs(_wide(numbers.ints, _largest(numbers.ints) + 1)), numbers.scale, numbers.valid)
+
+
+def choose(mask: Mask, left: Numbers, right: Numbers) -> Numbers:
+    """`left` where the mask is set, else `right`."""
+    a, b, scale = aligned(left, right)
+    if a.dtype != b.dtype:
+        a, b = a.astype(object), b.astype(object)
+    return Numbers(np.where(mask, a, b), scale, np.where(mask, left.valid, right.valid))
+
+
+def _cleared(ints: npt.NDArray[Any], scale: int, valid: Mask) -> Numbers:
+    if not valid.all():
+        ints = np.where(valid, ints, 0)
+    return _narrowed(Numbers(ints, scale, valid))
+
+
+def too_long(numbers: Numbers) -> Mask:
+    """Which have more than MAX_DIGITS digits, whatever the scale they stand at."""
+    if numbers.ints.dtype != object or _largest(numbers.ints) < LIMIT:
+        return np.zeros(len(numbers), bool)
+    return np.array([abs(_stripped(value, numbers.scale)) >= LIMIT for value in numbers.ints], bool)
+
+
+def _stripped(value: int, scale: int) -> int:
+    while scale and value and value % 10 == 0:
+        value, scale = value // 10, scale - 1
+    return int(value)
+
+
+def without(numbers: Numbers, rows: Mask) -> Numbers:
+    """With no value in these rows."""
+    return _cleared(numbers.ints, numbers.scale, numbers.valid & ~rows)
+
+
+def decimals(numbers: Numbers) -> npt.NDArray[np.int64]:
+    """How many decimals each needs."""
+    needed = np.full(len(numbers), numbers.scale, np.int64)
+    rest = numbers.ints
+    for _ in range(numbers.scale):
+        q, r = _divmod(rest, 10)
+        even = np.asarray(r == 0, bool)
+        if not even.any():
+            break
+        needed -= even
+        rest = np.where(even, q, 1)
+    return needed
+
+
+def to_decimal128(numbers: Numbers, scale: int) -> pa.Decimal128Array:
+    """The numbers must fit."""
+    ints = _scaled(numbers, scale) if scale >= numbers.scale else rounded(numbers, scale).ints
+    kind = pa.decimal128(MAX_DIGITS, scale)
+    if ints.dtype == object:
+        with_scale = [
+            Decimal(int(v)).scaleb(-scale, _WIDE) if ok else None for v, ok in zip(ints, numbers.valid, strict=True)
+        ]
+        return pa.array(with_scale, kind)
+    words = np.empty((len(ints), 2), np.int64)
+    words[:, 0], words[:, 1] = ints, ints >> 63
+    validity = None if numbers.valid.all() else pa.py_buffer(np.packbits(numbers.valid, bitorder="little"))
+    return pa.Array.from_buffers(kind, len(ints), [validity, pa.py_buffer(words)])
+
+
+def to_int64(numbers: Numbers) -> pa.Int64Array:
+    return pa.array(numbers.ints.astype(np.int64), pa.int64(), mask=~numbers.valid)
+
+
+def to_texts(numbers: Numbers, scale: int | None) -> pa.StringArray:
+    """With exactly `scale` decimals, which must be enough; None: with as many as each needs."""
+    if scale is not None and scale != numbers.scale:
+        numbers = rounded(numbers, scale)
+    texts = _written(numbers)
+    if scale is None and numbers.scale:
+        texts = pc.ascii_rtrim(pc.ascii_rtrim(texts, characters="0"), characters=".")
+    return texts
+
+
+def _written(numbers: Numbers) -> pa.StringArray:
+    mask = ~numbers.valid
+    if numbers.ints.dtype == object:
+        return pa.array([_text(int(value), numbers.scale) for value in numbers.ints], pa.string(), mask=mask)
+    if not numbers.scale:
+        return pa.array(numbers.ints, mask=mask).cast(pa.string())
+    if numbers.scale <= 6:  # with more decimals Arrow writes small numbers with an exponent
+        return to_decimal128(numbers, numbers.scale).cast(pa.string())
+    if numbers.scale > DIGITS_IN_INT64 or _largest(numbers.ints) >= 10**DIGITS_IN_INT64:
+        return pa.array([_text(int(value), numbers.scale) for value in numbers.ints], pa.string(), mask=mask)
+    whole, rest = np.divmod(np.abs(numbers.ints), 10**numbers.scale)
+    signs = pc.if_else(pa.array(numbers.ints < 0), "-", "")
+    behind = pc.utf8_slice_codeunits(pa.array(rest + 10**numbers.scale).cast(pa.string()), 1)
+    texts = pc.binary_join_element_wise(signs, pa.array(whole).cast(pa.string()), ".", behind, "")
+    return pc.if_else(pa.array(numbers.valid), texts, pa.scalar(None, pa.string()))
+
+
+def _text(value: int, scale: int) -> str:
+    digits = str(abs(value)).rjust(scale + 1, "0")
+    sign = "-" if value < 0 else ""
+    return f"{sign}{digits[:-scale]}.{digits[-scale:]}" if scale else f"{sign}{digits}"
+
+
+def _wide_context() -> Any:
+    from decimal import Context
+
+    return Context(prec=20_000, Emax=999_999, Emin=-999_999)
+
+
+_WIDE = _wide_context()

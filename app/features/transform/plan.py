@@ -1,0 +1,340 @@
+"""From the document to a plan: every name looked up, every type known, every mistake told with its place. Pure."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from decimal import Decimal, InvalidOperation
+
+from app.features.transform.language import ExpressionError, Node, columns_of, parse
+from app.features.transform.signatures import nearest, patterns_of, type_of
+from app.features.transform.spec import (
+    Case,
+    Cast,
+    ColumnRules,
+    DateFormat,
+    Default,
+    FormatDate,
+    Join,
+    ParseDate,
+    Replace,
+    Round,
+    Specification,
+    Split,
+    Step,
+    Trim,
+    ValueTable,
+)
+from app.features.transform.types import (
+    BOOLEAN,
+    INTEGER,
+    MAX_DIGITS,
+    NULL,
+    NUMBER,
+    TEXT,
+    BadFormat,
+    Type,
+    a,
+    type_of_format,
+)
+
+MAX_PROBLEMS = 20
+ISO_BOUNDS = {"date": "%Y-%m-%d", "datetime": "%Y-%m-%dT%H:%M:%S", "instant": "%Y-%m-%dT%H:%M:%SZ"}
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """What is wrong with the document, and where: `mapping/columns/2/steps/0`."""
+
+    pointer: str
+    message: str
+
+
+class BadSpecification(ValueError):
+    """The document cannot be carried out."""
+
+    def __init__(self, problems: Sequence[Problem]) -> None:
+        super().__init__("; ".join(f"{each.pointer}: {each.message}" for each in problems))
+        self.problems = list(problems)
+
+
+@dataclass(frozen=True, slots=True)
+class Planned:
+    """A column of the output. The value of a constant stands in `constant`; sources are read from the input."""
+
+    name: str
+    type: Type
+    sources: Sequence[str] = ()
+    constant: str | bool | Decimal | None = None
+    constant_type: Type = NULL
+    expression: Node | None = None
+    steps: Sequence[Step] = ()
+
+    @property
+    def reads(self) -> Sequence[str]:
+        """The columns of the input that its values depend on."""
+        return self.sources if self.expression is None else sorted(columns_of(self.expression))
+
+
+@dataclass(frozen=True, slots=True)
+class PlannedCheck:
+    expression: Node
+    message: str
+    column: str
+    """The first column of the output that it reads."""
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    columns: Sequence[Planned]
+    rules: dict[str, ColumnRules]
+    checks: Sequence[PlannedCheck]
+    uniques: Sequence[Sequence[str]]
+    reads: Sequence[str]
+    """Columns of the input that are looked at."""
+    output_format: str
+    dry_run: bool
+    extra_cells: Sequence[str] = ()
+    """The first cells beyond the header, by name; rows need not have them."""
+    kept_extra: frozenset[str] | None = None
+    """Whether rows are rejected for cells beyond the header: for all but these."""
+    patterns: Sequence[tuple[str, str, str | None]] = field(default=())
+    """(pointer, regular expression, replacement): to be tried where they will run."""
+
+    @property
+    def names(self) -> list[str]:
+        return [column.name for column in self.columns]
+
+
+def plan(specification: Specification) -> Plan:
+    """Raises BadSpecification with all that is wrong."""
+    return _Planner(specification).plan()
+
+
+class _Planner:
+    def __init__(self, specification: Specification) -> None:
+        self._spec = specification
+        self._problems: list[Problem] = []
+        self._header = specification.header
+        self._extra = specification.extra_cells or []
+        self._known = [*self._header, *self._extra]
+        self._types = dict.fromkeys(self._known, TEXT) if self._header else None
+        self._patterns: list[tuple[str, str, str | None]] = []
+
+    def plan(self) -> Plan:
+        columns = self._columns()
+        types = {column.name: column.type for column in columns}
+        rules = self._rules(types)
+        uniques = self._uniques(types)
+        checks = self._checks(types)
+        if self._problems:
+            raise BadSpecification(self._problems[:MAX_PROBLEMS])
+        read = {name for column in columns for name in column.reads}
+        reads = [name for name in self._known if name in read] if self._header else sorted(read)
+        spec = self._spec
+        kept = None
+        if spec.mapping.others == "keep" and spec.extra_cells is not None:
+            kept = frozenset([*reads, *spec.mapping.drop])
+        return Plan(
+            columns, rules, checks, uniques, reads, spec.output_format, spec.dry_run, self._extra, kept, self._patterns
+        )
+
+    def _wrong(self, pointer: str, message: str) -> None:
+        self._problems.append(Problem(pointer, message))
+
+    # ------------------------------------------------------------------ columns
+
+    def _columns(self) -> list[Planned]:
+        mapping = self._spec.mapping
+        made = [self._column(f"mapping/columns/{i}", i) for i in range(len(mapping.columns))]
+        for i, name in enumerate(mapping.drop):
+            if self._header and name not in self._known:
+                self._unknown(f"mapping/drop/{i}", name)
+        if mapping.others == "keep":
+            if not self._header:
+                self._wrong(
+                    "mapping/others", "The keys of a JSON file are not known before it is read; name the columns."
+                )
+            used = {name for column in mapping.columns for name in column.sources} | set(mapping.drop)
+            made += [Planned(name, TEXT, (name,)) for name in self._header if name not in used]
+        twice = [name for name, count in Counter(column.name for column in made).items() if count > 1]
+        for name in twice:
+            self._wrong("mapping/columns", f"The output has the column `{name[:60]}` twice.")
+        if not made:
+            self._wrong("mapping/columns", "The output has no column.")
+        return made
+
+    def _unknown(self, pointer: str, name: str) -> None:
+        self._wrong(pointer, f"The file has no column `{name[:60]}`{nearest(name, self._header)}.")
+
+    def _column(self, pointer: str, place: int) -> Planned:
+        given = self._spec.mapping.columns[place]
+        sources = given.sources
+        for i, name in enumerate(sources):
+            if self._header and name not in self._known:
+                self._unknown(f"{pointer}/from" + (f"/{i}" if len(sources) > 1 else ""), name)
+        expression, type_, constant = None, TEXT, given.constant
+        if given.expression is not None:
+            expression, found = self._expression(f"{pointer}/expression", given.expression, self._types)
+            type_ = found
+        elif not sources:
+            type_ = NULL if constant is None else BOOLEAN if isinstance(constant, bool) else TEXT
+            if isinstance(constant, Decimal):
+                type_ = INTEGER if constant == constant.to_integral_value() and abs(constant) < 1 << 63 else NUMBER
+        begins_as = type_
+        steps = list(given.steps)
+        if len(sources) > 1 and (not steps or not isinstance(steps[0], Join)):
+            self._wrong(
+                f"{pointer}/steps", "Several columns are put together by the step `join`, which must be the first."
+            )
+        for i, step in enumerate(steps):
+            where = f"{pointer}/steps/{i}"
+            try:
+                type_ = after(step, type_, is_joined=i == 0 and bool(sources))
+            except (BadFormat, ValueError) as error:
+                self._wrong(where, str(error))
+                break
+            if isinstance(step, Replace) and step.regex:
+                self._patterns.append((f"{where}/find", step.find, step.by))
+        return Planned(given.name, type_, tuple(sources), constant, begins_as, expression, tuple(steps))
+
+    def _expression(
+        self, pointer: str, text: str, types: dict[str, Type] | None, wanted: Type | None = None
+    ) -> tuple[Node | None, Type]:
+        try:
+            node = parse(text)
+            found = type_of(node, types)
+            if found == NULL:
+                raise ExpressionError("The expression has no value but null.", node.place)
+            if wanted is not None and found != wanted:
+                raise ExpressionError(f"This must be a condition, and is {a(found)}.", node.place)
+        except ExpressionError as error:
+            self._wrong(pointer, f"At character {error.place}: {error.message}")
+            return None, TEXT
+        self._patterns += [(pointer, pattern, None) for pattern, _ in patterns_of(node)]
+        return node, found
+
+    # ------------------------------------------------------------------ validation
+
+    def _rules(self, types: dict[str, Type]) -> dict[str, ColumnRules]:
+        for name, rules in self._spec.validation.columns.items():
+            pointer = f"validation/columns/{name[:60]}"
+            if name not in types:
+                self._wrong(pointer, f"The output has no column `{name[:60]}`{nearest(name, types)}.")
+                continue
+            self._rule(pointer, rules, types[name])
+        return self._spec.validation.columns
+
+    def _rule(self, pointer: str, rules: ColumnRules, type_: Type) -> None:
+        wanted = rules.type
+        fits = wanted in (None, type_.name) or type_ == TEXT or (wanted == "number" and type_.is_number)
+        if not fits:
+            self._wrong(f"{pointer}/type", f"The column is {a(type_)}, never {wanted}.")
+        judged = Type(wanted) if wanted is not None and type_ == TEXT else type_
+        for name in ("min", "max"):
+            if (bound := getattr(rules, name)) is not None:
+                self._bound(f"{pointer}/{name}", bound, judged)
+        for name in ("min_length", "max_length", "pattern"):
+            if getattr(rules, name) is not None and type_ != TEXT:
+                self._wrong(f"{pointer}/{name}", f"This is a rule for texts, and the column is {a(type_)}.")
+        if rules.pattern is not None:
+            self._patterns.append((f"{pointer}/pattern", rules.pattern, None))
+        for i, value in enumerate(rules.enum or ()):
+            is_right = (
+                isinstance(value, bool) if type_ == BOOLEAN
+                else isinstance(value, Decimal) and not isinstance(value, bool) if type_.is_number
+                else _is_written(str(value), ISO_BOUNDS[type_.name]) if type_.is_moment
+                else isinstance(value, str)
+            )  # fmt: skip
+            if not is_right:
+                how = f"; write it as {ISO_BOUNDS[type_.name]}" if type_.is_moment else ""
+                self._wrong(f"{pointer}/enum/{i}", f"The column is {a(type_)}, and this value is not{how}.")
+
+    def _bound(self, pointer: str, bound: Decimal | str, judged: Type) -> None:
+        if judged.is_moment:
+            pattern = ISO_BOUNDS[judged.name]
+            if not _is_written(str(bound), pattern):
+                self._wrong(pointer, f"The column is {a(judged)}; write the bound as {pattern}.")
+        elif not judged.is_number:
+            self._wrong(pointer, f"The column is {a(judged)}; cast it to a number or a date first, or give `type`.")
+        else:
+            try:
+                places = Decimal(bound).as_tuple().exponent  # a letter if it is not finite
+            except InvalidOperation:
+                places = "n"
+            if not isinstance(places, int) or abs(places) > MAX_DIGITS:
+                self._wrong(pointer, "The bound of a number is a number.")
+
+    def _uniques(self, types: dict[str, Type]) -> list[list[str]]:
+        found = [[name] for name, rules in self._spec.validation.columns.items() if rules.unique]
+        for i, names in enumerate(self._spec.validation.unique):
+            for name in names:
+                if name not in types:
+                    self._wrong(
+                        f"validation/unique/{i}", f"The output has no column `{name[:60]}`{nearest(name, types)}."
+                    )
+            found.append(list(names))
+        return found
+
+    def _checks(self, types: dict[str, Type]) -> list[PlannedCheck]:
+        made = []
+        for i, check in enumerate(self._spec.validation.checks):
+            pointer = f"validation/checks/{i}/expression"
+            node, _ = self._expression(pointer, check.expression, types, BOOLEAN)
+            if node is not None:
+                read = columns_of(node)
+                column = next((name for name in types if name in read), "")
+                made.append(PlannedCheck(node, check.message or f"Not true: {check.expression[:200]}", column))
+        return made
+
+
+def _is_written(text: str, pattern: str) -> bool:
+    """Whether it is a moment to the letter of one of ISO_BOUNDS; strptime alone would take `2026-1-5`, too."""
+    try:
+        iso = datetime.strptime(text, pattern).isoformat() + "Z"
+    except ValueError:
+        return False
+    return text == iso[: len(pattern.replace("%Y", "2026"))]
+
+
+TAKES_TEXT = (Trim, Case, Replace, Split, ValueTable, Default, ParseDate, DateFormat)
+
+
+def after(step: Step, before: Type, *, is_joined: bool) -> Type:
+    """The type behind a step; raises ValueError if it cannot be taken with values of the type before it."""
+    name = step.operation
+    if isinstance(step, Join):
+        if not is_joined:
+            raise ValueError("`join` is the first step of a column that is made from others.")
+        return TEXT
+    if isinstance(step, TAKES_TEXT) and before not in (TEXT, NULL):
+        raise ValueError(f"`{name}` takes text, and the value is {a(before)} by then.")
+    if isinstance(step, Cast):
+        if step.to == "text":
+            return TEXT
+        if step.to == "decimal" and before.is_number:
+            return Type("decimal", step.scale or 0)
+        if before not in (TEXT, NULL):
+            raise ValueError(f"`cast` to {step.to} takes text, and the value is {a(before)} by then.")
+        return Type("decimal", step.scale or 0) if step.to == "decimal" else Type(step.to)
+    if isinstance(step, Round):
+        if not before.is_number:
+            raise ValueError(f"`round` takes a number, and the value is {a(before)} by then; cast it first.")
+        return Type("decimal", step.scale)
+    if isinstance(step, ParseDate):
+        formats = [step.format] if isinstance(step.format, str) else step.format
+        kinds = [type_of_format(each, reading=True) for each in formats]
+        if len(set(kinds)) > 1:
+            raise ValueError("The formats are not of one type: " + ", ".join(map(str, kinds)) + ".")
+        return kinds[0]
+    if isinstance(step, FormatDate):
+        if not before.is_moment:
+            raise ValueError(f"`format_date` takes a date, and the value is {a(before)} by then; parse it first.")
+        type_of_format(step.format, reading=False)
+        return TEXT
+    if isinstance(step, DateFormat):
+        type_of_format(step.from_, reading=True)
+        type_of_format(step.to, reading=False)
+    return TEXT

@@ -1,0 +1,159 @@
+"""Rows of a file in the shape that a mapping says: the good ones make a new file, in their order."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import Any
+
+import msgspec
+
+from app.errors import InvalidParameter
+from app.formats.base import CellRows, ObjectRows, Reject, Rows
+from app.formats.csv import PlainRows
+from app.processors.base import ChunkContext, ChunkOutcome, Output
+from app.processors.pieces import Pieces
+
+PREVIEWED_CHUNKS = 3
+PREVIEW_ROWS = 20
+
+
+# Called in the processes beside the service: pyarrow is memory that the service itself can do without.
+def of_lines(*arguments: Any) -> Any:
+    from app.features.transform import run
+
+    return run.of_lines(*arguments)
+
+
+def of_cells(*arguments: Any) -> Any:
+    from app.features.transform import run
+
+    return run.of_cells(*arguments)
+
+
+def of_objects(*arguments: Any) -> Any:
+    from app.features.transform import run
+
+    return run.of_objects(*arguments)
+
+
+def find_repeated(*arguments: Any) -> int:
+    from app.features.transform import unique
+
+    return unique.find_repeated(*arguments)
+
+
+def described(document: bytes) -> tuple[bytes, list[tuple[str, str]]]:
+    from app.features.transform import encode, run
+
+    spec = run.compiled(document)
+    header = encode.csv_header(spec.names) if spec.output_format == "csv" else b""
+    return header, [(column.name, str(column.type)) for column in spec.columns]
+
+
+def repeated_values(*arguments: Any) -> list[tuple[str, str, int]]:
+    from app.features.transform import assemble
+
+    return assemble.repeated_values(*arguments)
+
+
+def encoded(*arguments: Any) -> Any:
+    from app.features.transform import assemble
+
+    return assemble.encoded(*arguments)
+
+
+def document_of(options: dict[str, Any]) -> bytes:
+    """The specification of a job."""
+    return msgspec.json.encode(options["specification"])
+
+
+class TransformOutput:
+    """The file of the rows that were transformed."""
+
+    preview_rows = PREVIEW_ROWS
+    find_repeated = staticmethod(find_repeated)
+    described = staticmethod(described)
+    repeated_values = staticmethod(repeated_values)
+    encoded = staticmethod(encoded)
+
+    def document(self, options: dict[str, Any]) -> bytes:
+        return document_of(options)
+
+    def format(self, options: dict[str, Any]) -> str:
+        return str(options["specification"]["output_format"])
+
+    def is_dry_run(self, options: dict[str, Any]) -> bool:
+        return bool(options.get("dry_run", False))
+
+
+class TransformProcessor:
+    name = "transform"
+    version = "3"
+    is_uploadable = False
+    stores_results = False
+    output = TransformOutput()
+    chunk_size = 100_000
+
+    def columns(self, header: Sequence[str]) -> Sequence[str]:
+        return header
+
+    def check(self, options: dict[str, Any]) -> None:
+        """Raises InvalidParameter: without a mapping there is nothing to do."""
+        if "specification" not in options:
+            raise InvalidParameter("A transform needs a mapping, by POST /api/v1/jobs/transform.")
+
+    def process(self, rows: Rows, context: ChunkContext) -> ChunkOutcome:
+        numbers, preview = rows.numbers, context.chunk_index < PREVIEWED_CHUNKS
+        rejects: list[Reject] = []
+        bad: set[int] = set()
+        summary: dict[str, Any] = {"rows": 0}
+        data, keys, key_counts = Pieces(), Pieces(), []
+        for start, done in _transformed(rows, document_of(context.options), preview, context.compute):
+            rejects += [
+                Reject(
+                    numbers[start + each.row], 0, 0, 0, b"", each.code, each.message, each.column or None, each.value
+                )
+                for each in done.findings
+            ]
+            bad.update(start + each.row for each in done.findings)
+            summary["rows"] += done.count
+            if done.preview and "preview" not in summary:
+                summary["preview"] = [[numbers[start + place], row] for place, row in done.preview]
+            data.add(done.output)
+            keys.add(done.keys)
+            key_counts.append(done.key_counts)
+        good = [number for place, number in enumerate(numbers) if place not in bad] if bad else numbers
+        output = Output(data, keys, key_counts)
+        return ChunkOutcome(CellRows((), good, [[]] * len(good)), rejects, summary, output=output)
+
+    def combine(self, summaries: Iterable[dict[str, Any]]) -> dict[str, Any]:
+        found = list(summaries)
+        preview = [row for summary in found for row in summary.get("preview", ())]
+        combined: dict[str, Any] = {"rows": sum(summary["rows"] for summary in found)}
+        return combined | ({"preview": preview[:PREVIEW_ROWS]} if preview else {})
+
+
+def _transformed(rows: Rows, document: bytes, preview: bool, compute: Callable[..., Any]) -> Iterator[tuple[int, Any]]:
+    """(place of the first row, what became of it and those behind it) of some rows at a time: mostly of all at once, and of
+    as many as can be held in memory where a transform makes much of little."""
+    start, count = 0, len(rows)
+    while start < len(rows):
+        end = min(len(rows), start + count)
+        done = _of_rows(rows, start, end, document, preview, compute)
+        yield start, done
+        count = 2 * done.rows
+        start += done.rows
+
+
+def _of_rows(rows: Rows, start: int, end: int, document: bytes, preview: bool, compute: Callable[..., Any]) -> Any:
+    numbers = rows.numbers[start:end]
+    if isinstance(rows, PlainRows):
+        data = rows.data if end - start == len(rows) else rows.data[_begin(rows, start) : _begin(rows, end)]
+        return compute(of_lines, document, data, rows.delimiter, rows.columns, numbers[0], preview)
+    if isinstance(rows, ObjectRows):
+        return compute(of_objects, document, rows.raw[start:end], list(numbers), preview)
+    return compute(of_cells, document, rows.records()[start:end], rows.columns, list(numbers), preview)
+
+
+def _begin(rows: PlainRows, place: int) -> int:
+    return int(rows.ends[place - 1]) if place else 0

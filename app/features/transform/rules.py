@@ -1,0 +1,110 @@
+"""What must be true of the columns of the output, held against all rows of a chunk at once."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from app.features.transform import casts, dates, numbers, values
+from app.features.transform.evaluate import compared, whole
+from app.features.transform.plan import ISO_BOUNDS
+from app.features.transform.spec import ColumnRules
+from app.features.transform.types import BOOLEAN, NULL, PARQUET_NUMBER_SCALE, TEXT, Type
+from app.features.transform.values import Findings, Value
+
+Mask = npt.NDArray[np.bool_]
+
+
+def hold(rules: ColumnRules, value: Value, findings: Findings, column: str) -> None:
+    """Rows that break a rule are among the findings."""
+    if rules.required:
+        findings.add(values.is_missing(value), column, "required", "There is no value.")
+    typed = value  # only `min` and `max` mean this; the other rules mean the text as it is written
+    if rules.type is not None and value.type == TEXT:
+        typed = _of_type(rules.type, value, findings, column)
+    shown: list[pa.StringArray] = []
+
+    def note(rows: Mask, code: str, message: str) -> None:
+        if (rows & ~findings.bad).any():
+            if not shown:
+                shown.append(values.to_texts(value))
+            findings.add(rows, column, code, message, shown[0])
+
+    for name, sign, word in (("min", "<", "less"), ("max", ">", "more")):
+        bound = getattr(rules, name)
+        if bound is not None:
+            found = compared(sign, typed, _bound(bound, typed.type, len(typed)))
+            note(_true(found.data), "out_of_range", f"`{{value}}` is {word} than {bound}.")
+    if rules.min_length is not None or rules.max_length is not None:
+        lengths = pc.fill_null(pc.utf8_length(value.data), 0).to_numpy(zero_copy_only=False)
+        there = ~values.is_missing(value)
+        if rules.min_length is not None:
+            note(there & (lengths < rules.min_length), "too_short", f"`{{value}}` is shorter than {rules.min_length}.")
+        if rules.max_length is not None:
+            note(there & (lengths > rules.max_length), "too_long", f"`{{value}}` is longer than {rules.max_length}.")
+    if rules.pattern is not None:
+        fits = pc.match_substring_regex(value.data, whole(rules.pattern))
+        note(_true(pc.invert(fits)) & ~values.is_missing(value), "pattern_mismatch", "`{value}` has another form.")
+    if rules.enum is not None:
+        note(
+            ~_among(value, rules.enum) & ~values.is_missing(value),
+            "not_in_enum",
+            "`{value}` is none of the allowed values.",
+        )
+
+
+def _true(condition: pa.BooleanArray) -> Mask:
+    return np.asarray(pc.fill_null(condition, False))
+
+
+def _of_type(name: str, value: Value, findings: Findings, column: str) -> Value:
+    """A text that is held to be of a type is judged as one; it stays the text that it is in the output."""
+    if name == "text":
+        return value
+    cast: Any = {"integer": casts.integer, "number": casts.number, "boolean": _boolean}[name]
+    found, problems = cast(value.data)
+    for rows, code, message in problems:
+        findings.add(rows, column, code, message, value.data)
+    return Value(found.type, found.data, value.data)
+
+
+def _boolean(texts: pa.StringArray) -> tuple[Value, casts.Problems]:
+    return casts.boolean(texts, casts.MEANS_TRUE, casts.MEANS_FALSE)
+
+
+def _bound(bound: Decimal | str, kind: Type, count: int) -> Value:
+    if kind.is_number:
+        return Value(kind, numbers.of_literal(Decimal(bound), count))
+    moment, _ = dates.parse(pa.array([str(bound)]), ISO_BOUNDS[kind.name].replace("Z", "%z"))
+    return Value(kind, pa.repeat(moment[0], count))
+
+
+def _among(value: Value, allowed: list[Any]) -> Mask:
+    if value.type.is_number:
+        found = np.zeros(len(value), bool)
+        for each in allowed:
+            found |= _true(compared("==", value, Value(value.type, numbers.of_literal(Decimal(each), len(value)))).data)
+        return found
+    if value.type == NULL:
+        return np.zeros(len(value), bool)
+    kind = pa.bool_() if value.type == BOOLEAN else pa.string()
+    known = value.data.is_valid()
+    return np.asarray(pc.and_(known, pc.is_in(value.data, value_set=pa.array(allowed, kind))))
+
+
+def fit_parquet(value: Value, findings: Findings, column: str) -> None:
+    """A number without a number of decimals of its own is stored with PARQUET_NUMBER_SCALE of them, if they are enough."""
+    if value.type.name != "number":
+        return
+    data = value.data
+    finer = data.valid & (numbers.decimals(data) > PARQUET_NUMBER_SCALE)
+    message = f"`{{value}}` needs more than {PARQUET_NUMBER_SCALE} decimals; cast the column to decimal."
+    findings.add(finer, column, "too_many_decimals", message, values.to_texts(value))
+    stored = numbers.rounded(numbers.without(data, finer), PARQUET_NUMBER_SCALE)
+    long = numbers.too_long(numbers.Numbers(stored.ints, 0, stored.valid))
+    findings.add(long, column, "out_of_range", "`{value}` has too many digits for Parquet.", values.to_texts(value))

@@ -1,0 +1,217 @@
+"""A transform is checked here down to its last name before a job is made of it, and a sample of it is run at once."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+import zlib
+from collections import Counter
+from dataclasses import dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+from uuid import UUID
+
+from pydantic import ValidationError
+from sqlalchemy import RowMapping
+
+from app.errors import InvalidTransform, NotRows, OutOfMemory
+from app.features.templates.service import Templates
+from app.features.transform import assemble
+from app.features.transform.plan import BadSpecification, Plan, plan
+from app.features.transform.processor import PREVIEW_ROWS, TransformProcessor, document_of, find_repeated
+from app.features.transform.spec import Mapping, Specification, Undecided, Validation, of_template
+from app.formats.base import Format, Reject, Span, cell_names
+from app.formats.registry import from_json, open_format
+from app.jobs import file_jobs
+from app.jobs.faults import faults
+from app.jobs.file_jobs import FileJobs, Made
+from app.pipeline.machine import Machine
+from app.pipeline.parts import part_file, write_part
+from app.pipeline.publisher import repeated_rows, repeating
+from app.pipeline.rejecting import located
+from app.processors.base import ChunkContext, ChunkOutcome
+from app.sources.base import Sources
+from app.sources.outputs import OutputParts
+
+SAMPLE_BYTES = 16 << 20
+SHOWN_REJECTS = 20
+NO_JOB = UUID(int=0)
+EXTRA_CELL = re.compile(r"column_([0-9]{1,5})")
+MAX_EXTRA_CELLS = 1000
+
+
+# Called in the processes beside the service.
+def check(document: bytes) -> list[tuple[str, str]]:
+    from app.features.transform import run
+
+    return run.check(document)
+
+
+@dataclass(frozen=True, slots=True)
+class TransformRequest:
+    """`mapping` or the columns of a mapping as templates keep them in `proposed`, or a template."""
+
+    input_file_id: UUID
+    output_format: str
+    mapping: Mapping | None = None
+    proposed: list[dict[str, Any]] | None = None
+    template_id: UUID | None = None
+    template_version: int | None = None
+    validation: Validation | None = None
+    dry_run: bool = False
+    priority: int = 0
+    chunk_size: int | None = None
+
+
+class Transforms:
+    def __init__(self, file_jobs: FileJobs, templates: Templates, machine: Machine, sources: Sources) -> None:
+        self._file_jobs = file_jobs
+        self._templates = templates
+        self._machine = machine
+        self._sources = sources
+
+    async def submit(self, owner: str, request: TransformRequest, *, fresh: bool = False) -> Made:
+        """The job, or, unless it must be `fresh`, the earlier one that did the same; raises NotFound, StoredBytesGone,
+        NotRows, InvalidTransform."""
+        made = await self.plan(owner, request)
+        return await self._file_jobs.submit_plan(owner, request.input_file_id, made, request.priority, fresh=fresh)
+
+    async def plan(self, owner: str, request: TransformRequest) -> file_jobs.Plan:
+        """The job that is to be made; raises the same."""
+        _, specification, found = await self._checked(owner, request)
+        options: dict[str, Any] = {
+            "specification": specification.stored(),
+            "dry_run": request.dry_run,
+        }
+        if request.template_id is not None:
+            options["template_id"] = str(request.template_id)
+        return file_jobs.Plan("transform", options, columns=found.names, chunk_size=request.chunk_size)
+
+    async def sample(self, owner: str, request: TransformRequest, rows: int) -> dict[str, Any]:
+        """What becomes of the first rows of the file, by the code of the job and without one; raises the same."""
+        file, specification, found = await self._checked(owner, request)
+        options = {"specification": specification.stored()}
+        try:
+            return await asyncio.to_thread(self._run_sample, file, options, found, rows)
+        except OutOfMemory as error:
+            raise _invalid([("mapping", error.detail)]) from None
+
+    async def _checked(self, owner: str, request: TransformRequest) -> tuple[RowMapping, Specification, Plan]:
+        file = await self._file_jobs.file(owner, request.input_file_id)
+        mapping = await self._mapping(owner, request)
+        specification = Specification(
+            mapping=mapping,
+            validation=request.validation or Validation(),
+            output_format=request.output_format,  # type: ignore[arg-type]
+            header=file["dialect"].get("columns", []) if file["format"] == "csv" else [],
+            dry_run=request.dry_run,
+            **_extra_cells(file, mapping),
+        )
+        try:
+            found = plan(specification)
+        except BadSpecification as error:
+            raise _invalid([(each.pointer, each.message) for each in error.problems]) from None
+        if found.patterns:
+            document = document_of({"specification": specification.stored()})
+            if problems := await self._machine.compute(check, document):
+                raise _invalid(problems)
+        return file, specification, found
+
+    async def _mapping(self, owner: str, request: TransformRequest) -> Mapping:
+        if request.mapping is not None:
+            return request.mapping
+        columns, pointer = request.proposed, "mapping/columns"
+        if columns is None:
+            assert request.template_id is not None
+            template = await self._templates.get(request.template_id, owner, request.template_version)
+            columns, pointer = template["columns"], "template/columns"
+        try:
+            proposed = of_template(columns)
+            return Mapping.model_validate(proposed)
+        except Undecided as error:
+            raise _invalid([(f"{pointer}/{error.column}/conversion/{error.step}", str(error).capitalize())]) from None
+        except ValidationError as error:
+            found = faults(error.errors(include_input=False), proposed)
+            places = [("/".join(each.place), each.message) for each in found]
+            raise _invalid([(f"{pointer}/{place.removeprefix('columns/')}", text) for place, text in places]) from None
+
+    def _run_sample(self, file: RowMapping, options: dict[str, Any], found: Plan, rows: int) -> dict[str, Any]:
+        form: Format = open_format(from_json(file["dialect"]))
+        start, size = file["dialect"]["data_start"], file["stored_bytes"]
+        end = min(size, start + SAMPLE_BYTES)
+        window = self._sources.read(file["storage_uri"], start, end, file["etag"])
+        ends = form.scan(window, eof=end == size)
+        count = min(rows, len(ends) - (form.skip_footer if end == size else 0))
+        rejects: list[Reject] = []
+        summary: dict[str, Any] = {"rows": 0}
+        if count > 0:
+            data = window[: int(ends[count - 1])]
+            span = Span(start, start + len(data), 1, count, file["dialect"]["data_line"], zlib.crc32(data))
+            if span.is_oversize:
+                raise NotRows("The first record of the file is too large for a sample.")
+            parsed = form.read(data, span)
+            rejects = list(parsed.rejects)
+            if len(parsed.rows):
+                context = ChunkContext(NO_JOB, 0, 1, options, compute=self._machine.compute_now)
+                outcome = TransformProcessor().process(parsed.rows, context)
+                summary = outcome.summary
+                repeated = self._repeated(options, outcome, count)
+                summary["rows"] -= len(repeated)
+                lost = {each.row_number for each in repeated}
+                summary["preview"] = [row for row in summary.get("preview", ()) if row[0] not in lost]
+                rejects += located(form, span, data, [*outcome.rejects, *repeated])
+        rejects.sort(key=lambda each: each.row_number)
+        return {
+            "dry_run": True,
+            "sampled_rows": max(0, count),
+            "rows": {"total": max(0, count), "ok": summary["rows"], "rejected": len(rejects)},
+            "rejected_by_code": dict(Counter(each.code for each in rejects)),
+            "columns": [{"name": column.name, "type": str(column.type)} for column in found.columns],
+            "preview": [
+                {"row_number": number, "data": row} for number, row in summary.get("preview", [])[:PREVIEW_ROWS]
+            ],
+            "rejects": [_body(each) for each in rejects[:SHOWN_REJECTS]],
+            "output": None,
+        }
+
+    def _repeated(self, options: dict[str, Any], outcome: ChunkOutcome, count: int) -> list[Reject]:
+        """Rows of the sample that repeat what must be unique, found as in the whole file."""
+        output = outcome.output
+        if output is None or not any(output.key_counts):
+            return []
+        with TemporaryDirectory() as folder:
+            parts = OutputParts(Path(folder))
+            part = write_part(parts, NO_JOB, "sample", [output])
+            where = str(parts.folder(NO_JOB))
+            self._machine.compute_now(find_repeated, where, [(part["key_file"], part["keys"])], count)
+            rows = repeated_rows(where, 1, count)
+            if not rows:
+                return []
+            told = self._machine.compute_now(
+                assemble.repeated_values, document_of(options), where, part_file({"part": part}), rows
+            )
+        return repeating(rows, told)
+
+
+def _extra_cells(file: RowMapping, mapping: Mapping) -> dict[str, list[str]]:
+    """Of a file whose rows may have more cells than its header: the names of those that the mapping may mean."""
+    if file["dialect"].get("on_bad_row") != "keep":
+        return {}
+    header = file["dialect"]["columns"]
+    last = max((int(number) for number in EXTRA_CELL.findall(mapping.model_dump_json())), default=0)
+    return {"extra_cells": list(cell_names(header, min(last, len(header) + MAX_EXTRA_CELLS))[len(header) :])}
+
+
+def _body(reject: Reject) -> dict[str, Any]:
+    names = ("row_number", "line", "column", "code", "message", "value")
+    return {name: getattr(reject, name) for name in names}
+
+
+def _invalid(problems: list[tuple[str, str]]) -> InvalidTransform:
+    errors = [
+        {"code": "invalid_transform", "pointer": pointer[:200], "detail": message[:300]}
+        for pointer, message in problems
+    ]
+    first = errors[0]
+    return InvalidTransform(f"{first['pointer']}: {first['detail']}", errors=errors)

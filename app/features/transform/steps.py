@@ -1,0 +1,145 @@
+"""The steps of a column, carried out on all rows of a chunk at once."""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from app.features.transform import casts, growth, values
+from app.features.transform.evaluate import CASES, joined, replaced, written
+from app.features.transform.growth import Memory, Note
+from app.features.transform.spec import (
+    Case,
+    Cast,
+    DateFormat,
+    Default,
+    FormatDate,
+    Join,
+    ParseDate,
+    Replace,
+    Round,
+    Split,
+    Step,
+    Trim,
+    ValueTable,
+)
+from app.features.transform.types import NULL, TEXT
+from app.features.transform.values import NO_TEXT, Findings, Value
+
+Mask = npt.NDArray[np.bool_]
+SIDES = {"both": pc.utf8_trim_whitespace, "left": pc.utf8_ltrim_whitespace, "right": pc.utf8_rtrim_whitespace}
+
+
+def taken(step: Step, value: Value, findings: Findings, memory: Memory, column: str) -> Value:
+    """The values behind a step; rows that it cannot be taken for are among the findings, and have no value. Raises TooMuch."""
+    if value.type == NULL:
+        value = Value(TEXT, pa.nulls(len(value), pa.string()))
+    if isinstance(step, Cast):
+        found, problems = _cast(step, value)
+        return _noted(found, problems, value, findings, column)
+    if isinstance(step, Round):
+        return _noted(*casts.to_scale(value, step.scale, step.rounding), value, findings, column)
+    if isinstance(step, FormatDate):
+        return values.text(written(value.data, step.format, memory))
+    texts: pa.StringArray = value.data
+    if isinstance(step, ParseDate):
+        formats = (step.format,) if isinstance(step.format, str) else tuple(step.format)
+        return _noted(*casts.moment(texts, formats), value, findings, column)
+    if isinstance(step, DateFormat):
+        moments = _noted(*casts.moment(texts, (step.from_,)), value, findings, column)
+        return values.text(written(moments.data, step.to, memory))
+    if isinstance(step, ValueTable):
+        return _looked_up(step, texts, findings, memory, column)
+    return values.text(_of_text(step, texts, memory, _notes(findings, column)))
+
+
+def _noted(found: Value, problems: casts.Problems, before: Value, findings: Findings, column: str) -> Value:
+    shown = values.to_texts(before) if any(rows.any() for rows, _, _ in problems) else None
+    for rows, code, message in problems:
+        findings.add(rows, column, code, message, shown)
+    return found
+
+
+def _cast(step: Cast, value: Value) -> tuple[Value, casts.Problems]:
+    if step.to == "text":
+        return values.text(values.to_texts(value)), []
+    if step.to == "integer":
+        return casts.integer(value.data)
+    if step.to == "boolean":
+        return casts.boolean(value.data, tuple(step.true), tuple(step.false))
+    found, problems = (
+        (value, []) if value.type.is_number else casts.number(value.data, step.decimal, step.thousands or "")
+    )
+    if step.to == "decimal":
+        found, more = casts.to_scale(found, step.scale or 0, step.rounding)
+        problems = [*problems, *more]
+    return found, problems
+
+
+def _notes(findings: Findings, column: str) -> Note:
+    def note(rows: Mask) -> None:
+        findings.add(rows, column, growth.VALUE_TOO_LONG, growth.LONGER)
+
+    return note
+
+
+def _of_text(step: Step, texts: pa.StringArray, memory: Memory, note: Note) -> pa.StringArray:
+    if isinstance(step, Trim):
+        return SIDES[step.side](texts)
+    if isinstance(step, Case):
+        return growth.of_other_case(texts, CASES[step.to], memory, note)
+    if isinstance(step, Default):
+        filled = values.without_empty(texts)
+        memory.take(growth.size_of(filled) + filled.null_count * len(step.value.encode()))
+        return pc.fill_null(filled, step.value)
+    if isinstance(step, Split):
+        return _piece(step, texts)
+    assert isinstance(step, Replace)
+    if step.regex:
+        return _replaced_matches(step, texts, memory, note)
+    return replaced(texts, step.find, step.by, memory, note)
+
+
+def _replaced_matches(step: Replace, texts: pa.StringArray, memory: Memory, note: Note) -> pa.StringArray:
+    lengths = growth.of_replaced_matches(texts, step.find, step.by)
+    return growth.made(
+        lengths, [texts], lambda given: pc.replace_substring_regex(given, step.find, step.by), memory, note
+    )
+
+
+def _piece(step: Split, texts: pa.StringArray) -> pa.StringArray:
+    """A piece that is not there is empty."""
+    place = {"first": 1, "last": -1}.get(str(step.part)) or int(step.part)
+    pieces = pc.split_pattern(texts, step.separator)
+    counts = pc.fill_null(pc.list_value_length(pieces), 0).to_numpy(zero_copy_only=False).astype(np.int64)
+    starts = np.asarray(pieces.offsets)[:-1].astype(np.int64)
+    at = place - 1 if place > 0 else counts + place
+    inside = (at >= 0) & (at < counts) & (place != 0)
+    found = pieces.values.take(pa.array(np.where(inside, starts + at, 0), mask=~inside))
+    return pc.if_else(texts.is_valid(), pc.fill_null(found, ""), NO_TEXT)
+
+
+def _looked_up(step: ValueTable, texts: pa.StringArray, findings: Findings, memory: Memory, column: str) -> Value:
+    keys, results = pa.array(list(step.table), pa.string()), pa.array(list(step.table.values()), pa.string())
+    places = pc.index_in(texts, value_set=keys)
+    memory.take(growth.size_of(texts) + (pc.sum(pc.binary_length(results).take(places)).as_py() or 0))
+    found = results.take(places)
+    unknown = ~np.asarray(places.is_valid()) & np.asarray(texts.is_valid())
+    if step.otherwise == "reject":
+        findings.add(
+            unknown & ~values.is_missing(values.text(texts)),
+            column,
+            "not_in_table",
+            "`{value}` is not in the table.",
+            texts,
+        )
+    elif step.otherwise == "keep":
+        found = pc.if_else(pa.array(unknown), texts, found)
+    return values.text(found)
+
+
+def join(parts: list[Value], step: Join, findings: Findings, memory: Memory, column: str) -> Value:
+    texts = [part.data for part in parts]
+    return values.text(joined(texts, step.separator, step.skip_empty, memory, _notes(findings, column)))

@@ -1,0 +1,109 @@
+"""Which rows repeat a value that must be unique in the whole file: the first in the order of the file has it, whatever the
+order in which chunks were done.
+
+Each chunk leaves the keys of its good rows, sorted; when all are done, the keys are compared in ranges that fit into memory.
+A key is a 128-bit BLAKE2b of the values: that two different ones meet in a file of 10^9 rows has a probability of 10^-21.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow.compute as pc
+
+from app.features.transform import values
+from app.features.transform.values import Value
+
+KEY = np.dtype([("high", "<u8"), ("low", "<u8"), ("row", "<i8")])
+KEYS_AT_ONCE = 1_000_000
+
+
+def keys(
+    made: dict[str, Value], rows: npt.NDArray[np.int64], uniques: Sequence[Sequence[str]]
+) -> tuple[bytes, list[int]]:
+    """The keys of each rule one after the other, and how many they are. A row with a value missing is like no other."""
+    parts, counts = [], []
+    for columns in uniques:
+        there = np.ones(len(rows), bool)
+        for name in columns:
+            there &= ~values.is_missing(made[name])
+        texts = [pc.filter(values.canonical(made[name]), there).to_pylist() for name in columns]
+        found = np.empty(int(there.sum()), KEY)
+        digests = b"".join([_digest(row) for row in zip(*texts, strict=True)])
+        found["high"], found["low"] = np.frombuffer(digests, "<u8").reshape(-1, 2).T
+        found["row"] = rows[there]
+        parts.append(np.sort(found, order=["high", "low", "row"]).tobytes())
+        counts.append(len(found))
+    return b"".join(parts), counts
+
+
+def _digest(row: tuple[str, ...]) -> bytes:
+    text = row[0] if len(row) == 1 else "".join(f"{len(each)}:{each}" for each in row)
+    return hashlib.blake2b(text.encode(), digest_size=16).digest()
+
+
+def find_repeated(folder: str, parts: Sequence[tuple[str, Sequence[Sequence[int]]]], total_rows: int) -> int:
+    """Write, for each row of the file that repeats a value, the row that has it first (`first`) and the number of the rule
+    (`rule`): sparse files of int64 and uint8 by row number, 0 where nothing is repeated. How many rows they are.
+
+    `parts` are the names of the key files of the chunks, and for each piece of a file the number of keys for each rule.
+    """
+    root = Path(folder)
+    pieces = [each for name, counts in parts for each in _pieces(root / name, counts)]
+    firsts = _sparse(root / "first", "<i8", total_rows + 1)
+    rules = _sparse(root / "rule", "u1", total_rows + 1)
+    found = 0
+    for rule in range(len(pieces[0].counts) if pieces else 0):
+        total = sum(piece.counts[rule] for piece in pieces)
+        ranges = max(1, -(-total // KEYS_AT_ONCE))
+        for index in range(ranges):
+            low, high = ((1 << 64) * i // ranges for i in (index, index + 1))
+            keys_here = np.concatenate([piece.keys(rule, low, high) for piece in pieces])
+            keys_here.sort(order=["high", "low", "row"])
+            same = np.zeros(len(keys_here), bool)
+            same[1:] = (keys_here["high"][1:] == keys_here["high"][:-1]) & (
+                keys_here["low"][1:] == keys_here["low"][:-1]
+            )
+            starts = np.maximum.accumulate(np.where(same, 0, np.arange(len(same))))
+            repeated = keys_here["row"][same]
+            new = rules[repeated] == 0
+            found += int(new.sum())
+            firsts[repeated[new]] = keys_here["row"][starts[same]][new]
+            rules[repeated[new]] = rule + 1
+    firsts.flush()
+    rules.flush()
+    return found
+
+
+def _sparse(path: Path, kind: str, count: int) -> np.memmap[tuple[int], np.dtype[np.generic]]:
+    path.unlink(missing_ok=True)
+    return np.memmap(path, kind, "w+", shape=(count,))
+
+
+@dataclass(frozen=True, slots=True)
+class _Piece:
+    """Keys that were written together: those of each rule sorted, one rule after the other."""
+
+    path: Path
+    first: int
+    counts: Sequence[int]
+
+    def keys(self, rule: int, low: int, high: int) -> npt.NDArray[np.void]:
+        """Those of a rule from `low` up to but not `high`."""
+        if not self.counts[rule]:
+            return np.empty(0, KEY)
+        before = self.first + sum(self.counts[:rule])
+        mine = np.memmap(self.path, KEY, "r", before * KEY.itemsize, shape=(self.counts[rule],))
+        start = np.searchsorted(mine["high"], np.uint64(low), "left")
+        end = len(mine) if high >= 1 << 64 else np.searchsorted(mine["high"], np.uint64(high), "left")
+        return np.array(mine[start:end])
+
+
+def _pieces(path: Path, counts: Sequence[Sequence[int]]) -> list[_Piece]:
+    starts = np.cumsum([0, *(sum(each) for each in counts)]).tolist()
+    return [_Piece(path, start, each) for start, each in zip(starts, counts, strict=False)]

@@ -1,0 +1,1 @@
+"""Undo: everything that a job wrote, taken back."""

@@ -1,0 +1,296 @@
+"""/api/v1/uploads: resumable uploads by the tus protocol 1.0 (https://tus.io/protocols/resumable-upload)."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import re
+from email.utils import format_datetime
+from typing import Annotated, Any
+from uuid import UUID
+
+from fastapi import APIRouter, Depends, Path, Query, Request
+from fastapi.responses import Response
+from pydantic import ValidationError
+from starlette.requests import ClientDisconnect
+
+from app.api.errors import invalid, problem_responses
+from app.api.parameters import UploadOptions, identifier, single_values
+from app.api.receiving import described, pieces
+from app.api.services import App, Owner, Services
+from app.errors import (
+    BadTusRequest,
+    FileTooLarge,
+    MethodNotAllowed,
+    TusVersion,
+    Unavailable,
+    UnsupportedMediaType,
+)
+from app.features.uploads.service import Checksum, Upload, Uploads, as_error
+
+VERSION = "1.0.0"
+EXTENSIONS = "creation,creation-with-upload,creation-defer-length,expiration,checksum,termination,concatenation"
+ALGORITHMS = ("sha1", "sha256", "sha512", "md5")
+BYTES = "application/offset+octet-stream"
+
+
+async def speaks_tus(request: Request) -> None:
+    if request.headers.get("tus-resumable") != VERSION:
+        raise TusVersion(headers={"Tus-Version": VERSION})
+
+
+router = APIRouter(prefix="/api/v1/uploads", tags=["uploads"], dependencies=[Depends(single_values)])
+TUS = [Depends(speaks_tus)]
+
+
+async def upload_id(
+    upload_id: Annotated[str, Path(description="The last part of the Location of the upload.")],
+) -> UUID:
+    return identifier(upload_id)
+
+
+UploadId = Annotated[UUID, Depends(upload_id)]
+
+
+@router.options("", status_code=204)
+@router.options("/{upload_id}", status_code=204, include_in_schema=False)
+async def options(app: App) -> Response:
+    """What this service can do of the protocol."""
+    headers = {
+        "Tus-Version": VERSION,
+        "Tus-Extension": EXTENSIONS,
+        "Tus-Max-Size": str(app.settings.max_upload_bytes),
+        "Tus-Checksum-Algorithm": ",".join(ALGORITHMS),
+    }
+    return Response(status_code=204, headers=headers)
+
+
+@router.post(
+    "",
+    status_code=201,
+    summary="Begin a resumable upload",
+    dependencies=TUS,
+    responses=problem_responses(400, 412, 413, 415, 422, 503, 507),
+)
+async def create(request: Request, app: App, owner: Owner, options: Annotated[UploadOptions, Query()]) -> Response:
+    """Creation, with the first bytes or without. Every option of POST /api/v1/upload may stand in the query or in
+    Upload-Metadata, beside `filename` and `filetype`; the query wins."""
+    _refuse_when_draining(app)
+    sent = request.headers.get("upload-metadata", "")
+    metadata = _metadata(sent)
+    submission = described(owner, _merged(metadata, options), metadata.get("filetype", metadata.get("type", "")), app)
+    concat = request.headers.get("upload-concat", "").strip()
+    has_body = _has_body(request)
+    if concat.startswith("final;"):
+        parts = [_part(url) for url in concat.removeprefix("final;").split()]
+        if not parts or has_body or "upload-length" in request.headers:
+            raise BadTusRequest("A final upload has parts, and neither a length nor bytes of its own.")
+        upload = await app.of(Uploads).create(submission, length=None, sent_metadata=sent, parts=parts)
+        if upload.problem is not None:
+            raise as_error(upload.problem)
+        return _created(upload)
+    if concat not in ("", "partial"):
+        raise BadTusRequest("Upload-Concat is `partial`, or `final;` with the addresses of the parts.")
+    length = _length(request, app)
+    if length is None and request.headers.get("upload-defer-length") != "1":
+        raise BadTusRequest("Upload-Length is missing, and Upload-Defer-Length is not 1.")
+    checksum = _checksum(request) if has_body else None
+    upload = await app.of(Uploads).create(submission, length=length, sent_metadata=sent, is_partial=concat == "partial")
+    if upload.problem is not None:
+        raise as_error(upload.problem)
+    if has_body:
+        body = pieces(request)
+        size = _number(request, "content-length")
+        try:
+            upload = await app.of(Uploads).append(upload.id, owner, body, offset=0, size=size, checksum=checksum)
+        except ClientDisconnect:
+            return Response(status_code=499)  # nobody is there to read it
+    return _created(upload)
+
+
+@router.head("/{upload_id}", dependencies=TUS, include_in_schema=False)
+async def head(upload_id: UploadId, app: App, owner: Owner) -> Response:
+    """How far it is."""
+    upload = await app.of(Uploads).resume(upload_id, owner)
+    if upload.problem is not None:
+        raise as_error(upload.problem)
+    headers = _state(upload)
+    if upload.sent_metadata:
+        headers["Upload-Metadata"] = upload.sent_metadata
+    if upload.length is None:
+        headers["Upload-Defer-Length"] = "1"
+    else:
+        headers["Upload-Length"] = str(upload.length)
+    if upload.is_partial:
+        headers["Upload-Concat"] = "partial"
+    elif upload.parts is not None:
+        headers["Upload-Concat"] = "final;" + " ".join(f"{router.prefix}/{part}" for part in upload.parts)
+    return Response(status_code=200, headers=headers)
+
+
+@router.patch(
+    "/{upload_id}",
+    status_code=204,
+    summary="Send bytes of an upload",
+    dependencies=TUS,
+    responses=problem_responses(400, 404, 408, 409, 410, 412, 413, 415, 422, 423, 503, 507),
+)
+async def patch(upload_id: UploadId, request: Request, app: App, owner: Owner) -> Response:
+    """The bytes from Upload-Offset on. The answer to the last of them names the file and the job that were made, in the
+    headers Granula-File-Id and Granula-Job-Id; GET names them later, too."""
+    _refuse_when_draining(app)
+    if request.headers.get("content-type", "").partition(";")[0].strip().lower() != BYTES:
+        raise UnsupportedMediaType(f"The bytes of an upload have the type {BYTES}.", accepted=[BYTES])
+    offset = _number(request, "upload-offset")
+    if offset is None:
+        raise BadTusRequest("Upload-Offset is missing.")
+    try:
+        upload = await app.of(Uploads).append(
+            upload_id,
+            owner,
+            pieces(request),
+            offset=offset,
+            length=_length(request, app),
+            size=_number(request, "content-length"),
+            checksum=_checksum(request),
+        )
+    except ClientDisconnect:
+        return Response(status_code=499)  # nobody is there to read it
+    return Response(status_code=204, headers=_state(upload))
+
+
+@router.delete("/{upload_id}", status_code=204, dependencies=TUS, responses=problem_responses(404, 412, 423))
+async def delete(upload_id: UploadId, app: App, owner: Owner) -> Response:
+    """Forget the upload and its bytes. A file that was made of it stays; delete that under its own id."""
+    await app.of(Uploads).terminate(upload_id, owner)
+    return Response(status_code=204)
+
+
+@router.get("/{upload_id}", responses=problem_responses(404, 410))
+async def get(upload_id: UploadId, app: App, owner: Owner) -> dict[str, Any]:
+    """How far it is, and what has become of it; not part of the protocol."""
+    upload = await app.of(Uploads).get(upload_id, owner)
+    state = "refused" if upload.problem else "accepted" if upload.answer else "uploading"
+    if state == "uploading" and upload.length == upload.offset:
+        state = "partial" if upload.is_partial else "storing"
+    return {
+        "upload_id": str(upload.id),
+        "state": state,
+        "offset": upload.offset,
+        "length": upload.length,
+        "metadata": _metadata(upload.sent_metadata),
+        "expires_at": upload.expires_at.isoformat(),
+        "file_id": upload.answer["file_id"] if upload.answer else None,
+        "job_id": upload.answer["job_id"] if upload.answer else None,
+        "answer": upload.answer,
+        "problem": upload.problem,
+    }
+
+
+@router.post("/{upload_id}", include_in_schema=False, dependencies=TUS)
+async def override(upload_id: UploadId, request: Request, app: App, owner: Owner) -> Response:
+    """For clients that can send nothing but POST."""
+    method = request.headers.get("x-http-method-override", "").upper()
+    if method == "PATCH":
+        return await patch(upload_id, request, app, owner)
+    if method == "DELETE":
+        return await delete(upload_id, app, owner)
+    if method == "HEAD":
+        return await head(upload_id, app, owner)
+    raise MethodNotAllowed(headers={"Allow": "OPTIONS, HEAD, GET, PATCH, DELETE"})
+
+
+# ---------------------------------------------------------------------- headers
+
+
+def _refuse_when_draining(app: Services) -> None:
+    if app.machine.is_draining:
+        raise Unavailable("The service is shutting down.", headers={"Retry-After": "10"})
+
+
+def _created(upload: Upload) -> Response:
+    return Response(status_code=201, headers={"Location": f"{router.prefix}/{upload.id}", **_state(upload)})
+
+
+def _state(upload: Upload) -> dict[str, str]:
+    headers = {"Upload-Offset": str(upload.offset)}
+    if upload.answer is None:
+        headers["Upload-Expires"] = format_datetime(upload.expires_at, usegmt=True)
+    else:
+        headers |= {"Granula-File-Id": upload.answer["file_id"], "Granula-Job-Id": upload.answer["job_id"]}
+    return headers
+
+
+def _number(request: Request, name: str) -> int | None:
+    text = request.headers.get(name)
+    if text is None:
+        return None
+    if not re.fullmatch(r"[0-9]{1,18}", text, re.ASCII):
+        raise BadTusRequest(f"The header {name.title()} must be a whole number, not negative.")
+    return int(text)
+
+
+def _length(request: Request, app: Services) -> int | None:
+    length = _number(request, "upload-length")
+    if length is not None and length > app.settings.max_upload_bytes:
+        limit = app.settings.max_upload_bytes
+        raise FileTooLarge(f"The upload has {length} bytes; at most {limit} are accepted.", limit_bytes=limit)
+    return length
+
+
+def _has_body(request: Request) -> bool:
+    if request.headers.get("content-length", "0") == "0" and "transfer-encoding" not in request.headers:
+        return False
+    if request.headers.get("content-type", "").partition(";")[0].strip().lower() != BYTES:
+        raise UnsupportedMediaType(f"The bytes of an upload have the type {BYTES}.", accepted=[BYTES])
+    return True
+
+
+def _checksum(request: Request) -> Checksum | None:
+    text = request.headers.get("upload-checksum")
+    if text is None:
+        return None
+    algorithm, _, encoded = text.strip().partition(" ")
+    if algorithm not in ALGORITHMS:
+        raise BadTusRequest(f"The algorithms of Upload-Checksum are: {', '.join(ALGORITHMS)}.")
+    digest = _decoded(encoded.strip())
+    if digest is None or len(digest) != hashlib.new(algorithm, usedforsecurity=False).digest_size:
+        raise BadTusRequest("Upload-Checksum is an algorithm, a space, and the digest in Base64.")
+    return Checksum(algorithm, digest)
+
+
+def _metadata(text: str) -> dict[str, str]:
+    """Of Upload-Metadata: `key base64,key base64`."""
+    found: dict[str, str] = {}
+    for pair in filter(None, (part.strip() for part in text.split(","))):
+        key, _, encoded = pair.partition(" ")
+        value = _decoded(encoded.strip())
+        if value is None or key in found:
+            raise BadTusRequest("Upload-Metadata is pairs of a key and a value in Base64, separated by commas.")
+        found[key] = value.decode("utf-8", "replace")
+    return found
+
+
+def _decoded(text: str) -> bytes | None:
+    try:
+        return base64.b64decode(text, validate=True)
+    except ValueError:  # binascii.Error, or not even ASCII
+        return None
+
+
+def _merged(metadata: dict[str, str], options: UploadOptions) -> UploadOptions:
+    """Keys that are no options are the client's own business."""
+    named = {"filename": metadata["name"][:255]} if "name" in metadata else {}
+    known = {key: value for key, value in metadata.items() if key in UploadOptions.model_fields}
+    fields = {**named, **known, **options.model_dump(exclude_unset=True)}
+    try:
+        return UploadOptions.model_validate(fields)
+    except ValidationError as error:
+        raise invalid(error.errors(), "metadata", fields) from None
+
+
+def _part(url: str) -> UUID:
+    found = re.search(r"/api/v1/uploads/([0-9a-f-]{36})$", url)
+    if found is None:
+        raise BadTusRequest("Upload-Concat names something that is no upload of this service.")
+    return identifier(found[1])

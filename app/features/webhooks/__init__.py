@@ -1,0 +1,1 @@
+"""Webhooks: signed messages about jobs, with a delivery log."""
