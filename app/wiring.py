@@ -162,8 +162,8 @@ async def start(
     )
     limits = OwnerLimits(settings, database)
     statuses = Statuses(database)
-    logs.of_process(worker=machine.pool.worker_id)
-    end_tracing = tracing.start(settings.otel_exporter_otlp_endpoint, role.name.lower(), machine.pool.worker_id)
+    logs.of_process(worker=machine.leases.worker_id)
+    end_tracing = tracing.start(settings.otel_exporter_otlp_endpoint, role.name.lower(), machine.leases.worker_id)
     core = Core(
         settings=settings,
         database=database,

@@ -34,7 +34,7 @@ async def _run(settings: Settings, metrics_host: str, metrics_port: int) -> int:
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, lambda: told_again.set() if told.is_set() else told.set())
     core = await start(settings, role=Role.WORKER)
-    logger.info("Worker %s takes jobs, %d turns at once", core.machine.pool.worker_id, core.machine.pool.slots)
+    logger.info("Worker %s takes jobs, %d turns at once", core.machine.leases.worker_id, core.machine.pool.slots)
     async with _looked_after(core, metrics_host, metrics_port):
         await told.wait()
         logger.info("Told to end: takes no more, ends what it is at")

@@ -53,7 +53,7 @@ async def render(app: Services) -> bytes:
         async with app.database.reading() as connection:
             counts = await jobs.count_by_status(connection)
             active = await jobs.count_active(connection)
-            waiting, seconds = await jobs.count_waiting(connection, app.machine.pool.longest_wait)
+            waiting, seconds = await jobs.count_waiting(connection, app.machine.leases.longest_wait)
             swept = await installation.find(connection)
             for feature in FEATURES:
                 if feature.metrics is not None:

@@ -281,7 +281,7 @@ class ChunkRunner:
             else:
                 await self._merge(connection, job, target, ready)
             written_at = perf_counter()
-            spent = round(written_at - begun + job.commit_seconds, 6)
+            spent = round(written_at - begun + job.in_flight.commit_seconds, 6)
             await chunks.set_timings(connection, claims[0], {**values[0]["timings"], "write": spent})
             hit("chunk.after_write")
 
@@ -293,7 +293,7 @@ class ChunkRunner:
                 raise
         hit("chunk.after_commit")
         ended = perf_counter()
-        job.commit_seconds = ended - written_at  # known only now: counted with what is written next
+        job.in_flight.commit_seconds = ended - written_at  # known only now: counted with what is written next
         observing.completed(claims, values, ended - begun)
         job.waiting_on = None
         if new_columns:

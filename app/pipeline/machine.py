@@ -24,6 +24,7 @@ from app.errors import TransientError
 from app.pipeline import suspects
 from app.pipeline.chunk_runner import ChunkRunner
 from app.pipeline.finisher import Finisher
+from app.pipeline.leases import Leases
 from app.pipeline.pool import WorkerPool
 from app.pipeline.processes import Processes
 from app.pipeline.queue import JobQueue
@@ -105,10 +106,11 @@ class Machine:
             delete_file=settings.delete_file_on_complete,
             compute=self._processes.compute,
         )
+        worker_id = f"{socket.gethostname()[:40]}:{os.getpid()}:{uuid4().hex[:8]}"
+        self.leases = Leases(database, worker_id, settings.lease_seconds, retry.longest_wait)
         self.pool = WorkerPool(
-            worker_id=f"{socket.gethostname()[:40]}:{os.getpid()}:{uuid4().hex[:8]}",
             slots=settings.slots,
-            lease_seconds=settings.lease_seconds,
+            leases=self.leases,
             database=database,
             queue=self.queue,
             processors=processors,
@@ -117,7 +119,6 @@ class Machine:
                 database, sources, sink, retry, self._threads, self._processes, parts, self.queue.rank, make_processors
             ),
             finisher=self.finisher,
-            longest_wait=retry.longest_wait,
             is_shared=is_shared,
         )
         self.undoer = Undoer(database, settings.undo_keep_days)

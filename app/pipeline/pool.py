@@ -1,7 +1,7 @@
 """WorkerPool: a bounded number of turns at once. A turn takes a token, does one thing for its job, and gives the token back.
 
 The token goes back before the work begins, so that several slots can work on one job while any other job, as soon as
-its token ranks higher, gets the very next slot.
+its token ranks higher, gets the very next slot. What a turn does is decided by `steps.next_step`.
 """
 
 from __future__ import annotations
@@ -12,22 +12,22 @@ import os
 import time
 from collections.abc import AsyncIterator, Coroutine
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from typing import Any
-from uuid import UUID, uuid4
+from uuid import UUID
 
-from sqlalchemy.ext.asyncio import AsyncConnection
-
-from app.db import chunks
 from app.db.chunks import Claim
 from app.db.engine import Database
 from app.errors import GranulaError, TransientError
-from app.pipeline.aside import AsideBudget
 from app.pipeline.chunk_runner import ChunkRunner
 from app.pipeline.concluder import concludes
+from app.pipeline.detached import DetachedBudget
 from app.pipeline.finisher import Finisher, as_ours
+from app.pipeline.leases import Leases
 from app.pipeline.queue import JobQueue, Queue
 from app.pipeline.running import RunningJob, load
 from app.pipeline.splitter import Splitter
+from app.pipeline.steps import JobView, Step, next_step
 from app.processors.registry import Processors
 from app.states import JobStatus
 from app.telemetry import logs
@@ -36,12 +36,10 @@ logger = logging.getLogger(__name__)
 UNAVAILABLE_DELAY_SECONDS = 1.0
 TURN_BYTES, MAX_CHUNKS_PER_TURN = 512 << 10, 16
 TURNS_SECONDS = 0.25
-"""A shared token is good for so long: a turn can be over sooner than the token went through the database."""
+"""How long a shared token is good for: a turn can be over sooner than the token went through the database."""
 PATIENCE_SECONDS = 0.05
 """A reader who waits for longer than this makes the pool take one turn at a time."""
-MAX_TURNS_ASIDE = 4
-"""Of one job: enough that one is always being answered while others are read and written."""
-CONCLUSIONS_AT_ONCE = 4
+REDUCTIONS_AT_ONCE = 4
 """Each may hold a connection for its lock and want another: they must leave some of the pool to the turns."""
 
 
@@ -49,25 +47,20 @@ class WorkerPool:
     def __init__(
         self,
         *,
-        worker_id: str,
         slots: int,
-        lease_seconds: float,
+        leases: Leases,
         database: Database,
         queue: Queue,
         processors: Processors,
         splitter: Splitter,
         runner: ChunkRunner,
         finisher: Finisher,
-        longest_wait: float = chunks.LONGEST_WAIT,
         is_shared: bool = False,
     ) -> None:
-        """`longest_wait`: seconds after which any chunk is tried again. `is_shared`: other processes work on the same jobs,
-        so what is known of one is read again for each turn."""
+        """`is_shared`: other processes work on the same jobs, so what is known of one is read again for each turn."""
         self._is_shared = is_shared
-        self.worker_id = worker_id
         self.slots = slots
-        self._lease_seconds = lease_seconds
-        self.longest_wait = longest_wait
+        self._leases = leases
         self._database = database
         self._queue = queue
         self._processors = processors
@@ -77,11 +70,10 @@ class WorkerPool:
         self._free = asyncio.Semaphore(slots)
         self._cores = os.cpu_count() or 1
         self._turns: set[asyncio.Task[None]] = set()
-        self._aside: set[asyncio.Task[None]] = set()
-        self._budget = AsideBudget()
-        self._concluding = asyncio.Semaphore(CONCLUSIONS_AT_ONCE)
+        self._detached: set[asyncio.Task[None]] = set()
+        self._budget = DetachedBudget()
+        self._reducing = asyncio.Semaphore(REDUCTIONS_AT_ONCE)
         self._jobs: dict[UUID, RunningJob] = {}
-        self._tokens: set[UUID] = set()
 
     @property
     def busy(self) -> int:
@@ -132,26 +124,19 @@ class WorkerPool:
 
     async def drain(self, grace_seconds: float) -> None:
         """Wait for the turns going on; what is not done then is given back, without costing it an attempt."""
-        if self._turns | self._aside:
-            await asyncio.wait(self._turns | self._aside, timeout=grace_seconds)
-        if left := self._turns | self._aside:
-            for task in left:
-                task.cancel()
-            await asyncio.wait(left)
-        try:
-            await self._database.transact(lambda c: chunks.release_all(c, self.worker_id))
-        except TransientError:
-            logger.warning("Chunks in work could not be given back; their leases will run out")
+        running = self._turns | self._detached
+        if running:
+            await asyncio.wait(running, timeout=grace_seconds)
+        unfinished = self._turns | self._detached
+        for task in unfinished:
+            task.cancel()
+        if unfinished:
+            await asyncio.wait(unfinished)
+        await self._leases.release_all()
 
     async def renew_leases(self) -> None:
-        """The heartbeat of every chunk in work here. Those that are in work here only in the database are given back."""
-
-        async def renew(connection: AsyncConnection) -> list[UUID]:
-            await chunks.renew(connection, list(self._tokens), self._lease_seconds)
-            # The tokens of now: others may have been claimed meanwhile.
-            return await chunks.release_strays(connection, self.worker_id, list(self._tokens), self._lease_seconds)
-
-        for job_id in await self._database.transact(renew):
+        """The heartbeat of every chunk in work here."""
+        for job_id in await self._leases.renew():
             self._queue.put(job_id)
 
     # ------------------------------------------------------------------ a turn
@@ -165,20 +150,7 @@ class WorkerPool:
     async def _turn_with(self, job_id: UUID) -> bool:
         try:
             job = await self._find(job_id)
-            if job is None:
-                return False
-            if not job.split_done and not job.is_splitting and await self._split(job):
-                return False
-            if job.is_waiting_processor and job.turns_aside >= (1 if job.waiting_on else MAX_TURNS_ASIDE):
-                return False  # the first that ends puts the token back; one is enough to find out if the wait is over
-            if job.is_waiting_processor:
-                await self._turn_aside(job)
-            elif claims := await self._claim_next(job):
-                self._queue.put(job_id)
-                await self._run(job, claims)
-                return True
-            else:
-                await self._conclude(job)
+            return job is not None and await self._take_steps(job)
         except TransientError as error:
             logger.warning("Job %s waits: %s", job_id, error)
             self._queue.put_later(job_id, UNAVAILABLE_DELAY_SECONDS)
@@ -189,23 +161,75 @@ class WorkerPool:
             self._queue.put_later(job_id, UNAVAILABLE_DELAY_SECONDS)
         return False
 
-    async def _turn_aside(self, job: RunningJob) -> None:
-        """Claim chunks whose processor waits for others, and let them wait without a slot."""
+    async def _take_steps(self, job: RunningJob) -> bool:
+        """One thing for this job. What a step finds out may call for another: true if chunks were run."""
+        view = self._view(job)
+        step = next_step(view)
+        if step is Step.SPLIT:
+            if await self._split(job):
+                return False
+            view = replace(self._view(job), is_splitting=True)  # another process cuts it: run what it has cut
+            step = next_step(view)
+        if step is Step.RUN:
+            if await self._claim_and_run(job):
+                return True
+            step = next_step(replace(self._view(job), nothing_to_claim=True))
+        elif step is Step.RUN_DETACHED:
+            if await self._claim_and_detach(job):
+                return False
+            step = next_step(replace(self._view(job), nothing_to_claim=True))
+        await self._end_turn(job, step)
+        return False
+
+    async def _end_turn(self, job: RunningJob, step: Step) -> None:
+        if step is Step.REQUEUE:
+            self._queue.put(job.id)
+        elif step is Step.REDUCE:
+            job.in_flight.is_reducing = True
+            self._start(self._reduce(job), self._detached, _detached_name(job.id))
+        elif step is Step.FINISH:
+            await self._finish(job)
+
+    def _view(self, job: RunningJob) -> JobView:
+        return JobView(
+            is_split=job.split_done,
+            is_splitting=job.in_flight.is_splitting,
+            waits_for_service=job.is_waiting_processor,
+            is_held_up=job.waiting_on is not None,
+            detached_turns=job.in_flight.detached_turns,
+            has_chunks_in_work=bool(job.in_flight.chunks),
+            is_reducing=job.in_flight.is_reducing,
+            has_result=concludes(job),
+            is_cancelled=job.status is JobStatus.CANCELLED,
+            is_shared=self._is_shared,
+        )
+
+    async def _claim_and_run(self, job: RunningJob) -> bool:
+        """Run some chunks in this turn; false if there is none."""
+        claims = await self._claim(job)
+        if not claims:
+            return False
+        self._queue.put(job.id)
+        await self._run(job, claims)
+        return True
+
+    async def _claim_and_detach(self, job: RunningJob) -> bool:
+        """Run some chunks without a slot, since their processor waits for a service; false if there is none."""
         size = self._bytes_per_turn(job)
         if not self._budget.take(job.processor.name, job.id, size):
-            return  # a turn that ends puts the token back
+            return True  # a turn that ends puts the token back
         claims: list[Claim] = []
         try:
-            claims = await self._claim_next(job)
+            claims = await self._claim(job)
         finally:
             if not claims:
                 self._give_back(job, size)
-        if claims:
-            self._queue.put(job.id)
-            job.turns_aside += 1
-            self._start(self._run_aside(job, claims, size), self._aside, _aside_name(job.id))
-        else:
-            await self._conclude(job)
+        if not claims:
+            return False
+        self._queue.put(job.id)
+        job.in_flight.detached_turns += 1
+        self._start(self._run_detached(job, claims, size), self._detached, _detached_name(job.id))
+        return True
 
     def _give_back(self, job: RunningJob, size: int) -> None:
         for held_back in self._budget.give_back(job.processor.name, size):
@@ -229,7 +253,7 @@ class WorkerPool:
 
     async def _split(self, job: RunningJob) -> bool:
         """Cut a stretch of its file; False if another process is at it."""
-        job.is_splitting = True
+        job.in_flight.is_splitting = True
         try:
             async with self._alone_with(job, "split") as is_mine:
                 if not is_mine:
@@ -239,7 +263,7 @@ class WorkerPool:
                 if not await self._splitter.advance(job):
                     self._jobs.pop(job.id, None)  # moved on by somebody else: read it anew
         finally:
-            job.is_splitting = False
+            job.in_flight.is_splitting = False
         self._queue.put(job.id)
         return True
 
@@ -254,33 +278,9 @@ class WorkerPool:
                 is_mine = False
             yield is_mine
 
-    async def _claim_next(self, job: RunningJob) -> list[Claim]:
-        """Suspects come last and one by one, so that the rest of the file need not wait for what they may do."""
-        return await self._claim(job) or await self._claim(job, suspects=True)
-
-    async def _claim(self, job: RunningJob, *, suspects: bool = False) -> list[Claim]:
-        limit = 1 if suspects else self._chunks_per_turn(job)
-        token = uuid4()
-        self._tokens.add(token)  # before it is in the database, so that the heartbeat never takes it for a stray
-        try:
-            claims = await self._database.run_alone(
-                lambda c: chunks.claim(
-                    c,
-                    job.id,
-                    self.worker_id,
-                    self._lease_seconds,
-                    token=token,
-                    limit=limit,
-                    suspects=suspects,
-                    longest_wait=self.longest_wait,
-                )
-            )
-        except BaseException:
-            self._tokens.discard(token)
-            raise
-        if not claims:
-            self._tokens.discard(token)
-        job.chunks_in_work.update(claim.index for claim in claims)
+    async def _claim(self, job: RunningJob) -> list[Claim]:
+        claims = await self._leases.claim(job.id, self._chunks_per_turn(job))
+        job.in_flight.chunks.update(claim.index for claim in claims)
         return claims
 
     def _chunks_per_turn(self, job: RunningJob) -> int:
@@ -292,49 +292,34 @@ class WorkerPool:
 
     async def _run(self, job: RunningJob, claims: list[Claim]) -> None:
         try:
-            delay = await self._runner.run(job, claims)
+            with self._leases.held(claims):
+                delay = await self._runner.run(job, claims)
         finally:
-            self._tokens.discard(claims[0].token)
-            job.chunks_in_work.difference_update(claim.index for claim in claims)
+            job.in_flight.chunks.difference_update(claim.index for claim in claims)
         if delay is not None:
             self._queue.put_later(job.id, delay)
         if delay is None or not job.waiting_on:  # else its other chunks would only find out the same
             self._queue.put(job.id)
 
-    async def _run_aside(self, job: RunningJob, claims: list[Claim], size: int) -> None:
-        """Run chunks whose processor waits for others: without a slot, so that it keeps nobody from working."""
+    async def _run_detached(self, job: RunningJob, claims: list[Claim], size: int) -> None:
         try:
             await self._run(job, claims)
         finally:
-            job.turns_aside -= 1
+            job.in_flight.detached_turns -= 1
             self._give_back(job, size)
             if not job.waiting_on:
                 self._queue.put(job.id)
 
     def stop_waiting(self, job_id: UUID) -> None:
         """The job was cancelled: nobody need be asked for it any more."""
-        for task in self._aside:
-            if task.get_name() == _aside_name(job_id):
+        for task in self._detached:
+            if task.get_name() == _detached_name(job_id):
                 task.cancel()
 
-    async def _conclude(self, job: RunningJob) -> None:
-        """No chunk to claim: finish the job, or come back when a waiting chunk may run."""
-        if job.chunks_in_work or job.is_splitting or job.is_concluding:
-            return  # whoever is at it puts the token back
-        if not job.split_done:
-            if not self._is_shared:  # else the process that cuts it puts the tokens for what it has cut
-                self._queue.put(job.id)
-            return
-        if concludes(job) and job.status is not JobStatus.CANCELLED:
-            job.is_concluding = True
-            self._start(self._conclude_aside(job), self._aside, _aside_name(job.id))
-            return
-        await self._finish(job)
-
-    async def _conclude_aside(self, job: RunningJob) -> None:
-        """Finish a job whose conclusion takes work, or waits for others: without a slot."""
+    async def _reduce(self, job: RunningJob) -> None:
+        """Finish a job whose result takes work, or waits for others: without a slot."""
         try:
-            async with self._concluding, self._alone_with(job, "conclude") as is_mine:
+            async with self._reducing, self._alone_with(job, "conclude") as is_mine:
                 if is_mine:
                     await self._finish(job)
         except TransientError as error:
@@ -344,15 +329,14 @@ class WorkerPool:
             logger.exception("Job %s cannot be concluded", job.id)
             await self._fail(job.id, as_ours(error))
         finally:
-            job.is_concluding = False
+            job.in_flight.is_reducing = False
 
     async def _finish(self, job: RunningJob) -> None:
         if job.status is JobStatus.CANCELLED or await self._finisher.try_finish(job):
             self._forget(job.id)
             self._tell_parent(job)
             return
-        async with self._database.working() as connection:
-            seconds = await chunks.next_waiting(connection, job.id, self.longest_wait)
+        seconds = await self._leases.seconds_to_next(job.id)
         if seconds is not None:
             self._queue.put_later(job.id, seconds)
 
@@ -379,7 +363,7 @@ class WorkerPool:
     def refresh(self, job_id: UUID) -> None:
         """The job's rows were changed from outside (cancel, retry, delete): read them again at the next turn."""
         job = self._jobs.get(job_id)
-        if job is not None and not job.chunks_in_work and not job.is_splitting:
+        if job is not None and not job.in_flight.chunks and not job.in_flight.is_splitting:
             self._jobs.pop(job_id, None)
 
 
@@ -388,10 +372,10 @@ def _mean_bytes(job: RunningJob) -> int:
     return 1 + (job.position.offset - job.data_start) // max(1, job.chunk_count)
 
 
-def _aside_name(job_id: UUID) -> str:
+def _detached_name(job_id: UUID) -> str:
     return f"waits {job_id}"
 
 
 def _report(task: asyncio.Task[None]) -> None:
     if not task.cancelled() and (error := task.exception()):
-        logger.error("A turn ended by a bug", exc_info=error)
+        logger.error("Unhandled error in a turn", exc_info=error)

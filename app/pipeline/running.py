@@ -24,6 +24,21 @@ from app.states import JobStatus
 
 
 @dataclass(slots=True)
+class InFlight:
+    """What this process is doing with a job."""
+
+    chunks: set[int] = field(default_factory=set)
+    """Indexes of those in work."""
+    detached_turns: int = 0
+    """Turns that run its chunks without a slot."""
+    is_splitting: bool = False
+    is_reducing: bool = False
+    """Its result is being made."""
+    commit_seconds: float = 0.0
+    """Of the last commit."""
+
+
+@dataclass(slots=True)
 class RunningJob:
     id: UUID
     file_id: UUID
@@ -55,13 +70,7 @@ class RunningJob:
     """The job whose rejected rows these are."""
     live: dict[int, Live] = field(default_factory=dict)
     """Of a correction: what its chunks in work hold, by index."""
-    is_splitting: bool = False
-    is_concluding: bool = False
-    chunks_in_work: set[int] = field(default_factory=set)
-    turns_aside: int = 0
-    """Turns that wait for others and hold no slot."""
-    commit_seconds: float = 0.0
-    """Of the last commit."""
+    in_flight: InFlight = field(default_factory=InFlight)
 
     def follow(self, now: RunningJob) -> None:
         """Take over what other processes may have changed."""

@@ -18,7 +18,7 @@ from app.jobs.progress import Statuses
 from app.states import ChunkStatus
 from tests.conftest import Databases
 from tests.db.test_readers import OWNER, opened
-from tests.pipeline.test_pool import a_job_of_two_chunks
+from tests.pipeline.test_leases import a_job_of_two_chunks
 
 COUNT = 20
 

@@ -23,7 +23,7 @@ from app.pipeline.pool import PATIENCE_SECONDS, WorkerPool
 from app.pipeline.queue import JobQueue
 from tests.conftest import Databases
 from tests.harness import query, wait_until
-from tests.pipeline.test_pool import a_job_of_two_chunks
+from tests.pipeline.test_leases import a_job_of_two_chunks
 
 OWNER = "o"
 LOCKED = "SELECT 1 FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
@@ -199,7 +199,7 @@ async def test_work_takes_one_turn_at_a_time_while_readers_wait(databases: Datab
     async with opened(databases, tmp_path) as database:
         unused: Any = None
         pool = WorkerPool(
-            worker_id="w", slots=4, lease_seconds=10, database=database, queue=JobQueue(10), processors=unused,
+            slots=4, leases=unused, database=database, queue=JobQueue(10), processors=unused,
             splitter=unused, runner=unused, finisher=unused,
         )  # fmt: skip
         end = asyncio.Event()

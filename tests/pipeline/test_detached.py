@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from uuid import uuid4
 
-from app.pipeline.aside import AsideBudget
+from app.pipeline.detached import DetachedBudget
 
 
 def test_a_job_that_finds_no_room_is_called_when_there_is_some() -> None:
-    budget, first, second = AsideBudget(100), uuid4(), uuid4()
+    budget, first, second = DetachedBudget(100), uuid4(), uuid4()
     assert budget.take("scoring", first, 99)
     assert budget.take("scoring", first, 1000), "there was room: else a large chunk would never begin"
     assert not budget.take("scoring", second, 1)

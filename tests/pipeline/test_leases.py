@@ -15,8 +15,7 @@ from app.db import chunks, files, jobs
 from app.db.chunks import Claim
 from app.db.engine import Database
 from app.formats.base import Span
-from app.pipeline.pool import WorkerPool
-from app.pipeline.queue import JobQueue
+from app.pipeline.leases import Leases
 from app.pipeline.running import load
 from app.processors.registry import Processors
 from app.states import ChunkStatus, JobStatus
@@ -74,22 +73,18 @@ async def test_a_chunk_claimed_while_leases_are_renewed_is_no_stray(
     calls to a model service were made again."""
     job = await load(database, Processors(), await a_job_of_two_chunks(database))
     assert job is not None
-    unused: Any = None
-    pool = WorkerPool(
-        worker_id="w", slots=1, lease_seconds=LEASE_SECONDS, database=database, queue=JobQueue(10), processors=unused,
-        splitter=unused, runner=unused, finisher=unused,
-    )  # fmt: skip
+    leases = Leases(database, "w", LEASE_SECONDS)
 
     async def until(statement: str) -> None:
         await asyncio.to_thread(wait_until, lambda: query(url, statement)[0][0], 30, statement)
 
-    (first,) = await pool._claim(job)
+    (first,) = await leases.claim(job.id, 1)
     second: list[Claim] = []
     renew = chunks.renew
 
     async def long(*given: Any) -> int:
         renewed = await renew(*given)
-        second.extend(await pool._claim(job))
+        second.extend(await leases.claim(job.id, 1))
         await until(
             f"SELECT lease_expires_at < clock_timestamp() + interval '{LEASE_SECONDS - 2 * chunks.FRESH_SECONDS} s' "
             f"FROM chunks WHERE chunk_index = {second[0].index}"
@@ -97,6 +92,6 @@ async def test_a_chunk_claimed_while_leases_are_renewed_is_no_stray(
         return renewed
 
     monkeypatch.setattr(chunks, "renew", long)
-    await pool.renew_leases()
+    await leases.renew()
     held = await asyncio.to_thread(query, url, "SELECT claim_token FROM chunks ORDER BY chunk_index")
     assert held == [(first.token,), (second[0].token,)]

@@ -1,0 +1,80 @@
+"""What a turn does for a job: every situation, and the one step that is right in it."""
+
+from __future__ import annotations
+
+import itertools
+from dataclasses import fields
+
+import pytest
+
+from app.pipeline.steps import MAX_DETACHED_TURNS, JobView, Step, next_step
+
+SPLIT = {"is_split": True}
+NOTHING = {"nothing_to_claim": True}
+
+
+@pytest.mark.parametrize(
+    ("situation", "step"),
+    [
+        # the file is still to be cut
+        ({}, Step.SPLIT),
+        ({"is_shared": True}, Step.SPLIT),
+        ({"has_chunks_in_work": True}, Step.SPLIT),
+        ({"is_splitting": True}, Step.RUN),
+        ({"is_cancelled": True}, Step.SPLIT),  # only so can its other rows be counted as not processed
+        # chunks to run
+        (SPLIT, Step.RUN),
+        (SPLIT | {"has_chunks_in_work": True}, Step.RUN),
+        (SPLIT | {"has_result": True}, Step.RUN),
+        # chunks whose processor waits for a service
+        (SPLIT | {"waits_for_service": True}, Step.RUN_DETACHED),
+        ({"is_splitting": True, "waits_for_service": True}, Step.RUN_DETACHED),
+        (SPLIT | {"waits_for_service": True, "detached_turns": MAX_DETACHED_TURNS - 1}, Step.RUN_DETACHED),
+        (SPLIT | {"waits_for_service": True, "detached_turns": MAX_DETACHED_TURNS}, Step.LEAVE),
+        (SPLIT | {"waits_for_service": True, "is_held_up": True}, Step.RUN_DETACHED),
+        (SPLIT | {"waits_for_service": True, "is_held_up": True, "detached_turns": 1}, Step.LEAVE),
+        # nothing to claim, and the file is not cut to its end
+        (NOTHING, Step.REQUEUE),
+        (NOTHING | {"is_splitting": True}, Step.LEAVE),
+        (NOTHING | {"is_shared": True}, Step.LEAVE),
+        (NOTHING | {"has_chunks_in_work": True}, Step.LEAVE),
+        # nothing to claim, and the file is cut
+        (NOTHING | SPLIT, Step.FINISH),
+        (NOTHING | SPLIT | {"has_chunks_in_work": True}, Step.LEAVE),
+        (NOTHING | SPLIT | {"has_result": True}, Step.REDUCE),
+        (NOTHING | SPLIT | {"has_result": True, "is_reducing": True}, Step.LEAVE),
+        (NOTHING | SPLIT | {"has_result": True, "is_cancelled": True}, Step.FINISH),
+        (NOTHING | SPLIT | {"has_result": True, "has_chunks_in_work": True}, Step.LEAVE),
+    ],
+)
+def test_each_situation_has_its_step(situation: dict[str, bool | int], step: Step) -> None:
+    assert next_step(JobView(**situation)) is step
+
+
+def every_view() -> list[JobView]:
+    flags = [field.name for field in fields(JobView) if field.name != "detached_turns"]
+    return [
+        JobView(**dict(zip(flags, values, strict=True)), detached_turns=turns)
+        for values in itertools.product((False, True), repeat=len(flags))
+        for turns in (0, 1, MAX_DETACHED_TURNS)
+    ]
+
+
+def test_a_job_is_ended_only_when_it_is_cut_and_nothing_of_it_is_in_work() -> None:
+    for view in every_view():
+        if next_step(view) in (Step.FINISH, Step.REDUCE):
+            assert view.is_split, view
+            assert view.nothing_to_claim, view
+            assert not view.has_chunks_in_work, view
+            assert not view.is_reducing, view
+
+
+def test_a_token_is_dropped_only_where_somebody_else_puts_one() -> None:
+    for view in every_view():
+        if next_step(view) is Step.LEAVE:
+            others_at_work = view.has_chunks_in_work or view.is_reducing or view.is_splitting or view.is_shared
+            assert others_at_work or view.detached_turns, view
+
+
+def test_a_file_is_never_cut_twice_at_once() -> None:
+    assert not [view for view in every_view() if view.is_splitting and next_step(view) is Step.SPLIT]
