@@ -1,0 +1,107 @@
+"""Commit targets: where the rows of a chunk go, inside the transaction that completes it. A job's rows are its own; those of a
+correction belong to the job that it corrects. Chosen once for each job."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Protocol
+
+from sqlalchemy import RowMapping
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from app.db import chunks, corrections
+from app.db.chunks import Claim
+from app.db.engine import Database
+from app.formats.base import Rows
+from app.pipeline.merger import Merger, look, only
+from app.pipeline.prepared import Prepared, gathered
+from app.pipeline.running import RunningJob
+from app.sinks.base import Sink
+
+KEPT_ELSEWHERE = {"hash_read": f"{0:016x}", "summary": None}
+"""What a chunk of a correction stores of its results: they are part of the chunk that it corrects."""
+
+
+class CommitTarget(Protocol):
+    async def load(self, claims: Sequence[Claim]) -> None:
+        """Read what these chunks need to know, before their rows are read."""
+
+    async def lock(self, connection: AsyncConnection) -> None:
+        """Take the locks that come before those of the chunks. Raises LeaseLost if the target is gone."""
+
+    def values(self, prepared: Prepared) -> dict[str, Any]:
+        """What is stored in the row of the chunk."""
+
+    async def write(self, connection: AsyncConnection, ready: Sequence[tuple[Claim, Prepared]]) -> None:
+        """Write rows and rejects. Raises ColumnsTaken, CorrectionOvertaken, and what the database raises."""
+
+    async def rehearse(self, connection: AsyncConnection, claim: Claim, rows: Rows, prepared: Prepared) -> None:
+        """Write some rows of a chunk, in a transaction that is rolled back."""
+
+
+class OwnJob:
+    """The rows of a chunk belong to its job."""
+
+    def __init__(self, job: RunningJob, sink: Sink) -> None:
+        self._job = job
+        self._sink = sink
+
+    async def load(self, claims: Sequence[Claim]) -> None:
+        """There is nothing to know."""
+
+    async def lock(self, connection: AsyncConnection) -> None:
+        """The chunks come first."""
+
+    def values(self, prepared: Prepared) -> dict[str, Any]:
+        return prepared.values()
+
+    async def write(self, connection: AsyncConnection, ready: Sequence[tuple[Claim, Prepared]]) -> None:
+        pages = [page for _, prepared in ready for page in prepared.pages]
+        rejects = [reject for _, prepared in ready for reject in prepared.rejects]
+        tables = gathered([prepared.tables for _, prepared in ready])
+        written = await self._sink.write(connection, self._job.id, pages, rejects, tables)
+        if written:  # counted for all together; the summary of the job is their sum anyway
+            claim, first = ready[0]
+            await chunks.set_summary(connection, claim, {**first.summary, "written": written})
+
+    async def rehearse(self, connection: AsyncConnection, claim: Claim, rows: Rows, prepared: Prepared) -> None:
+        await self._sink.write(connection, self._job.id, prepared.pages, prepared.rejects, prepared.tables)
+
+
+class CorrectedJob:
+    """The rows of a correction replace rejects of another job."""
+
+    def __init__(self, job: RunningJob, database: Database, merger: Merger) -> None:
+        self._job = job
+        self._database = database
+        self._merger = merger
+        self._target: RowMapping | None = None
+
+    async def load(self, claims: Sequence[Claim]) -> None:
+        """Which rows these chunks have, and which of them are still to be corrected."""
+        job = self._job
+        assert job.corrects is not None
+        async with self._database.working() as connection:
+            parts = await corrections.find_parts(connection, job.id, [claim.index for claim in claims])
+            for index, part in parts.items():
+                job.live[index] = await look(connection, job.corrects, part)
+
+    async def lock(self, connection: AsyncConnection) -> None:
+        assert self._job.corrects is not None
+        self._target = await self._merger.lock(connection, self._job.corrects)
+
+    def values(self, prepared: Prepared) -> dict[str, Any]:
+        return prepared.values() | KEPT_ELSEWHERE
+
+    async def write(self, connection: AsyncConnection, ready: Sequence[tuple[Claim, Prepared]]) -> None:
+        job, target = self._job, self._target
+        assert target is not None
+        for claim, prepared in ready:
+            live = job.live[claim.index]
+            target = await self._merger.merge(connection, job.id, target, job.processor, live, prepared)
+
+    async def rehearse(self, connection: AsyncConnection, claim: Claim, rows: Rows, prepared: Prepared) -> None:
+        job, target = self._job, self._target
+        assert target is not None
+        live = only(job.live[claim.index], rows.numbers)
+        await self._merger.merge(connection, job.id, target, job.processor, live, prepared)
