@@ -1,6 +1,6 @@
 """Train the sentiment head on the sentence vectors, and measure it beside the lexicon on texts that it was not trained on.
 
-    python scripts/train_sentiment.py                      writes app/embeddings/sentiment_minilm.json and docs/sentiment.md
+    python scripts/train_sentiment.py                      writes the weights beside the code, and docs/sentiment.md
     python scripts/train_sentiment.py --cache /tmp/vectors keeps the vectors, which take minutes, for the next run
 
 - Wants the model (./scripts/install_model) and the texts: GRANULA_CORPORA/sentiment/*_GroundTruth.txt, lines of id, mean
