@@ -4,7 +4,8 @@ COPY requirements.txt .
 RUN python -m venv /venv && /venv/bin/pip install --no-cache-dir --require-hashes -r requirements.txt
 
 FROM build AS model
-COPY app/__init__.py app/config.py app/errors.py app/
+COPY app/__init__.py app/config.py app/
+COPY app/errors app/errors
 COPY app/embeddings app/embeddings
 COPY scripts/install_model.py scripts/
 RUN /venv/bin/python scripts/install_model.py --to /model

@@ -28,16 +28,16 @@ class Hosts:
         if not given and http_version == "1.0":  # it may be left out there; no browser speaks that
             return None
         if len(given) != 1 or len(given[0]) > LONGEST:
-            return BadHost  # type: ignore[no-any-return]
+            return BadHost
         return self._problem(given[0].strip(b" \t"))
 
     def _find_problem(self, host: bytes) -> type[RequestError] | None:
         name = name_of(host)
         if name is None:
-            return BadHost  # type: ignore[no-any-return]
+            return BadHost
         if self._is_any or self._is_allowed(name):
             return None
-        return HostNotAllowed  # type: ignore[no-any-return]
+        return HostNotAllowed
 
     def _is_allowed(self, name: str) -> bool:
         return (

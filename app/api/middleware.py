@@ -85,9 +85,9 @@ class Frame:
         """What is wrong with a request before anybody asks what it wants."""
         close = {"Connection": "close"}
         if sum(len(name) + len(value) for name, value in scope["headers"]) > MAX_HEADER_BYTES:
-            return HeadersTooLarge(headers=close)  # type: ignore[no-any-return]
+            return HeadersTooLarge(headers=close)
         if CROWDED in scope and scope["path"] != ALWAYS_ANSWERED:
-            return Unavailable(  # type: ignore[no-any-return]
+            return Unavailable(
                 "The process has as many requests in work as it may.", headers={"Retry-After": "2", **close}
             )
         wrong_host = self._hosts.problem(scope["headers"], scope["http_version"])

@@ -102,12 +102,12 @@ class _Inspector:
 def as_batch_error(error: RequestError) -> RequestError:
     """The same refusal in the words of this door, where it has words for it."""
     if isinstance(error, EmptyFile):
-        return BatchEmpty("CSV file is empty")  # type: ignore[no-any-return]
+        return BatchEmpty("CSV file is empty")
     if isinstance(error, MissingColumn):
         column = error.members.get("column", TEXT)
-        return BatchWithoutText(f"CSV must have '{column}' column", reason=error.detail)  # type: ignore[no-any-return]
+        return BatchWithoutText(f"CSV must have '{column}' column", reason=error.detail)
     if isinstance(error, BadHeader | BinaryContent | ContentMismatch | CorruptGzip | TooManyColumns):
-        return BatchMalformed(f"Invalid CSV format: {error.detail}")  # type: ignore[no-any-return]
+        return BatchMalformed(f"Invalid CSV format: {error.detail}")
     return error
 
 

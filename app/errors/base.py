@@ -1,0 +1,60 @@
+"""The error that all others are, and the three kinds of it that a job or a request can meet."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+
+class GranulaError(Exception):
+    """Something went wrong in Granula."""
+
+    exit_code: ClassVar[int] = 2
+    """Of a process that cannot start because of it."""
+
+    def __init__(self, detail: str | None = None) -> None:
+        self.detail = detail or (self.__doc__ or "").partition("\n")[0]
+        super().__init__(self.detail)
+
+
+class RequestError(GranulaError):
+    """The request cannot be served."""
+
+    status: ClassVar[int] = 400
+    code: ClassVar[str] = "bad_request"
+    remedy: ClassVar[str] = "Correct the request and send it again."
+
+    def __init__(
+        self,
+        detail: str | None = None,
+        *,
+        errors: list[dict[str, Any]] | None = None,
+        headers: dict[str, str] | None = None,
+        **members: Any,
+    ) -> None:
+        super().__init__(detail)
+        self.errors = errors or []
+        self.headers = headers or {}
+        self.members = members
+
+    @classmethod
+    def title(cls) -> str:
+        return (cls.__doc__ or "").strip().rstrip(".")
+
+
+class TerminalError(GranulaError):
+    """A condition that no further attempt will cure."""
+
+    code: ClassVar[str] = "processing_failed"
+
+
+class TransientError(GranulaError):
+    """A condition that passes by itself."""
+
+    exit_code = 5
+    waiting_on: ClassVar[str | None] = None
+    """What a job that meets it waits for, as its status says it."""
+
+    def __init__(self, detail: str | None = None, *, retry_after: float | None = None) -> None:
+        super().__init__(detail)
+        self.retry_after = retry_after
+        """Seconds after which another attempt makes sense, if that is known."""

@@ -1,0 +1,1 @@
+"""What the caller can do something about, a module a family."""

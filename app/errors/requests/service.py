@@ -1,0 +1,53 @@
+"""What the service cannot do now, or for this user."""
+
+from __future__ import annotations
+
+from app.errors.base import RequestError
+
+
+class InsufficientStorage(RequestError):
+    """There is not enough disk space."""
+
+    status = 507
+    code = "insufficient_storage"
+    remedy = "Free disk space, or lower MIN_FREE_DISK_MB."
+
+
+class InternalError(RequestError):
+    """The service made a mistake."""
+
+    status = 500
+    code = "internal_error"
+    remedy = "Report the request_id; the log has the details."
+
+
+class NotConfigured(RequestError):
+    """The service is not configured for this."""
+
+    status = 503
+    code = "not_configured"
+    remedy = "Set the variables that the answer names and start the service again."
+
+
+class QuotaExceeded(RequestError):
+    """You have as much here as you may."""
+
+    status = 429
+    code = "quota_exceeded"
+    remedy = "Delete files, or wait until jobs have ended; GET /api/v1/me tells what you have."
+
+
+class RateLimited(RequestError):
+    """Too many requests."""
+
+    status = 429
+    code = "rate_limited"
+    remedy = "Wait for Retry-After seconds and send fewer."
+
+
+class Unavailable(RequestError):
+    """The service cannot take this request now."""
+
+    status = 503
+    code = "unavailable"
+    remedy = "Wait for Retry-After seconds and try again."
