@@ -1,9 +1,11 @@
-"""What is known of a column: gathered from the values of one chunk, merged with what other chunks say, told in the end."""
+"""What is known of a column: gathered from the values of one chunk,
+merged with what other chunks say, told in the end."""
 
 from __future__ import annotations
 
+import itertools
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import msgspec
@@ -33,7 +35,8 @@ EXAMPLES = 3
 """Values kept of each class, the first of them."""
 
 SAMPLED, SAMPLED_LATER = 100, 10
-"""Distinct values of a chunk in which personal data are looked for: near the beginning of the file, and behind."""
+"""Distinct values of a chunk in which personal data are looked for:
+near the beginning of the file, and behind."""
 BEGINNING_ROWS = 10_000
 
 PROBED, ALIKE = 1000, 0.9
@@ -78,8 +81,8 @@ class Column(msgspec.Struct):
 
     @classmethod
     def of(cls, cells: pa.StringArray, rows: Places, *, json: str = "") -> Column:
-        """The column of these cells, null where there is none; `rows` are their row numbers. `json` is "string" or
-        "native" for values of a JSON file."""
+        """The column of these cells, null where there is none; `rows` are their row numbers. `json`
+        is "string" or "native" for values of a JSON file."""
         column = cls(nulls=cells.null_count)
         if cells.null_count:
             rows = rows[cells.is_valid().to_numpy(zero_copy_only=False).astype(bool)]
@@ -95,38 +98,42 @@ class Column(msgspec.Struct):
         return column
 
     def _describe(self, texts: pa.StringArray, hashes: Hashes, counts: Places, rows: Places, json: str) -> None:
-        """`texts` are the distinct values as they come, with their hashes, how often each is there, and its first row."""
+        """`texts` are the distinct values as they come, with their hashes, how
+        often each is there, and its first row."""
         codes, names = classify(texts)
         names = [_of_json(name, json) for name in names]
         sums = np.bincount(codes, weights=counts, minlength=len(names))
         for code in np.flatnonzero(sums).tolist():
-            self.classes[names[code]] = self.classes.get(names[code], 0) + int(sums[code])
+            name = names[code]
+            self.classes[name] = self.classes.get(name, 0) + int(sums[code])
             these = np.flatnonzero(codes == code)
-            if names[code].startswith(PREFIX):
-                self._dates(names[code], texts, these)
-            self.examples.setdefault(names[code], []).extend(
-                Shown.of(int(rows[i]), str(texts[i])) for i in these[:EXAMPLES].tolist()
-            )
+            if name.startswith(PREFIX):
+                self._dates(name, texts, these)
+            examples = self.examples.setdefault(name, [])
+            examples += [Shown.of(int(rows[i]), str(texts[i])) for i in these[:EXAMPLES].tolist()]
         lengths = characters(texts)
         self.shortest, self.longest = int(lengths.min()), int(lengths.max())
         self.characters = int(lengths @ counts)
         ends = pc.min_max(texts).as_py()
         self._end_with(ends["min"], ends["max"])
-        numeric = np.flatnonzero(np.array([name in NUMBERS for name in names])[codes])
+        is_number = np.array([name in NUMBERS for name in names])
+        numeric = np.flatnonzero(is_number[codes])
         if len(numeric):
-            found = taken(texts, numeric)
-            self.numbers = Numbers.of(as_numbers(found), found, counts[numeric])
-        sample = texts.slice(0, SAMPLED if rows[0] <= BEGINNING_ROWS else SAMPLED_LATER).to_pylist()
+            numbers = taken(texts, numeric)
+            self.numbers = Numbers.of(as_numbers(numbers), numbers, counts[numeric])
+        sampled = SAMPLED if rows[0] <= BEGINNING_ROWS else SAMPLED_LATER
+        sample = texts.slice(0, sampled).to_pylist()
         self.signs, self.looked_at = signs(sample), len(sample)
         self.distinct = Distinct.of(hashes)
         self.top = Top.of(texts, hashes, counts)
 
     @classmethod
     def of_class(cls, name: str, texts: pa.StringArray, rows: Places, *, has_lengths: bool) -> Column:
-        """The column of values that are all of this class; those that are equal have equal texts."""
+        """The column of values all of this class; those that are equal have equal texts."""
         once, hashes, counts, _ = _once(texts)
         column = cls(values=len(texts), classes={name: len(texts)})
-        column.examples = {name: [Shown.of(int(rows[i]), str(texts[i])) for i in range(min(EXAMPLES, len(texts)))]}
+        first = range(min(EXAMPLES, len(texts)))
+        column.examples = {name: [Shown.of(int(rows[i]), str(texts[i])) for i in first]}
         ends = pc.min_max(once).as_py()
         column._end_with(ends["min"], ends["max"])
         column.distinct, column.top = Distinct.of(hashes), Top.of(once, hashes, counts)
@@ -143,35 +150,30 @@ class Column(msgspec.Struct):
         self.last, self.last_length = last[:SHOWN_CHARACTERS], length_if_cut(last)
 
     def _dates(self, name: str, texts: pa.StringArray, these: Places) -> None:
-        found = taken(texts, these)
-        for each in formats([name]):
-            if each.order == "ymd" and each.padded:
-                ends = pc.min_max(found).as_py()
-                low, high = ends["min"], ends["max"]
+        dates = taken(texts, these)
+        for date in formats([name]):
+            if date.order == "ymd" and date.padded:
+                ends = pc.min_max(dates).as_py()
+                self.dates[f"{name}>{date.order}"] = (ends["min"], ends["max"])
             else:
-                ordered = found.to_pylist()
-                low = min(ordered, key=lambda text: sort_key(text, each.order))
-                high = max(ordered, key=lambda text: sort_key(text, each.order))
-            self.dates[f"{name}>{each.order}"] = (low, high)
+                self.dates[f"{name}>{date.order}"] = _first_and_last(dates.to_pylist(), date.order)
 
     def merged(self, other: Column) -> Column:
         """What both say together; `self` comes before `other` in the file."""
+        empty, nulls = self.empty + other.empty, self.nulls + other.nulls
         if not other.values:
-            return msgspec.structs.replace(self, empty=self.empty + other.empty, nulls=self.nulls + other.nulls)
+            return msgspec.structs.replace(self, empty=empty, nulls=nulls)
         if not self.values:
-            return msgspec.structs.replace(other, empty=self.empty + other.empty, nulls=self.nulls + other.nulls)
+            return msgspec.structs.replace(other, empty=empty, nulls=nulls)
         first = min((self.first or "", self.first_length), (other.first or "", other.first_length))
         last = max((self.last or "", self.last_length), (other.last or "", other.last_length))
-        shortest = [each.shortest for each in (self, other) if each.measured]
+        shortest = [column.shortest for column in (self, other) if column.measured]
         return Column(
             values=self.values + other.values,
-            empty=self.empty + other.empty,
-            nulls=self.nulls + other.nulls,
+            empty=empty,
+            nulls=nulls,
             classes=_summed(self.classes, other.classes),
-            examples={
-                name: sorted([*self.examples.get(name, ()), *other.examples.get(name, ())])[:EXAMPLES]
-                for name in {**self.examples, **other.examples}
-            },
+            examples=_first_examples(self.examples, other.examples),
             shortest=min(shortest, default=0),
             longest=max(self.longest, other.longest),
             characters=self.characters + other.characters,
@@ -199,11 +201,11 @@ class Column(msgspec.Struct):
     def report(self, name: str, rows: int) -> dict[str, Any]:
         """The column as the profile shows it; a row that has no such key counts as null."""
         verdict = self.verdict()
-        is_number = verdict.type == "number"
+        numbers = self.numbers if verdict.type == "number" else None
         (low, low_length), (high, high_length) = self._extremes(verdict)
         samples = self.samples()
         missing = max(0, rows - self.values - self.empty - self.nulls)
-        body: dict[str, Any] = {
+        return {
             "name": name,
             "type": verdict.type,
             "subtype": verdict.subtype,
@@ -218,31 +220,40 @@ class Column(msgspec.Struct):
             "distinct_is_exact": not self.distinct.is_cut,
             "min": low,
             "max": high,
-            "mean": _finite(self.numbers.mean) if is_number else None,
-            "stddev": _stddev(self.numbers) if is_number else None,
-            "quantiles": {str(q): self.numbers.quantile(q) for q in QUANTILES} if is_number else None,
-            "histogram": self.numbers.histogram(BARS) if is_number else None,
-            "lengths": {"min": self.shortest, "max": self.longest, "mean": self.characters / self.measured}
-            if self.measured
-            else None,
+            "mean": _finite(numbers.mean) if numbers else None,
+            "stddev": _stddev(numbers) if numbers else None,
+            "quantiles": _quantiles(numbers) if numbers else None,
+            "histogram": numbers.histogram(BARS) if numbers else None,
+            "lengths": self._lengths(),
             "top": self.top.best(SHOWN_TOP),
-            "examples": [each.text for each in samples],
-            "truncated": _truncated({"min": [low_length], "max": [high_length]}, samples),
+            "examples": [sample.text for sample in samples],
+            "truncated": _truncated(low_length, high_length, samples),
             "classes": dict(sorted(self.classes.items(), key=lambda item: -item[1])),
             "personal_data": self.personal(name),
         }
-        return body
+
+    def _lengths(self) -> dict[str, float] | None:
+        if not self.measured:
+            return None
+        mean = self.characters / self.measured
+        return {"min": self.shortest, "max": self.longest, "mean": mean}
 
     def samples(self) -> list[Shown]:
         """Some values as they are, the first of each class."""
-        found = sorted(each for examples in self.examples.values() for each in examples)
-        return list({(each.text, each.length): each for each in reversed(found)}.values())[::-1][:SHOWN_AGAINST]
+        distinct: dict[tuple[str, int], Shown] = {}
+        # Of equal values the first row is shown, in the place of the last.
+        for value in sorted(self._all_examples(), reverse=True):
+            distinct[value.text, value.length] = value
+        return list(distinct.values())[::-1][:SHOWN_AGAINST]
+
+    def _all_examples(self) -> Iterator[Shown]:
+        return itertools.chain.from_iterable(self.examples.values())
 
     def known(self) -> list[str]:
         """Its values as far as they are known and whole: of a column of few, all of them."""
         ends = [text for text, length in self._extremes(self.verdict()) if text and not length]
-        kept = [*self.top.counts.values(), *(each for found in self.examples.values() for each in found)]
-        return sorted({*ends, *(each.text for each in kept if not each.length)})
+        kept = itertools.chain(self.top.counts.values(), self._all_examples())
+        return sorted({*ends, *(value.text for value in kept if not value.length)})
 
     @property
     def is_known(self) -> bool:
@@ -255,43 +266,42 @@ class Column(msgspec.Struct):
         return [kind for kind in KINDS if kind in kinds]
 
     def _counter_examples(self, verdict: Verdict) -> list[dict[str, Any]]:
-        found = [
-            {"row": each.number, "value": each.text, "why": why(name), **each.told()}
+        against = [
+            {"row": value.number, "value": value.text, "why": why(name), **value.told()}
             for name in verdict.against
-            for each in self.examples.get(name, ())
+            for value in self.examples.get(name, ())
         ]
-        return found[:SHOWN_AGAINST]
+        return against[:SHOWN_AGAINST]
 
     def _extremes(self, verdict: Verdict) -> tuple[End, End]:
         """The least and the greatest value, in the order of the type."""
         if verdict.type == "number" and self.numbers.minimum and self.numbers.maximum:
             return (self.numbers.minimum[1], 0), (self.numbers.maximum[1], 0)
         if verdict.type == "date":
-            (found,) = formats([name for name, count in self.classes.items() if count])
-            ends = [ends for name, ends in self.dates.items() if name.endswith(f">{found.order}")]
-            texts = [text for pair in ends for text in pair]
-            low = min(texts, key=lambda text: sort_key(text, found.order))
-            high = max(texts, key=lambda text: sort_key(text, found.order))
+            (date,) = formats([name for name, count in self.classes.items() if count])
+            in_order = f">{date.order}"
+            texts: list[str] = []
+            for name, ends in self.dates.items():
+                if name.endswith(in_order):
+                    texts += ends
+            low, high = _first_and_last(texts, date.order)
             return (low, 0), (high, 0)
         return (self.first, self.first_length), (self.last, self.last_length)
 
 
-def _truncated(lengths: dict[str, list[int]], samples: Sequence[Shown]) -> list[dict[str, Any]]:
+def _truncated(low: int, high: int, samples: Sequence[Shown]) -> list[dict[str, Any]]:
     """Which of the values shown are cut, and how long they are."""
-    shown = {**lengths, "examples": [each.length for each in samples]}
-    return [
-        {"member": member, "index": index if member == "examples" else None, "length": length}
-        for member, found in shown.items()
-        for index, length in enumerate(found)
-        if length
-    ]
+    shown: list[tuple[str, int | None, int]] = [("min", None, low), ("max", None, high)]
+    shown += [("examples", index, sample.length) for index, sample in enumerate(samples)]
+    return [{"member": member, "index": index, "length": length} for member, index, length in shown if length]
 
 
 End = tuple[str | None, int]
 """The beginning of a value, and the characters of the whole if it was cut, else 0."""
 
 Once = tuple[pa.StringArray, Hashes, Places, Places]
-"""Distinct values as they come, their hashes, how often each is there, and the place of the first."""
+"""Distinct values as they come, their hashes, how often each is
+there, and the place of the first."""
 
 
 def _once(cells: pa.StringArray) -> Once:
@@ -310,8 +320,8 @@ def _by_number(cells: pa.StringArray) -> Once:
 
 
 def _by_hash(cells: pa.StringArray) -> Once | None:
-    """For values of which few are alike: to sort their hashes takes half as long as to number them. None if two that
-    differ have one hash."""
+    """For values of which few are alike: to sort their hashes takes half as long as to number
+    them. None if two that differ have one hash."""
     hashes = hash_texts(cells)
     ordered = np.sort(hashes)
     if (ordered[1:] != ordered[:-1]).all():
@@ -341,22 +351,46 @@ def _summed(mine: dict[str, int], theirs: dict[str, int]) -> dict[str, int]:
     return {name: mine.get(name, 0) + theirs.get(name, 0) for name in {**mine, **theirs}}
 
 
-def _ends(mine: dict[str, tuple[str, str]], theirs: dict[str, tuple[str, str]]) -> dict[str, tuple[str, str]]:
+def _first_examples(
+    mine: dict[str, list[Shown]],
+    theirs: dict[str, list[Shown]],
+) -> dict[str, list[Shown]]:
+    examples = {}
+    for name in {**mine, **theirs}:
+        both = [*mine.get(name, ()), *theirs.get(name, ())]
+        examples[name] = sorted(both)[:EXAMPLES]
+    return examples
+
+
+Ends = dict[str, tuple[str, str]]
+"""By date class and order: the earliest and the latest."""
+
+
+def _ends(mine: Ends, theirs: Ends) -> Ends:
     merged = dict(mine)
-    for name, (low, high) in theirs.items():
-        if name not in merged:
-            merged[name] = (low, high)
-            continue
+    for name, ends in theirs.items():
         order = name.rpartition(">")[2]
-        merged[name] = (
-            min(merged[name][0], low, key=lambda text: sort_key(text, order)),
-            max(merged[name][1], high, key=lambda text: sort_key(text, order)),
-        )
+        merged[name] = _first_and_last([*merged.get(name, ()), *ends], order)
     return merged
 
 
+def _first_and_last(dates: Sequence[str], order: str) -> tuple[str, str]:
+    """The earliest and the latest; of equal ones the first."""
+
+    def key(text: str) -> tuple[int, int, int, str]:
+        return sort_key(text, order)
+
+    return min(dates, key=key), max(dates, key=key)
+
+
+def _quantiles(numbers: Numbers) -> dict[str, float]:
+    return {str(rank): numbers.quantile(rank) for rank in QUANTILES}
+
+
 def _stddev(numbers: Numbers) -> float | None:
-    return _finite(float((numbers.squares / (numbers.count - 1)) ** 0.5)) if numbers.count > 1 else None
+    if numbers.count < 2:
+        return None
+    return _finite(float((numbers.squares / (numbers.count - 1)) ** 0.5))
 
 
 def _finite(number: float) -> float | None:

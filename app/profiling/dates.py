@@ -1,4 +1,5 @@
-"""Dates: which orders of day, month and year fit a value, and which of them fit every value of a column."""
+"""Dates: which orders of day, month and year fit a value, and which
+of them fit every value of a column."""
 
 from __future__ import annotations
 
@@ -14,7 +15,9 @@ import pyarrow as pa
 from app.profiling.sketches import layout
 
 PREFIX = "date:"
-_DAY = re.compile(r"^(9{1,4})([-/.])(9{1,2})\2(9{1,4})(?:([T ])(99:99(?::99(?:\.9{1,9})?)?)(Z|[+-]99(?::?99)?)?)?$")
+_TIME = r"([T ])(99:99(?::99(?:\.9{1,9})?)?)(Z|[+-]99(?::?99)?)?"
+_DAY = re.compile(rf"^(9{{1,4}})([-/.])(9{{1,2}})\2(9{{1,4}})(?:{_TIME})?$")
+"""Of a value whose digits are all written as 9."""
 ORDERS = {"ymd": "%Y{0}%m{0}%d", "dmy": "%d{0}%m{0}%Y", "mdy": "%m{0}%d{0}%Y"}
 FRACTION_DIGITS = 6
 NO_BITS = -1
@@ -40,18 +43,21 @@ class Format:
         if not self.time:
             return day
         joint, clock = self.time[0], self.time[1:]
-        zone = "%z" if "±" in clock else "Z" if clock.endswith("Z") else ""
-        clock = clock.partition("±")[0].rstrip("Z")
-        shape = ("%H:%M:%S" if clock.count(":") == 2 else "%H:%M") + (".%f" if "." in clock else "")
-        return f"{day}{joint}{shape}{zone}"
+        clock, offset, _ = clock.partition("±")
+        zone = "%z" if offset else ""
+        if clock.endswith("Z"):
+            clock, zone = clock.rstrip("Z"), "Z"
+        seconds = ":%S" if clock.count(":") == 2 else ""
+        fraction = ".%f" if "." in clock else ""
+        return f"{day}{joint}%H:%M{seconds}{fraction}{zone}"
 
 
 def classify_dates(values: pa.StringArray) -> dict[str, npt.NDArray[np.int64]]:
-    """Where the values of each class are: `date:separator:orders that fit:paddings that fit:time`, `invalid_date`,
-    `date_unknown` or `date_too_fine`. What is no date is in none."""
+    """Where the values of each class are: `date:separator:orders that fit:paddings that fit:time`,
+    `invalid_date`, `date_unknown` or `date_too_fine`. What is no date is in none."""
     data, offsets = layout(values)
     lengths = np.diff(offsets)
-    found: dict[str, list[npt.NDArray[np.int64]]] = {}
+    by_class: dict[str, list[npt.NDArray[np.int64]]] = {}
     for length in np.unique(lengths).tolist():
         places = np.flatnonzero(lengths == length)
         matrix = data[offsets[places][:, None] + np.arange(length)]
@@ -61,8 +67,8 @@ def classify_dates(values: pa.StringArray) -> dict[str, npt.NDArray[np.int64]]:
         for shape in kinds.tolist():
             rows = np.flatnonzero(shapes == shape)
             for name, here in _of_shape(shape.decode("latin-1"), matrix[rows]):
-                found.setdefault(name, []).append(places[rows[here]])
-    return {name: np.concatenate(parts) for name, parts in found.items()}
+                by_class.setdefault(name, []).append(places[rows[here]])
+    return {name: np.concatenate(parts) for name, parts in by_class.items()}
 
 
 def _of_shape(shape: str, digits: npt.NDArray[np.uint8]) -> Iterator[tuple[str, npt.NDArray[np.bool_]]]:
@@ -72,33 +78,42 @@ def _of_shape(shape: str, digits: npt.NDArray[np.uint8]) -> Iterator[tuple[str, 
         return
     left, separator, _, right, joint, time, zone = match.groups()
     places = (match.span(1), match.span(3), match.span(4))
-    parts = [_number(digits[:, start:end]) for start, end in places]
+    left_part, middle_part, right_part = (_number(digits[:, slice(*place)]) for place in places)
     if len(left) == 4 and len(right) <= 2:
-        orders = {"ymd": (parts[0], parts[1], parts[2])}
+        orders = {"ymd": (left_part, middle_part, right_part)}
         short = (places[1], places[2])
     elif len(right) == 4 and len(left) <= 2:
-        orders = {"dmy": (parts[2], parts[1], parts[0]), "mdy": (parts[2], parts[0], parts[1])}
+        orders = {
+            "dmy": (right_part, middle_part, left_part),
+            "mdy": (right_part, left_part, middle_part),
+        }
         short = (places[0], places[1])
-    elif len(right) != 2:
-        return  # a version, a telephone number, ...
-    else:
+    elif len(right) == 2:
         yield "date_unknown", np.ones(len(digits), bool)
         return
+    else:
+        return  # a version, a telephone number, ...
     fits = {name: _is_day(*fields) for name, fields in orders.items()}
-    on_clock = _is_clock(time, digits[:, match.start(6) : match.end(6)]) if time else np.ones(len(digits), bool)
+    on_clock = np.ones(len(digits), bool)
+    clock = digits[:, slice(*match.span(6))]
+    if time:
+        on_clock &= _is_clock(time, clock)
     if zone and zone != "Z":
         on_clock &= _is_zone(digits[:, match.start(7) + 1 : match.end(7)])
         # The moment in UTC must have a year of four digits, too.
-        fits = {name: fit & (orders[name][0] > 1) & (orders[name][0] < 9999) for name, fit in fits.items()}
+        for name, (year, _, _) in orders.items():
+            fits[name] &= (year > 1) & (year < 9999)
     padded, unpadded = np.ones(len(digits), bool), np.ones(len(digits), bool)
     for start, end in short:
         padded &= end - start == 2
         unpadded &= (end - start == 1) | (digits[:, start] != ord("0"))
     suffix = f"{joint}{time}{_sign(zone)}" if joint else ""
     weights = {name: 1 << i for i, name in enumerate([*orders, "p", "u"])}
-    bits = sum(weights[name] * fit for name, fit in fits.items()) + weights["p"] * padded + weights["u"] * unpadded
+    bits = weights["p"] * padded + weights["u"] * unpadded
+    for name, fit in fits.items():
+        bits += weights[name] * fit
     bits = np.where(on_clock, bits, 0)
-    too_fine = _is_too_fine(time, digits[:, match.start(6) : match.end(6)]) & (bits > 0)
+    too_fine = _is_too_fine(time, clock) & (bits > 0)
     if too_fine.any():
         yield "date_too_fine", too_fine
         bits = np.where(too_fine, NO_BITS, bits)
@@ -120,7 +135,13 @@ def _number(digits: npt.NDArray[np.uint8]) -> npt.NDArray[np.int64]:
     return value
 
 
-_LAST_DAY = np.array([[0, *(monthrange(year, month)[1] for month in range(1, 13))] for year in (2001, 2004)])
+def _last_days(year: int) -> list[int]:
+    """By month; 0 for month 0, which no date has."""
+    return [0, *(monthrange(year, month)[1] for month in range(1, 13))]
+
+
+_LAST_DAY = np.array([_last_days(2001), _last_days(2004)])
+"""(2, 13): of a common year and of a leap year."""
 
 
 def _is_day(
@@ -146,22 +167,28 @@ def _is_zone(digits: npt.NDArray[np.uint8]) -> npt.NDArray[np.bool_]:
 
 
 def _is_too_fine(time: str | None, digits: npt.NDArray[np.uint8]) -> npt.NDArray[np.bool_]:
-    """Whether a fraction is finer than a microsecond: no date and time of most programs keeps that."""
+    """Whether a fraction is finer than a microsecond: no date and
+    time of most programs keeps that."""
     behind = (time or "").partition(".")[2]
     if len(behind) <= FRACTION_DIGITS:
         return np.zeros(len(digits), bool)
-    return (digits[:, FRACTION_DIGITS - len(behind) :] != ord("0")).any(axis=1)  # type: ignore[no-any-return]
+    too_many = digits[:, FRACTION_DIGITS - len(behind) :]
+    return (too_many != ord("0")).any(axis=1)  # type: ignore[no-any-return]
 
 
 def formats(codes: Iterable[str]) -> list[Format]:
-    """The formats in which every one of these date classes can be read and written back: none, one, or several."""
+    """The formats in which every one of these date classes can be
+    read and written back: none, one, or several."""
     possible: set[Format] | None = None
     for code in codes:
         separator, orders, paddings, time = code.removeprefix(PREFIX).split(":", 3)
-        these = {Format(separator, order, padding == "p", time) for order in orders.split("|") for padding in paddings}
-        possible = these if possible is None else possible & these
-    ordered = sorted(possible or (), key=lambda f: (not f.padded, f.order))
-    return [f for f in ordered if f.padded or f.order not in {o.order for o in ordered if o.padded}]
+        of_code = {
+            Format(separator, order, padding == "p", time) for order in orders.split("|") for padding in paddings
+        }
+        possible = of_code if possible is None else possible & of_code
+    ordered = sorted(possible or (), key=lambda date: (not date.padded, date.order))
+    padded_orders = {date.order for date in ordered if date.padded}
+    return [date for date in ordered if date.padded or date.order not in padded_orders]
 
 
 def sort_key(text: str, order: str) -> tuple[int, int, int, str]:

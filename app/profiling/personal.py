@@ -1,4 +1,5 @@
-"""Signs of personal data: e-mail addresses, phone numbers, payment cards, names. Looked for in samples; likely, not sure."""
+"""Signs of personal data: e-mail addresses, phone numbers, payment cards,
+names. Looked for in samples; likely, not sure."""
 
 from __future__ import annotations
 
@@ -9,18 +10,23 @@ from collections.abc import Sequence
 KINDS = ("email", "phone", "card", "name")
 LIKELY = 0.5
 """Share of the values looked at that must look like it."""
+LIKELY_IF_NAMED = 0.1
+"""The same where the header says so, too."""
 
 HEADER_WORDS = {
     "email": {"email", "mail", "emails"},
-    "phone": {"phone", "telephone", "tel", "mobile", "cell", "fax", "telefon", "handy", "mobil", "phones", "telefono"},
+    "phone": set("phone phones telephone tel mobile cell fax telefon handy mobil telefono".split()),
     "card": {"card", "pan", "cardnumber", "creditcard", "kreditkarte", "kartennummer"},
-    "name": {
-        "firstname", "lastname", "surname", "forename", "fullname", "givenname", "familyname", "nachname", "vorname",
-        "nom", "prenom", "nombre", "apellido", "contact", "customername", "employeename", "middlename",
-    },
-}  # fmt: skip
-_NAME_OF = {"first", "last", "full", "given", "family", "customer", "employee", "contact", "client", "user", "middle",
-            "account", "holder", "cardholder", "person", "patient", "guest", "recipient", "your"}  # fmt: skip
+    "name": set(
+        "firstname lastname surname forename fullname givenname familyname middlename"
+        " customername employeename contact nachname vorname nom prenom nombre apellido".split()
+    ),
+}
+_NAME_OF = frozenset(
+    "first last full given family middle customer employee contact client user account holder"
+    " cardholder person patient guest recipient your".split()
+)
+"""Beside the word `name`: whose name, or which."""
 
 _EMAIL = re.compile(r"[^@\s,;<>()]+@[A-Za-z0-9-]+(\.[A-Za-z0-9-]+)*\.[A-Za-z]{2,}")
 _PHONE = re.compile(r"\+?[0-9 ()./-]{6,22}")
@@ -31,58 +37,74 @@ _CARD = re.compile(r"[0-9](?:[ -]?[0-9]){12,18}")
 _NAME = re.compile(r"[^\W\d_]{1,30}\.?(?:[ '’-]{1,2}[^\W\d_]{1,30}\.?){0,4}(?:, ?[^\W\d_ ]{1,30})?")
 _CAPITAL = re.compile(r"[^\W\d_a-z]")
 FIRST_NAMES = frozenset(
-    "adam ahmed aisha alex alexander ali alice amanda amelia amy ana anders andrea andrew anita anna anne anthony anton"
-    " antonio ashley barbara ben benjamin bob brian carl carla carlos carol caroline charles charlotte chen chloe"
-    " christian christina christine christopher claire clara daniel david deborah denise diana diego donald dorothy edward"
-    " elena elisabeth elizabeth emil emily emma eric erik eva fatima felix fernando francesco frank gabriel george giulia"
-    " grace hannah hans harry heather heidi helen henry hugo ian ines ingrid isabel isabella ivan jack jacob james jan"
-    " jane jason javier jean jennifer jessica joan john jonas jorge jose joseph juan julia julie karen karin katherine"
-    " kevin klaus kumar laura lea lena leo leon lily linda lisa louis lucas lucia luis lukas luke maria marie mark markus"
-    " martha martin mary matthew max mehmet mei melissa mia michael michelle miguel mohamed mohammed nancy natalie nicolas"
-    " nina noah olga oliver olivia oscar pablo patricia patrick paul paula pedro peter petra philip pierre priya rachel"
-    " raj ralf ravi rebecca richard robert rosa ruth sabine samuel sandra sara sarah sebastian sofia sophia sophie stefan"
-    " stephanie stephen steven susan sven thomas tim tom ursula victor victoria wei william wolfgang yuki zoe".split()
+    "adam ahmed aisha alex alexander ali alice amanda amelia amy ana anders andrea andrew anita"
+    " anna anne anthony anton antonio ashley barbara ben benjamin bob brian carl carla carlos"
+    " carol caroline charles charlotte chen chloe christian christina christine christopher"
+    " claire clara daniel david deborah denise diana diego donald dorothy edward elena elisabeth"
+    " elizabeth emil emily emma eric erik eva fatima felix fernando francesco frank gabriel"
+    " george giulia grace hannah hans harry heather heidi helen henry hugo ian ines ingrid"
+    " isabel isabella ivan jack jacob james jan jane jason javier jean jennifer jessica joan"
+    " john jonas jorge jose joseph juan julia julie karen karin katherine kevin klaus kumar"
+    " laura lea lena leo leon lily linda lisa louis lucas lucia luis lukas luke maria marie mark"
+    " markus martha martin mary matthew max mehmet mei melissa mia michael michelle miguel"
+    " mohamed mohammed nancy natalie nicolas nina noah olga oliver olivia oscar pablo patricia"
+    " patrick paul paula pedro peter petra philip pierre priya rachel raj ralf ravi rebecca"
+    " richard robert rosa ruth sabine samuel sandra sara sarah sebastian sofia sophia sophie"
+    " stefan stephanie stephen steven susan sven thomas tim tom ursula victor victoria wei"
+    " william wolfgang yuki zoe".split()
 )
 
 
 def signs(values: Sequence[str]) -> dict[str, int]:
-    """How many of these values look like each kind; besides, how many are `digits` (7 to 15) or `words` alone, which a
-    header may make a phone number or a name."""
-    found = dict.fromkeys((*KINDS, "digits", "words"), 0)
+    """How many of these values look like each kind; besides, how many are `digits` (7 to 15) or
+    `words` alone, which a header may make a phone number or a name."""
+    counts = dict.fromkeys((*KINDS, "digits", "words"), 0)
     for value in values:
         text = value.strip()
         if _EMAIL.fullmatch(text):
-            found["email"] += 1
+            counts["email"] += 1
         elif _CARD.fullmatch(text) and luhn(text):
-            found["card"] += 1
+            counts["card"] += 1
         elif _is_phone(text):
-            found["phone"] += 1
+            counts["phone"] += 1
         elif _is_name(text):
-            found["name"] += 1
+            counts["name"] += 1
         elif text.isdigit() and 7 <= len(text) <= 15:
-            found["digits"] += 1
+            counts["digits"] += 1
         elif _NAME.fullmatch(text) and text[:1].isupper():
-            found["words"] += 1
-    return {kind: count for kind, count in found.items() if count}
+            counts["words"] += 1
+    return {kind: count for kind, count in counts.items() if count}
 
 
-def flags(header: str, found: dict[str, int], looked_at: int, *, is_date: bool) -> list[str]:
-    """The kinds that a column with this header likely holds. A header alone proves nothing: values must agree."""
+def flags(header: str, counts: dict[str, int], looked_at: int, *, is_date: bool) -> list[str]:
+    """The kinds that a column with this header likely holds.
+
+    `counts` are the `signs` of the values looked at. A header alone
+    proves nothing: values must agree.
+    """
     if not looked_at or is_date:
         return []
     words = header_words(header)
+    shares = {sign: count / looked_at for sign, count in counts.items()}
     likely = []
     for kind in KINDS:
-        share = found.get(kind, 0) / looked_at
-        is_named = bool(words & HEADER_WORDS[kind]) or (kind == "name" and "name" in words and bool(words & _NAME_OF))
-        is_named = is_named or (kind == "name" and words == {"name"})
-        if share >= LIKELY or (is_named and share >= 0.1):
+        share = shares.get(kind, 0)
+        if share >= LIKELY or (share >= LIKELY_IF_NAMED and _is_named(kind, words)):
             likely.append(kind)
-    if "phone" not in likely and words & HEADER_WORDS["phone"] and found.get("digits", 0) / looked_at >= LIKELY:
-        likely.append("phone")
-    if "name" not in likely and words & HEADER_WORDS["name"] and found.get("words", 0) / looked_at >= LIKELY:
-        likely.append("name")
+    for kind, sign in (("phone", "digits"), ("name", "words")):
+        has_sign = shares.get(sign, 0) >= LIKELY
+        if kind not in likely and words & HEADER_WORDS[kind] and has_sign:
+            likely.append(kind)
     return likely
+
+
+def _is_named(kind: str, words: set[str]) -> bool:
+    """Whether a header of these words says that the column is of this kind."""
+    if words & HEADER_WORDS[kind]:
+        return True
+    if kind != "name" or "name" not in words:
+        return False
+    return words == {"name"} or bool(words & _NAME_OF)
 
 
 def header_words(header: str) -> set[str]:

@@ -1,4 +1,5 @@
-"""Summaries of many values in little memory, which merge: of two chunks, or of two halves of one, they say the same."""
+"""Summaries of many values in little memory, which merge: of two
+chunks, or of two halves of one, they say the same."""
 
 from __future__ import annotations
 
@@ -15,7 +16,8 @@ from datasketches import kll_doubles_sketch
 Hashes = npt.NDArray[np.uint64]
 
 DISTINCT_KEPT = 1024
-"""Smallest hashes kept: a distinct count is exact below it, and has a standard error of 3 % above."""
+"""Smallest hashes kept: a distinct count is exact below it, and has a
+standard error of 3 % above."""
 
 TOP_KEPT = 64
 """Candidates for the most frequent values."""
@@ -47,8 +49,9 @@ def length_if_cut(text: str) -> int:
 
 
 QUANTILES_KEPT = 256
-"""Of a KLL sketch: the rank of a quantile is off by 1.1 % at most, in 99 of 100 cases. It draws by lot, so two runs may
-differ by that. (The t-digest of the same library, which would not, was off by 3 %.)"""
+"""Of a KLL sketch: the rank of a quantile is off by 1.1 % at most, in 99 of 100
+cases. It draws by lot, so two runs may differ by that. (The t-digest of the
+same library, which would not, was off by 3 %.)"""
 
 WORD_BYTES, WORDS = 8, 4
 _ODD = (np.uint64(0x9E3779B97F4A7C15), np.uint64(0xBF58476D1CE4E5B9), np.uint64(0x94D049BB133111EB))
@@ -57,7 +60,8 @@ _ODD = (np.uint64(0x9E3779B97F4A7C15), np.uint64(0xBF58476D1CE4E5B9), np.uint64(
 def layout(values: pa.StringArray) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.int64]]:
     """(bytes, n + 1 offsets into them) of n texts without nulls."""
     _, offsets, data = values.buffers()
-    places = np.frombuffer(offsets, np.int32)[values.offset : values.offset + len(values) + 1].astype(np.int64)
+    whole = np.frombuffer(offsets, np.int32)
+    places = whole[values.offset : values.offset + len(values) + 1].astype(np.int64)
     if not len(places):
         places = np.zeros(1, np.int64)
     if data is None:
@@ -70,11 +74,13 @@ def characters(values: pa.StringArray) -> npt.NDArray[np.int64]:
     data, offsets = layout(values)
     if data.tobytes().isascii():
         return np.diff(offsets)
-    return pc.utf8_length(values).to_numpy(zero_copy_only=False).astype(np.int64)  # type: ignore[no-any-return]
+    lengths = pc.utf8_length(values)
+    return lengths.to_numpy(zero_copy_only=False).astype(np.int64)  # type: ignore[no-any-return]
 
 
 def hash_texts(values: pa.StringArray) -> Hashes:
-    """64 bits of each text. A fixed function of its bytes: equal on every machine and in every version."""
+    """64 bits of each text. A fixed function of its bytes: equal on
+    every machine and in every version."""
     data, offsets = layout(values)
     starts, lengths = offsets[:-1], np.diff(offsets)
     padded = np.concatenate([data, np.zeros(WORD_BYTES, np.uint8)])
@@ -109,7 +115,8 @@ def _mixed(value: Hashes) -> Hashes:
 
 
 class Distinct(msgspec.Struct):
-    """The smallest hashes (k minimum values): counts distinct values, and compares sets of values of two columns."""
+    """The smallest hashes (k minimum values): counts distinct values,
+    and compares sets of values of two columns."""
 
     hashes: bytes = b""
     """Ascending, little-endian, 8 bytes each."""
@@ -130,10 +137,11 @@ class Distinct(msgspec.Struct):
 
     def merged(self, other: Distinct) -> Distinct:
         both = Distinct.of(np.concatenate([self.values, other.values]))
-        limits = [each.values[-1] for each in (self, other) if each.is_cut]
+        limits = [sketch.values[-1] for sketch in (self, other) if sketch.is_cut]
         if not limits:
             return both
-        kept = both.values[both.values <= min(limits)]  # above the lower limit one of the two knows nothing
+        # Above the lower limit one of the two knows nothing.
+        kept = both.values[both.values <= min(limits)]
         return Distinct(kept.astype("<u8").tobytes(), True)
 
     def count(self) -> int:
@@ -146,14 +154,15 @@ class Distinct(msgspec.Struct):
     def containment(self, other: Distinct) -> float:
         """Share of the values here that are there too, 0 to 1."""
         mine, theirs = self.values, other.values
-        limits = [each[-1] for each, cut in ((mine, self.is_cut), (theirs, other.is_cut)) if cut]
+        limits = [sketch.values[-1] for sketch in (self, other) if sketch.is_cut]
         if limits:
             mine, theirs = mine[mine <= min(limits)], theirs[theirs <= min(limits)]
         return float(np.isin(mine, theirs).mean()) if len(mine) else 0.0
 
 
 class Top(msgspec.Struct):
-    """The most frequent values (Misra-Gries): a count is at most `error` too low, and 0 means exact."""
+    """The most frequent values (Misra-Gries): a count is at most
+    `error` too low, and 0 means exact."""
 
     counts: dict[int, Shown] = {}
     """By hash of the whole value: how often it is there at least."""
@@ -163,36 +172,45 @@ class Top(msgspec.Struct):
     def of(cls, values: pa.StringArray, hashes: Hashes, counts: npt.NDArray[np.int64]) -> Top:
         """Of distinct values."""
         error = int(len(counts) > TOP_KEPT)
-        more = counts[counts > 1]  # to look for the next after the last kept among many ones takes long
+        # To look for the next after the last kept takes long where most counts are 1.
+        more = counts[counts > 1]
         if len(more) > TOP_KEPT:
             error = int(np.partition(more, -TOP_KEPT - 1)[-TOP_KEPT - 1])
         kept = np.flatnonzero(counts > error)
         texts = values.take(pa.array(kept)).to_pylist()
-        found = zip(hashes[kept].tolist(), counts[kept].tolist(), texts, strict=True)
-        return cls({key: Shown.of(count - error, text) for key, count, text in found}, error)
+        entries = zip(hashes[kept].tolist(), counts[kept].tolist(), texts, strict=True)
+        return cls({key: Shown.of(count - error, text) for key, count, text in entries}, error)
 
     def merged(self, other: Top) -> Top:
         both = dict(self.counts)
-        for key, each in other.counts.items():
-            both[key] = _counted(each, both[key].number) if key in both else each
+        for key, value in other.counts.items():
+            both[key] = _counted(value, both[key].number) if key in both else value
         error = self.error + other.error
         if len(both) > TOP_KEPT:
-            surplus = sorted((each.number for each in both.values()), reverse=True)[TOP_KEPT]
-            both = {key: _counted(each, -surplus) for key, each in both.items() if each.number > surplus}
+            surplus = sorted((value.number for value in both.values()), reverse=True)[TOP_KEPT]
+            both = {key: _counted(value, -surplus) for key, value in both.items() if value.number > surplus}
             error += surplus
         return Top(both, error)
 
     def best(self, limit: int) -> list[dict[str, Any]]:
         """`value`, `count` (at least) and `count_at_most`, the most frequent first."""
-        ordered = sorted(self.counts.values(), key=lambda each: (-each.number, each.text, each.length))[:limit]
+        ordered = sorted(
+            self.counts.values(),
+            key=lambda value: (-value.number, value.text, value.length),
+        )
         return [
-            {"value": each.text, "count": each.number, "count_at_most": each.number + self.error, **each.told()}
-            for each in ordered
+            {
+                "value": value.text,
+                "count": value.number,
+                "count_at_most": value.number + self.error,
+                **value.told(),
+            }
+            for value in ordered[:limit]
         ]
 
 
-def _counted(each: Shown, more: int) -> Shown:
-    return Shown(each.number + more, each.text, each.length)
+def _counted(value: Shown, more: int) -> Shown:
+    return Shown(value.number + more, value.text, value.length)
 
 
 class Numbers(msgspec.Struct):
@@ -216,30 +234,35 @@ class Numbers(msgspec.Struct):
         values = np.repeat(distinct, counts)
         digest = kll_doubles_sketch(QUANTILES_KEPT)
         digest.update(np.sort(values))  # in order they go in twice as fast
-        ends = [(float(distinct[i]), str(texts[i])) for i in (int(distinct.argmin()), int(distinct.argmax()))]
-        with np.errstate(over="ignore", invalid="ignore"):  # beyond any double: not finite, and not reported
+        lowest, highest = int(distinct.argmin()), int(distinct.argmax())
+        minimum = (float(distinct[lowest]), str(texts[lowest]))
+        maximum = (float(distinct[highest]), str(texts[highest]))
+        # Beyond any double they are not finite, and not reported.
+        with np.errstate(over="ignore", invalid="ignore"):
             mean = float(values.mean())
             squares = float(np.square(values - mean).sum())
-        return cls(len(values), mean, squares, ends[0], ends[1], digest.serialize())
+        return cls(len(values), mean, squares, minimum, maximum, digest.serialize())
 
     def merged(self, other: Numbers) -> Numbers:
         if not (self.count and other.count):
             return self if self.count else other
         digest = kll_doubles_sketch.deserialize(self.digest)
         digest.merge(kll_doubles_sketch.deserialize(other.digest))
-        count, apart = self.count + other.count, other.mean - self.mean
+        count = self.count + other.count
+        apart = other.mean - self.mean
+        between = apart * apart * self.count * other.count / count
         return Numbers(
             count,
             self.mean + apart * other.count / count,
-            self.squares + other.squares + apart * apart * self.count * other.count / count,
+            self.squares + other.squares + between,
             min(end for end in (self.minimum, other.minimum) if end),
             max(end for end in (self.maximum, other.maximum) if end),
             digest.serialize(),
         )
 
     def histogram(self, bars: int) -> dict[str, list[float]] | None:
-        """`edges` from the least to the greatest, evenly apart, and the share (0 to 1) of the values between them; None if
-        they are all alike."""
+        """`edges` from the least to the greatest, evenly apart, and the share (0 to 1) of the
+        values between them; None if they are all alike."""
         if self.minimum is None or self.maximum is None:
             return None
         low, high = self.minimum[0], self.maximum[0]

@@ -1,4 +1,5 @@
-"""A table, column by column: from the bytes or rows of a chunk to a state that merges, is stored, and is told in the end."""
+"""A table, column by column: from the bytes or rows of a chunk to a state
+that merges, is stored, and is told in the end."""
 
 from __future__ import annotations
 
@@ -41,7 +42,8 @@ class Table(msgspec.Struct):
         return Table(self.rows + other.rows, columns, left_out)
 
     def packed(self) -> str:
-        """As it is stored between two steps: for the most part hashes, which no compression makes smaller."""
+        """As it is stored between two steps: for the most part
+        hashes, which no compression makes smaller."""
         return base64.b64encode(msgspec.msgpack.encode(self)).decode()
 
     @classmethod
@@ -50,7 +52,8 @@ class Table(msgspec.Struct):
 
 
 def of_lines(data: bytes, delimiter: bytes, columns: Sequence[str], first_row: int) -> str:
-    """The packed table of clean UTF-8 lines: one a row, nothing quoted, as many cells in each as there are columns."""
+    """The packed table of clean UTF-8 lines: one a row, nothing quoted,
+    as many cells in each as there are columns."""
     names = [str(i) for i in range(len(columns))]
     if data.startswith(codecs.BOM_UTF8):
         data = codecs.BOM_UTF8 + data  # Arrow drops one, and here it is part of a value
@@ -65,11 +68,15 @@ def of_lines(data: bytes, delimiter: bytes, columns: Sequence[str], first_row: i
         ),
     )
     rows = np.arange(first_row, first_row + table.num_rows)
-    cells = [table.column(i).combine_chunks() for i in range(min(len(columns), MAX_COLUMNS))]
-    cells = [array.chunk(0) if isinstance(array, pa.ChunkedArray) else array for array in cells]
-    return _table(
-        columns, ((name, Column.of(array, rows)) for name, array in zip(columns, cells, strict=False)), len(rows)
+    described = (
+        (name, Column.of(_in_one_piece(table.column(i)), rows)) for i, name in enumerate(columns[:MAX_COLUMNS])
     )
+    return _table(columns, described, len(rows))
+
+
+def _in_one_piece(cells: pa.ChunkedArray) -> pa.StringArray:
+    combined = cells.combine_chunks()
+    return combined.chunk(0) if isinstance(combined, pa.ChunkedArray) else combined
 
 
 def of_cells(cells: Sequence[Sequence[str | None]], names: Sequence[str], numbers: Sequence[int]) -> str:
@@ -77,9 +84,11 @@ def of_cells(cells: Sequence[Sequence[str | None]], names: Sequence[str], number
     rows = np.array(numbers, np.int64)
 
     def column(i: int) -> Column:
-        return Column.of(pa.array([row[i] if i < len(row) else None for row in cells], pa.string()), rows)
+        texts = [row[i] if i < len(row) else None for row in cells]
+        return Column.of(pa.array(texts, pa.string()), rows)
 
-    return _table(names, ((name, column(i)) for i, name in enumerate(names[:MAX_COLUMNS])), len(cells))
+    described = ((name, column(i)) for i, name in enumerate(names[:MAX_COLUMNS]))
+    return _table(names, described, len(cells))
 
 
 def of_objects(raw: Sequence[bytes], numbers: Sequence[int]) -> str:
@@ -95,7 +104,8 @@ def of_objects(raw: Sequence[bytes], numbers: Sequence[int]) -> str:
                     continue
                 gathered[name] = _Values()
             gathered[name].add(number, bytes(value))
-    return Table(len(raw), {name: values.column() for name, values in gathered.items()}, len(left_out)).packed()
+    columns = {name: values.column() for name, values in gathered.items()}
+    return Table(len(raw), columns, len(left_out)).packed()
 
 
 class _Values:
@@ -117,28 +127,31 @@ class _Values:
             self._nulls += 1
         elif head in (b"{", b"["):
             self._others.setdefault("nested", []).append((number, canonical(raw)))
-        elif math.isinf(float(raw)) if head not in (b"t", b"f") else False:
+        elif head not in (b"t", b"f") and math.isinf(float(raw)):
             self._others.setdefault("too_long", []).append((number, raw.decode()))
         else:
             self._natives[0].append(raw.decode())
             self._natives[1].append(number)
 
     def column(self) -> Column:
-        strings, natives = (
-            Column.of(pa.array(texts, pa.string()), np.array(rows, np.int64), json=kind)
-            for (texts, rows), kind in ((self._strings, "string"), (self._natives, "native"))
-        )
+        natives = _of_kind("native", *self._natives)
+        strings = _of_kind("string", *self._strings)
         column = natives.merged(strings).merged(Column(nulls=self._nulls))
-        for name, found in self._others.items():
-            rows = np.array([row for row, _ in found], np.int64)
-            texts = pa.array([text for _, text in found], pa.string())
-            column = column.merged(Column.of_class(name, texts, rows, has_lengths=name != "nested"))
+        for name, values in self._others.items():
+            rows = np.array([row for row, _ in values], np.int64)
+            texts = pa.array([text for _, text in values], pa.string())
+            of_class = Column.of_class(name, texts, rows, has_lengths=name != "nested")
+            column = column.merged(of_class)
         return column
 
 
+def _of_kind(kind: str, texts: list[str], rows: list[int]) -> Column:
+    return Column.of(pa.array(texts, pa.string()), np.array(rows, np.int64), json=kind)
+
+
 def canonical(raw: bytes) -> str:
-    """The JSON of an object or a list so that equal ones have equal texts: without spaces, keys in order, numbers as they are
-    written. What is nested too deeply for that stays as it is."""
+    """The JSON of an object or a list so that equal ones have equal texts: without spaces, keys in
+    order, numbers as they are written. What is nested too deeply for that stays as it is."""
     try:
         value = json.loads(raw, parse_int=Decimal, parse_float=Decimal)
         return _canonical.encode(value).decode()

@@ -1,8 +1,10 @@
-"""The type of a column from the classes of all its values. A type is given only if every value comes back from it as it
-was written, in one way alone; else the column is text, and the values that say so are named."""
+"""The type of a column from the classes of all its values. A type is given only if
+every value comes back from it as it was written, in one way alone; else the column
+is text, and the values that say so are named."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from app.profiling.classes import AMBIGUOUS_DECIMAL, LONG_INTEGER, NUMBERS, WHY
@@ -32,7 +34,7 @@ def decide(classes: dict[str, int]) -> Verdict:
     """`classes`: how many values have each class; missing values are not among them."""
     present = {name: count for name, count in classes.items() if count}
     if not present:
-        return Verdict("text", reason="no_values", explanation="There is no value to tell a type by.")
+        return _text("no_values", "There is no value to tell a type by.")
     dates = [name for name in present if name.startswith(PREFIX)]
     booleans = [name for name in present if name.startswith(BOOLEAN)]
     numbers = [name for name in present if name in NUMBERS]
@@ -47,10 +49,11 @@ def decide(classes: dict[str, int]) -> Verdict:
 
 def _number(present: dict[str, int]) -> Verdict:
     if AMBIGUOUS_DECIMAL in present and not present.keys() & {"decimal", LONG_INTEGER}:
-        return Verdict(
-            "text", reason="ambiguous_number", against=[AMBIGUOUS_DECIMAL],
-            explanation="Every value with a point has three digits behind it: decimals and thousands look the same.",
-        )  # fmt: skip
+        return _text(
+            "ambiguous_number",
+            "Every value with a point has three digits behind it: decimals and thousands look the same.",
+            [AMBIGUOUS_DECIMAL],
+        )
     is_integer = present.keys() <= {"integer", LONG_INTEGER}
     return Verdict("number", "integer" if is_integer else "decimal")
 
@@ -59,43 +62,45 @@ def _boolean(styles: list[str]) -> Verdict:
     if len(styles) == 1:
         style = styles[0].removeprefix(BOOLEAN)
         return Verdict("boolean", format=STYLES.get(style, "true, false"))
-    return Verdict(
-        "text", reason="mixed_spelling", against=sorted(styles),
-        explanation="Truth values are spelled in several ways, which would be lost.",
-    )  # fmt: skip
+    return _text(
+        "mixed_spelling",
+        "Truth values are spelled in several ways, which would be lost.",
+        sorted(styles),
+    )
 
 
 def _date(names: list[str]) -> Verdict:
     possible = formats(names)
     if len(possible) == 1:
-        (found,) = possible
-        return Verdict("date", "datetime" if found.time else "date", found.pattern)
+        (date,) = possible
+        return Verdict("date", "datetime" if date.time else "date", date.pattern)
     if possible:
-        return Verdict(
-            "text", reason="ambiguous_date", against=sorted(names),
-            explanation=f"Every value can be read as {' and as '.join(f.pattern for f in possible)}.",
-        )  # fmt: skip
-    return Verdict(
-        "text", reason="mixed_dates", against=sorted(names), explanation="The dates are not all written in one way."
-    )
+        patterns = " and as ".join(date.pattern for date in possible)
+        return _text("ambiguous_date", f"Every value can be read as {patterns}.", sorted(names))
+    return _text("mixed_dates", "The dates are not all written in one way.", sorted(names))
 
 
 def _mixed(present: dict[str, int], kinds: dict[str, list[str]]) -> Verdict:
     kind, names = max(kinds.items(), key=lambda item: sum(present[name] for name in item[1]))
-    others = sorted((name for name in present if name not in names), key=lambda name: (present[name], name))
+    others = [name for name in present if name not in names]
+    others.sort(key=lambda name: (present[name], name))
     if names:
-        share = sum(present[name] for name in names)
-        return Verdict(
-            "text", reason=f"not_every_value_is_a_{kind}", against=others,
-            explanation=f"{share} values could be a {kind}, {sum(present.values()) - share} could not.",
-        )  # fmt: skip
-    main = max(others, key=lambda name: (present[name], name != "text"))
-    if len(others) == 1 and main == "text":
-        return Verdict("text", reason="text", explanation="No value is a number, a date or a truth value.")
+        of_kind = sum(present[name] for name in names)
+        not_of_kind = sum(present.values()) - of_kind
+        return _text(
+            f"not_every_value_is_a_{kind}",
+            f"{of_kind} values could be a {kind}, {not_of_kind} could not.",
+            others,
+        )
+    if others == ["text"]:
+        return _text("text", "No value is a number, a date or a truth value.")
     odd = [name for name in others if name != "text"]
-    return Verdict(
-        "text", reason=odd[-1], against=odd, explanation=f"It holds a value that {WHY.get(odd[-1], 'is text')}."
-    )
+    main = odd[-1]
+    return _text(main, f"It holds a value that {WHY.get(main, 'is text')}.", odd)
+
+
+def _text(reason: str, explanation: str, against: Sequence[str] = ()) -> Verdict:
+    return Verdict("text", reason=reason, explanation=explanation, against=list(against))
 
 
 def why(name: str) -> str:
@@ -104,8 +109,10 @@ def why(name: str) -> str:
         return WHY[name]
     if name.startswith(PREFIX):
         _, orders, _, time = name.removeprefix(PREFIX).split(":", 3)
-        both = " or ".join(orders.split("|"))
-        return f"is a date{' with a time' if time else ''}, to be read as {both}"
+        possible = " or ".join(orders.split("|"))
+        with_time = " with a time" if time else ""
+        return f"is a date{with_time}, to be read as {possible}"
     if name.startswith(BOOLEAN):
-        return f"is spelled like {STYLES.get(name.removeprefix(BOOLEAN), 'true, false')}"
+        spelling = STYLES.get(name.removeprefix(BOOLEAN), "true, false")
+        return f"is spelled like {spelling}"
     return "is a number"
