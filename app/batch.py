@@ -88,14 +88,14 @@ async def _begin(services: Core, source: str, own: set[UUID]) -> UUID:
     """The run that was stopped, or a new one."""
     async with services.database.reading() as connection:
         left = await jobs.find_active_of_door(connection, LOCAL_OWNER, DOOR, {"source": source})
-        parts = await jobs.children(connection, left["id"]) if left is not None else ()
+        parts = await jobs.children(connection, left.id) if left is not None else ()
     if left is not None:
-        own |= {left["id"], *(part["id"] for part in parts)}
+        own |= {left.id, *(part.id for part in parts)}
         for each in (left, *parts):
             if not JobStatus(each["status"]).is_final:
                 services.machine.dispatch(each["id"], each["priority"])
-        logger.info("Pipeline Run ID: %s (continued)", left["public_id"])
-        return UUID(str(left["id"]))
+        logger.info("Pipeline Run ID: %s (continued)", left.public_id)
+        return UUID(str(left.id))
     while True:
         run_id = f"batch_{datetime.now():%Y%m%d_%H%M%S}"
         try:

@@ -20,6 +20,7 @@ from app.embeddings.model import Embedder
 from app.feature import Service
 from app.features import FEATURES
 from app.jobs.control import Control
+from app.jobs.factory import JobFactory
 from app.jobs.file_jobs import FileJobs
 from app.jobs.job_types import JobTypes
 from app.jobs.limits import OwnerLimits
@@ -59,6 +60,7 @@ class Core:
     processors: Processors
     machine: Machine
     limits: OwnerLimits
+    factory: JobFactory
     submitter: Submitter
     objects: ObjectsSubmitter
     file_jobs: FileJobs
@@ -161,6 +163,7 @@ async def start(
         sweeper=sweeper,
     )
     limits = OwnerLimits(settings, database)
+    factory = JobFactory(settings, processors, limits, machine.enqueue)
     statuses = Statuses(database)
     logs.of_process(worker=machine.leases.worker_id)
     end_tracing = tracing.start(settings.otel_exporter_otlp_endpoint, role.name.lower(), machine.leases.worker_id)
@@ -176,9 +179,10 @@ async def start(
         processors=processors,
         machine=machine,
         limits=limits,
-        submitter=Submitter(settings, database, places.storage, processors, limits, machine.enqueue),
-        objects=ObjectsSubmitter(settings, database, s3, processors, limits, machine.enqueue),
-        file_jobs=FileJobs(settings, database, processors, limits, machine.enqueue),
+        factory=factory,
+        submitter=Submitter(settings, database, places.storage, processors, limits, factory),
+        objects=ObjectsSubmitter(database, s3, processors, factory),
+        file_jobs=FileJobs(database, processors, factory),
         job_types=JobTypes(processors),
         control=Control(database, machine),
         statuses=statuses,

@@ -12,11 +12,13 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from app.db import jobs, outbox
 from app.db.models import Chunk, CorrectionChunk, Job, Record, RejectedRow, ResultPage, VectorTask
+from app.db.rows import JobBase, columns_of, fetch_first
 from app.db.types import now
 from app.states import ChunkStatus, JobStatus
 
 DOOR = outbox.CORRECTIONS
 ROWS_AT_ONCE = 1_000
+_JOB = columns_of(JobBase, Job)
 
 
 @dataclass(frozen=True, slots=True)
@@ -170,13 +172,13 @@ async def clear(connection: AsyncConnection, job_id: UUID) -> None:  # completed
         update(Job)
         .where(Job.id == job_id, Job.status == JobStatus.COMPLETED_WITH_ERRORS, ~wrong.exists())
         .values(status=JobStatus.COMPLETED, error=None, updated_at=now())
-        .returning(*Job.__table__.c)
+        .returning(*_JOB)
     )
-    cleared = (await connection.execute(query)).mappings().first()
+    cleared = await fetch_first(connection, JobBase, query)
     if cleared is None:
         return
-    await outbox.tell(connection, cleared, cleared["updated_at"])
-    parent_id = cleared["parent_id"]
+    await outbox.tell(connection, cleared, cleared.updated_at)
+    parent_id = cleared.parent_id
     if parent_id is None:
         return
     await jobs.lock_job(connection, parent_id)  # of two last parts, the second must see the first
@@ -187,10 +189,10 @@ async def clear(connection: AsyncConnection, job_id: UUID) -> None:  # completed
         Job.status == JobStatus.COMPLETED_WITH_ERRORS,
         ~part.correlate(None).exists(),
     )
-    changed = parent.values(status=JobStatus.COMPLETED, error=None, updated_at=now()).returning(*Job.__table__.c)
-    whole = (await connection.execute(changed)).mappings().first()
+    changed = parent.values(status=JobStatus.COMPLETED, error=None, updated_at=now()).returning(*_JOB)
+    whole = await fetch_first(connection, JobBase, changed)
     if whole is not None:
-        await outbox.tell(connection, whole, whole["updated_at"])
+        await outbox.tell(connection, whole, whole.updated_at)
 
 
 def _steps(numbers: Sequence[int]) -> Iterable[Sequence[int]]:

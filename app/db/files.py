@@ -6,11 +6,12 @@ from collections.abc import Sequence
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, RowMapping, bindparam, delete, exists, insert, or_, select, update
+from sqlalchemy import ColumnElement, bindparam, delete, exists, insert, or_, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 from sqlalchemy.orm import aliased
 
 from app.db.models import File, IdempotencyKey, Job
+from app.db.rows import FileRow, NewFile, StoredAnswer, columns_of, fetch_all, fetch_first, values_of
 from app.db.types import now
 from app.states import JobStatus
 
@@ -25,6 +26,8 @@ def _void() -> ColumnElement[bool]:
 
 # Built once: building the statements of an upload takes longer than running them.
 _IS_VOID = _void()
+_FILE = columns_of(FileRow, File)
+_ANSWER = columns_of(StoredAnswer, IdempotencyKey)
 _INSERT: Any = insert(File.__table__).values(created_at=now())  # type: ignore[arg-type]
 _RELEASE = (
     update(File)
@@ -34,19 +37,19 @@ _RELEASE = (
 )
 
 
-async def insert_file(connection: AsyncConnection, values: dict[str, Any]) -> None:
-    await connection.execute(_INSERT, values)
+async def insert_file(connection: AsyncConnection, file: NewFile) -> None:
+    await connection.execute(_INSERT, values_of(file))
 
 
-async def find_file(connection: AsyncConnection, file_id: UUID, owner: str) -> RowMapping | None:
-    query = select(File).where(File.id == file_id, File.owner == owner, File.deleted_at.is_(None))
-    return (await connection.execute(query)).mappings().first()
+async def find_file(connection: AsyncConnection, file_id: UUID, owner: str) -> FileRow | None:
+    query = select(*_FILE).where(File.id == file_id, File.owner == owner, File.deleted_at.is_(None))
+    return await fetch_first(connection, FileRow, query)
 
 
-async def find_files(connection: AsyncConnection, ids: Sequence[UUID], owner: str) -> dict[UUID, RowMapping]:
+async def find_files(connection: AsyncConnection, ids: Sequence[UUID], owner: str) -> dict[UUID, FileRow]:
     """Those of them that are there, by id."""
-    query = select(File).where(File.id.in_(ids), File.owner == owner, File.deleted_at.is_(None))
-    return {row["id"]: row for row in (await connection.execute(query)).mappings()}
+    query = select(*_FILE).where(File.id.in_(ids), File.owner == owner, File.deleted_at.is_(None))
+    return {file.id: file for file in await fetch_all(connection, FileRow, query)}
 
 
 async def find_by_content(connection: AsyncConnection, owner: str, content_key: str) -> UUID | None:
@@ -94,13 +97,13 @@ async def forget_stored_bytes(connection: AsyncConnection, file_id: UUID) -> Non
     await connection.execute(update(File).where(File.id == file_id).values(storage_uri=None))
 
 
-async def find_idempotent(connection: AsyncConnection, owner: str, key: str) -> RowMapping | None:
-    query = select(IdempotencyKey).where(IdempotencyKey.owner == owner, IdempotencyKey.key == key)
-    return (await connection.execute(query)).mappings().first()
+async def find_idempotent(connection: AsyncConnection, owner: str, key: str) -> StoredAnswer | None:
+    query = select(*_ANSWER).where(IdempotencyKey.owner == owner, IdempotencyKey.key == key)
+    return await fetch_first(connection, StoredAnswer, query)
 
 
-async def insert_idempotent(connection: AsyncConnection, values: dict[str, Any]) -> None:
-    await connection.execute(insert(IdempotencyKey).values(**values, created_at=now()))
+async def insert_idempotent(connection: AsyncConnection, answer: StoredAnswer) -> None:
+    await connection.execute(insert(IdempotencyKey).values(**values_of(answer), created_at=now()))
 
 
 async def forget_idempotent(connection: AsyncConnection, owner: str, file_id: UUID) -> None:

@@ -7,21 +7,34 @@ from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import RowMapping, bindparam, case, delete, exists, func, insert, or_, select, update
+from sqlalchemy import bindparam, case, delete, exists, func, insert, or_, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 from sqlalchemy.orm import aliased
 
 from app.db import outbox
 from app.db.models import Chunk, File, Job, JobResult, VectorTask
+from app.db.rows import (
+    ActiveJob,
+    JobBase,
+    JobPart,
+    JobResultRow,
+    JobRow,
+    ListedJob,
+    LockedJob,
+    NewJob,
+    columns_of,
+    fetch_all,
+    fetch_first,
+    values_of,
+)
 from app.db.types import is_due, now, padded
 from app.states import ACTIVE_JOBS, ChunkStatus, JobStatus
 from app.telemetry import tracing
 
-FILE_COLUMNS = (
-    File.filename, File.media_type, File.format, File.encoding, File.dialect, File.size_bytes, File.stored_bytes,
-    File.sha256, File.crc32, File.storage_uri, File.etag,
-)  # fmt: skip
-
+_JOB = columns_of(JobRow, Job, File)
+_LISTED = columns_of(ListedJob, Job, File)
+_LOCKED = columns_of(LockedJob, Job)
+_ENDED = columns_of(JobBase, Job)
 
 # Built once: building them takes longer than running them.
 _INSERT: Any = (
@@ -32,32 +45,31 @@ _INSERT: Any = (
 _INSERT_STARTED = _INSERT.values(started_at=now())
 
 
-async def insert_job(connection: AsyncConnection, values: dict[str, Any], *, is_started: bool = False) -> int:
-    """The job's number."""
-    trace = tracing.of_new_job(values.get("id"))
-    statement = _INSERT_STARTED if is_started else _INSERT
-    return int((await connection.execute(statement, values | {"trace": trace})).scalar_one())
+async def insert_job(connection: AsyncConnection, job: NewJob) -> int:
+    """The job's number. A job that comes with its chunks has started."""
+    values = values_of(job) | {"trace": tracing.of_new_job(job.id)}
+    statement = _INSERT_STARTED if job.chunk_count else _INSERT
+    return int((await connection.execute(statement, values)).scalar_one())
 
 
 def _with_file() -> Any:
-    return select(Job, *FILE_COLUMNS).join(File, File.id == Job.file_id).where(File.deleted_at.is_(None))
+    return select(*_JOB).join(File, File.id == Job.file_id).where(File.deleted_at.is_(None))
 
 
 def _listed() -> Any:
     """Without the columns, of which a job may have a megabyte and a list shows none."""
-    shown = [column for column in Job.__table__.c if column.name != "columns"]
-    return select(*shown, *FILE_COLUMNS).join(File, File.id == Job.file_id).where(File.deleted_at.is_(None))
+    return select(*_LISTED).join(File, File.id == Job.file_id).where(File.deleted_at.is_(None))
 
 
-async def find_job(connection: AsyncConnection, job_id: UUID, owner: str) -> RowMapping | None:
+async def find_job(connection: AsyncConnection, job_id: UUID, owner: str) -> JobRow | None:
     query = _with_file().where(Job.id == job_id, Job.owner == owner)
-    return (await connection.execute(query)).mappings().first()
+    return await fetch_first(connection, JobRow, query)
 
 
-async def find_by_file(connection: AsyncConnection, file_id: UUID, owner: str) -> RowMapping | None:
+async def find_by_file(connection: AsyncConnection, file_id: UUID, owner: str) -> JobRow | None:
     """The job that the upload of this file made: its first one."""
     query = _with_file().where(Job.file_id == file_id, Job.owner == owner).order_by(Job.number).limit(1)
-    return (await connection.execute(query)).mappings().first()
+    return await fetch_first(connection, JobRow, query)
 
 
 def _named() -> Any:
@@ -71,28 +83,28 @@ def _named() -> Any:
 _NAMED = _named()
 
 
-async def find_all(connection: AsyncConnection, ids: Sequence[UUID]) -> Sequence[RowMapping]:
+async def find_all(connection: AsyncConnection, ids: Sequence[UUID]) -> list[JobRow]:
     """Of each of these ids: the first job of each owner over the file of that id, and the job of that id."""
-    return (await connection.execute(_NAMED, {"ids": padded(ids)})).mappings().all()
+    return await fetch_all(connection, JobRow, _NAMED, {"ids": padded(ids)})
 
 
-async def find_public(connection: AsyncConnection, public_id: str, owner: str, door: str) -> RowMapping | None:
+async def find_public(connection: AsyncConnection, public_id: str, owner: str, door: str) -> JobRow | None:
     """By the name that its door gave it."""
     query = _with_file().where(Job.public_id == public_id, Job.owner == owner, Job.door == door)
-    return (await connection.execute(query)).mappings().first()
+    return await fetch_first(connection, JobRow, query)
 
 
 async def list_of_door(
     connection: AsyncConnection, owner: str, door: str, *, limit: int, offset: int
-) -> Sequence[RowMapping]:
+) -> list[ListedJob]:
     """Newest first."""
     query = _listed().where(Job.owner == owner, Job.door == door).order_by(Job.number.desc())
-    return (await connection.execute(query.limit(limit).offset(offset))).mappings().all()
+    return await fetch_all(connection, ListedJob, query.limit(limit).offset(offset))
 
 
-async def find_number(connection: AsyncConnection, number: int, owner: str, door: str) -> RowMapping | None:
+async def find_number(connection: AsyncConnection, number: int, owner: str, door: str) -> JobRow | None:
     query = _with_file().where(Job.number == number, Job.owner == owner, Job.door == door)
-    return (await connection.execute(query)).mappings().first()
+    return await fetch_first(connection, JobRow, query)
 
 
 async def count_of_door(connection: AsyncConnection, owner: str, door: str) -> dict[str, int]:
@@ -126,9 +138,9 @@ async def sums_of_door(connection: AsyncConnection, owner: str, door: str) -> di
     return dict(zip(("ok", "invalid", "failed", "vectors", "vectors_ready"), map(int, values), strict=True))
 
 
-async def load_job(connection: AsyncConnection, job_id: UUID) -> RowMapping | None:
+async def load_job(connection: AsyncConnection, job_id: UUID) -> JobRow | None:
     """For the machine, which works for every owner."""
-    return (await connection.execute(_with_file().where(Job.id == job_id))).mappings().first()
+    return await fetch_first(connection, JobRow, _with_file().where(Job.id == job_id))
 
 
 async def list_jobs(
@@ -143,7 +155,7 @@ async def list_jobs(
     since: datetime | None = None,
     search: str | None = None,
     with_parts: bool = True,
-) -> Sequence[RowMapping]:
+) -> list[ListedJob]:
     """Newest first; `before` is the number of the last job of the page before."""
     query = _listed().where(Job.owner == owner).order_by(Job.number.desc()).limit(limit)
     if before is not None:
@@ -165,12 +177,12 @@ async def list_jobs(
             query = query.where(File.filename.icontains(search, autoescape=True))
     if not with_parts:
         query = query.where(Job.parent_id.is_(None))
-    return (await connection.execute(query)).mappings().all()
+    return await fetch_all(connection, ListedJob, query)
 
 
 async def list_moving(
     connection: AsyncConnection, owner: str, *, above: int, ids: Sequence[UUID], limit: int
-) -> Sequence[RowMapping]:
+) -> list[ListedJob]:
     """What a list of jobs must be told of: those at work and the next in line (`limit` at most), those accepted after the
     number `above` (`limit` at most), and these."""
     at_work = case((Job.status == JobStatus.PROCESSING, 0), else_=1)
@@ -179,7 +191,7 @@ async def list_moving(
     active = active.order_by(at_work, Job.priority.desc(), Job.number).limit(limit)
     new = select(Job.number).where(Job.owner == owner, Job.number > above).order_by(Job.number).limit(limit)
     query = _listed().where(Job.owner == owner, Job.number.in_(active) | Job.number.in_(new) | Job.id.in_(ids))
-    return (await connection.execute(query.order_by(Job.number))).mappings().all()
+    return await fetch_all(connection, ListedJob, query.order_by(Job.number))
 
 
 async def newest_ids(connection: AsyncConnection, owner: str, limit: int) -> dict[UUID, int]:
@@ -219,19 +231,19 @@ async def count_waiting(connection: AsyncConnection, longest_wait: float) -> tup
     return {priority: int(count) for priority, count, _, _ in found}, max(0.0, oldest.total_seconds())
 
 
-async def list_active(connection: AsyncConnection) -> Sequence[RowMapping]:
+async def list_active(connection: AsyncConnection) -> list[ActiveJob]:
     """(id, number, priority) of the jobs that may have something to do, urgent first, then in order of acceptance.
 
     A cancelled job whose file is not wholly split belongs to them: its rows must be counted to be called unprocessed.
     """
     unfinished = Job.status.in_(ACTIVE_JOBS) | ((Job.status == JobStatus.CANCELLED) & Job.split_done.is_(False))
     query = (
-        select(Job.id, Job.number, Job.priority)
+        select(*columns_of(ActiveJob, Job))
         .join(File, File.id == Job.file_id)
         .where(unfinished, File.deleted_at.is_(None))
         .order_by(Job.priority.desc(), Job.number)
     )
-    return (await connection.execute(query)).mappings().all()
+    return await fetch_all(connection, ActiveJob, query)
 
 
 async def ids_of_file(connection: AsyncConnection, file_id: UUID) -> list[UUID]:
@@ -239,27 +251,26 @@ async def ids_of_file(connection: AsyncConnection, file_id: UUID) -> list[UUID]:
     return list((await connection.execute(select(Job.id).where(Job.file_id == file_id))).scalars())
 
 
-async def children(connection: AsyncConnection, parent_id: UUID) -> Sequence[RowMapping]:
+async def children(connection: AsyncConnection, parent_id: UUID) -> list[JobRow]:
     """The parts of a job, in the order in which they were made."""
     query = _with_file().where(Job.parent_id == parent_id).order_by(Job.number)
-    return (await connection.execute(query)).mappings().all()
+    return await fetch_all(connection, JobRow, query)
 
 
-async def children_of(connection: AsyncConnection, ids: Sequence[UUID]) -> Sequence[RowMapping]:
+async def children_of(connection: AsyncConnection, ids: Sequence[UUID]) -> list[JobRow]:
     """The parts of all these jobs."""
     query = _with_file().where(Job.parent_id.in_(ids)).order_by(Job.number)
-    return (await connection.execute(query)).mappings().all()
+    return await fetch_all(connection, JobRow, query)
 
 
-async def descendants(connection: AsyncConnection, ids: Sequence[UUID]) -> list[RowMapping]:
+async def descendants(connection: AsyncConnection, ids: Sequence[UUID]) -> list[JobPart]:
     """The parts of these jobs and the parts of those, each before its own, also of files that are being deleted."""
-    found: list[RowMapping] = []
+    found: list[JobPart] = []
     while ids:
-        query = select(Job.id, Job.parent_id, Job.file_id, Job.door, Job.priority, Job.status)
-        query = query.where(Job.parent_id.in_(ids))
-        rows = (await connection.execute(query.order_by(Job.number))).mappings().all()
-        found += rows
-        ids = [row["id"] for row in rows]
+        query = select(*columns_of(JobPart, Job)).where(Job.parent_id.in_(ids)).order_by(Job.number)
+        parts = await fetch_all(connection, JobPart, query)
+        found += parts
+        ids = [part.id for part in parts]
     return found
 
 
@@ -267,14 +278,14 @@ async def remove_jobs(connection: AsyncConnection, ids: Sequence[UUID]) -> None:
     await connection.execute(delete(Job).where(Job.id.in_(ids)))
 
 
-async def parents_of_file(connection: AsyncConnection, file_id: UUID) -> list[RowMapping]:
-    """Active jobs, over other files, that have a job of this file as a part."""
+async def parents_of_file(connection: AsyncConnection, file_id: UUID) -> dict[UUID, int]:
+    """Active jobs, over other files, that have a job of this file as a part: the priority of each by its id."""
     mine = select(Job.parent_id).where(Job.file_id == file_id, Job.parent_id.is_not(None))
     query = select(Job.id, Job.priority).where(Job.id.in_(mine), Job.status.in_(ACTIVE_JOBS))
-    return list((await connection.execute(query)).mappings())
+    return {job_id: int(priority) for job_id, priority in (await connection.execute(query)).all()}
 
 
-async def find_cached(connection: AsyncConnection, owner: str, cache_key: str) -> RowMapping | None:
+async def find_cached(connection: AsyncConnection, owner: str, cache_key: str) -> JobRow | None:
     """The newest job with this key that ended with all that it can give, and of which nothing was deleted since."""
     part, part_file, made = aliased(Job), aliased(File), aliased(File)
     parts = (
@@ -300,13 +311,13 @@ async def find_cached(connection: AsyncConnection, owner: str, cache_key: str) -
         .order_by(Job.number.desc())
         .limit(1)
     )
-    return (await connection.execute(query)).mappings().first()
+    return await fetch_first(connection, JobRow, query)
 
 
-async def find_jobs(connection: AsyncConnection, ids: Sequence[UUID], owner: str) -> dict[UUID, RowMapping]:
+async def find_jobs(connection: AsyncConnection, ids: Sequence[UUID], owner: str) -> dict[UUID, JobRow]:
     """Those of them that are there, by id."""
     query = _with_file().where(Job.id.in_(ids), Job.owner == owner)
-    return {row["id"]: row for row in (await connection.execute(query)).mappings()}
+    return {job.id: job for job in await fetch_all(connection, JobRow, query)}
 
 
 async def tally_children(connection: AsyncConnection, parent_id: UUID) -> dict[str, int]:
@@ -317,15 +328,15 @@ async def tally_children(connection: AsyncConnection, parent_id: UUID) -> dict[s
 
 async def find_active_of_door(
     connection: AsyncConnection, owner: str, door: str, options: dict[str, Any]
-) -> RowMapping | None:
+) -> JobRow | None:
     """The oldest job that this door made with these options and that has not ended; parts of others do not count."""
     query = (
         _with_file()
         .where(Job.owner == owner, Job.door == door, Job.status.in_(ACTIVE_JOBS), Job.parent_id.is_(None))
         .order_by(Job.number)
     )
-    found = (await connection.execute(query)).mappings().all()
-    return next((job for job in found if job["options"] == options), None)
+    found = await fetch_all(connection, JobRow, query)
+    return next((job for job in found if job.options == options), None)
 
 
 async def count_by_status(connection: AsyncConnection, owner: str | None = None) -> dict[str, int]:
@@ -371,10 +382,10 @@ async def set_waiting_on(connection: AsyncConnection, job_id: UUID, what: str | 
     await connection.execute(query)
 
 
-async def lock_job(connection: AsyncConnection, job_id: UUID) -> RowMapping | None:
+async def lock_job(connection: AsyncConnection, job_id: UUID) -> LockedJob | None:
     """The job, not to be changed by others until the end of the transaction."""
-    query = select(Job).where(Job.id == job_id).with_for_update()
-    return (await connection.execute(query)).mappings().first()
+    query = select(*_LOCKED).where(Job.id == job_id).with_for_update()
+    return await fetch_first(connection, LockedJob, query)
 
 
 async def lock_columns(connection: AsyncConnection, job_id: UUID) -> list[str]:
@@ -401,12 +412,13 @@ async def finish(
         update(Job)
         .where(Job.id == job_id, Job.status.in_(ACTIVE_JOBS))
         .values(status=status, summary=summary, error=error, finished_at=now(), updated_at=now())
-        .returning(*Job.__table__.c)
+        .returning(*_ENDED)
     )
-    job = (await connection.execute(query)).mappings().first()
+    job = await fetch_first(connection, JobBase, query)
     if job is None:
         return False
-    await outbox.tell(connection, job, job["finished_at"])
+    assert job.finished_at is not None
+    await outbox.tell(connection, job, job.finished_at)
     return True
 
 
@@ -428,8 +440,9 @@ async def put_result(connection: AsyncConnection, job_id: UUID, data: dict[str, 
     await connection.execute(insert(JobResult).values(job_id=job_id, data=data, state=state, created_at=now()))
 
 
-async def find_result(connection: AsyncConnection, job_id: UUID) -> RowMapping | None:
-    return (await connection.execute(select(JobResult).where(JobResult.job_id == job_id))).mappings().first()
+async def find_result(connection: AsyncConnection, job_id: UUID) -> JobResultRow | None:
+    query = select(JobResult.data, JobResult.state).where(JobResult.job_id == job_id)
+    return await fetch_first(connection, JobResultRow, query)
 
 
 async def needs_bytes(connection: AsyncConnection, file_id: UUID) -> bool:

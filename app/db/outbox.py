@@ -12,6 +12,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from app.db import chunks
 from app.db.models import File, Webhook, WebhookDelivery
+from app.db.rows import JobBase
 from app.db.types import now
 
 ROWS = ("ok", "invalid", "failed")
@@ -19,16 +20,16 @@ CORRECTIONS = "corrections"
 """The door of corrections: their parent is the job that they correct."""
 
 
-async def tell(connection: AsyncConnection, job: RowMapping, at: datetime) -> None:
+async def tell(connection: AsyncConnection, job: JobBase, at: datetime) -> None:
     """A message for each webhook of the owner that wants to know what the job has become, and when. A part of a job tells
     nothing: its parent does, once. A correction is no part of the job that it corrects, and tells its own end."""
-    if job["parent_id"] is not None and job["door"] != CORRECTIONS:
+    if job.parent_id is not None and job.door != CORRECTIONS:
         return
-    event = f"job.{job['status']}"
+    event = f"job.{job.status}"
     # The lock keeps a webhook from being deleted before this commits, which would fail the end of the job.
     query = (
         select(Webhook.id, Webhook.events)
-        .where(Webhook.owner == job["owner"], Webhook.enabled)
+        .where(Webhook.owner == job.owner, Webhook.enabled)
         .with_for_update(read=True, key_share=True)
     )
     wanted = [webhook_id for webhook_id, events in (await connection.execute(query)).all() if event in events]
@@ -36,7 +37,7 @@ async def tell(connection: AsyncConnection, job: RowMapping, at: datetime) -> No
         return
     body = message(event, at, await _about(connection, job))
     for webhook_id in wanted:
-        await put(connection, webhook_id, event, body, job["id"])
+        await put(connection, webhook_id, event, body, job.id)
 
 
 async def put(
@@ -57,24 +58,24 @@ def message(event: str, at: datetime, data: dict[str, Any]) -> str:
     return json.dumps({"type": event, "timestamp": at.isoformat(), "data": data})
 
 
-async def _about(connection: AsyncConnection, job: RowMapping) -> dict[str, Any]:
-    tally = await chunks.tally(connection, job["id"], is_parent=job["child_count"] is not None)
+async def _about(connection: AsyncConnection, job: JobBase) -> dict[str, Any]:
+    tally = await chunks.tally(connection, job.id, is_parent=job.child_count is not None)
     total, *done = (sum(int(row[name]) for row in tally) for name in ("rows", *ROWS))
-    filename = (await connection.execute(select(File.filename).where(File.id == job["file_id"]))).scalar()
+    filename = (await connection.execute(select(File.filename).where(File.id == job.file_id))).scalar()
     return {
-        "job_id": str(job["id"]),
-        "file_id": str(job["file_id"]),
-        "number": job["number"],
-        "processor": job["processor"],
-        "status": job["status"],
+        "job_id": str(job.id),
+        "file_id": str(job.file_id),
+        "number": job.number,
+        "processor": job.processor,
+        "status": job.status,
         "filename": filename,
         "rows": {"total": total, **dict(zip(ROWS, done, strict=True)), "unprocessed": total - sum(done)},
         "counts": chunks.counts(tally),
-        "split_complete": job["split_done"],
-        "parts": job["child_count"],
-        "corrects": str(job["parent_id"]) if job["door"] == CORRECTIONS else None,
-        "summary": job["summary"],
-        "error": job["error"],
-        "created_at": job["created_at"].isoformat(),
-        "finished_at": job["finished_at"].isoformat(),
+        "split_complete": job.split_done,
+        "parts": job.child_count,
+        "corrects": str(job.parent_id) if job.door == CORRECTIONS else None,
+        "summary": job.summary,
+        "error": job.error,
+        "created_at": job.created_at.isoformat(),
+        "finished_at": job.finished_at.isoformat() if job.finished_at else None,
     }

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import RowMapping, delete, exists, func, insert, or_, select, text, tuple_, update
+from sqlalchemy import delete, exists, func, insert, or_, select, text, tuple_, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from app.db.models import (
@@ -18,6 +18,7 @@ from app.db.models import (
     TransactionVersion,
     VectorTask,
 )
+from app.db.rows import JobBase
 from app.db.types import now
 
 STEP = 1_000
@@ -125,9 +126,9 @@ async def prune(connection: AsyncConnection, older_than_seconds: float) -> bool:
     return False
 
 
-def body(job: RowMapping) -> dict[str, Any] | None:
+def body(job: JobBase) -> dict[str, Any] | None:
     """What a status says of it."""
-    if not job["undo_state"]:
+    if not job.undo_state:
         return None
-    at = job["undone_at"]
-    return {"state": job["undo_state"], **(job["undo_counts"] or {}), "undone_at": at.isoformat() if at else None}
+    at = job.undone_at
+    return {"state": job.undo_state, **(job.undo_counts or {}), "undone_at": at.isoformat() if at else None}

@@ -5,11 +5,11 @@ from __future__ import annotations
 import asyncio
 from uuid import UUID
 
-from sqlalchemy import RowMapping
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from app.db import chunks, corrections, files, jobs
 from app.db.engine import Database
+from app.db.rows import JobBase, JobPart, JobRow
 from app.errors import Conflict, NotCancellable, NotFound, NothingToRetry, StoredBytesGone
 from app.failpoints import hit
 from app.pipeline.machine import Machine
@@ -25,73 +25,73 @@ class Control:
         self._machine = machine
         self._deletions: set[asyncio.Task[None]] = set()
 
-    async def cancel(self, job_id: UUID, owner: str) -> RowMapping:
+    async def cancel(self, job_id: UUID, owner: str) -> JobRow:
         """Stop the job: when this returns, no further row of it is written. Cancelling twice is no error."""
 
         async def cancel(connection: AsyncConnection) -> None:
             job = await _get(connection, job_id, owner)
-            if job["status"] == JobStatus.CANCELLED:
+            if job.status == JobStatus.CANCELLED:
                 return
             if not await jobs.cancel(connection, job_id):
-                raise NotCancellable(f"The job is {job['status']} already.")
+                raise NotCancellable(f"The job is {job.status} already.")
             await chunks.cancel_all(connection, job_id)
             parts = await jobs.descendants(connection, [job_id])
             for part in parts:
-                if await jobs.cancel(connection, part["id"]):
-                    await chunks.cancel_all(connection, part["id"])
-            for each in (job, *parts):
-                await self._machine.enqueue(
-                    connection, each["id"], each["priority"]
-                )  # what is not split must be counted
+                if await jobs.cancel(connection, part.id):
+                    await chunks.cancel_all(connection, part.id)
+            await self._enqueue(connection, job, *parts)  # what is not split must be counted
             hit("cancel.before_commit")
 
         await self._database.transact(cancel)
         async with self._database.reading() as connection:
             job = await _get(connection, job_id, owner)
             parts = await jobs.descendants(connection, [job_id])
-        for each in (job, *parts):
-            self._machine.pool.stop_waiting(each["id"])
-            await self._machine.finisher.forget_parts(each["id"])
+        for cancelled_id in (job_id, *(part.id for part in parts)):
+            self._machine.pool.stop_waiting(cancelled_id)
+            await self._machine.finisher.forget_parts(cancelled_id)
         return job
+
+    async def _enqueue(self, connection: AsyncConnection, *some: JobBase | JobPart) -> None:
+        for job in some:
+            await self._machine.enqueue(connection, job.id, job.priority)
 
     async def retry(self, job_id: UUID, owner: str) -> int:
         """Run the failed chunks again, and only those; how many they are."""
 
         async def retry(connection: AsyncConnection) -> int:
             job = await _get(connection, job_id, owner)
-            if job["undo_state"]:
+            if job.undo_state:
                 raise Conflict("The job was undone; upload its file again.")
             if not await jobs.reopen(connection, job_id):
-                raise NothingToRetry(f"The job is {job['status']}.")
-            failed = await _retry_chunks(connection, job, owner)
+                raise NothingToRetry(f"The job is {job.status}.")
+            failed = await _retry_chunks(connection, job.id, job.file_id, owner)
             parts = await jobs.descendants(connection, [job_id])
-            of = {part["id"]: part["parent_id"] for part in parts}
+            parent_of = {part.id: part.parent_id for part in parts}
             for part in parts:
-                if not await chunks.errors(connection, part["id"], limit=1):
+                if not await chunks.errors(connection, part.id, limit=1):
                     continue
-                if JobStatus(part["status"]).is_final and not await jobs.reopen(connection, part["id"]):
+                if JobStatus(part.status).is_final and not await jobs.reopen(connection, part.id):
                     continue  # cancelled, or undone by itself: it stays so
-                failed += await _retry_chunks(connection, part, owner)
-                each = part["parent_id"]
-                while each in of:  # up to the job itself
-                    await jobs.reopen(connection, each)
-                    each = of[each]
+                failed += await _retry_chunks(connection, part.id, part.file_id, owner)
+                above_id = part.parent_id
+                while above_id in parent_of:  # up to the job itself
+                    await jobs.reopen(connection, above_id)
+                    above_id = parent_of[above_id]
             if not failed:
                 raise NothingToRetry("No chunk of the job has failed.")
-            for each in (job, *parts, *await _reopened_above(connection, job)):
-                await self._machine.enqueue(connection, each["id"], each["priority"])
+            await self._enqueue(connection, job, *parts, *await _reopened_above(connection, job))
             return failed
 
         return await self._database.transact(retry)
 
-    async def reprioritise(self, job_id: UUID, owner: str, priority: int) -> RowMapping:
+    async def reprioritise(self, job_id: UUID, owner: str, priority: int) -> JobRow:
         """From the next turn on. Raises Conflict if the job has ended."""
 
         async def change(connection: AsyncConnection) -> None:
             job = await _get(connection, job_id, owner)
             if not await jobs.set_priority(connection, job_id, priority):
-                raise Conflict(f"The job is {job['status']}; its priority matters no more.")
-            moved = [part["id"] for part in await jobs.descendants(connection, [job_id])]
+                raise Conflict(f"The job is {job.status}; its priority matters no more.")
+            moved = [part.id for part in await jobs.descendants(connection, [job_id])]
             changed = [job_id, *[each for each in moved if await jobs.set_priority(connection, each, priority)]]
             for each in changed:
                 await self._machine.queue.reprioritise(connection, each, priority)
@@ -115,16 +115,16 @@ class Control:
                 job_ids = await jobs.ids_of_file(connection, each)
                 parts = await jobs.descendants(connection, job_ids)
                 for part in parts:
-                    if file["format"] == OBJECTS or part["door"] == corrections.DOOR:
-                        pending.append(part["file_id"])  # it stands for an object, or corrects this one: nobody else's
+                    if file.format == OBJECTS or part.door == corrections.DOOR:
+                        pending.append(part.file_id)  # it stands for an object, or corrects this one: nobody else's
                     else:
-                        job_ids.append(part["id"])  # other files stay, without the parts of this one's jobs
+                        job_ids.append(part.id)  # other files stay, without the parts of this one's jobs
                 await files.forget_idempotent(connection, owner, each)
                 for job_id in job_ids:
                     await jobs.cancel(connection, job_id)
                     await chunks.cancel_all(connection, job_id)
-            for parent in parents:
-                await self._machine.enqueue(connection, parent["id"], parent["priority"])
+            for parent_id, priority in parents.items():
+                await self._machine.enqueue(connection, parent_id, priority)
             return pending
 
         hidden = await self._database.transact(hide)
@@ -144,30 +144,30 @@ class Control:
             await asyncio.wait(self._deletions)
 
 
-async def _retry_chunks(connection: AsyncConnection, job: RowMapping, owner: str) -> int:
+async def _retry_chunks(connection: AsyncConnection, job_id: UUID, file_id: UUID, owner: str) -> int:
     """How many; raises StoredBytesGone if they have failed and cannot be read again."""
-    failed = await chunks.retry_failed(connection, job["id"])
+    failed = await chunks.retry_failed(connection, job_id)
     if failed:
-        file = await files.find_file(connection, job["file_id"], owner)
-        if file is not None and file["storage_uri"] is None:
+        file = await files.find_file(connection, file_id, owner)
+        if file is not None and file.storage_uri is None:
             raise StoredBytesGone
     return failed
 
 
-async def _reopened_above(connection: AsyncConnection, job: RowMapping) -> list[RowMapping]:
+async def _reopened_above(connection: AsyncConnection, job: JobBase) -> list[JobBase]:
     """The jobs that this one is a part of: they end anew when it has. What a correction corrects stays as it is."""
-    found: list[RowMapping] = []
-    while job["parent_id"] is not None and job["door"] != corrections.DOOR:
-        if not await jobs.reopen(connection, job["parent_id"]):
+    reopened: list[JobBase] = []
+    while job.parent_id is not None and job.door != corrections.DOOR:
+        if not await jobs.reopen(connection, job.parent_id):
             break
-        above = await jobs.lock_job(connection, job["parent_id"])
+        above = await jobs.lock_job(connection, job.parent_id)
         assert above is not None
+        reopened.append(above)
         job = above
-        found.append(job)
-    return found
+    return reopened
 
 
-async def _get(connection: AsyncConnection, job_id: UUID, owner: str) -> RowMapping:
+async def _get(connection: AsyncConnection, job_id: UUID, owner: str) -> JobRow:
     job = await jobs.find_job(connection, job_id, owner)
     if job is None:
         raise NotFound

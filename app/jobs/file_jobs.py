@@ -6,23 +6,21 @@ import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
-from uuid import UUID, uuid4
+from uuid import UUID
 
 import msgspec
-from sqlalchemy import RowMapping
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from app.config import Settings
 from app.db import files, jobs
 from app.db.engine import Database
+from app.db.rows import FileRow, NewJob
 from app.errors import NotFound, NotRows, RequestError, StoredBytesGone
-from app.jobs.limits import OwnerLimits
-from app.pipeline.queue import Enqueue
-from app.processors.base import stores_results, version_of
+from app.jobs.factory import JobFactory, Wanted
+from app.processors.base import version_of
 from app.processors.registry import Processors
-from app.states import JobStatus
 
 PARQUET = "parquet"
+DOOR = "jobs"
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,17 +50,13 @@ class Made:
 class FileJobs:
     def __init__(
         self,
-        settings: Settings,
         database: Database,
         processors: Processors,
-        limits: OwnerLimits,
-        enqueue: Enqueue,
+        factory: JobFactory,
     ) -> None:
-        self._settings = settings
         self._database = database
         self._processors = processors
-        self._limits = limits
-        self._enqueue = enqueue
+        self._factory = factory
 
     async def submit(
         self,
@@ -106,7 +100,7 @@ class FileJobs:
     async def submit_plan(self, owner: str, file_id: UUID, plan: Plan, priority: int, *, fresh: bool = False) -> Made:
         """Raises NotFound, StoredBytesGone, and what the processor has against the columns."""
 
-        async def record(connection: AsyncConnection) -> list[UUID] | UUID:
+        async def record(connection: AsyncConnection) -> Made:
             needed = list(dict.fromkeys([file_id, *plan.part_files]))
             found = await files.find_files(connection, needed, owner)
             for each in needed:
@@ -114,138 +108,96 @@ class FileJobs:
                     raise NotFound(f"There is no file {each}.")
             earlier = None if fresh else await self.find_cached(connection, owner, found[file_id], plan, found)
             if earlier is not None:
-                return earlier
-            await self._limits.admit(connection, owner, jobs=max(1, len(plan.part_files)))
-            made = await self.insert(connection, owner, found[file_id], plan, priority, found)
-            for each in made[1:] or made:  # its parts, if it has some
-                await self._enqueue(connection, each, priority)
-            return made
+                return Made(earlier, is_cached=True)
+            new_jobs = self.jobs_for(owner, found[file_id], plan, priority, found)
+            await self._factory.make(connection, new_jobs)
+            return Made(new_jobs[0].id, is_cached=False)
 
-        made = await self._database.transact(record)
-        if isinstance(made, UUID):
-            return Made(made, is_cached=True)
-        return Made(made[0], is_cached=False)
+        return await self._database.transact(record)
 
     async def find_cached(
         self,
         connection: AsyncConnection,
         owner: str,
-        file: RowMapping,
+        file: FileRow,
         plan: Plan,
-        found: Mapping[UUID, RowMapping],
+        found: Mapping[UUID, FileRow],
     ) -> UUID | None:
         """The job that did the same with the same bytes before, if what it found out is still there."""
         key = self._cache_key(file, plan, found)
         job = None if key is None else await jobs.find_cached(connection, owner, key)
-        return None if job is None else UUID(str(job["id"]))
+        return None if job is None else job.id
 
-    def _cache_key(self, file: RowMapping, plan: Plan, found: Mapping[UUID, RowMapping]) -> str | None:
+    def _cache_key(self, file: FileRow, plan: Plan, found: Mapping[UUID, FileRow]) -> str | None:
         """Of all that the result depends on: not of the ids of files, but of their bytes and how they are read."""
         names = [plan.processor, *([plan.part_processor] if plan.part_files else [])]
         versions = [version_of(self._processors.get(name), plan.options) for name in names]
         read = [file, *(found[each] for each in plan.part_files)]
-        if None in versions or not all(each["sha256"] for each in read):
+        if None in versions or not all(each.sha256 for each in read):
             return None
-        ids = [str(file["id"]), *map(str, plan.part_files)]
+        ids = [str(file.id), *map(str, plan.part_files)]
         options = {name: value for name, value in plan.options.items() if value not in ids}
-        same = [[[each["sha256"], each["dialect"]] for each in read], names, versions, options]
+        same = [[[each.sha256, each.dialect] for each in read], names, versions, options]
         return hashlib.sha256(msgspec.json.encode(same, order="sorted")).hexdigest()
 
-    async def insert(
+    def jobs_for(
         self,
-        connection: AsyncConnection,
         owner: str,
-        file: RowMapping,
+        file: FileRow,
         plan: Plan,
         priority: int,
-        found: Mapping[UUID, RowMapping],
+        found: Mapping[UUID, FileRow],
         parent_id: UUID | None = None,
-    ) -> list[UUID]:
-        """The job over this file, as a part of `parent_id` if given: its id, then those of its own parts. `found` are the
-        files that these read. Raises StoredBytesGone, and what the processor has against the columns; then nothing of it
-        was inserted."""
-        job = self._job(owner, file, plan.processor, priority, plan.options) | {
-            "parent_id": parent_id,
-            "cache_key": self._cache_key(file, plan, found),
-        }
-        parts = [self._job(owner, found[each], plan.part_processor, priority, {}) for each in plan.part_files]
-        if plan.columns is not None:
-            job["columns"] = list(plan.columns)
-        if plan.chunk_size is not None:
-            job["chunk_size"] = plan.chunk_size
-        if parts:
-            job |= {
-                "status": JobStatus.PROCESSING,
-                "split_done": True,
-                "child_count": len(parts),
-                "stores_results": True,  # those of its parts, if they have any
-            }
-        await jobs.insert_job(connection, job)
-        for part in parts:
-            await jobs.insert_job(connection, part | {"parent_id": job["id"]})
-        return [UUID(str(each["id"])) for each in (job, *parts)]
+    ) -> list[NewJob]:
+        """The job over this file, as a part of `parent_id` if given, then its own parts. `found` are the files that these
+        read. Raises StoredBytesGone, NotRows, and what the processor has against the columns."""
+        _check_rows(file)
+        columns = plan.columns
+        if columns is None:
+            columns = self._processors.columns(plan.processor, file.dialect.get("columns", []), plan.options)
+        wanted = Wanted(
+            owner,
+            plan.processor,
+            plan.options,
+            priority,
+            DOOR,
+            chunk_size=plan.chunk_size,
+            parent_id=parent_id,
+            cache_key=self._cache_key(file, plan, found),
+        )
+        if not plan.part_files:
+            return [self._factory.reading(wanted, file, columns)]
+        job = self._factory.of_parts(wanted, file, columns, part_count=len(plan.part_files))
+        of_part = Wanted(owner, plan.part_processor, {}, priority, DOOR, parent_id=job.id)
+        return [job, *(self._part(of_part, found[file_id]) for file_id in plan.part_files)]
 
-    async def insert_failed(
-        self,
-        connection: AsyncConnection,
-        owner: str,
-        file: RowMapping,
-        plan: Plan,
-        priority: int,
-        parent_id: UUID,
-        error: RequestError,
-    ) -> list[UUID]:
+    def _part(self, wanted: Wanted, file: FileRow) -> NewJob:
+        _check_rows(file)
+        columns = self._processors.columns(wanted.processor, file.dialect.get("columns", []), wanted.options)
+        return self._factory.reading(wanted, file, columns)
+
+    def failed_job(
+        self, owner: str, file: FileRow, plan: Plan, priority: int, parent_id: UUID, error: RequestError
+    ) -> NewJob:
         """A part that had failed before it could begin."""
-        job = _values(owner, file, plan.processor, priority, plan.options) | {
-            "parent_id": parent_id,
-            "chunk_size": self._settings.chunk_size,
-            "status": JobStatus.FAILED,
-            "columns": [],
-            "split_done": True,
-            "error": {"code": error.code, "message": error.detail[:500]},
-        }
-        await jobs.insert_job(connection, job)
-        return [UUID(str(job["id"]))]
+        wanted = Wanted(owner, plan.processor, plan.options, priority, DOOR, parent_id=parent_id)
+        return self._factory.failed(wanted, file, error)
 
-    async def _file(self, connection: AsyncConnection, owner: str, file_id: UUID) -> RowMapping:
+    async def _file(self, connection: AsyncConnection, owner: str, file_id: UUID) -> FileRow:
         file = await files.find_file(connection, file_id, owner)
         if file is None:
             raise NotFound(f"There is no file {file_id}.")
         _check_rows(file)
         return file
 
-    async def file(self, owner: str, file_id: UUID) -> RowMapping:
+    async def file(self, owner: str, file_id: UUID) -> FileRow:
         """A stored file that jobs can read; raises NotFound, StoredBytesGone, NotRows."""
         async with self._database.reading() as connection:
             return await self._file(connection, owner, file_id)
 
-    def _job(self, owner: str, file: RowMapping, name: str, priority: int, options: dict[str, Any]) -> dict[str, Any]:
-        _check_rows(file)
-        processor = self._processors.get(name)
-        return _values(owner, file, name, priority, options) | {
-            "chunk_size": getattr(processor, "chunk_size", None) or self._settings.chunk_size,
-            "status": JobStatus.QUEUED,
-            "columns": self._processors.columns(name, file["dialect"].get("columns", []), options),
-            "stores_results": stores_results(processor),
-        }
 
-
-def _check_rows(file: RowMapping) -> None:
-    if file["storage_uri"] is None:
+def _check_rows(file: FileRow) -> None:
+    if file.storage_uri is None:
         raise StoredBytesGone
-    if file["format"] == PARQUET:
+    if file.format == PARQUET:
         raise NotRows
-
-
-def _values(owner: str, file: RowMapping, name: str, priority: int, options: dict[str, Any]) -> dict[str, Any]:
-    return {
-        "id": uuid4(),
-        "owner": owner,
-        "file_id": file["id"],
-        "processor": name,
-        "options": options,
-        "priority": priority,
-        "door": "jobs",
-        "split_offset": file["dialect"]["data_start"],
-        "split_lines": file["dialect"]["data_line"],
-    }

@@ -9,14 +9,12 @@ from collections.abc import Callable, Coroutine
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, TypeVar
-from uuid import UUID, uuid4
+from uuid import UUID
 
 import msgspec
-from sqlalchemy.ext.asyncio import AsyncConnection
 
-from app.config import Settings
-from app.db import files, jobs
 from app.db.engine import Database
+from app.db.rows import NewFile, NewJob
 from app.errors import (
     BinaryContent,
     ObjectAccessDenied,
@@ -32,11 +30,10 @@ from app.formats.csv import CsvDialect
 from app.formats.detect import SAMPLE_BYTES, Declared, detect
 from app.formats.json import JsonDialect
 from app.formats.registry import Dialect, reading_of, to_json
-from app.jobs.limits import OwnerLimits
-from app.pipeline.queue import Enqueue
+from app.jobs.factory import JobFactory, Wanted
+from app.jobs.submit import format_of
 from app.processors.registry import Processors
 from app.sources.s3 import MAX_URI_LENGTH, Address, Object, S3Source
-from app.states import JobStatus
 
 MAX_OBJECTS = 10_000
 AT_ONCE = 8
@@ -45,7 +42,7 @@ GZIP = b"\x1f\x8b"
 Result = TypeVar("Result")
 
 
-@dataclass(slots=True)
+@dataclass(frozen=True, slots=True)
 class ObjectsSubmission:
     owner: str
     source: str
@@ -72,19 +69,15 @@ class _Looked:
 class ObjectsSubmitter:
     def __init__(
         self,
-        settings: Settings,
         database: Database,
         s3: S3Source,
         processors: Processors,
-        limits: OwnerLimits,
-        enqueue: Enqueue,
+        factory: JobFactory,
     ) -> None:
-        self._settings = settings
         self._database = database
         self._s3 = s3
         self._processors = processors
-        self._limits = limits
-        self._enqueue = enqueue
+        self._factory = factory
 
     async def submit(
         self, submission: ObjectsSubmission, announce: Callable[[set[UUID]], None] = lambda ids: None
@@ -165,105 +158,94 @@ class ObjectsSubmitter:
         with_parent: bool,
     ) -> dict[str, Any]:
         """All in one transaction: the parts, and first the job that they are parts of."""
-        parent = self._parent(submission, address, looked) if with_parent else None
-        made = [self._job(submission, each, None if parent is None else parent[1]["id"]) for each in looked]
-
-        async def record(connection: AsyncConnection) -> None:
-            await self._limits.admit(connection, submission.owner, jobs=len(made))
-            for file, job in [*([parent] if parent else []), *made]:
-                await files.insert_file(connection, file)
-                await jobs.insert_job(connection, job)
-            for _, job in made:
-                if job["status"] == JobStatus.QUEUED:
-                    await self._enqueue(connection, job["id"], submission.priority)
-
-        await self._database.transact(record)
-        announce({job["id"] for _, job in [*([parent] if parent else []), *made]})
-        file, job = parent or made[0]
+        new_files: list[NewFile] = []
+        new_jobs: list[NewJob] = []
+        parent_id = None
+        if with_parent:
+            file, job = self._parent(submission, address, looked)
+            new_files.append(file)
+            new_jobs.append(job)
+            parent_id = job.id
+        for each in looked:
+            file, job = self._job(submission, each, parent_id)
+            new_files.append(file)
+            new_jobs.append(job)
+        await self._database.transact(lambda c: self._factory.make(c, new_jobs, new_files))
+        announce({job.id for job in new_jobs})
         return {
-            "job_id": str(job["id"]),
-            "file_id": str(file["id"]),
+            "job_id": str(new_jobs[0].id),
+            "file_id": str(new_files[0].id),
             **({"public_id": submission.public_id} if submission.public_id else {}),
-            "status": str(job["status"]),
+            "status": str(new_jobs[0].status),
             "source": submission.source,
             "processor": submission.processor,
             "priority": submission.priority,
             "objects": len(looked),
-            "size_bytes": file["size_bytes"],
-            "parts": [str(job["id"]) for _, job in made] if parent else [],
+            "size_bytes": new_files[0].size_bytes,
+            "parts": [str(job.id) for job in new_jobs[1:]],
         }
 
-    def _job(
-        self, submission: ObjectsSubmission, looked: _Looked, parent_id: UUID | None
-    ) -> tuple[dict[str, Any], dict[str, Any]]:
-        found, dialect, error = looked.object, looked.dialect, looked.error
-        kind = "csv" if not isinstance(dialect, JsonDialect) else "jsonl" if dialect.root == "lines" else "json"
-        file = _file(submission, found.uri, found.size, dialect, kind) | {
-            "storage_uri": printable(found.uri)[:MAX_URI_LENGTH],  # as it is, if it can be read
-            "etag": found.etag or None,
-        }
-        processor = self._processors.get(submission.processor)
-        default = getattr(processor, "chunk_size", None) or self._settings.chunk_size
-        job = _job(submission, file["id"]) | {
-            "chunk_size": submission.chunk_size or default,
-            "status": JobStatus.QUEUED if error is None else JobStatus.FAILED,
-            "columns": looked.columns,
-            "split_offset": dialect.data_start if error is None else 0,
-            "split_lines": dialect.data_line,
-            "split_done": error is not None,
-            "error": None if error is None else {"code": error.code, "message": error.detail[:500]},
-            "parent_id": parent_id,
-            "public_id": None if parent_id else submission.public_id,
-        }
-        return file, job
+    def _job(self, submission: ObjectsSubmission, looked: _Looked, parent_id: UUID | None) -> tuple[NewFile, NewJob]:
+        uri = looked.object.uri
+        file = _file(
+            submission,
+            uri,
+            looked.object.size,
+            looked.dialect,
+            format_of(looked.dialect),
+            storage_uri=printable(uri)[:MAX_URI_LENGTH],  # as it is, if it can be read
+            etag=looked.object.etag or None,
+        )
+        wanted = _wanted(submission, None if parent_id else submission.public_id, parent_id)
+        if looked.error is not None:
+            return file, self._factory.failed(wanted, file, looked.error)
+        return file, self._factory.reading(wanted, file, looked.columns)
 
-    def _parent(
-        self, submission: ObjectsSubmission, address: Address, looked: list[_Looked]
-    ) -> tuple[dict[str, Any], dict[str, Any]]:
+    def _parent(self, submission: ObjectsSubmission, address: Address, looked: list[_Looked]) -> tuple[NewFile, NewJob]:
         """A job without bytes of its own: its file stands for all of them."""
         size = sum(each.object.size for each in looked)
-        file = _file(submission, str(address), size, CsvDialect(), "objects") | {"storage_uri": None}
+        file = _file(submission, str(address), size, CsvDialect(), "objects")
         columns = next(each.columns for each in looked if each.error is None)
-        job = _job(submission, file["id"]) | {
-            "chunk_size": submission.chunk_size or self._settings.chunk_size,
-            "status": JobStatus.PROCESSING,
-            "columns": columns,
-            "split_offset": 0,
-            "split_lines": 1,
-            "split_done": True,
-            "child_count": len(looked),
-            "public_id": submission.public_id,
-        }
-        return file, job
+        wanted = _wanted(submission, submission.public_id, None)
+        return file, self._factory.of_parts(wanted, file, columns, part_count=len(looked))
 
 
-def _file(submission: ObjectsSubmission, uri: str, size: int, dialect: Dialect, kind: str) -> dict[str, Any]:
+def _file(
+    submission: ObjectsSubmission,
+    uri: str,
+    size: int,
+    dialect: Dialect,
+    form: str,
+    *,
+    storage_uri: str | None = None,
+    etag: str | None = None,
+) -> NewFile:
     key = msgspec.json.encode([uri, reading_of(dialect), submission.processor], order="sorted")
-    return {
-        "id": uuid4(),
-        "owner": submission.owner,
-        "filename": printable(uri)[:255],
-        "media_type": "",
-        "format": kind,
-        "encoding": dialect.encoding,
-        "dialect": to_json(dialect),
-        "size_bytes": size,
-        "stored_bytes": size,
-        "sha256": "",
-        "content_key": hashlib.sha256(key).hexdigest(),
-    }
+    return NewFile(
+        owner=submission.owner,
+        filename=printable(uri)[:255],
+        format=form,
+        encoding=dialect.encoding,
+        dialect=to_json(dialect),
+        size_bytes=size,
+        stored_bytes=size,
+        content_key=hashlib.sha256(key).hexdigest(),
+        storage_uri=storage_uri,
+        etag=etag,
+    )
 
 
-def _job(submission: ObjectsSubmission, file_id: UUID) -> dict[str, Any]:
-    return {
-        "id": uuid4(),
-        "owner": submission.owner,
-        "file_id": file_id,
-        "processor": submission.processor,
-        "options": {"source": submission.source},
-        "priority": submission.priority,
-        "door": submission.door,
-    }
+def _wanted(submission: ObjectsSubmission, public_id: str | None, parent_id: UUID | None) -> Wanted:
+    return Wanted(
+        submission.owner,
+        submission.processor,
+        {"source": submission.source},
+        submission.priority,
+        submission.door,
+        public_id,
+        submission.chunk_size,
+        parent_id,
+    )
 
 
 def printable(uri: str) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Coroutine, Sequence
 from datetime import UTC, datetime
-from operator import itemgetter
+from operator import attrgetter
 from typing import Any
 from uuid import UUID
 
@@ -14,6 +14,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from app.db import chunks, jobs, undo
 from app.db.engine import Database
+from app.db.rows import JobRow, ListedJob
 from app.errors import JobHasParts, NotFound, TransientError
 from app.jobs.pace import Mark, marks_per_job, rows_left, rows_per_second, seconds_left
 from app.jobs.topics import Topic, Topics
@@ -27,20 +28,20 @@ _Asked = tuple[UUID, str]
 """(a file's id or a job's own, owner)"""
 
 
-async def find(connection: AsyncConnection, identifier: UUID, owner: str) -> RowMapping:
+async def find(connection: AsyncConnection, identifier: UUID, owner: str) -> JobRow:
     """A job by its own id, or the first one of a file by the file's; raises NotFound."""
-    jobs_found = [job for job in await jobs.find_all(connection, [identifier]) if job["owner"] == owner]
+    jobs_found = [job for job in await jobs.find_all(connection, [identifier]) if job.owner == owner]
     if not jobs_found:
         raise NotFound
     return jobs_found[0]
 
 
-async def find_with_rows(connection: AsyncConnection, identifier: UUID, owner: str) -> RowMapping:
+async def find_with_rows(connection: AsyncConnection, identifier: UUID, owner: str) -> JobRow:
     """A job that has rows of its own; raises NotFound, JobHasParts."""
     job = await find(connection, identifier, owner)
-    if job["child_count"] is not None:
+    if job.child_count is not None:
         raise JobHasParts(
-            f"The job has {job['child_count']} parts, and the rows are theirs: GET /api/v1/jobs?parent={job['id']}"
+            f"The job has {job.child_count} parts, and the rows are theirs: GET /api/v1/jobs?parent={job.id}"
         )
     return job
 
@@ -92,38 +93,38 @@ class Statuses:
 async def _find_all(connection: AsyncConnection, asked: Sequence[_Asked]) -> dict[_Asked, dict[str, Any]]:
     """The status of each that is there, in three statements and some for each job that has parts or failed chunks."""
     rows = await jobs.find_all(connection, list(dict.fromkeys(identifier for identifier, _ in asked)))
-    named: dict[_Asked, RowMapping] = {(row["id"], row["owner"]): row for row in rows}
-    for row in sorted(rows, key=itemgetter("number"), reverse=True):
-        named[row["file_id"], row["owner"]] = row  # the first job of a file
+    named: dict[_Asked, JobRow] = {(row.id, row.owner): row for row in rows}
+    for row in sorted(rows, key=attrgetter("number"), reverse=True):
+        named[row.file_id, row.owner] = row  # the first job of a file
     found = {key: named[key] for key in asked if key in named}
-    bodies = await _describe_all(connection, list({row["id"]: row for row in found.values()}.values()))
-    return {key: bodies[row["id"]] for key, row in found.items()}
+    bodies = await _describe_all(connection, list({row.id: row for row in found.values()}.values()))
+    return {key: bodies[row.id] for key, row in found.items()}
 
 
-async def _describe_all(connection: AsyncConnection, rows: Sequence[RowMapping]) -> dict[UUID, dict[str, Any]]:
+async def _describe_all(connection: AsyncConnection, rows: Sequence[JobRow]) -> dict[UUID, dict[str, Any]]:
     """By the job's id."""
-    tallies = await chunks.tally_all(connection, [row["id"] for row in rows if row["child_count"] is None])
+    tallies = await chunks.tally_all(connection, [row.id for row in rows if row.child_count is None])
     marks = await marks_of(connection, rows)
     bodies: dict[UUID, dict[str, Any]] = {}
     for job in rows:
-        if job["child_count"] is not None:
-            sums = await chunks.tally(connection, job["id"], is_parent=True)
-            body = status_body(job, _by_status(sums), [], marks.get(job["id"], []))
-            bodies[job["id"]] = _with_parts(body, await jobs.children(connection, job["id"]))
+        if job.child_count is not None:
+            sums = await chunks.tally(connection, job.id, is_parent=True)
+            body = status_body(job, _by_status(sums), [], marks.get(job.id, []))
+            bodies[job.id] = _with_parts(body, await jobs.children(connection, job.id))
             continue
-        tally = _by_status(tallies.get(job["id"], []))
-        errors = await chunks.errors(connection, job["id"]) if ChunkStatus.FAILED in tally else []
-        bodies[job["id"]] = status_body(job, tally, [dict(e) for e in errors], marks.get(job["id"], []))
+        tally = _by_status(tallies.get(job.id, []))
+        errors = await chunks.errors(connection, job.id) if ChunkStatus.FAILED in tally else []
+        bodies[job.id] = status_body(job, tally, [dict(e) for e in errors], marks.get(job.id, []))
     return bodies
 
 
-async def marks_of(connection: AsyncConnection, rows: Sequence[RowMapping]) -> dict[UUID, list[Mark]]:
+async def marks_of(connection: AsyncConnection, rows: Sequence[ListedJob]) -> dict[UUID, list[Mark]]:
     """By job, what the time left is measured by, of those that are at work and do not wait."""
-    moving = [row for row in rows if row["status"] == JobStatus.PROCESSING and row["waiting_on"] is None]
+    moving = [row for row in rows if row.status == JobStatus.PROCESSING and row.waiting_on is None]
     limit = marks_per_job(len(moving))
     marks: dict[UUID, list[Mark]] = {}
     for of_parts in (False, True):
-        ids = [row["id"] for row in moving if (row["child_count"] is not None) is of_parts]
+        ids = [row.id for row in moving if (row.child_count is not None) is of_parts]
         if ids:
             found = await chunks.last_ended(connection, ids, limit, of_parts=of_parts)
             marks |= {job_id: [Mark(at.timestamp(), count) for at, count in ends] for job_id, ends in found.items()}
@@ -134,31 +135,31 @@ def _by_status(tally: Sequence[RowMapping]) -> dict[ChunkStatus, RowMapping]:
     return {ChunkStatus(row["status"]): row for row in tally}
 
 
-def _with_parts(body: dict[str, Any], parts: Sequence[RowMapping]) -> dict[str, Any]:
+def _with_parts(body: dict[str, Any], parts: Sequence[JobRow]) -> dict[str, Any]:
     """What the status of a job with parts takes from them, besides the sums."""
-    waiting = {part["waiting_on"] for part in parts if not JobStatus(part["status"]).is_final} - {None}
+    waiting = {part.waiting_on for part in parts if part.waiting_on and not JobStatus(part.status).is_final}
     count = dict.fromkeys(map(str, JobStatus), 0)
     for part in parts:
-        count[part["status"]] += 1
-    failed = [part for part in parts if part["error"]][:MAX_ERRORS]
+        count[part.status] += 1
+    failed = [part for part in parts if part.error][:MAX_ERRORS]
     return body | {
-        "total_chunks": sum(part["chunk_count"] for part in parts),
-        "split_complete": all(part["split_done"] for part in parts),
+        "total_chunks": sum(part.chunk_count for part in parts),
+        "split_complete": all(part.split_done for part in parts),
         "waiting_on": min(waiting, default=None),
         "parts": {"total": len(parts), **count},
-        "errors": [{"job_id": str(p["id"]), "filename": p["filename"], "error": p["error"]} for p in failed],
+        "errors": [{"job_id": str(p.id), "filename": p.filename, "error": p.error} for p in failed],
     }
 
 
 def status_body(
-    job: RowMapping,
+    job: JobRow,
     tally: dict[ChunkStatus, RowMapping],
     errors: list[dict[str, Any]],
     marks: Sequence[Mark],
     now: datetime | None = None,
 ) -> dict[str, Any]:
     """The answer of the status route; `marks` of a job that is at work. Pure."""
-    status = JobStatus(job["status"])
+    status = JobStatus(job.status)
     now = now or datetime.now(UTC)
 
     def total(what: str, *states: ChunkStatus) -> int:
@@ -168,24 +169,24 @@ def status_body(
     rows = total("rows")
     ok, invalid, failed = total("ok"), total("invalid"), total("failed")
     counts = chunks.counts(list(tally.values()))
-    data_bytes = job["stored_bytes"] - job["dialect"]["data_start"]
+    data_bytes = job.stored_bytes - job.dialect["data_start"]
     done_bytes = total("bytes", *done)
-    seconds = ((job["finished_at"] or now) - job["started_at"]).total_seconds() if job["started_at"] else 0.0
+    seconds = ((job.finished_at or now) - job.started_at).total_seconds() if job.started_at else 0.0
     left = rows_left(known_rows=rows, known_bytes=total("bytes"), done_rows=ok + invalid + failed, all_bytes=data_bytes)
     return {
-        "file_id": str(job["file_id"]),
-        "job_id": str(job["id"]),
-        "number": job["number"],
-        "user_id": job["owner"],
+        "file_id": str(job.file_id),
+        "job_id": str(job.id),
+        "number": job.number,
+        "user_id": job.owner,
         "status": status,
-        "waiting_on": None if status.is_final else job["waiting_on"],
-        "parent_id": str(job["parent_id"]) if job["parent_id"] else None,
-        "total_chunks": job["chunk_count"],
+        "waiting_on": None if status.is_final else job.waiting_on,
+        "parent_id": str(job.parent_id) if job.parent_id else None,
+        "total_chunks": job.chunk_count,
         "processed_chunks": total("chunks", ChunkStatus.COMPLETED),
         "failed_chunks": total("chunks", ChunkStatus.FAILED),
         "progress_percent": percent(status, done_bytes, data_bytes),
         "chunks": {str(s): total("chunks", s) for s in ChunkStatus},
-        "split_complete": job["split_done"],
+        "split_complete": job.split_done,
         "rows": {
             "total": rows,
             "ok": ok,
@@ -197,24 +198,24 @@ def status_body(
         "bytes": {"total": data_bytes, "processed": done_bytes},
         "rows_per_second": rows_per_second(counts["loaded"] + counts["rejected"], seconds),
         "eta_seconds": seconds_left(marks, left, now.timestamp()),
-        "corrections": {"accepted": job["corrections"], "rows": job["corrected_rows"]},
-        "priority": job["priority"],
-        "processor": job["processor"],
-        "filename": job["filename"],
-        "format": job["format"],
-        "dialect": job["dialect"],
-        "columns": job["columns"],
-        "size_bytes": job["size_bytes"],
-        "sha256": job["sha256"] or None,
-        "etag": job["etag"],
-        "summary": job["summary"],
+        "corrections": {"accepted": job.corrections, "rows": job.corrected_rows},
+        "priority": job.priority,
+        "processor": job.processor,
+        "filename": job.filename,
+        "format": job.format,
+        "dialect": job.dialect,
+        "columns": job.columns,
+        "size_bytes": job.size_bytes,
+        "sha256": job.sha256 or None,
+        "etag": job.etag,
+        "summary": job.summary,
         "undo": undo.body(job),
-        "error": job["error"],
+        "error": job.error,
         "errors": errors,
-        "created_at": job["created_at"].isoformat(),
-        "started_at": job["started_at"].isoformat() if job["started_at"] else None,
-        "finished_at": job["finished_at"].isoformat() if job["finished_at"] else None,
-        "updated_at": job["updated_at"].isoformat(),
+        "created_at": job.created_at.isoformat(),
+        "started_at": job.started_at.isoformat() if job.started_at else None,
+        "finished_at": job.finished_at.isoformat() if job.finished_at else None,
+        "updated_at": job.updated_at.isoformat(),
     }
 
 

@@ -9,6 +9,7 @@ from typing import Any, Protocol
 import msgspec
 from sqlalchemy import RowMapping
 
+from app.db.rows import JobRow
 from app.errors import TerminalError
 from app.formats.base import MAX_ROW_BYTES
 from app.formats.csv import CsvDialect, CsvFormat
@@ -23,14 +24,14 @@ RECORD_COLUMN = "_record"
 Row = RowMapping | dict[str, Any]
 
 
-def whole(sources: Sources, job: RowMapping, row: Row) -> Row:
+def whole(sources: Sources, job: JobRow, row: Row) -> Row:
     """The reject with all of its bytes, as far as they still exist. Blocking; raises TransientError if they cannot be read
     now."""
     size = row["byte_end"] - row["byte_start"]
-    if row["corrections"] or not len(row["raw"]) < size <= MAX_ROW_BYTES or job["storage_uri"] is None:
+    if row["corrections"] or not len(row["raw"]) < size <= MAX_ROW_BYTES or job.storage_uri is None:
         return row
     with suppress(TerminalError):  # the bytes are gone for good: the beginning is better than nothing
-        found = sources.read(job["storage_uri"], row["byte_start"], row["byte_end"], job["etag"])
+        found = sources.read(job.storage_uri, row["byte_start"], row["byte_end"], job.etag)
         if found.startswith(row["raw"]):  # else the file was damaged meanwhile
             return {**row, "raw": found}
     return row
@@ -65,9 +66,9 @@ class Layout(Protocol):
         """A record of a correction, without its end; raises UnicodeEncodeError if the file's encoding has no such text."""
 
 
-def layout_of(job: RowMapping, *, formula_guard: bool = False) -> Layout:
+def layout_of(job: JobRow, *, formula_guard: bool = False) -> Layout:
     """`formula_guard`: lines are written for a spreadsheet."""
-    dialect = from_json(job["dialect"])
+    dialect = from_json(job.dialect)
     return CsvRejects(dialect, formula_guard) if isinstance(dialect, CsvDialect) else JsonRejects(formula_guard)
 
 

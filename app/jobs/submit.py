@@ -16,6 +16,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from app.config import Settings
 from app.db import files, jobs
 from app.db.engine import Database
+from app.db.rows import JobRow, NewFile, NewJob
 from app.errors import (
     DecompressedTooLarge,
     DigestMismatch,
@@ -31,13 +32,11 @@ from app.failpoints import hit
 from app.formats.detect import SAMPLE_BYTES, Declared, detect
 from app.formats.json import JsonDialect
 from app.formats.registry import Dialect, reading_of, to_json
+from app.jobs.factory import JobFactory, Wanted
 from app.jobs.limits import OwnerLimits
-from app.pipeline.queue import Enqueue
-from app.processors.base import stores_results
 from app.processors.registry import Processors
 from app.sources.places import Storage, Stored
 from app.sources.upload import Received, UploadSource, check_room, kept_young
-from app.states import JobStatus
 
 ACCEPTED_AT_ONCE = 4
 """Uploads whose bytes have come and whose job is being made. The loop takes equal turns with all that is ready, so a crowd
@@ -100,14 +99,14 @@ class Submitter:
         storage: Storage,
         processors: Processors,
         limits: OwnerLimits,
-        enqueue: Enqueue,
+        factory: JobFactory,
     ) -> None:
         self._settings = settings
         self._database = database
         self._storage = storage
         self._processors = processors
         self._limits = limits
-        self._enqueue = enqueue
+        self._factory = factory
         self._keys_in_flight: set[tuple[str, str]] = set()
         self._accepting = asyncio.Semaphore(ACCEPTED_AT_ONCE)
 
@@ -197,72 +196,52 @@ class Submitter:
         hit("upload.before_rename")
         stored = await upload.publish()
         hit("upload.after_rename")
-        file = _file_values(upload.file_id, submission, received, dialect, stored, content_key)
-        return await self._record(submission, file, dialect, columns, fingerprint)
+        file = _new_file(upload.file_id, submission, received, dialect, stored, content_key)
+        wanted = Wanted(
+            submission.owner,
+            submission.processor,
+            submission.options,
+            submission.priority,
+            submission.door,
+            submission.public_id,
+            submission.chunk_size,
+        )
+        job = self._factory.reading(wanted, file, columns, submission.total_rows)
+        return await self._record(submission, stored, file, job, fingerprint)
 
     async def _record(
-        self, submission: Submission, file: dict[str, Any], dialect: Dialect, columns: list[str], fingerprint: str
+        self, submission: Submission, stored: Stored, file: NewFile, job: NewJob, fingerprint: str
     ) -> Accepted:
         """File, job, its place in the queue and the idempotency key in one transaction; then the answer."""
-        job = {
-            "id": uuid4(),
-            "owner": submission.owner,
-            "file_id": file["id"],
-            "processor": submission.processor,
-            "options": submission.options,
-            "chunk_size": submission.chunk_size or self._default_chunk_size(submission.processor),
-            "priority": submission.priority,
-            "status": JobStatus.QUEUED,
-            "door": submission.door,
-            "public_id": submission.public_id,
-            "stores_results": stores_results(self._processors.get(submission.processor)),
-            "total_rows": submission.total_rows,
-            "columns": columns,
-            "split_offset": dialect.data_start,
-            "split_lines": dialect.data_line,
-        }
 
         async def record(connection: AsyncConnection) -> dict[str, Any]:
-            new_bytes = file["stored_bytes"] - submission.reserved_bytes
-            await self._limits.admit(connection, submission.owner, jobs=1, new_bytes=new_bytes)
-            await files.release_void(connection, submission.owner, file["content_key"])
-            await files.insert_file(connection, file)
-            number = await jobs.insert_job(connection, job)
-            body = _answer(file, job | {"number": number})
-            if submission.idempotency_key is not None:
-                await files.insert_idempotent(
-                    connection,
-                    {"owner": submission.owner, "key": submission.idempotency_key, "fingerprint": fingerprint,
-                     "status_code": 201, "body": body},
-                )  # fmt: skip
+            (number,) = await self._factory.make(connection, [job], [file], reserved_bytes=submission.reserved_bytes)
+            body = _answer(file, job, number)
+            key = submission.idempotency_key
+            await self._factory.remember(connection, submission.owner, key, fingerprint, 201, body)
             if submission.recorded is not None:
                 await submission.recorded(connection, body)
-            await self._enqueue(connection, job["id"], submission.priority)
             hit("upload.before_commit")
             return body
 
         try:
             body = await self._database.transact(record)
         except IntegrityError:  # a twin was faster
-            await asyncio.to_thread(self._storage.delete, file["storage_uri"])
+            await asyncio.to_thread(self._storage.delete, stored.uri)
             if (replay := await self._replay(submission, fingerprint)) is not None:
                 return replay
             async with self._database.reading() as connection:
-                existing = await files.find_by_content(connection, submission.owner, file["content_key"])
+                existing = await files.find_by_content(connection, submission.owner, file.content_key)
             if existing is None:
                 raise
             return await self._duplicate(submission, existing)
         except TransientError:
             raise  # whether it was committed is unknown: the file stays, and the sweep decides
         except Exception:
-            await asyncio.to_thread(self._storage.delete, file["storage_uri"])
+            await asyncio.to_thread(self._storage.delete, stored.uri)
             raise
         hit("upload.after_commit")
         return Accepted(201, body)
-
-    def _default_chunk_size(self, processor: str) -> int:
-        """CHUNK_SIZE, unless the processor has reasons for another number."""
-        return getattr(self._processors.get(processor), "chunk_size", None) or self._settings.chunk_size
 
     async def _replay(self, submission: Submission, fingerprint: str) -> Accepted | None:
         return await answered_before(self._database, submission.owner, submission.idempotency_key, fingerprint)
@@ -274,8 +253,7 @@ class Submitter:
             row = await jobs.find_by_file(connection, existing, submission.owner)
         if row is None:  # deleted this very moment
             raise DuplicateUpload(existing_id=str(existing))
-        file = {**row, "id": row["file_id"]}
-        return Accepted(200, _answer(file, dict(row)) | {"duplicate": True})
+        return Accepted(200, _answer(row, row, row.number) | {"duplicate": True})
 
 
 async def answered_before(database: Database, owner: str, key: str | None, fingerprint: str) -> Accepted | None:
@@ -286,9 +264,9 @@ async def answered_before(database: Database, owner: str, key: str | None, finge
         found = await files.find_idempotent(connection, owner, key)
     if found is None:
         return None
-    if found["fingerprint"] != fingerprint:
+    if found.fingerprint != fingerprint:
         raise IdempotencyKeyReused
-    return Accepted(found["status_code"], found["body"], replayed=True)
+    return Accepted(found.status_code, found.body, replayed=True)
 
 
 def _detect(submission: Submission, received: Received) -> Dialect:
@@ -306,44 +284,49 @@ def _detect(submission: Submission, received: Received) -> Dialect:
     return dialect
 
 
-def _file_values(
+def _new_file(
     file_id: UUID, submission: Submission, received: Received, dialect: Dialect, stored: Stored, content_key: str
-) -> dict[str, Any]:
-    kind = "csv" if not isinstance(dialect, JsonDialect) else "jsonl" if dialect.root == "lines" else "json"
-    return {
-        "id": file_id,
-        "owner": submission.owner,
-        "filename": submission.filename,
-        "media_type": submission.media_type,
-        "format": kind,
-        "encoding": dialect.encoding,
-        "dialect": to_json(dialect),
-        "size_bytes": received.size_bytes,
-        "stored_bytes": received.stored_bytes,
-        "sha256": received.sha256,
-        "crc32": received.crc32,
-        "content_key": content_key,
-        "dedup_key": None if submission.on_duplicate == "new" else content_key,
-        "storage_uri": stored.uri,
-        "etag": stored.etag,
-    }
+) -> NewFile:
+    return NewFile(
+        id=file_id,
+        owner=submission.owner,
+        filename=submission.filename,
+        media_type=submission.media_type,
+        format=format_of(dialect),
+        encoding=dialect.encoding,
+        dialect=to_json(dialect),
+        size_bytes=received.size_bytes,
+        stored_bytes=received.stored_bytes,
+        sha256=received.sha256,
+        crc32=received.crc32,
+        content_key=content_key,
+        dedup_key=None if submission.on_duplicate == "new" else content_key,
+        storage_uri=stored.uri,
+        etag=stored.etag,
+    )
 
 
-def _answer(file: dict[str, Any], job: dict[str, Any]) -> dict[str, Any]:
+def format_of(dialect: Dialect) -> str:
+    if not isinstance(dialect, JsonDialect):
+        return "csv"
+    return "jsonl" if dialect.root == "lines" else "json"
+
+
+def _answer(file: NewFile | JobRow, job: NewJob | JobRow, number: int) -> dict[str, Any]:
     return {
-        "file_id": str(file["id"]),
-        "job_id": str(job["id"]),
-        "number": job["number"],
-        **({"public_id": job["public_id"]} if job["public_id"] else {}),
-        "status": str(job["status"]),
-        "filename": file["filename"],
-        "sha256": file["sha256"],
-        "size_bytes": file["size_bytes"],
-        "format": file["format"],
-        "dialect": file["dialect"],
-        "columns": job["columns"],
-        "processor": job["processor"],
-        "priority": job["priority"],
+        "file_id": str(job.file_id),
+        "job_id": str(job.id),
+        "number": number,
+        **({"public_id": job.public_id} if job.public_id else {}),
+        "status": str(job.status),
+        "filename": file.filename,
+        "sha256": file.sha256,
+        "size_bytes": file.size_bytes,
+        "format": file.format,
+        "dialect": file.dialect,
+        "columns": job.columns,
+        "processor": job.processor,
+        "priority": job.priority,
         "duplicate": False,
     }
 

@@ -6,12 +6,13 @@ import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
+from uuid import UUID
 
-from sqlalchemy import RowMapping
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from app.db import chunks, jobs, results
 from app.db.engine import Database
+from app.db.rows import JobResultRow, JobRow
 from app.pipeline.processes import WorkerDied
 from app.pipeline.publisher import Publisher
 from app.pipeline.running import RunningJob
@@ -43,12 +44,12 @@ async def basis_of(connection: AsyncConnection, job: RunningJob) -> Basis | None
     """None while something is left to do."""
     if job.is_parent:
         parts = await jobs.children(connection, job.id)
-        if any(not JobStatus(part["status"]).is_final for part in parts):
+        if any(not JobStatus(part.status).is_final for part in parts):
             return None
-        return tuple((part["id"], part["status"], part["finished_at"]) for part in parts)
+        return tuple((part.id, part.status, part.finished_at) for part in parts)
     row = await jobs.load_job(connection, job.id)
     tally = await chunks.tally(connection, job.id)
-    if row is None or not row["split_done"] or any(not ChunkStatus(t["status"]).is_final for t in tally):
+    if row is None or not row.split_done or any(not ChunkStatus(t["status"]).is_final for t in tally):
         return None
     return tuple(sorted((t["status"], t["chunks"], t["ok"], t["invalid"], t["failed"]) for t in tally))
 
@@ -105,15 +106,15 @@ class Concluder:
         async with self._database.working() as connection:
             row = await jobs.load_job(connection, job.id)
             rejects = await results.count_rejects(connection, job.id)
-        if row is None or (combined is None and row["split_rows"] and not rejects):
+        if row is None or (combined is None and row.split_rows and not rejects):
             return None
         facts = FileFacts(
-            row["filename"],
-            row["format"],
-            row["dialect"],
-            row["size_bytes"],
-            row["sha256"],
-            row["split_rows"],
+            row.filename,
+            row.format,
+            row.dialect,
+            row.size_bytes,
+            row.sha256,
+            row.split_rows,
             rejects,
         )
         combined = combined or await self._compute(processor.combine, [])
@@ -123,7 +124,7 @@ class Concluder:
     async def _of_parts(self, job: RunningJob) -> Conclusion | None:
         async with self._database.working() as connection:
             rows = await jobs.children(connection, job.id)
-            stored = {row["id"]: await jobs.find_result(connection, row["id"]) for row in rows}
+            stored = {row.id: await jobs.find_result(connection, row.id) for row in rows}
         parts = _usable(rows, stored)
         if len(parts) < len(rows) or len(rows) != job.child_count:
             return None
@@ -132,10 +133,10 @@ class Concluder:
         return conclusion
 
 
-def _usable(rows: Sequence[RowMapping], stored: dict[Any, RowMapping | None]) -> list[Part]:
+def _usable(rows: Sequence[JobRow], stored: dict[UUID, JobResultRow | None]) -> list[Part]:
     parts = []
     for row in rows:
-        found = stored[row["id"]]
-        if found is not None and row["status"] in WHOLE:
-            parts.append(Part(row["file_id"], row["filename"], row["columns"], found["data"], found["state"]))
+        found = stored[row.id]
+        if found is not None and row.status in WHOLE:
+            parts.append(Part(row.file_id, row.filename, row.columns, found.data, found.state))
     return parts

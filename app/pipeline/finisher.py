@@ -13,6 +13,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from app.db import chunks, files, jobs, results
 from app.db.engine import Database
+from app.db.rows import JobRow, LockedJob
 from app.errors import GranulaError, TerminalError, TransientError
 from app.failpoints import hit
 from app.pipeline.concluder import WHOLE, Concluded, Concluder, basis_of, bearing_deaths, concludes
@@ -60,17 +61,17 @@ class Finisher:
 
         async def finish(connection: AsyncConnection) -> tuple[bool, JobStatus | None]:
             row = await jobs.lock_job(connection, job.id)
-            if row is None or JobStatus(row["status"]) not in ACTIVE_JOBS:
+            if row is None or JobStatus(row.status) not in ACTIVE_JOBS:
                 return True, None  # deleted, or finished by a twin of this turn
             if concludes(job) and (concluded is None or concluded.basis != await basis_of(connection, job)):
                 return False, None
-            if row["child_count"] is not None:
+            if row.child_count is not None:
                 ended = await self._finish_parent(connection, job, row, concluded)
                 if ended[1] is not None:
                     hit("job.before_finish")
                 return ended
             tally = {t["status"]: t for t in await chunks.tally(connection, job.id)}
-            if not row["split_done"] or any(not ChunkStatus(s).is_final for s in tally):
+            if not row.split_done or any(not ChunkStatus(s).is_final for s in tally):
                 return False, None
             status, error = await self._verdict(connection, row, tally)
             if error is None and status is not JobStatus.COMPLETED:
@@ -127,17 +128,17 @@ class Finisher:
         await jobs.put_result(connection, job.id, found.result, found.state)
         if found.file is not None:
             await files.insert_file(connection, found.file)
-            await jobs.set_result_file(connection, job.id, found.file["id"])
+            await jobs.set_result_file(connection, job.id, found.file.id)
         return status, error, found.summary
 
     async def _finish_parent(
-        self, connection: AsyncConnection, job: RunningJob, row: RowMapping, concluded: Concluded | None
+        self, connection: AsyncConnection, job: RunningJob, row: LockedJob, concluded: Concluded | None
     ) -> tuple[bool, JobStatus | None]:
         """A job with parts ends with the last of them. Each part has closed its own counts."""
         tally = await jobs.tally_children(connection, job.id)
         if any(not JobStatus(s).is_final for s in tally):
             return False, None
-        gone = row["child_count"] - sum(tally.values())  # with their files
+        gone = (row.child_count or 0) - sum(tally.values())  # with their files
         status = conclude(
             completed_chunks=tally.get(JobStatus.COMPLETED, 0) + tally.get(JobStatus.COMPLETED_WITH_ERRORS, 0),
             failed_chunks=tally.get(JobStatus.FAILED, 0) + tally.get(JobStatus.CANCELLED, 0) + gone,
@@ -152,25 +153,25 @@ class Finisher:
             await jobs.put_result(connection, job.id, found.result, found.state)
             await jobs.finish(connection, job.id, status, summary=found.summary)
             return True, status
-        error = next((dict(part["error"]) for part in parts if part["error"]), None)
-        summary = _combined(job, [part["summary"] for part in parts if part["summary"]])
+        error = next((dict(part.error) for part in parts if part.error), None)
+        summary = _combined(job, [part.summary for part in parts if part.summary])
         await jobs.finish(connection, job.id, status, summary=summary or None, error=error)
         return True, status
 
     async def _verdict(
-        self, connection: AsyncConnection, row: RowMapping, tally: dict[str, RowMapping]
+        self, connection: AsyncConnection, row: LockedJob, tally: dict[str, RowMapping]
     ) -> tuple[JobStatus, dict[str, Any] | None]:
         """The final status; failed, with what does not add up, if the tables do not hold every row of the file."""
-        stored, rejected = await results.count_stored(connection, row["id"])
+        stored, rejected = await results.count_stored(connection, row.id)
         total = {name: sum(t[name] for t in tally.values()) for name in ("rows", "ok", "invalid", "failed")}
         failed_chunks = tally.get(ChunkStatus.FAILED)
         in_failed_chunks = failed_chunks["failed"] if failed_chunks else 0
         problems = [
             f"{what}: {have}, expected {want}"
             for what, have, want in (
-                ("rows in chunks", total["rows"], row["split_rows"]),
+                ("rows in chunks", total["rows"], row.split_rows),
                 ("rows accounted for", total["ok"] + total["invalid"] + total["failed"], total["rows"]),
-                ("results stored", stored, total["ok"] if row["stores_results"] else 0),
+                ("results stored", stored, total["ok"] if row.stores_results else 0),
                 ("invalid rows stored", rejected.get("invalid", 0), total["invalid"]),
                 ("failed rows stored", rejected.get("failed", 0), total["failed"] - in_failed_chunks),
             )
@@ -227,7 +228,7 @@ class Finisher:
     async def _jobs_of(self, file_id: UUID) -> list[UUID]:
         async with self._database.working() as connection:
             mine = await jobs.ids_of_file(connection, file_id)
-            return [*mine, *(part["id"] for part in await jobs.descendants(connection, mine))]
+            return [*mine, *(part.id for part in await jobs.descendants(connection, mine))]
 
 
 def _combined(job: RunningJob, summaries: Iterable[dict[str, Any]]) -> dict[str, Any]:
@@ -247,6 +248,6 @@ def as_ours(error: Exception) -> GranulaError:
     return TerminalError(f"{type(error).__name__}: {error}"[:500].replace("\0", "\\x00"))
 
 
-def _no_conclusion(parts: Sequence[RowMapping]) -> dict[str, Any]:
-    error = next((dict(part["error"]) for part in parts if part["error"]), None)
+def _no_conclusion(parts: Sequence[JobRow]) -> dict[str, Any]:
+    error = next((dict(part.error) for part in parts if part.error), None)
     return error or {"code": "part_missing", "message": "A part of the job was cancelled or its file deleted."}

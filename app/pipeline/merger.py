@@ -17,6 +17,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from app.db import corrections, jobs
 from app.db.corrections import CorrectionPart
+from app.db.rows import LockedJob
 from app.errors import LeaseLost, TransientError
 from app.failpoints import hit
 from app.formats.base import MASK, Page, Parsed, Reject, Span, gaps, page_cuts, row_ends
@@ -109,7 +110,7 @@ class Merger:
     def __init__(self, sink: Sink) -> None:
         self._sink = sink
 
-    async def lock(self, connection: AsyncConnection, target_id: UUID) -> RowMapping:
+    async def lock(self, connection: AsyncConnection, target_id: UUID) -> LockedJob:
         """The corrected job, before any chunk, in the order in which everybody locks them; raises LeaseLost if it is gone."""
         target = await jobs.lock_job(connection, target_id)
         if target is None:
@@ -120,16 +121,16 @@ class Merger:
         self,
         connection: AsyncConnection,
         job_id: UUID,
-        target: RowMapping,
+        target: LockedJob,
         processor: Processor,
         live: Live,
         prepared: Prepared,
-    ) -> RowMapping:
+    ) -> LockedJob:
         """Write one chunk of the correction `job_id` into the locked job `target`; the job as it is then.
 
         Raises CorrectionOvertaken if a row is not the reject any more that was corrected, ColumnsTaken.
         """
-        target_id, index = target["id"], live.part.target_index
+        target_id, index = target.id, live.part.target_index
         chunk = await corrections.lock_chunk(connection, target_id, index)
         if chunk is None:
             raise LeaseLost
@@ -181,23 +182,23 @@ class Merger:
     async def _count(
         self,
         connection: AsyncConnection,
-        target: RowMapping,
+        target: LockedJob,
         processor: Processor,
         removed: dict[str, list[dict[str, Any]]],
         summary: dict[str, Any],
         prepared: Prepared,
-    ) -> RowMapping:
-        values: dict[str, Any] = {"corrected_rows": target["corrected_rows"] + prepared.rows_ok}
-        known = Columns(target["columns"])
+    ) -> LockedJob:
+        values: dict[str, Any] = {"corrected_rows": target.corrected_rows + prepared.rows_ok}
+        known = Columns(target.columns)
         if new := known.new(prepared.columns):
             if not known.have_room_for(new):
                 raise ColumnsTaken(known)
             values["columns"] = [*known, *new]
-        if JobStatus(target["status"]).is_final:  # else its end will add up all its chunks
-            values["summary"] = _summary(processor, target["summary"], removed, summary)
-        await corrections.change_job(connection, target["id"], values)
-        await corrections.clear(connection, target["id"])
-        job = await jobs.lock_job(connection, target["id"])
+        if JobStatus(target.status).is_final:  # else its end will add up all its chunks
+            values["summary"] = _summary(processor, target.summary, removed, summary)
+        await corrections.change_job(connection, target.id, values)
+        await corrections.clear(connection, target.id)
+        job = await jobs.lock_job(connection, target.id)
         assert job is not None
         return job
 

@@ -24,6 +24,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from app.db import chunks, jobs, results
 from app.db.engine import Database
+from app.db.rows import NewFile
 from app.errors import TerminalError, TransientError
 from app.failpoints import hit
 from app.formats.base import Reject, Span
@@ -140,7 +141,7 @@ class Publisher:
 
         async def write(connection: AsyncConnection) -> None:
             row = await jobs.lock_job(connection, job.id)
-            if row is None or JobStatus(row["status"]) not in ACTIVE_JOBS:
+            if row is None or JobStatus(row.status) not in ACTIVE_JOBS:
                 return  # cancelled or deleted: nothing is published
             index, rows_ok = chunk["chunk_index"], chunk["rows_ok"]
             if await chunks.demote(connection, job.id, index, rows_ok=rows_ok, by=len(new), code=NOT_UNIQUE):
@@ -267,7 +268,7 @@ class Publisher:
         form: str,
         names: list[str],
         header: bytes,
-    ) -> dict[str, Any]:
+    ) -> NewFile:
         async with self._database.working() as connection:
             row = await jobs.load_job(connection, job.id)
         assert row is not None
@@ -276,29 +277,28 @@ class Publisher:
             dialect = to_json(CsvDialect(columns=names, data_start=len(header), data_line=1 + header.count(b"\n")))
         elif form == "jsonl":
             dialect = to_json(JsonDialect(root="lines", data_end=made.size))
-        return {
-            "id": file_id,
-            "owner": row["owner"],
-            "filename": f"{_stem(row['filename'])}.transformed.{form}"[-255:],
-            "media_type": MEDIA_TYPES[form],
-            "format": form,
-            "encoding": "utf-8" if form != "parquet" else "binary",
-            "dialect": dialect,
-            "size_bytes": made.size,
-            "stored_bytes": made.size,
-            "sha256": made.sha256,
-            "crc32": made.crc32,
-            "content_key": hashlib.sha256(f"result of {job.id}".encode()).hexdigest(),
-            "dedup_key": None,
-            "storage_uri": stored.uri,
-            "etag": stored.etag,
-        }
+        return NewFile(
+            id=file_id,
+            owner=row.owner,
+            filename=f"{_stem(row.filename)}.transformed.{form}"[-255:],
+            media_type=MEDIA_TYPES[form],
+            format=form,
+            encoding="utf-8" if form != "parquet" else "binary",
+            dialect=dialect,
+            size_bytes=made.size,
+            stored_bytes=made.size,
+            sha256=made.sha256,
+            crc32=made.crc32,
+            content_key=hashlib.sha256(f"result of {job.id}".encode()).hexdigest(),
+            storage_uri=stored.uri,
+            etag=stored.etag,
+        )
 
     async def discard(self, conclusion: Conclusion | None) -> None:
         """The job did not end with it after all."""
         if conclusion is not None and conclusion.file is not None:
             with _left_for_the_sweep():
-                await asyncio.to_thread(self._sources.delete, conclusion.file["storage_uri"])
+                await asyncio.to_thread(self._sources.delete, conclusion.file.storage_uri)
 
     async def forget_parts(self, job_id: UUID) -> None:
         with _left_for_the_sweep():

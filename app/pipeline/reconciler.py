@@ -99,9 +99,9 @@ class Reconciler:
         async with self._database.working() as connection:
             active = await jobs.list_active(connection)
         for job in active:
-            if self._only is not None and job["id"] not in self._only:
+            if self._only is not None and job.id not in self._only:
                 continue
-            self._queue.put(job["id"], job["priority"])
+            self._queue.put(job.id, job.priority)
 
     async def sweep(self, older_than_seconds: float | None = None) -> None:
         """Look through the storage, and forget idempotency keys past their time."""

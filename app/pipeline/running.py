@@ -7,11 +7,10 @@ from inspect import iscoroutinefunction
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import RowMapping
-
 from app.db import jobs
 from app.db.corrections import DOOR
 from app.db.engine import Database
+from app.db.rows import JobRow
 from app.errors import StoredFileMissing
 from app.formats.base import Format
 from app.formats.registry import from_json, open_format
@@ -91,34 +90,34 @@ async def load(database: Database, processors: Processors, job_id: UUID) -> Runn
     return None if row is None else from_row(row, processors)
 
 
-def from_row(row: RowMapping, processors: Processors) -> RunningJob:
-    is_parent = row["child_count"] is not None
-    if row["storage_uri"] is None and not is_parent:
+def from_row(row: JobRow, processors: Processors) -> RunningJob:
+    is_parent = row.child_count is not None
+    if row.storage_uri is None and not is_parent:
         raise StoredFileMissing("The stored upload was deleted.")
     return RunningJob(
-        id=row["id"],
-        file_id=row["file_id"],
-        uri=row["storage_uri"] or "",
-        etag=row["etag"],
-        stored_bytes=row["stored_bytes"],
-        stored_crc32=row["crc32"],
-        form=open_format(from_json(row["dialect"])),
-        processor=processors.get(row["processor"]),
-        options=row["options"],
-        chunk_size=row["chunk_size"],
-        columns=Columns(row["columns"]),
-        position=Position(row["split_offset"], row["split_rows"], row["split_lines"], row["split_crc32"] or 0),
-        split_crc32=row["split_crc32"],
-        chunk_count=row["chunk_count"],
-        split_done=row["split_done"],
-        status=JobStatus(row["status"]),
-        data_start=row["dialect"]["data_start"],
-        waiting_on=row["waiting_on"],
-        parent_id=row["parent_id"],
+        id=row.id,
+        file_id=row.file_id,
+        uri=row.storage_uri or "",
+        etag=row.etag,
+        stored_bytes=row.stored_bytes,
+        stored_crc32=row.crc32,
+        form=open_format(from_json(row.dialect)),
+        processor=processors.get(row.processor),
+        options=row.options,
+        chunk_size=row.chunk_size,
+        columns=Columns(row.columns),
+        position=Position(row.split_offset, row.split_rows, row.split_lines, row.split_crc32 or 0),
+        split_crc32=row.split_crc32,
+        chunk_count=row.chunk_count,
+        split_done=row.split_done,
+        status=JobStatus(row.status),
+        data_start=row.dialect["data_start"],
+        waiting_on=row.waiting_on,
+        parent_id=row.parent_id,
         is_parent=is_parent,
-        child_count=row["child_count"] or 0,
-        priority=row["priority"],
-        delimiter=row["dialect"].get("delimiter", ","),
-        trace=row["trace"],
-        corrects=row["parent_id"] if row["door"] == DOOR else None,
+        child_count=row.child_count or 0,
+        priority=row.priority,
+        delimiter=row.dialect.get("delimiter", ","),
+        trace=row.trace,
+        corrects=row.parent_id if row.door == DOOR else None,
     )

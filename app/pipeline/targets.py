@@ -6,12 +6,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, Protocol
 
-from sqlalchemy import RowMapping
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from app.db import chunks, corrections
 from app.db.chunks import Claim
 from app.db.engine import Database
+from app.db.rows import LockedJob
 from app.formats.base import Rows
 from app.pipeline.merger import Merger, look, only
 from app.pipeline.prepared import Prepared, gathered
@@ -75,7 +75,7 @@ class CorrectedJob:
         self._job = job
         self._database = database
         self._merger = merger
-        self._target: RowMapping | None = None
+        self._target: LockedJob | None = None
 
     async def load(self, claims: Sequence[Claim]) -> None:
         """Which rows these chunks have, and which of them are still to be corrected."""

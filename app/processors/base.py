@@ -130,7 +130,7 @@ class Conclusion:
     """For the result route."""
     state: str | None = None
     """What other jobs may go on from."""
-    file: dict[str, Any] | None = None
+    file: Any = None
     """The row of the file that the job made."""
 
 

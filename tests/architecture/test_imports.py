@@ -195,10 +195,16 @@ def test_processors_and_formats_do_no_input_or_output() -> None:
         assert not names & {"sqlalchemy", "os", "pathlib", "asyncio", "httpx", "aiofiles", "socket"}, path
 
 
-def test_who_makes_jobs_asks_the_limits_of_their_owner() -> None:
-    makers = [path for path in APP.rglob("*.py") if "jobs.insert_job(" in path.read_text()]
-    assert makers
-    assert not [path for path in makers if "limits.admit(" not in path.read_text()]
+def test_only_the_factory_makes_jobs() -> None:
+    """It asks the limits of the owner first, and tells the queue."""
+    makers = {name_of(path) for path in APP.rglob("*.py") if "insert_job" in called(path)}
+    assert makers == {"app.jobs.factory"}
+
+
+def called(path: Path) -> set[str]:
+    """The names of the functions and methods that a module calls."""
+    calls = [node.func for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, ast.Call)]
+    return {func.attr if isinstance(func, ast.Attribute) else getattr(func, "id", "") for func in calls}
 
 
 def test_what_endpoints_depend_on_are_coroutines() -> None:

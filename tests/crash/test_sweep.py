@@ -14,6 +14,7 @@ import pytest
 
 from app.config import load_settings
 from app.db.engine import Database
+from app.jobs.factory import JobFactory
 from app.jobs.limits import OwnerLimits
 from app.jobs.submit import Submission, Submitter
 from app.pipeline.finisher import Finisher
@@ -67,9 +68,11 @@ async def parts(url: str, tmp_path: Path) -> AsyncIterator[Parts]:
 
     outputs = OutputParts(tmp_path / "outputs")
     queue, finisher = JobQueue(1.0), Finisher(database, storage, SqliteSink(), outputs, delete_file=False)
+    limits = OwnerLimits(settings, database)
+    factory = JobFactory(settings, Processors(), limits, queue.enqueue)
     yield Parts(
         storage,
-        Submitter(settings, database, storage, Processors(), OwnerLimits(settings, database), queue.enqueue),
+        Submitter(settings, database, storage, Processors(), limits, factory),
         Reconciler(database, queue, finisher, storage, outputs, renew_leases),
     )
     await database.close()

@@ -14,6 +14,7 @@ from app.config import Settings
 from app.db import chunks, files, jobs
 from app.db.chunks import Claim
 from app.db.engine import Database
+from app.db.rows import NewFile, NewJob
 from app.formats.base import Span
 from app.pipeline.leases import Leases
 from app.pipeline.running import load
@@ -45,19 +46,18 @@ async def a_job_of_two_chunks(database: Database) -> UUID:
     async def record(connection: Any) -> None:
         await files.insert_file(
             connection,
-            {
-                "id": file_id, "owner": "o", "filename": "f", "media_type": "", "format": "csv", "encoding": "utf-8",
-                "dialect": {"kind": "csv", "columns": ["a"], "data_start": 0}, "size_bytes": 4, "stored_bytes": 4, "sha256": "",
-                "content_key": "k", "storage_uri": "f",
-            },
+            NewFile(
+                id=file_id, owner="o", filename="f", format="csv", encoding="utf-8",
+                dialect={"kind": "csv", "columns": ["a"], "data_start": 0}, size_bytes=4, stored_bytes=4,
+                content_key="k", storage_uri="f",
+            ),
         )  # fmt: skip
         await jobs.insert_job(
             connection,
-            {
-                "id": job_id, "owner": "o", "file_id": file_id, "processor": "rows", "options": {}, "chunk_size": 100,
-                "priority": 0, "status": JobStatus.PROCESSING, "columns": ["a"], "split_offset": 4, "split_lines": 2,
-                "split_done": True, "chunk_count": 2,
-            },
+            NewJob(
+                id=job_id, owner="o", file_id=file_id, processor="rows", options={}, chunk_size=100, priority=0,
+                status=JobStatus.PROCESSING, columns=["a"], split_offset=4, split_lines=2, split_done=True, chunk_count=2,
+            ),
         )  # fmt: skip
         spans = [Span(0, 2, 1, 1, 1, 0), Span(2, 4, 2, 1, 2, 0)]
         await chunks.insert_chunks(connection, job_id, 0, spans, ChunkStatus.PENDING)

@@ -18,6 +18,7 @@ import pytest
 from app.config import Settings, load_settings
 from app.db.engine import Database
 from app.errors import StorageForeign
+from app.jobs.factory import JobFactory
 from app.jobs.limits import OwnerLimits
 from app.jobs.submit import Submission, Submitter
 from app.pipeline.ownership import Ownership
@@ -92,7 +93,8 @@ async def service(url: str, storage: Storage, *, lost_seconds: float = 3600) -> 
         partials=places.partials, ownership=ownership, lost_seconds=lost_seconds,
     )  # fmt: skip
     queue, limits = JobQueue(1.0), OwnerLimits(settings, database)
-    submitter = Submitter(settings, database, places.storage, Processors(), limits, queue.enqueue)
+    factory = JobFactory(settings, Processors(), limits, queue.enqueue)
+    submitter = Submitter(settings, database, places.storage, Processors(), limits, factory)
     try:
         yield Service(database, places, ownership, sweeper, submitter)
     finally:

@@ -7,7 +7,7 @@ import random
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
-from uuid import UUID, uuid4
+from uuid import UUID
 
 from sqlalchemy import select, text, update
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -16,6 +16,7 @@ from app.config import load_settings
 from app.db import files, jobs, results, undo
 from app.db.engine import Database
 from app.db.models import Job, PredictionRow, PredictionVersion, TransactionRow, TransactionVersion
+from app.db.rows import NewFile, NewJob
 from app.sinks.postgres import PostgresSink
 from app.sinks.sqlite import SqliteSink
 from tests.conftest import Databases
@@ -36,17 +37,15 @@ class Writer:
 
 
 async def made(connection: AsyncConnection) -> tuple[int, UUID]:
-    file = {
-        "id": uuid4(), "owner": "local", "filename": "x", "media_type": "", "format": "csv", "encoding": "utf-8",
-        "dialect": {}, "size_bytes": 0, "stored_bytes": 0, "sha256": "", "content_key": "",
-    }  # fmt: skip
-    job = {
-        "id": uuid4(), "owner": "local", "file_id": file["id"], "processor": "scoring", "options": {},
-        "chunk_size": 100, "priority": 0, "status": "processing", "columns": [], "split_offset": 0, "split_lines": 1,
-    }  # fmt: skip
+    file = NewFile(
+        owner="local", filename="x", format="csv", encoding="utf-8", dialect={}, size_bytes=0, stored_bytes=0, content_key=""
+    )  # fmt: skip
+    job = NewJob(
+        owner="local", file_id=file.id, processor="scoring", options={}, chunk_size=100, priority=0, status="processing",
+        columns=[],
+    )  # fmt: skip
     await files.insert_file(connection, file)
-    number = await jobs.insert_job(connection, job)
-    return number, job["id"]  # type: ignore[return-value]
+    return await jobs.insert_job(connection, job), job.id
 
 
 def tables(rows: list[Row]) -> dict[str, list[tuple[Any, ...]]]:

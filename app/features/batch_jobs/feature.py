@@ -21,10 +21,7 @@ def _processors(tools: Tools) -> Iterable[Processor]:
 def _services(core: Core) -> Iterable[Service]:
     from app.features.batch_jobs.service import BatchJobs
 
-    batch_jobs = BatchJobs(
-        core.settings, core.database, core.job_types, core.file_jobs, core.limits, core.machine.enqueue
-    )
-    return [Service(batch_jobs)]
+    return [Service(BatchJobs(core.database, core.job_types, core.file_jobs, core.factory))]
 
 
 BATCH_JOBS = Feature("batch_jobs", processors=_processors, services=_services)

@@ -5,22 +5,19 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
-from uuid import UUID, uuid4
+from uuid import UUID
 
-from sqlalchemy import RowMapping
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from app.config import Settings
-from app.db import files, jobs
+from app.db import files
 from app.db.engine import Database
+from app.db.rows import FileRow, NewFile, NewJob
 from app.errors import InvalidParameter, NotConfigured, NotFound, RequestError
 from app.formats.csv import CsvDialect
 from app.formats.registry import to_json
-from app.jobs.file_jobs import FileJobs, Plan
+from app.jobs.factory import JobFactory, Wanted
+from app.jobs.file_jobs import DOOR, FileJobs, Plan
 from app.jobs.job_types import JobTypes, PlanFor
-from app.jobs.limits import OwnerLimits
-from app.pipeline.queue import Enqueue
-from app.states import JobStatus
 
 PROCESSOR = "batch"
 MAX_FILES = 1_000
@@ -40,19 +37,15 @@ class BatchSubmission:
 class BatchJobs:
     def __init__(
         self,
-        settings: Settings,
         database: Database,
         job_types: JobTypes,
         file_jobs: FileJobs,
-        limits: OwnerLimits,
-        enqueue: Enqueue,
+        factory: JobFactory,
     ) -> None:
-        self._settings = settings
         self._database = database
         self._job_types = job_types
         self._file_jobs = file_jobs
-        self._limits = limits
-        self._enqueue = enqueue
+        self._factory = factory
 
     async def submit(self, submission: BatchSubmission) -> dict[str, Any]:
         """Make the parent and all its parts in one transaction; `job_id` and, for each file, its part.
@@ -70,31 +63,15 @@ class BatchJobs:
             found = await self._files(connection, submission.owner, wanted, plans)
             usable = {file_id: plan for file_id, plan in plans.items() if file_id not in refused}
             cached = {} if submission.fresh else await self._cached(connection, submission.owner, found, usable)
-            to_come = sum(max(1, len(plan.part_files)) for file_id, plan in plans.items() if file_id not in cached)
-            await self._limits.admit(connection, submission.owner, jobs=to_come)
             standing_in, parent = self._parent(submission, [found[file_id] for file_id in wanted], cached)
-            await files.insert_file(connection, standing_in)
-            await jobs.insert_job(connection, parent)
+            new_jobs = [parent]
             made: dict[UUID, UUID] = {}
-            to_run: list[UUID] = [parent["id"]]
             for file_id in (each for each in wanted if each not in cached):
-                if file_id in refused:
-                    ids = await self._file_jobs.insert_failed(
-                        connection,
-                        submission.owner,
-                        found[file_id],
-                        plans[file_id],
-                        submission.priority,
-                        parent["id"],
-                        refused[file_id],
-                    )
-                else:
-                    ids = await self._part(connection, submission, found, file_id, plans[file_id], parent["id"])
-                made[file_id] = ids[0]
-                to_run += ids
-            for each in to_run:
-                await self._enqueue(connection, each, submission.priority)
-            return parent["id"], made, cached
+                parts = self._part(submission, found, file_id, plans[file_id], parent.id, refused.get(file_id))
+                made[file_id] = parts[0].id
+                new_jobs += parts
+            await self._factory.make(connection, new_jobs, [standing_in])
+            return parent.id, made, cached
 
         parent_id, made, cached = await self._database.transact(record)
         return {
@@ -124,7 +101,7 @@ class BatchJobs:
         return plans, refused
 
     async def _cached(
-        self, connection: AsyncConnection, owner: str, found: dict[UUID, RowMapping], plans: dict[UUID, Plan]
+        self, connection: AsyncConnection, owner: str, found: dict[UUID, FileRow], plans: dict[UUID, Plan]
     ) -> dict[UUID, UUID]:
         """The earlier jobs whose results can be used, by file."""
         earlier = {
@@ -135,7 +112,7 @@ class BatchJobs:
 
     async def _files(
         self, connection: AsyncConnection, owner: str, wanted: Sequence[UUID], plans: dict[UUID, Plan]
-    ) -> dict[UUID, RowMapping]:
+    ) -> dict[UUID, FileRow]:
         needed = list(dict.fromkeys([*wanted, *(each for plan in plans.values() for each in plan.part_files)]))
         found = await files.find_files(connection, needed, owner)
         missing = next((file_id for file_id in needed if file_id not in found), None)
@@ -143,68 +120,50 @@ class BatchJobs:
             raise NotFound(f"There is no file {missing}.")
         return found
 
-    async def _part(
+    def _part(
         self,
-        connection: AsyncConnection,
         submission: BatchSubmission,
-        found: dict[UUID, RowMapping],
+        found: dict[UUID, FileRow],
         file_id: UUID,
         plan: Plan,
         parent_id: UUID,
-    ) -> list[UUID]:
-        try:
-            return await self._file_jobs.insert(
-                connection, submission.owner, found[file_id], plan, submission.priority, found, parent_id
-            )
-        except NotConfigured:
-            raise  # not the fault of any file
-        except RequestError as error:
-            return await self._file_jobs.insert_failed(
-                connection, submission.owner, found[file_id], plan, submission.priority, parent_id, error
-            )
+        refused: RequestError | None,
+    ) -> list[NewJob]:
+        """The job over one file and its own parts, or one that has failed already."""
+        owner, file, priority = submission.owner, found[file_id], submission.priority
+        if refused is None:
+            try:
+                return self._file_jobs.jobs_for(owner, file, plan, priority, found, parent_id)
+            except NotConfigured:
+                raise  # not the fault of any file
+            except RequestError as error:
+                refused = error
+        return [self._file_jobs.failed_job(owner, file, plan, priority, parent_id, refused)]
 
     def _parent(
-        self, submission: BatchSubmission, found: Sequence[RowMapping], cached: dict[UUID, UUID]
-    ) -> tuple[dict[str, Any], dict[str, Any]]:
+        self, submission: BatchSubmission, found: Sequence[FileRow], cached: dict[UUID, UUID]
+    ) -> tuple[NewFile, NewJob]:
         """A job without bytes of its own: its file stands for all of them."""
         dialect = to_json(CsvDialect())
-        to_do = [each for each in found if each["id"] not in cached]
-        file = {
-            "id": uuid4(),
-            "owner": submission.owner,
-            "filename": f"{len(found)} files",
-            "media_type": "",
-            "format": "batch",
-            "encoding": dialect["encoding"],
-            "dialect": dialect,
-            "size_bytes": sum(each["size_bytes"] for each in to_do),
-            "stored_bytes": sum(each["stored_bytes"] - each["dialect"]["data_start"] for each in to_do),
-            "sha256": "",
-            "content_key": "",
-            "storage_uri": None,
+        to_do = [each for each in found if each.id not in cached]
+        file = NewFile(
+            owner=submission.owner,
+            filename=f"{len(found)} files",
+            format="batch",
+            encoding=dialect["encoding"],
+            dialect=dialect,
+            size_bytes=sum(each.size_bytes for each in to_do),
+            stored_bytes=sum(each.stored_bytes - each.dialect["data_start"] for each in to_do),
+            content_key="",
+        )
+        options = {
+            "job_type": submission.job_type,
+            "options": submission.options,
+            "file_ids": [str(file_id) for file_id in submission.file_ids],
+            "cached": {str(file_id): str(job_id) for file_id, job_id in cached.items()},
         }
-        job = {
-            "id": uuid4(),
-            "owner": submission.owner,
-            "file_id": file["id"],
-            "processor": PROCESSOR,
-            "options": {
-                "job_type": submission.job_type,
-                "options": submission.options,
-                "file_ids": [str(file_id) for file_id in submission.file_ids],
-                "cached": {str(file_id): str(job_id) for file_id, job_id in cached.items()},
-            },
-            "chunk_size": self._settings.chunk_size,
-            "priority": submission.priority,
-            "status": JobStatus.PROCESSING,
-            "door": "jobs",
-            "columns": [],
-            "split_offset": 0,
-            "split_lines": 1,
-            "split_done": True,
-            "child_count": len(to_do),
-        }
-        return file, job
+        wanted = Wanted(submission.owner, PROCESSOR, options, submission.priority, DOOR)
+        return file, self._factory.of_parts(wanted, file, [], part_count=len(to_do))
 
 
 def _child(file_id: UUID, made: dict[UUID, UUID], cached: dict[UUID, UUID]) -> dict[str, Any]:

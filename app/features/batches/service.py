@@ -13,6 +13,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from app.db import chunks, jobs
 from app.db.engine import Database
+from app.db.rows import JobRow, ListedJob
 from app.errors import (
     BadHeader,
     BatchBadEncoding,
@@ -130,16 +131,16 @@ async def get_batch(database: Database, batch_id: str, owner: str) -> dict[str, 
     """How far it is; raises BatchNotFound."""
     async with database.reading() as connection:
         job = await find(connection, batch_id, owner)
-        totals = await chunks.totals(connection, [job["id"]], SENTIMENTS)
-    return batch_body(job, totals.get(job["id"]))
+        totals = await chunks.totals(connection, [job.id], SENTIMENTS)
+    return batch_body(job, totals.get(job.id))
 
 
 async def list_batches(database: Database, owner: str, *, skip: int, limit: int) -> list[dict[str, Any]]:
     """Newest first, in two statements however many they are."""
     async with database.reading() as connection:
         rows = await jobs.list_of_door(connection, owner, DOOR, limit=limit, offset=skip)
-        totals = await chunks.totals(connection, [row["id"] for row in rows], SENTIMENTS)
-    return [batch_body(row, totals.get(row["id"])) for row in rows]
+        totals = await chunks.totals(connection, [row.id for row in rows], SENTIMENTS)
+    return [batch_body(row, totals.get(row.id)) for row in rows]
 
 
 async def get_results(
@@ -153,11 +154,11 @@ async def get_results(
     offset = (page - 1) * per_page
     async with database.snapshot() as connection:
         job = await find(connection, batch_id, owner)
-        totals = (await chunks.totals(connection, [job["id"]])).get(job["id"])
+        totals = (await chunks.totals(connection, [job.id])).get(job.id)
         count = int(totals["ok"]) if totals else 0
-        some = await rows_at(connection, job["id"], offset, per_page) if offset < count else Some([], False)
+        some = await rows_at(connection, job.id, offset, per_page) if offset < count else Some([], False)
     head = {
-        "batch_id": job["public_id"],
+        "batch_id": job.public_id,
         "page": page,
         "per_page": per_page,
         "total_results": count,
@@ -173,7 +174,7 @@ async def get_results(
         yield piece + b","
         piece, after = b"", some.rows[-1][0]
         async with database.snapshot() as connection:
-            some = await rows_behind(connection, job["id"], after, left)
+            some = await rows_behind(connection, job.id, after, left)
     if left:
         raise RowsGone("The batch was deleted while its results were read.")
     yield piece + b"]}"
@@ -184,12 +185,12 @@ async def delete(database: Database, control: Control, batch_id: str, owner: str
     async with database.reading() as connection:
         job = await find(connection, batch_id, owner)
     try:
-        await control.delete(job["file_id"], owner)
+        await control.delete(job.file_id, owner)
     except NotFound:  # deleted this very moment
         raise BatchNotFound("Batch not found") from None
 
 
-async def find(connection: AsyncConnection, batch_id: str, owner: str) -> RowMapping:
+async def find(connection: AsyncConnection, batch_id: str, owner: str) -> JobRow:
     """The batch's job; raises BatchNotFound."""
     job = await jobs.find_public(connection, batch_id, owner, DOOR) if _is_id(batch_id) else None
     if job is None:
@@ -202,29 +203,29 @@ def _is_id(batch_id: str) -> bool:
     return len(batch_id) <= 40 and batch_id.isascii() and batch_id.isprintable()
 
 
-def batch_body(job: RowMapping, totals: RowMapping | None) -> dict[str, Any]:
+def batch_body(job: ListedJob, totals: RowMapping | None) -> dict[str, Any]:
     """The answer of the status route. Pure.
 
     `processed_count` counts the rows of completed chunks, each of which is a result or a reject for good, so that it
     never falls; the rows of a chunk that was given up are `failed_count` and may be tried again.
     """
-    status = JobStatus(job["status"])
+    status = JobStatus(job.status)
     names = ("rows", "ok", "rejected", "failed")
     rows, ok, rejected, failed = (int(totals[name]) if totals else 0 for name in names)
-    total = job["split_rows"] if job["split_done"] else job["total_rows"]
+    total = job.split_rows if job.split_done else job.total_rows
     processed = ok + rejected
     percent = round(100 * processed / total, 1) if total else 0.0
     is_done = status.in_five == "completed"
     return {
-        "batch_id": job["public_id"],
+        "batch_id": job.public_id,
         "status": status.in_five,
         "total_count": total,
         "processed_count": processed,
         "progress_percent": percent if processed == total else min(percent, 99.9),
         "summary": {name: int(totals[name]) for name in SENTIMENTS} if totals else None,
-        "error_message": job["error"]["message"] if job["error"] else None,
-        "created_at": job["created_at"].isoformat(),
-        "completed_at": job["finished_at"].isoformat() if is_done and job["finished_at"] else None,
+        "error_message": job.error["message"] if job.error else None,
+        "created_at": job.created_at.isoformat(),
+        "completed_at": job.finished_at.isoformat() if is_done and job.finished_at else None,
         "rejected_count": rejected,
         "failed_count": failed,
         "counts": {
@@ -233,7 +234,7 @@ def batch_body(job: RowMapping, totals: RowMapping | None) -> dict[str, Any]:
             "failed": failed,
             "not_processed": rows - ok - rejected - failed,
         },
-        "rejects_url": f"/api/v1/rejects/{job['file_id']}",
-        "file_id": str(job["file_id"]),
-        "job_id": str(job["id"]),
+        "rejects_url": f"/api/v1/rejects/{job.file_id}",
+        "file_id": str(job.file_id),
+        "job_id": str(job.id),
     }

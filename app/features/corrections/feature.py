@@ -14,9 +14,7 @@ if TYPE_CHECKING:
 def _services(core: Core) -> Iterable[Service]:
     from app.features.corrections.service import Corrections
 
-    corrections = Corrections(
-        core.settings, core.database, core.sources, core.processors, core.limits, core.machine.enqueue
-    )
+    corrections = Corrections(core.settings, core.database, core.sources, core.processors, core.factory)
     return [Service(corrections)]
 
 

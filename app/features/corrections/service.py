@@ -20,15 +20,15 @@ from app.config import Settings
 from app.db import chunks, corrections, files, jobs
 from app.db.corrections import DOOR
 from app.db.engine import Database
+from app.db.rows import JobRow, NewFile, NewJob
 from app.errors import NotCorrectable, NotFound, NothingCorrected, ResultNotReady, TransientError
 from app.failpoints import hit
 from app.features.corrections.files import Problems, Spool, Written, add, read_file, write_file
 from app.formats.registry import to_json
-from app.jobs.limits import OwnerLimits
+from app.jobs.factory import JobFactory
 from app.jobs.progress import find_with_rows
 from app.jobs.reject_files import RECORD_COLUMN, Layout, is_whole, layout_of, patched, unchanged, whole
 from app.jobs.submit import Accepted, answered_before
-from app.pipeline.queue import Enqueue
 from app.processors.registry import Processors
 from app.sources.base import Sources
 from app.sources.places import Stored, Writer
@@ -77,8 +77,7 @@ class Corrections:
         database: Database,
         sources: Sources,
         processors: Processors,
-        limits: OwnerLimits,
-        enqueue: Enqueue,
+        factory: JobFactory,
     ) -> None:
         self._settings = settings
         self._database = database
@@ -86,24 +85,21 @@ class Corrections:
         self._storage = sources.storage
         self._incoming = sources.spool
         self._processors = processors
-        self._limits = limits
-        self._enqueue = enqueue
+        self._factory = factory
 
-    async def check(self, request: Request) -> RowMapping:
+    async def check(self, request: Request) -> JobRow:
         """The job that is to be corrected, if it can be; raises NotFound, JobHasParts, NotCorrectable, ResultNotReady."""
         async with self._database.reading() as connection:
             job = await find_with_rows(connection, request.identifier, request.owner)
-        if job["door"] == DOOR:
-            raise NotCorrectable(f"This is a correction itself; its rows are those of the job {job['parent_id']}.")
-        if not job["stores_results"]:
-            raise NotCorrectable(
-                f"The processor {job['processor']} keeps no rows that a correction could be put among."
-            )
-        if not JobStatus(job["status"]).is_final:
+        if job.door == DOOR:
+            raise NotCorrectable(f"This is a correction itself; its rows are those of the job {job.parent_id}.")
+        if not job.stores_results:
+            raise NotCorrectable(f"The processor {job.processor} keeps no rows that a correction could be put among.")
+        if not JobStatus(job.status).is_final:
             raise ResultNotReady(headers={"Retry-After": "1"})
-        if job["undo_state"]:
+        if job.undo_state:
             raise NotCorrectable(UNDONE)
-        self._processors.get(job["processor"])
+        self._processors.get(job.processor)
         return job
 
     async def submit(self, request: Request, body: AsyncIterator[bytes], *, is_gzip_encoded: bool = False) -> Accepted:
@@ -143,7 +139,7 @@ class Corrections:
         if (replay := await self._replay(request, fingerprint)) is not None:
             return replay
         async with self._database.reading() as connection:
-            found = await corrections.rejects_of(connection, job["id"], sorted({p.row for p in patches}))
+            found = await corrections.rejects_of(connection, job.id, sorted({p.row for p in patches}))
         with self._spool() as spool:
             await asyncio.to_thread(self._apply, job, layout, patches, found, spool, problems)
             chosen = await self._choose(Request(request.owner, request.identifier, True), job, layout, spool, problems)
@@ -154,7 +150,7 @@ class Corrections:
 
     def _apply(
         self,
-        job: RowMapping,
+        job: JobRow,
         layout: Layout,
         patches: Sequence[Patch],
         found: dict[int, RowMapping],
@@ -182,9 +178,7 @@ class Corrections:
 
     # ------------------------------------------------------------------ which rows
 
-    async def _choose(
-        self, request: Request, job: RowMapping, layout: Layout, spool: Spool, problems: Problems
-    ) -> _Chosen:
+    async def _choose(self, request: Request, job: JobRow, layout: Layout, spool: Spool, problems: Problems) -> _Chosen:
         """Hold the rows sent against the rejects there are."""
         order = await asyncio.to_thread(spool.ordered, problems)
         kept: list[int] = []
@@ -193,7 +187,7 @@ class Corrections:
         for start in range(0, len(order), REJECTS_AT_ONCE):
             some = order[start : start + REJECTS_AT_ONCE]
             async with self._database.reading() as connection:
-                found = await corrections.rejects_of(connection, job["id"], [spool.numbers[place] for place in some])
+                found = await corrections.rejects_of(connection, job.id, [spool.numbers[place] for place in some])
             changed = await asyncio.to_thread(
                 self._compare, job, layout, spool, some, found, request.run_unchanged, problems
             )
@@ -211,7 +205,7 @@ class Corrections:
 
     def _compare(
         self,
-        job: RowMapping,
+        job: JobRow,
         layout: Layout,
         spool: Spool,
         places: Sequence[int],
@@ -238,7 +232,7 @@ class Corrections:
     async def _store(
         self,
         request: Request,
-        job: RowMapping,
+        job: JobRow,
         layout: Layout,
         spool: Spool,
         chosen: _Chosen,
@@ -246,7 +240,7 @@ class Corrections:
         sent: tuple[str, int],
     ) -> Accepted:
         async with self._database.reading() as connection:
-            starts = await corrections.chunk_starts(connection, job["id"])
+            starts = await corrections.chunk_starts(connection, job.id)
         file_id = uuid4()
         writer = await asyncio.to_thread(self._storage.writer, file_id)
         async with kept_young(self._storage, file_id):
@@ -261,7 +255,7 @@ class Corrections:
     async def _record(
         self,
         request: Request,
-        job: RowMapping,
+        job: JobRow,
         layout: Layout,
         written: Written,
         chosen: _Chosen,
@@ -272,26 +266,45 @@ class Corrections:
     ) -> Accepted:
         """File, job, chunks, its place in the queue and the idempotency key in one transaction; then the answer."""
         sha256, size = sent
-        dialect = to_json(layout.dialect)
-        file = {
-            "id": file_id, "owner": request.owner, "filename": f"{job['filename'][:230]}.corrections",
-            "media_type": "text/csv", "format": job["format"], "encoding": layout.encoding, "dialect": dialect,
-            "size_bytes": size, "stored_bytes": written.size, "sha256": sha256, "crc32": written.crc32,
-            "content_key": hashlib.sha256(file_id.bytes).hexdigest(), "dedup_key": None, "storage_uri": stored.uri,
-            "etag": stored.etag,
-        }  # fmt: skip
-        priority = job["priority"] if request.priority is None else request.priority
-        made = {
-            "id": uuid4(), "owner": request.owner, "door": DOOR, "file_id": file_id, "parent_id": job["id"],
-            "processor": job["processor"], "options": job["options"], "chunk_size": job["chunk_size"],
-            "priority": priority, "status": JobStatus.PROCESSING, "stores_results": False, "columns": job["columns"],
-            "split_offset": written.size, "split_rows": len(chosen.kept), "split_lines": written.lines + 1,
-            "split_crc32": written.crc32, "split_done": True, "chunk_count": len(written.spans),
-        }  # fmt: skip
+        file = NewFile(
+            id=file_id,
+            owner=request.owner,
+            filename=f"{job.filename[:230]}.corrections",
+            media_type="text/csv",
+            format=job.format,
+            encoding=layout.encoding,
+            dialect=to_json(layout.dialect),
+            size_bytes=size,
+            stored_bytes=written.size,
+            sha256=sha256,
+            crc32=written.crc32,
+            content_key=hashlib.sha256(file_id.bytes).hexdigest(),
+            storage_uri=stored.uri,
+            etag=stored.etag,
+        )
+        correction = NewJob(
+            owner=request.owner,
+            door=DOOR,
+            file_id=file_id,
+            parent_id=job.id,
+            processor=job.processor,
+            options=job.options,
+            chunk_size=job.chunk_size,
+            priority=job.priority if request.priority is None else request.priority,
+            status=JobStatus.PROCESSING,
+            columns=job.columns,
+            stores_results=False,
+            split_offset=written.size,
+            split_rows=len(chosen.kept),
+            split_lines=written.lines + 1,
+            split_crc32=written.crc32,
+            split_done=True,
+            chunk_count=len(written.spans),
+        )
         body = {
-            "job_id": str(made["id"]),
+            "job_id": str(correction.id),
             "file_id": str(file_id),
-            "corrects": {"file_id": str(job["file_id"]), "job_id": str(job["id"])},
+            "corrects": {"file_id": str(job.file_id), "job_id": str(job.id)},
             "status": str(JobStatus.PROCESSING),
             "rows": len(chosen.kept),
             "unchanged": chosen.unchanged,
@@ -301,24 +314,17 @@ class Corrections:
         }
 
         async def record(connection: AsyncConnection) -> None:
-            await self._limits.admit(connection, request.owner, jobs=1, new_bytes=written.size)
-            target = await jobs.lock_job(connection, job["id"])
-            if target is None or await files.find_file(connection, job["file_id"], request.owner) is None:
+            await self._factory.make(connection, [correction], [file])
+            target = await jobs.lock_job(connection, job.id)
+            if target is None or await files.find_file(connection, job.file_id, request.owner) is None:
                 raise NotFound  # deleted this very moment
-            if target["undo_state"]:
+            if target.undo_state:
                 raise NotCorrectable(UNDONE)
-            await files.insert_file(connection, file)
-            await jobs.insert_job(connection, made, is_started=True)
-            await chunks.insert_chunks(connection, made["id"], 0, written.spans, ChunkStatus.PENDING)
-            await corrections.insert_parts(connection, made["id"], written.parts)
-            await corrections.count_accepted(connection, job["id"])
-            if request.idempotency_key is not None:
-                await files.insert_idempotent(
-                    connection,
-                    {"owner": request.owner, "key": request.idempotency_key, "fingerprint": fingerprint,
-                     "status_code": 202, "body": body},
-                )  # fmt: skip
-            await self._enqueue(connection, made["id"], priority)
+            await chunks.insert_chunks(connection, correction.id, 0, written.spans, ChunkStatus.PENDING)
+            await corrections.insert_parts(connection, correction.id, written.parts)
+            await corrections.count_accepted(connection, job.id)
+            key = request.idempotency_key
+            await self._factory.remember(connection, request.owner, key, fingerprint, 202, body)
             hit("correction.before_commit")
 
         try:
@@ -361,8 +367,8 @@ def _not_rejected(number: int) -> str:
     return f"Row {number} is no reject: it is a result by now, or there is no such row."
 
 
-def _fingerprint(request: Request, job: RowMapping, sha256: str) -> str:
-    same = ["correction", str(job["id"]), sha256, request.run_unchanged, request.priority]
+def _fingerprint(request: Request, job: JobRow, sha256: str) -> str:
+    same = ["correction", str(job.id), sha256, request.run_unchanged, request.priority]
     if not request.formula_guard:
         same.append("as they are")
     return hashlib.sha256(msgspec.json.encode(same)).hexdigest()

@@ -44,25 +44,25 @@ async def find(database: Database, sources: Sources, identifier: UUID, owner: st
         file = await files.find_file(connection, identifier, owner)
         if file is None:
             job = await find_with_rows(connection, identifier, owner)
-            file = await files.find_file(connection, job["file_id"], owner)
+            file = await files.find_file(connection, job.file_id, owner)
     if file is None:
         raise NotFound
-    uri = file["storage_uri"]
+    uri = file.storage_uri
     if uri is None:
         raise StoredBytesGone
     if uri.startswith(S3_SCHEME):
         raise StoredBytesGone(f"The file lies in a bucket, not here: {uri}")
-    if await asyncio.to_thread(sources.storage.size, uri) != file["stored_bytes"]:
+    if await asyncio.to_thread(sources.storage.size, uri) != file.stored_bytes:
         raise StoredBytesGone("The file is not there as it was stored.")
-    is_as_it_came = file["size_bytes"] == file["stored_bytes"]
+    is_as_it_came = file.size_bytes == file.stored_bytes
     return StoredFile(
-        lambda: _checked(sources.open(uri, file["stored_bytes"], file["etag"]), file["stored_bytes"], file["crc32"]),
-        file["created_at"],
-        file["filename"] if is_as_it_came else file["filename"].removesuffix(".gz"),
-        file["media_type"] if is_as_it_came and "/" in file["media_type"] else "application/octet-stream",
-        file["stored_bytes"],
-        file["sha256"] if is_as_it_came else f"{file['sha256']}-decompressed",
-        file["sha256"] if is_as_it_came else None,
+        lambda: _checked(sources.open(uri, file.stored_bytes, file.etag), file.stored_bytes, file.crc32),
+        file.created_at,
+        file.filename if is_as_it_came else file.filename.removesuffix(".gz"),
+        file.media_type if is_as_it_came and "/" in file.media_type else "application/octet-stream",
+        file.stored_bytes,
+        file.sha256 if is_as_it_came else f"{file.sha256}-decompressed",
+        file.sha256 if is_as_it_came else None,
     )
 
 

@@ -157,7 +157,7 @@ async def _exported(
 ) -> StreamingResponse:
     mark = "" if export.is_complete else ".partial"
     headers = {
-        "Content-Disposition": attachment(f"{_stem(export.job['filename'])}.{what}{mark}.{ending}"),
+        "Content-Disposition": attachment(f"{_stem(export.job.filename)}.{what}{mark}.{ending}"),
         "Granula-Complete": str(export.is_complete).lower(),
     }
     if export.missing:
@@ -216,14 +216,14 @@ async def original_bytes(
     """A piece of the stored file, for instance the bytes of a reject."""
     async with app.database.reading() as connection:
         job = await progress.find_with_rows(connection, file_id, owner)
-    if not start <= end <= min(job["stored_bytes"], start + (16 << 20)):
+    if not start <= end <= min(job.stored_bytes, start + (16 << 20)):
         raise invalid(
             [{"loc": ("end",), "type": "range", "msg": "must be behind start, within the file, 16 MiB at most"}]
         )
-    if job["storage_uri"] is None:
+    if job.storage_uri is None:
         raise NotFound("The stored upload was deleted; results and rejects are still there.")
-    uri, etag = job["storage_uri"], job["etag"]
-    await asyncio.to_thread(downloads.check_piece, app.sources, uri, job["stored_bytes"], job["crc32"], etag)
+    uri, etag = job.storage_uri, job.etag
+    await asyncio.to_thread(downloads.check_piece, app.sources, uri, job.stored_bytes, job.crc32, etag)
     data = await asyncio.to_thread(app.sources.read, uri, start, end, etag)
     return Response(data, media_type="application/octet-stream")
 

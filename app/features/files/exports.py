@@ -16,6 +16,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from app.db import chunks, jobs, results
 from app.db.engine import Database
+from app.db.rows import JobRow
 from app.errors import DownloadIncomplete, NotFound, RowsGone, TooManyColumns
 from app.features.files.encoders import CsvEncoder, Encoder, JsonLinesEncoder, fits_parquet
 from app.formats.base import MAX_COLUMNS, cell_names
@@ -32,7 +33,7 @@ WHOLE = (JobStatus.COMPLETED, JobStatus.COMPLETED_WITH_ERRORS)
 class Export:
     """The rows of a job on their way out, as they were when that began."""
 
-    job: RowMapping
+    job: JobRow
     results: int
     rejects: int
     missing: int | None
@@ -41,26 +42,26 @@ class Export:
 
     @property
     def has_ended(self) -> bool:
-        return JobStatus(self.job["status"]).is_final
+        return JobStatus(self.job.status).is_final
 
     @property
     def is_complete(self) -> bool:
-        return JobStatus(self.job["status"]) in WHOLE and self.missing == 0
+        return JobStatus(self.job.status) in WHOLE and self.missing == 0
 
 
 async def begin(database: Database, identifier: UUID, owner: str, *, partial: bool) -> Export:
     """`partial`: also of a job that has not ended. Raises NotFound, JobHasParts, DownloadIncomplete."""
     async with database.snapshot() as connection:
         job = await find_with_rows(connection, identifier, owner)
-        tally = {ChunkStatus(t["status"]): t for t in await chunks.tally(connection, job["id"])}
+        tally = {ChunkStatus(t["status"]): t for t in await chunks.tally(connection, job.id)}
     done = tally.get(ChunkStatus.COMPLETED)
     rows = sum(int(t["rows"]) for t in tally.values())
     finished = int(done["rows"]) if done else 0
     export = Export(
         job,
-        results=int(done["ok"]) if done and job["stores_results"] else 0,
+        results=int(done["ok"]) if done and job.stores_results else 0,
         rejects=int(done["invalid"] + done["failed"]) if done else 0,
-        missing=rows - finished if job["split_done"] else None,
+        missing=rows - finished if job.split_done else None,
     )
     if not export.has_ended and not partial:
         raise DownloadIncomplete(headers={"Retry-After": "5"})
@@ -107,16 +108,16 @@ def _last(encoder: Encoder, packer: Any) -> bytes:
 async def columns_of(database: Database, export: Export, format: str) -> Sequence[str]:
     """The columns of a download; raises TooManyColumns. Parquet wants to know them before the first row, also those of the
     cells beyond the header (on_bad_row=keep), for which all rows are read."""
-    columns: Sequence[str] = export.job["columns"]
+    columns: Sequence[str] = export.job.columns
     if format != "parquet":
         return columns
     width = len(columns)
-    if export.job["dialect"].get("on_bad_row") == "keep":
+    if export.job.dialect.get("on_bad_row") == "keep":
         async for page in _all_pages(database, export):
             width = max(width, await asyncio.to_thread(_width, page))
     if width > MAX_COLUMNS:
         raise TooManyColumns(f"The longest row has {width} cells; a Parquet file is made of {MAX_COLUMNS} at most.")
-    if not fits_parquet(export.results, width, export.job["stored_bytes"]):
+    if not fits_parquet(export.results, width, export.job.stored_bytes):
         raise TooManyColumns(
             f"The footer of a Parquet file of {export.results} rows in {width} columns is too large; get csv or jsonl."
         )
@@ -133,7 +134,7 @@ async def _all_pages(database: Database, export: Export) -> AsyncIterator[Any]:
     after, limit, count = 0, results.pages_next(), 0
     while True:
         async with database.snapshot() as connection:
-            found = await results.pages_behind(connection, export.job["id"], after, limit)
+            found = await results.pages_behind(connection, export.job.id, after, limit)
             now = await _still_there(connection, export)
         if not found:
             break
@@ -144,7 +145,7 @@ async def _all_pages(database: Database, export: Export) -> AsyncIterator[Any]:
         after = last_row(found[-1])
     if count < export.results:
         raise RowsGone(f"{count} results were read, {export.results} were there.")
-    if export.has_ended and now["columns"] != export.job["columns"]:
+    if export.has_ended and now.columns != export.job.columns:
         raise RowsGone("A correction has added columns meanwhile.")
 
 
@@ -160,9 +161,9 @@ def _behind(pages: Sequence[RowMapping], after: int) -> list[Any]:
     return [rest, *pages[1:]]
 
 
-async def _still_there(connection: AsyncConnection, export: Export) -> RowMapping:
+async def _still_there(connection: AsyncConnection, export: Export) -> JobRow:
     """The job as it is now: one that is being deleted may have lost rows already."""
-    job = await jobs.load_job(connection, export.job["id"])
+    job = await jobs.load_job(connection, export.job.id)
     if job is None:
         raise NotFound("The job was deleted while its rows were read.")
     return job
@@ -182,9 +183,7 @@ async def reject_bytes(
     after = count = 0
     while True:
         async with database.snapshot() as connection:
-            rows, _ = await results.list_rejects(
-                connection, export.job["id"], after=after, limit=results.REJECTS_AT_ONCE
-            )
+            rows, _ = await results.list_rejects(connection, export.job.id, after=after, limit=results.REJECTS_AT_ONCE)
             now = await _still_there(connection, export)
         if not rows:
             break
@@ -192,7 +191,7 @@ async def reject_bytes(
         while (piece := await asyncio.to_thread(_joined, lines)) is not None:
             yield piece
         after, count = rows[-1]["row_number"], count + len(rows)
-    corrected = now["corrected_rows"] - export.job["corrected_rows"]
+    corrected = now.corrected_rows - export.job.corrected_rows
     if count + corrected < export.rejects:
         raise RowsGone(f"{count} rejects were read, {export.rejects} were there.")
 

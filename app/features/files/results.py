@@ -13,6 +13,7 @@ from sqlalchemy import RowMapping
 
 from app.db import chunks, results
 from app.db.engine import Database
+from app.db.rows import JobRow
 from app.jobs.progress import find_with_rows
 from app.jobs.stored_rows import ANSWER_BYTES, Row, named, rows_at, rows_behind
 from app.states import JobStatus
@@ -31,31 +32,31 @@ async def get_results(
     """
     async with database.snapshot() as connection:
         job = await find_with_rows(connection, identifier, owner)
-        total = int(sum(t["ok"] for t in await chunks.tally(connection, job["id"]))) if job["stores_results"] else 0
+        total = int(sum(t["ok"] for t in await chunks.tally(connection, job.id))) if job.stores_results else 0
         # Objects as cells have one for each column of the job, however few of them a row has.
-        padding = 0 if as_object or job["dialect"].get("columns") else NO_CELL * len(job["columns"])
+        padding = 0 if as_object or job.dialect.get("columns") else NO_CELL * len(job.columns)
         if after is not None:
-            some = await rows_behind(connection, job["id"], after, limit, padding=padding)
+            some = await rows_behind(connection, job.id, after, limit, padding=padding)
         else:
-            some = await rows_at(connection, job["id"], offset, limit, padding=padding)
+            some = await rows_at(connection, job.id, offset, limit, padding=padding)
         rows = some.rows
-        spans = await chunks.indexes_of(connection, job["id"], rows[0][0], rows[-1][0]) if rows else []
+        spans = await chunks.indexes_of(connection, job.id, rows[0][0], rows[-1][0]) if rows else []
     body: dict[str, Any] = {
-        "file_id": str(job["file_id"]),
-        "columns": job["columns"],
+        "file_id": str(job.file_id),
+        "columns": job.columns,
         "items": [],
         "total": total,
         "limit": limit,
         "offset": offset,
         "next_after": rows[-1][0] if some.is_cut else None,
         "next_offset": offset + len(rows) if some.is_cut and after is None else None,
-        "complete": JobStatus(job["status"]).is_final,
+        "complete": JobStatus(job.status).is_final,
     }
     return await asyncio.to_thread(_with_items, body, job, rows, spans, as_object)
 
 
 def _with_items(
-    body: dict[str, Any], job: RowMapping, rows: Sequence[Row], spans: Sequence[tuple[int, int]], as_object: bool
+    body: dict[str, Any], job: JobRow, rows: Sequence[Row], spans: Sequence[tuple[int, int]], as_object: bool
 ) -> bytes:
     position = 0
     shown = _as_object if as_object else _as_cells
@@ -64,10 +65,10 @@ def _with_items(
             position += 1
         body["items"].append(
             {
-                "id": str(uuid5(job["id"], str(number))),
+                "id": str(uuid5(job.id, str(number))),
                 "row_number": number,
                 "chunk_index": spans[position][1],
-                "data": shown(job["columns"], raw),
+                "data": shown(job.columns, raw),
             }
         )
     return msgspec.json.encode(body)
@@ -95,12 +96,12 @@ async def get_rejects(
     """One page in row order as JSON: at most `limit`, and no more than fit into an answer."""
     async with database.snapshot() as connection:
         job = await find_with_rows(connection, identifier, owner)
-        counts = await results.count_rejects(connection, job["id"])
+        counts = await results.count_rejects(connection, job.id)
         rows, is_cut = await results.list_rejects(
-            connection, job["id"], after=after, limit=limit, offset=offset, code=code, most_bytes=ANSWER_BYTES
+            connection, job.id, after=after, limit=limit, offset=offset, code=code, most_bytes=ANSWER_BYTES
         )
     body: dict[str, Any] = {
-        "file_id": str(job["file_id"]),
+        "file_id": str(job.file_id),
         "items": [],
         "total": sum(counts.values()) if code is None else counts.get(code, 0),
         "codes": counts,
@@ -108,7 +109,7 @@ async def get_rejects(
         "offset": offset,
         "next_after": rows[-1]["row_number"] if is_cut else None,
         "next_offset": offset + len(rows) if is_cut else None,
-        "complete": JobStatus(job["status"]).is_final,
+        "complete": JobStatus(job.status).is_final,
     }
     return await asyncio.to_thread(_with_rejects, body, rows)
 

@@ -13,6 +13,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from app.db import chunks, jobs, results, undo
 from app.db.engine import Database
+from app.db.rows import JobRow, ListedJob
 from app.errors import ImportNotFound, NotFound
 from app.features.imports import halfvecs
 from app.features.imports import queries as records
@@ -77,7 +78,7 @@ async def get_import(database: Database, number: int, owner: str, *, limit: int,
         job = await _find(connection, number, owner)
         (body,) = await _bodies(connection, [job])
         rows, is_cut = await records.list_of_job(
-            connection, job["id"], after=after, limit=limit, offset=offset, most_bytes=ANSWER_BYTES
+            connection, job.id, after=after, limit=limit, offset=offset, most_bytes=ANSWER_BYTES
         )
     page = {
         "limit": limit,
@@ -85,7 +86,7 @@ async def get_import(database: Database, number: int, owner: str, *, limit: int,
         "next_after": rows[-1]["row_number"] if is_cut else None,
         "next_offset": offset + len(rows) if is_cut else None,
     }
-    return await asyncio.to_thread(_with_records, body, rows, number, job["columns"], page)
+    return await asyncio.to_thread(_with_records, body, rows, number, job.columns, page)
 
 
 def _with_records(
@@ -99,7 +100,7 @@ async def delete(database: Database, control: Control, number: int, owner: str) 
     async with database.reading() as connection:
         job = await _find(connection, number, owner)
     try:
-        await control.delete(job["file_id"], owner)
+        await control.delete(job.file_id, owner)
     except NotFound:  # deleted this very moment
         raise ImportNotFound from None
 
@@ -124,40 +125,40 @@ async def stats(database: Database, owner: str) -> dict[str, Any]:
     }
 
 
-async def _find(connection: AsyncConnection, number: int, owner: str) -> RowMapping:
+async def _find(connection: AsyncConnection, number: int, owner: str) -> JobRow:
     job = await jobs.find_number(connection, number, owner, DOOR)
     if job is None:
         raise ImportNotFound
     return job
 
 
-async def _bodies(connection: AsyncConnection, rows: Sequence[RowMapping]) -> list[dict[str, Any]]:
-    ids = [row["id"] for row in rows]
+async def _bodies(connection: AsyncConnection, rows: Sequence[ListedJob]) -> list[dict[str, Any]]:
+    ids = [row.id for row in rows]
     totals = await chunks.totals(connection, ids, ("valid", "invalid"))
     vectors = await records.vector_counts(connection, ids)
-    return [_body(row, totals.get(row["id"]), vectors.get(row["id"], (0, 0))) for row in rows]
+    return [_body(row, totals.get(row.id), vectors.get(row.id, (0, 0))) for row in rows]
 
 
-def _body(job: RowMapping, totals: RowMapping | None, vectors: tuple[int, int]) -> dict[str, Any]:
+def _body(job: ListedJob, totals: RowMapping | None, vectors: tuple[int, int]) -> dict[str, Any]:
     """`failed_records` are those that are not valid, whatever the reason; `counts` tells the reasons apart."""
-    status = JobStatus(job["status"])
+    status = JobStatus(job.status)
     names = ("rows", "ok", "rejected", "failed")
     rows, ok, rejected, lost = (int(totals[name]) if totals else 0 for name in names)
     total, ready = vectors
-    error = job["vectors_error"]
+    error = job.vectors_error
     return {
-        "id": job["number"],
-        "filename": job["filename"],
-        "file_hash": job["sha256"],
+        "id": job.number,
+        "filename": job.filename,
+        "file_hash": job.sha256,
         "status": STATUSES[status],
-        "schema": job["processor"],
-        "total_records": job["split_rows"],
+        "schema": job.processor,
+        "total_records": job.split_rows,
         "processed_records": ok + rejected,
         "valid_records": ok,
         "failed_records": rejected + lost,
         "counts": {"loaded": ok, "rejected": rejected, "failed": lost, "not_processed": rows - ok - rejected - lost},
-        "error_message": job["error"]["message"] if job["error"] else None,
-        "summary": job["summary"],
+        "error_message": job.error["message"] if job.error else None,
+        "summary": job.summary,
         "vectors": {
             "status": "failed" if error else "ready" if ready == total and status.is_final else "pending",
             "total": total,
@@ -165,11 +166,11 @@ def _body(job: RowMapping, totals: RowMapping | None, vectors: tuple[int, int]) 
             "error": error,
         },
         "undo": undo.body(job),
-        "created_at": job["created_at"].isoformat(),
-        "completed_at": job["finished_at"].isoformat() if job["finished_at"] else None,
-        "rejects_url": f"/api/v1/rejects/{job['file_id']}",
-        "file_id": str(job["file_id"]),
-        "job_id": str(job["id"]),
+        "created_at": job.created_at.isoformat(),
+        "completed_at": job.finished_at.isoformat() if job.finished_at else None,
+        "rejects_url": f"/api/v1/rejects/{job.file_id}",
+        "file_id": str(job.file_id),
+        "job_id": str(job.id),
     }
 
 

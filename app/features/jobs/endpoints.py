@@ -134,7 +134,7 @@ async def get_chunks(
 async def cancel(job_id: JobId, app: App, owner: Owner) -> dict[str, Any]:
     """When this is answered, no further row of the job will be written. Finished rows stay readable."""
     job = await app.control.cancel(job_id, owner)
-    return {"message": "Job cancelled successfully", "job_id": str(job_id), "status": job["status"]}
+    return {"message": "Job cancelled successfully", "job_id": str(job_id), "status": job.status}
 
 
 @router.post("/{job_id}/retry", status_code=202, responses=problem_responses(404, 409))
@@ -148,7 +148,7 @@ async def retry(job_id: JobId, app: App, owner: Owner) -> dict[str, Any]:
 async def change_priority(job_id: JobId, change: PriorityChange, app: App, owner: Owner) -> dict[str, Any]:
     """A new priority for a job that waits or runs; it holds from the next chunk on."""
     job = await app.control.reprioritise(job_id, owner, change.priority)
-    return {"job_id": str(job_id), "priority": job["priority"], "status": job["status"]}
+    return {"job_id": str(job_id), "priority": job.priority, "status": job.status}
 
 
 @router.get("/{job_id}/status", response_model=JobState, responses=problem_responses(404))

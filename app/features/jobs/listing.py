@@ -12,6 +12,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from app.db import chunks, jobs
 from app.db.engine import Database
+from app.db.rows import ListedJob
 from app.jobs.pace import Mark, rows_left, rows_per_second, seconds_left
 from app.jobs.progress import find, marks_of, percent
 from app.states import JobStatus, row_counts
@@ -45,52 +46,52 @@ async def list_jobs(
             with_parts=with_parts,
         )
         items = await describe(connection, rows)
-    return {"items": items, "limit": limit, "next_before": rows[-1]["number"] if len(rows) == limit else None}
+    return {"items": items, "limit": limit, "next_before": rows[-1].number if len(rows) == limit else None}
 
 
-async def describe(connection: AsyncConnection, rows: Sequence[RowMapping]) -> list[dict[str, Any]]:
+async def describe(connection: AsyncConnection, rows: Sequence[ListedJob]) -> list[dict[str, Any]]:
     """Jobs as a list shows them, in a few statements however many they are."""
-    tallies = await chunks.tallies(connection, [row["id"] for row in rows])
-    if parents := [row["id"] for row in rows if row["child_count"] is not None]:
+    tallies = await chunks.tallies(connection, [row.id for row in rows])
+    if parents := [row.id for row in rows if row.child_count is not None]:
         tallies |= await chunks.tallies(connection, parents, of_parts=True)
     marks = await marks_of(connection, rows)
-    return [_item(row, tallies.get(row["id"]), marks.get(row["id"], [])) for row in rows]
+    return [_item(row, tallies.get(row.id), marks.get(row.id, [])) for row in rows]
 
 
-def _item(job: RowMapping, tally: RowMapping | None, marks: Sequence[Mark]) -> dict[str, Any]:
+def _item(job: ListedJob, tally: RowMapping | None, marks: Sequence[Mark]) -> dict[str, Any]:
     """Pure, but for the time."""
     now = datetime.now(UTC)
-    status = JobStatus(job["status"])
+    status = JobStatus(job.status)
     names = ("rows", "ok", "invalid", "failed", "in_failed_chunks", "bytes")
     total, ok, invalid, failed, lost, done = (int(tally[name]) if tally else 0 for name in names)
     counts = row_counts(total=total, ok=ok, invalid=invalid, failed=failed, in_failed_chunks=lost)
-    size = job["stored_bytes"] - job["dialect"]["data_start"]
-    seconds = ((job["finished_at"] or now) - job["started_at"]).total_seconds() if job["started_at"] else 0.0
+    size = job.stored_bytes - job.dialect["data_start"]
+    seconds = ((job.finished_at or now) - job.started_at).total_seconds() if job.started_at else 0.0
     known_rows, known_bytes = (int(tally[name]) if tally else 0 for name in ("known_rows", "known_bytes"))
     left = rows_left(known_rows=known_rows, known_bytes=known_bytes, done_rows=ok + invalid + failed, all_bytes=size)
     return {
-        "file_id": str(job["file_id"]),
-        "job_id": str(job["id"]),
-        "number": job["number"],
-        "user_id": job["owner"],
-        "filename": job["filename"],
-        "processor": job["processor"],
+        "file_id": str(job.file_id),
+        "job_id": str(job.id),
+        "number": job.number,
+        "user_id": job.owner,
+        "filename": job.filename,
+        "processor": job.processor,
         "status": status,
-        "waiting_on": None if status.is_final else job["waiting_on"],
-        "parent_id": str(job["parent_id"]) if job["parent_id"] else None,
-        "parts": job["child_count"],
-        "priority": job["priority"],
+        "waiting_on": None if status.is_final else job.waiting_on,
+        "parent_id": str(job.parent_id) if job.parent_id else None,
+        "parts": job.child_count,
+        "priority": job.priority,
         "progress_percent": percent(status, done, size),
         "rows": {"ok": ok, "invalid": invalid, "failed": failed},
         "counts": counts,
-        "split_complete": job["split_done"],
+        "split_complete": job.split_done,
         "rows_per_second": rows_per_second(counts["loaded"] + counts["rejected"], seconds),
         "eta_seconds": seconds_left(marks, left, now.timestamp()),
-        "total_chunks": job["chunk_count"],
-        "size_bytes": job["size_bytes"],
-        "error": job["error"],
-        "created_at": job["created_at"].isoformat(),
-        "finished_at": job["finished_at"].isoformat() if job["finished_at"] else None,
+        "total_chunks": job.chunk_count,
+        "size_bytes": job.size_bytes,
+        "error": job.error,
+        "created_at": job.created_at.isoformat(),
+        "finished_at": job.finished_at.isoformat() if job.finished_at else None,
     }
 
 
@@ -98,14 +99,14 @@ async def list_chunks(database: Database, job_id: UUID, owner: str, *, after: in
     """The chunk map of a job; raises NotFound. `after` is the last index seen, -1 for the beginning."""
     async with database.reading() as connection:
         job = await find(connection, job_id, owner)
-        rows = await chunks.list_chunks(connection, job["id"], after=after, limit=limit)
+        rows = await chunks.list_chunks(connection, job.id, after=after, limit=limit)
     shown = (
         "chunk_index", "status", "byte_start", "byte_end", "first_row", "row_count", "first_line", "attempt", "deaths",
         "rows_ok", "rows_invalid", "rows_failed", "claimed_by", "error", "timings",
     )  # fmt: skip
     moments = ("available_at", "finished_at")
     return {
-        "job_id": str(job["id"]),
+        "job_id": str(job.id),
         "items": [
             {name: row[name] for name in shown}
             | {name: row[name].isoformat() if row[name] else None for name in moments}

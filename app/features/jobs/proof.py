@@ -13,6 +13,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from app.db import jobs, results
 from app.db.engine import Database
+from app.db.rows import JobRow
 from app.formats.base import MASK, stored_hash_sum
 from app.jobs.progress import find
 from app.states import ChunkStatus, JobStatus, row_counts
@@ -30,17 +31,17 @@ async def prove(database: Database, identifier: UUID, owner: str) -> dict[str, A
     """
     async with database.snapshot() as connection:
         job = await find(connection, identifier, owner)
-        parts = await jobs.children(connection, job["id"]) if job["child_count"] is not None else None
-        chunk_rows = await results.chunk_hashes(connection, job["id"])
-        stored_count, rejected = await results.count_stored(connection, job["id"])
+        parts = await jobs.children(connection, job.id) if job.child_count is not None else None
+        chunk_rows = await results.chunk_hashes(connection, job.id)
+        stored_count, rejected = await results.count_stored(connection, job.id)
         problems = _count_problems(job, chunk_rows, stored_count, rejected)
         # The pages at the same moment, too: a correction changes them together with the sums of their chunk.
-        stored = await _stored_sums(connection, job["id"], chunk_rows, problems) if parts is None else {}
+        stored = await _stored_sums(connection, job.id, chunk_rows, problems) if parts is None else {}
     if parts is not None:
-        return _sum(job, [await prove(database, part["id"], owner) for part in parts])
+        return _sum(job, [await prove(database, part.id, owner) for part in parts])
     read_sum = sum(int(c["hash_read"], 16) for c in chunk_rows if c["hash_read"]) & MASK
     done = [c for c in chunk_rows if c["hash_read"]]  # what is completed while this reads is not looked at
-    is_final = JobStatus(job["status"]).is_final
+    is_final = JobStatus(job.status).is_final
     stored_sum = sum(stored.values() if is_final else (stored.get(c["chunk_index"], 0) for c in done)) & MASK
     for chunk in chunk_rows if is_final else done:
         have, want = stored.get(chunk["chunk_index"], 0), int(chunk["hash_read"] or "0", 16)
@@ -49,9 +50,9 @@ async def prove(database: Database, identifier: UUID, owner: str) -> dict[str, A
     rows = {name: sum(c[f"rows_{name}"] for c in chunk_rows) for name in ("ok", "invalid", "failed")}
     total = sum(c["row_count"] for c in chunk_rows)
     return {
-        "job_id": str(job["id"]),
-        "file_id": str(job["file_id"]),
-        "status": job["status"],
+        "job_id": str(job.id),
+        "file_id": str(job.file_id),
+        "status": job.status,
         "verdict": "closes" if not problems else "broken",
         "closes": not problems,
         "is_final": is_final,
@@ -64,13 +65,13 @@ async def prove(database: Database, identifier: UUID, owner: str) -> dict[str, A
         "stored": {"results": stored_count, "rejects": sum(rejected.values()), **rejected},
         "chunks": len(chunk_rows),
         "hash": {"algorithm": "xxh3-64-sum", "read": f"{read_sum:016x}", "stored": f"{stored_sum:016x}"},
-        "sha256": job["sha256"] or None,
+        "sha256": job.sha256 or None,
         "problems": problems[:MAX_PROBLEMS],
         "problem_count": len(problems),
     }
 
 
-def _sum(job: RowMapping, parts: Sequence[dict[str, Any]]) -> dict[str, Any]:
+def _sum(job: JobRow, parts: Sequence[dict[str, Any]]) -> dict[str, Any]:
     """The proof of a job with parts: it closes if each of theirs does."""
 
     def total(what: str) -> dict[str, int]:
@@ -79,15 +80,15 @@ def _sum(job: RowMapping, parts: Sequence[dict[str, Any]]) -> dict[str, Any]:
 
     sums = {side: sum(int(part["hash"][side], 16) for part in parts) & MASK for side in ("read", "stored")}
     problems = [f"job {part['job_id']}: {problem}" for part in parts for problem in part["problems"]]
-    if len(parts) != job["child_count"]:
-        problems.append(f"parts: {len(parts)}, expected {job['child_count']}")
+    if len(parts) != job.child_count:
+        problems.append(f"parts: {len(parts)}, expected {job.child_count}")
     return {
-        "job_id": str(job["id"]),
-        "file_id": str(job["file_id"]),
-        "status": job["status"],
+        "job_id": str(job.id),
+        "file_id": str(job.file_id),
+        "status": job.status,
         "verdict": "closes" if not problems else "broken",
         "closes": not problems,
-        "is_final": JobStatus(job["status"]).is_final,
+        "is_final": JobStatus(job.status).is_final,
         "rows": total("rows"),
         "counts": total("counts"),
         "stored": total("stored"),
@@ -100,11 +101,9 @@ def _sum(job: RowMapping, parts: Sequence[dict[str, Any]]) -> dict[str, Any]:
     }
 
 
-def _count_problems(
-    job: RowMapping, chunk_rows: Sequence[RowMapping], stored: int, rejected: dict[str, int]
-) -> list[str]:
+def _count_problems(job: JobRow, chunk_rows: Sequence[RowMapping], stored: int, rejected: dict[str, int]) -> list[str]:
     problems: list[str] = []
-    row, offset = 1, job["dialect"]["data_start"]
+    row, offset = 1, job.dialect["data_start"]
     for chunk in chunk_rows:
         done = chunk["rows_ok"] + chunk["rows_invalid"] + chunk["rows_failed"]
         expected = chunk["row_count"] if chunk["status"] in (ChunkStatus.COMPLETED, ChunkStatus.FAILED) else 0
@@ -116,10 +115,10 @@ def _count_problems(
     ok = sum(c["rows_ok"] for c in chunk_rows)
     in_failed_chunks = sum(c["rows_failed"] for c in chunk_rows if c["status"] == ChunkStatus.FAILED)
     for what, have, want in (
-        ("rows split", row - 1, job["split_rows"]),
-        ("chunks", len(chunk_rows), job["chunk_count"]),
-        ("results stored", stored, ok if job["stores_results"] else 0),
-        ("rows in the summary", ok if job["stores_results"] else _summarised(job, ok), ok),
+        ("rows split", row - 1, job.split_rows),
+        ("chunks", len(chunk_rows), job.chunk_count),
+        ("results stored", stored, ok if job.stores_results else 0),
+        ("rows in the summary", ok if job.stores_results else _summarised(job, ok), ok),
         ("invalid rows stored", rejected.get("invalid", 0), sum(c["rows_invalid"] for c in chunk_rows)),
         ("failed rows stored", rejected.get("failed", 0), sum(c["rows_failed"] for c in chunk_rows) - in_failed_chunks),
     ):
@@ -128,9 +127,9 @@ def _count_problems(
     return problems
 
 
-def _summarised(job: RowMapping, ok: int) -> int:
+def _summarised(job: JobRow, ok: int) -> int:
     """Rows that the stored summary covers, where it is all that is kept of them; it is there from the end on."""
-    return int(job["summary"]["rows"]) if job["summary"] else 0 if job["status"] in WHOLE else ok
+    return int(job.summary["rows"]) if job.summary else 0 if job.status in WHOLE else ok
 
 
 async def _stored_sums(

@@ -8,11 +8,11 @@ from itertools import chain
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import RowMapping
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from app.db import chunks, jobs, undo
 from app.db.engine import Database
+from app.db.rows import JobRow
 from app.errors import NotFound, ResultNotReady, ResultUnavailable
 from app.states import JobStatus
 
@@ -32,50 +32,51 @@ async def get_status(database: Database, job_id: UUID, owner: str) -> dict[str, 
         job = await jobs.find_job(connection, job_id, owner)
         if job is None:
             raise NotFound
-        parts = await jobs.children(connection, job_id) if job["child_count"] is not None else []
+        parts = await jobs.children(connection, job_id) if job.child_count is not None else []
         earlier = await _earlier(connection, job, owner)
         smaller = await _parts_of(connection, parts)
-        tally = await chunks.tally(connection, job_id, is_parent=job["child_count"] is not None)
-        done = await chunks.done_bytes(connection, [job_id, *(p["id"] for p in [*parts, *chain(*smaller.values())])])
+        tally = await chunks.tally(connection, job_id, is_parent=job.child_count is not None)
+        done = await chunks.done_bytes(connection, [job_id, *(p.id for p in [*parts, *chain(*smaller.values())])])
     body = _body(job, parts, done, smaller)
     body |= {"counts": chunks.counts(tally), "error_message": _error(job), "children": None}
-    if job["processor"] != BATCH:
+    if job.processor != BATCH:
         return body
-    children = [_child(part, smaller.get(part["id"], []), done) for part in parts]
+    children = [_child(part, smaller.get(part.id, []), done) for part in parts]
     cached = [_child(row, [], done) | {"file_id": file_id, "cached": True} for file_id, row in earlier.items()]
-    order = {file_id: place for place, file_id in enumerate(job["options"]["file_ids"])}
+    order = {file_id: place for place, file_id in enumerate(job.options["file_ids"])}
     return body | {"children": sorted([*children, *cached], key=lambda child: order[child["file_id"]])}
 
 
-async def _earlier(connection: AsyncConnection, job: RowMapping, owner: str) -> dict[str, RowMapping]:
+async def _earlier(connection: AsyncConnection, job: JobRow, owner: str) -> dict[str, JobRow]:
     """By file, the jobs whose results a batch has used, as long as they are there."""
-    if job["processor"] != BATCH:
+    if job.processor != BATCH:
         return {}
-    named = {file_id: UUID(job_id) for file_id, job_id in job["options"]["cached"].items()}
+    named = {file_id: UUID(job_id) for file_id, job_id in job.options["cached"].items()}
     found = await jobs.find_jobs(connection, list(named.values()), owner)
     return {file_id: found[job_id] for file_id, job_id in named.items() if job_id in found}
 
 
-async def _parts_of(connection: AsyncConnection, parts: Sequence[RowMapping]) -> dict[UUID, list[RowMapping]]:
+async def _parts_of(connection: AsyncConnection, parts: Sequence[JobRow]) -> dict[UUID, list[JobRow]]:
     """The parts of those parts that have some, by whose they are."""
-    found: dict[UUID, list[RowMapping]] = {}
-    if any(part["child_count"] is not None for part in parts):
-        for row in await jobs.children_of(connection, [part["id"] for part in parts]):
-            found.setdefault(row["parent_id"], []).append(row)
+    found: dict[UUID, list[JobRow]] = {}
+    if any(part.child_count is not None for part in parts):
+        for row in await jobs.children_of(connection, [part.id for part in parts]):
+            assert row.parent_id is not None
+            found.setdefault(row.parent_id, []).append(row)
     return found
 
 
-def _child(part: RowMapping, smaller: Sequence[RowMapping], done: dict[UUID, int]) -> dict[str, Any]:
+def _child(part: JobRow, smaller: Sequence[JobRow], done: dict[UUID, int]) -> dict[str, Any]:
     body = _body(part, smaller, done, {})
     shown = {name: body[name] for name in ("status", "progress", "stage")}
-    names = {"file_id": str(part["file_id"]), "job_id": str(part["id"]), "filename": part["filename"]}
+    names = {"file_id": str(part.file_id), "job_id": str(part.id), "filename": part.filename}
     return names | shown | {"error_message": _error(part)}
 
 
-def _error(job: RowMapping) -> str | None:
-    if not job["error"]:
+def _error(job: JobRow) -> str | None:
+    if not job.error:
         return None
-    return str(job["error"].get("message") or job["error"].get("code"))
+    return str(job.error.get("message") or job.error.get("code"))
 
 
 async def get_result(database: Database, job_id: UUID, owner: str) -> dict[str, Any]:
@@ -85,74 +86,74 @@ async def get_result(database: Database, job_id: UUID, owner: str) -> dict[str, 
         if job is None:
             raise NotFound
         found = await jobs.find_result(connection, job_id)
-        parts = await jobs.children(connection, job_id) if job["processor"] == BATCH else []
+        parts = await jobs.children(connection, job_id) if job.processor == BATCH else []
         earlier = await _earlier(connection, job, owner)
-    status = JobStatus(job["status"])
+    status = JobStatus(job.status)
     if not status.is_final:
         raise ResultNotReady(headers={"Retry-After": "1"})
-    if job["processor"] == BATCH:
+    if job.processor == BATCH:
         return {
             "job_id": str(job_id), "job_type": BATCH, "status": status.in_five, "result": _outcomes(job, parts, earlier)
         }  # fmt: skip
     if found is None:
         raise ResultUnavailable(f"The job is {status.in_five} and has no result of its own.")
-    return {"job_id": str(job_id), "job_type": job_type(job), "status": status.in_five, "result": found["data"]}
+    return {"job_id": str(job_id), "job_type": job_type(job), "status": status.in_five, "result": found.data}
 
 
-def _outcomes(job: RowMapping, parts: Sequence[RowMapping], earlier: Mapping[str, RowMapping]) -> dict[str, Any]:
+def _outcomes(job: JobRow, parts: Sequence[JobRow], earlier: Mapping[str, JobRow]) -> dict[str, Any]:
     """What became of each file of a batch, in the order in which they were given."""
-    of = {str(part["file_id"]): part for part in parts} | dict(earlier)
-    cached = job["options"]["cached"]
+    of = {str(part.file_id): part for part in parts} | dict(earlier)
+    cached = job.options["cached"]
     children = [
-        _outcome(file_id, of.get(file_id)) | {"cached": file_id in cached} for file_id in job["options"]["file_ids"]
+        _outcome(file_id, of.get(file_id)) | {"cached": file_id in cached} for file_id in job.options["file_ids"]
     ]
     counts = Counter(child["status"] for child in children)
-    return {"job_type": job["options"]["job_type"], "counts": dict(counts), "children": children}
+    return {"job_type": job.options["job_type"], "counts": dict(counts), "children": children}
 
 
-def _outcome(file_id: str, part: RowMapping | None) -> dict[str, Any]:
+def _outcome(file_id: str, part: JobRow | None) -> dict[str, Any]:
     if part is None:
         return {"file_id": file_id, "job_id": None, "filename": None, "status": "deleted", "error_message": None}
     return {
         "file_id": file_id,
-        "job_id": str(part["id"]),
-        "filename": part["filename"],
-        "status": JobStatus(part["status"]).in_five,
+        "job_id": str(part.id),
+        "filename": part.filename,
+        "status": JobStatus(part.status).in_five,
         "error_message": _error(part),
     }
 
 
-def job_type(job: RowMapping) -> str:
-    return {"profile": "analyze"}.get(job["processor"], str(job["processor"]))
+def job_type(job: JobRow) -> str:
+    return {"profile": "analyze"}.get(job.processor, str(job.processor))
 
 
 def _body(
-    job: RowMapping, parts: Sequence[RowMapping], done: dict[UUID, int], smaller: Mapping[UUID, Sequence[RowMapping]]
+    job: JobRow, parts: Sequence[JobRow], done: dict[UUID, int], smaller: Mapping[UUID, Sequence[JobRow]]
 ) -> dict[str, Any]:
-    status = JobStatus(job["status"])
-    begun = any(p["chunk_count"] or JobStatus(p["status"]).is_final for p in [*parts, *chain(*smaller.values())])
-    if job["processor"] in ("mapping", BATCH) and status is JobStatus.PROCESSING and not begun:
+    status = JobStatus(job.status)
+    begun = any(p.chunk_count or JobStatus(p.status).is_final for p in [*parts, *chain(*smaller.values())])
+    if job.processor in ("mapping", BATCH) and status is JobStatus.PROCESSING and not begun:
         status = JobStatus.QUEUED  # it has been `processing` from the start, since its parts do the work
-    stages = STAGES.get(job["processor"], OTHERS)
+    stages = STAGES.get(job.processor, OTHERS)
     percent = progress(job, parts, done, status, smaller)
     stage = stages[0][0] if status is JobStatus.QUEUED else _stage(stages, percent, status)
     return {
-        "id": str(job["id"]),
-        "user_id": job["owner"],
+        "id": str(job.id),
+        "user_id": job.owner,
         "job_type": job_type(job),
         "status": status.in_five,
         "progress": percent,
         "stage": stage,
         "stages": [{"name": name, "begins_at": begin} for name, begin in stages],
         "is_active": not status.is_final,
-        "input_file_id": str(job["file_id"]),
-        "reference_file_id": job["options"].get("reference_file_id"),
-        "template_id": job["options"].get("template_id"),
-        "result_file_id": str(job["result_file_id"]) if job["result_file_id"] else None,
-        "waiting_on": None if status.is_final else job["waiting_on"],
+        "input_file_id": str(job.file_id),
+        "reference_file_id": job.options.get("reference_file_id"),
+        "template_id": job.options.get("template_id"),
+        "result_file_id": str(job.result_file_id) if job.result_file_id else None,
+        "waiting_on": None if status.is_final else job.waiting_on,
         "undo": undo.body(job),
-        "created_at": job["created_at"].isoformat(),
-        "updated_at": job["updated_at"].isoformat(),
+        "created_at": job.created_at.isoformat(),
+        "updated_at": job.updated_at.isoformat(),
     }
 
 
@@ -164,42 +165,42 @@ def _stage(stages: Sequence[tuple[str, int]], percent: int, status: JobStatus) -
 
 
 def progress(
-    job: RowMapping,
-    parts: Sequence[RowMapping],
+    job: JobRow,
+    parts: Sequence[JobRow],
     done: dict[UUID, int],
     status: JobStatus,
-    smaller: Mapping[UUID, Sequence[RowMapping]],
+    smaller: Mapping[UUID, Sequence[JobRow]],
 ) -> int:
     """0 to 100, by the bytes that were split and worked on; 100 only when the job is final, and it never falls."""
     if status.is_final and status is not JobStatus.CANCELLED:
         return 100
     if status is JobStatus.QUEUED:
         return 0
-    if job["processor"] == "mapping":
+    if job.processor == "mapping":
         first, second = ([*(_share(p, done) for p in parts), 0.0, 0.0])[:2]
         return int(20 + 20 * first + 20 * second)
-    if job["processor"] == "profile":
+    if job.processor == "profile":
         return min(99, int(10 + 20 * _split_share(job) + 70 * _share(job, done)))
-    if job["processor"] == "transform":
+    if job.processor == "transform":
         return int(20 + 30 * _split_share(job) + 30 * _share(job, done))
-    if job["processor"] == BATCH:
-        of = (progress(p, smaller.get(p["id"], ()), done, JobStatus(p["status"]), {}) for p in parts)
-        cached = len(job["options"]["cached"])
+    if job.processor == BATCH:
+        of = (progress(p, smaller.get(p.id, ()), done, JobStatus(p.status), {}) for p in parts)
+        cached = len(job.options["cached"])
         return min(99, (sum(of) + 100 * cached) // max(1, len(parts) + cached))
     pieces = parts or [job]
     return min(99, int(100 * sum(_share(p, done) for p in pieces) / len(pieces)))
 
 
-def _share(job: RowMapping, done: dict[UUID, int]) -> float:
-    size = job["stored_bytes"] - job["dialect"]["data_start"]
-    if JobStatus(job["status"]).is_final:
+def _share(job: JobRow, done: dict[UUID, int]) -> float:
+    size = job.stored_bytes - job.dialect["data_start"]
+    if JobStatus(job.status).is_final:
         return 1.0
-    return min(1.0, done.get(job["id"], 0) / size) if size > 0 else 0.0
+    return min(1.0, done.get(job.id, 0) / size) if size > 0 else 0.0
 
 
-def _split_share(job: RowMapping) -> float:
-    start = job["dialect"]["data_start"]
-    size = job["stored_bytes"] - start
-    if job["split_done"]:
+def _split_share(job: JobRow) -> float:
+    start = job.dialect["data_start"]
+    size = job.stored_bytes - start
+    if job.split_done:
         return 1.0
-    return min(1.0, (job["split_offset"] - start) / size) if size > 0 else 0.0
+    return min(1.0, (job.split_offset - start) / size) if size > 0 else 0.0

@@ -160,7 +160,7 @@ class Schedules:
             return False
         async with self._database.reading() as connection:
             job = await jobs.load_job(connection, row["last_job_id"])
-        return job is not None and not JobStatus(job["status"]).is_final
+        return job is not None and not JobStatus(job.status).is_final
 
     async def _note(self, row: RowMapping, **values: Any) -> None:
         await self._database.transact(lambda c: schedules.note(c, row["id"], dict(values)))

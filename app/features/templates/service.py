@@ -87,12 +87,12 @@ class Templates:
         job = await jobs.find_job(connection, job_id, owner) if job_id is not None else None
         if job is None:
             raise NotFound
-        found = await jobs.find_result(connection, job["id"])
-        if found is None or job["processor"] != "mapping":
+        found = await jobs.find_result(connection, job.id)
+        if found is None or job.processor != "mapping":
             raise ResultUnavailable("This job made no mapping that could be kept.")
         return [
             {name: mapping[name] for name in ("reference_column", "input_columns", "conversion")}
-            for mapping in found["data"]["mappings"]
+            for mapping in found.data["mappings"]
         ]
 
 

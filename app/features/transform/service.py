@@ -13,8 +13,8 @@ from typing import Any
 from uuid import UUID
 
 from pydantic import ValidationError
-from sqlalchemy import RowMapping
 
+from app.db.rows import FileRow
 from app.errors import InvalidTransform, NotRows, OutOfMemory
 from app.features.templates.service import Templates
 from app.features.transform import assemble
@@ -97,14 +97,14 @@ class Transforms:
         except OutOfMemory as error:
             raise _invalid([("mapping", error.detail)]) from None
 
-    async def _checked(self, owner: str, request: TransformRequest) -> tuple[RowMapping, Specification, Plan]:
+    async def _checked(self, owner: str, request: TransformRequest) -> tuple[FileRow, Specification, Plan]:
         file = await self._file_jobs.file(owner, request.input_file_id)
         mapping = await self._mapping(owner, request)
         specification = Specification(
             mapping=mapping,
             validation=request.validation or Validation(),
             output_format=request.output_format,  # type: ignore[arg-type]
-            header=file["dialect"].get("columns", []) if file["format"] == "csv" else [],
+            header=file.dialect.get("columns", []) if file.format == "csv" else [],
             dry_run=request.dry_run,
             **_extra_cells(file, mapping),
         )
@@ -136,18 +136,19 @@ class Transforms:
             places = [("/".join(each.place), each.message) for each in found]
             raise _invalid([(f"{pointer}/{place.removeprefix('columns/')}", text) for place, text in places]) from None
 
-    def _run_sample(self, file: RowMapping, options: dict[str, Any], found: Plan, rows: int) -> dict[str, Any]:
-        form: Format = open_format(from_json(file["dialect"]))
-        start, size = file["dialect"]["data_start"], file["stored_bytes"]
+    def _run_sample(self, file: FileRow, options: dict[str, Any], found: Plan, rows: int) -> dict[str, Any]:
+        form: Format = open_format(from_json(file.dialect))
+        start, size = file.dialect["data_start"], file.stored_bytes
+        assert file.storage_uri is not None
         end = min(size, start + SAMPLE_BYTES)
-        window = self._sources.read(file["storage_uri"], start, end, file["etag"])
+        window = self._sources.read(file.storage_uri, start, end, file.etag)
         ends = form.scan(window, eof=end == size)
         count = min(rows, len(ends) - (form.skip_footer if end == size else 0))
         rejects: list[Reject] = []
         summary: dict[str, Any] = {"rows": 0}
         if count > 0:
             data = window[: int(ends[count - 1])]
-            span = Span(start, start + len(data), 1, count, file["dialect"]["data_line"], zlib.crc32(data))
+            span = Span(start, start + len(data), 1, count, file.dialect["data_line"], zlib.crc32(data))
             if span.is_oversize:
                 raise NotRows("The first record of the file is too large for a sample.")
             parsed = form.read(data, span)
@@ -194,11 +195,11 @@ class Transforms:
         return repeating(rows, told)
 
 
-def _extra_cells(file: RowMapping, mapping: Mapping) -> dict[str, list[str]]:
+def _extra_cells(file: FileRow, mapping: Mapping) -> dict[str, list[str]]:
     """Of a file whose rows may have more cells than its header: the names of those that the mapping may mean."""
-    if file["dialect"].get("on_bad_row") != "keep":
+    if file.dialect.get("on_bad_row") != "keep":
         return {}
-    header = file["dialect"]["columns"]
+    header = file.dialect["columns"]
     last = max((int(number) for number in EXTRA_CELL.findall(mapping.model_dump_json())), default=0)
     return {"extra_cells": list(cell_names(header, min(last, len(header) + MAX_EXTRA_CELLS))[len(header) :])}
 

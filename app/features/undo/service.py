@@ -7,11 +7,11 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import RowMapping
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from app.db import jobs, undo
 from app.db.engine import Database
+from app.db.rows import LockedJob
 from app.errors import Conflict, NotFound, NothingToUndo, NotUndoable
 from app.pipeline.undoer import Undoer
 from app.states import JobStatus
@@ -40,27 +40,27 @@ class Undos:
             counts = await undo.family_counts(connection, family)
         if job is None:
             raise NotFound
-        return {"job_id": str(job_id), "status": job["undo_state"], **counts}
+        return {"job_id": str(job_id), "status": job.undo_state, **counts}
 
     async def _begin(self, connection: AsyncConnection, job_id: UUID, owner: str) -> list[UUID]:
         """The jobs that belong to it, its parts before itself."""
         job = await self._lock(connection, job_id, owner)
         parts = await jobs.descendants(connection, [job_id])
-        family = [*reversed([part["id"] for part in parts]), job_id]
-        if job["undo_state"]:
+        family = [*reversed([part.id for part in parts]), job_id]
+        if job.undo_state:
             return family
         for each in family:
             member = await jobs.lock_job(connection, each)
-            if member is not None and not JobStatus(member["status"]).is_final:
+            if member is not None and not JobStatus(member.status).is_final:
                 raise Conflict("The job has not ended; cancel it first.")
         if not await undo.has_rows(connection, family):
             raise NothingToUndo
-        if not job["keeps_versions"] or datetime.now(UTC) - job["created_at"] > self._keep:
+        if not job.keeps_versions or datetime.now(UTC) - job.created_at > self._keep:
             raise NotUndoable
         await undo.begin(connection, family)
         return family
 
-    async def _lock(self, connection: AsyncConnection, job_id: UUID, owner: str) -> RowMapping:
+    async def _lock(self, connection: AsyncConnection, job_id: UUID, owner: str) -> LockedJob:
         if await jobs.find_job(connection, job_id, owner) is None:
             raise NotFound
         job = await jobs.lock_job(connection, job_id)
