@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from sqlalchemy.ext.asyncio import AsyncConnection
 
     from app.config import Settings
+    from app.destinations.tables import Table
     from app.embeddings.model import Embedder
     from app.jobs.job_types import Prepare
     from app.processors.base import Processor
@@ -70,6 +71,8 @@ class Feature:
     """Adds what the database says to the answer of /metrics."""
     exposed_headers: tuple[str, ...] = ()
     """Of its answers, which pages of other origins may read."""
+    tables: tuple[Table, ...] = ()
+    """That its processors, or others, fill besides their results: in the order in which an undo takes their rows back."""
     processors: Callable[[Tools], Iterable[Processor]] = _no_processors
     """Raises SettingsInvalid."""
     services: Callable[[Core], Iterable[Service]] = _no_services

@@ -1,8 +1,9 @@
-"""The processors of this process: those of the features, and those that the settings name."""
+"""What the features add to the engine of this process: processors, besides those that the settings name, and tables."""
 
 from __future__ import annotations
 
 from app.config import Settings
+from app.destinations.registry import Destinations
 from app.embeddings.model import Embedder
 from app.feature import Tools
 from app.features import FEATURES
@@ -18,3 +19,9 @@ def make_processors(settings: Settings, given: Tools | None = None) -> Processor
     given = given or tools(settings)
     built_in = [processor for feature in FEATURES for processor in feature.processors(given)]
     return Processors(settings.processors, given=built_in)
+
+
+def make_destinations(*, is_sqlite: bool, rows_per_write: int = 1000) -> Destinations:
+    """`rows_per_write`: of a table with a key in one statement."""
+    tables = [table for feature in FEATURES for table in feature.tables]
+    return Destinations(tables, is_sqlite=is_sqlite, rows_per_write=rows_per_write)

@@ -16,6 +16,7 @@ from app.config import Settings
 from app.db import migrations
 from app.db.engine import Database
 from app.db.presence import Presence
+from app.destinations.registry import Destinations
 from app.embeddings.model import Embedder
 from app.feature import Service
 from app.features import FEATURES
@@ -33,8 +34,6 @@ from app.pipeline.ownership import Ownership
 from app.pipeline.processes import Processes
 from app.pipeline.sweeper import Sweeper
 from app.processors.registry import Processors
-from app.sinks.postgres import PostgresSink
-from app.sinks.sqlite import SqliteSink
 from app.sources.base import Sources
 from app.sources.places import Storage
 from app.sources.s3 import S3Source
@@ -55,6 +54,7 @@ class Core:
     storage: Storage
     stores: Stores
     sources: Sources
+    destinations: Destinations
     s3: S3Source
     embedder: Embedder
     processors: Processors
@@ -149,13 +149,13 @@ async def start(
         ownership=ownership,
         lost_seconds=settings.lost_found_days * 86_400,
     )
-    sink = (SqliteSink if database.is_sqlite else PostgresSink)(settings.db_row_batch_size)
+    destinations = plugins.make_destinations(is_sqlite=database.is_sqlite, rows_per_write=settings.db_row_batch_size)
     machine = Machine(
         settings,
         database,
         sources,
         processors,
-        sink,
+        destinations,
         make_processors=partial(plugins.make_processors, settings),
         role=role,
         only=only,
@@ -174,6 +174,7 @@ async def start(
         storage=places.storage,
         stores=places,
         sources=sources,
+        destinations=destinations,
         s3=s3,
         embedder=tools.embedder,
         processors=processors,

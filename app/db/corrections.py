@@ -7,11 +7,11 @@ from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import RowMapping, delete, func, insert, select, update
+from sqlalchemy import RowMapping, delete, insert, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from app.db import jobs, outbox
-from app.db.models import Chunk, CorrectionChunk, Job, Record, RejectedRow, ResultPage, VectorTask
+from app.db.models import Chunk, CorrectionChunk, Job, RejectedRow
 from app.db.rows import JobBase, columns_of, fetch_first
 from app.db.types import now
 from app.states import ChunkStatus, JobStatus
@@ -108,50 +108,6 @@ async def remove_rejects(connection: AsyncConnection, job_id: UUID, numbers: Seq
 async def insert_rejects(connection: AsyncConnection, rows: Sequence[dict[str, Any]]) -> None:
     if rows:
         await connection.execute(insert(RejectedRow), list(rows))
-
-
-async def take_records(connection: AsyncConnection, job_id: UUID, numbers: Sequence[int]) -> list[dict[str, Any]]:
-    """Remove the records of these rows; row number, status and errors of each."""
-    taken: list[dict[str, Any]] = []
-    for some in _steps(numbers):
-        query = (
-            delete(Record)
-            .where(Record.job_id == job_id, Record.row_number.in_(some))
-            .returning(Record.row_number, Record.status, Record.errors)
-        )
-        taken += [dict(row) for row in (await connection.execute(query)).mappings().all()]
-    return taken
-
-
-async def take_pages(connection: AsyncConnection, job_id: UUID, first_row: int, start: int, end: int) -> Any:
-    """Remove the pages of a chunk (rows [start, end)) from the one that may hold `first_row` on; what they held."""
-    begin = select(func.max(ResultPage.first_row)).where(
-        ResultPage.job_id == job_id, ResultPage.first_row.between(start, first_row)
-    )
-    found = (await connection.execute(begin)).scalar()
-    held = (
-        ResultPage.job_id == job_id,
-        ResultPage.first_row >= (start if found is None else found),
-        ResultPage.first_row < end,
-    )
-    columns = (ResultPage.first_row, ResultPage.row_count, ResultPage.row_numbers, ResultPage.data)
-    pages = (await connection.execute(select(*columns).where(*held).order_by(ResultPage.first_row))).mappings().all()
-    await connection.execute(delete(ResultPage).where(*held))
-    return pages
-
-
-async def replace_vector_tasks(connection: AsyncConnection, job_id: UUID, start: int, end: int) -> None:
-    """One task for all valid records of a chunk (rows [start, end)), those that have a vector included."""
-    await connection.execute(
-        delete(VectorTask).where(VectorTask.job_id == job_id, VectorTask.first_row.between(start, end - 1))
-    )
-    valid = select(func.min(Record.row_number), func.max(Record.row_number), func.count()).where(
-        Record.job_id == job_id, Record.row_number.between(start, end - 1), Record.status == "valid"
-    )
-    first, last, count = (await connection.execute(valid)).one()
-    if count:
-        values = {"job_id": job_id, "first_row": first, "last_row": last, "record_count": count, "done": False}
-        await connection.execute(insert(VectorTask).values(values))
 
 
 async def change_chunk(connection: AsyncConnection, job_id: UUID, index: int, values: dict[str, Any]) -> None:

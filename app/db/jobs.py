@@ -12,7 +12,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from sqlalchemy.orm import aliased
 
 from app.db import outbox
-from app.db.models import Chunk, File, Job, JobResult, VectorTask
+from app.db.models import Chunk, File, Job, JobResult
 from app.db.rows import (
     ActiveJob,
     JobBase,
@@ -118,24 +118,6 @@ async def count_undone(connection: AsyncConnection, owner: str, door: str) -> in
     query = select(func.count()).select_from(Job).join(File, File.id == Job.file_id)
     mine = (Job.owner == owner, Job.door == door, File.deleted_at.is_(None), Job.undo_state.is_not(None))
     return int((await connection.execute(query.where(*mine))).scalar_one())
-
-
-async def sums_of_door(connection: AsyncConnection, owner: str, door: str) -> dict[str, int]:
-    """Rows ok, invalid and failed of all chunks, vectors wanted and vectors ready, of all jobs of a door but undone ones."""
-    mine = (
-        select(Job.id)
-        .join(File, File.id == Job.file_id)
-        .where(Job.owner == owner, Job.door == door, File.deleted_at.is_(None), Job.undo_state.is_(None))
-    )
-    rows = select(
-        *(func.coalesce(func.sum(column), 0) for column in (Chunk.rows_ok, Chunk.rows_invalid, Chunk.rows_failed))
-    ).where(Chunk.job_id.in_(mine))
-    ready = func.sum(case((VectorTask.done, VectorTask.record_count), else_=0))
-    vectors = select(func.coalesce(func.sum(VectorTask.record_count), 0), func.coalesce(ready, 0)).where(
-        VectorTask.job_id.in_(mine)
-    )
-    values = [*(await connection.execute(rows)).one(), *(await connection.execute(vectors)).one()]
-    return dict(zip(("ok", "invalid", "failed", "vectors", "vectors_ready"), map(int, values), strict=True))
 
 
 async def load_job(connection: AsyncConnection, job_id: UUID) -> JobRow | None:

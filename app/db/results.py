@@ -1,4 +1,4 @@
-"""SQL for results and rejects: reading in pages, deleting in steps. Writing them is the sinks' business."""
+"""SQL for results and rejects: reading in pages, deleting in steps. Writing them is the business of destinations."""
 
 from __future__ import annotations
 
@@ -12,18 +12,7 @@ from uuid import UUID
 from sqlalchemy import RowMapping, bindparam, delete, func, select, text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from app.db.models import (
-    Chunk,
-    PredictionRow,
-    PredictionVersion,
-    Record,
-    RecordVector,
-    RejectedRow,
-    ResultPage,
-    TransactionRow,
-    TransactionVersion,
-    VectorTask,
-)
+from app.db.models import Chunk, RejectedRow, ResultPage
 from app.db.reading import fitting, keys_within, size_of
 from app.states import ChunkStatus
 
@@ -128,12 +117,10 @@ def pages_next(pages: Sequence[RowMapping] = ()) -> int:
     return max(1, min(MOST_PAGES, BYTES_AT_ONCE // (1 + max(len(page["data"]) for page in pages))))
 
 
-async def count_stored(connection: AsyncConnection, job_id: UUID) -> tuple[int, dict[str, int]]:
-    """(results, rejects by kind) that the tables hold."""
-    rows = select(func.coalesce(func.sum(ResultPage.row_count), 0)).where(ResultPage.job_id == job_id)
-    kinds = select(RejectedRow.kind, func.count()).where(RejectedRow.job_id == job_id).group_by(RejectedRow.kind)
-    stored = int((await connection.execute(rows)).scalar_one())
-    return stored, {kind: int(count) for kind, count in (await connection.execute(kinds)).all()}
+async def count_kinds(connection: AsyncConnection, job_id: UUID) -> dict[str, int]:
+    """The stored rejects by kind."""
+    query = select(RejectedRow.kind, func.count()).where(RejectedRow.job_id == job_id).group_by(RejectedRow.kind)
+    return {kind: int(count) for kind, count in (await connection.execute(query)).all()}
 
 
 async def chunk_hashes(connection: AsyncConnection, job_id: UUID) -> Sequence[RowMapping]:
@@ -214,34 +201,11 @@ async def database_bytes(connection: AsyncConnection, *, is_sqlite: bool) -> int
 
 
 async def delete_some(connection: AsyncConnection, job_id: UUID) -> bool:
-    """Remove a bounded number of the job's rows; True while there may be more."""
-    for shared, versions in ((TransactionRow, TransactionVersion), (PredictionRow, PredictionVersion)):
-        if await _delete_shared(connection, shared, versions, job_id):
-            return True
-    for model, key in (
-        (ResultPage, ResultPage.first_row),
-        (RejectedRow, RejectedRow.row_number),
-        (RecordVector, RecordVector.row_number),
-        (VectorTask, VectorTask.first_row),
-        (Record, Record.row_number),
-        (TransactionVersion, TransactionVersion.row_number),
-        (PredictionVersion, PredictionVersion.row_number),
-        (Chunk, Chunk.chunk_index),
-    ):
+    """Remove a bounded number of the job's rejects and chunks; True while there may be more."""
+    for model, key in ((RejectedRow, RejectedRow.row_number), (Chunk, Chunk.chunk_index)):
         table: Any = model
         keys = select(key).where(table.job_id == job_id).limit(DELETE_STEP)
         query = delete(table).where(table.job_id == job_id, key.in_(keys.scalar_subquery()))
         if (await connection.execute(query)).rowcount:
             return True
     return False
-
-
-async def _delete_shared(connection: AsyncConnection, table: Any, versions: Any, job_id: UUID) -> bool:
-    """Rows that the job wrote last, with their earlier versions: nothing of them is to come back by the undo of another."""
-    query = select(table.transaction_id).where(table.job_id == job_id).limit(DELETE_STEP)
-    keys = list((await connection.execute(query)).scalars())
-    if not keys:
-        return False
-    await connection.execute(delete(versions).where(versions.transaction_id.in_(keys)))
-    await connection.execute(delete(table).where(table.job_id == job_id, table.transaction_id.in_(keys)))
-    return True

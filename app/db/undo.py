@@ -1,40 +1,16 @@
-"""SQL for the undo: bounded steps that take back what a job wrote into tables, each in a transaction of its own."""
+"""SQL for the undo of a job: that it goes on, what it has done, and its end. The rows are taken back by their destinations."""
 
 from __future__ import annotations
 
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import delete, exists, func, insert, or_, select, text, tuple_, update
+from sqlalchemy import select, text, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from app.db.models import (
-    Job,
-    PredictionRow,
-    PredictionVersion,
-    Record,
-    RecordVector,
-    TransactionRow,
-    TransactionVersion,
-    VectorTask,
-)
+from app.db.models import Job
 from app.db.rows import JobBase
 from app.db.types import now
-
-STEP = 1_000
-SHARED: tuple[tuple[Any, Any], ...] = ((TransactionRow, TransactionVersion), (PredictionRow, PredictionVersion))
-"""Tables with rows that any job may write, and where the versions of other jobs are."""
-OWN: tuple[tuple[Any, Any], ...] = (
-    (VectorTask, VectorTask.first_row), (RecordVector, RecordVector.row_number), (Record, Record.row_number),
-)  # fmt: skip
-"""Tables with rows of one job each. The tasks first: without them no more vectors are made."""
-
-
-async def has_rows(connection: AsyncConnection, job_ids: list[UUID]) -> bool:
-    """Whether one of the jobs has written anything that could be taken back."""
-    tables = [Record, *(table for pair in SHARED for table in pair)]
-    query = select(or_(*(exists().where(table.job_id.in_(job_ids)) for table in tables)))
-    return bool((await connection.execute(query)).scalar_one())
 
 
 async def begin(connection: AsyncConnection, job_ids: list[UUID]) -> None:
@@ -55,75 +31,25 @@ async def find_undoing(connection: AsyncConnection) -> list[UUID]:
     return list((await connection.execute(query)).scalars())
 
 
-async def advance(connection: AsyncConnection, job_id: UUID) -> bool:
-    """Take back a bounded number of rows; False when the job is undone. One job at a time: two whose rows replaced each
-    other's would each not see what the other is just putting back."""
+async def lock(connection: AsyncConnection, job_id: UUID) -> dict[str, int] | None:
+    """Rows removed and restored so far by an undo that goes on until the end of the transaction; None if it is finished.
+    One job at a time: two whose rows replaced each other's would each not see what the other is just putting back."""
     if connection.dialect.name == "postgresql":
         await connection.execute(text("SELECT pg_advisory_xact_lock(hashtextextended('undo', 0))"))
-    query = select(Job).where(Job.id == job_id).with_for_update()
-    job = (await connection.execute(query)).mappings().first()
-    if job is None or job["undo_state"] != "undoing":
-        return False
-    found = await _take_back(connection, job_id)
-    if found is None:
-        done = update(Job).where(Job.id == job_id)
-        await connection.execute(done.values(undo_state="undone", undone_at=now(), updated_at=now()))
-        return False
-    removed, restored = found
-    counts = {"removed": job["undo_counts"]["removed"] + removed, "restored": job["undo_counts"]["restored"] + restored}
+    query = select(Job.undo_state, Job.undo_counts).where(Job.id == job_id).with_for_update()
+    job = (await connection.execute(query)).first()
+    if job is None or job.undo_state != "undoing":
+        return None
+    return dict(job.undo_counts)
+
+
+async def set_counts(connection: AsyncConnection, job_id: UUID, counts: dict[str, int]) -> None:
     await connection.execute(update(Job).where(Job.id == job_id).values(undo_counts=counts))
-    return True
 
 
-async def _take_back(connection: AsyncConnection, job_id: UUID) -> tuple[int, int] | None:
-    """(removed, restored) of some rows; None if nothing is left."""
-    for table, place in OWN:
-        some = select(place).where(table.job_id == job_id).limit(STEP).scalar_subquery()
-        count = (await connection.execute(delete(table).where(table.job_id == job_id, place.in_(some)))).rowcount
-        if count:
-            return (count if table is Record else 0), 0
-    for table, versions in SHARED:
-        query = select(table.transaction_id).where(table.job_id == job_id).order_by(table.transaction_id).limit(STEP)
-        keys = list((await connection.execute(query.with_for_update())).scalars())
-        if keys:
-            restored = await _restore(connection, table, versions, job_id, keys)
-            return len(keys) - restored, restored
-    for _, versions in SHARED:  # what later jobs replaced: without it, their undo restores what was there before
-        some = select(versions.transaction_id).where(versions.job_id == job_id).limit(STEP).scalar_subquery()
-        gone = delete(versions).where(versions.job_id == job_id, versions.transaction_id.in_(some))
-        if (await connection.execute(gone)).rowcount:
-            return 0, 0
-    return None
-
-
-async def _restore(connection: AsyncConnection, table: Any, versions: Any, job_id: UUID, keys: list[str]) -> int:
-    """Put the newest version that was kept of each row in its place, or nothing; how many had one."""
-    latest = (
-        select(versions.transaction_id, func.max(versions.job_number))
-        .where(versions.transaction_id.in_(keys))
-        .group_by(versions.transaction_id)
-    )
-    kept = [tuple(row) for row in (await connection.execute(latest)).all()]
-    await connection.execute(delete(table).where(table.job_id == job_id, table.transaction_id.in_(keys)))
-    if kept:
-        mine = tuple_(versions.transaction_id, versions.job_number).in_(kept)
-        names = [column.name for column in table.__table__.c]
-        chosen = select(*(versions.__table__.c[name] for name in names)).where(mine)
-        await connection.execute(insert(table).from_select(names, chosen))
-        await connection.execute(delete(versions).where(mine))
-    return len(kept)
-
-
-async def prune(connection: AsyncConnection, older_than_seconds: float) -> bool:
-    """Forget a bounded number of versions that nobody can restore any more; True while there may be more."""
-    for _, versions in SHARED:
-        mine = (versions.transaction_id, versions.job_number)
-        query = select(*mine).where(versions.archived_at < now(-older_than_seconds)).limit(STEP)
-        old = [tuple(row) for row in (await connection.execute(query)).all()]
-        if old:
-            await connection.execute(delete(versions).where(tuple_(*mine).in_(old)))
-            return True
-    return False
+async def end(connection: AsyncConnection, job_id: UUID) -> None:  # undoing -> undone
+    query = update(Job).where(Job.id == job_id)
+    await connection.execute(query.values(undo_state="undone", undone_at=now(), updated_at=now()))
 
 
 def body(job: JobBase) -> dict[str, Any] | None:

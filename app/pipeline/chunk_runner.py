@@ -18,6 +18,7 @@ from uuid import UUID
 
 from app.db.chunks import Claim
 from app.db.engine import Database
+from app.destinations.registry import Destinations
 from app.errors import LeaseLost, TerminalError, TransientError
 from app.failpoints import hit
 from app.formats.base import Rows
@@ -34,7 +35,6 @@ from app.pipeline.running import RunningJob
 from app.pipeline.suspects import MakeProcessors
 from app.pipeline.threads import Threads
 from app.processors.base import ChunkOutcome
-from app.sinks.base import Sink
 from app.sources.base import Sources
 from app.sources.places import Outputs
 
@@ -55,7 +55,7 @@ class ChunkRunner:
         self,
         database: Database,
         sources: Sources,
-        sink: Sink,
+        destinations: Destinations,
         retry: RetryPolicy,
         threads: Threads,
         processes: Processes,
@@ -73,11 +73,11 @@ class ChunkRunner:
             lambda job, start, end: sources.read(job.uri, start, end, job.etag),
             compute=processes.compute,
             in_thread=self._in_thread,
-            encode_table=sink.encode_table,
+            encode_table=destinations.encode_table,
         )
-        self._committer = Committer(database, sink, parts, self._in_thread)
+        self._committer = Committer(database, destinations, parts, self._in_thread)
         self._quarantine = Quarantine(
-            database, processes, self._preparer, self._in_thread, make_processors, sink.encode_table
+            database, processes, self._preparer, self._in_thread, make_processors, destinations.encode_table
         )
 
     async def _in_thread(self, job: RunningJob, work: Any, *arguments: Any) -> Any:

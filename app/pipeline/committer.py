@@ -15,6 +15,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from app.db import chunks, jobs
 from app.db.chunks import Claim
 from app.db.engine import Database
+from app.destinations.registry import Destinations
 from app.errors import GranulaError, TerminalError, TransientError
 from app.failpoints import hit
 from app.formats.base import Rows
@@ -26,7 +27,6 @@ from app.pipeline.prepared import Prepared
 from app.pipeline.running import RunningJob
 from app.pipeline.targets import CommitTarget, CorrectedJob, OwnJob
 from app.processors.base import ChunkOutcome
-from app.sinks.base import Sink
 from app.sources.places import Outputs
 
 logger = logging.getLogger(__name__)
@@ -34,18 +34,18 @@ logger = logging.getLogger(__name__)
 
 class Committer:
     def __init__(
-        self, database: Database, sink: Sink, parts: Outputs, in_thread: Callable[..., Awaitable[Any]]
+        self, database: Database, destinations: Destinations, parts: Outputs, in_thread: Callable[..., Awaitable[Any]]
     ) -> None:
         """`await in_thread(job, work, *arguments)`."""
         self._database = database
-        self._sink = sink
+        self._destinations = destinations
         self._parts = parts
         self._in_thread = in_thread
-        self._merger = Merger(sink)
+        self._merger = Merger(destinations)
 
     def target(self, job: RunningJob) -> CommitTarget:
         if job.corrects is None:
-            return OwnJob(job, self._sink)
+            return OwnJob(job, self._destinations)
         return CorrectedJob(job, self._database, self._merger)
 
     async def commit_together(self, job: RunningJob, ready: Sequence[tuple[Claim, Prepared]]) -> bool:

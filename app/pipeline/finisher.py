@@ -14,13 +14,13 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from app.db import chunks, files, jobs, results
 from app.db.engine import Database
 from app.db.rows import JobRow, LockedJob
+from app.destinations.registry import Destinations
 from app.errors import GranulaError, TerminalError, TransientError
 from app.failpoints import hit
 from app.pipeline.concluder import WHOLE, Concluded, Concluder, basis_of, bearing_deaths, concludes
 from app.pipeline.publisher import Publisher
 from app.pipeline.running import RunningJob
 from app.processors.base import compute_here, makes_file
-from app.sinks.base import Sink
 from app.sources.base import Sources
 from app.sources.places import Outputs
 from app.states import ACTIVE_JOBS, ChunkStatus, JobStatus, conclude
@@ -36,7 +36,7 @@ class Finisher:
         self,
         database: Database,
         sources: Sources,
-        sink: Sink,
+        destinations: Destinations,
         parts: Outputs,
         *,
         delete_file: bool,
@@ -44,8 +44,9 @@ class Finisher:
     ) -> None:
         self._database = database
         self._sources = sources
+        self._destinations = destinations
         self._delete_file = delete_file
-        self._publisher = Publisher(database, sources, sink, parts, bearing_deaths(compute))
+        self._publisher = Publisher(database, sources, destinations, parts, bearing_deaths(compute))
         self._concluder = Concluder(database, compute, self._publisher)
 
     async def try_finish(self, job: RunningJob) -> bool:
@@ -162,7 +163,8 @@ class Finisher:
         self, connection: AsyncConnection, row: LockedJob, tally: dict[str, RowMapping]
     ) -> tuple[JobStatus, dict[str, Any] | None]:
         """The final status; failed, with what does not add up, if the tables do not hold every row of the file."""
-        stored, rejected = await results.count_stored(connection, row.id)
+        stored = await self._destinations.results.count(connection, row.id)
+        rejected = await results.count_kinds(connection, row.id)
         total = {name: sum(t[name] for t in tally.values()) for name in ("rows", "ok", "invalid", "failed")}
         failed_chunks = tally.get(ChunkStatus.FAILED)
         in_failed_chunks = failed_chunks["failed"] if failed_chunks else 0
@@ -216,7 +218,7 @@ class Finisher:
         for file_id in file_ids:
             job_ids = await self._jobs_of(file_id)
             for job_id in job_ids:
-                while await self._database.transact(lambda c, j=job_id: results.delete_some(c, j)):  # type: ignore[misc]
+                while await self._database.transact(lambda c, j=job_id: self._remove_some(c, j)):  # type: ignore[misc]
                     hit("delete.rows")
                 await self._publisher.forget_parts(job_id)
             await self._database.transact(lambda c, j=job_ids: jobs.remove_jobs(c, j))  # type: ignore[misc]
@@ -224,6 +226,12 @@ class Finisher:
             hit("delete.disk")
             await self._database.transact(lambda c, f=file_id: files.remove_file(c, f))  # type: ignore[misc]
             logger.info("File %s is deleted", file_id)
+
+    async def _remove_some(self, connection: AsyncConnection, job_id: UUID) -> bool:
+        """A bounded number of rows of the job; True while there may be more."""
+        if await self._destinations.remove(connection, job_id, results.DELETE_STEP):
+            return True
+        return await results.delete_some(connection, job_id)
 
     async def _jobs_of(self, file_id: UUID) -> list[UUID]:
         async with self._database.working() as connection:

@@ -20,6 +20,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from app.config import Settings
 from app.db.engine import Database, after_commit
+from app.destinations.registry import Destinations
 from app.errors import TransientError
 from app.pipeline import suspects
 from app.pipeline.chunk_runner import ChunkRunner
@@ -36,7 +37,6 @@ from app.pipeline.sweeper import Sweeper
 from app.pipeline.threads import Threads
 from app.pipeline.undoer import Undoer
 from app.processors.registry import Processors
-from app.sinks.base import Sink
 from app.sources.base import Sources
 
 if TYPE_CHECKING:
@@ -75,7 +75,7 @@ class Machine:
         database: Database,
         sources: Sources,
         processors: Processors,
-        sink: Sink,
+        destinations: Destinations,
         *,
         make_processors: MakeProcessors,
         role: Role = Role.EMBEDDED,
@@ -92,7 +92,6 @@ class Machine:
         self._processes = processes or Processes(settings.computing, settings.compute_memory_mb)
         threads = max(os.cpu_count() or 1, settings.computing)  # a thread waits for each process
         self._threads = Threads(threads)
-        self.sink = sink
         retry = RetryPolicy(settings.max_retries, settings.base_backoff, settings.max_backoff)
         self.is_shared = is_shared = role is not Role.EMBEDDED
         ageing = settings.ageing_seconds
@@ -101,7 +100,7 @@ class Machine:
         self.finisher = Finisher(
             database,
             sources,
-            sink,
+            destinations,
             parts,
             delete_file=settings.delete_file_on_complete,
             compute=self._processes.compute,
@@ -116,12 +115,20 @@ class Machine:
             processors=processors,
             splitter=Splitter(database, sources, self.queue),
             runner=ChunkRunner(
-                database, sources, sink, retry, self._threads, self._processes, parts, self.queue.rank, make_processors
+                database,
+                sources,
+                destinations,
+                retry,
+                self._threads,
+                self._processes,
+                parts,
+                self.queue.rank,
+                make_processors,
             ),
             finisher=self.finisher,
             is_shared=is_shared,
         )
-        self.undoer = Undoer(database, settings.undo_keep_days)
+        self.undoer = Undoer(database, destinations, settings.undo_keep_days)
         self.reconciler = Reconciler(
             database,
             self.queue,

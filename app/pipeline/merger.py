@@ -3,34 +3,28 @@ belong to, and of its job, inside the transaction that completes the chunk of th
 
 from __future__ import annotations
 
-import asyncio
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from heapq import merge as merge_sorted
 from typing import Any
 from uuid import UUID
 
-import msgspec
 from sqlalchemy import RowMapping
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from app.db import corrections, jobs
 from app.db.corrections import CorrectionPart
 from app.db.rows import LockedJob
+from app.destinations.registry import Destinations
 from app.errors import LeaseLost, TransientError
 from app.failpoints import hit
-from app.formats.base import MASK, Page, Parsed, Reject, Span, gaps, page_cuts, row_ends
+from app.formats.base import MASK, Parsed, Reject, Span
 from app.pipeline.columns import Columns, ColumnsTaken
 from app.pipeline.prepared import Prepared
 from app.processors.base import Processor
-from app.sinks.base import Sink
 from app.states import JobStatus
 
 OVERTAKEN, OVERTAKEN_MESSAGE = "row_changed", "Another correction changed this row first; nothing of this one was kept."
-
-Row = tuple[int, bytes]
-"""(row number, its JSON)"""
 
 
 class CorrectionOvertaken(TransientError):
@@ -86,29 +80,9 @@ def only(live: Live, numbers: Sequence[int]) -> Live:
     return Live(CorrectionPart(live.part.target_index, {n: live.part.seen[n] for n in numbers}), frozenset())
 
 
-def merged_pages(held: Sequence[RowMapping], added: Sequence[Page]) -> Iterator[Page]:
-    """The rows of both in their order, cut into pages anew."""
-    before = (row for page in held for row in _rows(page["data"], page["row_numbers"], page["first_row"]))
-    new = (row for page in added for row in _rows(page.data, page.numbers, page.first_row))
-    rows = list(merge_sorted(before, sorted(new, key=_number), key=_number))
-    for start, end in page_cuts(row_ends(raw for _, raw in rows)):
-        some = rows[start:end]
-        numbers = [number for number, _ in some]
-        yield Page(numbers[0], len(some), gaps(numbers), b"[" + b",".join(raw for _, raw in some) + b"]")
-
-
-def _rows(data: str | bytes, numbers: Sequence[int] | None, first: int) -> Iterator[Row]:
-    rows = msgspec.json.decode(data, type=list[msgspec.Raw])
-    return zip(numbers or range(first, first + len(rows)), map(bytes, rows), strict=True)
-
-
-def _number(row: Row) -> int:
-    return row[0]
-
-
 class Merger:
-    def __init__(self, sink: Sink) -> None:
-        self._sink = sink
+    def __init__(self, destinations: Destinations) -> None:
+        self._destinations = destinations
 
     async def lock(self, connection: AsyncConnection, target_id: UUID) -> LockedJob:
         """The corrected job, before any chunk, in the order in which everybody locks them; raises LeaseLost if it is gone."""
@@ -145,16 +119,11 @@ class Merger:
         await corrections.insert_rejects(
             connection, [_rejected_again(target_id, r, places[r.row_number]) for r in again]
         )
-        removed = {}
-        if "records" in prepared.tables:
-            removed["records"] = await corrections.take_records(connection, target_id, numbers)
+        removed = await self._destinations.remove_rejected(connection, target_id, prepared.tables, numbers)
         hit("correction.rejects_removed")
-        pages = await self._new_pages(connection, target_id, prepared.pages, start, end)
-        tables = {name: rows for name, rows in prepared.tables.items() if name != "vector_tasks"}
-        written = await self._sink.write(connection, target_id, pages, (), tables)
-        if "vector_tasks" in prepared.tables:
-            await corrections.replace_vector_tasks(connection, target_id, start, end)
-        await self._sink.write(connection, job_id, (), [_placed(r, places) for r in prepared.rejects], {})
+        written = await self._destinations.merge(connection, target_id, prepared.pages, prepared.tables, start, end)
+        own_rejects = [_placed(reject, places) for reject in prepared.rejects]
+        await self._destinations.write(connection, job_id, (), own_rejects, {})
         hit("correction.results_written")
         summary = {**prepared.summary, "written": written} if written else prepared.summary
         counts = {"rows_ok": chunk["rows_ok"] + prepared.rows_ok, "reject_codes": _codes(chunk, old, again)}
@@ -169,15 +138,6 @@ class Merger:
         }
         await corrections.change_chunk(connection, target_id, index, values)
         return await self._count(connection, target, processor, removed, summary, prepared)
-
-    async def _new_pages(
-        self, connection: AsyncConnection, target_id: UUID, added: Sequence[Page], start: int, end: int
-    ) -> list[Page]:
-        """What must be written in the place of the pages that this takes away."""
-        if not added:
-            return []
-        held = await corrections.take_pages(connection, target_id, min(p.first_row for p in added), start, end)
-        return await asyncio.to_thread(lambda: list(merged_pages(held, added)))
 
     async def _count(
         self,

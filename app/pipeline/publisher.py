@@ -25,6 +25,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from app.db import chunks, jobs, results
 from app.db.engine import Database
 from app.db.rows import NewFile
+from app.destinations.registry import Destinations
 from app.errors import TerminalError, TransientError
 from app.failpoints import hit
 from app.formats.base import Reject, Span
@@ -36,7 +37,6 @@ from app.pipeline.parts import part_file
 from app.pipeline.rejecting import located
 from app.pipeline.running import RunningJob
 from app.processors.base import Conclusion, OutputMaker, output_of
-from app.sinks.base import Sink
 from app.sources.base import Sources
 from app.sources.faults import translated
 from app.sources.places import Outputs, Stored, Writer
@@ -63,14 +63,14 @@ class Publisher:
         self,
         database: Database,
         sources: Sources,
-        sink: Sink,
+        destinations: Destinations,
         parts: Outputs,
         compute: Callable[..., Awaitable[Any]],
     ) -> None:
         """`compute` runs a function in a process beside the service."""
         self._database = database
         self._sources = sources
-        self._sink = sink
+        self._destinations = destinations
         self._parts = parts
         self._run = compute
         self._files: dict[UUID, UUID] = {}
@@ -145,7 +145,7 @@ class Publisher:
                 return  # cancelled or deleted: nothing is published
             index, rows_ok = chunk["chunk_index"], chunk["rows_ok"]
             if await chunks.demote(connection, job.id, index, rows_ok=rows_ok, by=len(new), code=NOT_UNIQUE):
-                await self._sink.write(connection, job.id, [], rejects, {})
+                await self._destinations.write(connection, job.id, [], rejects, {})
 
         await self._database.transact(write)
 

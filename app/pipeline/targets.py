@@ -12,11 +12,11 @@ from app.db import chunks, corrections
 from app.db.chunks import Claim
 from app.db.engine import Database
 from app.db.rows import LockedJob
+from app.destinations.registry import Destinations
 from app.formats.base import Rows
 from app.pipeline.merger import Merger, look, only
 from app.pipeline.prepared import Prepared, gathered
 from app.pipeline.running import RunningJob
-from app.sinks.base import Sink
 
 KEPT_ELSEWHERE = {"hash_read": f"{0:016x}", "summary": None}
 """What a chunk of a correction stores of its results: they are part of the chunk that it corrects."""
@@ -42,9 +42,9 @@ class CommitTarget(Protocol):
 class OwnJob:
     """The rows of a chunk belong to its job."""
 
-    def __init__(self, job: RunningJob, sink: Sink) -> None:
+    def __init__(self, job: RunningJob, destinations: Destinations) -> None:
         self._job = job
-        self._sink = sink
+        self._destinations = destinations
 
     async def load(self, claims: Sequence[Claim]) -> None:
         """There is nothing to know."""
@@ -59,13 +59,13 @@ class OwnJob:
         pages = [page for _, prepared in ready for page in prepared.pages]
         rejects = [reject for _, prepared in ready for reject in prepared.rejects]
         tables = gathered([prepared.tables for _, prepared in ready])
-        written = await self._sink.write(connection, self._job.id, pages, rejects, tables)
+        written = await self._destinations.write(connection, self._job.id, pages, rejects, tables)
         if written:  # counted for all together; the summary of the job is their sum anyway
             claim, first = ready[0]
             await chunks.set_summary(connection, claim, {**first.summary, "written": written})
 
     async def rehearse(self, connection: AsyncConnection, claim: Claim, rows: Rows, prepared: Prepared) -> None:
-        await self._sink.write(connection, self._job.id, prepared.pages, prepared.rejects, prepared.tables)
+        await self._destinations.write(connection, self._job.id, prepared.pages, prepared.rejects, prepared.tables)
 
 
 class CorrectedJob:

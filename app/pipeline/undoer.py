@@ -10,14 +10,31 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from app.db import undo
 from app.db.engine import Database
+from app.destinations.registry import Destinations
 from app.failpoints import hit
 
 logger = logging.getLogger(__name__)
+ROWS_AT_ONCE = 1_000
+
+
+async def advance(connection: AsyncConnection, destinations: Destinations, job_id: UUID) -> bool:
+    """Take back a bounded number of rows; False when the job is undone."""
+    counts = await undo.lock(connection, job_id)
+    if counts is None:
+        return False
+    taken = await destinations.take_back(connection, job_id, ROWS_AT_ONCE)
+    if taken is None:
+        await undo.end(connection, job_id)
+        return False
+    removed, restored = counts["removed"] + taken.removed, counts["restored"] + taken.restored
+    await undo.set_counts(connection, job_id, {"removed": removed, "restored": restored})
+    return True
 
 
 class Undoer:
-    def __init__(self, database: Database, keep_days: float) -> None:
+    def __init__(self, database: Database, destinations: Destinations, keep_days: float) -> None:
         self._database = database
+        self._destinations = destinations
         self._keep_seconds = keep_days * 86_400
         self._running: set[UUID] = set()
 
@@ -36,7 +53,7 @@ class Undoer:
 
     async def _finish(self, job_id: UUID) -> None:
         async def step(connection: AsyncConnection) -> bool:
-            goes_on = await undo.advance(connection, job_id)
+            goes_on = await advance(connection, self._destinations, job_id)
             hit("undo.before_commit")
             return goes_on
 
@@ -49,5 +66,9 @@ class Undoer:
 
     async def prune(self) -> None:
         """Forget the versions of rows that are too old for an undo."""
-        while await self._database.transact(lambda c: undo.prune(c, self._keep_seconds)):
+
+        async def step(connection: AsyncConnection) -> bool:
+            return await self._destinations.forget_versions(connection, self._keep_seconds, ROWS_AT_ONCE)
+
+        while await self._database.transact(step):
             pass

@@ -73,7 +73,7 @@ class ChunkOutcome:
     rejects: list[Reject] = field(default_factory=list)
     summary: dict[str, Any] = field(default_factory=dict)
     tables: dict[str, list[Any]] = field(default_factory=dict)
-    """Rows for typed tables, by table (app/sinks/tables.py), written in the same transaction as the results."""
+    """Rows for typed tables, by table (app/destinations/tables.py), written in the same transaction as the results."""
     output: Output | None = None
     """Of a processor that makes a file: it lies on disk before the transaction names it."""
 

@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from app.db.models import Base
+from app.destinations.tables import KeyedTable
 from app.features import FEATURES
 from tests.architecture.imports import APP, MODULES, imports, imports_of, name_of
 
@@ -25,18 +27,18 @@ LAYERS: dict[str, set[str]] = {
     "processors": {"formats", "schemas", "errors"},
     "sources": {"formats", "errors", "failpoints"},
     "db": {"formats", "states", "errors", "config", "telemetry"},
-    "sinks": {"formats", "db"},
+    "destinations": {"formats", "db"},
     "pipeline": {
-        "formats", "processors", "schemas", "sources", "sinks", "db", "states", "errors", "config", "failpoints",
-        "telemetry",
+        "formats", "processors", "schemas", "sources", "destinations", "db", "states", "errors", "config",
+        "failpoints", "telemetry",
     },
     "jobs": {
         "pipeline", "formats", "processors", "sources", "db", "states", "errors", "config", "failpoints", "telemetry",
     },
-    "feature": {"config", "embeddings", "jobs", "processors", "wiring"},
-    "plugins": {"feature", "features", "processors", "embeddings", "config"},
+    "feature": {"config", "destinations", "embeddings", "jobs", "processors", "wiring"},
+    "plugins": {"feature", "features", "processors", "destinations", "embeddings", "config"},
     "wiring": {
-        "feature", "features", "plugins", "jobs", "pipeline", "processors", "embeddings", "sinks", "sources", "db",
+        "feature", "features", "plugins", "jobs", "pipeline", "processors", "embeddings", "destinations", "sources", "db",
         "errors", "config", "failpoints", "telemetry",
     },
     "worker": {"api", "wiring", "pipeline", "config", "telemetry"},
@@ -56,7 +58,7 @@ LAYERS: dict[str, set[str]] = {
 FOR_FEATURES = set(LAYERS) - {"main", "plugins", "worker", "cli", "__main__"}
 COMMANDS_MAY_SEE = {"cli"}
 ENDPOINTS_MAY_SEE_OF_DB = {"app.db.engine", "app.db.jobs", "app.db.migrations"}
-WRITE_SQL = ("app.db.", "app.sinks.", "app.pipeline.shared_queue")
+WRITE_SQL = ("app.db.", "app.destinations.", "app.pipeline.shared_queue")
 """The last asks the tables of another library."""
 STATEMENTS = {"select", "insert", "update", "delete", "text", "func", "exists", "case"}
 
@@ -172,6 +174,25 @@ def test_endpoints_hold_no_sql(path: Path) -> None:
     if path.parent.name != "api":
         seen = {module for module in imports(path) if module.startswith("app.db.")}
         assert seen <= ENDPOINTS_MAY_SEE_OF_DB, seen
+
+
+def test_the_core_names_no_table_of_a_feature() -> None:
+    """It asks the destinations that the features register, so that a further table needs no change in the core."""
+    tables = {table.name for feature in FEATURES for table in feature.tables}
+    tables |= {table.versions for feature in FEATURES for table in feature.tables if isinstance(table, KeyedTable)}
+    assert tables >= {"records", "vector_tasks", "predictions", "prediction_versions"}
+    models = {mapper.class_.__name__ for mapper in Base.registry.mappers if mapper.class_.__tablename__ in tables}
+    assert len(models) == len(tables)
+    for module, path in MODULES.items():
+        if feature_of(module) is None and module != "app.db.models":
+            names = {node.id for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, ast.Name)}
+            imported = {
+                alias.name
+                for node in ast.walk(ast.parse(path.read_text()))
+                if isinstance(node, ast.ImportFrom) and node.module == "app.db.models"
+                for alias in node.names
+            }
+            assert not (names & imported & models), module
 
 
 @pytest.mark.parametrize("module", MODULES)

@@ -24,7 +24,7 @@ from app.db.engine import Database
 from app.pipeline.finisher import Finisher
 from app.pipeline.queue import JobQueue
 from app.pipeline.reconciler import Reconciler
-from app.sinks.sqlite import SqliteSink
+from app.plugins import make_destinations
 from app.sources.outputs import OutputParts
 from app.sources.storage import LocalStorage
 from tests.forks import Server, work
@@ -137,7 +137,7 @@ class Service(Server):
         async def sweep() -> None:
             database = Database(settings)
             parts = OutputParts(self.storage / "outputs")
-            finisher = Finisher(database, storage, SqliteSink(), parts, delete_file=False)
+            finisher = Finisher(database, storage, make_destinations(is_sqlite=True), parts, delete_file=False)
             reconciler = Reconciler(database, JobQueue(1.0), finisher, storage, parts, _nothing)
             await reconciler.sweep(older_than_seconds=0)
             await database.close()

@@ -20,8 +20,8 @@ from app.jobs.submit import Submission, Submitter
 from app.pipeline.finisher import Finisher
 from app.pipeline.queue import JobQueue
 from app.pipeline.reconciler import Reconciler
+from app.plugins import make_destinations
 from app.processors.registry import Processors
-from app.sinks.sqlite import SqliteSink
 from app.sources import upload
 from app.sources.outputs import OutputParts
 from app.sources.storage import LocalStorage
@@ -67,7 +67,8 @@ async def parts(url: str, tmp_path: Path) -> AsyncIterator[Parts]:
         """There are none."""
 
     outputs = OutputParts(tmp_path / "outputs")
-    queue, finisher = JobQueue(1.0), Finisher(database, storage, SqliteSink(), outputs, delete_file=False)
+    destinations = make_destinations(is_sqlite=True)
+    queue, finisher = JobQueue(1.0), Finisher(database, storage, destinations, outputs, delete_file=False)
     limits = OwnerLimits(settings, database)
     factory = JobFactory(settings, Processors(), limits, queue.enqueue)
     yield Parts(

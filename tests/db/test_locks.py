@@ -17,7 +17,8 @@ from app.db import chunks, corrections, jobs, undo
 from app.db.engine import Database
 from app.db.models import Chunk, Job
 from app.formats.base import Span
-from app.sinks.postgres import PostgresSink
+from app.pipeline import undoer
+from app.plugins import make_destinations
 from app.states import ChunkStatus, JobStatus
 from tests.harness import Postgres, query, wait_until
 from tests.undo.test_versions import made, stored, tables, undone, writing
@@ -103,16 +104,17 @@ def test_two_undos_at_once_leave_no_row_of_either(url: str, tmp_path: Path) -> N
     async def run() -> None:
         database = Database(load_settings(database_url=url, storage_dir=tmp_path))
         (_, first), (_, second) = [await database.transact(made) for _ in range(2)]
+        destinations = make_destinations(is_sqlite=False)
         for job_id, value in ((first, "a"), (second, "b")):
-            await database.transact(writing(PostgresSink(), job_id, tables([("k", 1, value)])))
+            await database.transact(writing(destinations, job_id, tables([("k", 1, value)])))
         await database.transact(lambda c: undo.begin(c, [first, second]))
 
         async def step(connection: AsyncConnection) -> None:
             for _ in range(2):  # of both tables
-                await undo.advance(connection, second)
+                await undoer.advance(connection, destinations, second)
 
-        await while_open(database, url, step, undone(database, first))
-        await undone(database, second)
+        await while_open(database, url, step, undone(database, destinations, first))
+        await undone(database, destinations, second)
         async with database.reading() as connection:
             assert await stored(connection) == [{}, {}]
         await database.close()

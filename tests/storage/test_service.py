@@ -22,7 +22,7 @@ from app.db.engine import Database
 from app.pipeline.finisher import Finisher
 from app.pipeline.queue import JobQueue
 from app.pipeline.reconciler import Reconciler
-from app.sinks.sqlite import SqliteSink
+from app.plugins import make_destinations
 from app.sources.bucket import PART_BYTES
 from app.sources.stores import stores
 from tests.api.checks import assert_problem, key_of
@@ -257,7 +257,7 @@ def sweep(url: str, bucket: OurBucket, place: str, folder: Path, older_than_seco
 
     async def run() -> None:
         database = Database(load_settings(database_url=url, storage_dir=folder))
-        finisher = Finisher(database, made.storage, SqliteSink(), made.outputs, delete_file=False)  # type: ignore[arg-type]
+        finisher = Finisher(database, made.storage, make_destinations(is_sqlite=True), made.outputs, delete_file=False)  # type: ignore[arg-type]
         reconciler = Reconciler(database, JobQueue(1.0), finisher, made.storage, made.outputs, asyncio.Event().wait)  # type: ignore[arg-type]
         await reconciler.sweep(older_than_seconds)
         await database.close()

@@ -13,12 +13,13 @@ from sqlalchemy import select, text, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from app.config import load_settings
-from app.db import files, jobs, results, undo
+from app.db import files, jobs, undo
 from app.db.engine import Database
 from app.db.models import Job, PredictionRow, PredictionVersion, TransactionRow, TransactionVersion
 from app.db.rows import NewFile, NewJob
-from app.sinks.postgres import PostgresSink
-from app.sinks.sqlite import SqliteSink
+from app.destinations.registry import Destinations
+from app.pipeline import undoer
+from app.plugins import make_destinations
 from tests.conftest import Databases
 
 KEYS = [f"tx-{n}" for n in range(12)]
@@ -69,11 +70,11 @@ async def begin(connection: AsyncConnection) -> None:
     await connection.execute(text("SELECT 1"))
 
 
-def writing(sink: Any, job_id: UUID, given: dict[str, list[tuple[Any, ...]]]) -> Any:
+def writing(destinations: Destinations, job_id: UUID, given: dict[str, list[tuple[Any, ...]]]) -> Any:
     async def write(connection: AsyncConnection) -> None:
         await begin(connection)
-        await sink.write(
-            connection, job_id, [], [], {name: sink.encode_table(name, rows) for name, rows in given.items()}
+        await destinations.write(
+            connection, job_id, [], [], {name: destinations.encode_table(name, rows) for name, rows in given.items()}
         )
 
     return write
@@ -90,7 +91,7 @@ async def stored(connection: AsyncConnection) -> list[dict[str, tuple[int, int, 
 async def run(url: str, folder: Path, seed: int) -> None:
     rng = random.Random(seed)
     database = Database(load_settings(database_url=url, storage_dir=folder))
-    sink = (SqliteSink if database.is_sqlite else PostgresSink)(rows_per_write=5)
+    destinations = make_destinations(is_sqlite=database.is_sqlite, rows_per_write=5)
     writers: list[Writer] = []
     for _ in range(5):
         number, job_id = await database.transact(made)
@@ -101,16 +102,16 @@ async def run(url: str, folder: Path, seed: int) -> None:
         writer = rng.choice([each for each in alive if each.left])
         chunk = writer.left.pop(rng.randrange(len(writer.left)))
 
-        await database.transact(writing(sink, writer.id, tables(chunk)))
+        await database.transact(writing(destinations, writer.id, tables(chunk)))
         writer.written += chunk
         if rng.random() < 0.15 and len(alive) > 1:
             alive.remove(gone := rng.choice(alive))
-            await undone(database, gone.id)
+            await undone(database, destinations, gone.id)
         async with database.reading() as connection:
             assert await stored(connection) == [expected(alive)] * 2
     for gone in rng.sample(alive, len(alive)):
         alive.remove(gone)
-        await undone(database, gone.id)
+        await undone(database, destinations, gone.id)
         async with database.reading() as connection:
             assert await stored(connection) == [expected(alive)] * 2
     async with database.reading() as connection:
@@ -119,9 +120,9 @@ async def run(url: str, folder: Path, seed: int) -> None:
     await database.close()
 
 
-async def undone(database: Database, job_id: UUID) -> None:
+async def undone(database: Database, destinations: Destinations, job_id: UUID) -> None:
     await database.transact(lambda c: undo.begin(c, [job_id]))
-    while await database.transact(lambda c: undo.advance(c, job_id)):
+    while await database.transact(lambda c: undoer.advance(c, destinations, job_id)):
         pass
 
 
@@ -129,7 +130,7 @@ def test_the_tables_are_as_if_the_undone_jobs_had_never_been(
     databases: Databases, tmp_path: Path, monkeypatch: Any
 ) -> None:
     """Random writes of five jobs in random order, with undos between them and after them, one step of two rows at a time."""
-    monkeypatch.setattr(undo, "STEP", 2)
+    monkeypatch.setattr(undoer, "ROWS_AT_ONCE", 2)
     for seed in range(3):
         folder = tmp_path / str(seed)
         asyncio.run(run(databases.create(folder), folder, seed))
@@ -141,7 +142,7 @@ def test_a_restored_row_is_what_it_was_to_the_last_bit(databases: Databases, tmp
 
 async def exact(url: str, folder: Path) -> None:
     database = Database(load_settings(database_url=url, storage_dir=folder))
-    sink = (SqliteSink if database.is_sqlite else PostgresSink)()
+    destinations = make_destinations(is_sqlite=database.is_sqlite)
     (_, first), (_, second) = [await database.transact(made) for _ in range(2)]
     odd = 'Zoë "quoted" \\ \t\n'
     before = [("k", 7, odd)]
@@ -155,13 +156,13 @@ async def exact(url: str, folder: Path) -> None:
     async def write(job_id: UUID, rows: list[Row]) -> None:
         given = tables(rows)
         given["transactions"] = [(*row[:6], '{"value": 0.1}', row[7]) for row in given["transactions"]]
-        await database.transact(writing(sink, job_id, given))
+        await database.transact(writing(destinations, job_id, given))
 
     await write(first, before)
     kept = await everything()
     await write(second, [("k", 1, "other")])
     assert await everything() != kept
-    await undone(database, second)
+    await undone(database, destinations, second)
     assert await everything() == kept
     await database.close()
 
@@ -172,23 +173,23 @@ def test_old_versions_are_forgotten_and_a_deleted_job_does_not_come_back(databas
 
 async def forgotten(url: str, folder: Path) -> None:
     database = Database(load_settings(database_url=url, storage_dir=folder))
-    sink = (SqliteSink if database.is_sqlite else PostgresSink)()
+    destinations = make_destinations(is_sqlite=database.is_sqlite)
     made_jobs = [await database.transact(made) for _ in range(3)]
     for (_, job_id), value in zip(made_jobs, "abc", strict=True):
         rows = tables([("k", 1, value)])
-        await database.transact(writing(sink, job_id, rows))
+        await database.transact(writing(destinations, job_id, rows))
     _, (_, second), (_, third) = made_jobs
-    while await database.transact(lambda c: results.delete_some(c, second)):
+    while await database.transact(lambda c: destinations.remove(c, second, 2)):
         pass
-    await undone(database, third)
+    await undone(database, destinations, third)
     async with database.reading() as connection:
         assert [found["k"][2] for found in await stored(connection)] == ["a", "a"]  # not the deleted one's
-    await database.transact(writing(sink, second, tables([("k", 1, "d")])))
-    assert not await database.transact(lambda c: undo.prune(c, 3600.0))  # nothing is so old
-    while await database.transact(lambda c: undo.prune(c, -1.0)):
+    await database.transact(writing(destinations, second, tables([("k", 1, "d")])))
+    assert not await database.transact(lambda c: destinations.forget_versions(c, 3600.0, 2))  # nothing is so old
+    while await database.transact(lambda c: destinations.forget_versions(c, -1.0, 2)):
         pass
     await database.transact(lambda c: c.execute(update(Job).where(Job.id == second).values(undo_state=None)))
-    await undone(database, second)
+    await undone(database, destinations, second)
     async with database.reading() as connection:
         assert await stored(connection) == [{}, {}]
     await database.close()

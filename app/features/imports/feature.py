@@ -5,11 +5,39 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
+from app.destinations.tables import OwnTable
 from app.feature import Feature, Service, Tools
 
 if TYPE_CHECKING:
+    from uuid import UUID
+
+    from sqlalchemy.ext.asyncio import AsyncConnection
+
     from app.processors.base import Processor
     from app.wiring import Core
+
+
+async def _merge_vector_tasks(connection: AsyncConnection, job_id: UUID, start: int, end: int) -> None:
+    from app.features.imports import queries
+
+    await queries.merge_vector_tasks(connection, job_id, start, end)
+
+
+VECTOR_TASKS = OwnTable(
+    "vector_tasks",
+    columns=("first_row", "last_row", "record_count", "done"),
+    key="first_row",
+    merge=_merge_vector_tasks,
+)
+RECORD_VECTORS = OwnTable("record_vectors", columns=("row_number", "model", "precision", "text_hash", "vector"))
+RECORDS = OwnTable(
+    "records",
+    columns=("row_number", "status", "data", "errors"),
+    is_counted=True,
+    corrected=("row_number", "status", "errors"),
+)
+TABLES = (VECTOR_TASKS, RECORD_VECTORS, RECORDS)
+"""The tasks first: once an undo has taken them back, no more vectors are made."""
 
 
 def _processors(tools: Tools) -> Iterable[Processor]:
@@ -27,7 +55,7 @@ def _services(core: Core) -> Iterable[Service]:
 
     settings, machine = core.settings, core.machine
     vectors = VectorService(
-        core.database, machine.sink, core.embedder, core.processors.schemas, is_shared=machine.is_shared
+        core.database, core.destinations, core.embedder, core.processors.schemas, is_shared=machine.is_shared
     )
     machine.add(vectors)
     neighbours = Neighbours(
@@ -36,4 +64,4 @@ def _services(core: Core) -> Iterable[Service]:
     return [Service(Search(core.database, vectors, neighbours))]
 
 
-IMPORTS = Feature("imports", processors=_processors, services=_services)
+IMPORTS = Feature("imports", tables=TABLES, processors=_processors, services=_services)

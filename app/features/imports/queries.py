@@ -7,11 +7,26 @@ from dataclasses import dataclass, field
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, RowMapping, Text, and_, case, cast, func, null, or_, select, text, update
+from sqlalchemy import (
+    ColumnElement,
+    RowMapping,
+    Text,
+    and_,
+    case,
+    cast,
+    delete,
+    func,
+    insert,
+    null,
+    or_,
+    select,
+    text,
+    update,
+)
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from app.db.models import File, Job, Record, RecordVector, VectorTask
+from app.db.models import Chunk, File, Job, Record, RecordVector, VectorTask
 from app.db.reading import FIRST_STEP, fitting, keys_within, next_step, size_of
 
 HASHES_AT_ONCE = 500
@@ -319,3 +334,35 @@ async def vectors_between(
         .order_by(RecordVector.row_number)
     )
     return [(int(row), vector) for row, vector in (await connection.execute(query)).all()]
+
+
+async def merge_vector_tasks(connection: AsyncConnection, job_id: UUID, start: int, end: int) -> None:
+    """One task for all valid records of a chunk (rows [start, end)), those that have a vector included."""
+    await connection.execute(
+        delete(VectorTask).where(VectorTask.job_id == job_id, VectorTask.first_row.between(start, end - 1))
+    )
+    valid = select(func.min(Record.row_number), func.max(Record.row_number), func.count()).where(
+        Record.job_id == job_id, Record.row_number.between(start, end - 1), Record.status == "valid"
+    )
+    first, last, count = (await connection.execute(valid)).one()
+    if count:
+        values = {"job_id": job_id, "first_row": first, "last_row": last, "record_count": count, "done": False}
+        await connection.execute(insert(VectorTask).values(values))
+
+
+async def sums_of_door(connection: AsyncConnection, owner: str, door: str) -> dict[str, int]:
+    """Rows ok, invalid and failed of all chunks, vectors wanted and vectors ready, of all jobs of a door but undone ones."""
+    mine = (
+        select(Job.id)
+        .join(File, File.id == Job.file_id)
+        .where(Job.owner == owner, Job.door == door, File.deleted_at.is_(None), Job.undo_state.is_(None))
+    )
+    rows = select(
+        *(func.coalesce(func.sum(column), 0) for column in (Chunk.rows_ok, Chunk.rows_invalid, Chunk.rows_failed))
+    ).where(Chunk.job_id.in_(mine))
+    ready = func.sum(case((VectorTask.done, VectorTask.record_count), else_=0))
+    vectors = select(func.coalesce(func.sum(VectorTask.record_count), 0), func.coalesce(ready, 0)).where(
+        VectorTask.job_id.in_(mine)
+    )
+    values = [*(await connection.execute(rows)).one(), *(await connection.execute(vectors)).one()]
+    return dict(zip(("ok", "invalid", "failed", "vectors", "vectors_ready"), map(int, values), strict=True))

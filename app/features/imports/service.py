@@ -110,7 +110,7 @@ async def stats(database: Database, owner: str) -> dict[str, Any]:
     async with database.reading() as connection:
         statuses = await jobs.count_of_door(connection, owner, DOOR)
         undone = await jobs.count_undone(connection, owner, DOOR)
-        sums = await jobs.sums_of_door(connection, owner, DOOR)
+        sums = await records.sums_of_door(connection, owner, DOOR)
         size = await results.database_bytes(connection, is_sqlite=database.is_sqlite)
     return {
         "total_imports": sum(statuses.values()),

@@ -22,13 +22,13 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from app.db.engine import Database
+from app.destinations.registry import Destinations
 from app.embeddings.model import Embedder
 from app.errors import ModelUnavailable, TransientError
 from app.failpoints import hit
 from app.features.imports import halfvecs
 from app.features.imports import queries as records
 from app.schemas.base import RecordSchema
-from app.sinks.base import Sink
 
 logger = logging.getLogger(__name__)
 IDLE_SECONDS = 0.5
@@ -43,7 +43,7 @@ class VectorService:
     def __init__(
         self,
         database: Database,
-        sink: Sink,
+        destinations: Destinations,
         embedder: Embedder,
         schemas: dict[str, type[RecordSchema]],
         *,
@@ -53,7 +53,7 @@ class VectorService:
         the same tasks."""
         self._is_shared = is_shared
         self._database = database
-        self._sink = sink
+        self._destinations = destinations
         self._schemas = schemas
         self.embedder = embedder
         # One thread for the records, since the model itself uses every core, and others for the queries, which never wait
@@ -170,7 +170,7 @@ class VectorService:
         async def write(connection: AsyncConnection) -> None:
             if not await records.finish_task(connection, task):
                 return  # deleted, done by somebody else, or another task since a correction
-            await self._sink.write(connection, job_id, (), (), {"record_vectors": rows})
+            await self._destinations.write(connection, job_id, (), (), {"record_vectors": rows})
             if has_halfvecs:
                 await halfvecs.insert(connection, job_id, [row[0] for row in rows], [row[4] for row in rows])
             hit("vectors.before_commit")

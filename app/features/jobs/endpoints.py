@@ -115,7 +115,7 @@ async def get_job(job_id: JobId, app: App, owner: Owner) -> Response:
 @router.get("/{job_id}/proof", responses=problem_responses(404))
 async def get_proof(job_id: JobId, app: App, owner: Owner) -> dict[str, Any]:
     """Whether the database holds each row once and unchanged, read anew now: counts that must close, hashes that must agree."""
-    return await proof.prove(app.database, job_id, owner)
+    return await proof.prove(app.database, app.destinations, job_id, owner)
 
 
 @router.get("/{job_id}/chunks", responses=problem_responses(404, 422))

@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Sequence
 from typing import Any
 from uuid import UUID
 
-import msgspec
 from sqlalchemy import RowMapping
-from sqlalchemy.ext.asyncio import AsyncConnection
 
 from app.db import jobs, results
 from app.db.engine import Database
 from app.db.rows import JobRow
-from app.formats.base import MASK, stored_hash_sum
+from app.destinations.registry import Destinations
+from app.formats.base import MASK
 from app.jobs.progress import find
 from app.states import ChunkStatus, JobStatus, row_counts
 
@@ -22,7 +20,7 @@ MAX_PROBLEMS = 20
 WHOLE = (JobStatus.COMPLETED, JobStatus.COMPLETED_WITH_ERRORS)
 
 
-async def prove(database: Database, identifier: UUID, owner: str) -> dict[str, Any]:
+async def prove(database: Database, destinations: Destinations, identifier: UUID, owner: str) -> dict[str, Any]:
     """Counts that must close, hash sums that must agree, and the verdict; raises NotFound.
 
     `read` is the sum of the hashes of the results as they were when each chunk was read and processed; `stored` is the
@@ -33,12 +31,19 @@ async def prove(database: Database, identifier: UUID, owner: str) -> dict[str, A
         job = await find(connection, identifier, owner)
         parts = await jobs.children(connection, job.id) if job.child_count is not None else None
         chunk_rows = await results.chunk_hashes(connection, job.id)
-        stored_count, rejected = await results.count_stored(connection, job.id)
+        stored_count = await destinations.results.count(connection, job.id)
+        rejected = await results.count_kinds(connection, job.id)
         problems = _count_problems(job, chunk_rows, stored_count, rejected)
-        # The pages at the same moment, too: a correction changes them together with the sums of their chunk.
-        stored = await _stored_sums(connection, job.id, chunk_rows, problems) if parts is None else {}
+        sums: dict[int, int] = {}
+        if parts is None:
+            # The rows at the same moment, too: a correction changes them together with the sums of their chunk.
+            first_rows = [chunk["first_row"] for chunk in chunk_rows]
+            read_back = await destinations.results.read_back(connection, job.id, first_rows)
+            sums = read_back.sums
+            problems += read_back.problems
     if parts is not None:
-        return _sum(job, [await prove(database, part.id, owner) for part in parts])
+        return _sum(job, [await prove(database, destinations, part.id, owner) for part in parts])
+    stored = {chunk["chunk_index"]: sums.get(place, 0) for place, chunk in enumerate(chunk_rows)} or sums
     read_sum = sum(int(c["hash_read"], 16) for c in chunk_rows if c["hash_read"]) & MASK
     done = [c for c in chunk_rows if c["hash_read"]]  # what is completed while this reads is not looked at
     is_final = JobStatus(job.status).is_final
@@ -129,41 +134,6 @@ def _count_problems(job: JobRow, chunk_rows: Sequence[RowMapping], stored: int, 
 
 def _summarised(job: JobRow, ok: int) -> int:
     """Rows that the stored summary covers, where it is all that is kept of them; it is there from the end on."""
-    return int(job.summary["rows"]) if job.summary else 0 if job.status in WHOLE else ok
-
-
-async def _stored_sums(
-    connection: AsyncConnection, job_id: UUID, chunk_rows: Sequence[RowMapping], problems: list[str]
-) -> dict[int, int]:
-    """Hash sum of the stored pages of each chunk. A page that cannot be read as rows is a problem, not an error."""
-    sums: dict[int, int] = {}
-    first_rows = [c["first_row"] for c in chunk_rows]
-    after, position, limit = 0, 0, results.pages_next()
-    while True:
-        pages = await results.pages_after(connection, job_id, after, limit)
-        if not pages:
-            return sums
-        hashed = await asyncio.to_thread(_hash_pages, pages)
-        for page, (count, value) in zip(pages, hashed, strict=True):
-            while position + 1 < len(first_rows) and first_rows[position + 1] <= page["first_row"]:
-                position += 1
-            if count != page["row_count"]:
-                problems.append(f"page at row {page['first_row']}: {count} rows, expected {page['row_count']}")
-            index = chunk_rows[position]["chunk_index"] if chunk_rows else 0
-            sums[index] = (sums.get(index, 0) + value) & MASK
-        after, limit = pages[-1]["first_row"], results.pages_next(pages)
-
-
-def _hash_pages(pages: Sequence[RowMapping]) -> list[tuple[int, int]]:
-    return [_hash_page(page) for page in pages]
-
-
-def _hash_page(page: RowMapping) -> tuple[int, int]:
-    first, count = page["first_row"], page["row_count"]
-    numbers = page["row_numbers"] or range(first, first + count)
-    if numbers[0] != first or len(numbers) != count:
-        return -1, 0
-    try:
-        return stored_hash_sum(page["data"], numbers)
-    except (msgspec.DecodeError, UnicodeError):
-        return -1, 0
+    if job.summary:
+        return int(job.summary["rows"])
+    return 0 if job.status in WHOLE else ok

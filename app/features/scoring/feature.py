@@ -5,10 +5,29 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
+from app.destinations.tables import KeyedTable
 from app.feature import Feature, Tools
 
 if TYPE_CHECKING:
     from app.processors.base import Processor
+
+
+TRANSACTIONS = KeyedTable(
+    "transactions",
+    columns=(
+        "transaction_id", "row_number", "timestamp", "account_id", "amount", "currency", "data", "content_hash",
+    ),
+    key="transaction_id",
+    versions="transaction_versions",
+)  # fmt: skip
+PREDICTIONS = KeyedTable(
+    "predictions",
+    columns=(
+        "transaction_id", "row_number", "prediction", "fraud_score", "model_version", "latency_ms", "content_hash",
+    ),
+    key="transaction_id",
+    versions="prediction_versions",
+)  # fmt: skip
 
 
 def _processors(tools: Tools) -> Iterable[Processor]:
@@ -25,4 +44,4 @@ def _processors(tools: Tools) -> Iterable[Processor]:
     return [ScoringProcessor(ml_api, settings.transaction_model, settings.row_batch_size)]
 
 
-SCORING = Feature("scoring", has_commands=True, processors=_processors)
+SCORING = Feature("scoring", has_commands=True, tables=(TRANSACTIONS, PREDICTIONS), processors=_processors)

@@ -12,6 +12,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from app.db import jobs, undo
 from app.db.engine import Database
 from app.db.rows import LockedJob
+from app.destinations.registry import Destinations
 from app.errors import Conflict, NotFound, NothingToUndo, NotUndoable
 from app.pipeline.undoer import Undoer
 from app.states import JobStatus
@@ -20,8 +21,9 @@ WAIT_SECONDS = 5.0
 
 
 class Undos:
-    def __init__(self, database: Database, undoer: Undoer, keep_days: float) -> None:
+    def __init__(self, database: Database, destinations: Destinations, undoer: Undoer, keep_days: float) -> None:
         self._database = database
+        self._destinations = destinations
         self._undoer = undoer
         self._keep = timedelta(days=keep_days)
         self._running: dict[UUID, asyncio.Task[None]] = {}
@@ -53,7 +55,7 @@ class Undos:
             member = await jobs.lock_job(connection, each)
             if member is not None and not JobStatus(member.status).is_final:
                 raise Conflict("The job has not ended; cancel it first.")
-        if not await undo.has_rows(connection, family):
+        if not await self._destinations.has_rows(connection, family):
             raise NothingToUndo
         if not job.keeps_versions or datetime.now(UTC) - job.created_at > self._keep:
             raise NotUndoable

@@ -1,27 +1,21 @@
-"""Results by COPY in binary form, on the connection and in the transaction of SQLAlchemy."""
+"""Rows into PostgreSQL by COPY, on the connection and in the transaction of SQLAlchemy."""
 
 from __future__ import annotations
 
 import io
 from collections.abc import Sequence
-from functools import partial
+from functools import cache, partial
 from typing import Any
 from uuid import UUID
 
-import msgspec
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from app.formats.base import Page, Reject
-from app.sinks.encoding import as_copy_text
-from app.sinks.tables import COLUMNS, UPSERTED, VERSIONS, Counts, Piece, TableRows
-
-PAGE_COLUMNS = ("job_id", "first_row", "row_count", "row_numbers", "data")
-REJECT_COLUMNS = (
-    "job_id", "row_number", "kind", "line", "byte_start", "byte_end", "raw", "column_name", "value", "code", "message"
-)  # fmt: skip
+from app.destinations.encoding import as_copy_text
+from app.destinations.tables import KeyedTable, Piece
 
 
-def _statements(name: str) -> tuple[str, ...]:
+@cache
+def _statements(table: KeyedTable) -> tuple[str, ...]:
     """From the staging table, for $1 the job's id and $2 its number, in this order:
 
     - insert what is new and lock what is there, in the order of the key; how many are new, and how many were given.
@@ -30,7 +24,7 @@ def _statements(name: str) -> tuple[str, ...]:
     - keep the given ones as versions, where later jobs were there before;
     - write the others; how many have changed.
     """
-    key, columns, versions = UPSERTED[name], COLUMNS[name], VERSIONS[name]
+    name, key, columns, versions = table.name, table.key, table.columns, table.versions
     listed = ", ".join(columns)
     all_columns = ("job_id", "job_number", *columns, "created_at", "updated_at")
     changes = ", ".join(f"{c} = g.{c}" for c in columns if c != key)
@@ -74,71 +68,38 @@ def _statements(name: str) -> tuple[str, ...]:
     )
 
 
-STATEMENTS = {name: _statements(name) for name in UPSERTED}
-
-
-class PostgresSink:
+class PostgresWriter:
     def __init__(self, rows_per_write: int = 1000) -> None:
-        """`rows_per_write`: of an upserted table in one statement."""
-        self.encode_table = partial(as_copy_text, rows_per_write)
+        """`rows_per_write`: of a table with a key in one statement."""
+        self.encode = partial(as_copy_text, rows_per_write)
 
-    async def write(
+    async def insert(
         self,
         connection: AsyncConnection,
         job_id: UUID,
-        pages: Sequence[Page],
-        rejects: Sequence[Reject],
-        tables: TableRows,
-    ) -> Counts:
-        raw = await connection.get_raw_connection()
-        driver = raw.driver_connection
-        assert driver is not None
-        if pages:
-            records = (
-                (job_id, p.first_row, p.row_count, None if p.numbers is None else _json(p.numbers), p.data.decode())
-                for p in pages
-            )
-            await driver.copy_records_to_table("result_pages", records=records, columns=PAGE_COLUMNS)
-        if rejects:
-            rejected = (
-                (
-                    job_id,
-                    r.row_number,
-                    r.kind,
-                    r.line,
-                    r.byte_start,
-                    r.byte_end,
-                    r.raw,
-                    r.column,
-                    r.value,
-                    r.code,
-                    r.message,
-                )
-                for r in rejects
-            )
-            await driver.copy_records_to_table("rejects", records=rejected, columns=REJECT_COLUMNS)
-        counts: Counts = {}
-        for name, rows in tables.items():
-            if name in UPSERTED:
-                if rows:
-                    counts[name] = await self._upsert(driver, job_id, name, rows)
-                continue
-            given = ((job_id, *row) for row in rows)
-            await driver.copy_records_to_table(name, records=given, columns=("job_id", *COLUMNS[name]))
-        return counts
+        table: str,
+        columns: Sequence[str],
+        rows: Sequence[tuple[Any, ...]],
+    ) -> None:
+        records = ((job_id, *row) for row in rows)
+        driver = await _driver(connection)
+        await driver.copy_records_to_table(table, records=records, columns=("job_id", *columns))
 
-    async def _upsert(self, driver: Any, job_id: UUID, name: str, pieces: Sequence[Piece]) -> dict[str, int]:
+    async def upsert(
+        self, connection: AsyncConnection, job_id: UUID, table: KeyedTable, pieces: Sequence[Piece]
+    ) -> dict[str, int]:
         """COPY into a staging table, which lasts as long as the connection and is empty outside of this, then one
         INSERT ... ON CONFLICT, and more only where rows were there already. In the order of the key, so that two
         transactions do not wait for each other in a ring."""
-        columns = COLUMNS[name]
+        driver = await _driver(connection)
+        name, columns = table.name, table.columns
         listed = ", ".join(columns)
         await driver.execute(
             f"CREATE TEMPORARY TABLE IF NOT EXISTS staged_{name} ON COMMIT DELETE ROWS"  # noqa: S608 our own names
             f" AS SELECT {listed} FROM {name} WITH NO DATA"
         )
         number = await driver.fetchval("SELECT number FROM jobs WHERE id = $1", job_id)
-        insert, keep_replaced, keep_late, replace = STATEMENTS[name]
+        insert, keep_replaced, keep_late, replace = _statements(table)
         inserted = updated = 0
         for piece in pieces:
             await driver.copy_to_table(f"staged_{name}", source=io.BytesIO(piece.data), columns=columns, format="text")
@@ -152,5 +113,7 @@ class PostgresSink:
         return {"inserted": inserted, "updated": updated, "unchanged": sum(p.rows for p in pieces) - inserted - updated}
 
 
-def _json(numbers: list[int]) -> str:
-    return msgspec.json.encode(numbers).decode()
+async def _driver(connection: AsyncConnection) -> Any:
+    raw = await connection.get_raw_connection()
+    assert raw.driver_connection is not None
+    return raw.driver_connection

@@ -1,4 +1,4 @@
-"""Results by executemany on the one writing connection."""
+"""Rows into SQLite, on the one writing connection."""
 
 from __future__ import annotations
 
@@ -7,57 +7,35 @@ from functools import lru_cache, partial
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import insert, select
+from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from app.db.models import Job, RejectedRow, ResultPage
-from app.formats.base import Page, Reject
-from app.sinks.encoding import as_parameters
-from app.sinks.tables import COLUMNS, UPSERTED, VERSIONS, Counts, Piece, TableRows
+from app.db.models import Job
+from app.destinations.encoding import as_parameters
+from app.destinations.tables import KeyedTable, Piece
 
 NOW = "strftime('%Y-%m-%d %H:%M:%f', 'now')"
 
 
-class SqliteSink:
+class SqliteWriter:
     def __init__(self, rows_per_write: int = 1000) -> None:
-        """`rows_per_write`: of an upserted table in one statement."""
-        self.encode_table = partial(as_parameters, rows_per_write)
+        """`rows_per_write`: of a table with a key in one statement."""
+        self.encode = partial(as_parameters, rows_per_write)
 
-    async def write(
+    async def insert(
         self,
         connection: AsyncConnection,
         job_id: UUID,
-        pages: Sequence[Page],
-        rejects: Sequence[Reject],
-        tables: TableRows,
-    ) -> Counts:
-        if pages:
-            rows = [
-                {"job_id": job_id, "first_row": p.first_row, "row_count": p.row_count, "row_numbers": p.numbers,
-                 "data": p.data.decode()}
-                for p in pages
-            ]  # fmt: skip
-            await connection.execute(insert(ResultPage), rows)
-        if rejects:
-            rejected = [
-                {"job_id": job_id, "row_number": r.row_number, "kind": r.kind, "line": r.line, "byte_start": r.byte_start,
-                 "byte_end": r.byte_end, "raw": r.raw, "column_name": r.column, "value": r.value, "code": r.code,
-                 "message": r.message}
-                for r in rejects
-            ]  # fmt: skip
-            await connection.execute(insert(RejectedRow), rejected)
-        counts: Counts = {}
-        for name, given in tables.items():
-            if given and name in UPSERTED:
-                counts[name] = await self._upsert(connection, job_id, name, given)
-            elif given:
-                columns = ("job_id", *COLUMNS[name])
-                statement = f"INSERT INTO {name} ({', '.join(columns)}) VALUES ({', '.join('?' * len(columns))})"  # noqa: S608 our own names
-                await connection.exec_driver_sql(statement, [(job_id.hex, *row) for row in given])
-        return counts
+        table: str,
+        columns: Sequence[str],
+        rows: Sequence[tuple[Any, ...]],
+    ) -> None:
+        listed = ", ".join(("job_id", *columns))
+        statement = f"INSERT INTO {table} ({listed}) VALUES ({', '.join('?' * (1 + len(columns)))})"  # noqa: S608 our own names
+        await connection.exec_driver_sql(statement, [(job_id.hex, *row) for row in rows])
 
-    async def _upsert(
-        self, connection: AsyncConnection, job_id: UUID, name: str, pieces: Sequence[Piece]
+    async def upsert(
+        self, connection: AsyncConnection, job_id: UUID, table: KeyedTable, pieces: Sequence[Piece]
     ) -> dict[str, int]:
         """Many rows in one statement each. The driver lets go of the interpreter once for a statement, and has to win it
         back from the threads that parse: with `executemany` that is once for each row."""
@@ -65,11 +43,11 @@ class SqliteSink:
         inserted = updated = 0
         for piece in pieces:
             count, looked_up, given = piece.data
-            looked: Any = await connection.exec_driver_sql(_before_statement(name, count), (*looked_up, number))
+            looked: Any = await connection.exec_driver_sql(_before_statement(table, count), (*looked_up, number))
             [(there, changed)] = looked.all()
             if there:
-                await _keep_versions(connection, name, looked_up[::3], given, job_id, number)
-            await connection.exec_driver_sql(_upsert_statement(name, count), (job_id.hex, number, *given))
+                await _keep_versions(connection, table, looked_up[::3], given, job_id, number)
+            await connection.exec_driver_sql(_upsert_statement(table, count), (job_id.hex, number, *given))
             inserted, updated = inserted + count - there, updated + changed
         return {
             "inserted": inserted, "updated": updated, "unchanged": sum(p.rows for p in pieces) - inserted - updated
@@ -81,11 +59,16 @@ def _marks(columns: int, rows: int) -> str:
 
 
 async def _keep_versions(
-    connection: AsyncConnection, name: str, keys: tuple[Any, ...], given: tuple[Any, ...], job_id: UUID, number: int
+    connection: AsyncConnection,
+    table: KeyedTable,
+    keys: tuple[Any, ...],
+    given: tuple[Any, ...],
+    job_id: UUID,
+    number: int,
 ) -> None:
     """Of rows of earlier jobs that are replaced, and of the given ones where later jobs were there before."""
-    key, versions = UPSERTED[name], VERSIONS[name]
-    own = ("job_id", "job_number", *COLUMNS[name])
+    name, key, versions = table.name, table.key, table.versions
+    own = ("job_id", "job_number", *table.columns)
     among = f"{key} IN ({', '.join('?' * len(keys))})"
     listed = ", ".join((*own, "created_at", "updated_at"))
     await connection.exec_driver_sql(
@@ -100,7 +83,7 @@ async def _keep_versions(
     late = {row[0] for row in found.all()}
     if not late:
         return
-    place, width = COLUMNS[name].index(key), len(COLUMNS[name])
+    place, width = table.columns.index(key), len(table.columns)
     rows = [given[start : start + width] for start in range(0, len(given), width)]
     replaced = ", ".join(f"{c} = excluded.{c}" for c in (*own, "updated_at", "archived_at") if c != key)
     await connection.exec_driver_sql(
@@ -111,26 +94,26 @@ async def _keep_versions(
 
 
 @lru_cache(16)
-def _before_statement(name: str, rows: int) -> str:
+def _before_statement(table: KeyedTable, rows: int) -> str:
     """For (key, row number, hash) of each row and the job's number: how many of them are there, how many will change."""
-    key = UPSERTED[name]
+    key = table.key
     return f"""
         WITH given (key, row_number, content_hash) AS (VALUES {_marks(3, rows)})
         SELECT count(*), coalesce(sum(
             (t.job_number, t.row_number) <= (?, g.row_number) AND t.content_hash <> g.content_hash
         ), 0)
-        FROM given g CROSS JOIN {name} t WHERE t.{key} = g.key
+        FROM given g CROSS JOIN {table.name} t WHERE t.{key} = g.key
     """  # noqa: S608 our own names
 
 
 @lru_cache(16)
-def _upsert_statement(name: str, rows: int) -> str:
-    key = UPSERTED[name]
-    columns = ("job_id", "job_number", *COLUMNS[name])
+def _upsert_statement(table: KeyedTable, rows: int) -> str:
+    key = table.key
+    columns = ("job_id", "job_number", *table.columns)
     changes = ", ".join(f"{column} = excluded.{column}" for column in columns if column != key)
-    row = f"(?1, ?2, {', '.join('?' * len(COLUMNS[name]))}, {NOW}, {NOW})"  # the job's id and number, once for all
+    row = f"(?1, ?2, {', '.join('?' * len(table.columns))}, {NOW}, {NOW})"  # the job's id and number, once for all
     return f"""
-        INSERT INTO {name} ({", ".join(columns)}, created_at, updated_at)
+        INSERT INTO {table.name} ({", ".join(columns)}, created_at, updated_at)
         VALUES {", ".join([row] * rows)}
         ON CONFLICT ({key}) DO UPDATE SET {changes},
             updated_at = CASE WHEN content_hash = excluded.content_hash THEN updated_at ELSE excluded.updated_at END

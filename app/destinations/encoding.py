@@ -1,23 +1,33 @@
-"""Rows of upserted tables as the databases take them. Called wherever there is time for it, also in processes that compute:
+"""Rows of tables with a key as the databases take them. Called wherever there is time for it, also in processes that compute:
 so nothing of the databases is imported here."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from decimal import Decimal
 from itertools import chain
 from typing import Any
 
-from app.sinks.tables import COLUMNS, UPSERTED, Piece
+from app.destinations.tables import KeyedTable, Piece
 
 MAX_VARIABLES = 32_000
 """Of one statement; SQLite takes 32,766."""
 
 
-def as_copy_text(size: int, name: str, rows: Sequence[tuple[Any, ...]]) -> list[Piece]:
+Encode = Callable[[KeyedTable, Sequence[tuple[Any, ...]]], list[Piece]]
+
+
+def encoded(
+    encode: Encode, tables: Mapping[str, KeyedTable], name: str, rows: Sequence[tuple[Any, ...]]
+) -> list[Piece]:
+    """Rows of the table of this name."""
+    return encode(tables[name], rows)
+
+
+def as_copy_text(size: int, table: KeyedTable, rows: Sequence[tuple[Any, ...]]) -> list[Piece]:
     """Up to `size` rows each, in the text form of COPY: the driver would make its binary form on the event loop."""
-    place = COLUMNS[name].index(UPSERTED[name])
+    place = table.columns.index(table.key)
     ordered = sorted(rows, key=lambda row: row[place])
     steps = [ordered[start : start + size] for start in range(0, len(ordered), size)]
     return [Piece(len(step), "".join(["\t".join(map(_text, row)) + "\n" for row in step]).encode()) for step in steps]
@@ -34,18 +44,18 @@ def _text(value: Any) -> str:
     return text
 
 
-def as_parameters(size: int, name: str, rows: Sequence[tuple[Any, ...]]) -> list[Piece]:
+def as_parameters(size: int, table: KeyedTable, rows: Sequence[tuple[Any, ...]]) -> list[Piece]:
     """Up to `size` rows each."""
-    at_once = min(size, MAX_VARIABLES // len(COLUMNS[name]))
+    at_once = min(size, MAX_VARIABLES // len(table.columns))
     steps = [rows[start : start + at_once] for start in range(0, len(rows), at_once)]
-    return [Piece(len(step), _parameters(name, step)) for step in steps]
+    return [Piece(len(step), _parameters(table, step)) for step in steps]
 
 
-def _parameters(name: str, rows: Sequence[tuple[Any, ...]]) -> tuple[int, tuple[Any, ...], tuple[Any, ...]]:
+def _parameters(table: KeyedTable, rows: Sequence[tuple[Any, ...]]) -> tuple[int, tuple[Any, ...], tuple[Any, ...]]:
     """(keys, parameters of the statement that looks what is there, of the upsert behind the job's): the last row of each
     key."""
-    columns = COLUMNS[name]
-    key, row_number, content_hash = (columns.index(c) for c in (UPSERTED[name], "row_number", "content_hash"))
+    wanted = (table.key, "row_number", "content_hash")
+    key, row_number, content_hash = (table.columns.index(column) for column in wanted)
     newest = {row[key]: row for row in sorted(rows, key=lambda row: row[row_number])}.values()
     looked_up = chain.from_iterable((row[key], row[row_number], row[content_hash]) for row in newest)
     given = chain.from_iterable(map(_native, row) for row in newest)
