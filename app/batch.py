@@ -15,17 +15,17 @@ from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager, nullcontext
 from dataclasses import dataclass
 from datetime import datetime
-from operator import itemgetter
+from operator import attrgetter
 from pathlib import Path
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import RowMapping
 from sqlalchemy.exc import IntegrityError
 
 from app.config import Settings
 from app.db import chunks, jobs
 from app.db.engine import Database
+from app.db.rows import CompletedChunk
 from app.errors import GranulaError, TransientError
 from app.jobs.objects import ObjectsSubmission
 from app.jobs.progress import Statuses
@@ -88,14 +88,14 @@ async def _begin(services: Core, source: str, own: set[UUID]) -> UUID:
     """The run that was stopped, or a new one."""
     async with services.database.reading() as connection:
         left = await jobs.find_active_of_door(connection, LOCAL_OWNER, DOOR, {"source": source})
-        parts = await jobs.children(connection, left.id) if left is not None else ()
+        parts = await jobs.children(connection, left.id) if left is not None else []
     if left is not None:
         own |= {left.id, *(part.id for part in parts)}
-        for each in (left, *parts):
-            if not JobStatus(each["status"]).is_final:
-                services.machine.dispatch(each["id"], each["priority"])
+        for job in [left, *parts]:
+            if not JobStatus(job.status).is_final:
+                services.machine.dispatch(job.id, job.priority)
         logger.info("Pipeline Run ID: %s (continued)", left.public_id)
-        return UUID(str(left.id))
+        return left.id
     while True:
         run_id = f"batch_{datetime.now():%Y%m%d_%H%M%S}"
         try:
@@ -166,18 +166,18 @@ class Watch:
 
     async def log_new_chunks(self) -> None:
         """All that are committed now and were not logged before, in the order in which they ended."""
-        new: list[RowMapping] = []
+        new: list[CompletedChunk] = []
         async with self._database.reading() as connection:
             for job_id, count in (await chunks.count_completed(connection, self._job_id)).items():
                 logged = self._logged.setdefault(job_id, set())
                 if count > len(logged):
                     completed = await chunks.list_completed(connection, job_id, self._before.get(job_id, 0))
-                    new += [chunk for chunk in completed if chunk["chunk_index"] not in logged]
-        for chunk in sorted(new, key=itemgetter("finished_at", "job_id", "chunk_index")):
-            logger.info("Batch %d: processed %d transactions", self._count, chunk["rows_ok"])
+                    new += [chunk for chunk in completed if chunk.chunk_index not in logged]
+        for chunk in sorted(new, key=attrgetter("finished_at", "job_id", "chunk_index")):
+            logger.info("Batch %d: processed %d transactions", self._count, chunk.rows_ok)
             self._count += 1
-            self._logged[chunk["job_id"]].add(chunk["chunk_index"])
-        for job_id in {chunk["job_id"] for chunk in new}:
+            self._logged[chunk.job_id].add(chunk.chunk_index)
+        for job_id in {chunk.job_id for chunk in new}:
             before = self._before.get(job_id, 0)
             while before in self._logged[job_id]:
                 before += 1

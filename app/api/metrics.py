@@ -67,8 +67,8 @@ async def render(app: Services) -> bytes:
         up.set(1)
         for status in JobStatus:
             by_status.labels(status).set(counts.get(status, 0))
-        unknown.labels("lost_found").set(0 if swept is None else swept["lost_files"])
-        unknown.labels("held").set(0 if swept is None else swept["held_files"])
+        unknown.labels("lost_found").set(0 if swept is None else swept.lost_files)
+        unknown.labels("held").set(0 if swept is None else swept.held_files)
     except TransientError:
         up.set(0)
     return generate_latest(registry) + generate_latest(PROCESS)

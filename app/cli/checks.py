@@ -15,7 +15,6 @@ from urllib.parse import quote
 from uuid import uuid4
 
 import httpx
-from sqlalchemy import RowMapping
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import SQLAlchemyError
 
@@ -25,6 +24,7 @@ from app.db import migrations
 from app.db.engine import Database
 from app.db.installation import find as find_installation
 from app.db.private import is_private
+from app.db.rows import InstallationRow
 from app.embeddings import files
 from app.errors import GranulaError, SettingsInvalid, StorageUnavailable, TerminalError
 from app.pipeline import ownership
@@ -214,22 +214,22 @@ def installation(settings: Settings) -> Iterator[Finding]:
     if mark is None or row is None:
         yield "note", "The storage is marked as that of this database at the first start", ""
         return
-    if mark.installation != row["id"]:
-        found = (
-            f"{places.mark.where} belongs to another Granula database ({mark.installation}); this one is {row['id']}"
-        )
+    if mark.installation != row.id:
+        found = f"{places.mark.where} belongs to another Granula database ({mark.installation}); this one is {row.id}"
         yield "bad", found, ownership.WHAT_TO_DO
         return
     yield "ok", f"{places.mark.where} belongs to this database", ""
-    if row["held_files"]:
-        found = f"{row['held_files']} files in the storage are known to no row of the database, too many for the sweep"
+    if row.held_files:
+        found = f"{row.held_files} files in the storage are known to no row of the database, too many for the sweep"
         yield "warning", found, "Put back the right database, or move them to lost+found: python -m app storage sweep"
-    if row["lost_files"]:
-        found = f"{row['lost_files']} files are in lost+found; each is removed after {settings.lost_found_days:g} days there"
+    if row.lost_files:
+        found = (
+            f"{row.lost_files} files are in lost+found; each is removed after {settings.lost_found_days:g} days there"
+        )
         yield "warning", found, "Put back the database that knows them, or leave them: docs/backup.md"
 
 
-async def _installation(settings: Settings) -> RowMapping | None:
+async def _installation(settings: Settings) -> InstallationRow | None:
     database = Database(settings, is_guest=True)
     try:
         async with database.reading() as connection:

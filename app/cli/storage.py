@@ -95,10 +95,10 @@ async def _status(parts: Parts) -> dict[str, Any]:
     return {
         "storage": parts.places.mark.where,
         "belongs_to": None if held is None else str(held.installation or "unreadable"),
-        "installation": None if row is None else str(row["id"]),
-        "lost_files": 0 if row is None else row["lost_files"],
-        "held_files": 0 if row is None else row["held_files"],
-        "swept_at": None if row is None or row["swept_at"] is None else row["swept_at"].isoformat(),
+        "installation": None if row is None else str(row.id),
+        "lost_files": 0 if row is None else row.lost_files,
+        "held_files": 0 if row is None else row.held_files,
+        "swept_at": None if row is None or row.swept_at is None else row.swept_at.isoformat(),
     }
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -12,7 +12,6 @@ from uuid import UUID
 from sqlalchemy import (
     ColumnElement,
     Float,
-    RowMapping,
     bindparam,
     case,
     func,
@@ -27,6 +26,16 @@ from sqlalchemy import (
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from app.db.models import Chunk, Job
+from app.db.rows import (
+    ChunkRow,
+    ChunkTally,
+    CompletedChunk,
+    FailedChunk,
+    JobTally,
+    JobTotals,
+    columns_of,
+    fetch_all,
+)
 from app.db.types import is_due, now, padded
 from app.errors import LeaseLost
 from app.formats.base import Span
@@ -399,27 +408,36 @@ _TALLY_ALL = (
 )
 
 
-async def tally(connection: AsyncConnection, job_id: UUID, *, is_parent: bool = False) -> Sequence[RowMapping]:
-    """One row a status: chunks, rows by kind, bytes. Progress and the finisher are computed from nothing else."""
+def _tallied(status: str, *sums: Any) -> ChunkTally:
+    """Sums of PostgreSQL are decimal numbers."""
+    return ChunkTally(status, *map(int, sums))
+
+
+async def tally(connection: AsyncConnection, job_id: UUID, *, is_parent: bool = False) -> list[ChunkTally]:
+    """One for each status that there is. Progress and the finisher are computed from nothing else."""
     if is_parent:
         query = select(Chunk.status, *_SUMS).where(_of_family(job_id)).group_by(Chunk.status)
-        return (await connection.execute(query)).mappings().all()
-    return (await connection.execute(_TALLY, {"of_job": job_id})).mappings().all()
+        return await fetch_all(connection, _tallied, query)
+    return await fetch_all(connection, _tallied, _TALLY, {"of_job": job_id})
 
 
-async def tally_all(connection: AsyncConnection, job_ids: Sequence[UUID]) -> dict[UUID, list[RowMapping]]:
+async def tally_all(connection: AsyncConnection, job_ids: Sequence[UUID]) -> dict[UUID, list[ChunkTally]]:
     """The same of each of these jobs that has chunks."""
-    found: dict[UUID, list[RowMapping]] = {}
-    for row in (await connection.execute(_TALLY_ALL, {"of_jobs": padded(job_ids)})).mappings():
-        found.setdefault(row["job_id"], []).append(row)
-    return found
+    tallies: dict[UUID, list[ChunkTally]] = {}
+    for job_id, status, *sums in (await connection.execute(_TALLY_ALL, {"of_jobs": padded(job_ids)})).all():
+        tallies.setdefault(job_id, []).append(_tallied(str(status), *sums))
+    return tallies
 
 
-def counts(tally: Sequence[RowMapping]) -> dict[str, int]:
+def counts(tally: Collection[ChunkTally]) -> dict[str, int]:
     """What became of the rows that are tallied."""
-    total, ok, invalid, failed = (sum(int(t[name]) for t in tally) for name in ("rows", "ok", "invalid", "failed"))
-    lost = sum(int(t["failed"]) for t in tally if t["status"] == ChunkStatus.FAILED)
-    return row_counts(total=total, ok=ok, invalid=invalid, failed=failed, in_failed_chunks=lost)
+    return row_counts(
+        total=sum(t.rows for t in tally),
+        ok=sum(t.ok for t in tally),
+        invalid=sum(t.invalid for t in tally),
+        failed=sum(t.failed for t in tally),
+        in_failed_chunks=sum(t.failed for t in tally if t.status == ChunkStatus.FAILED),
+    )
 
 
 async def done_bytes(connection: AsyncConnection, job_ids: Sequence[UUID]) -> dict[UUID, int]:
@@ -435,9 +453,8 @@ async def done_bytes(connection: AsyncConnection, job_ids: Sequence[UUID]) -> di
 
 async def tallies(
     connection: AsyncConnection, job_ids: Sequence[UUID], *, of_parts: bool = False
-) -> dict[UUID, RowMapping]:
-    """Of each job that has chunks, or of the parts of each job: its rows, those ok, invalid, failed and in failed chunks, and
-    the bytes of final chunks. One statement for a whole page of a list."""
+) -> dict[UUID, JobTally]:
+    """Of each job that has chunks, or of the parts of each job. One statement for a whole page of a list."""
     is_done = Chunk.status.in_([s for s in ChunkStatus if s.is_final and s is not ChunkStatus.CANCELLED])
     key = Job.parent_id if of_parts else Chunk.job_id
     query = select(
@@ -447,14 +464,13 @@ async def tallies(
         func.sum(Chunk.rows_invalid).label("invalid"),
         func.sum(Chunk.rows_failed).label("failed"),
         func.sum(case((Chunk.status == ChunkStatus.FAILED, Chunk.rows_failed), else_=0)).label("in_failed_chunks"),
-        func.sum(case((is_done, Chunk.byte_end - Chunk.byte_start), else_=0)).label("bytes"),
-        func.sum(Chunk.row_count).label("known_rows"),
-        func.sum(Chunk.byte_end - Chunk.byte_start).label("known_bytes"),
+        func.sum(case((is_done, Chunk.byte_end - Chunk.byte_start), else_=0)).label("done_bytes"),
+        func.sum(Chunk.byte_end - Chunk.byte_start).label("bytes"),
     )
     if of_parts:
         query = query.join(Job, Job.id == Chunk.job_id)
     query = query.where(key.in_(job_ids)).group_by(key)
-    return {row["job_id"]: row for row in (await connection.execute(query)).mappings()}
+    return {job_id: JobTally(*map(int, sums)) for job_id, *sums in (await connection.execute(query)).all()}
 
 
 async def last_ended(
@@ -477,9 +493,8 @@ async def last_ended(
 
 async def totals(
     connection: AsyncConnection, job_ids: Sequence[UUID], counts: Sequence[str] = ()
-) -> dict[UUID, RowMapping]:
-    """Of each job that has chunks: its `rows`, those `ok`, `rejected` and `failed` (in failed chunks), and these sums of
-    summaries."""
+) -> dict[UUID, JobTotals]:
+    """Of each job that has chunks, with these sums of summaries."""
     completed = Chunk.status == ChunkStatus.COMPLETED
     query = (
         select(
@@ -493,7 +508,11 @@ async def totals(
         .where(Chunk.job_id.in_(job_ids))
         .group_by(Chunk.job_id)
     )
-    return {row["job_id"]: row for row in (await connection.execute(query)).mappings()}
+    totals: dict[UUID, JobTotals] = {}
+    for job_id, rows, ok, rejected, failed, *sums in (await connection.execute(query)).all():
+        named = dict(zip(counts, map(int, sums), strict=True))
+        totals[job_id] = JobTotals(int(rows), int(ok), int(rejected), int(failed), named)
+    return totals
 
 
 async def demote(
@@ -536,15 +555,15 @@ async def summaries_after(
     return [(int(found), summary) for found, summary in (await connection.execute(query)).all()]
 
 
-async def errors(connection: AsyncConnection, job_id: UUID, limit: int = 20) -> Sequence[RowMapping]:
+async def errors(connection: AsyncConnection, job_id: UUID, limit: int = 20) -> list[FailedChunk]:
     """The first failed chunks and why."""
     query = (
-        select(Chunk.chunk_index, Chunk.first_row, Chunk.row_count, Chunk.attempt, Chunk.error)
+        select(*columns_of(FailedChunk, Chunk))
         .where(Chunk.job_id == job_id, Chunk.status == ChunkStatus.FAILED)
         .order_by(Chunk.chunk_index)
         .limit(limit)
     )
-    return (await connection.execute(query)).mappings().all()
+    return await fetch_all(connection, FailedChunk, query)
 
 
 async def count_completed(connection: AsyncConnection, family_id: UUID) -> dict[UUID, int]:
@@ -553,21 +572,24 @@ async def count_completed(connection: AsyncConnection, family_id: UUID) -> dict[
     return {job_id: int(count) for job_id, count in (await connection.execute(query.group_by(Chunk.job_id))).all()}
 
 
-async def list_completed(connection: AsyncConnection, job_id: UUID, from_index: int) -> Sequence[RowMapping]:
+async def list_completed(connection: AsyncConnection, job_id: UUID, from_index: int) -> list[CompletedChunk]:
     query = (
-        select(Chunk.job_id, Chunk.chunk_index, Chunk.rows_ok, Chunk.finished_at)
+        select(*columns_of(CompletedChunk, Chunk))
         .where(Chunk.job_id == job_id, Chunk.chunk_index >= from_index, Chunk.status == ChunkStatus.COMPLETED)
         .order_by(Chunk.chunk_index)
     )
-    return (await connection.execute(query)).mappings().all()
+    return await fetch_all(connection, CompletedChunk, query)
 
 
-async def list_chunks(connection: AsyncConnection, job_id: UUID, *, after: int, limit: int) -> Sequence[RowMapping]:
+async def list_chunks(connection: AsyncConnection, job_id: UUID, *, after: int, limit: int) -> list[ChunkRow]:
     """The chunk map from index `after` + 1 on."""
     query = (
-        select(Chunk).where(Chunk.job_id == job_id, Chunk.chunk_index > after).order_by(Chunk.chunk_index).limit(limit)
+        select(*columns_of(ChunkRow, Chunk))
+        .where(Chunk.job_id == job_id, Chunk.chunk_index > after)
+        .order_by(Chunk.chunk_index)
+        .limit(limit)
     )
-    return (await connection.execute(query)).mappings().all()
+    return await fetch_all(connection, ChunkRow, query)
 
 
 def _locating() -> Any:

@@ -7,18 +7,28 @@ from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import RowMapping, delete, insert, select, update
+from sqlalchemy import delete, insert, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from app.db import jobs, outbox
 from app.db.models import Chunk, CorrectionChunk, Job, RejectedRow
-from app.db.rows import JobBase, columns_of, fetch_first
+from app.db.rows import (
+    ChunkRow,
+    JobBase,
+    RejectPlace,
+    RejectRow,
+    columns_of,
+    fetch_all,
+    fetch_first,
+    values_of,
+)
 from app.db.types import now
 from app.states import ChunkStatus, JobStatus
 
 DOOR = outbox.CORRECTIONS
 ROWS_AT_ONCE = 1_000
 _JOB = columns_of(JobBase, Job)
+_REJECT = columns_of(RejectRow, RejectedRow)
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,13 +51,12 @@ async def insert_parts(connection: AsyncConnection, job_id: UUID, parts: Sequenc
 
 async def find_parts(connection: AsyncConnection, job_id: UUID, indexes: Iterable[int]) -> dict[int, CorrectionPart]:
     """By chunk index."""
-    query = select(CorrectionChunk).where(
-        CorrectionChunk.job_id == job_id, CorrectionChunk.chunk_index.in_(list(indexes))
-    )
-    rows = (await connection.execute(query)).mappings()
+    query = select(
+        CorrectionChunk.chunk_index, CorrectionChunk.target_index, CorrectionChunk.row_numbers, CorrectionChunk.seen
+    ).where(CorrectionChunk.job_id == job_id, CorrectionChunk.chunk_index.in_(list(indexes)))
     return {
-        row["chunk_index"]: CorrectionPart(row["target_index"], dict(zip(row["row_numbers"], row["seen"], strict=True)))
-        for row in rows
+        index: CorrectionPart(target_index, dict(zip(numbers, seen, strict=True)))
+        for index, target_index, numbers, seen in (await connection.execute(query)).all()
     }
 
 
@@ -62,40 +71,33 @@ async def count_accepted(connection: AsyncConnection, target_id: UUID) -> None:
     await connection.execute(query)
 
 
-async def rejects_of(connection: AsyncConnection, job_id: UUID, numbers: Sequence[int]) -> dict[int, RowMapping]:
+async def rejects_of(connection: AsyncConnection, job_id: UUID, numbers: Sequence[int]) -> dict[int, RejectRow]:
     """By row number, those of these rows that are rejected; whole, with their bytes."""
-    found: dict[int, RowMapping] = {}
+    rejects: dict[int, RejectRow] = {}
     for some in _steps(numbers):
-        query = select(RejectedRow).where(RejectedRow.job_id == job_id, RejectedRow.row_number.in_(some))
-        found |= {row["row_number"]: row for row in (await connection.execute(query)).mappings()}
-    return found
+        query = select(*_REJECT).where(RejectedRow.job_id == job_id, RejectedRow.row_number.in_(some))
+        rejects |= {reject.row_number: reject for reject in await fetch_all(connection, RejectRow, query)}
+    return rejects
 
 
-async def places_of(connection: AsyncConnection, job_id: UUID, first: int, last: int) -> dict[int, RowMapping]:
+async def places_of(connection: AsyncConnection, job_id: UUID, first: int, last: int) -> dict[int, RejectPlace]:
     """By row number, the rejects between two rows (both included): kind, code, place in the file, corrections so far."""
-    query = select(
-        RejectedRow.row_number,
-        RejectedRow.kind,
-        RejectedRow.code,
-        RejectedRow.line,
-        RejectedRow.byte_start,
-        RejectedRow.byte_end,
-        RejectedRow.corrections,
-    ).where(RejectedRow.job_id == job_id, RejectedRow.row_number.between(first, last))
-    return {row["row_number"]: row for row in (await connection.execute(query)).mappings()}
+    query = select(*columns_of(RejectPlace, RejectedRow))
+    query = query.where(RejectedRow.job_id == job_id, RejectedRow.row_number.between(first, last))
+    return {place.row_number: place for place in await fetch_all(connection, RejectPlace, query)}
 
 
 # ---------------------------------------------------------------------- merging, all inside one transaction
 
 
-async def lock_chunk(connection: AsyncConnection, job_id: UUID, index: int) -> RowMapping | None:
+async def lock_chunk(connection: AsyncConnection, job_id: UUID, index: int) -> ChunkRow | None:
     """A completed chunk, not to be changed by others until the end of the transaction."""
     query = (
-        select(Chunk)
+        select(*columns_of(ChunkRow, Chunk))
         .where(Chunk.job_id == job_id, Chunk.chunk_index == index, Chunk.status == ChunkStatus.COMPLETED)
         .with_for_update()
     )
-    return (await connection.execute(query)).mappings().first()
+    return await fetch_first(connection, ChunkRow, query)
 
 
 async def remove_rejects(connection: AsyncConnection, job_id: UUID, numbers: Sequence[int]) -> None:
@@ -105,9 +107,9 @@ async def remove_rejects(connection: AsyncConnection, job_id: UUID, numbers: Seq
         )
 
 
-async def insert_rejects(connection: AsyncConnection, rows: Sequence[dict[str, Any]]) -> None:
-    if rows:
-        await connection.execute(insert(RejectedRow), list(rows))
+async def insert_rejects(connection: AsyncConnection, rejects: Sequence[RejectRow]) -> None:
+    if rejects:
+        await connection.execute(insert(RejectedRow), [values_of(reject) for reject in rejects])
 
 
 async def change_chunk(connection: AsyncConnection, job_id: UUID, index: int, values: dict[str, Any]) -> None:

@@ -7,17 +7,18 @@ from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID, uuid4
 
-from sqlalchemy import RowMapping, Uuid, bindparam, func, select, text, update
+from sqlalchemy import Uuid, bindparam, func, select, text, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from app.db.models import File, Installation, Job, Upload
+from app.db.rows import InstallationRow, columns_of, fetch_first
 from app.db.types import UTCDateTime, now
 
 
 async def ensure(connection: AsyncConnection) -> UUID:
     """The id of this database, made now if it has none. Of any number of processes that ask at once, one makes it."""
     if (found := await find(connection)) is not None:
-        return UUID(str(found["id"]))
+        return found.id
     query = text(
         "INSERT INTO installation (key, id, created_at) VALUES (1, :id, :created_at) ON CONFLICT DO NOTHING"
     ).bindparams(bindparam("id", type_=Uuid()), bindparam("created_at", type_=UTCDateTime()))
@@ -25,9 +26,9 @@ async def ensure(connection: AsyncConnection) -> UUID:
     return (await connection.execute(select(Installation.id))).scalar_one()
 
 
-async def find(connection: AsyncConnection) -> RowMapping | None:
+async def find(connection: AsyncConnection) -> InstallationRow | None:
     """None if no process of this version has started on the database yet."""
-    return (await connection.execute(select(Installation))).mappings().first()
+    return await fetch_first(connection, InstallationRow, select(*columns_of(InstallationRow, Installation)))
 
 
 async def record_sweep(connection: AsyncConnection, *, lost: int, held: int) -> None:

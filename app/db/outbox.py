@@ -7,15 +7,14 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import RowMapping, insert, select
+from sqlalchemy import insert, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from app.db import chunks
 from app.db.models import File, Webhook, WebhookDelivery
-from app.db.rows import JobBase
+from app.db.rows import DeliveryRow, JobBase, columns_of
 from app.db.types import now
 
-ROWS = ("ok", "invalid", "failed")
 CORRECTIONS = "corrections"
 """The door of corrections: their parent is the job that they correct."""
 
@@ -42,15 +41,15 @@ async def tell(connection: AsyncConnection, job: JobBase, at: datetime) -> None:
 
 async def put(
     connection: AsyncConnection, webhook_id: UUID, event: str, body: str, job_id: UUID | None = None
-) -> RowMapping:
+) -> DeliveryRow:
     """The new delivery, due at once."""
     values = {"webhook_id": webhook_id, "job_id": job_id, "event": event, "body": body}
     query = (
         insert(WebhookDelivery)
         .values(**values, status="pending", attempts=[], next_attempt_at=now(), created_at=now())
-        .returning(*WebhookDelivery.__table__.c)
+        .returning(*columns_of(DeliveryRow, WebhookDelivery))
     )
-    return (await connection.execute(query)).mappings().one()
+    return DeliveryRow(*(await connection.execute(query)).one())
 
 
 def message(event: str, at: datetime, data: dict[str, Any]) -> str:
@@ -60,7 +59,12 @@ def message(event: str, at: datetime, data: dict[str, Any]) -> str:
 
 async def _about(connection: AsyncConnection, job: JobBase) -> dict[str, Any]:
     tally = await chunks.tally(connection, job.id, is_parent=job.child_count is not None)
-    total, *done = (sum(int(row[name]) for row in tally) for name in ("rows", *ROWS))
+    total = sum(t.rows for t in tally)
+    done = {
+        "ok": sum(t.ok for t in tally),
+        "invalid": sum(t.invalid for t in tally),
+        "failed": sum(t.failed for t in tally),
+    }
     filename = (await connection.execute(select(File.filename).where(File.id == job.file_id))).scalar()
     return {
         "job_id": str(job.id),
@@ -69,7 +73,7 @@ async def _about(connection: AsyncConnection, job: JobBase) -> dict[str, Any]:
         "processor": job.processor,
         "status": job.status,
         "filename": filename,
-        "rows": {"total": total, **dict(zip(ROWS, done, strict=True)), "unprocessed": total - sum(done)},
+        "rows": {"total": total, **done, "unprocessed": total - sum(done.values())},
         "counts": chunks.counts(tally),
         "split_complete": job.split_done,
         "parts": job.child_count,

@@ -9,18 +9,19 @@ from functools import cache
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import RowMapping, bindparam, delete, func, select, text
+from sqlalchemy import bindparam, delete, func, select, text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from app.db.models import Chunk, RejectedRow, ResultPage
 from app.db.reading import fitting, keys_within, size_of
+from app.db.rows import ChunkProof, PageRow, RejectRow, columns_of, fetch_all
 from app.states import ChunkStatus
 
 DELETE_STEP = 2_000
 FIRST_PAGES, MOST_PAGES, BYTES_AT_ONCE = 4, 100, 4 << 20
 REJECTS_AT_ONCE = 500
 
-PAGE = (ResultPage.first_row, ResultPage.row_count, ResultPage.row_numbers, ResultPage.data)
+PAGE = columns_of(PageRow, ResultPage)
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,17 +73,15 @@ async def page_heads(connection: AsyncConnection, job_id: UUID, first_row: int, 
     ]
 
 
-async def pages_between(
-    connection: AsyncConnection, job_id: UUID, first_row: int, last_row: int
-) -> Sequence[RowMapping]:
+async def pages_between(connection: AsyncConnection, job_id: UUID, first_row: int, last_row: int) -> Sequence[PageRow]:
     """Pages in row order that begin at or between these rows."""
     values = {"of_job": job_id, "from_row": first_row, "to_row": last_row}
-    return (await connection.execute(_BETWEEN, values)).mappings().all()
+    return await fetch_all(connection, PageRow, _BETWEEN, values)
 
 
 async def pages_behind(
     connection: AsyncConnection, job_id: UUID, after: int, limit: int, most_bytes: int = BYTES_AT_ONCE
-) -> Sequence[RowMapping]:
+) -> Sequence[PageRow]:
     """Pages in row order with rows behind `after`: at most `limit`, and no more than fit into `most_bytes`; one at least,
     if there is one. The first may hold rows up to `after` too. In a snapshot, none at all means that there are none."""
     # One more: the page that may hold the row behind `after` is often the one that ends with `after`.
@@ -94,7 +93,7 @@ async def pages_behind(
     return await pages_between(connection, job_id, heads[0].first_row, last.first_row)
 
 
-async def pages_after(connection: AsyncConnection, job_id: UUID, after_page: int, limit: int) -> Sequence[RowMapping]:
+async def pages_after(connection: AsyncConnection, job_id: UUID, after_page: int, limit: int) -> Sequence[PageRow]:
     """Pages in row order that begin behind a row, whatever they say of their rows: at most `limit`, and no more than fit
     into some megabytes; one at least, if there is one."""
     query = (
@@ -110,11 +109,11 @@ async def pages_after(connection: AsyncConnection, job_id: UUID, after_page: int
     return await pages_between(connection, job_id, heads[0][0], last)
 
 
-def pages_next(pages: Sequence[RowMapping] = ()) -> int:
+def pages_next(pages: Sequence[PageRow] = ()) -> int:
     """How many pages to look at after these, where all of a job are read in turn: a page of wide rows has megabytes."""
     if not pages:
         return FIRST_PAGES
-    return max(1, min(MOST_PAGES, BYTES_AT_ONCE // (1 + max(len(page["data"]) for page in pages))))
+    return max(1, min(MOST_PAGES, BYTES_AT_ONCE // (1 + max(len(page.data) for page in pages))))
 
 
 async def count_kinds(connection: AsyncConnection, job_id: UUID) -> dict[str, int]:
@@ -123,16 +122,9 @@ async def count_kinds(connection: AsyncConnection, job_id: UUID) -> dict[str, in
     return {kind: int(count) for kind, count in (await connection.execute(query)).all()}
 
 
-async def chunk_hashes(connection: AsyncConnection, job_id: UUID) -> Sequence[RowMapping]:
-    query = (
-        select(
-            Chunk.chunk_index, Chunk.first_row, Chunk.row_count, Chunk.rows_ok, Chunk.rows_invalid, Chunk.rows_failed,
-            Chunk.status, Chunk.hash_read, Chunk.byte_start, Chunk.byte_end,
-        )
-        .where(Chunk.job_id == job_id)
-        .order_by(Chunk.chunk_index)
-    )  # fmt: skip
-    return (await connection.execute(query)).mappings().all()
+async def chunk_hashes(connection: AsyncConnection, job_id: UUID) -> list[ChunkProof]:
+    query = select(*columns_of(ChunkProof, Chunk)).where(Chunk.job_id == job_id).order_by(Chunk.chunk_index)
+    return await fetch_all(connection, ChunkProof, query)
 
 
 async def list_rejects(
@@ -144,7 +136,7 @@ async def list_rejects(
     offset: int = 0,
     code: str | None = None,
     most_bytes: int = BYTES_AT_ONCE,
-) -> tuple[Sequence[RowMapping], bool]:
+) -> tuple[Sequence[RejectRow], bool]:
     """(rejects in row order, whether more may follow): at most `limit`, and no more than fit into `most_bytes`, but one at
     least, if there is one."""
     wanted = [RejectedRow.job_id == job_id, RejectedRow.row_number > after]
@@ -158,8 +150,8 @@ async def list_rejects(
     if not numbers:
         return (), False
     among = RejectedRow.row_number.between(numbers[0], numbers[-1])
-    query = select(RejectedRow).where(*wanted, among).order_by(RejectedRow.row_number)
-    return (await connection.execute(query)).mappings().all(), is_cut
+    query = select(*columns_of(RejectRow, RejectedRow)).where(*wanted, among).order_by(RejectedRow.row_number)
+    return await fetch_all(connection, RejectRow, query), is_cut
 
 
 async def rejected_numbers(

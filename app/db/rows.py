@@ -18,11 +18,19 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 Row = TypeVar("Row")
 
 
-def columns_of(row: type[msgspec.Struct], *tables: Any) -> list[ColumnElement[Any]]:
-    """The columns that a struct is made of, in its order; each is of the first of the tables that has it."""
-    return [
-        next(table.__table__.c[name] for table in tables if name in table.__table__.c) for name in row.__struct_fields__
-    ]
+def columns_of(row: type[msgspec.Struct], *tables: Any, **computed: Any) -> list[ColumnElement[Any]]:
+    """The columns that a struct is made of, in its order: what is `computed` under this name, or the column of the first of
+    the tables that has one. Raises LookupError where there is neither."""
+    columns: list[ColumnElement[Any]] = []
+    for name in row.__struct_fields__:
+        if name in computed:
+            columns.append(computed[name].label(name))
+            continue
+        holders = [table.__table__ for table in tables if name in table.__table__.c]
+        if not holders:
+            raise LookupError(f"{row.__name__}.{name} is no column of {[table.__name__ for table in tables]}")
+        columns.append(holders[0].c[name])
+    return columns
 
 
 async def fetch_all(
@@ -221,3 +229,251 @@ class StoredAnswer(msgspec.Struct, frozen=True):
     fingerprint: str
     status_code: int
     body: dict[str, Any]
+
+
+class ChunkRow(msgspec.Struct, frozen=True):
+    """A contiguous run of rows of a job's file."""
+
+    job_id: UUID
+    chunk_index: int
+    byte_start: int
+    byte_end: int
+    first_row: int
+    row_count: int
+    first_line: int
+    crc32: int
+    status: str
+    attempt: int
+    deaths: int
+    is_suspect: bool
+    claimed_by: str | None
+    available_at: datetime
+    rows_ok: int
+    rows_invalid: int
+    rows_failed: int
+    hash_read: str | None
+    summary: dict[str, Any] | None
+    reject_codes: dict[str, Any] | None
+    error: dict[str, Any] | None
+    timings: dict[str, Any] | None
+    finished_at: datetime | None
+
+
+class ChunkProof(msgspec.Struct, frozen=True):
+    """What a chunk says of its rows, for the proof."""
+
+    chunk_index: int
+    first_row: int
+    row_count: int
+    rows_ok: int
+    rows_invalid: int
+    rows_failed: int
+    status: str
+    hash_read: str | None
+    byte_start: int
+    byte_end: int
+
+
+class FailedChunk(msgspec.Struct, frozen=True):
+    """A chunk that failed, and why."""
+
+    chunk_index: int
+    first_row: int
+    row_count: int
+    attempt: int
+    error: dict[str, Any] | None
+
+
+class CompletedChunk(msgspec.Struct, frozen=True):
+    """A chunk whose rows are stored."""
+
+    job_id: UUID
+    chunk_index: int
+    rows_ok: int
+    finished_at: datetime
+
+
+class ChunkTally(msgspec.Struct, frozen=True):
+    """The chunks of a job that are in one status: how many, their rows by kind, their bytes."""
+
+    status: str
+    chunks: int
+    rows: int
+    ok: int
+    invalid: int
+    failed: int
+    bytes: int
+
+
+class JobTally(msgspec.Struct, frozen=True):
+    """The chunks of a job together: their rows by kind, their bytes, and the bytes of those that are final."""
+
+    rows: int
+    ok: int
+    invalid: int
+    failed: int
+    in_failed_chunks: int
+    done_bytes: int
+    bytes: int
+
+
+class JobTotals(msgspec.Struct, frozen=True):
+    """What became of the rows of a job's chunks, and sums of what their summaries say."""
+
+    rows: int
+    ok: int
+    rejected: int
+    """Of completed chunks."""
+    failed: int
+    """Of failed chunks."""
+    sums: dict[str, int]
+
+
+NO_TOTALS = JobTotals(0, 0, 0, 0, {})
+"""Of a job without chunks."""
+
+
+class PageRow(msgspec.Struct, frozen=True):
+    """A page of results; `data` is a JSON array of its rows."""
+
+    first_row: int
+    row_count: int
+    row_numbers: list[int] | None
+    data: str
+
+
+class RejectRow(msgspec.Struct, frozen=True):
+    """A row that did not get through."""
+
+    job_id: UUID
+    row_number: int
+    kind: str
+    line: int
+    byte_start: int
+    byte_end: int
+    raw: bytes
+    column_name: str | None
+    value: str | None
+    code: str
+    message: str
+    corrections: int
+
+
+class RejectPlace(msgspec.Struct, frozen=True):
+    """Where a reject stands in the file, and how often it was corrected."""
+
+    row_number: int
+    kind: str
+    code: str
+    line: int
+    byte_start: int
+    byte_end: int
+    corrections: int
+
+
+class UploadRow(msgspec.Struct, frozen=True):
+    """A resumable upload."""
+
+    id: UUID
+    owner: str
+    length: int | None
+    sent_metadata: str
+    submission: dict[str, Any]
+    is_partial: bool
+    parts: list[str] | None
+    verified_offset: int | None
+    reserved_bytes: int
+    answer: dict[str, Any] | None
+    problem: dict[str, Any] | None
+    created_at: datetime
+    expires_at: datetime
+    is_expired: bool
+
+    @property
+    def is_open(self) -> bool:
+        """Whether it has become nothing yet, and was not refused."""
+        return self.answer is None and self.problem is None
+
+
+class NewUpload(msgspec.Struct, frozen=True, kw_only=True):
+    """A resumable upload that is to be inserted."""
+
+    id: UUID = msgspec.field(default_factory=uuid4)
+    owner: str
+    length: int | None
+    sent_metadata: str
+    submission: dict[str, Any]
+    is_partial: bool
+    parts: list[str] | None
+    reserved_bytes: int
+
+
+class CallerRow(msgspec.Struct, frozen=True):
+    """Who has signed in, with which key."""
+
+    user_id: str
+    is_admin: bool
+    key_id: UUID
+    label: str
+    expires_at: datetime | None
+    is_long_unused: bool
+
+
+class UserRow(msgspec.Struct, frozen=True):
+    """Somebody who signs in."""
+
+    id: str
+    is_admin: bool
+    created_at: datetime
+    revoked_at: datetime | None
+    valid_keys: int
+    last_used_at: datetime | None
+
+
+class KeyRow(msgspec.Struct, frozen=True):
+    """A key of a user, without its digest."""
+
+    id: UUID
+    label: str
+    created_at: datetime
+    expires_at: datetime | None
+    revoked_at: datetime | None
+    last_used_at: datetime | None
+    is_valid: bool
+
+
+class NewKey(msgspec.Struct, frozen=True, kw_only=True):
+    """A key that is to be inserted."""
+
+    id: UUID
+    user_id: str
+    label: str
+    digest: bytes
+
+
+class InstallationRow(msgspec.Struct, frozen=True):
+    """Which Granula the database is, and what the last sweep of its storage found."""
+
+    id: UUID
+    created_at: datetime
+    swept_at: datetime | None
+    lost_files: int
+    held_files: int
+
+
+class DeliveryRow(msgspec.Struct, frozen=True):
+    """A message for a webhook."""
+
+    number: int
+    id: UUID
+    webhook_id: UUID
+    job_id: UUID | None
+    event: str
+    body: str
+    status: str
+    attempt: int
+    claim_token: UUID | None
+    next_attempt_at: datetime
+    attempts: list[dict[str, Any]]
+    created_at: datetime
+    finished_at: datetime | None

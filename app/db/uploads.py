@@ -6,25 +6,27 @@ from collections.abc import Sequence
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import RowMapping, case, delete, func, insert, null, select, update
+from sqlalchemy import case, delete, func, insert, null, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from app.db.models import Upload
+from app.db.rows import NewUpload, UploadRow, columns_of, fetch_all, fetch_first, values_of
 from app.db.types import now
 
+_UPLOAD = columns_of(UploadRow, Upload, is_expired=Upload.expires_at < now())
 is_open = Upload.answer.is_(None) & Upload.problem.is_(None)
 
 
-async def insert_upload(connection: AsyncConnection, values: dict[str, Any], seconds: float) -> None:
+async def insert_upload(connection: AsyncConnection, upload: NewUpload, seconds: float) -> None:
     """One that expires after so many seconds."""
-    await connection.execute(insert(Upload).values(**values, created_at=now(), expires_at=now(seconds)))
+    await connection.execute(insert(Upload).values(**values_of(upload), created_at=now(), expires_at=now(seconds)))
 
 
-async def find_upload(connection: AsyncConnection, upload_id: UUID, owner: str) -> RowMapping | None:
+async def find_upload(connection: AsyncConnection, upload_id: UUID, owner: str) -> UploadRow | None:
     """With `is_expired`."""
-    query = select(Upload, (Upload.expires_at < now()).label("is_expired"))
+    query = select(*_UPLOAD)
     query = query.where(Upload.id == upload_id, Upload.owner == owner)
-    return (await connection.execute(query)).mappings().first()
+    return await fetch_first(connection, UploadRow, query)
 
 
 async def keep_alive(connection: AsyncConnection, upload_id: UUID, seconds: float) -> None:
@@ -80,15 +82,15 @@ async def remove(connection: AsyncConnection, upload_id: UUID) -> None:
     await connection.execute(delete(Upload).where(Upload.id == upload_id))
 
 
-async def list_open(connection: AsyncConnection, *, expire_within: float | None = None) -> Sequence[RowMapping]:
+async def list_open(connection: AsyncConnection, *, expire_within: float | None = None) -> list[UploadRow]:
     """Those whose length is known and that have become nothing yet, by themselves or from parts; `expire_within`: only
     those that expire in so many seconds, since nobody has worked on them for a while."""
-    query = select(Upload).where(
+    query = select(*_UPLOAD).where(
         is_open, Upload.length.is_not(None), Upload.is_partial.is_(False), Upload.expires_at >= now()
     )
     if expire_within is not None:
         query = query.where(Upload.expires_at < now(expire_within))
-    return (await connection.execute(query.order_by(Upload.created_at))).mappings().all()
+    return await fetch_all(connection, UploadRow, query.order_by(Upload.created_at))
 
 
 async def list_expired(connection: AsyncConnection) -> list[UUID]:

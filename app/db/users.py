@@ -2,25 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, RowMapping, delete, exists, func, insert, or_, select, text, update
+from sqlalchemy import ColumnElement, delete, exists, func, insert, or_, select, text, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 from sqlalchemy.orm import InstrumentedAttribute
 
 from app.db import uploads
 from app.db.models import File, Job, Upload, User, UserKey, UserSession
+from app.db.rows import CallerRow, KeyRow, NewKey, UserRow, columns_of, fetch_all, fetch_first, values_of
 from app.db.types import now
 from app.states import ACTIVE_JOBS
 
 TOUCH_SECONDS = 3600.0
 
-_CALLER = (
-    User.id.label("user_id"), User.is_admin, UserKey.id.label("key_id"), UserKey.label, UserKey.expires_at,
-    or_(UserKey.last_used_at.is_(None), UserKey.last_used_at < now(-TOUCH_SECONDS)).label("is_long_unused"),
-)  # fmt: skip
+_CALLER = columns_of(
+    CallerRow,
+    UserKey,
+    User,
+    user_id=User.id,
+    key_id=UserKey.id,
+    is_long_unused=or_(UserKey.last_used_at.is_(None), UserKey.last_used_at < now(-TOUCH_SECONDS)),
+)
 
 
 def _is_valid() -> ColumnElement[bool]:
@@ -34,13 +38,13 @@ def _is_valid() -> ColumnElement[bool]:
 # ---------------------------------------------------------------------- signing in
 
 
-async def find_by_key(connection: AsyncConnection, digest: bytes) -> RowMapping | None:
+async def find_by_key(connection: AsyncConnection, digest: bytes) -> CallerRow | None:
     """Whose key this is, if it is valid now."""
     query = select(*_CALLER).join(User, User.id == UserKey.user_id).where(UserKey.digest == digest, _is_valid())
-    return (await connection.execute(query)).mappings().first()
+    return await fetch_first(connection, CallerRow, query)
 
 
-async def find_by_session(connection: AsyncConnection, digest: bytes) -> RowMapping | None:
+async def find_by_session(connection: AsyncConnection, digest: bytes) -> CallerRow | None:
     """Whose session this is, if it and its key are valid now."""
     query = (
         select(*_CALLER)
@@ -48,7 +52,7 @@ async def find_by_session(connection: AsyncConnection, digest: bytes) -> RowMapp
         .join(UserSession, UserSession.key_id == UserKey.id)
         .where(UserSession.digest == digest, UserSession.expires_at > now(), _is_valid())
     )
-    return (await connection.execute(query)).mappings().first()
+    return await fetch_first(connection, CallerRow, query)
 
 
 async def any_exist(connection: AsyncConnection) -> bool:
@@ -90,17 +94,17 @@ def _with_counts() -> Any:
         .scalar_subquery()
     )
     last = select(func.max(UserKey.last_used_at)).where(UserKey.user_id == User.id).scalar_subquery()
-    return select(User, valid.label("valid_keys"), last.label("last_used_at")).order_by(User.id)
+    return select(*columns_of(UserRow, User, valid_keys=valid, last_used_at=last)).order_by(User.id)
 
 
-async def list_users(connection: AsyncConnection, *, after: str = "", limit: int | None = None) -> Sequence[RowMapping]:
+async def list_users(connection: AsyncConnection, *, after: str = "", limit: int | None = None) -> list[UserRow]:
     """In the order of their names, from behind `after` on."""
     query = _with_counts().where(User.id > after).limit(limit)
-    return (await connection.execute(query)).mappings().all()
+    return await fetch_all(connection, UserRow, query)
 
 
-async def find_user(connection: AsyncConnection, user_id: str) -> RowMapping | None:
-    return (await connection.execute(_with_counts().where(User.id == user_id))).mappings().first()
+async def find_user(connection: AsyncConnection, user_id: str) -> UserRow | None:
+    return await fetch_first(connection, UserRow, _with_counts().where(User.id == user_id))
 
 
 async def set_revoked(connection: AsyncConnection, user_id: str, *, revoked: bool) -> bool:
@@ -113,19 +117,17 @@ async def set_revoked(connection: AsyncConnection, user_id: str, *, revoked: boo
     return done.rowcount == 1
 
 
-async def insert_key(connection: AsyncConnection, values: dict[str, Any], expires_in: float | None) -> None:
+async def insert_key(connection: AsyncConnection, key: NewKey, expires_in: float | None) -> None:
     expires_at = None if expires_in is None else now(expires_in)
-    await connection.execute(insert(UserKey).values(**values, created_at=now(), expires_at=expires_at))
+    await connection.execute(insert(UserKey).values(**values_of(key), created_at=now(), expires_at=expires_at))
 
 
-async def list_keys(connection: AsyncConnection, user_id: str) -> Sequence[RowMapping]:
+async def list_keys(connection: AsyncConnection, user_id: str) -> list[KeyRow]:
     """Oldest first, without their digests."""
-    columns = (
-        UserKey.id, UserKey.label, UserKey.created_at, UserKey.expires_at, UserKey.revoked_at, UserKey.last_used_at,
-        (UserKey.revoked_at.is_(None) & or_(UserKey.expires_at.is_(None), UserKey.expires_at > now())).label("is_valid"),
-    )  # fmt: skip
-    query = select(*columns).where(UserKey.user_id == user_id).order_by(UserKey.created_at, UserKey.id)
-    return (await connection.execute(query)).mappings().all()
+    is_valid = UserKey.revoked_at.is_(None) & or_(UserKey.expires_at.is_(None), UserKey.expires_at > now())
+    query = select(*columns_of(KeyRow, UserKey, is_valid=is_valid)).where(UserKey.user_id == user_id)
+    query = query.order_by(UserKey.created_at, UserKey.id)
+    return await fetch_all(connection, KeyRow, query)
 
 
 async def revoke_key(connection: AsyncConnection, key_id: UUID, user_id: str | None) -> bool:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Iterator, Sequence
 from heapq import merge as merge_sorted
-from typing import Any
 from uuid import UUID
 
 import msgspec
@@ -14,6 +13,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from app.db import results
 from app.db.models import ResultPage
+from app.db.rows import PageRow, columns_of, fetch_all
 from app.destinations.base import ReadBack, ResultDestination, TableWriter
 from app.formats.base import MASK, Page, gaps, page_cuts, row_ends, stored_hash_sum
 
@@ -59,17 +59,15 @@ class Pages(ResultDestination):
                 return stored
             hashed = await asyncio.to_thread(_hash_pages, pages)
             for page, (count, value) in zip(pages, hashed, strict=True):
-                while position + 1 < len(first_rows) and first_rows[position + 1] <= page["first_row"]:
+                while position + 1 < len(first_rows) and first_rows[position + 1] <= page.first_row:
                     position += 1
-                if count != page["row_count"]:
-                    stored.problems.append(
-                        f"page at row {page['first_row']}: {count} rows, expected {page['row_count']}"
-                    )
+                if count != page.row_count:
+                    stored.problems.append(f"page at row {page.first_row}: {count} rows, expected {page.row_count}")
                 stored.sums[position] = (stored.sums.get(position, 0) + value) & MASK
-            after, limit = pages[-1]["first_row"], results.pages_next(pages)
+            after, limit = pages[-1].first_row, results.pages_next(pages)
 
 
-async def _take(connection: AsyncConnection, job_id: UUID, first_row: int, start: int, end: int) -> Any:
+async def _take(connection: AsyncConnection, job_id: UUID, first_row: int, start: int, end: int) -> list[PageRow]:
     """Remove the pages of a chunk (rows [start, end)) from the one that may hold `first_row` on; what they held."""
     begin = select(func.max(ResultPage.first_row)).where(
         ResultPage.job_id == job_id, ResultPage.first_row.between(start, first_row)
@@ -80,15 +78,15 @@ async def _take(connection: AsyncConnection, job_id: UUID, first_row: int, start
         ResultPage.first_row >= (start if first_page is None else first_page),
         ResultPage.first_row < end,
     )
-    query = select(*results.PAGE).where(*held).order_by(ResultPage.first_row)
-    pages = (await connection.execute(query)).mappings().all()
+    query = select(*columns_of(PageRow, ResultPage)).where(*held).order_by(ResultPage.first_row)
+    pages = await fetch_all(connection, PageRow, query)
     await connection.execute(delete(ResultPage).where(*held))
     return pages
 
 
-def merged_pages(held: Sequence[Any], added: Sequence[Page]) -> Iterator[Page]:
+def merged_pages(held: Sequence[PageRow], added: Sequence[Page]) -> Iterator[Page]:
     """The rows of both in their order, cut into pages anew."""
-    before = (row for page in held for row in _rows(page["data"], page["row_numbers"], page["first_row"]))
+    before = (row for page in held for row in _rows(page.data, page.row_numbers, page.first_row))
     new = (row for page in added for row in _rows(page.data, page.numbers, page.first_row))
     rows = list(merge_sorted(before, sorted(new, key=_number), key=_number))
     for start, end in page_cuts(row_ends(raw for _, raw in rows)):
@@ -110,17 +108,17 @@ def _json(numbers: list[int] | None) -> str | None:
     return None if numbers is None else msgspec.json.encode(numbers).decode()
 
 
-def _hash_pages(pages: Sequence[Any]) -> list[tuple[int, int]]:
+def _hash_pages(pages: Sequence[PageRow]) -> list[tuple[int, int]]:
     return [_hash_page(page) for page in pages]
 
 
-def _hash_page(page: Any) -> tuple[int, int]:
+def _hash_page(page: PageRow) -> tuple[int, int]:
     """(rows, their hash sum); -1 rows if they cannot be read."""
-    first, count = page["first_row"], page["row_count"]
-    numbers = page["row_numbers"] or range(first, first + count)
+    first, count = page.first_row, page.row_count
+    numbers = page.row_numbers or range(first, first + count)
     if numbers[0] != first or len(numbers) != count:
         return -1, 0
     try:
-        return stored_hash_sum(page["data"], numbers)
+        return stored_hash_sum(page.data, numbers)
     except (msgspec.DecodeError, UnicodeError):
         return -1, 0

@@ -9,12 +9,12 @@ from operator import attrgetter
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import RowMapping
+import msgspec
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from app.db import chunks, jobs, undo
 from app.db.engine import Database
-from app.db.rows import JobRow, ListedJob
+from app.db.rows import ChunkTally, JobRow, ListedJob
 from app.errors import JobHasParts, NotFound, TransientError
 from app.jobs.pace import Mark, marks_per_job, rows_left, rows_per_second, seconds_left
 from app.jobs.topics import Topic, Topics
@@ -114,7 +114,9 @@ async def _describe_all(connection: AsyncConnection, rows: Sequence[JobRow]) -> 
             continue
         tally = _by_status(tallies.get(job.id, []))
         errors = await chunks.errors(connection, job.id) if ChunkStatus.FAILED in tally else []
-        bodies[job.id] = status_body(job, tally, [dict(e) for e in errors], marks.get(job.id, []))
+        bodies[job.id] = status_body(
+            job, tally, [msgspec.structs.asdict(error) for error in errors], marks.get(job.id, [])
+        )
     return bodies
 
 
@@ -131,8 +133,8 @@ async def marks_of(connection: AsyncConnection, rows: Sequence[ListedJob]) -> di
     return marks
 
 
-def _by_status(tally: Sequence[RowMapping]) -> dict[ChunkStatus, RowMapping]:
-    return {ChunkStatus(row["status"]): row for row in tally}
+def _by_status(tally: Sequence[ChunkTally]) -> dict[ChunkStatus, ChunkTally]:
+    return {ChunkStatus(t.status): t for t in tally}
 
 
 def _with_parts(body: dict[str, Any], parts: Sequence[JobRow]) -> dict[str, Any]:
@@ -153,7 +155,7 @@ def _with_parts(body: dict[str, Any], parts: Sequence[JobRow]) -> dict[str, Any]
 
 def status_body(
     job: JobRow,
-    tally: dict[ChunkStatus, RowMapping],
+    tally: dict[ChunkStatus, ChunkTally],
     errors: list[dict[str, Any]],
     marks: Sequence[Mark],
     now: datetime | None = None,
@@ -163,7 +165,7 @@ def status_body(
     now = now or datetime.now(UTC)
 
     def total(what: str, *states: ChunkStatus) -> int:
-        return int(sum(t[what] for s, t in tally.items() if not states or s in states))
+        return sum(getattr(t, what) for s, t in tally.items() if not states or s in states)
 
     done = tuple(s for s in ChunkStatus if s.is_final and s is not ChunkStatus.CANCELLED)
     rows = total("rows")

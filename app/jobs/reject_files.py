@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from typing import Any, Protocol
+from typing import Protocol
 
 import msgspec
-from sqlalchemy import RowMapping
 
-from app.db.rows import JobRow
+from app.db.rows import JobRow, RejectRow
 from app.errors import TerminalError
 from app.formats.base import MAX_ROW_BYTES
 from app.formats.csv import CsvDialect, CsvFormat
@@ -21,19 +20,17 @@ from app.sources.base import Sources
 META_COLUMNS = ("_row", "_line", "_column", "_code", "_message")
 RECORD_COLUMN = "_record"
 
-Row = RowMapping | dict[str, Any]
 
-
-def whole(sources: Sources, job: JobRow, row: Row) -> Row:
+def whole(sources: Sources, job: JobRow, row: RejectRow) -> RejectRow:
     """The reject with all of its bytes, as far as they still exist. Blocking; raises TransientError if they cannot be read
     now."""
-    size = row["byte_end"] - row["byte_start"]
-    if row["corrections"] or not len(row["raw"]) < size <= MAX_ROW_BYTES or job.storage_uri is None:
+    size = row.byte_end - row.byte_start
+    if row.corrections or not len(row.raw) < size <= MAX_ROW_BYTES or job.storage_uri is None:
         return row
     with suppress(TerminalError):  # the bytes are gone for good: the beginning is better than nothing
-        found = sources.read(job.storage_uri, row["byte_start"], row["byte_end"], job.etag)
-        if found.startswith(row["raw"]):  # else the file was damaged meanwhile
-            return {**row, "raw": found}
+        found = sources.read(job.storage_uri, row.byte_start, row.byte_end, job.etag)
+        if found.startswith(row.raw):  # else the file was damaged meanwhile
+            return msgspec.structs.replace(row, raw=found)
     return row
 
 
@@ -57,9 +54,9 @@ class Layout(Protocol):
 
     def header(self) -> bytes: ...
 
-    def line(self, row: Row) -> bytes: ...
+    def line(self, row: RejectRow) -> bytes: ...
 
-    def cells(self, row: Row) -> list[str]:
+    def cells(self, row: RejectRow) -> list[str]:
         """What is shown of a reject, by column. Bytes that are no text are kept as surrogates."""
 
     def record(self, cells: Sequence[str]) -> bytes:
@@ -98,19 +95,19 @@ class CsvRejects:
         names = [name.encode(self.encoding, "replace") for name in self.columns]
         return self._write.line([*names, *(m.encode() for m in META_COLUMNS)])
 
-    def line(self, row: Row) -> bytes:
+    def line(self, row: RejectRow) -> bytes:
         return self._write.line([*self._cells(row), *_meta(row)])
 
-    def cells(self, row: Row) -> list[str]:
+    def cells(self, row: RejectRow) -> list[str]:
         return [cell.decode(self.encoding, "surrogateescape") for cell in self._cells(row)]
 
     def record(self, cells: Sequence[str]) -> bytes:
         line = b",".join(_quoted(cell.encode(self.encoding, "surrogateescape")) for cell in cells)
         return line or b'""'  # of a single column: a blank line is no record
 
-    def _cells(self, row: Row) -> list[bytes]:
-        raw, form, delimiter = row["raw"], self._form, self._delimiter
-        if row["corrections"]:
+    def _cells(self, row: RejectRow) -> list[bytes]:
+        raw, form, delimiter = row.raw, self._form, self._delimiter
+        if row.corrections:
             form, delimiter = self._corrected_form, ","
         elif self._original.encoding.startswith("utf-16"):
             raw = raw.decode(self._original.encoding, "replace").encode()
@@ -135,23 +132,23 @@ class JsonRejects:
     def header(self) -> bytes:
         return self._write.line([RECORD_COLUMN.encode(), *(m.encode() for m in META_COLUMNS)])
 
-    def line(self, row: Row) -> bytes:
-        return self._write.line([row["raw"], *_meta(row)])
+    def line(self, row: RejectRow) -> bytes:
+        return self._write.line([row.raw, *_meta(row)])
 
-    def cells(self, row: Row) -> list[str]:
-        return [row["raw"].decode("utf-8", "surrogateescape")]
+    def cells(self, row: RejectRow) -> list[str]:
+        return [row.raw.decode("utf-8", "surrogateescape")]
 
     def record(self, cells: Sequence[str]) -> bytes:
         # The separator would end the record. In its place stands another character that JSON does not allow either.
         return cells[0].encode("utf-8", "surrogateescape").replace(RECORD_SEPARATOR, b"\x1f").strip(b" \t\r\n")
 
 
-def patched(layout: Layout, row: Row, values: dict[str, msgspec.Raw]) -> list[str]:
+def patched(layout: Layout, row: RejectRow, values: dict[str, msgspec.Raw]) -> list[str]:
     """The cells of a reject with some of them replaced by JSON values. Raises ValueError, with a sentence, if that
     cannot be."""
     if isinstance(layout, JsonRejects):
         try:
-            record = msgspec.json.decode(row["raw"], type=dict[str, msgspec.Raw])
+            record = msgspec.json.decode(row.raw, type=dict[str, msgspec.Raw])
         except (msgspec.DecodeError, UnicodeError):
             raise ValueError("is no JSON object; send the whole of it as `record`") from None
         return [msgspec.json.encode(record | values).decode()]
@@ -167,11 +164,11 @@ def patched(layout: Layout, row: Row, values: dict[str, msgspec.Raw]) -> list[st
     return cells
 
 
-def is_whole(row: Row) -> bool:
-    return bool(row["corrections"]) or len(row["raw"]) == row["byte_end"] - row["byte_start"]
+def is_whole(row: RejectRow) -> bool:
+    return bool(row.corrections) or len(row.raw) == row.byte_end - row.byte_start
 
 
-def unchanged(layout: Layout, row: Row) -> Callable[[bytes], bool]:
+def unchanged(layout: Layout, row: RejectRow) -> Callable[[bytes], bool]:
     """Whether a record is what the download of the reject showed, line ends within cells apart: editors change them."""
     try:
         shown = layout.record(layout.cells(row)).replace(b"\r\n", b"\n")
@@ -180,8 +177,8 @@ def unchanged(layout: Layout, row: Row) -> Callable[[bytes], bool]:
     return lambda record: record.replace(b"\r\n", b"\n") == shown
 
 
-def _meta(row: Row) -> list[bytes]:
-    meta = (str(row["row_number"]), str(row["line"]), row["column_name"] or "", row["code"], row["message"])
+def _meta(row: RejectRow) -> list[bytes]:
+    meta = (str(row.row_number), str(row.line), row.column_name or "", row.code, row.message)
     return [part.encode() for part in meta]
 
 

@@ -9,10 +9,10 @@ from typing import Any
 from uuid import UUID
 
 import msgspec
-from sqlalchemy import RowMapping
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from app.db import chunks, results
+from app.db.rows import PageRow
 from app.formats.base import PAGE_ROWS, cell_names
 
 ANSWER_BYTES = 8 << 20
@@ -27,14 +27,14 @@ StoredRow = dict[str, msgspec.Raw] | list[str | None]
 """Cells, or an object whose values stay the JSON they are, so that no number is rounded on its way out."""
 
 
-def rows_of(page: RowMapping | dict[str, Any]) -> list[Row]:
-    numbers = page["row_numbers"] or range(page["first_row"], page["first_row"] + page["row_count"])
-    rows = msgspec.json.decode(page["data"], type=list[msgspec.Raw])
+def rows_of(page: PageRow) -> list[Row]:
+    numbers = page.row_numbers or range(page.first_row, page.first_row + page.row_count)
+    rows = msgspec.json.decode(page.data, type=list[msgspec.Raw])
     return list(zip(numbers, rows, strict=True))
 
 
-def last_row(page: RowMapping | dict[str, Any]) -> int:
-    return int(page["row_numbers"][-1] if page["row_numbers"] else page["first_row"] + page["row_count"] - 1)
+def last_row(page: PageRow) -> int:
+    return int(page.row_numbers[-1] if page.row_numbers else page.first_row + page.row_count - 1)
 
 
 def named(columns: Sequence[str], row: Any) -> dict[str, Any]:
@@ -77,7 +77,7 @@ async def rows_behind(
                 return Some(rows, True)
 
 
-def _rows_of_all(pages: Sequence[RowMapping]) -> list[Row]:
+def _rows_of_all(pages: Sequence[PageRow]) -> list[Row]:
     return [row for page in pages for row in rows_of(page)]
 
 

@@ -16,12 +16,12 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID, uuid4
 
-from sqlalchemy import RowMapping
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from app.db import users
+from app.db import rows, users
 from app.db.engine import Database
+from app.db.rows import CallerRow, KeyRow, UserRow
 from app.errors import InvalidParameter, NotFound, TransientError, UserExists, UserRevoked
 
 LOCAL_OWNER = "local"
@@ -98,13 +98,13 @@ class Users:
     async def close_session(self, value: str) -> None:
         await self._database.transact(lambda c: users.remove_session(c, _digest(value)))
 
-    async def _caller(self, row: RowMapping | None, session: str | None) -> Caller | None:
+    async def _caller(self, row: CallerRow | None, session: str | None) -> Caller | None:
         if row is None:
             return None
-        if row["is_long_unused"]:
+        if row.is_long_unused:
             with suppress(TransientError):  # to read is enough to be let in
-                await self._database.transact(lambda c: users.touch_key(c, row["key_id"]))
-        return Caller(row["user_id"], row["is_admin"], row["key_id"], row["label"], row["expires_at"], session)
+                await self._database.transact(lambda c: users.touch_key(c, row.key_id))
+        return Caller(row.user_id, row.is_admin, row.key_id, row.label, row.expires_at, session)
 
     # ------------------------------------------------------------------ looking after them
 
@@ -128,7 +128,7 @@ class Users:
         """One more; raises NotFound, UserRevoked, InvalidParameter."""
 
         async def create(connection: AsyncConnection) -> NewKey:
-            if (await _find(connection, user_id))["revoked_at"] is not None:
+            if (await _find(connection, user_id)).revoked_at is not None:
                 raise UserRevoked
             return await _insert_key(connection, user_id, label, days)
 
@@ -176,35 +176,42 @@ async def _insert_key(connection: AsyncConnection, user_id: str, label: str, day
     if days is not None and not 1 <= days <= MAX_DAYS:
         raise InvalidParameter(f"A key can expire in 1 to {MAX_DAYS} days.")
     made = NewKey(uuid4(), KEY_PREFIX + secrets.token_urlsafe(32))
-    values = {"id": made.id, "user_id": user_id, "label": label[:100], "digest": _digest(made.key)}
-    await users.insert_key(connection, values, None if days is None else days * DAY_SECONDS)
+    stored = rows.NewKey(id=made.id, user_id=user_id, label=label[:100], digest=_digest(made.key))
+    await users.insert_key(connection, stored, None if days is None else days * DAY_SECONDS)
     return made
 
 
-async def _find(connection: AsyncConnection, user_id: str) -> RowMapping:
+async def _find(connection: AsyncConnection, user_id: str) -> UserRow:
     row = await users.find_user(connection, user_id)
     if row is None:
         raise NotFound(f"There is no user {user_id[:100]!r}.")
     return row
 
 
-def _user_body(row: RowMapping) -> dict[str, Any]:
+def _user_body(row: UserRow) -> dict[str, Any]:
     return {
-        "user_id": row["id"],
-        "is_admin": row["is_admin"],
-        "status": "active" if row["revoked_at"] is None else "revoked",
-        "valid_keys": row["valid_keys"],
-        **{name: _text(row[name]) for name in ("created_at", "revoked_at", "last_used_at")},
+        "user_id": row.id,
+        "is_admin": row.is_admin,
+        "status": "active" if row.revoked_at is None else "revoked",
+        "valid_keys": row.valid_keys,
+        "created_at": row.created_at.isoformat(),
+        "revoked_at": _text(row.revoked_at),
+        "last_used_at": _text(row.last_used_at),
     }
 
 
-def _key_body(row: RowMapping) -> dict[str, Any]:
-    status = "valid" if row["is_valid"] else "revoked" if row["revoked_at"] is not None else "expired"
+def _key_body(row: KeyRow) -> dict[str, Any]:
+    status = "expired" if row.revoked_at is None else "revoked"
+    if row.is_valid:
+        status = "valid"
     return {
-        "key_id": str(row["id"]),
-        "label": row["label"],
+        "key_id": str(row.id),
+        "label": row.label,
         "status": status,
-        **{name: _text(row[name]) for name in ("created_at", "expires_at", "revoked_at", "last_used_at")},
+        "created_at": row.created_at.isoformat(),
+        "expires_at": _text(row.expires_at),
+        "revoked_at": _text(row.revoked_at),
+        "last_used_at": _text(row.last_used_at),
     }
 
 

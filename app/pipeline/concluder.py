@@ -49,9 +49,9 @@ async def basis_of(connection: AsyncConnection, job: RunningJob) -> Basis | None
         return tuple((part.id, part.status, part.finished_at) for part in parts)
     row = await jobs.load_job(connection, job.id)
     tally = await chunks.tally(connection, job.id)
-    if row is None or not row.split_done or any(not ChunkStatus(t["status"]).is_final for t in tally):
+    if row is None or not row.split_done or any(not ChunkStatus(t.status).is_final for t in tally):
         return None
-    return tuple(sorted((t["status"], t["chunks"], t["ok"], t["invalid"], t["failed"]) for t in tally))
+    return tuple(sorted((t.status, t.chunks, t.ok, t.invalid, t.failed) for t in tally))
 
 
 def bearing_deaths(compute: Callable[..., Any]) -> Callable[..., Awaitable[Any]]:

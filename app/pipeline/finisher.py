@@ -8,12 +8,11 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import RowMapping
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from app.db import chunks, files, jobs, results
 from app.db.engine import Database
-from app.db.rows import JobRow, LockedJob
+from app.db.rows import ChunkTally, JobRow, LockedJob
 from app.destinations.registry import Destinations
 from app.errors import GranulaError, TerminalError, TransientError
 from app.failpoints import hit
@@ -71,18 +70,18 @@ class Finisher:
                 if ended[1] is not None:
                     hit("job.before_finish")
                 return ended
-            tally = {t["status"]: t for t in await chunks.tally(connection, job.id)}
+            tally = {t.status: t for t in await chunks.tally(connection, job.id)}
             if not row.split_done or any(not ChunkStatus(s).is_final for s in tally):
                 return False, None
             status, error = await self._verdict(connection, row, tally)
             if error is None and status is not JobStatus.COMPLETED:
                 failed = await chunks.errors(connection, job.id, limit=1)
-                error = dict(failed[0]["error"]) if failed else None
+                error = failed[0].error if failed else None
             if concluded is not None:
                 status, error, summary = await self._keep(connection, job, concluded, tally, status, error)
             elif job.corrects is not None:
                 # What the results say is in the summary of the corrected job.
-                summary = {"rows": int(sum(t["ok"] for t in tally.values()))}
+                summary = {"rows": int(sum(t.ok for t in tally.values()))}
             else:
                 summary = _combined(job, await chunks.summaries(connection, job.id))
             await jobs.finish(connection, job.id, status, summary=summary or None, error=error)
@@ -112,7 +111,7 @@ class Finisher:
         connection: AsyncConnection,
         job: RunningJob,
         concluded: Concluded,
-        tally: dict[str, RowMapping],
+        tally: dict[str, ChunkTally],
         status: JobStatus,
         error: dict[str, Any] | None,
     ) -> tuple[JobStatus, dict[str, Any] | None, dict[str, Any]]:
@@ -122,7 +121,7 @@ class Finisher:
             if status is not JobStatus.FAILED and makes_file(job.processor):
                 return JobStatus.FAILED, {"code": "output_incomplete", "message": OUTPUT_INCOMPLETE}, {}
             return status, error, {}
-        ok = sum(t["ok"] for t in tally.values())
+        ok = sum(t.ok for t in tally.values())
         if found.summary.get("rows") != ok:
             message = f"rows in the summary: {found.summary.get('rows')}, expected {ok}"
             return JobStatus.FAILED, {"code": "proof_does_not_close", "message": message}, {}
@@ -160,14 +159,20 @@ class Finisher:
         return True, status
 
     async def _verdict(
-        self, connection: AsyncConnection, row: LockedJob, tally: dict[str, RowMapping]
+        self, connection: AsyncConnection, row: LockedJob, tally: dict[str, ChunkTally]
     ) -> tuple[JobStatus, dict[str, Any] | None]:
         """The final status; failed, with what does not add up, if the tables do not hold every row of the file."""
         stored = await self._destinations.results.count(connection, row.id)
         rejected = await results.count_kinds(connection, row.id)
-        total = {name: sum(t[name] for t in tally.values()) for name in ("rows", "ok", "invalid", "failed")}
+        counts = tally.values()
+        total = {
+            "rows": sum(t.rows for t in counts),
+            "ok": sum(t.ok for t in counts),
+            "invalid": sum(t.invalid for t in counts),
+            "failed": sum(t.failed for t in counts),
+        }
         failed_chunks = tally.get(ChunkStatus.FAILED)
-        in_failed_chunks = failed_chunks["failed"] if failed_chunks else 0
+        in_failed_chunks = failed_chunks.failed if failed_chunks else 0
         problems = [
             f"{what}: {have}, expected {want}"
             for what, have, want in (
@@ -183,8 +188,8 @@ class Finisher:
             return JobStatus.FAILED, {"code": "proof_does_not_close", "message": "; ".join(problems)}
         completed = tally.get(ChunkStatus.COMPLETED)
         status = conclude(
-            completed_chunks=completed["chunks"] if completed else 0,
-            failed_chunks=failed_chunks["chunks"] if failed_chunks else 0,
+            completed_chunks=completed.chunks if completed else 0,
+            failed_chunks=failed_chunks.chunks if failed_chunks else 0,
             rejects=total["invalid"] + total["failed"],
         )
         return status, None

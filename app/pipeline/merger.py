@@ -9,12 +9,11 @@ from dataclasses import dataclass, replace
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import RowMapping
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from app.db import corrections, jobs
 from app.db.corrections import CorrectionPart
-from app.db.rows import LockedJob
+from app.db.rows import ChunkRow, LockedJob, RejectPlace, RejectRow
 from app.destinations.registry import Destinations
 from app.errors import LeaseLost, TransientError
 from app.failpoints import hit
@@ -47,7 +46,7 @@ async def look(connection: AsyncConnection, target_id: UUID, part: CorrectionPar
     """Which rows of the part are still those that were corrected."""
     numbers = list(part.seen)
     found = await corrections.places_of(connection, target_id, numbers[0], numbers[-1])
-    changed = {n for n, seen in part.seen.items() if n not in found or found[n]["corrections"] != seen}
+    changed = {n for n, seen in part.seen.items() if n not in found or found[n].corrections != seen}
     return Live(part, frozenset(changed))
 
 
@@ -109,9 +108,9 @@ class Merger:
         if chunk is None:
             raise LeaseLost
         numbers = [n for n in live.part.seen if n not in live.changed]
-        start, end = chunk["first_row"], chunk["first_row"] + chunk["row_count"]
+        start, end = chunk.first_row, chunk.first_row + chunk.row_count
         places = await corrections.places_of(connection, target_id, start, end - 1)
-        if any(n not in places or places[n]["corrections"] != live.part.seen[n] for n in numbers):
+        if any(n not in places or places[n].corrections != live.part.seen[n] for n in numbers):
             raise CorrectionOvertaken
         old = [places[n] for n in numbers]
         again = [r for r in prepared.rejects if r.row_number not in live.changed]
@@ -126,15 +125,17 @@ class Merger:
         await self._destinations.write(connection, job_id, (), own_rejects, {})
         hit("correction.results_written")
         summary = {**prepared.summary, "written": written} if written else prepared.summary
-        counts = {"rows_ok": chunk["rows_ok"] + prepared.rows_ok, "reject_codes": _codes(chunk, old, again)}
-        for kind in ("invalid", "failed"):
-            gone, come = sum(o["kind"] == kind for o in old), sum(r.kind == kind for r in again)
-            counts[f"rows_{kind}"] = chunk[f"rows_{kind}"] - gone + come
-        read = (int(chunk["hash_read"], 16) + prepared.hash_sum) & MASK
+        counts = {
+            "rows_ok": chunk.rows_ok + prepared.rows_ok,
+            "rows_invalid": chunk.rows_invalid + _more("invalid", old, again),
+            "rows_failed": chunk.rows_failed + _more("failed", old, again),
+            "reject_codes": _codes(chunk, old, again),
+        }
+        read = (int(chunk.hash_read or "0", 16) + prepared.hash_sum) & MASK
         values = {
             **counts,
             "hash_read": f"{read:016x}",
-            "summary": _summary(processor, chunk["summary"], removed, summary),
+            "summary": _summary(processor, chunk.summary, removed, summary),
         }
         await corrections.change_chunk(connection, target_id, index, values)
         return await self._count(connection, target, processor, removed, summary, prepared)
@@ -178,26 +179,40 @@ def _summary(
     return before or added or None
 
 
-def _codes(chunk: RowMapping, gone: Sequence[RowMapping], come: Sequence[Reject]) -> dict[str, int] | None:
+def _more(kind: str, gone: Sequence[RejectPlace], come: Sequence[Reject]) -> int:
+    """How many more rejects of this kind there are than before."""
+    return sum(reject.kind == kind for reject in come) - sum(place.kind == kind for place in gone)
+
+
+def _codes(chunk: ChunkRow, gone: Sequence[RejectPlace], come: Sequence[Reject]) -> dict[str, int] | None:
     """The rejects of a chunk by code, with others in the place of some; None where nobody knows them."""
-    codes: dict[str, int] | None = chunk["reject_codes"]
+    codes: dict[str, int] | None = chunk.reject_codes
     if codes is None:
         return None
-    before, after = Counter(place["code"] for place in gone), Counter(reject.code for reject in come)
+    before, after = Counter(place.code for place in gone), Counter(reject.code for reject in come)
     return dict(Counter(codes) - before + after) or None
 
 
-def _rejected_again(target_id: UUID, reject: Reject, place: RowMapping) -> dict[str, Any]:
-    return {
-        "job_id": target_id, "row_number": reject.row_number, "kind": reject.kind, "line": place["line"],
-        "byte_start": place["byte_start"], "byte_end": place["byte_end"], "raw": reject.raw, "column_name": reject.column,
-        "value": reject.value, "code": reject.code, "message": reject.message, "corrections": place["corrections"] + 1,
-    }  # fmt: skip
+def _rejected_again(target_id: UUID, reject: Reject, place: RejectPlace) -> RejectRow:
+    return RejectRow(
+        target_id,
+        reject.row_number,
+        reject.kind,
+        place.line,
+        place.byte_start,
+        place.byte_end,
+        reject.raw,
+        reject.column,
+        reject.value,
+        reject.code,
+        reject.message,
+        place.corrections + 1,
+    )
 
 
-def _placed(reject: Reject, places: dict[int, RowMapping]) -> Reject:
+def _placed(reject: Reject, places: dict[int, RejectPlace]) -> Reject:
     """For the rejects of the correction itself: where the row stands in the corrected file."""
     place = places.get(reject.row_number)
     if place is None:
         return reject
-    return replace(reject, line=place["line"], byte_start=place["byte_start"], byte_end=place["byte_end"])
+    return replace(reject, line=place.line, byte_start=place.byte_start, byte_end=place.byte_end)

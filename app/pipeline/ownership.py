@@ -89,7 +89,7 @@ class Ownership:
     async def own_id(self) -> UUID:
         async with self._database.working() as connection:
             found = await installation.find(connection)
-        return found["id"] if found is not None else await self._database.transact(installation.ensure)
+        return found.id if found is not None else await self._database.transact(installation.ensure)
 
     async def held(self) -> Held | None:
         """None: the storage says nothing."""

@@ -19,12 +19,11 @@ from typing import Any
 from uuid import UUID, uuid4
 
 import numpy as np
-from sqlalchemy import RowMapping
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from app.db import chunks, jobs, results
 from app.db.engine import Database
-from app.db.rows import NewFile
+from app.db.rows import ChunkRow, NewFile
 from app.destinations.registry import Destinations
 from app.errors import TerminalError, TransientError
 from app.failpoints import hit
@@ -81,7 +80,7 @@ class Publisher:
         with translated("The folder of the parts"):
             return await self._run(function, *arguments)
 
-    async def _chunks(self, job: RunningJob) -> AsyncIterator[RowMapping]:
+    async def _chunks(self, job: RunningJob) -> AsyncIterator[ChunkRow]:
         after = -1
         while True:
             async with self._database.working() as connection:
@@ -90,17 +89,17 @@ class Publisher:
                 return
             for chunk in found:
                 yield chunk
-            after = found[-1]["chunk_index"]
+            after = found[-1].chunk_index
 
     # ------------------------------------------------------------------ unique in the whole file
 
     async def settle(self, job: RunningJob) -> None:
         """Make rejects of the rows that repeat what an earlier row has. Raises OutputPartMissing."""
-        keyed = [
-            (chunk["summary"]["part"]["key_file"], chunk["summary"]["part"]["keys"])
-            async for chunk in self._chunks(job)
-            if chunk["status"] == ChunkStatus.COMPLETED and "keys" in (chunk["summary"] or {}).get("part", {})
-        ]
+        keyed = []
+        async for chunk in self._chunks(job):
+            part = (chunk.summary or {}).get("part", {})
+            if chunk.status == ChunkStatus.COMPLETED and "keys" in part:
+                keyed.append((part["key_file"], part["keys"]))
         if not keyed:
             return
         try:
@@ -111,7 +110,7 @@ class Publisher:
         if not found:
             return
         async for chunk in self._chunks(job):
-            if chunk["status"] == ChunkStatus.COMPLETED and chunk["summary"]:
+            if chunk.status == ChunkStatus.COMPLETED and chunk.summary:
                 await self._settle_chunk(job, folder, chunk)
                 hit("output.settled")
 
@@ -119,8 +118,8 @@ class Publisher:
         """A folder of this machine with these parts; raises FileNotFoundError, DiskFull, StorageUnavailable."""
         return str(await asyncio.to_thread(self._parts.workspace, job.id, [name for name in names if name]))
 
-    async def _settle_chunk(self, job: RunningJob, folder: str, chunk: RowMapping) -> None:
-        first, count = chunk["first_row"], chunk["row_count"]
+    async def _settle_chunk(self, job: RunningJob, folder: str, chunk: ChunkRow) -> None:
+        first, count = chunk.first_row, chunk.row_count
         repeated = await asyncio.to_thread(repeated_rows, folder, first, count)
         if not repeated:
             return
@@ -129,21 +128,21 @@ class Publisher:
         new = [row for row in repeated if row not in known]
         if not new:
             return
-        part = part_file(chunk["summary"])
+        part = part_file(chunk.summary or {})
         try:
             await self._workspace(job, [part.name])
         except FileNotFoundError as error:
             raise OutputPartMissing from error
         output = _output(job)
         told = await self._compute(output.repeated_values, output.document(job.options), folder, part, new)
-        span = Span(chunk["byte_start"], chunk["byte_end"], first, count, chunk["first_line"], chunk["crc32"])
+        span = Span(chunk.byte_start, chunk.byte_end, first, count, chunk.first_line, chunk.crc32)
         rejects = await asyncio.to_thread(self._rejects, job, span, new, told)
 
         async def write(connection: AsyncConnection) -> None:
             row = await jobs.lock_job(connection, job.id)
             if row is None or JobStatus(row.status) not in ACTIVE_JOBS:
                 return  # cancelled or deleted: nothing is published
-            index, rows_ok = chunk["chunk_index"], chunk["rows_ok"]
+            index, rows_ok = chunk.chunk_index, chunk.rows_ok
             if await chunks.demote(connection, job.id, index, rows_ok=rows_ok, by=len(new), code=NOT_UNIQUE):
                 await self._destinations.write(connection, job.id, [], rejects, {})
 
@@ -165,14 +164,14 @@ class Publisher:
         rows = 0
         is_keyed = False
         async for chunk in self._chunks(job):
-            if chunk["status"] != ChunkStatus.COMPLETED:
+            if chunk.status != ChunkStatus.COMPLETED:
                 return None
-            rows += chunk["rows_ok"]
-            if chunk["summary"]:
-                found.append(part_file(chunk["summary"]))
-                is_keyed = is_keyed or "keys" in chunk["summary"]["part"]
-                if "preview" in chunk["summary"]:
-                    summaries.append(chunk["summary"])
+            rows += chunk.rows_ok
+            if chunk.summary:
+                found.append(part_file(chunk.summary))
+                is_keyed = is_keyed or "keys" in chunk.summary["part"]
+                if "preview" in chunk.summary:
+                    summaries.append(chunk.summary)
         output = _output(job)
         document = output.document(job.options)
         header, columns = await self._compute(output.described, document)
@@ -256,7 +255,7 @@ class Publisher:
         return {
             "rows": {"total": job.position.rows, "ok": rows, "rejected": sum(codes.values())},
             "rejected_by_code": codes,
-            "rejects": [{**{name: row[name] for name in names}, "column": row["column_name"]} for row in shown],
+            "rejects": [{**{name: getattr(row, name) for name in names}, "column": row.column_name} for row in shown],
         }
 
     async def _file(

@@ -11,6 +11,7 @@ from typing import Any
 import pyarrow.parquet as pq
 import pytest
 
+from app.db.rows import PageRow
 from app.features.files.encoders import PIECE_BYTES, CsvEncoder, Encoder, JsonLinesEncoder, fits_parquet
 from app.features.files.parquet import ParquetEncoder
 
@@ -18,8 +19,8 @@ COLUMNS = ["a", "b", "c"]
 LONG = "x" * (PIECE_BYTES // 3)
 
 
-def pages(rows: Sequence[Any], size: int) -> list[dict[str, str]]:
-    return [{"data": json.dumps(rows[start : start + size])} for start in range(0, len(rows), size)]
+def pages(rows: Sequence[Any], size: int) -> list[PageRow]:
+    return [PageRow(1, size, None, json.dumps(rows[start : start + size])) for start in range(0, len(rows), size)]
 
 
 def whole(encoder: Encoder, rows: Sequence[Any], size: int) -> tuple[bytes, list[int]]:

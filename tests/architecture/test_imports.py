@@ -252,3 +252,16 @@ def test_only_endpoints_need_a_web_server() -> None:
     assert of_core == {"app.feature", "app.main", "app.worker"}  # the first only names the type
     of_features = {module for module in web if module.startswith("app.features.")}
     assert {module.rpartition(".")[2] for module in of_features} <= {"endpoints", "stored", "service"}
+
+
+def test_rows_leave_the_sql_as_structs() -> None:
+    """A mapping has whatever names its statement has, and nobody checks them."""
+    for path in APP.rglob("*.py"):
+        imported = {
+            alias.name
+            for node in ast.walk(ast.parse(path.read_text()))
+            if isinstance(node, ast.ImportFrom)
+            for alias in node.names
+        }
+        assert "RowMapping" not in imported, path
+        assert "mappings" not in called(path), path

@@ -8,12 +8,11 @@ from typing import Any
 from uuid import uuid4
 
 import msgspec
-from sqlalchemy import RowMapping
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from app.db import chunks, jobs
 from app.db.engine import Database
-from app.db.rows import JobRow, ListedJob
+from app.db.rows import NO_TOTALS, JobRow, JobTotals, ListedJob
 from app.errors import (
     BadHeader,
     BatchBadEncoding,
@@ -155,7 +154,7 @@ async def get_results(
     async with database.snapshot() as connection:
         job = await find(connection, batch_id, owner)
         totals = (await chunks.totals(connection, [job.id])).get(job.id)
-        count = int(totals["ok"]) if totals else 0
+        count = int(totals.ok) if totals else 0
         some = await rows_at(connection, job.id, offset, per_page) if offset < count else Some([], False)
     head = {
         "batch_id": job.public_id,
@@ -203,15 +202,15 @@ def _is_id(batch_id: str) -> bool:
     return len(batch_id) <= 40 and batch_id.isascii() and batch_id.isprintable()
 
 
-def batch_body(job: ListedJob, totals: RowMapping | None) -> dict[str, Any]:
+def batch_body(job: ListedJob, totals: JobTotals | None) -> dict[str, Any]:
     """The answer of the status route. Pure.
 
     `processed_count` counts the rows of completed chunks, each of which is a result or a reject for good, so that it
     never falls; the rows of a chunk that was given up are `failed_count` and may be tried again.
     """
     status = JobStatus(job.status)
-    names = ("rows", "ok", "rejected", "failed")
-    rows, ok, rejected, failed = (int(totals[name]) if totals else 0 for name in names)
+    totals = totals or NO_TOTALS
+    rows, ok, rejected, failed = totals.rows, totals.ok, totals.rejected, totals.failed
     total = job.split_rows if job.split_done else job.total_rows
     processed = ok + rejected
     percent = round(100 * processed / total, 1) if total else 0.0
@@ -222,7 +221,7 @@ def batch_body(job: ListedJob, totals: RowMapping | None) -> dict[str, Any]:
         "total_count": total,
         "processed_count": processed,
         "progress_percent": percent if processed == total else min(percent, 99.9),
-        "summary": {name: int(totals[name]) for name in SENTIMENTS} if totals else None,
+        "summary": totals.sums or None,
         "error_message": job.error["message"] if job.error else None,
         "created_at": job.created_at.isoformat(),
         "completed_at": job.finished_at.isoformat() if is_done and job.finished_at else None,

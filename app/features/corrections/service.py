@@ -12,7 +12,6 @@ from typing import Any
 from uuid import UUID, uuid4
 
 import msgspec
-from sqlalchemy import RowMapping
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -20,7 +19,7 @@ from app.config import Settings
 from app.db import chunks, corrections, files, jobs
 from app.db.corrections import DOOR
 from app.db.engine import Database
-from app.db.rows import JobRow, NewFile, NewJob
+from app.db.rows import JobRow, NewFile, NewJob, RejectRow
 from app.errors import NotCorrectable, NotFound, NothingCorrected, ResultNotReady, TransientError
 from app.failpoints import hit
 from app.features.corrections.files import Problems, Spool, Written, add, read_file, write_file
@@ -153,7 +152,7 @@ class Corrections:
         job: JobRow,
         layout: Layout,
         patches: Sequence[Patch],
-        found: dict[int, RowMapping],
+        found: dict[int, RejectRow],
         spool: Spool,
         problems: Problems,
     ) -> None:
@@ -193,7 +192,7 @@ class Corrections:
             )
             same += len(some) - len(changed)
             kept += changed
-            seen += [found[spool.numbers[place]]["corrections"] for place in changed if not problems.count]
+            seen += [found[spool.numbers[place]].corrections for place in changed if not problems.count]
         problems.refuse()
         if not kept:
             raise NothingCorrected(
@@ -209,7 +208,7 @@ class Corrections:
         layout: Layout,
         spool: Spool,
         places: Sequence[int],
-        found: dict[int, RowMapping],
+        found: dict[int, RejectRow],
         run_unchanged: bool,
         problems: Problems,
     ) -> list[int]:
@@ -221,7 +220,7 @@ class Corrections:
                 problems.add(number, "not_rejected", _not_rejected(number))
                 continue
             row = found[number]
-            if run_unchanged or row["kind"] == "failed":
+            if run_unchanged or row.kind == "failed":
                 changed.append(place)
             elif not unchanged(layout, whole(self._sources, job, row))(spool.read(place)):
                 changed.append(place)

@@ -5,10 +5,11 @@ from __future__ import annotations
 import csv
 import io
 from collections.abc import Iterator, Sequence
-from typing import Any, Protocol
+from typing import Protocol
 
 import msgspec
 
+from app.db.rows import PageRow
 from app.jobs.formulas import guarded
 from app.jobs.stored_rows import StoredRow, named
 
@@ -28,7 +29,7 @@ def fits_parquet(rows: int, columns: int, size: int) -> bool:
 class Encoder(Protocol):
     """Of one file. Called from threads, one call at a time."""
 
-    def encode(self, page: Any) -> Iterator[bytes]:
+    def encode(self, page: PageRow) -> Iterator[bytes]:
         """The rows of a stored page, in pieces."""
 
     def finish(self) -> bytes:
@@ -45,8 +46,8 @@ class CsvEncoder:
         if columns:
             self._writer.writerow([self._shown(name) for name in columns])
 
-    def encode(self, page: Any) -> Iterator[bytes]:
-        for row in msgspec.json.decode(page["data"], type=list[StoredRow]):
+    def encode(self, page: PageRow) -> Iterator[bytes]:
+        for row in msgspec.json.decode(page.data, type=list[StoredRow]):
             self._writer.writerow(self._cells(row))
             if self._out.tell() >= PIECE_BYTES:
                 yield self._take()
@@ -91,10 +92,10 @@ class JsonLinesEncoder:
     def __init__(self, columns: Sequence[str]) -> None:
         self._columns = columns
 
-    def encode(self, page: Any) -> Iterator[bytes]:
+    def encode(self, page: PageRow) -> Iterator[bytes]:
         lines: list[bytes] = []
         size = 0
-        for raw in msgspec.json.decode(page["data"], type=list[msgspec.Raw]):
+        for raw in msgspec.json.decode(page.data, type=list[msgspec.Raw]):
             lines.append(self._line(bytes(raw)))
             size += len(lines[-1])
             if size >= PIECE_BYTES:

@@ -11,12 +11,11 @@ from typing import Any
 from uuid import UUID
 
 import msgspec
-from sqlalchemy import RowMapping
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from app.db import chunks, jobs, results
 from app.db.engine import Database
-from app.db.rows import JobRow
+from app.db.rows import JobRow, PageRow
 from app.errors import DownloadIncomplete, NotFound, RowsGone, TooManyColumns
 from app.features.files.encoders import CsvEncoder, Encoder, JsonLinesEncoder, fits_parquet
 from app.formats.base import MAX_COLUMNS, cell_names
@@ -53,14 +52,14 @@ async def begin(database: Database, identifier: UUID, owner: str, *, partial: bo
     """`partial`: also of a job that has not ended. Raises NotFound, JobHasParts, DownloadIncomplete."""
     async with database.snapshot() as connection:
         job = await find_with_rows(connection, identifier, owner)
-        tally = {ChunkStatus(t["status"]): t for t in await chunks.tally(connection, job.id)}
+        tally = {ChunkStatus(t.status): t for t in await chunks.tally(connection, job.id)}
     done = tally.get(ChunkStatus.COMPLETED)
-    rows = sum(int(t["rows"]) for t in tally.values())
-    finished = int(done["rows"]) if done else 0
+    rows = sum(int(t.rows) for t in tally.values())
+    finished = int(done.rows) if done else 0
     export = Export(
         job,
-        results=int(done["ok"]) if done and job.stores_results else 0,
-        rejects=int(done["invalid"] + done["failed"]) if done else 0,
+        results=int(done.ok) if done and job.stores_results else 0,
+        rejects=int(done.invalid + done.failed) if done else 0,
         missing=rows - finished if job.split_done else None,
     )
     if not export.has_ended and not partial:
@@ -124,12 +123,12 @@ async def columns_of(database: Database, export: Export, format: str) -> Sequenc
     return cell_names(columns, width)
 
 
-def _width(page: Any) -> int:
-    rows = msgspec.json.decode(page["data"], type=list[StoredRow])
+def _width(page: PageRow) -> int:
+    rows = msgspec.json.decode(page.data, type=list[StoredRow])
     return max((len(row) for row in rows if isinstance(row, list)), default=0)
 
 
-async def _all_pages(database: Database, export: Export) -> AsyncIterator[Any]:
+async def _all_pages(database: Database, export: Export) -> AsyncIterator[PageRow]:
     """Each stored page, with every result of the job once; raises NotFound, RowsGone."""
     after, limit, count = 0, results.pages_next(), 0
     while True:
@@ -141,7 +140,7 @@ async def _all_pages(database: Database, export: Export) -> AsyncIterator[Any]:
         limit = results.pages_next(found)
         for page in await asyncio.to_thread(_behind, found, after):
             yield page
-            count += page["row_count"]
+            count += page.row_count
         after = last_row(found[-1])
     if count < export.results:
         raise RowsGone(f"{count} results were read, {export.results} were there.")
@@ -149,15 +148,15 @@ async def _all_pages(database: Database, export: Export) -> AsyncIterator[Any]:
         raise RowsGone("A correction has added columns meanwhile.")
 
 
-def _behind(pages: Sequence[RowMapping], after: int) -> list[Any]:
+def _behind(pages: Sequence[PageRow], after: int) -> list[PageRow]:
     """Only what lies behind a row: between two reads a correction may have put rows into pages, and so have moved others."""
     first = pages[0]
-    if first["first_row"] > after:
+    if first.first_row > after:
         return list(pages)
     rows = [row for row in rows_of(first) if row[0] > after]
     numbers = [number for number, _ in rows]
     data = msgspec.json.encode([raw for _, raw in rows]).decode()
-    rest = {"first_row": numbers[0], "row_count": len(rows), "row_numbers": numbers, "data": data}
+    rest = PageRow(numbers[0], len(rows), numbers, data)
     return [rest, *pages[1:]]
 
 
@@ -190,7 +189,7 @@ async def reject_bytes(
         lines = (layout.line(whole(sources, export.job, row)) for row in rows)
         while (piece := await asyncio.to_thread(_joined, lines)) is not None:
             yield piece
-        after, count = rows[-1]["row_number"], count + len(rows)
+        after, count = rows[-1].row_number, count + len(rows)
     corrected = now.corrected_rows - export.job.corrected_rows
     if count + corrected < export.rejects:
         raise RowsGone(f"{count} rejects were read, {export.rejects} were there.")

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import io
 from collections.abc import Iterator, Sequence
-from typing import Any
 
 import msgspec
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from app.db.rows import PageRow
 from app.features.files.encoders import GROUP_BYTES, GROUP_CELLS, cell_text
 from app.jobs.stored_rows import StoredRow
 
@@ -26,9 +26,9 @@ class ParquetEncoder:
         self._values: list[list[str | None]] = [[] for _ in columns]
         self._rows = self._size = 0
 
-    def encode(self, page: Any) -> Iterator[bytes]:
-        rows = msgspec.json.decode(page["data"], type=list[StoredRow])
-        bytes_of_row = len(page["data"]) // max(1, len(rows))
+    def encode(self, page: PageRow) -> Iterator[bytes]:
+        rows = msgspec.json.decode(page.data, type=list[StoredRow])
+        bytes_of_row = len(page.data) // max(1, len(rows))
         for row in rows:
             self._add(row)
             self._size += bytes_of_row

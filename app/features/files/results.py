@@ -9,11 +9,10 @@ from typing import Any
 from uuid import UUID, uuid5
 
 import msgspec
-from sqlalchemy import RowMapping
 
 from app.db import chunks, results
 from app.db.engine import Database
-from app.db.rows import JobRow
+from app.db.rows import JobRow, RejectRow
 from app.jobs.progress import find_with_rows
 from app.jobs.stored_rows import ANSWER_BYTES, Row, named, rows_at, rows_behind
 from app.states import JobStatus
@@ -32,7 +31,7 @@ async def get_results(
     """
     async with database.snapshot() as connection:
         job = await find_with_rows(connection, identifier, owner)
-        total = int(sum(t["ok"] for t in await chunks.tally(connection, job.id))) if job.stores_results else 0
+        total = int(sum(t.ok for t in await chunks.tally(connection, job.id))) if job.stores_results else 0
         # Objects as cells have one for each column of the job, however few of them a row has.
         padding = 0 if as_object or job.dialect.get("columns") else NO_CELL * len(job.columns)
         if after is not None:
@@ -107,26 +106,27 @@ async def get_rejects(
         "codes": counts,
         "limit": limit,
         "offset": offset,
-        "next_after": rows[-1]["row_number"] if is_cut else None,
+        "next_after": rows[-1].row_number if is_cut else None,
         "next_offset": offset + len(rows) if is_cut else None,
         "complete": JobStatus(job.status).is_final,
     }
     return await asyncio.to_thread(_with_rejects, body, rows)
 
 
-def _with_rejects(body: dict[str, Any], rows: Sequence[RowMapping]) -> bytes:
+def _with_rejects(body: dict[str, Any], rows: Sequence[RejectRow]) -> bytes:
     body["items"] = [reject_body(row) for row in rows]
     return msgspec.json.encode(body)
 
 
-def reject_body(row: RowMapping) -> dict[str, Any]:
+def reject_body(row: RejectRow) -> dict[str, Any]:
     """`raw` is text when the bytes are UTF-8, else `raw_base64` has them."""
     body = {
-        name: row[name] for name in ("row_number", "line", "kind", "code", "message", "value", "byte_start", "byte_end")
+        name: getattr(row, name)
+        for name in ("row_number", "line", "kind", "code", "message", "value", "byte_start", "byte_end")
     }
-    body["column"] = row["column_name"]
+    body["column"] = row.column_name
     try:
-        body["raw"] = row["raw"].decode()
+        body["raw"] = row.raw.decode()
     except UnicodeDecodeError:
-        body["raw"], body["raw_base64"] = None, base64.b64encode(row["raw"]).decode()
+        body["raw"], body["raw_base64"] = None, base64.b64encode(row.raw).decode()
     return body

@@ -18,7 +18,6 @@ from sqlalchemy import (
     ColumnElement,
     Float,
     Integer,
-    RowMapping,
     Select,
     String,
     Uuid,
@@ -35,8 +34,19 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from sqlalchemy.types import UserDefinedType
 
 from app.db.models import File, Job, Record
+from app.db.rows import fetch_all
 from app.features.imports import queries as records
 from app.features.imports.queries import Filters
+
+
+class Scored(msgspec.Struct, frozen=True):
+    """A record that is near to a query."""
+
+    job_id: UUID
+    row_number: int
+    score: float
+    """The cosine."""
+
 
 DIMENSIONS = 384
 INDEXED_FROM = 5_000
@@ -137,8 +147,8 @@ async def build_index(connection: AsyncConnection) -> None:
 
 async def nearest(
     connection: AsyncConnection, query_vector: npt.NDArray[np.float32], filters: Filters, *, limit: int, offset: int
-) -> Sequence[RowMapping]:
-    """(job, row number, `score`) of the nearest records of one owner, the best first; the score is the cosine. By the index
+) -> list[Scored]:
+    """The nearest records of one owner, the best first. By the index
     where that is likely to find enough of them, else by comparing with all that match."""
     if not filters.need_records:
         found = await _by_index(connection, query_vector, filters, limit=limit, offset=offset)
@@ -149,7 +159,7 @@ async def nearest(
 
 async def _by_index(
     connection: AsyncConnection, query_vector: npt.NDArray[np.float32], filters: Filters, *, limit: int, offset: int
-) -> Sequence[RowMapping]:
+) -> list[Scored]:
     """They may be fewer than there are: the index stops looking on at some point."""
     given = {
         "vector": as_text(query_vector),
@@ -159,8 +169,7 @@ async def _by_index(
         "offset": offset,
     }
     query = _BY_INDEX if filters.import_number is None else _BY_INDEX_OF_ONE
-    found: Sequence[RowMapping] = (await connection.execute(query, given)).mappings().all()
-    return found
+    return await fetch_all(connection, Scored, query, given)
 
 
 def _by_index_query(*more: ColumnElement[bool]) -> Select[Any]:
@@ -190,7 +199,7 @@ def _by_index_query(*more: ColumnElement[bool]) -> Select[Any]:
 
 async def _exactly(
     connection: AsyncConnection, query_vector: npt.NDArray[np.float32], filters: Filters, *, limit: int, offset: int
-) -> Sequence[RowMapping]:
+) -> list[Scored]:
     # No index is in this order, so every match is compared.
     score = (1 - _distance(literal(as_text(query_vector)))).label("score")
     query = (
@@ -201,7 +210,7 @@ async def _exactly(
         .limit(limit)
         .offset(offset)
     )
-    return (await connection.execute(query)).mappings().all()
+    return await fetch_all(connection, Scored, query)
 
 
 def _distance(vector: ColumnElement[Any]) -> ColumnElement[float]:

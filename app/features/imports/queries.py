@@ -7,9 +7,9 @@ from dataclasses import dataclass, field
 from typing import Any
 from uuid import UUID
 
+import msgspec
 from sqlalchemy import (
     ColumnElement,
-    RowMapping,
     Text,
     and_,
     case,
@@ -28,18 +28,43 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from app.db.models import Chunk, File, Job, Record, RecordVector, VectorTask
 from app.db.reading import FIRST_STEP, fitting, keys_within, next_step, size_of
+from app.db.rows import columns_of, fetch_all
 
 HASHES_AT_ONCE = 500
 JOBS_AT_ONCE = 100
-SHOWN = (
-    Record.id,
-    Record.job_id,
-    Record.row_number,
-    Record.status,
-    cast(Record.data, Text).label("data"),
-    Record.errors,
-)
-"""A record as it is shown, with its data as JSON text: decoded, its numbers would become doubles."""
+
+
+class RecordRow(msgspec.Struct, frozen=True):
+    """A record as it is shown."""
+
+    id: int
+    job_id: UUID
+    row_number: int
+    status: str
+    data: str
+    """JSON text: decoded, its numbers would become doubles."""
+    errors: list[dict[str, Any]] | None
+
+
+class FoundRecord(RecordRow, frozen=True):
+    """A record with the number of its import."""
+
+    import_number: int
+
+
+class TaskRow(msgspec.Struct, frozen=True):
+    """Records that need vectors, with what of their job that takes."""
+
+    job_id: UUID
+    first_row: int
+    last_row: int
+    record_count: int
+    processor: str
+    owner: str
+
+
+_RECORD = columns_of(RecordRow, Record, data=cast(Record.data, Text))
+_FOUND = columns_of(FoundRecord, Record, data=cast(Record.data, Text), import_number=Job.number)
 Key = tuple[UUID, int]
 """(job, row number) of a record."""
 
@@ -67,7 +92,7 @@ class Filters:
 
 def _visible(owner: str) -> Any:
     return (
-        select(*SHOWN, Job.number.label("import_number"))
+        select(*_FOUND)
         .select_from(Record)
         .join(Job, Job.id == Record.job_id)
         .join(File, File.id == Job.file_id)
@@ -131,19 +156,19 @@ async def list_records(
     limit: int,
     offset: int = 0,
     most_bytes: int,
-) -> tuple[Sequence[RowMapping], bool]:
+) -> tuple[Sequence[FoundRecord], bool]:
     """(records in the order of their ids, from behind the id `after` on, whether more may follow): at most `limit`, and no
     more than fit into `most_bytes`; one at least, if there is one."""
     query = matching(filters, is_sqlite=is_sqlite).where(Record.id > after)
     weighed = query.with_only_columns(Record.id, _size(connection))
     ids, is_cut = await keys_within(connection, weighed, Record.id, limit=limit, offset=offset, most_bytes=most_bytes)
     query = _visible(filters.owner).where(Record.id.in_(ids)).order_by(Record.id)
-    return (await connection.execute(query)).mappings().all(), is_cut
+    return await fetch_all(connection, FoundRecord, query), is_cut
 
 
 async def list_of_job(
     connection: AsyncConnection, job_id: UUID, *, after: int, limit: int, offset: int, most_bytes: int
-) -> tuple[Sequence[RowMapping], bool]:
+) -> tuple[Sequence[RecordRow], bool]:
     """The same in the order of the file, from behind row `after` on."""
     weighed = select(Record.row_number, _size(connection)).where(Record.job_id == job_id, Record.row_number > after)
     numbers, is_cut = await keys_within(
@@ -152,11 +177,11 @@ async def list_of_job(
     if not numbers:
         return (), False
     among = Record.row_number.between(numbers[0], numbers[-1])
-    query = select(*SHOWN).where(Record.job_id == job_id, among).order_by(Record.row_number)
-    return (await connection.execute(query)).mappings().all(), is_cut
+    query = select(*_RECORD).where(Record.job_id == job_id, among).order_by(Record.row_number)
+    return await fetch_all(connection, RecordRow, query), is_cut
 
 
-async def columns_of(connection: AsyncConnection, job_ids: Sequence[UUID]) -> dict[UUID, list[str]]:
+async def columns_of_jobs(connection: AsyncConnection, job_ids: Sequence[UUID]) -> dict[UUID, list[str]]:
     query = select(Job.id, Job.columns).where(Job.id.in_(job_ids))
     return {job_id: list(columns) for job_id, columns in (await connection.execute(query)).all()}
 
@@ -169,10 +194,10 @@ async def keys(connection: AsyncConnection, filters: Filters, *, is_sqlite: bool
 
 async def by_keys(
     connection: AsyncConnection, owner: str, wanted: Sequence[Key], most_bytes: int
-) -> tuple[list[RowMapping | None], bool]:
+) -> tuple[list[FoundRecord | None], bool]:
     """(the records in the order of their keys, None for one that is not there any more, whether some are left out): as many
     as fit into `most_bytes`; one at least, if there is one."""
-    found: list[RowMapping | None] = []
+    found: list[FoundRecord | None] = []
     left, step = most_bytes, FIRST_STEP
     while len(found) < len(wanted):
         some = wanted[len(found) : len(found) + step]
@@ -182,7 +207,8 @@ async def by_keys(
         if found and weights[0] > left:
             break
         some = some[: fitting(weights, left)]
-        rows = {(r.job_id, r.row_number): r._mapping for r in await _of_keys(connection, _visible(owner), some)}
+        shown = [FoundRecord(*row) for row in await _of_keys(connection, _visible(owner), some)]
+        rows = {(record.job_id, record.row_number): record for record in shown}
         found += [rows.get(key) for key in some]
         left -= sum(weights[: len(some)])
         if left <= 0:
@@ -210,17 +236,17 @@ async def count_by_status(connection: AsyncConnection, job_id: UUID) -> dict[str
 # ---------------------------------------------------------------------- vectors
 
 
-async def next_tasks(connection: AsyncConnection, limit: int) -> Sequence[RowMapping]:
+async def next_tasks(connection: AsyncConnection, limit: int) -> list[TaskRow]:
     """The next records that need vectors: those of the most urgent import, the oldest first."""
     query = (
-        select(VectorTask, Job.processor, Job.owner)
+        select(*columns_of(TaskRow, VectorTask, Job))
         .join(Job, Job.id == VectorTask.job_id)
         .join(File, File.id == Job.file_id)
         .where(~VectorTask.done, Job.vectors_error.is_(None), File.deleted_at.is_(None), Job.undo_state.is_(None))
         .order_by(Job.priority.desc(), Job.number, VectorTask.first_row)
         .limit(limit)
     )
-    return (await connection.execute(query)).mappings().all()
+    return await fetch_all(connection, TaskRow, query)
 
 
 async def valid_records(connection: AsyncConnection, job_id: UUID, first: int, last: int) -> list[tuple[int, Any]]:
@@ -262,16 +288,16 @@ async def rows_with_vectors(connection: AsyncConnection, job_id: UUID, first: in
     return set((await connection.execute(query)).scalars())
 
 
-async def finish_task(connection: AsyncConnection, task: RowMapping) -> bool:
+async def finish_task(connection: AsyncConnection, task: TaskRow) -> bool:
     """Must come before the vectors in the transaction that writes them; False if it is not the task that was read any
     more, or is done."""
     query = (
         update(VectorTask)
         .where(
-            VectorTask.job_id == task["job_id"],
-            VectorTask.first_row == task["first_row"],
-            VectorTask.last_row == task["last_row"],
-            VectorTask.record_count == task["record_count"],
+            VectorTask.job_id == task.job_id,
+            VectorTask.first_row == task.first_row,
+            VectorTask.last_row == task.last_row,
+            VectorTask.record_count == task.record_count,
             ~VectorTask.done,
         )
         .values(done=True)

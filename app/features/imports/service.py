@@ -8,17 +8,16 @@ from typing import Any
 from uuid import UUID
 
 import msgspec
-from sqlalchemy import RowMapping
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from app.db import chunks, jobs, results, undo
 from app.db.engine import Database
-from app.db.rows import JobRow, ListedJob
+from app.db.rows import NO_TOTALS, JobRow, JobTotals, ListedJob
 from app.errors import ImportNotFound, NotFound
 from app.features.imports import halfvecs
 from app.features.imports import queries as records
 from app.features.imports.neighbours import Neighbours
-from app.features.imports.queries import Filters, Key
+from app.features.imports.queries import Filters, FoundRecord, Key, RecordRow
 from app.features.imports.vectors import VectorService
 from app.jobs.control import Control
 from app.jobs.stored_rows import ANSWER_BYTES
@@ -83,14 +82,14 @@ async def get_import(database: Database, number: int, owner: str, *, limit: int,
     page = {
         "limit": limit,
         "offset": offset,
-        "next_after": rows[-1]["row_number"] if is_cut else None,
+        "next_after": rows[-1].row_number if is_cut else None,
         "next_offset": offset + len(rows) if is_cut else None,
     }
     return await asyncio.to_thread(_with_records, body, rows, number, job.columns, page)
 
 
 def _with_records(
-    body: dict[str, Any], rows: Sequence[RowMapping], number: int, columns: Sequence[str], page: dict[str, Any]
+    body: dict[str, Any], rows: Sequence[RecordRow], number: int, columns: Sequence[str], page: dict[str, Any]
 ) -> bytes:
     return msgspec.json.encode({**body, "records": [record_body(row, number, columns) for row in rows], **page})
 
@@ -139,11 +138,11 @@ async def _bodies(connection: AsyncConnection, rows: Sequence[ListedJob]) -> lis
     return [_body(row, totals.get(row.id), vectors.get(row.id, (0, 0))) for row in rows]
 
 
-def _body(job: ListedJob, totals: RowMapping | None, vectors: tuple[int, int]) -> dict[str, Any]:
+def _body(job: ListedJob, totals: JobTotals | None, vectors: tuple[int, int]) -> dict[str, Any]:
     """`failed_records` are those that are not valid, whatever the reason; `counts` tells the reasons apart."""
     status = JobStatus(job.status)
-    names = ("rows", "ok", "rejected", "failed")
-    rows, ok, rejected, lost = (int(totals[name]) if totals else 0 for name in names)
+    totals = totals or NO_TOTALS
+    rows, ok, rejected, lost = totals.rows, totals.ok, totals.rejected, totals.failed
     total, ready = vectors
     error = job.vectors_error
     return {
@@ -174,15 +173,15 @@ def _body(job: ListedJob, totals: RowMapping | None, vectors: tuple[int, int]) -
     }
 
 
-def record_body(row: RowMapping, import_number: int, columns: Sequence[str]) -> dict[str, Any]:
+def record_body(row: RecordRow, import_number: int, columns: Sequence[str]) -> dict[str, Any]:
     """Its data stay the JSON that they are, so that no number is rounded."""
-    errors, data = row["errors"], msgspec.json.decode(row["data"], type=dict[str, msgspec.Raw])
+    errors, data = row.errors, msgspec.json.decode(row.data, type=dict[str, msgspec.Raw])
     names = [name for name in columns if name in data]  # PostgreSQL does not keep the order of the keys
     return {
-        "id": row["id"],
+        "id": row.id,
         "import_id": import_number,
-        "row_number": row["row_number"],
-        "status": row["status"],
+        "row_number": row.row_number,
+        "status": row.status,
         "data": {name: data[name] for name in dict.fromkeys([*names, *data])},
         "error_message": "; ".join(f"{e['field']}: {e['message']}" for e in errors) if errors else None,
         "errors": errors or [],
@@ -233,20 +232,20 @@ class Search:
             "limit": limit,
             "offset": offset,
             "next_offset": offset + looked_at if is_cut else None,
-            "next_after": rows[-1]["id"] if is_cut and query is None else None,
+            "next_after": rows[-1].id if is_cut and query is None else None,
         }
         return await asyncio.to_thread(msgspec.json.encode, body)
 
-    async def _bodies(self, rows: Sequence[RowMapping], scores: Sequence[float] | None) -> list[dict[str, Any]]:
+    async def _bodies(self, rows: Sequence[FoundRecord], scores: Sequence[float] | None) -> list[dict[str, Any]]:
         """In some steps: the columns of an import, which give the order of the fields, may be many."""
         bodies: dict[int, dict[str, Any]] = {}
-        imports = list(dict.fromkeys(row["job_id"] for row in rows))
+        imports = list(dict.fromkeys(row.job_id for row in rows))
         for start in range(0, len(imports), IMPORTS_AT_ONCE):
             async with self._database.reading() as connection:
-                columns = await records.columns_of(connection, imports[start : start + IMPORTS_AT_ONCE])
-            some = [row for row in rows if row["job_id"] in columns]
+                columns = await records.columns_of_jobs(connection, imports[start : start + IMPORTS_AT_ONCE])
+            some = [row for row in rows if row.job_id in columns]
             bodies |= await asyncio.to_thread(_by_id, some, columns)
-        found = [bodies[row["id"]] for row in rows if row["id"] in bodies]
+        found = [bodies[row.id] for row in rows if row.id in bodies]
         if scores is None:
             return found
         return [{**body, "score": score} for body, score in zip(found, scores, strict=True)]
@@ -258,7 +257,7 @@ class Search:
         if await self._vectors.has_halfvecs():
             async with self._database.reading_singly() as connection:
                 rows = await halfvecs.nearest(connection, vector, filters, limit=limit, offset=offset)
-            return [((row["job_id"], row["row_number"]), float(row["score"])) for row in rows]
+            return [((row.job_id, row.row_number), float(row.score)) for row in rows]
         among: set[Key] | None = None
         if filters.need_records:
             async with self._database.reading() as connection:
@@ -266,5 +265,5 @@ class Search:
         return await self._neighbours.nearest(vector, filters, among, limit=limit, offset=offset)
 
 
-def _by_id(rows: Sequence[RowMapping], columns: dict[UUID, list[str]]) -> dict[int, dict[str, Any]]:
-    return {row["id"]: record_body(row, row["import_number"], columns[row["job_id"]]) for row in rows}
+def _by_id(rows: Sequence[FoundRecord], columns: dict[UUID, list[str]]) -> dict[int, dict[str, Any]]:
+    return {row.id: record_body(row, row.import_number, columns[row.job_id]) for row in rows}

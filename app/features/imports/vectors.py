@@ -17,7 +17,6 @@ from typing import Any
 from uuid import UUID
 
 import numpy as np
-from sqlalchemy import RowMapping
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -28,6 +27,7 @@ from app.errors import ModelUnavailable, TransientError
 from app.failpoints import hit
 from app.features.imports import halfvecs
 from app.features.imports import queries as records
+from app.features.imports.queries import TaskRow
 from app.schemas.base import RecordSchema
 
 logger = logging.getLogger(__name__)
@@ -109,23 +109,23 @@ class VectorService:
         for task in tasks:
             if not self._is_shared:
                 return await self._do(task)
-            async with self._database.alone(f"vectors {task['job_id']} {task['first_row']}") as is_mine:
+            async with self._database.alone(f"vectors {task.job_id} {task.first_row}") as is_mine:
                 if is_mine:
                     return await self._do(task)
         return False
 
-    async def _do(self, task: RowMapping) -> bool:
+    async def _do(self, task: TaskRow) -> bool:
         try:
             await self._embed(task)
         except ModelUnavailable as error:
-            logger.error("Records of job %s get no vectors: %s", task["job_id"], error.detail)
-            await self._give_up(task["job_id"], {"code": error.code, "message": error.detail})
+            logger.error("Records of job %s get no vectors: %s", task.job_id, error.detail)
+            await self._give_up(task.job_id, {"code": error.code, "message": error.detail})
         except TransientError:
             raise
         except Exception as error:
-            logger.exception("Records of job %s get no vectors", task["job_id"])
+            logger.exception("Records of job %s get no vectors", task.job_id)
             await self._give_up(
-                task["job_id"], {"code": "embedding_failed", "message": f"{type(error).__name__}: {error}"[:500]}
+                task.job_id, {"code": "embedding_failed", "message": f"{type(error).__name__}: {error}"[:500]}
             )
         return True
 
@@ -149,16 +149,16 @@ class VectorService:
         """(len(texts), 384) float32."""
         return await asyncio.get_running_loop().run_in_executor(self._thread, self.embedder.encode, texts)
 
-    async def _embed(self, task: RowMapping) -> None:
-        job_id, schema = task["job_id"], self._schemas[task["processor"]]
+    async def _embed(self, task: TaskRow) -> None:
+        job_id, schema = task.job_id, self._schemas[task.processor]
         model, precision = self.embedder.model_id, self.embedder.precision
         async with self._database.working() as connection:
-            found = await records.valid_records(connection, job_id, task["first_row"], task["last_row"])
-            done = await records.rows_with_vectors(connection, job_id, task["first_row"], task["last_row"])
+            found = await records.valid_records(connection, job_id, task.first_row, task.last_row)
+            done = await records.rows_with_vectors(connection, job_id, task.first_row, task.last_row)
             found = [(number, data) for number, data in found if number not in done]  # before a correction
             texts = [schema.text_of(data) for _, data in found]
             hashes = [hashlib.sha256(text.encode("utf-8", "surrogatepass")).digest() for text in texts]
-            vectors = await records.known_vectors(connection, task["owner"], dict.fromkeys(hashes), model, precision)
+            vectors = await records.known_vectors(connection, task.owner, dict.fromkeys(hashes), model, precision)
         new = {h: text for h, text in zip(hashes, texts, strict=True) if h not in vectors}
         if new:
             made = np.asarray(await self._encode(list(new.values())), "<f4")

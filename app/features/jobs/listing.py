@@ -7,15 +7,16 @@ from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import RowMapping
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from app.db import chunks, jobs
 from app.db.engine import Database
-from app.db.rows import ListedJob
+from app.db.rows import JobTally, ListedJob
 from app.jobs.pace import Mark, rows_left, rows_per_second, seconds_left
 from app.jobs.progress import find, marks_of, percent
 from app.states import JobStatus, row_counts
+
+NO_CHUNKS = JobTally(0, 0, 0, 0, 0, 0, 0)
 
 
 async def list_jobs(
@@ -58,17 +59,19 @@ async def describe(connection: AsyncConnection, rows: Sequence[ListedJob]) -> li
     return [_item(row, tallies.get(row.id), marks.get(row.id, [])) for row in rows]
 
 
-def _item(job: ListedJob, tally: RowMapping | None, marks: Sequence[Mark]) -> dict[str, Any]:
+def _item(job: ListedJob, tally: JobTally | None, marks: Sequence[Mark]) -> dict[str, Any]:
     """Pure, but for the time."""
     now = datetime.now(UTC)
     status = JobStatus(job.status)
-    names = ("rows", "ok", "invalid", "failed", "in_failed_chunks", "bytes")
-    total, ok, invalid, failed, lost, done = (int(tally[name]) if tally else 0 for name in names)
-    counts = row_counts(total=total, ok=ok, invalid=invalid, failed=failed, in_failed_chunks=lost)
+    tally = tally or NO_CHUNKS
+    ok, invalid, failed = tally.ok, tally.invalid, tally.failed
+    counts = row_counts(
+        total=tally.rows, ok=ok, invalid=invalid, failed=failed, in_failed_chunks=tally.in_failed_chunks
+    )
     size = job.stored_bytes - job.dialect["data_start"]
     seconds = ((job.finished_at or now) - job.started_at).total_seconds() if job.started_at else 0.0
-    known_rows, known_bytes = (int(tally[name]) if tally else 0 for name in ("known_rows", "known_bytes"))
-    left = rows_left(known_rows=known_rows, known_bytes=known_bytes, done_rows=ok + invalid + failed, all_bytes=size)
+    done_rows = ok + invalid + failed
+    left = rows_left(known_rows=tally.rows, known_bytes=tally.bytes, done_rows=done_rows, all_bytes=size)
     return {
         "file_id": str(job.file_id),
         "job_id": str(job.id),
@@ -81,7 +84,7 @@ def _item(job: ListedJob, tally: RowMapping | None, marks: Sequence[Mark]) -> di
         "parent_id": str(job.parent_id) if job.parent_id else None,
         "parts": job.child_count,
         "priority": job.priority,
-        "progress_percent": percent(status, done, size),
+        "progress_percent": percent(status, tally.done_bytes, size),
         "rows": {"ok": ok, "invalid": invalid, "failed": failed},
         "counts": counts,
         "split_complete": job.split_done,
@@ -104,13 +107,15 @@ async def list_chunks(database: Database, job_id: UUID, owner: str, *, after: in
         "chunk_index", "status", "byte_start", "byte_end", "first_row", "row_count", "first_line", "attempt", "deaths",
         "rows_ok", "rows_invalid", "rows_failed", "claimed_by", "error", "timings",
     )  # fmt: skip
-    moments = ("available_at", "finished_at")
     return {
         "job_id": str(job.id),
         "items": [
-            {name: row[name] for name in shown}
-            | {name: row[name].isoformat() if row[name] else None for name in moments}
-            for row in rows
+            {name: getattr(chunk, name) for name in shown}
+            | {
+                "available_at": chunk.available_at.isoformat(),
+                "finished_at": chunk.finished_at.isoformat() if chunk.finished_at else None,
+            }
+            for chunk in rows
         ],
-        "next_after": rows[-1]["chunk_index"] if len(rows) == limit else None,
+        "next_after": rows[-1].chunk_index if len(rows) == limit else None,
     }

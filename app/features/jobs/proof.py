@@ -6,11 +6,9 @@ from collections.abc import Sequence
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import RowMapping
-
 from app.db import jobs, results
 from app.db.engine import Database
-from app.db.rows import JobRow
+from app.db.rows import ChunkProof, JobRow
 from app.destinations.registry import Destinations
 from app.formats.base import MASK
 from app.jobs.progress import find
@@ -37,23 +35,27 @@ async def prove(database: Database, destinations: Destinations, identifier: UUID
         sums: dict[int, int] = {}
         if parts is None:
             # The rows at the same moment, too: a correction changes them together with the sums of their chunk.
-            first_rows = [chunk["first_row"] for chunk in chunk_rows]
+            first_rows = [chunk.first_row for chunk in chunk_rows]
             read_back = await destinations.results.read_back(connection, job.id, first_rows)
             sums = read_back.sums
             problems += read_back.problems
     if parts is not None:
         return _sum(job, [await prove(database, destinations, part.id, owner) for part in parts])
-    stored = {chunk["chunk_index"]: sums.get(place, 0) for place, chunk in enumerate(chunk_rows)} or sums
-    read_sum = sum(int(c["hash_read"], 16) for c in chunk_rows if c["hash_read"]) & MASK
-    done = [c for c in chunk_rows if c["hash_read"]]  # what is completed while this reads is not looked at
+    stored = {chunk.chunk_index: sums.get(place, 0) for place, chunk in enumerate(chunk_rows)} or sums
+    read_sum = sum(int(c.hash_read, 16) for c in chunk_rows if c.hash_read) & MASK
+    done = [c for c in chunk_rows if c.hash_read]  # what is completed while this reads is not looked at
     is_final = JobStatus(job.status).is_final
-    stored_sum = sum(stored.values() if is_final else (stored.get(c["chunk_index"], 0) for c in done)) & MASK
+    stored_sum = sum(stored.values() if is_final else (stored.get(c.chunk_index, 0) for c in done)) & MASK
     for chunk in chunk_rows if is_final else done:
-        have, want = stored.get(chunk["chunk_index"], 0), int(chunk["hash_read"] or "0", 16)
+        have, want = stored.get(chunk.chunk_index, 0), int(chunk.hash_read or "0", 16)
         if have != want:
-            problems.append(f"chunk {chunk['chunk_index']}: the stored rows are not those that were read")
-    rows = {name: sum(c[f"rows_{name}"] for c in chunk_rows) for name in ("ok", "invalid", "failed")}
-    total = sum(c["row_count"] for c in chunk_rows)
+            problems.append(f"chunk {chunk.chunk_index}: the stored rows are not those that were read")
+    rows = {
+        "ok": sum(c.rows_ok for c in chunk_rows),
+        "invalid": sum(c.rows_invalid for c in chunk_rows),
+        "failed": sum(c.rows_failed for c in chunk_rows),
+    }
+    total = sum(c.row_count for c in chunk_rows)
     return {
         "job_id": str(job.id),
         "file_id": str(job.file_id),
@@ -65,7 +67,7 @@ async def prove(database: Database, destinations: Destinations, identifier: UUID
         "counts": row_counts(
             total=total,
             **rows,
-            in_failed_chunks=sum(c["rows_failed"] for c in chunk_rows if c["status"] == ChunkStatus.FAILED),
+            in_failed_chunks=sum(c.rows_failed for c in chunk_rows if c.status == ChunkStatus.FAILED),
         ),
         "stored": {"results": stored_count, "rejects": sum(rejected.values()), **rejected},
         "chunks": len(chunk_rows),
@@ -106,26 +108,26 @@ def _sum(job: JobRow, parts: Sequence[dict[str, Any]]) -> dict[str, Any]:
     }
 
 
-def _count_problems(job: JobRow, chunk_rows: Sequence[RowMapping], stored: int, rejected: dict[str, int]) -> list[str]:
+def _count_problems(job: JobRow, chunk_rows: Sequence[ChunkProof], stored: int, rejected: dict[str, int]) -> list[str]:
     problems: list[str] = []
     row, offset = 1, job.dialect["data_start"]
     for chunk in chunk_rows:
-        done = chunk["rows_ok"] + chunk["rows_invalid"] + chunk["rows_failed"]
-        expected = chunk["row_count"] if chunk["status"] in (ChunkStatus.COMPLETED, ChunkStatus.FAILED) else 0
+        done = chunk.rows_ok + chunk.rows_invalid + chunk.rows_failed
+        expected = chunk.row_count if chunk.status in (ChunkStatus.COMPLETED, ChunkStatus.FAILED) else 0
         if done != expected:
-            problems.append(f"chunk {chunk['chunk_index']}: {done} rows accounted for, expected {expected}")
-        if chunk["first_row"] != row or chunk["byte_start"] != offset:
-            problems.append(f"chunk {chunk['chunk_index']}: does not begin where the one before ends")
-        row, offset = chunk["first_row"] + chunk["row_count"], chunk["byte_end"]
-    ok = sum(c["rows_ok"] for c in chunk_rows)
-    in_failed_chunks = sum(c["rows_failed"] for c in chunk_rows if c["status"] == ChunkStatus.FAILED)
+            problems.append(f"chunk {chunk.chunk_index}: {done} rows accounted for, expected {expected}")
+        if chunk.first_row != row or chunk.byte_start != offset:
+            problems.append(f"chunk {chunk.chunk_index}: does not begin where the one before ends")
+        row, offset = chunk.first_row + chunk.row_count, chunk.byte_end
+    ok = sum(c.rows_ok for c in chunk_rows)
+    in_failed_chunks = sum(c.rows_failed for c in chunk_rows if c.status == ChunkStatus.FAILED)
     for what, have, want in (
         ("rows split", row - 1, job.split_rows),
         ("chunks", len(chunk_rows), job.chunk_count),
         ("results stored", stored, ok if job.stores_results else 0),
         ("rows in the summary", ok if job.stores_results else _summarised(job, ok), ok),
-        ("invalid rows stored", rejected.get("invalid", 0), sum(c["rows_invalid"] for c in chunk_rows)),
-        ("failed rows stored", rejected.get("failed", 0), sum(c["rows_failed"] for c in chunk_rows) - in_failed_chunks),
+        ("invalid rows stored", rejected.get("invalid", 0), sum(c.rows_invalid for c in chunk_rows)),
+        ("failed rows stored", rejected.get("failed", 0), sum(c.rows_failed for c in chunk_rows) - in_failed_chunks),
     ):
         if have != want:
             problems.append(f"{what}: {have}, expected {want}")

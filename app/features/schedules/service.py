@@ -9,17 +9,17 @@ from collections.abc import Awaitable, Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from itertools import islice, takewhile
 from typing import Any
-from uuid import UUID, uuid4
+from uuid import UUID
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from cronsim import CronSim, CronSimError
-from sqlalchemy import RowMapping
 
 from app.db import jobs
 from app.db.engine import Database
 from app.errors import BadCron, GranulaError, InvalidParameter, NotFound, RunGoesOn, TransientError
 from app.features.schedules import queries as schedules
 from app.features.schedules.cron import check_cron
+from app.features.schedules.queries import NewSchedule, ScheduleRow
 from app.states import JobStatus
 
 logger = logging.getLogger(__name__)
@@ -56,13 +56,10 @@ class Schedules:
     async def create(self, owner: str, *, name: str, cron: str, timezone: str, job: dict[str, Any]) -> dict[str, Any]:
         """Raises BadCron, InvalidParameter."""
         check_cron(cron)
-        schedule_id = uuid4()
-        values = {
-            "id": schedule_id, "owner": owner, "name": name, "cron": cron, "timezone": timezone, "job": job,
-            "next_run_at": first_run(cron, timezone, datetime.now(UTC)),
-        }  # fmt: skip
-        await self._database.transact(lambda c: schedules.insert_schedule(c, values))
-        return await self.get(schedule_id, owner)
+        next_run_at = first_run(cron, timezone, datetime.now(UTC))
+        new = NewSchedule(owner=owner, name=name, cron=cron, timezone=timezone, job=job, next_run_at=next_run_at)
+        await self._database.transact(lambda c: schedules.insert_schedule(c, new))
+        return await self.get(new.id, owner)
 
     async def get(self, schedule_id: UUID, owner: str) -> dict[str, Any]:
         """Raises NotFound."""
@@ -77,7 +74,7 @@ class Schedules:
         row = await self._find(schedule_id, owner)
         if "cron" in given:
             check_cron(given["cron"])
-        cron, timezone = given.get("cron", row["cron"]), given.get("timezone", row["timezone"])
+        cron, timezone = given.get("cron", row.cron), given.get("timezone", row.timezone)
         values = given | {"next_run_at": first_run(cron, timezone, datetime.now(UTC))}
         if not await self._database.transact(lambda c: schedules.change(c, schedule_id, owner, values)):
             raise NotFound
@@ -92,8 +89,8 @@ class Schedules:
         """One run besides the planned ones; raises NotFound, RunGoesOn, and what making the job raises."""
         row = await self._find(schedule_id, owner)
         if await self._goes_on(row):
-            raise RunGoesOn(job_id=str(row["last_job_id"]))
-        made = await self._submit(owner, row["job"])
+            raise RunGoesOn(job_id=str(row.last_job_id))
+        made = await self._submit(owner, row.job)
         what = {"last_run_at": datetime.now(UTC), "last_outcome": {"outcome": "made"}}
         await self._note(row, last_job_id=UUID(made["job_id"]), runs=1, **what)
         return made
@@ -125,47 +122,47 @@ class Schedules:
         async with self._database.reading() as connection:
             later = await schedules.list_later(connection)
         for row in later:
-            following = first_run(row["cron"], row["timezone"], datetime.now(UTC) + TOLERANCE)
-            if following < row["next_run_at"]:
+            following = first_run(row.cron, row.timezone, datetime.now(UTC) + TOLERANCE)
+            if following < row.next_run_at:
                 await self._database.transact(lambda c, r=row, f=following: schedules.run_earlier(c, r, f))  # type: ignore[misc]
 
-    async def _run_due(self, row: RowMapping) -> None:
+    async def _run_due(self, row: ScheduleRow) -> None:
         """One run, however many moments have passed since; the others are told as missed."""
         now = datetime.now(UTC)
-        moments = next_runs(row["cron"], row["timezone"], row["next_run_at"])
+        moments = next_runs(row.cron, row.timezone, row.next_run_at)
         missed = sum(1 for _ in takewhile(lambda moment: moment <= now, islice(moments, MAX_MISSED)))
-        following = first_run(row["cron"], row["timezone"], max(now, row["next_run_at"]))
+        following = first_run(row.cron, row.timezone, max(now, row.next_run_at))
         if not await self._database.transact(lambda c: schedules.take_run(c, row, following, missed)):
             return
         if missed:
-            logger.warning("Schedule %s: %d runs were missed; one is made now", row["id"], missed)
+            logger.warning("Schedule %s: %d runs were missed; one is made now", row.id, missed)
         if await self._goes_on(row):
             why = {"outcome": "skipped", "message": "The run before was still going on.", "missed": missed}
             await self._note(row, skipped=1, last_outcome=why)
             return
         try:
-            made = await self._submit(row["owner"], row["job"])
+            made = await self._submit(row.owner, row.job)
         except GranulaError as error:
             code = getattr(error, "code", "unavailable")
             why = {"outcome": "failed", "code": code, "message": error.detail[:500], "missed": missed}
             await self._note(row, last_outcome=why)
-            logger.error("Schedule %s: no job could be made: %s", row["id"], error.detail)
+            logger.error("Schedule %s: no job could be made: %s", row.id, error.detail)
             return
         await self._note(
             row, last_job_id=UUID(made["job_id"]), runs=1, last_outcome={"outcome": "made", "missed": missed}
         )
 
-    async def _goes_on(self, row: RowMapping) -> bool:
-        if row["last_job_id"] is None:
+    async def _goes_on(self, row: ScheduleRow) -> bool:
+        if row.last_job_id is None:
             return False
         async with self._database.reading() as connection:
-            job = await jobs.load_job(connection, row["last_job_id"])
+            job = await jobs.load_job(connection, row.last_job_id)
         return job is not None and not JobStatus(job.status).is_final
 
-    async def _note(self, row: RowMapping, **values: Any) -> None:
-        await self._database.transact(lambda c: schedules.note(c, row["id"], dict(values)))
+    async def _note(self, row: ScheduleRow, **values: Any) -> None:
+        await self._database.transact(lambda c: schedules.note(c, row.id, dict(values)))
 
-    async def _find(self, schedule_id: UUID, owner: str) -> RowMapping:
+    async def _find(self, schedule_id: UUID, owner: str) -> ScheduleRow:
         async with self._database.reading() as connection:
             row = await schedules.find_schedule(connection, schedule_id, owner)
         if row is None:
@@ -181,16 +178,23 @@ def first_run(cron: str, timezone: str, after: datetime) -> datetime:
         raise BadCron(f"{cron[:100]!r} names no moment that will ever come.") from None
 
 
-def _body(row: RowMapping) -> dict[str, Any]:
-    coming = [] if row["paused"] else [row["next_run_at"]]
+def _body(row: ScheduleRow) -> dict[str, Any]:
+    coming = [] if row.paused else [row.next_run_at]
     if coming:
-        coming += islice(next_runs(row["cron"], row["timezone"], row["next_run_at"]), SHOWN_RUNS - 1)
+        coming += islice(next_runs(row.cron, row.timezone, row.next_run_at), SHOWN_RUNS - 1)
     return {
-        "id": str(row["id"]),
-        **{name: row[name] for name in ("name", "cron", "timezone", "job", "paused", "runs", "skipped", "missed")},
+        "id": str(row.id),
+        "name": row.name,
+        "cron": row.cron,
+        "timezone": row.timezone,
+        "job": row.job,
+        "paused": row.paused,
+        "runs": row.runs,
+        "skipped": row.skipped,
+        "missed": row.missed,
         "next_runs": [moment.isoformat() for moment in coming],
-        "last_run_at": row["last_run_at"].isoformat() if row["last_run_at"] else None,
-        "last_job_id": str(row["last_job_id"]) if row["last_job_id"] else None,
-        "last_outcome": row["last_outcome"],
-        "created_at": row["created_at"].isoformat(),
+        "last_run_at": row.last_run_at.isoformat() if row.last_run_at else None,
+        "last_job_id": str(row.last_job_id) if row.last_job_id else None,
+        "last_outcome": row.last_outcome,
+        "created_at": row.created_at.isoformat(),
     }

@@ -2,43 +2,72 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import RowMapping, delete, insert, select, update
+import msgspec
+from sqlalchemy import delete, insert, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from app.db.models import MappingTemplate
+from app.db.rows import columns_of, fetch_all, fetch_first, values_of
 from app.db.types import now
 
 
-async def insert_version(connection: AsyncConnection, values: dict[str, Any]) -> None:
+class TemplateRow(msgspec.Struct, frozen=True):
+    """One version of a mapping that somebody accepted."""
+
+    id: UUID
+    version: int
+    owner: str
+    name: str
+    mapping: dict[str, Any]
+    job_id: UUID | None
+    is_latest: bool
+    created_at: datetime
+
+
+class NewTemplate(msgspec.Struct, frozen=True, kw_only=True):
+    """A version that is to be inserted."""
+
+    id: UUID
+    version: int
+    owner: str
+    name: str
+    mapping: dict[str, Any]
+    job_id: UUID | None
+
+
+_TEMPLATE = columns_of(TemplateRow, MappingTemplate)
+
+
+async def insert_version(connection: AsyncConnection, template: NewTemplate) -> None:
     """The next version, which is the latest from now on."""
-    earlier = update(MappingTemplate).where(MappingTemplate.id == values["id"], MappingTemplate.is_latest)
+    earlier = update(MappingTemplate).where(MappingTemplate.id == template.id, MappingTemplate.is_latest)
     await connection.execute(earlier.values(is_latest=False))
-    await connection.execute(insert(MappingTemplate).values(**values, is_latest=True, created_at=now()))
+    await connection.execute(insert(MappingTemplate).values(**values_of(template), is_latest=True, created_at=now()))
 
 
 async def find(
     connection: AsyncConnection, template_id: UUID, owner: str, version: int | None = None
-) -> RowMapping | None:
+) -> TemplateRow | None:
     """This version, or the latest."""
-    query = select(MappingTemplate).where(MappingTemplate.id == template_id, MappingTemplate.owner == owner)
+    query = select(*_TEMPLATE).where(MappingTemplate.id == template_id, MappingTemplate.owner == owner)
     query = query.where(MappingTemplate.is_latest if version is None else MappingTemplate.version == version)
-    return (await connection.execute(query)).mappings().first()
+    return await fetch_first(connection, TemplateRow, query)
 
 
-async def list_latest(connection: AsyncConnection, owner: str, *, limit: int, offset: int) -> Sequence[RowMapping]:
+async def list_latest(connection: AsyncConnection, owner: str, *, limit: int, offset: int) -> list[TemplateRow]:
     """The latest version of each, newest first."""
     query = (
-        select(MappingTemplate)
+        select(*_TEMPLATE)
         .where(MappingTemplate.owner == owner, MappingTemplate.is_latest)
         .order_by(MappingTemplate.created_at.desc(), MappingTemplate.id)
         .limit(limit)
         .offset(offset)
     )
-    return (await connection.execute(query)).mappings().all()
+    return await fetch_all(connection, TemplateRow, query)
 
 
 async def remove(connection: AsyncConnection, template_id: UUID, owner: str) -> bool:

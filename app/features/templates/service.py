@@ -5,13 +5,13 @@ from __future__ import annotations
 from typing import Any
 from uuid import UUID, uuid4
 
-from sqlalchemy import RowMapping
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from app.db import jobs
 from app.db.engine import Database
 from app.errors import InvalidParameter, NotFound, ResultUnavailable
 from app.features.templates import queries as templates
+from app.features.templates.queries import NewTemplate, TemplateRow
 
 REMEMBERED_TEMPLATES, REMEMBERED_HEADERS = 200, 20
 
@@ -26,11 +26,11 @@ class Templates:
         """Version 1: of these columns, or of the mapping that the job made; raises NotFound, ResultUnavailable,
         InvalidParameter."""
 
-        async def create(connection: AsyncConnection) -> RowMapping:
+        async def create(connection: AsyncConnection) -> TemplateRow:
             chosen = columns if columns is not None else await self._of_job(connection, owner, job_id)
-            values = _values(uuid4(), 1, owner, name, chosen, job_id)
-            await templates.insert_version(connection, values)
-            return await self._get(connection, values["id"], owner)
+            new = _new(uuid4(), 1, owner, name, chosen, job_id)
+            await templates.insert_version(connection, new)
+            return await self._get(connection, new.id, owner)
 
         return _body(await self._database.transact(create))
 
@@ -39,12 +39,10 @@ class Templates:
     ) -> dict[str, Any]:
         """The next version; raises NotFound, InvalidParameter."""
 
-        async def edit(connection: AsyncConnection) -> RowMapping:
+        async def edit(connection: AsyncConnection) -> TemplateRow:
             latest = await self._get(connection, template_id, owner)
-            values = _values(
-                template_id, latest["version"] + 1, owner, name or latest["name"], columns, latest["job_id"]
-            )
-            await templates.insert_version(connection, values)
+            new = _new(template_id, latest.version + 1, owner, name or latest.name, columns, latest.job_id)
+            await templates.insert_version(connection, new)
             return await self._get(connection, template_id, owner)
 
         return _body(await self._database.transact(edit))
@@ -68,7 +66,7 @@ class Templates:
             rows = await templates.list_latest(connection, owner, limit=REMEMBERED_TEMPLATES, offset=0)
         found: dict[str, list[str]] = {}
         for row in rows:
-            for column in row["mapping"]["columns"]:
+            for column in row.mapping["columns"]:
                 headers = found.setdefault(column["reference_column"], [])
                 given = column["input_columns"]
                 if len(given) == 1 and given[0] not in headers and len(headers) < REMEMBERED_HEADERS:
@@ -77,7 +75,7 @@ class Templates:
 
     async def _get(
         self, connection: AsyncConnection, template_id: UUID, owner: str, version: int | None = None
-    ) -> RowMapping:
+    ) -> TemplateRow:
         row = await templates.find(connection, template_id, owner, version)
         if row is None:
             raise NotFound
@@ -96,22 +94,22 @@ class Templates:
         ]
 
 
-def _values(
+def _new(
     template_id: UUID, version: int, owner: str, name: str, columns: list[dict[str, Any]], job_id: UUID | None
-) -> dict[str, Any]:
+) -> NewTemplate:
     names = [column["reference_column"] for column in columns]
     if twice := sorted({each for each in names if names.count(each) > 1}):
         raise InvalidParameter(f"The reference column {twice[0][:60]!r} is mapped twice.")
     mapping = {"columns": columns}
-    return {"id": template_id, "version": version, "owner": owner, "name": name, "mapping": mapping, "job_id": job_id}
+    return NewTemplate(id=template_id, version=version, owner=owner, name=name, mapping=mapping, job_id=job_id)
 
 
-def _body(row: RowMapping) -> dict[str, Any]:
+def _body(row: TemplateRow) -> dict[str, Any]:
     return {
-        "template_id": str(row["id"]),
-        "version": row["version"],
-        "name": row["name"],
-        "columns": row["mapping"]["columns"],
-        "job_id": str(row["job_id"]) if row["job_id"] else None,
-        "created_at": row["created_at"].isoformat(),
+        "template_id": str(row.id),
+        "version": row.version,
+        "name": row.name,
+        "columns": row.mapping["columns"],
+        "job_id": str(row.job_id) if row.job_id else None,
+        "created_at": row.created_at.isoformat(),
     }

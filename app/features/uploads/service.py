@@ -16,12 +16,12 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 from uuid import UUID, uuid4
 
-from sqlalchemy import RowMapping
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from app.config import Settings
 from app.db import uploads
 from app.db.engine import Database
+from app.db.rows import NewUpload, UploadRow
 from app.errors import (
     BadTusRequest,
     ChecksumMismatch,
@@ -140,15 +140,20 @@ class Uploads:
         await self._submitter.check(submission)
         upload_id = uuid4()
         own_bytes = 0 if parts is not None else length or 0
-        values = {
-            "id": upload_id, "owner": submission.owner, "length": length, "sent_metadata": sent_metadata,
-            "submission": _to_json(submission), "is_partial": is_partial, "reserved_bytes": own_bytes,
-            "parts": None if parts is None else [str(part) for part in parts],
-        }  # fmt: skip
+        new = NewUpload(
+            id=upload_id,
+            owner=submission.owner,
+            length=length,
+            sent_metadata=sent_metadata,
+            submission=_to_json(submission),
+            is_partial=is_partial,
+            parts=None if parts is None else [str(part) for part in parts],
+            reserved_bytes=own_bytes,
+        )
 
         async def insert(connection: AsyncConnection) -> None:
             await self._limits.admit(connection, submission.owner, new_bytes=own_bytes, uploads=1)
-            await uploads.insert_upload(connection, values, self._lifetime)
+            await uploads.insert_upload(connection, new, self._lifetime)
 
         await asyncio.to_thread(self._files.create, upload_id)
         try:
@@ -197,9 +202,9 @@ class Uploads:
         byte also what the upload of the whole is refused with.
         """
         row = await self._find(upload_id, owner)
-        if row["parts"] is not None:
+        if row.parts is not None:
             raise OffsetMismatch("An upload that is put together from others takes no bytes.")
-        if row["answer"] is None and row["problem"] is None:
+        if row.is_open:
             try:
                 with self._files.locked(upload_id) as file, self._writing(upload_id) as writer:
                     pieces = writer.pieces(body)
@@ -207,8 +212,8 @@ class Uploads:
             except FileNotFoundError:
                 row = await self._find(upload_id, owner)  # it became a file this very moment, or was removed
         else:
-            if offset != row["length"]:
-                raise OffsetMismatch(f"The upload is complete at {row['length']} bytes.")
+            if offset != row.length:
+                raise OffsetMismatch(f"The upload is complete at {row.length} bytes.")
             await _refuse_more(row, body, size)
         return await self._end(row)
 
@@ -230,36 +235,36 @@ class Uploads:
             with self._files.locked(upload_id):
                 await self._database.transact(lambda c: uploads.remove(c, upload_id))
         except FileNotFoundError:
-            await self._database.transact(lambda c: uploads.remove(c, row["id"]))
+            await self._database.transact(lambda c: uploads.remove(c, row.id))
         await asyncio.to_thread(self._files.delete, upload_id)
 
     # ------------------------------------------------------------------ appending
 
     async def _append(
         self,
-        row: RowMapping,
+        row: UploadRow,
         file: Growing,
         body: AsyncIterator[bytes],
         offset: int,
         length: int | None,
         size: int | None,
         checksum: Checksum | None,
-    ) -> RowMapping:
-        upload_id, owner = row["id"], row["owner"]
+    ) -> UploadRow:
+        upload_id, owner = row.id, row.owner
         row = await self._find(upload_id, owner)  # under the lock: what the one before has left
-        if row["answer"] is not None or row["problem"] is not None:
-            if offset == row["length"]:
+        if not row.is_open:
+            if offset == row.length:
                 await _refuse_more(row, body, size)
             return row
-        start = await asyncio.to_thread(_recovered, file, row["verified_offset"])
+        start = await asyncio.to_thread(_recovered, file, row.verified_offset)
         if offset != start:
             raise OffsetMismatch(f"The upload stands at {start} bytes.", headers={"Upload-Offset": str(start)})
         if length is not None:
-            if row["length"] not in (None, length) or length < start:
+            if row.length not in (None, length) or length < start:
                 raise BadTusRequest("The length of the upload is known already, or smaller than what is there.")
             self._refuse_large(length)
             row = await self._set_length(row, length)
-        limit = row["length"] if length is None else length
+        limit = row.length if length is None else length
         at_most = (self._settings.max_upload_bytes if limit is None else limit) - start
         if size is not None and size > at_most:
             raise _too_long(start + at_most)
@@ -278,25 +283,25 @@ class Uploads:
         await self._database.transact(lambda c: uploads.keep_alive(c, upload_id, self._lifetime))
         return await self._find(upload_id, owner)
 
-    async def _set_length(self, row: RowMapping, length: int) -> RowMapping:
+    async def _set_length(self, row: UploadRow, length: int) -> UploadRow:
         """Raises QuotaExceeded if the owner may not have so much."""
-        if row["length"] is not None:
+        if row.length is not None:
             return row
 
         async def set_length(connection: AsyncConnection) -> None:
-            await self._limits.admit(connection, row["owner"], new_bytes=length - row["reserved_bytes"])
-            await uploads.set_length(connection, row["id"], length)
-            await uploads.reserve(connection, [row["id"]], length)
+            await self._limits.admit(connection, row.owner, new_bytes=length - row.reserved_bytes)
+            await uploads.set_length(connection, row.id, length)
+            await uploads.reserve(connection, [row.id], length)
 
         await self._database.transact(set_length)
-        return await self._find(row["id"], row["owner"])
+        return await self._find(row.id, row.owner)
 
-    async def _reserve(self, row: RowMapping, reserved: int, end: int) -> int:
+    async def _reserve(self, row: UploadRow, reserved: int, end: int) -> int:
         """Let an upload without a length grow as far as `end`; what it counts for now. Raises QuotaExceeded."""
 
         async def reserve(connection: AsyncConnection, size: int) -> int:
-            await self._limits.admit(connection, row["owner"], new_bytes=size - reserved)
-            await uploads.reserve(connection, [row["id"]], size)
+            await self._limits.admit(connection, row.owner, new_bytes=size - reserved)
+            await uploads.reserve(connection, [row.id], size)
             return size
 
         with suppress(QuotaExceeded):
@@ -304,11 +309,11 @@ class Uploads:
         return await self._database.transact(lambda c: reserve(c, end))
 
     async def _take(
-        self, row: RowMapping, file: Growing, body: AsyncIterator[bytes], at_most: int, checksum: Checksum | None
+        self, row: UploadRow, file: Growing, body: AsyncIterator[bytes], at_most: int, checksum: Checksum | None
     ) -> None:
         """Write the body in blocks. What came is durable when this ends, however it does; with a checksum, if it is right."""
-        upload_id, has_length = row["id"], row["length"] is not None
-        reserved, end = row["reserved_bytes"], await asyncio.to_thread(file.size)
+        upload_id, has_length = row.id, row.length is not None
+        reserved, end = row.reserved_bytes, await asyncio.to_thread(file.size)
         digest = hashlib.new(checksum.algorithm, usedforsecurity=False) if checksum else None
         pending: list[bytes] = []
         waiting = taken = unsynced = 0
@@ -356,34 +361,29 @@ class Uploads:
 
     # ------------------------------------------------------------------ finishing
 
-    async def _end(self, row: RowMapping) -> Upload:
+    async def _end(self, row: UploadRow) -> Upload:
         """Finish the upload if all of it is there; raises what it was refused with."""
         upload = await self._described(row)
-        if (
-            upload.answer is None
-            and upload.problem is None
-            and upload.offset == upload.length
-            and not row["is_partial"]
-        ):
+        if upload.answer is None and upload.problem is None and upload.offset == upload.length and not row.is_partial:
             await self._finish(row)
-            upload = await self._described(await self._find(row["id"], row["owner"]))
+            upload = await self._described(await self._find(row.id, row.owner))
         if upload.problem is not None:
             raise as_error(upload.problem)
         return upload
 
-    async def _finish(self, row: RowMapping) -> None:
+    async def _finish(self, row: UploadRow) -> None:
         """Make file and job of it, once however many ask. It goes on when who asked has gone away."""
-        task = self._finishing.get(row["id"])
+        task = self._finishing.get(row.id)
         if task is None:
-            task = asyncio.create_task(self._submit(row), name=f"finish upload {row['id']}")
-            self._finishing[row["id"]] = task
-            task.add_done_callback(lambda _: self._finishing.pop(row["id"], None))
+            task = asyncio.create_task(self._submit(row), name=f"finish upload {row.id}")
+            self._finishing[row.id] = task
+            task.add_done_callback(lambda _: self._finishing.pop(row.id, None))
         await asyncio.shield(task)
 
-    async def _submit(self, row: RowMapping) -> None:
-        upload_id = row["id"]
-
-        sources = [UUID(part) for part in row["parts"]] if row["parts"] is not None else [upload_id]
+    async def _submit(self, row: UploadRow) -> None:
+        upload_id, length = row.id, row.length
+        assert length is not None, "of an upload whose length is not known nothing is made"
+        sources = [UUID(part) for part in row.parts] if row.parts is not None else [upload_id]
 
         async def recorded(connection: AsyncConnection, answer: dict[str, Any]) -> None:
             if not await uploads.accept(connection, upload_id, answer):
@@ -391,18 +391,18 @@ class Uploads:
             await uploads.reserve(connection, sources, 0)  # the file counts from here on
             hit("tus.settled")
 
-        submission = _from_json(row["owner"], row["submission"])
+        submission = _from_json(row.owner, row.submission)
         submission.recorded = recorded
         async with self._database.reading() as connection:
             submission.reserved_bytes = await uploads.reserved(connection, sources)
         try:
             async with self._kept_alive(upload_id):
-                accepted = await self._submitter.submit(submission, self._bytes(sources, row["length"]))
+                accepted = await self._submitter.submit(submission, self._bytes(sources, length))
         except _Settled:
             return
         except FileNotFoundError:
-            again = await self._find(upload_id, row["owner"])
-            if again["answer"] is None and again["problem"] is None:
+            again = await self._find(upload_id, row.owner)
+            if again.is_open:
                 raise
             return  # another process was faster, and has removed them
         except RequestError as error:
@@ -413,7 +413,7 @@ class Uploads:
         else:
             if accepted.body["duplicate"]:  # no file was made, so nothing was recorded
                 await self._database.transact(lambda c: uploads.accept(c, upload_id, accepted.body))
-        if row["parts"] is not None:
+        if row.parts is not None:
             await self._database.transact(lambda c: uploads.expire(c, sources))
         for each in {upload_id, *sources}:
             await asyncio.to_thread(self._files.delete, each)
@@ -461,35 +461,35 @@ class Uploads:
 
     # ------------------------------------------------------------------ looking
 
-    async def _find(self, upload_id: UUID, owner: str, *, also_expired: bool = False) -> RowMapping:
+    async def _find(self, upload_id: UUID, owner: str, *, also_expired: bool = False) -> UploadRow:
         async with self._database.reading() as connection:
             row = await uploads.find_upload(connection, upload_id, owner)
         if row is None:
             raise NotFound("There is no such upload.")
-        if row["is_expired"] and not also_expired:
+        if row.is_expired and not also_expired:
             raise UploadExpired
         return row
 
-    async def _described(self, row: RowMapping) -> Upload:
-        offset = row["length"]
-        if row["answer"] is None and row["problem"] is None and row["parts"] is None:
-            found = await asyncio.to_thread(self._offset, row["id"], row["verified_offset"])
+    async def _described(self, row: UploadRow) -> Upload:
+        offset = row.length or 0
+        if row.is_open and row.parts is None:
+            found = await asyncio.to_thread(self._offset, row.id, row.verified_offset)
             if not found and self._files.is_shared:
                 # Pieces that are gone became a file; the row says so, read again.
-                again = await self._find(row["id"], row["owner"], also_expired=True)
-                if again["answer"] is not None or again["problem"] is not None:
+                again = await self._find(row.id, row.owner, also_expired=True)
+                if not again.is_open:
                     return await self._described(again)
-            offset = (row["length"] or 0) if found is None else found
+            offset = offset if found is None else found
         return Upload(
-            row["id"],
+            row.id,
             offset,
-            row["length"],
-            row["sent_metadata"],
-            row["expires_at"],
-            row["is_partial"],
-            row["parts"],
-            row["answer"],
-            row["problem"],
+            row.length,
+            row.sent_metadata,
+            row.expires_at,
+            row.is_partial,
+            row.parts,
+            row.answer,
+            row.problem,
         )
 
     def _offset(self, upload_id: UUID, verified_offset: int | None) -> int | None:
@@ -523,8 +523,8 @@ class Uploads:
             found = await uploads.list_open(connection, expire_within=within)
             expired = await uploads.list_expired(connection)
         for row in found:
-            size = row["length"] if row["parts"] is not None else await asyncio.to_thread(self._files.size, row["id"])
-            if size == row["length"] and row["verified_offset"] is None:
+            size = row.length if row.parts is not None else await asyncio.to_thread(self._files.size, row.id)
+            if size == row.length and row.verified_offset is None:
                 with suppress(GranulaError, FileNotFoundError):
                     await self._finish(row)
         for upload_id in expired:
@@ -556,14 +556,14 @@ def _too_long(limit: int) -> FileTooLarge:
     return FileTooLarge(f"The bytes go beyond the upload's length of {limit}.", limit_bytes=limit)
 
 
-async def _refuse_more(row: RowMapping, body: AsyncIterator[bytes], size: int | None) -> None:
+async def _refuse_more(row: UploadRow, body: AsyncIterator[bytes], size: int | None) -> None:
     """Of an upload that has become a file; one that was refused says why, whatever is sent."""
-    if row["answer"] is None:
+    if row.answer is None:
         return
     if size is None:
         size = len(await anext((data async for data in body if data), b""))
     if size:
-        raise _too_long(row["length"])
+        raise _too_long(row.length or 0)
 
 
 def as_error(problem: dict[str, Any]) -> RequestError:

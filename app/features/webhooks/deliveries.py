@@ -13,7 +13,6 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID, uuid4
 
-from sqlalchemy import RowMapping
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from app.db.engine import Database
@@ -21,6 +20,7 @@ from app.errors import TransientError
 from app.failpoints import hit
 from app.features.webhooks import queries as webhooks
 from app.features.webhooks.client import Answer, WebhookSender
+from app.features.webhooks.queries import ClaimedDelivery
 from app.features.webhooks.service import message_id
 from app.telemetry import counters
 
@@ -93,10 +93,10 @@ class Deliveries:
         claimed = await self._database.transact(lambda c: webhooks.claim(c, numbers, token, self._lease_seconds))
         hit("webhook.claimed")
         for delivery in claimed:
-            self._busy[delivery["webhook_id"]] += 1
-            task = asyncio.create_task(self._deliver(delivery), name=f"webhook {delivery['number']}")
+            self._busy[delivery.webhook_id] += 1
+            task = asyncio.create_task(self._deliver(delivery), name=f"webhook {delivery.number}")
             self._sending.add(task)
-            task.add_done_callback(lambda t, w=delivery["webhook_id"]: self._end(t, w))  # type: ignore[misc]
+            task.add_done_callback(lambda t, w=delivery.webhook_id: self._end(t, w))  # type: ignore[misc]
 
     def _end(self, task: asyncio.Task[None], webhook_id: UUID) -> None:
         self._sending.discard(task)
@@ -106,13 +106,13 @@ class Deliveries:
             if error := task.exception():
                 logger.error("A message is sent again later", exc_info=error)
 
-    async def _deliver(self, delivery: RowMapping) -> None:
-        secrets = [delivery["secret"], *([delivery["old_secret"]] if delivery["old_secret"] else [])]
+    async def _deliver(self, delivery: ClaimedDelivery) -> None:
+        secrets = [secret for secret in (delivery.secret, delivery.old_secret) if secret]
         at = datetime.now(UTC)
-        answer = await self._sender.send(delivery["url"], message_id(delivery["id"]), delivery["body"], secrets)
+        answer = await self._sender.send(delivery.url, message_id(delivery.id), delivery.body, secrets)
         counters.attempted(is_delivered=answer.is_success)
         hit("webhook.sent")
-        status, delay = self._verdict(answer, delivery["attempt"])
+        status, delay = self._verdict(answer, delivery.attempt)
         asked = answer.retry_after if status == "pending" else None
         attempt: dict[str, Any] = {
             "at": at.isoformat(),
@@ -123,11 +123,11 @@ class Deliveries:
 
         async def settle(connection: AsyncConnection) -> None:
             if await webhooks.settle(connection, delivery, attempt, status, delay) and answer.status_code == GONE:
-                await webhooks.disable(connection, delivery["webhook_id"], "gone")
+                await webhooks.disable(connection, delivery.webhook_id, "gone")
 
         await self._database.transact(settle)
         if status == "failed":
-            logger.warning("Message %s for webhook %s was given up", delivery["number"], delivery["webhook_id"])
+            logger.warning("Message %s for webhook %s was given up", delivery.number, delivery.webhook_id)
 
     def _verdict(self, answer: Answer, attempt: int) -> tuple[str, float]:
         """(status, seconds until the next attempt) after the attempt of this number, from 1."""
@@ -148,8 +148,8 @@ class Deliveries:
             rows = await webhooks.list_unexplained(connection, longest, self._lease_seconds)
         at = datetime.now(UTC)
         for row in rows:
-            asked = row["attempts"][-1].get("retry_after", 0.0) if row["attempts"] else 0.0
-            if row["next_attempt_at"] > at + timedelta(seconds=asked):
+            asked = row.attempts[-1].get("retry_after", 0.0) if row.attempts else 0.0
+            if row.next_attempt_at > at + timedelta(seconds=asked):
                 await self._database.transact(lambda c, r=row: webhooks.send_now(c, r))  # type: ignore[misc]
         self._checked_at = time.monotonic()
 

@@ -3,32 +3,74 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
+from datetime import datetime
 from typing import Any
-from uuid import UUID
+from uuid import UUID, uuid4
 
-from sqlalchemy import RowMapping, case, delete, func, insert, literal, null, select, update
+import msgspec
+from sqlalchemy import case, delete, func, insert, literal, null, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from app.db.models import Webhook, WebhookDelivery
+from app.db.rows import DeliveryRow, columns_of, fetch_all, fetch_first, values_of
 from app.db.types import now
 from app.db.users import is_revoked
 
 SHOWN_ATTEMPTS = 20
 
 
-async def insert_webhook(connection: AsyncConnection, values: dict[str, Any]) -> None:
-    await connection.execute(insert(Webhook).values(**values, enabled=True, created_at=now(), updated_at=now()))
+class WebhookRow(msgspec.Struct, frozen=True):
+    """Where an owner wants to be told that jobs have ended."""
+
+    id: UUID
+    owner: str
+    url: str
+    events: list[str]
+    enabled: bool
+    disabled_reason: str | None
+    old_secret_until: datetime | None
+    created_at: datetime
+    updated_at: datetime
 
 
-async def find_webhook(connection: AsyncConnection, webhook_id: UUID, owner: str) -> RowMapping | None:
-    query = select(Webhook).where(Webhook.id == webhook_id, Webhook.owner == owner)
-    return (await connection.execute(query)).mappings().first()
+class NewWebhook(msgspec.Struct, frozen=True, kw_only=True):
+    """A webhook that is to be inserted."""
+
+    id: UUID = msgspec.field(default_factory=uuid4)
+    owner: str
+    url: str
+    events: list[str]
+    secret: bytes
 
 
-async def list_webhooks(connection: AsyncConnection, owner: str) -> Sequence[RowMapping]:
+class ClaimedDelivery(DeliveryRow, frozen=True):
+    """A delivery that is to be sent now, with what of its webhook that takes."""
+
+    url: str
+    secret: bytes
+    old_secret: bytes | None
+    """Only while it counts."""
+
+
+_WEBHOOK = columns_of(WebhookRow, Webhook)
+_DELIVERY = columns_of(DeliveryRow, WebhookDelivery)
+
+
+async def insert_webhook(connection: AsyncConnection, webhook: NewWebhook) -> None:
+    await connection.execute(
+        insert(Webhook).values(**values_of(webhook), enabled=True, created_at=now(), updated_at=now())
+    )
+
+
+async def find_webhook(connection: AsyncConnection, webhook_id: UUID, owner: str) -> WebhookRow | None:
+    query = select(*_WEBHOOK).where(Webhook.id == webhook_id, Webhook.owner == owner)
+    return await fetch_first(connection, WebhookRow, query)
+
+
+async def list_webhooks(connection: AsyncConnection, owner: str) -> list[WebhookRow]:
     """The oldest first."""
-    query = select(Webhook).where(Webhook.owner == owner).order_by(Webhook.created_at, Webhook.id)
-    return (await connection.execute(query)).mappings().all()
+    query = select(*_WEBHOOK).where(Webhook.owner == owner).order_by(Webhook.created_at, Webhook.id)
+    return await fetch_all(connection, WebhookRow, query)
 
 
 async def change_webhook(connection: AsyncConnection, webhook_id: UUID, owner: str, values: dict[str, Any]) -> bool:
@@ -53,22 +95,23 @@ async def remove_webhook(connection: AsyncConnection, webhook_id: UUID, owner: s
 
 async def list_deliveries(
     connection: AsyncConnection, webhook_id: UUID, *, before: int | None, limit: int, status: str | None
-) -> Sequence[RowMapping]:
+) -> list[DeliveryRow]:
     """Newest first; `before` is the number of the last one seen."""
-    query = select(WebhookDelivery).where(WebhookDelivery.webhook_id == webhook_id)
+    query = select(*_DELIVERY).where(WebhookDelivery.webhook_id == webhook_id)
     if before is not None:
         query = query.where(WebhookDelivery.number < before)
     if status is not None:
         query = query.where(WebhookDelivery.status == status)
-    return (await connection.execute(query.order_by(WebhookDelivery.number.desc()).limit(limit))).mappings().all()
+    query = query.order_by(WebhookDelivery.number.desc()).limit(limit)
+    return await fetch_all(connection, DeliveryRow, query)
 
 
-async def replay(connection: AsyncConnection, webhook_id: UUID, delivery_id: UUID) -> RowMapping | None:
+async def replay(connection: AsyncConnection, webhook_id: UUID, delivery_id: UUID) -> DeliveryRow | None:
     """The delivery, due now and with all its attempts before it; one that is being sent right now is left alone."""
     mine = (WebhookDelivery.webhook_id == webhook_id, WebhookDelivery.id == delivery_id)
     query = update(WebhookDelivery).where(*mine, WebhookDelivery.claim_token.is_(None))
     await connection.execute(query.values(status="pending", attempt=0, next_attempt_at=now(), finished_at=null()))
-    return (await connection.execute(select(WebhookDelivery).where(*mine))).mappings().first()
+    return await fetch_first(connection, DeliveryRow, select(*_DELIVERY).where(*mine))
 
 
 async def count_by_status(connection: AsyncConnection) -> dict[str, int]:
@@ -106,21 +149,21 @@ async def find_due(
 
 async def list_unexplained(
     connection: AsyncConnection, longest_waits: Sequence[float], lease_seconds: float
-) -> Sequence[RowMapping]:
+) -> list[DeliveryRow]:
     """Deliveries that wait for longer than the wait behind their last attempt, by its number, or than a claim."""
     waits = {attempt: max(wait, lease_seconds) for attempt, wait in enumerate(longest_waits, 1)}
     longest = case(waits, value=WebhookDelivery.attempt, else_=lease_seconds) if waits else literal(lease_seconds)
-    query = select(WebhookDelivery).where(
+    query = select(*_DELIVERY).where(
         WebhookDelivery.status == "pending", WebhookDelivery.next_attempt_at > now(longest)
     )
-    return (await connection.execute(query)).mappings().all()
+    return await fetch_all(connection, DeliveryRow, query)
 
 
-async def send_now(connection: AsyncConnection, delivery: RowMapping) -> None:
+async def send_now(connection: AsyncConnection, delivery: DeliveryRow) -> None:
     """Unless somebody has taken it meanwhile."""
     query = update(WebhookDelivery).where(
-        WebhookDelivery.number == delivery["number"],
-        WebhookDelivery.attempt == delivery["attempt"],
+        WebhookDelivery.number == delivery.number,
+        WebhookDelivery.attempt == delivery.attempt,
         WebhookDelivery.status == "pending",
     )
     await connection.execute(query.values(next_attempt_at=now()))
@@ -128,8 +171,8 @@ async def send_now(connection: AsyncConnection, delivery: RowMapping) -> None:
 
 async def claim(
     connection: AsyncConnection, numbers: Sequence[int], token: UUID, lease_seconds: float
-) -> Sequence[RowMapping]:
-    """Those of them that nobody has taken meanwhile, each with its webhook, and `old_secret` only while it counts."""
+) -> list[ClaimedDelivery]:
+    """Those of them that nobody has taken meanwhile, each with its webhook."""
     take = (
         update(WebhookDelivery)
         .where(
@@ -143,24 +186,24 @@ async def claim(
     taken = list((await connection.execute(take)).scalars())
     old = case((Webhook.old_secret_until > now(), Webhook.old_secret))
     query = (
-        select(WebhookDelivery, Webhook.url, Webhook.secret, old.label("old_secret"))
+        select(*columns_of(ClaimedDelivery, WebhookDelivery, Webhook, old_secret=old))
         .join(Webhook, Webhook.id == WebhookDelivery.webhook_id)
         .where(WebhookDelivery.number.in_(taken))
         .order_by(WebhookDelivery.number)
     )
-    return (await connection.execute(query)).mappings().all()
+    return await fetch_all(connection, ClaimedDelivery, query)
 
 
 async def settle(
-    connection: AsyncConnection, delivery: RowMapping, attempt: dict[str, Any], status: str, delay_seconds: float
+    connection: AsyncConnection, delivery: DeliveryRow, attempt: dict[str, Any], status: str, delay_seconds: float
 ) -> bool:
     """What became of a claimed delivery: `delivered`, `failed`, or `pending` until `delay_seconds` are over. False if
     somebody else has it by now."""
-    attempts = [*delivery["attempts"], attempt][-SHOWN_ATTEMPTS:]
+    attempts = [*delivery.attempts, attempt][-SHOWN_ATTEMPTS:]
     query = (
         update(WebhookDelivery)
         .where(
-            WebhookDelivery.number == delivery["number"], WebhookDelivery.claim_token == delivery["claim_token"]
+            WebhookDelivery.number == delivery.number, WebhookDelivery.claim_token == delivery.claim_token
         )
         .values(
             status=status,

@@ -6,16 +6,17 @@ import base64
 import secrets
 from datetime import UTC, datetime
 from typing import Any
-from uuid import UUID, uuid4
+from uuid import UUID
 
-from sqlalchemy import RowMapping
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from app.db import outbox
 from app.db.engine import Database
+from app.db.rows import DeliveryRow
 from app.errors import NotFound, TooManyWebhooks, WebhookDisabled
 from app.features.webhooks import queries as webhooks
 from app.features.webhooks.client import WebhookSender
+from app.features.webhooks.queries import NewWebhook, WebhookRow
 
 TEST_EVENT = "webhook.test"
 MAX_WEBHOOKS = 50
@@ -33,13 +34,13 @@ class Webhooks:
         """With its secret, which nobody is shown again; raises WebhookUrlRefused, TooManyWebhooks."""
         self._sender.check_url(url)
         secret = secrets.token_bytes(SECRET_BYTES)
-        values = {"id": uuid4(), "owner": owner, "url": url, "events": sorted(set(events)), "secret": secret}
+        new = NewWebhook(owner=owner, url=url, events=sorted(set(events)), secret=secret)
 
-        async def create(connection: AsyncConnection) -> RowMapping:
+        async def create(connection: AsyncConnection) -> WebhookRow:
             if len(await webhooks.list_webhooks(connection, owner)) >= MAX_WEBHOOKS:
                 raise TooManyWebhooks(f"There are {MAX_WEBHOOKS} webhooks already.")
-            await webhooks.insert_webhook(connection, values)
-            return await _get(connection, values["id"], owner)  # type: ignore[arg-type]
+            await webhooks.insert_webhook(connection, new)
+            return await _get(connection, new.id, owner)
 
         return _body(await self._database.transact(create)) | {"secret": shown(secret)}
 
@@ -62,7 +63,7 @@ class Webhooks:
         if "enabled" in given:
             values["disabled_reason"] = None if given["enabled"] else "switched_off"
 
-        async def change(connection: AsyncConnection) -> RowMapping:
+        async def change(connection: AsyncConnection) -> WebhookRow:
             await webhooks.change_webhook(connection, webhook_id, owner, values)
             return await _get(connection, webhook_id, owner)
 
@@ -72,7 +73,7 @@ class Webhooks:
         """With its new secret. Messages are signed with the one before too, for a while; raises NotFound."""
         secret = secrets.token_bytes(SECRET_BYTES)
 
-        async def rotate(connection: AsyncConnection) -> RowMapping:
+        async def rotate(connection: AsyncConnection) -> WebhookRow:
             await webhooks.rotate(connection, webhook_id, owner, secret, self._old_secret_hours)
             return await _get(connection, webhook_id, owner)
 
@@ -86,7 +87,7 @@ class Webhooks:
     async def test(self, webhook_id: UUID, owner: str) -> dict[str, Any]:
         """The delivery of a message that says nothing; raises NotFound, WebhookDisabled."""
 
-        async def put(connection: AsyncConnection) -> RowMapping:
+        async def put(connection: AsyncConnection) -> DeliveryRow:
             await self._check_enabled(connection, webhook_id, owner)
             body = outbox.message(TEST_EVENT, datetime.now(UTC), {"webhook_id": str(webhook_id)})
             return await outbox.put(connection, webhook_id, TEST_EVENT, body)
@@ -103,14 +104,14 @@ class Webhooks:
         return {
             "items": [delivery_body(row) for row in rows],
             "limit": limit,
-            "next_before": rows[-1]["number"] if len(rows) == limit else None,
+            "next_before": rows[-1].number if len(rows) == limit else None,
         }
 
     async def replay(self, webhook_id: UUID, message_id: str, owner: str) -> dict[str, Any]:
         """Send a message again, under its own id, as if for the first time; raises NotFound, WebhookDisabled."""
         delivery_id = _delivery_id(message_id)
 
-        async def replay(connection: AsyncConnection) -> RowMapping:
+        async def replay(connection: AsyncConnection) -> DeliveryRow:
             await self._check_enabled(connection, webhook_id, owner)
             row = await webhooks.replay(connection, webhook_id, delivery_id)
             if row is None:
@@ -121,7 +122,7 @@ class Webhooks:
 
     async def _check_enabled(self, connection: AsyncConnection, webhook_id: UUID, owner: str) -> None:
         row = await _get(connection, webhook_id, owner)
-        if not row["enabled"]:
+        if not row.enabled:
             raise WebhookDisabled
 
 
@@ -140,39 +141,39 @@ def _delivery_id(message_id: str) -> UUID:
         raise NotFound from None
 
 
-async def _get(connection: AsyncConnection, webhook_id: UUID, owner: str) -> RowMapping:
+async def _get(connection: AsyncConnection, webhook_id: UUID, owner: str) -> WebhookRow:
     row = await webhooks.find_webhook(connection, webhook_id, owner)
     if row is None:
         raise NotFound
     return row
 
 
-def _body(row: RowMapping) -> dict[str, Any]:
-    until = row["old_secret_until"]
+def _body(row: WebhookRow) -> dict[str, Any]:
+    until = row.old_secret_until
     return {
-        "id": str(row["id"]),
-        "url": row["url"],
-        "events": row["events"],
-        "enabled": row["enabled"],
-        "disabled_reason": row["disabled_reason"],
+        "id": str(row.id),
+        "url": row.url,
+        "events": row.events,
+        "enabled": row.enabled,
+        "disabled_reason": row.disabled_reason,
         "old_secret_until": until.isoformat() if until and until > datetime.now(UTC) else None,
-        "created_at": row["created_at"].isoformat(),
-        "updated_at": row["updated_at"].isoformat(),
+        "created_at": row.created_at.isoformat(),
+        "updated_at": row.updated_at.isoformat(),
     }
 
 
-def delivery_body(row: RowMapping) -> dict[str, Any]:
-    is_pending = row["status"] == "pending"
+def delivery_body(row: DeliveryRow) -> dict[str, Any]:
+    is_pending = row.status == "pending"
     return {
-        "id": message_id(row["id"]),
-        "number": row["number"],
-        "webhook_id": str(row["webhook_id"]),
-        "event": row["event"],
-        "job_id": str(row["job_id"]) if row["job_id"] else None,
-        "status": row["status"],
-        "attempts": row["attempts"],
-        "next_attempt_at": row["next_attempt_at"].isoformat() if is_pending else None,
-        "body": row["body"],
-        "created_at": row["created_at"].isoformat(),
-        "finished_at": row["finished_at"].isoformat() if row["finished_at"] else None,
+        "id": message_id(row.id),
+        "number": row.number,
+        "webhook_id": str(row.webhook_id),
+        "event": row.event,
+        "job_id": str(row.job_id) if row.job_id else None,
+        "status": row.status,
+        "attempts": row.attempts,
+        "next_attempt_at": row.next_attempt_at.isoformat() if is_pending else None,
+        "body": row.body,
+        "created_at": row.created_at.isoformat(),
+        "finished_at": row.finished_at.isoformat() if row.finished_at else None,
     }
