@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import bindparam, case, delete, exists, func, insert, or_, select, update
+from sqlalchemy import ColumnElement, bindparam, case, delete, exists, func, insert, or_, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 from sqlalchemy.orm import aliased
 
@@ -125,41 +126,52 @@ async def load_job(connection: AsyncConnection, job_id: UUID) -> JobRow | None:
     return await fetch_first(connection, JobRow, _with_file().where(Job.id == job_id))
 
 
-async def list_jobs(
-    connection: AsyncConnection,
-    owner: str,
-    *,
-    limit: int,
-    before: int | None = None,
-    status: str | None = None,
-    processor: str | None = None,
-    parent: UUID | None = None,
-    since: datetime | None = None,
-    search: str | None = None,
-    with_parts: bool = True,
-) -> list[ListedJob]:
-    """Newest first; `before` is the number of the last job of the page before."""
-    query = _listed().where(Job.owner == owner).order_by(Job.number.desc()).limit(limit)
-    if before is not None:
-        query = query.where(Job.number < before)
-    if status is not None:
-        query = query.where(Job.status == status)
-    if processor is not None:
-        query = query.where(Job.processor == processor)
-    if parent is not None:
-        query = query.where(Job.parent_id == parent)
-    if since is not None:
-        if connection.dialect.name == "sqlite":  # has milliseconds, and compares 12.345 with 12.345000 as texts
-            since -= timedelta(milliseconds=1)
-        query = query.where(Job.created_at >= since)
-    if search:
-        if connection.dialect.name == "sqlite" and not search.isascii():
-            query = query.where(func.folded(File.filename).contains(search.lower(), autoescape=True))
-        else:
-            query = query.where(File.filename.icontains(search, autoescape=True))
-    if not with_parts:
-        query = query.where(Job.parent_id.is_(None))
-    return await fetch_all(connection, ListedJob, query)
+@dataclass(frozen=True, slots=True)
+class JobFilter:
+    """Which jobs of a list; all that is given must hold."""
+
+    before: int | None = None
+    """The number of the last job of the page before."""
+    status: str | None = None
+    processor: str | None = None
+    parent: UUID | None = None
+    since: datetime | None = None
+    """Accepted then or later."""
+    search: str | None = None
+    """Part of the file's name, in upper or lower case."""
+    with_parts: bool = True
+    """Also jobs that are parts of others."""
+
+
+async def list_jobs(connection: AsyncConnection, owner: str, wanted: JobFilter, *, limit: int) -> list[ListedJob]:
+    """Newest first."""
+    is_sqlite = connection.dialect.name == "sqlite"
+    query = _listed().where(Job.owner == owner, *_conditions(wanted, is_sqlite=is_sqlite))
+    return await fetch_all(connection, ListedJob, query.order_by(Job.number.desc()).limit(limit))
+
+
+def _conditions(wanted: JobFilter, *, is_sqlite: bool) -> Iterator[ColumnElement[bool]]:
+    if wanted.before is not None:
+        yield Job.number < wanted.before
+    if wanted.status is not None:
+        yield Job.status == wanted.status
+    if wanted.processor is not None:
+        yield Job.processor == wanted.processor
+    if wanted.parent is not None:
+        yield Job.parent_id == wanted.parent
+    if wanted.since is not None:
+        # SQLite has milliseconds, and compares 12.345 with 12.345000 as texts.
+        yield Job.created_at >= (wanted.since - timedelta(milliseconds=1) if is_sqlite else wanted.since)
+    if wanted.search:
+        yield _named_like(wanted.search, is_sqlite=is_sqlite)
+    if not wanted.with_parts:
+        yield Job.parent_id.is_(None)
+
+
+def _named_like(part: str, *, is_sqlite: bool) -> ColumnElement[bool]:
+    if is_sqlite and not part.isascii():
+        return func.folded(File.filename).contains(part.lower(), autoescape=True)
+    return File.filename.icontains(part, autoescape=True)
 
 
 async def list_moving(

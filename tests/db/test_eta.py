@@ -10,6 +10,7 @@ from sqlalchemy import update
 
 from app.db import chunks
 from app.db.engine import Database
+from app.db.jobs import JobFilter
 from app.db.models import Chunk, Job
 from app.db.types import now
 from app.features.jobs.listing import list_jobs
@@ -25,7 +26,7 @@ COUNT = 20
 
 async def told(database: Database, job_id: Any) -> list[float | None]:
     status = await Statuses(database).get(job_id, OWNER)
-    page = await list_jobs(database, OWNER, limit=10, before=None, status=None, processor=None)
+    page = await list_jobs(database, OWNER, JobFilter(), limit=10)
     return [status["eta_seconds"], page["items"][0]["eta_seconds"]]
 
 

@@ -18,6 +18,7 @@ from app.api.json import encoded
 from app.api.parameters import Flag, Integer, JobId, Moment, Name, single_values
 from app.api.services import App, Owner
 from app.api.streams import event_stream
+from app.db.jobs import JobFilter
 from app.features.jobs import listing, proof, stages
 from app.features.jobs.list_feed import ListFeed
 from app.states import JobStatus
@@ -69,18 +70,8 @@ async def list_jobs(
     parts: Annotated[Flag, Query(description="Also the parts of jobs.")] = True,
 ) -> dict[str, Any]:
     """Newest first."""
-    return await listing.list_jobs(
-        app.database,
-        owner,
-        limit=limit,
-        before=before,
-        status=status,
-        processor=processor,
-        parent=parent,
-        since=since,
-        search=search,
-        with_parts=parts,
-    )
+    wanted = JobFilter(before, status, processor, parent, since, search, with_parts=parts)
+    return await listing.list_jobs(app.database, owner, wanted, limit=limit)
 
 
 @router.get("/events", response_class=StreamingResponse, responses=problem_responses(422))

@@ -11,6 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from app.db import chunks, jobs
 from app.db.engine import Database
+from app.db.jobs import JobFilter
 from app.db.rows import JobTally, ListedJob
 from app.jobs.pace import Mark, rows_left, rows_per_second, seconds_left
 from app.jobs.progress import find, marks_of, percent
@@ -19,33 +20,10 @@ from app.states import JobStatus, row_counts
 NO_CHUNKS = JobTally(0, 0, 0, 0, 0, 0, 0)
 
 
-async def list_jobs(
-    database: Database,
-    owner: str,
-    *,
-    limit: int,
-    before: int | None,
-    status: str | None,
-    processor: str | None,
-    parent: UUID | None = None,
-    since: datetime | None = None,
-    search: str | None = None,
-    with_parts: bool = True,
-) -> dict[str, Any]:
-    """Newest first. `before` is the `next_before` of the page before."""
+async def list_jobs(database: Database, owner: str, wanted: JobFilter, *, limit: int) -> dict[str, Any]:
+    """Newest first. `next_before` of the answer is the `before` of the next page."""
     async with database.reading() as connection:
-        rows = await jobs.list_jobs(
-            connection,
-            owner,
-            limit=limit,
-            before=before,
-            status=status,
-            processor=processor,
-            parent=parent,
-            since=since,
-            search=search,
-            with_parts=with_parts,
-        )
+        rows = await jobs.list_jobs(connection, owner, wanted, limit=limit)
         items = await describe(connection, rows)
     return {"items": items, "limit": limit, "next_before": rows[-1].number if len(rows) == limit else None}
 
