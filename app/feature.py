@@ -7,7 +7,7 @@ in those that only compute, so it imports what it needs inside its functions.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Coroutine, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Coroutine, Iterable
 from dataclasses import dataclass
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from app.config import Settings
     from app.destinations.tables import Table
     from app.embeddings.model import Embedder
-    from app.jobs.job_types import Prepare
+    from app.jobs.job_types import JobType
     from app.processors.base import Processor
     from app.wiring import Core
 
@@ -55,8 +55,8 @@ def _no_services(core: Core) -> Iterable[Service]:
     return ()
 
 
-def _no_job_types(core: Core) -> Mapping[str, Prepare]:
-    return {}
+def _no_job_types(core: Core) -> Iterable[JobType]:
+    return ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +77,7 @@ class Feature:
     """Raises SettingsInvalid."""
     services: Callable[[Core], Iterable[Service]] = _no_services
     """Called in the order of FEATURES; those of earlier features are found by `core.of`."""
-    job_types: Callable[[Core], Mapping[str, Prepare]] = _no_job_types
+    job_types: Callable[[Core], Iterable[JobType]] = _no_job_types
     """Called after all services are made."""
 
     @property

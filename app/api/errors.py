@@ -29,7 +29,7 @@ from app.errors import (
     TransientError,
     Unavailable,
 )
-from app.jobs.faults import faults
+from app.schemas.faults import faults
 from app.sources.faults import as_ours
 
 logger = logging.getLogger(__name__)

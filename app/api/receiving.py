@@ -25,6 +25,7 @@ from app.errors import (
     UnsupportedTransferEncoding,
 )
 from app.jobs.submit import Accepted, Submission
+from app.processors.options import as_json
 
 UNDECLARED = ("", "application/octet-stream", "binary/octet-stream", "application/x-www-form-urlencoded")
 """Types that clients send when they know nothing: the content decides."""
@@ -92,6 +93,8 @@ async def receive(
         submission.media_type = media_type(content_type)
         door.check_file(content_type, submission.filename, app)
     await app.submitter.check(submission)
+    if form is None:
+        _check_options(submission, app)
     stream = pieces(request)
     body = stream if form is None else _form_file(form, stream, submission, options, app, door)
     try:
@@ -126,7 +129,13 @@ def described(owner: str, options: JobOptions, content_type: str, app: Services)
     submission.filename = options.name_of("")
     submission.media_type = media_type(content_type)
     check_type(content_type, submission.filename, app)
+    _check_options(submission, app)
     return submission
+
+
+def _check_options(submission: Submission, app: Services) -> None:
+    """All of them are there: raises the RequestError that the processor has for them."""
+    submission.options = as_json(app.processors.options(submission.processor, submission.options))
 
 
 async def _form_file(
@@ -156,7 +165,7 @@ async def _form_file(
     submission.filename = merged.name_of(form.filename)
     submission.media_type = media_type(form.media_type)
     door.prepare(submission)
-    app.processors.check(submission.processor, submission.options)
+    _check_options(submission, app)
 
 
 def idempotency_key(request: Request) -> str | None:

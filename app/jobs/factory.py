@@ -15,7 +15,6 @@ from app.db.rows import FileRow, NewFile, NewJob, StoredAnswer
 from app.errors import RequestError
 from app.jobs.limits import OwnerLimits
 from app.pipeline.queue import Enqueue
-from app.processors.base import stores_results
 from app.processors.registry import Processors
 from app.states import JobStatus
 
@@ -52,7 +51,7 @@ class JobFactory:
     ) -> NewJob:
         """A job that reads this file; `columns` of its results, `total_rows` if they are counted already."""
         processor = self._processors.get(wanted.processor)
-        chunk_size: int = getattr(processor, "chunk_size", None) or self._settings.chunk_size
+        chunk_size = processor.chunk_size or self._settings.chunk_size
         return NewJob(
             owner=wanted.owner,
             door=wanted.door,
@@ -66,7 +65,7 @@ class JobFactory:
             priority=wanted.priority,
             status=JobStatus.QUEUED,
             columns=list(columns),
-            stores_results=stores_results(processor),
+            stores_results=processor.stores_results,
             total_rows=total_rows,
             split_offset=file.dialect["data_start"],
             split_lines=file.dialect["data_line"],

@@ -17,6 +17,7 @@ from app.db.rows import FileRow, NewJob
 from app.errors import NotFound, NotRows, RequestError, StoredBytesGone
 from app.jobs.factory import JobFactory, Wanted
 from app.processors.base import version_of
+from app.processors.options import as_json
 from app.processors.registry import Processors
 
 PARQUET = "parquet"
@@ -75,8 +76,8 @@ class FileJobs:
 
         Raises NotFound, StoredBytesGone, and the RequestError that the processor has for the options or the columns.
         """
-        self._processors.check(processor, options or {})
-        plan = Plan(processor, options or {}, columns=columns, chunk_size=chunk_size)
+        typed = self._processors.options(processor, options or {})
+        plan = Plan(processor, as_json(typed), columns=columns, chunk_size=chunk_size)
         return await self.submit_plan(owner, file_id, plan, priority, fresh=fresh)
 
     async def submit_parts(
@@ -131,7 +132,9 @@ class FileJobs:
     def _cache_key(self, file: FileRow, plan: Plan, found: Mapping[UUID, FileRow]) -> str | None:
         """Of all that the result depends on: not of the ids of files, but of their bytes and how they are read."""
         names = [plan.processor, *([plan.part_processor] if plan.part_files else [])]
-        versions = [version_of(self._processors.get(name), plan.options) for name in names]
+        versions = [
+            version_of(self._processors.get(name), self._processors.restored(name, plan.options)) for name in names
+        ]
         read = [file, *(found[each] for each in plan.part_files)]
         if None in versions or not all(each.sha256 for each in read):
             return None

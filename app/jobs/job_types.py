@@ -1,65 +1,90 @@
-"""The kinds of jobs over files that are here already, by name: what they need to be told, and what is made of it."""
+"""The kinds of jobs over files, by name: what they need to be told, and what is made of it."""
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping
-from typing import Any, TypeVar
+from collections.abc import Awaitable, Callable, Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
 from uuid import UUID
 
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel
 
-from app.errors import InvalidParameter, UnknownJobType
-from app.jobs.faults import faults
+from app.errors import UnknownJobType
 from app.jobs.file_jobs import Plan
+from app.processors.base import Processor
+from app.processors.options import as_json
 from app.processors.registry import Processors
 
 PlanFor = Callable[[UUID], Awaitable[Plan]]
 """The job for the file of this id; raises RequestError for a file that it cannot be made for."""
-Prepare = Callable[[str, dict[str, Any]], Awaitable[PlanFor]]
+Prepare = Callable[[str, Mapping[str, Any]], Awaitable[PlanFor]]
 """For (owner, options), looked at once for all files; raises RequestError for options that cannot be used."""
-Options = TypeVar("Options", bound=BaseModel)
-OF_PROCESSORS = ("rows", "sentiment", "scoring")
+
+
+@dataclass(frozen=True, slots=True)
+class JobType:
+    name: str
+    processor: str
+    title: str
+    options: type[BaseModel]
+    prepare: Prepare
+    takes_source: bool = False
+    """Whether it also works on objects where they lie."""
+    is_configured: bool = True
+    """Whether the settings name all that it needs."""
 
 
 class JobTypes:
-    """Those of the processors, and those that features add."""
+    """Each processor that works on a file by itself, and those that features add."""
 
     def __init__(self, processors: Processors) -> None:
-        self._by_name: dict[str, Prepare] = {name: of_processor(processors, name) for name in OF_PROCESSORS}
+        self._by_name: dict[str, JobType] = {}
+        for name in processors.uploadable:
+            self._by_name[name] = of_processor(processors, processors.get(name))
 
-    def add(self, job_types: Mapping[str, Prepare]) -> None:
-        self._by_name |= job_types
+    def add(self, job_types: Iterable[JobType]) -> None:
+        self._by_name |= {job_type.name: job_type for job_type in job_types}
+
+    @property
+    def all(self) -> list[JobType]:
+        """By name."""
+        return sorted({job_type.name: job_type for job_type in self._by_name.values()}.values(), key=lambda t: t.name)
 
     @property
     def names(self) -> list[str]:
-        return sorted(self._by_name)
+        return [job_type.name for job_type in self.all]
 
-    async def prepare(self, name: str, owner: str, options: dict[str, Any]) -> PlanFor:
-        """Raises UnknownJobType, and the RequestError that the type has for the options."""
-        prepare = self._by_name.get(name)
-        if prepare is None:
+    def get(self, name: str) -> JobType:
+        """By the name of the type, or of its processor; raises UnknownJobType."""
+        job_type = self._by_name.get(name)
+        if job_type is None:
+            job_type = next((each for each in self._by_name.values() if each.name == name), None)
+        if job_type is None:
             raise UnknownJobType(f"There is no job type {name[:60]!r}; there are: {', '.join(self.names)}.")
-        return await prepare(owner, options)
+        return job_type
+
+    async def prepare(self, name: str, owner: str, options: Mapping[str, Any]) -> PlanFor:
+        """Raises UnknownJobType, and the RequestError that the type has for the options."""
+        return await self.get(name).prepare(owner, options)
 
 
-def of_processor(processors: Processors, name: str) -> Prepare:
+def of_processor(processors: Processors, processor: Processor) -> JobType:
     """The job that runs this processor over one file, with the options that it takes."""
 
-    async def prepare(owner: str, options: dict[str, Any]) -> PlanFor:
-        processors.check(name, options)
+    async def prepare(owner: str, options: Mapping[str, Any]) -> PlanFor:
+        typed = as_json(processors.options(processor.name, options))
 
         async def plan(file_id: UUID) -> Plan:
-            return Plan(name, options)
+            return Plan(processor.name, typed)
 
         return plan
 
-    return prepare
-
-
-def validated(model: type[Options], job_type: str, options: dict[str, Any]) -> Options:
-    try:
-        return model.model_validate(options)
-    except ValidationError as error:
-        found = faults(error.errors()[:5], options)
-        named = "; ".join(f"{'.'.join(each.place)[:60]}: {each.message[:100]}" for each in found)
-        raise InvalidParameter(f"These options of a {job_type} cannot be used: {named}.") from None
+    return JobType(
+        processor.job_type or processor.name,
+        processor.name,
+        processor.title or processor.name,
+        processor.options,
+        prepare,
+        takes_source=True,
+        is_configured=processor.is_configured,
+    )

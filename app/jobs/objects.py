@@ -88,7 +88,7 @@ class ObjectsSubmitter:
         request if it is the only one, else its part alone.
         """
         self._s3.check_configured()
-        self._processors.check(submission.processor, {})
+        self._processors.options(submission.processor, {})
         address = Address.parse(submission.source)
         single = await self._single(address)
         if single is not None:

@@ -123,7 +123,7 @@ class Submitter:
                 f"The upload has {length} bytes; at most {settings.max_upload_bytes} are accepted.",
                 limit_bytes=settings.max_upload_bytes,
             )
-        self._processors.check(submission.processor, submission.options)
+        self._processors.check_some(submission.processor, submission.options)
         await self.check_room(length)
         await self._database.ping()
         await self._bytes_left(submission, length)

@@ -85,9 +85,8 @@ class ChunkRunner:
 
     def expect(self, job: RunningJob) -> None:
         """Its chunks will come soon."""
-        modules: Sequence[str] = getattr(job.processor, "computes_with", ())
-        if modules:
-            self._processes.prepare(*modules)
+        if job.processor.computes_with:
+            self._processes.prepare(*job.processor.computes_with)
 
     async def run(self, job: RunningJob, claims: Sequence[Claim]) -> float | None:
         """Run chunks claimed together to their ends. Seconds until one of them may be tried again, or None.
@@ -217,10 +216,9 @@ class ChunkRunner:
 
 def _why_unavailable(job: RunningJob) -> TransientError | None:
     """Why the processor could not make anything of any rows now, if it knows: then they need not be read."""
-    check: Callable[[], None] | None = getattr(job.processor, "check_available", None)
     try:
-        if check is not None:
-            check()
+        if job.can.waits is not None:
+            job.can.waits.check_available()
     except TransientError as error:
         return error
     return None

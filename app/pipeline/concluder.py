@@ -16,7 +16,7 @@ from app.db.rows import JobResultRow, JobRow
 from app.pipeline.processes import WorkerDied
 from app.pipeline.publisher import Publisher
 from app.pipeline.running import RunningJob
-from app.processors.base import Conclusion, FileFacts, Part, makes_file
+from app.processors.base import Conclusion, FileFacts, Part
 from app.states import ChunkStatus, JobStatus
 
 SUMMARIES_AT_ONCE = 8
@@ -36,8 +36,8 @@ class Concluded:
 
 def concludes(job: RunningJob) -> bool:
     if job.is_parent:
-        return hasattr(job.processor, "conclude_parts")
-    return makes_file(job.processor) or hasattr(job.processor, "conclude")
+        return job.can.reduces_parts is not None
+    return job.can.makes_file is not None or job.can.reduces is not None
 
 
 async def basis_of(connection: AsyncConnection, job: RunningJob) -> Basis | None:
@@ -79,7 +79,7 @@ class Concluder:
         basis = await self._basis(job)
         if basis is None:
             return None
-        if makes_file(job.processor) and not job.is_parent:
+        if job.can.makes_file is not None and not job.is_parent:
             await self._publisher.settle(job)
             basis = await self._basis(job)  # it changes what chunks count
             return None if basis is None else Concluded(basis, await self._publisher.publish(job))
@@ -92,7 +92,8 @@ class Concluder:
 
     async def _of_chunks(self, job: RunningJob) -> Conclusion | None:
         """The summaries are merged a few at a time, so that the memory does not grow with the file."""
-        processor: Any = job.processor
+        reduces = job.can.reduces
+        assert reduces is not None, "asked only of processors that reduce"
         combined: dict[str, Any] | None = None
         index = -1
         while True:
@@ -102,7 +103,7 @@ class Concluder:
                 break
             index = found[-1][0]
             parts = [*([combined] if combined else []), *(summary for _, summary in found)]
-            combined = await self._compute(processor.combine, parts)
+            combined = await self._compute(reduces.combine, parts)
         async with self._database.working() as connection:
             row = await jobs.load_job(connection, job.id)
             rejects = await results.count_rejects(connection, job.id)
@@ -117,8 +118,8 @@ class Concluder:
             row.split_rows,
             rejects,
         )
-        combined = combined or await self._compute(processor.combine, [])
-        conclusion: Conclusion = await self._compute(processor.conclude, combined, facts)
+        combined = combined or await self._compute(reduces.combine, [])
+        conclusion: Conclusion = await self._compute(reduces.conclude, combined, facts)
         return conclusion
 
     async def _of_parts(self, job: RunningJob) -> Conclusion | None:
@@ -128,9 +129,9 @@ class Concluder:
         parts = _usable(rows, stored)
         if len(parts) < len(rows) or len(rows) != job.child_count:
             return None
-        processor: Any = job.processor
-        conclusion: Conclusion = await processor.conclude_parts(parts, job.options, self._compute, asyncio.to_thread)
-        return conclusion
+        reduces = job.can.reduces_parts
+        assert reduces is not None, "asked only of processors that reduce parts"
+        return await reduces.conclude_parts(parts, job.options, self._compute, asyncio.to_thread)
 
 
 def _usable(rows: Sequence[JobRow], stored: dict[UUID, JobResultRow | None]) -> list[Part]:

@@ -19,7 +19,7 @@ from app.failpoints import hit
 from app.pipeline.concluder import WHOLE, Concluded, Concluder, basis_of, bearing_deaths, concludes
 from app.pipeline.publisher import Publisher
 from app.pipeline.running import RunningJob
-from app.processors.base import compute_here, makes_file
+from app.processors.base import compute_here
 from app.sources.base import Sources
 from app.sources.places import Outputs
 from app.states import ACTIVE_JOBS, ChunkStatus, JobStatus, conclude
@@ -95,7 +95,7 @@ class Finisher:
             span.discard()
             return is_final
         span.set({"granula.job.status": str(status)})
-        if makes_file(job.processor) and status in WHOLE:
+        if job.can.makes_file is not None and status in WHOLE:
             await self._publisher.forget_parts(job.id)
         hit("job.after_finish")
         logger.info("Job %s is %s", job.id, status)
@@ -118,7 +118,7 @@ class Finisher:
         """Write the result with the final status, if what it says covers every row that counts as ok."""
         found = concluded.conclusion
         if status is JobStatus.FAILED or found is None:
-            if status is not JobStatus.FAILED and makes_file(job.processor):
+            if status is not JobStatus.FAILED and job.can.makes_file is not None:
                 return JobStatus.FAILED, {"code": "output_incomplete", "message": OUTPUT_INCOMPLETE}, {}
             return status, error, {}
         ok = sum(t.ok for t in tally.values())

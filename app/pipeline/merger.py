@@ -171,9 +171,8 @@ def _summary(
     added: dict[str, Any],
 ) -> dict[str, Any] | None:
     """Of a chunk or a job, when rows that had been rejected were run again."""
-    without = getattr(processor, "without", None)
-    if before and without is not None and any(removed.values()):
-        before = without(before, removed)
+    if before and any(removed.values()):
+        before = processor.without(before, removed)
     if before and added:
         return processor.combine([before, added]) or None
     return before or added or None

@@ -9,7 +9,7 @@ from itertools import chain
 from typing import Any
 
 from app.formats.base import MASK, Page, Reject, has_open_columns
-from app.processors.base import ChunkOutcome, Output, Processor, stores_results
+from app.processors.base import ChunkOutcome, Output, Processor
 
 
 @dataclass(slots=True)
@@ -32,7 +32,7 @@ class Prepared:
         results = outcome.results
         self.rejects += outcome.rejects
         self.rows_ok += len(results)
-        if stores_results(processor):
+        if processor.stores_results:
             self.pages += results.pages()
             self.hash_sum = (self.hash_sum + results.hash_sum()) & MASK
         if has_open_columns(results):

@@ -123,7 +123,7 @@ class Preparer:
         fitting = Fitting(known, rows)
         while True:
             outcome: Any = job.processor.process(fitting.rows, self._context(job, claim))
-            accounted = _accounted(await outcome, fitting.rows)
+            accounted = _accounted(job, await outcome, fitting.rows)
             fitted: ChunkOutcome | None = await self._in_thread(job, fitting.take, accounted)
             if fitted is not None:
                 return fitted
@@ -132,7 +132,7 @@ class Preparer:
         fitting = Fitting(known, rows)
         while True:
             outcome: Any = job.processor.process(fitting.rows, self._context(job, claim))
-            if (fitted := fitting.take(_accounted(outcome, fitting.rows))) is not None:
+            if (fitted := fitting.take(_accounted(job, outcome, fitting.rows))) is not None:
                 return fitted
 
     def _context(self, job: RunningJob, claim: Claim) -> ChunkContext:
@@ -148,9 +148,11 @@ class Preparer:
         )
 
 
-def _accounted(outcome: ChunkOutcome, rows: Rows) -> ChunkOutcome:
+def _accounted(job: RunningJob, outcome: ChunkOutcome, rows: Rows) -> ChunkOutcome:
     if len(outcome.results) + len(outcome.rejects) != len(rows):
         raise CountsDisagree(f"The processor was given {len(rows)} rows and did not account for all of them.")
+    if undeclared := outcome.tables.keys() - job.can.tables:
+        raise TypeError(f"{job.processor.name} writes to {min(undeclared)}, which is not one of its `tables`")
     return outcome
 
 

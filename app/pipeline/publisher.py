@@ -35,7 +35,7 @@ from app.pipeline.assembly import Assembled, PartDamaged, PartFile, joined
 from app.pipeline.parts import part_file
 from app.pipeline.rejecting import located
 from app.pipeline.running import RunningJob
-from app.processors.base import Conclusion, OutputMaker, output_of
+from app.processors.base import Conclusion, OutputMaker
 from app.sources.base import Sources
 from app.sources.faults import translated
 from app.sources.places import Outputs, Stored, Writer
@@ -308,9 +308,8 @@ class Publisher:
 
 
 def _output(job: RunningJob) -> OutputMaker:
-    output = output_of(job.processor)
-    assert output is not None, "asked only of processors that make a file"
-    return output
+    assert job.can.makes_file is not None, "asked only of processors that make a file"
+    return job.can.makes_file.output
 
 
 @contextmanager

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from inspect import iscoroutinefunction
-from typing import Any
 from uuid import UUID
 
 from app.db import jobs
@@ -17,7 +15,8 @@ from app.formats.registry import from_json, open_format
 from app.pipeline.columns import Columns
 from app.pipeline.cutter import Position
 from app.pipeline.merger import Live
-from app.processors.base import Processor
+from app.processors.base import Capabilities, Processor
+from app.processors.options import Options
 from app.processors.registry import Processors
 from app.states import JobStatus
 
@@ -48,7 +47,8 @@ class RunningJob:
     stored_crc32: int | None
     form: Format
     processor: Processor
-    options: dict[str, Any]
+    can: Capabilities
+    options: Options
     chunk_size: int
     columns: Columns
     position: Position
@@ -80,7 +80,7 @@ class RunningJob:
     @property
     def is_waiting_processor(self) -> bool:
         """Whether the processor waits for others instead of computing."""
-        return iscoroutinefunction(self.processor.process)
+        return self.can.waits is not None
 
 
 async def load(database: Database, processors: Processors, job_id: UUID) -> RunningJob | None:
@@ -103,7 +103,8 @@ def from_row(row: JobRow, processors: Processors) -> RunningJob:
         stored_crc32=row.crc32,
         form=open_format(from_json(row.dialect)),
         processor=processors.get(row.processor),
-        options=row.options,
+        can=processors.capabilities(row.processor),
+        options=processors.restored(row.processor, row.options),
         chunk_size=row.chunk_size,
         columns=Columns(row.columns),
         position=Position(row.split_offset, row.split_rows, row.split_lines, row.split_crc32 or 0),

@@ -87,7 +87,7 @@ class Splitter:
             start = job.position
             if job.split_crc32 is None:
                 start = replace(start, crc32=crc32_before(file, start.offset))
-            limits = Limits(job.chunk_size, getattr(job.processor, "chunk_bytes", MAX_CHUNK_BYTES))
+            limits = Limits(job.chunk_size, job.processor.chunk_bytes or MAX_CHUNK_BYTES)
             budget = STRETCH_BYTES if job.chunk_count else FIRST_STRETCH_BYTES
             made = cut(file, job.form, start, size=job.stored_bytes, limits=limits, budget=budget)
         if made.done and job.stored_crc32 not in (None, made.position.crc32):

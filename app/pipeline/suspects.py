@@ -17,7 +17,7 @@ from app.formats.base import PagedRows, Rows
 from app.pipeline.prepared import Prepared
 from app.pipeline.preparing import Preparer
 from app.pipeline.running import RunningJob
-from app.processors.base import ChunkOutcome, TableEncoder, compute_here, stores_results
+from app.processors.base import ChunkOutcome, TableEncoder, compute_here
 from app.processors.registry import Processors
 
 MakeProcessors = Callable[[], Processors]
@@ -39,7 +39,8 @@ class Suspect:
     def of(cls, make_processors: MakeProcessors, job: RunningJob, claim: Claim, encode_table: TableEncoder) -> Suspect:
         live = {claim.index: job.live[claim.index]} if claim.index in job.live else {}
         bare: Any = None
-        return cls(make_processors, job.processor.name, replace(job, processor=bare, live=live), claim, encode_table)
+        alone = replace(job, processor=bare, can=bare, live=live)
+        return cls(make_processors, job.processor.name, alone, claim, encode_table)
 
 
 def prepare(suspect: Suspect, data: bytes) -> Prepared:
@@ -54,7 +55,7 @@ def process(suspect: Suspect, rows: Rows) -> ChunkOutcome:
     """What the processor makes of some rows of the chunk. For a process of its own."""
     job, preparer = _equipped(suspect, b"")
     outcome = _loop().run_until_complete(preparer.process(job, suspect.claim, rows, job.columns))
-    if stores_results(job.processor):
+    if job.processor.stores_results:
         outcome.results = PagedRows.of(outcome.results)
     return outcome
 
@@ -65,7 +66,9 @@ def get_ready(make_processors: MakeProcessors) -> None:
 
 
 def _equipped(suspect: Suspect, data: bytes) -> tuple[RunningJob, Preparer]:
-    job = replace(suspect.job, processor=_processors(suspect.make_processors).get(suspect.processor))
+    processors = _processors(suspect.make_processors)
+    can = processors.capabilities(suspect.processor)
+    job = replace(suspect.job, processor=processors.get(suspect.processor), can=can)
     preparer = Preparer(lambda *_: data, compute=compute_here, in_thread=_in_thread, encode_table=suspect.encode_table)
     return job, preparer
 

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Coroutine, Iterable, Sequence
+from abc import ABC, abstractmethod
+from collections.abc import Awaitable, Callable, Coroutine, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any, ClassVar, Protocol
 from uuid import UUID
 
 from app.formats.base import Reject, Results, Rows
+from app.processors.options import NoOptions, Options
 from app.processors.pieces import Pieces
+from app.processors.stages import IN_WORK, Stages
+from app.schemas.base import RecordSchema
 
 
 def compute_here(function: Callable[..., Any], *arguments: Any) -> Any:
@@ -35,7 +39,8 @@ class ChunkContext:
     job_id: UUID
     chunk_index: int
     attempt: int
-    options: dict[str, Any]
+    options: Any
+    """Of this job: an instance of the processor's `options`."""
     delimiter: str = ","
     """Of a CSV file."""
     compute: Callable[..., Any] = compute_here
@@ -84,13 +89,13 @@ class OutputMaker(Protocol):
 
     preview_rows: int
 
-    def document(self, options: dict[str, Any]) -> bytes:
-        """What is to be done, for the functions below."""
+    def document(self, options: Any) -> bytes:
+        """What is to be done, for the functions below. `options` are those of the job, as for the other methods."""
 
-    def format(self, options: dict[str, Any]) -> str:
+    def format(self, options: Any) -> str:
         """csv, jsonl or parquet."""
 
-    def is_dry_run(self, options: dict[str, Any]) -> bool:
+    def is_dry_run(self, options: Any) -> bool:
         """Whether the job only looks what would become of the rows."""
 
     find_repeated: Callable[..., int]
@@ -145,72 +150,169 @@ class Part:
     state: str | None
 
 
-def stores_results(processor: Processor) -> bool:
-    return bool(getattr(processor, "stores_results", True))
+class Processor(ABC):
+    """What is done with each row. Subclass it; only `name` and `process` have no default.
 
-
-def is_uploadable(processor: Processor) -> bool:
-    return bool(getattr(processor, "is_uploadable", True))
-
-
-def makes_file(processor: Processor) -> bool:
-    return output_of(processor) is not None
-
-
-def output_of(processor: Processor) -> OutputMaker | None:
-    return getattr(processor, "output", None)
-
-
-def version_of(processor: Processor, options: dict[str, Any]) -> str | None:
-    """What the results depend on besides bytes and options; None if equal ones may give other results the next time."""
-    version = getattr(processor, "version", None)
-    if version is None:
-        return None
-    more = getattr(processor, "depends_on", None)
-    depends = "" if more is None else more(options)
-    return None if depends is None else f"{version}/{depends}"
-
-
-class Processor(Protocol):
-    """A processor is made once per process and called from several threads at a time.
-
-    One that waits for others may have a method `check_available()` that raises a TransientError while they are known to be
-    away: then chunks are not even read.
-
-    One that computes in processes may name in `computes_with` the modules that these need: they are imported there when a
-    job begins.
-
-    One that works on files that are here already, or on several of them, says `is_uploadable = False`: an upload cannot
-    name it, and its `check` refuses.
-
-    One whose chunks should not be of the usual size says so by `chunk_size` (rows) and `chunk_bytes`.
-
-    One that takes options has a method `check(options)` besides, which raises a RequestError for those it cannot use; if
-    its columns depend on them, it has `columns_given(header, options)`, which is asked instead of `columns`.
-    One that looks at rows without storing them says `stores_results = False` and has, besides, a method
-    `conclude(combined, facts) -> Conclusion`, called like its `combine` in a process of its own (so it must be
-    picklable); its summaries count what they cover as `rows`. One whose summary counts rejects has
-    `without(summary, removed) -> dict`: the summary as if the rows, by table, that were written for some rejects had
-    never been (these rows were corrected and run again). One whose job is made of
-    others has `async conclude_parts(parts, options, compute, in_thread) -> Conclusion`, which may raise TransientError to be
-    asked later; the last two are called like those of a ChunkContext, and awaited.
-
-    One whose results depend on bytes and options alone says so by a `version`, a text that changes whenever the results
-    would: then a finished job may be answered with again. A method `depends_on(options) -> str | None` may add what else
-    they depend on, such as the precision of a model, or forbid it by None where others are asked.
+    One is made per process, and called from several threads at a time. What it can do besides is the class that it
+    derives from: Reduces, ReducesParts, MakesFile, WritesTables, WaitsForService, ChecksRecords. They combine.
     """
 
     name: str
+    """By which uploads and jobs name it."""
+    title: str = ""
+    """For people who choose from a list; the name if it is empty."""
+    options: ClassVar[type[Options]] = NoOptions
+    """What a job may say: a pydantic model, and part of the OpenAPI document. A bad value is refused with 422."""
+    job_type: str = ""
+    """Its name as a type of jobs, if that is not `name`."""
+    version: str | None = None
+    """A text that changes whenever the results would, of a processor whose results depend on bytes and options alone: then a
+    finished job may be answered with again."""
+    made_by: str = ""
+    """A sentence on how its jobs are made, if no upload and no job can name it: a feature makes them."""
+    stores_results: bool = True
+    """Whether the rows that come out are kept."""
+    chunk_size: int | None = None
+    """Rows of a chunk, if not the usual number."""
+    chunk_bytes: int | None = None
+    """Bytes of a chunk at most, if not the usual number."""
+    computes_with: Sequence[str] = ()
+    """Modules that `compute` needs: they are imported in its processes when a job begins."""
+    stages: Stages = IN_WORK
+    """What the status of a job names as its stages."""
 
-    def columns(self, header: Sequence[str]) -> Sequence[str]:
+    is_configured: bool = True
+    """Whether the settings name all that it needs."""
+
+    @property
+    def is_uploadable(self) -> bool:
+        """Whether it works on one file by itself."""
+        return not self.made_by
+
+    def check(self, options: Any) -> None:  # noqa: B027
+        """Raises a RequestError for options of the right types that cannot be used all the same."""
+
+    def columns(self, header: Sequence[str], options: Any) -> Sequence[str]:
         """The columns of the results for a file with these columns; raises MissingColumn if one that is needed is not
         there. `header` is empty for JSON, whose columns are known only when all of it has been read."""
+        return header
 
+    @abstractmethod
     def process(self, rows: Rows, context: ChunkContext) -> ChunkOutcome | Coroutine[Any, Any, ChunkOutcome]:
-        """The results of these rows. It runs in a thread; a coroutine function, which is for processors that wait for
-        others, runs on the event loop and holds no worker while it waits. It may be called again for the same rows, or
-        for a part of them when one of them makes it raise. TransientError means later; any other exception is tried
-        MAX_RETRIES times, then the rows are halved until the bad ones are alone."""
+        """The results of these rows. It runs in a thread, and for WaitsForService on the event loop. It may be called
+        again for the same rows, or for a part of them when one of them makes it raise. TransientError means later; any
+        other exception is tried MAX_RETRIES times, then the rows are halved until the bad ones are alone."""
 
     def combine(self, summaries: Iterable[dict[str, Any]]) -> dict[str, Any]:
-        """The summary of the job from those of its chunks, in any order."""
+        """The summary of the job from those of its chunks, in any order. As it is, it adds up counts of the same name."""
+        total: dict[str, Any] = {}
+        for summary in summaries:
+            for name, count in summary.items():
+                total[name] = total.get(name, 0) + count
+        return total
+
+    def without(self, summary: dict[str, Any], removed: Mapping[str, Sequence[Mapping[str, Any]]]) -> dict[str, Any]:
+        """The summary as if some rejects had never been: their rows were corrected and are run again. `removed` has, by
+        typed table, the rows that were written for them. As it is, the summary counts no rejects."""
+        return summary
+
+    def depends_on(self, options: Any) -> str | None:
+        """What the results depend on besides bytes, options and `version`, such as the precision of a model; None if
+        equal ones may give other results the next time."""
+        return ""
+
+    async def close(self) -> None:  # noqa: B027
+        """Let go of what it holds, such as connections to others."""
+
+
+class Reduces(Processor):
+    """Looks at rows without storing them; the job ends with a result. Its summaries count what they cover as `rows`."""
+
+    stores_results = False
+
+    @abstractmethod
+    def conclude(self, combined: dict[str, Any], facts: FileFacts) -> Conclusion:
+        """From what `combine` made of all chunks. Like `combine`, it is called in a process of its own, so the processor
+        must be picklable."""
+
+
+class ReducesParts(Processor):
+    """Its job is made of others, and ends with what they found out. It never sees a row."""
+
+    def process(self, rows: Rows, context: ChunkContext) -> ChunkOutcome:
+        raise AssertionError("the parts of the job have the rows")
+
+    def combine(self, summaries: Iterable[dict[str, Any]]) -> dict[str, Any]:
+        """What the parts counted is theirs."""
+        return {}
+
+    @abstractmethod
+    async def conclude_parts(
+        self,
+        parts: Sequence[Part],
+        options: Any,
+        compute: Callable[..., Awaitable[Any]],
+        in_thread: Callable[..., Awaitable[Any]],
+    ) -> Conclusion:
+        """The last two are called like those of a ChunkContext, and awaited. Raises TransientError to be asked later."""
+
+
+class MakesFile(Processor):
+    """Its job ends with a file, made from the `output` of each outcome."""
+
+    stores_results = False
+    output: OutputMaker
+
+
+class WritesTables(Processor):
+    """Its outcomes carry rows for typed tables."""
+
+    tables: tuple[str, ...]
+    """Names from app/sinks/tables.py."""
+
+
+class WaitsForService(Processor):
+    """Waits for others instead of computing: it holds no worker meanwhile. What it computes goes through
+    `context.in_thread`."""
+
+    @abstractmethod
+    async def process(self, rows: Rows, context: ChunkContext) -> ChunkOutcome: ...
+
+    def check_available(self) -> None:
+        """Raises a TransientError while the others are known to be away: then chunks are not even read."""
+
+
+class ChecksRecords(Processor):
+    """Holds rows against a schema, whose name is that of the processor."""
+
+    schema: type[RecordSchema]
+
+
+@dataclass(frozen=True, slots=True)
+class Capabilities:
+    """What a processor can do besides processing rows. Each is the processor itself, or None if it cannot."""
+
+    reduces: Reduces | None = None
+    reduces_parts: ReducesParts | None = None
+    makes_file: MakesFile | None = None
+    waits: WaitsForService | None = None
+    records: ChecksRecords | None = None
+    tables: frozenset[str] = frozenset()
+    """That it may write to."""
+
+    @classmethod
+    def of(cls, processor: Processor) -> Capabilities:
+        return cls(
+            reduces=processor if isinstance(processor, Reduces) else None,
+            reduces_parts=processor if isinstance(processor, ReducesParts) else None,
+            makes_file=processor if isinstance(processor, MakesFile) else None,
+            waits=processor if isinstance(processor, WaitsForService) else None,
+            records=processor if isinstance(processor, ChecksRecords) else None,
+            tables=frozenset(processor.tables) if isinstance(processor, WritesTables) else frozenset(),
+        )
+
+
+def version_of(processor: Processor, options: Any) -> str | None:
+    """What the results depend on besides bytes and options; None if equal ones may give other results the next time."""
+    depends = None if processor.version is None else processor.depends_on(options)
+    return None if depends is None else f"{processor.version}/{depends}"

@@ -2,29 +2,56 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+import inspect
+from collections.abc import Iterable, Mapping, Sequence
 from importlib import import_module
 from typing import Any
 
+from pydantic import BaseModel
+
 from app.errors import InvalidParameter, SettingsInvalid, UnknownProcessor
-from app.processors.base import Processor, is_uploadable
+from app.processors.base import (
+    Capabilities,
+    ChecksRecords,
+    MakesFile,
+    Processor,
+    Reduces,
+    ReducesParts,
+    WaitsForService,
+    WritesTables,
+)
+from app.processors.options import Options, restored, validated, validated_some
 from app.processors.rows import RowsProcessor
 from app.schemas.base import RecordSchema
 
+PAGE = "docs/processors.md"
+MEMBERS: dict[str, Any] = {
+    "conclude": Reduces,
+    "conclude_parts": ReducesParts,
+    "output": MakesFile,
+    "tables": WritesTables,
+    "check_available": WaitsForService,
+    "schema": ChecksRecords,
+}
+"""What a processor can have only if it derives from this class."""
+TAKEN = {"source", "reference_file_id", "template_id"}
+"""Names that the engine keeps beside the options of a job."""
+
 
 class Processors:
-    """Every processor of this process, made once."""
+    """Every processor of this process, made once, with what each can do."""
 
     def __init__(self, extra: Iterable[str] = (), *, given: Iterable[Processor] = ()) -> None:
-        """`extra` are named by the settings; `given` were made by who knows what they need."""
-        made: list[Processor] = [RowsProcessor(), *given, *(_load(name) for name in extra)]
+        """`extra` are named by the settings, `given` were made by who knows what they need. Raises SettingsInvalid."""
+        made = [RowsProcessor(), *given, *(_load(name) for name in extra)]
         self._by_name = {processor.name: processor for processor in made}
+        self._capabilities = {name: Capabilities.of(processor) for name, processor in self._by_name.items()}
 
     @property
     def schemas(self) -> dict[str, type[RecordSchema]]:
         """Those that processors hold rows against, by name, which is also that of the processor."""
-        found = {name: getattr(processor, "schema", None) for name, processor in self._by_name.items()}
-        return {name: schema for name, schema in found.items() if schema is not None}
+        checking = {name: can.records for name, can in self._capabilities.items()}
+        return {name: records.schema for name, records in checking.items() if records is not None}
 
     @property
     def names(self) -> list[str]:
@@ -33,43 +60,94 @@ class Processors:
     @property
     def uploadable(self) -> list[str]:
         """Those that an upload may name."""
-        return [name for name in self.names if is_uploadable(self._by_name[name])]
+        return [name for name in self.names if self._by_name[name].is_uploadable]
+
+    def find(self, name: str) -> Processor | None:
+        return self._by_name.get(name)
 
     def get(self, name: str) -> Processor:
-        """The processor; raises UnknownProcessor listing those that an upload may name."""
-        try:
-            return self._by_name[name]
-        except KeyError:
-            raise UnknownProcessor(
-                f"There is no processor {name[:60]!r}; there are: {', '.join(self.uploadable)}."
-            ) from None
+        """Raises UnknownProcessor listing those that an upload may name."""
+        processor = self.find(name)
+        if processor is None:
+            raise UnknownProcessor(f"There is no processor {name[:60]!r}; there are: {', '.join(self.uploadable)}.")
+        return processor
 
-    def columns(self, name: str, header: Sequence[str], options: dict[str, Any]) -> list[str]:
+    def capabilities(self, name: str) -> Capabilities:
+        """Raises UnknownProcessor."""
+        return self._capabilities[self.get(name).name]
+
+    def options(self, name: str, given: Mapping[str, Any]) -> Options:
+        """What somebody said, as JSON or as texts; raises UnknownProcessor, InvalidParameter, and the RequestError that
+        the processor has for it."""
+        processor = self._usable(name)
+        options = validated(processor.options, f"the processor {name}", given)
+        processor.check(options)
+        return options
+
+    def check_some(self, name: str, given: Mapping[str, Any]) -> None:
+        """Check options of which more may come; raises the same for what is wrong already."""
+        processor = self._usable(name)
+        options = validated_some(processor.options, f"the processor {name}", given)
+        if options is not None:
+            processor.check(options)
+
+    def _usable(self, name: str) -> Processor:
+        processor = self.get(name)
+        if processor.made_by:
+            raise InvalidParameter(processor.made_by)
+        return processor
+
+    def restored(self, name: str, stored: Mapping[str, Any]) -> Options:
+        """The options that the database has of a job; raises UnknownProcessor, ValidationError."""
+        return restored(self.get(name).options, stored)
+
+    def columns(self, name: str, header: Sequence[str], options: Options | Mapping[str, Any]) -> list[str]:
         """Those of the results for a file with this header; raises UnknownProcessor, MissingColumn."""
         processor = self.get(name)
-        given = getattr(processor, "columns_given", None)
-        return list(processor.columns(header) if given is None else given(header, options))
-
-    def check(self, name: str, options: dict[str, Any]) -> None:
-        """Raises UnknownProcessor, or the RequestError that the processor has for these options."""
-        processor = self.get(name)
-        check = getattr(processor, "check", None)
-        if check is not None:
-            check(options)
-        elif options:
-            raise InvalidParameter(f"The processor {name} has no option {min(options)[:60]!r}.")
+        typed = options if isinstance(options, BaseModel) else restored(processor.options, options)
+        return list(processor.columns(header, typed))
 
     async def close(self) -> None:
         """Let go of what processors hold: connections to others."""
         for processor in self._by_name.values():
-            close = getattr(processor, "close", None)
-            if close is not None:
-                await close()
+            await processor.close()
 
 
 def _load(path: str) -> Processor:
     module, _, kind = path.partition(":")
     try:
-        return getattr(import_module(module), kind)()  # type: ignore[no-any-return]
+        made = getattr(import_module(module), kind)()
     except (ImportError, AttributeError, TypeError, ValueError) as error:
         raise SettingsInvalid(f"PROCESSORS: {path!r} cannot be loaded: {error}") from error
+    problem = problem_of(made) or _taken(made)
+    if problem is not None:
+        raise SettingsInvalid(f"PROCESSORS: {path!r} cannot be used: {problem} ({PAGE}).")
+    return made  # type: ignore[no-any-return]
+
+
+def problem_of(made: Any) -> str | None:
+    """What is wrong with a processor, as far as that shows before the first row."""
+    kind = type(made)
+    if not issubclass(kind, Processor):
+        return "it does not derive from app.processors.base.Processor"
+    if not isinstance(getattr(made, "name", None), str) or not made.name:
+        return "it has no name"
+    for member, capability in MEMBERS.items():
+        if hasattr(made, member) != isinstance(made, capability):
+            has = "has" if hasattr(made, member) else "has no"
+            return f"it {has} `{member}`, which is what a {capability.__name__} has"
+    if not (isinstance(made.options, type) and issubclass(made.options, Options)):
+        return "its `options` is no subclass of app.processors.options.Options"
+    for method, arguments in (("columns", ((), None)), ("check", (None,))):
+        try:
+            inspect.signature(getattr(kind, method)).bind(made, *arguments)
+        except TypeError as error:
+            return f"its method `{method}` is called otherwise now: {error}"
+    if inspect.iscoroutinefunction(made.process) != isinstance(made, WaitsForService):
+        return "its `process` is a coroutine function exactly if it is a WaitsForService"
+    return None
+
+
+def _taken(made: Processor) -> str | None:
+    taken = TAKEN & made.options.model_fields.keys()
+    return f"it has an option `{min(taken)}`, and that name is taken" if taken else None

@@ -3,31 +3,23 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Any
 from uuid import uuid4
 
 from app.formats.base import Rows
-from app.processors.base import ChunkContext, ChunkOutcome
+from app.processors.base import ChunkContext, ChunkOutcome, Processor
 from tests.harness import wait_until
 
 
-class Gate:
+class Gate(Processor):
     """Each chunk waits for the file that the first cell of its first row names."""
 
     name = "gate"
-
-    def columns(self, header: Sequence[str]) -> Sequence[str]:
-        return header
 
     def process(self, rows: Rows, context: ChunkContext) -> ChunkOutcome:
         gate = Path(os.environ["TEST_GATES"]) / rows.records()[0][0]
         wait_until(gate.exists, 30, f"gate {gate.name}")
         return ChunkOutcome(rows)
-
-    def combine(self, summaries: Iterable[dict[str, Any]]) -> dict[str, Any]:
-        return {}
 
 
 class GatedFile:

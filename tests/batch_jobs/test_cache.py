@@ -9,9 +9,10 @@ import pytest
 
 from app.embeddings.model import Embedder
 from app.features.analysis.processor import ProfileProcessor
-from app.features.mapping.processor import MappingProcessor
-from app.features.sentiment.processor import SentimentProcessor
+from app.features.mapping.processor import MappingProcessor, StoredOptions
+from app.features.sentiment.processor import SentimentOptions, SentimentProcessor
 from app.processors.base import version_of
+from app.processors.options import NoOptions
 from tests.batch_jobs.test_batch_jobs import ended, result, submitted, uploads
 from tests.harness import Api, wait_until
 
@@ -114,16 +115,16 @@ def test_a_duplicate_upload_keeps_its_own_promises(api: Api) -> None:
 def test_what_results_depend_on_is_part_of_their_version(monkeypatch: pytest.MonkeyPatch, tmp_path: Any) -> None:
     exact, fast = (Embedder(tmp_path, precision=precision) for precision in ("fp32", "int8"))
     sentiment = {p: SentimentProcessor(embedder=p) for p in (exact, fast)}
-    head = {"model": "minilm"}
+    default, head = SentimentOptions(), SentimentOptions(model="minilm")
     assert version_of(sentiment[exact], head) != version_of(sentiment[fast], head)
-    assert version_of(sentiment[exact], {}) == version_of(sentiment[fast], {}) is not None
-    assert version_of(sentiment[exact], {"model": "own:Model"}) is None
-    local = {"provider": "local"}
-    assert version_of(MappingProcessor(exact), {"provider": "openai"}) is None
+    assert version_of(sentiment[exact], default) == version_of(sentiment[fast], default) is not None
+    assert version_of(sentiment[exact], SentimentOptions(model="own:Model")) is None
+    local = StoredOptions(provider="local")
+    assert version_of(MappingProcessor(exact), StoredOptions(provider="openai")) is None
     assert version_of(MappingProcessor(exact), local) != version_of(MappingProcessor(fast), local)
     without = Embedder(tmp_path / "none")
     assert version_of(MappingProcessor(without), local) == version_of(MappingProcessor(None), local)
     profile = ProfileProcessor()
-    before = version_of(profile, {})
+    before = version_of(profile, NoOptions())
     monkeypatch.setattr(ProfileProcessor, "version", "another")
-    assert version_of(profile, {}) != before
+    assert version_of(profile, NoOptions()) != before

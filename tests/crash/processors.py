@@ -12,7 +12,7 @@ from typing import Any
 
 from app.errors import TransientError
 from app.formats.base import Reject, Rows
-from app.processors.base import ChunkContext, ChunkOutcome, Conclusion, FileFacts
+from app.processors.base import ChunkContext, ChunkOutcome, Conclusion, FileFacts, Reduces
 from app.processors.rows import RowsProcessor
 
 FLAGS = Path(os.environ.get("CRASH_FLAGS", "."))
@@ -56,11 +56,10 @@ class GatedProcessor(RowsProcessor):
         return ChunkOutcome(rows)
 
 
-class MortalProcessor(RowsProcessor):
+class MortalProcessor(Reduces):
     """Concludes in a process that is killed under it twice."""
 
     name = "mortal"
-    stores_results = False
 
     def process(self, rows: Rows, context: ChunkContext) -> ChunkOutcome:
         return ChunkOutcome(rows, summary={"rows": len(rows)})

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Sequence
-from typing import Any
 
 from app.formats.base import Rows
-from app.processors.base import ChunkContext, ChunkOutcome
+from app.processors.base import ChunkContext, ChunkOutcome, Processor
 
 
 def take(mebibytes: int) -> int:
@@ -28,16 +26,10 @@ def keep(mebibytes: int) -> int:
     return os.getpid()
 
 
-class Hungry:
+class Hungry(Processor):
     name = "hungry"
-
-    def columns(self, header: Sequence[str]) -> Sequence[str]:
-        return header
 
     def process(self, rows: Rows, context: ChunkContext) -> ChunkOutcome:
         for cells in rows.records():
             context.compute(take, int(cells[1]))
         return ChunkOutcome(rows)
-
-    def combine(self, summaries: Iterable[dict[str, Any]]) -> dict[str, Any]:
-        return {}

@@ -20,6 +20,7 @@ from app.features.scoring.processor import ScoringProcessor
 from app.features.scoring.scored import check, load_model, outcome, pack
 from app.features.scoring.transactions import Transaction
 from app.formats.base import CellRows, ObjectRows, Reject
+from app.processors.options import NoOptions
 from app.schemas import strict
 from tests.harness import ROOT
 from tests.processors import value_models as models
@@ -320,7 +321,7 @@ def test_the_page_of_values_shows_what_is_read() -> None:
 def test_a_csv_file_is_taken_if_each_required_field_has_one_of_its_columns() -> None:
     def columns(model: str, *header: str) -> list[str]:
         ml_api = MLApi("http://127.0.0.1:9", batch_size=1, max_workers=1, timeout_seconds=1)
-        return list(ScoringProcessor(ml_api, f"{HERE}:{model}").columns(header))
+        return list(ScoringProcessor(ml_api, f"{HERE}:{model}").columns(header, NoOptions()))
 
     added = ["prediction", "fraud_score", "model_version"]
     for header in (["TxnID", "Account", "Betrag", "When"], ["at", "Amount", "Account", "TxnID", "more"]):

@@ -15,7 +15,7 @@ from vaderSentiment.vaderSentiment import BOOSTER_DICT, NEGATE, SPECIAL_CASES, S
 from app.embeddings.model import Embedder
 from app.errors import ModelUnavailable, SettingsInvalid, UnknownModel
 from app.features.sentiment.models import BadScores, checked
-from app.features.sentiment.processor import SentimentProcessor
+from app.features.sentiment.processor import SentimentOptions, SentimentProcessor
 from app.features.sentiment.vader import Vader
 from app.formats.base import CellRows, ObjectRows
 from app.processors.base import ChunkContext
@@ -72,7 +72,7 @@ def test_a_text_scores_alike_with_whichever_apostrophe_it_is_written(apostrophe:
 
 def test_a_result_has_the_text_as_it_was_written() -> None:
     text = "I don\u2019t like it"
-    context = ChunkContext(uuid4(), 0, 1, {})
+    context = ChunkContext(uuid4(), 0, 1, SentimentOptions())
     outcome = SentimentProcessor().process(CellRows(["text"], [1], [[text]]), context)
     (page,) = outcome.results.pages()
     (row,) = msgspec.json.decode(page.data)
@@ -100,7 +100,7 @@ def test_an_id_that_is_a_number_keeps_its_digits_and_a_text_that_is_none_is_show
 
     raw = [b'{"id": 12345678901234567.89, "text": "a"}', b'{"id": null, "text": "b"}', b'{"id": "x", "text": 1.10}']
     done = SentimentProcessor().process(
-        ObjectRows([], [1, 2, 3], raw), ChunkContext(uuid4(), 0, 1, {}, compute=compute)
+        ObjectRows([], [1, 2, 3], raw), ChunkContext(uuid4(), 0, 1, SentimentOptions(), compute=compute)
     )
     assert [row["row_id"] for row in done.results.records()] == ["12345678901234567.89", "2"]
     assert [(each.code, each.value) for each in done.rejects] == [("text_not_string", "1.10")]
@@ -114,7 +114,7 @@ def test_equal_texts_of_a_chunk_are_scored_once() -> None:
         return [("positive", 0.5)] * len(texts)
 
     rows = CellRows(["text"], [4, 5, 6], [["b"], ["a"], ["b"]])
-    context = ChunkContext(uuid4(), 0, 1, {}, compute=compute)
+    context = ChunkContext(uuid4(), 0, 1, SentimentOptions(), compute=compute)
     outcome = SentimentProcessor().process(rows, context)
     assert calls == [["a", "b"]]
     assert [row["row_id"] for row in outcome.results.records()] == ["4", "5", "6"]
@@ -123,11 +123,13 @@ def test_equal_texts_of_a_chunk_are_scored_once() -> None:
 
 def test_without_the_sentence_model_its_chunks_fail_saying_what_to_do(tmp_path: Path) -> None:
     processor = SentimentProcessor(embedder=Embedder(tmp_path))
-    processor.check({"model": "minilm"})
+    processor.check(SentimentOptions(model="minilm"))
     with pytest.raises(ModelUnavailable, match="install_model"):
-        processor.process(CellRows(["text"], [1], [["a"]]), ChunkContext(uuid4(), 0, 1, {"model": "minilm"}))
+        processor.process(
+            CellRows(["text"], [1], [["a"]]), ChunkContext(uuid4(), 0, 1, SentimentOptions(model="minilm"))
+        )
     with pytest.raises(UnknownModel):
-        SentimentProcessor().check({"model": "minilm"})
+        SentimentProcessor().check(SentimentOptions(model="minilm"))
 
 
 @pytest.mark.parametrize(
@@ -140,9 +142,9 @@ def test_an_answer_that_does_not_fit_the_texts_is_an_error(answer: list[tuple[st
 
 def test_only_listed_models_are_taken_and_only_those_that_are_there_can_be_listed() -> None:
     processor = SentimentProcessor(["tests.acceptance.scorers:Flaky"])
-    processor.check({"model": "tests.acceptance.scorers:Flaky"})
+    processor.check(SentimentOptions(model="tests.acceptance.scorers:Flaky"))
     with pytest.raises(UnknownModel, match=r"vader, tests\.acceptance\.scorers:Flaky"):
-        processor.check({"model": "tests.acceptance.scorers:Fragile"})
+        processor.check(SentimentOptions(model="tests.acceptance.scorers:Fragile"))
     for path in ("no.such:Thing", "json", "json:", ":x", "json:no good"):
         with pytest.raises(SettingsInvalid, match="SENTIMENT_MODELS"):
             SentimentProcessor([path])

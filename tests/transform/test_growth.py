@@ -18,7 +18,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from app.features.transform import growth, run
-from app.features.transform.processor import TransformProcessor
+from app.features.transform.processor import StoredOptions, TransformProcessor
 from app.formats.base import MAX_ROW_BYTES, CellRows, ObjectRows
 from app.formats.csv import PlainRows
 from app.pipeline.processes import Processes
@@ -184,7 +184,7 @@ def test_rows_that_cannot_be_held_at_once_are_done_some_at_a_time(kind: str, for
     made = []
     for held in (growth.MAX_HELD_BYTES, 5 << 20, 1 << 16):
         counted = Counted()
-        context = ChunkContext(UUID(int=1), 0, 1, {"specification": document}, compute=counted)
+        context = ChunkContext(UUID(int=1), 0, 1, StoredOptions(specification=document), compute=counted)
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(growth, "MAX_HELD_BYTES", held)
             done = TransformProcessor().process(rows_of(kind, 800), context)

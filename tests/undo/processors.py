@@ -2,23 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import msgspec
 import xxhash
 
 from app.formats.base import Rows
-from app.processors.base import ChunkContext, ChunkOutcome
-from app.processors.rows import RowsProcessor
+from app.processors.base import ChunkContext, ChunkOutcome, WritesTables
 
 
-class Ledger(RowsProcessor):
+class Ledger(WritesTables):
     """Columns `transaction_id` and `account_id`."""
 
     name = "ledger"
-
-    def columns(self, header: Sequence[str]) -> Sequence[str]:
-        return header
+    tables = ("transactions",)
 
     def process(self, rows: Rows, context: ChunkContext) -> ChunkOutcome:
         given = []

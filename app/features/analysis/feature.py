@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 from app.feature import Feature, Tools
 
 if TYPE_CHECKING:
-    from app.jobs.job_types import Prepare
     from app.processors.base import Processor
-    from app.wiring import Core
 
 
 def _processors(tools: Tools) -> Iterable[Processor]:
@@ -19,10 +17,4 @@ def _processors(tools: Tools) -> Iterable[Processor]:
     return [ProfileProcessor()]
 
 
-def _job_types(core: Core) -> Mapping[str, Prepare]:
-    from app.jobs.job_types import of_processor
-
-    return {"analyze": of_processor(core.processors, "profile")}
-
-
-ANALYSIS = Feature("analysis", processors=_processors, job_types=_job_types)
+ANALYSIS = Feature("analysis", processors=_processors)

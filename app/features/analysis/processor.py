@@ -7,7 +7,8 @@ from typing import Any
 
 from app.formats.base import ObjectRows, Rows, cell_names
 from app.formats.csv import PlainRows
-from app.processors.base import ChunkContext, ChunkOutcome, Conclusion, FileFacts
+from app.processors.base import ChunkContext, ChunkOutcome, Conclusion, FileFacts, Reduces
+from app.processors.stages import By, Stage, Stages
 
 SHOWN_COLUMNS = 200
 """In the summary that is part of every status."""
@@ -32,16 +33,15 @@ def of_cells(cells: Sequence[Sequence[str | None]], columns: Sequence[str], numb
     return tables.of_cells(cells, cell_names(columns, max(map(len, cells), default=0)), numbers)
 
 
-class ProfileProcessor:
+class ProfileProcessor(Reduces):
     name = "profile"
+    title = "Profile: analyse only"
+    job_type = "analyze"
     version = "3"
-    stores_results = False
+    stages = Stages((Stage("splitting", 10, By.SPLIT), Stage("profiling", 30, By.ROWS)))
     chunk_size = 200_000
     chunk_bytes = 4 << 20
     """Large: what is known of a chunk is as much for few rows as for many, and to store and merge it takes as long."""
-
-    def columns(self, header: Sequence[str]) -> Sequence[str]:
-        return header
 
     def process(self, rows: Rows, context: ChunkContext) -> ChunkOutcome:
         if isinstance(rows, PlainRows):

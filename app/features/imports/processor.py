@@ -12,21 +12,24 @@ import msgspec
 from app.errors import MissingColumn
 from app.features.imports.checking import Checked, check_cells, check_objects
 from app.formats.base import ObjectRows, Reject, Rows
-from app.processors.base import ChunkContext, ChunkOutcome
+from app.processors.base import ChecksRecords, ChunkContext, ChunkOutcome, WritesTables
 from app.schemas import registry
 
 
-class RecordsProcessor:
+class RecordsProcessor(ChecksRecords, WritesTables):
     """One for each schema, under its name. Results are the valid records; the invalid ones are rejects. The table
     `records` holds both, and `vector_tasks` says which valid ones still need their vectors."""
+
+    tables = ("records", "vector_tasks")
 
     def __init__(self, schema_path: str) -> None:
         """`schema_path` is `package.module:Class`; raises SettingsInvalid."""
         self._path = schema_path
         self.schema = registry.load(schema_path)
         self.name = self.schema.schema_name
+        self.title = f"{self.name.capitalize()}: check and make searchable"
 
-    def columns(self, header: Sequence[str]) -> Sequence[str]:
+    def columns(self, header: Sequence[str], options: Any) -> Sequence[str]:
         if not header:
             return list(self.schema.model_fields)
         fields = self._fields(header)

@@ -145,11 +145,11 @@ async def change_priority(job_id: JobId, change: PriorityChange, app: App, owner
 @router.get("/{job_id}/status", response_model=JobState, responses=problem_responses(404))
 async def status(job_id: JobId, app: App, owner: Owner) -> dict[str, Any]:
     """Status, progress and stage of any job."""
-    return await stages.get_status(app.database, job_id, owner)
+    return await stages.get_status(app.database, app.processors, job_id, owner)
 
 
 @router.get("/{job_id}/result", responses=problem_responses(404, 409))
 async def result(job_id: JobId, app: App, owner: Owner) -> dict[str, Any]:
     """What the job found out about its file as a whole: of an analysis the profile, of a mapping the mapping. Rows are
     under /api/v1/results."""
-    return await stages.get_result(app.database, job_id, owner)
+    return await stages.get_result(app.database, app.processors, job_id, owner)

@@ -14,19 +14,14 @@ from app.db import chunks, jobs, undo
 from app.db.engine import Database
 from app.db.rows import JobRow
 from app.errors import NotFound, ResultNotReady, ResultUnavailable
+from app.processors.registry import Processors
+from app.processors.stages import IN_WORK, By, Stages
 from app.states import JobStatus
 
-STAGES: dict[str, tuple[tuple[str, int], ...]] = {
-    "profile": (("queued", 0), ("splitting", 10), ("profiling", 30), ("done", 100)),
-    "transform": (("queued", 0), ("splitting", 20), ("transforming", 50), ("writing", 80), ("done", 100)),
-    "mapping": (("queued", 0), ("profiling_input", 20), ("profiling_reference", 40), ("matching", 60), ("done", 100)),
-}
-"""By processor: the stages in their order, and the percent at which each begins."""
 BATCH = "batch"
-OTHERS = (("queued", 0), ("processing", 0), ("done", 100))
 
 
-async def get_status(database: Database, job_id: UUID, owner: str) -> dict[str, Any]:
+async def get_status(database: Database, processors: Processors, job_id: UUID, owner: str) -> dict[str, Any]:
     """Raises NotFound."""
     async with database.reading() as connection:
         job = await jobs.find_job(connection, job_id, owner)
@@ -37,12 +32,14 @@ async def get_status(database: Database, job_id: UUID, owner: str) -> dict[str, 
         smaller = await _parts_of(connection, parts)
         tally = await chunks.tally(connection, job_id, is_parent=job.child_count is not None)
         done = await chunks.done_bytes(connection, [job_id, *(p.id for p in [*parts, *chain(*smaller.values())])])
-    body = _body(job, parts, done, smaller)
+    body = _body(job, parts, done, smaller, processors)
     body |= {"counts": chunks.counts(tally), "error_message": _error(job), "children": None}
     if job.processor != BATCH:
         return body
-    children = [_child(part, smaller.get(part.id, []), done) for part in parts]
-    cached = [_child(row, [], done) | {"file_id": file_id, "cached": True} for file_id, row in earlier.items()]
+    children = [_child(part, smaller.get(part.id, []), done, processors) for part in parts]
+    cached = [
+        _child(row, [], done, processors) | {"file_id": file_id, "cached": True} for file_id, row in earlier.items()
+    ]
     order = {file_id: place for place, file_id in enumerate(job.options["file_ids"])}
     return body | {"children": sorted([*children, *cached], key=lambda child: order[child["file_id"]])}
 
@@ -66,8 +63,8 @@ async def _parts_of(connection: AsyncConnection, parts: Sequence[JobRow]) -> dic
     return found
 
 
-def _child(part: JobRow, smaller: Sequence[JobRow], done: dict[UUID, int]) -> dict[str, Any]:
-    body = _body(part, smaller, done, {})
+def _child(part: JobRow, smaller: Sequence[JobRow], done: dict[UUID, int], processors: Processors) -> dict[str, Any]:
+    body = _body(part, smaller, done, {}, processors)
     shown = {name: body[name] for name in ("status", "progress", "stage")}
     names = {"file_id": str(part.file_id), "job_id": str(part.id), "filename": part.filename}
     return names | shown | {"error_message": _error(part)}
@@ -79,7 +76,7 @@ def _error(job: JobRow) -> str | None:
     return str(job.error.get("message") or job.error.get("code"))
 
 
-async def get_result(database: Database, job_id: UUID, owner: str) -> dict[str, Any]:
+async def get_result(database: Database, processors: Processors, job_id: UUID, owner: str) -> dict[str, Any]:
     """What the job found out; raises NotFound, ResultNotReady, ResultUnavailable."""
     async with database.reading() as connection:
         job = await jobs.find_job(connection, job_id, owner)
@@ -97,7 +94,12 @@ async def get_result(database: Database, job_id: UUID, owner: str) -> dict[str, 
         }  # fmt: skip
     if found is None:
         raise ResultUnavailable(f"The job is {status.in_five} and has no result of its own.")
-    return {"job_id": str(job_id), "job_type": job_type(job), "status": status.in_five, "result": found.data}
+    return {
+        "job_id": str(job_id),
+        "job_type": _job_type(job, processors),
+        "status": status.in_five,
+        "result": found.data,
+    }
 
 
 def _outcomes(job: JobRow, parts: Sequence[JobRow], earlier: Mapping[str, JobRow]) -> dict[str, Any]:
@@ -123,28 +125,40 @@ def _outcome(file_id: str, part: JobRow | None) -> dict[str, Any]:
     }
 
 
-def job_type(job: JobRow) -> str:
-    return {"profile": "analyze"}.get(job.processor, str(job.processor))
+def _job_type(job: JobRow, processors: Processors) -> str:
+    processor = processors.find(job.processor)
+    return str(job.processor) if processor is None else processor.job_type or processor.name
+
+
+def stages_of(job: JobRow, processors: Processors) -> Stages:
+    """Also of a job whose processor is not there any more."""
+    processor = processors.find(job.processor)
+    return IN_WORK if processor is None else processor.stages
 
 
 def _body(
-    job: JobRow, parts: Sequence[JobRow], done: dict[UUID, int], smaller: Mapping[UUID, Sequence[JobRow]]
+    job: JobRow,
+    parts: Sequence[JobRow],
+    done: dict[UUID, int],
+    smaller: Mapping[UUID, Sequence[JobRow]],
+    processors: Processors,
 ) -> dict[str, Any]:
     status = JobStatus(job.status)
     begun = any(p.chunk_count or JobStatus(p.status).is_final for p in [*parts, *chain(*smaller.values())])
-    if job.processor in ("mapping", BATCH) and status is JobStatus.PROCESSING and not begun:
+    stages = stages_of(job, processors)
+    if stages.is_of_parts and status is JobStatus.PROCESSING and not begun:
         status = JobStatus.QUEUED  # it has been `processing` from the start, since its parts do the work
-    stages = STAGES.get(job.processor, OTHERS)
-    percent = progress(job, parts, done, status, smaller)
-    stage = stages[0][0] if status is JobStatus.QUEUED else _stage(stages, percent, status)
+    percent = progress(job, parts, done, status, smaller, processors)
+    named = stages.named
+    stage = named[0][0] if status is JobStatus.QUEUED else _stage(named, percent, status)
     return {
         "id": str(job.id),
         "user_id": job.owner,
-        "job_type": job_type(job),
+        "job_type": _job_type(job, processors),
         "status": status.in_five,
         "progress": percent,
         "stage": stage,
-        "stages": [{"name": name, "begins_at": begin} for name, begin in stages],
+        "stages": [{"name": name, "begins_at": begin} for name, begin in named],
         "is_active": not status.is_final,
         "input_file_id": str(job.file_id),
         "reference_file_id": job.options.get("reference_file_id"),
@@ -170,25 +184,48 @@ def progress(
     done: dict[UUID, int],
     status: JobStatus,
     smaller: Mapping[UUID, Sequence[JobRow]],
+    processors: Processors,
 ) -> int:
     """0 to 100, by the bytes that were split and worked on; 100 only when the job is final, and it never falls."""
     if status.is_final and status is not JobStatus.CANCELLED:
         return 100
     if status is JobStatus.QUEUED:
         return 0
-    if job.processor == "mapping":
-        first, second = ([*(_share(p, done) for p in parts), 0.0, 0.0])[:2]
-        return int(20 + 20 * first + 20 * second)
-    if job.processor == "profile":
-        return min(99, int(10 + 20 * _split_share(job) + 70 * _share(job, done)))
-    if job.processor == "transform":
-        return int(20 + 30 * _split_share(job) + 30 * _share(job, done))
-    if job.processor == BATCH:
-        of = (progress(p, smaller.get(p.id, ()), done, JobStatus(p.status), {}) for p in parts)
-        cached = len(job.options["cached"])
-        return min(99, (sum(of) + 100 * cached) // max(1, len(parts) + cached))
-    pieces = parts or [job]
-    return min(99, int(100 * sum(_share(p, done) for p in pieces) / len(pieces)))
+    stages = stages_of(job, processors)
+    percent: float = stages.work[0].begins_at
+    for stage, width in stages.spans:
+        if stage.by is By.PARTS:
+            percent += width * _percent_of_parts(job, parts, done, smaller, processors) / 100
+        else:
+            percent += width * _moved(stage.by, job, parts, done)
+    return min(99, int(percent))
+
+
+def _percent_of_parts(
+    job: JobRow,
+    parts: Sequence[JobRow],
+    done: dict[UUID, int],
+    smaller: Mapping[UUID, Sequence[JobRow]],
+    processors: Processors,
+) -> int:
+    """The mean; results of earlier jobs count as parts that are done."""
+    of = (progress(p, smaller.get(p.id, ()), done, JobStatus(p.status), {}, processors) for p in parts)
+    cached = len(job.options.get("cached", ()))
+    return (sum(of) + 100 * cached) // max(1, len(parts) + cached)
+
+
+def _moved(by: By, job: JobRow, parts: Sequence[JobRow], done: dict[UUID, int]) -> float:
+    """How far a stage is, from 0 to 1."""
+    if by is By.SPLIT:
+        return _split_share(job)
+    if by is By.ROWS:
+        pieces = parts or [job]
+        return sum(_share(piece, done) for piece in pieces) / len(pieces)
+    if by is By.FIRST_PART:
+        return _share(parts[0], done) if parts else 0.0
+    if by is By.SECOND_PART:
+        return _share(parts[1], done) if len(parts) > 1 else 0.0
+    return 0.0
 
 
 def _share(job: JobRow, done: dict[UUID, int]) -> float:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 from app.feature import Feature, Tools
@@ -10,7 +10,7 @@ from app.feature import Feature, Tools
 if TYPE_CHECKING:
     from app.config import Settings
     from app.features.mapping.chat import Chat
-    from app.jobs.job_types import Prepare
+    from app.jobs.job_types import JobType
     from app.processors.base import Processor
     from app.wiring import Core
 
@@ -35,11 +35,11 @@ def _chat(settings: Settings) -> Chat | None:
     )
 
 
-def _job_types(core: Core) -> Mapping[str, Prepare]:
+def _job_types(core: Core) -> Iterable[JobType]:
     from app.features.mapping.job_type import mapping
     from app.features.templates.service import Templates
 
-    return {"mapping": mapping(core.of(Templates))}
+    return [mapping(core.of(Templates))]
 
 
 MAPPING = Feature("mapping", processors=_processors, job_types=_job_types)

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, Literal
 from uuid import UUID
 
 from pydantic import BaseModel, ConfigDict
 
+from app.features.mapping.processor import MappingProcessor
 from app.features.templates.service import Templates
 from app.jobs.file_jobs import Plan
-from app.jobs.job_types import PlanFor, Prepare, validated
+from app.jobs.job_types import JobType, PlanFor
+from app.processors.options import validated
 
 
 class MappingOptions(BaseModel):
@@ -19,9 +22,9 @@ class MappingOptions(BaseModel):
     provider: Literal["local", "openai"] = "local"
 
 
-def mapping(templates: Templates) -> Prepare:
-    async def prepare(owner: str, options: dict[str, Any]) -> PlanFor:
-        given = validated(MappingOptions, "mapping", options)
+def mapping(templates: Templates) -> JobType:
+    async def prepare(owner: str, options: Mapping[str, Any]) -> PlanFor:
+        given = validated(MappingOptions, "a mapping", options)
         accepted = await templates.accepted(owner)
 
         async def plan(file_id: UUID) -> Plan:
@@ -39,4 +42,4 @@ def mapping(templates: Templates) -> Prepare:
 
         return plan
 
-    return prepare
+    return JobType("mapping", "mapping", MappingProcessor.title, MappingOptions, prepare)

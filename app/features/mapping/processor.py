@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Awaitable, Callable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
 import numpy as np
+from pydantic import Field
 
 from app.embeddings.model import Embedder
-from app.errors import InvalidParameter, ModelUnavailable
+from app.errors import ModelUnavailable
 from app.features.mapping.chat import Chat, ChatUnavailable
-from app.processors.base import ChunkContext, ChunkOutcome, Conclusion, Part
-from app.processors.rows import RowsProcessor
+from app.processors.base import Conclusion, Part, ReducesParts
+from app.processors.options import Options
+from app.processors.stages import By, Stage, Stages
 
 logger = logging.getLogger(__name__)
 LOCAL, OPENAI = "local", "openai"
@@ -35,36 +37,44 @@ def adopt(result: Any, given: Any, wanted: Any, given_state: str, *more: Any) ->
     return checked(adopt(result, given, wanted, given_state, *more), given_state)
 
 
-class MappingProcessor(RowsProcessor):
+class StoredOptions(Options):
+    """What a mapping job was made with."""
+
+    input_file_id: str = ""
+    reference_file_id: str = ""
+    provider: str = LOCAL
+    accepted: dict[str, Any] = Field(default={})
+
+
+class MappingProcessor(ReducesParts):
     name = "mapping"
+    title = "Mapping: which column is which"
     version = "3"
-    is_uploadable = False
+    made_by = "A mapping is made of two files, by POST /api/v1/jobs/mapping."
+    options = StoredOptions
+    stages = Stages(
+        (
+            Stage("profiling_input", 20, By.FIRST_PART),
+            Stage("profiling_reference", 40, By.SECOND_PART),
+            Stage("matching", 60),
+        )
+    )
 
     def __init__(self, embedder: Embedder | None = None, chat: Chat | None = None) -> None:
         self._embedder = embedder
         self._chat = chat
 
-    def depends_on(self, options: dict[str, Any]) -> str | None:
+    def depends_on(self, options: StoredOptions) -> str | None:
         """Whether there is a sentence model; a language model may answer otherwise the next time."""
-        if options.get("provider") != LOCAL:
+        if options.provider != LOCAL:
             return None
         model = self._embedder
         return f"{model.model_id}/{model.precision}" if model is not None and model.folder.is_dir() else "names"
 
-    def check(self, options: dict[str, Any]) -> None:
-        """Raises InvalidParameter: one file alone cannot be mapped."""
-        raise InvalidParameter("A mapping is made of two files, by POST /api/v1/jobs/mapping.")
-
-    def process(self, rows: Any, context: ChunkContext) -> ChunkOutcome:
-        raise AssertionError("a mapping has parts, no rows")
-
-    def combine(self, summaries: Iterable[dict[str, Any]]) -> dict[str, Any]:
-        return {}
-
     async def conclude_parts(
         self,
         parts: Sequence[Part],
-        options: dict[str, Any],
+        options: StoredOptions,
         compute: Callable[..., Awaitable[Any]],
         in_thread: Callable[..., Awaitable[Any]],
     ) -> Conclusion:
@@ -72,9 +82,9 @@ class MappingProcessor(RowsProcessor):
         given, wanted = (part.result["columns"] for part in parts)
         notes: list[str] = []
         cosines = await self._cosines(given, wanted, notes, in_thread)
-        accepted = options.get("accepted", {})
+        accepted = options.accepted
         result = await compute(match, given, wanted, parts[0].state, parts[1].state, cosines, accepted)
-        provider = options["provider"]
+        provider = options.provider
         if provider == OPENAI:
             try:
                 if self._chat is None:

@@ -14,11 +14,13 @@ from app.errors import MissingColumn
 from app.features.scoring.ml_api import Item, MLApi
 from app.features.scoring.scored import ADDED_COLUMNS, Checked, check, field_names, load_model, outcome, pack
 from app.formats.base import Rows, unique_names
-from app.processors.base import ChunkContext, ChunkOutcome
+from app.processors.base import ChunkContext, ChunkOutcome, WaitsForService, WritesTables
 
 
-class ScoringProcessor:
+class ScoringProcessor(WaitsForService, WritesTables):
     name = "scoring"
+    title = "Scoring by the model service"
+    tables = ("transactions", "predictions")
 
     def __init__(self, ml_api: MLApi, model: str, chunk_size: int | None = None) -> None:
         """`model`: `package.module:Model`; `chunk_size`: rows of a chunk where a job does not ask for another number.
@@ -27,13 +29,14 @@ class ScoringProcessor:
         """
         self.chunk_size = chunk_size
         self._ml_api = ml_api
+        self.is_configured = bool(ml_api.url)
         self._model = model
         self.computes_with = (check.__module__, model.partition(":")[0])
         loaded = load_model(model)
         names = field_names(loaded)
         self._needed = {name: names[name] for name, field in loaded.model_fields.items() if field.is_required()}
 
-    def columns(self, header: Sequence[str]) -> Sequence[str]:
+    def columns(self, header: Sequence[str], options: Any) -> Sequence[str]:
         self._ml_api.check_configured()
         if header:
             for field, names in self._needed.items():

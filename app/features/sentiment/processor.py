@@ -5,16 +5,18 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from difflib import get_close_matches
 from functools import partial
-from typing import Any
+from typing import Annotated, Any
 
 import msgspec
+from pydantic import Field
 
 from app.embeddings.model import Embedder
-from app.errors import InvalidParameter, MissingColumn, UnknownModel
+from app.errors import MissingColumn, UnknownModel
 from app.features.sentiment.head import classify
 from app.features.sentiment.models import LEXICON, SENTIMENTS, check_paths, score
 from app.formats.base import ObjectRows, Reject, Rows
-from app.processors.base import ChunkContext, ChunkOutcome
+from app.processors.base import ChunkContext, ChunkOutcome, Processor
+from app.processors.options import Options
 
 TEXT, ID = "text", "id"
 HEAD = "minilm"
@@ -37,10 +39,19 @@ class _BadText(Exception):
         self.code, self.message, self.value = code, message, value
 
 
-class SentimentProcessor:
+class SentimentOptions(Options):
+    model: Annotated[str, Field(max_length=200, description="How it scores.")] = LEXICON
+    text_column: Annotated[
+        str, Field(min_length=1, max_length=100, pattern=r"^[^\x00]*$", description="Where the texts are.")
+    ] = TEXT
+
+
+class SentimentProcessor(Processor):
     """Scores by the model named in the options, by default the lexicon. Equal texts of a chunk are scored once."""
 
     name = "sentiment"
+    title = "Sentiment of a text column"
+    options = SentimentOptions
     version = "2"
 
     def __init__(self, own_models: Iterable[str] = (), *, embedder: Embedder | None = None) -> None:
@@ -48,37 +59,30 @@ class SentimentProcessor:
         self._embedder = embedder
         self.models = [LEXICON, *([HEAD] if embedder else []), *check_paths(own_models)]
 
-    def columns(self, header: Sequence[str]) -> Sequence[str]:
-        return self.columns_given(header, {})
-
-    def columns_given(self, header: Sequence[str], options: dict[str, Any]) -> Sequence[str]:
+    def columns(self, header: Sequence[str], options: SentimentOptions) -> Sequence[str]:
         """Raises MissingColumn, with the `column`."""
-        text = text_column(options)
+        text = options.text_column
         if header and text not in header:
             raise MissingColumn(f"The file has no column `{text}`{_nearest(text, header)}.", column=text)
         return COLUMNS
 
-    def depends_on(self, options: dict[str, Any]) -> str | None:
+    def depends_on(self, options: SentimentOptions) -> str | None:
         """What a model of one's own does is not known here."""
-        model = options.get("model", LEXICON)
+        model = options.model
         if model == HEAD and self._embedder is not None:
             return f"{self._embedder.model_id}/{self._embedder.precision}"
         return "" if model == LEXICON else None
 
-    def check(self, options: dict[str, Any]) -> None:
-        """Raises InvalidParameter for an option that is none, UnknownModel for a model that may not be used."""
-        if other := set(options) - {"model", "text_column"}:
-            raise InvalidParameter(f"The processor {self.name} has no option {min(other)[:60]!r}.")
-        if not isinstance(options.get("text_column", TEXT), str):
-            raise InvalidParameter("The option `text_column` is not a text.")
-        model = options.get("model", LEXICON)
+    def check(self, options: SentimentOptions) -> None:
+        """Raises UnknownModel for a model that may not be used."""
+        model = options.model
         if model not in self.models:
-            raise UnknownModel(f"There is no sentiment model {str(model)[:60]!r}; there are: {', '.join(self.models)}.")
+            raise UnknownModel(f"There is no sentiment model {model[:60]!r}; there are: {', '.join(self.models)}.")
 
     def process(self, rows: Rows, context: ChunkContext) -> ChunkOutcome:
         kept: list[tuple[int, str, str]] = []
         rejects: list[Reject] = []
-        text_name = text_column(context.options)
+        text_name = context.options.text_column
         read: Callable[[Any], tuple[str, str]]
         if isinstance(rows, ObjectRows):
             read = partial(_read_object, text_name)
@@ -105,7 +109,7 @@ class SentimentProcessor:
         ordered = sorted(texts)  # the same for each attempt, whatever the seed of the hashes
         if not ordered:
             return {}
-        model = context.options.get("model", LEXICON)
+        model = context.options.model
         if model == HEAD and self._embedder is not None:
             scores = classify(ordered, self._embedder)  # here: it leaves the interpreter to others, and is loaded once
         else:
@@ -159,11 +163,6 @@ def _text(value: msgspec.Raw) -> str | None:
     if json.startswith(b'"'):
         return msgspec.json.decode(json, type=str)
     return None if json == b"null" else json.decode()
-
-
-def text_column(options: dict[str, Any]) -> str:
-    """Where the texts are."""
-    return str(options.get("text_column", TEXT))
 
 
 def _nearest(wanted: str, names: Sequence[str]) -> str:

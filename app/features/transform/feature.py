@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 from app.feature import Feature, Service, Tools
 
 if TYPE_CHECKING:
-    from app.jobs.job_types import Prepare
+    from app.jobs.job_types import JobType
     from app.processors.base import Processor
     from app.wiring import Core
 
@@ -26,11 +26,11 @@ def _services(core: Core) -> Iterable[Service]:
     return [Service(Transforms(core.file_jobs, core.of(Templates), core.machine, core.sources))]
 
 
-def _job_types(core: Core) -> Mapping[str, Prepare]:
+def _job_types(core: Core) -> Iterable[JobType]:
     from app.features.transform.job_type import transform
     from app.features.transform.service import Transforms
 
-    return {"transform": transform(core.of(Transforms))}
+    return [transform(core.of(Transforms))]
 
 
 TRANSFORM = Feature("transform", processors=_processors, services=_services, job_types=_job_types)

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import collections.abc
 from typing import Any, Literal
 from uuid import UUID
 
 from pydantic import BaseModel, ConfigDict, StrictBool, StrictInt, model_validator
 
+from app.features.transform.processor import TransformProcessor
 from app.features.transform.service import TransformRequest, Transforms
 from app.features.transform.spec import Mapping, Validation
 from app.jobs.file_jobs import Plan
-from app.jobs.job_types import PlanFor, Prepare, validated
+from app.jobs.job_types import JobType, PlanFor
+from app.processors.options import validated
 
 
 class TransformOptions(BaseModel):
@@ -31,12 +34,12 @@ class TransformOptions(BaseModel):
         return self
 
 
-def transform(transforms: Transforms) -> Prepare:
-    async def prepare(owner: str, options: dict[str, Any]) -> PlanFor:
-        given = validated(TransformOptions, "transform", options)
+def transform(transforms: Transforms) -> JobType:
+    async def prepare(owner: str, options: collections.abc.Mapping[str, Any]) -> PlanFor:
+        given = validated(TransformOptions, "a transform", options)
         columns = (given.mapping or {}).get("columns")
         is_proposed = isinstance(columns, list) and bool(columns) and "reference_column" in columns[0]
-        mapping = validated(Mapping, "transform", given.mapping) if given.mapping and not is_proposed else None
+        mapping = validated(Mapping, "a transform", given.mapping) if given.mapping and not is_proposed else None
 
         async def plan(file_id: UUID) -> Plan:
             request = TransformRequest(
@@ -53,4 +56,4 @@ def transform(transforms: Transforms) -> Prepare:
 
         return plan
 
-    return prepare
+    return JobType("transform", "transform", TransformProcessor.title, TransformOptions, prepare)

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 import msgspec
 
-from app.errors import InvalidParameter
 from app.formats.base import CellRows, ObjectRows, Reject, Rows
 from app.formats.csv import PlainRows
-from app.processors.base import ChunkContext, ChunkOutcome, Output
+from app.processors.base import ChunkContext, ChunkOutcome, MakesFile, Output
+from app.processors.options import Options
 from app.processors.pieces import Pieces
+from app.processors.stages import By, Stage, Stages
 
 PREVIEWED_CHUNKS = 3
 PREVIEW_ROWS = 20
@@ -62,9 +63,17 @@ def encoded(*arguments: Any) -> Any:
     return assemble.encoded(*arguments)
 
 
-def document_of(options: dict[str, Any]) -> bytes:
+class StoredOptions(Options):
+    """What a transform was made with."""
+
+    specification: dict[str, Any]
+    dry_run: bool = False
+    template_id: str | None = None
+
+
+def document_of(options: StoredOptions) -> bytes:
     """The specification of a job."""
-    return msgspec.json.encode(options["specification"])
+    return msgspec.json.encode(options.specification)
 
 
 class TransformOutput:
@@ -76,31 +85,25 @@ class TransformOutput:
     repeated_values = staticmethod(repeated_values)
     encoded = staticmethod(encoded)
 
-    def document(self, options: dict[str, Any]) -> bytes:
+    def document(self, options: StoredOptions) -> bytes:
         return document_of(options)
 
-    def format(self, options: dict[str, Any]) -> str:
-        return str(options["specification"]["output_format"])
+    def format(self, options: StoredOptions) -> str:
+        return str(options.specification["output_format"])
 
-    def is_dry_run(self, options: dict[str, Any]) -> bool:
-        return bool(options.get("dry_run", False))
+    def is_dry_run(self, options: StoredOptions) -> bool:
+        return options.dry_run
 
 
-class TransformProcessor:
+class TransformProcessor(MakesFile):
     name = "transform"
+    title = "Transform: a new file in another shape"
     version = "3"
-    is_uploadable = False
-    stores_results = False
+    made_by = "A transform needs a mapping, by POST /api/v1/jobs/transform."
+    options = StoredOptions
     output = TransformOutput()
     chunk_size = 100_000
-
-    def columns(self, header: Sequence[str]) -> Sequence[str]:
-        return header
-
-    def check(self, options: dict[str, Any]) -> None:
-        """Raises InvalidParameter: without a mapping there is nothing to do."""
-        if "specification" not in options:
-            raise InvalidParameter("A transform needs a mapping, by POST /api/v1/jobs/transform.")
+    stages = Stages((Stage("splitting", 20, By.SPLIT), Stage("transforming", 50, By.ROWS), Stage("writing", 80)))
 
     def process(self, rows: Rows, context: ChunkContext) -> ChunkOutcome:
         numbers, preview = rows.numbers, context.chunk_index < PREVIEWED_CHUNKS

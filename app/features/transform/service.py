@@ -19,18 +19,18 @@ from app.errors import InvalidTransform, NotRows, OutOfMemory
 from app.features.templates.service import Templates
 from app.features.transform import assemble
 from app.features.transform.plan import BadSpecification, Plan, plan
-from app.features.transform.processor import PREVIEW_ROWS, TransformProcessor, document_of, find_repeated
+from app.features.transform.processor import PREVIEW_ROWS, StoredOptions, TransformProcessor, document_of, find_repeated
 from app.features.transform.spec import Mapping, Specification, Undecided, Validation, of_template
 from app.formats.base import Format, Reject, Span, cell_names
 from app.formats.registry import from_json, open_format
 from app.jobs import file_jobs
-from app.jobs.faults import faults
 from app.jobs.file_jobs import FileJobs, Made
 from app.pipeline.machine import Machine
 from app.pipeline.parts import part_file, write_part
 from app.pipeline.publisher import repeated_rows, repeating
 from app.pipeline.rejecting import located
 from app.processors.base import ChunkContext, ChunkOutcome
+from app.schemas.faults import faults
 from app.sources.base import Sources
 from app.sources.outputs import OutputParts
 
@@ -91,7 +91,7 @@ class Transforms:
     async def sample(self, owner: str, request: TransformRequest, rows: int) -> dict[str, Any]:
         """What becomes of the first rows of the file, by the code of the job and without one; raises the same."""
         file, specification, found = await self._checked(owner, request)
-        options = {"specification": specification.stored()}
+        options = StoredOptions(specification=specification.stored())
         try:
             return await asyncio.to_thread(self._run_sample, file, options, found, rows)
         except OutOfMemory as error:
@@ -113,7 +113,7 @@ class Transforms:
         except BadSpecification as error:
             raise _invalid([(each.pointer, each.message) for each in error.problems]) from None
         if found.patterns:
-            document = document_of({"specification": specification.stored()})
+            document = document_of(StoredOptions(specification=specification.stored()))
             if problems := await self._machine.compute(check, document):
                 raise _invalid(problems)
         return file, specification, found
@@ -136,7 +136,7 @@ class Transforms:
             places = [("/".join(each.place), each.message) for each in found]
             raise _invalid([(f"{pointer}/{place.removeprefix('columns/')}", text) for place, text in places]) from None
 
-    def _run_sample(self, file: FileRow, options: dict[str, Any], found: Plan, rows: int) -> dict[str, Any]:
+    def _run_sample(self, file: FileRow, options: StoredOptions, found: Plan, rows: int) -> dict[str, Any]:
         form: Format = open_format(from_json(file.dialect))
         start, size = file.dialect["data_start"], file.stored_bytes
         assert file.storage_uri is not None
@@ -176,7 +176,7 @@ class Transforms:
             "output": None,
         }
 
-    def _repeated(self, options: dict[str, Any], outcome: ChunkOutcome, count: int) -> list[Reject]:
+    def _repeated(self, options: StoredOptions, outcome: ChunkOutcome, count: int) -> list[Reject]:
         """Rows of the sample that repeat what must be unique, found as in the whole file."""
         output = outcome.output
         if output is None or not any(output.key_counts):
