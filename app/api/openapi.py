@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from http import HTTPStatus
 from typing import Any
 
@@ -11,6 +11,7 @@ from fastapi import FastAPI
 from app.api.doorkeeper import COOKIE, SAFE_METHODS
 from app.api.errors import MEDIA_TYPE
 from app.api.gate import is_open
+from app.api.parameters import OPTION
 from app.errors import (
     BodyTooLarge,
     Conflict,
@@ -33,6 +34,7 @@ from app.errors import (
     UploadLocked,
     UploadStalled,
 )
+from app.jobs.job_types import JobType
 
 ID = "0b8f3c1e-6f0d-4a52-9d3a-3f3f6f0f2a11"
 OTHER_ID = "5d2f7a90-1c4b-4e0e-8a7c-9b1f0d6c2e33"
@@ -44,11 +46,16 @@ PATH_EXAMPLES = {
 BODY_EXAMPLES: dict[str, dict[str, Any]] = {
     "AnalyzeRequest": {"file_id": ID},
     "MappingRequest": {"input_file_id": ID, "reference_file_id": OTHER_ID, "provider": "local"},
+    "NewJob": {"type": "analyze", "file_id": ID},
     "ScoreRequest": {"source": "s3://transactions/2026/*.csv", "priority": 5},
     "PriorityChange": {"priority": 9},
     "NewTemplate": {"name": "Shop to CRM", "columns": [{"reference_column": "email", "input_columns": ["E-Mail"]}]},
     "EditedTemplate": {"columns": [{"reference_column": "email", "input_columns": ["Mail"]}]},
-    "NewSchedule": {"cron": "0 2 * * *", "timezone": "Europe/Berlin", "job": {"source": "s3://transactions/*.csv"}},
+    "NewSchedule": {
+        "cron": "0 2 * * *",
+        "timezone": "Europe/Berlin",
+        "job": {"type": "scoring", "source": "s3://transactions/*.csv"},
+    },
     "ScheduleChange": {"paused": True},
     "WebhookChange": {"enabled": False},
     "SearchRequest": {"query": "people who write software", "status": "valid", "limit": 5},
@@ -102,20 +109,29 @@ HEADERS: dict[int, dict[str, Any]] = {
 }
 
 
+WITH_OPTIONS = ("NewJob", "ScheduledJob", "BatchRequest")
+"""Bodies whose `options` are those of a job type."""
+
+
 def install(app: FastAPI) -> None:
     made = app.openapi
 
     def openapi() -> dict[str, Any]:
         if app.openapi_schema is None:
-            complete(made())
+            services = getattr(app.state, "services", None)
+            document = made()
+            complete(document, () if services is None else services.job_types.all)
+            if services is None:  # what is to come is not known yet
+                app.openapi_schema = None
+                return document
         assert app.openapi_schema is not None
         return app.openapi_schema
 
     app.openapi = openapi  # type: ignore[method-assign]
 
 
-def complete(document: dict[str, Any]) -> None:
-    """Add what is common to all routes, in place."""
+def complete(document: dict[str, Any], job_types: Sequence[JobType] = ()) -> None:
+    """Add what is common to all routes, in place, and the options of these types of jobs."""
     components = document.setdefault("components", {})
     components["securitySchemes"] = SCHEMES
     schemas = components.setdefault("schemas", {})
@@ -125,7 +141,9 @@ def complete(document: dict[str, Any]) -> None:
     for name, example in BODY_EXAMPLES.items():
         if name in schemas:
             schemas[name].setdefault("examples", [example])
+    _describe_options(schemas, job_types)
     for method, path, operation in operations(document):
+        _name_options(operation, job_types)
         _complete_operation(method, path, operation)
     _rename(document)
 
@@ -135,6 +153,42 @@ def operations(document: dict[str, Any]) -> Iterator[tuple[str, str, dict[str, A
     for path, methods in document["paths"].items():
         for method, operation in methods.items():
             yield method.upper(), path, operation
+
+
+def _describe_options(schemas: dict[str, Any], job_types: Sequence[JobType]) -> None:
+    """A schema for the options of each type that takes some, and where they may stand."""
+    named = [{"type": "object", "title": "No options", "maxProperties": 0}]
+    for job_type in job_types:
+        if not job_type.options.model_fields:
+            continue
+        schema = job_type.options.model_json_schema(ref_template="#/components/schemas/{model}")
+        schemas.update(schema.pop("$defs", {}))
+        name = f"Options_{job_type.name}"
+        schemas[name] = schema | {"title": f"Options of {job_type.name}"}
+        named.append({"$ref": f"#/components/schemas/{name}"})
+    for body in WITH_OPTIONS:
+        if body in schemas and len(named) > 1:
+            schemas[body]["properties"]["options"] |= {"anyOf": named}
+
+
+def _name_options(operation: dict[str, Any], job_types: Sequence[JobType]) -> None:
+    """In place of the parameter `option`, the options of the processors by the names that they have in a query."""
+    parameters = operation.get("parameters", [])
+    place = next((index for index, each in enumerate(parameters) if each["name"] == "option"), None)
+    if place is None:
+        return
+    by_name: dict[str, dict[str, Any]] = {}
+    for job_type in (each for each in job_types if each.takes_source):
+        for name, field in job_type.options.model_fields.items():
+            description = f"Of the processor `{job_type.processor}`. {field.description or ''}".strip()
+            by_name.setdefault(
+                f"{OPTION}{name}",
+                {"name": f"{OPTION}{name}", "in": "query", "schema": {"type": "string"}, "description": description},
+            )
+    if not by_name:
+        text = {"type": "string"}
+        by_name = {"": {**parameters[place], "name": f"{OPTION}NAME", "schema": text}}
+    parameters[place : place + 1] = by_name.values()
 
 
 def _complete_operation(method: str, path: str, operation: dict[str, Any]) -> None:

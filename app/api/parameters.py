@@ -4,12 +4,13 @@ and a Unix time no moment: each is a 422, not a guess."""
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Annotated, Any, Literal
 from uuid import UUID
 
 from fastapi import Depends, Path, Request
-from pydantic import AwareDatetime, BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import AwareDatetime, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
 from app.errors import InvalidParameter, NotFound
 from app.formats.detect import Declared
@@ -17,6 +18,9 @@ from app.jobs.submit import Submission
 from app.schemas.strict import datetime_text
 
 CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069]")
+
+OPTION = "option."
+"""Before the name of a processor's option, among the parameters of an upload."""
 
 FLAGS = {"true": True, "1": True, "false": False, "0": False}
 
@@ -80,24 +84,37 @@ class JobOptions(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     priority: Priority = 0
-    model: str | None = Field(
-        default=None, max_length=200, description="Of the processor `sentiment`: how it scores; `vader` if not given."
-    )
-    text_column: Name | None = Field(
-        default=None,
-        min_length=1,
-        description="Of the processor `sentiment`: where the texts are; `text` if not given.",
-    )
     chunk_size: Annotated[Integer, Field(ge=100, le=100_000)] | None = Field(
         default=None, description="Rows per chunk; if not given, what suits the processor."
     )
+    option: dict[str, str] = Field(default={}, description="Of the processor; GET /api/v1/job-types lists them.")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _gather(cls, given: Any) -> Any:
+        """`option.name=value` is the option `name` of the processor."""
+        if not isinstance(given, Mapping):
+            return given
+        named = {name.removeprefix(OPTION): value for name, value in given.items() if name.startswith(OPTION)}
+        if not named:
+            return given
+        rest = {name: value for name, value in given.items() if not name.startswith(OPTION)}
+        return {**rest, "option": {**named, **rest.get("option", {})}}
+
+    @classmethod
+    def has(cls, name: str) -> bool:
+        """Whether this is the name of a parameter."""
+        return name.startswith(OPTION) or (name in cls.model_fields and name != "option")
+
+    def processor_options(self) -> dict[str, str]:
+        """By name, as they were written."""
+        return dict(self.option)
 
     def apply_to(self, submission: Submission, content_type: str) -> None:
         """`content_type` is that of the file."""
         submission.priority = self.priority
         submission.chunk_size = self.chunk_size
-        given = {"model": self.model, "text_column": self.text_column}
-        submission.options = {name: value for name, value in given.items() if value is not None}
+        submission.options = self.processor_options()
 
     def name_of(self, filename: str) -> str:
         """What the upload is to be called if its part of the form says `filename`."""

@@ -76,6 +76,16 @@ Ids = Annotated[
 ]
 
 
+def named(text: str) -> tuple[str, str]:
+    """The parts of NAME=VALUE; raises CliError."""
+    from app.cli.text import shown
+
+    name, equals, value = text.partition("=")
+    if not equals or not name:
+        raise CliError(f"-O {shown(text)}: write it as NAME=VALUE.", Exit.USAGE)
+    return name, value
+
+
 def examples(*lines: str) -> str:
     """For the end of a help text: `(command, what it does)` pairs, one line each."""
     return "[bold]Examples[/bold]\n\n" + "\n\n".join(f"  [cyan]{PROGRAM} {line}[/cyan]" for line in lines)

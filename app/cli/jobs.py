@@ -24,6 +24,7 @@ from app.cli.common import (
     connect,
     examples,
     leave,
+    named,
     put,
     put_json,
     say,
@@ -170,6 +171,60 @@ def watch(identifiers: Ids, as_json: Json = False, quiet: Quiet = False, url: Ur
         follower = Follower(client, shown_on, shown_on.put_json if as_json else lambda status: None)
         for identifier in found:
             follower.add(identifier, identifier, "")
+        try:
+            follower.run()
+        except KeyboardInterrupt:
+            shown_on.say(go_on(follower.ids))
+            raise
+    leave(follower.code)
+
+
+@app.command(
+    rich_help_panel=CLIENT,
+    epilog=examples(
+        "start analyze ID --wait",
+        "start sentiment ID -O text_column=review",
+        "start mapping ID -O reference_file_id=OTHER_ID --json | jq -r .job_id",
+        "start scoring s3://bucket/2026/ --priority 9",
+    ),
+)
+def start(
+    job_type: Annotated[str, typer.Argument(metavar="TYPE", help="rows, analyze, sentiment, ..., or a processor.")],
+    what: Annotated[
+        str, typer.Argument(metavar="ID|SOURCE", help="A file that was uploaded, by any id; or s3://bucket/key.")
+    ],
+    option: Annotated[
+        list[str] | None, typer.Option("--option", "-O", metavar="NAME=VALUE", help="An option of the type.")
+    ] = None,
+    priority: Annotated[int, typer.Option("--priority", "-p", min=0, max=10, help="Higher goes first.")] = 0,
+    fresh: Annotated[bool, typer.Option("--fresh", help="Run anew even if the same was done before.")] = False,
+    wait: Wait = False,
+    as_json: Json = False,
+    quiet: Quiet = False,
+    url: Url = DEFAULT_URL,
+) -> None:
+    """Start a job over a file that is there, or over objects of a bucket; print its id.
+
+    Exit code: 0 it was made, and with --wait every row is loaded; 1, 3 and 130 as those of watch; 4 it was refused.
+    """
+    from app.cli.waiting import Follower, go_on
+
+    client = connect(url)
+    body: dict[str, Any] = {"type": job_type, "priority": priority, "options": dict(map(named, option or ()))}
+    if "://" in what:
+        body["source"] = what
+    else:
+        body["file_id"] = client.file_and_job(client.resolve(what))[0]
+    queued = client.send("POST", "/jobs", json=body, params={"fresh": fresh}).json()
+    with board(quiet) as shown_on:
+        if as_json and not wait:
+            shown_on.put_json(queued)
+        elif not as_json:
+            shown_on.put(queued["job_id"])
+        if not wait:
+            return
+        follower = Follower(client, shown_on, shown_on.put_json if as_json else lambda status: None)
+        follower.add(queued["job_id"], queued["job_id"], "")
         try:
             follower.run()
         except KeyboardInterrupt:

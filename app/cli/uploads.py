@@ -24,6 +24,7 @@ from app.cli.common import (
     connect,
     examples,
     leave,
+    named,
     say,
 )
 from app.cli.render import Board, board
@@ -36,6 +37,15 @@ if TYPE_CHECKING:
 
 app = typer.Typer()
 TICK_SECONDS = 0.05
+OPTION = "option."
+PARAMETERS = frozenset(
+    {
+        "priority", "model", "text_column", "chunk_size", "processor", "on_duplicate", "filename", "format", "encoding",
+        "delimiter", "quote", "escape", "newline", "skip_initial_space", "skip_rows", "header_rows", "skip_footer", "columns",
+        "on_bad_row",
+    }
+)  # fmt: skip
+"""Of an upload. Written here since the model of the server takes longer to import than most commands run."""
 
 
 @app.command(
@@ -44,7 +54,7 @@ TICK_SECONDS = 0.05
         "upload data.csv",
         "upload *.csv --priority 9 --wait",
         "upload export.csv -O delimiter=tab -O encoding=cp1252",
-        "upload reviews.csv --processor sentiment --wait --json | jq .rows",
+        "upload reviews.csv --processor sentiment -O text_column=review --wait --json | jq .rows",
         "upload - --name today.csv < today.csv",
     ),
 )
@@ -69,7 +79,8 @@ def upload(
             "--option",
             "-O",
             metavar="NAME=VALUE",
-            help="Any other option of an upload: delimiter, encoding, columns, skip_rows, chunk_size, ...",
+            help="Any other option of an upload (delimiter, encoding, columns, skip_rows, chunk_size, ...), or one of "
+            "the processor.",
         ),
     ] = None,
     name: Annotated[str | None, typer.Option(help="Name to show, of a single file.")] = None,
@@ -96,7 +107,7 @@ def upload(
         raise CliError("--name goes with a single file.", Exit.USAGE)
     sources = [source(file, name) for file in files]
     params = {"priority": priority, "processor": processor, "model": model, "on_duplicate": on_duplicate}
-    given = dict(_named(text) for text in option or ())
+    given = {_parameter(name): value for name, value in map(named, option or ())}
     if clash := given.keys() & {*params, "filename"}:
         raise CliError(f"{min(clash)} has an option of its own.", Exit.USAGE)
     with board(quiet) as shown_on:
@@ -141,11 +152,9 @@ def fix(
     leave(code)
 
 
-def _named(text: str) -> tuple[str, str]:
-    name, equals, value = text.partition("=")
-    if not equals or not name:
-        raise CliError(f"-O {shown(text)}: write it as NAME=VALUE.", Exit.USAGE)
-    return name, value
+def _parameter(name: str) -> str:
+    """What is no parameter of an upload is an option of the processor."""
+    return name if name in PARAMETERS or name.startswith(OPTION) else f"{OPTION}{name}"
 
 
 class _Run:

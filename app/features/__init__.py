@@ -9,6 +9,7 @@ from app.features.batches.feature import BATCHES
 from app.features.corrections.feature import CORRECTIONS
 from app.features.files.feature import FILES
 from app.features.imports.feature import IMPORTS
+from app.features.job_types.feature import JOB_TYPES
 from app.features.jobs.feature import JOBS
 from app.features.mapping.feature import MAPPING
 from app.features.schedules.feature import SCHEDULES
@@ -32,6 +33,7 @@ FEATURES: tuple[Feature, ...] = (
     TRANSFORM,
     MAPPING,
     BATCH_JOBS,
+    JOB_TYPES,
     SCORING,
     SCHEDULES,
     WEBHOOKS,

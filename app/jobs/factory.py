@@ -108,6 +108,7 @@ class JobFactory:
             status=JobStatus.FAILED,
             error={"code": error.code, "message": error.detail[:MESSAGE_CHARACTERS]},
             columns=[],
+            stores_results=self._processors.get(wanted.processor).stores_results,
             split_offset=file.dialect["data_start"],
             split_lines=file.dialect["data_line"],
             split_done=True,

@@ -6,7 +6,7 @@ import asyncio
 import hashlib
 import re
 from collections.abc import Callable, Coroutine
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any, TypeVar
 from uuid import UUID
@@ -32,6 +32,7 @@ from app.formats.json import JsonDialect
 from app.formats.registry import Dialect, reading_of, to_json
 from app.jobs.factory import JobFactory, Wanted
 from app.jobs.submit import format_of
+from app.processors.options import as_json
 from app.processors.registry import Processors
 from app.sources.s3 import MAX_URI_LENGTH, Address, Object, S3Source
 
@@ -49,6 +50,8 @@ class ObjectsSubmission:
     """`s3://bucket/key`; all keys with that beginning if it ends in `/`, all that match if it holds `*`, `?` or `[` and is no
     key itself."""
     processor: str = "scoring"
+    options: dict[str, Any] = field(default_factory=dict)
+    """Of the processor."""
     priority: int = 0
     chunk_size: int | None = None
     declared: Declared = field(default_factory=Declared)
@@ -88,7 +91,8 @@ class ObjectsSubmitter:
         request if it is the only one, else its part alone.
         """
         self._s3.check_configured()
-        self._processors.options(submission.processor, {})
+        options = as_json(self._processors.options(submission.processor, submission.options))
+        submission = replace(submission, options=options)
         address = Address.parse(submission.source)
         single = await self._single(address)
         if single is not None:
@@ -137,7 +141,7 @@ class ObjectsSubmitter:
                 declared=submission.declared,
                 filename=found.uri.rpartition("/")[2],
             )
-            columns = self._processors.columns(submission.processor, dialect.columns, {})
+            columns = self._processors.columns(submission.processor, dialect.columns, submission.options)
         except Unavailable:
             raise
         except RequestError as error:
@@ -239,7 +243,7 @@ def _wanted(submission: ObjectsSubmission, public_id: str | None, parent_id: UUI
     return Wanted(
         submission.owner,
         submission.processor,
-        {"source": submission.source},
+        {**submission.options, "source": submission.source},
         submission.priority,
         submission.door,
         public_id,

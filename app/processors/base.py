@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Awaitable, Callable, Coroutine, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, ClassVar, Protocol
+from typing import Any, ClassVar
 from uuid import UUID
 
 from app.formats.base import Reject, Results, Rows
@@ -83,31 +83,46 @@ class ChunkOutcome:
     """Of a processor that makes a file: it lies on disk before the transaction names it."""
 
 
-class OutputMaker(Protocol):
-    """How the file of a job is made from what its chunks left: the `output` of a processor that makes one. The last four are
-    functions of a module; they are called in a process beside the service, with the document of the job."""
+class OutputMaker(ABC):
+    """How the file of a job is made from what its chunks left: the `output` of a MakesFile.
 
-    preview_rows: int
+    Where the pieces of the chunks one after the other are the file, `described` is all that has to be written. The last
+    three are for values that must be unique in the whole file, and for parquet. `described` and those three are called in a
+    process beside the service, with the document of the job.
+    """
+
+    preview_rows = 20
 
     def document(self, options: Any) -> bytes:
-        """What is to be done, for the functions below. `options` are those of the job, as for the other methods."""
+        """What is to be done, for the functions below; `options` are those of the job, as JSON if not said otherwise."""
+        return options.model_dump_json().encode()  # type: ignore[no-any-return]
 
     def format(self, options: Any) -> str:
         """csv, jsonl or parquet."""
+        return "csv"
 
     def is_dry_run(self, options: Any) -> bool:
         """Whether the job only looks what would become of the rows."""
+        return False
 
-    find_repeated: Callable[..., int]
-    """(folder, [(key file, keys of each piece)], rows of the job): how many rows repeat what must be unique. It leaves a file
-    `rule` in the folder, a byte for each row: 0 where it repeats nothing."""
-    described: Callable[..., tuple[bytes, list[tuple[str, str]]]]
-    """(document): the header of the file, and names and types of its columns."""
-    repeated_values: Callable[..., list[tuple[str, str, int]]]
-    """(document, folder, part, rows): for each row the column, the value and the row that has it first."""
-    encoded: Callable[..., Any]
-    """(document, folder, parts, path, without repeated rows): the file, written to the path from parts that are no final
-    pieces."""
+    @abstractmethod
+    def described(self, document: bytes) -> tuple[bytes, list[tuple[str, str]]]:
+        """The header of the file, and names and types of its columns."""
+
+    def find_repeated(self, folder: str, key_files: Sequence[tuple[str, Any]], rows: int) -> int:
+        """How many rows repeat what must be unique, from (key file, keys of each piece) and the rows of the job. It leaves a
+        file `rule` in the folder, a byte for each row: 0 where it repeats nothing."""
+        raise NotImplementedError
+
+    def repeated_values(
+        self, document: bytes, folder: str, part: Any, rows: Sequence[int]
+    ) -> list[tuple[str, str, int]]:
+        """For each of these rows of a part the column, the value and the row that has it first."""
+        raise NotImplementedError
+
+    def encoded(self, document: bytes, folder: str, parts: Sequence[Any], path: str, without_repeated: bool) -> Any:
+        """The file, written to the path from parts that are no final pieces."""
+        raise NotImplementedError
 
 
 @dataclass(frozen=True, slots=True)
@@ -204,11 +219,13 @@ class Processor(ABC):
         other exception is tried MAX_RETRIES times, then the rows are halved until the bad ones are alone."""
 
     def combine(self, summaries: Iterable[dict[str, Any]]) -> dict[str, Any]:
-        """The summary of the job from those of its chunks, in any order. As it is, it adds up counts of the same name."""
+        """The summary of the job from those of its chunks, in any order. As it is, it adds up counts of the same name, and
+        leaves out what is no number."""
         total: dict[str, Any] = {}
         for summary in summaries:
             for name, count in summary.items():
-                total[name] = total.get(name, 0) + count
+                if isinstance(count, int | float):
+                    total[name] = total.get(name, 0) + count
         return total
 
     def without(self, summary: dict[str, Any], removed: Mapping[str, Sequence[Mapping[str, Any]]]) -> dict[str, Any]:

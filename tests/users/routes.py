@@ -204,6 +204,14 @@ EXAMPLES: dict[tuple[str, str], list[Example]] = {
             _of("file"), lambda ids: {"json": {"input_file_id": ids["file_id"], "mapping": {"others": "keep"}}}, 202
         )
     ],
+    ("POST", "/api/v1/jobs"): [
+        Example(
+            _of("file"),
+            lambda ids: {"json": {"type": "sentiment", "file_id": ids["file_id"], "options": {"model": "vader"}}},
+            202,
+        )
+    ],
+    ("GET", "/api/v1/job-types"): [Example()],
     ("POST", "/api/v1/jobs/score"): [
         Example(given=_json(SCORE), status=503),
         Example(_of("file"), lambda ids: {"json": {"file_id": ids["file_id"]}}, 422),

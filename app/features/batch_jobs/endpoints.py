@@ -27,10 +27,8 @@ class BatchRequest(BaseModel):
     )
 
     file_ids: list[UUID] = Field(min_length=1, max_length=MAX_FILES, description="Of uploads.")
-    job_type: str = Field(max_length=100, description="analyze, mapping, rows, sentiment or scoring.")
-    options: dict[str, Any] = Field(
-        default={}, description="Of the job type: `reference_file_id` and `provider` of mapping, `model` of sentiment."
-    )
+    job_type: str = Field(max_length=100, description="One of GET /api/v1/job-types.")
+    options: dict[str, Any] = Field(default={}, description="Those of the job type.")
     priority: Priority = 0
 
 

@@ -11,12 +11,13 @@ from pydantic import BaseModel, Field
 
 from app.api.answers import RowCounts
 from app.api.errors import problem_responses
-from app.api.parameters import Integer, JobOptions, single_values
+from app.api.parameters import Integer, single_values
 from app.api.receiving import Door, receive
 from app.api.services import App, Owner, Services
 from app.api.streams import begun
 from app.errors import BatchNotCsv, RequestError
 from app.features.batches import service as batches
+from app.features.sentiment.parameters import SentimentParameters
 
 router = APIRouter(tags=["batches"], dependencies=[Depends(single_values)])
 
@@ -90,7 +91,7 @@ class BatchDeleted(BaseModel):
     responses=problem_responses(400, 408, 409, 413, 422, 503, 507),
 )
 async def upload_batch(
-    request: Request, app: App, owner: Owner, options: Annotated[JobOptions, Query()]
+    request: Request, app: App, owner: Owner, options: Annotated[SentimentParameters, Query()]
 ) -> dict[str, Any] | Response:
     """A CSV file, plain or gzipped, with a column `text` (or that which `text_column` names) and, if it has one, `id`.
 

@@ -1,1 +1,3 @@
 """Files: upload, status, results, rejects, downloads."""
+
+__all__ = ["parameters"]

@@ -21,7 +21,6 @@ from app.api.parameters import (
     Name,
     Offset,
     OnlyFileId,
-    UploadOptions,
     single_values,
 )
 from app.api.receiving import BODY, receive
@@ -31,6 +30,7 @@ from app.errors import (
     NotFound,
 )
 from app.features.files import downloads, exports, results, stored
+from app.features.files.parameters import FileOptions
 from app.features.files.stored import attachment
 from app.jobs import progress
 from app.jobs.submit import Accepted
@@ -45,7 +45,7 @@ router = APIRouter(prefix="/api/v1", tags=["files"], dependencies=[Depends(singl
     openapi_extra=BODY,
     responses=problem_responses(400, 408, 409, 413, 415, 422, 503, 507),
 )
-async def upload(request: Request, app: App, owner: Owner, options: Annotated[UploadOptions, Query()]) -> Response:
+async def upload(request: Request, app: App, owner: Owner, options: Annotated[FileOptions, Query()]) -> Response:
     """A CSV, JSON or JSON Lines file, plain or gzipped: as the part `file` of a form, or as the raw body, which is faster.
 
     Answered when the bytes are on disk for good and the job is in the database, before anything is parsed.
@@ -57,7 +57,7 @@ async def upload(request: Request, app: App, owner: Owner, options: Annotated[Up
 @router.put("/upload", status_code=201, summary="Upload a raw body", openapi_extra=BODY, include_in_schema=False)
 @router.put("/upload/{filename}", status_code=201, include_in_schema=False)
 async def put_upload(
-    request: Request, app: App, owner: Owner, options: Annotated[UploadOptions, Query()], filename: str = ""
+    request: Request, app: App, owner: Owner, options: Annotated[FileOptions, Query()], filename: str = ""
 ) -> Response:
     """What `curl -T big.csv` sends."""
     if filename and options.filename is None:

@@ -1,4 +1,4 @@
-"""/api/v1/schedules: scoring jobs at the moments that a cron expression names."""
+"""/api/v1/schedules: jobs at the moments that a cron expression names."""
 
 from __future__ import annotations
 
@@ -10,10 +10,11 @@ from fastapi.responses import JSONResponse, Response
 from pydantic import BaseModel, ConfigDict, Field, StrictBool
 
 from app.api.errors import problem_responses
+from app.api.parameters import Name
 from app.api.services import App, Owner
 from app.errors import NotFound
-from app.features.schedules.service import Schedules
-from app.features.scoring.requests import ObjectsRequest
+from app.features.job_types.requests import NewJob
+from app.features.schedules.service import USUAL_TYPE, Schedules
 
 router = APIRouter(prefix="/api/v1/schedules", tags=["schedules"])
 
@@ -24,11 +25,15 @@ Zone = Annotated[str, Field(max_length=60, pattern=r"^[^\x00]*$", description="S
 Title = Annotated[str, Field(max_length=100, pattern=r"^[^\x00]*$")]
 
 
+class ScheduledJob(NewJob):
+    type: Name = Field(default=USUAL_TYPE, description="One of GET /api/v1/job-types.")
+
+
 class NewSchedule(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     cron: Cron
-    job: Annotated[ObjectsRequest, Field(description="What POST /api/v1/jobs/score takes for objects.")]
+    job: Annotated[ScheduledJob, Field(description="What POST /api/v1/jobs takes.")]
     timezone: Zone = "UTC"
     name: Title = ""
 
@@ -57,6 +62,7 @@ ScheduleId = Annotated[UUID, Depends(_schedule_id)]
 @router.post("", status_code=201, responses=problem_responses(400, 422))
 async def create(body: NewSchedule, app: App, owner: Owner) -> Response:
     """A run that is due while the one before still goes on is skipped; of several that were missed, one is made up for."""
+    body.job.check()
     made = await app.of(Schedules).create(
         owner,
         name=body.name,

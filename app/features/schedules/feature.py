@@ -12,10 +12,10 @@ if TYPE_CHECKING:
 
 
 def _services(core: Core) -> Iterable[Service]:
+    from app.features.job_types.service import JobStarter
     from app.features.schedules.service import Schedules
-    from app.features.scoring.requests import submitting
 
-    schedules = Schedules(core.database, submitting(core.objects))
+    schedules = Schedules(core.database, core.of(JobStarter))
     return [Service(schedules, run=schedules.run)]
 
 

@@ -1,11 +1,11 @@
-"""Schedules: a scoring job made again and again, at the moments that a cron expression names. All state is in the database."""
+"""Schedules: a job made again and again, at the moments that a cron expression names. All state is in the database."""
 
 from __future__ import annotations
 
 import asyncio
 import logging
 import time
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from itertools import islice, takewhile
 from typing import Any
@@ -17,6 +17,8 @@ from cronsim import CronSim, CronSimError
 from app.db import jobs
 from app.db.engine import Database
 from app.errors import BadCron, GranulaError, InvalidParameter, NotFound, RunGoesOn, TransientError
+from app.features.job_types.requests import NewJob
+from app.features.job_types.service import JobStarter
 from app.features.schedules import queries as schedules
 from app.features.schedules.cron import check_cron
 from app.features.schedules.queries import NewSchedule, ScheduleRow
@@ -30,8 +32,8 @@ CHECK_SECONDS = 60.0
 TOLERANCE = timedelta(minutes=1)
 """By which a clock may be set back without a run being made twice."""
 
-Submit = Callable[[str, dict[str, Any]], Awaitable[dict[str, Any]]]
-"""(owner, what POST /api/v1/jobs/score takes) -> its answer; raises RequestError."""
+USUAL_TYPE = "scoring"
+"""Of the job of a schedule that names none."""
 
 
 def next_runs(cron: str, timezone: str, after: datetime) -> Iterator[datetime]:
@@ -48,9 +50,9 @@ def next_runs(cron: str, timezone: str, after: datetime) -> Iterator[datetime]:
 
 
 class Schedules:
-    def __init__(self, database: Database, submit: Submit) -> None:
+    def __init__(self, database: Database, starter: JobStarter) -> None:
         self._database = database
-        self._submit = submit
+        self._starter = starter
         self._checked_at = float("-inf")
 
     async def create(self, owner: str, *, name: str, cron: str, timezone: str, job: dict[str, Any]) -> dict[str, Any]:
@@ -90,10 +92,15 @@ class Schedules:
         row = await self._find(schedule_id, owner)
         if await self._goes_on(row):
             raise RunGoesOn(job_id=str(row.last_job_id))
-        made = await self._submit(owner, row.job)
+        made = await self._start(owner, row.job)
         what = {"last_run_at": datetime.now(UTC), "last_outcome": {"outcome": "made"}}
         await self._note(row, last_job_id=UUID(made["job_id"]), runs=1, **what)
         return made
+
+    async def _start(self, owner: str, job: dict[str, Any]) -> dict[str, Any]:
+        """A job of its own each time, even if the same was done with the same bytes before."""
+        started = await self._starter.start(owner, NewJob.model_validate({"type": USUAL_TYPE, **job}), fresh=True)
+        return started.details
 
     # ------------------------------------------------------------------ on time
 
@@ -141,7 +148,7 @@ class Schedules:
             await self._note(row, skipped=1, last_outcome=why)
             return
         try:
-            made = await self._submit(row.owner, row.job)
+            made = await self._start(row.owner, row.job)
         except GranulaError as error:
             code = getattr(error, "code", "unavailable")
             why = {"outcome": "failed", "code": code, "message": error.detail[:500], "missed": missed}

@@ -1,3 +1,1 @@
 """Scoring: rows scored by a model service over HTTP."""
-
-__all__ = ["requests"]

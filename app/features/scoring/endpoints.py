@@ -2,34 +2,19 @@
 
 from __future__ import annotations
 
-from uuid import UUID
-
 from fastapi import APIRouter, Request
 from fastapi.responses import JSONResponse, Response
-from pydantic import Field
 
 from app.api.errors import problem_responses
 from app.api.services import App, Owner
-from app.errors import InvalidParameter, Unavailable
-from app.features.scoring.requests import ObjectsRequest, Source
+from app.errors import Unavailable
+from app.features.job_types.requests import Input
 
 router = APIRouter(prefix="/api/v1/jobs", tags=["jobs"])
 
 
-class ScoreRequest(ObjectsRequest):
+class ScoreRequest(Input):
     """What is to be scored: `source`, or `file_id`. How an upload is read was settled when it came."""
-
-    source: Source = ""
-    file_id: UUID | None = Field(default=None, description="Of an upload.")
-
-    def check(self) -> None:
-        """Raises InvalidParameter."""
-        if bool(self.source) == (self.file_id is not None):
-            raise InvalidParameter("Give either source or file_id.")
-        if self.file_id is not None and (self.format or self.encoding or self.delimiter):
-            raise InvalidParameter(
-                "How an upload is read was settled when it came: leave out format, encoding, delimiter."
-            )
 
 
 @router.post("/score", status_code=201, responses=problem_responses(400, 404, 409, 415, 422, 503))
@@ -47,5 +32,5 @@ async def score(request: Request, body: ScoreRequest, app: App, owner: Owner) ->
         queued = {"job_id": str(job_id), "file_id": str(body.file_id), "status": "queued", "processor": "scoring",
                   "priority": body.priority}  # fmt: skip
         return JSONResponse(queued, 201, {"Location": f"/api/v1/jobs/{job_id}"})
-    made = await app.objects.submit(body.submission(owner))
+    made = await app.objects.submit(body.objects(owner, "scoring", {}))
     return JSONResponse(made, 201, {"Location": f"/api/v1/jobs/{made['job_id']}"})

@@ -1,3 +1,3 @@
 """Sentiment: texts scored by a lexicon or a model."""
 
-__all__ = ["models", "processor"]
+__all__ = ["models", "parameters", "processor"]

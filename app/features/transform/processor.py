@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
 import msgspec
 
 from app.formats.base import CellRows, ObjectRows, Reject, Rows
 from app.formats.csv import PlainRows
-from app.processors.base import ChunkContext, ChunkOutcome, MakesFile, Output
+from app.processors.base import ChunkContext, ChunkOutcome, MakesFile, Output, OutputMaker
 from app.processors.options import Options
 from app.processors.pieces import Pieces
 from app.processors.stages import By, Stage, Stages
@@ -37,32 +37,6 @@ def of_objects(*arguments: Any) -> Any:
     return run.of_objects(*arguments)
 
 
-def find_repeated(*arguments: Any) -> int:
-    from app.features.transform import unique
-
-    return unique.find_repeated(*arguments)
-
-
-def described(document: bytes) -> tuple[bytes, list[tuple[str, str]]]:
-    from app.features.transform import encode, run
-
-    spec = run.compiled(document)
-    header = encode.csv_header(spec.names) if spec.output_format == "csv" else b""
-    return header, [(column.name, str(column.type)) for column in spec.columns]
-
-
-def repeated_values(*arguments: Any) -> list[tuple[str, str, int]]:
-    from app.features.transform import assemble
-
-    return assemble.repeated_values(*arguments)
-
-
-def encoded(*arguments: Any) -> Any:
-    from app.features.transform import assemble
-
-    return assemble.encoded(*arguments)
-
-
 class StoredOptions(Options):
     """What a transform was made with."""
 
@@ -76,14 +50,10 @@ def document_of(options: StoredOptions) -> bytes:
     return msgspec.json.encode(options.specification)
 
 
-class TransformOutput:
+class TransformOutput(OutputMaker):
     """The file of the rows that were transformed."""
 
     preview_rows = PREVIEW_ROWS
-    find_repeated = staticmethod(find_repeated)
-    described = staticmethod(described)
-    repeated_values = staticmethod(repeated_values)
-    encoded = staticmethod(encoded)
 
     def document(self, options: StoredOptions) -> bytes:
         return document_of(options)
@@ -93,6 +63,30 @@ class TransformOutput:
 
     def is_dry_run(self, options: StoredOptions) -> bool:
         return options.dry_run
+
+    def described(self, document: bytes) -> tuple[bytes, list[tuple[str, str]]]:
+        from app.features.transform import encode, run
+
+        spec = run.compiled(document)
+        header = encode.csv_header(spec.names) if spec.output_format == "csv" else b""
+        return header, [(column.name, str(column.type)) for column in spec.columns]
+
+    def find_repeated(self, folder: str, key_files: Sequence[tuple[str, Any]], rows: int) -> int:
+        from app.features.transform import unique
+
+        return unique.find_repeated(folder, key_files, rows)
+
+    def repeated_values(
+        self, document: bytes, folder: str, part: Any, rows: Sequence[int]
+    ) -> list[tuple[str, str, int]]:
+        from app.features.transform import assemble
+
+        return assemble.repeated_values(document, folder, part, rows)
+
+    def encoded(self, document: bytes, folder: str, parts: Sequence[Any], path: str, without_repeated: bool) -> Any:
+        from app.features.transform import assemble
+
+        return assemble.encoded(document, folder, parts, path, without_repeated)
 
 
 class TransformProcessor(MakesFile):

@@ -19,7 +19,7 @@ from app.errors import InvalidTransform, NotRows, OutOfMemory
 from app.features.templates.service import Templates
 from app.features.transform import assemble
 from app.features.transform.plan import BadSpecification, Plan, plan
-from app.features.transform.processor import PREVIEW_ROWS, StoredOptions, TransformProcessor, document_of, find_repeated
+from app.features.transform.processor import PREVIEW_ROWS, StoredOptions, TransformProcessor, document_of
 from app.features.transform.spec import Mapping, Specification, Undecided, Validation, of_template
 from app.formats.base import Format, Reject, Span, cell_names
 from app.formats.registry import from_json, open_format
@@ -185,7 +185,9 @@ class Transforms:
             parts = OutputParts(Path(folder))
             part = write_part(parts, NO_JOB, "sample", [output])
             where = str(parts.folder(NO_JOB))
-            self._machine.compute_now(find_repeated, where, [(part["key_file"], part["keys"])], count)
+            self._machine.compute_now(
+                TransformProcessor.output.find_repeated, where, [(part["key_file"], part["keys"])], count
+            )
             rows = repeated_rows(where, 1, count)
             if not rows:
                 return []

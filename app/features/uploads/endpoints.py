@@ -15,7 +15,7 @@ from pydantic import ValidationError
 from starlette.requests import ClientDisconnect
 
 from app.api.errors import invalid, problem_responses
-from app.api.parameters import UploadOptions, identifier, single_values
+from app.api.parameters import identifier, single_values
 from app.api.receiving import described, pieces
 from app.api.services import App, Owner, Services
 from app.errors import (
@@ -26,6 +26,7 @@ from app.errors import (
     Unavailable,
     UnsupportedMediaType,
 )
+from app.features.files.parameters import FileOptions
 from app.features.uploads.service import Checksum, Upload, Uploads, as_error
 
 VERSION = "1.0.0"
@@ -72,7 +73,7 @@ async def options(app: App) -> Response:
     dependencies=TUS,
     responses=problem_responses(400, 412, 413, 415, 422, 503, 507),
 )
-async def create(request: Request, app: App, owner: Owner, options: Annotated[UploadOptions, Query()]) -> Response:
+async def create(request: Request, app: App, owner: Owner, options: Annotated[FileOptions, Query()]) -> Response:
     """Creation, with the first bytes or without. Every option of POST /api/v1/upload may stand in the query or in
     Upload-Metadata, beside `filename` and `filetype`; the query wins."""
     _refuse_when_draining(app)
@@ -278,13 +279,13 @@ def _decoded(text: str) -> bytes | None:
         return None
 
 
-def _merged(metadata: dict[str, str], options: UploadOptions) -> UploadOptions:
+def _merged(metadata: dict[str, str], options: FileOptions) -> FileOptions:
     """Keys that are no options are the client's own business."""
     named = {"filename": metadata["name"][:255]} if "name" in metadata else {}
-    known = {key: value for key, value in metadata.items() if key in UploadOptions.model_fields}
+    known = {key: value for key, value in metadata.items() if FileOptions.has(key)}
     fields = {**named, **known, **options.model_dump(exclude_unset=True)}
     try:
-        return UploadOptions.model_validate(fields)
+        return FileOptions.model_validate(fields)
     except ValidationError as error:
         raise invalid(error.errors(), "metadata", fields) from None
 

@@ -11,10 +11,6 @@ import { Upload } from "../upload.js";
 import { VirtualRows } from "../virtual.js";
 
 const PAGE = 100;
-const PROCESSORS = {
-  rows: "Rows: check and store", sentiment: "Sentiment of a text column", profile: "Profile: analyse only",
-  people: "People: check and make searchable", scoring: "Scoring by the model service",
-};
 const narrow = matchMedia("(max-width: 720px)");
 /** Uploads on their way, and those that were refused: they stay while other views are looked at. */
 const uploads = h("ul.uploads", { "aria-label": "Uploads" });
@@ -65,15 +61,20 @@ export default function jobs({ params }) {
   // ---------------------------------------------------------------- uploading
 
   const files = h("input.hidden", { type: "file", multiple: true, id: "files", "aria-label": "Files to upload", tabindex: -1, onchange: () => (send([...files.files]), (files.value = "")) });
-  const processor = select(Object.entries(PROCESSORS).slice(0, 3), "rows", { "aria-label": "What to do with the rows" });
+  const processor = select([["rows", "rows"]], "rows", { "aria-label": "What to do with the rows" });
   const priority = select(Array.from({ length: 11 }, (_, i) => [i, i === 0 ? "0 · no hurry" : i === 10 ? "10 · first of all" : i]), 0, { "aria-label": "Priority of the upload" });
   let schemas = new Set();
   system().then((about) => {
     schemas = new Set(about.schemas);
-    const names = about.uploadable_processors.filter((name) => name !== "scoring" || about.scoring);
-    names.sort((a, b) => (a !== "rows") - (b !== "rows"));
-    replace(processor, names.map((name) => h("option", { value: name }, PROCESSORS[name] ?? name)));
     say(limit, `CSV, JSON or JSON Lines, plain or gzipped, up to ${bytes(about.limits.max_upload_bytes)} each`);
+  }, fail);
+  api.get("/api/v1/job-types").then(({ items: types }) => {
+    const usable = types.filter((type) => type.is_uploadable && type.is_configured);
+    usable.sort((a, b) => (a.processor !== "rows") - (b.processor !== "rows"));
+    replace(processor, usable.map((type) => h("option", { value: type.processor }, type.title)));
+    const names = new Set([...types.map((type) => type.processor), filter.processor].filter(Boolean));
+    replace(kind, h("option", { value: "" }, "Every processor"), [...names].sort().map((name) => h("option", { value: name }, name)));
+    kind.value = filter.processor;
   }, fail);
   const limit = h("p.muted", {}, "CSV, JSON or JSON Lines, plain or gzipped");
   const drop = h("section.drop", { "aria-label": "Upload" },
@@ -110,7 +111,7 @@ export default function jobs({ params }) {
 
   const search = h("input", { type: "search", placeholder: "Search by file name", "aria-label": "Search by file name", value: filter.search });
   const status = select([["", "Every status"], ...Object.entries({ ...STATES, completed_with_errors: "With rejects, or incomplete" })], filter.status, { "aria-label": "Status" });
-  const kind = select([["", "Every processor"], ...["rows", "sentiment", "profile", "people", "scoring", "mapping"].map((n) => [n, n])], filter.processor, { "aria-label": "Processor" });
+  const kind = select([["", "Every processor"], ...(filter.processor ? [[filter.processor, filter.processor]] : [])], filter.processor, { "aria-label": "Processor" });
   const state = h("span.live", { role: "status" }, "Connecting …");
   let timer = null;
   const changed = () => {

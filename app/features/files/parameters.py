@@ -1,0 +1,10 @@
+"""What can be said about an upload."""
+
+from __future__ import annotations
+
+from app.api.parameters import UploadOptions
+from app.features.sentiment.parameters import SentimentParameters
+
+
+class FileOptions(SentimentParameters, UploadOptions):
+    """Everything that can be said about an upload, in the query or as form fields."""

@@ -1,0 +1,61 @@
+"""/api/v1/job-types: what can be done with a file. POST /api/v1/jobs: a job of any of these types."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from fastapi import APIRouter, Depends
+from fastapi.responses import Response
+from pydantic import BaseModel, Field
+
+from app.api.errors import problem_responses
+from app.api.parameters import single_values
+from app.api.queued import Fresh, Queued, accepted, check_open
+from app.api.services import App, Owner
+from app.features.job_types.requests import NewJob
+from app.features.job_types.service import JobStarter
+
+router = APIRouter(prefix="/api/v1", tags=["jobs"], dependencies=[Depends(single_values)])
+
+
+class JobTypeItem(BaseModel):
+    name: str = Field(description="The `type` of POST /api/v1/jobs, and the `job_type` of a batch.")
+    processor: str = Field(description="What its jobs show as their processor.")
+    title: str = Field(description="For people who choose from a list.")
+    is_uploadable: bool = Field(description="Whether an upload may name the processor.")
+    takes_source: bool = Field(description="Whether it also reads objects of a bucket.")
+    is_configured: bool = Field(description="Whether the settings name all that it needs.")
+    options: dict[str, Any] = Field(description="JSON Schema of its options.")
+
+
+class JobTypeList(BaseModel):
+    items: list[JobTypeItem]
+
+
+@router.get("/job-types", response_model=JobTypeList)
+async def list_job_types(app: App, owner: Owner) -> JobTypeList:
+    """What can be done with a file, by name, and the options of each."""
+    uploadable = set(app.processors.uploadable)
+    return JobTypeList(
+        items=[
+            JobTypeItem(
+                name=job_type.name,
+                processor=job_type.processor,
+                title=job_type.title,
+                is_uploadable=job_type.processor in uploadable,
+                takes_source=job_type.takes_source,
+                is_configured=job_type.is_configured,
+                options=job_type.options.model_json_schema(),
+            )
+            for job_type in app.job_types.all
+        ]
+    )
+
+
+@router.post("/jobs", status_code=202, response_model=Queued, responses=problem_responses(400, 404, 409, 415, 422, 503))
+async def create(body: NewJob, app: App, owner: Owner, fresh: Fresh = False) -> Response:
+    """A job of any type: over a file that was uploaded, over an object of a bucket, or with a part for each object of a
+    prefix or pattern."""
+    check_open(app)
+    started = await app.of(JobStarter).start(owner, body, fresh=fresh)
+    return accepted(started.made, "Job created and queued")

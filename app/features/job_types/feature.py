@@ -1,0 +1,20 @@
+"""Job types: what can be done with a file, and a job of any of them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import TYPE_CHECKING
+
+from app.feature import Feature, Service
+
+if TYPE_CHECKING:
+    from app.wiring import Core
+
+
+def _services(core: Core) -> Iterable[Service]:
+    from app.features.job_types.service import JobStarter
+
+    return [Service(JobStarter(core.job_types, core.file_jobs, core.objects))]
+
+
+JOB_TYPES = Feature("job_types", services=_services)

@@ -1,0 +1,12 @@
+"""What the command line takes for parameters of an upload is what the upload takes."""
+
+from __future__ import annotations
+
+from app.cli import uploads
+from app.features.files.parameters import FileOptions
+
+
+def test_the_parameters_of_an_upload_are_those_of_the_service() -> None:
+    assert set(uploads.PARAMETERS) | {"option"} == FileOptions.model_fields.keys()
+    assert uploads._parameter("delimiter") == "delimiter"
+    assert uploads._parameter("mark") == uploads._parameter("option.mark") == "option.mark"
