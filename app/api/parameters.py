@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Annotated, Any, Literal
 from uuid import UUID
@@ -110,11 +111,9 @@ class JobOptions(BaseModel):
         """By name, as they were written."""
         return dict(self.option)
 
-    def apply_to(self, submission: Submission, content_type: str) -> None:
-        """`content_type` is that of the file."""
-        submission.priority = self.priority
-        submission.chunk_size = self.chunk_size
-        submission.options = self.processor_options()
+    def apply_to(self, submission: Submission, content_type: str) -> Submission:
+        """The submission with these options; `content_type` is that of the file."""
+        return replace(submission, priority=self.priority, chunk_size=self.chunk_size, options=self.processor_options())
 
     def name_of(self, filename: str) -> str:
         """What the upload is to be called if its part of the form says `filename`."""
@@ -155,12 +154,10 @@ class UploadOptions(JobOptions):
         description="`keep` pads short rows with nulls, keeps the extra cells of long ones, and takes wrong quotes literally.",
     )
 
-    def apply_to(self, submission: Submission, content_type: str) -> None:
-        super().apply_to(submission, content_type)
-        submission.processor = self.processor
-        submission.on_duplicate = self.on_duplicate
+    def apply_to(self, submission: Submission, content_type: str) -> Submission:
+        submission = super().apply_to(submission, content_type)
         charset = re.search(r"charset=\"?([\w.:-]{1,40})", content_type, re.IGNORECASE)
-        submission.declared = Declared(
+        declared = Declared(
             format=self.format,
             encoding=self.encoding
             or (charset[1] if charset and media_type(content_type) != "application/json" else None),
@@ -175,6 +172,7 @@ class UploadOptions(JobOptions):
             columns=self.columns,
             on_bad_row=self.on_bad_row,
         )
+        return replace(submission, processor=self.processor, on_duplicate=self.on_duplicate, declared=declared)
 
     def name_of(self, filename: str) -> str:
         return clean_filename(self.filename or filename)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import re
 from collections.abc import AsyncIterator, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from fastapi import Request
@@ -24,7 +24,7 @@ from app.errors import (
     UnsupportedMediaType,
     UnsupportedTransferEncoding,
 )
-from app.jobs.submit import Accepted, Submission
+from app.jobs.submit import Accepted, Complete, Submission
 from app.processors.options import as_json
 
 UNDECLARED = ("", "application/octet-stream", "binary/octet-stream", "application/x-www-form-urlencoded")
@@ -65,8 +65,8 @@ def check_type(content_type: str, filename: str, app: Services) -> None:
 class Door:
     """How the uploads of one door differ from those of others."""
 
-    prepare: Callable[[Submission], None] = lambda submission: None
-    """Makes a submission one of this door. Called again when form fields have changed it."""
+    prepare: Callable[[Submission], Submission] = lambda submission: submission
+    """Makes a submission one of this door. Called again with what a form has made of it."""
     check_file: Callable[[str, str, Services], None] = check_type
     """Raises what the door has against a file of this content type and name, before it is read."""
     takes_raw: bool = True
@@ -75,32 +75,35 @@ class Door:
 
 async def receive(
     request: Request, app: Services, owner: str, options: JobOptions, door: Door = Door()
-) -> tuple[Submission, Accepted | None]:
-    """Refuse what can be refused before the first byte of the body, then stream it; nothing is accepted if the client
-    went away."""
+) -> Accepted | None:
+    """Refuse what can be refused before the first byte of the body, then stream it; None if the client went away, and then
+    nothing is accepted."""
     if app.machine.is_draining:
         raise Unavailable("The service is shutting down.", headers={"Retry-After": "10"})
     content_type = request.headers.get("content-type", "")
     is_form = content_type.lower().startswith("multipart/form-data")
     if not is_form and not door.takes_raw:
         raise MissingFilePart
-    form = MultipartBody(content_type) if is_form else None
     submission = _submission(request, owner, is_form=is_form)
-    options.apply_to(submission, "" if is_form else content_type)
-    door.prepare(submission)
-    if form is None:
-        submission.filename = options.name_of("")
-        submission.media_type = media_type(content_type)
-        door.check_file(content_type, submission.filename, app)
+    submission = door.prepare(options.apply_to(submission, "" if is_form else content_type))
+    if is_form:
+        form = _Form(MultipartBody(content_type), submission, options, app, door)
+        await app.submitter.check(submission)
+        return await _submitted(app, submission, form.file(pieces(request)), form.complete)
+    submission = replace(submission, filename=options.name_of(""), media_type=media_type(content_type))
+    door.check_file(content_type, submission.filename, app)
     await app.submitter.check(submission)
-    if form is None:
-        _check_options(submission, app)
-    stream = pieces(request)
-    body = stream if form is None else _form_file(form, stream, submission, options, app, door)
+    submission = _with_checked_options(submission, app)
+    return await _submitted(app, submission, pieces(request))
+
+
+async def _submitted(
+    app: Services, submission: Submission, body: AsyncIterator[bytes], complete: Complete | None = None
+) -> Accepted | None:
     try:
-        return submission, await app.submitter.submit(submission, body)
+        return await app.submitter.submit(submission, body, complete)
     except ClientDisconnect:
-        return submission, None
+        return None
 
 
 def is_gzip_encoded(request: Request) -> bool:
@@ -124,48 +127,54 @@ def _submission(request: Request, owner: str, *, is_form: bool) -> Submission:
 
 def described(owner: str, options: JobOptions, content_type: str, app: Services) -> Submission:
     """A submission whose bytes come later; raises UnsupportedMediaType."""
-    submission = Submission(owner)
-    options.apply_to(submission, content_type)
-    submission.filename = options.name_of("")
-    submission.media_type = media_type(content_type)
+    named = Submission(owner, filename=options.name_of(""), media_type=media_type(content_type))
+    submission = options.apply_to(named, content_type)
     check_type(content_type, submission.filename, app)
-    _check_options(submission, app)
-    return submission
+    return _with_checked_options(submission, app)
 
 
-def _check_options(submission: Submission, app: Services) -> None:
+def _with_checked_options(submission: Submission, app: Services) -> Submission:
     """All of them are there: raises the RequestError that the processor has for them."""
-    submission.options = as_json(app.processors.options(submission.processor, submission.options))
+    options = app.processors.options(submission.processor, submission.options)
+    return replace(submission, options=as_json(options))
 
 
-async def _form_file(
-    form: MultipartBody,
-    stream: AsyncIterator[bytes],
-    submission: Submission,
-    options: JobOptions,
-    app: Services,
-    door: Door,
-) -> AsyncIterator[bytes]:
-    """The file of a form. Its part's headers are looked at when its first bytes come, all fields at the end, since they
-    may stand behind it; what the query says wins."""
-    seen = False
-    async for piece in form.read(stream):
-        if not seen:
-            seen = True
-            door.check_file(form.media_type, form.filename, app)
-        yield piece
-    if not seen:
-        door.check_file(form.media_type, form.filename, app)
-    fields = {**form.fields, **options.model_dump(exclude_unset=True, by_alias=True)}
-    try:
-        merged = type(options).model_validate(fields)
-    except ValidationError as error:
-        raise invalid(error.errors(), "form", fields, type(options).model_fields) from None
-    merged.apply_to(submission, form.media_type)
-    submission.filename = merged.name_of(form.filename)
-    submission.media_type = media_type(form.media_type)
-    door.prepare(submission)
-    _check_options(submission, app)
+@dataclass(frozen=True, slots=True)
+class _Form:
+    """A form with a file, and what is asked for besides: what the query says wins."""
+
+    body: MultipartBody
+    submission: Submission
+    """As the query and the headers of the request say."""
+    options: JobOptions
+    app: Services
+    door: Door
+
+    async def file(self, stream: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+        """The bytes of the file. Its part's headers are looked at when its first bytes come."""
+        is_checked = False
+        async for piece in self.body.read(stream):
+            if not is_checked:
+                is_checked = True
+                self.door.check_file(self.body.media_type, self.body.filename, self.app)
+            yield piece
+        if not is_checked:
+            self.door.check_file(self.body.media_type, self.body.filename, self.app)
+
+    def complete(self) -> Submission:
+        """With all fields of the form, which may stand behind the file."""
+        kind = type(self.options)
+        fields = {**self.body.fields, **self.options.model_dump(exclude_unset=True, by_alias=True)}
+        try:
+            merged = kind.model_validate(fields)
+        except ValidationError as error:
+            raise invalid(error.errors(), "form", fields, kind.model_fields) from None
+        submission = replace(
+            merged.apply_to(self.submission, self.body.media_type),
+            filename=merged.name_of(self.body.filename),
+            media_type=media_type(self.body.media_type),
+        )
+        return _with_checked_options(self.door.prepare(submission), self.app)
 
 
 def idempotency_key(request: Request) -> str | None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 from collections.abc import AsyncIterator, Awaitable, Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
 from uuid import UUID, uuid4
 
@@ -54,9 +54,9 @@ class Inspector(Protocol):
         """No more will come; how many rows there were."""
 
 
-@dataclass(slots=True)
+@dataclass(frozen=True, slots=True)
 class Submission:
-    """What is asked for. A multipart door fills in filename, media type and form fields while the body streams."""
+    """What a request asks for. A form may ask for more behind its file: what it says makes another submission."""
 
     owner: str
     filename: str = "upload"
@@ -74,14 +74,17 @@ class Submission:
     door: str = "files"
     public_id: str | None = None
     """The name that the door gives the job, where that is neither its id nor its number."""
-    total_rows: int | None = None
-    """Rows of the body, if the door counts them while it streams."""
     recorded: Callable[[AsyncConnection, dict[str, Any]], Awaitable[None]] | None = None
     """Called with the answer inside the transaction that makes file and job; what it raises undoes both."""
     reserved_bytes: int = 0
     """What the owner's resumable upload that this is made of counts for already."""
     inspector: Inspector | None = None
-    """Sees the stored bytes as they come; gives `total_rows`."""
+    """Sees the stored bytes as they come, and counts their rows."""
+
+
+Complete = Callable[[], Submission]
+"""The submission as it is once the body has come: the one that was given, and what a form said besides its file. Raises a
+RequestError to refuse it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,6 +92,8 @@ class Accepted:
     status_code: int
     body: dict[str, Any]
     replayed: bool = False
+    total_rows: int | None = None
+    """Of what was sent, if an inspector counted them."""
 
 
 class Submitter:
@@ -137,21 +142,23 @@ class Submitter:
                     return None
         return await self._limits.bytes_left(submission.owner, wanted, submission.reserved_bytes)
 
-    async def submit(self, submission: Submission, body: AsyncIterator[bytes]) -> Accepted:
+    async def submit(
+        self, submission: Submission, body: AsyncIterator[bytes], complete: Complete | None = None
+    ) -> Accepted:
         """Store the body and queue its job; raises RequestError if it is refused, and then nothing is kept."""
         key = submission.idempotency_key
         if key is None:
-            return await self._submit(submission, body)
+            return await self._submit(submission, body, complete)
         in_flight = (submission.owner, key)
         if in_flight in self._keys_in_flight:
             raise IdempotencyInFlight(headers={"Retry-After": "1"})
         self._keys_in_flight.add(in_flight)
         try:
-            return await self._submit(submission, body)
+            return await self._submit(submission, body, complete)
         finally:
             self._keys_in_flight.discard(in_flight)
 
-    async def _submit(self, submission: Submission, body: AsyncIterator[bytes]) -> Accepted:
+    async def _submit(self, submission: Submission, body: AsyncIterator[bytes], complete: Complete | None) -> Accepted:
         most = self._settings.max_upload_bytes
         left = await self._bytes_left(submission)
         upload = UploadSource(
@@ -166,6 +173,8 @@ class Submitter:
             try:
                 async for data in body:
                     await upload.write(data)
+                if complete is not None:
+                    submission = complete()
                 received = await upload.finish()
             except (FileTooLarge, DecompressedTooLarge):
                 if left is None or left >= most:
@@ -177,11 +186,18 @@ class Submitter:
                 return await self._accept(submission, upload, received)
 
     async def _accept(self, submission: Submission, upload: UploadSource, received: Received) -> Accepted:
-        """Find out what was received, and record it."""
+        """Check what was received, and make file and job of it."""
         if submission.expected_sha256 not in (None, bytes.fromhex(received.sha256)):
             raise DigestMismatch(f"The bytes received have the sha-256 {received.sha256}.")
+        total_rows = None
         if submission.inspector is not None:
-            submission.total_rows = await asyncio.to_thread(submission.inspector.finish)
+            total_rows = await asyncio.to_thread(submission.inspector.finish)
+        accepted = await self._make(submission, upload, received, total_rows)
+        return replace(accepted, total_rows=total_rows)
+
+    async def _make(
+        self, submission: Submission, upload: UploadSource, received: Received, total_rows: int | None
+    ) -> Accepted:
         fingerprint = _fingerprint(submission, received)
         if (replay := await self._replay(submission, fingerprint)) is not None:
             return replay
@@ -206,7 +222,7 @@ class Submitter:
             submission.public_id,
             submission.chunk_size,
         )
-        job = self._factory.reading(wanted, file, columns, submission.total_rows)
+        job = self._factory.reading(wanted, file, columns, total_rows)
         return await self._record(submission, stored, file, job, fingerprint)
 
     async def _record(

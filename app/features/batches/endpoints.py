@@ -100,12 +100,12 @@ async def upload_batch(
     """
     door = Door(partial(batches.prepare, processors=app.processors), _check_name, takes_raw=False)
     try:
-        submission, accepted = await receive(request, app, owner, options, door)
+        accepted = await receive(request, app, owner, options, door)
     except RequestError as error:
         raise batches.as_batch_error(error) from None
     if accepted is None:
         return Response(status_code=499)  # nobody is there to read it
-    return batches.created(submission, accepted)
+    return batches.created(accepted)
 
 
 def _check_name(content_type: str, filename: str, app: Services) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import codecs
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from typing import Any
 from uuid import uuid4
 
@@ -55,21 +56,25 @@ or its commas; those of an unquoted text in the last column are kept as part of 
 # ---------------------------------------------------------------------- taking one
 
 
-def prepare(submission: Submission, processors: Processors) -> None:
-    """Make the submission one of this door: its name, what is read, and who looks at the bytes."""
-    submission.door = DOOR
-    submission.public_id = submission.public_id or f"batch-{uuid4().hex[:12]}"
-    submission.processor = PROCESSOR
-    submission.declared = DECLARED
-    submission.chunk_size = submission.chunk_size or CHUNK_ROWS
-    submission.inspector = submission.inspector or _Inspector(submission, processors)
+def prepare(submission: Submission, processors: Processors) -> Submission:
+    """The submission as one of this door: its name, what is read, and who looks at the bytes."""
+    return replace(
+        submission,
+        door=DOOR,
+        public_id=submission.public_id or f"batch-{uuid4().hex[:12]}",
+        processor=PROCESSOR,
+        declared=DECLARED,
+        chunk_size=submission.chunk_size or CHUNK_ROWS,
+        inspector=submission.inspector or _Inspector(submission.options, processors),
+    )
 
 
 class _Inspector:
     """Counts the rows, and refuses what is not a batch as soon as it shows."""
 
-    def __init__(self, submission: Submission, processors: Processors) -> None:
-        self._submission = submission
+    def __init__(self, options: dict[str, Any], processors: Processors) -> None:
+        """`options`: those that are known before the first byte."""
+        self._options = options
         self._processors = processors
         self._counter = RowCounter(self._detect)
         self._decoder = codecs.getincrementaldecoder("utf-8")()
@@ -92,10 +97,9 @@ class _Inspector:
 
     def _detect(self, sample: bytes, complete: bool) -> Dialect:
         dialect = detect(sample, complete=complete, declared=DECLARED)
-        options = self._submission.options
-        if not complete and "text_column" in options:
+        if not complete and "text_column" in self._options:
             # Of a short file it is first asked whether it has rows; and a form may say behind the file where the texts are.
-            self._processors.columns(PROCESSOR, dialect.columns, options)
+            self._processors.columns(PROCESSOR, dialect.columns, self._options)
         return dialect
 
 
@@ -111,12 +115,12 @@ def as_batch_error(error: RequestError) -> RequestError:
     return error
 
 
-def created(submission: Submission, accepted: Accepted) -> dict[str, Any]:
+def created(accepted: Accepted) -> dict[str, Any]:
     """The answer to an upload."""
     return {
         "batch_id": accepted.body["public_id"],
         "status": "processing",
-        "total_count": submission.total_rows,
+        "total_count": accepted.total_rows,
         "processed_count": 0,
         "file_id": accepted.body["file_id"],
         "job_id": accepted.body["job_id"],

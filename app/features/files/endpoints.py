@@ -50,7 +50,7 @@ async def upload(request: Request, app: App, owner: Owner, options: Annotated[Fi
 
     Answered when the bytes are on disk for good and the job is in the database, before anything is parsed.
     """
-    _, accepted = await receive(request, app, owner, options)
+    accepted = await receive(request, app, owner, options)
     return created(accepted)
 
 
@@ -62,7 +62,7 @@ async def put_upload(
     """What `curl -T big.csv` sends."""
     if filename and options.filename is None:
         options = options.model_copy(update={"filename": filename})
-    _, accepted = await receive(request, app, owner, options)
+    accepted = await receive(request, app, owner, options)
     return created(accepted)
 
 

@@ -47,7 +47,7 @@ async def upload_import(
     is then checked, stored and given its vector in the background."""
     if options.processor not in app.processors.schemas:
         raise UnknownSchema(f"The schemas are: {', '.join(app.processors.schemas)}.")
-    _, accepted = await receive(request, app, owner, options, Door(imports.prepare))
+    accepted = await receive(request, app, owner, options, Door(imports.prepare))
     if accepted is None:
         return Response(status_code=499)  # nobody is there to read it
     body = imports.created(accepted)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 from uuid import UUID
 
@@ -33,10 +34,9 @@ STATUSES = {status: str(status) for status in JobStatus} | {JobStatus.QUEUED: "p
 # ---------------------------------------------------------------------- taking one
 
 
-def prepare(submission: Submission) -> None:
-    """Make the submission one of this door. `submission.processor` is the schema."""
-    submission.door = DOOR
-    submission.chunk_size = submission.chunk_size or CHUNK_ROWS
+def prepare(submission: Submission) -> Submission:
+    """The submission as one of this door. `submission.processor` is the schema."""
+    return replace(submission, door=DOOR, chunk_size=submission.chunk_size or CHUNK_ROWS)
 
 
 def created(accepted: Accepted) -> dict[str, Any]:

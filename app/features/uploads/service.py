@@ -12,7 +12,7 @@ import logging
 import time
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager, suppress
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -135,8 +135,8 @@ class Uploads:
         """Durable when this returns. Raises what a plain upload would be refused with before its first byte."""
         if parts is not None:
             length = await self._length_of(parts, submission.owner)
-            submission.reserved_bytes = length  # its parts count for it
-        submission.content_length = length
+            submission = replace(submission, reserved_bytes=length)  # its parts count for it
+        submission = replace(submission, content_length=length)
         await self._submitter.check(submission)
         upload_id = uuid4()
         own_bytes = 0 if parts is not None else length or 0
@@ -391,10 +391,10 @@ class Uploads:
             await uploads.reserve(connection, sources, 0)  # the file counts from here on
             hit("tus.settled")
 
-        submission = _from_json(row.owner, row.submission)
-        submission.recorded = recorded
         async with self._database.reading() as connection:
-            submission.reserved_bytes = await uploads.reserved(connection, sources)
+            reserved_bytes = await uploads.reserved(connection, sources)
+        submission = _from_json(row.owner, row.submission)
+        submission = replace(submission, recorded=recorded, reserved_bytes=reserved_bytes)
         try:
             async with self._kept_alive(upload_id):
                 accepted = await self._submitter.submit(submission, self._bytes(sources, length))
