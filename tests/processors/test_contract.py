@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
 from typing import Any
 from uuid import UUID
 
@@ -10,7 +11,8 @@ import pytest
 from app import plugins
 from app.config import Settings
 from app.errors import InvalidParameter, SettingsInvalid
-from app.formats.base import Rows
+from app.formats.base import CellRows, Rows
+from app.pipeline.preparing import _accounted
 from app.processors.base import (
     Capabilities,
     ChunkContext,
@@ -209,3 +211,28 @@ def test_options_of_which_more_may_come_are_refused_only_for_what_is_there() -> 
     assert validated_some(Wanted, "the processor p", {"is_loud": True}) is None
     with pytest.raises(InvalidParameter):
         validated_some(Wanted, "the processor p", {"is_loud": "perhaps"})
+
+
+def test_a_table_that_was_not_declared_is_an_error_of_its_processor() -> None:
+    processors = Processors([f"{HERE}:Counting"])
+    job: Any = SimpleNamespace(processor=processors.get("counting"), can=processors.capabilities("counting"))
+    rows = CellRows(["a"], [1], [["x"]])
+    declared = ChunkOutcome(rows, tables={"records": []})
+    assert _accounted(job, declared, rows) is declared
+    with pytest.raises(TypeError, match="counting writes to predictions, which is not one of its `tables`"):
+        _accounted(job, ChunkOutcome(rows, tables={"predictions": []}), rows)
+
+
+def test_the_stages_of_the_processors_begin_where_the_interface_says() -> None:
+    """The numbers are those of the interface that the job routes keep to the letter."""
+    processors = plugins.make_processors(Settings(_env_file=None))
+    assert {name: processors.get(name).stages.named for name in ("profile", "transform", "mapping", "rows", "batch")} == {
+        "profile": [("queued", 0), ("splitting", 10), ("profiling", 30), ("done", 100)],
+        "transform": [("queued", 0), ("splitting", 20), ("transforming", 50), ("writing", 80), ("done", 100)],
+        "mapping": [
+            ("queued", 0), ("profiling_input", 20), ("profiling_reference", 40), ("matching", 60), ("done", 100)
+        ],
+        "rows": [("queued", 0), ("processing", 0), ("done", 100)],
+        "batch": [("queued", 0), ("processing", 0), ("done", 100)],
+    }  # fmt: skip
+    assert [name for name in processors.names if processors.get(name).stages.is_of_parts] == ["batch", "mapping"]
