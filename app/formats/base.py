@@ -9,7 +9,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from enum import Enum
+from typing import Any, ClassVar, NamedTuple, Protocol
 
 import msgspec
 import numpy as np
@@ -89,11 +90,28 @@ class Page:
     data: bytes
 
 
+class Form(Enum):
+    """In which rows are held by their reader, and handed to functions of other processes."""
+
+    LINES = "(data, delimiter, columns, number of the first row): clean UTF-8 lines, nothing quoted"
+    CELLS = "(cells of each row, columns, row numbers)"
+    OBJECTS = "(JSON object of each row, row numbers)"
+
+
+class Held(NamedTuple):
+    form: Form
+    arguments: tuple[Any, ...]
+
+
 class Results(Protocol):
     """A batch of rows to be stored."""
 
     @property
     def columns(self) -> Sequence[str]: ...
+
+    @property
+    def are_objects(self) -> bool:
+        """Whether each row has columns of its own, so that those of the file are known only when all of it has been read."""
 
     def __len__(self) -> int: ...
 
@@ -114,6 +132,12 @@ class Rows(Results, Protocol):
 
     def records(self) -> list[Any]:
         """The rows as values: lists of cells for CSV, dicts for JSON."""
+
+    def undecoded(self) -> list[Any]:
+        """The same without decoding JSON: its bytes, if the rows are objects."""
+
+    def held(self, start: int, end: int) -> Held:
+        """Those at the positions [start, end), in the form in which they are held: nothing is taken apart here."""
 
     def select(self, keep: Sequence[int]) -> Rows:
         """Only the rows at these positions."""
@@ -184,12 +208,19 @@ class CellRows:
     columns: Sequence[str]
     numbers: Sequence[int]
     cells: list[list[str | None]]
+    are_objects: ClassVar[bool] = False
 
     def __len__(self) -> int:
         return len(self.cells)
 
     def records(self) -> list[list[str | None]]:
         return self.cells
+
+    def undecoded(self) -> list[list[str | None]]:
+        return self.cells
+
+    def held(self, start: int, end: int) -> Held:
+        return Held(Form.CELLS, (self.cells[start:end], self.columns, list(self.numbers[start:end])))
 
     def pages(self) -> Iterator[Page]:
         for start in range(0, len(self.cells), PAGE_ROWS):
@@ -220,12 +251,19 @@ class ObjectRows:
     columns: Sequence[str]
     numbers: Sequence[int]
     raw: list[bytes]
+    are_objects: ClassVar[bool] = True
 
     def __len__(self) -> int:
         return len(self.raw)
 
     def records(self) -> list[dict[str, Any]]:
         return [msgspec.json.decode(raw) for raw in self.raw]
+
+    def undecoded(self) -> list[bytes]:
+        return self.raw
+
+    def held(self, start: int, end: int) -> Held:
+        return Held(Form.OBJECTS, (self.raw[start:end], list(self.numbers[start:end])))
 
     def pages(self) -> Iterator[Page]:
         for start, end in page_cuts(row_ends(self.raw)):
@@ -250,7 +288,7 @@ class PagedRows:
 
     @classmethod
     def of(cls, rows: Results) -> PagedRows:
-        return cls(rows.columns, isinstance(rows, ObjectRows), list(rows.pages()), rows.hash_sum())
+        return cls(rows.columns, rows.are_objects, list(rows.pages()), rows.hash_sum())
 
     def __len__(self) -> int:
         return sum(page.row_count for page in self.made)
@@ -260,11 +298,6 @@ class PagedRows:
 
     def hash_sum(self) -> int:
         return self.made_hash_sum
-
-
-def has_open_columns(results: Results) -> bool:
-    """Whether each row has columns of its own, so that those of the file are known only when all of it has been read."""
-    return isinstance(results, ObjectRows) or (isinstance(results, PagedRows) and results.are_objects)
 
 
 def stored_hash_sum(data: str, numbers: Sequence[int]) -> tuple[int, int]:

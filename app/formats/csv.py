@@ -18,6 +18,7 @@ from bisect import bisect
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property, partial
+from typing import Any, ClassVar
 
 import msgspec
 import numpy as np
@@ -29,6 +30,8 @@ from app.formats.base import (
     MAX_REJECT_BYTES,
     MAX_ROW_BYTES,
     CellRows,
+    Form,
+    Held,
     LineNumbers,
     Offsets,
     Page,
@@ -61,6 +64,10 @@ class Skipped(msgspec.Struct, frozen=True, kw_only=True):
 class CsvDialect(msgspec.Struct, frozen=True, kw_only=True, tag="csv", tag_field="kind"):
     """Everything needed to read the file again, as stored with it and shown to the user."""
 
+    format_name: ClassVar[str] = "csv"
+    REPORTS: ClassVar[tuple[str, ...]] = ("skipped", "blank_lines")
+    ADDED: ClassVar[dict[str, Any]] = {"skip_initial_space": False}
+
     encoding: str = "utf-8"
     delimiter: str = ","
     quote: str = '"'
@@ -81,6 +88,9 @@ class CsvDialect(msgspec.Struct, frozen=True, kw_only=True, tag="csv", tag_field
     data_start: int = 0
     data_line: int = 1
 
+    def of_size(self, size: int) -> CsvDialect:
+        return self
+
 
 @dataclass(frozen=True, slots=True)
 class PlainRows:
@@ -91,6 +101,7 @@ class PlainRows:
     data: bytes
     delimiter: bytes
     ends: Offsets
+    are_objects: ClassVar[bool] = False
 
     def __len__(self) -> int:
         return len(self.ends)
@@ -109,6 +120,17 @@ class PlainRows:
     def records(self) -> list[list[str | None]]:
         delimiter = self.delimiter.decode()
         return [line.split(delimiter) for line in self.data[:-1].decode().split("\n")]  # type: ignore[misc]
+
+    def undecoded(self) -> list[list[str | None]]:
+        return self.records()
+
+    def held(self, start: int, end: int) -> Held:
+        data = self.data
+        if end - start < len(self):
+            first = int(self.ends[start - 1]) if start else 0
+            behind = int(self.ends[end - 1]) if end else 0
+            data = data[first:behind]
+        return Held(Form.LINES, (data, self.delimiter, self.columns, self.numbers[start] if end > start else 0))
 
     def select(self, keep: Sequence[int]) -> CellRows:
         cells = self.records()

@@ -10,7 +10,7 @@ import json
 import re
 from collections.abc import Iterable, Sequence
 from functools import partial
-from typing import Any
+from typing import Any, ClassVar
 
 import msgspec
 import numpy as np
@@ -53,6 +53,9 @@ class JsonDialect(msgspec.Struct, frozen=True, kw_only=True, tag="json", tag_fie
     """A JSON file as stored with it and shown to the user. `root` is array, object, objects (one after the other) or lines;
     sequence in corrections."""
 
+    REPORTS: ClassVar[tuple[str, ...]] = ()
+    ADDED: ClassVar[dict[str, Any]] = {"newline": "lf"}
+
     root: str
     newline: str = "lf"
     """Of lines: lf (a CR before it is a blank), cr, or any of them."""
@@ -62,6 +65,13 @@ class JsonDialect(msgspec.Struct, frozen=True, kw_only=True, tag="json", tag_fie
     data_line: int = 1
     data_end: int = 0
     skip_footer: int = 0
+
+    @property
+    def format_name(self) -> str:
+        return "jsonl" if self.root == "lines" else "json"
+
+    def of_size(self, size: int) -> JsonDialect:
+        return msgspec.structs.replace(self, data_end=size)
 
 
 class BadRecord(Exception):
@@ -460,3 +470,16 @@ def _refuse_duplicate_keys(text: bytes) -> None:
     if len(set(names)) != len(names):
         twice = next(name for name in names if names.count(name) > 1)
         raise BadRecord("duplicate_key", f"The key {twice!r} stands twice in the record.", twice)
+
+
+ROOTS = {
+    "array": JsonArrayFormat,
+    "object": JsonObjectFormat,
+    "objects": JsonObjectsFormat,
+    "lines": JsonLinesFormat,
+    "sequence": JsonSequenceFormat,
+}
+
+
+def json_format(dialect: JsonDialect) -> JsonFormat:
+    return ROOTS[dialect.root](dialect)

@@ -1,34 +1,43 @@
-"""The kinds of file, by the dialect that is stored with each."""
+"""The kinds of file, by the dialect that is stored with each. To add one is a module with its dialect and its format, and a
+line in KINDS."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 import msgspec
 
 from app.formats.base import Format
 from app.formats.csv import CsvDialect, CsvFormat
-from app.formats.json import (
-    JsonArrayFormat,
-    JsonDialect,
-    JsonLinesFormat,
-    JsonObjectFormat,
-    JsonObjectsFormat,
-    JsonSequenceFormat,
-)
+from app.formats.json import JsonDialect, json_format
+from app.formats.reject_layouts import CsvRejects, JsonRejects, RejectLayout
 
 Dialect = CsvDialect | JsonDialect
-JSON_ROOTS = {
-    "array": JsonArrayFormat,
-    "object": JsonObjectFormat,
-    "objects": JsonObjectsFormat,
-    "lines": JsonLinesFormat,
-    "sequence": JsonSequenceFormat,
+"""Each says by `format_name` what its files are called (csv, json, jsonl), and by `of_size` what it is for a file of so many
+bytes. `REPORTS` are its fields that decide nothing about how the file is read; `ADDED` those that files of earlier versions
+do not have, with the value that means the same."""
+
+
+@dataclass(frozen=True, slots=True)
+class Kind:
+    open: Callable[[Any], Format]
+    reject_layout: Callable[[Any], RejectLayout]
+
+
+KINDS: dict[type, Kind] = {
+    CsvDialect: Kind(CsvFormat, CsvRejects),
+    JsonDialect: Kind(json_format, JsonRejects),
 }
 
 
 def open_format(dialect: Dialect) -> Format:
-    return CsvFormat(dialect) if isinstance(dialect, CsvDialect) else JSON_ROOTS[dialect.root](dialect)
+    return KINDS[type(dialect)].open(dialect)
+
+
+def reject_layout(dialect: Dialect) -> RejectLayout:
+    return KINDS[type(dialect)].reject_layout(dialect)
 
 
 def to_json(dialect: Dialect) -> dict[str, Any]:
@@ -36,15 +45,14 @@ def to_json(dialect: Dialect) -> dict[str, Any]:
 
 
 def reading_of(dialect: Dialect) -> dict[str, Any]:
-    """What decides how a file is read, for comparing uploads. `skipped` and `blank_lines` only report, and what has been
-    added to dialects counts only where it is used, so that files of earlier versions are found again."""
+    """What decides how a file is read, for comparing uploads. What has been added to dialects counts only where it is used, so
+    that files of earlier versions are found again."""
     value = to_json(dialect)
-    for report in ("skipped", "blank_lines"):
-        value.pop(report, None)
-    if not value.get("skip_initial_space"):
-        value.pop("skip_initial_space", None)
-    if isinstance(dialect, JsonDialect) and dialect.newline == "lf":
-        value.pop("newline")
+    for report in dialect.REPORTS:
+        del value[report]
+    for name, usual in dialect.ADDED.items():
+        if value[name] == usual:
+            del value[name]
     return value
 
 

@@ -28,10 +28,8 @@ from app.errors import (
 )
 from app.formats.csv import CsvDialect
 from app.formats.detect import SAMPLE_BYTES, Declared, detect
-from app.formats.json import JsonDialect
 from app.formats.registry import Dialect, reading_of, to_json
 from app.jobs.factory import JobFactory, Wanted
-from app.jobs.submit import format_of
 from app.processors.options import as_json
 from app.processors.registry import Processors
 from app.sources.s3 import MAX_URI_LENGTH, Address, Object, S3Source
@@ -148,9 +146,7 @@ class ObjectsSubmitter:
             if found.uri not in error.detail:
                 error.detail = f"{printable(found.uri)}: {error.detail}"
             return _Looked(found, CsvDialect(), [], error)
-        if isinstance(dialect, JsonDialect):
-            dialect = msgspec.structs.replace(dialect, data_end=found.size)
-        return _Looked(found, dialect, columns)
+        return _Looked(found, dialect.of_size(found.size), columns)
 
     async def _record(
         self,
@@ -196,7 +192,7 @@ class ObjectsSubmitter:
             uri,
             looked.object.size,
             looked.dialect,
-            format_of(looked.dialect),
+            looked.dialect.format_name,
             storage_uri=printable(uri)[:MAX_URI_LENGTH],  # as it is, if it can be read
             etag=looked.object.etag or None,
         )

@@ -30,7 +30,6 @@ from app.errors import (
 )
 from app.failpoints import hit
 from app.formats.detect import SAMPLE_BYTES, Declared, detect
-from app.formats.json import JsonDialect
 from app.formats.registry import Dialect, reading_of, to_json
 from app.jobs.factory import JobFactory, Wanted
 from app.jobs.limits import OwnerLimits
@@ -295,9 +294,7 @@ def _detect(submission: Submission, received: Received) -> Dialect:
         filename=submission.filename,
         media_type=submission.media_type,
     )
-    if isinstance(dialect, JsonDialect):
-        return msgspec.structs.replace(dialect, data_end=received.stored_bytes)
-    return dialect
+    return dialect.of_size(received.stored_bytes)
 
 
 def _new_file(
@@ -308,7 +305,7 @@ def _new_file(
         owner=submission.owner,
         filename=submission.filename,
         media_type=submission.media_type,
-        format=format_of(dialect),
+        format=dialect.format_name,
         encoding=dialect.encoding,
         dialect=to_json(dialect),
         size_bytes=received.size_bytes,
@@ -320,12 +317,6 @@ def _new_file(
         storage_uri=stored.uri,
         etag=stored.etag,
     )
-
-
-def format_of(dialect: Dialect) -> str:
-    if not isinstance(dialect, JsonDialect):
-        return "csv"
-    return "jsonl" if dialect.root == "lines" else "json"
 
 
 def _answer(file: NewFile | JobRow, job: NewJob | JobRow, number: int) -> dict[str, Any]:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 import msgspec
 
 from app.errors import TransientError
-from app.formats.base import MAX_COLUMNS, ObjectRows, PagedRows, Reject, Results, Rows, has_open_columns
+from app.formats.base import MAX_COLUMNS, ObjectRows, PagedRows, Reject, Results, Rows
 from app.processors.base import ChunkOutcome
 
 MAX_NAME_BYTES = 1 << 20
@@ -82,7 +82,7 @@ class Fitting:
     def take(self, outcome: ChunkOutcome) -> ChunkOutcome | None:
         """What came of `rows`; None if it must be asked again, for the `rows` that are left."""
         results = outcome.results
-        if has_open_columns(results) and not self.known.have_room_for(self.known.new(results.columns)):
+        if results.are_objects and not self.known.have_room_for(self.known.new(results.columns)):
             names, refused = self.known.divided(results)
             if refused:
                 self.rejects += [_too_many(number, name) for number, name in refused.items()]

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from itertools import chain
 from typing import Any
 
-from app.formats.base import MASK, Page, Reject, has_open_columns
+from app.formats.base import MASK, Page, Reject
 from app.processors.base import ChunkOutcome, Output, Processor
 
 
@@ -35,7 +35,7 @@ class Prepared:
         if processor.stores_results:
             self.pages += results.pages()
             self.hash_sum = (self.hash_sum + results.hash_sum()) & MASK
-        if has_open_columns(results):
+        if results.are_objects:
             self.columns = list(dict.fromkeys([*self.columns, *results.columns]))
         if outcome.summary:
             self.summary = processor.combine([self.summary, outcome.summary]) if self.summary else outcome.summary

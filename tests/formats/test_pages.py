@@ -18,6 +18,7 @@ from app.formats.base import (
     PAGE_BYTES,
     PAGE_ROWS,
     CellRows,
+    Form,
     ObjectRows,
     Page,
     Rows,
@@ -236,3 +237,12 @@ def test_every_row_is_in_one_page_and_no_page_could_take_the_next_row(sizes: lis
         assert end - start == 1 or (end - start <= PAGE_ROWS and sum(sizes[start:end]) <= PAGE_BYTES)
     for (start, end), _ in pairwise(cuts):
         assert end - start == PAGE_ROWS or sum(sizes[start : end + 1]) > PAGE_BYTES
+
+
+def test_a_part_of_plain_rows_is_handed_over_as_its_lines_alone() -> None:
+    plain, cells = both_ways(b"1,Ann\n2,Bob\n3,Eve\n", CsvDialect(columns=["a", "b"], header_rows=0))
+    assert plain.held(1, 3) == (Form.LINES, (b"2,Bob\n3,Eve\n", b",", plain.columns, 1002))
+    assert plain.held(0, 3).arguments[0] is plain.data  # not copied
+    assert cells.held(1, 3) == (Form.CELLS, ([["2", "Bob"], ["3", "Eve"]], cells.columns, [1002, 1003]))
+    objects = ObjectRows(["a"], [5, 9], [b'{"a":1.0}', b'{"a":2}'])
+    assert objects.held(1, 2) == (Form.OBJECTS, ([b'{"a":2}'], [9]))

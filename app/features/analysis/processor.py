@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from app.formats.base import ObjectRows, Rows, cell_names
-from app.formats.csv import PlainRows
+from app.formats.base import Form, Rows, cell_names
 from app.processors.base import ChunkContext, ChunkOutcome, Conclusion, FileFacts, Reduces
 from app.processors.stages import By, Stage, Stages
 
@@ -33,6 +32,9 @@ def of_cells(cells: Sequence[Sequence[str | None]], columns: Sequence[str], numb
     return tables.of_cells(cells, cell_names(columns, max(map(len, cells), default=0)), numbers)
 
 
+FORMS = {Form.LINES: of_lines, Form.CELLS: of_cells, Form.OBJECTS: of_objects}
+
+
 class ProfileProcessor(Reduces):
     name = "profile"
     title = "Profile: analyse only"
@@ -44,12 +46,8 @@ class ProfileProcessor(Reduces):
     """Large: what is known of a chunk is as much for few rows as for many, and to store and merge it takes as long."""
 
     def process(self, rows: Rows, context: ChunkContext) -> ChunkOutcome:
-        if isinstance(rows, PlainRows):
-            packed = context.compute(of_lines, rows.data, rows.delimiter, rows.columns, rows.numbers[0])
-        elif isinstance(rows, ObjectRows):
-            packed = context.compute(of_objects, rows.raw, list(rows.numbers))
-        else:
-            packed = context.compute(of_cells, rows.records(), rows.columns, list(rows.numbers))
+        form, arguments = rows.held(0, len(rows))
+        packed = context.compute(FORMS[form], *arguments)
         return ChunkOutcome(rows, summary={"rows": len(rows), "table": packed})
 
     def combine(self, summaries: Iterable[dict[str, Any]]) -> dict[str, Any]:

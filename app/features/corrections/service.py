@@ -24,9 +24,10 @@ from app.errors import NotCorrectable, NotFound, NothingCorrected, ResultNotRead
 from app.failpoints import hit
 from app.features.corrections.files import Problems, Spool, Written, add, read_file, write_file
 from app.formats.registry import to_json
+from app.formats.reject_layouts import RECORD_COLUMN
 from app.jobs.factory import JobFactory
 from app.jobs.progress import find_with_rows
-from app.jobs.reject_files import RECORD_COLUMN, Layout, is_whole, layout_of, patched, unchanged, whole
+from app.jobs.reject_files import Layout, is_whole, layout_of, unchanged, whole
 from app.jobs.submit import Accepted, answered_before
 from app.processors.registry import Processors
 from app.sources.base import Sources
@@ -169,7 +170,7 @@ class Corrections:
             try:
                 if patch.record is not None and not is_record:
                     raise ValueError("takes a `record` only if the file is JSON, and then no `values`")
-                cells = [patch.record or ""] if is_record else patched(layout, kept, patch.values)
+                cells = [patch.record or ""] if is_record else layout.patched(kept, patch.values)
             except ValueError as error:
                 problems.add(patch.row, "cannot_patch", f"Row {patch.row} {error}.")
                 continue

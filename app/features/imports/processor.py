@@ -50,12 +50,14 @@ class RecordsProcessor(ChecksRecords, WritesTables):
         return fields
 
     def process(self, rows: Rows, context: ChunkContext) -> ChunkOutcome:
-        if isinstance(rows, ObjectRows):
-            columns: Sequence[str] = rows.columns
-            checked: list[Checked] = context.compute(check_objects, self._path, rows.raw)
+        checked: list[Checked]
+        columns: Sequence[str]
+        if rows.are_objects:
+            columns = rows.columns
+            checked = context.compute(check_objects, self._path, rows.undecoded())
         else:
             columns = self._fields(rows.columns)
-            checked = context.compute(check_cells, self._path, columns, rows.records())
+            checked = context.compute(check_cells, self._path, columns, rows.undecoded())
         numbers: list[int] = []
         raw: list[bytes] = []
         rejects: list[Reject] = []

@@ -128,18 +128,19 @@ def check(path: str, rows: Rows) -> Checked:
     """Hold rows against the model of this path."""
     model = _model(path)
     numbers = rows.numbers
-    records = [_decode(raw) for raw in rows.raw] if isinstance(rows, ObjectRows) else rows.records()
-    validator = model.validator if isinstance(rows, ObjectRows) else model.cell_validator
+    undecoded = rows.undecoded()
+    records = [_decode(raw) for raw in undecoded] if rows.are_objects else undecoded
+    validator = model.validator if rows.are_objects else model.cell_validator
     valid = _Valid()
     rejects: list[Reject] = []
     for start in range(0, len(records), ROWS_AT_ONCE):
         some = records[start : start + ROWS_AT_ONCE]
-        if not isinstance(rows, ObjectRows):
+        if not rows.are_objects:
             # An empty cell is no value: a field with a default takes it, any other is told to be missing.
             some = [_given(rows.columns, cells) for cells in some]
         wrong = _check_some(model, validator, some, start, valid)
         for i, error in wrong.items():
-            raw = rows.raw[start + i] if isinstance(rows, ObjectRows) else None
+            raw = undecoded[start + i] if rows.are_objects else None
             rejects.append(_invalid(model, numbers[start + i], error, some[i], raw))
     of_valid = array("q", (numbers[place] for place in valid.places))
     bodies = [_with_id(model, data, number) for data, number in zip(valid.data, of_valid, strict=True)]
@@ -261,10 +262,10 @@ def outcome(rows: Rows, checked: Checked, answers: bytes, encode_table: TableEnc
 
 
 def _with_predictions(rows: Rows, predictions: Sequence[Prediction]) -> CellRows | ObjectRows:
-    if isinstance(rows, ObjectRows):
+    if rows.are_objects:
         columns = dict.fromkeys(rows.columns)
         raw = []
-        for each, prediction in zip(rows.raw, predictions, strict=True):
+        for each, prediction in zip(rows.undecoded(), predictions, strict=True):
             names = _added_names(each)
             columns |= dict.fromkeys(names)
             raw.append(_extended(each, names, prediction))

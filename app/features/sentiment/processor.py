@@ -84,12 +84,11 @@ class SentimentProcessor(Processor):
         rejects: list[Reject] = []
         text_name = context.options.text_column
         read: Callable[[Any], tuple[str, str]]
-        if isinstance(rows, ObjectRows):
+        if rows.are_objects:
             read = partial(_read_object, text_name)
         else:
             read = _Cells(text_name, rows.columns, context.delimiter).read
-        given: Sequence[Any] = rows.raw if isinstance(rows, ObjectRows) else rows.records()
-        for number, row in zip(rows.numbers, given, strict=True):
+        for number, row in zip(rows.numbers, rows.undecoded(), strict=True):
             try:
                 row_id, text = read(row)
             except _BadText as bad:

@@ -7,8 +7,7 @@ from typing import Any
 
 import msgspec
 
-from app.formats.base import CellRows, ObjectRows, Reject, Rows
-from app.formats.csv import PlainRows
+from app.formats.base import CellRows, Form, Reject, Rows
 from app.processors.base import ChunkContext, ChunkOutcome, MakesFile, Output, OutputMaker
 from app.processors.options import Options
 from app.processors.pieces import Pieces
@@ -35,6 +34,9 @@ def of_objects(*arguments: Any) -> Any:
     from app.features.transform import run
 
     return run.of_objects(*arguments)
+
+
+FORMS = {Form.LINES: of_lines, Form.CELLS: of_cells, Form.OBJECTS: of_objects}
 
 
 class StoredOptions(Options):
@@ -143,14 +145,5 @@ def _transformed(rows: Rows, document: bytes, preview: bool, compute: Callable[.
 
 
 def _of_rows(rows: Rows, start: int, end: int, document: bytes, preview: bool, compute: Callable[..., Any]) -> Any:
-    numbers = rows.numbers[start:end]
-    if isinstance(rows, PlainRows):
-        data = rows.data if end - start == len(rows) else rows.data[_begin(rows, start) : _begin(rows, end)]
-        return compute(of_lines, document, data, rows.delimiter, rows.columns, numbers[0], preview)
-    if isinstance(rows, ObjectRows):
-        return compute(of_objects, document, rows.raw[start:end], list(numbers), preview)
-    return compute(of_cells, document, rows.records()[start:end], rows.columns, list(numbers), preview)
-
-
-def _begin(rows: PlainRows, place: int) -> int:
-    return int(rows.ends[place - 1]) if place else 0
+    form, arguments = rows.held(start, end)
+    return compute(FORMS[form], document, *arguments, preview)

@@ -104,7 +104,7 @@ class Transforms:
             mapping=mapping,
             validation=request.validation or Validation(),
             output_format=request.output_format,  # type: ignore[arg-type]
-            header=file.dialect.get("columns", []) if file.format == "csv" else [],
+            header=file.dialect.get("columns", []),
             dry_run=request.dry_run,
             **_extra_cells(file, mapping),
         )
