@@ -16,6 +16,8 @@ from app.api.errors import invalid
 from app.api.multipart import MultipartBody
 from app.api.parameters import JobOptions, media_type
 from app.api.services import Services
+from app.decoders.base import Kind
+from app.decoders.registry import by_coding
 from app.errors import (
     BadDigest,
     BadIdempotencyKey,
@@ -106,22 +108,26 @@ async def _submitted(
         return None
 
 
-def is_gzip_encoded(request: Request) -> bool:
-    encoding = request.headers.get("content-encoding", "identity").strip().lower()
-    if encoding not in ("identity", "gzip", "x-gzip"):
+def declared_kind(request: Request) -> Kind | None:
+    """How the body comes, by its Content-Encoding; raises UnsupportedTransferEncoding."""
+    coding = request.headers.get("content-encoding", "identity").strip().lower()
+    if coding == "identity":
+        return None
+    kind = by_coding(coding)
+    if kind is None:
         raise UnsupportedTransferEncoding("The Content-Encoding of the body is not accepted.")
-    return encoding != "identity"
+    return kind
 
 
 def _submission(request: Request, owner: str, *, is_form: bool) -> Submission:
-    is_gzip = is_gzip_encoded(request)
+    kind = declared_kind(request)
     length = request.headers.get("content-length", "")
     return Submission(
         owner=owner,
         idempotency_key=idempotency_key(request),
         expected_sha256=expected_sha256(request),
         content_length=int(length) if length.isdecimal() and length.isascii() else None,
-        is_gzip_encoded=is_gzip and not is_form,
+        declared_kind=None if is_form else kind,
     )
 
 

@@ -15,6 +15,7 @@ import msgspec
 
 from app.db.engine import Database
 from app.db.rows import NewFile, NewJob
+from app.decoders.registry import by_content
 from app.errors import (
     BinaryContent,
     ObjectAccessDenied,
@@ -37,7 +38,6 @@ from app.sources.s3 import MAX_URI_LENGTH, Address, Object, S3Source
 MAX_OBJECTS = 10_000
 AT_ONCE = 8
 CONTROL = re.compile(r"[\x00-\x1f\x7f]")
-GZIP = b"\x1f\x8b"
 Result = TypeVar("Result")
 
 
@@ -131,7 +131,7 @@ class ObjectsSubmitter:
         read = partial(self._s3.read, found.uri, 0, min(found.size, SAMPLE_BYTES), found.etag)
         try:
             sample = await _told(asyncio.to_thread(read))
-            if sample.startswith(GZIP):
+            if by_content(sample) is not None:
                 raise BinaryContent(f"{found.uri} is compressed; only plain objects can be read in place.")
             dialect = detect(
                 sample,

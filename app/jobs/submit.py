@@ -17,6 +17,7 @@ from app.config import Settings
 from app.db import files, jobs
 from app.db.engine import Database
 from app.db.rows import JobRow, NewFile, NewJob
+from app.decoders.base import Kind
 from app.errors import (
     DecompressedTooLarge,
     DigestMismatch,
@@ -69,7 +70,8 @@ class Submission:
     idempotency_key: str | None = None
     expected_sha256: bytes | None = None
     content_length: int | None = None
-    is_gzip_encoded: bool = False
+    declared_kind: Kind | None = None
+    """How the bytes of the body come, if that was said."""
     door: str = "files"
     public_id: str | None = None
     """The name that the door gives the job, where that is neither its id nor its number."""
@@ -165,7 +167,7 @@ class Submitter:
             uuid4(),
             max_bytes=most if left is None else min(most, left),
             reserve_bytes=self._settings.min_free_disk_mb << 20,
-            encoded=submission.is_gzip_encoded,
+            declared=submission.declared_kind,
             inspect=None if submission.inspector is None else submission.inspector.feed,
         )
         async with upload, kept_young(self._storage, upload.file_id):

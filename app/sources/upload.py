@@ -1,4 +1,4 @@
-"""UploadSource: the bytes of one request body on their way into the storage, hashed and decompressed as they pass."""
+"""UploadSource: the bytes of one request body on their way into the storage, hashed and decoded as they pass."""
 
 from __future__ import annotations
 
@@ -13,9 +13,10 @@ from types import TracebackType
 from typing import Any
 from uuid import UUID
 
+from app.decoders.base import Decoder, Kind
+from app.decoders.registry import by_content
 from app.errors import (
     ContentMismatch,
-    CorruptGzip,
     DecompressedTooLarge,
     FileTooLarge,
     InsufficientStorage,
@@ -27,9 +28,7 @@ from app.sources.places import Storage, Stored, Writer
 
 logger = logging.getLogger(__name__)
 BLOCK_BYTES = 1 << 20
-PIECE_BYTES = 4 << 20
 SMALL_BYTES = 64 << 10
-GZIP_MAGIC = b"\x1f\x8b"
 MAX_RATIO, RATIO_COUNTS_FROM = 200, 1 << 20
 DISK_CHECK_BYTES = 64 << 20
 TOUCH_SECONDS = 10.0
@@ -42,7 +41,7 @@ class Received:
     size_bytes: int
     """As sent."""
     stored_bytes: int
-    """As written: decompressed."""
+    """As written: decoded."""
     sha256: str
     """Of the bytes as sent."""
     crc32: int
@@ -61,22 +60,23 @@ class UploadSource:
         *,
         max_bytes: int,
         reserve_bytes: int,
-        encoded: bool = False,
+        declared: Kind | None = None,
         inspect: Callable[[bytes], None] | None = None,
     ) -> None:
-        """`inspect` is called in a thread with each piece that was written, in their order; what it raises ends the
-        upload."""
+        """`declared`: how the bytes come, if that was said; else their beginning decides. `inspect` is called in a thread with
+        each piece that was written, in their order; what it raises ends the upload."""
         self._storage = storage
         self.file_id = file_id
         self._max_bytes = max_bytes
         self._reserve_bytes = reserve_bytes
-        self._encoded = encoded
+        self._declared = declared
         self._inspect = inspect
         self._sha256 = hashlib.sha256()
         self._crc32 = 0
         self._pending: list[bytes] = []
         self._pending_bytes = 0
-        self._gunzip: Gunzip | None = None
+        self._kind: Kind | None = None
+        self._decoder: Decoder | None = None
         self._sample = bytearray()
         self._writer: Writer | None = None
         self._out: Any = None
@@ -113,8 +113,8 @@ class UploadSource:
                 logger.warning("Left for the sweep: %s", failure)
 
     async def write(self, data: bytes) -> None:
-        """Take bytes as they come; raises FileTooLarge, DecompressedTooLarge, CorruptGzip, InsufficientStorage,
-        DiskFull, StorageUnavailable."""
+        """Take bytes as they come; raises FileTooLarge, DecompressedTooLarge, InsufficientStorage, DiskFull,
+        StorageUnavailable, and what their decoder raises."""
         if not self.received_bytes:
             hit("upload.first_byte")
         self.received_bytes += len(data)
@@ -128,8 +128,8 @@ class UploadSource:
     async def finish(self) -> Received:
         """Everything on disk for good, still under its part name."""
         await self._flush()
-        if self._gunzip is not None:
-            self._gunzip.finish()
+        if self._decoder is not None:
+            await self._store_all(self._decoder.finish())
         hit("upload.before_fsync")
         await asyncio.to_thread(self.writer.finish)
         return Received(
@@ -151,20 +151,23 @@ class UploadSource:
         block = b"".join(self._pending)
         is_first = self.received_bytes == self._pending_bytes
         self._pending, self._pending_bytes = [], 0
-        if is_first and (self._encoded or block.startswith(GZIP_MAGIC)):
-            self._gunzip = Gunzip()
+        if is_first:
+            self._kind = self._declared or by_content(block)
+            self._decoder = None if self._kind is None else self._kind.open()
         await _computed(block, self._sha256.update, block)
-        if self._gunzip is None:
+        if self._decoder is None:
             await self._store(block)
-            return
-        pieces = self._gunzip.feed(block)
+        else:
+            await self._store_all(self._decoder.feed(block))
+
+    async def _store_all(self, pieces: Iterator[bytes]) -> None:
         while (piece := await asyncio.to_thread(next, pieces, None)) is not None:
             await self._store(piece)
             self._refuse_bombs()
 
     async def _store(self, piece: bytes) -> None:
-        if not self.stored_bytes and self._encoded and piece.startswith(GZIP_MAGIC):
-            raise ContentMismatch("The content is gzip inside gzip.")
+        if not self.stored_bytes and self._declared is not None:
+            self._refuse_nesting(self._declared, piece)
         if self.stored_bytes - self._checked_at > DISK_CHECK_BYTES:
             self._checked_at = self.stored_bytes
             await asyncio.to_thread(check_room, self._storage, self._reserve_bytes)
@@ -176,11 +179,17 @@ class UploadSource:
         if len(self._sample) < SAMPLE_BYTES:
             self._sample += piece[: SAMPLE_BYTES - len(self._sample)]
 
+    @staticmethod
+    def _refuse_nesting(declared: Kind, beginning: bytes) -> None:
+        inner = by_content(beginning)
+        if inner is not None:
+            raise ContentMismatch(f"The content is {inner.name} inside {declared.name}.")
+
     def _refuse_bombs(self) -> None:
         bomb = self.stored_bytes > RATIO_COUNTS_FROM and self.stored_bytes > MAX_RATIO * self.received_bytes
-        if bomb or self.stored_bytes > self._max_bytes:
+        if self._kind is not None and (bomb or self.stored_bytes > self._max_bytes):
             raise DecompressedTooLarge(
-                f"The gzip data decompresses to more than {self._max_bytes} bytes or {MAX_RATIO} times its size.",
+                f"The {self._kind.name} data decompresses to more than {self._max_bytes} bytes or {MAX_RATIO} times its size.",
                 limit_bytes=self._max_bytes,
             )
 
@@ -226,30 +235,3 @@ async def _computed(data: bytes, function: Callable[..., Any], *arguments: Any) 
     if len(data) <= SMALL_BYTES:
         return function(*arguments)
     return await asyncio.to_thread(function, *arguments)
-
-
-class Gunzip:
-    """Decompression in bounded pieces, through any number of gzip members."""
-
-    def __init__(self) -> None:
-        self._member = zlib.decompressobj(wbits=31)
-
-    def feed(self, data: bytes) -> Iterator[bytes]:
-        try:
-            while data:
-                if self._member.eof:
-                    if not data.strip(b"\0"):
-                        return  # padding, which gzip does not mind either
-                    self._member = zlib.decompressobj(wbits=31)
-                piece = self._member.decompress(data, PIECE_BYTES)
-                data = self._member.unused_data if self._member.eof else self._member.unconsumed_tail
-                if piece:
-                    yield piece
-            while not self._member.eof and (piece := self._member.decompress(b"", PIECE_BYTES)):
-                yield piece  # what the window still held back
-        except zlib.error as error:
-            raise CorruptGzip(f"The gzip data is damaged: {error}.") from None
-
-    def finish(self) -> None:
-        if not self._member.eof:
-            raise CorruptGzip("The gzip data is incomplete.")

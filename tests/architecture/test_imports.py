@@ -20,12 +20,13 @@ LAYERS: dict[str, set[str]] = {
     "config": {"errors"},
     "failpoints": {"errors"},
     "telemetry": {"config"},
+    "decoders": {"errors"},
     "formats": {"errors"},
     "embeddings": {"errors"},
     "schemas": {"errors"},
     "profiling": {"errors"},
     "processors": {"formats", "schemas", "errors"},
-    "sources": {"formats", "errors", "failpoints"},
+    "sources": {"decoders", "formats", "errors", "failpoints"},
     "db": {"formats", "states", "errors", "config", "telemetry"},
     "destinations": {"formats", "db"},
     "pipeline": {
@@ -33,7 +34,8 @@ LAYERS: dict[str, set[str]] = {
         "failpoints", "telemetry",
     },
     "jobs": {
-        "pipeline", "formats", "processors", "sources", "db", "states", "errors", "config", "failpoints", "telemetry",
+        "pipeline", "decoders", "formats", "processors", "sources", "db", "states", "errors", "config", "failpoints",
+        "telemetry",
     },
     "feature": {"config", "destinations", "embeddings", "jobs", "processors", "wiring"},
     "plugins": {"feature", "features", "processors", "destinations", "embeddings", "config"},
@@ -44,8 +46,8 @@ LAYERS: dict[str, set[str]] = {
     "worker": {"api", "wiring", "pipeline", "config", "telemetry"},
     "batch": {"wiring", "jobs", "pipeline", "db", "states", "errors", "config", "terminal"},
     "api": {
-        "features", "wiring", "jobs", "pipeline", "formats", "processors", "schemas", "sources", "db", "states", "errors",
-        "config", "telemetry",
+        "features", "wiring", "jobs", "pipeline", "decoders", "formats", "processors", "schemas", "sources", "db",
+        "states", "errors", "config", "telemetry",
     },
     "main": {"api", "features", "wiring", "pipeline", "config", "errors", "telemetry"},
     "cli": {

@@ -14,7 +14,7 @@ from starlette.requests import ClientDisconnect
 from app.api.errors import invalid, problem_responses
 from app.api.multipart import MultipartBody
 from app.api.parameters import FileId, Flag, Priority, single_values
-from app.api.receiving import BODY, idempotency_key, is_gzip_encoded, pieces
+from app.api.receiving import BODY, declared_kind, idempotency_key, pieces
 from app.api.services import App, Owner
 from app.errors import BodyTooLarge, MalformedJson, Unavailable
 from app.features.corrections import service as corrections
@@ -116,8 +116,8 @@ async def correct(
         is_form = kind == "multipart/form-data"
         stream = pieces(request)
         body = MultipartBody(content_type).read(stream) if is_form else stream
-        packed = is_gzip_encoded(request) and not is_form
-        return _accepted(await app.of(Corrections).submit(wanted, body, is_gzip_encoded=packed))
+        declared = declared_kind(request)
+        return _accepted(await app.of(Corrections).submit(wanted, body, declared=None if is_form else declared))
     except ClientDisconnect:
         return Response(status_code=499)  # nobody is there to read it
 

@@ -20,6 +20,7 @@ from app.db import chunks, corrections, files, jobs
 from app.db.corrections import DOOR
 from app.db.engine import Database
 from app.db.rows import JobRow, NewFile, NewJob, RejectRow
+from app.decoders.base import Kind
 from app.errors import NotCorrectable, NotFound, NothingCorrected, ResultNotReady, TransientError
 from app.failpoints import hit
 from app.features.corrections.files import Problems, Spool, Written, add, read_file, write_file
@@ -102,9 +103,9 @@ class Corrections:
         self._processors.get(job.processor)
         return job
 
-    async def submit(self, request: Request, body: AsyncIterator[bytes], *, is_gzip_encoded: bool = False) -> Accepted:
-        """Take a corrected reject file. Raises CorrectionColumns, CorrectionInvalid, NothingCorrected, what `check` raises,
-        and what an upload raises; then nothing is kept."""
+    async def submit(self, request: Request, body: AsyncIterator[bytes], *, declared: Kind | None = None) -> Accepted:
+        """Take a corrected reject file; `declared`: how its bytes come, if that was said. Raises CorrectionColumns,
+        CorrectionInvalid, NothingCorrected, what `check` raises, and what an upload raises; then nothing is kept."""
         job = await self.check(request)
         layout, problems = layout_of(job), Problems()
         upload = UploadSource(
@@ -112,7 +113,7 @@ class Corrections:
             uuid4(),
             max_bytes=self._settings.max_upload_bytes,
             reserve_bytes=self._settings.min_free_disk_mb << 20,
-            encoded=is_gzip_encoded,
+            declared=declared,
         )
         async with upload, kept_young(self._incoming, upload.file_id):
             async for data in body:
