@@ -55,7 +55,6 @@ class Core:
     stores: Stores
     sources: Sources
     destinations: Destinations
-    s3: S3Source
     embedder: Embedder
     processors: Processors
     machine: Machine
@@ -140,7 +139,7 @@ async def start(
         raise
     tools = plugins.tools(settings)
     processors = plugins.make_processors(settings, tools)
-    sources = Sources(places.storage, s3, places.outputs, places.spool)
+    sources = Sources(places.storage, places.outputs, places.spool, remotes=(s3,))
     sweeper = Sweeper(
         database,
         places.storage,
@@ -175,14 +174,13 @@ async def start(
         stores=places,
         sources=sources,
         destinations=destinations,
-        s3=s3,
         embedder=tools.embedder,
         processors=processors,
         machine=machine,
         limits=limits,
         factory=factory,
         submitter=Submitter(settings, database, places.storage, processors, limits, factory),
-        objects=ObjectsSubmitter(database, s3, processors, factory),
+        objects=ObjectsSubmitter(database, sources, processors, factory),
         file_jobs=FileJobs(database, processors, factory),
         job_types=JobTypes(processors),
         control=Control(database, machine),

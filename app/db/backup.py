@@ -36,7 +36,7 @@ class Saved:
     """CRC-32 of each file whose bytes are in the storage."""
 
 
-STORED_FILES = "SELECT id, crc32 FROM files WHERE storage_uri IS NOT NULL AND storage_uri NOT LIKE 's3://%'"
+STORED_FILES = "SELECT id, crc32 FROM files WHERE storage_uri IS NOT NULL AND storage_uri NOT LIKE '%://%'"
 
 
 async def save(url: str, folder: Path) -> Saved:

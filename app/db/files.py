@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, bindparam, delete, exists, insert, or_, select, update
+from sqlalchemy import ColumnElement, and_, bindparam, delete, exists, insert, or_, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 from sqlalchemy.orm import aliased
 
@@ -28,6 +28,10 @@ def _void() -> ColumnElement[bool]:
 _IS_VOID = _void()
 _FILE = columns_of(FileRow, File)
 _ANSWER = columns_of(StoredAnswer, IdempotencyKey)
+
+IS_STORED = and_(File.storage_uri.is_not(None), File.storage_uri.not_like("%://%"))
+"""Whether the bytes of a file are in the storage, and not with somebody else."""
+
 _INSERT: Any = insert(File.__table__).values(created_at=now())  # type: ignore[arg-type]
 _RELEASE = (
     update(File)

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import UTC, datetime
-from typing import Any
 from uuid import UUID, uuid4
 
 from sqlalchemy import Uuid, bindparam, func, select, text, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from app.db.files import IS_STORED
 from app.db.models import File, Installation, Job, Upload
 from app.db.rows import InstallationRow, columns_of, fetch_first
 from app.db.types import UTCDateTime, now
@@ -45,5 +45,4 @@ async def knows_any(connection: AsyncConnection, ids: Sequence[UUID]) -> bool:
 
 async def count_stored(connection: AsyncConnection) -> int:
     """Files whose bytes are in the storage."""
-    conditions: list[Any] = [File.storage_uri.is_not(None), File.storage_uri.not_like("s3://%")]
-    return int((await connection.execute(select(func.count()).select_from(File).where(*conditions))).scalar_one())
+    return int((await connection.execute(select(func.count()).select_from(File).where(IS_STORED))).scalar_one())

@@ -109,7 +109,7 @@ class File(Base):
     crc32: Mapped[int | None]
     """Of the bytes as they were written; what is split later must still be the same. Null for older uploads."""
     storage_uri: Mapped[str | None] = mapped_column(String(1000))
-    """`s3://bucket/key`, or a name in the storage of STORAGE_URL; null once the stored bytes were deleted."""
+    """As `s3://bucket/key`, or a name in the storage of STORAGE_URL; null once the stored bytes were deleted."""
     etag: Mapped[str | None] = mapped_column(String(300))
     """The version of an object that is meant; null for files in a folder."""
     created_at: Mapped[datetime]

@@ -10,6 +10,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from sqlalchemy.orm import InstrumentedAttribute
 
 from app.db import uploads
+from app.db.files import IS_STORED
 from app.db.models import File, Job, Upload, User, UserKey, UserSession
 from app.db.rows import CallerRow, KeyRow, NewKey, UserRow, columns_of, fetch_all, fetch_first, values_of
 from app.db.types import now
@@ -153,8 +154,7 @@ async def stored_bytes(connection: AsyncConnection, owner: str) -> int:
     query = select(func.coalesce(func.sum(File.stored_bytes), 0)).where(
         File.owner == owner,
         File.deleted_at.is_(None),
-        File.storage_uri.is_not(None),
-        File.storage_uri.not_like("s3://%"),
+        IS_STORED,
     )
     growing = select(func.coalesce(func.sum(Upload.reserved_bytes), 0)).where(Upload.owner == owner, uploads.is_open)
     return sum([int((await connection.execute(each)).scalar_one()) for each in (query, growing)])

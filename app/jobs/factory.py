@@ -18,7 +18,6 @@ from app.pipeline.queue import Enqueue
 from app.processors.registry import Processors
 from app.states import JobStatus
 
-OBJECT_SCHEME = "s3://"
 MESSAGE_CHARACTERS = 500
 
 
@@ -158,4 +157,4 @@ class JobFactory:
 
 def _is_stored(file: NewFile) -> bool:
     """Whether its bytes are in the storage: those of objects stay where they are."""
-    return file.storage_uri is not None and not file.storage_uri.startswith(OBJECT_SCHEME)
+    return file.storage_uri is not None and "://" not in file.storage_uri

@@ -1,4 +1,4 @@
-"""Objects in a bucket become jobs: one for one object, a job with parts for a prefix or a pattern. Nothing is copied."""
+"""Objects of a remote source become jobs: one for one object, a job with parts for a prefix or a pattern. Nothing is copied."""
 
 from __future__ import annotations
 
@@ -33,7 +33,9 @@ from app.formats.registry import Dialect, reading_of, to_json
 from app.jobs.factory import JobFactory, Wanted
 from app.processors.options import as_json
 from app.processors.registry import Processors
-from app.sources.s3 import MAX_URI_LENGTH, Address, Object, S3Source
+from app.sources.base import Sources
+from app.sources.remote import Object, RemoteSource
+from app.sources.s3 import MAX_URI_LENGTH
 
 MAX_OBJECTS = 10_000
 AT_ONCE = 8
@@ -71,12 +73,12 @@ class ObjectsSubmitter:
     def __init__(
         self,
         database: Database,
-        s3: S3Source,
+        sources: Sources,
         processors: Processors,
         factory: JobFactory,
     ) -> None:
         self._database = database
-        self._s3 = s3
+        self._sources = sources
         self._processors = processors
         self._factory = factory
 
@@ -88,47 +90,37 @@ class ObjectsSubmitter:
         Raises RequestError if there is nothing that it could read. An object that cannot be read as rows fails the
         request if it is the only one, else its part alone.
         """
-        self._s3.check_configured()
+        source = self._sources.remote(submission.source)
+        source.check_configured()
         options = as_json(self._processors.options(submission.processor, submission.options))
         submission = replace(submission, options=options)
-        address = Address.parse(submission.source)
-        single = await self._single(address)
+        uri = source.full(submission.source)
+        single = await _told(asyncio.to_thread(source.single, uri))
         if single is not None:
-            looked = await self._look(submission, single)
+            looked = await self._look(submission, source, single)
             if looked.error is not None:
                 raise looked.error
-            return await self._record(submission, address, [looked], announce, with_parent=False)
-        objects = await _told(asyncio.to_thread(self._s3.find, submission.source, MAX_OBJECTS))
+            return await self._record(submission, uri, [looked], announce, with_parent=False)
+        objects = await _told(asyncio.to_thread(source.find, uri, MAX_OBJECTS))
         if not objects:
-            raise ObjectNotFound(f"No object matches {address}.")
+            raise ObjectNotFound(f"No object matches {uri}.")
         if len(objects) > MAX_OBJECTS:
-            raise ObjectNotFound(f"More than {MAX_OBJECTS} objects match {address}; give a longer prefix.")
+            raise ObjectNotFound(f"More than {MAX_OBJECTS} objects match {uri}; give a longer prefix.")
         turn = asyncio.Semaphore(AT_ONCE)
 
         async def look(each: Object) -> _Looked:
             async with turn:
-                return await self._look(submission, each)
+                return await self._look(submission, source, each)
 
         all_looked = await asyncio.gather(*(look(each) for each in objects))
         errors = [looked.error for looked in all_looked if looked.error is not None]
         if len(errors) == len(all_looked):
             raise errors[0]
-        return await self._record(submission, address, all_looked, announce, with_parent=True)
+        return await self._record(submission, uri, all_looked, announce, with_parent=True)
 
-    async def _single(self, address: Address) -> Object | None:
-        """The object whose key this is, letter by letter. None: it is a prefix or a pattern."""
-        if address.is_prefix:
-            return None
-        try:
-            return await _told(asyncio.to_thread(self._s3.head, str(address)))
-        except (ObjectNotFound, ObjectAccessDenied):  # who may not list is denied what is not there
-            if address.is_pattern:
-                return None
-            raise
-
-    async def _look(self, submission: ObjectsSubmission, found: Object) -> _Looked:
+    async def _look(self, submission: ObjectsSubmission, source: RemoteSource, found: Object) -> _Looked:
         """Read the beginning and find out how the object is to be read."""
-        read = partial(self._s3.read, found.uri, 0, min(found.size, SAMPLE_BYTES), found.etag)
+        read = partial(source.read, found.uri, 0, min(found.size, SAMPLE_BYTES), found.etag)
         try:
             sample = await _told(asyncio.to_thread(read))
             if by_content(sample) is not None:
@@ -151,7 +143,7 @@ class ObjectsSubmitter:
     async def _record(
         self,
         submission: ObjectsSubmission,
-        address: Address,
+        uri: str,
         looked: list[_Looked],
         announce: Callable[[set[UUID]], None],
         *,
@@ -162,7 +154,7 @@ class ObjectsSubmitter:
         new_jobs: list[NewJob] = []
         parent_id = None
         if with_parent:
-            file, job = self._parent(submission, address, looked)
+            file, job = self._parent(submission, uri, looked)
             new_files.append(file)
             new_jobs.append(job)
             parent_id = job.id
@@ -201,10 +193,10 @@ class ObjectsSubmitter:
             return file, self._factory.failed(wanted, file, looked.error)
         return file, self._factory.reading(wanted, file, looked.columns)
 
-    def _parent(self, submission: ObjectsSubmission, address: Address, looked: list[_Looked]) -> tuple[NewFile, NewJob]:
+    def _parent(self, submission: ObjectsSubmission, uri: str, looked: list[_Looked]) -> tuple[NewFile, NewJob]:
         """A job without bytes of its own: its file stands for all of them."""
         size = sum(each.object.size for each in looked)
-        file = _file(submission, str(address), size, CsvDialect(), "objects")
+        file = _file(submission, uri, size, CsvDialect(), "objects")
         columns = next(each.columns for each in looked if each.error is None)
         wanted = _wanted(submission, submission.public_id, None)
         return file, self._factory.of_parts(wanted, file, columns, part_count=len(looked))

@@ -26,6 +26,7 @@ from app.errors import (
     SourceUnavailable,
 )
 from app.sources.listing import ListingError, listed
+from app.sources.remote import Object
 
 S3_SCHEME = "s3://"
 BUCKET = re.compile(r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]")
@@ -88,13 +89,6 @@ class Address:
 
 
 @dataclass(frozen=True, slots=True)
-class Object:
-    uri: str
-    size: int
-    etag: str
-
-
-@dataclass(frozen=True, slots=True)
 class Credentials:
     endpoint_url: str
     key: str
@@ -131,7 +125,9 @@ def make_store(bucket: str, credentials: Credentials, *, seconds: float = 30, re
 
 
 class S3Source:
-    """Made once; a client per bucket. The calls block: call them from threads."""
+    """Made once; a client per bucket."""
+
+    scheme = "s3"
 
     def __init__(self, *, endpoint_url: str, key: str, secret: str, region: str) -> None:
         self.credentials = Credentials(endpoint_url, key, secret, region)
@@ -171,6 +167,21 @@ class S3Source:
         with _told(address):
             meta = obstore.head(self._store(address.bucket), address.key)
         return Object(uri, meta["size"], meta["e_tag"] or "")
+
+    def full(self, uri: str) -> str:
+        return str(Address.parse(uri))
+
+    def single(self, uri: str) -> Object | None:
+        """The object whose key this is, letter by letter; None for a prefix, and for a pattern that is no key itself."""
+        address = Address.parse(uri)
+        if address.is_prefix:
+            return None
+        try:
+            return self.head(str(address))
+        except (SourceNotFound, SourceAccessDenied):  # who may not list is denied what is not there
+            if address.is_pattern:
+                return None
+            raise
 
     def find(self, uri: str, limit: int) -> list[Object]:
         """The objects that a prefix or pattern means, empty ones left out, by key; at most `limit` + 1. There may be some

@@ -14,8 +14,7 @@ from app.db import files
 from app.db.engine import Database
 from app.errors import NotFound, StoredBytesGone, StoredFileCorrupt, StoredFileMissing
 from app.jobs.progress import find_with_rows
-from app.sources.base import Sources
-from app.sources.s3 import S3_SCHEME
+from app.sources.base import Sources, is_remote
 
 BLOCK_BYTES = 1 << 20
 CHECKED_FIRST_BYTES = 16 << 20
@@ -50,7 +49,7 @@ async def find(database: Database, sources: Sources, identifier: UUID, owner: st
     uri = file.storage_uri
     if uri is None:
         raise StoredBytesGone
-    if uri.startswith(S3_SCHEME):
+    if is_remote(uri):
         raise StoredBytesGone(f"The file lies in a bucket, not here: {uri}")
     if await asyncio.to_thread(sources.storage.size, uri) != file.stored_bytes:
         raise StoredBytesGone("The file is not there as it was stored.")
