@@ -21,6 +21,8 @@ from typing import Any
 
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
+PROBLEM = "application/problem+json"
+FORMATS = {"uuid": "UUID", "date-time": "moment"}
 WHY, CURE = "## Why it happens", "## What to do"
 
 
@@ -99,7 +101,7 @@ def _limits(metadata: list[Any]) -> Iterator[str]:
 
 
 def api() -> str:
-    """Each route: what it does, its parameters and what it may answer."""
+    """Each route: what it does, its parameters and what it may answer; then the members of all answers."""
     from app.main import create_app
 
     document = create_app().openapi()
@@ -114,7 +116,61 @@ def api() -> str:
             by_tag.setdefault(tag, []).append(_route(method.upper(), path, operation, document))
     for tag, routes in by_tag.items():
         lines += ["", f"## {tag}", "", "\n\n".join(routes)]
+    lines += ["", "## What is answered", "", ANSWERS]
+    schemas = document["components"]["schemas"]
+    lines += [_answer(name, schemas) for name in sorted(_answered(document))]
     return "\n".join(lines) + "\n"
+
+
+ANSWERS = """The objects that routes answer with. A member that is marked *sometimes* is left out where there is nothing to say;
+every other one is always there, and null where its meaning says so. Moments are ISO 8601 with an offset."""
+
+
+def _answered(document: dict[str, Any]) -> set[str]:
+    """Names of the schemas of all answers that are no problems, and of what those are made of."""
+    names: set[str] = set()
+    to_do = [
+        content
+        for operations in document["paths"].values()
+        for operation in operations.values()
+        for answer in operation["responses"].values()
+        for kind, content in answer.get("content", {}).items()
+        if kind != PROBLEM
+    ]
+    while to_do:
+        new = set(_references(to_do.pop())) - names
+        names |= new
+        to_do += [document["components"]["schemas"][name] for name in new]
+    return names
+
+
+def _references(part: Any) -> Iterator[str]:
+    if isinstance(part, list):
+        for member in part:
+            yield from _references(member)
+    elif isinstance(part, dict):
+        if isinstance(part.get("$ref"), str):
+            yield part["$ref"].rpartition("/")[2]
+        for member in part.values():
+            yield from _references(member)
+
+
+def _answer(name: str, schemas: dict[str, Any]) -> str:
+    schema = schemas[name]
+    description = schema.get("description", "").strip()
+    lines = [
+        "",
+        f"### {name}",
+        *(["", description] if description else []),
+        "",
+        "| member | type | meaning |",
+        "|---|---|---|",
+    ]
+    for member, value in schema["properties"].items():
+        kind = _cell(_type(value, is_answer=True)) + ("" if member in schema.get("required", ()) else ", *sometimes*")
+        meaning = value.get("description") or schemas[value["$ref"].rpartition("/")[2]]["description"]
+        lines.append(f"| `{member}` | {kind} | {_cell(meaning)} |")
+    return "\n".join(lines)
 
 
 def _route(method: str, path: str, operation: dict[str, Any], document: dict[str, Any]) -> str:
@@ -134,8 +190,24 @@ def _route(method: str, path: str, operation: dict[str, Any], document: dict[str
         lines += ["", f"Body: {', '.join(f'`{kind}`' for kind in content)}."]
         if "application/json" in content:
             lines += _fields(content["application/json"].get("schema", {}), document)
-    lines += ["", f"Answers: {', '.join(operation['responses'])}."]
-    return "\n".join(lines)
+    return "\n".join([*lines, "", *_answers(operation["responses"])])
+
+
+def _answers(responses: dict[str, Any]) -> Iterator[str]:
+    """The statuses that a route answers with, and a link to what the body of each is."""
+    shown = []
+    for status, answer in responses.items():
+        contents = answer.get("content", {}).items()
+        types = [_type(_data(content), is_answer=True) for kind, content in contents if kind != PROBLEM]
+        links = [kind for kind in types if "[" in kind]
+        shown.append(f"{status} with {' or '.join(links)}" if links else status)
+    yield f"Answers: {', '.join(shown)}."
+
+
+def _data(content: dict[str, Any]) -> dict[str, Any]:
+    """Of a stream of events, the data of each."""
+    schema: dict[str, Any] = content.get("x-event-data") or content.get("schema", {})
+    return schema
 
 
 def _fields(schema: dict[str, Any], document: dict[str, Any]) -> list[str]:
@@ -150,18 +222,27 @@ def _fields(schema: dict[str, Any], document: dict[str, Any]) -> list[str]:
     return lines
 
 
-def _type(schema: dict[str, Any]) -> str:
+def _type(schema: dict[str, Any], *, is_answer: bool = False) -> str:
+    """In words. Of answers also that it may be null, with links to what it is made of."""
     if "$ref" in schema:
-        return str(schema["$ref"].rpartition("/")[2])
-    if "anyOf" in schema:
-        return " or ".join(_type(each) for each in schema["anyOf"] if each.get("type") != "null")
+        name = str(schema["$ref"].rpartition("/")[2])
+        return f"[{name}](#{name.lower()})" if is_answer else name
+    choices = schema.get("anyOf") or schema.get("oneOf")
+    if choices:
+        shown = choices if is_answer else [choice for choice in choices if choice.get("type") != "null"]
+        return " or ".join(_type(choice, is_answer=is_answer) for choice in shown)
     if "enum" in schema:
         return ", ".join(f"`{value}`" for value in schema["enum"])
     if "const" in schema:
         return f"`{schema['const']}`"
     text = str(schema.get("type", "any"))
     if text == "array":
-        text = f"list of {_type(schema.get('items', {}))}"
+        text = f"list of {_type(schema.get('items', {}), is_answer=is_answer)}"
+    values = schema.get("additionalProperties")
+    if is_answer and isinstance(values, dict):
+        text = f"object of {_type(values, is_answer=True)}"
+    if is_answer and "format" in schema:
+        text = FORMATS.get(schema["format"], text)
     low, high = (
         next((schema[n] for n in names if n in schema), None) for names in (("minimum", "ge"), ("maximum", "le"))
     )

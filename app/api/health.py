@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import asyncio
-from typing import Any
+from typing import Any, Literal
 
 from fastapi import APIRouter, Request
-from fastapi.responses import JSONResponse, PlainTextResponse, Response
+from fastapi.responses import PlainTextResponse, Response
 from prometheus_client import CONTENT_TYPE_LATEST
+from pydantic import Field
 
 from app import __version__
+from app.api.answers import Answer
 from app.api.assets import page, wants_page
 from app.api.docs import error_page
 from app.api.errors import RETRY_AFTER
+from app.api.json import encoded
 from app.api.metrics import render
 from app.api.services import App
 from app.db import jobs
@@ -22,7 +25,43 @@ from app.errors import NotFound, TransientError, request_errors
 router = APIRouter(tags=["health"])
 
 
-@router.get("/", responses={200: {"content": {"text/html": {}}}})
+class Addresses(Answer):
+    """Where things are."""
+
+    message: str = Field(description="That the service runs.")
+    name: str = Field(description="Granula.")
+    version: str = Field(description="Of Granula.")
+    docs: str = Field(description="Where the routes are described.")
+    upload: str = Field(description="Where files are uploaded.")
+    health: str = Field(description="Where the process says that it lives.")
+
+
+class Health(Answer):
+    """The process lives."""
+
+    status: Literal["healthy"] = Field(description="Always the same.")
+
+
+class Readiness(Answer):
+    """Whether uploads can be taken."""
+
+    status: Literal["ready", "not ready"] = Field(description="`ready` if each check is `ok`.")
+    checks: dict[str, str] = Field(description="By part: `ok`, or what is wrong.")
+    queued_jobs: int = Field(description="Jobs that wait or run.")
+    busy_slots: int = Field(description="Chunks that this process runs now.")
+    slots: int = Field(description="Chunks that it can run at once.")
+
+
+class ErrorMeaning(Answer):
+    """What an error code means."""
+
+    code: str = Field(description="The code.")
+    status: int = Field(description="The HTTP status that it comes with.")
+    title: str = Field(description="What happened.")
+    remedy: str = Field(description="What to do.")
+
+
+@router.get("/", response_model=Addresses, responses={200: {"content": {"text/html": {}}}})
 async def root(request: Request) -> Response:
     """Where things are; in a browser, the dashboard."""
     if wants_page(request.headers.get("accept", "")):
@@ -35,16 +74,20 @@ async def root(request: Request) -> Response:
         "upload": "/api/v1/upload",
         "health": "/health",
     }
-    return JSONResponse(body, headers={"Vary": "Accept"})
+    return encoded(body, headers={"Vary": "Accept"})
 
 
-@router.get("/health")
-async def health() -> dict[str, str]:
+@router.get("/health", response_model=Health)
+async def health() -> Response:
     """The process lives. Nothing else is asked, so that a database outage does not get it restarted."""
-    return {"status": "healthy"}
+    return encoded({"status": "healthy"})
 
 
-@router.get("/ready")
+@router.get(
+    "/ready",
+    response_model=Readiness,
+    responses={503: {"model": Readiness, "description": "Something is missing."}},
+)
 async def ready(app: App) -> Response:
     """Whether uploads can be taken now: database, migrations, the storage, where a byte is written and removed, the room on its
     disk, queue. 503 if not, with the part that is missing."""
@@ -74,7 +117,7 @@ async def ready(app: App) -> Response:
         "busy_slots": app.machine.pool.busy,
         "slots": app.machine.pool.slots,
     }
-    return JSONResponse(body) if is_ready else JSONResponse(body, 503, {"Retry-After": RETRY_AFTER[503]})
+    return encoded(body) if is_ready else encoded(body, 503, {"Retry-After": RETRY_AFTER[503]})
 
 
 @router.get("/metrics", response_class=PlainTextResponse)
@@ -83,7 +126,7 @@ async def metrics(app: App) -> Response:
     return Response(await render(app), media_type=CONTENT_TYPE_LATEST)
 
 
-@router.get("/errors/{code}", responses={200: {"content": {"text/html": {}}}})
+@router.get("/errors/{code}", response_model=ErrorMeaning, responses={200: {"content": {"text/html": {}}}})
 async def explain(code: str, request: Request) -> Response:
     """What an error code means and what to do: the `type` of every problem leads here. In a browser, a page with causes,
     cures and an example."""
@@ -96,4 +139,4 @@ async def explain(code: str, request: Request) -> Response:
     ):
         return found
     body = {"code": code, "status": error.status, "title": error.title(), "remedy": error.remedy}
-    return JSONResponse(body, headers={"Vary": "Accept"})
+    return encoded(body, headers={"Vary": "Accept"})

@@ -193,6 +193,7 @@ def _name_options(operation: dict[str, Any], job_types: Sequence[JobType]) -> No
 
 def _complete_operation(method: str, path: str, operation: dict[str, Any]) -> None:
     responses = operation["responses"]
+    _describe_events(responses.get("200", {}))
     statuses = {int(status) for status in responses if int(status) >= 400} | {431, 503}
     if is_open(method, path):
         operation["security"] = []
@@ -206,10 +207,21 @@ def _complete_operation(method: str, path: str, operation: dict[str, Any]) -> No
     if "{" in path:
         statuses |= {404}
     for status in sorted(statuses):
+        own = responses.get(str(status), {}).get("content", {}).get("application/json")
         responses[str(status)] = _problem(status, path)
+        if own is not None and status != 422:  # that of 422 is FastAPI's
+            responses[str(status)]["content"]["application/json"] = own
     for parameter in operation.get("parameters", []):
         if parameter["in"] == "path" and parameter["name"] in PATH_EXAMPLES:
             parameter["example"] = PATH_EXAMPLES[parameter["name"]]
+
+
+def _describe_events(answer: dict[str, Any]) -> None:
+    """A stream of events is text; what the data of each event is has no word in OpenAPI 3.1."""
+    events = answer.get("content", {}).get("text/event-stream")
+    if events is not None:
+        events["x-event-data"] = {"$ref": events["schema"]["$ref"]}
+        events["schema"] = {"type": "string"}
 
 
 def _problem(status: int, path: str) -> dict[str, Any]:

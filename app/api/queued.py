@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 from uuid import UUID
 
 from fastapi import Query
 from fastapi.responses import JSONResponse, Response
-from pydantic import BaseModel, Field
+from pydantic import Field
 
+from app.api.answers import JOB_ID, Answer, sometimes
 from app.api.parameters import Flag
 from app.api.services import App
 from app.errors import Unavailable
@@ -17,13 +18,13 @@ from app.jobs.file_jobs import Made
 Fresh = Annotated[Flag, Query(description="Run anew even if the same was asked of the same bytes before.")]
 
 
-class Queued(BaseModel):
+class Queued(Answer):
     """A job that was accepted."""
 
-    job_id: UUID
-    status: str = "pending"
-    message: str
-    cached: bool = Field(default=False, description="The job is an earlier one: its result is there.")
+    job_id: UUID = Field(description=JOB_ID)
+    status: Literal["pending", "completed"] = Field(description="`completed` of an earlier job: its result is there.")
+    message: str = Field(description="What was done.")
+    cached: bool = sometimes("True if the job is an earlier one: its result is there.")
 
 
 def accepted(made: Made, message: str) -> Response:

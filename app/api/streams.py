@@ -16,9 +16,14 @@ CHECK_SECONDS = 5.0
 """How often a stream asks whether its key or its session still holds."""
 
 
-def event_stream(request: Request, app: Services, events: AsyncGenerator[str]) -> StreamingResponse:
-    body = _while_admitted(request, app, events)
-    return StreamingResponse(body, media_type="text/event-stream", headers={"X-Accel-Buffering": "no"})
+class EventStream(StreamingResponse):
+    """Server-sent events."""
+
+    media_type = "text/event-stream"
+
+
+def event_stream(request: Request, app: Services, events: AsyncGenerator[str]) -> EventStream:
+    return EventStream(_while_admitted(request, app, events), headers={"X-Accel-Buffering": "no"})
 
 
 async def _while_admitted(request: Request, app: Services, events: AsyncGenerator[str]) -> AsyncIterator[str]:

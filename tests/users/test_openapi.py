@@ -65,6 +65,39 @@ def check(method: str, path: str, operation: dict[str, Any]) -> None:
         assert "example" in body or model.get("examples"), HINT
 
 
+def test_every_json_answer_is_a_closed_object_of_which_each_member_is_described() -> None:
+    """So that the check of answers against the document can fail, and the reference has all of them."""
+    schemas = DOCUMENT["components"]["schemas"]
+    names: set[str] = set()
+    for method, path, operation in operations(DOCUMENT):
+        for status, answer in operation["responses"].items():
+            content = answer.get("content", {}).get("application/json")
+            if content is not None:
+                found = references(content["schema"])
+                assert found, f"{method} {path} {status} has no model"
+                names |= found
+    to_do = list(names)
+    while to_do:
+        new = references(schemas[to_do.pop()]) - names
+        names |= new
+        to_do += new
+    for name in names:
+        assert schemas[name].get("description"), name
+        assert schemas[name]["additionalProperties"] is False, name
+        members = schemas[name]["properties"].items()
+        assert not [member for member, value in members if not value.keys() & {"description", "$ref"}], name
+
+
+def references(part: Any) -> set[str]:
+    """Names of the schemas that are named in this part of the document."""
+    if isinstance(part, list):
+        return {name for member in part for name in references(member)}
+    if not isinstance(part, dict):
+        return set()
+    named = {part["$ref"].rpartition("/")[2]} if isinstance(part.get("$ref"), str) else set()
+    return named | references(list(part.values()))
+
+
 def test_bounds_are_written_as_json_schema_knows_them() -> None:
     (limit,) = [p for p in DOCUMENT["paths"]["/api/v1/results/{file_id}"]["get"]["parameters"] if p["name"] == "limit"]
     assert (limit["schema"]["minimum"], limit["schema"]["maximum"]) == (1, 10_000)

@@ -2,25 +2,16 @@
 
 from __future__ import annotations
 
-from uuid import UUID
-
 from fastapi import APIRouter, Depends
 from fastapi.responses import Response
-from pydantic import BaseModel, ConfigDict, Field
 
 from app.api.errors import problem_responses
-from app.api.parameters import Priority, single_values
+from app.api.parameters import single_values
 from app.api.queued import Fresh, Queued, accepted, check_open
 from app.api.services import App, Owner
+from app.features.analysis.schemas import AnalyzeRequest
 
 router = APIRouter(prefix="/api/v1/jobs", tags=["jobs"], dependencies=[Depends(single_values)])
-
-
-class AnalyzeRequest(BaseModel):
-    model_config = ConfigDict(extra="forbid")
-
-    file_id: UUID = Field(description="Of an upload.")
-    priority: Priority = 0
 
 
 @router.post("/analyze", status_code=202, response_model=Queued, responses=problem_responses(400, 404, 409, 422, 503))

@@ -11,8 +11,9 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from app.api.errors import problem_responses
 from app.api.parameters import Priority, single_values
-from app.api.queued import Fresh, Queued, check_open
+from app.api.queued import Fresh, check_open
 from app.api.services import App, Owner
+from app.features.batch_jobs.schemas import BatchQueued
 from app.features.batch_jobs.service import MAX_FILES, BatchJobs, BatchSubmission
 
 router = APIRouter(prefix="/api/v1/jobs", tags=["jobs"], dependencies=[Depends(single_values)])
@@ -30,12 +31,6 @@ class BatchRequest(BaseModel):
     job_type: str = Field(max_length=100, description="One of GET /api/v1/job-types.")
     options: dict[str, Any] = Field(default={}, description="Those of the job type.")
     priority: Priority = 0
-
-
-class BatchQueued(Queued):
-    children: list[dict[str, Any]] = Field(
-        description="The part of each file: file_id, job_id, and `cached` if that is an earlier job."
-    )
 
 
 @router.post(

@@ -3,20 +3,21 @@
 from __future__ import annotations
 
 from functools import partial
-from typing import Annotated, Any
+from typing import Annotated
 
 from fastapi import APIRouter, Depends, Query, Request
 from fastapi.responses import Response, StreamingResponse
-from pydantic import BaseModel, Field
 
-from app.api.answers import RowCounts
+from app.api.answers import Message
 from app.api.errors import problem_responses
+from app.api.json import encoded
 from app.api.parameters import Integer, single_values
 from app.api.receiving import Door, receive
 from app.api.services import App, Owner, Services
 from app.api.streams import begun
 from app.errors import BatchNotCsv, RequestError
 from app.features.batches import service as batches
+from app.features.batches.schemas import BatchCreated, BatchResults, BatchStatus
 from app.features.sentiment.parameters import SentimentParameters
 
 router = APIRouter(tags=["batches"], dependencies=[Depends(single_values)])
@@ -37,53 +38,6 @@ BODY = {
 }
 
 
-class BatchCreated(BaseModel):
-    batch_id: str
-    status: str
-    total_count: int
-    processed_count: int
-    file_id: str
-    job_id: str
-
-
-class BatchStatus(BaseModel):
-    batch_id: str
-    status: str = Field(description="pending, processing, completed, failed or cancelled")
-    total_count: int
-    processed_count: int = Field(description="Rows that are results or rejects for good; it never falls.")
-    progress_percent: float
-    summary: dict[str, int] | None = Field(description="Results by sentiment, so far; null before the first.")
-    error_message: str | None
-    created_at: str
-    completed_at: str | None
-    rejected_count: int = Field(description="Processed rows that have no result; `rejects_url` says why.")
-    failed_count: int = Field(description="Rows of chunks that were given up; POST /api/v1/jobs/{job_id}/retry.")
-    counts: RowCounts
-    rejects_url: str
-    file_id: str
-    job_id: str
-
-
-class ResultItem(BaseModel):
-    row_id: str
-    text: str
-    sentiment: str
-    score: float
-
-
-class BatchResults(BaseModel):
-    batch_id: str
-    page: int
-    per_page: int
-    total_results: int
-    total_pages: int
-    results: list[ResultItem]
-
-
-class BatchDeleted(BaseModel):
-    message: str
-
-
 @router.post(
     "/batch/upload",
     openapi_extra=BODY,
@@ -92,7 +46,7 @@ class BatchDeleted(BaseModel):
 )
 async def upload_batch(
     request: Request, app: App, owner: Owner, options: Annotated[SentimentParameters, Query()]
-) -> dict[str, Any] | Response:
+) -> Response:
     """A CSV file, plain or gzipped, with a column `text` (or that which `text_column` names) and, if it has one, `id`.
 
     Answered when the bytes are on disk for good, the rows are counted and the job is in the database. The same request
@@ -105,7 +59,7 @@ async def upload_batch(
         raise batches.as_batch_error(error) from None
     if accepted is None:
         return Response(status_code=499)  # nobody is there to read it
-    return batches.created(accepted)
+    return encoded(batches.created(accepted))
 
 
 def _check_name(content_type: str, filename: str, app: Services) -> None:
@@ -114,9 +68,9 @@ def _check_name(content_type: str, filename: str, app: Services) -> None:
 
 
 @router.get("/batch/{batch_id}", response_model=BatchStatus, responses=problem_responses(404))
-async def get_batch(batch_id: str, app: App, owner: Owner) -> dict[str, Any]:
+async def get_batch(batch_id: str, app: App, owner: Owner) -> Response:
     """How far it is, with the counts so far."""
-    return await batches.get_batch(app.database, batch_id, owner)
+    return encoded(await batches.get_batch(app.database, batch_id, owner))
 
 
 @router.get("/batch/{batch_id}/results", response_model=BatchResults, responses=problem_responses(404, 422))
@@ -138,13 +92,13 @@ async def list_batches(
     owner: Owner,
     skip: Annotated[Integer, Query(ge=0, le=2**62)] = 0,
     limit: Annotated[Integer, Query(ge=0, le=1_000)] = 10,
-) -> list[dict[str, Any]]:
+) -> Response:
     """Newest first."""
-    return await batches.list_batches(app.database, owner, skip=skip, limit=limit)
+    return encoded(await batches.list_batches(app.database, owner, skip=skip, limit=limit))
 
 
-@router.delete("/batch/{batch_id}", response_model=BatchDeleted, responses=problem_responses(404))
-async def delete_batch(batch_id: str, app: App, owner: Owner) -> dict[str, str]:
+@router.delete("/batch/{batch_id}", response_model=Message, responses=problem_responses(404))
+async def delete_batch(batch_id: str, app: App, owner: Owner) -> Response:
     """Delete the batch with its results, rejects and bytes; cancels it first. It is gone from the API at once."""
     await batches.delete(app.database, app.control, batch_id, owner)
-    return {"message": f"Batch {batch_id} deleted"}
+    return encoded({"message": f"Batch {batch_id} deleted"})

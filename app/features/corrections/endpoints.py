@@ -7,11 +7,12 @@ from typing import Annotated, Any
 
 import msgspec
 from fastapi import APIRouter, Depends, Query, Request
-from fastapi.responses import JSONResponse, Response
+from fastapi.responses import Response
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from starlette.requests import ClientDisconnect
 
 from app.api.errors import invalid, problem_responses
+from app.api.json import encoded
 from app.api.multipart import MultipartBody
 from app.api.parameters import FileId, Flag, Priority, single_values
 from app.api.receiving import BODY, declared_kind, idempotency_key, pieces
@@ -19,6 +20,7 @@ from app.api.services import App, Owner
 from app.errors import BodyTooLarge, MalformedJson, Unavailable
 from app.features.corrections import service as corrections
 from app.features.corrections.files import MAX_PATCHES
+from app.features.corrections.schemas import CorrectionAccepted
 from app.features.corrections.service import Corrections
 from app.jobs.submit import Accepted
 
@@ -86,6 +88,7 @@ CORRECTION_BODY: dict[str, Any] = {
     status_code=202,
     summary="Correct rejected rows",
     openapi_extra=CORRECTION_BODY,
+    response_model=CorrectionAccepted,
     responses=problem_responses(400, 404, 408, 409, 413, 422, 503, 507),
 )
 async def correct(
@@ -156,4 +159,4 @@ def _accepted(accepted: Accepted) -> Response:
     headers = {"Location": accepted.body["status_url"]}
     if accepted.replayed:
         headers["Idempotency-Replayed"] = "true"
-    return JSONResponse(accepted.body, accepted.status_code, headers)
+    return encoded(accepted.body, accepted.status_code, headers)

@@ -9,8 +9,9 @@ from collections.abc import AsyncGenerator, AsyncIterator
 from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Depends, Query, Request
-from fastapi.responses import JSONResponse, Response, StreamingResponse
+from fastapi.responses import Response, StreamingResponse
 
+from app.api.answers import FileStatus, Uploaded
 from app.api.errors import invalid, problem_responses
 from app.api.json import encoded
 from app.api.parameters import (
@@ -25,12 +26,13 @@ from app.api.parameters import (
 )
 from app.api.receiving import BODY, receive
 from app.api.services import App, Owner
-from app.api.streams import begun, event_stream
+from app.api.streams import EventStream, begun, event_stream
 from app.errors import (
     NotFound,
 )
 from app.features.files import downloads, exports, results, stored
 from app.features.files.parameters import FileOptions
+from app.features.files.schemas import RejectPage, ResultPage
 from app.features.files.stored import attachment
 from app.jobs import progress
 from app.jobs.submit import Accepted
@@ -43,7 +45,11 @@ router = APIRouter(prefix="/api/v1", tags=["files"], dependencies=[Depends(singl
     status_code=201,
     summary="Upload a file",
     openapi_extra=BODY,
-    responses=problem_responses(400, 408, 409, 413, 415, 422, 503, 507),
+    response_model=Uploaded,
+    responses={
+        200: {"model": Uploaded, "description": "An earlier upload of the same bytes: `duplicate`."},
+        **problem_responses(400, 408, 409, 413, 415, 422, 503, 507),
+    },
 )
 async def upload(request: Request, app: App, owner: Owner, options: Annotated[FileOptions, Query()]) -> Response:
     """A CSV, JSON or JSON Lines file, plain or gzipped: as the part `file` of a form, or as the raw body, which is faster.
@@ -72,20 +78,24 @@ def created(accepted: Accepted | None) -> Response:
     headers = {"Location": f"/api/v1/status/{accepted.body['file_id']}"}
     if accepted.replayed:
         headers["Idempotency-Replayed"] = "true"
-    return JSONResponse(accepted.body, accepted.status_code, headers)
+    return encoded(accepted.body, accepted.status_code, headers)
 
 
 # ---------------------------------------------------------------------- reading
 
 
-@router.get("/status/{file_id}", response_model=dict[str, Any], responses=problem_responses(404))
+@router.get("/status/{file_id}", response_model=FileStatus, responses=problem_responses(404))
 async def status(file_id: FileId, app: App, owner: Owner) -> Response:
     """How far it is: chunks, rows, bytes, speed, and the time left."""
     return encoded(await app.statuses.get(file_id, owner))
 
 
-@router.get("/status/{file_id}/events", response_class=StreamingResponse, responses=problem_responses(404))
-async def events(request: Request, file_id: FileId, app: App, owner: Owner) -> StreamingResponse:
+@router.get(
+    "/status/{file_id}/events",
+    response_class=EventStream,
+    responses={200: {"model": FileStatus, "description": "The data of each event `status`."}, **problem_responses(404)},
+)
+async def events(request: Request, file_id: FileId, app: App, owner: Owner) -> EventStream:
     """The same as server-sent events (`event: status`), one at each change, until the job is final or deleted, or the key or
     session does not hold any more."""
     changes = app.feed.watch(file_id, owner)
@@ -103,7 +113,7 @@ def _event(body: dict[str, Any]) -> str:
     return f"event: status\ndata: {json.dumps(body)}\n\n"
 
 
-@router.get("/results/{file_id}", responses=problem_responses(404, 409, 422))
+@router.get("/results/{file_id}", response_model=ResultPage, responses=problem_responses(404, 409, 422))
 async def get_results(
     file_id: FileId,
     app: App,
@@ -165,7 +175,7 @@ async def _exported(
     return StreamingResponse(await begun(body), media_type=media_type, headers=headers)
 
 
-@router.get("/rejects/{file_id}", responses=problem_responses(404, 409, 422))
+@router.get("/rejects/{file_id}", response_model=RejectPage, responses=problem_responses(404, 409, 422))
 async def get_rejects(
     file_id: FileId,
     app: App,

@@ -5,58 +5,39 @@ from __future__ import annotations
 import json
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
-from typing import Annotated, Any
+from typing import Annotated
 from uuid import UUID
 
 from fastapi import APIRouter, Depends, Query, Request
-from fastapi.responses import Response, StreamingResponse
-from pydantic import BaseModel, ConfigDict, Field
+from fastapi.responses import Response
 
-from app.api.answers import RowCounts
+from app.api.answers import FileStatus
 from app.api.errors import problem_responses
-from app.api.json import encoded
+from app.api.json import encoded, encoded_any
 from app.api.parameters import Flag, Integer, JobId, Moment, Name, single_values
 from app.api.services import App, Owner
-from app.api.streams import event_stream
+from app.api.streams import EventStream, event_stream
 from app.db.jobs import JobFilter
 from app.features.jobs import listing, proof, stages
 from app.features.jobs.list_feed import ListFeed
+from app.features.jobs.schemas import (
+    AnyResult,
+    Cancelled,
+    ChunkPage,
+    JobChanges,
+    JobPage,
+    JobState,
+    PriorityChange,
+    Proof,
+    Reprioritised,
+    Retried,
+)
 from app.states import JobStatus
 
 router = APIRouter(prefix="/api/v1/jobs", tags=["jobs"], dependencies=[Depends(single_values)])
 
 
-class JobState(BaseModel):
-    """How far a job is, in the words of this door."""
-
-    id: UUID
-    user_id: str
-    job_type: str
-    status: str = Field(description="pending, processing, completed, failed or cancelled.")
-    progress: int = Field(ge=0, le=100)
-    stage: str
-    stages: list[dict[str, Any]] = Field(description="Each stage and the percent at which it begins.")
-    is_active: bool
-    input_file_id: UUID
-    reference_file_id: UUID | None
-    template_id: UUID | None
-    result_file_id: UUID | None
-    children: list[dict[str, Any]] | None = Field(description="Of a batch: each file's job, status and progress.")
-    waiting_on: str | None
-    counts: RowCounts
-    undo: dict[str, Any] | None = Field(description="state, removed, restored and undone_at, if the job was undone.")
-    error_message: str | None
-    created_at: str
-    updated_at: str
-
-
-class PriorityChange(BaseModel):
-    model_config = ConfigDict(extra="forbid")
-
-    priority: Annotated[int, Field(ge=0, le=10, strict=True, description="0-10; higher goes first.")]
-
-
-@router.get("", responses=problem_responses(422))
+@router.get("", response_model=JobPage, responses=problem_responses(422))
 async def list_jobs(
     app: App,
     owner: Owner,
@@ -68,19 +49,23 @@ async def list_jobs(
     since: Annotated[Moment | None, Query(description="Only jobs accepted then or later.")] = None,
     search: Annotated[Name | None, Query(description="Part of the file's name, in upper or lower case.")] = None,
     parts: Annotated[Flag, Query(description="Also the parts of jobs.")] = True,
-) -> dict[str, Any]:
+) -> Response:
     """Newest first."""
     wanted = JobFilter(before, status, processor, parent, since, search, with_parts=parts)
-    return await listing.list_jobs(app.database, owner, wanted, limit=limit)
+    return encoded(await listing.list_jobs(app.database, owner, wanted, limit=limit))
 
 
-@router.get("/events", response_class=StreamingResponse, responses=problem_responses(422))
+@router.get(
+    "/events",
+    response_class=EventStream,
+    responses={200: {"model": JobChanges, "description": "The data of each event `jobs`."}, **problem_responses(422)},
+)
 async def list_events(
     request: Request,
     app: App,
     owner: Owner,
     limit: Annotated[Integer | None, Query(ge=1, le=2**31, description="End after so many events.")] = None,
-) -> StreamingResponse:
+) -> EventStream:
     """The list as server-sent events: `event: jobs`, first with what is active, then with `items` that have changed and
     `removed` ids. A line `:` every 15 seconds shows that the stream lives; `event: reload` means that too much was missed.
     The stream ends when the key or session does, and every five minutes; browsers then connect again."""
@@ -97,59 +82,59 @@ async def list_events(
     return event_stream(request, app, stream())
 
 
-@router.get("/{job_id}", response_model=dict[str, Any], responses=problem_responses(404))
+@router.get("/{job_id}", response_model=FileStatus, responses=problem_responses(404))
 async def get_job(job_id: JobId, app: App, owner: Owner) -> Response:
     """The same as the status of its file."""
     return encoded(await app.statuses.get(job_id, owner))
 
 
-@router.get("/{job_id}/proof", responses=problem_responses(404))
-async def get_proof(job_id: JobId, app: App, owner: Owner) -> dict[str, Any]:
+@router.get("/{job_id}/proof", response_model=Proof, responses=problem_responses(404))
+async def get_proof(job_id: JobId, app: App, owner: Owner) -> Response:
     """Whether the database holds each row once and unchanged, read anew now: counts that must close, hashes that must agree."""
-    return await proof.prove(app.database, app.destinations, job_id, owner)
+    return encoded(await proof.prove(app.database, app.destinations, job_id, owner))
 
 
-@router.get("/{job_id}/chunks", responses=problem_responses(404, 422))
+@router.get("/{job_id}/chunks", response_model=ChunkPage, responses=problem_responses(404, 422))
 async def get_chunks(
     job_id: JobId,
     app: App,
     owner: Owner,
     limit: Annotated[Integer, Query(ge=1, le=10_000)] = 1_000,
     after: Annotated[Integer, Query(ge=-1, le=2**62, description="The last index seen.")] = -1,
-) -> dict[str, Any]:
+) -> Response:
     """The chunk map: bytes, rows, state and attempts of each chunk."""
-    return await listing.list_chunks(app.database, job_id, owner, after=after, limit=limit)
+    return encoded(await listing.list_chunks(app.database, job_id, owner, after=after, limit=limit))
 
 
-@router.post("/{job_id}/cancel", responses=problem_responses(404, 409))
-async def cancel(job_id: JobId, app: App, owner: Owner) -> dict[str, Any]:
+@router.post("/{job_id}/cancel", response_model=Cancelled, responses=problem_responses(404, 409))
+async def cancel(job_id: JobId, app: App, owner: Owner) -> Response:
     """When this is answered, no further row of the job will be written. Finished rows stay readable."""
     job = await app.control.cancel(job_id, owner)
-    return {"message": "Job cancelled successfully", "job_id": str(job_id), "status": job.status}
+    return encoded({"message": "Job cancelled successfully", "job_id": str(job_id), "status": job.status})
 
 
-@router.post("/{job_id}/retry", status_code=202, responses=problem_responses(404, 409))
-async def retry(job_id: JobId, app: App, owner: Owner) -> dict[str, Any]:
+@router.post("/{job_id}/retry", status_code=202, response_model=Retried, responses=problem_responses(404, 409))
+async def retry(job_id: JobId, app: App, owner: Owner) -> Response:
     """Run the failed chunks again, and only those."""
     count = await app.control.retry(job_id, owner)
-    return {"message": f"{count} failed chunks run again", "job_id": str(job_id), "chunks": count}
+    return encoded({"message": f"{count} failed chunks run again", "job_id": str(job_id), "chunks": count}, 202)
 
 
-@router.patch("/{job_id}", responses=problem_responses(404, 409, 422))
-async def change_priority(job_id: JobId, change: PriorityChange, app: App, owner: Owner) -> dict[str, Any]:
+@router.patch("/{job_id}", response_model=Reprioritised, responses=problem_responses(404, 409, 422))
+async def change_priority(job_id: JobId, change: PriorityChange, app: App, owner: Owner) -> Response:
     """A new priority for a job that waits or runs; it holds from the next chunk on."""
     job = await app.control.reprioritise(job_id, owner, change.priority)
-    return {"job_id": str(job_id), "priority": job.priority, "status": job.status}
+    return encoded({"job_id": str(job_id), "priority": job.priority, "status": job.status})
 
 
 @router.get("/{job_id}/status", response_model=JobState, responses=problem_responses(404))
-async def status(job_id: JobId, app: App, owner: Owner) -> dict[str, Any]:
+async def status(job_id: JobId, app: App, owner: Owner) -> Response:
     """Status, progress and stage of any job."""
-    return await stages.get_status(app.database, app.processors, job_id, owner)
+    return encoded(await stages.get_status(app.database, app.processors, job_id, owner))
 
 
-@router.get("/{job_id}/result", responses=problem_responses(404, 409))
-async def result(job_id: JobId, app: App, owner: Owner) -> dict[str, Any]:
+@router.get("/{job_id}/result", response_model=AnyResult, responses=problem_responses(404, 409))
+async def result(job_id: JobId, app: App, owner: Owner) -> Response:
     """What the job found out about its file as a whole: of an analysis the profile, of a mapping the mapping. Rows are
     under /api/v1/results."""
-    return await stages.get_result(app.database, app.processors, job_id, owner)
+    return encoded_any(await stages.get_result(app.database, app.processors, job_id, owner))

@@ -1,1 +1,3 @@
 """Mapping: which column of one file is which of another."""
+
+__all__ = ["schemas"]

@@ -2,32 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Literal
-from uuid import UUID
-
 from fastapi import APIRouter, Depends
 from fastapi.responses import Response
-from pydantic import BaseModel, ConfigDict, Field
 
 from app.api.errors import problem_responses
-from app.api.parameters import Priority, single_values
+from app.api.parameters import single_values
 from app.api.queued import Fresh, Queued, accepted, check_open
 from app.api.services import App, Owner
+from app.features.mapping.schemas import MappingRequest
 from app.features.templates.service import Templates
 
 router = APIRouter(prefix="/api/v1/jobs", tags=["jobs"], dependencies=[Depends(single_values)])
-
-
-class MappingRequest(BaseModel):
-    model_config = ConfigDict(extra="forbid")
-
-    input_file_id: UUID = Field(description="Of the upload in somebody else's shape.")
-    reference_file_id: UUID = Field(description="Of an upload with the columns that are wanted; some rows help.")
-    provider: Literal["local", "openai"] = Field(
-        default="local",
-        description="`openai` asks the endpoint of the settings, and falls back to `local` with a note if that fails.",
-    )
-    priority: Priority = 0
 
 
 @router.post("/mapping", status_code=202, response_model=Queued, responses=problem_responses(400, 404, 409, 422, 503))

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Annotated
 from uuid import UUID
 
 from fastapi import APIRouter, Depends, Path
-from fastapi.responses import JSONResponse, Response
+from fastapi.responses import Response
 from pydantic import BaseModel, ConfigDict, Field, StrictBool
 
+from app.api.answers import ObjectsAccepted
 from app.api.errors import problem_responses
+from app.api.json import encoded
 from app.api.parameters import Name
 from app.api.services import App, Owner
 from app.errors import NotFound
 from app.features.job_types.requests import NewJob
+from app.features.schedules.schemas import Schedule, ScheduleList
 from app.features.schedules.service import USUAL_TYPE, Schedules
 
 router = APIRouter(prefix="/api/v1/schedules", tags=["schedules"])
@@ -59,7 +62,7 @@ async def _schedule_id(schedule_id: Annotated[str, Path()]) -> UUID:
 ScheduleId = Annotated[UUID, Depends(_schedule_id)]
 
 
-@router.post("", status_code=201, responses=problem_responses(400, 422))
+@router.post("", status_code=201, response_model=Schedule, responses=problem_responses(400, 422))
 async def create(body: NewSchedule, app: App, owner: Owner) -> Response:
     """A run that is due while the one before still goes on is skipped; of several that were missed, one is made up for."""
     body.job.check()
@@ -70,30 +73,35 @@ async def create(body: NewSchedule, app: App, owner: Owner) -> Response:
         timezone=body.timezone,
         job=body.job.model_dump(mode="json", exclude_unset=True),
     )
-    return JSONResponse(made, 201, {"Location": f"/api/v1/schedules/{made['id']}"})
+    return encoded(made, 201, {"Location": f"/api/v1/schedules/{made['id']}"})
 
 
-@router.get("")
-async def list_schedules(app: App, owner: Owner) -> dict[str, Any]:
-    return await app.of(Schedules).list(owner)
+@router.get("", response_model=ScheduleList)
+async def list_schedules(app: App, owner: Owner) -> Response:
+    return encoded(await app.of(Schedules).list(owner))
 
 
-@router.get("/{schedule_id}", responses=problem_responses(404))
-async def get(schedule_id: ScheduleId, app: App, owner: Owner) -> dict[str, Any]:
+@router.get("/{schedule_id}", response_model=Schedule, responses=problem_responses(404))
+async def get(schedule_id: ScheduleId, app: App, owner: Owner) -> Response:
     """With its next runs, and what became of the last one."""
-    return await app.of(Schedules).get(schedule_id, owner)
+    return encoded(await app.of(Schedules).get(schedule_id, owner))
 
 
-@router.patch("/{schedule_id}", responses=problem_responses(400, 404, 422))
-async def change(schedule_id: ScheduleId, body: ScheduleChange, app: App, owner: Owner) -> dict[str, Any]:
+@router.patch("/{schedule_id}", response_model=Schedule, responses=problem_responses(400, 404, 422))
+async def change(schedule_id: ScheduleId, body: ScheduleChange, app: App, owner: Owner) -> Response:
     """Pause it, go on, or give it another cron, timezone or name."""
-    return await app.of(Schedules).change(schedule_id, owner, body.model_dump(exclude_unset=True))
+    return encoded(await app.of(Schedules).change(schedule_id, owner, body.model_dump(exclude_unset=True)))
 
 
-@router.post("/{schedule_id}/run", status_code=201, responses=problem_responses(404, 409, 422, 503))
-async def run_now(schedule_id: ScheduleId, app: App, owner: Owner) -> dict[str, Any]:
+@router.post(
+    "/{schedule_id}/run",
+    status_code=201,
+    response_model=ObjectsAccepted,
+    responses=problem_responses(404, 409, 422, 503),
+)
+async def run_now(schedule_id: ScheduleId, app: App, owner: Owner) -> Response:
     """One run now, besides the planned ones."""
-    return await app.of(Schedules).run_now(schedule_id, owner)
+    return encoded(await app.of(Schedules).run_now(schedule_id, owner), 201)
 
 
 @router.delete("/{schedule_id}", status_code=204, responses=problem_responses(404))

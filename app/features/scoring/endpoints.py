@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from fastapi import APIRouter, Request
-from fastapi.responses import JSONResponse, Response
+from fastapi.responses import Response
 
+from app.api.answers import ObjectsAccepted
 from app.api.errors import problem_responses
+from app.api.json import encoded
 from app.api.services import App, Owner
 from app.errors import Unavailable
 from app.features.job_types.requests import Input
@@ -17,7 +19,12 @@ class ScoreRequest(Input):
     """What is to be scored: `source`, or `file_id`. How an upload is read was settled when it came."""
 
 
-@router.post("/score", status_code=201, responses=problem_responses(400, 404, 409, 415, 422, 503))
+@router.post(
+    "/score",
+    status_code=201,
+    response_model=ObjectsAccepted,
+    responses=problem_responses(400, 404, 409, 415, 422, 503),
+)
 async def score(request: Request, body: ScoreRequest, app: App, owner: Owner) -> Response:
     """Make a job for one object, or for a file that was uploaded, or a job with a part for each object of a prefix or
     pattern. Its status, cancel, retry, rejects and proof are those of any job."""
@@ -31,6 +38,6 @@ async def score(request: Request, body: ScoreRequest, app: App, owner: Owner) ->
         job_id = made_of_file.job_id
         queued = {"job_id": str(job_id), "file_id": str(body.file_id), "status": "queued", "processor": "scoring",
                   "priority": body.priority}  # fmt: skip
-        return JSONResponse(queued, 201, {"Location": f"/api/v1/jobs/{job_id}"})
+        return encoded(queued, 201, {"Location": f"/api/v1/jobs/{job_id}"})
     made = await app.objects.submit(body.objects(owner, "scoring", {}))
-    return JSONResponse(made, 201, {"Location": f"/api/v1/jobs/{made['job_id']}"})
+    return encoded(made, 201, {"Location": f"/api/v1/jobs/{made['job_id']}"})

@@ -6,19 +6,22 @@ import asyncio
 from typing import Any
 
 from fastapi import APIRouter
+from fastapi.responses import Response
 
 from app import __version__
+from app.api.json import encoded
 from app.api.services import App, Owner
 from app.db import jobs
 from app.db.migrations import current_is_head
 from app.errors import TransientError
+from app.features.system.schemas import System
 from app.states import JobStatus
 
 router = APIRouter(prefix="/api/v1/system", tags=["health"])
 
 
-@router.get("")
-async def get_system(app: App, owner: Owner) -> dict[str, Any]:
+@router.get("", response_model=System)
+async def get_system(app: App, owner: Owner) -> Response:
     """Database, disk (null where files lie in a bucket), queue by priority, slots, jobs by status, the processors, and which
     of them an upload may name. Always 200: a database that is away is told as such."""
     settings = app.settings
@@ -42,7 +45,7 @@ async def get_system(app: App, owner: Owner) -> dict[str, Any]:
         kept = settings.min_free_disk_mb << 20
         disk = {"free_bytes": space[0], "total_bytes": space[1], "must_stay_free_bytes": kept}
     machine = app.machine
-    return {
+    body = {
         "version": __version__,
         "database": database,
         "disk": disk,
@@ -66,3 +69,4 @@ async def get_system(app: App, owner: Owner) -> dict[str, Any]:
             "max_retries": settings.max_retries,
         },
     }
+    return encoded(body)

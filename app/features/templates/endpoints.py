@@ -2,43 +2,20 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Annotated
 from uuid import UUID
 
 from fastapi import APIRouter, Depends, Path, Query
-from fastapi.responses import JSONResponse, Response
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from fastapi.responses import Response
 
 from app.api.errors import problem_responses
+from app.api.json import encoded_any
 from app.api.parameters import Integer, Offset, identifier, single_values
 from app.api.services import App, Owner
-from app.features.templates.schemas import TemplateColumn, Title
+from app.features.templates.schemas import EditedTemplate, NewTemplate, Template, TemplateList
 from app.features.templates.service import Templates
 
 router = APIRouter(prefix="/api/v1/templates", tags=["templates"], dependencies=[Depends(single_values)])
-
-
-class NewTemplate(BaseModel):
-    """Either the columns, or the mapping job whose result is accepted as it is."""
-
-    model_config = ConfigDict(extra="forbid")
-
-    name: Title
-    columns: list[TemplateColumn] | None = Field(default=None, max_length=1000)
-    job_id: UUID | None = None
-
-    @model_validator(mode="after")
-    def _one_of_them(self) -> NewTemplate:
-        if self.columns is None and self.job_id is None:
-            raise ValueError("give columns, or the job_id of a mapping")
-        return self
-
-
-class EditedTemplate(BaseModel):
-    model_config = ConfigDict(extra="forbid")
-
-    name: Title | None = None
-    columns: list[TemplateColumn] = Field(max_length=1000)
 
 
 async def template_id(template_id: Annotated[str, Path(description="The `template_id`.")]) -> UUID:
@@ -48,40 +25,41 @@ async def template_id(template_id: Annotated[str, Path(description="The `templat
 TemplateId = Annotated[UUID, Depends(template_id)]
 
 
-@router.post("", status_code=201, responses=problem_responses(400, 404, 409, 422, 503))
+@router.post("", status_code=201, response_model=Template, responses=problem_responses(400, 404, 409, 422, 503))
 async def create(body: NewTemplate, app: App, owner: Owner) -> Response:
     """Accept a mapping, as it was proposed or edited. Its headers are mapped the same way from now on."""
     columns = None if body.columns is None else [column.model_dump() for column in body.columns]
     made = await app.of(Templates).create(owner, body.name, columns, body.job_id)
-    return JSONResponse(made, 201, {"Location": f"/api/v1/templates/{made['template_id']}"})
+    return encoded_any(made, 201, {"Location": f"/api/v1/templates/{made['template_id']}"})
 
 
-@router.get("", responses=problem_responses(422))
+@router.get("", response_model=TemplateList, responses=problem_responses(422))
 async def list_templates(
     app: App,
     owner: Owner,
     limit: Annotated[Integer, Query(ge=1, le=500)] = 50,
     offset: Annotated[Offset, Query()] = 0,
-) -> dict[str, Any]:
+) -> Response:
     """The latest version of each, newest first."""
-    return await app.of(Templates).list_latest(owner, limit=limit, offset=offset)
+    return encoded_any(await app.of(Templates).list_latest(owner, limit=limit, offset=offset))
 
 
-@router.get("/{template_id}", responses=problem_responses(404, 422))
+@router.get("/{template_id}", response_model=Template, responses=problem_responses(404, 422))
 async def get(
     template_id: TemplateId,
     app: App,
     owner: Owner,
     version: Annotated[Integer | None, Query(ge=1, le=2**31, description="The latest if not given.")] = None,
-) -> dict[str, Any]:
+) -> Response:
     """A template in one of its versions."""
-    return await app.of(Templates).get(template_id, owner, version)
+    return encoded_any(await app.of(Templates).get(template_id, owner, version))
 
 
-@router.put("/{template_id}", responses=problem_responses(400, 404, 422, 503))
-async def edit(template_id: TemplateId, body: EditedTemplate, app: App, owner: Owner) -> dict[str, Any]:
+@router.put("/{template_id}", response_model=Template, responses=problem_responses(400, 404, 422, 503))
+async def edit(template_id: TemplateId, body: EditedTemplate, app: App, owner: Owner) -> Response:
     """Its next version; the earlier ones stay."""
-    return await app.of(Templates).edit(template_id, owner, body.name, [column.model_dump() for column in body.columns])
+    columns = [column.model_dump() for column in body.columns]
+    return encoded_any(await app.of(Templates).edit(template_id, owner, body.name, columns))
 
 
 @router.delete("/{template_id}", status_code=204, responses=problem_responses(404))

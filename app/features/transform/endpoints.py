@@ -6,15 +6,17 @@ from typing import Annotated, Any, Literal
 from uuid import UUID
 
 from fastapi import APIRouter, Depends
-from fastapi.responses import JSONResponse, Response
+from fastapi.responses import Response
 from pydantic import BaseModel, ConfigDict, Discriminator, Field, StrictBool, Tag, model_validator
 
 from app.api.errors import problem_responses
+from app.api.json import encoded_any
 from app.api.parameters import Integer, Priority, single_values
 from app.api.queued import Fresh, Queued, accepted, check_open
 from app.api.services import App, Owner
 from app.features.templates.schemas import TemplateColumn
 from app.features.transform import service as transform
+from app.features.transform.schemas import TransformReport
 from app.features.transform.spec import Mapping, Validation
 
 router = APIRouter(prefix="/api/v1/jobs", tags=["jobs"], dependencies=[Depends(single_values)])
@@ -94,7 +96,7 @@ class TransformBody(BaseModel):
     status_code=202,
     response_model=Queued,
     responses={
-        200: {"description": "The report of a dry run over a sample.", "content": {"application/json": {}}},
+        200: {"model": TransformReport, "description": "The report of a dry run over a sample."},
         **problem_responses(400, 404, 409, 415, 422, 503),
     },
 )
@@ -117,7 +119,7 @@ async def create(body: TransformBody, app: App, owner: Owner, fresh: Fresh = Fal
         chunk_size=body.chunk_size,
     )
     if body.sample_rows is not None:
-        return JSONResponse(await app.of(transform.Transforms).sample(owner, request, body.sample_rows))
+        return encoded_any(await app.of(transform.Transforms).sample(owner, request, body.sample_rows))
     return accepted(
         await app.of(transform.Transforms).submit(owner, request, fresh=fresh), "Transform job created and queued"
     )

@@ -116,7 +116,7 @@ class Default(Model):
     value: Text
 
 
-class Cast(Model):
+class Cast(Model, title="CastStep"):
     operation: Literal["cast"]
     to: Literal["text", "integer", "number", "decimal", "boolean"]
     decimal: Literal[".", ","] = "."
@@ -190,7 +190,7 @@ class OutputColumn(Model):
         return [] if self.from_ is None else [self.from_] if isinstance(self.from_, str) else self.from_
 
 
-class Mapping(Model):
+class Mapping(Model, title="TransformMapping"):
     """The columns of the output in their order."""
 
     columns: list[OutputColumn] = Field(default=[], max_length=MAX_COLUMNS)

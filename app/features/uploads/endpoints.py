@@ -6,7 +6,7 @@ import base64
 import hashlib
 import re
 from email.utils import format_datetime
-from typing import Annotated, Any
+from typing import Annotated
 from uuid import UUID
 
 from fastapi import APIRouter, Depends, Path, Query, Request
@@ -15,6 +15,7 @@ from pydantic import ValidationError
 from starlette.requests import ClientDisconnect
 
 from app.api.errors import invalid, problem_responses
+from app.api.json import encoded
 from app.api.parameters import identifier, single_values
 from app.api.receiving import described, pieces
 from app.api.services import App, Owner, Services
@@ -27,6 +28,7 @@ from app.errors import (
     UnsupportedMediaType,
 )
 from app.features.files.parameters import FileOptions
+from app.features.uploads.schemas import UploadState
 from app.features.uploads.service import Checksum, Upload, Uploads, as_error
 
 VERSION = "1.0.0"
@@ -70,6 +72,7 @@ async def options(app: App) -> Response:
     "",
     status_code=201,
     summary="Begin a resumable upload",
+    response_class=Response,
     dependencies=TUS,
     responses=problem_responses(400, 412, 413, 415, 422, 503, 507),
 )
@@ -167,14 +170,14 @@ async def delete(upload_id: UploadId, app: App, owner: Owner) -> Response:
     return Response(status_code=204)
 
 
-@router.get("/{upload_id}", responses=problem_responses(404, 410))
-async def get(upload_id: UploadId, app: App, owner: Owner) -> dict[str, Any]:
+@router.get("/{upload_id}", response_model=UploadState, responses=problem_responses(404, 410))
+async def get(upload_id: UploadId, app: App, owner: Owner) -> Response:
     """How far it is, and what has become of it; not part of the protocol."""
     upload = await app.of(Uploads).get(upload_id, owner)
     state = "refused" if upload.problem else "accepted" if upload.answer else "uploading"
     if state == "uploading" and upload.length == upload.offset:
         state = "partial" if upload.is_partial else "storing"
-    return {
+    body = {
         "upload_id": str(upload.id),
         "state": state,
         "offset": upload.offset,
@@ -186,6 +189,7 @@ async def get(upload_id: UploadId, app: App, owner: Owner) -> dict[str, Any]:
         "answer": upload.answer,
         "problem": upload.problem,
     }
+    return encoded(body)
 
 
 @router.post("/{upload_id}", include_in_schema=False, dependencies=TUS)

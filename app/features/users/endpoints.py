@@ -6,51 +6,36 @@ import logging
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Path, Query, Request
-from fastapi.responses import JSONResponse, Response
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, StrictBool
+from fastapi.responses import Response
 
 from app.api.doorkeeper import COOKIE
 from app.api.errors import problem_responses
+from app.api.json import encoded
 from app.api.parameters import Integer, identifier, single_values
 from app.api.services import Admin, App, Services, SignedIn
-from app.jobs.users import MAX_DAYS, Caller, NewKey
+from app.features.users.schemas import (
+    CreatedKey,
+    Me,
+    NewUser,
+    NewUserKey,
+    SignIn,
+    User,
+    UserKeyList,
+    UserPage,
+    UserWithKey,
+)
+from app.jobs.users import Caller, NewKey
 
 logger = logging.getLogger(__name__)
 router = APIRouter(prefix="/api/v1", tags=["users"], dependencies=[Depends(single_values)])
 
 UserId = Annotated[str, Path(max_length=100, pattern=r"^[^\x00]*$", description="The name of the user.")]
-Days = Annotated[
-    Annotated[Integer, Field(ge=1, le=MAX_DAYS)] | None,
-    Field(description="Days until the key expires; if not given, it works until it is revoked."),
-]
-Label = Annotated[str, Field(max_length=100, pattern=r"^[^\x00]*$", description="To tell keys apart.")]
 
 
-class SignIn(BaseModel):
-    model_config = ConfigDict(extra="forbid")
-
-    key: SecretStr = Field(max_length=200)
-
-
-class NewUser(BaseModel):
-    model_config = ConfigDict(extra="forbid")
-
-    user_id: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9._-]{0,62}$", description="The name; it never changes.")]
-    is_admin: StrictBool = False
-    expires_in_days: Days = None
-
-
-class NewUserKey(BaseModel):
-    model_config = ConfigDict(extra="forbid")
-
-    label: Label = ""
-    expires_in_days: Days = None
-
-
-@router.get("/me", responses=problem_responses(401, 429))
-async def me(app: App, caller: SignedIn) -> dict[str, Any]:
+@router.get("/me", response_model=Me, responses=problem_responses(401, 429))
+async def me(app: App, caller: SignedIn) -> Response:
     """Who is signed in, with which key, and what they have of what they may have."""
-    return await _me(app, caller)
+    return encoded(await _me(app, caller))
 
 
 async def _me(app: Services, caller: Caller) -> dict[str, Any]:
@@ -71,14 +56,14 @@ async def _me(app: Services, caller: Caller) -> dict[str, Any]:
     }
 
 
-@router.post("/session", responses=problem_responses(401, 403, 422, 429))
+@router.post("/session", response_model=Me, responses=problem_responses(401, 403, 422, 429))
 async def sign_in(body: SignIn, request: Request, app: App) -> Response:
     """Sign a browser in: a cookie that scripts cannot read, for pages that cannot send a header with event streams and
     downloads."""
     app.doorkeeper.check_same_origin(request, must_be_proven=False)
     caller = await app.doorkeeper.by_key(request, body.key.get_secret_value())
     seconds = app.settings.session_hours * 3600
-    answer = JSONResponse(await _me(app, caller))
+    answer = encoded(await _me(app, caller))
     answer.set_cookie(
         COOKIE,
         await app.users.open_session(caller, seconds),
@@ -100,30 +85,31 @@ async def sign_out(app: App, caller: SignedIn) -> Response:
     return answer
 
 
-@router.get("/users", responses=problem_responses(401, 403, 422))
+@router.get("/users", response_model=UserPage, responses=problem_responses(401, 403, 422))
 async def list_users(
     app: App,
     _: Admin,
     limit: Annotated[Integer, Query(ge=1, le=500)] = 100,
     after: Annotated[str, Query(max_length=100, pattern=r"^[^\x00]*$", description="`next_after` of a page.")] = "",
-) -> dict[str, Any]:
+) -> Response:
     """In the order of their names."""
     found = await app.users.list(after=after, limit=limit)
-    return {"items": found, "limit": limit, "next_after": found[-1]["user_id"] if len(found) == limit else None}
+    next_after = found[-1]["user_id"] if len(found) == limit else None
+    return encoded({"items": found, "limit": limit, "next_after": next_after})
 
 
-@router.post("/users", status_code=201, responses=problem_responses(401, 403, 409, 422))
+@router.post("/users", status_code=201, response_model=UserWithKey, responses=problem_responses(401, 403, 409, 422))
 async def create_user(body: NewUser, app: App, admin: Admin) -> Response:
     """A user with a first key. The key is in this answer and nowhere else."""
     made = await app.users.create(body.user_id, is_admin=body.is_admin, days=body.expires_in_days)
     logger.info("%s made the user %s", admin.user_id, body.user_id)
     user = await app.users.get(body.user_id)
-    return JSONResponse(user | _shown(made), 201, {"Location": f"/api/v1/users/{body.user_id}"})
+    return encoded(user | _shown(made), 201, {"Location": f"/api/v1/users/{body.user_id}"})
 
 
-@router.get("/users/{user_id}", responses=problem_responses(401, 403, 404))
-async def get_user(user_id: UserId, app: App, _: Admin) -> dict[str, Any]:
-    return await app.users.get(user_id)
+@router.get("/users/{user_id}", response_model=User, responses=problem_responses(401, 403, 404))
+async def get_user(user_id: UserId, app: App, _: Admin) -> Response:
+    return encoded(await app.users.get(user_id))
 
 
 @router.delete("/users/{user_id}", status_code=204, responses=problem_responses(401, 403, 404))
@@ -134,18 +120,23 @@ async def revoke_user(user_id: UserId, app: App, admin: Admin) -> Response:
     return Response(status_code=204)
 
 
-@router.get("/users/{user_id}/keys", responses=problem_responses(401, 403, 404))
-async def list_keys(user_id: UserId, app: App, _: Admin) -> dict[str, Any]:
+@router.get("/users/{user_id}/keys", response_model=UserKeyList, responses=problem_responses(401, 403, 404))
+async def list_keys(user_id: UserId, app: App, _: Admin) -> Response:
     """Oldest first, without the keys themselves: they are not stored."""
-    return {"items": await app.users.list_keys(user_id)}
+    return encoded({"items": await app.users.list_keys(user_id)})
 
 
-@router.post("/users/{user_id}/keys", status_code=201, responses=problem_responses(401, 403, 404, 409, 422))
+@router.post(
+    "/users/{user_id}/keys",
+    status_code=201,
+    response_model=CreatedKey,
+    responses=problem_responses(401, 403, 404, 409, 422),
+)
 async def create_key(user_id: UserId, body: NewUserKey, app: App, admin: Admin) -> Response:
     """One more key. It is in this answer and nowhere else."""
     made = await app.users.create_key(user_id, days=body.expires_in_days, label=body.label)
     logger.info("%s made the key %s of the user %s", admin.user_id, made.id, user_id)
-    return JSONResponse({"user_id": user_id, "label": body.label, **_shown(made)}, 201)
+    return encoded({"user_id": user_id, "label": body.label, **_shown(made)}, 201)
 
 
 @router.delete("/users/{user_id}/keys/{key_id}", status_code=204, responses=problem_responses(401, 403, 404))

@@ -2,83 +2,28 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal, get_args
+from typing import Annotated, Literal
 from uuid import UUID
 
 from fastapi import APIRouter, Depends, Path, Query
-from fastapi.responses import JSONResponse, Response
-from pydantic import BaseModel, ConfigDict, Field
+from fastapi.responses import Response
 
 from app.api.errors import problem_responses
+from app.api.json import encoded
 from app.api.parameters import Integer, identifier, single_values
 from app.api.services import App, Owner
+from app.features.webhooks.schemas import (
+    Delivery,
+    DeliveryPage,
+    NewWebhook,
+    Webhook,
+    WebhookChange,
+    WebhookList,
+    WebhookWithSecret,
+)
 from app.features.webhooks.service import Webhooks
 
 router = APIRouter(prefix="/api/v1/webhooks", tags=["webhooks"], dependencies=[Depends(single_values)])
-
-Url = Annotated[str, Field(min_length=1, max_length=2048, pattern=r"^[^\x00]*$", description="https, public address.")]
-Event = Literal["job.completed", "job.completed_with_errors", "job.failed", "job.cancelled"]
-Events = Annotated[list[Event], Field(min_length=1, max_length=20, description="Of which ends of jobs it is told.")]
-
-
-class NewWebhook(BaseModel):
-    model_config = ConfigDict(
-        extra="forbid", json_schema_extra={"examples": [{"url": "https://example.com/hook", "events": ["job.failed"]}]}
-    )
-
-    url: Url
-    events: Events = Field(default=list(get_args(Event)))
-
-
-class WebhookChange(BaseModel):
-    """What is to be changed."""
-
-    model_config = ConfigDict(extra="forbid")
-
-    url: Url = ""
-    events: Events = Field(default=list(get_args(Event)))
-    enabled: bool = Field(default=True, strict=True)
-
-
-class Webhook(BaseModel):
-    id: UUID
-    url: str
-    events: list[str]
-    enabled: bool
-    disabled_reason: str | None = Field(description="switched_off, or gone: the receiver answered 410.")
-    old_secret_until: str | None = Field(description="Messages are signed with the secret before the rotation, too.")
-    created_at: str
-    updated_at: str
-
-
-class WebhookWithSecret(Webhook):
-    secret: str = Field(description="Shown this once: the key of the signatures.")
-
-
-class Delivery(BaseModel):
-    id: str = Field(description="The `webhook-id` of the message, the same at every attempt.")
-    number: int
-    webhook_id: UUID
-    event: str
-    job_id: UUID | None
-    status: str = Field(description="pending, delivered or failed.")
-    attempts: list[dict[str, Any]] = Field(
-        description="The latest: at, status_code or error, duration_ms; retry_after (seconds) if the receiver asked for a wait."
-    )
-    next_attempt_at: str | None
-    body: str
-    created_at: str
-    finished_at: str | None
-
-
-class DeliveryPage(BaseModel):
-    items: list[Delivery]
-    limit: int
-    next_before: int | None
-
-
-class WebhookList(BaseModel):
-    items: list[Webhook]
 
 
 async def webhook_id(webhook_id: Annotated[str, Path(description="The `id` of the webhook.")]) -> UUID:
@@ -92,25 +37,25 @@ WebhookId = Annotated[UUID, Depends(webhook_id)]
 async def create(body: NewWebhook, app: App, owner: Owner) -> Response:
     """From now on each job that ends is told to this URL, signed as Standard Webhooks says. The secret is shown once."""
     made = await app.of(Webhooks).create(owner, body.url, list(body.events))
-    return JSONResponse(made, 201, {"Location": f"/api/v1/webhooks/{made['id']}"})
+    return encoded(made, 201, {"Location": f"/api/v1/webhooks/{made['id']}"})
 
 
 @router.get("", response_model=WebhookList)
-async def list_webhooks(app: App, owner: Owner) -> dict[str, Any]:
+async def list_webhooks(app: App, owner: Owner) -> Response:
     """The oldest first."""
-    return await app.of(Webhooks).list(owner)
+    return encoded(await app.of(Webhooks).list(owner))
 
 
 @router.get("/{webhook_id}", response_model=Webhook, responses=problem_responses(404))
-async def get(webhook_id: WebhookId, app: App, owner: Owner) -> dict[str, Any]:
+async def get(webhook_id: WebhookId, app: App, owner: Owner) -> Response:
     """Without its secret."""
-    return await app.of(Webhooks).get(webhook_id, owner)
+    return encoded(await app.of(Webhooks).get(webhook_id, owner))
 
 
 @router.patch("/{webhook_id}", response_model=Webhook, responses=problem_responses(400, 404, 422))
-async def change(webhook_id: WebhookId, body: WebhookChange, app: App, owner: Owner) -> dict[str, Any]:
+async def change(webhook_id: WebhookId, body: WebhookChange, app: App, owner: Owner) -> Response:
     """Another URL or other events; `enabled` switches it off and on. What waits while it is off is sent later."""
-    return await app.of(Webhooks).change(webhook_id, owner, body.model_dump(exclude_unset=True))
+    return encoded(await app.of(Webhooks).change(webhook_id, owner, body.model_dump(exclude_unset=True)))
 
 
 @router.delete("/{webhook_id}", status_code=204, responses=problem_responses(404))
@@ -121,15 +66,15 @@ async def delete(webhook_id: WebhookId, app: App, owner: Owner) -> Response:
 
 
 @router.post("/{webhook_id}/rotate", response_model=WebhookWithSecret, responses=problem_responses(404))
-async def rotate(webhook_id: WebhookId, app: App, owner: Owner) -> dict[str, Any]:
+async def rotate(webhook_id: WebhookId, app: App, owner: Owner) -> Response:
     """A new secret, shown once. Messages are signed with both for WEBHOOK_OLD_SECRET_HOURS."""
-    return await app.of(Webhooks).rotate(webhook_id, owner)
+    return encoded(await app.of(Webhooks).rotate(webhook_id, owner))
 
 
 @router.post("/{webhook_id}/test", status_code=202, response_model=Delivery, responses=problem_responses(404, 409))
-async def test(webhook_id: WebhookId, app: App, owner: Owner) -> dict[str, Any]:
+async def test(webhook_id: WebhookId, app: App, owner: Owner) -> Response:
     """Send a message of the type `webhook.test`; the delivery log tells what became of it."""
-    return await app.of(Webhooks).test(webhook_id, owner)
+    return encoded(await app.of(Webhooks).test(webhook_id, owner), 202)
 
 
 @router.get("/{webhook_id}/deliveries", response_model=DeliveryPage, responses=problem_responses(404, 422))
@@ -140,9 +85,9 @@ async def deliveries(
     limit: Annotated[Integer, Query(ge=1, le=500)] = 50,
     before: Annotated[Integer | None, Query(ge=1, le=2**62, description="`next_before` of the page before.")] = None,
     status: Annotated[Literal["pending", "delivered", "failed"] | None, Query()] = None,
-) -> dict[str, Any]:
+) -> Response:
     """The delivery log, newest first."""
-    return await app.of(Webhooks).deliveries(webhook_id, owner, before=before, limit=limit, status=status)
+    return encoded(await app.of(Webhooks).deliveries(webhook_id, owner, before=before, limit=limit, status=status))
 
 
 @router.post(
@@ -156,6 +101,6 @@ async def replay(
     message_id: Annotated[str, Path(description="The `id` of the delivery.")],
     app: App,
     owner: Owner,
-) -> dict[str, Any]:
+) -> Response:
     """Send a message again under the same `webhook-id`, delivered or not."""
-    return await app.of(Webhooks).replay(webhook_id, message_id, owner)
+    return encoded(await app.of(Webhooks).replay(webhook_id, message_id, owner), 202)

@@ -1,0 +1,65 @@
+"""What a transform reports."""
+
+from __future__ import annotations
+
+from typing import Any
+from uuid import UUID
+
+from pydantic import Field
+
+from app.api.answers import Answer, sometimes
+
+
+class ReportedRows(Answer):
+    """Rows by what became of them."""
+
+    total: int = Field(description="Rows that were read.")
+    ok: int = Field(description="Rows of the new file.")
+    rejected: int = Field(description="Rows in the rejects.")
+
+
+class WrittenColumn(Answer):
+    """A column of the new file."""
+
+    name: str = Field(description="Its header or key.")
+    type: str = Field(description="The type of its values.")
+
+
+class PreviewedRow(Answer):
+    """A row of the new file."""
+
+    row_number: int = Field(description="Its number in the old file.")
+    data: Any = Field(description="Its values.")
+
+
+class ReportedReject(Answer):
+    """A row that did not get through."""
+
+    row_number: int = Field(description="Its number in the file, from 1.")
+    line: int = Field(description="The line where it begins, from 1.")
+    column: str | None = Field(description="The column that is wrong; null if it is the row as a whole.")
+    code: str = Field(description="Which mistake.")
+    message: str = Field(description="What is wrong, in a sentence.")
+    value: str | None = Field(description="The value that is wrong; null if it is not one.")
+
+
+class OutputFile(Answer):
+    """The new file."""
+
+    file_id: UUID = Field(description="GET /api/v1/files/{file_id}/download has its bytes.")
+    format: str = Field(description="csv, jsonl or parquet.")
+    size_bytes: int = Field(description="Its size.")
+    sha256: str = Field(description="Of its bytes, in hexadecimal.")
+
+
+class TransformReport(Answer):
+    """What a transform did, or would do."""
+
+    dry_run: bool = Field(description="Whether no file was written.")
+    sampled_rows: int = sometimes("Of a dry run over a sample: how many of the first rows.")
+    rows: ReportedRows = Field(description="Rows by what became of them.")
+    rejected_by_code: dict[str, int] = Field(description="Rejects by code.")
+    columns: list[WrittenColumn] = Field(description="Columns of the new file.")
+    preview: list[PreviewedRow] = Field(description="Its first rows.")
+    rejects: list[ReportedReject] = Field(description="The first rejects.")
+    output: OutputFile | None = Field(description="The new file; null of a dry run.")
