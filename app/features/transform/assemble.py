@@ -30,21 +30,21 @@ def encoded(document: bytes, folder: str, parts: Sequence[PartFile], path: str, 
     with open(path, "r+b", buffering=0) as file:
         out = OutputWriter(file)
         if spec.output_format != "parquet":
-            out.write(encode.csv_header(spec.names) if spec.output_format == "csv" else b"")
+            if spec.output_format == "csv":
+                out.write(encode.csv_header(spec.names))
             for batch in _batches(folder, parts, rules):
                 count += batch.num_rows
-                out.write(encode.written(batch.columns[1:], kinds, spec.names, spec.output_format))
+                columns = batch.columns[1:]
+                out.write(encode.written(columns, kinds, spec.names, spec.output_format))
             os.fsync(file.fileno())
             return out.finished(count)
-        schema = pa.schema(
-            [pa.field(name, values.arrow_type(kind)) for name, kind in zip(spec.names, kinds, strict=True)]
-        )
+        schema = pa.schema(list(zip(spec.names, map(values.arrow_type, kinds), strict=True)))
         with pq.ParquetWriter(pa.PythonFile(_Sink(out), "w"), schema, compression="zstd") as writer:
             waiting: list[Any] = []
             for batch in _batches(folder, parts, rules):
                 count += batch.num_rows
                 waiting.append(pa.record_batch(batch.columns[1:], schema=schema))
-                if sum(each.num_rows for each in waiting) >= GROUP_ROWS or sum(map(_size, waiting)) >= GROUP_BYTES:
+                if _is_group(waiting):
                     writer.write_table(pa.Table.from_batches(waiting))
                     waiting = []
             if waiting:
@@ -53,8 +53,11 @@ def encoded(document: bytes, folder: str, parts: Sequence[PartFile], path: str, 
         return out.finished(count)
 
 
-def _size(batch: Any) -> int:
-    return int(batch.nbytes)
+def _is_group(batches: Sequence[Any]) -> bool:
+    """Whether these are enough for a row group of Parquet."""
+    rows = sum(batch.num_rows for batch in batches)
+    size = sum(batch.nbytes for batch in batches)
+    return bool(rows >= GROUP_ROWS or size >= GROUP_BYTES)
 
 
 class _Sink:
@@ -120,7 +123,7 @@ def repeated_values(document: bytes, folder: str, part: PartFile, rows: Sequence
     spec = compiled(document)
     firsts = np.memmap(Path(folder) / "first", "<i8", "r")
     rules = np.memmap(Path(folder) / "rule", "u1", "r")
-    found: dict[int, tuple[str, str, int]] = {}
+    by_row: dict[int, tuple[str, str, int]] = {}
     for batch in _read(folder, part):
         numbers = batch.column(0).to_numpy()
         here = batch.filter(np.isin(numbers, rows))
@@ -129,10 +132,11 @@ def repeated_values(document: bytes, folder: str, part: PartFile, rows: Sequence
         for rule in np.unique(broken).tolist():
             mine = broken == rule
             names = spec.uniques[rule - 1]
-            columns = [here.column(1 + spec.names.index(name)).filter(mine).to_pylist() for name in names]
-            told = [", ".join(map(str, values)) for values in zip(*columns, strict=True)]
-            shown = ", ".join(names)
-            chosen = numbers[mine]
-            for number, text, first in zip(chosen.tolist(), told, firsts[chosen].tolist(), strict=True):
-                found[number] = (shown, text, first)
-    return [found[row] for row in rows]
+            places = [1 + spec.names.index(name) for name in names]
+            columns = [here.column(place).filter(mine).to_pylist() for place in places]
+            texts = [", ".join(map(str, values)) for values in zip(*columns, strict=True)]
+            of_rule = numbers[mine]
+            first_rows = firsts[of_rule].tolist()
+            for number, text, first in zip(of_rule.tolist(), texts, first_rows, strict=True):
+                by_row[number] = (", ".join(names), text, first)
+    return [by_row[row] for row in rows]

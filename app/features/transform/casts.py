@@ -39,7 +39,7 @@ def integer(texts: pa.StringArray) -> tuple[Value, Problems]:
     data = numbers.of_texts(texts)
     problems = [(wrong, "not_an_integer", "`{value}` is not a whole number written in digits alone.")]
     if data.ints.dtype == object:
-        large = np.array([not -INT64_END <= int(v) < INT64_END for v in data.ints], bool)
+        large = np.array([not -INT64_END <= int(value) < INT64_END for value in data.ints], bool)
         problems.append((large, "out_of_range", "`{value}` does not fit into 64 bits; cast it to decimal."))
         data, texts = numbers.without(data, large), _taken(texts, large)
     return Value(INTEGER, data, texts), problems
@@ -62,34 +62,36 @@ def number(texts: pa.StringArray, decimal: str = ".", thousands: str = "") -> tu
             plain = pc.replace_substring(plain, thousands, "")
         if decimal != ".":
             plain = pc.replace_substring(plain, decimal, ".")
-    problems = [(wrong, "not_a_number", "`{value}` is not a number" + _with_marks(decimal, thousands) + ".")]
+    marks = _with_marks(decimal, thousands)
+    problems = [(wrong, "not_a_number", f"`{{value}}` is not a number{marks}.")]
     digits = np.asarray(pc.fill_null(pc.binary_length(plain), 0))
     if int(digits.max(initial=0)) > MAX_SCALE:
         long = _too_long(plain)
-        problems.append(
-            (long, "out_of_range", f"`{{value}}` has more than {MAX_DIGITS} digits, or {MAX_SCALE} decimals.")
-        )
+        message = f"`{{value}}` has more than {MAX_DIGITS} digits, or {MAX_SCALE} decimals."
+        problems.append((long, "out_of_range", message))
         plain = _taken(plain, long)
     return Value(NUMBER, numbers.of_texts(plain), plain), problems
 
 
 def _too_long(texts: pa.StringArray) -> Mask:
-    pattern = rf"\A-?[0-9]{{1,{MAX_DIGITS}}}(?:\.[0-9]{{1,{MAX_SCALE}}})?\z"
-    signs = pc.match_substring_regex(pc.replace_substring(texts, "-", ""), rf"\A[0-9.]{{1,{MAX_DIGITS + 1}}}\z")
-    too_many = np.asarray(pc.fill_null(pc.invert(signs), False))
-    whole = np.asarray(pc.fill_null(pc.match_substring_regex(texts, rf"\A-?[0-9]{{{MAX_DIGITS + 1},}}\z"), False))
-    mask: Mask = _bad(texts, pattern) | too_many | whole
+    parts_are_long = _bad(texts, rf"\A-?[0-9]{{1,{MAX_DIGITS}}}(?:\.[0-9]{{1,{MAX_SCALE}}})?\z")
+    unsigned = pc.replace_substring(texts, "-", "")
+    sum_is_long = _bad(unsigned, rf"\A[0-9.]{{1,{MAX_DIGITS + 1}}}\z")
+    longer_whole = pc.match_substring_regex(texts, rf"\A-?[0-9]{{{MAX_DIGITS + 1},}}\z")
+    whole_is_long = np.asarray(pc.fill_null(longer_whole, False))
+    mask: Mask = parts_are_long | sum_is_long | whole_is_long
     return mask
 
 
 def _escaped(mark: str) -> str:
-    return "\\" + mark if mark in (".",) else mark
+    return "\\." if mark == "." else mark
 
 
 def _with_marks(decimal: str, thousands: str) -> str:
     if decimal == "." and not thousands:
         return ""
-    return f" with the decimal mark '{decimal}'" + (f" and the thousands mark '{thousands}'" if thousands else "")
+    and_thousands = f" and the thousands mark '{thousands}'" if thousands else ""
+    return f" with the decimal mark '{decimal}'{and_thousands}"
 
 
 def to_scale(value: Value, scale: int, rounding: str | None) -> tuple[Value, Problems]:
@@ -98,23 +100,29 @@ def to_scale(value: Value, scale: int, rounding: str | None) -> tuple[Value, Pro
     problems: Problems = []
     if rounding is None and data.scale > scale:
         finer = numbers.decimals(data) > scale
-        problems.append((finer & data.valid, "too_many_decimals", f"`{{value}}` has more than {scale} decimals."))
+        message = f"`{{value}}` has more than {scale} decimals."
+        problems.append((finer & data.valid, "too_many_decimals", message))
         data = numbers.without(data, finer)
     data = numbers.rounded(data, scale, rounding or "half_even")
     long = numbers.too_long(Numbers(data.ints, 0, data.valid))
-    problems.append((long, "out_of_range", f"`{{value}}` has more than {MAX_DIGITS} digits with {scale} decimals."))
+    message = f"`{{value}}` has more than {MAX_DIGITS} digits with {scale} decimals."
+    problems.append((long, "out_of_range", message))
     return Value(Type("decimal", scale), numbers.without(data, long)), problems
 
 
 def boolean(texts: pa.StringArray, true: tuple[str, ...], false: tuple[str, ...]) -> tuple[Value, Problems]:
     texts = without_empty(texts)
-    yes = np.asarray(pc.fill_null(pc.is_in(texts, value_set=pa.array(true, pa.string())), False))
-    no = np.asarray(pc.fill_null(pc.is_in(texts, value_set=pa.array(false, pa.string())), False))
+    yes, no = _is_one_of(texts, true), _is_one_of(texts, false)
     there = np.asarray(texts.is_valid())
     wrong = there & ~yes & ~no
     words = " or ".join([*true[:5], *false[:5]])
     problems = [(wrong, "not_a_boolean", f"`{{value}}` is none of {words}.")]
     return Value(BOOLEAN, pa.array(yes, pa.bool_(), mask=~(yes | no))), problems
+
+
+def _is_one_of(texts: pa.StringArray, words: tuple[str, ...]) -> Mask:
+    is_in = pc.is_in(texts, value_set=pa.array(words, pa.string()))
+    return np.asarray(pc.fill_null(is_in, False))
 
 
 def moment(texts: pa.StringArray, patterns: tuple[str, ...]) -> tuple[Value, Problems]:

@@ -19,9 +19,7 @@ from app.features.transform.types import DATE, DATETIME, DIRECTIVES, INSTANT, Ty
 
 Mask = npt.NDArray[np.bool_]
 Digits = npt.NDArray[np.uint8]
-MONTHS = (
-    "January", "February", "March", "April", "May", "June", "July", "August", "September", "October", "November", "December",
-)  # fmt: skip
+MONTHS = tuple("January February March April May June July August September October November December".split())
 ARROW = {DATE: pa.date32(), DATETIME: pa.timestamp("us"), INSTANT: pa.timestamp("us", "UTC")}
 ISO = {DATE: "%Y-%m-%d", DATETIME: "%Y-%m-%dT%H:%M:%S", INSTANT: "%Y-%m-%dT%H:%M:%S"}
 _RANGES = {"month": (1, 12), "hour": (0, 23), "minute": (0, 59), "second": (0, 59), "year": (1, 9999)}
@@ -64,35 +62,42 @@ def _parse_fixed(texts: pa.StringArray, parts: list[str]) -> tuple[npt.NDArray[n
     data = np.frombuffer(chosen.buffers()[2], np.uint8)
     matrix = data[offsets[0] : offsets[0] + width * len(rows)].reshape(-1, width)
     fits = np.ones(len(rows), bool)
-    found: dict[str, npt.NDArray[np.int64]] = {}
+    fields_: dict[str, npt.NDArray[np.int64]] = {}
     at = 0
     for part, size in zip(parts, widths, strict=True):
         piece = matrix[:, at : at + size]
         at += size
         name = DIRECTIVES[part][0] if part.startswith("%") else ""
         if not name or name == "percent":
-            fits &= (piece == np.frombuffer((part if not name else "%").encode(), np.uint8)).all(axis=1)
+            between = np.frombuffer(_literal_of(part).encode(), np.uint8)
+            fits &= (piece == between).all(axis=1)
             continue
         number = np.zeros(len(rows), np.int64)
         for column in range(size):
             digit = piece[:, column] - np.uint8(48)
             fits &= digit <= 9
             number = number * 10 + digit
-        found[name] = number
+        fields_[name] = number
     for name, (low, high) in _RANGES.items():
-        if name in found:
-            fits &= (found[name] >= low) & (found[name] <= high)
-    safe = {name: np.where(fits, number, 1) for name, number in found.items()}
+        if name in fields_:
+            fits &= (fields_[name] >= low) & (fields_[name] <= high)
+    safe = {name: np.where(fits, number, 1) for name, number in fields_.items()}
     months = (safe["year"] - 1970).astype("M8[Y]").astype("M8[M]") + (safe["month"] - 1)
     days = months.astype("M8[D]")
     last = ((months + 1).astype("M8[D]") - days).astype(np.int64)
     fits &= (safe["day"] >= 1) & (safe["day"] <= last)
     zero = np.int64(0)
-    seconds = (safe.get("hour", zero) * 60 + safe.get("minute", zero)) * 60 + safe.get("second", zero)
+    minutes = safe.get("hour", zero) * 60 + safe.get("minute", zero)
+    seconds = minutes * 60 + safe.get("second", zero)
     micros = seconds * 1_000_000 + safe.get("fraction", zero)
     moments[rows] = (days + (safe["day"] - 1)).astype("M8[us]") + micros
     good[rows] = fits
     return moments, good
+
+
+def _literal_of(part: str) -> str:
+    """The text that stands between directives, of which `%%` is one."""
+    return "%" if part == "%%" else part
 
 
 def _parse_each(texts: pa.StringArray, pattern: str) -> tuple[npt.NDArray[np.datetime64], Mask]:
@@ -110,41 +115,55 @@ def _reader(pattern: str) -> Any:
     """A function from a text to a datetime without a zone (in UTC, if it had one), or None."""
     short = "|".join(name[:3] for name in MONTHS)
     shapes = {
-        "%-d": "[1-9]|[12][0-9]|3[01]", "%-m": "[1-9]|1[0-2]", "%-H": "[0-9]|1[0-9]|2[0-3]", "%b": short,
-        "%B": "|".join(MONTHS), "%p": "AM|PM|am|pm", "%z": r"Z|[+-][0-9]{2}(?::?[0-9]{2})?", "%f": "[0-9]{1,9}",
-    }  # fmt: skip
+        "%-d": "[1-9]|[12][0-9]|3[01]",
+        "%-m": "[1-9]|1[0-2]",
+        "%-H": "[0-9]|1[0-9]|2[0-3]",
+        "%b": short,
+        "%B": "|".join(MONTHS),
+        "%p": "AM|PM|am|pm",
+        "%z": r"Z|[+-][0-9]{2}(?::?[0-9]{2})?",
+        "%f": "[0-9]{1,9}",
+    }
     expression = ""
     for part in parts_of_format(pattern):
         if part == "%%" or not part.startswith("%"):
             expression += re.escape(part.replace("%%", "%"))
         else:
             name, width = DIRECTIVES[part]
-            expression += f"(?P<{name}>{shapes.get(part) or f'[0-9]{{{width}}}'})"
-    match = re.compile(expression).fullmatch
-    named_short = "%b" in pattern
+            shape = shapes.get(part, f"[0-9]{{{width}}}")
+            expression += f"(?P<{name}>{shape})"
+    match_whole = re.compile(expression).fullmatch
+    month_names = [name[:3] if "%b" in pattern else name for name in MONTHS]
 
     def read(text: str | None) -> datetime | None:
-        found = match(text) if text is not None else None
-        if found is None:
+        match = match_whole(text) if text is not None else None
+        if match is None:
             return None
-        parts = found.groupdict()
+        parts = match.groupdict()
         month = parts["month"]
         if month.isalpha():
-            month = [name[:3] if named_short else name for name in MONTHS].index(month) + 1
+            month = month_names.index(month) + 1
         hour = int(parts.get("hour") or 0)
         if "hour12" in parts:
             hour = int(parts["hour12"])
             if not 1 <= hour <= 12:
                 return None
-            hour = hour % 12 + (12 if parts["half"].lower() == "pm" else 0)
+            hour %= 12
+            if parts["half"].lower() == "pm":
+                hour += 12
         fraction = (parts.get("fraction") or "0").ljust(6, "0")
         if fraction[6:].strip("0"):
             return None  # finer than a microsecond would be cut
         try:
             moment = datetime(
-                int(parts["year"]), int(month), int(parts["day"]), hour, int(parts.get("minute") or 0),
-                int(parts.get("second") or 0), int(fraction[:6]),
-            )  # fmt: skip
+                int(parts["year"]),
+                int(month),
+                int(parts["day"]),
+                hour,
+                int(parts.get("minute") or 0),
+                int(parts.get("second") or 0),
+                int(fraction[:6]),
+            )
             return moment - _offset(parts.get("zone"))
         except (ValueError, OverflowError):
             return None
@@ -190,11 +209,12 @@ def to_iso(moments: pa.Array, kind: Type) -> pa.StringArray:
 
 
 def _moments(moments: pa.Array) -> npt.NDArray[np.datetime64]:
-    unit = "M8[D]" if pa.types.is_date32(moments.type) else "M8[us]"
-    kind = pa.int32() if pa.types.is_date32(moments.type) else pa.int64()
+    unit, kind = "M8[us]", pa.int64()
+    if pa.types.is_date32(moments.type):
+        unit, kind = "M8[D]", pa.int32()
     numbers = pc.fill_null(moments.view(kind), 0).to_numpy(zero_copy_only=False)
-    found: npt.NDArray[np.datetime64] = numbers.astype(np.int64).view(unit)
-    return found
+    in_numpy: npt.NDArray[np.datetime64] = numbers.astype(np.int64).view(unit)
+    return in_numpy
 
 
 def fields(moments: pa.Array) -> dict[str, npt.NDArray[np.int64]]:
@@ -227,7 +247,7 @@ def _write_fixed(values: npt.NDArray[np.datetime64], parts: list[str], mask: Mas
     for part, size in zip(parts, widths, strict=True):
         name = DIRECTIVES[part][0] if part.startswith("%") else ""
         if not name or name == "percent":
-            matrix[:, at : at + size] = np.frombuffer((part if not name else "%").encode(), np.uint8)
+            matrix[:, at : at + size] = np.frombuffer(_literal_of(part).encode(), np.uint8)
         else:
             rest = known[name]
             if name == "hour12":
@@ -237,16 +257,31 @@ def _write_fixed(values: npt.NDArray[np.datetime64], parts: list[str], mask: Mas
                 matrix[:, column] = digit + 48
         at += size
     offsets = (np.arange(count + 1, dtype=np.int64) * width).astype(np.int32)
-    texts = pa.Array.from_buffers(pa.string(), count, [None, pa.py_buffer(offsets), pa.py_buffer(matrix.tobytes())])
-    return pc.if_else(pa.array(mask), pa.scalar(None, pa.string()), texts) if mask.any() else texts
+    buffers = [None, pa.py_buffer(offsets), pa.py_buffer(matrix.tobytes())]
+    texts = pa.Array.from_buffers(pa.string(), count, buffers)
+    if not mask.any():
+        return texts
+    return pc.if_else(pa.array(mask), pa.scalar(None, pa.string()), texts)
 
 
 def _written(moment: Any, pattern: str) -> str:
     at = moment if isinstance(moment, datetime) else datetime(moment.year, moment.month, moment.day)
     known = {
-        "%Y": f"{at.year:04}", "%m": f"{at.month:02}", "%d": f"{at.day:02}", "%H": f"{at.hour:02}", "%M": f"{at.minute:02}",
-        "%S": f"{at.second:02}", "%f": f"{at.microsecond:06}", "%-d": str(at.day), "%-m": str(at.month), "%-H": str(at.hour),
-        "%b": MONTHS[at.month - 1][:3], "%B": MONTHS[at.month - 1], "%I": f"{(at.hour + 11) % 12 + 1:02}",
-        "%p": "PM" if at.hour >= 12 else "AM", "%z": "+00:00", "%%": "%",
-    }  # fmt: skip
+        "%Y": f"{at.year:04}",
+        "%m": f"{at.month:02}",
+        "%d": f"{at.day:02}",
+        "%H": f"{at.hour:02}",
+        "%M": f"{at.minute:02}",
+        "%S": f"{at.second:02}",
+        "%f": f"{at.microsecond:06}",
+        "%-d": str(at.day),
+        "%-m": str(at.month),
+        "%-H": str(at.hour),
+        "%b": MONTHS[at.month - 1][:3],
+        "%B": MONTHS[at.month - 1],
+        "%I": f"{(at.hour + 11) % 12 + 1:02}",
+        "%p": "PM" if at.hour >= 12 else "AM",
+        "%z": "+00:00",
+        "%%": "%",
+    }
     return "".join(known.get(part, part) for part in parts_of_format(pattern))

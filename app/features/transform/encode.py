@@ -28,16 +28,17 @@ def is_final(spec: Plan) -> bool:
     return spec.output_format != "parquet" and not spec.uniques
 
 
-def part(made: dict[str, Value], rows: npt.NDArray[np.int64], spec: Plan) -> bytes:
+def part(columns: dict[str, Value], rows: npt.NDArray[np.int64], spec: Plan) -> bytes:
     if is_final(spec):
         if spec.dry_run or not len(rows):
             return b""
-        return csv_lines(list(made.values())) if spec.output_format == "csv" else json_lines(made)
+        if spec.output_format == "csv":
+            return csv_lines(list(columns.values()))
+        return json_lines(columns)
     if not len(rows):
         return b""
-    arrays = [
-        values.to_arrow(value) if spec.output_format == "parquet" else _writable(value) for value in made.values()
-    ]
+    as_array = values.to_arrow if spec.output_format == "parquet" else _writable
+    arrays = [as_array(value) for value in columns.values()]
     batch = pa.record_batch([pa.array(rows), *arrays], names=[ROW, *map(str, range(len(arrays)))])
     out = io.BytesIO()
     with pa.ipc.new_stream(out, batch.schema) as writer:
@@ -52,11 +53,13 @@ def _writable(value: Value) -> pa.Array:
 
 def written(arrays: Sequence[pa.Array], types: Sequence[Type], names: Sequence[str], form: str) -> bytes:
     """What `_writable` made, as CSV or JSON Lines."""
-    made = [
-        Value(kind, array) if kind.name in ("boolean", "text", "null") else Value(kind, array, array)
-        for kind, array in zip(types, arrays, strict=True)
-    ]
-    return csv_lines(made) if form == "csv" else json_lines(dict(zip(names, made, strict=True)))
+    columns = []
+    for kind, array in zip(types, arrays, strict=True):
+        is_as_written = kind.name not in ("boolean", "text", "null")
+        columns.append(Value(kind, array, array if is_as_written else None))
+    if form == "csv":
+        return csv_lines(columns)
+    return json_lines(dict(zip(names, columns, strict=True)))
 
 
 # ---------------------------------------------------------------------- CSV
@@ -72,19 +75,23 @@ def _quoted_name(name: str, width: int) -> str:
     return name
 
 
-def csv_lines(made: Sequence[Value]) -> bytes:
+def csv_lines(columns: Sequence[Value]) -> bytes:
     """RFC 4180 with LF; quotes where they are needed. A null is an empty cell."""
-    cells = [values.to_texts(value) for value in made]
-    if len(made) > 1 and (lines := _lines_without_quotes(cells)) is not None:
+    cells = [values.to_texts(value) for value in columns]
+    if len(columns) > 1 and (lines := _lines_without_quotes(cells)) is not None:
         return lines
-    return _lines_with_quotes(made, cells)
+    return _lines_with_quotes(columns, cells)
 
 
 def _lines_without_quotes(cells: list[pa.StringArray]) -> bytes | None:
     """By Arrow, which is faster; None if some cell needs quotes (it puts them around all texts or around none)."""
     batch = pa.record_batch(cells, names=[str(i) for i in range(len(cells))])
     out = pa.BufferOutputStream()
-    options = csv.WriteOptions(include_header=False, quoting_style="none", batch_size=max(1, len(batch)))
+    options = csv.WriteOptions(
+        include_header=False,
+        quoting_style="none",
+        batch_size=max(1, len(batch)),
+    )
     try:
         csv.write_csv(batch, out, options)
     except pa.ArrowInvalid:
@@ -92,15 +99,15 @@ def _lines_without_quotes(cells: list[pa.StringArray]) -> bytes | None:
     return out.getvalue().to_pybytes()  # type: ignore[no-any-return]
 
 
-def _lines_with_quotes(made: Sequence[Value], texts_of: Sequence[pa.StringArray]) -> bytes:
+def _lines_with_quotes(columns: Sequence[Value], texts_of: Sequence[pa.StringArray]) -> bytes:
     cells: list[Any] = []
-    for value, texts in zip(made, texts_of, strict=True):
+    for value, texts in zip(columns, texts_of, strict=True):
         texts = pc.fill_null(texts, "")
         if value.type.name == "text" and _holds(texts, b'",\r\n'):
             marked = pc.match_substring_regex(texts, SPECIAL)
             quoted = pc.binary_join_element_wise('"', pc.replace_substring(texts, '"', '""'), '"', "")
             texts = pc.if_else(marked, quoted, texts)
-        if len(made) == 1:  # a line without anything would be no row
+        if len(columns) == 1:  # a line without anything would be no row
             texts = pc.if_else(pc.equal(texts, ""), '""', texts)
         cells.append(texts)
     cells[-1] = pc.binary_join_element_wise(cells[-1], "\n", "")
@@ -109,7 +116,7 @@ def _lines_with_quotes(made: Sequence[Value], texts_of: Sequence[pa.StringArray]
 
 def _holds(texts: pa.StringArray, characters: bytes) -> bool:
     data = _bytes(texts)
-    return any(character in data for character in (characters[i : i + 1] for i in range(len(characters))))
+    return any(character in data for character in characters)
 
 
 def _bytes(texts: pa.StringArray) -> bytes:
@@ -125,12 +132,13 @@ def _bytes(texts: pa.StringArray) -> bytes:
 # ---------------------------------------------------------------------- JSON Lines
 
 
-def json_lines(made: dict[str, Value]) -> bytes:
+def json_lines(columns: dict[str, Value]) -> bytes:
     """Numbers as JSON numbers with all their digits, dates as ISO texts, nulls as null."""
     cells: list[Any] = []
     before = "{"
-    for name, value in made.items():
-        cells += [before + msgspec.json.encode(name).decode() + ":", pc.fill_null(_json(value), "null")]
+    for name, value in columns.items():
+        key = msgspec.json.encode(name).decode()
+        cells += [f"{before}{key}:", pc.fill_null(_json(value), "null")]
         before = ","
     return _bytes(pc.binary_join_element_wise(*cells, "}\n", ""))
 
@@ -140,9 +148,12 @@ def _json(value: Value) -> pa.StringArray:
     if value.type.is_number or value.type.name == "boolean":
         return texts
     if value.type.name == "text" and _needs_escapes(texts):
-        escaped = [None if text is None else msgspec.json.encode(text).decode() for text in texts.to_pylist()]
-        return pa.array(escaped, pa.string())
+        return pa.array([_escaped(text) for text in texts.to_pylist()], pa.string())
     return pc.binary_join_element_wise('"', texts, '"', "")
+
+
+def _escaped(text: str | None) -> str | None:
+    return None if text is None else msgspec.json.encode(text).decode()
 
 
 def _needs_escapes(texts: pa.StringArray) -> bool:

@@ -23,7 +23,14 @@ from app.features.transform.types import BOOLEAN, INTEGER, MAX_DIGITS, NUMBER, T
 from app.features.transform.values import Findings, Value
 
 Mask = npt.NDArray[np.bool_]
-ORDER = {"==": pc.equal, "!=": pc.not_equal, "<": pc.less, "<=": pc.less_equal, ">": pc.greater, ">=": pc.greater_equal}
+IN_ARROW = {
+    "==": pc.equal,
+    "!=": pc.not_equal,
+    "<": pc.less,
+    "<=": pc.less_equal,
+    ">": pc.greater,
+    ">=": pc.greater_equal,
+}
 IN_NUMPY = {
     "==": np.equal,
     "!=": np.not_equal,
@@ -60,42 +67,53 @@ class Evaluator:
             return self._if(node, wanted)
         if name == "coalesce":
             return self._coalesce(node, wanted)
-        arguments = [self._run(each, wanted) for each in node.arguments]
+        arguments = [self._run(argument, wanted) for argument in node.arguments]
         if name in ("+", "-", "*", "/", "negative"):
-            return self._arithmetic(name, [each.data for each in arguments], wanted)
+            return self._arithmetic(name, [argument.data for argument in arguments], wanted)
         if name in COMPARISONS:
             return compared(name, *arguments)
         if name == "in":
-            found = compared("==", arguments[0], arguments[1]).data
+            is_in = compared("==", arguments[0], arguments[1]).data
             for other in arguments[2:]:
-                found = pc.or_kleene(found, compared("==", arguments[0], other).data)
-            return Value(BOOLEAN, found)
+                is_in = pc.or_kleene(is_in, compared("==", arguments[0], other).data)
+            return Value(BOOLEAN, is_in)
         if name == "not":
             return Value(BOOLEAN, pc.invert(arguments[0].data))
-        literals: list[Any] = [each.value if isinstance(each, Literal) else None for each in node.arguments]
+        literals: list[Any] = [argument.value if isinstance(argument, Literal) else None for argument in node.arguments]
         return self._function(name, arguments, literals, wanted)
 
-    def _note(self, rows: Mask, wanted: Mask, code: str, message: str, texts: pa.StringArray | None = None) -> None:
+    def _note(
+        self,
+        rows: Mask,
+        wanted: Mask,
+        code: str,
+        message: str,
+        texts: pa.StringArray | None = None,
+    ) -> None:
         self.findings.add(rows & wanted, self.column, code, message, texts)
 
     # ------------------------------------------------------------------ what looks at no more than it must
 
     def _and_or(self, node: Call, wanted: Mask) -> Value:
         left = self._run(node.arguments[0], wanted).data
-        decided = np.asarray(pc.fill_null(left if node.name == "or" else pc.invert(left), False))
+        decides = left if node.name == "or" else pc.invert(left)
+        decided = np.asarray(pc.fill_null(decides, False))
         right = self._run(node.arguments[1], wanted & ~decided).data
-        return Value(BOOLEAN, (pc.and_kleene if node.name == "and" else pc.or_kleene)(left, right))
+        combined = pc.and_kleene if node.name == "and" else pc.or_kleene
+        return Value(BOOLEAN, combined(left, right))
 
     def _if(self, node: Call, wanted: Mask) -> Value:
         holds = np.asarray(pc.fill_null(self._run(node.arguments[0], wanted).data, False))
         then = self._run(node.arguments[1], wanted & holds)
-        return self._chosen(holds, then, self._run(node.arguments[2], wanted & ~holds))
+        otherwise = self._run(node.arguments[2], wanted & ~holds)
+        return self._chosen(holds, then, otherwise)
 
     def _coalesce(self, node: Call, wanted: Mask) -> Value:
         result = self._run(node.arguments[0], wanted)
-        for each in node.arguments[1:]:
+        for argument in node.arguments[1:]:
             missing = values.is_missing(result)
-            result = self._chosen(~missing, result, self._run(each, wanted & missing))
+            other = self._run(argument, wanted & missing)
+            result = self._chosen(~missing, result, other)
         return result
 
     def _chosen(self, mask: Mask, left: Value, right: Value) -> Value:
@@ -105,17 +123,19 @@ class Evaluator:
 
     # ------------------------------------------------------------------ numbers
 
-    def _arithmetic(self, name: str, given: list[Numbers], wanted: Mask) -> Value:
+    def _arithmetic(self, name: str, operands: list[Numbers], wanted: Mask) -> Value:
         if name == "negative":
-            result = numbers.negative(given[0])
+            result = numbers.negative(operands[0])
         elif name == "*":
-            result = numbers.multiply(*given)
+            result = numbers.multiply(*operands)
         elif name == "/":
-            by_zero = given[1].valid & given[0].valid & np.asarray(given[1].ints == 0, bool)
+            left, right = operands
+            by_zero = right.valid & left.valid & np.asarray(right.ints == 0, bool)
             self._note(by_zero, wanted, "division_by_zero", "The row is divided by 0.")
-            result = numbers.divide(*given)
+            result = numbers.divide(left, right)
         else:
-            result = numbers.add(given[0], given[1], 1 if name == "+" else -1)
+            left, right = operands
+            result = numbers.add(left, right, 1 if name == "+" else -1)
         return Value(NUMBER, self._bounded(result, wanted))
 
     def _bounded(self, result: Numbers, wanted: Mask) -> Numbers:
@@ -125,13 +145,24 @@ class Evaluator:
 
     # ------------------------------------------------------------------ functions
 
-    def _cast(self, found: tuple[Value, casts.Problems], texts: pa.StringArray, wanted: Mask) -> Value:
-        value, problems = found
+    def _cast(
+        self,
+        outcome: tuple[Value, casts.Problems],
+        texts: pa.StringArray,
+        wanted: Mask,
+    ) -> Value:
+        value, problems = outcome
         for rows, code, message in problems:
             self._note(rows, wanted, code, message, texts)
         return value
 
-    def _function(self, name: str, arguments: list[Value], literals: list[Any], wanted: Mask) -> Value:
+    def _function(
+        self,
+        name: str,
+        arguments: list[Value],
+        literals: list[Any],
+        wanted: Mask,
+    ) -> Value:
         first = arguments[0]
         data = first.data
 
@@ -151,26 +182,30 @@ class Evaluator:
         if name in ("year", "month", "day"):
             return _whole(dates.fields(data)[name], values.is_valid(first))
         if name == "days_between":
-            return _whole(_days(arguments[1]) - _days(first), values.is_valid(first) & values.is_valid(arguments[1]))
+            last = arguments[1]
+            both = values.is_valid(first) & values.is_valid(last)
+            return _whole(_days(last) - _days(first), both)
         if name == "is_empty":
             return values.truths(values.is_missing(first))
         if name == "abs":
             return Value(NUMBER, numbers.absolute(data))
         if name == "round":
             scale = int(literals[1]) if len(literals) > 1 else 0
-            return self._cast(casts.to_scale(first, scale, "half_even"), values.to_texts(first), wanted)
+            outcome = casts.to_scale(first, scale, "half_even")
+            return self._cast(outcome, values.to_texts(first), wanted)
         if name in ("least", "greatest"):
             return self._extreme(name, arguments)
         if name == "concat":
-            return values.text(joined([each.data for each in arguments], "", False, self.memory, note))
+            texts = [argument.data for argument in arguments]
+            return values.text(joined(texts, "", False, self.memory, note))
         return _of_text(name, data, literals, self.memory, note)
 
     def _extreme(self, name: str, arguments: list[Value]) -> Value:
         best = arguments[0].data
         for other in arguments[1:]:
             a, b, _ = numbers.aligned(best, other.data)
-            first = np.asarray(a <= b if name == "least" else a >= b, bool)
-            chosen = numbers.choose(first, best, other.data)
+            is_better = np.asarray(a <= b if name == "least" else a >= b, bool)
+            chosen = numbers.choose(is_better, best, other.data)
             best = numbers.without(chosen, ~(best.valid & other.data.valid))
         return Value(NUMBER, best)
 
@@ -180,27 +215,26 @@ def _whole(numbers_: npt.NDArray[np.int64], valid: Mask) -> Value:
 
 
 def _days(value: Value) -> npt.NDArray[np.int64]:
-    days = value.data.cast(pa.timestamp("us")) if value.type.name != "date" else value.data
-    unit = "M8[D]"
-    found: npt.NDArray[np.int64] = pc.fill_null(days, 0).to_numpy(zero_copy_only=False).astype(unit).astype(np.int64)
-    return found
+    moments = value.data
+    if value.type.name != "date":
+        moments = moments.cast(pa.timestamp("us"))
+    days = pc.fill_null(moments, 0).to_numpy(zero_copy_only=False).astype("M8[D]")
+    since_1970: npt.NDArray[np.int64] = days.astype(np.int64)
+    return since_1970
 
 
 def _of_text(name: str, data: pa.StringArray, literals: list[Any], memory: Memory, note: Note) -> Value:
-    if name in ("contains", "starts_with", "ends_with", "matches"):
-        function = {
-            "contains": pc.match_substring, "starts_with": pc.starts_with, "ends_with": pc.ends_with,
-            "matches": pc.match_substring_regex,
-        }[name]  # fmt: skip
-        return Value(BOOLEAN, function(data, whole(literals[1]) if name == "matches" else literals[1]))
+    if name in TESTS:
+        return Value(BOOLEAN, TESTS[name](data, literals[1]))
+    if name == "matches":
+        return Value(BOOLEAN, pc.match_substring_regex(data, whole(literals[1])))
     if name == "length":
-        return _whole(pc.fill_null(pc.utf8_length(data), 0).to_numpy(zero_copy_only=False).astype(np.int64),
-                      np.asarray(data.is_valid()))  # fmt: skip
-    if name in ("left", "right"):
-        count = int(literals[1])
-        if name == "left":
-            return values.text(pc.utf8_slice_codeunits(data, 0, count))
-        return values.text(pc.utf8_slice_codeunits(data, -count) if count else pc.utf8_slice_codeunits(data, 0, 0))
+        lengths = pc.fill_null(pc.utf8_length(data), 0).to_numpy(zero_copy_only=False)
+        return _whole(lengths.astype(np.int64), np.asarray(data.is_valid()))
+    if name == "left" or (name == "right" and not literals[1]):
+        return values.text(pc.utf8_slice_codeunits(data, 0, int(literals[1])))
+    if name == "right":
+        return values.text(pc.utf8_slice_codeunits(data, -int(literals[1])))
     if name == "replace":
         return values.text(replaced(data, literals[1], literals[2], memory, note))
     if name == "trim":
@@ -210,6 +244,11 @@ def _of_text(name: str, data: pa.StringArray, literals: list[Any], memory: Memor
 
 LONGEST_DIRECTIVE = 5
 """A directive of two letters becomes at most nine, as `September`."""
+TESTS = {
+    "contains": pc.match_substring,
+    "starts_with": pc.starts_with,
+    "ends_with": pc.ends_with,
+}
 CASES = {"lower": pc.utf8_lower, "upper": pc.utf8_upper, "title": pc.utf8_title}
 
 
@@ -231,34 +270,46 @@ def written(moments: pa.Array, pattern: str, memory: Memory) -> pa.StringArray:
 
 
 def replaced(texts: pa.StringArray, find: str, by: str, memory: Memory, note: Note) -> pa.StringArray:
+    def replace(short: pa.StringArray) -> pa.StringArray:
+        return pc.replace_substring(short, find, by)
+
     lengths = growth.of_replaced(texts, find, by)
-    return growth.made(lengths, [texts], lambda given: pc.replace_substring(given, find, by), memory, note)
+    return growth.made(lengths, [texts], replace, memory, note)
 
 
 def joined(
-    parts: Sequence[pa.StringArray], separator: str, skip_empty: bool, memory: Memory, note: Note
+    parts: Sequence[pa.StringArray],
+    separator: str,
+    skip_empty: bool,
+    memory: Memory,
+    note: Note,
 ) -> pa.StringArray:
     """Put together; a null is as good as an empty text, and both are left out with their separator if asked for."""
     lengths = growth.of_joined(parts, separator)
 
-    def join(*given: pa.StringArray) -> pa.StringArray:
-        filled = [pc.fill_null(part, "") for part in given]
-        return _without_empty(filled, separator) if skip_empty else pc.binary_join_element_wise(*filled, separator)
+    def join(*short: pa.StringArray) -> pa.StringArray:
+        filled = [pc.fill_null(part, "") for part in short]
+        if skip_empty:
+            return _without_empty(filled, separator)
+        return pc.binary_join_element_wise(*filled, separator)
 
     return growth.made(lengths, parts, join, memory, note)
 
 
 def _without_empty(parts: Sequence[pa.StringArray], separator: str) -> pa.StringArray:
-    whole_ = parts[0]
-    for part in parts[1:]:  # null_handling="skip" loses the rows in which all parts are null
-        both = pc.binary_join_element_wise(whole_, part, separator)
-        whole_ = pc.if_else(pc.equal(whole_, ""), part, pc.if_else(pc.equal(part, ""), whole_, both))
-    return whole_
+    # null_handling="skip" would lose the rows in which all parts are null.
+    before = parts[0]
+    for part in parts[1:]:
+        both = pc.binary_join_element_wise(before, part, separator)
+        both = pc.if_else(pc.equal(part, ""), before, both)
+        before = pc.if_else(pc.equal(before, ""), part, both)
+    return before
 
 
 def compared(name: str, left: Value, right: Value) -> Value:
     """A condition; null where one of them has no value."""
     if isinstance(left.data, Numbers):
         a, b, _ = numbers.aligned(left.data, right.data)
-        return values.truths(np.asarray(IN_NUMPY[name](a, b), bool), left.data.valid & right.data.valid)
-    return Value(BOOLEAN, ORDER[name](left.data, right.data))
+        holds = np.asarray(IN_NUMPY[name](a, b), bool)
+        return values.truths(holds, left.data.valid & right.data.valid)
+    return Value(BOOLEAN, IN_ARROW[name](left.data, right.data))

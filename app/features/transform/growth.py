@@ -70,7 +70,8 @@ class Memory:
     def take(self, size: int) -> None:
         """So many bytes are about to be made. Raises TooMuch."""
         self.taken += size
-        held, most = self.kept + self.taken, MAX_HELD_BYTES if self.rows > 1 else MAX_HELD_OF_ONE
+        held = self.kept + self.taken
+        most = MAX_HELD_BYTES if self.rows > 1 else MAX_HELD_OF_ONE
         if held > most:
             raise TooMuch(self.rows * most // held)
 
@@ -78,7 +79,8 @@ class Memory:
         """Of what was taken, so many bytes stay. Raises TooMuch."""
         self.taken = 0
         self.take(size)
-        self.kept, self.taken = self.kept + size, 0
+        self.kept += size
+        self.taken = 0
 
 
 def size_of(texts: pa.StringArray) -> int:
@@ -91,8 +93,13 @@ def size_of(texts: pa.StringArray) -> int:
 
 def lengths_of(texts: pa.StringArray) -> Lengths:
     """In bytes; 0 where there is none."""
-    found: Lengths = pc.fill_null(pc.binary_length(texts), 0).to_numpy(zero_copy_only=False).astype(np.int64)
-    return found
+    return _counts(pc.binary_length(texts))
+
+
+def _counts(of_texts: pa.Array) -> Lengths:
+    """0 where there is none."""
+    counts: Lengths = pc.fill_null(of_texts, 0).to_numpy(zero_copy_only=False).astype(np.int64)
+    return counts
 
 
 def of_replaced(texts: pa.StringArray, find: str, by: str) -> Lengths | None:
@@ -101,27 +108,31 @@ def of_replaced(texts: pa.StringArray, find: str, by: str) -> Lengths | None:
     size = size_of(texts)
     if more <= 0 or size + size * more // len(find.encode()) <= SURELY_FINE:
         return None
-    counts = pc.fill_null(pc.count_substring(texts, find), 0).to_numpy(zero_copy_only=False).astype(np.int64)
-    found: Lengths = lengths_of(texts) + counts * more
-    return found
+    lengths: Lengths = lengths_of(texts) + _counts(pc.count_substring(texts, find)) * more
+    return lengths
 
 
 def of_replaced_matches(texts: pa.StringArray, pattern: str, by: str) -> Lengths | None:
     """The same for a regular expression, whose `by` may hold groups. Measured by replacements that make no text longer
     than twice: without what matches, with one sign for each match, with one group alone."""
-    groups = [found for found in _REFERENCE.findall(by) if found.isdigit()]
-    literal = len(_REFERENCE.sub(lambda found: "" if found[1].isdigit() else found[1], by).encode())
+    groups = [sign for sign in _REFERENCE.findall(by) if sign.isdigit()]
+    literal = len(_REFERENCE.sub(_without_groups, by).encode())
     size = size_of(texts)
     if (1 + len(groups)) * size + (size + len(texts)) * literal <= SURELY_FINE:
         return None
     without = lengths_of(pc.replace_substring_regex(texts, pattern, ""))
-    found = without.copy()
+    lengths = without.copy()
     if literal:
-        found += literal * (lengths_of(pc.replace_substring_regex(texts, pattern, "x")) - without)
+        with_sign = lengths_of(pc.replace_substring_regex(texts, pattern, "x"))
+        lengths += literal * (with_sign - without)
     for group in set(groups):
         alone = lengths_of(pc.replace_substring_regex(texts, pattern, "\\" + group))
-        found += groups.count(group) * (alone - without)
-    return found
+        lengths += groups.count(group) * (alone - without)
+    return lengths
+
+
+def _without_groups(reference: re.Match[str]) -> str:
+    return "" if reference[1].isdigit() else reference[1]
 
 
 def of_joined(parts: Sequence[pa.StringArray], separator: str) -> Lengths | None:
@@ -129,24 +140,28 @@ def of_joined(parts: Sequence[pa.StringArray], separator: str) -> Lengths | None
     between = len(separator.encode()) * (len(parts) - 1)
     if sum(map(size_of, parts)) + between * len(parts[0]) <= SURELY_FINE:
         return None
-    return np.sum([lengths_of(part) for part in parts], axis=0) + between  # type: ignore[no-any-return]
+    lengths: Lengths = np.sum([lengths_of(part) for part in parts], axis=0) + between
+    return lengths
 
 
 def made(
     lengths: Lengths | None,
-    given: Sequence[pa.StringArray],
+    texts: Sequence[pa.StringArray],
     make: Callable[..., pa.StringArray],
     memory: Memory,
     note: Note,
 ) -> pa.StringArray:
-    """`make(*given)`, whose results have these lengths, without those that are too long. Raises TooMuch."""
+    """`make(*texts)`, whose results have these lengths, without those that are too long.
+
+    Raises TooMuch.
+    """
     if lengths is None:
-        found = make(*given)
-        memory.take(size_of(found))
-        return found
+        results = make(*texts)
+        memory.take(size_of(results))
+        return results
     long = lengths > MAX_VALUE_BYTES
     memory.take(int(lengths[~long].sum()))
-    return make(*cleared(given, long, note))
+    return make(*cleared(texts, long, note))
 
 
 def of_other_case(
@@ -155,14 +170,15 @@ def of_other_case(
     """`make(texts)`, whose results may be CASE_GROWTH times as long, without those that are too long. Raises TooMuch."""
     most = CASE_GROWTH * size_of(texts)
     memory.take(most)
-    found = make(texts)
+    results = make(texts)
     if most <= SURELY_FINE:
-        return found
-    return cleared([found], lengths_of(found) > MAX_VALUE_BYTES, note)[0]
+        return results
+    return cleared([results], lengths_of(results) > MAX_VALUE_BYTES, note)[0]
 
 
-def cleared(given: Sequence[pa.StringArray], long: Mask, note: Note) -> Sequence[pa.StringArray]:
+def cleared(texts: Sequence[pa.StringArray], long: Mask, note: Note) -> Sequence[pa.StringArray]:
+    """With no text in the rows that are too long."""
     if not long.any():
-        return given
+        return texts
     note(long)
-    return [pc.if_else(pa.array(long), NO_TEXT, each) for each in given]
+    return [pc.if_else(pa.array(long), NO_TEXT, part) for part in texts]

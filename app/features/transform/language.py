@@ -70,13 +70,14 @@ class _Token:
 def _tokens(text: str) -> Iterator[_Token]:
     at = 0
     while True:
-        found = _TOKEN.match(text, at)
-        if found is None:
-            at += len(text[at:]) - len(text[at:].lstrip())
-            raise ExpressionError(f"There is no meaning for {text[at : at + 10]!r}.", at + 1)
-        kind = found.lastgroup or "end"
-        token = found[kind]
-        place = found.start(kind) + 1
+        match = _TOKEN.match(text, at)
+        if match is None:
+            rest = text[at:].lstrip()
+            place = len(text) - len(rest) + 1
+            raise ExpressionError(f"There is no meaning for {rest[:10]!r}.", place)
+        kind = match.lastgroup or "end"
+        token = match[kind]
+        place = match.start(kind) + 1
         if kind == "word" and token in WORDS:
             kind = "sign"
         elif kind == "quoted":
@@ -87,13 +88,14 @@ def _tokens(text: str) -> Iterator[_Token]:
         yield _Token(kind, token, place)
         if kind == "end":
             return
-        at = found.end()
+        at = match.end()
 
 
 def parse(text: str) -> Node:
     """The tree of an expression; raises ExpressionError."""
     if len(text) > MAX_CHARACTERS:
-        raise ExpressionError(f"The expression has {len(text)} characters; at most {MAX_CHARACTERS} are read.", 1)
+        message = f"The expression has {len(text)} characters; at most {MAX_CHARACTERS} are read."
+        raise ExpressionError(message, 1)
     return _Parser(list(_tokens(text))).whole()
 
 
@@ -118,10 +120,10 @@ class _Parser:
         if self._take(sign) is None:
             raise self._unexpected(f"`{sign}`")
 
-    def _unexpected(self, wanted: str) -> ExpressionError:
+    def _unexpected(self, expected: str) -> ExpressionError:
         token = self._next
-        found = "the end" if token.kind == "end" else f"`{token.text[:20]}`"
-        return ExpressionError(f"Expected {wanted}, found {found}.", token.place)
+        shown = "the end" if token.kind == "end" else f"`{token.text[:20]}`"
+        return ExpressionError(f"Expected {expected}, found {shown}.", token.place)
 
     def whole(self) -> Node:
         node = self._or()
@@ -132,7 +134,8 @@ class _Parser:
     def _deeper(self) -> None:
         self._depth += 1
         if self._depth > MAX_DEPTH:
-            raise ExpressionError(f"The expression is nested deeper than {MAX_DEPTH} levels.", self._next.place)
+            message = f"The expression is nested deeper than {MAX_DEPTH} levels."
+            raise ExpressionError(message, self._next.place)
 
     def _or(self) -> Node:
         self._deeper()
@@ -168,17 +171,18 @@ class _Parser:
         if sign := self._take(*COMPARISONS):
             node = Call(sign.text, (node, self._sum()), sign.place)
             if self._next.text in COMPARISONS and self._next.kind == "sign":
-                raise ExpressionError("Comparisons are not chained; join them by `and`.", self._next.place)
+                message = "Comparisons are not chained; join them by `and`."
+                raise ExpressionError(message, self._next.place)
         return node
 
     def _literal(self) -> Node:
         node = self._factor()
         if isinstance(node, Literal):
             return node
-        if isinstance(node, Call) and node.name == "negative" and isinstance(node.arguments[0], Literal):
-            value = node.arguments[0].value
-            if isinstance(value, Decimal):
-                return Literal(-value, node.place)
+        if isinstance(node, Call) and node.name == "negative" and node.arguments:
+            argument = node.arguments[0]
+            if isinstance(argument, Literal) and isinstance(argument.value, Decimal):
+                return Literal(-argument.value, node.place)
         raise ExpressionError("Expected a text, a number, true or false.", node.place)
 
     def _sum(self) -> Node:
@@ -233,4 +237,8 @@ def columns_of(node: Node) -> set[str]:
     """The columns that it reads."""
     if isinstance(node, ColumnName):
         return {node.name}
-    return set[str]().union(*(columns_of(each) for each in node.arguments)) if isinstance(node, Call) else set()
+    names: set[str] = set()
+    if isinstance(node, Call):
+        for argument in node.arguments:
+            names |= columns_of(argument)
+    return names

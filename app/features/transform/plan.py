@@ -9,7 +9,7 @@ from datetime import datetime
 from decimal import Decimal, InvalidOperation
 
 from app.features.transform.language import ExpressionError, Node, columns_of, parse
-from app.features.transform.signatures import nearest, patterns_of, type_of
+from app.features.transform.signatures import nearest, of_literal, patterns_of, type_of
 from app.features.transform.spec import (
     Case,
     Cast,
@@ -29,10 +29,8 @@ from app.features.transform.spec import (
 )
 from app.features.transform.types import (
     BOOLEAN,
-    INTEGER,
     MAX_DIGITS,
     NULL,
-    NUMBER,
     TEXT,
     BadFormat,
     Type,
@@ -56,7 +54,7 @@ class BadSpecification(ValueError):
     """The document cannot be carried out."""
 
     def __init__(self, problems: Sequence[Problem]) -> None:
-        super().__init__("; ".join(f"{each.pointer}: {each.message}" for each in problems))
+        super().__init__("; ".join(f"{problem.pointer}: {problem.message}" for problem in problems))
         self.problems = list(problems)
 
 
@@ -134,11 +132,20 @@ class _Planner:
         read = {name for column in columns for name in column.reads}
         reads = [name for name in self._known if name in read] if self._header else sorted(read)
         spec = self._spec
-        kept = None
+        kept_extra = None
         if spec.mapping.others == "keep" and spec.extra_cells is not None:
-            kept = frozenset([*reads, *spec.mapping.drop])
+            kept_extra = frozenset([*reads, *spec.mapping.drop])
         return Plan(
-            columns, rules, checks, uniques, reads, spec.output_format, spec.dry_run, self._extra, kept, self._patterns
+            columns,
+            rules,
+            checks,
+            uniques,
+            reads,
+            spec.output_format,
+            spec.dry_run,
+            self._extra,
+            kept_extra,
+            self._patterns,
         )
 
     def _wrong(self, pointer: str, message: str) -> None:
@@ -148,46 +155,50 @@ class _Planner:
 
     def _columns(self) -> list[Planned]:
         mapping = self._spec.mapping
-        made = [self._column(f"mapping/columns/{i}", i) for i in range(len(mapping.columns))]
+        columns = [self._column(f"mapping/columns/{i}", i) for i in range(len(mapping.columns))]
         for i, name in enumerate(mapping.drop):
             if self._header and name not in self._known:
                 self._unknown(f"mapping/drop/{i}", name)
         if mapping.others == "keep":
             if not self._header:
                 self._wrong(
-                    "mapping/others", "The keys of a JSON file are not known before it is read; name the columns."
+                    "mapping/others",
+                    "The keys of a JSON file are not known before it is read; name the columns.",
                 )
-            used = {name for column in mapping.columns for name in column.sources} | set(mapping.drop)
-            made += [Planned(name, TEXT, (name,)) for name in self._header if name not in used]
-        twice = [name for name, count in Counter(column.name for column in made).items() if count > 1]
-        for name in twice:
-            self._wrong("mapping/columns", f"The output has the column `{name[:60]}` twice.")
-        if not made:
+            used = {name for column in mapping.columns for name in column.sources}
+            used.update(mapping.drop)
+            columns += [Planned(name, TEXT, (name,)) for name in self._header if name not in used]
+        counts = Counter(column.name for column in columns)
+        for name, count in counts.items():
+            if count > 1:
+                message = f"The output has the column `{name[:60]}` twice."
+                self._wrong("mapping/columns", message)
+        if not columns:
             self._wrong("mapping/columns", "The output has no column.")
-        return made
+        return columns
 
     def _unknown(self, pointer: str, name: str) -> None:
         self._wrong(pointer, f"The file has no column `{name[:60]}`{nearest(name, self._header)}.")
 
     def _column(self, pointer: str, place: int) -> Planned:
-        given = self._spec.mapping.columns[place]
-        sources = given.sources
+        column = self._spec.mapping.columns[place]
+        sources = column.sources
         for i, name in enumerate(sources):
             if self._header and name not in self._known:
-                self._unknown(f"{pointer}/from" + (f"/{i}" if len(sources) > 1 else ""), name)
-        expression, type_, constant = None, TEXT, given.constant
-        if given.expression is not None:
-            expression, found = self._expression(f"{pointer}/expression", given.expression, self._types)
-            type_ = found
+                index = f"/{i}" if len(sources) > 1 else ""
+                self._unknown(f"{pointer}/from{index}", name)
+        expression, type_ = None, TEXT
+        if column.expression is not None:
+            where = f"{pointer}/expression"
+            expression, type_ = self._expression(where, column.expression, self._types)
         elif not sources:
-            type_ = NULL if constant is None else BOOLEAN if isinstance(constant, bool) else TEXT
-            if isinstance(constant, Decimal):
-                type_ = INTEGER if constant == constant.to_integral_value() and abs(constant) < 1 << 63 else NUMBER
+            type_ = of_literal(column.constant)
         begins_as = type_
-        steps = list(given.steps)
+        steps = list(column.steps)
         if len(sources) > 1 and (not steps or not isinstance(steps[0], Join)):
             self._wrong(
-                f"{pointer}/steps", "Several columns are put together by the step `join`, which must be the first."
+                f"{pointer}/steps",
+                "Several columns are put together by the step `join`, which must be the first.",
             )
         for i, step in enumerate(steps):
             where = f"{pointer}/steps/{i}"
@@ -198,23 +209,37 @@ class _Planner:
                 break
             if isinstance(step, Replace) and step.regex:
                 self._patterns.append((f"{where}/find", step.find, step.by))
-        return Planned(given.name, type_, tuple(sources), constant, begins_as, expression, tuple(steps))
+        return Planned(
+            column.name,
+            type_,
+            tuple(sources),
+            column.constant,
+            begins_as,
+            expression,
+            tuple(steps),
+        )
 
     def _expression(
-        self, pointer: str, text: str, types: dict[str, Type] | None, wanted: Type | None = None
+        self,
+        pointer: str,
+        text: str,
+        types: dict[str, Type] | None,
+        *,
+        is_condition: bool = False,
     ) -> tuple[Node | None, Type]:
         try:
             node = parse(text)
-            found = type_of(node, types)
-            if found == NULL:
+            type_ = type_of(node, types)
+            if type_ == NULL:
                 raise ExpressionError("The expression has no value but null.", node.place)
-            if wanted is not None and found != wanted:
-                raise ExpressionError(f"This must be a condition, and is {a(found)}.", node.place)
+            if is_condition and type_ != BOOLEAN:
+                message = f"This must be a condition, and is {a(type_)}."
+                raise ExpressionError(message, node.place)
         except ExpressionError as error:
             self._wrong(pointer, f"At character {error.place}: {error.message}")
             return None, TEXT
         self._patterns += [(pointer, pattern, None) for pattern, _ in patterns_of(node)]
-        return node, found
+        return node, type_
 
     # ------------------------------------------------------------------ validation
 
@@ -222,35 +247,35 @@ class _Planner:
         for name, rules in self._spec.validation.columns.items():
             pointer = f"validation/columns/{name[:60]}"
             if name not in types:
-                self._wrong(pointer, f"The output has no column `{name[:60]}`{nearest(name, types)}.")
+                self._no_output(pointer, name, types)
                 continue
             self._rule(pointer, rules, types[name])
         return self._spec.validation.columns
 
+    def _no_output(self, pointer: str, name: str, types: dict[str, Type]) -> None:
+        message = f"The output has no column `{name[:60]}`{nearest(name, types)}."
+        self._wrong(pointer, message)
+
     def _rule(self, pointer: str, rules: ColumnRules, type_: Type) -> None:
-        wanted = rules.type
-        fits = wanted in (None, type_.name) or type_ == TEXT or (wanted == "number" and type_.is_number)
-        if not fits:
-            self._wrong(f"{pointer}/type", f"The column is {a(type_)}, never {wanted}.")
-        judged = Type(wanted) if wanted is not None and type_ == TEXT else type_
+        required = rules.type
+        is_that_number = required == "number" and type_.is_number
+        if required not in (None, type_.name) and type_ != TEXT and not is_that_number:
+            self._wrong(f"{pointer}/type", f"The column is {a(type_)}, never {required}.")
+        judged = Type(required) if required is not None and type_ == TEXT else type_
         for name in ("min", "max"):
             if (bound := getattr(rules, name)) is not None:
                 self._bound(f"{pointer}/{name}", bound, judged)
         for name in ("min_length", "max_length", "pattern"):
             if getattr(rules, name) is not None and type_ != TEXT:
-                self._wrong(f"{pointer}/{name}", f"This is a rule for texts, and the column is {a(type_)}.")
+                message = f"This is a rule for texts, and the column is {a(type_)}."
+                self._wrong(f"{pointer}/{name}", message)
         if rules.pattern is not None:
             self._patterns.append((f"{pointer}/pattern", rules.pattern, None))
         for i, value in enumerate(rules.enum or ()):
-            is_right = (
-                isinstance(value, bool) if type_ == BOOLEAN
-                else isinstance(value, Decimal) and not isinstance(value, bool) if type_.is_number
-                else _is_written(str(value), ISO_BOUNDS[type_.name]) if type_.is_moment
-                else isinstance(value, str)
-            )  # fmt: skip
-            if not is_right:
+            if not _is_of_type(value, type_):
                 how = f"; write it as {ISO_BOUNDS[type_.name]}" if type_.is_moment else ""
-                self._wrong(f"{pointer}/enum/{i}", f"The column is {a(type_)}, and this value is not{how}.")
+                message = f"The column is {a(type_)}, and this value is not{how}."
+                self._wrong(f"{pointer}/enum/{i}", message)
 
     def _bound(self, pointer: str, bound: Decimal | str, judged: Type) -> None:
         if judged.is_moment:
@@ -258,7 +283,10 @@ class _Planner:
             if not _is_written(str(bound), pattern):
                 self._wrong(pointer, f"The column is {a(judged)}; write the bound as {pattern}.")
         elif not judged.is_number:
-            self._wrong(pointer, f"The column is {a(judged)}; cast it to a number or a date first, or give `type`.")
+            self._wrong(
+                pointer,
+                f"The column is {a(judged)}; cast it to a number or a date first, or give `type`.",
+            )
         else:
             try:
                 places = Decimal(bound).as_tuple().exponent  # a letter if it is not finite
@@ -268,26 +296,37 @@ class _Planner:
                 self._wrong(pointer, "The bound of a number is a number.")
 
     def _uniques(self, types: dict[str, Type]) -> list[list[str]]:
-        found = [[name] for name, rules in self._spec.validation.columns.items() if rules.unique]
-        for i, names in enumerate(self._spec.validation.unique):
+        validation = self._spec.validation
+        uniques = [[name] for name, rules in validation.columns.items() if rules.unique]
+        for i, names in enumerate(validation.unique):
             for name in names:
                 if name not in types:
-                    self._wrong(
-                        f"validation/unique/{i}", f"The output has no column `{name[:60]}`{nearest(name, types)}."
-                    )
-            found.append(list(names))
-        return found
+                    self._no_output(f"validation/unique/{i}", name, types)
+            uniques.append(list(names))
+        return uniques
 
     def _checks(self, types: dict[str, Type]) -> list[PlannedCheck]:
-        made = []
+        checks = []
         for i, check in enumerate(self._spec.validation.checks):
             pointer = f"validation/checks/{i}/expression"
-            node, _ = self._expression(pointer, check.expression, types, BOOLEAN)
+            node, _ = self._expression(pointer, check.expression, types, is_condition=True)
             if node is not None:
                 read = columns_of(node)
                 column = next((name for name in types if name in read), "")
-                made.append(PlannedCheck(node, check.message or f"Not true: {check.expression[:200]}", column))
-        return made
+                message = check.message or f"Not true: {check.expression[:200]}"
+                checks.append(PlannedCheck(node, message, column))
+        return checks
+
+
+def _is_of_type(value: object, type_: Type) -> bool:
+    """Whether a column of this type can have the value, as the document writes it."""
+    if type_ == BOOLEAN:
+        return isinstance(value, bool)
+    if type_.is_number:
+        return isinstance(value, Decimal)
+    if type_.is_moment:
+        return _is_written(str(value), ISO_BOUNDS[type_.name])
+    return isinstance(value, str)
 
 
 def _is_written(text: str, pattern: str) -> bool:
@@ -318,16 +357,17 @@ def after(step: Step, before: Type, *, is_joined: bool) -> Type:
             return Type("decimal", step.scale or 0)
         if before not in (TEXT, NULL):
             raise ValueError(f"`cast` to {step.to} takes text, and the value is {a(before)} by then.")
-        return Type("decimal", step.scale or 0) if step.to == "decimal" else Type(step.to)
+        return Type(step.to, step.scale or 0)
     if isinstance(step, Round):
         if not before.is_number:
             raise ValueError(f"`round` takes a number, and the value is {a(before)} by then; cast it first.")
         return Type("decimal", step.scale)
     if isinstance(step, ParseDate):
         formats = [step.format] if isinstance(step.format, str) else step.format
-        kinds = [type_of_format(each, reading=True) for each in formats]
+        kinds = [type_of_format(format_, reading=True) for format_ in formats]
         if len(set(kinds)) > 1:
-            raise ValueError("The formats are not of one type: " + ", ".join(map(str, kinds)) + ".")
+            names = ", ".join(map(str, kinds))
+            raise ValueError(f"The formats are not of one type: {names}.")
         return kinds[0]
     if isinstance(step, FormatDate):
         if not before.is_moment:

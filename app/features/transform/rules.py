@@ -24,7 +24,8 @@ def hold(rules: ColumnRules, value: Value, findings: Findings, column: str) -> N
     """Rows that break a rule are among the findings."""
     if rules.required:
         findings.add(values.is_missing(value), column, "required", "There is no value.")
-    typed = value  # only `min` and `max` mean this; the other rules mean the text as it is written
+    # Only `min` and `max` mean this; the other rules mean the text as it is written.
+    typed = value
     if rules.type is not None and value.type == TEXT:
         typed = _of_type(rules.type, value, findings, column)
     shown: list[pa.StringArray] = []
@@ -38,24 +39,22 @@ def hold(rules: ColumnRules, value: Value, findings: Findings, column: str) -> N
     for name, sign, word in (("min", "<", "less"), ("max", ">", "more")):
         bound = getattr(rules, name)
         if bound is not None:
-            found = compared(sign, typed, _bound(bound, typed.type, len(typed)))
-            note(_true(found.data), "out_of_range", f"`{{value}}` is {word} than {bound}.")
+            is_beyond = compared(sign, typed, _bound(bound, typed.type, len(typed)))
+            note(_true(is_beyond.data), "out_of_range", f"`{{value}}` is {word} than {bound}.")
     if rules.min_length is not None or rules.max_length is not None:
         lengths = pc.fill_null(pc.utf8_length(value.data), 0).to_numpy(zero_copy_only=False)
         there = ~values.is_missing(value)
-        if rules.min_length is not None:
-            note(there & (lengths < rules.min_length), "too_short", f"`{{value}}` is shorter than {rules.min_length}.")
-        if rules.max_length is not None:
-            note(there & (lengths > rules.max_length), "too_long", f"`{{value}}` is longer than {rules.max_length}.")
+        if (least := rules.min_length) is not None:
+            note(there & (lengths < least), "too_short", f"`{{value}}` is shorter than {least}.")
+        if (most := rules.max_length) is not None:
+            note(there & (lengths > most), "too_long", f"`{{value}}` is longer than {most}.")
     if rules.pattern is not None:
         fits = pc.match_substring_regex(value.data, whole(rules.pattern))
-        note(_true(pc.invert(fits)) & ~values.is_missing(value), "pattern_mismatch", "`{value}` has another form.")
+        mismatched = _true(pc.invert(fits)) & ~values.is_missing(value)
+        note(mismatched, "pattern_mismatch", "`{value}` has another form.")
     if rules.enum is not None:
-        note(
-            ~_among(value, rules.enum) & ~values.is_missing(value),
-            "not_in_enum",
-            "`{value}` is none of the allowed values.",
-        )
+        other = ~_among(value, rules.enum) & ~values.is_missing(value)
+        note(other, "not_in_enum", "`{value}` is none of the allowed values.")
 
 
 def _true(condition: pa.BooleanArray) -> Mask:
@@ -67,10 +66,10 @@ def _of_type(name: str, value: Value, findings: Findings, column: str) -> Value:
     if name == "text":
         return value
     cast: Any = {"integer": casts.integer, "number": casts.number, "boolean": _boolean}[name]
-    found, problems = cast(value.data)
+    typed, problems = cast(value.data)
     for rows, code, message in problems:
         findings.add(rows, column, code, message, value.data)
-    return Value(found.type, found.data, value.data)
+    return Value(typed.type, typed.data, value.data)
 
 
 def _boolean(texts: pa.StringArray) -> tuple[Value, casts.Problems]:
@@ -86,10 +85,11 @@ def _bound(bound: Decimal | str, kind: Type, count: int) -> Value:
 
 def _among(value: Value, allowed: list[Any]) -> Mask:
     if value.type.is_number:
-        found = np.zeros(len(value), bool)
-        for each in allowed:
-            found |= _true(compared("==", value, Value(value.type, numbers.of_literal(Decimal(each), len(value)))).data)
-        return found
+        is_allowed = np.zeros(len(value), bool)
+        for number in allowed:
+            same = Value(value.type, numbers.of_literal(Decimal(number), len(value)))
+            is_allowed |= _true(compared("==", value, same).data)
+        return is_allowed
     if value.type == NULL:
         return np.zeros(len(value), bool)
     kind = pa.bool_() if value.type == BOOLEAN else pa.string()
@@ -107,4 +107,5 @@ def fit_parquet(value: Value, findings: Findings, column: str) -> None:
     findings.add(finer, column, "too_many_decimals", message, values.to_texts(value))
     stored = numbers.rounded(numbers.without(data, finer), PARQUET_NUMBER_SCALE)
     long = numbers.too_long(numbers.Numbers(stored.ints, 0, stored.valid))
-    findings.add(long, column, "out_of_range", "`{value}` has too many digits for Parquet.", values.to_texts(value))
+    message = "`{value}` has too many digits for Parquet."
+    findings.add(long, column, "out_of_range", message, values.to_texts(value))

@@ -71,7 +71,8 @@ def check(document: bytes) -> list[tuple[str, str]]:
             else:
                 pc.replace_substring_regex(pa.array(["x"]), pattern, by)
         except (pa.ArrowInvalid, pa.ArrowNotImplementedError) as error:
-            problems.append((pointer, f"The regular expression cannot be used: {str(error)[:200]}"))
+            message = f"The regular expression cannot be used: {str(error)[:200]}"
+            problems.append((pointer, message))
     return problems
 
 
@@ -79,39 +80,59 @@ def check(document: bytes) -> list[tuple[str, str]]:
 
 
 def of_lines(
-    document: bytes, data: bytes, delimiter: bytes, columns: Sequence[str], first_row: int, preview: bool
+    document: bytes,
+    data: bytes,
+    delimiter: bytes,
+    columns: Sequence[str],
+    first_row: int,
+    preview: bool,
 ) -> Transformed:
     """Clean UTF-8 lines: one a row, nothing quoted, as many cells in each as there are columns."""
     spec = compiled(document)
     places = {name: str(i) for i, name in enumerate(columns)}
-    wanted = [places[name] for name in spec.reads if name in places] or ["0"]
+    read = [places[name] for name in spec.reads if name in places] or ["0"]
     names = [str(i) for i in range(len(columns))]
     if data.startswith(codecs.BOM_UTF8):
         data = codecs.BOM_UTF8 + data  # Arrow drops one, and here it is part of a value
     table = csv.read_csv(
         pa.py_buffer(data),
-        read_options=csv.ReadOptions(use_threads=False, block_size=len(data) + 1, column_names=names),
+        read_options=csv.ReadOptions(
+            use_threads=False,
+            block_size=len(data) + 1,
+            column_names=names,
+        ),
         parse_options=csv.ParseOptions(
-            delimiter=delimiter.decode(), quote_char=False, ignore_empty_lines=False, newlines_in_values=False
+            delimiter=delimiter.decode(),
+            quote_char=False,
+            ignore_empty_lines=False,
+            newlines_in_values=False,
         ),
         convert_options=csv.ConvertOptions(
-            check_utf8=False, column_types=dict.fromkeys(names, pa.string()), strings_can_be_null=False,
-            include_columns=wanted,
+            check_utf8=False,
+            column_types=dict.fromkeys(names, pa.string()),
+            strings_can_be_null=False,
+            include_columns=read,
         ),
-    )  # fmt: skip
+    )
     count = table.num_rows
-    nothing = pa.nulls(count, pa.string())
-    cells = {name: _whole(table.column(places[name])) if name in places else nothing for name in spec.reads}
+    cells = dict.fromkeys(spec.reads, pa.nulls(count, pa.string()))
+    for name in spec.reads:
+        if name in places:
+            cells[name] = _whole(table.column(places[name]))
     return transform(spec, cells, range(first_row, first_row + count), preview)
 
 
 def _whole(column: pa.ChunkedArray) -> pa.StringArray:
-    found = column.combine_chunks()
-    return found.chunk(0) if isinstance(found, pa.ChunkedArray) else found
+    combined = column.combine_chunks()
+    return combined.chunk(0) if isinstance(combined, pa.ChunkedArray) else combined
 
 
 def of_cells(
-    document: bytes, rows: Sequence[Sequence[str | None]], columns: Sequence[str], numbers: Sequence[int], preview: bool
+    document: bytes,
+    rows: Sequence[Sequence[str | None]],
+    columns: Sequence[str],
+    numbers: Sequence[int],
+    preview: bool,
 ) -> Transformed:
     spec = compiled(document)
     places = {name: i for i, name in enumerate([*columns, *spec.extra_cells])}
@@ -123,7 +144,8 @@ def of_cells(
         return pa.array([row[i] if i < len(row) else None for row in rows], pa.string())
 
     lost = _lost_cells(spec, rows, len(columns))
-    return transform(spec, {name: column(name) for name in spec.reads}, numbers, preview, lost)
+    cells = {name: column(name) for name in spec.reads}
+    return transform(spec, cells, numbers, preview, lost)
 
 
 def _lost_cells(spec: Plan, rows: Sequence[Sequence[str | None]], width: int) -> list[Finding]:
@@ -131,13 +153,15 @@ def _lost_cells(spec: Plan, rows: Sequence[Sequence[str | None]], width: int) ->
     if spec.kept_extra is None:
         return []
     kept = {i for i, name in enumerate(spec.extra_cells, width) if name in spec.kept_extra}
-    found = []
+    findings = []
     for place, row in enumerate(rows):
-        left = [i for i in range(width, len(row)) if row[i] and i not in kept] if len(row) > width else []
-        if left:
-            message = f"Cell {left[0] + 1} of the row is beyond the columns, and has no name in the mapping."
-            found.append(Finding(place, "", "extra_cells", message, values.shown(row[left[0]])))
-    return found
+        beyond = range(width, len(row))
+        first = next((i for i in beyond if row[i] and i not in kept), None)
+        if first is not None:
+            message = f"Cell {first + 1} of the row is beyond the columns, and has no name in the mapping."
+            shown = values.shown(row[first])
+            findings.append(Finding(place, "", "extra_cells", message, shown))
+    return findings
 
 
 def of_objects(document: bytes, raw: Sequence[bytes], numbers: Sequence[int], preview: bool) -> Transformed:
@@ -146,12 +170,13 @@ def of_objects(document: bytes, raw: Sequence[bytes], numbers: Sequence[int], pr
     decode = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
     most = rows_at_once(spec)
     raw, numbers = raw[:most], numbers[:most]
-    found: dict[str, list[str | None]] = {name: [] for name in spec.reads}
+    texts: dict[str, list[str | None]] = {name: [] for name in spec.reads}
     for text in raw:
         record = decode(text)
-        for name, cells in found.items():
-            cells.append(_cell(record.get(name)))
-    return transform(spec, {name: pa.array(cells, pa.string()) for name, cells in found.items()}, numbers, preview)
+        for name, of_column in texts.items():
+            of_column.append(_cell(record.get(name)))
+    cells = {name: pa.array(of_column, pa.string()) for name, of_column in texts.items()}
+    return transform(spec, cells, numbers, preview)
 
 
 def _cell(raw: msgspec.Raw | None) -> str | None:
@@ -171,18 +196,25 @@ def rows_at_once(spec: Plan) -> int:
     keys = sum(map(len, spec.uniques))
     rows = MAX_CELLS // (len(spec.reads) + len(spec.columns) + KEY_CELLS * keys)
     if spec.output_format == "jsonl":
-        rows = min(rows, MAX_HELD_BYTES // sum(len(name.encode()) + JSON_SIGNS for name in spec.names))
+        names = sum(len(name.encode()) + JSON_SIGNS for name in spec.names)
+        rows = min(rows, MAX_HELD_BYTES // names)
     return max(1, rows)
 
 
 def transform(
-    spec: Plan, cells: Cells, numbers: Sequence[int], preview: bool, bad: Sequence[Finding] = ()
+    spec: Plan,
+    cells: Cells,
+    numbers: Sequence[int],
+    preview: bool,
+    bad: Sequence[Finding] = (),
 ) -> Transformed:
     """As many of the first rows as can be held at once. A row that cannot be held alone is rejected, as are those that are
     bad already."""
     rows = min(len(numbers), rows_at_once(spec))
     while True:
-        some = {name: array.slice(0, rows) for name, array in cells.items()} if rows < len(numbers) else cells
+        some = cells
+        if rows < len(numbers):
+            some = {name: array.slice(0, rows) for name, array in cells.items()}
         findings, memory = Findings(rows), Memory(rows)
         findings.begin_with(bad)
         try:
@@ -196,50 +228,64 @@ def transform(
 
 
 def _transformed(
-    spec: Plan, cells: Cells, numbers: Sequence[int], findings: Findings, memory: Memory, preview: bool
+    spec: Plan,
+    cells: Cells,
+    numbers: Sequence[int],
+    findings: Findings,
+    memory: Memory,
+    preview: bool,
 ) -> Transformed:
     count = len(numbers)
-    given = {name: values.text(array) for name, array in cells.items()}
-    often = {name: found for name, array in cells.items() if (found := values.repeated(array)) is not None}
-    made: dict[str, Value] = {}
+    source = _Source.of(cells)
+    columns: dict[str, Value] = {}
     sizes = np.zeros(count, np.int64)
     for column in spec.columns:
         memory.begin(column.name)
-        value = _made(column, given, often, findings, memory)
-        made[column.name] = _within_row(value, sizes, findings, column.name)
-        memory.keep(values.held(made[column.name]))
-    for name, each in spec.rules.items():
-        rules.hold(each, made[name], findings, name)
+        value = _calculated(column, source, findings, memory)
+        columns[column.name] = _within_row(value, sizes, findings, column.name)
+        memory.keep(values.held(columns[column.name]))
+    for name, of_column in spec.rules.items():
+        rules.hold(of_column, columns[name], findings, name)
     for check_ in spec.checks:
         memory.begin(check_.column)
-        condition = Evaluator(made, count, findings, memory, check_.column).run(check_.expression)
+        evaluator = Evaluator(columns, count, findings, memory, check_.column)
+        condition = evaluator.run(check_.expression)
         holds = np.asarray(pc.fill_null(condition.data, False))
-        shown = values.to_texts(made[check_.column]) if check_.column else None
+        shown = values.to_texts(columns[check_.column]) if check_.column else None
         findings.add(~holds, check_.column, "check_failed", check_.message, shown)
     if spec.output_format == "parquet":
-        for name, value in made.items():
+        for name, value in columns.items():
             rules.fit_parquet(value, findings, name)
-    return _finished(spec, made, numbers, findings, preview)
+    return _finished(spec, columns, numbers, findings, preview)
 
 
 def _finished(
-    spec: Plan, made: dict[str, Value], numbers: Sequence[int], findings: Findings, preview: bool
+    spec: Plan,
+    columns: dict[str, Value],
+    numbers: Sequence[int],
+    findings: Findings,
+    preview: bool,
 ) -> Transformed:
     """The good rows as they are handed over, and what is wrong with the others."""
-    rows = np.arange(numbers.start, numbers.stop) if isinstance(numbers, range) else np.array(numbers, np.int64)
+    if isinstance(numbers, range):
+        rows = np.arange(numbers.start, numbers.stop)
+    else:
+        rows = np.array(numbers, np.int64)
     kept = np.flatnonzero(~findings.bad)
     if len(kept) < len(numbers):
-        made = {name: values.taken(value, kept) for name, value in made.items()}
+        columns = {name: values.taken(value, kept) for name, value in columns.items()}
         rows = rows[kept]
-    keys, key_counts = unique.keys(made, rows, spec.uniques) if made else (b"", [0] * len(spec.uniques))
+    keys, key_counts = b"", [0] * len(spec.uniques)
+    if columns:
+        keys, key_counts = unique.keys(columns, rows, spec.uniques)
     return Transformed(
         len(numbers),
         len(kept),
-        sorted(findings.found, key=lambda each: each.row),
-        encode.part(made, rows, spec) if len(kept) else b"",
+        sorted(findings.all, key=lambda finding: finding.row),
+        encode.part(columns, rows, spec) if len(kept) else b"",
         keys,
         key_counts,
-        _preview(made, kept) if preview else [],
+        _preview(columns, kept) if preview else [],
     )
 
 
@@ -256,18 +302,34 @@ def _within_row(value: Value, sizes: npt.NDArray[np.int64], findings: Findings, 
     return values.cleared(value, large)
 
 
-def _made(
-    column: Planned, given: dict[str, Value], often: dict[str, Repeated], findings: Findings, memory: Memory
-) -> Value:
-    """A column of the output. What is made of one column of the input alone is made once for each of its values, and what is
-    made of none is made once."""
+@dataclass(frozen=True, slots=True)
+class _Source:
+    """The columns of the input, and for those that repeat their values, the distinct ones."""
+
+    columns: dict[str, Value]
+    repeated: dict[str, Repeated]
+
+    @classmethod
+    def of(cls, cells: Cells) -> _Source:
+        columns = {name: values.text(array) for name, array in cells.items()}
+        by_name = ((name, values.repeated(array)) for name, array in cells.items())
+        return cls(columns, {name: of_column for name, of_column in by_name if of_column})
+
+
+def _calculated(column: Planned, source: _Source, findings: Findings, memory: Memory) -> Value:
+    """A column of the output. What is made of one column of the input alone is made once for each
+    of its values, and what is made of none is made once.
+    """
     reads = column.reads
-    if len(reads) > 1 or (reads and reads[0] not in often):
-        return _calculated(column, given, findings, memory)
-    once = often[reads[0]] if reads else Repeated(NO_INPUT, np.zeros(findings.count, np.int64))
-    found = Findings(len(once.texts))
-    value = _calculated(column, {name: values.text(once.texts) for name in reads}, found, memory)
-    findings.repeat(found, once.places)
+    if len(reads) > 1 or (reads and reads[0] not in source.repeated):
+        return _for_each_row(column, source.columns, findings, memory)
+    once = Repeated(NO_INPUT, np.zeros(findings.count, np.int64))
+    if reads:
+        once = source.repeated[reads[0]]
+    of_distinct = Findings(len(once.texts))
+    distinct = {name: values.text(once.texts) for name in reads}
+    value = _for_each_row(column, distinct, of_distinct, memory)
+    findings.repeat(of_distinct, once.places)
     if value.type != TEXT:
         value = Value(value.type, value.data, values.to_texts(value))
     else:
@@ -275,36 +337,45 @@ def _made(
     return values.taken(value, once.places)
 
 
-def _calculated(column: Planned, given: dict[str, Value], findings: Findings, memory: Memory) -> Value:
-    left, count, name = list(column.steps), findings.count, column.name
+def _for_each_row(
+    column: Planned,
+    inputs: dict[str, Value],
+    findings: Findings,
+    memory: Memory,
+) -> Value:
+    todo, count, name = list(column.steps), findings.count, column.name
     if column.expression is not None:
-        value = Evaluator(given, count, findings, memory, name).run(column.expression)
+        value = Evaluator(inputs, count, findings, memory, name).run(column.expression)
     elif not column.sources:
         value = repeated(column.constant, column.constant_type, count, memory)
-    elif left and isinstance(left[0], Join):
-        step = left.pop(0)
+    elif todo and isinstance(todo[0], Join):
+        step = todo.pop(0)
         assert isinstance(step, Join)
-        value = steps.join([given[each] for each in column.sources], step, findings, memory, name)
+        parts = [inputs[part] for part in column.sources]
+        value = steps.join(parts, step, findings, memory, name)
     else:
-        value = given[column.sources[0]]
-    for step in left:
+        value = inputs[column.sources[0]]
+    for step in todo:
         memory.begin(name)
         value = steps.taken(step, value, findings, memory, name)
     return value
 
 
-def _preview(made: dict[str, Value], kept: npt.NDArray[np.int64]) -> list[tuple[int, list[Any]]]:
+def _preview(columns: dict[str, Value], kept: npt.NDArray[np.int64]) -> list[tuple[int, list[Any]]]:
     """The first good rows, as far as they are short enough to be shown."""
     sizes = np.zeros(min(len(kept), PREVIEW_ROWS), np.int64)
-    for value in made.values():
+    for value in columns.values():
         if value.type == TEXT:
             sizes += growth.lengths_of(value.data.slice(0, len(sizes)))
-    first = kept[: int(np.searchsorted(np.cumsum(sizes), PREVIEW_BYTES, side="right"))]
-    columns = [_as_json(values.taken(value, np.arange(len(first)))) for value in made.values()]
-    return [(int(place), list(row)) for place, row in zip(first, zip(*columns, strict=True), strict=True)]
+    count = int(np.searchsorted(np.cumsum(sizes), PREVIEW_BYTES, side="right"))
+    places = np.arange(count)
+    cells = [_as_json(values.taken(value, places)) for value in columns.values()]
+    rows = zip(*cells, strict=True)
+    return [(int(place), list(row)) for place, row in zip(kept[:count], rows, strict=True)]
 
 
 def _as_json(value: Value) -> list[Any]:
     """Numbers as texts: JSON readers would round them."""
-    found: list[Any] = (value.data if value.type.name == "boolean" else values.to_texts(value)).to_pylist()
-    return found
+    array = value.data if value.type.name == "boolean" else values.to_texts(value)
+    cells: list[Any] = array.to_pylist()
+    return cells

@@ -70,6 +70,17 @@ FUNCTIONS: dict[str, Signature] = {
     "greatest": Signature(("number", "number"), NUMBER, repeats=True),
 }
 LAZY = ("if", "coalesce")
+KINDS = {
+    "any": "a value",
+    "text": "text",
+    "number": "a number",
+    "boolean": "a boolean",
+    "moment": "a date",
+}
+"""What a message calls an argument of each kind."""
+
+DECIMAL_MARKS = (".", ",")
+THOUSANDS_MARKS = ("", ".", ",", " ", "'", "\u00a0", "\u202f")
 
 
 def type_of(node: Node, columns: Mapping[str, Type] | None) -> Type:
@@ -80,14 +91,15 @@ def type_of(node: Node, columns: Mapping[str, Type] | None) -> Type:
         if columns is None:
             return TEXT
         if node.name not in columns:
-            raise ExpressionError(f"There is no column `{node.name[:60]}`{nearest(node.name, columns)}.", node.place)
+            message = f"There is no column `{node.name[:60]}`{nearest(node.name, columns)}."
+            raise ExpressionError(message, node.place)
         return columns[node.name]
     return _of_call(node, columns)
 
 
 def nearest(name: str, among: Mapping[str, Type] | Sequence[str]) -> str:
     """`; the nearest is ...`, or nothing."""
-    folded = {each.strip().casefold(): each for each in reversed(list(among))}
+    folded = {known.strip().casefold(): known for known in reversed(list(among))}
     close = get_close_matches(name.strip().casefold(), list(folded), n=1, cutoff=0.5)
     return f"; the nearest is `{folded[close[0]][:60]}`" if close else ""
 
@@ -104,25 +116,34 @@ def of_literal(value: str | Decimal | bool | None) -> Type:
 
 def _of_call(node: Call, columns: Mapping[str, Type] | None) -> Type:
     name = node.name
-    types = [type_of(each, columns) for each in node.arguments]
+    types = [type_of(argument, columns) for argument in node.arguments]
     if name in ("and", "or", "not"):
-        for each, type_ in zip(node.arguments, types, strict=True):
-            _want(type_ == BOOLEAN, each, f"`{name}` takes conditions, and this is {a(type_)}.")
+        for argument, type_ in zip(node.arguments, types, strict=True):
+            message = f"`{name}` takes conditions, and this is {a(type_)}."
+            _want(type_ == BOOLEAN, argument, message)
         return BOOLEAN
     if name in ("+", "-", "*", "/", "negative"):
-        shown = "-" if name == "negative" else name
-        for each, type_ in zip(node.arguments, types, strict=True):
-            hint = "; make it one by number(...)" if type_ == TEXT else ""
-            hint = "; put texts together by concat(...)" if type_ == TEXT and name == "+" else hint
-            _want(type_.is_number, each, f"`{shown}` takes numbers, and this is {a(type_)}{hint}.")
-        return NUMBER
+        return _of_arithmetic(node, types)
     if name in COMPARISONS or name == "in":
         return _of_comparison(node, types)
     if name in LAZY:
         return _of_lazy(node, types)
     if name not in FUNCTIONS:
-        raise ExpressionError(f"There is no function `{name[:60]}`{nearest(name, [*FUNCTIONS, *LAZY])}.", node.place)
+        close = nearest(name, [*FUNCTIONS, *LAZY])
+        raise ExpressionError(f"There is no function `{name[:60]}`{close}.", node.place)
     return _of_function(node, FUNCTIONS[name], types)
+
+
+def _of_arithmetic(node: Call, types: list[Type]) -> Type:
+    sign = "-" if node.name == "negative" else node.name
+    hint_for_text = "; make it one by number(...)"
+    if sign == "+":
+        hint_for_text = "; put texts together by concat(...)"
+    for argument, type_ in zip(node.arguments, types, strict=True):
+        hint = hint_for_text if type_ == TEXT else ""
+        message = f"`{sign}` takes numbers, and this is {a(type_)}{hint}."
+        _want(type_.is_number, argument, message)
+    return NUMBER
 
 
 def _want(holds: bool, node: Node, message: str) -> None:
@@ -131,86 +152,100 @@ def _want(holds: bool, node: Node, message: str) -> None:
 
 
 def _of_comparison(node: Call, types: list[Type]) -> Type:
-    for each, type_ in zip(node.arguments, types, strict=True):
-        _want(type_ != NULL, each, "Nothing is compared with null; ask is_empty(...).")
-        hint = "; make it a number by number(...)" if type_ == TEXT and types[0].is_number else ""
-        hint = "; make that a number by number(...)" if type_.is_number and types[0] == TEXT else hint
-        _want(common(types[0], type_) is not None, each, f"`{node.name}` compares {a(types[0])} with {a(type_)}{hint}.")
-    ordered = node.name not in ("==", "!=", "in")
-    _want(not ordered or types[0] != BOOLEAN, node, f"`{node.name}` needs an order, and conditions have none.")
+    first = types[0]
+    for argument, type_ in zip(node.arguments, types, strict=True):
+        _want(type_ != NULL, argument, "Nothing is compared with null; ask is_empty(...).")
+        hint = ""
+        if type_ == TEXT and first.is_number:
+            hint = "; make it a number by number(...)"
+        elif type_.is_number and first == TEXT:
+            hint = "; make that a number by number(...)"
+        message = f"`{node.name}` compares {a(first)} with {a(type_)}{hint}."
+        _want(common(first, type_) is not None, argument, message)
+    is_ordered = node.name not in ("==", "!=", "in")
+    message = f"`{node.name}` needs an order, and conditions have none."
+    _want(not is_ordered or first != BOOLEAN, node, message)
     return BOOLEAN
 
 
 def _of_lazy(node: Call, types: list[Type]) -> Type:
     if node.name == "if":
-        _want(len(types) == 3, node, f"`if` takes a condition and two values; here are {len(types)} arguments.")
-        _want(types[0] == BOOLEAN, node.arguments[0], f"`if` takes a condition first, and this is {a(types[0])}.")
+        message = f"`if` takes a condition and two values; here are {len(types)} arguments."
+        _want(len(types) == 3, node, message)
+        message = f"`if` takes a condition first, and this is {a(types[0])}."
+        _want(types[0] == BOOLEAN, node.arguments[0], message)
         types = types[1:]
     _want(len(types) >= 2, node, "`coalesce` takes two values or more.")
     result: Type | None = types[0]
     for type_ in types[1:]:
         result = None if result is None else common(result, type_)
     if result is None:
-        raise ExpressionError(
-            f"The values of `{node.name}` are of different types: {', '.join(map(str, types))}.", node.place
-        )
+        names = ", ".join(map(str, types))
+        message = f"The values of `{node.name}` are of different types: {names}."
+        raise ExpressionError(message, node.place)
     _want(result != NULL, node, f"`{node.name}` has no value but null.")
     return result
 
 
 def _of_function(node: Call, signature: Signature, types: list[Type]) -> Type:
-    name, kinds = node.name, list(signature.arguments)
-    given = len(types)
-    fewest = len(kinds) - signature.optional
-    if given < fewest or (given > len(kinds) and not signature.repeats):
-        wanted = (
-            f"{fewest} or more" if signature.repeats else f"{fewest} to {len(kinds)}" if signature.optional else fewest
-        )
-        raise ExpressionError(f"`{name}` takes {wanted} arguments; here are {given}.", node.place)
-    kinds += [kinds[-1]] * (given - len(kinds))
+    name = node.name
+    kinds = _kinds(node, signature)
     result = signature.result
     for kind, type_, argument in zip(kinds, types, node.arguments, strict=False):
         if kind.isupper():
-            found = _as_it_stands(kind, argument, name)
-            result = found or result
+            result = _as_it_stands(kind, argument, name) or result
         else:
-            is_right = {
-                "any": type_ != NULL, "text": type_ == TEXT, "number": type_.is_number, "boolean": type_ == BOOLEAN,
-                "moment": type_.is_moment,
-            }[kind]  # fmt: skip
-            word = (
-                "a date"
-                if kind == "moment"
-                else "a value"
-                if kind == "any"
-                else "text"
-                if kind == "text"
-                else f"a {kind}"
-            )
-            _want(is_right, argument, f"`{name}` takes {word} here, and this is {a(type_)}.")
+            message = f"`{name}` takes {KINDS[kind]} here, and this is {a(type_)}."
+            _want(_is_of_kind(type_, kind), argument, message)
     if name == "days_between" and types[0] != types[1]:
-        raise ExpressionError(f"`days_between` takes two of one type, not {types[0]} and {types[1]}.", node.place)
+        message = f"`days_between` takes two of one type, not {types[0]} and {types[1]}."
+        raise ExpressionError(message, node.place)
+    literals = [argument.value for argument in node.arguments[1:] if isinstance(argument, Literal)]
     if name == "replace":
-        _want(
-            node.arguments[1] != Literal("", node.arguments[1].place), node, "`replace` takes a text to find, not ''."
-        )
+        _want(literals[0] != "", node, "`replace` takes a text to find, not ''.")
     if name == "number":
-        _check_marks([each.value for each in node.arguments[1:] if isinstance(each, Literal)], node)
+        _check_marks(literals, node)
     if name == "round":
-        decimals = node.arguments[1].value if len(node.arguments) > 1 and isinstance(node.arguments[1], Literal) else 0
+        decimals = literals[0] if literals else 0
         assert isinstance(decimals, int | Decimal)
         result = Type("decimal", int(decimals))
     return result
 
 
-def _check_marks(marks: list[object], node: Node) -> None:
+def _kinds(node: Call, signature: Signature) -> list[str]:
+    """The kind of each argument; raises ExpressionError if there are too many or too few."""
+    kinds = list(signature.arguments)
+    count, most = len(node.arguments), len(kinds)
+    fewest = most - signature.optional
+    if count < fewest or (count > most and not signature.repeats):
+        how_many = str(fewest)
+        if signature.repeats:
+            how_many = f"{fewest} or more"
+        elif signature.optional:
+            how_many = f"{fewest} to {most}"
+        message = f"`{node.name}` takes {how_many} arguments; here are {count}."
+        raise ExpressionError(message, node.place)
+    return kinds + [kinds[-1]] * (count - most)
+
+
+def _is_of_kind(type_: Type, kind: str) -> bool:
+    if kind == "any":
+        return type_ != NULL
+    if kind == "number":
+        return type_.is_number
+    if kind == "moment":
+        return type_.is_moment
+    return type_ == (TEXT if kind == "text" else BOOLEAN)
+
+
+def _check_marks(marks: Sequence[object], node: Node) -> None:
     decimal = marks[0] if marks else "."
     thousands = marks[1] if len(marks) > 1 else ""
-    is_right = (
-        decimal in (".", ",") and thousands in ("", ".", ",", " ", "'", "\u00a0", "\u202f") and decimal != thousands
-    )
+    is_right = decimal in DECIMAL_MARKS and thousands in THOUSANDS_MARKS and decimal != thousands
     _want(
-        is_right, node, "The decimal mark is '.' or ',', the thousands mark '.', ',', ' ', \"'\" or '', not the same."
+        is_right,
+        node,
+        "The decimal mark is '.' or ',', the thousands mark '.', ',', ' ', \"'\" or '', not the same.",
     )
 
 
@@ -219,8 +254,10 @@ def _as_it_stands(kind: str, node: Node, name: str) -> Type | None:
     value = node.value if isinstance(node, Literal) else None
     if kind == "COUNT":
         limit = MAX_SCALE if name == "round" else MAX_TEXT_POSITION
-        is_whole = isinstance(value, Decimal) and value == value.to_integral_value() and 0 <= value <= limit
-        _want(is_whole, node, f"`{name}` takes a whole number from 0 to {limit} here, as it stands.")
+        if not isinstance(value, Decimal) or value != value.to_integral_value():
+            value = Decimal(-1)
+        message = f"`{name}` takes a whole number from 0 to {limit} here, as it stands."
+        _want(0 <= value <= limit, node, message)
         return None
     _want(isinstance(value, str), node, f"`{name}` takes a text in quotes here.")
     assert isinstance(value, str)
@@ -228,10 +265,10 @@ def _as_it_stands(kind: str, node: Node, name: str) -> Type | None:
         _want(len(value) <= MAX_PATTERN, node, f"A pattern has at most {MAX_PATTERN} characters.")
     if kind in ("READ", "WRITE"):
         try:
-            found = type_of_format(value, reading=kind == "READ")
+            type_ = type_of_format(value, reading=kind == "READ")
         except BadFormat as error:
             raise ExpressionError(str(error), node.place) from None
-        return found if kind == "READ" else None
+        return type_ if kind == "READ" else None
     return None
 
 
@@ -239,7 +276,8 @@ def patterns_of(node: Node) -> list[tuple[str, int]]:
     """The regular expressions in it, which are checked where they will run, and their places."""
     if not isinstance(node, Call):
         return []
-    found = [each for argument in node.arguments for each in patterns_of(argument)]
+    patterns = [pattern for argument in node.arguments for pattern in patterns_of(argument)]
     if node.name == "matches" and isinstance(node.arguments[1], Literal):
-        found.append((str(node.arguments[1].value), node.arguments[1].place))
-    return found
+        pattern = node.arguments[1]
+        patterns.append((str(pattern.value), pattern.place))
+    return patterns

@@ -180,14 +180,19 @@ class OutputColumn(Model):
 
     @model_validator(mode="after")
     def _one_source(self) -> OutputColumn:
-        given = {"from_", "constant", "expression"} & self.model_fields_set
-        if len(given) != 1 or ("constant" not in given and getattr(self, next(iter(given))) is None):
+        sources = {"from_", "constant", "expression"} & self.model_fields_set
+        if len(sources) != 1:
+            raise ValueError("give one of `from`, `constant` and `expression`")
+        (source,) = sources
+        if source != "constant" and getattr(self, source) is None:
             raise ValueError("give one of `from`, `constant` and `expression`")
         return self
 
     @property
     def sources(self) -> list[str]:
-        return [] if self.from_ is None else [self.from_] if isinstance(self.from_, str) else self.from_
+        if self.from_ is None:
+            return []
+        return [self.from_] if isinstance(self.from_, str) else self.from_
 
 
 class Mapping(Model, title="TransformMapping"):
@@ -263,15 +268,18 @@ class Undecided(ValueError):
 def of_template(columns: list[dict[str, Any]]) -> dict[str, Any]:
     """A mapping as `POST /api/v1/jobs/mapping` proposes it, and templates keep it, as a document of a Mapping; raises
     Undecided. A column that nothing was found for is there and empty."""
-    made = []
+    output = []
     for place, column in enumerate(columns):
+        name, sources = column["reference_column"], column["input_columns"]
         steps = []
         for number, step in enumerate(column.get("conversion", [])):
             if step.get("decide"):
                 raise Undecided(place, number)
-            steps.append({name: value for name, value in step.items() if name not in PROPOSED})
-        source: dict[str, Any] = {"from": column["input_columns"]} if column["input_columns"] else {"constant": None}
-        if len(column["input_columns"]) > 1 and not any(step["operation"] == "join" for step in steps):
+            steps.append({key: value for key, value in step.items() if key not in PROPOSED})
+        if not sources:
+            output.append({"name": name, "constant": None, "steps": []})
+            continue
+        if len(sources) > 1 and not any(step["operation"] == "join" for step in steps):
             steps.insert(0, {"operation": "join"})
-        made.append({"name": column["reference_column"], **source, "steps": steps if column["input_columns"] else []})
-    return {"columns": made}
+        output.append({"name": name, "from": sources, "steps": steps})
+    return {"columns": output}

@@ -29,7 +29,11 @@ from app.features.transform.types import NULL, TEXT
 from app.features.transform.values import NO_TEXT, Findings, Value
 
 Mask = npt.NDArray[np.bool_]
-SIDES = {"both": pc.utf8_trim_whitespace, "left": pc.utf8_ltrim_whitespace, "right": pc.utf8_rtrim_whitespace}
+SIDES = {
+    "both": pc.utf8_trim_whitespace,
+    "left": pc.utf8_ltrim_whitespace,
+    "right": pc.utf8_rtrim_whitespace,
+}
 
 
 def taken(step: Step, value: Value, findings: Findings, memory: Memory, column: str) -> Value:
@@ -37,8 +41,7 @@ def taken(step: Step, value: Value, findings: Findings, memory: Memory, column: 
     if value.type == NULL:
         value = Value(TEXT, pa.nulls(len(value), pa.string()))
     if isinstance(step, Cast):
-        found, problems = _cast(step, value)
-        return _noted(found, problems, value, findings, column)
+        return _noted(*_cast(step, value), value, findings, column)
     if isinstance(step, Round):
         return _noted(*casts.to_scale(value, step.scale, step.rounding), value, findings, column)
     if isinstance(step, FormatDate):
@@ -55,11 +58,18 @@ def taken(step: Step, value: Value, findings: Findings, memory: Memory, column: 
     return values.text(_of_text(step, texts, memory, _notes(findings, column)))
 
 
-def _noted(found: Value, problems: casts.Problems, before: Value, findings: Findings, column: str) -> Value:
+def _noted(
+    after: Value,
+    problems: casts.Problems,
+    before: Value,
+    findings: Findings,
+    column: str,
+) -> Value:
+    """`after`, with the problems of getting there among the findings."""
     shown = values.to_texts(before) if any(rows.any() for rows, _, _ in problems) else None
     for rows, code, message in problems:
         findings.add(rows, column, code, message, shown)
-    return found
+    return after
 
 
 def _cast(step: Cast, value: Value) -> tuple[Value, casts.Problems]:
@@ -69,13 +79,13 @@ def _cast(step: Cast, value: Value) -> tuple[Value, casts.Problems]:
         return casts.integer(value.data)
     if step.to == "boolean":
         return casts.boolean(value.data, tuple(step.true), tuple(step.false))
-    found, problems = (
-        (value, []) if value.type.is_number else casts.number(value.data, step.decimal, step.thousands or "")
-    )
-    if step.to == "decimal":
-        found, more = casts.to_scale(found, step.scale or 0, step.rounding)
-        problems = [*problems, *more]
-    return found, problems
+    number, problems = value, casts.Problems()
+    if not value.type.is_number:
+        number, problems = casts.number(value.data, step.decimal, step.thousands or "")
+    if step.to != "decimal":
+        return number, problems
+    decimal, more = casts.to_scale(number, step.scale or 0, step.rounding)
+    return decimal, [*problems, *more]
 
 
 def _notes(findings: Findings, column: str) -> Note:
@@ -103,29 +113,40 @@ def _of_text(step: Step, texts: pa.StringArray, memory: Memory, note: Note) -> p
 
 
 def _replaced_matches(step: Replace, texts: pa.StringArray, memory: Memory, note: Note) -> pa.StringArray:
+    def replace(short: pa.StringArray) -> pa.StringArray:
+        return pc.replace_substring_regex(short, step.find, step.by)
+
     lengths = growth.of_replaced_matches(texts, step.find, step.by)
-    return growth.made(
-        lengths, [texts], lambda given: pc.replace_substring_regex(given, step.find, step.by), memory, note
-    )
+    return growth.made(lengths, [texts], replace, memory, note)
 
 
 def _piece(step: Split, texts: pa.StringArray) -> pa.StringArray:
     """A piece that is not there is empty."""
     place = {"first": 1, "last": -1}.get(str(step.part)) or int(step.part)
     pieces = pc.split_pattern(texts, step.separator)
-    counts = pc.fill_null(pc.list_value_length(pieces), 0).to_numpy(zero_copy_only=False).astype(np.int64)
+    counts = pc.fill_null(pc.list_value_length(pieces), 0)
+    counts = counts.to_numpy(zero_copy_only=False).astype(np.int64)
     starts = np.asarray(pieces.offsets)[:-1].astype(np.int64)
     at = place - 1 if place > 0 else counts + place
     inside = (at >= 0) & (at < counts) & (place != 0)
-    found = pieces.values.take(pa.array(np.where(inside, starts + at, 0), mask=~inside))
-    return pc.if_else(texts.is_valid(), pc.fill_null(found, ""), NO_TEXT)
+    places = pa.array(np.where(inside, starts + at, 0), mask=~inside)
+    chosen = pc.fill_null(pieces.values.take(places), "")
+    return pc.if_else(texts.is_valid(), chosen, NO_TEXT)
 
 
-def _looked_up(step: ValueTable, texts: pa.StringArray, findings: Findings, memory: Memory, column: str) -> Value:
-    keys, results = pa.array(list(step.table), pa.string()), pa.array(list(step.table.values()), pa.string())
+def _looked_up(
+    step: ValueTable,
+    texts: pa.StringArray,
+    findings: Findings,
+    memory: Memory,
+    column: str,
+) -> Value:
+    keys = pa.array(list(step.table), pa.string())
+    results = pa.array(list(step.table.values()), pa.string())
     places = pc.index_in(texts, value_set=keys)
-    memory.take(growth.size_of(texts) + (pc.sum(pc.binary_length(results).take(places)).as_py() or 0))
-    found = results.take(places)
+    size_of_results = pc.sum(pc.binary_length(results).take(places)).as_py() or 0
+    memory.take(growth.size_of(texts) + size_of_results)
+    replacements = results.take(places)
     unknown = ~np.asarray(places.is_valid()) & np.asarray(texts.is_valid())
     if step.otherwise == "reject":
         findings.add(
@@ -136,10 +157,11 @@ def _looked_up(step: ValueTable, texts: pa.StringArray, findings: Findings, memo
             texts,
         )
     elif step.otherwise == "keep":
-        found = pc.if_else(pa.array(unknown), texts, found)
-    return values.text(found)
+        replacements = pc.if_else(pa.array(unknown), texts, replacements)
+    return values.text(replacements)
 
 
 def join(parts: list[Value], step: Join, findings: Findings, memory: Memory, column: str) -> Value:
     texts = [part.data for part in parts]
-    return values.text(joined(texts, step.separator, step.skip_empty, memory, _notes(findings, column)))
+    note = _notes(findings, column)
+    return values.text(joined(texts, step.separator, step.skip_empty, memory, note))

@@ -36,7 +36,10 @@ PARQUET_NUMBER_SCALE = 9
 
 def a(type_: Type) -> str:
     """With its article."""
-    return f"an {type_}" if type_.name[0] in "aeiou" else f"a {type_}" if type_ != TEXT else "text"
+    if type_ == TEXT:
+        return "text"
+    article = "an" if type_.name[0] in "aeiou" else "a"
+    return f"{article} {type_}"
 
 
 def common(left: Type, right: Type) -> Type | None:
@@ -53,10 +56,23 @@ def common(left: Type, right: Type) -> Type | None:
 # ---------------------------------------------------------------------- formats of dates
 
 DIRECTIVES: dict[str, tuple[str, int]] = {
-    "%Y": ("year", 4), "%m": ("month", 2), "%d": ("day", 2), "%H": ("hour", 2), "%M": ("minute", 2), "%S": ("second", 2),
-    "%f": ("fraction", 6), "%-d": ("day", 0), "%-m": ("month", 0), "%-H": ("hour", 0), "%b": ("month", 0), "%B": ("month", 0),
-    "%I": ("hour12", 2), "%p": ("half", 0), "%z": ("zone", 0), "%%": ("percent", 1),
-}  # fmt: skip
+    "%Y": ("year", 4),
+    "%m": ("month", 2),
+    "%d": ("day", 2),
+    "%H": ("hour", 2),
+    "%M": ("minute", 2),
+    "%S": ("second", 2),
+    "%f": ("fraction", 6),
+    "%-d": ("day", 0),
+    "%-m": ("month", 0),
+    "%-H": ("hour", 0),
+    "%b": ("month", 0),
+    "%B": ("month", 0),
+    "%I": ("hour12", 2),
+    "%p": ("half", 0),
+    "%z": ("zone", 0),
+    "%%": ("percent", 1),
+}
 """What each stands for, and how many digits it always has; 0 if that varies. Fractions are written with 6, and read with
 1 to 9."""
 
@@ -91,4 +107,6 @@ def type_of_format(pattern: str, *, reading: bool) -> Type:
     clock = {"hour", "hour12", "minute", "second", "fraction", "half", "zone"} & names
     if clock and reading and not {"hour", "hour12"} & names:
         raise BadFormat("A date format with a time names the hour.")
-    return INSTANT if "zone" in names else DATETIME if clock else DATE
+    if "zone" in names:
+        return INSTANT
+    return DATETIME if clock else DATE

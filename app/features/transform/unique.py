@@ -20,30 +20,31 @@ from app.features.transform import values
 from app.features.transform.values import Value
 
 KEY = np.dtype([("high", "<u8"), ("low", "<u8"), ("row", "<i8")])
+ORDER = ["high", "low", "row"]
 KEYS_AT_ONCE = 1_000_000
 
 
 def keys(
-    made: dict[str, Value], rows: npt.NDArray[np.int64], uniques: Sequence[Sequence[str]]
+    columns: dict[str, Value], rows: npt.NDArray[np.int64], uniques: Sequence[Sequence[str]]
 ) -> tuple[bytes, list[int]]:
     """The keys of each rule one after the other, and how many they are. A row with a value missing is like no other."""
     parts, counts = [], []
-    for columns in uniques:
+    for names in uniques:
         there = np.ones(len(rows), bool)
-        for name in columns:
-            there &= ~values.is_missing(made[name])
-        texts = [pc.filter(values.canonical(made[name]), there).to_pylist() for name in columns]
-        found = np.empty(int(there.sum()), KEY)
+        for name in names:
+            there &= ~values.is_missing(columns[name])
+        texts = [pc.filter(values.canonical(columns[name]), there).to_pylist() for name in names]
+        keys_of_rule = np.empty(int(there.sum()), KEY)
         digests = b"".join([_digest(row) for row in zip(*texts, strict=True)])
-        found["high"], found["low"] = np.frombuffer(digests, "<u8").reshape(-1, 2).T
-        found["row"] = rows[there]
-        parts.append(np.sort(found, order=["high", "low", "row"]).tobytes())
-        counts.append(len(found))
+        keys_of_rule["high"], keys_of_rule["low"] = np.frombuffer(digests, "<u8").reshape(-1, 2).T
+        keys_of_rule["row"] = rows[there]
+        parts.append(np.sort(keys_of_rule, order=ORDER).tobytes())
+        counts.append(len(keys_of_rule))
     return b"".join(parts), counts
 
 
 def _digest(row: tuple[str, ...]) -> bytes:
-    text = row[0] if len(row) == 1 else "".join(f"{len(each)}:{each}" for each in row)
+    text = row[0] if len(row) == 1 else "".join(f"{len(value)}:{value}" for value in row)
     return hashlib.blake2b(text.encode(), digest_size=16).digest()
 
 
@@ -54,30 +55,34 @@ def find_repeated(folder: str, parts: Sequence[tuple[str, Sequence[Sequence[int]
     `parts` are the names of the key files of the chunks, and for each piece of a file the number of keys for each rule.
     """
     root = Path(folder)
-    pieces = [each for name, counts in parts for each in _pieces(root / name, counts)]
+    pieces = [piece for name, counts in parts for piece in _pieces(root / name, counts)]
     firsts = _sparse(root / "first", "<i8", total_rows + 1)
     rules = _sparse(root / "rule", "u1", total_rows + 1)
-    found = 0
+    repeated_rows = 0
     for rule in range(len(pieces[0].counts) if pieces else 0):
         total = sum(piece.counts[rule] for piece in pieces)
         ranges = max(1, -(-total // KEYS_AT_ONCE))
         for index in range(ranges):
-            low, high = ((1 << 64) * i // ranges for i in (index, index + 1))
+            low, high = (1 << 64) * index // ranges, (1 << 64) * (index + 1) // ranges
             keys_here = np.concatenate([piece.keys(rule, low, high) for piece in pieces])
-            keys_here.sort(order=["high", "low", "row"])
-            same = np.zeros(len(keys_here), bool)
-            same[1:] = (keys_here["high"][1:] == keys_here["high"][:-1]) & (
-                keys_here["low"][1:] == keys_here["low"][:-1]
-            )
+            keys_here.sort(order=ORDER)
+            same = _is_like_the_one_before(keys_here)
             starts = np.maximum.accumulate(np.where(same, 0, np.arange(len(same))))
             repeated = keys_here["row"][same]
             new = rules[repeated] == 0
-            found += int(new.sum())
+            repeated_rows += int(new.sum())
             firsts[repeated[new]] = keys_here["row"][starts[same]][new]
             rules[repeated[new]] = rule + 1
     firsts.flush()
     rules.flush()
-    return found
+    return repeated_rows
+
+
+def _is_like_the_one_before(keys_: npt.NDArray[np.void]) -> npt.NDArray[np.bool_]:
+    same = np.zeros(len(keys_), bool)
+    same[1:] = keys_["high"][1:] == keys_["high"][:-1]
+    same[1:] &= keys_["low"][1:] == keys_["low"][:-1]
+    return same
 
 
 def _sparse(path: Path, kind: str, count: int) -> np.memmap[tuple[int], np.dtype[np.generic]]:
@@ -100,10 +105,16 @@ class _Piece:
         before = self.first + sum(self.counts[:rule])
         mine = np.memmap(self.path, KEY, "r", before * KEY.itemsize, shape=(self.counts[rule],))
         start = np.searchsorted(mine["high"], np.uint64(low), "left")
-        end = len(mine) if high >= 1 << 64 else np.searchsorted(mine["high"], np.uint64(high), "left")
+        end = len(mine)
+        if high < 1 << 64:
+            end = int(np.searchsorted(mine["high"], np.uint64(high), "left"))
         return np.array(mine[start:end])
 
 
 def _pieces(path: Path, counts: Sequence[Sequence[int]]) -> list[_Piece]:
-    starts = np.cumsum([0, *(sum(each) for each in counts)]).tolist()
-    return [_Piece(path, start, each) for start, each in zip(starts, counts, strict=False)]
+    pieces = []
+    first = 0
+    for of_piece in counts:
+        pieces.append(_Piece(path, first, of_piece))
+        first += sum(of_piece)
+    return pieces

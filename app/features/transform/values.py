@@ -45,7 +45,10 @@ class Finding:
 
 @dataclass(slots=True)
 class Value:
-    """A column: an Arrow array, or Numbers. `written` is the text it was read from, where that is also how it is written."""
+    """A column: an Arrow array, or Numbers.
+
+    `written` is the text it was read from, where that is also how it is written.
+    """
 
     type: Type
     data: Any
@@ -57,7 +60,9 @@ class Value:
 
 def shown(value: str | None) -> str | None:
     """As a reject tells it."""
-    return value[:MAX_VALUE_CHARACTERS].replace("\0", "\\x00") if value is not None else None
+    if value is None:
+        return None
+    return value[:MAX_VALUE_CHARACTERS].replace("\0", "\\x00")
 
 
 @dataclass(slots=True)
@@ -66,12 +71,19 @@ class Findings:
 
     count: int
     bad: Mask = field(init=False)
-    found: list[Finding] = field(default_factory=list)
+    all: list[Finding] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         self.bad = np.zeros(self.count, bool)
 
-    def add(self, rows: Mask, column: str, code: str, message: str, values: pa.StringArray | None = None) -> None:
+    def add(
+        self,
+        rows: Mask,
+        column: str,
+        code: str,
+        message: str,
+        values: pa.StringArray | None = None,
+    ) -> None:
         """`message` may hold `{value}`. Rows that are bad already stay what they are."""
         new = rows & ~self.bad
         if not new.any():
@@ -79,24 +91,24 @@ class Findings:
         self.bad |= new
         for row in np.flatnonzero(new).tolist():
             value = None if values is None else shown(values[row].as_py())
-            self.found.append(Finding(row, column, code, message.replace("{value}", (value or "")[:60]), value))
+            with_value = message.replace("{value}", (value or "")[:60])
+            self.all.append(Finding(row, column, code, with_value, value))
 
     def begin_with(self, bad: Sequence[Finding]) -> None:
         """What is known of rows before anything is done with them, in their order."""
-        self.found = [each for each in bad if each.row < self.count]
-        self.bad[[each.row for each in self.found]] = True
+        self.all = [finding for finding in bad if finding.row < self.count]
+        self.bad[[finding.row for finding in self.all]] = True
 
-    def repeat(self, found: Findings, places: Places) -> None:
-        """What was found among distinct values, for each row that has one of them; `places` says which."""
-        if not found.found:
+    def repeat(self, of_distinct: Findings, places: Places) -> None:
+        """What is wrong with distinct values, for each row that has one of them; `places` says which."""
+        if not of_distinct.all:
             return
-        new = found.bad[places] & ~self.bad
+        new = of_distinct.bad[places] & ~self.bad
         self.bad |= new
-        by_place = {each.row: each for each in found.found}
+        by_place = {finding.row: finding for finding in of_distinct.all}
         rows = np.flatnonzero(new)
-        self.found += [
-            replace(by_place[place], row=row) for row, place in zip(rows.tolist(), places[rows].tolist(), strict=True)
-        ]
+        for row, place in zip(rows.tolist(), places[rows].tolist(), strict=True):
+            self.all.append(replace(by_place[place], row=row))
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,8 +132,9 @@ def held(value: Value) -> int:
     """The bytes that it takes."""
     written = 0 if value.written is None else int(value.written.nbytes)
     data = value.data
-    own = data.ints.nbytes + data.valid.nbytes if isinstance(data, Numbers) else data.nbytes
-    return written + int(own)
+    if isinstance(data, Numbers):
+        return written + data.ints.nbytes + data.valid.nbytes
+    return written + int(data.nbytes)
 
 
 def taken(value: Value, rows: Places) -> Value:
@@ -148,12 +161,15 @@ def constant(value: str | Decimal | bool | None, kind: Type, count: int) -> Valu
         return Value(kind, numbers.of_literal(value, count))
     if value is None:
         return Value(NULL, pa.nulls(count))
-    return Value(kind, pa.repeat(pa.scalar(value, pa.bool_() if kind == BOOLEAN else pa.string()), count))
+    in_arrow = pa.bool_() if kind == BOOLEAN else pa.string()
+    return Value(kind, pa.repeat(pa.scalar(value, in_arrow), count))
 
 
 def is_valid(value: Value) -> Mask:
     """Where there is a value, be it an empty text."""
-    return value.data.valid if isinstance(value.data, Numbers) else np.asarray(value.data.is_valid())
+    if isinstance(value.data, Numbers):
+        return value.data.valid
+    return np.asarray(value.data.is_valid())
 
 
 def is_missing(value: Value) -> Mask:
@@ -177,12 +193,13 @@ def cleared(value: Value, rows: Mask) -> Value:
     written = None if value.written is None else pc.if_else(pa.array(rows), NO_TEXT, value.written)
     if isinstance(value.data, Numbers):
         return Value(value.type, numbers.without(value.data, rows), written)
-    return Value(value.type, pc.if_else(pa.array(rows), pa.scalar(None, value.data.type), value.data), written)
+    nothing = pa.scalar(None, value.data.type)
+    return Value(value.type, pc.if_else(pa.array(rows), nothing, value.data), written)
 
 
 def chosen(mask: Mask, left: Value, right: Value) -> Value:
     """`left` where the mask is set, else `right`; they are of types that one can hold."""
-    left, right = (_typed(each, other) for each, other in ((left, right), (right, left)))
+    left, right = _typed(left, like=right), _typed(right, like=left)
     kind = left.type if left.type == right.type else NUMBER
     if isinstance(left.data, Numbers):
         return Value(kind, numbers.choose(mask, left.data, right.data))
@@ -204,12 +221,15 @@ def to_texts(value: Value) -> pa.StringArray:
     if value.written is not None:
         return value.written
     if isinstance(value.data, Numbers):
-        return numbers.to_texts(value.data, value.type.scale if value.type.name == "decimal" else None)
+        scale = value.type.scale if value.type.name == "decimal" else None
+        return numbers.to_texts(value.data, scale)
     if value.type.is_moment:
         return dates.to_iso(value.data, value.type)
     if value.type == BOOLEAN:
         return value.data.cast(pa.string())
-    return pa.nulls(len(value), pa.string()) if value.type == NULL else value.data
+    if value.type == NULL:
+        return pa.nulls(len(value), pa.string())
+    return value.data
 
 
 def canonical(value: Value) -> pa.StringArray:
@@ -224,7 +244,8 @@ def arrow_type(kind: Type) -> pa.DataType:
     if kind.name == "integer":
         return pa.int64()
     if kind.is_number:
-        return pa.decimal128(MAX_DIGITS, kind.scale if kind.name == "decimal" else PARQUET_NUMBER_SCALE)
+        scale = kind.scale if kind.name == "decimal" else PARQUET_NUMBER_SCALE
+        return pa.decimal128(MAX_DIGITS, scale)
     if kind == BOOLEAN:
         return pa.bool_()
     return dates.ARROW.get(kind, pa.string())
