@@ -84,7 +84,8 @@ class RunningJob:
 
 
 async def load(database: Database, processors: Processors, job_id: UUID) -> RunningJob | None:
-    """The job as the database has it; None if it was deleted. Raises StoredFileMissing, UnknownProcessor."""
+    """The job as the database has it; None if it was deleted. Raises StoredFileMissing, UnknownProcessor, and
+    InvalidParameter for options that its processor does not take any more."""
     async with database.working() as connection:
         row = await jobs.load_job(connection, job_id)
     return None if row is None else from_row(row, processors)

@@ -57,9 +57,14 @@ def as_json(options: BaseModel) -> dict[str, Any]:
     return options.model_dump(mode="json", exclude_unset=True)
 
 
-def restored(model: type[Model], values: Mapping[str, Any]) -> Model:
-    """From what the database has, which may hold more than the options. Raises ValidationError if it does not fit."""
-    return model.model_validate({name: value for name, value in values.items() if name in model.model_fields})
+def restored(model: type[Model], whose: str, values: Mapping[str, Any]) -> Model:
+    """From what the database has, which may hold more than the options. Raises InvalidParameter if they do not fit any
+    more, since the model is another one now."""
+    given = {name: value for name, value in values.items() if name in model.model_fields}
+    try:
+        return model.model_validate(given)
+    except ValidationError as error:
+        raise _refused(error, whose, given) from None
 
 
 def _parsed(model: type[Model], given: Mapping[str, Any]) -> Model:

@@ -98,14 +98,13 @@ class Processors:
         return processor
 
     def restored(self, name: str, stored: Mapping[str, Any]) -> Options:
-        """The options that the database has of a job; raises UnknownProcessor, ValidationError."""
-        return restored(self.get(name).options, stored)
+        """The options that the database has of a job; raises UnknownProcessor, InvalidParameter."""
+        return restored(self.get(name).options, f"the processor {name}", stored)
 
     def columns(self, name: str, header: Sequence[str], options: Options | Mapping[str, Any]) -> list[str]:
         """Those of the results for a file with this header; raises UnknownProcessor, MissingColumn."""
-        processor = self.get(name)
-        typed = options if isinstance(options, BaseModel) else restored(processor.options, options)
-        return list(processor.columns(header, typed))
+        typed = options if isinstance(options, BaseModel) else self.restored(name, options)
+        return list(self.get(name).columns(header, typed))
 
     async def close(self) -> None:
         """Let go of what processors hold: connections to others."""

@@ -188,7 +188,7 @@ def test_options_are_read_from_json_and_from_texts(given: dict[str, Any], stored
     """And kept as JSON, without what was not given."""
     options = validated(Wanted, "the processor p", given)
     assert as_json(options) == stored
-    assert restored(Wanted, {**stored, "source": "s3://bucket/key"}) == options
+    assert restored(Wanted, "the processor p", {**stored, "source": "s3://bucket/key"}) == options
 
 
 @pytest.mark.parametrize(
@@ -205,6 +205,12 @@ def test_options_that_cannot_be_used_are_refused_by_name(given: dict[str, Any], 
     with pytest.raises(InvalidParameter) as caught:
         validated(Wanted, "the processor p", given)
     assert caught.value.detail.startswith(detail)
+
+
+def test_stored_options_that_do_not_fit_any_more_are_told_as_such() -> None:
+    """A job that waited while its processor was changed fails with a sentence, and does not try for ever."""
+    with pytest.raises(InvalidParameter, match="limit: Field required"):
+        restored(Wanted, "the processor p", {"word": "x"})
 
 
 def test_options_of_which_more_may_come_are_refused_only_for_what_is_there() -> None:
