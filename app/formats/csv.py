@@ -1,12 +1,14 @@
 """CSV in all its dialects: where records end, and what is in them.
 
-Two roads lead through a chunk. Clean text (no quote, no escape, every row as wide as the header: nearly all CSV by
-volume) is checked by a few numpy passes and stored without ever becoming Python strings. Everything else is read record
-by record: by Python's `csv` where it agrees with this grammar, by the expressions of `csv_grammar` where quotes are wrong.
+Two roads lead through a chunk. Clean text (no quote, no escape, every row as wide as the header:
+nearly all CSV by volume) is checked by a few numpy passes and stored without ever becoming Python
+strings. Everything else is read record by record: by Python's `csv` where it agrees with this
+grammar, by the expressions of `csv_grammar` where quotes are wrong.
 
-The grammar: a quote opens a quoted cell only as the first character of the cell, and closes it only before a delimiter,
-a line end or the end of the file; with `skip_initial_space` there may be spaces around the quotes. A quote that fails this
-is bad, and its record ends at the next line end, so that one stray quote costs one row and never swallows its neighbours.
+The grammar: a quote opens a quoted cell only as the first character of the cell, and closes it only
+before a delimiter, a line end or the end of the file; with `skip_initial_space` there may be spaces
+around the quotes. A quote that fails this is bad, and its record ends at the next line end, so that
+one stray quote costs one row and never swallows its neighbours.
 """
 
 from __future__ import annotations
@@ -44,9 +46,10 @@ from app.formats.base import (
     skip_to_line_end,
 )
 
-csv.field_size_limit(sys.maxsize)  # rows are bounded by MAX_ROW_BYTES; a second limit would only truncate the message
+# Rows are bounded by MAX_ROW_BYTES; a second limit would only truncate the message.
+csv.field_size_limit(sys.maxsize)
 
-LF, CR, BACKSLASH = 10, 13, 92
+LF, CR, QUOTE, BACKSLASH = 10, 13, 34, 92
 HASHED_AT_ONCE = 2_000
 LINE_ENDS = {"lf": b"\n", "crlf": b"\r\n", "cr": b"\r", "any": b"\n"}
 
@@ -57,7 +60,8 @@ class Skipped(msgspec.Struct, frozen=True, kw_only=True):
     lines: list[int]
     """First and last."""
     why: str
-    """delimiter (`sep=;`), comment, title, metadata (a name and a value), empty (delimiters alone)."""
+    """delimiter (`sep=;`), comment, title, metadata (a name and a
+    value), empty (delimiters alone)."""
     text: str
 
 
@@ -81,7 +85,8 @@ class CsvDialect(msgspec.Struct, frozen=True, kw_only=True, tag="csv", tag_field
     """Why lines were skipped that the user did not name."""
     header_rows: int = 1
     blank_lines: int = 0
-    """In the beginning of a file of one column: lines that are no rows, and could be meant as empty values."""
+    """In the beginning of a file of one column: lines that are no
+    rows, and could be meant as empty values."""
     skip_footer: int = 0
     columns: list[str] = []
     on_bad_row: str = "reject"
@@ -94,7 +99,8 @@ class CsvDialect(msgspec.Struct, frozen=True, kw_only=True, tag="csv", tag_field
 
 @dataclass(frozen=True, slots=True)
 class PlainRows:
-    """Rows of a clean chunk, still as bytes: UTF-8, one line a row, nothing quoted, nothing that JSON would escape."""
+    """Rows of a clean chunk, still as bytes: UTF-8, one line a row,
+    nothing quoted, nothing that JSON would escape."""
 
     columns: Sequence[str]
     numbers: range
@@ -119,7 +125,8 @@ class PlainRows:
 
     def records(self) -> list[list[str | None]]:
         delimiter = self.delimiter.decode()
-        return [line.split(delimiter) for line in self.data[:-1].decode().split("\n")]  # type: ignore[misc]
+        lines = self.data[:-1].decode().split("\n")
+        return [line.split(delimiter) for line in lines]  # type: ignore[misc]
 
     def undecoded(self) -> list[list[str | None]]:
         return self.records()
@@ -137,7 +144,8 @@ class PlainRows:
         return CellRows(self.columns, [self.numbers[i] for i in keep], [cells[i] for i in keep])
 
     def hash_sum(self) -> int:
-        """In pieces: one call over the whole chunk would keep the interpreter lock, and so the event loop, for too long."""
+        """In pieces: one call over the whole chunk would keep the interpreter
+        lock, and so the event loop, for too long."""
         cell_end = bytes.maketrans(self.delimiter, b"\xff")
         total, start = 0, 0
         for first in range(0, len(self.ends), HASHED_AT_ONCE):
@@ -173,22 +181,17 @@ class CsvFormat:
         )
         self._newline_byte = CR if dialect.newline == "cr" else LF
         # A space that means something else is not skipped.
-        self._spaces = dialect.skip_initial_space and " " not in dialect.delimiter + dialect.quote + dialect.escape
-        self._record = re.compile(
-            grammar.record(self._delimiter, self._quote, self._escape, dialect.newline, spaces=self._spaces)
-            + rb"(?:%(N)s|\Z)" % {b"N": grammar.line_end(dialect.newline)}
-        )
-        self._blank_lines = re.compile(rb"(?:[\r\n]*%(N)s)?" % {b"N": grammar.line_end(dialect.newline)})
-        self._cell = re.compile(
-            grammar.cell(self._delimiter, self._quote, self._escape, dialect.newline, spaces=self._spaces)
-        )
-        self._open = (
-            re.compile(
-                grammar.undecided(self._delimiter, self._quote, self._escape, dialect.newline, spaces=self._spaces)
-            )
-            if self._quote
-            else None
-        )
+        marks = dialect.delimiter + dialect.quote + dialect.escape
+        self._spaces = dialect.skip_initial_space and " " not in marks
+        known = (self._delimiter, self._quote, self._escape, dialect.newline)
+        line_end = {b"N": grammar.line_end(dialect.newline)}
+        record = grammar.record(*known, spaces=self._spaces)
+        self._record = re.compile(record + rb"(?:%(N)s|\Z)" % line_end)
+        self._blank_lines = re.compile(rb"(?:[\r\n]*%(N)s)?" % line_end)
+        self._cell = re.compile(grammar.cell(*known, spaces=self._spaces))
+        self._open: re.Pattern[bytes] | None = None
+        if self._quote:
+            self._open = re.compile(grammar.undecided(*known, spaces=self._spaces))
 
     # ------------------------------------------------------------------ where records end
 
@@ -221,7 +224,9 @@ class CsvFormat:
         A blank line ends nothing: it belongs to the record after it and is not a row.
         """
         ends = self._ends_at_a_glance(text, eof)
-        return (ends, True) if ends is not None else (self._ends_one_by_one(text, eof), False)
+        if ends is not None:
+            return ends, True
+        return self._ends_one_by_one(text, eof), False
 
     def _ends_at_a_glance(self, text: bytes, eof: bool) -> Offsets | None:
         """All ends by counting quotes before each line end; None where that could be wrong."""
@@ -230,9 +235,9 @@ class CsvFormat:
         codes = np.frombuffer(text, np.uint8)
         newlines = np.flatnonzero(codes == self._newline_byte)
         if self.dialect.newline == "crlf":
-            alone = len(newlines)
+            line_feeds = len(newlines)
             newlines = newlines[(newlines > 0) & (codes[newlines - 1] == CR)]
-            if alone != len(newlines):
+            if line_feeds != len(newlines):
                 return None
         if self._quote and self._quote in text:
             if len(self._delimiter) > 1:
@@ -241,7 +246,8 @@ class CsvFormat:
             if not self._quotes_are_regular(codes, quotes, eof):
                 return None
             newlines = newlines[np.searchsorted(quotes, newlines) % 2 == 0]
-            unfinished = len(text) - (int(newlines[-1]) + 1 if len(newlines) else 0)
+            finished = int(newlines[-1]) + 1 if len(newlines) else 0
+            unfinished = len(text) - finished
             if len(quotes) % 2 and (eof or unfinished > MAX_ROW_BYTES):
                 return None
         ends = newlines + 1
@@ -267,12 +273,14 @@ class CsvFormat:
         starts = ends - lengths
         begins_blank = _IS_LINE_END[codes[starts]]
         blank: np.ndarray = begins_blank & (lengths <= 2) & _IS_LINE_END[codes[ends - 1]]
-        for i in np.flatnonzero(begins_blank & (lengths > 2)):  # rare: CR CR LF, or a lone CR before a cell
+        # Rare: CR CR LF, or a lone CR before a cell.
+        for i in np.flatnonzero(begins_blank & (lengths > 2)):
             blank[i] = _IS_LINE_END[codes[starts[i] : ends[i]]].all()
         return blank
 
     def _quotes_are_regular(self, codes: np.ndarray, quotes: Offsets, eof: bool) -> bool:
-        """Whether each opening quote begins a cell and each closing one ends it, doubled quotes included.
+        """Whether each opening quote begins a cell and each closing
+        one ends it, doubled quotes included.
 
         If so, reading quotes as alternately opening and closing is exact, not a guess.
         """
@@ -299,26 +307,29 @@ class CsvFormat:
         return _table(self._delimiter[0], self._quote[0], self._newline_byte, CR)
 
     def _ends_one_by_one(self, text: bytes, eof: bool) -> Offsets:
-        """All ends by the grammar. Lines before the next quote need none: they end where they seem to."""
+        """All ends by the grammar. Lines before the next quote need
+        none: they end where they seem to."""
         ends: list[int] = []
         seeming = self._seeming_ends(text)
         match, start, size = self._record.match, 0, len(text)
         while start < size:
             if seeming is not None:
                 quote = text.find(self._quote, start) if self._quote else -1
-                certain = seeming[bisect(seeming, start) : bisect(seeming, quote if quote >= 0 else size)]
+                before = quote if quote >= 0 else size
+                certain = seeming[bisect(seeming, start) : bisect(seeming, before)]
                 if certain:
                     ends += certain
                     start = certain[-1]
                     continue
             if seeming is not None and text.find(self._quote, quote + 1) < 0:
-                # No other quote can close this one. An expression would look for it as long, holding the interpreter.
+                # No other quote can close this one. An expression would look for it as long, and
+                # hold the interpreter.
                 place = bisect(seeming, quote)
                 end = seeming[place] if place < len(seeming) else size
             else:
-                found = match(text, start)
-                assert found is not None  # the grammar takes anything
-                end = found.end()
+                record = match(text, start)
+                assert record is not None  # the grammar takes anything
+                end = record.end()
             if not eof and (end == size or self._is_open(text, start, end)):
                 break
             ends.append(end)
@@ -326,22 +337,26 @@ class CsvFormat:
         return self._filled(text, np.array(ends, np.int64))
 
     def _seeming_ends(self, text: bytes) -> list[int] | None:
-        """Where lines end, whatever the quotes; None where a line end is more than one byte or may be escaped."""
+        """Where lines end, whatever the quotes; None where a line end is
+        more than one byte or may be escaped."""
         if self.dialect.newline not in ("lf", "cr") or (self._escape and self._escape in text):
             return None
-        ends: list[int] = (np.flatnonzero(np.frombuffer(text, np.uint8) == self._newline_byte) + 1).tolist()
+        codes = np.frombuffer(text, np.uint8)
+        ends: list[int] = (np.flatnonzero(codes == self._newline_byte) + 1).tolist()
         return ends
 
     def _is_open(self, text: bytes, start: int, end: int) -> bool:
         """Whether a quote of this record may yet be closed by bytes that are not in the window."""
-        if self._open is None or len(text) - start > MAX_ROW_BYTES or text.find(self._quote, start, end) < 0:
+        if self._open is None or len(text) - start > MAX_ROW_BYTES:
+            return False
+        if text.find(self._quote, start, end) < 0:
             return False
         while start < end:
             if self._open.match(text, start):
                 return True
-            found = self._cell.match(text, start)
-            assert found is not None
-            start = found.end() + len(self._delimiter)
+            cell = self._cell.match(text, start)
+            assert cell is not None
+            start = cell.end() + len(self._delimiter)
         return False
 
     # ------------------------------------------------------------------ what is in them
@@ -353,7 +368,9 @@ class CsvFormat:
 
     def _read_plain(self, data: bytes, span: Span) -> Parsed | None:
         """The chunk as PlainRows, or None if anything in it needs care."""
-        if self.dialect.newline == "any" or len(self._delimiter) != 1 or self._delimiter[0] in (BACKSLASH, 34):
+        if self.dialect.newline == "any" or len(self._delimiter) != 1:
+            return None
+        if self._delimiter[0] in (BACKSLASH, QUOTE):
             return None
         if not (self._delimiter + self._quote + self._escape).isascii():
             return None  # in UTF-8, which the cells will be in, it is another byte
@@ -363,25 +380,32 @@ class CsvFormat:
             except UnicodeDecodeError:
                 return None
         if self.dialect.newline in ("crlf", "cr"):
-            if data.count(b"\n") != (data.count(b"\r\n") if self.dialect.newline == "crlf" else 0):
+            in_line_ends = data.count(b"\r\n") if self.dialect.newline == "crlf" else 0
+            if data.count(b"\n") != in_line_ends:
                 return None  # an LF alone is text
         if b"\r" in data:
-            # In a file that ends lines by LF, a CR that remains is a control character and needs care.
+            # In a file that ends lines by LF, a CR that remains is a
+            # control character and needs care.
             data = data.replace(b"\r\n" if self._newline_byte == LF else b"\r", b"\n")
         if not data.endswith(b"\n"):
             data += b"\n"
-        if self._spaces and b" " in data and re.search(b"(?:^|[\n" + re.escape(self._delimiter) + b"]) ", data):
-            return None
+        if self._spaces and b" " in data:
+            before_cell = b"(?:^|[\n" + re.escape(self._delimiter) + b"]) "
+            if re.search(before_cell, data):
+                return None
         codes = np.frombuffer(data, np.uint8)
         line_ends = codes == LF
-        if np.count_nonzero(line_ends) != span.row_count or not self._is_plain(data, codes, span.row_count):
+        if np.count_nonzero(line_ends) != span.row_count:
+            return None
+        if not self._is_plain(data, codes, span.row_count):
             return None
         separators = np.flatnonzero(line_ends | (codes == self._delimiter[0]))
         width = len(self.columns)
         if len(separators) != span.row_count * width:
             return None
         ends = separators[width - 1 :: width] + 1
-        if not line_ends[ends - 1].all():  # else each line end stands where one should, for there are no more of them
+        # If so, each line end stands where one should, for there are no more of them.
+        if not line_ends[ends - 1].all():
             return None
         if width == 1 and (np.diff(ends, prepend=0) == 1).any():
             return None
@@ -389,10 +413,13 @@ class CsvFormat:
         return Parsed(PlainRows(self.columns, numbers, data, self._delimiter, ends))
 
     def _is_plain(self, data: bytes, codes: np.ndarray, line_ends: int) -> bool:
-        """Whether the cells may be stored by replacing separators: valid UTF-8, nothing quoted, nothing JSON escapes."""
+        """Whether the cells may be stored by replacing separators: valid UTF-8,
+        nothing quoted, nothing JSON escapes."""
         if any(mark and mark in data for mark in (b"\\", b'"', self._quote, self._escape)):
             return False
-        allowed = line_ends + (data.count(self._delimiter) if self._delimiter[0] < 32 else 0)
+        allowed = line_ends
+        if self._delimiter[0] < 32:
+            allowed += data.count(self._delimiter)
         if int(np.count_nonzero(codes < 32)) != allowed:
             return False
         if data.isascii():
@@ -408,7 +435,7 @@ class CsvFormat:
         ends, regular = self._record_ends(skeleton, True)
         bounds = self._content_bounds(skeleton, ends)
         rejects: list[Reject] = []
-        numbers, texts, spans = [], [], []
+        numbers, texts, starts = [], [], []
         lines = LineNumbers(span.first_line, partial(self._lines_in, skeleton))
         clean = b"\0" not in skeleton and self._decodes(data)
         for number, (start, end) in enumerate(bounds, span.first_row):
@@ -418,9 +445,10 @@ class CsvFormat:
                 continue
             numbers.append(number)
             texts.append(raw.decode(self.dialect.encoding))
-            spans.append(start)
-        by_csv = regular and not self._spaces and self._newline_byte == LF and not _has_bare_cr(skeleton)
-        cells = self._parse_regular(texts) if by_csv else None
+            starts.append(start)
+        cells = None
+        if regular and not self._spaces and self._newline_byte == LF and not _has_bare_cr(skeleton):
+            cells = self._parse_regular(texts)
         kept_numbers, kept_cells = [], []
         width, keep = len(self.columns), self.dialect.on_bad_row == "keep"
         for i, number in enumerate(numbers):
@@ -429,15 +457,17 @@ class CsvFormat:
                 if len(row) != width:
                     row = self._fit(row, keep)
             except BadCell as bad:
-                rejects.append(self._reject(bad, texts[i].encode(self.dialect.encoding), number, span, lines, spans[i]))
+                raw = texts[i].encode(self.dialect.encoding)
+                rejects.append(self._reject(bad, raw, number, span, lines, starts[i]))
                 continue
             kept_numbers.append(number)
             kept_cells.append(row)
-        rejects.sort(key=lambda r: r.row_number)
+        rejects.sort(key=lambda reject: reject.row_number)
         return Parsed(CellRows(self.columns, kept_numbers, kept_cells), rejects)
 
     def _content_bounds(self, skeleton: bytes, ends: Offsets) -> list[tuple[int, int]]:
-        """(start, end) of each record without the blank lines before it and the line end after it, in code units."""
+        """(start, end) of each record without the blank lines before it and
+        the line end after it, in code units."""
         bounds, start = [], 0
         for end in ends.tolist():
             blank = self._blank_lines.match(skeleton, start, end)
@@ -448,11 +478,14 @@ class CsvFormat:
                 last -= content.endswith(b"\r")
             elif content.endswith(b"\r\n"):
                 last -= 2
-            elif self.dialect.newline != "crlf":
-                last -= content.endswith((b"\n", b"\r") if self.dialect.newline == "any" else b"\n")
+            elif self.dialect.newline == "any":
+                last -= content.endswith((b"\n", b"\r"))
+            elif self.dialect.newline == "lf":
+                last -= content.endswith(b"\n")
             if self._escape and last < end:
                 before = skeleton[first:last]
-                if (len(before) - len(before.rstrip(self._escape))) % 2:  # an escaped line end is text
+                escapes = len(before) - len(before.rstrip(self._escape))
+                if escapes % 2:  # an escaped line end is text
                     last = end if self.dialect.newline == "crlf" else last + 1
             bounds.append((first, last))
             start = end
@@ -460,7 +493,8 @@ class CsvFormat:
 
     def _raw(self, data: bytes, skeleton: bytes, start: int, end: int) -> bytes:
         """The bytes of a record. Half a character at the end of the data belongs to the last one."""
-        return data[start * self.unit : end * self.unit if end < len(skeleton) else None]
+        last = end * self.unit if end < len(skeleton) else None
+        return data[start * self.unit : last]
 
     def _decodes(self, data: bytes) -> bool:
         try:
@@ -470,84 +504,106 @@ class CsvFormat:
         return True
 
     def _parse_regular(self, texts: list[str]) -> list[list[str | None]] | None:
-        """All records by Python's csv, or None if it stumbles. Each record is one item, so rows cannot shift."""
-        d = self.dialect
-        if len(d.delimiter) > 1:
+        """All records by Python's csv, or None if it stumbles. Each
+        record is one item, so rows cannot shift."""
+        dialect = self.dialect
+        if len(dialect.delimiter) > 1:
             return None
-        quoting = {"quotechar": d.quote} if d.quote else {"quoting": csv.QUOTE_NONE}
+        quoting = {"quotechar": dialect.quote} if dialect.quote else {"quoting": csv.QUOTE_NONE}
+        reader = csv.reader(
+            texts,
+            delimiter=dialect.delimiter,
+            escapechar=dialect.escape or None,
+            strict=True,
+            **quoting,
+        )
         try:
-            rows = list(csv.reader(texts, delimiter=d.delimiter, escapechar=d.escape or None, strict=True, **quoting))
+            rows = list(reader)
         except csv.Error:
             return None
         return rows if len(rows) == len(texts) else None  # type: ignore[return-value]
 
     @cached_property
     def _text_cell(self) -> re.Pattern[str]:
-        d = self.dialect
-        marks = (d.delimiter.encode(), d.quote.encode(), d.escape.encode())
-        return re.compile(grammar.cell(*marks, d.newline, spaces=self._spaces, groups=True).decode())
+        dialect = self.dialect
+        marks = (dialect.delimiter.encode(), dialect.quote.encode(), dialect.escape.encode())
+        cell = grammar.cell(*marks, dialect.newline, spaces=self._spaces, groups=True)
+        return re.compile(cell.decode())
 
     @cached_property
     def _text_unclosed(self) -> re.Pattern[str]:
-        return re.compile(grammar.unclosed(self.dialect.quote.encode(), self.dialect.escape.encode()).decode())
+        quote, escape = self.dialect.quote.encode(), self.dialect.escape.encode()
+        return re.compile(grammar.unclosed(quote, escape).decode())
 
     @cached_property
     def _special(self) -> Callable[[str], object]:
-        """Finds what a record must have for its cells not to be simply what stands between the delimiters."""
+        """Finds what a record must have for its cells not to be
+        simply what stands between the delimiters."""
         return re.compile("[" + re.escape(self.dialect.quote + self.dialect.escape) + r"\r\n]").search
 
     def split_record(self, text: str) -> list[str | None]:
-        """The cells of one record by the grammar; raises BadCell unless bad quotes are to be kept as they are."""
-        d = self.dialect
+        """The cells of one record by the grammar; raises BadCell unless
+        bad quotes are to be kept as they are."""
+        dialect = self.dialect
         if not self._special(text):
-            return [self._without_spaces(cell) for cell in text.split(d.delimiter)]
+            return [self._without_spaces(cell) for cell in text.split(dialect.delimiter)]
+        quote = dialect.quote
         cells: list[str | None] = []
         start = 0
         while True:
-            found = self._text_cell.match(text, start)
-            assert found is not None
-            if found["quoted"] is not None:
-                cells.append(self._unescape(found["quoted"].replace(d.quote * 2, d.quote)))
+            match = self._text_cell.match(text, start)
+            assert match is not None
+            quoted = match["quoted"]
+            if quoted is not None:
+                cells.append(self._unescape(quoted.replace(quote * 2, quote)))
             else:
-                cell = self._without_spaces(found["plain"])
-                if d.quote and d.on_bad_row == "reject" and d.quote in self._without_escapes(cell):
+                cell = self._without_spaces(match["plain"])
+                if quote and dialect.on_bad_row == "reject" and quote in self._without_escapes(cell):
                     raise self._bad_quote(cell, len(cells), text[start:])
                 cells.append(self._unescape(cell))
-            if found.end() >= len(text):
+            if match.end() >= len(text):
                 return cells
-            start = found.end() + len(d.delimiter)
+            start = match.end() + len(dialect.delimiter)
 
     def _without_spaces(self, cell: str) -> str:
         return cell.lstrip(" ") if self._spaces else cell
 
     def _unescape(self, cell: str) -> str:
         escape = self.dialect.escape
-        return re.sub(re.escape(escape) + r"([\s\S])", r"\1", cell) if escape and escape in cell else cell
+        if not escape or escape not in cell:
+            return cell
+        return re.sub(re.escape(escape) + r"([\s\S])", r"\1", cell)
 
     def _without_escapes(self, cell: str) -> str:
         escape = self.dialect.escape
-        return re.sub(re.escape(escape) + r"[\s\S]", "", cell) if escape else cell
+        if not escape:
+            return cell
+        return re.sub(re.escape(escape) + r"[\s\S]", "", cell)
 
     def _bad_quote(self, cell: str, index: int, text: str) -> BadCell:
         """What is wrong with the quotes of a cell; `text` is the record from there on."""
         quote = self.dialect.quote
         if self._text_unclosed.match(self._without_spaces(text)):
-            return BadCell(index, "csv_unclosed_quote", "The quote that opens this cell is never closed.", cell)
+            message = "The quote that opens this cell is never closed."
+            return BadCell(index, "csv_unclosed_quote", message, cell)
         if cell.startswith(quote):
             return BadCell(index, "csv_bad_quote", "There is text after the closing quote.", cell)
         return BadCell(index, "csv_bad_quote", "There is a quote inside an unquoted cell.", cell)
 
     def _fit(self, row: list[str | None], keep: bool) -> list[str | None]:
-        """With `keep`, a short row padded with nulls and a long one as it is, or a BadCell if that is too long; else a long one
-        without what is empty behind the last column, as spreadsheets write it, or a BadCell."""
+        """With `keep`, a short row padded with nulls and a long one as it is, or a BadCell
+        if that is too long; else a long one without what is empty behind the last column,
+        as spreadsheets write it, or a BadCell."""
         width = len(self.columns)
         if keep and len(row) > MAX_COLUMNS:  # each cell is a column to whoever asks for names
-            raise BadCell(width, "too_many_columns", f"At most {MAX_COLUMNS} cells are kept, found {len(row)}.", "")
+            message = f"At most {MAX_COLUMNS} cells are kept, found {len(row)}."
+            raise BadCell(width, "too_many_columns", message, "")
         if keep:
             return row + [None] * (width - len(row))
         if any(row[:width]) and len(row) > width and not any(row[width:]):
             return row[:width]
-        raise BadCell(min(len(row), width), "column_count", f"Expected {width} cells, found {len(row)}.", "")
+        message = f"Expected {width} cells, found {len(row)}."
+        raise BadCell(min(len(row), width), "column_count", message, "")
 
     def locate(self, data: bytes, span: Span, row_numbers: Sequence[int]) -> list[tuple[int, int, int]]:
         skeleton = self._skeleton(data)
@@ -557,7 +613,8 @@ class CsvFormat:
         for number in row_numbers:
             start, end = bounds[number - span.first_row]
             byte_start = span.byte_start + start * self.unit
-            places.append((byte_start, byte_start + len(self._raw(data, skeleton, start, end)), lines.at(start)))
+            byte_end = byte_start + len(self._raw(data, skeleton, start, end))
+            places.append((byte_start, byte_end, lines.at(start)))
         return places
 
     # ------------------------------------------------------------------ rejects
@@ -570,25 +627,35 @@ class CsvFormat:
             code = "invalid_utf8" if encoding == "utf-8" else "invalid_encoding"
             offset = span.byte_start + start * self.unit + error.start
             message = (
-                f"Byte {offset} of the file is not valid {encoding}; if the file has another encoding, declare it or "
-                "convert the file to UTF-8."
+                f"Byte {offset} of the file is not valid {encoding}; "
+                "if the file has another encoding, declare it or convert the file to UTF-8."
             )
             marked = raw.decode(encoding, "backslashreplace")
             index = self._cell_at(raw[: error.start].decode(encoding, "replace"))
             return self._reject(BadCell(index, code, message, marked), raw, number, span, lines, start)
         if "\0" not in text:
             return None
-        bad = BadCell(self._cell_at(text[: text.index("\0")]), "nul_character", "The row holds a NUL character.", text)
+        index = self._cell_at(text[: text.index("\0")])
+        bad = BadCell(index, "nul_character", "The row holds a NUL character.", text)
         return self._reject(bad, raw, number, span, lines, start)
 
     def _cell_at(self, before: str) -> int:
         """Index of the cell in which the text before some place ends."""
         index, start = 0, 0
-        while (found := self._text_cell.match(before, start)) and found.end() < len(before):
-            index, start = index + 1, found.end() + len(self.dialect.delimiter)
+        while (cell := self._text_cell.match(before, start)) and cell.end() < len(before):
+            index += 1
+            start = cell.end() + len(self.dialect.delimiter)
         return index
 
-    def _reject(self, bad: BadCell, raw: bytes, number: int, span: Span, lines: LineNumbers, start: int) -> Reject:
+    def _reject(
+        self,
+        bad: BadCell,
+        raw: bytes,
+        number: int,
+        span: Span,
+        lines: LineNumbers,
+        start: int,
+    ) -> Reject:
         byte_start = span.byte_start + start * self.unit
         column = self.columns[bad.index] if bad.index < len(self.columns) else None
         value = bad.value.replace("\0", "\\x00")[:200]

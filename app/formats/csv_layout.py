@@ -1,7 +1,9 @@
-"""Where the table stands in the beginning of a CSV file: between which delimiters, in which quotes, below which lines.
+"""Where the table stands in the beginning of a CSV file: between which
+delimiters, in which quotes, below which lines.
 
-Where this is unsure, it reads more, not less: no line is skipped, and what is not clearly a table of several columns is a
-file of one column. A wrong guess then shows in the columns or in the rejects, and costs no row.
+Where this is unsure, it reads more, not less: no line is skipped, and what is not
+clearly a table of several columns is a file of one column. A wrong guess then shows in
+the columns or in the rejects, and costs no row.
 """
 
 from __future__ import annotations
@@ -18,19 +20,22 @@ from app.formats.csv import BadCell, CsvDialect, CsvFormat
 
 COMMON_DELIMITERS, RARE_DELIMITERS = (",", ";", "\t", "|"), (":", "^", "~", "\x1f", " ")
 PUNCTUATION = (":", " ")
-"""Text is full of them: what they separate is a table only if its columns hold values of a kind below their names."""
+"""Text is full of them: what they separate is a table only if its
+columns hold values of a kind below their names."""
 NO_DELIMITER = "\x1f"
-"""The delimiter of a file of one column whose text has commas: the unit separator, which text does not hold."""
+"""The delimiter of a file of one column whose text has commas: the
+unit separator, which text does not hold."""
 SCORED_CHARACTERS, SCORED_RECORDS = 64 << 10, 200
 
 REGULAR_SHARE = 0.9
-"""Of the records below skipped lines, so many have the width of the table, to the end of the sample."""
+"""Of the records below skipped lines, so many have the width of the
+table, to the end of the sample."""
 TABLE_SHARE, PROSE_SHARE = 0.5, 0.75
-"""Of the records of a table, so many have the width of the first; more where each delimiter has a space behind it, as in
-text."""
+"""Of the records of a table, so many have the width of the first; more where
+each delimiter has a space behind it, as in text."""
 EVIDENCE, STRONG_EVIDENCE = 4, 6
-"""Cells that hold a value below a name, which lines above the table need to be skipped; more where such a line could be
-the name of a single column, or a row."""
+"""Cells that hold a value below a name, which lines above the table need to be skipped; more where
+such a line could be the name of a single column, or a row."""
 MAX_NAME, MAX_DIGITS = 100, 18
 
 _VALUE = re.compile(
@@ -100,18 +105,18 @@ class Wanted:
 
 def find_layout(text: str, complete: bool, base: CsvDialect, wanted: Wanted) -> Layout:
     if wanted.delimiter is not None:
-        trials = _trials(text, complete, base, wanted, wanted.delimiter)
-        return max(trials, key=_Trial.rank).layout()
+        with_delimiter = _trials(text, complete, base, wanted, wanted.delimiter)
+        return max(with_delimiter, key=_Trial.rank).layout()
+    if wanted.one_column:
+        return _one_column(text, complete, base, wanted)
     for delimiters in (COMMON_DELIMITERS, RARE_DELIMITERS):
-        trials = [
-            trial
-            for delimiter in delimiters
-            if delimiter in text and not wanted.one_column
-            for trial in _trials(text, complete, base, wanted, delimiter)
-            if trial.is_table()
-        ]
-        if trials:
-            return max(trials, key=_Trial.rank).layout()
+        trials: list[_Trial] = []
+        for delimiter in delimiters:
+            if delimiter in text:
+                trials += _trials(text, complete, base, wanted, delimiter)
+        tables = [trial for trial in trials if trial.is_table()]
+        if tables:
+            return max(tables, key=_Trial.rank).layout()
     return _one_column(text, complete, base, wanted)
 
 
@@ -169,7 +174,8 @@ class _Trial:
         table = self.table()
         if not table:
             return 0.0
-        return sum(record.fits(table[0].width) and not record.is_bad for record in table) / len(table)
+        good = sum(record.fits(table[0].width) and not record.is_bad for record in table)
+        return good / len(table)
 
     def is_prose(self) -> bool:
         """Whether a space follows the delimiters, as it follows commas in text."""
@@ -177,32 +183,41 @@ class _Trial:
 
     def cleanness(self) -> float:
         """Share of the cells that no other delimiter would take apart."""
-        others = "".join(each for each in COMMON_DELIMITERS if each != self.dialect.delimiter)
+        others = "".join(mark for mark in COMMON_DELIMITERS if mark != self.dialect.delimiter)
         inside = re.compile(rf"[{re.escape(others)}](?! )")
         cells = [cell for record in self.table() for cell in record.cells]
         clean = sum(not inside.search(cell) or is_value(cell) for cell in cells)
         return clean / max(1, len(cells))
 
     def rank(self) -> tuple[float, int, int, bool]:
-        quality = self.share() * self.cleanness() * (PROSE_SHARE if self.is_prose() else 1)
+        quality = self.share() * self.cleanness()
+        if self.is_prose():
+            quality *= PROSE_SHARE
         width = self.table()[0].width if self.table() else 0
-        return (round(quality, 2), width, -len(self.dialect.escape), not self.dialect.skip_initial_space)
+        escape, skips = self.dialect.escape, self.dialect.skip_initial_space
+        return (round(quality, 2), width, -len(escape), not skips)
 
     def is_table(self) -> bool:
-        """Whether the delimiter makes a table of several columns, and is not just a character of the text."""
+        """Whether the delimiter makes a table of several columns, and
+        is not just a character of the text."""
         table = self.table()
         if not table or table[0].width < 2:
             return False
         if self.dialect.delimiter in PUNCTUATION:
-            columns = value_columns(table, self.header_rows) if self._is_even() else []
+            if not self._is_even():
+                return False
+            columns = value_columns(table, self.header_rows)
             return 2 * len(columns) > table[0].width
         if self.dialect.delimiter in RARE_DELIMITERS:
             return self._is_even() and len(table) > 1
         if self.is_prose():
             return self.share() >= PROSE_SHARE
-        several = sum(record.width > 1 for record in table) / len(table)
-        has_names = self.header_rows > 0 and is_header(table[0].cells) and not _is_prose(table[:1])
-        return self.share() >= TABLE_SHARE or has_names or (not self.header_rows and several >= TABLE_SHARE)
+        if self.share() >= TABLE_SHARE:
+            return True
+        if not self.header_rows:
+            several = sum(record.width > 1 for record in table) / len(table)
+            return several >= TABLE_SHARE
+        return is_header(table[0].cells) and not _is_prose(table[:1])
 
     def _is_even(self) -> bool:
         table = self.table()
@@ -210,29 +225,36 @@ class _Trial:
 
 
 def _trials(text: str, complete: bool, base: CsvDialect, wanted: Wanted, delimiter: str) -> list[_Trial]:
-    """The delimiter with each escape, and with and without spaces before cells, that the text gives reason to try."""
+    """The delimiter with each escape, and with and without spaces before
+    cells, that the text gives reason to try."""
     quote = wanted.quote
     if quote is None:
         quote = "'" if _has_single_quotes(text[:SCORED_CHARACTERS], delimiter) else '"'
     escapes = [wanted.escape]
     if wanted.escape is None:
         escapes = ["", "\\"] if quote and f"\\{quote}" in text else [""]
-    # An escape that is the quote is how PostgreSQL and others say that quotes are doubled, which is so without it.
+    # An escape that is the quote is how PostgreSQL and others say that
+    # quotes are doubled, which is so without it.
     escapes = ["" if quote and escape == quote else escape for escape in escapes]
     spaces = [bool(wanted.skip_initial_space)]
     if wanted.skip_initial_space is None and quote and quote != " " and not delimiter.endswith(" "):
         d, q = re.escape(delimiter), re.escape(quote)
-        spaces += [True] * bool(re.search(f"{d} +{q}|{q} +{d}", text))
-    made = []
+        if re.search(f"{d} +{q}|{q} +{d}", text):
+            spaces.append(True)
+    trials = []
     for escape in escapes:
         for space in spaces:
             if wanted.delimiter is None and delimiter in (quote, escape):
                 continue
             dialect = msgspec.structs.replace(
-                base, delimiter=delimiter, quote=quote, escape=escape or "", skip_initial_space=space
+                base,
+                delimiter=delimiter,
+                quote=quote,
+                escape=escape or "",
+                skip_initial_space=space,
             )
-            made.append(_trial(text, complete, dialect, wanted))
-    return made
+            trials.append(_trial(text, complete, dialect, wanted))
+    return trials
 
 
 def _trial(text: str, complete: bool, dialect: CsvDialect, wanted: Wanted) -> _Trial:
@@ -250,8 +272,8 @@ def _is_prose(records: Sequence[Record]) -> bool:
 
 
 def _has_single_quotes(text: str, delimiter: str) -> bool:
-    """Whether apostrophes quote cells: each that begins a cell is closed at the end of one, and either some cell needs its
-    quotes, or there is one in each row of a table."""
+    """Whether apostrophes quote cells: each that begins a cell is closed at the end of one, and
+    either some cell needs its quotes, or there is one in each row of a table."""
     d, text = re.escape(delimiter), text.replace("\r\n", "\n").replace("\r", "\n")
     opened = len(re.findall(rf"(?:^|{d})'", text, re.MULTILINE))
     quoted = re.findall(rf"(?:^|(?<={d}))'((?:[^']++|'')*+)'(?={d}|$)", text, re.MULTILINE)
@@ -264,7 +286,8 @@ def _has_single_quotes(text: str, delimiter: str) -> bool:
 
 
 def _one_column(text: str, complete: bool, base: CsvDialect, wanted: Wanted) -> Layout:
-    """Each record is one cell. The comma is the delimiter where it makes no difference, to the end of the file."""
+    """Each record is one cell. The comma is the delimiter where it
+    makes no difference, to the end of the file."""
     quote = '"' if wanted.quote is None else wanted.quote
     escape = "" if wanted.escape is None or wanted.escape == quote else wanted.escape
     dialect = msgspec.structs.replace(
@@ -296,8 +319,8 @@ def is_header(cells: Sequence[str]) -> bool:
 
 
 def is_numbers_alone(records: Sequence[Record]) -> bool:
-    """Whether the first record holds numbers, and so does every other: then it is a row, not the header. Numbers at equal
-    steps, as 0, 1, 2 or 2010, 2020, 2030, may be names."""
+    """Whether the first record holds numbers, and so does every other: then it is a row, not the
+    header. Numbers at equal steps, as 0, 1, 2 or 2010, 2020, 2030, may be names."""
     if len(records) < 2 or not all(record.fits(records[0].width) for record in records):
         return False
     if not all(_NUMBER.fullmatch(cell.strip()) for record in records for cell in record.cells if cell.strip()):
@@ -313,9 +336,10 @@ def is_numbers_alone(records: Sequence[Record]) -> bool:
 
 def value_columns(table: Sequence[Record], header_rows: int) -> list[int]:
     """For each column that holds values, two at least, below a name: how many."""
-    width, counts = table[0].width, []
+    width = table[0].width
+    counts: list[int] = []
     if not is_header(table[0].cells):
-        return []
+        return counts
     rows = [record.cells for record in table[max(1, header_rows) :] if record.fits(width)]
     for column in range(width):
         filled = [cell for cells in rows if (cell := cells[column].strip())]
@@ -328,14 +352,15 @@ def value_columns(table: Sequence[Record], header_rows: int) -> list[int]:
 def find_start(records: Sequence[Record], header_rows: int) -> list[str]:
     """Why each of the first records is no part of the table below it; empty where that is not sure.
 
-    What is skipped cannot be a row, for it has fewer cells than the table; and what is below it is a table to the end of
-    the sample: a header, and rows alike, more than there are lines above. Comments need no more. Titles need values of
-    a kind below the names of the columns, so that the first row of all is not taken for the header.
+    What is skipped cannot be a row, for it has fewer cells than the table; and what is below it is
+    a table to the end of the sample: a header, and rows alike, more than there are lines above.
+    Comments need no more. Titles need values of a kind below the names of the columns, so that the
+    first row of all is not taken for the header.
     """
     wide = Counter(record.width for record in records if record.width > 1)
     if not wide:
         return []
-    width = max(wide, key=lambda each: (wide[each], each))
+    width = max(wide, key=lambda width: (wide[width], width))
     start = _first_of_table(records, width, header_rows)
     above, table = records[:start], records[start:]
     if not above or len(table) < 2 or _regular_share(table) < REGULAR_SHARE:
@@ -354,27 +379,34 @@ def _regular_share(table: Sequence[Record]) -> float:
 
 
 def _first_of_table(records: Sequence[Record], width: int, header_rows: int) -> int:
-    """Index of the first record that reaches to the last column and is no comment; 0 if there is none below others."""
+    """Index of the first record that reaches to the last column and is no
+    comment; 0 if there is none below others."""
     for index, record in enumerate(records):
         if record.is_comment and (record.width != width or _go_on(records[index + 1 :], width, header_rows)):
             continue
         if record.reach >= width:
-            commented = any(each.is_comment for each in records[:index])
-            return (
-                0 if commented and any(each.text.strip("\r\n").startswith("#") for each in records[index:]) else index
-            )
+            is_commented = any(above.is_comment for above in records[:index])
+            if is_commented and any(_begins_with_sharp(row) for row in records[index:]):
+                return 0
+            return index
     return 0
 
 
+def _begins_with_sharp(record: Record) -> bool:
+    return record.text.strip("\r\n").startswith("#")
+
+
 def _go_on(below: Sequence[Record], width: int, header_rows: int) -> bool:
-    """Whether another comment, or the header of a table, is below a comment that is as wide as the table."""
+    """Whether another comment, or the header of a table, is below a
+    comment that is as wide as the table."""
     if not below or below[0].is_comment:
         return bool(below)
     return below[0].reach >= width and bool(value_columns(below, header_rows))
 
 
 def _are_titles(titles: Sequence[Record], above: Sequence[Record], table: Sequence[Record], header_rows: int) -> bool:
-    """Whether these lines, of those above the table, cannot be rows: not of the table, nor of a file of one column."""
+    """Whether these lines, of those above the table, cannot be rows: not
+    of the table, nor of a file of one column."""
     names, rows = table[0].cells, table[1:]
     if len(rows) < 2 or len(table) <= len(above) or _recurs(names, rows):
         return False
@@ -405,7 +437,8 @@ def _recurs(names: Sequence[str], rows: Sequence[Record]) -> bool:
 
 
 def _is_full_table(table: Sequence[Record]) -> bool:
-    """Whether so many columns and rows without a gap can be nothing else, even if all of it is text."""
+    """Whether so many columns and rows without a gap can be nothing
+    else, even if all of it is text."""
     width = table[0].width
     return width > 2 and len(table) > 4 and all(len(record.filled) == record.width == width for record in table)
 

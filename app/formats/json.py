@@ -1,7 +1,8 @@
-"""JSON: an array of objects, one object, or JSON Lines. Record boundaries are found here, each record is judged by msgspec.
+"""JSON: an array of objects, one object, or JSON Lines. Record boundaries are
+found here, each record is judged by msgspec.
 
-A record is kept as the bytes it came in. The scanner only counts brackets and quotes, so it never recurses and never
-builds a value: a million opening brackets cost a million additions.
+A record is kept as the bytes it came in. The scanner only counts brackets and quotes, so it never
+recurses and never builds a value: a million opening brackets cost a million additions.
 """
 
 from __future__ import annotations
@@ -33,7 +34,8 @@ WHITESPACE = b" \t\r\n"
 RECORD_SEPARATOR = b"\x1e"
 QUOTE, BACKSLASH, COMMA, CLOSING, LF, CR = 34, 92, 44, 93, 10, 13
 
-_STEP = np.zeros(256, np.int8)  # what a byte outside strings does to the depth
+# What a byte outside strings does to the depth.
+_STEP = np.zeros(256, np.int8)
 _STEP[[ord("{"), ord("[")]] = 1
 _STEP[[ord("}"), ord("]")]] = -1
 _STRUCTURAL = _STEP != 0
@@ -50,8 +52,8 @@ _decode = msgspec.json.Decoder(dict[str, Any]).decode
 
 
 class JsonDialect(msgspec.Struct, frozen=True, kw_only=True, tag="json", tag_field="kind"):
-    """A JSON file as stored with it and shown to the user. `root` is array, object, objects (one after the other) or lines;
-    sequence in corrections."""
+    """A JSON file as stored with it and shown to the user. `root` is array, object, objects (one
+    after the other) or lines; sequence in corrections."""
 
     REPORTS: ClassVar[tuple[str, ...]] = ()
     ADDED: ClassVar[dict[str, Any]] = {"newline": "lf"}
@@ -105,7 +107,8 @@ class JsonFormat:
         return skip_to_line_end(blocks, at_least, b"\n", 1)
 
     def record(self, raw: bytes, *, is_first: bool, is_last: bool) -> bytes:
-        """The JSON text of the object inside the record's bytes; raises BadRecord if what surrounds it is wrong."""
+        """The JSON text of the object inside the record's bytes; raises
+        BadRecord if what surrounds it is wrong."""
         return raw.strip(WHITESPACE)
 
     def read(self, data: bytes, span: Span) -> Parsed:
@@ -132,7 +135,8 @@ class JsonFormat:
         return Parsed(ObjectRows(list(columns), numbers, kept), rejects)
 
     def _ends(self, data: bytes, at_end: bool) -> Offsets:
-        """Ends of the records of a chunk; whether the file ends with it may decide what the last one is."""
+        """Ends of the records of a chunk; whether the file ends with
+        it may decide what the last one is."""
         return self.scan(data, eof=True)
 
     def locate(self, data: bytes, span: Span, row_numbers: Sequence[int]) -> list[tuple[int, int, int]]:
@@ -146,7 +150,13 @@ class JsonFormat:
         return places
 
     def _place(
-        self, data: bytes, start: int, end: int, span: Span, lines: LineNumbers, is_last: bool
+        self,
+        data: bytes,
+        start: int,
+        end: int,
+        span: Span,
+        lines: LineNumbers,
+        is_last: bool,
     ) -> tuple[int, int, int]:
         """(byte start, byte end, line) of a record without what surrounds it."""
         first, last = self.content(data[start:end], is_last=is_last)
@@ -157,13 +167,28 @@ class JsonFormat:
         """Where the record stands in its bytes, without blanks."""
         return len(raw) - len(raw.lstrip(WHITESPACE)), len(raw.rstrip(WHITESPACE))
 
-    def _reject(self, bad: BadRecord, data: bytes, place: tuple[int, int, int], number: int, span: Span) -> Reject:
+    def _reject(
+        self,
+        bad: BadRecord,
+        data: bytes,
+        place: tuple[int, int, int],
+        number: int,
+        span: Span,
+    ) -> Reject:
         byte_start, byte_end, line = place
         content = data[byte_start - span.byte_start : byte_end - span.byte_start]
+        shown = content[:200].decode("utf-8", "backslashreplace").replace("\0", "\\x00")
         return Reject(
-            number, line, byte_start, byte_end, content[:MAX_REJECT_BYTES],
-            bad.code, bad.message, bad.column, content[:200].decode("utf-8", "backslashreplace").replace("\0", "\\x00"),
-        )  # fmt: skip
+            number,
+            line,
+            byte_start,
+            byte_end,
+            content[:MAX_REJECT_BYTES],
+            bad.code,
+            bad.message,
+            bad.column,
+            shown,
+        )
 
 
 class JsonLinesFormat(JsonFormat):
@@ -200,8 +225,8 @@ class JsonLinesFormat(JsonFormat):
 
 
 class JsonSequenceFormat(JsonFormat):
-    """Records of corrections: each ends with RECORD_SEPARATOR, which JSON allows nowhere, so that whatever is in one stays
-    in it, line ends and all (after RFC 7464)."""
+    """Records of corrections: each ends with RECORD_SEPARATOR, which JSON allows nowhere, so that
+    whatever is in one stays in it, line ends and all (after RFC 7464)."""
 
     def scan(self, window: bytes, *, eof: bool) -> Offsets:
         return np.flatnonzero(np.frombuffer(window, np.uint8) == RECORD_SEPARATOR[0]) + 1
@@ -224,15 +249,16 @@ class JsonObjectFormat(JsonFormat):
 
 
 class JsonObjectsFormat(JsonFormat):
-    """Objects one after the other, whatever blanks are between them and in them. What is between two objects and is no
-    blank is a record of its own, so that it harms neither."""
+    """Objects one after the other, whatever blanks are between them and in them. What is between
+    two objects and is no blank is a record of its own, so that it harms neither."""
 
     def scan(self, window: bytes, *, eof: bool) -> Offsets:
         codes = np.frombuffer(window, np.uint8)
         places, steps, _ = _brackets(codes)
         levels = np.cumsum(steps, dtype=np.int64)
         levels -= np.minimum.accumulate(np.minimum(levels, 0))
-        closed = places[(steps < 0) & (levels == 0) & (np.concatenate(([0], levels))[:-1] > 0)] + 1
+        levels_before = np.concatenate(([0], levels))[:-1]
+        closed = places[(steps < 0) & (levels == 0) & (levels_before > 0)] + 1
         opened = places[(steps > 0) & (levels == 1)]
         # Between the end of an object and the next bracket there may be something else.
         behind = np.concatenate(([0], closed))[: len(opened)]
@@ -243,16 +269,18 @@ class JsonObjectsFormat(JsonFormat):
         return ends
 
     def skip(self, blocks: Iterable[bytes], at_least: int) -> int | None:
-        """Up to the bracket that closes the record, or the one that opens the next, with what is open carried from block
-        to block."""
-        offset, level, in_string, carried, has_begun = 0, 0, 0, b"", False
+        """Up to the bracket that closes the record, or the one that opens the next, with
+        what is open carried from block to block."""
+        offset, level, in_string = 0, 0, 0
+        carried, has_begun = b"", False
         for block in blocks:
             text, carried = _cut_before_escape(carried + block)
             codes = np.frombuffer(text, np.uint8)
             places, steps, quotes = _brackets(codes, in_string)
             levels = level + np.cumsum(steps, dtype=np.int64)
             levels -= np.minimum.accumulate(np.minimum(levels, 0))
-            ends = places[(steps < 0) & (levels == 0) & (np.concatenate(([level], levels))[:-1] > 0)][:1] + 1
+            levels_before = np.concatenate(([level], levels))[:-1]
+            ends = places[(steps < 0) & (levels == 0) & (levels_before > 0)][:1] + 1
             opened = places[(steps > 0) & (levels == 1)][:1]
             if len(opened) and (has_begun or text[: int(opened[0])].strip(WHITESPACE)):
                 ends = np.append(ends, opened)
@@ -266,10 +294,11 @@ class JsonObjectsFormat(JsonFormat):
 
 
 class JsonArrayFormat(JsonFormat):
-    """A record reaches from its leading comma to the next comma of the array, the last one to the end of the file.
+    """A record reaches from its leading comma to the next comma of the
+    array, the last one to the end of the file.
 
-    What follows the bracket that closes the array, up to the next comma, is a record of its own: it is none, but so it
-    harms no other. Only blanks may follow, and they are no record.
+    What follows the bracket that closes the array, up to the next comma, is a record of its own: it
+    is none, but so it harms no other. Only blanks may follow, and they are no record.
     """
 
     def scan(self, window: bytes, *, eof: bool) -> Offsets:
@@ -286,28 +315,43 @@ class JsonArrayFormat(JsonFormat):
         if len(commas) and not window[: commas[0]].strip(WHITESPACE):
             commas = commas[1:]
         closings = falls[codes[falls] == CLOSING]
-        ends = (
-            np.union1d(commas, self._closed_early(window, commas, closings, more_follows)) if len(closings) else commas
-        )
+        ends: Offsets = commas
+        if len(closings):
+            closed = self._closed_early(window, commas, closings, more_follows)
+            ends = np.union1d(commas, closed)
         if not eof:
             return ends
         rest = window[int(ends[-1]) if len(ends) else 0 :].strip(WHITESPACE)
-        return np.append(ends, len(window)) if rest and (more_follows or rest != b"]") else ends
+        if rest and (more_follows or rest != b"]"):
+            ends = np.append(ends, len(window))
+        return ends
 
-    def _closed_early(self, window: bytes, commas: Offsets, closings: Offsets, more_follows: bool) -> Offsets:
-        """The first bracket between two commas that closes the array although something follows it."""
+    def _closed_early(
+        self,
+        window: bytes,
+        commas: Offsets,
+        closings: Offsets,
+        more_follows: bool,
+    ) -> Offsets:
+        """The first bracket between two commas that closes the array
+        although something follows it."""
         pieces, first = np.unique(np.searchsorted(commas, closings), return_index=True)
         closed = closings[first]
-        if pieces[-1] == len(commas) and not more_follows and not window[int(closed[-1]) + 1 :].strip(WHITESPACE):
-            pieces, closed = pieces[:-1], closed[:-1]
-        if len(pieces) and pieces[0] == 0 and window[: int(closed[0]) + 1].lstrip(WHITESPACE) == b"]":
-            closed = closed[1:]  # with it begins the record that follows the array
+        if pieces[-1] == len(commas) and not more_follows:
+            behind = window[int(closed[-1]) + 1 :]
+            if not behind.strip(WHITESPACE):
+                pieces, closed = pieces[:-1], closed[:-1]
+        if len(pieces) and pieces[0] == 0:
+            before = window[: int(closed[0]) + 1]
+            if before.lstrip(WHITESPACE) == b"]":
+                closed = closed[1:]  # with it begins the record that follows the array
         return closed
 
     def skip(self, blocks: Iterable[bytes], at_least: int) -> int | None:
-        """Up to the comma behind the record, or the bracket that closes the array although something follows, with what
-        is open carried from block to block."""
-        offset, level, in_string, carried, begins, closed = 0, 0, 0, b"", b"", -1
+        """Up to the comma behind the record, or the bracket that closes the array although
+        something follows, with what is open carried from block to block."""
+        offset, level, in_string = 0, 0, 0
+        carried, begins, closed = b"", b"", -1
         for block in blocks:
             text, carried = _cut_before_escape(carried + block)
             codes = np.frombuffer(text, np.uint8)
@@ -332,7 +376,8 @@ class JsonArrayFormat(JsonFormat):
         return None
 
     def content(self, raw: bytes, *, is_last: bool) -> tuple[int, int]:
-        """Without the comma or the bracket before the record, and without the bracket that closes the array behind it."""
+        """Without the comma or the bracket before the record, and without the
+        bracket that closes the array behind it."""
         first, last = super().content(raw, is_last=is_last)
         follows_array = raw[first : first + 1] == b"]"
         if follows_array and last == first + 1:
@@ -357,7 +402,8 @@ class JsonArrayFormat(JsonFormat):
                 raise BadRecord("json_truncated", "The file ends before its array is closed.")
             text = text[:end].rstrip(WHITESPACE)
         if not text:
-            raise BadRecord("json_syntax", "There is no value between two commas, or after the last one.")
+            message = "There is no value between two commas, or after the last one."
+            raise BadRecord("json_syntax", message)
         return text
 
 
@@ -368,7 +414,8 @@ def _cut_before_escape(text: bytes) -> tuple[bytes, bytes]:
 
 
 def _brackets(codes: np.ndarray, in_string: int = 0) -> tuple[Offsets, np.ndarray, int]:
-    """(places of the brackets outside strings, 1 for each that opens and -1 for each that closes, number of quotes)"""
+    """(places of the brackets outside strings, 1 for each that opens and
+    -1 for each that closes, number of quotes)"""
     quotes = unescaped_quotes(codes)
     places = np.flatnonzero(_STEP[codes] != 0)
     places = places[(in_string + np.searchsorted(quotes, places)) % 2 == 0]
@@ -376,10 +423,13 @@ def _brackets(codes: np.ndarray, in_string: int = 0) -> tuple[Offsets, np.ndarra
 
 
 def _structure(
-    codes: np.ndarray, level: int = 0, in_string: int = 0
+    codes: np.ndarray,
+    level: int = 0,
+    in_string: int = 0,
 ) -> tuple[Offsets, np.ndarray, Offsets, Offsets, int]:
-    """(places of brackets and commas outside strings, what they are, the level behind each, places of the brackets that
-    close more than is open, number of quotes). After such a bracket the level is 0 again: what follows is outside, too."""
+    """(places of brackets and commas outside strings, what they are, the level behind each, places
+    of the brackets that close more than is open, number of quotes). After such a bracket the level
+    is 0 again: what follows is outside, too."""
     places = np.flatnonzero(_STRUCTURAL[codes])
     quotes = unescaped_quotes(codes)
     places = places[(in_string + np.searchsorted(quotes, places)) % 2 == 0]
@@ -416,14 +466,16 @@ def unescaped_quotes(codes: np.ndarray) -> Offsets:
     if not len(suspects):
         return quotes
     others = np.flatnonzero(codes != BACKSLASH)
-    before = np.searchsorted(others, suspects) - 1  # the last byte before the run of backslashes, if any
+    # The last byte before the run of backslashes, if any.
+    before = np.searchsorted(others, suspects) - 1
     run = suspects - 1 - np.where(before >= 0, others[before], -1)
     return np.setdiff1d(quotes, suspects[run % 2 == 1], assume_unique=True)
 
 
 def depth_of(text: bytes) -> int:
     """How deep brackets nest outside strings."""
-    return int(np.cumsum(_brackets(np.frombuffer(text, np.uint8))[1], dtype=np.int64).max(initial=0))
+    _, steps, _ = _brackets(np.frombuffer(text, np.uint8))
+    return int(np.cumsum(steps, dtype=np.int64).max(initial=0))
 
 
 def judge(text: bytes) -> Iterable[str]:
@@ -436,15 +488,17 @@ def judge(text: bytes) -> Iterable[str]:
         raise _reason(text, error) from None
     if len(value) > MAX_COLUMNS:
         raise BadRecord("too_many_columns", f"The record has more than {MAX_COLUMNS} keys.")
-    # Each key that is written has a colon behind its quote: as many as there are keys means no key twice. Any other
-    # count (nested objects, strings that hold such a thing) needs the slower look.
-    if text.count(b":") != len(value) and (text.count(b'":') != len(value) or _SPACED_COLON.search(text)):
-        _refuse_duplicate_keys(text)
+    # Each key that is written has a colon behind its quote: as many as there are keys means no key
+    # twice. Any other count (nested objects, strings that hold such a thing) needs the slower look.
+    if text.count(b":") != len(value):
+        if text.count(b'":') != len(value) or _SPACED_COLON.search(text):
+            _refuse_duplicate_keys(text)
     return value
 
 
 def _reason(text: bytes, error: Exception) -> BadRecord:
-    """Return why msgspec refused `text`, decided by the bytes: its error classes and words differ between versions."""
+    """Return why msgspec refused `text`, decided by the bytes: its error
+    classes and words differ between versions."""
     try:
         text.decode()
     except UnicodeDecodeError:
@@ -452,7 +506,8 @@ def _reason(text: bytes, error: Exception) -> BadRecord:
     if isinstance(error, msgspec.ValidationError):
         # The type asked for is an object of anything, so in an object only a number can fail it.
         if text.lstrip(WHITESPACE).startswith(b"{"):
-            return BadRecord("number_out_of_range", "The record holds a number that cannot be represented.")
+            message = "The record holds a number that cannot be represented."
+            return BadRecord("number_out_of_range", message)
         return BadRecord("json_row_not_object", "The record is not an object.")
     if _LONE_SURROGATE.search(text):
         return BadRecord("invalid_unicode", "A \\u escape is half of a surrogate pair.")
