@@ -29,7 +29,7 @@ class JobTypeItem(BaseModel):
 
 
 class JobTypeList(BaseModel):
-    items: list[JobTypeItem]
+    items: list[JobTypeItem] = Field(description="By name.")
 
 
 @router.get("/job-types", response_model=JobTypeList)
