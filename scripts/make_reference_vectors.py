@@ -5,7 +5,7 @@
 
 Needs an environment of its own, since nothing else of this project needs torch. MODEL_FOLDER is one that
 sentence-transformers can load, or the name `sentence-transformers/all-MiniLM-L6-v2`. Run it again only when
-tests/embeddings/reference_texts.json has changed.
+tests/integration/embeddings/reference_texts.json has changed.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from pathlib import Path
 import numpy as np
 from sentence_transformers import SentenceTransformer
 
-FOLDER = Path(__file__).resolve().parents[1] / "tests" / "embeddings"
+FOLDER = Path(__file__).resolve().parents[1] / "tests" / "integration" / "embeddings"
 
 
 def main(model_folder: str) -> None:

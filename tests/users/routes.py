@@ -10,9 +10,9 @@ from uuid import uuid4
 
 import httpx
 
+from tests.acceptance.users.conftest import People
 from tests.harness import Api
 from tests.uploads.tus import BYTES, metadata
-from tests.users.conftest import People
 
 Ids = dict[str, str]
 CANARY = "canaryofowner"

@@ -1,0 +1,84 @@
+"""A stored file that was damaged behind our back gives no wrong row: its chunks, or its job, fail with the reason."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from tests.acceptance.crash.conftest import MakeService
+from tests.crash.service import RECOVERY_SECONDS, Input, Service, assert_exact, post
+from tests.harness import wait_until
+
+GATED = "tests.crash.processors:GatedProcessor"
+WITHOUT_LAST_LINE_END = Input.clean(2_000)
+GIVEN = Input(WITHOUT_LAST_LINE_END.data.removesuffix(b"\n"), WITHOUT_LAST_LINE_END.results, [])
+"""So that without its last byte it is still good CSV, with a wrong value at its end."""
+
+
+def truncate(path: Path) -> None:
+    with path.open("r+b") as file:
+        file.truncate(len(GIVEN.data) - 1)
+
+
+def flip(path: Path) -> None:
+    """One bit of a digit in the last row: still good CSV."""
+    with path.open("r+b") as file:
+        file.seek(len(GIVEN.data) - 1)
+        file.write(bytes([GIVEN.data[-1] ^ 1]))
+
+
+def delete(path: Path) -> None:
+    path.unlink()
+
+
+DAMAGES = [(truncate, "stored_file_corrupt"), (flip, "stored_file_corrupt"), (delete, "stored_file_missing")]
+
+
+def stored_file(service: Service) -> Path:
+    (path,) = (service.storage / "uploads").iterdir()
+    return path
+
+
+@pytest.mark.parametrize(("damage", "code"), DAMAGES)
+def test_a_file_damaged_before_it_was_split_gives_no_row(
+    service: Service, damage: Callable[[Path], None], code: str
+) -> None:
+    service.start(GRANULA_FAIL="upload.after_commit=kill")
+    with service.api() as api:
+        assert post(api, GIVEN, chunk_size=100) is None
+    service.wait_for_death()
+    damage(stored_file(service))
+
+    service.start()
+    with service.api() as api:
+        (file_id,) = service.files()
+        status = api.finished(file_id, RECOVERY_SECONDS)
+        assert status["status"] == "failed"
+        assert status["error"]["code"] == code
+        assert status["rows"]["ok"] == 0
+        assert api.rows(file_id) == []
+
+
+@pytest.mark.parametrize(("damage", "code"), DAMAGES)
+def test_a_file_damaged_after_it_was_split_fails_the_chunks_concerned(
+    make_service: MakeService, damage: Callable[[Path], None], code: str
+) -> None:
+    service = make_service(PROCESSORS=GATED, MAX_CONCURRENCY=1)
+    service.start()
+    with service.api() as api:
+        upload = api.upload(GIVEN.data, chunk_size=100, processor="gated")
+        wait_until(lambda: service.flagged("began"), what="a chunk in work")
+        wait_until(lambda: api.status(upload["file_id"])["split_complete"], what="the whole file is split")
+        damage(stored_file(service))
+        service.raise_flag("open")
+        api.finished(upload["file_id"], RECOVERY_SECONDS)
+        status = assert_exact(service, api, upload["file_id"], GIVEN)
+        assert status["status"] == "completed_with_errors"
+        failed = [c for c in service.chunks(upload["job_id"]) if c["status"] == "failed"]
+        assert {c["error"]["code"] for c in failed} == {code}
+        assert [c["chunk_index"] for c in failed][-1] == 19
+        assert len(failed) == 1 or damage is delete
+        assert {c["attempt"] for c in failed} == {1}  # no attempt would cure it
+        assert status["errors"][0]["error"]["code"] == code

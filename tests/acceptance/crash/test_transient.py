@@ -1,0 +1,136 @@
+"""Transient is not failed: waiting for something burns no attempt, holds no worker, and ends by itself."""
+
+from __future__ import annotations
+
+import threading
+import time
+from pathlib import Path
+
+import httpx
+import pytest
+
+from tests.acceptance.crash.conftest import MakeService
+from tests.crash.service import RECOVERY_SECONDS, Input, Service, assert_exact
+from tests.harness import OwnPostgres, migrate, wait_until
+
+
+def test_a_processor_that_has_to_wait_burns_no_attempt_and_holds_no_worker(make_service: MakeService) -> None:
+    service = make_service(PROCESSORS="tests.crash.processors:WaitingProcessor", MAX_CONCURRENCY=1, MAX_RETRIES=0)
+    waiting, other = Input.clean(500), Input.clean(800, "other")
+    service.start()
+    with service.api() as api:
+        upload = api.upload(waiting.data, chunk_size=100, processor="waiting", priority=10)
+        wait_until(lambda: len(service.calls()) >= 10, what="each chunk tried twice")
+        other_id = api.run(other.data, chunk_size=100)["file_id"]
+        assert_exact(service, api, other_id, other)
+        chunks = service.chunks(upload["job_id"])
+        assert {c["status"] for c in chunks} <= {"pending", "processing"}
+        assert max(c["attempt"] for c in chunks) <= 1
+
+        service.raise_flag("up")
+        api.finished(upload["file_id"], RECOVERY_SECONDS)
+        assert assert_exact(service, api, upload["file_id"], waiting)["status"] == "completed"
+        assert {(c["attempt"], c["deaths"]) for c in service.chunks(upload["job_id"])} == {(1, 0)}
+
+
+def test_what_waits_goes_on_when_the_clock_is_set_back(make_service: MakeService) -> None:
+    """For what is stored, the same as if all waits and leases were an hour longer."""
+    service = make_service(PROCESSORS="tests.crash.processors:WaitingProcessor", MAX_CONCURRENCY=1, MAX_BACKOFF=2)
+    given = Input.clean(500)
+    service.start()
+    with service.api() as api:
+        upload = api.upload(given.data, chunk_size=100, processor="waiting")
+        wait_until(lambda: len(service.calls()) >= 5, what="each chunk tried")
+        hour_ahead = "available_at + interval '1 hour'"
+        if service.is_sqlite:
+            hour_ahead = "strftime('%Y-%m-%d %H:%M:%f', available_at, '+1 hour')"
+        service.raise_flag("up")
+        service.sql(f"UPDATE chunks SET available_at = {hour_ahead} WHERE status = 'pending'")
+        api.finished(upload["file_id"], RECOVERY_SECONDS)
+        assert assert_exact(service, api, upload["file_id"], given)["status"] == "completed"
+
+
+@pytest.fixture(scope="module")
+def empty(own_postgres: OwnPostgres, tmp_path_factory: pytest.TempPathFactory) -> str:
+    """An empty database with the tables, to be copied."""
+    name = own_postgres.create()
+    migrate(own_postgres.url(name), tmp_path_factory.mktemp("empty"))
+    return name
+
+
+class Pulse:
+    """Asks /health without a pause, from a thread."""
+
+    def __init__(self, service: Service) -> None:
+        self._service = service
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._run)
+        self.answers: list[int] = []
+
+    def _run(self) -> None:
+        with self._service.client() as client:
+            while not self._stop.wait(0.02):
+                try:
+                    self.answers.append(client.get("/health", timeout=2).status_code)
+                except httpx.HTTPError:
+                    self.answers.append(0)
+
+    def __enter__(self) -> Pulse:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stop.set()
+        self._thread.join()
+
+
+@pytest.mark.parametrize(("mode", "at"), [("fast", "flow"), ("immediate", "flow"), ("immediate", "commit")])
+def test_a_database_that_goes_away_for_longer_than_a_lease_costs_no_attempt(
+    own_postgres: OwnPostgres, empty: str, tmp_path: Path, mode: str, at: str
+) -> None:
+    """`flow`: it goes while many small chunks come and go. `commit`: while chunks are held that are about to be written."""
+    given = Input.clean(20_000)
+    service = Service(
+        own_postgres.url(own_postgres.create(empty)),
+        tmp_path / "storage",
+        PROCESSORS="tests.crash.processors:PacedProcessor,tests.crash.processors:GatedProcessor",
+        LEASE_SECONDS=1,
+        HEARTBEAT_SECONDS=0.9,  # so that after the outage the reconciler comes first
+        RECONCILE_SECONDS=0.1,
+    )
+    try:
+        service.start()
+        with service.api() as api, Pulse(service) as pulse:
+            processor = "paced" if at == "flow" else "gated"
+            upload = api.upload(given.data, chunk_size=100, processor=processor)
+            if at == "flow":
+                wait_until(lambda: service.count("result_pages", upload["job_id"]) > 20, what="some chunks done")
+            else:
+                wait_until(lambda: service.flagged("began"), what="a chunk in work")
+            assert api.status(upload["file_id"])["status"] == "processing"
+            own_postgres.stop_with(mode)
+            try:
+                service.raise_flag("open")
+                began = time.monotonic()
+                assert_unavailable(api.client.post("/api/v1/upload", files={"file": ("x.csv", b"a\n1\n", "text/csv")}))
+                assert_unavailable(api.client.get(f"/api/v1/status/{upload['file_id']}"))
+                assert_unavailable(api.client.get("/ready"), "application/json")
+                wait_until(lambda: time.monotonic() - began > 2, what="the end of every lease")
+            finally:
+                own_postgres.start_again()
+            api.finished(upload["file_id"], RECOVERY_SECONDS)
+        assert set(pulse.answers) == {200}
+        with service.api() as api:
+            assert assert_exact(service, api, upload["file_id"], given)["status"] == "completed"
+        assert {(c["attempt"], c["deaths"]) for c in service.chunks(upload["job_id"])} == {(1, 0)}
+        assert len(service.files()) == 1
+    finally:
+        service.end()
+
+
+def assert_unavailable(answer: httpx.Response, media_type: str = "application/problem+json") -> None:
+    assert answer.status_code == 503, answer.text
+    assert answer.headers["content-type"] == media_type
+    if media_type.startswith("application/problem"):
+        assert answer.json()["code"] == "unavailable"
+        assert int(answer.headers["retry-after"]) > 0

@@ -1,0 +1,222 @@
+"""What belongs to no view: forms that are used twice, uploads that are refused, a service that is away, and two tabs."""
+
+from __future__ import annotations
+
+import base64
+import re
+from collections.abc import Iterator
+
+import pytest
+from playwright.sync_api import Page, Route, expect
+
+from app.errors import request_errors
+from tests.acceptance.dashboard.conftest import NewPage
+from tests.acceptance.dashboard.test_jobs import row
+from tests.conftest import Databases, Postgres
+from tests.harness import ROOT, Api
+from tests.webhooks.receiver import Receiver
+
+JS = ROOT / "app" / "dashboard" / "js"
+PICTURE = b"\x89PNG\r\n\x1a\n" + bytes(2000)
+
+
+@pytest.fixture(scope="module", params=["sqlite"])
+def databases(request: pytest.FixtureRequest, postgres: Postgres, templates: dict[str, str]) -> Databases:
+    return Databases(request.param, postgres, templates)
+
+
+@pytest.fixture(scope="module")
+def receiver() -> Iterator[Receiver]:
+    running = Receiver()
+    yield running
+    running.stop()
+
+
+# ---------------------------------------------------------------------- forms
+
+
+def test_a_form_can_be_used_twice(page: Page, api: Api, receiver: Receiver) -> None:
+    page.goto("/#/webhooks")
+    urls = [receiver.url(receiver.path()) for _ in range(2)]
+    for url in urls:
+        page.get_by_label("URL").fill(url)
+        page.get_by_role("button", name="Add webhook").click()
+        expect(page.get_by_role("listitem", name=url)).to_be_visible()
+        expect(page.get_by_label("URL")).to_have_value("")
+        assert page.locator("form input[type=checkbox]:not(:checked)").count() == 0
+    made = {hook["url"]: hook["events"] for hook in api.client.get("/api/v1/webhooks").json()["items"]}
+    assert [len(made[url]) for url in urls] == [4, 4]
+
+    page.goto("/#/schedules")
+    zone = page.get_by_label("Time zone").input_value()
+    assert zone
+    for name in ("First", "Second"):
+        page.get_by_label("Objects").fill("s3://bucket/*.csv")
+        page.get_by_label("When").fill("0 2 * * *")
+        page.get_by_label("Name").fill(name)
+        page.get_by_role("button", name="Add schedule").click()
+        expect(page.get_by_role("heading", name=name)).to_be_visible()
+        expect(page.get_by_label("Time zone")).to_have_value(zone)
+
+
+@pytest.mark.parametrize("view", ["jobs", "webhooks", "schedules", "search", "mapping", "users"])
+def test_a_form_that_is_reset_is_as_it_was_made(page: Page, api: Api, view: str) -> None:
+    for name in ("a.csv", "b.csv"):
+        api.run(b"id\n1\n", name=name)
+    page.goto(f"/#/{view}")
+    expect(page.get_by_role("heading", level=1)).to_be_visible()
+    expect(page.get_by_text("Loading …")).to_have_count(0)
+    changed = page.evaluate(
+        """() => {
+            const state = () => JSON.stringify([...document.querySelectorAll("main input, main select, main textarea")]
+                .filter((node) => node.type !== "file").map((node) => node.type === "checkbox" ? node.checked : node.value));
+            const before = state();
+            for (const form of document.querySelectorAll("main form")) form.reset();
+            return [before, state()];
+        }"""
+    )
+    assert changed[0] == changed[1]
+
+
+def test_the_upload_box_offers_what_an_upload_can_name(page: Page, api: Api) -> None:
+    page.goto("/")
+    choice = page.locator(".drop").get_by_label("What to do with the rows")
+    expect(choice.locator("option[value=profile]")).to_have_count(1)
+    offered = choice.locator("option").evaluate_all("nodes => nodes.map((node) => node.value)")
+    assert offered[0] == "rows"
+    assert not {"batch", "transform", "mapping"} & set(offered)
+    for name in offered:
+        answer = api.client.post("/api/v1/upload", params={"processor": name}, content=b"")
+        assert answer.json()["code"] != "invalid_parameter", name
+
+
+# ---------------------------------------------------------------------- refusals
+
+
+def test_refused_uploads_stay_until_they_are_dismissed_or_tried_again(page: Page, api: Api) -> None:
+    page.goto("/")
+    files = {f"good {n:02}.csv": b"id\n1\n" for n in range(22)}
+    files |= {"picture 1.csv": PICTURE, "book.csv": b"PK\x03\x04" + bytes(500), "nothing.csv": b""}
+    transfer = page.evaluate_handle(
+        """(files) => {
+            const transfer = new DataTransfer();
+            for (const [name, data] of files) {
+                transfer.items.add(new File([Uint8Array.from(atob(data), (c) => c.charCodeAt(0))], name));
+            }
+            return transfer;
+        }""",
+        [[name, base64.b64encode(data).decode()] for name, data in sorted(files.items())],
+    )
+    page.dispatch_event(".drop", "drop", {"dataTransfer": transfer})
+    uploads = page.get_by_role("list", name="Uploads").get_by_role("listitem")
+    expect(uploads).to_have_count(3, timeout=60_000)
+    for name in ("picture 1.csv", "book.csv", "nothing.csv"):
+        refused = uploads.filter(has_text=name)
+        expect(refused.locator("p")).to_have_text(re.compile(r".{20,}"))
+    expect(page.locator(".toast.bad")).to_have_count(0)
+
+    page.get_by_role("link", name="System").click()
+    expect(page.get_by_role("heading", name="System")).to_be_visible()
+    page.get_by_role("link", name="Jobs", exact=True).click()
+    expect(uploads).to_have_count(3)
+    uploads.filter(has_text="nothing.csv").get_by_role("button", name="Dismiss nothing.csv").click()
+    expect(uploads).to_have_count(2)
+    is_spared: list[bool] = []
+
+    def spare(route: Route) -> None:
+        is_spared.append(True)
+        route.continue_(post_data=b"id\n7\n")
+
+    page.route(re.compile(r"/api/v1/upload\?.*book"), spare)
+    uploads.filter(has_text="book.csv").get_by_role("button", name="Try book.csv again").click()
+    expect(row(page, "book.csv")).to_contain_text("1 loaded")
+    expect(uploads).to_have_count(1)
+    assert is_spared
+
+
+def test_no_remedy_at_the_page_names_a_route_a_header_or_a_command() -> None:
+    """Each that does has words of its own; what is left is shown as it is."""
+    words = (JS / "words.js").read_text()
+    own = dict(re.findall(r'^  (\w+): "(.*)",$', words, re.MULTILINE))
+    assert own.keys() <= request_errors().keys()
+    (pattern,) = re.findall(r"^const TECHNICAL = /(.*)/;$", words, re.MULTILINE)
+    technical = re.compile(pattern.replace(r"\/", "/"))
+    assert not [remedy for remedy in own.values() if technical.search(remedy)]
+    at_the_page = {
+        "admin_only", "correction_columns", "job_has_parts", "quota_exceeded", "result_unavailable", "stored_bytes_gone",
+        "unauthenticated", "user_revoked", "webhook_disabled",
+    }  # fmt: skip
+    assert at_the_page <= own.keys()
+
+
+def test_a_wrong_corrected_file_is_refused_in_words_of_the_page(page: Page, api: Api) -> None:
+    job = api.run(b"id,n\n1,2\n3\n", name="wrong.csv")
+    page.goto(f"/#/jobs/{job['job_id']}/rejects")
+    page.get_by_label("Corrected file").set_input_files(
+        {"name": "fixed.csv", "mimeType": "text/csv", "buffer": b"other,_row\n1,2\n"}
+    )
+    told = page.locator(".toast.bad")
+    expect(told).to_contain_text("The columns are not those of the rejects")
+    assert not re.search(r"/api/|\bGET\b", told.inner_text())
+
+
+def test_a_refused_field_is_named_with_the_reason(page: Page) -> None:
+    page.goto("/#/schedules")
+    page.get_by_label("Objects").fill("s3://bucket/*.csv")
+    page.get_by_label("When").fill("0 2 * * *")
+    page.get_by_label("Time zone").fill("Mars/Olympus")
+    page.get_by_role("button", name="Add schedule").click()
+    expect(page.locator(".toast.bad")).to_contain_text(re.compile("zone", re.IGNORECASE))
+    assert "`errors`" not in page.locator(".toast.bad").inner_text()
+
+
+# ---------------------------------------------------------------------- a service that is away
+
+
+def test_a_service_that_is_away_is_told_from_a_page_that_is_out_of_date(new_page: NewPage) -> None:
+    page = new_page()
+    page.goto("/")
+    expect(page.get_by_text("Live")).to_be_visible()
+    page.context.set_offline(True)
+    page.get_by_role("link", name="Schedules").click()
+    expect(page.get_by_role("heading", name="The service cannot be reached")).to_be_visible()
+    expect(page.get_by_text("out of date")).to_have_count(0)
+    page.context.set_offline(False)
+    expect(page.get_by_role("heading", name="Schedules")).to_be_visible()  # by itself
+
+    page.route(re.compile(r"/js/views/webhooks\.js"), lambda route: route.fulfill(status=404))
+    page.get_by_role("link", name="Webhooks").click()
+    expect(page.get_by_role("heading", name="This page is out of date")).to_be_visible()
+
+
+def test_a_tab_of_a_job_that_cannot_be_loaded_says_so(new_page: NewPage, api: Api) -> None:
+    job = api.run(b"id\n1\n", name="tabs.csv")
+    page = new_page()
+    page.goto(f"/#/jobs/{job['job_id']}")
+    expect(page.locator(".proof.closed")).to_be_visible()
+    page.context.set_offline(True)
+    page.get_by_role("navigation", name="Views of this job").get_by_role("link", name="Rejects").click()
+    expect(page.get_by_role("heading", name="The service cannot be reached")).to_be_visible()
+    page.context.set_offline(False)
+    expect(page.get_by_text("Every row was loaded.")).to_be_visible()
+
+
+# ---------------------------------------------------------------------- two tabs
+
+
+def test_a_deletion_is_seen_in_every_tab(new_page: NewPage, api: Api) -> None:
+    gone, kept = (api.run(b"id\n1\n", name=name) for name in ("gone.csv", "kept.csv"))
+    first, second, third = (new_page() for _ in range(3))
+    first.goto("/")
+    second.goto("/")
+    third.goto(f"/#/jobs/{gone['job_id']}")
+    for page in (first, second):
+        expect(page.get_by_text("Live")).to_be_visible()
+        expect(row(page, "gone.csv")).to_be_visible()
+    expect(third.locator(".proof.closed")).to_be_visible()
+    api.client.delete(f"/api/v1/files/{gone['file_id']}").raise_for_status()
+    for page in (first, second):
+        expect(row(page, "gone.csv")).to_have_count(0, timeout=4_000)
+        expect(row(page, "kept.csv")).to_be_visible()
+    expect(third.get_by_role("heading", name="This job was deleted")).to_be_visible()
+    api.client.delete(f"/api/v1/files/{kept['file_id']}").raise_for_status()

@@ -1,0 +1,273 @@
+"""Several processes on one database do the work of one: every row once, whoever dies or sleeps."""
+
+from __future__ import annotations
+
+import json
+import random
+import signal
+import time
+from contextlib import ExitStack
+from pathlib import Path
+
+import pytest
+
+from app.formats.base import MAX_COLUMNS
+from tests.acceptance.scale.conftest import MakeCluster
+from tests.api.checks import RawConnection, assert_problem
+from tests.crash.service import Input, Service, Worker, assert_exact
+from tests.harness import FINAL, Api, OwnPostgres, migrate, wait_until
+from tests.storage.buckets import OurBucket
+from tests.uploads.tus import create, send
+
+
+def test_any_api_process_takes_jobs_and_tells_of_them_and_workers_share_their_chunks(make_cluster: MakeCluster) -> None:
+    cluster = make_cluster()
+    one, other = cluster.add(Service, 2)
+    workers = cluster.add(Worker, 2)
+    given = Input.clean(6_000)
+    with one.api() as api, other.api() as elsewhere:
+        upload = api.upload(given.data, chunk_size=100, processor="gated")
+        names = lambda: {c["claimed_by"] for c in one.chunks(upload["job_id"]) if c["status"] == "processing"}  # noqa: E731
+        wait_until(lambda: len(names()) == 2, what="chunks in work at both workers")
+        assert all(f":{worker.process.pid}:" in " ".join(names()) for worker in workers if worker.process)
+        one.raise_flag("open")
+        elsewhere.finished(upload["file_id"])
+        assert assert_exact(other, elsewhere, upload["file_id"], given)["status"] == "completed"
+
+        later = api.upload(given.data, chunk_size=100)
+        assert elsewhere.client.post(f"/api/v1/jobs/{later['job_id']}/cancel").status_code in (200, 202, 409)
+        api.finished(later["file_id"])
+    wait_until(lambda: one.sql("SELECT count(*) FROM procrastinate_jobs") == [(0,)], what="an empty queue")
+
+
+def test_workers_share_what_room_a_job_has_for_columns(make_cluster: MakeCluster) -> None:
+    """None knows what the other has just written."""
+    cluster = make_cluster()
+    (service,) = cluster.add(Service)
+    workers = cluster.add(Worker, 2, MAX_CONCURRENCY=1)  # else one may take both chunks
+    keys, rows = 200, 200
+    data = "".join(json.dumps({f"k{row}_{key}": 1 for key in range(keys)}) + "\n" for row in range(rows)).encode()
+    with service.api() as api:
+        upload = api.upload(data, name="wide.jsonl", type="application/x-ndjson", chunk_size=100, processor="gated")
+        names = lambda: {c["claimed_by"] for c in service.chunks(upload["job_id"]) if c["status"] == "processing"}  # noqa: E731
+        wait_until(lambda: len(names()) == 2, what="a chunk in work at each worker")
+        assert all(f":{worker.process.pid}:" in " ".join(names()) for worker in workers if worker.process)
+        service.raise_flag("open")
+        status = api.finished(upload["file_id"])
+        room = MAX_COLUMNS // keys
+        assert status["rows"] == {"total": rows, "ok": room, "invalid": rows - room, "failed": 0, "unprocessed": 0}
+        assert len(status["columns"]) == room * keys
+        assert api.proof(upload["file_id"])["closes"]
+
+
+def test_the_port_of_a_worker_is_limited_as_that_of_the_service(make_cluster: MakeCluster) -> None:
+    """What takes its descriptors takes the files that it works on."""
+    cluster = make_cluster(HEADER_SECONDS=0.5, MAX_CONNECTIONS=4)
+    cluster.add(Service)
+    (worker,) = cluster.add(Worker)
+    half = b"GET /health HTTP/1.1\r\nHost: localhost\r\nX-Half"
+    with ExitStack() as stack:
+        silent = [stack.enter_context(RawConnection(worker)) for _ in range(40)]
+        assert silent[0].status_if_any() is None
+        with worker.client() as client:
+            for path in ("/health", "/ready", "/metrics"):
+                answer = client.head(path)
+                assert (answer.status_code, answer.content) == (200, b"")
+                assert "server" not in answer.headers
+            assert client.post("/health").headers["allow"] == "GET, HEAD"
+        with RawConnection(worker) as connection:
+            assert_problem(connection.send(half).answer(), 408, "headers_timeout")
+
+
+def test_processes_that_share_nothing_but_database_and_bucket(make_cluster: MakeCluster, bucket: OurBucket) -> None:
+    cluster = make_cluster(**bucket.settings(bucket.url()))
+    one, other = cluster.add(Service, 2)
+    cluster.add(Worker, 2)
+    given = Input.clean(3_000)
+    middle = len(given.data) // 2
+    with one.api() as api, other.api() as elsewhere:
+        url = create(api.client, len(given.data), query={"chunk_size": 100})
+        assert send(elsewhere.client, url, 0, given.data[:middle]).status_code == 204
+        last = send(api.client, url, middle, given.data[middle:])
+        with elsewhere.client.stream("GET", f"/api/v1/status/{last.headers['granula-file-id']}/events") as events:
+            told = [line for line in events.iter_lines() if line.startswith("data:")]
+        assert '"completed"' in told[-1]
+        assert_exact(other, elsewhere, last.headers["granula-file-id"], given)
+
+        mapping = {"columns": [{"name": "Name", "from": "name"}]}
+        made = api.client.post(
+            "/api/v1/jobs/transform", json={"input_file_id": last.headers["granula-file-id"], "mapping": mapping}
+        )
+        assert made.status_code == 202, made.text
+        result = wait_until(lambda: _result(elsewhere, made.json()["job_id"]), 60, "the result of the transform")
+        lines = elsewhere.client.get(f"/api/v1/files/{result}/download").text.splitlines()
+        assert lines == ["Name", *(cells[1] for _, cells in given.results)]
+
+
+def _result(api: Api, job_id: str) -> str | None:
+    """The file that the transform made, once it is done."""
+    return str(api.client.get(f"/api/v1/jobs/{job_id}/status").json().get("result_file_id") or "") or None
+
+
+def test_a_job_and_its_token_are_committed_together_or_not_at_all(make_cluster: MakeCluster) -> None:
+    cluster = make_cluster(GRANULA_FAIL="upload.before_commit=kill@2")
+    (service,) = cluster.add(Service)
+    given = Input.clean(100)
+    with service.api() as api:
+        upload = api.upload(given.data)
+        assert service.sql("SELECT left(args->>'token', 36), status::text FROM procrastinate_jobs") == [
+            (upload["job_id"], "todo")
+        ]
+        try:
+            api.upload(given.data)
+        except Exception:
+            service.wait_for_death()
+    assert service.sql("SELECT count(*) FROM jobs") == [(1,)]
+    assert service.sql("SELECT count(*) FROM procrastinate_jobs") == [(1,)]
+
+
+def test_the_work_of_killed_workers_is_done_by_others(make_cluster: MakeCluster) -> None:
+    cluster = make_cluster()
+    (service,) = cluster.add(Service)
+    cluster.add(Worker, 3)
+    given = Input.clean(20_000)
+    dice = random.Random(6)
+    with service.api() as api:
+        upload = api.upload(given.data, chunk_size=100)
+        for _ in range(3):
+            done = sum(c["status"] == "completed" for c in service.chunks(upload["job_id"]))
+            victim = dice.choice([each for each in cluster.members if isinstance(each, Worker) and each.is_alive])
+            victim.kill()
+            cluster.add(Worker)
+            wait_until(
+                lambda d=done: (
+                    sum(c["status"] == "completed" for c in service.chunks(upload["job_id"])) > d
+                    or api.status(upload["file_id"])["status"] == "completed"
+                ),
+                15,
+                "work that moves",
+            )
+        api.finished(upload["file_id"])
+        assert assert_exact(service, api, upload["file_id"], given)["status"] == "completed"
+
+
+def test_a_worker_that_slept_past_its_lease_writes_nothing(make_cluster: MakeCluster) -> None:
+    cluster = make_cluster()
+    (service,) = cluster.add(Service)
+    (sleeper,) = cluster.add(Worker)
+    given = Input.clean(2_000)
+    with service.api() as api:
+        upload = api.upload(given.data, chunk_size=100, processor="gated")
+        wait_until(lambda: service.flagged("began"), what="a chunk in work")
+        assert sleeper.process is not None
+        sleeper.process.send_signal(signal.SIGSTOP)
+        try:
+            cluster.add(Worker)
+            service.raise_flag("open")
+            api.finished(upload["file_id"])
+            assert assert_exact(service, api, upload["file_id"], given)["status"] == "completed"
+        finally:
+            sleeper.process.send_signal(signal.SIGCONT)
+        wait_until(lambda: "belongs to somebody else now" in sleeper.log.read_text(), what="a refusal")
+        assert_exact(service, api, upload["file_id"], given)
+        later = api.run(given.data, chunk_size=100)  # it goes on working
+        assert_exact(service, api, later["file_id"], given)
+
+
+def test_an_urgent_file_overtakes_a_queue_of_chunks(make_cluster: MakeCluster) -> None:
+    cluster = make_cluster(MAX_CONCURRENCY=1)
+    (service,) = cluster.add(Service)
+    cluster.add(Worker)
+    huge, urgent = Input.clean(200_000), Input.clean(100, "urgent")
+    with service.api() as api:
+        slow = api.upload(huge.data, chunk_size=100)
+        wait_until(lambda: len(service.chunks(slow["job_id"])) > 500, what="a queue")
+        done = api.run(urgent.data, priority=10)
+        assert_exact(service, api, done["file_id"], urgent)
+        assert api.status(slow["file_id"])["status"] == "processing"
+        api.client.delete(f"/api/v1/files/{slow['file_id']}")
+
+
+def test_many_conclusions_that_wait_leave_a_worker_its_connections(make_cluster: MakeCluster) -> None:
+    """Each holds one for its lock: twelve would take all of the eight."""
+    cluster = make_cluster(PROCESSORS="tests.crash.processors:PatientProcessor")
+    (door,) = cluster.add(Service)
+    (worker,) = cluster.add(Worker, LEASE_SECONDS=30)
+    with door.api() as api:
+        patient = [api.upload(f"id\n{i}\n".encode(), processor="patient")["file_id"] for i in range(12)]
+        wait_until(lambda: all(api.status(each)["rows"]["ok"] for each in patient), 30, "all rows done")
+        wait_until(lambda: len(door.sql("SELECT 1 FROM pg_locks WHERE locktype = 'advisory'")) >= 4, 30, "conclusions")
+        assert api.run(b"id\n1\n", priority=10)["status"] == "completed"
+        worker.raise_flag("open")
+        assert {api.finished(each)["status"] for each in patient} == {"completed"}
+
+
+def test_a_worker_that_is_told_to_end_ends_what_it_is_at_and_at_the_second_telling_at_once(
+    make_cluster: MakeCluster,
+) -> None:
+    cluster = make_cluster()
+    (service,) = cluster.add(Service)
+    first, second = cluster.add(Worker, 2)
+    given = Input.clean(400)
+    with service.api() as api:
+        upload = api.upload(given.data, chunk_size=100, processor="gated")
+        wait_until(lambda: sum(c["status"] == "processing" for c in service.chunks(upload["job_id"])) == 4)
+        for worker in (first, second):
+            assert worker.process is not None
+            worker.process.terminate()
+            wait_until(lambda w=worker: "ends what it is at" in w.log.read_text(), what="a worker that drains")
+        assert first.is_alive
+        second.process.terminate()  # type: ignore[union-attr]
+        assert second.process.wait(10) == 1  # type: ignore[union-attr]
+        service.raise_flag("open")
+        assert first.process.wait(20) == 0  # type: ignore[union-attr]
+        by_first = [c for c in service.chunks(upload["job_id"]) if c["status"] == "completed"]
+        assert len(by_first) == 2
+        cluster.add(Worker)
+        api.finished(upload["file_id"])
+        assert assert_exact(service, api, upload["file_id"], given)["status"] == "completed"
+
+
+@pytest.mark.long
+@pytest.mark.timeout(600)
+def test_a_minute_of_kills_and_two_restarts_of_postgresql_lose_nothing(
+    own_postgres: OwnPostgres, make_cluster: MakeCluster, tmp_path: Path
+) -> None:
+    """A random one of three workers dies every two seconds, and the database is torn away twice."""
+    url = own_postgres.url(own_postgres.create())
+    migrate(url, tmp_path)
+    cluster = make_cluster(url, LEASE_SECONDS=6, HEARTBEAT_SECONDS=1, RECONCILE_SECONDS=2)
+    (service,) = cluster.add(Service)
+    cluster.add(Worker, 3)
+    given = Input.clean(60_000)
+    dice, uploads, kills = random.Random(60), [], 0
+    begun = time.monotonic()
+    restarts = [begun + 20, begun + 40]
+    with service.api() as api:
+        while (now := time.monotonic()) < begun + 60:
+            if not uploads or api.status(uploads[-1])["status"] in FINAL:
+                uploads.append(api.upload(given.data, chunk_size=100)["file_id"])
+            if restarts and now > restarts[0]:
+                restarts.pop(0)
+                own_postgres.stop_with("immediate")
+                own_postgres.start_again()
+                wait_until(lambda: service.is_ready(), 30, "a service that is ready again")
+            dice.choice([each for each in cluster.members if isinstance(each, Worker) and each.is_alive]).kill()
+            kills += 1
+            cluster.add(Worker)
+            before = _moved(service)
+            wait_until(
+                lambda b=before: _moved(service) > b or api.status(uploads[-1])["status"] in FINAL,
+                15,
+                "work that moves",
+            )
+            time.sleep(max(0.0, now + 2 - time.monotonic()))  # the beat of the kills, not a wait for anything
+        for upload in uploads:
+            api.finished(upload, 120)
+            assert_exact(service, api, upload, given)
+    assert kills >= 15
+
+
+def _moved(service: Service) -> int:
+    """Chunks completed so far, of all jobs."""
+    return int(service.sql("SELECT count(*) FROM chunks WHERE status = 'completed'")[0][0])

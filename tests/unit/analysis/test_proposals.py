@@ -1,0 +1,132 @@
+"""What a mapping proposes keeps every value that is known, or asks: held against the transform that it becomes."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+import pytest
+
+from app.features.mapping import processor as mapping
+from app.features.transform import run
+from app.features.transform.spec import PROPOSED, Undecided, of_template
+from tests.unit.analysis.test_matching import table
+
+NAMES = ["Ann Lee", "Bo Ray", "Cy Day", "Di May", "Ed Fay"]
+
+
+def proposed(given: dict[str, list[str]], wanted: dict[str, list[str]]) -> dict[str, dict[str, Any]]:
+    (sources, source_state), (targets, target_state) = table(given), table(wanted)
+    found = mapping.match(sources, targets, source_state, target_state, None, {})
+    return {each["reference_column"]: each for each in found["mappings"]}
+
+
+def carried_out(mappings: dict[str, dict[str, Any]], given: dict[str, list[str]]) -> tuple[list[list[Any]], list[str]]:
+    """(rows, codes of rejects) of the transform as it is proposed, or as somebody decides to leave it."""
+    columns = [
+        each | {"conversion": [{k: v for k, v in step.items() if k not in PROPOSED} for step in each["conversion"]]}
+        for each in mappings.values()
+    ]
+    document = {"mapping": of_template(columns), "header": list(given)}
+    rows = [list(row) for row in zip(*given.values(), strict=True)]
+    done = run.of_cells(msgspec.json.encode(document), rows, list(given), range(len(rows)), True)
+    return [row for _, row in done.preview], [each.code for each in done.findings]
+
+
+def asks(found: dict[str, Any]) -> bool:
+    return any(step.get("decide") for step in found["conversion"])
+
+
+@pytest.mark.parametrize("odd", ["Jan van Dyk", "Cher", "Eva  Maria", " Ann Lee", "Ludwig van der Rohe"])
+def test_a_name_that_is_not_two_words_is_asked_for_and_no_word_is_lost(odd: str) -> None:
+    given = {"full name": [*NAMES, odd]}
+    found = proposed(given, {"first_name": ["Al", "Cy"], "last_name": ["Kay", "Ide"]})
+    assert asks(found["first_name"])
+    assert asks(found["last_name"])
+    assert [step["lost"] for each in found.values() for step in each["conversion"]] == [[odd], [odd]]
+    with pytest.raises(Undecided):
+        of_template(list(found.values()))
+    rows, codes = carried_out(found, {"full name": [*NAMES, odd.strip()]})
+    assert codes == []
+    assert [f"{first} {last}".split() for first, last in rows] == [name.split() for name in [*NAMES, odd]]
+
+
+def test_names_of_two_words_are_split_and_those_that_are_not_known_keep_their_words() -> None:
+    few = proposed({"full name": NAMES}, {"first_name": ["Al"], "last_name": ["Kay"]})
+    assert not any(map(asks, few.values()))
+    assert carried_out(few, {"full name": NAMES})[0] == [name.split() for name in NAMES]
+    many = [f"Name{i} Family{i}" for i in range(500)]
+    found = proposed({"full name": many}, {"first_name": ["Al"], "last_name": ["Kay"]})
+    rows, _ = carried_out(found, {"full name": ["Jan van Dyk", "Cher"]})
+    assert rows == [["Jan", "van Dyk"], ["Cher", ""]] or rows == [["Jan", "van Dyk"], ["Cher", None]]
+
+
+@pytest.mark.parametrize(
+    ("given", "wanted", "numbers"),
+    [
+        (["$1234.50", "$99.00", "$5.25"], ["12.50", "3.75"], ["1234.50", "99.00", "5.25"]),
+        (["12%", "7.5%", "100%"], ["0.5", "12"], ["12", "7.5", "100"]),
+        (["(5)", "12", "(1.50)"], ["-3", "12.5"], ["-5", "12", "-1.50"]),
+        (["($5.50)", "$12", "$7"], ["-3", "12.5"], ["-5.50", "12", "7"]),
+        (["$(5.50)", "$12", "$7"], ["-3", "12.5"], ["-5.50", "12", "7"]),
+        (["12 EUR", "7 EUR", "8,5 EUR"], ["-3", "12.5"], ["12", "7", "8.5"]),
+        (["€ 1.234,50", "€ 99,00"], ["12.50", "3.75"], ["1234.50", "99.00"]),
+        (["1 234", "12", "5 000 000"], ["3", "12"], None),
+        (["1,50", "22,75"], ["1.5", "2.25"], None),
+        (["12", "NA", "7.5"], ["1.5", "2.25"], []),
+        (["007", "8", "9"], ["1.5", "2.25"], []),
+        (["1.5", "2.5", "about 7.5 or 8"], ["1.5", "2.25"], []),
+    ],
+)
+def test_a_number_that_would_be_refused_is_asked_for(
+    given: list[str], wanted: list[str], numbers: list[str] | None
+) -> None:
+    """`numbers`: of what is offered, which takes all; none: nothing to ask; empty: nothing can be offered."""
+    found = proposed({"total": given}, {"total": wanted})
+    rows, codes = carried_out(found, {"total": given})
+    assert asks(found["total"]) == (numbers is not None)
+    if numbers != []:
+        assert codes == []
+    if numbers:
+        assert [row[0] for row in rows] == numbers
+    if numbers == []:
+        (step,) = [step for step in found["total"]["conversion"] if step.get("decide")]
+        assert set(step["lost"]) <= set(given)
+        assert len(codes) == len(step["lost"]) > 0
+
+
+@pytest.mark.parametrize(
+    ("given", "wanted", "is_asked"),
+    [
+        (["2026-01-31", "2026-02-01"], ["31.01.2026"], False),
+        (["2026-01-31T10:00:00", "2026-02-01T00:00:00"], ["31.01.2026"], True),
+        (["2026-01-31T00:00:00", "2026-02-01T00:00:00"], ["31.01.2026"], False),
+        (["2026-01-31 10:00:05", "2026-02-01 11:00:00"], ["31.01.2026 10:00"], True),
+        (["2026-01-31", "2026-02-01", "unknown"], ["31.01.2026"], True),
+        (["2026-01-31", "2026-02-30"], ["31.01.2026"], True),
+    ],
+)
+def test_a_date_that_would_be_refused_or_lose_its_time_is_asked_for(
+    given: list[str], wanted: list[str], is_asked: bool
+) -> None:
+    found = proposed({"born": given}, {"born": wanted})["born"]
+    assert (found["conversion"][0]["operation"], asks(found)) == ("date_format", is_asked)
+
+
+def test_words_that_are_only_known_by_their_beginnings_are_in_no_table() -> None:
+    long = ["M" + "x" * 300, "F" + "x" * 300] * 4
+    found = proposed({"x": long}, {"x": ["male", "female"] * 4})["x"]
+    assert not any(step["operation"] == "value_table" for step in found["conversion"])
+
+
+def test_values_that_are_in_another_column_outvote_a_word_of_the_name() -> None:
+    given = {
+        "status": ["open", "closed", "held"], "tumour_phase": ["Phase I", "Phase II", "Phase III"], "position": ["3", "1", "2"],
+        "played": ["oboe", "harp", "tuba"],
+    }  # fmt: skip
+    wanted = {"Stage": ["Phase II", "Phase I", "Phase III"], "role": ["harp", "tuba", "oboe"]}
+    found = proposed(given, wanted)
+    assert found["Stage"]["input_column"] != "status"
+    assert found["role"]["input_column"] != "position"
+    for each in found.values():
+        assert all(other["confidence"] <= each["confidence"] for other in each["runners_up"] if each["input_column"])
