@@ -1,5 +1,5 @@
-"""A language model behind the chat completions that OpenAI made common: asked to map columns, believed only if its answer
-fits the question."""
+"""A language model behind the chat completions that OpenAI made common: asked to map columns,
+believed only if its answer fits the question."""
 
 from __future__ import annotations
 
@@ -59,7 +59,8 @@ class _Completion(msgspec.Struct):
 
 class Chat:
     def __init__(self, base_url: str, key: str, model: str, *, send_values: bool, timeout_seconds: float) -> None:
-        """`base_url` ends before `/chat/completions`. Without `send_values` only names and figures leave the service."""
+        """`base_url` ends before `/chat/completions`. Without `send_values`
+        only names and figures leave the service."""
         self._url = f"{base_url.rstrip('/')}/chat/completions"
         self._key = key
         self._model = model
@@ -67,11 +68,14 @@ class Chat:
         self._timeout_seconds = timeout_seconds
 
     async def map_columns(self, given: Sequence[dict[str, Any]], wanted: Sequence[dict[str, Any]]) -> Pairs:
-        """A pair for each wanted column, both as a profile reports them; raises ChatUnavailable. An answer that does not
-        fit is asked for once more, with what was wrong with it."""
+        """A pair for each wanted column, both as a profile reports them; raises ChatUnavailable. An
+        answer that does not fit is asked for once more, with what was wrong with it."""
         if max(len(given), len(wanted)) > MAX_COLUMNS:
             raise ChatUnavailable(f"More than {MAX_COLUMNS} columns are too many to ask for at once.")
-        tables = {"input": [self._shown(c) for c in given], "reference": [self._shown(c) for c in wanted]}
+        tables = {
+            "input": [self._shown(column) for column in given],
+            "reference": [self._shown(column) for column in wanted],
+        }
         messages = [
             {"role": "system", "content": TASK},
             {"role": "user", "content": json.dumps(tables, ensure_ascii=False)},
@@ -94,7 +98,8 @@ class Chat:
         raise ChatUnavailable(f"its answer does not fit: {problem}")
 
     def _shown(self, column: dict[str, Any]) -> dict[str, Any]:
-        """Name and profile of a column. Least and greatest, frequent and example values are values, too."""
+        """Name and profile of a column. Least and greatest, frequent
+        and example values are values, too."""
         shown = {
             name: column[name] for name in ("name", "type", "subtype", "format", "count", "distinct", "personal_data")
         }
@@ -182,8 +187,8 @@ def _text(body: bytes) -> str:
 
 
 def _checked(content: str, given: Sequence[str], wanted: Sequence[str]) -> Pairs:
-    """The pairs, if there is one for each wanted column and none uses what is not there, or the same twice; raises
-    ValueError."""
+    """The pairs, if there is one for each wanted column and none uses what is not
+    there, or the same twice; raises ValueError."""
     text = content.strip().removeprefix("```json").removeprefix("```").removesuffix("```")
     try:
         answer = msgspec.json.decode(text, type=_Answer)

@@ -32,55 +32,67 @@ SAME_WORDS = (
     {"no", "n", "false", "f", "0", "off", "nein", "non", "inactive", "disabled"},
     {"male", "m", "man", "mr", "mann", "männlich", "homme"},
     {"female", "f", "w", "woman", "mrs", "frau", "weiblich", "femme"},
-    {"germany", "de", "deu", "deutschland"}, {"united states", "us", "usa", "united states of america"},
-    {"united kingdom", "uk", "gb", "gbr", "great britain"}, {"france", "fr", "fra", "frankreich"},
-    {"austria", "at", "aut", "österreich"}, {"switzerland", "ch", "che", "schweiz"}, {"spain", "es", "esp", "spanien"},
-    {"italy", "it", "ita", "italien"}, {"netherlands", "nl", "nld", "niederlande"}, {"poland", "pl", "pol", "polen"},
-    {"cancelled", "canceled", "storniert"}, {"full time", "ft", "full-time", "vollzeit"},
+    {"germany", "de", "deu", "deutschland"},
+    {"united states", "us", "usa", "united states of america"},
+    {"united kingdom", "uk", "gb", "gbr", "great britain"},
+    {"france", "fr", "fra", "frankreich"},
+    {"austria", "at", "aut", "österreich"},
+    {"switzerland", "ch", "che", "schweiz"},
+    {"spain", "es", "esp", "spanien"},
+    {"italy", "it", "ita", "italien"},
+    {"netherlands", "nl", "nld", "niederlande"},
+    {"poland", "pl", "pol", "polen"},
+    {"cancelled", "canceled", "storniert"},
+    {"full time", "ft", "full-time", "vollzeit"},
     {"part time", "pt", "part-time", "teilzeit"},
-)  # fmt: skip
+)
 
 
-def conversions(given: Side, wanted: Side) -> list[dict[str, Any]]:
-    """Steps in the order in which they are taken; none if the values can stay as they are. What cannot be told from the
-    values is left open: `"decide": true` with the possible readings."""
-    if not (given.has_values and wanted.has_values):
+def conversions(source: Side, target: Side) -> list[dict[str, Any]]:
+    """Steps in the order in which they are taken; none if the values can stay as they are.
+
+    What cannot be told from the values is left open: `"decide": true` with the possible readings.
+    """
+    if not (source.has_values and target.has_values):
         return []
     steps: list[dict[str, Any]] = []
-    classes = given.column.classes
-    if classes.get("surrounding_space") and not wanted.column.classes.get("surrounding_space"):
+    classes, target_classes = source.column.classes, target.column.classes
+    if classes.get("surrounding_space") and not target_classes.get("surrounding_space"):
         steps.append({"operation": "trim"})
-    target = wanted.report
-    if target["type"] == "date":
-        steps += _date(given, str(target["format"]))
-    elif target["type"] == "number" and given.report["type"] != "number":
-        steps += _number(given)
-    elif target["type"] == "boolean" or _is_set(given, wanted):
-        steps += _table(given, wanted)
-    elif target["type"] == "text" and given.report["type"] != "text":
-        if not given.column.classes.keys() <= wanted.column.classes.keys():
+    type_, source_type = target.report["type"], source.report["type"]
+    if type_ == "date":
+        steps += _date(source, str(target.report["format"]))
+    elif type_ == "number" and source_type != "number":
+        steps += _number(source)
+    elif type_ == "boolean" or _is_set(source, target):
+        steps += _table(source, target)
+    elif type_ == "text" and source_type != "text":
+        if not classes.keys() <= target_classes.keys():
             steps.append({"operation": "cast", "to": "text"})
-    elif target["type"] == "text":
-        steps += _case(given, wanted)
+    elif type_ == "text":
+        steps += _case(source, target)
     return steps
 
 
-def _date(given: Side, wanted: str) -> list[dict[str, Any]]:
-    dates = [name for name, count in given.column.classes.items() if count and name.startswith(PREFIX)]
-    possible = [each.pattern for each in formats(dates)] if dates else []
-    if possible == [wanted]:
+def _date(source: Side, target_format: str) -> list[dict[str, Any]]:
+    classes = source.column.classes
+    dates = [name for name, count in classes.items() if count and name.startswith(PREFIX)]
+    possible = [date.pattern for date in formats(dates)] if dates else []
+    if possible == [target_format]:
         return []
-    step: dict[str, Any] = {"operation": "date_format", "to": wanted}
+    step: dict[str, Any] = {"operation": "date_format", "to": target_format}
     if len(possible) == 1:
         return [step | {"from": possible[0]}]
     return [step | {"from": None, "decide": True, "readings": possible}]
 
 
-def _number(given: Side) -> list[dict[str, Any]]:
+def _number(source: Side) -> list[dict[str, Any]]:
     step: dict[str, Any] = {"operation": "cast", "to": "number"}
-    examples = [each.text for found in given.column.examples.values() for each in found]
-    parts = [found[0] for value in [*given.shown, *examples] if (found := _NUMBER_PART.search(value))]
-    numbers = [part for part in parts if _MARKED.fullmatch(part)]
+    values = list(source.shown)
+    for examples in source.column.examples.values():
+        values += [example.text for example in examples]
+    matches = map(_NUMBER_PART.search, values)
+    numbers = [match[0] for match in matches if match and _MARKED.fullmatch(match[0])]
     if not numbers:
         return [step]
     if (marks := _marks(numbers)) is None:
@@ -89,7 +101,8 @@ def _number(given: Side) -> list[dict[str, Any]]:
 
 
 def _marks(numbers: list[str]) -> tuple[str, str | None] | None:
-    """The decimal mark and the thousands mark of numbers that have marks; None if they do not tell, or contradict."""
+    """The decimal mark and the thousands mark of numbers that have
+    marks; None if they do not tell, or contradict."""
     decimal: set[str] = set()
     thousands: set[str] = set()
     silent: set[str] = set()
@@ -113,80 +126,110 @@ def _marks(numbers: list[str]) -> tuple[str, str | None] | None:
         (thousands if decimal else decimal).update(left)
         left = set()
     is_told = not left and decimal | thousands and len(decimal) <= 1 and len(thousands) <= 1
-    if not is_told or decimal & thousands or decimal - DECIMAL_MARKS or thousands - THOUSANDS_MARKS:
+    if not is_told or decimal & thousands:
+        return None
+    if decimal - DECIMAL_MARKS or thousands - THOUSANDS_MARKS:
         return None
     group = next(iter(thousands), None)
-    return next(iter(decimal), "," if group == "." else "."), group
+    usual = "," if group == "." else "."
+    return next(iter(decimal), usual), group
 
 
-def _is_set(given: Side, wanted: Side) -> bool:
+def _is_set(source: Side, target: Side) -> bool:
     """Both hold a few words each, again and again: categories."""
-    sides = (given, wanted)
-    few = all(s.column.is_known and s.column.distinct.count() <= TABLE_VALUES for s in sides)
-    repeated = all(s.column.values >= 1.5 * s.column.distinct.count() for s in sides)
-    return few and repeated and all(s.report["type"] in ("text", "boolean") for s in sides)
+    return _is_category(source) and _is_category(target)
 
 
-def _table(given: Side, wanted: Side) -> list[dict[str, Any]]:
+def _is_category(side: Side) -> bool:
+    column = side.column
+    count = column.distinct.count()
+    if not column.is_known or count > TABLE_VALUES:
+        return False
+    return column.values >= 1.5 * count and side.report["type"] in ("text", "boolean")
+
+
+def _table(source: Side, target: Side) -> list[dict[str, Any]]:
     """From each value to the one that means the same, as far as that can be told."""
-    sources, targets = ([each.text for each in side.column.top.counts.values()] for side in (given, wanted))
-    if set(sources) <= set(targets):
+    values, targets = _frequent(source), _frequent(target)
+    if set(values) <= set(targets):
         return []
-    found = {source: meaning(source, targets) for source in sorted(sources)}
-    open_ = [source for source, target in found.items() if not target]
-    suggested = {source: target for source in open_ if (target := likely(source, targets))}
-    if not any(found.values()) and not suggested:
-        return _case(given, wanted)
-    by_case = {source: target for source, target in found.items() if target and source.lower() == target.lower()}
-    if len(by_case) == len(found) and (steps := _case(given, wanted)):
+    meanings = {value: meaning(value, targets) for value in sorted(values)}
+    known = {value: same for value, same in meanings.items() if same}
+    unknown = [value for value in meanings if value not in known]
+    suggested = {value: near for value in unknown if (near := likely(value, targets))}
+    if not known and not suggested:
+        return _case(source, target)
+    differ_by_case = all(value.lower() == same.lower() for value, same in known.items())
+    if not unknown and differ_by_case and (steps := _case(source, target)):
         return steps
-    step: dict[str, Any] = {"operation": "value_table", "table": {s: t for s, t in found.items() if t}}
-    step |= {"decide": True, "unknown": open_} if open_ else {}
-    return [step | ({"suggested": suggested} if suggested else {})]
+    step: dict[str, Any] = {"operation": "value_table", "table": known}
+    if unknown:
+        step |= {"decide": True, "unknown": unknown}
+    if suggested:
+        step["suggested"] = suggested
+    return [step]
+
+
+def _frequent(side: Side) -> list[str]:
+    return [value.text for value in side.column.top.counts.values()]
 
 
 def meaning(value: str, among: list[str]) -> str | None:
     """The one of these values that surely means the same."""
-    lowered = {each.strip().lower(): each for each in among}
+    lowered = {candidate.strip().lower(): candidate for candidate in among}
     text = value.strip().lower()
     if text in lowered:
         return lowered[text]
-    spaced = [each for word, each in lowered.items() if _spaced(word) == _spaced(text)]
+    spaced = [same for word, same in lowered.items() if _spaced(word) == _spaced(text)]
     if len(spaced) == 1:
         return spaced[0]
     for group in SAME_WORDS:
-        if text in group and (same := [each for word, each in lowered.items() if word in group]):
-            return same[0]
-    starts = [
-        each for word, each in lowered.items() if len(text) > 1 and (word.startswith(text) or text.startswith(word))
-    ]
-    return starts[0] if len(starts) == 1 and len(text) <= 3 else None
+        in_group = [same for word, same in lowered.items() if word in group]
+        if text in group and in_group:
+            return in_group[0]
+    if not 1 < len(text) <= 3:
+        return None
+    abbreviated = [same for word, same in lowered.items() if word.startswith(text) or text.startswith(word)]
+    return abbreviated[0] if len(abbreviated) == 1 else None
 
 
 def _spaced(text: str) -> str:
-    """With a space for whatever parts its words. Signs at the ends (`A+`) and between digits (`1.5`) say something."""
+    """With a space for whatever parts its words. Signs at the ends (`A+`)
+    and between digits (`1.5`) say something."""
     return _BETWEEN_WORDS.sub(" ", text)
 
 
 def likely(value: str, among: list[str]) -> str | None:
-    """The one that is written much like it. It may mean the contrary, as `inactive`, so it is only a suggestion."""
-    lowered = {each.strip().lower(): each for each in among}
-    close = process.extractOne(value.strip().lower(), list(lowered), scorer=fuzz.ratio, score_cutoff=85)
+    """The one that is written much like it. It may mean the contrary,
+    as `inactive`, so it is only a suggestion."""
+    lowered = {candidate.strip().lower(): candidate for candidate in among}
+    close = process.extractOne(
+        value.strip().lower(),
+        list(lowered),
+        scorer=fuzz.ratio,
+        score_cutoff=85,
+    )
     return lowered[close[0]] if close else None
 
 
-def _case(given: Side, wanted: Side) -> list[dict[str, Any]]:
-    mine, theirs = _case_of(given), _case_of(wanted)
-    return [{"operation": "case", "to": theirs}] if theirs and mine != theirs and _case_matters(given) else []
+def _case(source: Side, target: Side) -> list[dict[str, Any]]:
+    case = _case_of(target)
+    if not case or case == _case_of(source) or not _case_matters(source):
+        return []
+    return [{"operation": "case", "to": case}]
 
 
 def _case_matters(side: Side) -> bool:
-    return any(character.isalpha() for value in side.shown for character in value) and not side.report["personal_data"]
+    return any(map(_has_letter, side.shown)) and not side.report["personal_data"]
+
+
+def _has_letter(value: str) -> bool:
+    return any(character.isalpha() for character in value)
 
 
 def _case_of(side: Side) -> str | None:
     """upper, lower or title, if all values shown are written so."""
-    words = [value for value in side.shown if any(character.isalpha() for character in value)]
+    words = list(filter(_has_letter, side.shown))
     if len(words) < 2:
         return None
     for name, check in (("upper", str.isupper), ("lower", str.islower), ("title", str.istitle)):
@@ -208,32 +251,44 @@ SHOWN_VALUES = 5
 
 
 def parts_of(wanted: str, among: Sequence[Side]) -> tuple[list[str], dict[str, Any]] | None:
-    """The columns that this one can be joined from or split from, and how; None if there are none."""
-    concept = normal(wanted).concept if normal(wanted).is_whole else None
-    by_concept = {normal(side.name).concept: side for side in reversed(among) if normal(side.name).is_whole}
+    """The columns that this one can be joined from or split from, and
+    how; None if there are none."""
+    name = normal(wanted)
+    concept = name.concept if name.is_whole else None
+    by_concept: dict[str | None, Side] = {}
+    for side in reversed(among):
+        if normal(side.name).is_whole:
+            by_concept[normal(side.name).concept] = side
     for whole, parts, between in WHOLES:
-        if concept == whole and whole != parts[0] and all(part in by_concept for part in parts):
-            return [by_concept[part].name for part in parts], {"operation": "join", "separator": between}
-        if (
-            concept in parts
-            and concept != whole
-            and whole in by_concept
-            and not set(parts) & (by_concept.keys() - {whole})
-        ):
-            given = by_concept[whole]
-            return [given.name], _split(given, between, is_first=concept == parts[0], is_name=whole != parts[0])
+        has_parts = all(part in by_concept for part in parts)
+        if concept == whole and whole != parts[0] and has_parts:
+            names = [by_concept[part].name for part in parts]
+            return names, {"operation": "join", "separator": between}
+        is_part = concept in parts and concept != whole
+        other_parts = set(parts) & (by_concept.keys() - {whole})
+        if is_part and whole in by_concept and not other_parts:
+            source = by_concept[whole]
+            is_first, is_name = concept == parts[0], whole != parts[0]
+            return [source.name], _split(source, between, is_first=is_first, is_name=is_name)
     return None
 
 
-def _split(given: Side, between: str, *, is_first: bool, is_name: bool) -> dict[str, Any]:
-    """The first word, or what is behind it. Where the values do not have two words each, which words belong where is asked;
-    what is proposed for both parts together has every word even then."""
-    values = given.column.known()
-    if is_name:
-        unsure = [value for value in values if len(value.split(between)) != 2 or value != value.strip()]
-    else:  # a house number
-        unsure = [value for value in values if not _ENDS_IN_NUMBER.search(value)]
-    step: dict[str, Any] = {"operation": "split", "separator": between, "part": "first" if is_first else "last"}
-    if is_name and not is_first and (unsure or not given.column.is_known):
+def _split(source: Side, between: str, *, is_first: bool, is_name: bool) -> dict[str, Any]:
+    """The first word, or what is behind it. Where the values do not have
+    two words each, which words belong where is asked; what is proposed for
+    both parts together has every word even then."""
+    unsure = []
+    for value in source.column.known():
+        if is_name:
+            is_sure = len(value.split(between)) == 2 and value == value.strip()
+        else:
+            is_sure = _ENDS_IN_NUMBER.search(value) is not None  # a house number
+        if not is_sure:
+            unsure.append(value)
+    part = "first" if is_first else "last"
+    step: dict[str, Any] = {"operation": "split", "separator": between, "part": part}
+    if is_name and not is_first and (unsure or not source.column.is_known):
         step = dict(REST)
-    return step | ({"decide": True, "lost": unsure[:SHOWN_VALUES]} if unsure else {})
+    if unsure:
+        step |= {"decide": True, "lost": unsure[:SHOWN_VALUES]}
+    return step

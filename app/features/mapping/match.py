@@ -21,15 +21,18 @@ THRESHOLD = 0.5
 
 REST_MEANING, REST_OTHERS, REST_OF_NUMBERS = 0.7, 0.3, 0.05
 REST_AT_LEAST, REST_AT_LEAST_UNREAD, REST_AT_MOST = 0.15, 0.05, 0.45
-"""For pairs of columns that are left over: weights; the least, with and without the sentence model, and the most."""
+"""For pairs of columns that are left over: weights; the least, with
+and without the sentence model, and the most."""
 
 RUNNERS_UP, RUNNER_UP_AT_LEAST = 3, 0.25
 BY_MEANING_AT_MOST = 0.7
-"""What the embeddings of two names can say at most: they know that things are related, not that they are the same."""
+"""What the embeddings of two names can say at most: they know that
+things are related, not that they are the same."""
 
 SAME_VALUES = 0.5
 CONTRADICTED_AT_MOST = 0.45
-"""If a column of words shares so much with another one and nothing with this, this is no match by its name alone."""
+"""If a column of words shares so much with another one and nothing
+with this, this is no match by its name alone."""
 
 ACCEPTED = 1.0
 """More than any likeness."""
@@ -59,9 +62,9 @@ def match(
     cosines: Matrix | None,
     accepted: dict[str, list[str]],
 ) -> dict[str, Any]:
-    """The mapping. `given` and `wanted` are the columns as a profile reports them, the states their packed tables;
-    `cosines[i, j]` says how near wanted i is to given j in meaning; `accepted` has, by wanted header, the given headers
-    that somebody accepted for it before."""
+    """The mapping. `given` and `wanted` are the columns as a profile reports them, the states their
+    packed tables; `cosines[i, j]` says how near wanted i is to given j in meaning; `accepted` has,
+    by wanted header, the given headers that somebody accepted for it before."""
     sources, targets = _sides(given, given_state), _sides(wanted, wanted_state)
     scores = score(sources, targets, cosines, accepted)
     pairs = assign(scores.total)
@@ -90,8 +93,8 @@ def finished(mappings: list[dict[str, Any]], names: Sequence[str], total: Matrix
 
 
 def _rank_below(mapping: dict[str, Any]) -> None:
-    """Others may be more like this reference column and still be chosen for another one, or make the choice less sure: none
-    is shown to be surer than the choice."""
+    """Others may be more like this reference column and still be chosen for another one, or make
+    the choice less sure: none is shown to be surer than the choice."""
     if mapping["input_columns"]:
         for other in mapping["runners_up"]:
             other["confidence"] = min(other["confidence"], mapping["confidence"])
@@ -108,7 +111,10 @@ def score(
     """How likely each pair is the same thing, 0 to 1."""
     names, for_all, against_all, shared, total = (np.zeros((len(targets), len(sources))) for _ in range(5))
     scores = Scores(names, for_all, against_all, shared, total, np.zeros(total.shape, bool), {})
-    remembered = {(normal(want).plain, normal(have).plain) for want, all_ in accepted.items() for have in all_}
+    remembered = set()
+    for target_name, source_names in accepted.items():
+        for source_name in source_names:
+            remembered.add((normal(target_name).plain, normal(source_name).plain))
     for i, target in enumerate(targets):
         wanted = normal(target.name)
         for j, source in enumerate(sources):
@@ -125,36 +131,40 @@ def score(
             for_, against, shared[i, j], reasons = evidence(source, target)
             scores.names[i, j], scores.for_[i, j], scores.against[i, j] = by_name, for_, against
             room = 1 - by_name if by_name >= THRESHOLD else max(0.0, 0.75 - by_name)
-            scores.total[i, j] = max(
-                0.0, min(0.99, by_name + for_ * room * 0.9 - against * (0.4 if by_name > 0.9 else 0.7))
-            )
+            weight_against = 0.4 if by_name > 0.9 else 0.7
+            likeness = by_name + for_ * room * 0.9 - against * weight_against
+            scores.total[i, j] = max(0.0, min(0.99, likeness))
             scores.reasons[i, j] = [why, *reasons]
     _heed_contradictions(scores)
     return scores
 
 
 def _heed_contradictions(scores: Scores) -> None:
-    """Words that stand for each other say little where the values of one column are all in another one. Names that are equal
-    to the letter, and pairs that were accepted, stay as they are."""
+    """Words that stand for each other say little where the values of one column are all in another
+    one. Names that are equal to the letter, and pairs that were accepted, stay as they are."""
     for i, shares in enumerate(scores.shared):
         if shares.max(initial=0.0) < SAME_VALUES:
             continue
         scores.contradicted[i] = (shares == 0) & (scores.names[i] < EQUAL)
-        for j in np.flatnonzero(scores.contradicted[i] & (scores.total[i] > CONTRADICTED_AT_MOST)).tolist():
+        too_likely = scores.contradicted[i] & (scores.total[i] > CONTRADICTED_AT_MOST)
+        for j in np.flatnonzero(too_likely).tolist():
             scores.total[i, j] = CONTRADICTED_AT_MOST
             scores.reasons[i, j].append("another column holds the values of the reference")
 
 
 def assign(total: Matrix, at_least: float = THRESHOLD) -> dict[int, int]:
-    """Each row with one column of its own so that the sum is greatest; a pair below `at_least` counts as none."""
+    """Each row with one column of its own so that the sum is
+    greatest; a pair below `at_least` counts as none."""
     if not total.size:
         return {}
     rows, columns = total.shape
-    # A column of its own for each row, which stands for "no match", makes that an answer like any other.
+    # A column of its own for each row, which stands for "no match",
+    # makes that an answer like any other.
     none = np.full((rows, rows), at_least)
     gain = np.hstack([np.where(total >= at_least, total, 0.0), none])
     chosen = linear_sum_assignment(gain, maximize=True)
-    pairs = zip(*(each.tolist() for each in chosen), strict=True)
+    chosen_rows, chosen_columns = chosen
+    pairs = zip(chosen_rows.tolist(), chosen_columns.tolist(), strict=True)
     return {i: j for i, j in pairs if j < columns and total[i, j] >= at_least}
 
 
@@ -198,14 +208,15 @@ def _fill_by_parts(mappings: list[dict[str, Any]], sources: Sequence[Side]) -> N
     for mapping in mappings:
         if mapping["input_columns"]:
             continue
-        found = parts_of(mapping["reference_column"], sources)
-        if found is not None:
-            columns, step = found
+        parts = parts_of(mapping["reference_column"], sources)
+        if parts is not None:
+            columns, step = parts
+            operation = "join" if len(columns) > 1 else "split"
             mapping |= {
                 "input_column": columns[0] if len(columns) == 1 else None,
                 "input_columns": columns,
                 "confidence": 0.75,
-                "reason": f"it can be made by a {'join' if len(columns) > 1 else 'split'}",
+                "reason": f"it can be made by a {operation}",
                 "conversion": [step],
             }
 
@@ -217,32 +228,37 @@ def _fill_with_rest(
     scores: Scores,
     cosines: Matrix | None,
 ) -> None:
-    """Pairs of what is left on both sides, by meaning, letters and values together. Evidence that is too weak to choose
-    among all columns may do to choose among few; such a pair is never a sure one."""
+    """Pairs of what is left on both sides, by meaning, letters and values
+    together. Evidence that is too weak to choose among all columns may do to
+    choose among few; such a pair is never a sure one."""
     used = {name for mapping in mappings for name in mapping["input_columns"]}
-    wanted = [i for i, mapping in enumerate(mappings) if not mapping["input_columns"]]
-    given = [j for j, source in enumerate(sources) if source.name not in used]
-    if not (wanted and given):
+    rows = [i for i, mapping in enumerate(mappings) if not mapping["input_columns"]]
+    columns = [j for j, source in enumerate(sources) if source.name not in used]
+    if not (rows and columns):
         return
-    places = np.ix_(wanted, given)
+    places = np.ix_(rows, columns)
     likely = REST_OTHERS * (scores.names[places] + scores.for_[places] - scores.against[places])
     at_least = REST_AT_LEAST_UNREAD
     if cosines is not None:
         likely += REST_MEANING * cosines[places]
         at_least = REST_AT_LEAST
     # Numbers are alike without meaning the same.
-    likely -= REST_OF_NUMBERS * np.outer(
-        [kind_of(targets[i]) == "number" for i in wanted], [kind_of(sources[j]) == "number" for j in given]
+    are_numbers = np.outer(
+        [kind_of(targets[i]) == "number" for i in rows],
+        [kind_of(sources[j]) == "number" for j in columns],
     )
+    likely -= REST_OF_NUMBERS * are_numbers
     likely[scores.contradicted[places]] = 0.0
     for a, b in assign(likely, at_least).items():
-        i, j = wanted[a], given[b]
-        runners_up = [r for r in mappings[i]["runners_up"] if r["input_column"] != sources[j].name]
+        i, j = rows[a], columns[b]
+        name = sources[j].name
+        runners_up = [other for other in mappings[i]["runners_up"] if other["input_column"] != name]
+        reasons = ["of the columns that are left it is the nearest", *scores.reasons[i, j][1:]]
         mappings[i] |= {
-            "input_column": sources[j].name,
-            "input_columns": [sources[j].name],
+            "input_column": name,
+            "input_columns": [name],
             "confidence": round(min(float(likely[a, b]), REST_AT_MOST), 3),
-            "reason": "; ".join(["of the columns that are left it is the nearest", *scores.reasons[i, j][1:]]),
+            "reason": "; ".join(reasons),
             "runners_up": runners_up,
             "conversion": conversions(sources[j], targets[i]),
         }
@@ -256,14 +272,19 @@ def adopt(
     wanted_state: str,
     pairs: dict[str, tuple[str | None, float, str]],
 ) -> dict[str, Any]:
-    """The mapping with the pairs that somebody else proposed, (input column, confidence, reason) by reference column; the
-    conversions are told from the values, here as everywhere."""
+    """The mapping with the pairs that somebody else proposed, (input column, confidence, reason) by
+    reference column; the conversions are told from the values, here as everywhere."""
     sources = {source.name: source for source in _sides(given, given_state)}
     mappings = []
     for mapping, target in zip(result["mappings"], _sides(wanted, wanted_state), strict=True):
         name, sure, reason = pairs[target.name]
-        others = [{"input_column": mapping["input_column"], "confidence": mapping["confidence"]}]
-        others = [each for each in others if each["input_column"] and each["input_column"] != name]
+        before = {
+            "input_column": mapping["input_column"],
+            "confidence": mapping["confidence"],
+        }
+        others = [before] if before["input_column"] else []
+        others += mapping["runners_up"]
+        others = [other for other in others if other["input_column"] != name]
         mappings.append(
             mapping
             | {
@@ -271,8 +292,11 @@ def adopt(
                 "input_columns": [name] if name else [],
                 "confidence": round(sure, 3) if name else 0.0,
                 "reason": reason,
-                "runners_up": [*others, *(r for r in mapping["runners_up"] if r["input_column"] != name)][:RUNNERS_UP],
+                "runners_up": others[:RUNNERS_UP],
                 "conversion": conversions(sources[name], target) if name else [],
             }
         )
-    return finished(mappings, list(sources), None) | {k: v for k, v in result.items() if k == "matrix"}
+    body = finished(mappings, list(sources), None)
+    if "matrix" in result:
+        body["matrix"] = result["matrix"]
+    return body

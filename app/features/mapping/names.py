@@ -41,8 +41,9 @@ def normal(header: str) -> Name:
     known = words()
     expanded = tuple(word for part in parts for word in known.stands_for.get(part, (part,)))
     expanded = tuple(word for word in expanded if word not in known.fillers) or expanded
-    expanded = tuple(  # `ship to name` has no end
-        word for i, word in enumerate(expanded) if word != "to" or not i or expanded[i - 1] not in TO
+    # `ship to name` has no end.
+    expanded = tuple(
+        word for before, word in zip(("", *expanded), expanded, strict=False) if word != "to" or before not in TO
     )
     if not expanded:
         expanded = (header.strip().lower(),)
@@ -56,7 +57,8 @@ def normal(header: str) -> Name:
 
 
 def _concept(expanded: tuple[str, ...]) -> tuple[tuple[str, ...], str | None]:
-    """The longest phrase in the words that names something, the last one of them: the noun stands at the end."""
+    """The longest phrase in the words that names something, the last
+    one of them: the noun stands at the end."""
     known = words().concepts
     for size in range(len(expanded), 0, -1):
         for start in range(len(expanded) - size, -1, -1):
@@ -84,10 +86,12 @@ def similarity(one: Name, other: Name) -> tuple[float, str]:
         return RELATED + 0.2 * _alike(one, other), f"both seem to name a {_said(one)}"
     score = min(ALIKE_AT_MOST, _alike(one, other))
     if one.concept and other.concept:
-        if one.is_whole and other.is_whole and {one.concept, other.concept} in words().near and not against:
-            return INSTEAD, f"one names a {_said(one)}, which may stand for a {_said(other)}"
         if one.is_whole and other.is_whole:
-            return min(score, OTHER_CONCEPT), f"one names a {_said(one)}, the other a {_said(other)}"
+            if {one.concept, other.concept} in words().near and not against:
+                why = f"one names a {_said(one)}, which may stand for a {_said(other)}"
+                return INSTEAD, why
+            why = f"one names a {_said(one)}, the other a {_said(other)}"
+            return min(score, OTHER_CONCEPT), why
         score *= 0.6
     if against:
         score *= 0.6
@@ -101,6 +105,8 @@ def _said(name: Name) -> str:
 def _alike(one: Name, other: Name) -> float:
     """By letters and by words; 0.4 is what unrelated names have in common."""
     letters = float(JaroWinkler.similarity(one.plain, other.plain))
-    by_words = float(fuzz.token_set_ratio(" ".join(one.words), " ".join(other.words))) / 100
-    by_order = float(fuzz.ratio(" ".join(one.words), " ".join(other.words))) / 100
-    return max(0.0, (0.3 * letters + 0.35 * by_words + 0.35 * by_order - 0.4) / 0.6)
+    words_of_one, words_of_other = " ".join(one.words), " ".join(other.words)
+    by_words = float(fuzz.token_set_ratio(words_of_one, words_of_other)) / 100
+    by_order = float(fuzz.ratio(words_of_one, words_of_other)) / 100
+    likeness = 0.3 * letters + 0.35 * by_words + 0.35 * by_order
+    return max(0.0, (likeness - 0.4) / 0.6)

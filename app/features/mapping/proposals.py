@@ -1,4 +1,5 @@
-"""Proposed conversions, tried on what is known of the values: what they would refuse or lose is asked for, not proposed.
+"""Proposed conversions, tried on what is known of the values: what they
+would refuse or lose is asked for, not proposed.
 
 This runs in the processes beside the service, for it needs pyarrow.
 """
@@ -22,12 +23,17 @@ SIGN = {"operation": "replace", "find": r"^[^0-9(.,+-]+|[^0-9).,]+$", "by": "", 
 IN_BRACKETS = {"operation": "replace", "find": r"^\([^0-9.,]*(.*)\)$", "by": r"-\1", "regex": True}
 """A negative number as accountants write it."""
 BEFORE_NUMBERS: Sequence[Steps] = (
-    [{"operation": "trim"}], [SIGN], [IN_BRACKETS], [SIGN, IN_BRACKETS], [IN_BRACKETS, SIGN],
-)  # fmt: skip
+    [{"operation": "trim"}],
+    [SIGN],
+    [IN_BRACKETS],
+    [SIGN, IN_BRACKETS],
+    [IN_BRACKETS, SIGN],
+)
 
 
 def checked(result: dict[str, Any], given_state: str) -> dict[str, Any]:
-    """The mapping, with `decide` and the values that would be `lost` where a conversion does not keep them."""
+    """The mapping, with `decide` and the values that would be `lost`
+    where a conversion does not keep them."""
     columns = Table.unpacked(given_state).columns
     for mapping in result["mappings"]:
         steps, names = mapping["conversion"], mapping["input_columns"]
@@ -39,8 +45,11 @@ def checked(result: dict[str, Any], given_state: str) -> dict[str, Any]:
 def _checked(steps: Steps, values: list[str]) -> Steps:
     last = steps[-1]
     lost = _refused(steps, values)
+    if not lost and last["operation"] == "date_format":
+        lost = _without_time(last, values)
+        return _asking(steps, lost) if lost else steps
     if not lost:
-        return _asking(steps, _without_time(last, values)) if last["operation"] == "date_format" else steps
+        return steps
     if last["operation"] == "cast" and last["to"] == "number":
         for before in BEFORE_NUMBERS:
             tried = [*steps[:-1], *before, last]
@@ -51,32 +60,36 @@ def _checked(steps: Steps, values: list[str]) -> Steps:
 
 
 def _asking(steps: Steps, lost: list[str]) -> Steps:
-    return [*steps[:-1], steps[-1] | {"decide": True, "lost": lost[:SHOWN_VALUES]}] if lost else steps
+    return [*steps[:-1], steps[-1] | {"decide": True, "lost": lost[:SHOWN_VALUES]}]
 
 
 def _run(columns: list[dict[str, Any]], values: list[str]) -> tuple[dict[int, list[Any]], set[int]]:
     """(values of the output by place, places that were rejected)."""
-    document = msgspec.json.encode({"mapping": {"columns": columns}, "header": ["x"], "output_format": "csv"})
+    specification = {"mapping": {"columns": columns}, "header": ["x"], "output_format": "csv"}
+    document = msgspec.json.encode(specification)
     good: dict[int, list[Any]] = {}
     bad: set[int] = set()
     for start in range(0, len(values), run.PREVIEW_ROWS):
         some = [[value] for value in values[start : start + run.PREVIEW_ROWS]]
         done = run.of_cells(document, some, ["x"], range(len(some)), True)
         good |= {start + place: row for place, row in done.preview}
-        bad |= {start + each.row for each in done.findings}
+        bad |= {start + finding.row for finding in done.findings}
     return good, bad
 
 
 def _column(name: str, steps: Steps) -> dict[str, Any]:
-    plain = [{member: value for member, value in step.items() if member not in PROPOSED} for step in steps]
-    return {"name": name, "from": "x", "steps": plain}
+    return {"name": name, "from": "x", "steps": [_plain(step) for step in steps]}
+
+
+def _plain(step: dict[str, Any]) -> dict[str, Any]:
+    return {member: value for member, value in step.items() if member not in PROPOSED}
 
 
 def _refused(steps: Steps, values: list[str], *, with_missing: bool = False) -> list[str]:
     """Values that are rejected, or, if that is asked, of which nothing is left."""
     good, bad = _run([_column("made", steps)], values)
     if with_missing:
-        bad |= {place for place, (made,) in good.items() if not made}
+        bad |= {place for place, (value,) in good.items() if not value}
     return [values[place] for place in sorted(bad)]
 
 

@@ -26,11 +26,22 @@ class Words(msgspec.Struct, frozen=True):
 
 @cache
 def words() -> Words:
-    data: dict[str, Any] = tomllib.loads(Path(__file__).with_suffix(".toml").read_text(encoding="utf-8"))
+    path = Path(__file__).with_suffix(".toml")
+    data: dict[str, Any] = tomllib.loads(path.read_text(encoding="utf-8"))
+    stands_for: dict[str, tuple[str, ...]] = {}
+    for full, shorts in data["words"].items():
+        stands_for |= dict.fromkeys(shorts, tuple(full.split()))
+    concepts = {}
+    for concept, phrases in data["concepts"].items():
+        for phrase in phrases:
+            concepts[tuple(sorted(phrase.split()))] = concept
+    qualifiers: dict[str, str] = {}
+    for kind, members in data["qualifiers"].items():
+        qualifiers |= dict.fromkeys(members, kind)
     return Words(
-        {short: tuple(full.split()) for full, shorts in data["words"].items() for short in shorts},
-        {tuple(sorted(phrase.split())): concept for concept, phrases in data["concepts"].items() for phrase in phrases},
-        {word: kind for kind, members in data["qualifiers"].items() for word in members},
+        stands_for,
+        concepts,
+        qualifiers,
         frozenset(data["noise"]["words"]),
         frozenset(frozenset(pair) for pair in data["near"]["pairs"]),
         frozenset(data["noise"]["fillers"]),
