@@ -40,7 +40,7 @@ class OwnRows(Destination):
             some = numbers[start : start + ROWS_AT_ONCE]
             query = delete(self._stored).where(self._job_id == job_id, self._key.in_(some))
             rows = await connection.execute(query.returning(*self._handed_over))
-            removed += [dict(row) for row in rows.mappings().all()]
+            removed += [dict(zip(self._table.corrected, row, strict=True)) for row in rows.all()]
         return removed
 
     async def merge(

@@ -1,4 +1,5 @@
-"""The files of the model: what they are called, what they must hold, and how one learns that something is missing."""
+"""The files of the model: what they are called, what they must hold,
+and how one learns that something is missing."""
 
 from __future__ import annotations
 
@@ -17,7 +18,8 @@ DIGESTS = {
     TOKENIZER: "be50c3628f2bf5bb5e3a7f17b1f74611b2561a3a27eeab05e5aa30f411572037",
     INT8: "4751123f32e400fa74ef5356ba531ef9659518bfd72475b9c6424861feb75050",
 }
-"""SHA-256 of every file of the model. What was built from the weights is a function of them, so it has a fixed one too."""
+"""SHA-256 of every file of the model. What was built from the weights is
+a function of them, so it has a fixed one too."""
 
 SOURCES = (SAFETENSORS, TOKENIZER)
 """What has to be fetched; the rest is made from it."""

@@ -21,32 +21,40 @@ if TYPE_CHECKING:
 
 DIMENSIONS = 384
 MAX_TOKENS = 256
-"""What the model was trained for; the rest of a longer text is not read, as in sentence-transformers."""
+"""What the model was trained for; the rest of a longer text is not
+read, as in sentence-transformers."""
 
 BATCH_TEXTS = 64
 BATCH_TOKENS = 2048
-"""A batch has 64 texts, fewer where they are long, 8 at the longest: it should stay in the caches."""
+"""A batch has 64 texts, fewer where they are long, 8 at the longest:
+it should stay in the caches."""
 
 SLAB_TEXTS = 8192
 SLAB_CHARACTERS = 1_000_000
-"""At most so much is tokenised and sorted at a time; more would hold memory and sort hardly better."""
+"""At most so much is tokenised and sorted at a time; more would hold
+memory and sort hardly better."""
 
 FIRST_LOOK = 4096
-"""Characters of a text that are tokenised at first; nearly always more than the model reads, so the rest is not looked at."""
+"""Characters of a text that are tokenised at first; nearly always more than
+the model reads, so the rest is not looked at."""
 
 LONGEST_WORD = 100
-"""Characters; the tokenizer makes one unknown token of a longer word. So a cut in a word changes at most so many tokens."""
+"""Characters; the tokenizer makes one unknown token of a longer word. So a
+cut in a word changes at most so many tokens."""
 
 QUERY_THREADS = 2
-"""For one text by itself, most of whose time is to read 42 MB of weights: 4.5 ms where one thread takes 7."""
+"""For one text by itself, most of whose time is to read 42 MB of
+weights: 4.5 ms where one thread takes 7."""
 
 
 class Embedder:
-    """Texts to vectors of unit length. Made at no cost; the model is loaded at the first use or by `load`.
+    """Texts to vectors of unit length. Made at no cost; the model is
+    loaded at the first use or by `load`.
 
-    Safe to share between threads. `precision` is "fp32", equal to sentence-transformers, or "int8", faster and less exact:
-    vectors of the two should not be compared with each other. So many batches as there are `threads` are computed at once,
-    each by one thread, whoever they are for; 0 means one per core this process may use.
+    Safe to share between threads. `precision` is "fp32", equal to sentence-transformers, or
+    "int8", faster and less exact: vectors of the two should not be compared with each other. So
+    many batches as there are `threads` are computed at once, each by one thread, whoever they are
+    for; 0 means one per core this process may use.
     """
 
     model_id = files.MODEL_ID
@@ -54,24 +62,31 @@ class Embedder:
 
     def __init__(self, folder: Path, *, precision: str = "fp32", threads: int = 0) -> None:
         if precision not in files.PRECISIONS:
-            raise ValueError(f"precision must be one of {', '.join(files.PRECISIONS)}, not {precision!r}")
+            allowed = ", ".join(files.PRECISIONS)
+            raise ValueError(f"precision must be one of {allowed}, not {precision!r}")
         self.folder = folder
         self.precision = precision
         threads = threads or _cores()
         self._pool = ThreadPoolExecutor(threads, thread_name_prefix="encode")
-        # A batch is computed by the thread that asks: several for one batch wait for each other after every operator.
+        # A batch is computed by the thread that asks: several for one batch wait
+        # for each other after every operator.
         self._network = _Network(folder, precision, 1)
-        self._query_network = _Network(folder, precision, QUERY_THREADS) if threads >= QUERY_THREADS else self._network
+        self._query_network = self._network
+        if threads >= QUERY_THREADS:
+            self._query_network = _Network(folder, precision, QUERY_THREADS)
 
     def load(self) -> None:
-        """Check the files against their digests and open them: some 0.5 s, then nothing. Raises ModelUnavailable."""
+        """Check the files against their digests and open them: some 0.5 s,
+        then nothing. Raises ModelUnavailable."""
         self._network.parts()
 
     def encode(self, texts: Sequence[str]) -> npt.NDArray[np.float32]:
-        """(len(texts), 384), row i for text i. Blocks, with the interpreter free for others; raises ModelUnavailable."""
+        """(len(texts), 384), row i for text i. Blocks, with the interpreter
+        free for others; raises ModelUnavailable."""
         tokenizer, session = self._network.parts()
         places: dict[str, int] = {}
-        rows = [places.setdefault(text, len(places)) for text in texts]  # equal texts are encoded once
+        # Equal texts are encoded once.
+        rows = [places.setdefault(text, len(places)) for text in texts]
         vectors = np.empty((len(places), DIMENSIONS), np.float32)
         start = 0
         for slab in _slabs(places):
@@ -80,10 +95,11 @@ class Embedder:
         return vectors if len(places) == len(rows) else vectors[rows]
 
     def encode_query(self, text: str) -> npt.NDArray[np.float32]:
-        """(384,), what `encode` makes of it, sooner, by threads of its own: it waits behind no batches. The first one opens
-        the model once more, 80 MB. Blocks; raises ModelUnavailable."""
+        """(384,), what `encode` makes of it, sooner, by threads of its own: it waits behind no
+        batches. The first one opens the model once more, 80 MB. Blocks; raises ModelUnavailable."""
         tokenizer, session = self._query_network.parts()
-        vector: npt.NDArray[np.float32] = session.run(None, _padded(_token_ids(tokenizer, [text])))[0][0]
+        vectors = session.run(None, _padded(_token_ids(tokenizer, [text])))[0]
+        vector: npt.NDArray[np.float32] = vectors[0]
         return vector
 
 
@@ -91,7 +107,7 @@ class _Network:
     """The model, opened when it is first asked for; `threads` compute a batch together."""
 
     def __init__(self, folder: Path, precision: str, threads: int) -> None:
-        self._given = folder, precision, threads
+        self._arguments = folder, precision, threads
         self._lock = threading.Lock()
         self._opened: tuple[Tokenizer, InferenceSession] | None = None
 
@@ -99,12 +115,14 @@ class _Network:
         if self._opened is None:
             with self._lock:
                 if self._opened is None:
-                    self._opened = _open(*self._given)
+                    self._opened = _open(*self._arguments)
         return self._opened
 
 
 def _cores() -> int:
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
 
 
 def _open(folder: Path, precision: str, threads: int) -> tuple[Tokenizer, InferenceSession]:
@@ -116,10 +134,16 @@ def _open(folder: Path, precision: str, threads: int) -> tuple[Tokenizer, Infere
     files.verify(folder, precision)
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads
-    options.add_session_config_entry("session.intra_op.allow_spinning", "0")  # they sleep when there is nothing to do
-    # Without VNNI int8 products overflow where this is off, so the vectors would depend on the machine.
-    options.add_session_config_entry("session.x64quantprecision", "1")
-    options.add_session_config_entry("session.model_external_initializers_file_folder_path", str(folder))
+    entries = {
+        # Threads sleep when there is nothing to do.
+        "session.intra_op.allow_spinning": "0",
+        # Without VNNI int8 products overflow where this is off:
+        # vectors would depend on the machine.
+        "session.x64quantprecision": "1",
+        "session.model_external_initializers_file_folder_path": str(folder),
+    }
+    for key, value in entries.items():
+        options.add_session_config_entry(key, value)
     try:
         session = onnxruntime.InferenceSession(
             files.graph_path(precision).read_bytes(), options, providers=["CPUExecutionProvider"]
@@ -152,7 +176,8 @@ def _encode_slab(
     vectors: npt.NDArray[np.float32],
     spread: Callable[..., Iterable[None]],
 ) -> None:
-    """The vectors of these texts into `vectors`: texts of like length share a batch, so little of it is padding."""
+    """The vectors of these texts into `vectors`: texts of like length
+    share a batch, so little of it is padding."""
     ids = _token_ids(tokenizer, texts)
     order = sorted(range(len(ids)), key=lambda i: len(ids[i]), reverse=True)
     batches = list(_batches(order, ids))
@@ -160,14 +185,19 @@ def _encode_slab(
     def encode(batch: list[int]) -> None:
         vectors[batch] = session.run(None, _padded([ids[i] for i in batch]))[0]
 
-    # A single batch, as of some headers, is computed here: it does not wait behind the many of others.
-    for _ in spread(encode, batches) if len(batches) > 1 else map(encode, batches):
+    # A single batch, as of some headers, is computed here: it does
+    # not wait behind the many of others.
+    if len(batches) == 1:
+        encode(batches[0])
+        return
+    for _ in spread(encode, batches):
         pass
 
 
 def _token_ids(tokenizer: Tokenizer, texts: Sequence[str]) -> list[list[int]]:
-    """The tokens of each text as the model reads them, MAX_TOKENS at most, from as little of the text as they need."""
-    found: list[list[int]] = [[] for _ in texts]
+    """The tokens of each text as the model reads them, MAX_TOKENS at
+    most, from as little of the text as they need."""
+    ids_of: list[list[int]] = [[] for _ in texts]
     pending = list(range(len(texts)))
     look = FIRST_LOOK
     while pending:
@@ -176,12 +206,15 @@ def _token_ids(tokenizer: Tokenizer, texts: Sequence[str]) -> list[list[int]]:
         for i, encoding in zip(pending, encodings, strict=True):
             ids = encoding.ids
             if len(texts[i]) > look and len(ids) < MAX_TOKENS + LONGEST_WORD:
-                short.append(i)  # much white space or words without end: what follows may still count
+                # Much white space, or words without end: what follows may still count.
+                short.append(i)
+            elif len(ids) > MAX_TOKENS:
+                ids_of[i] = [*ids[: MAX_TOKENS - 1], ids[-1]]
             else:
-                found[i] = ids if len(ids) <= MAX_TOKENS else [*ids[: MAX_TOKENS - 1], ids[-1]]
+                ids_of[i] = ids
         pending = short
         look *= 8
-    return found
+    return ids_of
 
 
 def _batches(order: Sequence[int], ids: Sequence[Sequence[int]]) -> Iterator[list[int]]:
@@ -203,5 +236,6 @@ def _padded(ids: Sequence[Sequence[int]]) -> dict[str, Any]:
 
 
 def _encodable(text: str) -> str:
-    """Half of a surrogate pair, which JSON can smuggle into a str, is not Unicode: the tokenizer would refuse it."""
+    """Half of a surrogate pair, which JSON can smuggle into a str, is
+    not Unicode: the tokenizer would refuse it."""
     return text if text.isascii() else text.encode("utf-8", "replace").decode()

@@ -1,8 +1,10 @@
-"""The network of all-MiniLM-L6-v2 as two small ONNX graphs, whose weights stay in the files they came in.
+"""The network of all-MiniLM-L6-v2 as two small ONNX graphs, whose
+weights stay in the files they came in.
 
-A graph names its weights by file, offset and length (ONNX external data): the fp32 one points straight into
-`model.safetensors`, the int8 one also into `model.int8.bin`. So the graphs depend on the architecture alone and are part
-of this package; nothing is converted at install time, and `onnx`, which writes them, is a tool of developers:
+A graph names its weights by file, offset and length (ONNX external data): the fp32 one points
+straight into `model.safetensors`, the int8 one also into `model.int8.bin`. So the graphs depend on
+the architecture alone and are part of this package; nothing is converted at install time, and
+`onnx`, which writes them, is a tool of developers:
 
     python scripts/build_graphs.py
 """
@@ -23,7 +25,8 @@ OUTPUT = "embeddings"
 OPSET = 20
 IR_VERSION = 10
 MASKED = -10_000.0
-"""Added to the attention scores of padding; so far below any score that its weight is exactly 0 in float32."""
+"""Added to the attention scores of padding; so far below any score
+that its weight is exactly 0 in float32."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,8 +40,9 @@ class Architecture:
 
 
 def build(index: Mapping[str, Stored], *, precision: str = "fp32", architecture: Architecture | None = None) -> bytes:
-    """The serialised graph: `input_ids` and `attention_mask`, both int64 (texts, tokens), to `embeddings`, float32
-    (texts, hidden), each of unit length. `index` says where the fp32 weights lie."""
+    """The serialised graph: `input_ids` and `attention_mask`, both int64
+    (texts, tokens), to `embeddings`, float32 (texts, hidden), each of unit
+    length. `index` says where the fp32 weights lie."""
     encoder = _Encoder(index, architecture or Architecture(), precision == "int8")
     return bytes(encoder.model().SerializeToString())
 
@@ -58,20 +62,23 @@ class _Encoder:
         for layer in range(self._shape.layers):
             hidden = self._layer(hidden, bias, f"encoder.layer.{layer}.")
         self._pool(hidden)
-        tokens = [helper.make_tensor_value_info(n, TensorProto.INT64, ["texts", "tokens"]) for n in INPUTS]
-        vectors = helper.make_tensor_value_info(OUTPUT, TensorProto.FLOAT, ["texts", self._shape.hidden])
-        graph = helper.make_graph(self._nodes, "encoder", tokens, [vectors], list(self._initializers.values()))
-        model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", OPSET)], ir_version=IR_VERSION)
-        return model
+        of_tokens = ["texts", "tokens"]
+        of_vectors: list[str | int | None] = ["texts", self._shape.hidden]
+        inputs = [helper.make_tensor_value_info(name, TensorProto.INT64, of_tokens) for name in INPUTS]
+        outputs = [helper.make_tensor_value_info(OUTPUT, TensorProto.FLOAT, of_vectors)]
+        weights = list(self._initializers.values())
+        graph = helper.make_graph(self._nodes, "encoder", inputs, outputs, weights)
+        opset = helper.make_opsetid("", OPSET)
+        return helper.make_model(graph, opset_imports=[opset], ir_version=IR_VERSION)
 
     # ------------------------------------------------------------------ the parts of the network
 
     def _embed(self, ids: str) -> str:
         if self._int8:
-            integers = self._op(
-                "Cast", self._op("Gather", self._weight(WORD_EMBEDDINGS + ".int8"), ids), to=TensorProto.FLOAT
-            )
-            words = self._op("Mul", integers, self._op("Gather", self._weight(WORD_EMBEDDINGS + ".scale"), ids))
+            integers = self._op("Gather", self._weight(WORD_EMBEDDINGS + ".int8"), ids)
+            numbers = self._op("Cast", integers, to=TensorProto.FLOAT)
+            scales = self._op("Gather", self._weight(WORD_EMBEDDINGS + ".scale"), ids)
+            words = self._op("Mul", numbers, scales)
         else:
             words = self._op("Gather", self._weight(WORD_EMBEDDINGS), ids)
         tokens = self._op("Shape", ids, start=1, end=2)
@@ -112,7 +119,8 @@ class _Encoder:
         return self._op("Reshape", mixed, self._constant([0, 0, self._shape.hidden]))
 
     def _pool(self, hidden: str) -> None:
-        """The mean over the tokens, scaled to unit length: so their sum does, and nothing is divided twice."""
+        """The mean over the tokens, scaled to unit length: so their
+        sum does, and nothing is divided twice."""
         mask = self._op("Unsqueeze", self._op("Cast", "attention_mask", to=TensorProto.FLOAT), self._constant([1]))
         total = self._op("Squeeze", self._op("MatMul", mask, hidden), self._constant([1]))
         self._op("LpNormalization", total, output=OUTPUT, axis=-1, p=2)
@@ -139,10 +147,9 @@ class _Encoder:
         return self._op("Mul", self._op("Cast", product, to=TensorProto.FLOAT), scales)
 
     def _normalise(self, x: str, name: str) -> str:
-        return self._op(
-            "LayerNormalization", x, self._weight(name + ".weight"), self._weight(name + ".bias"),
-            axis=-1, epsilon=self._shape.epsilon,
-        )  # fmt: skip
+        weight, bias = self._weight(name + ".weight"), self._weight(name + ".bias")
+        epsilon = self._shape.epsilon
+        return self._op("LayerNormalization", x, weight, bias, axis=-1, epsilon=epsilon)
 
     def _op(self, kind: str, *inputs: str, output: str = "", **attributes: Any) -> str:
         name = f"{kind}_{len(self._nodes)}"
@@ -151,7 +158,9 @@ class _Encoder:
 
     def _constant(self, value: Any) -> str:
         array = np.asarray(value)
-        name = f"constant_{array.dtype}_{'_'.join(map(str, np.atleast_1d(array)))}" + ("" if array.ndim else "_scalar")
+        numbers = "_".join(map(str, np.atleast_1d(array)))
+        suffix = "" if array.ndim else "_scalar"
+        name = f"constant_{array.dtype}_{numbers}{suffix}"
         self._initializers.setdefault(name, numpy_helper.from_array(array, name))
         return name
 

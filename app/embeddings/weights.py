@@ -1,4 +1,5 @@
-"""The weights of all-MiniLM-L6-v2: where each tensor lies in its file, and the int8 copy made of the large ones."""
+"""The weights of all-MiniLM-L6-v2: where each tensor lies in its
+file, and the int8 copy made of the large ones."""
 
 from __future__ import annotations
 
@@ -46,11 +47,12 @@ def safetensors_index(path: Path) -> dict[str, Stored]:
         (header_length,) = struct.unpack("<Q", file.read(8))
         header = json.loads(file.read(header_length))
     start = 8 + header_length
-    return {
-        name: Stored(path.name, start + entry["data_offsets"][0], DTYPES[entry["dtype"]], tuple(entry["shape"]))
-        for name, entry in header.items()
-        if name != "__metadata__"
-    }
+    header.pop("__metadata__", None)
+    index = {}
+    for name, entry in header.items():
+        offset = start + entry["data_offsets"][0]
+        index[name] = Stored(path.name, offset, DTYPES[entry["dtype"]], tuple(entry["shape"]))
+    return index
 
 
 def is_quantised(name: str, tensor: Stored) -> bool:
@@ -59,9 +61,9 @@ def is_quantised(name: str, tensor: Stored) -> bool:
 
 
 def int8_index(index: Mapping[str, Stored]) -> dict[str, Stored]:
-    """Where `quantise` puts `{name}.int8` and `{name}.scale`. A matrix of a layer is stored as (in, out), as MatMul wants
-    it, with a scale per output; the table of words has a scale per word."""
-    found: dict[str, Stored] = {}
+    """Where `quantise` puts `{name}.int8` and `{name}.scale`. A matrix of a layer is stored as (in,
+    out), as MatMul wants it, with a scale per output; the table of words has a scale per word."""
+    places: dict[str, Stored] = {}
     offset = 0
     for name, tensor in sorted(index.items()):
         if not is_quantised(name, tensor):
@@ -72,14 +74,15 @@ def int8_index(index: Mapping[str, Stored]) -> dict[str, Stored]:
             ("int8", np.dtype(np.int8), (rows, columns) if by_word else (columns, rows)),
             ("scale", np.dtype(np.float32), (rows, 1) if by_word else (rows,)),
         ):
-            found[f"{name}.{suffix}"] = stored = Stored(INT8, offset, dtype, shape)
+            stored = Stored(INT8, offset, dtype, shape)
+            places[f"{name}.{suffix}"] = stored
             offset += -(-stored.length // ALIGNMENT) * ALIGNMENT
-    return found
+    return places
 
 
 def quantise(folder: Path, target: Path) -> None:
-    """Write the int8 copy of the large tensors of `folder/model.safetensors`: symmetric, a scale per row. The bytes depend
-    on the weights alone."""
+    """Write the int8 copy of the large tensors of `folder/model.safetensors`: symmetric, a scale
+    per row. The bytes depend on the weights alone."""
     index = safetensors_index(folder / SAFETENSORS)
     places = int8_index(index)
     with target.open("wb") as file:
@@ -87,9 +90,8 @@ def quantise(folder: Path, target: Path) -> None:
             if f"{name}.int8" not in places:
                 continue
             weights = index[name].read(folder).astype(np.float32)
-            scale = np.maximum(np.abs(weights).max(axis=1, keepdims=True), np.finfo(np.float32).tiny) / np.float32(
-                INT8_MAX
-            )
+            largest = np.abs(weights).max(axis=1, keepdims=True)
+            scale = np.maximum(largest, np.finfo(np.float32).tiny) / np.float32(INT8_MAX)
             integers = np.rint(weights / scale).astype(np.int8)
             values = {"int8": integers if name == WORD_EMBEDDINGS else integers.T, "scale": scale}
             for suffix, value in values.items():

@@ -1,4 +1,5 @@
-"""What this process has counted since it started; /metrics adds what the database knows. Measured per chunk, never per row."""
+"""What this process has counted since it started; /metrics adds what the
+database knows. Measured per chunk, never per row."""
 
 from __future__ import annotations
 
@@ -6,13 +7,24 @@ from collections.abc import Mapping
 
 from prometheus_client import CollectorRegistry, Counter, Histogram, disable_created_metrics
 
-disable_created_metrics()  # type: ignore[no-untyped-call]  # a second series for each counter, which nobody asks for
+# A second series for each counter, which nobody asks for.
+disable_created_metrics()  # type: ignore[no-untyped-call]
 PROCESS = CollectorRegistry()
-CHUNK_BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0)
 HTTP_BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
+CHUNK_BUCKETS = (*HTTP_BUCKETS, 60.0, 300.0)
 
-_rows = Counter("granula_rows", "Rows by what became of them, each time it did", ["outcome"], registry=PROCESS)
-_chunks = Counter("granula_chunks", "Chunks by how a turn with them ended", ["outcome"], registry=PROCESS)
+_rows = Counter(
+    "granula_rows",
+    "Rows by what became of them, each time it did",
+    ["outcome"],
+    registry=PROCESS,
+)
+_chunks = Counter(
+    "granula_chunks",
+    "Chunks by how a turn with them ended",
+    ["outcome"],
+    registry=PROCESS,
+)
 _seconds = Histogram(
     "granula_chunk_seconds",
     "Of a chunk that was completed: waiting for a thread, reading, processing, and its share of the transaction",
@@ -28,7 +40,10 @@ _requests = Histogram(
     registry=PROCESS,
 )
 _attempts = Counter(
-    "granula_webhook_attempts", "Messages sent, by what the receiver did", ["outcome"], registry=PROCESS
+    "granula_webhook_attempts",
+    "Messages sent, by what the receiver did",
+    ["outcome"],
+    registry=PROCESS,
 )
 
 # Looked up once: and all of them are there, as zero, before the first of them happens.

@@ -1,4 +1,5 @@
-"""Log lines: for people, or with LOG_FORMAT=json an object a line that says which job, chunk and attempt it is about."""
+"""Log lines: for people, or with LOG_FORMAT=json an object a line that
+says which job, chunk and attempt it is about."""
 
 from __future__ import annotations
 
@@ -16,7 +17,8 @@ from app.telemetry import tracing
 TEXT = "%(asctime)s %(levelname)s %(name)s: %(message)s"
 OF_THE_SERVER = ("uvicorn", "uvicorn.access")
 CHATTY = ("alembic", "procrastinate", "psycopg.pool")
-_about: ContextVar[dict[str, Any]] = ContextVar("about", default={})  # noqa: B039 (never changed, only replaced)
+# The default is never changed, only replaced.
+_about: ContextVar[dict[str, Any]] = ContextVar("about", default={})  # noqa: B039
 _process: dict[str, Any] = {}
 
 
@@ -54,7 +56,8 @@ def about(**known: Any) -> Iterator[None]:
 
 
 class JsonLines(logging.Formatter):
-    """time (RFC 3339, UTC), level, logger, message; worker, job, chunk, attempt, trace_id where they are known; exception."""
+    """time (RFC 3339, UTC), level, logger, message; worker, job, chunk, attempt,
+    trace_id where they are known; exception."""
 
     def format(self, record: logging.LogRecord) -> str:
         line: dict[str, Any] = {

@@ -1,7 +1,8 @@
-"""OpenTelemetry spans, from the request that makes a job to the commit of its rows, sent by OTLP over HTTP.
+"""OpenTelemetry spans, from the request that makes a job to the
+commit of its rows, sent by OTLP over HTTP.
 
-Off unless an endpoint is named: then its SDK is not imported, and a span is an object that does nothing. Spans say the id of
-a job and numbers: no name, no cell, no message of an error.
+Off unless an endpoint is named: then its SDK is not imported, and a span is an object that does
+nothing. Spans say the id of a job and numbers: no name, no cell, no message of an error.
 """
 
 from __future__ import annotations
@@ -17,13 +18,17 @@ Value = str | int | float | Sequence[int]
 
 
 class Span:
-    """Something that goes on. This one, which nobody sees, stands for all of them while tracing is off."""
+    """Something that goes on. This one, which nobody sees, stands for
+    all of them while tracing is off."""
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
     ) -> None:
         """An error ends the span as failed, with its type."""
 
@@ -41,7 +46,8 @@ class Span:
 
     @property
     def traceparent(self) -> str | None:
-        """As W3C Trace Context writes it, 55 characters, for spans of other processes below this one."""
+        """As W3C Trace Context writes it, 55 characters, for spans of
+        other processes below this one."""
         return None
 
 
@@ -59,7 +65,8 @@ class Tracing:
         from opentelemetry.sdk.trace.export import BatchSpanProcessor
         from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 
-        # The exporter reads it with all the others of its kind; a `.env` file alone would not reach it.
+        # The exporter reads it with all the others of its kind; a
+        # `.env` file alone would not reach it.
         os.environ.setdefault("OTEL_EXPORTER_OTLP_ENDPOINT", endpoint)
         name = {} if "OTEL_SERVICE_NAME" in os.environ else {"service.name": "granula"}
         about = {"service.version": __version__, "service.instance.id": instance, "granula.role": role}
@@ -80,7 +87,8 @@ class Tracing:
     ) -> Span:
         above = self.propagator.extract({"traceparent": parent}) if parent else None
         kind = self.trace.SpanKind.SERVER if is_server else self.trace.SpanKind.INTERNAL
-        linked = [self.trace.Link(link.inner.get_span_context()) for link in links if isinstance(link, _Real)]
+        real = [link.inner for link in links if isinstance(link, _Real)]
+        linked = [self.trace.Link(inner.get_span_context()) for inner in real]
         return _Real(self, self.tracer.start_span(name, above, kind, attributes, linked))
 
 
@@ -97,7 +105,10 @@ class _Real(Span):
         return self
 
     def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
     ) -> None:
         if self._token is not None:
             self._tracing.context.detach(self._token)
@@ -122,7 +133,8 @@ class _Real(Span):
     @property
     def traceparent(self) -> str | None:
         carrier: dict[str, str] = {}
-        self._tracing.propagator.inject(carrier, self._tracing.trace.set_span_in_context(self.inner))
+        context = self._tracing.trace.set_span_in_context(self.inner)
+        self._tracing.propagator.inject(carrier, context)
         return carrier.get("traceparent")
 
 
@@ -130,7 +142,8 @@ _tracing: Tracing | None = None
 
 
 def start(endpoint: str, role: str, instance: str) -> Callable[[], None]:
-    """On from now on, if there is an endpoint. The call that ends it, and waits for what is still to be sent: blocking."""
+    """On from now on, if there is an endpoint. The call that ends it, and
+    waits for what is still to be sent: blocking."""
     global _tracing
     if not endpoint:
         return _end_nothing
@@ -161,20 +174,22 @@ def span(
     links: Sequence[Span] = (),
     is_server: bool = False,
 ) -> Span:
-    """To be entered where it begins. `parent`: the traceparent of the span above it; by default the one that goes on here."""
+    """To be entered where it begins. `parent`: the traceparent of the span above
+    it; by default the one that goes on here."""
     if _tracing is None:
         return NOTHING
     return _tracing.begin(name, parent, attributes or {}, links, is_server)
 
 
 def of_new_job(job_id: object) -> str | None:
-    """The traceparent for all that is done for this job: of the request that makes it, or else a trace of its own."""
+    """The traceparent for all that is done for this job: of the request
+    that makes it, or else a trace of its own."""
     if _tracing is None:
         return None
     current = _Real(_tracing, _tracing.trace.get_current_span())
     if not current.inner.get_span_context().is_valid:
-        with _tracing.begin("job", None, {"granula.job.id": str(job_id)}) as made:
-            return made.traceparent
+        with _tracing.begin("job", None, {"granula.job.id": str(job_id)}) as of_job:
+            return of_job.traceparent
     current.inner.add_event("job made", {"granula.job.id": str(job_id)})
     return current.traceparent
 
@@ -183,5 +198,5 @@ def trace_id() -> str | None:
     """Of what goes on here, 32 hexadecimal digits."""
     if _tracing is None:
         return None
-    found = _tracing.trace.get_current_span().get_span_context()
-    return f"{found.trace_id:032x}" if found.is_valid else None
+    current = _tracing.trace.get_current_span().get_span_context()
+    return f"{current.trace_id:032x}" if current.is_valid else None

@@ -1,4 +1,5 @@
-"""Records held against a schema. Runs in the processes beside the service: everything here is sent there and back."""
+"""Records held against a schema. Runs in the processes beside the
+service: everything here is sent there and back."""
 
 from __future__ import annotations
 
@@ -12,6 +13,7 @@ from pydantic_core import SchemaValidator
 
 from app.formats.base import cell_names
 from app.schemas import registry
+from app.schemas.base import RecordSchema
 from app.schemas.strict import strict_validator
 
 MAX_VALUE_CHARACTERS = 200
@@ -20,28 +22,28 @@ ESCAPE = re.compile(r"\\(u0000|.)", re.DOTALL)
 NUL_SHOWN = "\\x00"
 
 Checked = tuple[bytes | None, str, list[dict[str, Any]] | None]
-"""(the result as JSON, the record as JSON, what is wrong with it). An invalid record has no result."""
+"""(the result as JSON, the record as JSON, what is wrong with it). An
+invalid record has no result."""
 
 
 def check_cells(path: str, fields: Sequence[str], rows: Sequence[Sequence[str | None]]) -> list[Checked]:
-    """Rows of a CSV file; `fields` are their columns by the names of the schema. An empty cell is no value."""
+    """Rows of a CSV file; `fields` are their columns by the names of
+    the schema. An empty cell is no value."""
     schema = registry.load(path)
     validator = strict_validator(schema, of_cells=True)
     checked: list[Checked] = []
     for cells in rows:
         names = cell_names(fields, len(cells))
-        given = dict(zip(names, cells, strict=False))
-        present = {name: cell for name, cell in given.items() if cell or name not in schema.model_fields}
-        errors = _nul_errors(given)
+        row = dict(zip(names, cells, strict=False))
+        errors = _nul_errors(row)
         record = None
         if not errors:
             try:
-                strings: dict[str, Any] = {k: v for k, v in present.items() if v is not None}
-                record = validator.validate_strings(strings)
+                record = validator.validate_strings(_present(row, schema))
             except ValidationError as error:
-                errors = _described(error, given)
+                errors = _described(error, row)
         if record is None:
-            shown = {_shown(name): None if cell is None else _shown(cell) for name, cell in given.items()}
+            shown = {_shown(name): None if cell is None else _shown(cell) for name, cell in row.items()}
             checked.append((None, _json(shown), errors))
             continue
         typed = record.model_dump(mode="json")
@@ -50,15 +52,21 @@ def check_cells(path: str, fields: Sequence[str], rows: Sequence[Sequence[str | 
     return checked
 
 
+def _present(row: dict[str, str | None], schema: type[RecordSchema]) -> dict[str, Any]:
+    """Without the cells that hold no value: an empty text is one only in a field of no schema."""
+    return {name: cell for name, cell in row.items() if cell or (cell is not None and name not in schema.model_fields)}
+
+
 def check_objects(path: str, rows: Sequence[bytes]) -> list[Checked]:
-    """Objects of a JSON file. A valid one is kept byte for byte: no number is rounded, no key moved."""
+    """Objects of a JSON file. A valid one is kept byte for byte: no
+    number is rounded, no key moved."""
     validator = strict_validator(registry.load(path), of_cells=False)
     checked: list[Checked] = []
     for raw in rows:
-        given = _members(raw)
-        errors = _nul_errors(given) if b"\\u0000" in raw else []
+        members = _members(raw)
+        errors = _nul_errors(members) if b"\\u0000" in raw else []
         if not errors:
-            errors = _problems(validator, raw, given)
+            errors = _problems(validator, raw, members)
             checked.append((None if errors else raw, raw.decode(), errors or None))
         else:
             checked.append((None, _shown_json(raw), errors))
@@ -76,34 +84,45 @@ def _value(raw: msgspec.Raw) -> Any:
     return msgspec.json.decode(raw) if first in (b'"', b"n") else raw
 
 
-def _problems(validator: SchemaValidator, raw: bytes, given: dict[str, Any]) -> list[dict[str, Any]]:
+Problem = dict[str, Any]
+"""field, code, value and message."""
+
+
+def _problems(validator: SchemaValidator, raw: bytes, members: dict[str, Any]) -> list[Problem]:
     try:
         validator.validate_json(raw)
     except ValidationError as error:
-        return _described(error, given)
+        return _described(error, members)
     return []
 
 
-def _described(error: ValidationError, given: dict[str, Any]) -> list[dict[str, Any]]:
-    """field, code, value and message of each problem, one to a field."""
-    found: dict[str, dict[str, Any]] = {}
+def _described(error: ValidationError, members: dict[str, Any]) -> list[Problem]:
+    """One problem to a field."""
+    by_field: dict[str, Problem] = {}
     for item in error.errors(include_url=False, include_context=False):
         field = str(item["loc"][0]) if item["loc"] else ""
-        value = given.get(field)
+        if field in by_field:
+            continue
+        value = members.get(field)
         code, message = item["type"], item["msg"]
-        if value in (None, "") and field not in found:
+        if value in (None, ""):
             code, message = "missing", "is required"
-        found.setdefault(field, {"field": field, "code": code, "value": _brief(value), "message": message})
-    return list(found.values())
+        by_field[field] = _problem(field, code, value, message)
+    return list(by_field.values())
 
 
-def _nul_errors(given: dict[str, Any]) -> list[dict[str, Any]]:
-    """PostgreSQL has no way to store a NUL in JSON, so such a record is refused on every database."""
+def _nul_errors(members: dict[str, Any]) -> list[Problem]:
+    """PostgreSQL has no way to store a NUL in JSON, so such a record
+    is refused on every database."""
     return [
-        {"field": _shown(name), "code": "nul_character", "value": _brief(value), "message": "holds a NUL character"}
-        for name, value in given.items()
+        _problem(_shown(name), "nul_character", value, "holds a NUL character")
+        for name, value in members.items()
         if _has_nul(name) or _has_nul(value)
     ]
+
+
+def _problem(field: str, code: str, value: Any, message: str) -> Problem:
+    return {"field": field, "code": code, "value": _brief(value), "message": message}
 
 
 def _has_nul(value: Any) -> bool:
@@ -119,7 +138,11 @@ def _shown(text: str) -> str:
 
 def _shown_json(raw: bytes) -> str:
     """The same JSON with the NULs in its texts made visible."""
-    return ESCAPE.sub(lambda escape: rf"\{NUL_SHOWN}" if escape[1] == "u0000" else escape[0], raw.decode())
+
+    def visible(escape: re.Match[str]) -> str:
+        return rf"\{NUL_SHOWN}" if escape[1] == "u0000" else escape[0]
+
+    return ESCAPE.sub(visible, raw.decode())
 
 
 def _brief(value: Any) -> str | None:

@@ -1,7 +1,8 @@
 """The search index over record vectors that pgvector gives, where PostgreSQL has that extension.
 
-It is derived: `record_vectors` has the same vectors in full precision, and this table can be dropped at any time. So the
-service makes it at its start, where it is allowed to, and no migration knows of it.
+It is derived: `record_vectors` has the same vectors in full precision, and
+this table can be dropped at any time. So the service makes it at its start,
+where it is allowed to, and no migration knows of it.
 """
 
 from __future__ import annotations
@@ -52,8 +53,9 @@ DIMENSIONS = 384
 INDEXED_FROM = 5_000
 """Below so many vectors a scan is as fast, and exact."""
 BUILD = "m = 24, ef_construction = 400"
-"""More links than by default, chosen with six times the care: with the default, a search has to look at more than twice as
-many vectors for the same recall; with half of ours, it depends on the luck of the build (0.96 to 0.99 of the nearest)."""
+"""More links than by default, chosen with six times the care: with the default, a search has to
+look at more than twice as many vectors for the same recall; with half of ours, it depends on the
+luck of the build (0.96 to 0.99 of the nearest)."""
 BUILD_MEMORY = "256MB"
 """A graph that does not fit is built many times as slowly: 50 000 vectors make 58 MB."""
 BUILD_LOCK = 4_706_941
@@ -79,7 +81,10 @@ class HalfVec(UserDefinedType[str]):
 
 
 HALFVECS = table(
-    "record_halfvecs", column("job_id", Uuid), column("row_number", BigInteger), column("embedding", HalfVec)
+    "record_halfvecs",
+    column("job_id", Uuid),
+    column("row_number", BigInteger),
+    column("embedding", HalfVec),
 )
 
 
@@ -88,7 +93,8 @@ async def is_prepared(connection: AsyncConnection) -> bool:
 
 
 async def prepare(connection: AsyncConnection) -> None:
-    """Make the extension and the table; raises what PostgreSQL says where there is none or it is not allowed."""
+    """Make the extension and the table; raises what PostgreSQL says
+    where there is none or it is not allowed."""
     await connection.execute(text("CREATE EXTENSION IF NOT EXISTS vector"))
     await connection.execute(text(TABLE))
 
@@ -110,7 +116,8 @@ async def missing(connection: AsyncConnection, limit: int) -> list[tuple[UUID, i
         "SELECT v.job_id, v.row_number, v.vector FROM record_vectors v "
         "LEFT JOIN record_halfvecs h USING (job_id, row_number) WHERE h.job_id IS NULL LIMIT :limit"
     )
-    return [(j, int(r), bytes(v)) for j, r, v in (await connection.execute(query, {"limit": limit})).all()]
+    rows = (await connection.execute(query, {"limit": limit})).all()
+    return [(job_id, int(row), bytes(vector)) for job_id, row, vector in rows]
 
 
 async def wants_index(connection: AsyncConnection) -> bool:
@@ -123,17 +130,19 @@ async def wants_index(connection: AsyncConnection) -> bool:
 
 
 async def build_index(connection: AsyncConnection) -> None:
-    """After the bulk of the vectors is there, when it is quickest. Outside a transaction: nobody waits for it. Cancelled, it
-    leaves an invalid index, which is dropped the next time. Nothing if another process is at it."""
-    # A lock of the session: the index waits for the end of every transaction, and would wait for one that holds a lock here.
+    """After the bulk of the vectors is there, when it is quickest. Outside a transaction:
+    nobody waits for it. Cancelled, it leaves an invalid index, which is dropped the next
+    time. Nothing if another process is at it."""
+    # A lock of the session: the index waits for the end of every transaction, and
+    # would wait for one that holds a lock here.
     if not (await connection.execute(text(f"SELECT pg_try_advisory_lock({BUILD_LOCK})"))).scalar_one():
         return
     driver = (await connection.get_raw_connection()).driver_connection
     assert driver is not None
     try:
         await connection.execute(text("DROP INDEX CONCURRENTLY IF EXISTS ix_record_halfvecs_hnsw"))
-        # Without statistics an import is taken for a few rows, and searched without the index. PostgreSQL makes them by itself
-        # later, and of a table of a few jobs never.
+        # Without statistics an import is taken for a few rows, and searched without the index.
+        # PostgreSQL makes them by itself later, and of a table of a few jobs never.
         await driver.execute("ANALYZE record_halfvecs, records, jobs, files", timeout=BUILD_SECONDS)
         await driver.execute(f"SET maintenance_work_mem = '{BUILD_MEMORY}'")
         await driver.execute(
@@ -146,22 +155,33 @@ async def build_index(connection: AsyncConnection) -> None:
 
 
 async def nearest(
-    connection: AsyncConnection, query_vector: npt.NDArray[np.float32], filters: Filters, *, limit: int, offset: int
+    connection: AsyncConnection,
+    query_vector: npt.NDArray[np.float32],
+    filters: Filters,
+    *,
+    limit: int,
+    offset: int,
 ) -> list[Scored]:
-    """The nearest records of one owner, the best first. By the index
-    where that is likely to find enough of them, else by comparing with all that match."""
+    """(job, row number, `score`) of the nearest records of one owner, the best
+    first; the score is the cosine. By the index where that is likely to find enough
+    of them, else by comparing with all that match."""
     if not filters.need_records:
-        found = await _by_index(connection, query_vector, filters, limit=limit, offset=offset)
-        if len(found) == limit:
-            return found
+        rows = await _by_index(connection, query_vector, filters, limit=limit, offset=offset)
+        if len(rows) == limit:
+            return rows
     return await _exactly(connection, query_vector, filters, limit=limit, offset=offset)
 
 
 async def _by_index(
-    connection: AsyncConnection, query_vector: npt.NDArray[np.float32], filters: Filters, *, limit: int, offset: int
+    connection: AsyncConnection,
+    query_vector: npt.NDArray[np.float32],
+    filters: Filters,
+    *,
+    limit: int,
+    offset: int,
 ) -> list[Scored]:
     """They may be fewer than there are: the index stops looking on at some point."""
-    given = {
+    parameters = {
         "vector": as_text(query_vector),
         "owner": filters.owner,
         "number": filters.import_number,
@@ -169,7 +189,7 @@ async def _by_index(
         "offset": offset,
     }
     query = _BY_INDEX if filters.import_number is None else _BY_INDEX_OF_ONE
-    return await fetch_all(connection, Scored, query, given)
+    return await fetch_all(connection, Scored, query, parameters)
 
 
 def _by_index_query(*more: ColumnElement[bool]) -> Select[Any]:
@@ -182,10 +202,15 @@ def _by_index_query(*more: ColumnElement[bool]) -> Select[Any]:
         )
         .join(Job, Job.id == HALFVECS.c.job_id)
         .join(File, File.id == Job.file_id)
-        .where(Job.owner == bindparam("owner"), File.deleted_at.is_(None), Job.undo_state.is_(None), *more)
+        .where(
+            Job.owner == bindparam("owner"),
+            File.deleted_at.is_(None),
+            Job.undo_state.is_(None),
+            *more,
+        )
         .order_by(distance)
-        # Written out: PostgreSQL comes to plan a prepared statement without its values, takes an unknown limit for a tenth of
-        # the table, and sorts it all.
+        # Written out: PostgreSQL comes to plan a prepared statement without its values, takes an
+        # unknown limit for a tenth of the table, and sorts it all.
         .limit(bindparam("limit", type_=Integer, literal_execute=True))
         .offset(bindparam("offset", type_=Integer, literal_execute=True))
         .subquery("near")
@@ -198,13 +223,22 @@ def _by_index_query(*more: ColumnElement[bool]) -> Select[Any]:
 
 
 async def _exactly(
-    connection: AsyncConnection, query_vector: npt.NDArray[np.float32], filters: Filters, *, limit: int, offset: int
+    connection: AsyncConnection,
+    query_vector: npt.NDArray[np.float32],
+    filters: Filters,
+    *,
+    limit: int,
+    offset: int,
 ) -> list[Scored]:
     # No index is in this order, so every match is compared.
     score = (1 - _distance(literal(as_text(query_vector)))).label("score")
+    is_of_record = and_(
+        Record.job_id == HALFVECS.c.job_id,
+        Record.row_number == HALFVECS.c.row_number,
+    )
     query = (
         records.matching(filters, is_sqlite=False)
-        .join(HALFVECS, and_(Record.job_id == HALFVECS.c.job_id, Record.row_number == HALFVECS.c.row_number))
+        .join(HALFVECS, is_of_record)
         .with_only_columns(Record.job_id, Record.row_number, score)
         .order_by(score.desc(), Job.number, Record.row_number)
         .limit(limit)
@@ -214,10 +248,11 @@ async def _exactly(
 
 
 def _distance(vector: ColumnElement[Any]) -> ColumnElement[float]:
-    # A subquery runs once. A cast of a parameter, where PostgreSQL plans without its values, is made anew for each row: that
-    # is to read 384 numbers, and a scan took forty times as long.
-    wanted = select(cast(vector, HalfVec)).scalar_subquery()
-    distance: ColumnElement[float] = HALFVECS.c.embedding.op("<=>", return_type=Float())(wanted)
+    # A subquery runs once. A cast of a parameter, where PostgreSQL plans without its values, is
+    # made anew for each row: that is to read 384 numbers, and a scan took forty times as long.
+    query_vector = select(cast(vector, HalfVec)).scalar_subquery()
+    distance_to = HALFVECS.c.embedding.op("<=>", return_type=Float())
+    distance: ColumnElement[float] = distance_to(query_vector)
     return distance
 
 

@@ -1,4 +1,5 @@
-"""Exact search by meaning over stored vectors, for databases without pgvector: everything is compared with everything."""
+"""Exact search by meaning over stored vectors, for databases without
+pgvector: everything is compared with everything."""
 
 from __future__ import annotations
 
@@ -19,8 +20,8 @@ Block = tuple[npt.NDArray[np.int64], npt.NDArray[np.float32]]
 
 
 class Neighbours:
-    """Keeps the vectors of `cache_bytes` at most in memory, in the blocks in which they were made; those that do not fit
-    are read for each search."""
+    """Keeps the vectors of `cache_bytes` at most in memory, in the blocks in which they were made;
+    those that do not fit are read for each search."""
 
     def __init__(self, database: Database, cache_bytes: int, model: str, precision: str) -> None:
         self._database = database
@@ -39,7 +40,8 @@ class Neighbours:
         limit: int,
         offset: int,
     ) -> list[tuple[Key, float]]:
-        """(record, cosine), the best first, `limit` of them behind the first `offset`; only those in `among`, if given.
+        """(record, cosine), the best first, `limit` of them behind the first
+        `offset`; only those in `among`, if given.
 
         The cost is that of every vector of the owner or import, in blocks, off the loop.
         """
@@ -60,7 +62,8 @@ class Neighbours:
         async with self._database.reading() as connection:
             rows = await records.vectors_between(connection, job_id, first, last, self._model, self._precision)
         numbers = np.array([row for row, _ in rows], np.int64)
-        matrix = np.frombuffer(b"".join(vector for _, vector in rows), "<f4").reshape(len(rows), -1 if rows else 1)
+        data = b"".join(vector for _, vector in rows)
+        matrix = np.frombuffer(data, "<f4").reshape(len(rows), -1 if rows else 1)
         if matrix.nbytes <= self._cache_bytes and key not in self._blocks:
             self._blocks[key] = numbers, matrix
             self.held_bytes += matrix.nbytes
@@ -78,7 +81,7 @@ def _better(
     count: int,
 ) -> list[tuple[float, Key]]:
     """The best `count` of those so far and of these blocks; of equal ones the first in the file."""
-    found = list(best)
+    better = list(best)
     for job_id, (numbers, matrix) in blocks:
         if not len(numbers):
             continue
@@ -89,6 +92,7 @@ def _better(
         if len(scores) > count:
             top = np.argpartition(-scores, count - 1)[:count]
             numbers, scores = numbers[top], scores[top]
-        found += [(float(score), (job_id, int(row))) for score, row in zip(scores, numbers, strict=True)]
-    found.sort(key=lambda item: (-item[0], item[1][0].int, item[1][1]))
-    return found[:count]
+        for score, row in zip(scores, numbers, strict=True):
+            better.append((float(score), (job_id, int(row))))
+    better.sort(key=lambda item: (-item[0], item[1][0].int, item[1][1]))
+    return better[:count]

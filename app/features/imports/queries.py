@@ -134,12 +134,17 @@ def _literal(part: str) -> str:
 def _equals(name: str, value: Any) -> ColumnElement[bool]:
     """As containment on PostgreSQL: the same JSON type and value. `name` holds no quote."""
     path = f'$."{name}"'
-    kinds: dict[type, tuple[str, ...]] = {str: ("text",), bool: ("true" if value else "false",), type(None): ("null",)}
-    found: ColumnElement[bool] = func.json_type(Record.data, path).in_(kinds.get(type(value), ("integer", "real")))
+    types: dict[type, tuple[str, ...]] = {
+        str: ("text",),
+        bool: ("true" if value else "false",),
+        type(None): ("null",),
+    }
+    of_value = types.get(type(value), ("integer", "real"))
+    is_of_type: ColumnElement[bool] = func.json_type(Record.data, path).in_(of_value)
     if value is None or isinstance(value, bool):
-        return found
-    same: ColumnElement[bool] = func.json_extract(Record.data, path) == value
-    return found & same
+        return is_of_type
+    is_equal: ColumnElement[bool] = func.json_extract(Record.data, path) == value
+    return is_of_type & is_equal
 
 
 def _size(connection: AsyncConnection) -> Any:
@@ -157,8 +162,8 @@ async def list_records(
     offset: int = 0,
     most_bytes: int,
 ) -> tuple[Sequence[FoundRecord], bool]:
-    """(records in the order of their ids, from behind the id `after` on, whether more may follow): at most `limit`, and no
-    more than fit into `most_bytes`; one at least, if there is one."""
+    """(records in the order of their ids, from behind the id `after` on, whether more may follow):
+    at most `limit`, and no more than fit into `most_bytes`; one at least, if there is one."""
     query = matching(filters, is_sqlite=is_sqlite).where(Record.id > after)
     weighed = query.with_only_columns(Record.id, _size(connection))
     ids, is_cut = await keys_within(connection, weighed, Record.id, limit=limit, offset=offset, most_bytes=most_bytes)
@@ -195,37 +200,38 @@ async def keys(connection: AsyncConnection, filters: Filters, *, is_sqlite: bool
 async def by_keys(
     connection: AsyncConnection, owner: str, wanted: Sequence[Key], most_bytes: int
 ) -> tuple[list[FoundRecord | None], bool]:
-    """(the records in the order of their keys, None for one that is not there any more, whether some are left out): as many
-    as fit into `most_bytes`; one at least, if there is one."""
-    found: list[FoundRecord | None] = []
+    """(the records in the order of their keys, None for one that is not there any more, whether
+    some are left out): as many as fit into `most_bytes`; one at least, if there is one."""
+    shown: list[FoundRecord | None] = []
     left, step = most_bytes, FIRST_STEP
-    while len(found) < len(wanted):
-        some = wanted[len(found) : len(found) + step]
+    while len(shown) < len(wanted):
+        some = wanted[len(shown) : len(shown) + step]
         query = _visible(owner).with_only_columns(Record.job_id, Record.row_number, _size(connection))
         sizes = {(job_id, row): size for job_id, row, size in await _of_keys(connection, query, some)}
         weights = [sizes.get(key, 0) for key in some]
-        if found and weights[0] > left:
+        if shown and weights[0] > left:
             break
         some = some[: fitting(weights, left)]
-        shown = [FoundRecord(*row) for row in await _of_keys(connection, _visible(owner), some)]
-        rows = {(record.job_id, record.row_number): record for record in shown}
-        found += [rows.get(key) for key in some]
+        rows = [FoundRecord(*row) for row in await _of_keys(connection, _visible(owner), some)]
+        by_key = {(row.job_id, row.row_number): row for row in rows}
+        shown += [by_key.get(key) for key in some]
         left -= sum(weights[: len(some)])
         if left <= 0:
             break
         step = next_step(step, left, max(weights))
-    return found, len(found) < len(wanted)
+    return shown, len(shown) < len(wanted)
 
 
 async def _of_keys(connection: AsyncConnection, query: Any, wanted: Sequence[Key]) -> Sequence[Any]:
     jobs: dict[UUID, list[int]] = {}
     for job_id, row in wanted:
         jobs.setdefault(job_id, []).append(row)
-    each = [and_(Record.job_id == job_id, Record.row_number.in_(numbers)) for job_id, numbers in jobs.items()]
-    found: list[Any] = []
-    for start in range(0, len(each), JOBS_AT_ONCE):
-        found += (await connection.execute(query.where(or_(*each[start : start + JOBS_AT_ONCE])))).all()
-    return found
+    conditions = [and_(Record.job_id == job_id, Record.row_number.in_(numbers)) for job_id, numbers in jobs.items()]
+    rows: list[Any] = []
+    for start in range(0, len(conditions), JOBS_AT_ONCE):
+        some = query.where(or_(*conditions[start : start + JOBS_AT_ONCE]))
+        rows += (await connection.execute(some)).all()
+    return rows
 
 
 async def count_by_status(connection: AsyncConnection, job_id: UUID) -> dict[str, int]:
@@ -262,10 +268,10 @@ async def valid_records(connection: AsyncConnection, job_id: UUID, first: int, l
 async def known_vectors(
     connection: AsyncConnection, owner: str, hashes: Iterable[bytes], model: str, precision: str
 ) -> dict[bytes, bytes]:
-    """Vectors, by the hash of their text, that some record of this owner has already. With those of others, the time that a
-    vector takes would tell which texts they have."""
+    """Vectors, by the hash of their text, that some record of this owner has already. With those of
+    others, the time that a vector takes would tell which texts they have."""
     wanted = list(hashes)
-    found: dict[bytes, bytes] = {}
+    known: dict[bytes, bytes] = {}
     for start in range(0, len(wanted), HASHES_AT_ONCE):
         query = (
             select(RecordVector.text_hash, RecordVector.vector)
@@ -277,8 +283,8 @@ async def known_vectors(
                 Job.owner == owner,
             )
         )
-        found |= dict((await connection.execute(query)).tuples().all())
-    return found
+        known |= dict((await connection.execute(query)).tuples().all())
+    return known
 
 
 async def rows_with_vectors(connection: AsyncConnection, job_id: UUID, first: int, last: int) -> set[int]:
@@ -289,8 +295,8 @@ async def rows_with_vectors(connection: AsyncConnection, job_id: UUID, first: in
 
 
 async def finish_task(connection: AsyncConnection, task: TaskRow) -> bool:
-    """Must come before the vectors in the transaction that writes them; False if it is not the task that was read any
-    more, or is done."""
+    """Must come before the vectors in the transaction that writes them; False if it is not
+    the task that was read any more, or is done."""
     query = (
         update(VectorTask)
         .where(
@@ -342,7 +348,8 @@ async def done_tasks(
     )
     if import_number is not None:
         query = query.where(Job.number == import_number)
-    return [(j, int(a), int(b), int(n)) for j, a, b, n in (await connection.execute(query)).all()]
+    tasks = (await connection.execute(query)).all()
+    return [(job_id, int(first), int(last), int(count)) for job_id, first, last, count in tasks]
 
 
 async def vectors_between(

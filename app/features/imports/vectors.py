@@ -1,7 +1,9 @@
-"""VectorService: gives the valid records of imports their vectors, in the background, some hundred records at a time.
+"""VectorService: gives the valid records of imports their vectors, in
+the background, some hundred records at a time.
 
-What is to be done stands in `vector_tasks`, written in the transaction of the records themselves. A task and its vectors are
-committed together, so that a crash costs the vectors in work and nothing else.
+What is to be done stands in `vector_tasks`, written in the transaction of the
+records themselves. A task and its vectors are committed together, so that a
+crash costs the vectors in work and nothing else.
 """
 
 from __future__ import annotations
@@ -49,15 +51,15 @@ class VectorService:
         *,
         is_shared: bool = False,
     ) -> None:
-        """`schemas` are those with something to embed, by the name of their processor. `is_shared`: other processes are at
-        the same tasks."""
+        """`schemas` are those with something to embed, by the name of their processor. `is_shared`:
+        other processes are at the same tasks."""
         self._is_shared = is_shared
         self._database = database
         self._destinations = destinations
         self._schemas = schemas
         self.embedder = embedder
-        # One thread for the records, since the model itself uses every core, and others for the queries, which never wait
-        # behind a thousand records.
+        # One thread for the records, since the model itself uses every core, and others for the
+        # queries, which never wait behind a thousand records.
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="embed")
         self._query_threads = ThreadPoolExecutor(os.cpu_count() or 1, thread_name_prefix="embed-query")
         self._queries: OrderedDict[str, Any] = OrderedDict()
@@ -66,7 +68,8 @@ class VectorService:
         self._is_index_tended = False
 
     async def has_halfvecs(self) -> bool:
-        """Whether this database has pgvector. It is set up when it is first asked for: at the first vector or search."""
+        """Whether this database has pgvector. It is set up when it is first
+        asked for: at the first vector or search."""
         if self._has_halfvecs is None:
             async with self._preparing:
                 if self._has_halfvecs is None:
@@ -88,7 +91,8 @@ class VectorService:
         return True
 
     async def prepare(self) -> None:
-        """At the start: another try for what could not be embedded, since what was missing may be there now."""
+        """At the start: another try for what could not be embedded,
+        since what was missing may be there now."""
         await self._database.transact(records.forget_vectors_errors)
         async with self._database.working() as connection:
             self._is_index_tended = not await records.has_vectors(connection)
@@ -124,9 +128,8 @@ class VectorService:
             raise
         except Exception as error:
             logger.exception("Records of job %s get no vectors", task.job_id)
-            await self._give_up(
-                task.job_id, {"code": "embedding_failed", "message": f"{type(error).__name__}: {error}"[:500]}
-            )
+            message = f"{type(error).__name__}: {error}"[:500]
+            await self._give_up(task.job_id, {"code": "embedding_failed", "message": message})
         return True
 
     async def _give_up(self, job_id: UUID, error: dict[str, Any]) -> None:
@@ -147,24 +150,37 @@ class VectorService:
 
     async def _encode(self, texts: Sequence[str]) -> Any:
         """(len(texts), 384) float32."""
-        return await asyncio.get_running_loop().run_in_executor(self._thread, self.embedder.encode, texts)
+        loop = asyncio.get_running_loop()
+        return await loop.run_in_executor(self._thread, self.embedder.encode, texts)
 
     async def _embed(self, task: TaskRow) -> None:
         job_id, schema = task.job_id, self._schemas[task.processor]
+        between = task.first_row, task.last_row
         model, precision = self.embedder.model_id, self.embedder.precision
         async with self._database.working() as connection:
-            found = await records.valid_records(connection, job_id, task.first_row, task.last_row)
-            done = await records.rows_with_vectors(connection, job_id, task.first_row, task.last_row)
-            found = [(number, data) for number, data in found if number not in done]  # before a correction
-            texts = [schema.text_of(data) for _, data in found]
-            hashes = [hashlib.sha256(text.encode("utf-8", "surrogatepass")).digest() for text in texts]
-            vectors = await records.known_vectors(connection, task.owner, dict.fromkeys(hashes), model, precision)
-        new = {h: text for h, text in zip(hashes, texts, strict=True) if h not in vectors}
+            valid = await records.valid_records(connection, job_id, *between)
+            # Those that have one had it before a correction.
+            done = await records.rows_with_vectors(connection, job_id, *between)
+            missing = [(number, data) for number, data in valid if number not in done]
+            texts = [schema.text_of(data) for _, data in missing]
+            hashes = [_hash_of(text) for text in texts]
+            vectors = await records.known_vectors(
+                connection,
+                task.owner,
+                dict.fromkeys(hashes),
+                model,
+                precision,
+            )
+        new = {text_hash: text for text_hash, text in zip(hashes, texts, strict=True) if text_hash not in vectors}
         if new:
-            made = np.asarray(await self._encode(list(new.values())), "<f4")
-            vectors |= {h: vector.tobytes() for h, vector in zip(new, made, strict=True)}
+            encoded = np.asarray(await self._encode(list(new.values())), "<f4")
+            for text_hash, vector in zip(new, encoded, strict=True):
+                vectors[text_hash] = vector.tobytes()
         hit("vectors.encoded")
-        rows = [(number, model, precision, h, vectors[h]) for (number, _), h in zip(found, hashes, strict=True)]
+        rows = [
+            (number, model, precision, text_hash, vectors[text_hash])
+            for (number, _), text_hash in zip(missing, hashes, strict=True)
+        ]
         has_halfvecs = await self.has_halfvecs()
 
         async def write(connection: AsyncConnection) -> None:
@@ -172,15 +188,16 @@ class VectorService:
                 return  # deleted, done by somebody else, or another task since a correction
             await self._destinations.write(connection, job_id, (), (), {"record_vectors": rows})
             if has_halfvecs:
-                await halfvecs.insert(connection, job_id, [row[0] for row in rows], [row[4] for row in rows])
+                numbers, with_vectors = [row[0] for row in rows], [row[4] for row in rows]
+                await halfvecs.insert(connection, job_id, numbers, with_vectors)
             hit("vectors.before_commit")
 
         await self._database.transact(write)
         hit("vectors.after_commit")
 
     async def _tend_index(self) -> bool:
-        """When nothing else is to do: vectors from before pgvector, and the index once there are enough. True if there
-        may be more of it."""
+        """When nothing else is to do: vectors from before pgvector, and the index once there are
+        enough. True if there may be more of it."""
         if not await self.has_halfvecs():
             return False
         async with self._database.working() as connection:
@@ -199,3 +216,7 @@ class VectorService:
     def close(self) -> None:
         for thread in (self._thread, self._query_threads):
             thread.shutdown(wait=False, cancel_futures=True)
+
+
+def _hash_of(text: str) -> bytes:
+    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).digest()

@@ -1,4 +1,5 @@
-"""Sentiment from a text's vector: a linear head on all-MiniLM-L6-v2, trained by scripts/train_sentiment.py."""
+"""Sentiment from a text's vector: a linear head on all-MiniLM-L6-v2,
+trained by scripts/train_sentiment.py."""
 
 from __future__ import annotations
 
@@ -20,7 +21,8 @@ NEGATIVE, NEUTRAL, POSITIVE = "negative", "neutral", "positive"
 
 @dataclass(frozen=True, slots=True)
 class SentimentHead:
-    """`weights` (384,) and `bias` give the score; from `positive_from` up it is positive, up to `negative_to` negative."""
+    """`weights` (384,) and `bias` give the score; from `positive_from` up it
+    is positive, up to `negative_to` negative."""
 
     weights: npt.NDArray[np.float32]
     bias: float

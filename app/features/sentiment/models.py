@@ -19,7 +19,8 @@ class SentimentModel(Protocol):
     """Made without arguments, once in each scoring process."""
 
     def score(self, texts: Sequence[str]) -> Sequence[tuple[str, float]]:
-        """(`positive`, `neutral` or `negative`, a finite score) of each text, in the order of the texts."""
+        """(`positive`, `neutral` or `negative`, a finite score) of
+        each text, in the order of the texts."""
 
 
 class BadScores(ValueError):
@@ -27,7 +28,8 @@ class BadScores(ValueError):
 
 
 def score(model: str, texts: Sequence[str]) -> list[tuple[str, float]]:
-    """Scores by a model that was allowed. Called in a process of its own; raises BadScores, and what the model raises."""
+    """Scores by a model that was allowed. Called in a process of its own;
+    raises BadScores, and what the model raises."""
     return checked(_made(model).score(texts), len(texts))
 
 
@@ -35,11 +37,11 @@ def checked(scores: Sequence[tuple[str, float]], count: int) -> list[tuple[str, 
     """The same scores, if there are so many and each is one; raises BadScores."""
     if len(scores) != count:
         raise BadScores(f"The model gave {len(scores)} scores for {count} texts.")
-    found = [(str(sentiment), float(value)) for sentiment, value in scores]
-    for sentiment, value in found:
+    plain = [(str(sentiment), float(value)) for sentiment, value in scores]
+    for sentiment, value in plain:
         if sentiment not in SENTIMENTS or not isfinite(value):
             raise BadScores(f"The model gave {sentiment[:40]!r}, {value}, which is no sentiment with a score.")
-    return found
+    return plain
 
 
 @cache
@@ -53,9 +55,10 @@ def _made(model: str) -> SentimentModel:
 
 
 def check_paths(paths: Iterable[str]) -> list[str]:
-    """Models of the user's own, `package.module:Class` each; raises SettingsInvalid if a module is not there."""
-    found = list(paths)
-    for path in found:
+    """Models of the user's own, `package.module:Class` each; raises
+    SettingsInvalid if a module is not there."""
+    checked_paths = list(paths)
+    for path in checked_paths:
         module, colon, kind = path.partition(":")
         try:
             is_there = bool(colon) and kind.isidentifier() and find_spec(module) is not None
@@ -65,4 +68,4 @@ def check_paths(paths: Iterable[str]) -> list[str]:
             raise SettingsInvalid(
                 f"SENTIMENT_MODELS: {path!r} is not the `package.module:Class` of something that exists."
             )
-    return found
+    return checked_paths

@@ -1,9 +1,11 @@
 """VADER with the same scores in linear time. Imported only where texts are scored.
 
-The library looks at all words of a text again for each word of its lexicon: a text of 100 000 words takes hours. Only
-three words before and two behind can matter, so these are all that the overridden step is shown.
+The library looks at all words of a text again for each word of its lexicon: a text
+of 100 000 words takes hours. Only three words before and two behind can matter, so
+these are all that the overridden step is shown.
 
-The lexicon knows negations by the straight apostrophe alone; the others that texts are written with are read as that.
+The lexicon knows negations by the straight apostrophe alone; the others
+that texts are written with are read as that.
 """
 
 from __future__ import annotations
@@ -30,22 +32,34 @@ class _Neighbourhood:
 
 class _Analyzer(SentimentIntensityAnalyzer):  # type: ignore[misc]
     def sentiment_valence(
-        self, valence: float, text: Any, word: str, index: int, sentiments: list[float]
+        self,
+        valence: float,
+        text: Any,
+        word: str,
+        index: int,
+        sentiments: list[float],
     ) -> list[float]:
         if word.lower() not in self.lexicon:
             sentiments.append(valence)
             return sentiments
         start = max(0, index - BEFORE)
-        near = _Neighbourhood(text.words_and_emoticons[start : index + BEHIND + 1], text.is_cap_diff)
-        found: list[float] = super().sentiment_valence(valence, near, word, index - start, sentiments)
-        return found
+        words = text.words_and_emoticons[start : index + BEHIND + 1]
+        near = _Neighbourhood(words, text.is_cap_diff)
+        valences: list[float] = super().sentiment_valence(
+            valence,
+            near,
+            word,
+            index - start,
+            sentiments,
+        )
+        return valences
 
     @staticmethod
     def _but_check(words: list[str], sentiments: list[float]) -> list[float]:
         """Halve what stands before "but" and raise by half what stands behind it.
 
-        The library changes, for each word in turn, the *first* word of the same value; so does this, with the places
-        of each value in a heap instead of a search through the list.
+        The library changes, for each word in turn, the *first* word of the same value; so does
+        this, with the places of each value in a heap instead of a search through the list.
         """
         lowered = [word.lower() for word in words]
         if "but" not in lowered:
@@ -68,7 +82,8 @@ class _Analyzer(SentimentIntensityAnalyzer):  # type: ignore[misc]
 
 
 class Vader:
-    """The lexicon-based scorer: the score is VADER's compound, from -1 to 1; +-0.05 parts the three sentiments."""
+    """The lexicon-based scorer: the score is VADER's compound, from
+    -1 to 1; +-0.05 parts the three sentiments."""
 
     def __init__(self) -> None:
         self._analyzer = _Analyzer()
@@ -82,4 +97,6 @@ class Vader:
 
 
 def label(compound: float) -> str:
-    return "positive" if compound >= THRESHOLD else "negative" if compound <= -THRESHOLD else "neutral"
+    if compound >= THRESHOLD:
+        return "positive"
+    return "negative" if compound <= -THRESHOLD else "neutral"
