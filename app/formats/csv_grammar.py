@@ -1,4 +1,5 @@
-"""The grammar of a CSV dialect (see `app.formats.csv`) as regular expressions over the bytes that are scanned.
+"""The grammar of a CSV dialect (see `app.formats.csv`) as regular
+expressions over the bytes that are scanned.
 
 No quantifier gives back what it took, so that no text takes more than linear time.
 """
@@ -15,8 +16,8 @@ def line_end(newline: str) -> bytes:
 def cell(
     delimiter: bytes, quote: bytes, escape: bytes, newline: str, *, spaces: bool = False, groups: bool = False
 ) -> bytes:
-    """One cell: quoted and properly closed, or anything up to the next delimiter or line end. With `spaces` there may be
-    some around the quotes."""
+    """One cell: quoted and properly closed, or anything up to the next delimiter or line end. With
+    `spaces` there may be some around the quotes."""
     d, n = re.escape(delimiter), line_end(newline)
     first = delimiter[:1] if delimiter.isascii() else delimiter  # never a part of a character
     boring = b"[^" + re.escape(first) + re.escape(escape[:1]) + rb"\r\n]++"
@@ -50,7 +51,8 @@ def unclosed(quote: bytes, escape: bytes) -> bytes:
 
 
 def undecided(delimiter: bytes, quote: bytes, escape: bytes, newline: str, *, spaces: bool = False) -> bytes:
-    """A quoted cell that ends with the text, before its quote or before all of what must follow its quote is there."""
+    """A quoted cell that ends with the text, before its quote or before
+    all of what must follow its quote is there."""
     begun = [re.escape(delimiter[:length]) for length in range(1, len(delimiter))]
     begun += [rb"\r"] if newline in ("lf", "crlf") else []
     closed = re.escape(quote) + _quoted_content(quote, escape) + re.escape(quote) + _around(spaces)

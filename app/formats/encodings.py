@@ -1,4 +1,5 @@
-"""Which encoding a file is in, as far as its first bytes tell, and what to do about one that cannot be read."""
+"""Which encoding a file is in, as far as its first bytes tell, and
+what to do about one that cannot be read."""
 
 from __future__ import annotations
 
@@ -11,14 +12,15 @@ from app.errors import BinaryContent, UnsupportedEncoding
 BOMS = ((codecs.BOM_UTF8, "utf-8"), (codecs.BOM_UTF16_LE, "utf-16-le"), (codecs.BOM_UTF16_BE, "utf-16-be"))
 LOOKED_AT = 4096
 CONTROLS = re.compile(r"[\x04-\x08\x0e-\x1a\x7f]")
-"""Characters that text does not hold. Line ends, tabs, form feeds, escapes and what some use as delimiters are not among them."""
+"""Characters that text does not hold. Line ends, tabs, form feeds, escapes and
+what some use as delimiters are not among them."""
 HIGH_BYTES = re.compile(rb"[\x80-\xff]+")
 CONVERT = "convert the file to UTF-8, as with `iconv -f {name} -t UTF-8`"
 
 
 def encoding_of(sample: bytes, declared: str | None) -> tuple[str, int]:
-    """(encoding, length of its byte order marks); raises UnsupportedEncoding for one that is declared in vain. Programs that
-    put files together leave a second mark behind the first."""
+    """(encoding, length of its byte order marks); raises UnsupportedEncoding for one that is
+    declared in vain. Programs that put files together leave a second mark behind the first."""
     mark, marked = next(((mark, name) for mark, name in BOMS if sample.startswith(mark)), (b"", ""))
     start = 0
     while mark and sample.startswith(mark, start):
@@ -50,7 +52,8 @@ def hint(body: bytes) -> str:
 
 
 def _codec(name: str) -> str:
-    """The canonical name of a supported encoding: UTF-8, UTF-16, or one byte a character with ASCII inside."""
+    """The canonical name of a supported encoding: UTF-8, UTF-16, or
+    one byte a character with ASCII inside."""
     try:
         codec = codecs.lookup(name).name
     except (LookupError, ValueError):
@@ -77,8 +80,8 @@ def _codec(name: str) -> str:
 
 
 def _utf16_without_mark(sample: bytes) -> str:
-    """UTF-16 text has line ends, delimiters and spaces with a NUL in each, always in the same one of their two bytes, and
-    all of it is text; nothing else is like that."""
+    """UTF-16 text has line ends, delimiters and spaces with a NUL in each, always in the same one
+    of their two bytes, and all of it is text; nothing else is like that."""
     head = sample[:LOOKED_AT]
     if len(head) < 4:
         return ""

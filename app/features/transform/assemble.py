@@ -1,4 +1,5 @@
-"""The file of a transform, made from the parts of its chunks in their order. Runs beside the service, for it may need pyarrow."""
+"""The file of a transform, made from the parts of its chunks in their order.
+Runs beside the service, for it may need pyarrow."""
 
 from __future__ import annotations
 
@@ -15,8 +16,8 @@ GROUP_ROWS, GROUP_BYTES = 65_536, 64 << 20
 
 
 def encoded(document: bytes, folder: str, parts: Sequence[PartFile], path: str, without_repeated: bool) -> Assembled:
-    """From parts in Arrow IPC: rows that repeat a unique value are left out. `path` is there and empty, and flushed at the
-    end. Raises PartDamaged, OSError."""
+    """From parts in Arrow IPC: rows that repeat a unique value are left out. `path` is there and
+    empty, and flushed at the end. Raises PartDamaged, OSError."""
     import pyarrow as pa
     import pyarrow.parquet as pq
 
@@ -117,7 +118,8 @@ def _read(folder: str, part: PartFile) -> Iterator[Any]:
 
 
 def repeated_values(document: bytes, folder: str, part: PartFile, rows: Sequence[int]) -> list[tuple[str, str, int]]:
-    """(columns, values, row that has them first) of these rows of a chunk, which repeat what must be unique."""
+    """(columns, values, row that has them first) of these rows of a
+    chunk, which repeat what must be unique."""
     from app.features.transform.run import compiled
 
     spec = compiled(document)

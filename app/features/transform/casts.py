@@ -1,4 +1,5 @@
-"""From texts to values, strictly: what is not written exactly so is no value of that type, and its row is told so."""
+"""From texts to values, strictly: what is not written exactly so is
+no value of that type, and its row is told so."""
 
 from __future__ import annotations
 
@@ -46,7 +47,8 @@ def integer(texts: pa.StringArray) -> tuple[Value, Problems]:
 
 
 def number(texts: pa.StringArray, decimal: str = ".", thousands: str = "") -> tuple[Value, Problems]:
-    """Plain numbers of up to 38 digits, with these marks; written with a point and no thousands, else as they were."""
+    """Plain numbers of up to 38 digits, with these marks; written with a
+    point and no thousands, else as they were."""
     texts = without_empty(texts)
     if decimal == "." and not thousands:
         if (data := numbers.whole(texts)) is not None:

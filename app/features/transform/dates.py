@@ -1,6 +1,8 @@
-"""Dates by an explicit format, to the letter: digits in the widths that the format says, days that exist, nothing around.
+"""Dates by an explicit format, to the letter: digits in the widths that the
+format says, days that exist, nothing around.
 
-Formats of fixed width go through numpy for a whole column; the others are read and written once for each different value.
+Formats of fixed width go through numpy for a whole column; the others are
+read and written once for each different value.
 """
 
 from __future__ import annotations
@@ -198,7 +200,8 @@ def write(moments: pa.Array, pattern: str) -> pa.StringArray:
 
 
 def to_iso(moments: pa.Array, kind: Type) -> pa.StringArray:
-    """`2026-01-31`, `2026-01-31T10:00:00`, `...T10:00:00.250000` where there is a fraction, `...Z` for instants."""
+    """`2026-01-31`, `2026-01-31T10:00:00`, `...T10:00:00.250000` where
+    there is a fraction, `...Z` for instants."""
     texts = write(moments, ISO[kind])
     if kind == DATE:
         return texts
@@ -218,7 +221,8 @@ def _moments(moments: pa.Array) -> npt.NDArray[np.datetime64]:
 
 
 def fields(moments: pa.Array) -> dict[str, npt.NDArray[np.int64]]:
-    """year, month, day, hour, minute, second and fraction (microseconds) of each; of nulls those of 1970."""
+    """year, month, day, hour, minute, second and fraction
+    (microseconds) of each; of nulls those of 1970."""
     return _fields(_moments(moments))
 
 

@@ -1,4 +1,5 @@
-"""The values of the output as bytes: CSV, JSON Lines, or Arrow IPC, from which the file is made when all chunks are done."""
+"""The values of the output as bytes: CSV, JSON Lines, or Arrow IPC, from
+which the file is made when all chunks are done."""
 
 from __future__ import annotations
 
@@ -47,7 +48,8 @@ def part(columns: dict[str, Value], rows: npt.NDArray[np.int64], spec: Plan) -> 
 
 
 def _writable(value: Value) -> pa.Array:
-    """Texts as they will stand in the file; conditions stay conditions, which JSON writes otherwise than texts."""
+    """Texts as they will stand in the file; conditions stay
+    conditions, which JSON writes otherwise than texts."""
     return value.data if value.type.name == "boolean" else values.to_texts(value)
 
 
@@ -84,7 +86,8 @@ def csv_lines(columns: Sequence[Value]) -> bytes:
 
 
 def _lines_without_quotes(cells: list[pa.StringArray]) -> bytes | None:
-    """By Arrow, which is faster; None if some cell needs quotes (it puts them around all texts or around none)."""
+    """By Arrow, which is faster; None if some cell needs quotes (it
+    puts them around all texts or around none)."""
     batch = pa.record_batch(cells, names=[str(i) for i in range(len(cells))])
     out = pa.BufferOutputStream()
     options = csv.WriteOptions(

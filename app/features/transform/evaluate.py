@@ -1,6 +1,8 @@
-"""Running an expression over the rows of a chunk, all at once. It has been checked; what goes wrong now is a value's fault.
+"""Running an expression over the rows of a chunk, all at once. It has been
+checked; what goes wrong now is a value's fault.
 
-An argument that is not wanted for a row (the other branch of `if`, what `and` need not look at) cannot reject it.
+An argument that is not wanted for a row (the other branch of `if`,
+what `and` need not look at) cannot reject it.
 """
 
 from __future__ import annotations
@@ -52,7 +54,8 @@ class Evaluator:
     column: str
 
     def run(self, node: Node, wanted: Mask | None = None) -> Value:
-        """The values of the expression; where something went wrong, none, and the row is among the findings. Raises TooMuch."""
+        """The values of the expression; where something went wrong, none, and the row
+        is among the findings. Raises TooMuch."""
         return self._run(node, ~self.findings.bad if wanted is None else wanted)
 
     def _run(self, node: Node, wanted: Mask) -> Value:
@@ -92,7 +95,8 @@ class Evaluator:
     ) -> None:
         self.findings.add(rows & wanted, self.column, code, message, texts)
 
-    # ------------------------------------------------------------------ what looks at no more than it must
+    # ------------------------------------------------------------------
+    # what looks at no more than it must
 
     def _and_or(self, node: Call, wanted: Mask) -> Value:
         left = self._run(node.arguments[0], wanted).data
@@ -284,7 +288,8 @@ def joined(
     memory: Memory,
     note: Note,
 ) -> pa.StringArray:
-    """Put together; a null is as good as an empty text, and both are left out with their separator if asked for."""
+    """Put together; a null is as good as an empty text, and both are
+    left out with their separator if asked for."""
     lengths = growth.of_joined(parts, separator)
 
     def join(*short: pa.StringArray) -> pa.StringArray:

@@ -1,7 +1,9 @@
-"""How long the results of a step will be, known before they are made, so that no step takes more memory than it may.
+"""How long the results of a step will be, known before they are made,
+so that no step takes more memory than it may.
 
-A result longer than MAX_VALUE_BYTES is never made, and its row is rejected. If the results of many rows together take more
-than MAX_HELD_BYTES, TooMuch says so, and the caller takes fewer rows at once.
+A result longer than MAX_VALUE_BYTES is never made, and its row is rejected.
+If the results of many rows together take more than MAX_HELD_BYTES, TooMuch
+says so, and the caller takes fewer rows at once.
 """
 
 from __future__ import annotations
@@ -22,7 +24,8 @@ MAX_VALUE_BYTES = 16 << 20
 """Of a value, and of all values of a row together: what a record of a file may have."""
 
 MAX_HELD_BYTES = 64 << 20
-"""Of all values that are held while rows are worked on, and MAX_HELD_OF_ONE for a row that is alone."""
+"""Of all values that are held while rows are worked on, and
+MAX_HELD_OF_ONE for a row that is alone."""
 MAX_HELD_OF_ONE = 16 * MAX_VALUE_BYTES
 
 SURELY_FINE = MAX_VALUE_BYTES // 2
@@ -113,8 +116,9 @@ def of_replaced(texts: pa.StringArray, find: str, by: str) -> Lengths | None:
 
 
 def of_replaced_matches(texts: pa.StringArray, pattern: str, by: str) -> Lengths | None:
-    """The same for a regular expression, whose `by` may hold groups. Measured by replacements that make no text longer
-    than twice: without what matches, with one sign for each match, with one group alone."""
+    """The same for a regular expression, whose `by` may hold groups. Measured by
+    replacements that make no text longer than twice: without what matches, with one
+    sign for each match, with one group alone."""
     groups = [sign for sign in _REFERENCE.findall(by) if sign.isdigit()]
     literal = len(_REFERENCE.sub(_without_groups, by).encode())
     size = size_of(texts)
@@ -167,7 +171,8 @@ def made(
 def of_other_case(
     texts: pa.StringArray, make: Callable[[pa.StringArray], pa.StringArray], memory: Memory, note: Note
 ) -> pa.StringArray:
-    """`make(texts)`, whose results may be CASE_GROWTH times as long, without those that are too long. Raises TooMuch."""
+    """`make(texts)`, whose results may be CASE_GROWTH times as long,
+    without those that are too long. Raises TooMuch."""
     most = CASE_GROWTH * size_of(texts)
     memory.take(most)
     results = make(texts)

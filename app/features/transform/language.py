@@ -1,11 +1,13 @@
-"""The expression language: from its text to a tree of a few kinds of nodes. Nothing is looked up here and nothing is run.
+"""The expression language: from its text to a tree of a few kinds of nodes.
+Nothing is looked up here and nothing is run.
 
     or: and ("or" and)*            and: not ("and" not)*             not: "not" not | comparison
     comparison: sum (("==" | "!=" | "<" | "<=" | ">" | ">=") sum | "in" "(" literal ("," literal)* ")")?
     sum: product (("+" | "-") product)*                              product: factor (("*" | "/") factor)*
     factor: "-" factor | number | text | "true" | "false" | "null" | column | function "(" or, ... ")" | "(" or ")"
 
-Texts stand in single or double quotes, doubled inside; columns by their name if it is a word, else in backticks.
+Texts stand in single or double quotes, doubled inside; columns by
+their name if it is a word, else in backticks.
 """
 
 from __future__ import annotations

@@ -1,6 +1,8 @@
-"""Columns of exact numbers: whole numbers and how many of their last digits are decimals. No binary fraction anywhere.
+"""Columns of exact numbers: whole numbers and how many of their last
+digits are decimals. No binary fraction anywhere.
 
-The whole numbers are int64 as long as every result surely fits, else Python's, which have no end: the same code does both.
+The whole numbers are int64 as long as every result surely fits, else
+Python's, which have no end: the same code does both.
 """
 
 from __future__ import annotations
@@ -42,8 +44,8 @@ def of_literal(value: Decimal, count: int) -> Numbers:
 
 
 def whole(texts: pa.StringArray) -> Numbers | None:
-    """From whole numbers and nulls, if every text is just what a number of 64 bits would be written as. To write them
-    again and compare takes a third of the time of a regular expression."""
+    """From whole numbers and nulls, if every text is just what a number of 64 bits would be written
+    as. To write them again and compare takes a third of the time of a regular expression."""
     try:
         ints = texts.cast(pa.int64())
     except pa.ArrowInvalid:
@@ -133,7 +135,8 @@ def multiply(left: Numbers, right: Numbers) -> Numbers:
 
 
 def divide(left: Numbers, right: Numbers) -> Numbers:
-    """To DIVISION_DECIMALS decimals, half to even. What is divided by 0 must have been taken out: it becomes 0."""
+    """To DIVISION_DECIMALS decimals, half to even. What is divided by
+    0 must have been taken out: it becomes 0."""
     valid = left.valid & right.valid & np.asarray(right.ints != 0, bool)
     a = np.where(valid, left.ints.astype(object), 0) * 10 ** (DIVISION_DECIMALS + right.scale)
     b = np.where(valid, right.ints.astype(object), 1) * 10**left.scale
@@ -142,7 +145,8 @@ def divide(left: Numbers, right: Numbers) -> Numbers:
 
 
 def _rounded_quotient(a: npt.NDArray[Any], b: Any, mode: str) -> npt.NDArray[Any]:
-    """a / b to the nearest whole number; a tie goes to the even one (half_even) or away from 0 (half_up)."""
+    """a / b to the nearest whole number; a tie goes to the even one
+    (half_even) or away from 0 (half_up)."""
     negative = (a < 0) != (b < 0)
     divisor = np.abs(b)
     quotient, rest = _divmod(np.abs(a), divisor)

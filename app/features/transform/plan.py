@@ -1,4 +1,5 @@
-"""From the document to a plan: every name looked up, every type known, every mistake told with its place. Pure."""
+"""From the document to a plan: every name looked up, every type
+known, every mistake told with its place. Pure."""
 
 from __future__ import annotations
 
@@ -60,7 +61,8 @@ class BadSpecification(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class Planned:
-    """A column of the output. The value of a constant stands in `constant`; sources are read from the input."""
+    """A column of the output. The value of a constant stands in
+    `constant`; sources are read from the input."""
 
     name: str
     type: Type
@@ -330,7 +332,8 @@ def _is_of_type(value: object, type_: Type) -> bool:
 
 
 def _is_written(text: str, pattern: str) -> bool:
-    """Whether it is a moment to the letter of one of ISO_BOUNDS; strptime alone would take `2026-1-5`, too."""
+    """Whether it is a moment to the letter of one of ISO_BOUNDS;
+    strptime alone would take `2026-1-5`, too."""
     try:
         iso = datetime.strptime(text, pattern).isoformat() + "Z"
     except ValueError:
@@ -342,7 +345,8 @@ TAKES_TEXT = (Trim, Case, Replace, Split, ValueTable, Default, ParseDate, DateFo
 
 
 def after(step: Step, before: Type, *, is_joined: bool) -> Type:
-    """The type behind a step; raises ValueError if it cannot be taken with values of the type before it."""
+    """The type behind a step; raises ValueError if it cannot be taken
+    with values of the type before it."""
     name = step.operation
     if isinstance(step, Join):
         if not is_joined:

@@ -62,7 +62,8 @@ def _true(condition: pa.BooleanArray) -> Mask:
 
 
 def _of_type(name: str, value: Value, findings: Findings, column: str) -> Value:
-    """A text that is held to be of a type is judged as one; it stays the text that it is in the output."""
+    """A text that is held to be of a type is judged as one; it stays
+    the text that it is in the output."""
     if name == "text":
         return value
     cast: Any = {"integer": casts.integer, "number": casts.number, "boolean": _boolean}[name]
@@ -98,7 +99,8 @@ def _among(value: Value, allowed: list[Any]) -> Mask:
 
 
 def fit_parquet(value: Value, findings: Findings, column: str) -> None:
-    """A number without a number of decimals of its own is stored with PARQUET_NUMBER_SCALE of them, if they are enough."""
+    """A number without a number of decimals of its own is stored with
+    PARQUET_NUMBER_SCALE of them, if they are enough."""
     if value.type.name != "number":
         return
     data = value.data

@@ -1,4 +1,5 @@
-"""A plan carried out over the rows of one chunk: from its cells to the values of the output, and what is wrong with rows.
+"""A plan carried out over the rows of one chunk: from its cells to the
+values of the output, and what is wrong with rows.
 
 This runs in the processes beside the service, for it needs pyarrow.
 """
@@ -39,7 +40,8 @@ Cells = dict[str, pa.StringArray]
 
 @dataclass(frozen=True, slots=True)
 class Transformed:
-    """What became of the first rows of those given: as many as could be held at once. Their places count from 0."""
+    """What became of the first rows of those given: as many as could
+    be held at once. Their places count from 0."""
 
     rows: int
     """How many that are."""
@@ -47,7 +49,8 @@ class Transformed:
     """Those that are good."""
     findings: list[Finding]
     output: bytes
-    """As it stands in the file, or as Arrow IPC where the whole decides about rows, or for Parquet."""
+    """As it stands in the file, or as Arrow IPC where the whole
+    decides about rows, or for Parquet."""
     keys: bytes
     """Of the values that must be unique, with their rows."""
     key_counts: list[int]
@@ -149,7 +152,8 @@ def of_cells(
 
 
 def _lost_cells(spec: Plan, rows: Sequence[Sequence[str | None]], width: int) -> list[Finding]:
-    """Rows with values beyond the header that no column of the output would have, although all others are kept."""
+    """Rows with values beyond the header that no column of the output
+    would have, although all others are kept."""
     if spec.kept_extra is None:
         return []
     kept = {i for i, name in enumerate(spec.extra_cells, width) if name in spec.kept_extra}
@@ -165,7 +169,8 @@ def _lost_cells(spec: Plan, rows: Sequence[Sequence[str | None]], width: int) ->
 
 
 def of_objects(document: bytes, raw: Sequence[bytes], numbers: Sequence[int], preview: bool) -> Transformed:
-    """Numbers keep the digits they were written with; true, false, lists and objects are their JSON; null is no value."""
+    """Numbers keep the digits they were written with; true, false, lists and
+    objects are their JSON; null is no value."""
     spec = compiled(document)
     decode = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
     most = rows_at_once(spec)
@@ -208,8 +213,8 @@ def transform(
     preview: bool,
     bad: Sequence[Finding] = (),
 ) -> Transformed:
-    """As many of the first rows as can be held at once. A row that cannot be held alone is rejected, as are those that are
-    bad already."""
+    """As many of the first rows as can be held at once. A row that cannot be held alone is
+    rejected, as are those that are bad already."""
     rows = min(len(numbers), rows_at_once(spec))
     while True:
         some = cells
@@ -290,7 +295,8 @@ def _finished(
 
 
 def _within_row(value: Value, sizes: npt.NDArray[np.int64], findings: Findings, column: str) -> Value:
-    """Without the values by which a row becomes too large; `sizes` are the bytes of its texts so far."""
+    """Without the values by which a row becomes too large; `sizes`
+    are the bytes of its texts so far."""
     if value.type != TEXT:
         return value
     sizes += growth.lengths_of(value.data)

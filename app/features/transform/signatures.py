@@ -1,4 +1,5 @@
-"""What type an expression has, found before anything runs: so that a mistake is told to who wrote it, not to each row."""
+"""What type an expression has, found before anything runs: so that a
+mistake is told to who wrote it, not to each row."""
 
 from __future__ import annotations
 
@@ -29,8 +30,9 @@ MAX_TEXT_POSITION = 1_000_000
 
 @dataclass(frozen=True, slots=True)
 class Signature:
-    """Kinds of arguments: `text`, `number`, `boolean`, `moment` (date, datetime or instant), `any`; in capitals what must
-    stand there as it is: `TEXT`, `PATTERN` (RE2), `READ` and `WRITE` (date formats), `COUNT` (a whole number)."""
+    """Kinds of arguments: `text`, `number`, `boolean`, `moment` (date, datetime or instant),
+    `any`; in capitals what must stand there as it is: `TEXT`, `PATTERN` (RE2), `READ` and `WRITE`
+    (date formats), `COUNT` (a whole number)."""
 
     arguments: tuple[str, ...]
     result: Type

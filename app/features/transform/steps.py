@@ -37,7 +37,8 @@ SIDES = {
 
 
 def taken(step: Step, value: Value, findings: Findings, memory: Memory, column: str) -> Value:
-    """The values behind a step; rows that it cannot be taken for are among the findings, and have no value. Raises TooMuch."""
+    """The values behind a step; rows that it cannot be taken for are among the
+    findings, and have no value. Raises TooMuch."""
     if value.type == NULL:
         value = Value(TEXT, pa.nulls(len(value), pa.string()))
     if isinstance(step, Cast):

@@ -1,4 +1,5 @@
-"""The types that a value may have on its way through a transform. Pure: nothing here needs pyarrow."""
+"""The types that a value may have on its way through a transform.
+Pure: nothing here needs pyarrow."""
 
 from __future__ import annotations
 
@@ -73,8 +74,8 @@ DIRECTIVES: dict[str, tuple[str, int]] = {
     "%z": ("zone", 0),
     "%%": ("percent", 1),
 }
-"""What each stands for, and how many digits it always has; 0 if that varies. Fractions are written with 6, and read with
-1 to 9."""
+"""What each stands for, and how many digits it always has; 0 if that varies.
+Fractions are written with 6, and read with 1 to 9."""
 
 _PART = re.compile(r"%-?.|[^%]+|%")
 
@@ -97,7 +98,8 @@ def parts_of_format(pattern: str) -> list[str]:
 
 
 def type_of_format(pattern: str, *, reading: bool) -> Type:
-    """date, datetime, or instant (a moment with its offset from UTC); raises BadFormat if it does not name a whole day."""
+    """date, datetime, or instant (a moment with its offset from UTC); raises
+    BadFormat if it does not name a whole day."""
     names = {DIRECTIVES[part][0] for part in parts_of_format(pattern) if part in DIRECTIVES}
     if reading:
         if missing := {"year", "month", "day"} - names:

@@ -100,7 +100,8 @@ class Findings:
         self.bad[[finding.row for finding in self.all]] = True
 
     def repeat(self, of_distinct: Findings, places: Places) -> None:
-        """What is wrong with distinct values, for each row that has one of them; `places` says which."""
+        """What is wrong with distinct values, for each row that has
+        one of them; `places` says which."""
         if not of_distinct.all:
             return
         new = of_distinct.bad[places] & ~self.bad
