@@ -17,7 +17,7 @@ export const ASK_AGAIN = new Set([409, 423, 460]);
 // -------------------------------------------------------------------- what was begun, by the file that it is of
 
 /** The same file, chosen again for the same: name, size and time of change stand for the bytes, which a page cannot look up. */
-const fingerprint = (file, options) => PREFIX + JSON.stringify([file.name, file.size, file.lastModified, options.processor, options.priority, options.model ?? ""]);
+const fingerprint = (file, options) => PREFIX + JSON.stringify([file.name, file.size, file.lastModified, options.processor, options.priority, Object.entries(options.option ?? {}).join("&")]);
 
 function remember(key, value) {
   try {
@@ -133,8 +133,8 @@ export class Session {
   }
 
   async #begin() {
-    const { processor, priority, model } = this.options;
-    const made = await send(this, "POST", query(ENDPOINT, { processor, priority, filename: this.file.name, model }), { "Upload-Length": this.file.size });
+    const { processor, priority, option } = this.options;
+    const made = await send(this, "POST", query(ENDPOINT, { processor, priority, filename: this.file.name, ...option }), { "Upload-Length": this.file.size });
     // Of whatever the service calls itself behind a proxy, the path is what counts here.
     this.url = `${ENDPOINT}/${made.getResponseHeader("Location").split("/").pop()}`;
     active.add(this.url);

@@ -8,10 +8,10 @@ const TRIES = 8;
 const LONGEST_WAIT_MS = 30_000;
 const RETRIED = new Set([0, 408, 429, 502, 503, 504]);
 
-/** The address and parameters of an upload; a schema goes through the door whose records can be searched. */
-function address(file, { processor, priority, isSchema, model }) {
-  if (isSchema) return query("/api/upload", { schema: processor, priority, filename: file.name, on_duplicate: "new" });
-  return query("/api/v1/upload", { processor, priority, filename: file.name, model });
+/** The address and parameters of an upload, `option` with those of the processor by the names of the query; a schema goes through the door whose records can be searched. */
+function address(file, { processor, priority, isSchema, option }) {
+  if (isSchema) return query("/api/upload", { schema: processor, priority, filename: file.name, on_duplicate: "new", ...option });
+  return query("/api/v1/upload", { processor, priority, filename: file.name, ...option });
 }
 
 export class Upload {

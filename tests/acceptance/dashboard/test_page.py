@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import re
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 from playwright.sync_api import Page, Route, expect
@@ -13,7 +14,9 @@ from app.errors import request_errors
 from tests.acceptance.dashboard.conftest import NewPage
 from tests.acceptance.dashboard.test_jobs import row
 from tests.conftest import Databases, Postgres
-from tests.harness import ROOT, Api
+from tests.acceptance.dashboard.conftest import NewPage
+from tests.acceptance.dashboard.test_jobs import row
+from tests.harness import ROOT, Api, wait_until
 from tests.webhooks.receiver import Receiver
 
 JS = ROOT / "app" / "dashboard" / "js"
@@ -88,6 +91,28 @@ def test_the_upload_box_offers_what_an_upload_can_name(page: Page, api: Api) -> 
     for name in offered:
         answer = api.client.post("/api/v1/upload", params={"processor": name}, content=b"")
         assert answer.json()["code"] != "invalid_parameter", name
+
+
+def test_the_upload_box_asks_for_the_options_of_the_processor(page: Page, api: Api) -> None:
+    page.goto("/")
+    box = page.locator(".drop")
+    choice = box.get_by_label("What to do with the rows")
+    expect(choice.locator("option[value=sentiment]")).to_have_count(1)
+    expect(box.locator("input[name=text_column]")).to_have_count(0)
+    choice.select_option("sentiment")
+    box.get_by_label("Text Column").fill("review")
+    reviews = {"name": "reviews.csv", "mimeType": "text/csv", "buffer": b"id,review\n1,good\n"}
+    page.locator("#files").set_input_files(reviews)  # type: ignore[arg-type]
+
+    def job() -> dict[str, Any] | None:
+        found = api.client.get("/api/v1/jobs", params={"search": "reviews.csv"}).json()["items"]
+        return found[0] if found else None
+
+    made = wait_until(job)
+    assert made is not None
+    assert api.finished(made["job_id"])["summary"] == {"positive": 1, "neutral": 0, "negative": 0}
+    choice.select_option("rows")
+    expect(box.locator("input[name=text_column]")).to_have_count(0)
 
 
 # ---------------------------------------------------------------------- refusals

@@ -68,19 +68,32 @@ export default function jobs({ params }) {
     schemas = new Set(about.schemas);
     say(limit, `CSV, JSON or JSON Lines, plain or gzipped, up to ${bytes(about.limits.max_upload_bytes)} each`);
   }, fail);
-  api.get("/api/v1/job-types").then(({ items: types }) => {
+  const options = h("div.row", { hidden: true });
+  let types = [];
+  /** A field for each option of the processor; what stays empty is the default. */
+  const ask = () => {
+    const { properties = {}, required = [] } = types.find((type) => type.processor === processor.value)?.options ?? {};
+    replace(options, Object.entries(properties).map(([name, { title = name, description, default: usual }]) =>
+      h("label.inline", { title: description }, h("span", {}, title),
+        h("input", { name, required: required.includes(name), placeholder: typeof usual === "string" ? usual : JSON.stringify(usual) }))));
+    options.hidden = !options.children.length;
+  };
+  processor.addEventListener("change", ask);
+  api.get("/api/v1/job-types").then(({ items }) => {
+    types = items;
     const usable = types.filter((type) => type.is_uploadable && type.is_configured);
     usable.sort((a, b) => (a.processor !== "rows") - (b.processor !== "rows"));
     replace(processor, usable.map((type) => h("option", { value: type.processor }, type.title)));
     const names = new Set([...types.map((type) => type.processor), filter.processor].filter(Boolean));
     replace(kind, h("option", { value: "" }, "Every processor"), [...names].sort().map((name) => h("option", { value: name }, name)));
     kind.value = filter.processor;
+    ask();
   }, fail);
   const limit = h("p.muted", {}, "CSV, JSON or JSON Lines, plain or gzipped");
   const drop = h("section.drop", { "aria-label": "Upload" },
     h("div.drop-text", {}, icon("upload"), h("div", {}, h("p.lead", {}, "Drop files here, or ", button("choose files", () => files.click(), { kind: "link" })), limit)),
     h("div.row", {}, h("label.inline", {}, h("span", {}, "Processor"), processor), h("label.inline", {}, h("span", {}, "Priority"), priority)),
-    files);
+    options, files);
   for (const stopped of [...uploads.querySelectorAll("[data-name]")]) stopped.remove();
   for (const each of interrupted()) {
     const row = h("li", { "data-name": each.name }, icon("pause"), h("span.clip.grow", {}, each.name),
@@ -103,8 +116,9 @@ export default function jobs({ params }) {
   addEventListener("drop", dropped);
 
   function send(chosen) {
-    const options = { processor: processor.value, priority: priority.value, isSchema: schemas.has(processor.value) };
-    chosen.forEach((file) => start(file, options));
+    const given = [...options.querySelectorAll("input")].filter((input) => input.value).map((input) => [`option.${input.name}`, input.value]);
+    const wanted = { processor: processor.value, priority: priority.value, isSchema: schemas.has(processor.value), option: Object.fromEntries(given) };
+    chosen.forEach((file) => start(file, wanted));
   }
 
   // ---------------------------------------------------------------- the list
