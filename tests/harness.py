@@ -21,6 +21,7 @@ from uuid import uuid4
 import httpx
 
 from app.cli.serve import KEEP_ALIVE_SECONDS
+from tests.conformance import CheckedClient
 
 ROOT = Path(__file__).resolve().parents[1]
 Value = TypeVar("Value")
@@ -216,7 +217,7 @@ class Server:
     def client(self, key: str = "") -> httpx.Client:
         """`key`: of the user whose requests these are; nobody's by default."""
         headers = {"Authorization": f"Bearer {key}"} if key else {}
-        return httpx.Client(
+        return CheckedClient(
             base_url=f"http://127.0.0.1:{self.port}", timeout=60, trust_env=False, verify=False, headers=headers
         )
 

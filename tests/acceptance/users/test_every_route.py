@@ -14,6 +14,7 @@ from app.api.gate import is_open
 from app.main import create_app
 from tests.acceptance.users.conftest import People
 from tests.api.checks import assert_problem
+from tests.conformance import document
 from tests.forks import Server
 from tests.users.routes import ELSEWHERE, EXAMPLES, Example, Ids, World, unknown
 
@@ -53,6 +54,11 @@ def test_every_route_of_the_service_has_an_example(server: Server) -> None:
     assert routes - ELSEWHERE - OPEN_PAGES == set(EXAMPLES)
     with server.client() as client:
         assert client.get("/openapi.json").json()["paths"].keys() == app.openapi()["paths"].keys()
+
+
+def test_answers_are_held_against_the_document_of_the_service() -> None:
+    assert document()["paths"] == create_app().openapi()["paths"]
+    assert document()["components"] == create_app().openapi()["components"]
 
 
 def test_a_route_serves_its_owner_and_nobody_else(world: World) -> None:
