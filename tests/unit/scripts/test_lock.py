@@ -12,7 +12,11 @@ from packaging.version import Version
 
 from tests.harness import ROOT
 
-PAIRS = (("requirements.in", "requirements.txt"), ("requirements-dev.in", "requirements-dev.txt"))
+PAIRS = (
+    ("requirements.in", "requirements.txt"),
+    ("requirements-dev.in", "requirements-dev.txt"),
+    ("requirements-client.in", "requirements-client.txt"),
+)
 
 
 def asked(name: str) -> list[tuple[Requirement, str]]:
