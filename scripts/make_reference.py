@@ -206,8 +206,9 @@ def _answers(responses: dict[str, Any]) -> Iterator[str]:
 
 def _data(content: dict[str, Any]) -> dict[str, Any]:
     """Of a stream of events, the data of each."""
-    schema: dict[str, Any] = content.get("x-event-data") or content.get("schema", {})
-    return schema
+    schema: dict[str, Any] = content.get("schema", {})
+    of_event: dict[str, Any] = schema.get("properties", {}).get("data", {}).get("contentSchema", schema)
+    return of_event
 
 
 def _fields(schema: dict[str, Any], document: dict[str, Any]) -> list[str]:

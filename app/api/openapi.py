@@ -217,11 +217,14 @@ def _complete_operation(method: str, path: str, operation: dict[str, Any]) -> No
 
 
 def _describe_events(answer: dict[str, Any]) -> None:
-    """A stream of events is text; what the data of each event is has no word in OpenAPI 3.1."""
+    """The schema of a stream of events is that of one event."""
     events = answer.get("content", {}).get("text/event-stream")
     if events is not None:
-        events["x-event-data"] = {"$ref": events["schema"]["$ref"]}
-        events["schema"] = {"type": "string"}
+        data = {"contentMediaType": "application/json", "contentSchema": {"$ref": events["schema"]["$ref"]}}
+        events["schema"] = {
+            "type": "object",
+            "properties": {"event": {"type": "string"}, "data": {"type": "string", **data}},
+        }
 
 
 def _problem(status: int, path: str) -> dict[str, Any]:

@@ -14,8 +14,6 @@ from app.errors import request_errors
 from tests.acceptance.dashboard.conftest import NewPage
 from tests.acceptance.dashboard.test_jobs import row
 from tests.conftest import Databases, Postgres
-from tests.acceptance.dashboard.conftest import NewPage
-from tests.acceptance.dashboard.test_jobs import row
 from tests.harness import ROOT, Api, wait_until
 from tests.webhooks.receiver import Receiver
 

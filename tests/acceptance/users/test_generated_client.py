@@ -8,12 +8,12 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from tests.users.conftest import People
 
 from scripts.install_client_generator import find
 from tests.conftest import Databases
 from tests.forks import Server
 from tests.harness import Postgres
-from tests.users.conftest import People
 
 PROGRAM = """
 import io
