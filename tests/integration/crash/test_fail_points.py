@@ -1,4 +1,4 @@
-"""kill -9 at each named place of the code: what was acknowledged is there, and the work goes on where it was left."""
+"""Death at each named place of the code: what was acknowledged is there, and the work goes on where it was left."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from app.failpoints import NAMES
 from tests.crash.service import (
     RECOVERY_SECONDS,
     Input,
-    Service,
     assert_disk_agrees,
     assert_exact,
     assert_no_row_without_its_file,
 )
-from tests.harness import Api, wait_until
+from tests.engine import Engine
+from tests.harness import Api
 
 
 def points(prefix: str) -> list[str]:
@@ -38,33 +38,33 @@ def send(api: Api, given: Input, key: str, **params: object) -> dict[str, Any] |
 
 @pytest.mark.parametrize("point", points("upload."))
 def test_an_upload_cut_short_leaves_nothing_or_all_and_can_be_sent_again(
-    service: Service, dirty: Input, point: str
+    engine: Engine, dirty: Input, point: str
 ) -> None:
     cut_short = Input.clean(250)
-    service.start(GRANULA_FAIL=f"{point}=kill@2")
-    with service.api() as api:
+    engine.start(GRANULA_FAIL=f"{point}=kill@2")
+    with engine.api() as api:
         acknowledged = send(api, dirty, "first")
         assert acknowledged is not None
         assert send(api, cut_short, "second") is None
-    service.wait_for_death()
-    assert_no_row_without_its_file(service)
-    kept = set(service.files())
+    engine.wait_for_death()
+    assert_no_row_without_its_file(engine)
+    kept = set(engine.files())
     assert len(kept) == 1 + (point == "upload.after_commit")
 
-    service.start()
-    with service.api() as api:
+    engine.start()
+    with engine.api() as api:
         for file_id in kept:
             api.finished(file_id, RECOVERY_SECONDS)
-        assert_exact(service, api, acknowledged["file_id"], dirty)
+        assert_exact(engine, api, acknowledged["file_id"], dirty)
         repeated = send(api, cut_short, "second")
         assert repeated is not None
         api.finished(repeated["file_id"])
-        assert_exact(service, api, repeated["file_id"], cut_short)
-        assert set(service.files()) == kept | {repeated["file_id"]}
-    service.kill()
-    service.sweep()
-    assert_disk_agrees(service)
-    assert len(service.stored()) == 2
+        assert_exact(engine, api, repeated["file_id"], cut_short)
+        assert set(engine.files()) == kept | {repeated["file_id"]}
+    engine.kill()
+    engine.sweep()
+    assert_disk_agrees(engine)
+    assert len(engine.stored()) == 2
 
 
 @pytest.mark.parametrize(
@@ -80,60 +80,60 @@ def test_an_upload_cut_short_leaves_nothing_or_all_and_can_be_sent_again(
     ],
 )
 def test_a_job_cut_short_is_completed_with_every_row_once(
-    service: Service, dirty: Input, wide: Input, point: str, occurrence: int
+    engine: Engine, dirty: Input, wide: Input, point: str, occurrence: int
 ) -> None:
     given = wide if (point.startswith("split."), occurrence) == (True, 2) else dirty
-    service.start(GRANULA_FAIL=f"{point}=kill@{occurrence}")
-    with service.api() as api:
+    engine.start(GRANULA_FAIL=f"{point}=kill@{occurrence}")
+    with engine.api() as api:
         acknowledged = send(api, given, "only")  # the first split may begin before the answer is out
-    service.wait_for_death()
-    assert_no_row_without_its_file(service)
-    (file_id,) = service.files()
+    engine.wait_for_death()
+    assert_no_row_without_its_file(engine)
+    (file_id,) = engine.files()
     assert acknowledged is None or acknowledged["file_id"] == file_id
 
-    service.start()
-    with service.api() as api:
+    engine.start()
+    with engine.api() as api:
         job_id = api.finished(file_id, RECOVERY_SECONDS)["job_id"]
-        status = assert_exact(service, api, file_id, given)
+        status = assert_exact(engine, api, file_id, given)
         assert status["status"] == "completed_with_errors"
         assert status["failed_chunks"] == 0
-        chunks = service.chunks(job_id)
+        chunks = engine.chunks(job_id)
         assert {c["deaths"] for c in chunks} == {0}
         assert any(c["is_suspect"] for c in chunks) or point not in INSIDE_A_CHUNK
-    assert_disk_agrees(service)
+    assert_disk_agrees(engine)
 
 
 INSIDE_A_CHUNK = ("chunk.claimed", "chunk.read", "chunk.before_write", "chunk.after_write")
 
 
-def test_a_cancel_cut_short_has_not_happened(service: Service, dirty: Input) -> None:
-    service.environment["PROCESSORS"] = "tests.crash.processors:GatedProcessor"
-    service.start(GRANULA_FAIL="cancel.before_commit=kill")
-    with service.api() as api:
+def test_a_cancel_cut_short_has_not_happened(engine: Engine, dirty: Input) -> None:
+    engine.environment["PROCESSORS"] = "tests.crash.processors:GatedProcessor"
+    engine.start(GRANULA_FAIL="cancel.before_commit=kill")
+    with engine.api() as api:
         uploaded = send(api, dirty, "only", processor="gated")
         assert uploaded is not None
-        wait_until(lambda: service.flagged("began"), 15, "a chunk in work")
+        engine.wait_until(lambda: engine.flagged("began"), 15, "a chunk in work")
         with pytest.raises(httpx.TransportError):
             api.client.post(f"/api/v1/jobs/{uploaded['job_id']}/cancel")
-    service.wait_for_death()
+    engine.wait_for_death()
 
-    service.raise_flag("open")
-    service.start()
-    with service.api() as api:
+    engine.raise_flag("open")
+    engine.start()
+    with engine.api() as api:
         api.finished(uploaded["file_id"], RECOVERY_SECONDS)
-        status = assert_exact(service, api, uploaded["file_id"], dirty)
+        status = assert_exact(engine, api, uploaded["file_id"], dirty)
         assert status["status"] == "completed_with_errors"
         assert status["rows"]["unprocessed"] == 0
 
 
 @pytest.mark.parametrize(("point", "occurrence"), [("delete.rows", 2), ("delete.disk", 1)])
 def test_a_deletion_cut_short_is_finished_and_spares_its_neighbour(
-    service: Service, dirty: Input, point: str, occurrence: int
+    engine: Engine, dirty: Input, point: str, occurrence: int
 ) -> None:
     neighbour = Input.clean(250)
-    service.environment["RECONCILE_SECONDS"] = "0.5"
-    service.start(GRANULA_FAIL=f"{point}=kill@{occurrence}")
-    with service.api() as api:
+    engine.environment["RECONCILE_SECONDS"] = "0.5"
+    engine.start(GRANULA_FAIL=f"{point}=kill@{occurrence}")
+    with engine.api() as api:
         doomed, kept = (api.upload(given.data, chunk_size=100) for given in (dirty, neighbour))
         for upload in (doomed, kept):
             api.finished(upload["file_id"])
@@ -141,14 +141,14 @@ def test_a_deletion_cut_short_is_finished_and_spares_its_neighbour(
             assert api.client.delete(f"/api/v1/files/{doomed['file_id']}").status_code == 204
         except httpx.TransportError:
             pass  # the rows are removed behind the answer, and may be faster
-    service.wait_for_death()
-    assert set(service.files()) == {doomed["file_id"], kept["file_id"]}  # not finished, or this proves nothing
+    engine.wait_for_death()
+    assert set(engine.files()) == {doomed["file_id"], kept["file_id"]}  # not finished, or this proves nothing
 
-    service.start()
-    with service.api() as api:
+    engine.start()
+    with engine.api() as api:
         assert api.client.get(f"/api/v1/status/{doomed['file_id']}").status_code == 404
-        wait_until(lambda: set(service.files()) == {kept["file_id"]}, RECOVERY_SECONDS, "end of the deletion")
+        engine.wait_until(lambda: set(engine.files()) == {kept["file_id"]}, RECOVERY_SECONDS, "end of the deletion")
         for table in ("result_pages", "rejects", "chunks"):
-            assert service.count(table, doomed["job_id"]) == 0
-        assert_exact(service, api, kept["file_id"], neighbour)
-    assert_disk_agrees(service)
+            assert engine.count(table, doomed["job_id"]) == 0
+        assert_exact(engine, api, kept["file_id"], neighbour)
+    assert_disk_agrees(engine)

@@ -7,9 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.acceptance.crash.conftest import MakeService
-from tests.crash.service import RECOVERY_SECONDS, Input, Service, assert_exact, post
-from tests.harness import wait_until
+from tests.crash.service import RECOVERY_SECONDS, Input, assert_exact, post
+from tests.engine import Engine
 
 GATED = "tests.crash.processors:GatedProcessor"
 WITHOUT_LAST_LINE_END = Input.clean(2_000)
@@ -36,24 +35,24 @@ def delete(path: Path) -> None:
 DAMAGES = [(truncate, "stored_file_corrupt"), (flip, "stored_file_corrupt"), (delete, "stored_file_missing")]
 
 
-def stored_file(service: Service) -> Path:
-    (path,) = (service.storage / "uploads").iterdir()
+def stored_file(engine: Engine) -> Path:
+    (path,) = (engine.storage / "uploads").iterdir()
     return path
 
 
 @pytest.mark.parametrize(("damage", "code"), DAMAGES)
 def test_a_file_damaged_before_it_was_split_gives_no_row(
-    service: Service, damage: Callable[[Path], None], code: str
+    engine: Engine, damage: Callable[[Path], None], code: str
 ) -> None:
-    service.start(GRANULA_FAIL="upload.after_commit=kill")
-    with service.api() as api:
+    engine.start(GRANULA_FAIL="upload.after_commit=kill")
+    with engine.api() as api:
         assert post(api, GIVEN, chunk_size=100) is None
-    service.wait_for_death()
-    damage(stored_file(service))
+    engine.wait_for_death()
+    damage(stored_file(engine))
 
-    service.start()
-    with service.api() as api:
-        (file_id,) = service.files()
+    engine.start()
+    with engine.api() as api:
+        (file_id,) = engine.files()
         status = api.finished(file_id, RECOVERY_SECONDS)
         assert status["status"] == "failed"
         assert status["error"]["code"] == code
@@ -63,20 +62,19 @@ def test_a_file_damaged_before_it_was_split_gives_no_row(
 
 @pytest.mark.parametrize(("damage", "code"), DAMAGES)
 def test_a_file_damaged_after_it_was_split_fails_the_chunks_concerned(
-    make_service: MakeService, damage: Callable[[Path], None], code: str
+    engine: Engine, damage: Callable[[Path], None], code: str
 ) -> None:
-    service = make_service(PROCESSORS=GATED, MAX_CONCURRENCY=1)
-    service.start()
-    with service.api() as api:
+    engine.start(PROCESSORS=GATED, MAX_CONCURRENCY=1)
+    with engine.api() as api:
         upload = api.upload(GIVEN.data, chunk_size=100, processor="gated")
-        wait_until(lambda: service.flagged("began"), what="a chunk in work")
-        wait_until(lambda: api.status(upload["file_id"])["split_complete"], what="the whole file is split")
-        damage(stored_file(service))
-        service.raise_flag("open")
+        engine.wait_until(lambda: engine.flagged("began"), what="a chunk in work")
+        engine.wait_until(lambda: api.status(upload["file_id"])["split_complete"], what="the whole file is split")
+        damage(stored_file(engine))
+        engine.raise_flag("open")
         api.finished(upload["file_id"], RECOVERY_SECONDS)
-        status = assert_exact(service, api, upload["file_id"], GIVEN)
+        status = assert_exact(engine, api, upload["file_id"], GIVEN)
         assert status["status"] == "completed_with_errors"
-        failed = [c for c in service.chunks(upload["job_id"]) if c["status"] == "failed"]
+        failed = [c for c in engine.chunks(upload["job_id"]) if c["status"] == "failed"]
         assert {c["error"]["code"] for c in failed} == {code}
         assert [c["chunk_index"] for c in failed][-1] == 19
         assert len(failed) == 1 or damage is delete

@@ -1,4 +1,4 @@
-"""kill -9 at each place of a correction: the rows that it mends are rejects or results, never both and never neither."""
+"""Death at each place of a correction: the rows that it mends are rejects or results, never both and never neither."""
 
 from __future__ import annotations
 
@@ -6,8 +6,9 @@ import httpx
 import pytest
 
 from tests.corrections.tables import fixed, reject_file, send
-from tests.crash.service import RECOVERY_SECONDS, Input, Service
-from tests.harness import Api, wait_until
+from tests.crash.service import RECOVERY_SECONDS, Input
+from tests.engine import Engine
+from tests.harness import Api
 
 CELLS = [[str(i), f"row {i}", str(i * 7 % 1000)] for i in range(1, 501)]
 CLEAN = Input.of(CELLS)
@@ -38,28 +39,28 @@ def correction(api: Api, file_id: str) -> bytes:
         ("job.after_finish", 1),
     ],
 )
-def test_a_correction_cut_short_is_made_once_or_not_at_all(service: Service, point: str, occurrence: int) -> None:
-    service.start()
-    with service.api() as api:
+def test_a_correction_cut_short_is_made_once_or_not_at_all(engine: Engine, point: str, occurrence: int) -> None:
+    engine.start()
+    with engine.api() as api:
         job = api.run(DIRTY, chunk_size=100)
         body = correction(api, job["file_id"])
-    service.kill()
-    service.start(GRANULA_FAIL=f"{point}=kill@{occurrence}")
-    with service.api() as api:
+    engine.kill()
+    engine.start(GRANULA_FAIL=f"{point}=kill@{occurrence}")
+    with engine.api() as api:
         try:
             send(api, job["file_id"], body)
         except httpx.TransportError:
             pass
-    service.wait_for_death()
+    engine.wait_for_death()
 
-    service.start()
-    with service.api() as api:
+    engine.start()
+    with engine.api() as api:
         proof = api.proof(job["file_id"])
         assert proof["closes"], proof["problems"]
         if point == "correction.before_commit":
             assert len(reject_file(api, job["file_id"])[1]) == len(BAD)
             assert send(api, job["file_id"], body).status_code == 202
-        made = wait_until(
+        made = engine.wait_until(
             lambda: api.client.get("/api/v1/jobs", params={"parent": job["job_id"]}).json()["items"],
             10,
             "the correction",
@@ -73,24 +74,24 @@ def test_a_correction_cut_short_is_made_once_or_not_at_all(service: Service, poi
         clean = api.run(CLEAN.data, chunk_size=100)
         assert api.proof(job["file_id"])["hash"] == api.proof(clean["file_id"])["hash"]
         assert api.proof(made[0]["file_id"])["closes"]
-    service.kill()
-    service.sweep()
-    assert set(service.stored()) == set(service.files())
+    engine.kill()
+    engine.sweep()
+    assert set(engine.stored()) == set(engine.files())
 
 
-def test_a_cancelled_correction_keeps_what_it_has_written_and_the_rest_can_be_corrected(service: Service) -> None:
-    service.environment["PROCESSORS"] = "tests.crash.processors:GatedProcessor"
-    service.raise_flag("open")
-    service.start()
-    with service.api() as api:
+def test_a_cancelled_correction_keeps_what_it_has_written_and_the_rest_can_be_corrected(engine: Engine) -> None:
+    engine.environment["PROCESSORS"] = "tests.crash.processors:GatedProcessor"
+    engine.raise_flag("open")
+    engine.start()
+    with engine.api() as api:
         job = api.run(DIRTY, chunk_size=100, processor="gated")
         body = correction(api, job["file_id"])
-        (service.flags / "open").unlink()
-        (service.flags / "began").unlink()
+        (engine.flags / "open").unlink()
+        (engine.flags / "began").unlink()
         made = send(api, job["file_id"], body).json()
-        wait_until(lambda: service.flagged("began"), 15, "a chunk in work")
+        engine.wait_until(lambda: engine.flagged("began"), 15, "a chunk in work")
         assert api.client.post(f"/api/v1/jobs/{made['job_id']}/cancel").status_code == 200
-        service.raise_flag("open")
+        engine.raise_flag("open")
         proof = api.proof(job["file_id"])
         assert proof["closes"], proof["problems"]
         left = fixed(api, job["file_id"], lambda line: line | {"value": CELLS[int(line["_row"]) - 1][2]})

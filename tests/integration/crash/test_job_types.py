@@ -1,4 +1,4 @@
-"""kill -9 in the middle of an analysis, of a mapping and of a batch: each ends as if nothing had happened, with the result of
+"""Death in the middle of an analysis, of a mapping and of a batch: each ends as if nothing had happened, with the result of
 an undisturbed job, whether it died over a chunk, over a part or over its own end. (Transforms have their own file.)"""
 
 from __future__ import annotations
@@ -10,8 +10,9 @@ from uuid import UUID
 import httpx
 import pytest
 
-from tests.crash.service import RECOVERY_SECONDS, Input, Service
-from tests.harness import Api, wait_until
+from tests.crash.service import RECOVERY_SECONDS, Input
+from tests.engine import Engine
+from tests.harness import Api
 
 FIRST = Input.clean(150).data
 """Few enough numbers for quantiles that do not depend on chance."""
@@ -68,7 +69,7 @@ def found_out(api: Api, job_id: str) -> list[Any]:
         status = dict(api.client.get(f"/api/v1/jobs/{job_id}/status").json())
         return None if status["is_active"] else status
 
-    status = wait_until(final, 2 * RECOVERY_SECONDS, f"end of {job_id}") or {}
+    status = api.wait_until(final, 2 * RECOVERY_SECONDS, f"end of {job_id}") or {}
     assert (status["status"], status["progress"]) == ("completed", 100), status
     proof = api.proof(job_id)
     assert proof["closes"], proof["problems"]
@@ -77,33 +78,32 @@ def found_out(api: Api, job_id: str) -> list[Any]:
 
 
 @pytest.mark.parametrize("name", JOB_TYPES)
-def test_a_job_killed_at_each_step_finds_out_what_an_undisturbed_one_does(service: Service, name: str) -> None:
+def test_a_job_killed_at_each_step_finds_out_what_an_undisturbed_one_does(engine: Engine, name: str) -> None:
     kind = JOB_TYPES[name]
-    service.start()
-    with service.api() as api:
+    engine.start()
+    with engine.api() as api:
         files = [str(api.run(data)["file_id"]) for data in (FIRST, SECOND, REFERENCE)]
         body = filled(kind.body, files)
         answer = api.client.post(f"/api/v1/jobs/{kind.path}", json=body)
         assert answer.status_code == 202, answer.text
         undisturbed = found_out(api, answer.json()["job_id"])
-    service.kill()
-    jobs = {job_id for (job_id,) in service.sql("SELECT id FROM jobs")}
+    engine.kill()
+    jobs = {job_id for (job_id,) in engine.sql("SELECT id FROM jobs")}
 
     for number, point in enumerate(kind.kills):
-        service.launch(GRANULA_FAIL=point)
+        engine.start(GRANULA_FAIL=point)
         if number == 0:
-            wait_until(service.is_ready, 30, "server ready")
-            with service.api() as api:
+            with engine.api() as api:
                 try:
                     api.client.post(f"/api/v1/jobs/{kind.path}", params={"fresh": True}, json=body)
                 except httpx.TransportError:
                     pass  # the work may begin before the answer is out
-        service.wait_for_death()
+        engine.wait_for_death()
 
-    service.start()
-    made = service.sql("SELECT id FROM jobs WHERE parent_id IS NULL")
+    engine.start()
+    made = engine.sql("SELECT id FROM jobs WHERE parent_id IS NULL")
     (job_id,) = {job_id for (job_id,) in made} - jobs
-    with service.api() as api:
+    with engine.api() as api:
         assert found_out(api, str(UUID(str(job_id)))) == undisturbed
-    assert service.sql("SELECT count(*) FROM jobs") == [(len(jobs) + 1 + kind.parts,)]
-    assert service.sql("SELECT count(*) FROM chunks WHERE status <> 'completed'") == [(0,)]
+    assert engine.sql("SELECT count(*) FROM jobs") == [(len(jobs) + 1 + kind.parts,)]
+    assert engine.sql("SELECT count(*) FROM chunks WHERE status <> 'completed'") == [(0,)]

@@ -1,4 +1,4 @@
-"""kill -9 while a transform works, settles what must be unique and publishes: the file is there whole or not at all, and in
+"""Death while a transform works, settles what must be unique and publishes: the file is there whole or not at all, and in
 the end it is the one of a run that nobody disturbed."""
 
 from __future__ import annotations
@@ -9,8 +9,9 @@ from typing import Any
 
 import pytest
 
-from tests.crash.service import RECOVERY_SECONDS, Service
-from tests.harness import Api, wait_until
+from tests.crash.service import RECOVERY_SECONDS
+from tests.engine import Engine
+from tests.harness import Api
 from tests.transform.oracle import HEADER, MAPPING, VALIDATION, dirty_rows, expected
 
 ROWS = dirty_rows(300, 5)
@@ -19,6 +20,10 @@ EXPECTED = expected(ROWS)
 
 @pytest.fixture(scope="module")
 def data() -> bytes:
+    return transform_input()
+
+
+def transform_input() -> bytes:
     out = io.StringIO()
     csv.writer(out, lineterminator="\n").writerows([HEADER, *ROWS])
     return out.getvalue().encode()
@@ -29,7 +34,7 @@ def ended(api: Api, job_id: str, seconds: float = 2 * RECOVERY_SECONDS) -> dict[
         status = dict(api.client.get(f"/api/v1/jobs/{job_id}/status").json())
         return None if status["is_active"] else status
 
-    return wait_until(final, seconds, f"end of {job_id}") or {}
+    return api.wait_until(final, seconds, f"end of {job_id}") or {}
 
 
 def begin(api: Api, data: bytes) -> str:
@@ -44,19 +49,19 @@ def begin(api: Api, data: bytes) -> str:
 KILLS = ("output.part_written=kill@2", "output.settled=kill@2", "output.written=kill", "output.renamed=kill")
 
 
-def test_a_transform_killed_at_each_step_makes_the_file_of_an_undisturbed_one(service: Service, data: bytes) -> None:
+def test_a_transform_killed_at_each_step_makes_the_file_of_an_undisturbed_one(engine: Engine, data: bytes) -> None:
     """One job that dies while it writes parts, settles what must be unique, has the file flushed, and has it named."""
     job_id = ""
     for point in KILLS:
-        service.start(GRANULA_FAIL=point, COMPUTE_PROCESSES=1)
+        engine.start(GRANULA_FAIL=point, COMPUTE_PROCESSES=1)
         if not job_id:
-            with service.api() as api:
+            with engine.api() as api:
                 job_id = begin(api, data)
-        service.wait_for_death(60)
-        assert service.sql("SELECT count(*) FROM files WHERE filename LIKE '%transformed%'") == [(0,)], point
+        engine.wait_for_death(60)
+        assert engine.sql("SELECT count(*) FROM files WHERE filename LIKE '%transformed%'") == [(0,)], point
 
-    service.start()
-    with service.api() as api:
+    engine.start()
+    with engine.api() as api:
         status = ended(api, job_id)
         assert status["status"] == "completed", status
         made = api.client.get(f"/api/v1/files/{status['result_file_id']}/download").content.decode()
@@ -65,39 +70,39 @@ def test_a_transform_killed_at_each_step_makes_the_file_of_an_undisturbed_one(se
         assert {each["row_number"]: (each["column"], each["code"]) for each in api.rejects(job_id)} == EXPECTED.rejects
         proof = api.proof(job_id)
         assert proof["closes"], proof["problems"]
-        assert len(service.files()) == 2
-    service.kill()
-    service.sweep()
-    assert service.stored().keys() == service.files().keys()
-    assert not list((service.storage / "outputs").iterdir())
+        assert len(engine.files()) == 2
+    engine.kill()
+    engine.sweep()
+    assert engine.stored().keys() == engine.files().keys()
+    assert not list((engine.storage / "outputs").iterdir())
 
 
-def test_a_transform_with_a_failed_chunk_makes_no_file_until_a_retry_has_done_it(service: Service, data: bytes) -> None:
+def test_a_transform_with_a_failed_chunk_makes_no_file_until_a_retry_has_done_it(engine: Engine, data: bytes) -> None:
     """The stored file is damaged in its last chunk, and mended. What the other chunks left waits for the retry, and is not
     made again."""
-    service.start(GRANULA_FAIL="output.part_written=kill", COMPUTE_PROCESSES=1)
-    with service.api() as api:
+    engine.start(GRANULA_FAIL="output.part_written=kill", COMPUTE_PROCESSES=1)
+    with engine.api() as api:
         job_id = begin(api, data)
-    service.wait_for_death(60)
-    (stored,) = (service.storage / "uploads").iterdir()
+    engine.wait_for_death(60)
+    (stored,) = (engine.storage / "uploads").iterdir()
     stored.write_bytes(data[:-2] + bytes([data[-2] ^ 1]) + data[-1:])
 
-    service.start(COMPUTE_PROCESSES=1)
-    with service.api() as api:
+    engine.start(COMPUTE_PROCESSES=1)
+    with engine.api() as api:
         status = ended(api, job_id)
         assert (status["status"], status["result_file_id"]) == ("failed", None)
         assert api.status(job_id)["error"]["code"] == "output_incomplete"
-        assert [c["status"] for c in service.chunks(job_id)] == ["completed", "completed", "failed"]
+        assert [c["status"] for c in engine.chunks(job_id)] == ["completed", "completed", "failed"]
         assert api.client.get(f"/api/v1/jobs/{job_id}/result").json()["code"] == "result_unavailable"
-        assert len(service.files()) == 1
-    service.kill()
-    service.sweep()
-    assert list((service.storage / "outputs" / job_id).iterdir())
-    before = [(c["attempt"], c["deaths"]) for c in service.chunks(job_id)[:2]]
+        assert len(engine.files()) == 1
+    engine.kill()
+    engine.sweep()
+    assert list((engine.storage / "outputs" / job_id).iterdir())
+    before = [(c["attempt"], c["deaths"]) for c in engine.chunks(job_id)[:2]]
 
     stored.write_bytes(data)
-    service.start(COMPUTE_PROCESSES=1)
-    with service.api() as api:
+    engine.start(COMPUTE_PROCESSES=1)
+    with engine.api() as api:
         assert api.client.post(f"/api/v1/jobs/{job_id}/retry").json()["chunks"] == 1
         status = ended(api, job_id)
         assert status["status"] == "completed", status
@@ -106,24 +111,26 @@ def test_a_transform_with_a_failed_chunk_makes_no_file_until_a_retry_has_done_it
         assert [row[0] for row in rows[1:]] == [str(row[0]) for row in EXPECTED.rows]
         assert {each["row_number"]: (each["column"], each["code"]) for each in api.rejects(job_id)} == EXPECTED.rejects
         assert api.proof(job_id)["closes"]
-        assert [(c["attempt"], c["deaths"]) for c in service.chunks(job_id)[:2]] == before
-    service.kill()
-    service.sweep()
-    assert not list((service.storage / "outputs").iterdir())
+        assert [(c["attempt"], c["deaths"]) for c in engine.chunks(job_id)[:2]] == before
+    engine.kill()
+    engine.sweep()
+    assert not list((engine.storage / "outputs").iterdir())
 
 
-def test_a_cancelled_transform_leaves_no_file_and_no_part(service: Service, data: bytes) -> None:
+def test_a_cancelled_transform_leaves_no_file_and_no_part(engine: Engine, data: bytes) -> None:
     """It is caught while its output cannot be finished."""
-    service.start(GRANULA_FAIL="output.written=transient@1+", COMPUTE_PROCESSES=1)
-    with service.api() as api:
+    engine.start(GRANULA_FAIL="output.written=transient@1+", COMPUTE_PROCESSES=1)
+    with engine.api() as api:
         job_id = begin(api, data)
-        wait_until(lambda: api.client.get(f"/api/v1/jobs/{job_id}/status").json()["progress"] == 80, 30, "writing")
+        engine.wait_until(
+            lambda: api.client.get(f"/api/v1/jobs/{job_id}/status").json()["progress"] == 80, 30, "writing"
+        )
         assert api.client.get(f"/api/v1/jobs/{job_id}/status").json()["stage"] == "writing"
         assert api.client.post(f"/api/v1/jobs/{job_id}/cancel").status_code == 200
         status = ended(api, job_id)
         assert (status["status"], status["result_file_id"]) == ("cancelled", None)
         assert api.client.get(f"/api/v1/jobs/{job_id}/result").json()["code"] == "result_unavailable"
-    service.kill()
-    service.sweep()
-    assert len(service.stored()) == 1
-    assert not list((service.storage / "outputs").iterdir())
+    engine.kill()
+    engine.sweep()
+    assert len(engine.stored()) == 1
+    assert not list((engine.storage / "outputs").iterdir())

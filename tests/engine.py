@@ -1,0 +1,411 @@
+"""The service in a loop that the test owns, over a real database, and its simulated death.
+
+`Engine` has the whole service in the process of the test: requests go through its routes, and the machine works while the
+test runs the loop. Where a fail-point kills, the engine dies as a process would that is killed:
+
+- The loop stops at this very instruction. No task and no callback is run any further.
+- Connections are cut: PostgreSQL sees a socket that closes, SQLite a handle that closes. The client rolls nothing back.
+- From then on nothing that is left of this life changes anything. Whoever still unwinds in a thread or in a `finally`, and
+  opens, renames or removes a file or wants a connection, gets `Gone`.
+
+`start` begins another life on the same database and folder. What this cannot show, because it needs a process that ends,
+is shown by the tests of tests/acceptance/crash.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import logging
+import os
+import sys
+import threading
+import time
+import warnings
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
+from contextlib import contextmanager, suppress
+from contextvars import ContextVar
+from pathlib import Path
+from typing import Any, TypeVar
+
+import httpx
+import pytest
+from fastapi import FastAPI
+from sqlalchemy import Engine as SqlEngine
+from sqlalchemy import event
+from sqlalchemy.pool import Pool
+
+from app import failpoints, wiring
+from app.api.services import Services
+from app.config import Settings, load_settings
+from app.db.presence import Presence
+from app.pipeline import machine, suspects
+from tests.crash.service import ServiceFolder
+from tests.harness import Api
+
+Value = TypeVar("Value")
+PIECE_BYTES = 64 << 10
+BURIAL_SECONDS = 5.0
+
+
+class Died(SystemExit):
+    """Raised by a fail-point that kills. An event loop stops at once for no other kind of exception."""
+
+
+class Gone(BaseException):
+    """Whoever is left of a life that has ended wants to change something."""
+
+
+class _Life:
+    """From a start to an end: a loop, its connections, and whether it has died."""
+
+    def __init__(self) -> None:
+        self.loop = asyncio.new_event_loop()
+        self.is_dead = False
+        self.is_over = False
+        self.connections: list[Any] = []
+        """Of the drivers."""
+        self.presences: list[Presence] = []
+        self.thread = threading.get_ident()
+
+    def die(self) -> None:
+        """Called at the fail-point, in the thread of the loop or in another."""
+        self.is_dead = True
+        # Before all else that is ready: whoever unwinds here may wait for something in a `finally`, and so let others run.
+        self.loop._ready.appendleft(asyncio.Handle(self._stop, (), self.loop))  # type: ignore[attr-defined]
+        if threading.get_ident() == self.thread:
+            self.cut_connections()
+        else:
+            self.loop.call_soon_threadsafe(_nothing)  # it may be asleep
+        raise Died
+
+    def _stop(self) -> None:
+        if not self.is_over:
+            self.cut_connections()
+            raise Died
+
+    def cut_connections(self) -> None:
+        for connection in self.connections:
+            if hasattr(connection, "terminate"):
+                connection.terminate()
+            else:
+                connection.stop()
+                connection._thread.join(BURIAL_SECONDS)
+        self.connections.clear()
+
+
+def _nothing() -> None: ...
+
+
+_life: ContextVar[_Life | None] = ContextVar("life", default=None)
+_CHANGES = frozenset(
+    {"os.remove", "os.rename", "os.mkdir", "os.rmdir", "os.link", "os.truncate", "os.utime", "shutil.rmtree"}
+)
+
+
+def _refuse_the_dead(name: str, arguments: tuple[Any, ...]) -> None:
+    """An audit hook: see sys.addaudithook."""
+    if name != "open" and name not in _CHANGES:
+        return
+    life = _life.get()
+    if life is None or not life.is_dead:
+        return
+    if name == "open" and not arguments[2] & (os.O_WRONLY | os.O_RDWR | os.O_CREAT):
+        return
+    raise Gone
+
+
+def _refuse_connection(*_: Any) -> None:
+    life = _life.get()
+    if life is not None and life.is_dead:
+        raise Gone
+
+
+def _remember_connection(connection: Any, record: Any) -> None:
+    life = _life.get()
+    if life is not None:
+        life.connections.append(connection.driver_connection)
+
+
+_is_watching = False
+
+
+def _watch() -> None:
+    """Once in a process: a hook cannot be taken away."""
+    global _is_watching
+    if _is_watching:
+        return
+    _is_watching = True
+    sys.addaudithook(_refuse_the_dead)
+    event.listen(SqlEngine, "do_connect", _refuse_connection)
+    event.listen(Pool, "connect", _remember_connection)
+    gc.collect()
+    gc.freeze()  # so that to look for what a dead life has left takes no time
+
+
+class _Here:
+    """Instead of processes beside the service: what is to be computed is called in the thread that waits for it."""
+
+    def __init__(self, count: int, memory_mb: int = 0) -> None: ...
+
+    def compute(self, function: Callable[..., Any], *arguments: Any) -> Any:
+        return function(*arguments)
+
+    def prepare(self, *modules: str) -> None: ...
+
+    def close(self) -> None: ...
+
+
+class _Presence(Presence):
+    """The locks of a life end with it."""
+
+    def __init__(self, *arguments: Any, **named: Any) -> None:
+        super().__init__(*arguments, **named)
+        life = _life.get()
+        assert life is not None
+        life.presences.append(self)
+
+
+class _Pieces(httpx.AsyncByteStream):
+    """A body as a server gets it."""
+
+    def __init__(self, data: bytes) -> None:
+        self._data = data
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        for start in range(0, len(self._data), PIECE_BYTES):
+            yield self._data[start : start + PIECE_BYTES]
+            await asyncio.sleep(0)
+
+
+class _Transport(httpx.BaseTransport):
+    """Requests of an ordinary client to the engine. One that dies meanwhile gives no answer, as a connection that is lost."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+
+    def handle_request(self, request: httpx.Request) -> httpx.Response:
+        data = request.read()
+        with suppress(Died):
+            return self._engine.run(self._answer(request, data))
+        raise httpx.RemoteProtocolError("the service died before it answered")
+
+    async def _answer(self, request: httpx.Request, data: bytes) -> httpx.Response:
+        asked = httpx.Request(request.method, request.url, headers=request.headers, stream=_Pieces(data))
+        inner = httpx.ASGITransport(self._engine.app, raise_app_exceptions=False)
+        answer = await inner.handle_async_request(asked)
+        content = await answer.aread()
+        return httpx.Response(answer.status_code, headers=answer.headers, content=content, request=request)
+
+
+class EngineApi(Api):
+    def __init__(self, client: httpx.Client, engine: Engine) -> None:
+        super().__init__(client)
+        self._engine = engine
+
+    def wait_until(self, probe: Callable[[], Value], seconds: float = 30, what: str = "condition") -> Value:
+        return self._engine.wait_until(probe, seconds, what)
+
+    def finished(self, file_id: str, seconds: float = 60) -> dict[str, Any]:
+        self._engine.run_until_idle(seconds)
+        return super().finished(file_id, seconds)
+
+
+class Engine(ServiceFolder):
+    """The service over this database and this folder, one life after another."""
+
+    def __init__(self, url: str, storage: Path, **environment: object) -> None:
+        super().__init__(url, storage)
+        self.environment = environment
+        self.services: Services
+        """Of this life."""
+        self._current: _Life | None = None
+        self._patch = pytest.MonkeyPatch()
+        self._living: asyncio.Task[None]
+        self._end: asyncio.Event
+
+    @property
+    def life(self) -> _Life:
+        assert self._current is not None, "the engine is not started"
+        return self._current
+
+    @property
+    def is_alive(self) -> bool:
+        return self._current is not None and not self._current.is_dead
+
+    # ------------------------------------------------------------------ lives
+
+    def start(self, **extra: object) -> Engine:
+        """Begin a life; returns when the service is ready, or has died."""
+        assert not self.is_alive
+        _watch()
+        self._patch.setenv("CRASH_FLAGS", str(self.flags))
+        self._patch.setattr(failpoints, "die", lambda: self.life.die())
+        self._patch.setattr(machine, "Processes", _Here)
+        self._patch.setattr(wiring, "Presence", _Presence)
+        suspects._made.clear()
+        given = {name.lower(): value for name, value in {**self.environment, **extra}.items()}
+        settings = load_settings(database_url=self.url, storage_dir=self.storage, min_free_disk_mb=0, **given)
+        self.app = _make_app(settings)
+        self._current = life = _Life()
+        life.loop.set_exception_handler(lambda *_: None)
+        with suppress(Died), _process_settings():
+            self._run_in(life, self._begin())
+        if life.is_dead:
+            self._bury()
+        return self
+
+    async def _begin(self) -> None:
+        ready = asyncio.Event()
+        self._end = asyncio.Event()
+
+        async def live() -> None:
+            try:
+                async with self.app.router.lifespan_context(self.app):
+                    self.services = self.app.state.services
+                    ready.set()
+                    await self._end.wait()
+            finally:
+                ready.set()
+
+        self._living = asyncio.create_task(live(), name="life")
+        await ready.wait()
+        if self._living.done():
+            await self._living
+
+    def stop(self) -> None:
+        """End in order."""
+
+        async def stop() -> None:
+            self._end.set()
+            await self._living
+
+        self.run(stop())
+        self.life.is_dead = True
+        self._bury()
+
+    def kill(self) -> None:
+        """Die now, wherever it is."""
+        if self._current is None:
+            return
+        self.life.is_dead = True
+        self._bury()
+
+    def end(self) -> None:
+        """At the end of a test, whatever state it is in."""
+        self.kill()
+        self._patch.undo()
+
+    def _bury(self) -> None:
+        """Let go of all that the dead life holds. Whatever of it runs once more can change nothing."""
+        life = self.life
+        if life.is_over:
+            return
+        life.is_over = True
+        failpoints.arm("")
+        with warnings.catch_warnings(action="ignore"):  # nobody closes the files of the dead
+            for task in asyncio.all_tasks(life.loop):
+                task.cancel()  # before the first of them gets another step
+            self._run_in(life, _bury(life))
+            # Threads of drivers that are still at something tell the loop when they are done.
+            life.loop.call_soon_threadsafe = lambda *_, **__: None  # type: ignore[method-assign, assignment, misc]
+            life.loop.close()
+            self._current = None
+            gc.collect()
+
+    # ------------------------------------------------------------------ the loop
+
+    def run(self, work: Coroutine[Any, Any, Value]) -> Value:
+        """Run the engine until this work is done. Raises Died, once it is buried, if it dies before."""
+        if self._current is None:
+            work.close()
+            raise Died
+        life = self.life
+        with suppress(Died):
+            value = self._run_in(life, work)
+            if not life.is_dead:  # a thread may have died while the last of this was done
+                return value
+        life.is_dead = True
+        self._bury()
+        raise Died
+
+    @staticmethod
+    def _run_in(life: _Life, work: Coroutine[Any, Any, Value]) -> Value:
+        token = _life.set(life)
+        task = life.loop.create_task(work)
+        try:
+            return life.loop.run_until_complete(task)
+        finally:
+            _life.reset(token)
+
+    def wait_until(self, probe: Callable[[], Value], seconds: float = 30, what: str = "condition") -> Value:
+        """The first true value of `probe`, while the engine works; AssertionError after the deadline."""
+        deadline = time.monotonic() + seconds
+        while not (value := probe()):
+            assert time.monotonic() < deadline, f"{what} not reached within {seconds} s (last: {value!r})"
+            self.run(asyncio.sleep(0.01))
+        return value
+
+    def wait_for_death(self, seconds: float = 30) -> None:
+        """Until it has died at its fail-point."""
+
+        async def live_on() -> None:
+            await asyncio.sleep(seconds)
+
+        with suppress(Died):
+            self.run(live_on())
+        assert not self.is_alive, f"nothing died within {seconds} s"
+
+    def run_until_idle(self, seconds: float = 30) -> None:
+        """Until the machine has nothing to do and waits for nothing that it will do by itself."""
+        pool, queue = self.services.machine.pool, self.services.machine.queue
+        self.wait_until(lambda: not (pool.busy or pool._aside or len(queue) or queue._timers), seconds, "idleness")
+
+    # ------------------------------------------------------------------ its users
+
+    def client(self) -> httpx.Client:
+        return httpx.Client(transport=_Transport(self), base_url="http://127.0.0.1")
+
+    @contextmanager
+    def api(self) -> Iterator[EngineApi]:
+        with self.client() as client:
+            yield EngineApi(client, self)
+
+
+def _make_app(settings: Settings) -> FastAPI:
+    """The service writes to the log as it does by itself, but for what pytest set up."""
+    root = logging.getLogger()
+    handlers, level = root.handlers[:], root.level
+    try:
+        from app.main import create_app
+
+        return create_app(settings)
+    finally:
+        root.handlers[:] = handlers
+        root.setLevel(level)
+
+
+@contextmanager
+def _process_settings() -> Iterator[None]:
+    """The service sets up its process for itself; this one is not its own."""
+    interval = sys.getswitchinterval()
+    with pytest.MonkeyPatch.context() as patch:
+        for name in ("collect", "freeze", "set_threshold"):
+            patch.setattr(gc, name, lambda *_: None)
+        yield
+    sys.setswitchinterval(interval)
+
+
+async def _bury(life: _Life) -> None:
+    life.cut_connections()
+    mine = asyncio.current_task()
+    with suppress(TimeoutError):
+        async with asyncio.timeout(BURIAL_SECONDS):
+            while left := [task for task in asyncio.all_tasks() if task is not mine]:
+                for task in left:
+                    task.cancel()
+                await asyncio.wait(left, timeout=0.05)
+    for presence in life.presences:
+        with suppress(Exception, Gone):
+            await presence.release()
+    life.cut_connections()
