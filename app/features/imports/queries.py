@@ -283,7 +283,8 @@ async def known_vectors(
                 Job.owner == owner,
             )
         )
-        known |= dict((await connection.execute(query)).tuples().all())
+        for text_hash, vector in (await connection.execute(query)).all():
+            known[text_hash] = vector
     return known
 
 

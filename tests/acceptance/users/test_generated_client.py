@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from tests.users.conftest import People
+from tests.acceptance.users.conftest import People
 
 from scripts.install_client_generator import find
 from tests.conftest import Databases
