@@ -283,8 +283,8 @@ async def known_vectors(
                 Job.owner == owner,
             )
         )
-        for text_hash, vector in (await connection.execute(query)).all():
-            known[text_hash] = vector
+        rows = (await connection.execute(query)).all()
+        known.update((text_hash, vector) for text_hash, vector in rows)
     return known
 
 

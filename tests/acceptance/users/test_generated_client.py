@@ -8,9 +8,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from tests.acceptance.users.conftest import People
 
 from scripts.install_client_generator import find
+from tests.acceptance.users.conftest import People
 from tests.conftest import Databases
 from tests.forks import Server
 from tests.harness import Postgres
