@@ -27,6 +27,11 @@ def _void() -> ColumnElement[bool]:
 # Built once: building the statements of an upload takes longer than running them.
 _IS_VOID = _void()
 _FILE = columns_of(FileRow, File)
+_FIND = select(*_FILE).where(
+    File.id == bindparam("of_file", type_=File.id.type),
+    File.owner == bindparam("of_owner", type_=File.owner.type),
+    File.deleted_at.is_(None),
+)
 _ANSWER = columns_of(StoredAnswer, IdempotencyKey)
 
 IS_STORED = and_(File.storage_uri.is_not(None), File.storage_uri.not_like("%://%"))
@@ -46,8 +51,7 @@ async def insert_file(connection: AsyncConnection, file: NewFile) -> None:
 
 
 async def find_file(connection: AsyncConnection, file_id: UUID, owner: str) -> FileRow | None:
-    query = select(*_FILE).where(File.id == file_id, File.owner == owner, File.deleted_at.is_(None))
-    return await fetch_first(connection, FileRow, query)
+    return await fetch_first(connection, FileRow, _FIND, {"of_file": file_id, "of_owner": owner})
 
 
 async def find_files(connection: AsyncConnection, ids: Sequence[UUID], owner: str) -> dict[UUID, FileRow]:

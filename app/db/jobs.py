@@ -62,15 +62,28 @@ def _listed() -> Any:
     return select(*_LISTED).join(File, File.id == Job.file_id).where(File.deleted_at.is_(None))
 
 
+# Built once: a row has 50 columns, and to go through them for each question takes longer than the question.
+_JOB_ID = bindparam("of_job", type_=Job.id.type)
+_OWNER = bindparam("of_owner", type_=Job.owner.type)
+_LOAD = _with_file().where(Job.id == _JOB_ID)
+_FIND = _LOAD.where(Job.owner == _OWNER)
+_FIND_BY_FILE = (
+    _with_file()
+    .where(Job.file_id == bindparam("of_file", type_=Job.file_id.type), Job.owner == _OWNER)
+    .order_by(Job.number)
+    .limit(1)
+)
+_CHILDREN = _with_file().where(Job.parent_id == _JOB_ID).order_by(Job.number)
+_LOCK = select(*_LOCKED).where(Job.id == _JOB_ID).with_for_update()
+
+
 async def find_job(connection: AsyncConnection, job_id: UUID, owner: str) -> JobRow | None:
-    query = _with_file().where(Job.id == job_id, Job.owner == owner)
-    return await fetch_first(connection, JobRow, query)
+    return await fetch_first(connection, JobRow, _FIND, {"of_job": job_id, "of_owner": owner})
 
 
 async def find_by_file(connection: AsyncConnection, file_id: UUID, owner: str) -> JobRow | None:
     """The job that the upload of this file made: its first one."""
-    query = _with_file().where(Job.file_id == file_id, Job.owner == owner).order_by(Job.number).limit(1)
-    return await fetch_first(connection, JobRow, query)
+    return await fetch_first(connection, JobRow, _FIND_BY_FILE, {"of_file": file_id, "of_owner": owner})
 
 
 def _named() -> Any:
@@ -123,7 +136,7 @@ async def count_undone(connection: AsyncConnection, owner: str, door: str) -> in
 
 async def load_job(connection: AsyncConnection, job_id: UUID) -> JobRow | None:
     """For the machine, which works for every owner."""
-    return await fetch_first(connection, JobRow, _with_file().where(Job.id == job_id))
+    return await fetch_first(connection, JobRow, _LOAD, {"of_job": job_id})
 
 
 @dataclass(frozen=True, slots=True)
@@ -247,8 +260,7 @@ async def ids_of_file(connection: AsyncConnection, file_id: UUID) -> list[UUID]:
 
 async def children(connection: AsyncConnection, parent_id: UUID) -> list[JobRow]:
     """The parts of a job, in the order in which they were made."""
-    query = _with_file().where(Job.parent_id == parent_id).order_by(Job.number)
-    return await fetch_all(connection, JobRow, query)
+    return await fetch_all(connection, JobRow, _CHILDREN, {"of_job": parent_id})
 
 
 async def children_of(connection: AsyncConnection, ids: Sequence[UUID]) -> list[JobRow]:
@@ -378,8 +390,7 @@ async def set_waiting_on(connection: AsyncConnection, job_id: UUID, what: str | 
 
 async def lock_job(connection: AsyncConnection, job_id: UUID) -> LockedJob | None:
     """The job, not to be changed by others until the end of the transaction."""
-    query = select(*_LOCKED).where(Job.id == job_id).with_for_update()
-    return await fetch_first(connection, LockedJob, query)
+    return await fetch_first(connection, LockedJob, _LOCK, {"of_job": job_id})
 
 
 async def lock_columns(connection: AsyncConnection, job_id: UUID) -> list[str]:

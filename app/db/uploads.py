@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import case, delete, func, insert, null, select, update
+from sqlalchemy import bindparam, case, delete, func, insert, null, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from app.db.models import Upload
@@ -14,6 +14,10 @@ from app.db.rows import NewUpload, UploadRow, columns_of, fetch_all, fetch_first
 from app.db.types import now
 
 _UPLOAD = columns_of(UploadRow, Upload, is_expired=Upload.expires_at < now())
+_FIND = select(*_UPLOAD).where(
+    Upload.id == bindparam("of_upload", type_=Upload.id.type),
+    Upload.owner == bindparam("of_owner", type_=Upload.owner.type),
+)
 is_open = Upload.answer.is_(None) & Upload.problem.is_(None)
 
 
@@ -24,9 +28,7 @@ async def insert_upload(connection: AsyncConnection, upload: NewUpload, seconds:
 
 async def find_upload(connection: AsyncConnection, upload_id: UUID, owner: str) -> UploadRow | None:
     """With `is_expired`."""
-    query = select(*_UPLOAD)
-    query = query.where(Upload.id == upload_id, Upload.owner == owner)
-    return await fetch_first(connection, UploadRow, query)
+    return await fetch_first(connection, UploadRow, _FIND, {"of_upload": upload_id, "of_owner": owner})
 
 
 async def keep_alive(connection: AsyncConnection, upload_id: UUID, seconds: float) -> None:
