@@ -31,11 +31,6 @@ def test_a_copy_of_env_example_changes_nothing() -> None:
     assert all(line.startswith("#") for line in lines if line)
 
 
-def test_the_first_commands_of_the_readme_are_the_two() -> None:
-    commands = re.findall(r"^\./\S+", README, re.MULTILINE)
-    assert commands[:2] == ["./scripts/demo", "./scripts/test"]
-
-
 def test_every_route_is_in_the_readme() -> None:
     paths = {path for path in create_app().openapi()["paths"]} - UNDOCUMENTED_ROUTES  # noqa: C416
     missing = [p for p in sorted(paths) if p not in README and not (p.endswith("/events") and "`/events`" in README)]
@@ -81,8 +76,3 @@ def test_the_pictures_of_the_states_show_the_legal_moves_and_no_others() -> None
         drawn = {(a, b) for a, b in re.findall(r"(\w+) --> (\w+)", picture)}
         legal = {(str(a), str(b)) for a, targets in moves.items() for b in targets}
         assert drawn == legal
-
-
-def test_the_repository_has_the_rooms_of_the_card() -> None:
-    for name in "app alembic alembic.ini scripts storage tests docker-compose.yml requirements.txt".split():
-        assert (ROOT / name).exists(), name

@@ -13,10 +13,12 @@ import msgspec
 import pytest
 
 from app.db.corrections import CorrectionPart
+from app.db.rows import PageRow
+from app.destinations.pages import merged_pages
 from app.formats.base import CellRows, Page, Reject, Span, gaps
 from app.formats.detect import Declared, detect
 from app.formats.registry import open_format
-from app.pipeline.merger import OVERTAKEN, Live, merged_pages, only, renumbered
+from app.pipeline.merger import OVERTAKEN, Live, only, renumbered
 from app.pipeline.parts import part_file, write_part
 from app.pipeline.prepared import Prepared, gathered
 from app.pipeline.rejecting import failed_row, located
@@ -162,8 +164,8 @@ def test_a_chunk_without_a_row_for_the_output_leaves_no_file(tmp_path: Path) -> 
 # ---------------------------------------------------------------------- corrections
 
 
-def held(page: Page) -> Any:
-    return {"data": page.data.decode(), "row_numbers": page.numbers, "first_row": page.first_row}
+def held(page: Page) -> PageRow:
+    return PageRow(page.first_row, page.row_count, page.numbers, page.data.decode())
 
 
 def test_corrected_rows_are_put_among_the_others_in_their_order() -> None:
