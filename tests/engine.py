@@ -359,7 +359,7 @@ class Engine(ServiceFolder):
     def run_until_idle(self, seconds: float = 30) -> None:
         """Until the machine has nothing to do and waits for nothing that it will do by itself."""
         pool, queue = self.services.machine.pool, self.services.machine.queue
-        self.wait_until(lambda: not (pool.busy or pool._aside or len(queue) or queue._timers), seconds, "idleness")
+        self.wait_until(lambda: not (pool.busy or pool._detached or len(queue) or queue._timers), seconds, "idleness")
 
     # ------------------------------------------------------------------ its users
 
