@@ -23,6 +23,14 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--long", action="store_true", help="also run the tests that take minutes")
 
 
+@pytest.hookimpl(tryfirst=True)
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """What is marked `one_database` and uses a database at all, uses SQLite alone."""
+    if "databases" in metafunc.fixturenames and metafunc.definition.get_closest_marker("one_database"):
+        one = pytest.mark.parametrize("databases", ["sqlite"], indirect=True, scope="module")
+        metafunc.definition.add_marker(one)
+
+
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     if not config.getoption("--long"):
         long = [item for item in items if "long" in item.keywords]

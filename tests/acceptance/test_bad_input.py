@@ -225,6 +225,7 @@ def send(api: Api, request: Refused) -> httpx.Response:
     return api.client.post(f"/api/v1/upload?{request.query}", content=request.body, headers=encoded)
 
 
+@pytest.mark.one_database
 @pytest.mark.parametrize("request_", REFUSED, ids=str)
 def test_a_bad_request_is_refused_by_its_code_and_leaves_nothing(api: Api, server: Server, request_: Refused) -> None:
     before = count_files(server)
@@ -238,6 +239,7 @@ def test_a_bad_request_is_refused_by_its_code_and_leaves_nothing(api: Api, serve
 PRIORITIES = ["-1", "11", "5.5", "high", "true", "NaN", "1e400", "\ud800", "٥", "1_0", "", "+5", " 5", "9" * 20]
 
 
+@pytest.mark.one_database
 @pytest.mark.parametrize("value", PRIORITIES, ids=ascii)
 @pytest.mark.parametrize("place", ["query", "form"])
 def test_a_priority_that_is_no_integer_from_0_to_10_is_refused(api: Api, place: str, value: str) -> None:
@@ -251,6 +253,7 @@ def test_a_priority_that_is_no_integer_from_0_to_10_is_refused(api: Api, place: 
         assert value not in answer.text
 
 
+@pytest.mark.one_database
 @pytest.mark.parametrize(
     "body", [option("priority", "1") * 2 + part(), option("priority", "1") + part() + option("priority", "1")]
 )
@@ -452,6 +455,7 @@ def tight(databases: Databases, tmp_path_factory: pytest.TempPathFactory) -> Ite
     assert "Traceback" not in running.log.read_text()
 
 
+@pytest.mark.one_database
 @pytest.mark.parametrize("type_", ["text/csv", FORM])
 def test_a_length_over_the_limit_is_refused_before_the_body_is_sent(tight: Server, type_: str) -> None:
     with RawConnection(tight) as connection:
@@ -464,6 +468,7 @@ def test_a_length_over_the_limit_is_refused_before_the_body_is_sent(tight: Serve
 BLOCK = b"10000\r\n" + b"a,b\n" * 16_384 + b"\r\n"
 
 
+@pytest.mark.one_database
 def test_a_body_without_length_is_refused_once_it_grows_past_the_limit(tight: Server) -> None:
     with RawConnection(tight) as connection:
         connection.send(head("Content-Type: text/csv", "Transfer-Encoding: chunked"), BLOCK * 40)
@@ -475,6 +480,7 @@ def test_a_body_without_length_is_refused_once_it_grows_past_the_limit(tight: Se
     wait_until_nothing_is_left(tight, 0)
 
 
+@pytest.mark.one_database
 def test_a_body_without_end_is_cut_off_soon_after_its_refusal(tight: Server) -> None:
     with RawConnection(tight) as connection:
         connection.send(head("Content-Type: text/csv", "Transfer-Encoding: chunked"), BLOCK * 20)
@@ -483,6 +489,7 @@ def test_a_body_without_end_is_cut_off_soon_after_its_refusal(tight: Server) -> 
     wait_until_nothing_is_left(tight, 0)
 
 
+@pytest.mark.one_database
 def test_a_client_that_sends_all_before_it_reads_still_gets_the_refusal(tight: Server) -> None:
     with tight.client() as client:
         answer = client.post("/api/v1/upload", files={"file": ("x.csv", b"a,b\n" * 5_000_000, "text/csv")})
@@ -492,6 +499,7 @@ def test_a_client_that_sends_all_before_it_reads_still_gets_the_refusal(tight: S
     wait_until_nothing_is_left(tight, 0)
 
 
+@pytest.mark.one_database
 def test_a_client_that_asks_first_is_told_to_go_on_only_if_it_may(tight: Server) -> None:
     asking = ("Content-Type: text/csv", "Expect: 100-continue")
     with RawConnection(tight) as connection:
@@ -513,6 +521,7 @@ def test_a_file_of_exactly_the_limit_is_taken_and_one_byte_more_is_not(tight: Se
     wait_until(lambda: count_files(tight) == 0, 10, "removal of the file")
 
 
+@pytest.mark.one_database
 @pytest.mark.parametrize("type_", ["text/csv", FORM])
 def test_an_upload_that_falls_silent_is_ended(tight: Server, type_: str) -> None:
     begun = part()[: -len(CSV) - 2] if type_ == FORM else b""
@@ -537,6 +546,7 @@ def test_a_client_that_goes_away_leaves_no_row_no_file_and_no_error(server: Serv
     wait_until_nothing_is_left(server, before)  # the log is looked at when the module ends
 
 
+@pytest.mark.one_database
 @pytest.mark.parametrize(("size", "status"), [(30_000, 200), (33_000, 431), (100_000, 431), (1_000_000, 431)])
 def test_headers_over_32_kib_are_refused(server: Server, size: int, status: int) -> None:
     with RawConnection(server) as connection:
@@ -547,6 +557,7 @@ def test_headers_over_32_kib_are_refused(server: Server, size: int, status: int)
             assert answer.status_code == 200
 
 
+@pytest.mark.one_database
 @pytest.mark.parametrize(
     "lines",
     [
@@ -563,6 +574,7 @@ def test_contradictory_framing_is_refused_and_ends_the_connection(server: Server
         assert connection.is_closed_by_server()
 
 
+@pytest.mark.one_database
 @pytest.mark.parametrize(
     ("method", "path", "status"),
     [
@@ -589,6 +601,7 @@ def test_a_wrong_path_or_method_is_told_as_a_problem(server: Server, method: str
     assert (status == 405) == ("allow" in answer.headers)
 
 
+@pytest.mark.one_database
 @pytest.mark.parametrize("host", ["[", "[::1", "a b", "x" * 3000, "\xff", ""])
 def test_a_host_header_that_is_no_host_is_refused(server: Server, host: str) -> None:
     for path in ("/health", "/nowhere", "/api/v1/status/x"):
@@ -1002,6 +1015,7 @@ def get_any(api: Api) -> str:
     return str(jobs[0]["file_id"] if jobs else api.run(CSV)["file_id"])
 
 
+@pytest.mark.one_database
 @pytest.mark.parametrize("seed", range(3))
 def test_bytes_that_are_no_http_end_in_a_4xx_or_a_closed_connection(server: Server, seed: int) -> None:
     dice = random.Random(seed)

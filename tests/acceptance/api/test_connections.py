@@ -22,6 +22,8 @@ from tests.api.checks import RawConnection, assert_problem, head, parts
 from tests.forks import Server
 from tests.harness import ROOT, Api, wait_until
 
+pytestmark = pytest.mark.one_database
+
 HALF = b"GET /health HTTP/1.1\r\nHost: localhost\r\nX-Half"
 PATIENT = {"HEADER_SECONDS": 60, "UPLOAD_STALL_SECONDS": 60, "DOWNLOAD_STALL_SECONDS": 60}
 

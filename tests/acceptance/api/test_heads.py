@@ -8,6 +8,8 @@ from tests.api.checks import RawConnection, assert_problem, head
 from tests.forks import Server
 from tests.harness import Api
 
+pytestmark = pytest.mark.one_database
+
 VARY = {"date", "x-request-id", "transfer-encoding", "connection"}
 
 

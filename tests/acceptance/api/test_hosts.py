@@ -16,6 +16,8 @@ from app.errors import BadHost, HostNotAllowed, SettingsInvalid
 from tests.api.checks import RawConnection, assert_problem
 from tests.forks import Server
 
+pytestmark = pytest.mark.one_database
+
 LOCAL = ["localhost", "LocalHost", "localhost.", "localhost:8000", "app.localhost", "127.0.0.1", "127.0.0.1:1", "[::1]",
          "[::1]:8000", "10.1.2.3:8000", "192.168.0.7", "[fe80::1]:80", "203.0.113.9", "[::ffff:10.0.0.1]"]  # fmt: skip
 FOREIGN = ["evil.example", "evil.example:8000", "EVIL.example.", "localhost.evil.example", "127.0.0.1.evil.example",

@@ -10,9 +10,13 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 from tests.cli.terminal import DIRTY, Cli
 from tests.forks import Server
 from tests.harness import ROOT, wait_until
+
+pytestmark = pytest.mark.one_database
 
 
 def test_a_dirty_file_from_the_upload_to_the_deletion(cli: Cli, tmp_path: Path) -> None:

@@ -13,6 +13,8 @@ from tests.conftest import Databases
 from tests.forks import Server
 from tests.harness import Postgres
 
+pytestmark = pytest.mark.one_database
+
 
 @pytest.fixture(scope="module")
 def databases(postgres: Postgres, templates: dict[str, str]) -> Iterator[Databases]:

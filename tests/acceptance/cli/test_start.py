@@ -12,6 +12,8 @@ import pytest
 from tests.cli.terminal import Cli
 from tests.harness import ROOT, Postgres, Server, query
 
+pytestmark = pytest.mark.one_database
+
 UVICORN = (sys.executable, "-m", "uvicorn", "app.main:app", "--port", "0")
 SERVE = (sys.executable, "-m", "app", "serve", "--port", "0")
 WORKER = (sys.executable, "-m", "app", "worker")

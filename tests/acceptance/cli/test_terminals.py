@@ -16,6 +16,8 @@ from tests.cli.terminal import COLUMNS, DIRTY, Cli, Done, mixed, screen
 from tests.conftest import Databases
 from tests.harness import ROOT, Postgres
 
+pytestmark = pytest.mark.one_database
+
 BAR = "━"
 
 

@@ -20,6 +20,8 @@ import pytest
 from tests.cli.terminal import Cli
 from tests.harness import ROOT, Postgres, wait_until
 
+pytestmark = pytest.mark.one_database
+
 HEAVY = ("fastapi", "sqlalchemy", "pyarrow", "pydantic", "numpy", "httpx", "uvicorn")
 
 

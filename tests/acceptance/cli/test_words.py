@@ -26,6 +26,8 @@ from tests.cli.terminal import DIRTY, Cli, screen
 from tests.conftest import Databases
 from tests.harness import ROOT, Api, Postgres, wait_until
 
+pytestmark = pytest.mark.one_database
+
 
 @pytest.fixture(scope="module")
 def databases(postgres: Postgres, templates: dict[str, str]) -> Iterator[Databases]:

@@ -7,6 +7,7 @@ import csv
 import io
 
 import httpx
+import pytest
 
 from tests.corrections.tables import fixed
 from tests.corrections.tables import send as correct
@@ -21,9 +22,8 @@ from tests.crash.service import (
 from tests.integration.crash.test_corrections import CELLS, CLEAN, DIRTY
 from tests.integration.crash.test_fail_points import send
 from tests.integration.crash.test_transform import EXPECTED, begin, ended, transform_input
-from tests.marks import one_database
 
-pytestmark = one_database
+pytestmark = pytest.mark.one_database
 
 
 def test_an_upload_and_each_stage_of_its_job_outlive_the_process(service: Service, dirty: Input) -> None:

@@ -18,7 +18,6 @@ import pytest
 
 from tests.crash.service import RECOVERY_SECONDS, Input, Service, assert_disk_agrees
 from tests.harness import ROOT, Api, wait_until
-from tests.marks import one_database
 from tests.uploads.tus import TUS, UPLOADS
 
 CLIENTS = ROOT / "tests" / "uploads" / "clients"
@@ -96,7 +95,7 @@ def upload_with_deaths(service: Service, client: Client, deaths: int, seed: int)
     return client.run(service, url=url)[0], died
 
 
-@one_database
+@pytest.mark.one_database
 def test_a_client_killed_again_and_again_goes_on_where_it_was(service: Service, tuspy: Client) -> None:
     service.start()
     url, died = upload_with_deaths(service, tuspy, 6, seed=1)
@@ -106,7 +105,7 @@ def test_a_client_killed_again_and_again_goes_on_where_it_was(service: Service, 
     assert_disk_agrees(service)
 
 
-@one_database
+@pytest.mark.one_database
 def test_a_service_killed_in_the_middle_loses_nothing_that_it_acknowledged(service: Service, tuspy: Client) -> None:
     """Each of its fail-points is in tests/integration/crash/test_uploads.py."""
     service.start(GRANULA_FAIL="tus.piece_written=kill@3")

@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 
 from app.embeddings.model import Embedder
 from tests.acceptance.crash.conftest import MakeService
 from tests.harness import ROOT, query, wait_until
-from tests.marks import one_database
 
 ROWS = "".join(f"Name {i % 40},p{i}@example.com,{i % 100},Team {i % 3}\n" for i in range(500))
 DATA = ("name,email,age,department\n" + ROWS).replace("p13@", "nobody ").encode()
 
 
-@one_database
+@pytest.mark.one_database
 def test_vectors_cut_short_are_made_once_and_right(make_service: MakeService) -> None:
     service = make_service(EMBEDDING_MODEL_DIR=ROOT / "storage/models/all-MiniLM-L6-v2")
     service.start(GRANULA_FAIL="vectors.before_commit=kill")

@@ -17,6 +17,8 @@ from tests.conftest import Databases, Postgres
 from tests.forks import Server
 from tests.harness import Api, wait_until
 
+pytestmark = pytest.mark.one_database
+
 EVERY = re.compile("every row (was|got)", re.IGNORECASE)
 FAILING = ("id,text\n" + "".join(f"{n},good\n" if n % 1000 < 400 else "7,bad\n" for n in range(4_000))).encode()
 """In chunks of 100 rows the processor `fussy` does 16 and loses 24."""

@@ -7,11 +7,14 @@ import hashlib
 import re
 from pathlib import Path
 
+import pytest
 from playwright.sync_api import Locator, Page, Route, expect
 
 from tests.acceptance.dashboard.conftest import NewPage
 from tests.api.gate import GatedFile
 from tests.harness import Api, wait_until
+
+pytestmark = pytest.mark.one_database
 
 ROWS, BAD = 100_000, 1_000
 PIECE = 8 << 20

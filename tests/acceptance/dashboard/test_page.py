@@ -17,6 +17,8 @@ from tests.conftest import Databases, Postgres
 from tests.harness import ROOT, Api, wait_until
 from tests.webhooks.receiver import Receiver
 
+pytestmark = pytest.mark.one_database
+
 JS = ROOT / "app" / "dashboard" / "js"
 PICTURE = b"\x89PNG\r\n\x1a\n" + bytes(2000)
 

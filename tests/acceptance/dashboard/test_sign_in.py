@@ -13,6 +13,8 @@ from tests.conftest import Databases, Postgres
 from tests.forks import Server
 from tests.harness import Api
 
+pytestmark = pytest.mark.one_database
+
 
 @pytest.fixture(scope="module", params=["sqlite"])
 def databases(request: pytest.FixtureRequest, postgres: Postgres, templates: dict[str, str]) -> Databases:

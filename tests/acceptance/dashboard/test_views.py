@@ -16,6 +16,8 @@ from tests.forks import Server
 from tests.harness import Api, wait_until
 from tests.webhooks.receiver import Receiver
 
+pytestmark = pytest.mark.one_database
+
 FIRST_LOAD_BYTES = 150_000
 INPUT = (
     b"Customer,E-Mail,Joined\n"

@@ -15,6 +15,8 @@ from tests.crash.service import Service
 from tests.harness import Api, wait_until
 from tests.webhooks.receiver import Receiver
 
+pytestmark = pytest.mark.one_database
+
 ROUTE = "/api/v1/status/{file_id}"
 
 

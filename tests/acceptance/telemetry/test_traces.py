@@ -14,6 +14,8 @@ from tests.conftest import Databases
 from tests.crash.service import Service, Worker
 from tests.harness import Postgres, wait_until
 
+pytestmark = pytest.mark.one_database
+
 TRACE, ABOVE = "4bf92f3577b34da6a3ce929d0e0e4736", "00f067aa0ba902b7"
 
 

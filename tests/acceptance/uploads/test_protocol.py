@@ -16,6 +16,8 @@ from tests.forks import Server
 from tests.harness import Api, query, wait_until
 from tests.uploads.tus import BYTES, TUS, UPLOADS, create, metadata, offset_of, send
 
+pytestmark = pytest.mark.one_database
+
 DATA = b"id,name\n" + b"".join(b"%d,name %d\n" % (i, i) for i in range(1, 1001))
 
 
