@@ -40,6 +40,7 @@ from app.api.services import Services
 from app.config import Settings, load_settings
 from app.db.presence import Presence
 from app.pipeline import machine, suspects
+from app.pipeline.queue import JobQueue
 from tests.crash.service import ServiceFolder
 from tests.harness import Api
 
@@ -308,7 +309,7 @@ class Engine(ServiceFolder):
                 task.cancel()  # before the first of them gets another step
             self._run_in(life, _bury(life))
             # Threads of drivers that are still at something tell the loop when they are done.
-            life.loop.call_soon_threadsafe = lambda *_, **__: None  # type: ignore[method-assign, assignment, misc]
+            life.loop.call_soon_threadsafe = lambda *_, **__: None  # type: ignore[method-assign, assignment]
             life.loop.close()
             self._current = None
             gc.collect()
@@ -359,6 +360,7 @@ class Engine(ServiceFolder):
     def run_until_idle(self, seconds: float = 30) -> None:
         """Until the machine has nothing to do and waits for nothing that it will do by itself."""
         pool, queue = self.services.machine.pool, self.services.machine.queue
+        assert isinstance(queue, JobQueue)
         self.wait_until(lambda: not (pool.busy or pool._detached or len(queue) or queue._timers), seconds, "idleness")
 
     # ------------------------------------------------------------------ its users

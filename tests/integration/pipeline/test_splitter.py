@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from typing import Any
 from uuid import UUID
 
 import pytest
@@ -16,6 +17,7 @@ from app.pipeline.queue import JobQueue
 from app.pipeline.running import RunningJob, load
 from app.pipeline.splitter import Splitter
 from app.processors.registry import Processors
+from app.sources.base import Sources
 from app.sources.storage import LocalStorage
 from tests.crash.service import Input, post
 from tests.engine import Engine
@@ -33,6 +35,13 @@ def job_id(engine: Engine) -> str:
     return str(UUID(str(found)))
 
 
+def sources(engine: Engine) -> Sources:
+    """With uploaded files alone."""
+    nothing: Any = None
+    storage = LocalStorage(engine.storage / "uploads")
+    return Sources(storage=storage, s3=nothing, outputs=nothing, spool=storage)
+
+
 @asynccontextmanager
 async def database_of(engine: Engine) -> AsyncIterator[Database]:
     database = Database(load_settings(database_url=engine.url, storage_dir=engine.storage))
@@ -48,7 +57,7 @@ async def loaded(database: Database, job_id: str) -> RunningJob:
 
 async def test_of_two_at_the_same_stretch_one_wins_and_no_chunk_is_there_twice(engine: Engine, job_id: str) -> None:
     async with database_of(engine) as database:
-        splitter = Splitter(database, LocalStorage(engine.storage / "uploads"), JobQueue(1.0))
+        splitter = Splitter(database, sources(engine), JobQueue(1.0))
         one, other = await loaded(database, job_id), await loaded(database, job_id)
         assert await splitter.advance(one)
         assert not await splitter.advance(other)
@@ -60,9 +69,7 @@ async def test_of_two_at_the_same_stretch_one_wins_and_no_chunk_is_there_twice(e
 async def test_chunks_tile_the_file_and_a_token_is_put_for_them(engine: Engine, job_id: str) -> None:
     async with database_of(engine) as database:
         queue = JobQueue(1.0)
-        await Splitter(database, LocalStorage(engine.storage / "uploads"), queue).advance(
-            await loaded(database, job_id)
-        )
+        await Splitter(database, sources(engine), queue).advance(await loaded(database, job_id))
         assert UUID(job_id) in queue
     columns = "byte_start, byte_end, first_row, row_count"
     chunks = await asyncio.to_thread(engine.sql, f"SELECT {columns} FROM chunks ORDER BY chunk_index")
@@ -78,7 +85,7 @@ async def test_a_file_that_is_not_what_was_received_is_found_out_at_its_end(engi
     (path,) = (engine.storage / "uploads").iterdir()
     path.write_bytes(INPUT.data[:-2] + bytes([INPUT.data[-2] ^ 1]) + INPUT.data[-1:])
     async with database_of(engine) as database:
-        splitter = Splitter(database, LocalStorage(engine.storage / "uploads"), JobQueue(1.0))
+        splitter = Splitter(database, sources(engine), JobQueue(1.0))
         with pytest.raises(StoredFileCorrupt):
             await splitter.advance(await loaded(database, job_id))
         assert (await loaded(database, job_id)).chunk_count == 0

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import zlib
-from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -23,6 +21,7 @@ from app.pipeline.parts import part_file, write_part
 from app.pipeline.prepared import Prepared, gathered
 from app.pipeline.rejecting import failed_row, located
 from app.processors.base import ChunkOutcome, Output
+from app.processors.pieces import Pieces
 from app.processors.rows import RowsProcessor
 from app.sources.outputs import OutputParts
 
@@ -125,23 +124,17 @@ def test_the_reason_of_a_failed_row_is_text_that_every_database_takes() -> None:
 # ---------------------------------------------------------------------- outputs
 
 
-@dataclass
-class Bytes:
-    data: bytes
-
-    @property
-    def size(self) -> int:
-        return len(self.data)
-
-    def blocks(self) -> Iterator[bytes]:
-        yield self.data[:2]
-        yield self.data[2:]
+def pieces(data: bytes) -> Pieces:
+    held = Pieces()
+    for start in range(0, len(data), 2):
+        held.add(data[start : start + 2])
+    return held
 
 
 def test_a_part_is_all_of_its_pieces_in_their_order(tmp_path: Path) -> None:
     parts, job_id = OutputParts(tmp_path), uuid4()
-    pieces = [Output(Bytes(b"first"), Bytes(b"k1"), [[1]]), Output(Bytes(b"second"), Bytes(b"k2"), [[2, 0]])]
-    part = write_part(parts, job_id, "7", pieces)
+    outputs = [Output(pieces(b"first"), pieces(b"k1"), [[1]]), Output(pieces(b"second"), pieces(b"k2"), [[2, 0]])]
+    part = write_part(parts, job_id, "7", outputs)
     assert b"".join(parts.blocks(job_id, "7.part")) == b"firstsecond"
     assert b"".join(parts.blocks(job_id, "7.keys")) == b"k1k2"
     assert part == {
@@ -156,7 +149,7 @@ def test_a_part_is_all_of_its_pieces_in_their_order(tmp_path: Path) -> None:
 
 
 def test_a_chunk_without_a_row_for_the_output_leaves_no_file(tmp_path: Path) -> None:
-    part = write_part(OutputParts(tmp_path), uuid4(), "7", [Output(Bytes(b""), Bytes(b""))])
+    part = write_part(OutputParts(tmp_path), uuid4(), "7", [Output(pieces(b""), pieces(b""))])
     assert part == {"name": None, "size": 0, "crc32": 0}
     assert not list(tmp_path.iterdir())
 
