@@ -25,6 +25,7 @@ from app.features.schedules.service import Schedules, next_runs
 from app.features.webhooks import queries as webhooks
 from app.features.webhooks.client import WebhookSender
 from app.features.webhooks.deliveries import Deliveries
+from app.features.webhooks.queries import NewWebhook
 from app.formats.base import Span
 from app.pipeline.retry import RetryPolicy
 from app.pipeline.shared_queue import EPOCH_SECONDS, SharedQueue
@@ -109,7 +110,7 @@ def test_the_lease_of_a_dead_worker_ends_in_the_time_of_a_lease(check: Callable[
 
 
 def test_a_message_is_sent_when_no_wait_of_its_own_explains_that_it_waits(check: Callable[[Check], None]) -> None:
-    hook = {"id": uuid4(), "owner": "local", "url": "https://example.com/", "events": [], "secret": b"x"}
+    hook = NewWebhook(owner="local", url="https://example.com/", events=[], secret=b"x")
     asked: dict[str, Any] = {"at": "", "status_code": 503, "error": None, "duration_ms": 1, "retry_after": 7000.0}
     silent: dict[str, Any] = {"at": "", "status_code": None, "error": "timeout", "duration_ms": 1}
     waiting: list[tuple[int, list[dict[str, Any]], float]] = [
@@ -126,7 +127,7 @@ def test_a_message_is_sent_when_no_wait_of_its_own_explains_that_it_waits(check:
         body = outbox.message("webhook.test", datetime.now(UTC), {})
         numbers = []
         for attempt, attempts, ahead in waiting:
-            await database.transact(lambda c: outbox.put(c, hook["id"], "webhook.test", body))  # type: ignore[arg-type]
+            await database.transact(lambda c: outbox.put(c, hook.id, "webhook.test", body))
             async with database.reading() as connection:
                 number = (await connection.execute(select(func.max(WebhookDelivery.number)))).scalar_one()
             numbers.append(number)

@@ -57,7 +57,7 @@ def test_a_priority_counts_for_the_token_that_waits(engine: Engine) -> None:
         begun(engine, api)
         first, second = (api.upload(Input.clean(100, mark).data) for mark in ("first", "second"))
         job = engine.run(engine.services.control.reprioritise(UUID(second["job_id"]), LOCAL_OWNER, 10))
-        assert job["priority"] == 10
+        assert job.priority == 10
         queue = engine.services.machine.queue
         assert queue.rank(UUID(second["job_id"])) < queue.rank(UUID(first["job_id"]))
         engine.raise_flag("open")

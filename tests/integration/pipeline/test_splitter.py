@@ -39,7 +39,7 @@ def sources(engine: Engine) -> Sources:
     """With uploaded files alone."""
     nothing: Any = None
     storage = LocalStorage(engine.storage / "uploads")
-    return Sources(storage=storage, s3=nothing, outputs=nothing, spool=storage)
+    return Sources(storage, nothing, storage)
 
 
 @asynccontextmanager
