@@ -10,8 +10,9 @@ import pytest
 
 pytest.register_assert_rewrite("tests.crash.service")
 
+from tests import moves  # noqa: E402
 from tests.forks import Server  # noqa: E402
-from tests.harness import ROOT, Api, OwnPostgres, Postgres, migrate  # noqa: E402
+from tests.harness import ROOT, Api, OwnPostgres, Postgres, migrate, query  # noqa: E402
 
 KINDS = ("sqlite", "postgresql")
 
@@ -70,12 +71,13 @@ def postgres() -> Iterator[Postgres]:
 
 @pytest.fixture(scope="session")
 def templates(postgres: Postgres, tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
-    """A migrated empty database of each kind, to be copied: made by the real migrations."""
+    """A migrated empty database of each kind, to be copied: made by the real migrations. It refuses illegal moves."""
     folder = tmp_path_factory.mktemp("template")
     sqlite = folder / "granula.db"
-    migrate(f"sqlite+aiosqlite:///{sqlite}", folder)
     name = postgres.create()
-    migrate(postgres.url(name), folder)
+    for url in (f"sqlite+aiosqlite:///{sqlite}", postgres.url(name)):
+        migrate(url, folder)
+        query(url, *moves.statements(is_sqlite=url.startswith("sqlite")))
     return {"sqlite": str(sqlite), "postgresql": name}
 
 

@@ -26,6 +26,7 @@ from sqlalchemy import (
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from app.db.models import Chunk, Job
+from app.db.moves import may_become
 from app.db.rows import (
     ChunkRow,
     ChunkTally,
@@ -39,7 +40,7 @@ from app.db.rows import (
 from app.db.types import is_due, now, padded
 from app.errors import LeaseLost
 from app.formats.base import Span
-from app.states import ACTIVE_CHUNKS, ChunkStatus, row_counts
+from app.states import ChunkStatus, row_counts
 
 MAX_DEATHS = 3
 """A chunk that has ended so many processes of its own is not given to another."""
@@ -104,7 +105,7 @@ def _claiming(are_suspects: ColumnElement[bool]) -> Any:
         .where(
             _chunks.job_id == bindparam("of_job"),
             _chunks.chunk_index.in_(select(following.c.chunk_index)),
-            _chunks.status == ChunkStatus.PENDING,
+            may_become(_chunks.status, ChunkStatus.PROCESSING),
         )
         .values(
             status=ChunkStatus.PROCESSING,
@@ -131,7 +132,11 @@ _HELD = (
 )
 _COMPLETE = (
     update(_TABLE)
-    .where(_chunks.job_id == bindparam("of_job"), _chunks.chunk_index == bindparam("at_index"))
+    .where(
+        _chunks.job_id == bindparam("of_job"),
+        _chunks.chunk_index == bindparam("at_index"),
+        may_become(_chunks.status, ChunkStatus.COMPLETED),
+    )
     .values(
         status=ChunkStatus.COMPLETED,
         claim_token=None,
@@ -174,11 +179,14 @@ async def claim(
     return [Claim(job_id, index, token, attempt, Span(*span), suspects) for index, attempt, *span in found]
 
 
-def _held(claim: Claim) -> Any:
+IN_WORK = (ChunkStatus.PROCESSING,)
+
+
+def _held(claim: Claim, to: ChunkStatus) -> Any:
     return update(Chunk).where(
         Chunk.job_id == claim.job_id,
         Chunk.chunk_index == claim.index,
-        Chunk.status == ChunkStatus.PROCESSING,
+        may_become(Chunk.status, to, among=IN_WORK),
         Chunk.claim_token == claim.token,
     )
 
@@ -229,7 +237,7 @@ async def release(
 ) -> bool:  # processing -> pending
     """Give the chunk back; `refund` takes the attempt back too, for causes that are not the chunk's."""
     values: dict[str, Any] = {"attempt": claim.attempt - 1} if refund else {"error": error}
-    query = _held(claim).values(
+    query = _held(claim, ChunkStatus.PENDING).values(
         status=ChunkStatus.PENDING, claim_token=None, lease_expires_at=None, available_at=now(delay_seconds), **values
     )
     return (await connection.execute(query)).rowcount == 1
@@ -255,7 +263,7 @@ async def release_strays(
 def _give_back(worker: str) -> Any:
     return (
         update(Chunk)
-        .where(Chunk.status == ChunkStatus.PROCESSING, Chunk.claimed_by == worker)
+        .where(may_become(Chunk.status, ChunkStatus.PENDING, among=IN_WORK), Chunk.claimed_by == worker)
         .values(
             status=ChunkStatus.PENDING,
             attempt=Chunk.attempt - 1,
@@ -267,7 +275,7 @@ def _give_back(worker: str) -> Any:
 
 
 async def fail(connection: AsyncConnection, claim: Claim, error: dict[str, Any]) -> bool:  # processing -> failed
-    query = _held(claim).values(
+    query = _held(claim, ChunkStatus.FAILED).values(
         status=ChunkStatus.FAILED,
         claim_token=None,
         lease_expires_at=None,
@@ -300,7 +308,7 @@ async def shorten_leases(connection: AsyncConnection, lease_seconds: float) -> N
 
 async def rescue(connection: AsyncConnection, *, expired_only: bool) -> list[UUID]:  # processing -> pending
     """Take back the chunks of workers that vanished, at no cost; the jobs concerned. Each is a suspect from now on."""
-    left = [Chunk.status == ChunkStatus.PROCESSING]
+    left = [may_become(Chunk.status, ChunkStatus.PENDING, among=IN_WORK)]
     if expired_only:
         left.append(Chunk.lease_expires_at < now())
     query = (
@@ -331,7 +339,7 @@ async def count_death(
         "message": f"{MAX_DEATHS} processes that did nothing but this chunk ended abruptly.",
     }
     query = (
-        _held(claim)
+        _held(claim, ChunkStatus.FAILED)
         .values(
             status=case((is_poison, literal(str(ChunkStatus.FAILED))), else_=literal(str(ChunkStatus.PENDING))),
             rows_failed=case((is_poison, Chunk.row_count), else_=0),
@@ -352,7 +360,7 @@ async def count_death(
 async def cancel_all(connection: AsyncConnection, job_id: UUID) -> None:  # pending | processing -> cancelled
     query = (
         update(Chunk)
-        .where(Chunk.job_id == job_id, Chunk.status.in_(ACTIVE_CHUNKS))
+        .where(Chunk.job_id == job_id, may_become(Chunk.status, ChunkStatus.CANCELLED))
         .values(status=ChunkStatus.CANCELLED, claim_token=None, lease_expires_at=None, finished_at=now())
     )
     await connection.execute(query)
@@ -361,7 +369,7 @@ async def cancel_all(connection: AsyncConnection, job_id: UUID) -> None:  # pend
 async def retry_failed(connection: AsyncConnection, job_id: UUID) -> int:  # failed -> pending
     query = (
         update(Chunk)
-        .where(Chunk.job_id == job_id, Chunk.status == ChunkStatus.FAILED)
+        .where(Chunk.job_id == job_id, may_become(Chunk.status, ChunkStatus.PENDING, among=(ChunkStatus.FAILED,)))
         .values(
             status=ChunkStatus.PENDING,
             attempt=0,

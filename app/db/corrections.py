@@ -12,6 +12,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from app.db import jobs, outbox
 from app.db.models import Chunk, CorrectionChunk, Job, RejectedRow
+from app.db.moves import may_become
 from app.db.rows import (
     ChunkRow,
     JobBase,
@@ -123,12 +124,15 @@ async def change_job(connection: AsyncConnection, job_id: UUID, values: dict[str
     await connection.execute(update(Job).where(Job.id == job_id).values(**values, updated_at=now()))
 
 
+_MAY_BE_CLEARED = may_become(Job.status, JobStatus.COMPLETED, among=(JobStatus.COMPLETED_WITH_ERRORS,))
+
+
 async def clear(connection: AsyncConnection, job_id: UUID) -> None:  # completed_with_errors -> completed
     """If nothing is rejected or failed any more; the same for the job that it is a part of. It is told as an end is."""
     wrong = select(Chunk.job_id).where(Chunk.job_id == job_id, Chunk.rows_ok < Chunk.row_count)
     query = (
         update(Job)
-        .where(Job.id == job_id, Job.status == JobStatus.COMPLETED_WITH_ERRORS, ~wrong.exists())
+        .where(Job.id == job_id, _MAY_BE_CLEARED, ~wrong.exists())
         .values(status=JobStatus.COMPLETED, error=None, updated_at=now())
         .returning(*_JOB)
     )
@@ -144,7 +148,7 @@ async def clear(connection: AsyncConnection, job_id: UUID) -> None:  # completed
     parent = update(Job).where(
         Job.id == parent_id,
         Job.child_count.is_not(None),
-        Job.status == JobStatus.COMPLETED_WITH_ERRORS,
+        _MAY_BE_CLEARED,
         ~part.correlate(None).exists(),
     )
     changed = parent.values(status=JobStatus.COMPLETED, error=None, updated_at=now()).returning(*_JOB)

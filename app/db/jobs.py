@@ -14,6 +14,7 @@ from sqlalchemy.orm import aliased
 
 from app.db import outbox
 from app.db.models import Chunk, File, Job, JobResult
+from app.db.moves import may_become
 from app.db.rows import (
     ActiveJob,
     JobBase,
@@ -376,7 +377,8 @@ async def advance_split(
     )
     status = (await connection.execute(query)).scalar()
     if status == JobStatus.QUEUED:
-        start = update(Job).where(Job.id == job_id, Job.status == JobStatus.QUEUED)
+        begin = may_become(Job.status, JobStatus.PROCESSING, among=(JobStatus.QUEUED,))
+        start = update(Job).where(Job.id == job_id, begin)
         await connection.execute(start.values(status=JobStatus.PROCESSING, started_at=now()))
         return JobStatus.PROCESSING
     return JobStatus(status) if status else None
@@ -415,7 +417,7 @@ async def finish(
     """The one place where a job becomes final: who wants to be told is told by the same transaction."""
     query = (
         update(Job)
-        .where(Job.id == job_id, Job.status.in_(ACTIVE_JOBS))
+        .where(Job.id == job_id, may_become(Job.status, status, among=ACTIVE_JOBS))
         .values(status=status, summary=summary, error=error, finished_at=now(), updated_at=now())
         .returning(*_ENDED)
     )
@@ -461,12 +463,15 @@ async def cancel(connection: AsyncConnection, job_id: UUID) -> bool:  # queued |
     return await finish(connection, job_id, JobStatus.CANCELLED)
 
 
+ENDED_BADLY = (JobStatus.COMPLETED_WITH_ERRORS, JobStatus.FAILED)
+
+
 async def reopen(connection: AsyncConnection, job_id: UUID) -> bool:  # completed_with_errors | failed -> processing
     query = (
         update(Job)
         .where(
             Job.id == job_id,
-            Job.status.in_((JobStatus.COMPLETED_WITH_ERRORS, JobStatus.FAILED)),
+            may_become(Job.status, JobStatus.PROCESSING, among=ENDED_BADLY),
             Job.undo_state.is_(None),
         )
         .values(status=JobStatus.PROCESSING, error=None, finished_at=None, updated_at=now())
