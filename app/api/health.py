@@ -108,7 +108,7 @@ async def ready(app: App) -> Response:
             checks["disk"] = "ok" if free >= kept else f"{free} MiB free, {kept} MiB must stay free"
     except TransientError as error:
         checks["storage"] = error.detail
-    checks["queue"] = "draining" if app.machine.is_draining else "ok" if app.machine.is_healthy else "not running"
+    checks["queue"] = app.machine.status
     is_ready = all(value == "ok" for value in checks.values())
     body = {
         "status": "ready" if is_ready else "not ready",

@@ -217,6 +217,13 @@ class Machine:
     def is_healthy(self) -> bool:
         return not any(task.done() for task in self._services) and bool(self._services) == (self.role is not Role.API)
 
+    @property
+    def status(self) -> str:
+        """`ok`, `draining` or `not running`."""
+        if self.is_draining:
+            return "draining"
+        return "ok" if self.is_healthy else "not running"
+
     async def count_workers(self) -> int:
         """Processes that run jobs of this database now."""
         return 1 if isinstance(self.queue, JobQueue) else await self.queue.count_workers(self._settings.lease_seconds)

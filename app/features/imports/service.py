@@ -159,7 +159,7 @@ def _body(job: ListedJob, totals: JobTotals | None, vectors: tuple[int, int]) ->
         "error_message": job.error["message"] if job.error else None,
         "summary": job.summary,
         "vectors": {
-            "status": "failed" if error else "ready" if ready == total and status.is_final else "pending",
+            "status": _vectors_status(job, ready == total),
             "total": total,
             "ready": ready,
             "error": error,
@@ -267,3 +267,12 @@ class Search:
 
 def _by_id(rows: Sequence[FoundRecord], columns: dict[UUID, list[str]]) -> dict[int, dict[str, Any]]:
     return {row.id: record_body(row, row.import_number, columns[row.job_id]) for row in rows}
+
+
+def _vectors_status(job: ListedJob, are_all_ready: bool) -> str:
+    """Whether the records of an import can be found by meaning: failed, ready or pending."""
+    if job.vectors_error:
+        return "failed"
+    if are_all_ready and JobStatus(job.status).is_final:
+        return "ready"
+    return "pending"

@@ -208,8 +208,12 @@ def _typed(model: BaseModel) -> tuple[datetime | None, str | None, Decimal | Non
     when: Any = getattr(model, "timestamp", None)
     account: Any = getattr(model, "account_id", None)
     currency: Any = getattr(model, "currency", None)
+    if not isinstance(when, datetime):
+        when = None
+    elif when.tzinfo is None:
+        when = when.replace(tzinfo=UTC)
     return (
-        (when if when.tzinfo else when.replace(tzinfo=UTC)) if isinstance(when, datetime) else None,
+        when,
         None if account is None else str(account),
         _amount(getattr(model, "amount", None)),
         None if currency is None else str(currency),

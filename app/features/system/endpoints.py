@@ -50,7 +50,7 @@ async def get_system(app: App, owner: Owner) -> Response:
         "database": database,
         "disk": disk,
         "queue": {
-            "status": "draining" if machine.is_draining else "ok" if machine.is_healthy else "not running",
+            "status": machine.status,
             "jobs": sum(queued.values()),
             "by_priority": {str(priority): count for priority, count in sorted(queued.items())},
         },

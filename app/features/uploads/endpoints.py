@@ -118,7 +118,7 @@ async def head(upload_id: UploadId, app: App, owner: Owner) -> Response:
     upload = await app.of(Uploads).resume(upload_id, owner)
     if upload.problem is not None:
         raise as_error(upload.problem)
-    headers = _state(upload)
+    headers = _headers_of(upload)
     if upload.sent_metadata:
         headers["Upload-Metadata"] = upload.sent_metadata
     if upload.length is None:
@@ -160,7 +160,7 @@ async def patch(upload_id: UploadId, request: Request, app: App, owner: Owner) -
         )
     except ClientDisconnect:
         return Response(status_code=499)  # nobody is there to read it
-    return Response(status_code=204, headers=_state(upload))
+    return Response(status_code=204, headers=_headers_of(upload))
 
 
 @router.delete("/{upload_id}", status_code=204, dependencies=TUS, responses=problem_responses(404, 412, 423))
@@ -174,9 +174,7 @@ async def delete(upload_id: UploadId, app: App, owner: Owner) -> Response:
 async def get(upload_id: UploadId, app: App, owner: Owner) -> Response:
     """How far it is, and what has become of it; not part of the protocol."""
     upload = await app.of(Uploads).get(upload_id, owner)
-    state = "refused" if upload.problem else "accepted" if upload.answer else "uploading"
-    if state == "uploading" and upload.length == upload.offset:
-        state = "partial" if upload.is_partial else "storing"
+    state = _state(upload)
     body = {
         "upload_id": str(upload.id),
         "state": state,
@@ -214,10 +212,10 @@ def _refuse_when_draining(app: Services) -> None:
 
 
 def _created(upload: Upload) -> Response:
-    return Response(status_code=201, headers={"Location": f"{router.prefix}/{upload.id}", **_state(upload)})
+    return Response(status_code=201, headers={"Location": f"{router.prefix}/{upload.id}", **_headers_of(upload)})
 
 
-def _state(upload: Upload) -> dict[str, str]:
+def _headers_of(upload: Upload) -> dict[str, str]:
     headers = {"Upload-Offset": str(upload.offset)}
     if upload.answer is None:
         headers["Upload-Expires"] = format_datetime(upload.expires_at, usegmt=True)
@@ -299,3 +297,14 @@ def _part(url: str) -> UUID:
     if found is None:
         raise BadTusRequest("Upload-Concat names something that is no upload of this service.")
     return identifier(found[1])
+
+
+def _state(upload: Upload) -> str:
+    """refused, accepted, uploading; partial or storing once all bytes are there."""
+    if upload.problem:
+        return "refused"
+    if upload.answer:
+        return "accepted"
+    if upload.length != upload.offset:
+        return "uploading"
+    return "partial" if upload.is_partial else "storing"
