@@ -19,6 +19,7 @@ from app.failpoints import hit
 from app.pipeline.concluder import WHOLE, Concluded, Concluder, basis_of, bearing_deaths, concludes
 from app.pipeline.publisher import Publisher
 from app.pipeline.running import RunningJob
+from app.pipeline.verdict import Stored, verdict
 from app.processors.base import compute_here
 from app.sources.base import Sources
 from app.sources.places import Outputs
@@ -162,37 +163,13 @@ class Finisher:
         self, connection: AsyncConnection, row: LockedJob, tally: dict[str, ChunkTally]
     ) -> tuple[JobStatus, dict[str, Any] | None]:
         """The final status; failed, with what does not add up, if the tables do not hold every row of the file."""
-        stored = await self._destinations.results.count(connection, row.id)
-        rejected = await results.count_kinds(connection, row.id)
-        counts = tally.values()
-        total = {
-            "rows": sum(t.rows for t in counts),
-            "ok": sum(t.ok for t in counts),
-            "invalid": sum(t.invalid for t in counts),
-            "failed": sum(t.failed for t in counts),
-        }
-        failed_chunks = tally.get(ChunkStatus.FAILED)
-        in_failed_chunks = failed_chunks.failed if failed_chunks else 0
-        problems = [
-            f"{what}: {have}, expected {want}"
-            for what, have, want in (
-                ("rows in chunks", total["rows"], row.split_rows),
-                ("rows accounted for", total["ok"] + total["invalid"] + total["failed"], total["rows"]),
-                ("results stored", stored, total["ok"] if row.stores_results else 0),
-                ("invalid rows stored", rejected.get("invalid", 0), total["invalid"]),
-                ("failed rows stored", rejected.get("failed", 0), total["failed"] - in_failed_chunks),
-            )
-            if have != want
-        ]
-        if problems:
-            return JobStatus.FAILED, {"code": "proof_does_not_close", "message": "; ".join(problems)}
-        completed = tally.get(ChunkStatus.COMPLETED)
-        status = conclude(
-            completed_chunks=completed.chunks if completed else 0,
-            failed_chunks=failed_chunks.chunks if failed_chunks else 0,
-            rejects=total["invalid"] + total["failed"],
+        stored = Stored(
+            await self._destinations.results.count(connection, row.id), await results.count_kinds(connection, row.id)
         )
-        return status, None
+        status, problem = verdict(tally, stored, rows=row.split_rows, stores_results=row.stores_results)
+        if problem is None:
+            return status, None
+        return status, {"code": "proof_does_not_close", "message": problem}
 
     async def fail(self, job_id: UUID, error: dict[str, Any]) -> None:
         """The job cannot go on at all: what was not done counts as unprocessed."""
