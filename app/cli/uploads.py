@@ -6,6 +6,7 @@ import sys
 import time
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
+from difflib import get_close_matches
 from threading import Event
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -152,9 +153,17 @@ def fix(
     leave(code)
 
 
+LIKE_A_PARAMETER = 0.85
+
+
 def _parameter(name: str) -> str:
-    """What is no parameter of an upload is an option of the processor."""
-    return name if name in PARAMETERS or name.startswith(OPTION) else f"{OPTION}{name}"
+    """What is no parameter of an upload is an option of the processor. One that is almost a parameter is sent as it is, so
+    that the service names the one that was meant; `option.NAME` says for sure that it is an option."""
+    if name in PARAMETERS or name.startswith(OPTION):
+        return name
+    if get_close_matches(name.lower().replace("-", "_"), PARAMETERS, n=1, cutoff=LIKE_A_PARAMETER):
+        return name
+    return f"{OPTION}{name}"
 
 
 class _Run:

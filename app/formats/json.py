@@ -373,7 +373,8 @@ class JsonArrayFormat(JsonFormat):
             level = int(levels[-1]) if len(levels) else level
             in_string = (in_string + quotes) % 2
             offset += len(text)
-        return None
+        # A backslash that ends the file is held back, and follows the array as any other byte.
+        return closed if closed >= 0 and carried else None
 
     def content(self, raw: bytes, *, is_last: bool) -> tuple[int, int]:
         """Without the comma or the bracket before the record, and without the

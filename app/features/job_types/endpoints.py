@@ -6,8 +6,9 @@ from typing import Any
 
 from fastapi import APIRouter, Depends
 from fastapi.responses import Response
-from pydantic import BaseModel, Field
+from pydantic import Field
 
+from app.api.answers import Answer
 from app.api.errors import problem_responses
 from app.api.parameters import single_values
 from app.api.queued import Fresh, Queued, accepted, check_open
@@ -18,7 +19,9 @@ from app.features.job_types.service import JobStarter
 router = APIRouter(prefix="/api/v1", tags=["jobs"], dependencies=[Depends(single_values)])
 
 
-class JobTypeItem(BaseModel):
+class JobTypeItem(Answer):
+    """Something that can be done with a file."""
+
     name: str = Field(description="The `type` of POST /api/v1/jobs, and the `job_type` of a batch.")
     processor: str = Field(description="What its jobs show as their processor.")
     title: str = Field(description="For people who choose from a list.")
@@ -28,7 +31,9 @@ class JobTypeItem(BaseModel):
     options: dict[str, Any] = Field(description="JSON Schema of its options.")
 
 
-class JobTypeList(BaseModel):
+class JobTypeList(Answer):
+    """What can be done with a file."""
+
     items: list[JobTypeItem] = Field(description="By name.")
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 from uuid import UUID
 
@@ -81,8 +81,8 @@ async def prove(database: Database, destinations: Destinations, identifier: UUID
 def _sum(job: JobRow, parts: Sequence[dict[str, Any]]) -> dict[str, Any]:
     """The proof of a job with parts: it closes if each of theirs does."""
 
-    def total(what: str) -> dict[str, int]:
-        names = dict.fromkeys(name for part in parts for name in part[what])
+    def total(what: str, always: Iterable[str]) -> dict[str, int]:
+        names = dict.fromkeys([*always, *(name for part in parts for name in part[what])])
         return {name: sum(part[what].get(name, 0) for part in parts) for name in names}
 
     sums = {side: sum(int(part["hash"][side], 16) for part in parts) & MASK for side in ("read", "stored")}
@@ -96,9 +96,9 @@ def _sum(job: JobRow, parts: Sequence[dict[str, Any]]) -> dict[str, Any]:
         "verdict": "closes" if not problems else "broken",
         "closes": not problems,
         "is_final": JobStatus(job.status).is_final,
-        "rows": total("rows"),
-        "counts": total("counts"),
-        "stored": total("stored"),
+        "rows": total("rows", ("total", "ok", "invalid", "failed", "unprocessed")),
+        "counts": total("counts", row_counts(total=0, ok=0, invalid=0, failed=0, in_failed_chunks=0)),
+        "stored": total("stored", ("results", "rejects")),
         "chunks": sum(part["chunks"] for part in parts),
         "hash": {"algorithm": "xxh3-64-sum", **{side: f"{value:016x}" for side, value in sums.items()}},
         "sha256": None,

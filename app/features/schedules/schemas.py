@@ -14,7 +14,9 @@ from app.api.answers import CREATED_AT, Answer, Shown, sometimes
 class RunOutcome(Answer):
     """What became of a run."""
 
-    outcome: Literal["made", "skipped", "failed"] = Field(description="`made`: there is a job.")
+    outcome: Literal["begun", "made", "skipped", "failed"] = Field(
+        description="`begun`: its job is being made. `made`: there is a job."
+    )
     code: str = sometimes("Of a run that failed: which error.")
     message: str = sometimes("Why it was skipped or failed.")
     missed: int = sometimes("Runs before it that were missed and are not made up for.")

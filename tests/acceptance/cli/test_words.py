@@ -160,7 +160,7 @@ def test_the_same_file_again_is_told_with_its_id(cli: Cli, tmp_path: Path) -> No
 def test_a_slip_in_an_option_is_told_with_the_nearest_name(cli: Cli, wrong: str, right: str) -> None:
     done = cli("upload", "-", "-O", f"{wrong}=1", stdin="a\n")
     assert done.code == 4
-    assert f"{wrong}: Extra inputs are not permitted" in done.err
+    assert wrong in done.err
     assert (f"Did you mean {right}?" in done.err) == bool(right)
     assert "`errors`" not in done.err
     assert not right or right in UploadOptions.model_fields

@@ -58,6 +58,14 @@ def databases(postgres: Postgres, templates: dict[str, str]) -> Iterator[Databas
     made.close()
 
 
+CONFIG = """
+post_hooks: []
+content_type_overrides:
+  text/event-stream: application/json
+"""
+"""The generator knows no streams of events."""
+
+
 @pytest.mark.timeout(600)
 def test_a_generated_client_is_typed_throughout_and_uploads_a_file(
     server: Server, people: People, tmp_path: Path
@@ -66,7 +74,7 @@ def test_a_generated_client_is_typed_throughout_and_uploads_a_file(
     if generator is None:
         pytest.fail("there is no generator; run .venv/bin/python scripts/install_client_generator.py")
     (tmp_path / "openapi.json").write_bytes(people.admin.get("/openapi.json").content)
-    (tmp_path / "generator.yml").write_text("post_hooks: []\n")
+    (tmp_path / "generator.yml").write_text(CONFIG)
     (tmp_path / "use_it.py").write_text(PROGRAM)
     run(
         tmp_path, generator, "generate", "--meta", "none", "--config", "generator.yml",

@@ -58,24 +58,24 @@ def test_two_processes_never_claim_the_same_message(databases: Databases, tmp_pa
 async def both_claim(url: str, storage: Path) -> None:
     settings = load_settings(database_url=url, storage_dir=storage)
     databases = [Database(settings), Database(settings)]
-    hook = {"id": uuid4(), "owner": "local", "url": "https://example.com/", "events": [], "secret": b"x"}
+    hook = webhooks.NewWebhook(owner="local", url="https://example.com/", events=[], secret=b"x")
 
     async def fill(connection: AsyncConnection) -> None:
         await webhooks.insert_webhook(connection, hook)
         for _ in range(30):
             body = outbox.message("webhook.test", datetime.now(UTC), {})
-            await outbox.put(connection, hook["id"], "webhook.test", body)  # type: ignore[arg-type]
+            await outbox.put(connection, hook.id, "webhook.test", body)
 
     await databases[0].transact(fill)
     async with databases[0].reading() as connection:
         few = await webhooks.find_due(connection, without=[], per_webhook=4, limit=10)
         due = await webhooks.find_due(connection, without=[], per_webhook=100, limit=100)
-        none = await webhooks.find_due(connection, without=[hook["id"]], per_webhook=100, limit=100)  # type: ignore[list-item]
+        none = await webhooks.find_due(connection, without=[hook.id], per_webhook=100, limit=100)
     assert (few, len(due), none) == (due[:4], 30, [])
     taken = await asyncio.gather(
         *(each.transact(lambda c: webhooks.claim(c, due, uuid4(), 60.0)) for each in databases)
     )
-    numbers = [row["number"] for rows in taken for row in rows]
+    numbers = [row.number for rows in taken for row in rows]
     assert sorted(numbers) == due
     stale = next(row for rows in taken for row in rows)
     settled = [

@@ -9,7 +9,7 @@ from typing import Any
 
 import msgspec
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from app.errors import RequestError
@@ -255,6 +255,7 @@ TOKENS = ["{", "}", "[", "]", ",", ",", '"', '"]"', '{"a":1}', '{"a":[1,2]}', " 
         budget=st.sampled_from([1, 20, 1 << 40]),
     ),
 )
+@example(text="}]\\", block=1, setting=Setting())
 @settings(max_examples=300, deadline=None)
 def test_a_record_ends_at_the_same_place_however_it_is_read(root: str, text: str, block: int, setting: Setting) -> None:
     data = text.encode()
