@@ -25,6 +25,7 @@ import warnings
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
 from contextlib import contextmanager, suppress
 from contextvars import ContextVar
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -90,9 +91,18 @@ class _Life:
             if hasattr(connection, "terminate"):
                 connection.terminate()
             else:
+                # As for the file, which sees a process end: a connection that is only closed keeps its locks as long as
+                # somebody still holds one of its cursors.
+                connection._tx.put_nowait((None, partial(_roll_back, connection)))
                 connection.stop()
                 connection._thread.join(BURIAL_SECONDS)
         self.connections.clear()
+
+
+def _roll_back(connection: Any) -> None:
+    """In the thread of the connection."""
+    if connection._connection is not None:
+        connection._connection.rollback()
 
 
 def _nothing() -> None: ...
@@ -296,6 +306,10 @@ class Engine(ServiceFolder):
         """At the end of a test, whatever state it is in."""
         self.kill()
         self._patch.undo()
+        for name in ("app", "services", "_living", "_end"):
+            self.__dict__.pop(name, None)
+        with warnings.catch_warnings(action="ignore"):  # else they are found in the next test
+            gc.collect()
 
     def _bury(self) -> None:
         """Let go of all that the dead life holds. Whatever of it runs once more can change nothing."""
