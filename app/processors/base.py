@@ -285,7 +285,7 @@ class WritesTables(Processor):
     """Its outcomes carry rows for typed tables."""
 
     tables: tuple[str, ...]
-    """Names from app/sinks/tables.py."""
+    """Names of tables that a feature registers in its `feature.py`."""
 
 
 class WaitsForService(Processor):
