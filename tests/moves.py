@@ -36,3 +36,8 @@ def statements(*, is_sqlite: bool) -> Iterator[str]:
             yield f"{when} ({_is_illegal(moves)}) BEGIN SELECT RAISE(ABORT, 'illegal move of {table}'); END"
         else:
             yield f"{when} ({_is_illegal(moves)}) EXECUTE FUNCTION illegal_move()"
+
+
+def drop_for_jobs(url: str) -> str:
+    """What lets a test stage a status of a job that it cannot bring about."""
+    return "DROP TRIGGER jobs_moves" if url.startswith("sqlite") else "DROP TRIGGER jobs_moves ON jobs"

@@ -10,6 +10,7 @@ import pytest
 from tests.acceptance.crash.conftest import MakeService
 from tests.crash.service import Input, Service
 from tests.harness import Api, wait_until
+from tests.moves import drop_for_jobs
 
 FUSSY = "tests.crash.processors:FussyProcessor"
 ROWS = [[str(i), f"row {i}", "bad" if i > 100 else "fine"] for i in range(1, 201)]
@@ -66,7 +67,10 @@ def test_a_cancelled_correction_is_not_run_by_the_retry_of_its_job(make_service:
         cells = {"rows": [{"_row": 1, "values": {"value": "bad"}}]}
         made = api.client.post(f"/api/v1/files/{file_id}/corrections", json=cells).json()
         api.finished(made["file_id"])
-        service.sql(f"UPDATE jobs SET status = 'cancelled' WHERE id = {service.key(made['job_id'])}")
+        service.sql(
+            drop_for_jobs(service.url),
+            f"UPDATE jobs SET status = 'cancelled' WHERE id = {service.key(made['job_id'])}",
+        )
         failed = [chunk["status"] for chunk in service.chunks(made["job_id"])]
         service.raise_flag("mended")
         assert retry(api, target["job_id"]).status_code == 202
@@ -84,6 +88,7 @@ def test_a_part_that_is_retried_alone_ends_its_job_anew(make_service: MakeServic
         part = half_failed(api)["job_id"]
         mine, theirs = service.key(part), service.key(parent)
         service.sql(
+            drop_for_jobs(service.url),
             f"UPDATE jobs SET parent_id = {theirs} WHERE id = {mine}",
             f"UPDATE jobs SET child_count = 2, status = 'completed_with_errors' WHERE id = {theirs}",
         )
