@@ -7,7 +7,10 @@ from typing import Protocol
 import pytest
 
 from tests.conftest import Databases
-from tests.crash.service import Input, Service
+from tests.crash.inputs import dirty, wide
+from tests.crash.service import Service
+
+__all__ = ["MakeService", "dirty", "make_service", "service", "wide"]
 
 
 class MakeService(Protocol):
@@ -34,17 +37,3 @@ def make_service(databases: Databases, tmp_path: Path) -> Iterator[MakeService]:
 def service(make_service: MakeService) -> Service:
     """A service that is not started yet."""
     return make_service()
-
-
-@pytest.fixture(scope="session")
-def dirty(tmp_path_factory: pytest.TempPathFactory) -> Input:
-    """A small file with every kind of trouble in it; 20 chunks of 100 rows."""
-    return Input.dirty(tmp_path_factory.mktemp("dirty"), 2_000, 0.3, seed=7)
-
-
-@pytest.fixture(scope="session")
-def wide(tmp_path_factory: pytest.TempPathFactory) -> Input:
-    """A file of more than one stretch of the splitter (4 MiB), all of it odd."""
-    given = Input.dirty(tmp_path_factory.mktemp("wide"), 5_000, 1.0, seed=8)
-    assert len(given.data) > 4 << 20
-    return given
