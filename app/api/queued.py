@@ -11,8 +11,6 @@ from pydantic import Field
 
 from app.api.answers import JOB_ID, Answer, sometimes
 from app.api.parameters import Flag
-from app.api.services import App
-from app.errors import Unavailable
 from app.jobs.file_jobs import Made
 
 Fresh = Annotated[Flag, Query(description="Run anew even if the same was asked of the same bytes before.")]
@@ -33,8 +31,3 @@ def accepted(made: Made, message: str) -> Response:
     if made.is_cached:
         body = {"job_id": job_id, "status": "completed", "message": "This was done before", "cached": True}
     return JSONResponse(body, 202, {"Location": f"/api/v1/jobs/{job_id}/status"})
-
-
-def check_open(app: App) -> None:
-    if app.machine.is_draining:
-        raise Unavailable("The service is shutting down.", headers={"Retry-After": "10"})

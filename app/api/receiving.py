@@ -15,14 +15,13 @@ from starlette.requests import ClientDisconnect
 from app.api.errors import invalid
 from app.api.multipart import MultipartBody
 from app.api.parameters import JobOptions, media_type
-from app.api.services import Services
+from app.api.services import Services, check_open
 from app.decoders.base import Kind
 from app.decoders.registry import by_coding
 from app.errors import (
     BadDigest,
     BadIdempotencyKey,
     MissingFilePart,
-    Unavailable,
     UnsupportedMediaType,
     UnsupportedTransferEncoding,
 )
@@ -80,8 +79,7 @@ async def receive(
 ) -> Accepted | None:
     """Refuse what can be refused before the first byte of the body, then stream it; None if the client went away, and then
     nothing is accepted."""
-    if app.machine.is_draining:
-        raise Unavailable("The service is shutting down.", headers={"Retry-After": "10"})
+    check_open(app)
     content_type = request.headers.get("content-type", "")
     is_form = content_type.lower().startswith("multipart/form-data")
     if not is_form and not door.takes_raw:

@@ -31,6 +31,12 @@ def services_of(request: Request) -> Services:
     return found  # type: ignore[no-any-return]
 
 
+def check_open(app: Services) -> None:
+    """Raises Unavailable once the process was told to end: it takes no new work."""
+    if app.machine.is_draining:
+        raise Unavailable("The service is shutting down.", headers={"Retry-After": "10"})
+
+
 # Coroutines, as all that a door depends on: FastAPI calls plain functions in threads, and to go there and back costs more
 # than they do.
 

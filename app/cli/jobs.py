@@ -34,6 +34,8 @@ from app.cli.text import FINAL, ago, duration, rows_text, shown, size, state_tex
 
 if TYPE_CHECKING:
     from app.cli.client import Client
+    from app.cli.render import Board
+    from app.cli.waiting import Follower
 
 app = typer.Typer()
 PAGE = 500
@@ -163,7 +165,7 @@ def watch(identifiers: Ids, as_json: Json = False, quiet: Quiet = False, url: Ur
 
     Exit code: 0 every row is loaded; 1 some rows were rejected or failed; 3 a job failed or was cancelled.
     """
-    from app.cli.waiting import Follower, go_on
+    from app.cli.waiting import Follower
 
     client = connect(url)
     found = dict.fromkeys(str(client.resolve(identifier)) for identifier in identifiers)
@@ -171,11 +173,7 @@ def watch(identifiers: Ids, as_json: Json = False, quiet: Quiet = False, url: Ur
         follower = Follower(client, shown_on, shown_on.put_json if as_json else lambda status: None)
         for identifier in found:
             follower.add(identifier, identifier, "")
-        try:
-            follower.run()
-        except KeyboardInterrupt:
-            shown_on.say(go_on(follower.ids))
-            raise
+        _follow(follower, shown_on)
     leave(follower.code)
 
 
@@ -207,7 +205,7 @@ def start(
 
     Exit code: 0 it was made, and with --wait every row is loaded; 1, 3 and 130 as those of watch; 4 it was refused.
     """
-    from app.cli.waiting import Follower, go_on
+    from app.cli.waiting import Follower
 
     client = connect(url)
     body: dict[str, Any] = {"type": job_type, "priority": priority, "options": dict(map(named, option or ()))}
@@ -225,12 +223,19 @@ def start(
             return
         follower = Follower(client, shown_on, shown_on.put_json if as_json else lambda status: None)
         follower.add(queued["job_id"], queued["job_id"], "")
-        try:
-            follower.run()
-        except KeyboardInterrupt:
-            shown_on.say(go_on(follower.ids))
-            raise
+        _follow(follower, shown_on)
     leave(follower.code)
+
+
+def _follow(follower: Follower, shown_on: Board) -> None:
+    """Until the jobs have ended. Ctrl-C leaves them running, and says how to watch them again."""
+    from app.cli.waiting import go_on
+
+    try:
+        follower.run()
+    except KeyboardInterrupt:
+        shown_on.say(go_on(follower.ids))
+        raise
 
 
 @app.command(rich_help_panel=CLIENT, epilog=examples("proof ID", "proof ID --json | jq .problems"))

@@ -16,6 +16,7 @@ from app.errors import RequestError
 from app.jobs.limits import OwnerLimits
 from app.pipeline.queue import Enqueue
 from app.processors.registry import Processors
+from app.sources.base import is_remote
 from app.states import JobStatus
 
 MESSAGE_CHARACTERS = 500
@@ -52,64 +53,37 @@ class JobFactory:
         processor = self._processors.get(wanted.processor)
         chunk_size = processor.chunk_size or self._settings.chunk_size
         return NewJob(
-            owner=wanted.owner,
-            door=wanted.door,
-            public_id=wanted.public_id,
-            file_id=file.id,
-            parent_id=wanted.parent_id,
-            processor=wanted.processor,
-            options=wanted.options,
+            **_common(wanted, file),
             cache_key=wanted.cache_key,
             chunk_size=wanted.chunk_size or chunk_size,
-            priority=wanted.priority,
             status=JobStatus.QUEUED,
             columns=list(columns),
             stores_results=processor.stores_results,
             total_rows=total_rows,
-            split_offset=file.dialect["data_start"],
-            split_lines=file.dialect["data_line"],
         )
 
     def of_parts(self, wanted: Wanted, file: FileRow | NewFile, columns: Sequence[str], *, part_count: int) -> NewJob:
         """A job that ends with the last of its parts, which name it as their parent. Its file is one of theirs, or stands for
         all of them."""
         return NewJob(
-            owner=wanted.owner,
-            door=wanted.door,
-            public_id=wanted.public_id,
-            file_id=file.id,
-            parent_id=wanted.parent_id,
+            **_common(wanted, file),
             child_count=part_count,
-            processor=wanted.processor,
-            options=wanted.options,
             cache_key=wanted.cache_key,
             chunk_size=wanted.chunk_size or self._settings.chunk_size,
-            priority=wanted.priority,
             status=JobStatus.PROCESSING,
             columns=list(columns),
-            split_offset=file.dialect["data_start"],
-            split_lines=file.dialect["data_line"],
             split_done=True,
         )
 
     def failed(self, wanted: Wanted, file: FileRow | NewFile, error: RequestError) -> NewJob:
         """A part that had failed before it could begin."""
         return NewJob(
-            owner=wanted.owner,
-            door=wanted.door,
-            public_id=wanted.public_id,
-            file_id=file.id,
-            parent_id=wanted.parent_id,
-            processor=wanted.processor,
-            options=wanted.options,
+            **_common(wanted, file),
             chunk_size=wanted.chunk_size or self._settings.chunk_size,
-            priority=wanted.priority,
             status=JobStatus.FAILED,
             error={"code": error.code, "message": error.detail[:MESSAGE_CHARACTERS]},
             columns=[],
             stores_results=self._processors.get(wanted.processor).stores_results,
-            split_offset=file.dialect["data_start"],
-            split_lines=file.dialect["data_line"],
             split_done=True,
         )
 
@@ -155,6 +129,22 @@ class JobFactory:
             await files.insert_idempotent(connection, StoredAnswer(owner, key, fingerprint, status_code, body))
 
 
+def _common(wanted: Wanted, file: FileRow | NewFile) -> dict[str, Any]:
+    """What a job says in the same way whether it reads its file, has parts or has failed."""
+    return {
+        "owner": wanted.owner,
+        "door": wanted.door,
+        "public_id": wanted.public_id,
+        "file_id": file.id,
+        "parent_id": wanted.parent_id,
+        "processor": wanted.processor,
+        "options": wanted.options,
+        "priority": wanted.priority,
+        "split_offset": file.dialect["data_start"],
+        "split_lines": file.dialect["data_line"],
+    }
+
+
 def _is_stored(file: NewFile) -> bool:
     """Whether its bytes are in the storage: those of objects stay where they are."""
-    return file.storage_uri is not None and "://" not in file.storage_uri
+    return file.storage_uri is not None and not is_remote(file.storage_uri)

@@ -1,5 +1,5 @@
 """Commit targets: where the rows of a chunk go, inside the transaction that completes it. A job's rows are its own; those of a
-correction belong to the job that it corrects. Chosen once for each job."""
+correction belong to the job that it corrects. Which it is, `Committer.target` alone decides."""
 
 from __future__ import annotations
 

@@ -11,8 +11,8 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from app.api.errors import problem_responses
 from app.api.parameters import Priority, single_values
-from app.api.queued import Fresh, check_open
-from app.api.services import App, Owner
+from app.api.queued import Fresh
+from app.api.services import App, Owner, check_open
 from app.features.batch_jobs.schemas import BatchQueued
 from app.features.batch_jobs.service import MAX_FILES, BatchJobs, BatchSubmission
 

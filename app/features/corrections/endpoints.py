@@ -16,8 +16,8 @@ from app.api.json import encoded
 from app.api.multipart import MultipartBody
 from app.api.parameters import FileId, Flag, Priority, single_values
 from app.api.receiving import BODY, declared_kind, idempotency_key, pieces
-from app.api.services import App, Owner
-from app.errors import BodyTooLarge, MalformedJson, Unavailable
+from app.api.services import App, Owner, check_open
+from app.errors import BodyTooLarge, MalformedJson
 from app.features.corrections import service as corrections
 from app.features.corrections.files import MAX_PATCHES
 from app.features.corrections.schemas import CorrectionAccepted
@@ -107,8 +107,7 @@ async def correct(
 
     All rows are taken or none. Answered when the correction is durable; `status_url` tells how it goes.
     """
-    if app.machine.is_draining:
-        raise Unavailable("The service is shutting down.", headers={"Retry-After": "10"})
+    check_open(app)
     wanted = corrections.Request(owner, file_id, run_unchanged, idempotency_key(request), priority, formula_guard)
     content_type = request.headers.get("content-type", "")
     kind = content_type.partition(";")[0].strip().lower()

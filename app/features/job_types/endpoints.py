@@ -11,8 +11,8 @@ from pydantic import Field
 from app.api.answers import Answer
 from app.api.errors import problem_responses
 from app.api.parameters import single_values
-from app.api.queued import Fresh, Queued, accepted, check_open
-from app.api.services import App, Owner
+from app.api.queued import Fresh, Queued, accepted
+from app.api.services import App, Owner, check_open
 from app.features.job_types.requests import NewJob
 from app.features.job_types.service import JobStarter
 

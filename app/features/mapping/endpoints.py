@@ -7,8 +7,8 @@ from fastapi.responses import Response
 
 from app.api.errors import problem_responses
 from app.api.parameters import single_values
-from app.api.queued import Fresh, Queued, accepted, check_open
-from app.api.services import App, Owner
+from app.api.queued import Fresh, Queued, accepted
+from app.api.services import App, Owner, check_open
 from app.features.mapping.schemas import MappingRequest
 from app.features.templates.service import Templates
 

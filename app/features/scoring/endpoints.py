@@ -8,8 +8,7 @@ from fastapi.responses import Response
 from app.api.answers import ObjectsAccepted
 from app.api.errors import problem_responses
 from app.api.json import encoded
-from app.api.services import App, Owner
-from app.errors import Unavailable
+from app.api.services import App, Owner, check_open
 from app.features.job_types.requests import Input
 
 router = APIRouter(prefix="/api/v1/jobs", tags=["jobs"])
@@ -28,8 +27,7 @@ class ScoreRequest(Input):
 async def score(request: Request, body: ScoreRequest, app: App, owner: Owner) -> Response:
     """Make a job for one object, or for a file that was uploaded, or a job with a part for each object of a prefix or
     pattern. Its status, cancel, retry, rejects and proof are those of any job."""
-    if app.machine.is_draining:
-        raise Unavailable("The service is shutting down.", headers={"Retry-After": "10"})
+    check_open(app)
     body.check()
     if body.file_id is not None:
         made_of_file = await app.file_jobs.submit(

@@ -12,8 +12,8 @@ from pydantic import BaseModel, ConfigDict, Discriminator, Field, StrictBool, Ta
 from app.api.errors import problem_responses
 from app.api.json import encoded_any
 from app.api.parameters import Integer, Priority, single_values
-from app.api.queued import Fresh, Queued, accepted, check_open
-from app.api.services import App, Owner
+from app.api.queued import Fresh, Queued, accepted
+from app.api.services import App, Owner, check_open
 from app.features.templates.schemas import TemplateColumn
 from app.features.transform import service as transform
 from app.features.transform.schemas import TransformReport

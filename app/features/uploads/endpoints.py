@@ -18,13 +18,12 @@ from app.api.errors import invalid, problem_responses
 from app.api.json import encoded
 from app.api.parameters import identifier, single_values
 from app.api.receiving import described, pieces
-from app.api.services import App, Owner, Services
+from app.api.services import App, Owner, Services, check_open
 from app.errors import (
     BadTusRequest,
     FileTooLarge,
     MethodNotAllowed,
     TusVersion,
-    Unavailable,
     UnsupportedMediaType,
 )
 from app.features.files.parameters import FileOptions
@@ -79,7 +78,7 @@ async def options(app: App) -> Response:
 async def create(request: Request, app: App, owner: Owner, options: Annotated[FileOptions, Query()]) -> Response:
     """Creation, with the first bytes or without. Every option of POST /api/v1/upload may stand in the query or in
     Upload-Metadata, beside `filename` and `filetype`; the query wins."""
-    _refuse_when_draining(app)
+    check_open(app)
     sent = request.headers.get("upload-metadata", "")
     metadata = _metadata(sent)
     submission = described(owner, _merged(metadata, options), metadata.get("filetype", metadata.get("type", "")), app)
@@ -142,7 +141,7 @@ async def head(upload_id: UploadId, app: App, owner: Owner) -> Response:
 async def patch(upload_id: UploadId, request: Request, app: App, owner: Owner) -> Response:
     """The bytes from Upload-Offset on. The answer to the last of them names the file and the job that were made, in the
     headers Granula-File-Id and Granula-Job-Id; GET names them later, too."""
-    _refuse_when_draining(app)
+    check_open(app)
     if request.headers.get("content-type", "").partition(";")[0].strip().lower() != BYTES:
         raise UnsupportedMediaType(f"The bytes of an upload have the type {BYTES}.", accepted=[BYTES])
     offset = _number(request, "upload-offset")
@@ -204,11 +203,6 @@ async def override(upload_id: UploadId, request: Request, app: App, owner: Owner
 
 
 # ---------------------------------------------------------------------- headers
-
-
-def _refuse_when_draining(app: Services) -> None:
-    if app.machine.is_draining:
-        raise Unavailable("The service is shutting down.", headers={"Retry-After": "10"})
 
 
 def _created(upload: Upload) -> Response:
