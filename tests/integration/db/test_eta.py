@@ -39,9 +39,10 @@ async def test_the_time_left_is_not_told_at_first_and_then_alike(databases: Data
         await database.transact(lambda c: c.execute(size))
 
         async def end(index: int, ago: float) -> None:
-            done = update(Chunk).where(Chunk.job_id == job_id, Chunk.chunk_index == index)
-            values = {"status": "completed", "rows_ok": 1, "finished_at": now(-ago)}
-            await database.transact(lambda c: c.execute(done.values(**values)))
+            one = update(Chunk).where(Chunk.job_id == job_id, Chunk.chunk_index == index)
+            done = {"status": "completed", "rows_ok": 1, "finished_at": now(-ago)}
+            await database.transact(lambda c: c.execute(one.values(status="processing")))
+            await database.transact(lambda c: c.execute(one.values(**done)))
 
         assert await told(database, job_id) == [None, None]
         for index, ago in enumerate((10.0, 8.0)):
