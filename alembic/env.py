@@ -1,4 +1,6 @@
-"""Runs the migrations on the database of the settings, or on the URL or connection that the caller put into the config."""
+"""Runs the migrations on the database of the settings, or on the URL or connection that the caller
+put into the config.
+"""
 
 from __future__ import annotations
 
@@ -21,8 +23,11 @@ def migrate(connection: Connection) -> None:
     )
     with context.begin_transaction():
         if connection.dialect.name == "postgresql":
-            # Of processes that start at once on an empty database one makes the tables; the others then find them made.
-            connection.exec_driver_sql("SELECT pg_advisory_xact_lock(hashtextextended('granula migrations', 0))")
+            # Of processes that start at once on an empty database one makes the tables; the others
+            # then find them made.
+            connection.exec_driver_sql(
+                "SELECT pg_advisory_xact_lock(hashtextextended('granula migrations', 0))"
+            )
         context.run_migrations()
 
 

@@ -1,7 +1,9 @@
-"""`python -m app pipeline`: score the objects of a bucket once, tell how it goes, and say by the exit code how it went.
+"""`python -m app pipeline`: score the objects of a bucket once, tell how it goes, and say by the
+exit code how it went.
 
-It works on its own jobs and on no others, so that it may run beside the service on the same PostgreSQL. A run that was
-stopped, in whatever way, is continued by the next one with the same source.
+It works on its own jobs and on no others, so that it may run beside the service on the same
+PostgreSQL. A run that was stopped, in whatever way, is continued by the next one with the same
+source.
 """
 
 from __future__ import annotations
@@ -52,7 +54,8 @@ class RunOptions:
 def run(settings: Settings, options: RunOptions, processes: Processes) -> int:
     """`processes` compute for it, and are closed at the end.
 
-    The exit code: 0 all scored or invalid, 1 some failed, 2 not begun, 3 given up waiting, 130 interrupted.
+    The exit code: 0 all scored or invalid, 1 some failed, 2 not begun, 3 given up waiting, 130
+    interrupted.
     """
     with _bars() as bars, _logging_to(options.log_file, bars):
         logger.info("Starting batch pipeline")
@@ -65,7 +68,9 @@ def run(settings: Settings, options: RunOptions, processes: Processes) -> int:
             processes.close()
 
 
-async def _run(settings: Settings, options: RunOptions, bars: Bars | None, processes: Processes) -> int:
+async def _run(
+    settings: Settings, options: RunOptions, bars: Bars | None, processes: Processes
+) -> int:
     stop = asyncio.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
@@ -76,7 +81,9 @@ async def _run(settings: Settings, options: RunOptions, bars: Bars | None, proce
 
 
 @asynccontextmanager
-async def _services(settings: Settings, own: set[UUID], processes: Processes) -> AsyncIterator[Core]:
+async def _services(
+    settings: Settings, own: set[UUID], processes: Processes
+) -> AsyncIterator[Core]:
     services = await start(settings, only=own, processes=processes)
     try:
         yield services
@@ -108,7 +115,9 @@ async def _begin(services: Core, source: str, own: set[UUID]) -> UUID:
         return UUID(made["job_id"])
 
 
-async def _follow(services: Core, job_id: UUID, options: RunOptions, stop: asyncio.Event, bars: Bars | None) -> int:
+async def _follow(
+    services: Core, job_id: UUID, options: RunOptions, stop: asyncio.Event, bars: Bars | None
+) -> int:
     watch = Watch(services.database, job_id)
     with _bar(bars) as show:
         moved_at, done, waiting_on = time.monotonic(), -1, None
@@ -123,14 +132,19 @@ async def _follow(services: Core, job_id: UUID, options: RunOptions, stop: async
                 if status["waiting_on"] not in (None, waiting_on):
                     logger.warning(
                         "Waiting for %s",
-                        {"ml_api": "the ML API", "storage": "the storage"}.get(status["waiting_on"], "the source"),
+                        {"ml_api": "the ML API", "storage": "the storage"}.get(
+                            status["waiting_on"], "the source"
+                        ),
                     )
                 waiting_on = status["waiting_on"]
             if stop.is_set():
                 logger.warning("Interrupted; the next start continues this run")
                 return INTERRUPTED
             if options.give_up_after and time.monotonic() - moved_at > options.give_up_after:
-                logger.error("Nothing moved for %g s; the next start continues this run", options.give_up_after)
+                logger.error(
+                    "Nothing moved for %g s; the next start continues this run",
+                    options.give_up_after,
+                )
                 return GAVE_UP
             await asyncio.sleep(POLL_SECONDS)
 
@@ -153,7 +167,9 @@ async def _patiently(work: Any) -> Any:
 
 
 class Watch:
-    """Logs each completed chunk once, whatever the order in which their transactions commit and whatever their clocks say."""
+    """Logs each completed chunk once, whatever the order in which their transactions commit and
+    whatever their clocks say.
+    """
 
     def __init__(self, database: Database, job_id: UUID) -> None:
         self._database = database
@@ -165,13 +181,17 @@ class Watch:
         self._count = 0
 
     async def log_new_chunks(self) -> None:
-        """All that are committed now and were not logged before, in the order in which they ended."""
+        """All that are committed now and were not logged before, in the order in which they
+        ended.
+        """
         new: list[CompletedChunk] = []
         async with self._database.reading() as connection:
             for job_id, count in (await chunks.count_completed(connection, self._job_id)).items():
                 logged = self._logged.setdefault(job_id, set())
                 if count > len(logged):
-                    completed = await chunks.list_completed(connection, job_id, self._before.get(job_id, 0))
+                    completed = await chunks.list_completed(
+                        connection, job_id, self._before.get(job_id, 0)
+                    )
                     new += [chunk for chunk in completed if chunk.chunk_index not in logged]
         for chunk in sorted(new, key=attrgetter("finished_at", "job_id", "chunk_index")):
             logger.info("Batch %d: processed %d transactions", self._count, chunk.rows_ok)
@@ -192,11 +212,17 @@ def _conclude(status: dict[str, Any]) -> int:
         logger.error("%s", status["error"]["message"])
     if rows["ok"]:
         logger.info("Successfully wrote %d transactions to database", rows["ok"])
-    text = f"Pipeline complete: {rows['ok']} processed, {rows['failed']} failed, {rows['invalid']} invalid"
+    text = (
+        f"Pipeline complete: {rows['ok']} processed, {rows['failed']} failed, {rows['invalid']}"
+        " invalid"
+    )
     if rows["unprocessed"]:
         text += f", {rows['unprocessed']} not processed"
     logger.info("%s", text)
-    is_whole = status["status"] in (JobStatus.COMPLETED, JobStatus.COMPLETED_WITH_ERRORS) and not status["errors"]
+    is_whole = (
+        status["status"] in (JobStatus.COMPLETED, JobStatus.COMPLETED_WITH_ERRORS)
+        and not status["errors"]
+    )
     return OK if is_whole and not rows["failed"] and not rows["unprocessed"] else SOME_FAILED
 
 

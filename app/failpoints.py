@@ -1,8 +1,10 @@
-"""Named points where a test can make the process die, wait or raise. Unset, each costs one dictionary look-up.
+"""Named points where a test can make the process die, wait or raise. Unset, each costs one
+dictionary look-up.
 
-`GRANULA_FAIL="chunk.after_write=kill@3;upload.before_rename=raise"` kills the process (SIGKILL, no clean-up) the third
-time a chunk has written its rows, and raises OSError the first time an upload is about to be renamed.
-Actions: `kill`, `raise`, `transient`; `@N` is the occurrence (default 1), `@N+` means from the N-th on.
+`GRANULA_FAIL="chunk.after_write=kill@3;upload.before_rename=raise"` kills the process (SIGKILL, no
+clean-up) the third time a chunk has written its rows, and raises OSError the first time an upload
+is about to be renamed. Actions: `kill`, `raise`, `transient`; `@N` is the occurrence (default 1),
+`@N+` means from the N-th on.
 """
 
 from __future__ import annotations
@@ -15,20 +17,47 @@ from app.errors import TransientError
 
 NAMES = frozenset(
     {
-        "upload.first_byte", "upload.before_fsync", "upload.before_rename", "upload.after_rename",
-        "upload.before_commit", "upload.after_commit",
-        "tus.created", "tus.piece_written", "tus.appended", "tus.settled",
-        "split.begin", "split.before_commit", "split.after_commit",
-        "chunk.claimed", "chunk.read", "chunk.before_write", "chunk.after_write", "chunk.after_commit",
-        "correction.before_commit", "correction.after_commit", "correction.rejects_removed", "correction.results_written",
-        "ml.after_response", "job.before_finish", "job.after_finish",
-        "output.part_written", "output.settled", "output.written", "output.renamed",
-        "cancel.before_commit", "delete.rows", "delete.disk",
-        "undo.before_commit", "undo.after_commit",
-        "webhook.claimed", "webhook.sent",
-        "vectors.encoded", "vectors.before_commit", "vectors.after_commit",
+        "upload.first_byte",
+        "upload.before_fsync",
+        "upload.before_rename",
+        "upload.after_rename",
+        "upload.before_commit",
+        "upload.after_commit",
+        "tus.created",
+        "tus.piece_written",
+        "tus.appended",
+        "tus.settled",
+        "split.begin",
+        "split.before_commit",
+        "split.after_commit",
+        "chunk.claimed",
+        "chunk.read",
+        "chunk.before_write",
+        "chunk.after_write",
+        "chunk.after_commit",
+        "correction.before_commit",
+        "correction.after_commit",
+        "correction.rejects_removed",
+        "correction.results_written",
+        "ml.after_response",
+        "job.before_finish",
+        "job.after_finish",
+        "output.part_written",
+        "output.settled",
+        "output.written",
+        "output.renamed",
+        "cancel.before_commit",
+        "delete.rows",
+        "delete.disk",
+        "undo.before_commit",
+        "undo.after_commit",
+        "webhook.claimed",
+        "webhook.sent",
+        "vectors.encoded",
+        "vectors.before_commit",
+        "vectors.after_commit",
     }
-)  # fmt: skip
+)
 
 
 @dataclass(slots=True)
@@ -43,7 +72,9 @@ _armed: dict[str, _Armed] = {}
 
 
 def arm(spec: str) -> None:
-    """Replace all armed points by those of `spec`; raises ValueError for an unknown name or action."""
+    """Replace all armed points by those of `spec`; raises ValueError for an unknown name or
+    action.
+    """
     _armed.clear()
     for part in filter(None, spec.split(";")):
         name, _, what = part.partition("=")
@@ -54,7 +85,9 @@ def arm(spec: str) -> None:
 
 
 def die() -> None:
-    """End the process as nothing else does: no clean-up, no last word. A test in whose process this is puts another here."""
+    """End the process as nothing else does: no clean-up, no last word. A test in whose process this
+    is puts another here.
+    """
     os.kill(os.getpid(), signal.SIGKILL)
 
 

@@ -1,8 +1,9 @@
 """Feature: what one package under app/features adds to the service.
 
-The core knows this class and no feature. `app.features.FEATURES` lists them; `wiring` makes their processors and services,
-`main` serves their routes, the command line adds their commands. A feature's module is imported in every process, also
-in those that only compute, so it imports what it needs inside its functions.
+The core knows this class and no feature. `app.features.FEATURES` lists them; `wiring` makes their
+processors and services, `main` serves their routes, the command line adds their commands. A
+feature's module is imported in every process, also in those that only compute, so it imports what
+it needs inside its functions.
 """
 
 from __future__ import annotations
@@ -72,7 +73,9 @@ class Feature:
     exposed_headers: tuple[str, ...] = ()
     """Of its answers, which pages of other origins may read."""
     tables: tuple[Table, ...] = ()
-    """That its processors, or others, fill besides their results: in the order in which an undo takes their rows back."""
+    """That its processors, or others, fill besides their results: in the order in which an undo
+    takes their rows back.
+    """
     processors: Callable[[Tools], Iterable[Processor]] = _no_processors
     """Raises SettingsInvalid."""
     services: Callable[[Core], Iterable[Service]] = _no_services

@@ -31,7 +31,9 @@ logger = logging.getLogger(__name__)
 
 
 def create_app(settings: Settings | None = None) -> FastAPI:
-    """The service for these settings, by default those of the environment; raises SettingsInvalid."""
+    """The service for these settings, by default those of the environment; raises
+    SettingsInvalid.
+    """
     settings = settings or load_settings()
     logs.install(settings)
     log_filter.install()
@@ -59,7 +61,10 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     app = FastAPI(
         title="Granula",
         version=__version__,
-        description="Big files in, rows that can be trusted out: every row is in the results, in the rejects, or unprocessed.",
+        description=(
+            "Big files in, rows that can be trusted out: every row is in the results, in the"
+            " rejects, or unprocessed."
+        ),
         lifespan=lifespan,
         docs_url=None,  # ours needs no internet
         redoc_url=None,
@@ -71,8 +76,8 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         docs.router,  # /docs
         health.router,  # /, /health, /ready, /metrics, /errors
     ):
-        # Not include_router: of routers in routers, FastAPI matches each again for every request, a third of what a short
-        # answer costs.
+        # Not include_router: of routers in routers, FastAPI matches each again for every request, a
+        # third of what a short answer costs.
         app.router.routes.extend(router.routes)
     app.router.routes.extend(heads.twins(app.router.routes))
     app.mount("/assets", assets.assets)  # the files of the dashboard
@@ -85,7 +90,9 @@ def create_app(settings: Settings | None = None) -> FastAPI:
             allow_origins=list(settings.cors_origins),
             allow_methods=["*"],
             allow_headers=["*"],
-            expose_headers=sorted({header for feature in FEATURES for header in feature.exposed_headers}),
+            expose_headers=sorted(
+                {header for feature in FEATURES for header in feature.exposed_headers}
+            ),
         )
     app.add_middleware(StartupErrors)
     return app
@@ -93,8 +100,9 @@ def create_app(settings: Settings | None = None) -> FastAPI:
 
 @contextmanager
 def _told_of_signals(services: Services) -> Iterator[None]:
-    """Begin to drain at SIGTERM or SIGINT itself: the web server runs the end of the lifespan only when every connection
-    is closed, and open event streams and uploads would keep it waiting."""
+    """Begin to drain at SIGTERM or SIGINT itself: the web server runs the end of the lifespan only
+    when every connection is closed, and open event streams and uploads would keep it waiting.
+    """
     if threading.current_thread() is not threading.main_thread():
         yield
         return
@@ -118,6 +126,8 @@ def _told_of_signals(services: Services) -> Iterator[None]:
 
 try:
     app = create_app()
-except SettingsInvalid as error:  # `uvicorn app.main:app`: a sentence, not the traceback of an import
+except (
+    SettingsInvalid
+) as error:  # `uvicorn app.main:app`: a sentence, not the traceback of an import
     sys.stderr.write(f"{error.detail}\n")
     sys.exit(error.exit_code)

@@ -1,4 +1,6 @@
-"""What the features add to the engine of this process: processors, besides those that the settings name, and tables."""
+"""What the features add to the engine of this process: processors, besides those that the settings
+name, and tables.
+"""
 
 from __future__ import annotations
 
@@ -11,7 +13,9 @@ from app.processors.registry import Processors
 
 
 def tools(settings: Settings) -> Tools:
-    return Tools(settings, Embedder(settings.embedding_model_dir, precision=settings.embedding_precision))
+    return Tools(
+        settings, Embedder(settings.embedding_model_dir, precision=settings.embedding_precision)
+    )
 
 
 def make_processors(settings: Settings, given: Tools | None = None) -> Processors:

@@ -1,4 +1,6 @@
-"""The states of a job and of a chunk, who moves them, and which moves are legal. Pure: no database, no I/O."""
+"""The states of a job and of a chunk, who moves them, and which moves are legal. Pure: no database,
+no I/O.
+"""
 
 from __future__ import annotations
 
@@ -15,9 +17,13 @@ class JobStatus(StrEnum):
     COMPLETED = "completed"
     """Final: every row is in the results, and the counts close."""
     COMPLETED_WITH_ERRORS = "completed_with_errors"
-    """Final: some rows are in the rejects or in failed chunks; the counts close. Correcting all of them moves it on."""
+    """Final: some rows are in the rejects or in failed chunks; the counts close. Correcting all of
+    them moves it on.
+    """
     FAILED = "failed"
-    """Final: no chunk could be completed, or the file itself is not readable any more. A retry moves it back."""
+    """Final: no chunk could be completed, or the file itself is not readable any more. A retry
+    moves it back.
+    """
     CANCELLED = "cancelled"
     """Final: stopped by a user; finished rows stay readable, the others count as unprocessed."""
 
@@ -27,8 +33,12 @@ class JobStatus(StrEnum):
 
     @property
     def in_five(self) -> str:
-        """In the words of the doors that have five statuses: pending, processing, completed, failed, cancelled."""
-        return {JobStatus.QUEUED: "pending", JobStatus.COMPLETED_WITH_ERRORS: "completed"}.get(self, self.value)
+        """In the words of the doors that have five statuses: pending, processing, completed,
+        failed, cancelled.
+        """
+        return {JobStatus.QUEUED: "pending", JobStatus.COMPLETED_WITH_ERRORS: "completed"}.get(
+            self, self.value
+        )
 
 
 class ChunkStatus(StrEnum):
@@ -51,7 +61,12 @@ class ChunkStatus(StrEnum):
 JOB_MOVES: dict[JobStatus, frozenset[JobStatus]] = {
     JobStatus.QUEUED: frozenset({JobStatus.PROCESSING, JobStatus.FAILED, JobStatus.CANCELLED}),
     JobStatus.PROCESSING: frozenset(
-        {JobStatus.COMPLETED, JobStatus.COMPLETED_WITH_ERRORS, JobStatus.FAILED, JobStatus.CANCELLED}
+        {
+            JobStatus.COMPLETED,
+            JobStatus.COMPLETED_WITH_ERRORS,
+            JobStatus.FAILED,
+            JobStatus.CANCELLED,
+        }
     ),
     JobStatus.COMPLETED: frozenset(),
     JobStatus.COMPLETED_WITH_ERRORS: frozenset({JobStatus.PROCESSING, JobStatus.COMPLETED}),
@@ -80,11 +95,15 @@ def conclude(*, completed_chunks: int, failed_chunks: int, rejects: int) -> JobS
     return JobStatus.COMPLETED_WITH_ERRORS if failed_chunks or rejects else JobStatus.COMPLETED
 
 
-def row_counts(*, total: int, ok: int, invalid: int, failed: int, in_failed_chunks: int) -> dict[str, int]:
-    """What became of the rows of a job, in the four words that every surface shows. They add up to `total`.
+def row_counts(
+    *, total: int, ok: int, invalid: int, failed: int, in_failed_chunks: int
+) -> dict[str, int]:
+    """What became of the rows of a job, in the four words that every surface shows. They add up to
+    `total`.
 
-    loaded: in the results. rejected: in the rejects, each with its reason. failed: in chunks that failed (`in_failed_chunks`
-    of the `failed` rows), which a retry runs again. not_processed: in chunks that are not done, or were cancelled.
+    loaded: in the results. rejected: in the rejects, each with its reason. failed: in chunks that
+    failed (`in_failed_chunks` of the `failed` rows), which a retry runs again. not_processed: in
+    chunks that are not done, or were cancelled.
     """
     return {
         "loaded": ok,

@@ -1,5 +1,7 @@
-"""Bars on standard error. Standard output is never touched by them: what is asked for goes where it was sent, at once and as
-it is, whether the bars are on the same terminal, on another one, or nowhere."""
+"""Bars on standard error. Standard output is never touched by them: what is asked for goes where it
+was sent, at once and as it is, whether the bars are on the same terminal, on another one, or
+nowhere.
+"""
 
 from __future__ import annotations
 
@@ -15,16 +17,25 @@ REDRAW_SECONDS = 0.1
 
 
 class Bars:
-    """A bar for each key, drawn from the first to the last; nothing is left of them. May be called from several threads."""
+    """A bar for each key, drawn from the first to the last; nothing is left of them. May be called
+    from several threads.
+    """
 
     def __init__(self) -> None:
         columns = (
-            TextColumn("{task.description}", markup=False), BarColumn(bar_width=24), TaskProgressColumn(),
+            TextColumn("{task.description}", markup=False),
+            BarColumn(bar_width=24),
+            TaskProgressColumn(),
             TextColumn("{task.fields[note]}", markup=False),
-        )  # fmt: skip
-        # Drawn only by our own calls: a thread that draws on its own would draw into what is written meanwhile.
+        )
+        # Drawn only by our own calls: a thread that draws on its own would draw into what is
+        # written meanwhile.
         self._progress = Progress(
-            *columns, console=Console(stderr=True), transient=True, auto_refresh=False, redirect_stdout=False
+            *columns,
+            console=Console(stderr=True),
+            transient=True,
+            auto_refresh=False,
+            redirect_stdout=False,
         )
         self._tasks: dict[str, TaskID] = {}
         self._lock = RLock()
@@ -33,7 +44,12 @@ class Bars:
     def __enter__(self) -> Bars:
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        at: TracebackType | None,
+    ) -> None:
         with self._lock:
             self._progress.stop()
 
@@ -44,7 +60,9 @@ class Bars:
             if is_new:
                 self._progress.start()
                 self._tasks[key] = self._progress.add_task(description, total=100, note="")
-            self._progress.update(self._tasks[key], total=percent and 100, completed=percent or 0, note=note)
+            self._progress.update(
+                self._tasks[key], total=percent and 100, completed=percent or 0, note=note
+            )
             if is_new or time.monotonic() - self._drawn >= REDRAW_SECONDS:
                 self._draw()
 

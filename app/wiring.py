@@ -1,4 +1,6 @@
-"""Where the parts are wired together, for the doors of HTTP and for those without: nothing of a web server is imported here."""
+"""Where the parts are wired together, for the doors of HTTP and for those without: nothing of a web
+server is imported here.
+"""
 
 from __future__ import annotations
 
@@ -107,10 +109,11 @@ async def start(
     only: set[UUID] | None = None,
     processes: Processes | None = None,
 ) -> Core:
-    """The parts, made and running; `only`: for these jobs and no others; `processes`: those that were started already.
+    """The parts, made and running; `only`: for these jobs and no others; `processes`: those that
+    were started already.
 
-    Raises MigrationsPending, MigrationsRefused, SettingsInvalid, DatabaseTaken, DatabaseUnavailable, StorageForeign,
-    StorageUnavailable, DiskFull.
+    Raises MigrationsPending, MigrationsRefused, SettingsInvalid, DatabaseTaken,
+    DatabaseUnavailable, StorageForeign, StorageUnavailable, DiskFull.
     """
     failpoints.arm(settings.granula_fail)
     s3 = S3Source(
@@ -119,7 +122,12 @@ async def start(
         secret=settings.secret.get_secret_value(),
         region=settings.region,
     )
-    places = stores(settings.storage_url, settings.storage_dir, s3.credentials, most_bytes=settings.max_upload_bytes)
+    places = stores(
+        settings.storage_url,
+        settings.storage_dir,
+        s3.credentials,
+        most_bytes=settings.max_upload_bytes,
+    )
     settings.storage_dir.mkdir(parents=True, exist_ok=True, mode=0o700)  # of the embedded database
     places.prepare()
     database = Database(settings)
@@ -148,7 +156,9 @@ async def start(
         ownership=ownership,
         lost_seconds=settings.lost_found_days * 86_400,
     )
-    destinations = plugins.make_destinations(is_sqlite=database.is_sqlite, rows_per_write=settings.db_row_batch_size)
+    destinations = plugins.make_destinations(
+        is_sqlite=database.is_sqlite, rows_per_write=settings.db_row_batch_size
+    )
     machine = Machine(
         settings,
         database,
@@ -165,7 +175,9 @@ async def start(
     factory = JobFactory(settings, processors, limits, machine.enqueue)
     statuses = Statuses(database)
     logs.of_process(worker=machine.leases.worker_id)
-    end_tracing = tracing.start(settings.otel_exporter_otlp_endpoint, role.name.lower(), machine.leases.worker_id)
+    end_tracing = tracing.start(
+        settings.otel_exporter_otlp_endpoint, role.name.lower(), machine.leases.worker_id
+    )
     core = Core(
         settings=settings,
         database=database,
@@ -195,8 +207,9 @@ async def start(
     for feature in FEATURES:
         core.job_types.add(feature.job_types(core))
     await machine.start()
-    # Each time the loop waits for the network it must win the interpreter lock back from the threads that parse. At the
-    # default of 5 ms it waits that long for each of them, several times a request.
+    # Each time the loop waits for the network it must win the interpreter lock back from the
+    # threads that parse. At the default of 5 ms it waits that long for each of them, several times
+    # a request.
     sys.setswitchinterval(SWITCH_SECONDS)
     gc.collect()
     gc.freeze()  # what is loaded now stays: leave it out of every later collection

@@ -34,7 +34,11 @@ async def _run(settings: Settings, metrics_host: str, metrics_port: int) -> int:
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, lambda: told_again.set() if told.is_set() else told.set())
     core = await start(settings, role=Role.WORKER)
-    logger.info("Worker %s takes jobs, %d turns at once", core.machine.leases.worker_id, core.machine.pool.slots)
+    logger.info(
+        "Worker %s takes jobs, %d turns at once",
+        core.machine.leases.worker_id,
+        core.machine.pool.slots,
+    )
     async with _looked_after(core, metrics_host, metrics_port):
         await told.wait()
         logger.info("Told to end: takes no more, ends what it is at")
@@ -43,7 +47,9 @@ async def _run(settings: Settings, metrics_host: str, metrics_port: int) -> int:
         at_once = asyncio.create_task(told_again.wait())
         await asyncio.wait({ending, at_once}, return_when=asyncio.FIRST_COMPLETED)
         if not ending.done():
-            logger.warning("Told again: leaves at once; what it was at is taken over when the leases run out")
+            logger.warning(
+                "Told again: leaves at once; what it was at is taken over when the leases run out"
+            )
             logging.shutdown()
             os._exit(LEFT_AT_ONCE)
         at_once.cancel()
@@ -62,9 +68,13 @@ async def _looked_after(core: Core, host: str, port: int) -> AsyncIterator[None]
     app.router.routes.extend([*health.router.routes, *heads.twins(health.router.routes)])
     app.add_middleware(heads.HeadsOnly)
     app.state.services = core
-    config = uvicorn.Config(app, host=host, port=port, log_level="warning", log_config=None, lifespan="off")
+    config = uvicorn.Config(
+        app, host=host, port=port, log_level="warning", log_config=None, lifespan="off"
+    )
     config.load()
-    limited = asyncio.create_task(connections.limit(config, core.settings).run(), name="connections")
+    limited = asyncio.create_task(
+        connections.limit(config, core.settings).run(), name="connections"
+    )
     server = _Server(config)
     serving = asyncio.create_task(server.serve(), name="metrics")
     try:

@@ -1,4 +1,5 @@
-"""Measure Granula beside the databases' own loaders: speed, memory, latency. Prints ratios as Markdown; asserts nothing.
+"""Measure Granula beside the databases' own loaders: speed, memory, latency. Prints ratios as
+Markdown; asserts nothing.
 
     ./scripts/benchmark                                                     everything
     ./scripts/benchmark --rows 50000 --repeat 2 --memory-mb 0 --big-rows 0  a quick look
@@ -6,19 +7,25 @@
 
 How it is measured:
 
-- The contestants take turns within each repeat (in reverse order in every second one), so that a drift of the machine
-  hits all alike. Each starts with an empty database, dirty pages flushed. One that takes over SLOW_SECONDS runs once.
-- Loader: `psql \\copy` into three text columns (by its own \\timing), or `sqlite3 .import` (the whole command).
-- Granula: a real server process with default settings (unless the environment or .env says otherwise), warmed up with
-  1,000 rows. From just before the upload to the job's `finished_at`, both by the clock of this host; the commit that
-  follows `finished_at` is not in it. The upload is a raw body sent by http.client in blocks of 1 MiB, which costs the
-  client less than httpx. The end is awaited by asking for the status each half second, as /events would.
-- Peer: SQLAlchemy's bulk insert of JSON rows by an async driver, one transaction per 10,000 rows, without any upload.
+- The contestants take turns within each repeat (in reverse order in every second one), so that a
+  drift of the machine hits all alike. Each starts with an empty database, dirty pages flushed. One
+  that takes over SLOW_SECONDS runs once.
+- Loader: `psql \\copy` into three text columns (by its own \\timing), or `sqlite3 .import` (the
+  whole command).
+- Granula: a real server process with default settings (unless the environment or .env says
+  otherwise), warmed up with 1,000 rows. From just before the upload to the job's `finished_at`,
+  both by the clock of this host; the commit that follows `finished_at` is not in it. The upload is
+  a raw body sent by http.client in blocks of 1 MiB, which costs the client less than httpx. The end
+  is awaited by asking for the status each half second, as /events would.
+- Peer: SQLAlchemy's bulk insert of JSON rows by an async driver, one transaction per 10,000 rows,
+  without any upload.
 - Bytes per row: the table with its indexes, without the stored upload.
-- Latency: small files of priority 10, one after another, while a big one of priority 0 is being processed.
-- Memory: the highest resident size (VmHWM) of a fresh server process. /health is asked each 10 ms meanwhile, over one
-  connection; an answer that takes longer counts also for each probe that it kept from being sent, less 10 ms each, so
-  that a stall is not one slow answer among many fast ones.
+- Latency: small files of priority 10, one after another, while a big one of priority 0 is being
+  processed.
+- Memory: the highest resident size (VmHWM) of a fresh server process. /health is asked each 10 ms
+  meanwhile, over one connection; an answer that takes longer counts also for each probe that it
+  kept from being sent, less 10 ms each, so that a stall is not one slow answer among many fast
+  ones.
 """
 
 from __future__ import annotations
@@ -75,7 +82,9 @@ PROBE_SECONDS = 0.010
 TARGET_RATIO, TARGET_MIB, TARGET_HEALTH_MS, TARGET_LATENCY = 2.0, 300, 50, 1.0
 MARKERS = ("<!-- benchmark -->", "<!-- /benchmark -->")
 BARE = "CREATE TABLE bare (id text, name text, value text)"
-PEER = Table("peer", MetaData(), Column("row_number", Integer, primary_key=True), Column("data", JSON))
+PEER = Table(
+    "peer", MetaData(), Column("row_number", Integer, primary_key=True), Column("data", JSON)
+)
 GRANULA, PEER_NAME = "Granula", "SQLAlchemy bulk insert of JSON rows"
 
 
@@ -132,7 +141,9 @@ class Engine:
         return {}
 
     def settle(self) -> None:
-        """Bring to disk what still has to go there, so that no contestant pays for the one before."""
+        """Bring to disk what still has to go there, so that no contestant pays for the one
+        before.
+        """
         os.sync()
 
 
@@ -143,10 +154,16 @@ class SQLite(Engine):
 
     def __init__(self) -> None:
         self._shell = shutil.which("sqlite3")
-        self.loader = "`sqlite3 .import`" if self._shell else "`executemany` in one transaction (no sqlite3 found)"
+        self.loader = (
+            "`sqlite3 .import`"
+            if self._shell
+            else "`executemany` in one transaction (no sqlite3 found)"
+        )
         self.facts = f"SQLite {sqlite3.sqlite_version}"
         if self._shell:
-            printed = subprocess.run([self._shell, "--version"], check=True, capture_output=True, text=True).stdout
+            printed = subprocess.run(
+                [self._shell, "--version"], check=True, capture_output=True, text=True
+            ).stdout
             self.facts += f" (shell {printed.split()[0]})"
 
     @contextmanager
@@ -161,8 +178,14 @@ class SQLite(Engine):
             command = [self._shell, "-batch", database, f".import --csv --skip 1 '{sample}' bare"]
             subprocess.run(command, check=True, capture_output=True)
         else:
-            with closing(sqlite3.connect(database)) as connection, sample.open(newline="") as file, connection:
-                connection.executemany("INSERT INTO bare VALUES (?, ?, ?)", islice(csv.reader(file), 1, None))
+            with (
+                closing(sqlite3.connect(database)) as connection,
+                sample.open(newline="") as file,
+                connection,
+            ):
+                connection.executemany(
+                    "INSERT INTO bare VALUES (?, ?, ?)", islice(csv.reader(file), 1, None)
+                )
         return time.perf_counter() - started
 
     def size(self, url: str, table: str) -> int:
@@ -175,7 +198,9 @@ class SQLite(Engine):
 
 
 class PostgreSQL(Engine):
-    """A private server out of the wheel with its default settings, or the one named by --postgres."""
+    """A private server out of the wheel with its default settings, or the one named by
+    --postgres.
+    """
 
     name = "PostgreSQL"
 
@@ -193,11 +218,14 @@ class PostgreSQL(Engine):
         self.loader = "`psql \\copy`" if self._psql else "asyncpg `copy_to_table` (no psql found)"
         self._url = make_url(url).set(drivername="postgresql+asyncpg")
         version, fsync, clock = self._query(
-            "SELECT current_setting('server_version'), current_setting('fsync'), extract(epoch FROM clock_timestamp())"
+            "SELECT current_setting('server_version'), current_setting('fsync'), extract(epoch FROM"
+            " clock_timestamp())"
         )[0]
         self.facts = f"PostgreSQL {version.split()[0]} (fsync {fsync})"
         if abs(float(clock) - time.time()) > 0.1:
-            raise BenchmarkError("The clocks of the database and of this host differ: no time could be trusted.")
+            raise BenchmarkError(
+                "The clocks of the database and of this host differ: no time could be trusted."
+            )
 
     def _query(self, statement: str) -> list[tuple[Any, ...]]:
         return query(self._url.render_as_string(False), statement)
@@ -234,7 +262,10 @@ class PostgreSQL(Engine):
 
 
 async def _copy(url: str, sample: Path) -> float:
-    async with asyncpg.create_pool(url, min_size=1, max_size=1) as pool, pool.acquire() as connection:
+    async with (
+        asyncpg.create_pool(url, min_size=1, max_size=1) as pool,
+        pool.acquire() as connection,
+    ):
         started = time.perf_counter()
         await connection.copy_to_table("bare", source=sample, format="csv", header=True)
         return time.perf_counter() - started
@@ -245,8 +276,12 @@ async def _copy(url: str, sample: Path) -> float:
 
 @contextmanager
 def serving(url: str, max_upload_bytes: int = 0) -> Iterator[Server]:
-    """A server process on this database with a storage folder of its own; both end with the block."""
-    environment = {"MAX_UPLOAD_MB": (max_upload_bytes >> 20) + 1} if max_upload_bytes >= 500 << 20 else {}
+    """A server process on this database with a storage folder of its own; both end with the
+    block.
+    """
+    environment = (
+        {"MAX_UPLOAD_MB": (max_upload_bytes >> 20) + 1} if max_upload_bytes >= 500 << 20 else {}
+    )
     with tempfile.TemporaryDirectory(prefix="granula-", ignore_cleanup_errors=True) as folder:
         server = Server(url, Path(folder) / "storage", **environment)
         try:
@@ -271,13 +306,21 @@ def connect(server: Server) -> AbstractContextManager[HTTPConnection]:
     return closing(HTTPConnection("127.0.0.1", server.port, timeout=600, blocksize=BLOCK_BYTES))
 
 
-def ask(server: Server, method: str, path: str, body: Any = None, headers: Mapping[str, str] | None = None) -> Any:
+def ask(
+    server: Server,
+    method: str,
+    path: str,
+    body: Any = None,
+    headers: Mapping[str, str] | None = None,
+) -> Any:
     with connect(server) as connection:
         connection.request(method, path, body, dict(headers or {}))
         response = connection.getresponse()
         text = response.read()
     if response.status >= 400:
-        raise BenchmarkError(f"{method} {path}: {response.status} {text[:500].decode(errors='replace')}")
+        raise BenchmarkError(
+            f"{method} {path}: {response.status} {text[:500].decode(errors='replace')}"
+        )
     return json.loads(text)
 
 
@@ -285,24 +328,34 @@ def upload(server: Server, sample: Path, priority: int = 0) -> str:
     """The file's id."""
     headers = {"Content-Type": "text/csv", "Content-Length": str(sample.stat().st_size)}
     with sample.open("rb") as file:
-        return str(ask(server, "POST", f"/api/v1/upload?priority={priority}", file, headers)["file_id"])
+        return str(
+            ask(server, "POST", f"/api/v1/upload?priority={priority}", file, headers)["file_id"]
+        )
 
 
-def process_file(server: Server, sample: Path, priority: int = 0, poll_seconds: float = 0.5) -> tuple[str, Run]:
+def process_file(
+    server: Server, sample: Path, priority: int = 0, poll_seconds: float = 0.5
+) -> tuple[str, Run]:
     """One file through the service: its job, and how long what took."""
     started = time.time()
     file_id = upload(server, sample, priority)
     while (status := ask(server, "GET", f"/api/v1/status/{file_id}"))["status"] not in FINAL:
         if time.time() > started + LONGEST_SECONDS:
-            raise BenchmarkError(f"The job has not ended: {json.dumps(status)[:1000]}\n{server.tail()}")
+            raise BenchmarkError(
+                f"The job has not ended: {json.dumps(status)[:1000]}\n{server.tail()}"
+            )
         time.sleep(poll_seconds)
     if status["status"] != "completed":
-        raise BenchmarkError(f"The job did not complete: {json.dumps(status)[:1000]}\n{server.tail()}")
+        raise BenchmarkError(
+            f"The job did not complete: {json.dumps(status)[:1000]}\n{server.tail()}"
+        )
     created, begun, ended = (
-        datetime.fromisoformat(status[f"{what}_at"]).timestamp() for what in ("created", "started", "finished")
+        datetime.fromisoformat(status[f"{what}_at"]).timestamp()
+        for what in ("created", "started", "finished")
     )
     return status["job_id"], Run(
-        ended - started, {"upload": created - started, "queue": begun - created, "work": ended - begun}
+        ended - started,
+        {"upload": created - started, "queue": begun - created, "work": ended - begun},
     )
 
 
@@ -316,7 +369,9 @@ def clocked(run: Run, **processes: psutil.Process) -> Iterator[None]:
 
 
 def _cpu_seconds(process: psutil.Process) -> float:
-    """Of the process with its children, ended ones included; of this process only the ended ones."""
+    """Of the process with its children, ended ones included; of this process only the ended
+    ones.
+    """
     seconds = sum(process.cpu_times()[:4])
     for child in process.children(recursive=True) if process.pid != os.getpid() else []:
         with suppress(psutil.Error):
@@ -326,7 +381,9 @@ def _cpu_seconds(process: psutil.Process) -> float:
 
 @contextmanager
 def probing(server: Server) -> Iterator[list[float]]:
-    """Ask for /health every 10 ms; the latencies in milliseconds, also of the probes that a slow answer left out."""
+    """Ask for /health every 10 ms; the latencies in milliseconds, also of the probes that a slow
+    answer left out.
+    """
     latencies: list[float] = []
     stop = threading.Event()
 
@@ -374,7 +431,9 @@ def run_granula(engine: Engine, url: str, sample: Path, rows: int, small: Path) 
     with serving(url) as server:
         process_file(server, small)
         engine.settle()
-        with clocked(spent, **engine.processes(), server=process_of(server), client=psutil.Process()):
+        with clocked(
+            spent, **engine.processes(), server=process_of(server), client=psutil.Process()
+        ):
             job_id, run = process_file(server, sample)
         run.cpu = spent.cpu
         started = time.perf_counter()
@@ -394,7 +453,9 @@ def run_peer(engine: Engine, url: str, sample: Path, rows: int) -> Run:
         started = time.perf_counter()
         with sample.open(newline="", encoding="utf-8") as file:
             numbered = enumerate(csv.DictReader(file), 1)
-            while batch := [{"row_number": n, "data": data} for n, data in islice(numbered, 10_000)]:
+            while batch := [
+                {"row_number": n, "data": data} for n, data in islice(numbered, 10_000)
+            ]:
                 async with database.begin() as connection:
                     await connection.execute(insert(PEER), batch)
         seconds = time.perf_counter() - started
@@ -422,7 +483,9 @@ def measure_speed(
     return runs
 
 
-def measure_latency(engine: Engine, big: Path, small: Path, show: Callable[[str], None]) -> dict[str, Any]:
+def measure_latency(
+    engine: Engine, big: Path, small: Path, show: Callable[[str], None]
+) -> dict[str, Any]:
     runs: list[Run] = []
     with engine.fresh() as url, serving(url, big.stat().st_size) as server:
         process_file(server, small)
@@ -442,7 +505,9 @@ def measure_latency(engine: Engine, big: Path, small: Path, show: Callable[[str]
     return {"database": engine.name, "p50": p50, "p95": p95, "max": slowest, "runs": runs}
 
 
-def measure_memory(engine: Engine, sample: Path, rows: int, show: Callable[[str], None]) -> dict[str, Any]:
+def measure_memory(
+    engine: Engine, sample: Path, rows: int, show: Callable[[str], None]
+) -> dict[str, Any]:
     spent = Run()
     with engine.fresh() as url, serving(url, sample.stat().st_size) as server:
         with probing(server) as idle:
@@ -451,14 +516,27 @@ def measure_memory(engine: Engine, sample: Path, rows: int, show: Callable[[str]
         with probing(server) as latencies, clocked(spent, **processes):
             run = process_file(server, sample)[1]
         run.cpu = spent.cpu
-        kib = re.findall(r"VmHWM:\s+(\d+) kB", Path(f"/proc/{process_of(server).pid}/status").read_text())[0]
+        kib = re.findall(
+            r"VmHWM:\s+(\d+) kB", Path(f"/proc/{process_of(server).pid}/status").read_text()
+        )[0]
     megabytes, mib = sample.stat().st_size / 1e6, int(kib) / 1024
     show(f"{engine.name}: memory at {megabytes:,.0f} MB: {mib:.0f} MiB, {run.seconds:.1f} s")
     p50, p99, slowest = (percentile(latencies, p) for p in (50, 99, 100))
-    health = {"idle p99": percentile(idle, 99), "p50": p50, "p99": p99, "max": slowest, "probes": len(latencies)}
+    health = {
+        "idle p99": percentile(idle, 99),
+        "p50": p50,
+        "p99": p99,
+        "max": slowest,
+        "probes": len(latencies),
+    }
     return {
-        "database": engine.name, "megabytes": megabytes, "rows": rows, "peak_mib": mib, "health_ms": health, "run": run,
-    }  # fmt: skip
+        "database": engine.name,
+        "megabytes": megabytes,
+        "rows": rows,
+        "peak_mib": mib,
+        "health_ms": health,
+        "run": run,
+    }
 
 
 def percentile(values: Sequence[float], percent: float) -> float:
@@ -478,11 +556,15 @@ def rows_of(megabytes: int) -> int:
 
 def measure(args: argparse.Namespace, folder: Path, results: Results, console: Console) -> None:
     """Every part that was asked for, into `results`."""
-    sizes = sorted({200, args.memory_mb}) if args.memory_mb and args.only in (None, "memory") else []
+    sizes = (
+        sorted({200, args.memory_mb}) if args.memory_mb and args.only in (None, "memory") else []
+    )
     if sizes and not Path("/proc/self/status").exists():
         raise BenchmarkError("The memory part needs Linux; --memory-mb 0 leaves it out.")
     if shutil.disk_usage(folder).free < 6e6 * max(sizes, default=0):
-        raise BenchmarkError(f"The memory part needs {0.006 * max(sizes):.0f} GB of free disk for a while.")
+        raise BenchmarkError(
+            f"The memory part needs {0.006 * max(sizes):.0f} GB of free disk for a while."
+        )
     with ExitStack() as stack:
         engines: list[Engine] = []
         if args.only != "sqlite":
@@ -490,8 +572,15 @@ def measure(args: argparse.Namespace, folder: Path, results: Results, console: C
         if args.only != "postgresql":
             engines.append(SQLite())
         results.facts += [engine.facts for engine in engines]
-        columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
-        progress = stack.enter_context(Progress(*columns, console=console, transient=True, redirect_stdout=False))
+        columns = (
+            TextColumn("{task.description}"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TimeElapsedColumn(),
+        )
+        progress = stack.enter_context(
+            Progress(*columns, console=console, transient=True, redirect_stdout=False)
+        )
         each = len(sizes) + (args.only != "memory") * (3 * args.repeat + bool(args.big_rows))
         bar = progress.add_task("measuring", total=each * len(engines))
 
@@ -502,9 +591,14 @@ def measure(args: argparse.Namespace, folder: Path, results: Results, console: C
         sample, small, big = (folder / f"{name}.csv" for name in ("sample", "small", "big"))
         if args.only != "memory":
             generate(small, SMALL_ROWS, seed=SEED)
-            results.rows, results.megabytes = args.rows, generate(sample, args.rows, seed=SEED).bytes / 1e6
+            results.rows, results.megabytes = (
+                args.rows,
+                generate(sample, args.rows, seed=SEED).bytes / 1e6,
+            )
             for engine in engines:
-                results.speed[engine.name] = measure_speed(engine, sample, args.rows, args.repeat, small, show)
+                results.speed[engine.name] = measure_speed(
+                    engine, sample, args.rows, args.repeat, small, show
+                )
             if args.big_rows:
                 generate(big, args.big_rows, seed=SEED)
                 for engine in engines:
@@ -530,7 +624,10 @@ def report(results: Results) -> str:
 
 def _speed_report(results: Results) -> Iterator[str]:
     yield f"**Speed**: {results.rows:,} rows, {results.megabytes:.1f} MB of CSV\n"
-    yield "| | seconds: median (min to max, runs) | rows per second | times the loader | bytes per row |"
+    yield (
+        "| | seconds: median (min to max, runs) | rows per second | times the loader | bytes per"
+        " row |"
+    )
     yield "|---|---|---|---|---|"
     notes = [""]
     for engine, contest in results.speed.items():
@@ -539,46 +636,68 @@ def _speed_report(results: Results) -> Iterator[str]:
         for name, runs in contest.items():
             seconds, middle = [run.seconds for run in runs], median(run.seconds for run in runs)
             yield (
-                f"| {engine}: {name} | {middle:.2f} ({min(seconds):.2f} to {max(seconds):.2f}, {len(runs)}) "
-                f"| {results.rows / middle:,.0f} | {middle / base:.2f} | {median(r.bytes_per_row for r in runs):.1f} |"
+                f"| {engine}: {name} | {middle:.2f} ({min(seconds):.2f} to {max(seconds):.2f},"
+                f" {len(runs)}) | {results.rows / middle:,.0f} | {middle / base:.2f} |"
+                f" {median(r.bytes_per_row for r in runs):.1f} |"
             )
         runs = contest[GRANULA]
-        verdict = "reached" if median(run.seconds for run in runs) <= TARGET_RATIO * base else "missed"
+        verdict = (
+            "reached" if median(run.seconds for run in runs) <= TARGET_RATIO * base else "missed"
+        )
         notes.append(
-            f"- {engine}: the target, {TARGET_RATIO} times {loader}, is {verdict}. Where the seconds of Granula go: "
-            f"{_medians([run.phases for run in runs])}. CPU seconds: {_medians([run.cpu for run in runs])}; "
-            f"of {loader}: {_medians([run.cpu for run in contest[loader]])}. "
-            f"The proof, which reads all rows again, takes {median(run.proof_seconds for run in runs):.2f} s."
+            f"- {engine}: the target, {TARGET_RATIO} times {loader}, is {verdict}. Where the"
+            f" seconds of Granula go: {_medians([run.phases for run in runs])}. CPU seconds:"
+            f" {_medians([run.cpu for run in runs])}; of {loader}:"
+            f" {_medians([run.cpu for run in contest[loader]])}. The proof, which reads all rows"
+            f" again, takes {median(run.proof_seconds for run in runs):.2f} s."
         )
     yield from notes
 
 
 def _medians(samples: Sequence[Mapping[str, float]]) -> str:
-    return ", ".join(f"{name} {median(sample[name] for sample in samples):.2f}" for name in samples[0])
+    return ", ".join(
+        f"{name} {median(sample[name] for sample in samples):.2f}" for name in samples[0]
+    )
 
 
 def _latency_report(results: Results) -> Iterator[str]:
-    yield f"**Latency** of files of {SMALL_ROWS:,} rows at priority 10 beside a big one at priority 0\n"
-    yield f"| | files | p50 | p95 (target {TARGET_LATENCY:g} s) | slowest | medians of |\n|---|---|---|---|---|---|"
+    yield (
+        f"**Latency** of files of {SMALL_ROWS:,} rows at priority 10 beside a big one at"
+        " priority 0\n"
+    )
+    yield (
+        f"| | files | p50 | p95 (target {TARGET_LATENCY:g} s) | slowest | medians of"
+        " |\n|---|---|---|---|---|---|"
+    )
     for m in results.latency:
         seconds = " | ".join(f"{m[key]:.3f} s" for key in ("p50", "p95", "max"))
-        yield f"| {m['database']} | {len(m['runs'])} | {seconds} | {_medians([run.phases for run in m['runs']])} |"
+        yield (
+            f"| {m['database']} | {len(m['runs'])} | {seconds} |"
+            f" {_medians([run.phases for run in m['runs']])} |"
+        )
 
 
 def _memory_report(results: Results) -> Iterator[str]:
     yield "**Memory** of the server process, and the latency of /health meanwhile\n"
     yield (
-        f"| | input | peak (target {TARGET_MIB} MiB) | /health p50 | p99 (target {TARGET_HEALTH_MS} ms) | slowest "
-        "| p99 before, idle | rows per second |\n|---|---|---|---|---|---|---|---|"
+        f"| | input | peak (target {TARGET_MIB} MiB) | /health p50 | p99 (target {TARGET_HEALTH_MS}"
+        " ms) | slowest | p99 before, idle | rows per second |\n|---|---|---|---|---|---|---|---|"
     )
     for m in results.memory:
-        health = " | ".join(f"{m['health_ms'][key]:.1f} ms" for key in ("p50", "p99", "max", "idle p99"))
+        health = " | ".join(
+            f"{m['health_ms'][key]:.1f} ms" for key in ("p50", "p99", "max", "idle p99")
+        )
         speed = m["rows"] / m["run"].seconds
-        yield f"| {m['database']} | {m['megabytes']:,.0f} MB | {m['peak_mib']:.0f} MiB | {health} | {speed:,.0f} |"
+        yield (
+            f"| {m['database']} | {m['megabytes']:,.0f} MB | {m['peak_mib']:.0f} MiB | {health} |"
+            f" {speed:,.0f} |"
+        )
 
 
 def machine_facts(folder: Path) -> list[str]:
-    mounts = [disk for disk in psutil.disk_partitions(all=True) if folder.is_relative_to(disk.mountpoint)]
+    mounts = [
+        disk for disk in psutil.disk_partitions(all=True) if folder.is_relative_to(disk.mountpoint)
+    ]
     disk = max(mounts, key=lambda d: len(d.mountpoint)).fstype if mounts else "unknown disk"
     memory = f"{psutil.virtual_memory().total / 2**30:.0f} GiB of memory"
     system = f"{platform.system()} {platform.machine()}"
@@ -597,14 +716,49 @@ def write_readme(text: str | None) -> None:
 
 def main() -> None:
     """Run the command line. Exits with 1 when a measurement cannot go on, 130 when interrupted."""
-    parser = argparse.ArgumentParser(description="Measure Granula beside the databases' own loaders.")
+    parser = argparse.ArgumentParser(
+        description="Measure Granula beside the databases' own loaders."
+    )
     add = parser.add_argument
-    add("--rows", type=int, default=1_000_000, metavar="N", help="rows of the speed part (default %(default)s)")
-    add("--repeat", type=int, default=5, metavar="N", help="times each contestant runs (default %(default)s)")
-    add("--big-rows", type=int, default=10_000_000, metavar="N", help="latency part (default %(default)s); 0 skips it")
-    add("--memory-mb", type=int, default=2000, metavar="MB", help="memory part (default %(default)s); 0 skips it")
-    add("--only", choices=["postgresql", "sqlite", "memory"], help="speed and latency on one database, or memory")
-    add("--postgres", default="", metavar="URL", help="use this server, on this host, and make databases in it")
+    add(
+        "--rows",
+        type=int,
+        default=1_000_000,
+        metavar="N",
+        help="rows of the speed part (default %(default)s)",
+    )
+    add(
+        "--repeat",
+        type=int,
+        default=5,
+        metavar="N",
+        help="times each contestant runs (default %(default)s)",
+    )
+    add(
+        "--big-rows",
+        type=int,
+        default=10_000_000,
+        metavar="N",
+        help="latency part (default %(default)s); 0 skips it",
+    )
+    add(
+        "--memory-mb",
+        type=int,
+        default=2000,
+        metavar="MB",
+        help="memory part (default %(default)s); 0 skips it",
+    )
+    add(
+        "--only",
+        choices=["postgresql", "sqlite", "memory"],
+        help="speed and latency on one database, or memory",
+    )
+    add(
+        "--postgres",
+        default="",
+        metavar="URL",
+        help="use this server, on this host, and make databases in it",
+    )
     add("--json", type=Path, metavar="OUT", help="write every single measurement to this file")
     add("--readme", action="store_true", help="write the report between the markers of README.md")
     args = parser.parse_args()
@@ -612,7 +766,9 @@ def main() -> None:
         parser.error("rows and repeat must be 1 or more, the others 0 or more")
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     if Path(tempfile.gettempdir()).resolve().is_relative_to("/root"):
-        tempfile.tempdir = "/var/tmp"  # nosec B108: started by root, PostgreSQL runs as another user, who must get there
+        tempfile.tempdir = (  # nosec B108: started by root, PostgreSQL runs as another user, who must get there
+            "/var/tmp"
+        )
     console, results, failed = Console(stderr=True), Results(), False
     try:
         if args.readme:
@@ -625,9 +781,20 @@ def main() -> None:
             write_readme(report(results))
     except KeyboardInterrupt:
         parser.exit(130, f"{parser.prog}: interrupted\n")
-    except (BenchmarkError, AssertionError, OSError, subprocess.SubprocessError, asyncpg.PostgresError) as error:
+    except (
+        BenchmarkError,
+        AssertionError,
+        OSError,
+        subprocess.SubprocessError,
+        asyncpg.PostgresError,
+    ) as error:
         failed = True
-        console.print(f"{error}\n{getattr(error, 'stderr', None) or ''}", style="red", highlight=False, markup=False)
+        console.print(
+            f"{error}\n{getattr(error, 'stderr', None) or ''}",
+            style="red",
+            highlight=False,
+            markup=False,
+        )
     print(report(results))
     if args.json:
         args.json.write_text(json.dumps(asdict(results), indent=2) + "\n")

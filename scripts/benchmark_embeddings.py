@@ -3,11 +3,14 @@
     python scripts/benchmark_embeddings.py
     /tmp/reference/bin/python scripts/benchmark_embeddings.py --reference MODEL_FOLDER    # with sentence-transformers
 
-- The texts are the two files in GRANULA_CORPORA/sentiment, mixed, if they are there, else made up; of all lengths either way.
-- "plain batches" is the same network without sorting and without finding equal texts, 64 texts a batch as they come.
-- "half repeated" is a column in which each text stands twice, as often in real tables; rates count all of its texts.
-- Every contestant runs once per round, so that other load hits all alike; the ratio is the median over the rounds. On a
-  busy machine only the ratios mean something.
+- The texts are the two files in GRANULA_CORPORA/sentiment, mixed, if they are there, else made up;
+  of all lengths either way.
+- "plain batches" is the same network without sorting and without finding equal texts, 64 texts a
+  batch as they come.
+- "half repeated" is a column in which each text stands twice, as often in real tables; rates count
+  all of its texts.
+- Every contestant runs once per round, so that other load hits all alike; the ratio is the median
+  over the rounds. On a busy machine only the ratios mean something.
 - For --reference an environment needs sentence-transformers, onnxruntime and tokenizers.
 """
 
@@ -69,15 +72,24 @@ def report(seconds: dict[str, list[float]], count: int) -> None:
         rates = [1 / second for second in took]
         base = seconds["ours, half repeated" if name.endswith("repeated") else "ours"]
         ratio = statistics.median(other / own for own, other in zip(base, took, strict=True))
-        print(f"| {name} | {statistics.median(rates):.0f} ({min(rates):.0f} to {max(rates):.0f}) | {ratio:.2f} |")
+        print(
+            f"| {name} | {statistics.median(rates):.0f} ({min(rates):.0f} to {max(rates):.0f}) |"
+            f" {ratio:.2f} |"
+        )
 
 
 def plain(embedder: Embedder, texts: Sequence[str]) -> None:
     tokenizer, session = embedder._parts()
 
     def encode(start: int) -> None:
-        ids = [encoding.ids for encoding in tokenizer.encode_batch_fast(list(texts[start : start + model.BATCH_TEXTS]))]
-        ids.sort(key=len, reverse=True)  # the longest first is what _padded wants; within a batch it changes nothing
+        ids = [
+            encoding.ids
+            for encoding in tokenizer.encode_batch_fast(
+                list(texts[start : start + model.BATCH_TEXTS])
+            )
+        ]
+        # the longest first is what _padded wants; within a batch it changes nothing
+        ids.sort(key=len, reverse=True)
         session.run(None, model._padded(ids))
 
     list(embedder._pool.map(encode, range(0, len(texts), model.BATCH_TEXTS)))
@@ -96,26 +108,42 @@ def sentence_transformers(folder: str, threads: int) -> Contestant:
 
 def sample(count: int) -> list[str]:
     """Different texts, in an order that a seed fixes."""
-    folder = Path(os.environ.get("GRANULA_CORPORA", ROOT.parent / "shared" / "corpora")) / "sentiment"
+    folder = (
+        Path(os.environ.get("GRANULA_CORPORA", ROOT.parent / "shared" / "corpora")) / "sentiment"
+    )
     found: set[str] = set()
     for path in sorted(folder.glob("*_GroundTruth.txt")):
         found |= {
-            line.split("\t", 2)[2].strip() for line in path.read_text("utf-8").split("\n") if line.count("\t") >= 2
+            line.split("\t", 2)[2].strip()
+            for line in path.read_text("utf-8").split("\n")
+            if line.count("\t") >= 2
         }
     if not found:
         print(f"No corpora in {folder}: the texts are made up.")
         words = "the of row file and bytes in a table was sent again by some other service before noon".split()
         chance = random.Random(0)
-        found = {" ".join(chance.choices(words, k=int(chance.lognormvariate(2.7, 0.6)) + 1)) for _ in range(2 * count)}
+        found = {
+            " ".join(chance.choices(words, k=int(chance.lognormvariate(2.7, 0.6)) + 1))
+            for _ in range(2 * count)
+        }
     return random.Random(1).sample(sorted(found), min(count, len(found)))
 
 
 def _arguments() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument(
-        "--model", type=Path, default=ROOT / "storage" / "models" / "all-MiniLM-L6-v2", metavar="FOLDER"
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--reference", metavar="MODEL_FOLDER", help="also measure sentence-transformers on this model")
+    parser.add_argument(
+        "--model",
+        type=Path,
+        default=ROOT / "storage" / "models" / "all-MiniLM-L6-v2",
+        metavar="FOLDER",
+    )
+    parser.add_argument(
+        "--reference",
+        metavar="MODEL_FOLDER",
+        help="also measure sentence-transformers on this model",
+    )
     parser.add_argument("--texts", type=int, default=1000)
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--threads", type=int, default=0, help="0: every core")

@@ -1,4 +1,5 @@
-"""Analysis beside DuckDB's SUMMARIZE on the same file, in one run. The service runs as it does in production.
+"""Analysis beside DuckDB's SUMMARIZE on the same file, in one run. The service runs as it does in
+production.
 
 .venv/bin/python scripts/benchmark_profile.py --rows 2000000 --repeat 3
 """
@@ -34,7 +35,8 @@ def write_file(path: Path, rows: int) -> None:
         for i in range(rows):
             who = rng.randrange(rows // 5 + 1)
             out.write(
-                f"{i},customer {who},{rng.random() * 1000:.2f},2026-{1 + i % 12:02}-{1 + i % 28:02},"
+                f"{i},customer"
+                f" {who},{rng.random() * 1000:.2f},2026-{1 + i % 12:02}-{1 + i % 28:02},"
                 f"2026-03-04T{i % 24:02}:{i % 60:02}:{i % 59:02}Z,{rng.choice(CITIES)},{'true' if i % 3 else 'false'},"
                 f"user{who}@example.com,{rng.randrange(100)},{'' if i % 4 else f'note {i}'}\n"
             )
@@ -51,12 +53,16 @@ def memory(pid: int) -> tuple[float, float]:
 def analyse(api: Api, file_id: str) -> float:
     """Seconds from the request to the final status."""
     begin = time.perf_counter()
-    job_id = api.client.post("/api/v1/jobs/analyze?fresh=true", json={"file_id": file_id}).json()["job_id"]
-    with api.client.stream("GET", f"/api/v1/status/{job_id}/events", timeout=600) as events:  # to poll would cost cores
+    job_id = api.client.post("/api/v1/jobs/analyze?fresh=true", json={"file_id": file_id}).json()[
+        "job_id"
+    ]
+    # to poll would cost cores
+    with api.client.stream("GET", f"/api/v1/status/{job_id}/events", timeout=600) as events:
         for _ in events.iter_lines():
             pass
     seconds = time.perf_counter() - begin
-    assert api.client.get(f"/api/v1/jobs/{job_id}/result").status_code == 200  # the stream ends with the job
+    # the stream ends with the job
+    assert api.client.get(f"/api/v1/jobs/{job_id}/result").status_code == 200
     return seconds
 
 
@@ -121,11 +127,16 @@ def main() -> None:
                 seconds, own, total = peak_of(server.process.pid, lambda: analyse(api, file_id))
                 ours.append(seconds)
                 print(
-                    f"SUMMARIZE {theirs[-1]:.2f} s, analysis {seconds:.2f} s; {own:.0f} MiB, {total:.0f} with processes"
+                    f"SUMMARIZE {theirs[-1]:.2f} s, analysis {seconds:.2f} s; {own:.0f} MiB,"
+                    f" {total:.0f} with processes"
                 )
         server.stop()
         mine, other = statistics.median(ours), statistics.median(theirs)
-        print(f"median: SUMMARIZE {other:.2f} s ({size / other / 1e6:.0f} MB/s), analysis {mine:.2f} s", end=" ")
+        print(
+            f"median: SUMMARIZE {other:.2f} s ({size / other / 1e6:.0f} MB/s), analysis"
+            f" {mine:.2f} s",
+            end=" ",
+        )
         print(f"({size / mine / 1e6:.0f} MB/s): {mine / other:.2f} times as long")
 
 

@@ -1,14 +1,17 @@
-"""Measure clients of S3 beside each other: ranged GETs that name a version. Prints Markdown; asserts nothing.
+"""Measure clients of S3 beside each other: ranged GETs that name a version. Prints Markdown;
+asserts nothing.
 
     python -m venv /tmp/s3 && /tmp/s3/bin/pip install obstore aiobotocore
     TEST_S3_URL=http://KEY:SECRET@127.0.0.1:9000 /tmp/s3/bin/python scripts/benchmark_s3_clients.py
 
-aiobotocore is not among the requirements: it wants a botocore of its own, so give this an environment of its own.
+aiobotocore is not among the requirements: it wants a botocore of its own, so give this an
+environment of its own.
 
-How it is measured: an object of --mb is put on the server. Each client reads all of it in a process of its own, --repeat times in
-turns, by GETs of 8 MiB with `If-Match`, 5 at once: obstore from threads, as the service does, and by its coroutines; aiobotocore
-by its coroutines. Told are the best MB/s, the median of the CPU seconds a GB, the CPU seconds that importing it and making a
-client take, and the resident memory after that and at the peak.
+How it is measured: an object of --mb is put on the server. Each client reads all of it in a process
+of its own, --repeat times in turns, by GETs of 8 MiB with `If-Match`, 5 at once: obstore from
+threads, as the service does, and by its coroutines; aiobotocore by its coroutines. Told are the
+best MB/s, the median of the CPU seconds a GB, the CPU seconds that importing it and making a client
+take, and the resident memory after that and at the peak.
 """
 
 from __future__ import annotations
@@ -60,7 +63,9 @@ def by_threads(store: Any, etag: str, size: int) -> int:
     import obstore
 
     def read(place: tuple[int, int]) -> int:
-        return len(bytes(obstore.get(store, KEY, options={"range": place, "if_match": etag}).bytes()))
+        return len(
+            bytes(obstore.get(store, KEY, options={"range": place, "if_match": etag}).bytes())
+        )
 
     with ThreadPoolExecutor(AT_ONCE) as threads:
         return sum(threads.map(read, ranges(size)))
@@ -104,9 +109,12 @@ async def child(which: str, s3: dict[str, str], etag: str, size: int) -> None:
         from aiobotocore.session import get_session
 
         making = get_session().create_client(
-            "s3", endpoint_url=s3["endpoint"], region_name="us-east-1",
-            aws_access_key_id=s3["key"], aws_secret_access_key=s3["secret"],
-        )  # fmt: skip
+            "s3",
+            endpoint_url=s3["endpoint"],
+            region_name="us-east-1",
+            aws_access_key_id=s3["key"],
+            aws_secret_access_key=s3["secret"],
+        )
         async with making as client:
             made, ready = cpu_seconds() - before, memory_mib("VmRSS")
             began, spent = time.perf_counter(), cpu_seconds()
@@ -123,7 +131,13 @@ async def child(which: str, s3: dict[str, str], etag: str, size: int) -> None:
         seconds, cpu = time.perf_counter() - began, cpu_seconds() - spent
     if count != size:
         raise SystemExit(f"{which}: {count} bytes came, the object has {size}")
-    told = {"seconds": seconds, "cpu": cpu, "made": made, "ready": ready - bare, "peak": memory_mib("VmHWM")}
+    told = {
+        "seconds": seconds,
+        "cpu": cpu,
+        "made": made,
+        "ready": ready - bare,
+        "peak": memory_mib("VmHWM"),
+    }
     print(json.dumps(told))
 
 
@@ -131,9 +145,12 @@ async def with_object(s3: dict[str, str], size: int, work: Any) -> None:
     from aiobotocore.session import get_session
 
     making = get_session().create_client(
-        "s3", endpoint_url=s3["endpoint"], region_name="us-east-1",
-        aws_access_key_id=s3["key"], aws_secret_access_key=s3["secret"],
-    )  # fmt: skip
+        "s3",
+        endpoint_url=s3["endpoint"],
+        region_name="us-east-1",
+        aws_access_key_id=s3["key"],
+        aws_secret_access_key=s3["secret"],
+    )
     async with making as client:
         await client.create_bucket(Bucket=s3["bucket"])
         try:
@@ -145,7 +162,7 @@ async def with_object(s3: dict[str, str], size: int, work: Any) -> None:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n\n")[0])
     parser.add_argument("--mb", type=int, default=256, help="MB (10^6 bytes)")
     parser.add_argument("--repeat", type=int, default=5)
     parser.add_argument("--child", default="", help=argparse.SUPPRESS)
@@ -158,9 +175,11 @@ def main() -> None:
     if not named.hostname:
         raise SystemExit("Name an S3 server: TEST_S3_URL=http://KEY:SECRET@HOST:PORT")
     s3 = {
-        "endpoint": f"{named.scheme}://{named.hostname}:{named.port or 80}", "bucket": f"granula-{uuid4().hex[:12]}",
-        "key": unquote(named.username or ""), "secret": unquote(named.password or ""),
-    }  # fmt: skip
+        "endpoint": f"{named.scheme}://{named.hostname}:{named.port or 80}",
+        "bucket": f"granula-{uuid4().hex[:12]}",
+        "key": unquote(named.username or ""),
+        "secret": unquote(named.password or ""),
+    }
     size = given.mb * 10**6
 
     def compare(etag: str) -> None:
@@ -169,15 +188,21 @@ def main() -> None:
             for which in CLIENTS:
                 told = json.dumps({"which": which, "s3": s3, "etag": etag, "size": size})
                 command = [sys.executable, __file__, "--child", told]
-                found[which].append(json.loads(subprocess.run(command, check=True, capture_output=True).stdout))
-        print("| client | MB/s | CPU s a GB | CPU s to import and make | memory of that, MiB | peak memory, MiB |")
+                found[which].append(
+                    json.loads(subprocess.run(command, check=True, capture_output=True).stdout)
+                )
+        print(
+            "| client | MB/s | CPU s a GB | CPU s to import and make | memory of that, MiB | peak"
+            " memory, MiB |"
+        )
         print("|---|---|---|---|---|---|")
         for which, runs in found.items():
             print(
                 f"| {which} | {size / 1e6 / min(r['seconds'] for r in runs):.0f} |"
                 f" {statistics.median(r['cpu'] for r in runs) / (size / 1e9):.2f} |"
                 f" {statistics.median(r['made'] for r in runs):.2f} |"
-                f" {statistics.median(r['ready'] for r in runs):.0f} | {statistics.median(r['peak'] for r in runs):.0f} |"
+                f" {statistics.median(r['ready'] for r in runs):.0f} |"
+                f" {statistics.median(r['peak'] for r in runs):.0f} |"
             )
 
     asyncio.run(with_object(s3, size, compare))

@@ -1,17 +1,21 @@
-"""Measure scoring beside what the model service can give: rows/s, share of the possible, CPU. Prints Markdown; asserts nothing.
+"""Measure scoring beside what the model service can give: rows/s, share of the possible, CPU.
+Prints Markdown; asserts nothing.
 
     .venv/bin/python scripts/benchmark_scoring.py                        both databases, steady and with faults
     .venv/bin/python scripts/benchmark_scoring.py --only sqlite --without-faults
 
 How it is measured:
 
-- The model service is a stub in a process of its own that reads a request, waits for 50 ms and answers. It costs next to
-  nothing, so what is measured is Granula. The service is a real server process with default settings on an empty database:
-  5 calls at once x 100 rows. A first job of 2,000 rows warms it up.
-- Possible: 5 x 100 rows each 50 ms = 10,000 rows/s. `calls` counts from the first request that the stub saw to its last
-  answer; `job` from before the upload to `finished_at`, with upload, splitting and the last commit.
-- With faults: more than 20 requests/s are answered by 429 (a bucket of 20 tokens, `Retry-After: 1`), 5 % of the others by
-  500, and after 10 s everything by 503 for --outage seconds. Possible is 20 x 95 % x 100 rows/s while there is no outage.
+- The model service is a stub in a process of its own that reads a request, waits for 50 ms and
+  answers. It costs next to nothing, so what is measured is Granula. The service is a real server
+  process with default settings on an empty database: 5 calls at once x 100 rows. A first job of
+  2,000 rows warms it up.
+- Possible: 5 x 100 rows each 50 ms = 10,000 rows/s. `calls` counts from the first request that the
+  stub saw to its last answer; `job` from before the upload to `finished_at`, with upload, splitting
+  and the last commit.
+- With faults: more than 20 requests/s are answered by 429 (a bucket of 20 tokens, `Retry-After:
+  1`), 5 % of the others by 500, and after 10 s everything by 503 for --outage seconds. Possible is
+  20 x 95 % x 100 rows/s while there is no outage.
 - Every run ends with a check: as many predictions in the table as rows, and the proof closes.
 """
 
@@ -135,9 +139,13 @@ class Connection(asyncio.Protocol):
         if status == 200:
             ids = IDS.findall(body)
             stub.stats["rows"] += len(ids)
-            predictions = b",".join(b'{"id":"%b","prediction":"legitimate","fraud_score":0.25}' % each for each in ids)
+            predictions = b",".join(
+                b'{"id":"%b","prediction":"legitimate","fraud_score":0.25}' % each for each in ids
+            )
             answer = b'{"model_version":"stub-1","predictions":[%b]}' % predictions
-        asyncio.get_running_loop().call_later(LATENCY_SECONDS - (time.monotonic() - now), self._answer, status, answer)
+        asyncio.get_running_loop().call_later(
+            LATENCY_SECONDS - (time.monotonic() - now), self._answer, status, answer
+        )
 
     def _answer(self, status: int, answer: bytes) -> None:
         stub = self._stub
@@ -152,7 +160,9 @@ class Connection(asyncio.Protocol):
 
 
 async def serve_stub(port: int, stub: Stub) -> None:
-    server = await asyncio.get_running_loop().create_server(lambda: Connection(stub), "127.0.0.1", port)
+    server = await asyncio.get_running_loop().create_server(
+        lambda: Connection(stub), "127.0.0.1", port
+    )
     await server.serve_forever()
 
 
@@ -164,7 +174,9 @@ def process(*command: str, **environment: str) -> Iterator[psutil.Process]:
     """SIGTERM at the end."""
     inherited = {k: v for k, v in os.environ.items() if k not in ("DATABASE_URL", "GRANULA_FAIL")}
     with tempfile.TemporaryFile() as log:
-        started = subprocess.Popen(command, cwd=ROOT, env=inherited | environment, stdout=log, stderr=log)
+        started = subprocess.Popen(
+            command, cwd=ROOT, env=inherited | environment, stdout=log, stderr=log
+        )
         try:
             yield psutil.Process(started.pid)
         finally:
@@ -206,7 +218,9 @@ def transactions(count: int, seed: int) -> bytes:
 def score(client: httpx.Client, data: bytes) -> tuple[dict[str, Any], float]:
     """(final status, seconds)"""
     began = time.time()
-    answer = client.post("/api/v1/upload?processor=scoring", files={"file": ("t.csv", data, "text/csv")})
+    answer = client.post(
+        "/api/v1/upload?processor=scoring", files={"file": ("t.csv", data, "text/csv")}
+    )
     answer.raise_for_status()
     while True:
         status = client.get(f"/api/v1/status/{answer.json()['file_id']}").json()
@@ -215,16 +229,25 @@ def score(client: httpx.Client, data: bytes) -> tuple[dict[str, Any], float]:
         time.sleep(0.5)
 
 
-def run(url: str, warm_up: bytes, data: bytes, rows: int, *, faults: bool, outage: float) -> dict[str, Any]:
+def run(
+    url: str, warm_up: bytes, data: bytes, rows: int, *, faults: bool, outage: float
+) -> dict[str, Any]:
     port, stub_port = free_port(), free_port()
     with ExitStack() as stack:
         folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="granula-"))
         url = url or f"sqlite+aiosqlite:///{Path(folder) / 'granula.db'}"
-        environment = {"DATABASE_URL": url, "STORAGE_DIR": folder, "ML_API_URL": f"http://127.0.0.1:{stub_port}"}
+        environment = {
+            "DATABASE_URL": url,
+            "STORAGE_DIR": folder,
+            "ML_API_URL": f"http://127.0.0.1:{stub_port}",
+        }
         subprocess.run(
             [sys.executable, "-m", "alembic", "upgrade", "head"],
-            cwd=ROOT, env=os.environ | environment, check=True, capture_output=True,
-        )  # fmt: skip
+            cwd=ROOT,
+            env=os.environ | environment,
+            check=True,
+            capture_output=True,
+        )
         options = ("--outage", str(outage), *(() if faults else ("--without-faults",)))
         this = (sys.executable, str(Path(__file__).resolve()))
         with process(*this, "--stub", str(stub_port), "--without-faults"):
@@ -242,7 +265,9 @@ def run(url: str, warm_up: bytes, data: bytes, rows: int, *, faults: bool, outag
                 )
             )
             answered(f"http://127.0.0.1:{port}/ready")
-            client = stack.enter_context(httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=60, trust_env=False))
+            client = stack.enter_context(
+                httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=60, trust_env=False)
+            )
             score(client, warm_up)
         stack.enter_context(process(*this, "--stub", str(stub_port), *options))
         answered(f"http://127.0.0.1:{stub_port}/stats")
@@ -253,17 +278,27 @@ def run(url: str, warm_up: bytes, data: bytes, rows: int, *, faults: bool, outag
         proof = client.get(f"/api/v1/jobs/{status['job_id']}/proof").json()
         written = status["summary"]["written"]["predictions"]
         if not proof["closes"] or status["rows"]["ok"] != rows or written["inserted"] != rows:
-            raise SystemExit(f"the run is wrong: {status['rows']}, {written}, proof {proof['closes']}")
+            raise SystemExit(
+                f"the run is wrong: {status['rows']}, {written}, proof {proof['closes']}"
+            )
     return {
-        "calls": rows / told["seconds"], "job": rows / seconds, "cpu": cpu, "stub_cpu": told["cpu"], **told["by_status"],
-        "seconds": told["seconds"], "most_at_once": told["most_at_once"],
-        "latency": told["busy_seconds"] / told["calls"], "busy": told["busy_seconds"] / WORKERS / told["seconds"],
-    }  # fmt: skip
+        "calls": rows / told["seconds"],
+        "job": rows / seconds,
+        "cpu": cpu,
+        "stub_cpu": told["cpu"],
+        **told["by_status"],
+        "seconds": told["seconds"],
+        "most_at_once": told["most_at_once"],
+        "latency": told["busy_seconds"] / told["calls"],
+        "busy": told["busy_seconds"] / WORKERS / told["seconds"],
+    }
 
 
 @contextmanager
 def postgresql(given: str) -> Iterator[str]:
-    """The URL of an empty database: of a private server with its default settings, unless one is given."""
+    """The URL of an empty database: of a private server with its default settings, unless one is
+    given.
+    """
     if given:
         yield given
         return
@@ -279,12 +314,14 @@ def postgresql(given: str) -> Iterator[str]:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n\n")[0])
     parser.add_argument("--rows", type=int, default=100_000)
     parser.add_argument("--repeat", type=int, default=1)
     parser.add_argument("--only", choices=("sqlite", "postgresql"))
     parser.add_argument(
-        "--postgres", default="", help="URL of an empty database; by default a private server is started"
+        "--postgres",
+        default="",
+        help="URL of an empty database; by default a private server is started",
     )
     parser.add_argument("--without-faults", action="store_true", help="only the steady run")
     parser.add_argument("--only-faults", action="store_true")
@@ -292,19 +329,26 @@ def main() -> None:
     parser.add_argument("--stub", type=int, default=0, help=argparse.SUPPRESS)
     given = parser.parse_args()
     if given.stub:
-        # select() waits to the microsecond; epoll, which asyncio takes by default, rounds up to the next millisecond.
-        with asyncio.Runner(loop_factory=lambda: asyncio.SelectorEventLoop(selectors.SelectSelector())) as runner:
-            runner.run(serve_stub(given.stub, Stub(faults=not given.without_faults, outage=given.outage)))
+        # select() waits to the microsecond; epoll, which asyncio takes by default, rounds up to the
+        # next millisecond.
+        with asyncio.Runner(
+            loop_factory=lambda: asyncio.SelectorEventLoop(selectors.SelectSelector())
+        ) as runner:
+            runner.run(
+                serve_stub(given.stub, Stub(faults=not given.without_faults, outage=given.outage))
+            )
         return
     warm_up, data = transactions(2_000, 2), transactions(given.rows, 1)
     print(
-        "| database | model service | calls: rows/s | share | job: rows/s | share | CPU s service | CPU s stub |"
-        " ms a call | slots busy |"
+        "| database | model service | calls: rows/s | share | job: rows/s | share | CPU s service |"
+        " CPU s stub | ms a call | slots busy |"
     )
     print("|---|---|---|---|---|---|---|---|---|---|")
     kinds = [kind for kind in ("sqlite", "postgresql") if given.only in (None, kind)]
     modes = [
-        mode for mode in (False, True) if not ((mode and given.without_faults) or (not mode and given.only_faults))
+        mode
+        for mode in (False, True)
+        if not ((mode and given.without_faults) or (not mode and given.only_faults))
     ]
     for kind, faults, _ in ((k, m, r) for k in kinds for m in modes for r in range(given.repeat)):
         with ExitStack() as stack:
@@ -319,14 +363,18 @@ def main() -> None:
             job_possible = per_second * (1 - given.outage / seconds)
         calls, job = found["calls"], found["job"]
         print(
-            f"| {kind} | {'faults' if faults else 'steady'} | {calls:,.0f} | {calls / possible:.1%} |"
-            f" {job:,.0f} | {job / job_possible:.1%} | {found['cpu']:.1f} | {found['stub_cpu']:.1f} |"
-            f" {found['latency'] * 1000:.1f} | {found['busy']:.1%} |",
+            f"| {kind} | {'faults' if faults else 'steady'} | {calls:,.0f} | {calls / possible:.1%}"
+            f" | {job:,.0f} | {job / job_possible:.1%} | {found['cpu']:.1f} |"
+            f" {found['stub_cpu']:.1f} | {found['latency'] * 1000:.1f} | {found['busy']:.1%} |",
             flush=True,
         )
         print(
             f"  at most {found['most_at_once']} at once; answers "
-            + ", ".join(f"{status}: {found[status]}" for status in ("200", "429", "500", "503") if status in found),
+            + ", ".join(
+                f"{status}: {found[status]}"
+                for status in ("200", "429", "500", "503")
+                if status in found
+            ),
             file=sys.stderr,
         )
 

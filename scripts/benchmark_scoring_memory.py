@@ -1,17 +1,19 @@
-"""Measure the memory of the service while it scores gigabytes that lie on an S3 server. Prints Markdown; asserts nothing.
+"""Measure the memory of the service while it scores gigabytes that lie on an S3 server. Prints
+Markdown; asserts nothing.
 
     TEST_S3_URL=http://KEY:SECRET@127.0.0.1:9000 .venv/bin/python scripts/benchmark_scoring_memory.py
     ... --objects 4 --object-mb 100 --database postgresql
 
 How it is measured:
 
-- Objects of --object-mb with rows of about 20 KB (a transaction with a long free text), all different, are put into a bucket of
-  their own on the S3 server, and removed afterwards.
-- The service is a real server process with default settings on an empty database. The model service is the stub of
-  benchmark_scoring.py, which answers each call after 50 ms. One job scores all objects.
-- Each 100 ms: the resident memory of the service, of its largest compute process, and of all of them together, in which pages
-  that they share are counted once for each. The peaks are told, and those of the first tenth of the rows beside those of
-  the last: what grows shows there.
+- Objects of --object-mb with rows of about 20 KB (a transaction with a long free text), all
+  different, are put into a bucket of their own on the S3 server, and removed afterwards.
+- The service is a real server process with default settings on an empty database. The model service
+  is the stub of benchmark_scoring.py, which answers each call after 50 ms. One job scores all
+  objects.
+- Each 100 ms: the resident memory of the service, of its largest compute process, and of all of
+  them together, in which pages that they share are counted once for each. The peaks are told, and
+  those of the first tenth of the rows beside those of the last: what grows shows there.
 - Every run ends with a check: as many predictions as rows, and the proof closes.
 """
 
@@ -45,7 +47,8 @@ STUB = ROOT / "scripts" / "benchmark_scoring.py"
 TEXT_BYTES = 20_000
 PART_BYTES = 16 << 20
 WORDS = (
-    "the of payment card account refused transfer invoice customer called asked again about a refund for order".split()
+    "the of payment card account refused transfer invoice customer called asked again about a"
+    " refund for order".split()
 )
 MIB = 1 << 20
 
@@ -112,10 +115,14 @@ def filled_bucket(client: Any, objects: int, size: int) -> Iterator[str]:
                 held += line or b""
                 if len(held) >= PART_BYTES or done:
                     part = {"PartNumber": len(parts) + 1}
-                    made = client.upload_part(Bucket=name, Key=key, UploadId=upload, Body=bytes(held), **part)
+                    made = client.upload_part(
+                        Bucket=name, Key=key, UploadId=upload, Body=bytes(held), **part
+                    )
                     parts.append(part | {"ETag": made["ETag"]})
                     held.clear()
-            client.complete_multipart_upload(Bucket=name, Key=key, UploadId=upload, MultipartUpload={"Parts": parts})
+            client.complete_multipart_upload(
+                Bucket=name, Key=key, UploadId=upload, MultipartUpload={"Parts": parts}
+            )
         yield name
     finally:
         for key in client.list_objects_v2(Bucket=name).get("Contents", []):
@@ -123,7 +130,9 @@ def filled_bucket(client: Any, objects: int, size: int) -> Iterator[str]:
         client.delete_bucket(Bucket=name)
 
 
-def follow(client: httpx.Client, server: psutil.Process, job_id: str) -> tuple[dict[str, Any], Peaks]:
+def follow(
+    client: httpx.Client, server: psutil.Process, job_id: str
+) -> tuple[dict[str, Any], Peaks]:
     """The final status."""
     peaks, asked_at, status = Peaks(), 0.0, {"progress_percent": 0.0, "finished_at": None}
     while not status["finished_at"]:
@@ -140,17 +149,37 @@ def run(s3: dict[str, str], url: str, bucket: str) -> tuple[Peaks, float]:
     with ExitStack() as stack:
         folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="granula-"))
         url = url or f"sqlite+aiosqlite:///{Path(folder) / 'granula.db'}"
-        environment = {"DATABASE_URL": url, "STORAGE_DIR": folder, "ML_API_URL": f"http://127.0.0.1:{stub_port}", **s3}
+        environment = {
+            "DATABASE_URL": url,
+            "STORAGE_DIR": folder,
+            "ML_API_URL": f"http://127.0.0.1:{stub_port}",
+            **s3,
+        }
         subprocess.run(
             [sys.executable, "-m", "alembic", "upgrade", "head"],
-            cwd=ROOT, env=os.environ | environment, check=True, capture_output=True,
-        )  # fmt: skip
-        stack.enter_context(process(sys.executable, str(STUB), "--stub", str(stub_port), "--without-faults"))
+            cwd=ROOT,
+            env=os.environ | environment,
+            check=True,
+            capture_output=True,
+        )
+        stack.enter_context(
+            process(sys.executable, str(STUB), "--stub", str(stub_port), "--without-faults")
+        )
         answered(f"http://127.0.0.1:{stub_port}/stats")
-        command = (sys.executable, "-m", "uvicorn", "app.main:app", "--port", str(port), "--no-access-log")
+        command = (
+            sys.executable,
+            "-m",
+            "uvicorn",
+            "app.main:app",
+            "--port",
+            str(port),
+            "--no-access-log",
+        )
         server = stack.enter_context(process(*command, **environment))
         answered(f"http://127.0.0.1:{port}/ready")
-        client = stack.enter_context(httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=60, trust_env=False))
+        client = stack.enter_context(
+            httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=60, trust_env=False)
+        )
         began = time.monotonic()
         made = client.post("/api/v1/jobs/score", json={"source": f"s3://{bucket}/*.csv"})
         made.raise_for_status()
@@ -161,7 +190,9 @@ def run(s3: dict[str, str], url: str, bucket: str) -> tuple[Peaks, float]:
         inserted = status["summary"]["written"]["predictions"]["inserted"]
         rows = status["rows"]["total"]
         if not proof["closes"] or status["rows"]["ok"] != rows or inserted != rows:
-            raise SystemExit(f"the run is wrong: {status['rows']}, {inserted} inserted, proof {proof['closes']}")
+            raise SystemExit(
+                f"the run is wrong: {status['rows']}, {inserted} inserted, proof {proof['closes']}"
+            )
         for line in Path(f"/proc/{server.pid}/status").read_text().splitlines():
             if line.startswith("VmHWM:"):
                 peaks.service_ever = int(line.split()[1]) << 10
@@ -170,38 +201,57 @@ def run(s3: dict[str, str], url: str, bucket: str) -> tuple[Peaks, float]:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n\n")[0])
     parser.add_argument("--objects", type=int, default=10)
     parser.add_argument("--object-mb", type=int, default=500, help="MB (10^6 bytes)")
     parser.add_argument(
-        "--bucket", default="", help="with objects that are there already, and stay, instead of filling one"
+        "--bucket",
+        default="",
+        help="with objects that are there already, and stay, instead of filling one",
     )
     parser.add_argument("--database", choices=("sqlite", "postgresql"), default="sqlite")
     parser.add_argument(
-        "--postgres", default="", help="URL of an empty database; by default a private server is started"
+        "--postgres",
+        default="",
+        help="URL of an empty database; by default a private server is started",
     )
     given = parser.parse_args()
     named = urlsplit(os.environ.get("TEST_S3_URL", ""))
     if not named.hostname:
         raise SystemExit("Name an S3 server: TEST_S3_URL=http://KEY:SECRET@HOST:PORT")
     s3 = {
-        "KEY": named.username or "", "SECRET": named.password or "",
+        "KEY": named.username or "",
+        "SECRET": named.password or "",
         "ENDPOINT_URL": f"{named.scheme}://{named.hostname}:{named.port or 80}",
-    }  # fmt: skip
+    }
     client = boto3.client(
-        "s3", endpoint_url=s3["ENDPOINT_URL"], region_name="us-east-1",
-        aws_access_key_id=s3["KEY"], aws_secret_access_key=s3["SECRET"],
-    )  # fmt: skip
+        "s3",
+        endpoint_url=s3["ENDPOINT_URL"],
+        region_name="us-east-1",
+        aws_access_key_id=s3["KEY"],
+        aws_secret_access_key=s3["SECRET"],
+    )
     with ExitStack() as stack:
         began = time.monotonic()
-        bucket = given.bucket or stack.enter_context(filled_bucket(client, given.objects, given.object_mb * 10**6))
+        bucket = given.bucket or stack.enter_context(
+            filled_bucket(client, given.objects, given.object_mb * 10**6)
+        )
         found = client.list_objects_v2(Bucket=bucket)["Contents"]
         size = sum(each["Size"] for each in found)
-        print(f"{len(found)} objects, {size / 1e9:.2f} GB, there after {time.monotonic() - began:.0f} s", flush=True)
-        url = stack.enter_context(postgresql(given.postgres)) if given.database == "postgresql" else ""
+        print(
+            f"{len(found)} objects, {size / 1e9:.2f} GB, there after"
+            f" {time.monotonic() - began:.0f} s",
+            flush=True,
+        )
+        url = (
+            stack.enter_context(postgresql(given.postgres))
+            if given.database == "postgresql"
+            else ""
+        )
         peaks, seconds = run(s3, url, bucket)
     columns = (
-        "database | MB/s | service: peak MiB | with the proof | one compute process | all together | 1st tenth | last"
+        "database | MB/s | service: peak MiB | with the proof | one compute process | all together"
+        " | 1st tenth | last"
     )
     print(f"\n| {columns} |\n" + "|---" * 8 + "|")
     sizes = (

@@ -1,12 +1,14 @@
-"""Measure the search by meaning over imported people, on the embedded SQLite and on PostgreSQL with pgvector.
+"""Measure the search by meaning over imported people, on the embedded SQLite and on PostgreSQL with
+pgvector.
 
     python scripts/benchmark_search.py --rows 50000 --queries 200
     python scripts/benchmark_search.py --vectors vectors.npy     # keep the vectors there, and use them the next time
 
-The people are imported through the API. Their vectors are made once, by the encoder of the service, and put into both
-databases, since making them takes most of the time. Latencies are whole HTTP requests, one after another, each with another
-text, the encoding of the query included. Recall is the share of the exact ten nearest (by numpy, over the vectors) that the
-answer has; one as near as the tenth counts, too.
+The people are imported through the API. Their vectors are made once, by the encoder of the service,
+and put into both databases, since making them takes most of the time. Latencies are whole HTTP
+requests, one after another, each with another text, the encoding of the query included. Recall is
+the share of the exact ten nearest (by numpy, over the vectors) that the answer has; one as near as
+the tenth counts, too.
 """
 
 from __future__ import annotations
@@ -40,27 +42,65 @@ from tests.harness import Postgres, Server, migrate, query, wait_until  # noqa: 
 Answer = TypeVar("Answer")
 MODEL = ROOT / "storage" / "models" / "all-MiniLM-L6-v2"
 FIRST = (
-    "Ada Alan Barbara Claude Donald Edsger Frances Grace Hedy John Katherine Ken Linus Margaret Niklaus Radia".split()
+    "Ada Alan Barbara Claude Donald Edsger Frances Grace Hedy John Katherine Ken Linus Margaret"
+    " Niklaus Radia".split()
 )
 SYLLABLES = [c + v for c in "bdfghjklmnprst" for v in "aeio"]
 LEVELS = "Junior Senior Lead Assistant Chief Deputy Interim Regional".split()
 FIELDS = (
-    "software development", "nursing", "tax law", "marine biology", "sales", "bakery", "logistics", "music teaching",
-    "data analysis", "gardening", "aircraft maintenance", "human resources", "marketing", "bookkeeping", "carpentry",
-    "customer support", "electrical engineering", "film editing", "forestry", "veterinary medicine",
-)  # fmt: skip
+    "software development",
+    "nursing",
+    "tax law",
+    "marine biology",
+    "sales",
+    "bakery",
+    "logistics",
+    "music teaching",
+    "data analysis",
+    "gardening",
+    "aircraft maintenance",
+    "human resources",
+    "marketing",
+    "bookkeeping",
+    "carpentry",
+    "customer support",
+    "electrical engineering",
+    "film editing",
+    "forestry",
+    "veterinary medicine",
+)
 QUERIES = (
-    "writes programs", "looks after patients", "knows about taxes", "repairs planes", "makes bread", "plays instruments",
-    "hires people", "sells things", "works with wood", "helps customers", "cuts movies", "treats animals", "plans trucks",
-    "studies fish", "counts money", "manages a region", "wires machines", "grows plants", "advertises", "predicts numbers",
-)  # fmt: skip
+    "writes programs",
+    "looks after patients",
+    "knows about taxes",
+    "repairs planes",
+    "makes bread",
+    "plays instruments",
+    "hires people",
+    "sells things",
+    "works with wood",
+    "helps customers",
+    "cuts movies",
+    "treats animals",
+    "plans trucks",
+    "studies fish",
+    "counts money",
+    "manages a region",
+    "wires machines",
+    "grows plants",
+    "advertises",
+    "predicts numbers",
+)
 
 KINDS: dict[str, dict[str, Any]] = {
     "by meaning": {},
     "within one import": {"import_id": 0},
     "with text": {"text": "Senior nursing"},
 }
-HAS_INDEX = "SELECT 1 FROM pg_index WHERE indexrelid = to_regclass('ix_record_halfvecs_hnsw') AND indisvalid"
+HAS_INDEX = (
+    "SELECT 1 FROM pg_index WHERE indexrelid = to_regclass('ix_record_halfvecs_hnsw') AND"
+    " indisvalid"
+)
 
 
 def write_people(path: Path, rows: int) -> None:
@@ -71,7 +111,9 @@ def write_people(path: Path, rows: int) -> None:
         for i in range(rows):
             last = "".join(rng.choices(SYLLABLES, k=3)).title()
             title = f"{rng.choice(LEVELS)} {rng.choice(FIELDS)}, team {rng.randrange(100)}"
-            out.writerow((f"{rng.choice(FIRST)} {last}", f"p{i}@example.com", rng.randrange(18, 90), title))
+            out.writerow(
+                (f"{rng.choice(FIRST)} {last}", f"p{i}@example.com", rng.randrange(18, 90), title)
+            )
 
 
 def vectors_of(people: Path, kept: Path | None, progress: Progress) -> np.ndarray:
@@ -100,7 +142,11 @@ def serving(url: str, folder: Path, model: Path) -> Iterator[Server]:
 
 def load(url: str, folder: Path, people: Path, vectors: np.ndarray) -> None:
     """Import the people, without a model, and give them their vectors."""
-    with serving(url, folder, folder / "none") as server, server.client() as client, people.open("rb") as file:
+    with (
+        serving(url, folder, folder / "none") as server,
+        server.client() as client,
+        people.open("rb") as file,
+    ):
         number = client.post("/api/upload", files={"file": ("people.csv", file)}).json()["id"]
 
         def is_stored() -> bool:
@@ -110,14 +156,24 @@ def load(url: str, folder: Path, people: Path, vectors: np.ndarray) -> None:
         wait_until(is_stored, 300, "the import")
     ((job_id,),) = query(url, "SELECT DISTINCT job_id FROM vector_tasks")
     rows = [
-        (job_id, i, Embedder.model_id, "fp32", i.to_bytes(32, "big"), vector.astype("<f4").tobytes())
+        (
+            job_id,
+            i,
+            Embedder.model_id,
+            "fp32",
+            i.to_bytes(32, "big"),
+            vector.astype("<f4").tobytes(),
+        )
         for i, vector in enumerate(vectors, 1)
     ]
     columns = ("job_id", "row_number", "model", "precision", "text_hash", "vector")
     if url.startswith("sqlite"):
         with sqlite3.connect(url.partition(":///")[2]) as connection:
             listed = ", ".join(columns)
-            connection.executemany(f"INSERT INTO record_vectors ({listed}) VALUES (?, ?, ?, ?, ?, ?)", rows)  # noqa: S608
+            connection.executemany(
+                f"INSERT INTO record_vectors ({listed}) VALUES (?, ?, ?, ?, ?, ?)",  # noqa: S608
+                rows,
+            )
     else:
         asyncio.run(copy(url, rows, columns))
     query(url, "UPDATE vector_tasks SET done = true")
@@ -130,20 +186,28 @@ async def copy(url: str, rows: list[tuple[Any, ...]], columns: tuple[str, ...]) 
     await connection.close()
 
 
-def measure(name: str, url: str, folder: Path, people: Path, vectors: np.ndarray, queries: int) -> Iterator[str]:
+def measure(
+    name: str, url: str, folder: Path, people: Path, vectors: np.ndarray, queries: int
+) -> Iterator[str]:
     load(url, folder, people, vectors)
     with serving(url, folder, MODEL) as server, server.client() as client:
         search(client, query="warm up")
         if not url.startswith("sqlite") and len(vectors) >= 5_000:
             started = time.perf_counter()
             wait_until(lambda: query(url, HAS_INDEX), 900, "the HNSW index")
-            print(f"{name}: the index was there after {time.perf_counter() - started:.0f} s", file=sys.stderr)
+            print(
+                f"{name}: the index was there after {time.perf_counter() - started:.0f} s",
+                file=sys.stderr,
+            )
             query(
                 url, "VACUUM ANALYZE", "CHECKPOINT"
             )  # what PostgreSQL does by itself in the minutes after a bulk load
         number = client.get("/api/imports").json()["imports"][0]["id"]
         texts = [f"{level} who {words}" for words in QUERIES for level in ("somebody", *LEVELS)]
-        texts = [texts[i % len(texts)] + ("" if i < len(texts) else f" {i}") for i in range(queries * len(KINDS))]
+        texts = [
+            texts[i % len(texts)] + ("" if i < len(texts) else f" {i}")
+            for i in range(queries * len(KINDS))
+        ]
         random.Random(1).shuffle(texts)
         for place, (kind, given) in enumerate(KINDS.items()):
             some = texts[place * queries :][:queries]
@@ -156,12 +220,16 @@ def search(client: httpx.Client, **body: object) -> list[dict[str, Any]]:
     return list(answer.raise_for_status().json()["records"])
 
 
-def report(name: str, client: httpx.Client, vectors: np.ndarray, texts: list[str], given: dict[str, Any]) -> str:
+def report(
+    name: str, client: httpx.Client, vectors: np.ndarray, texts: list[str], given: dict[str, Any]
+) -> str:
     exact = Embedder(MODEL).encode(texts) @ vectors.T
     matching = np.ones(len(vectors), bool)
     if "text" in given:
         everybody = csv.DictReader((Path(given["people"])).open(encoding="utf-8"))
-        matching = np.array([given["text"] in f"{row['name']}\n{row['department']}" for row in everybody])
+        matching = np.array(
+            [given["text"] in f"{row['name']}\n{row['department']}" for row in everybody]
+        )
     given = {key: value for key, value in given.items() if key != "people"}
     times, answers = timed(lambda text: search(client, query=text, **given), texts)
     recalls = []
@@ -169,7 +237,10 @@ def report(name: str, client: httpx.Client, vectors: np.ndarray, texts: list[str
         tenth = np.sort(scores[matching])[-10] - 1e-4
         recalls.append(sum(scores[record["row_number"] - 1] >= tenth for record in found) / 10)
     p50, p95 = np.percentile(times, (50, 95))
-    return f"| {name} | {len(vectors):,} | {p50:.1f} | {p95:.1f} | {times.max():.1f} | {np.mean(recalls):.3f} |"
+    return (
+        f"| {name} | {len(vectors):,} | {p50:.1f} | {p95:.1f} | {times.max():.1f} |"
+        f" {np.mean(recalls):.3f} |"
+    )
 
 
 def encoding(queries: int) -> str:
@@ -191,13 +262,16 @@ def timed(call: Callable[[str], Answer], texts: list[str]) -> tuple[np.ndarray, 
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n\n")[0])
     parser.add_argument("--rows", type=int, default=50_000)
     parser.add_argument("--queries", type=int, default=200, help="of each kind")
     parser.add_argument("--vectors", type=Path, metavar="FILE", help="keep the vectors here")
     parser.add_argument("--only", choices=("sqlite", "postgresql"))
     arguments = parser.parse_args()
-    lines = ["| | search | records | p50 ms | p95 ms | slowest | recall@10 |", "|---|---|---|---|---|---|---|"]
+    lines = [
+        "| | search | records | p50 ms | p95 ms | slowest | recall@10 |",
+        "|---|---|---|---|---|---|---|",
+    ]
     bar = Progress(console=Console(stderr=True), redirect_stdout=False)
     with tempfile.TemporaryDirectory(prefix="granula-") as made, bar as progress:
         folder = Path(made)
@@ -217,7 +291,9 @@ def main() -> None:
             try:
                 url = postgres.url(postgres.create())
                 migrate(url, folder)
-                lines += measure("PostgreSQL, HNSW", url, folder / "files", people, vectors, arguments.queries)
+                lines += measure(
+                    "PostgreSQL, HNSW", url, folder / "files", people, vectors, arguments.queries
+                )
             finally:
                 postgres.stop()
     print("\n".join(lines))

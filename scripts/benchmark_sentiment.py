@@ -1,9 +1,10 @@
-"""Sentiment by the lexicon on one core and on several, in one run; and beside it the library bare, in as many processes.
+"""Sentiment by the lexicon on one core and on several, in one run; and beside it the library bare,
+in as many processes.
 
     python scripts/benchmark_sentiment.py --rows 150000 --repeat 5
 
-Nobody can be faster on two cores than the machine is: what the bare library gains says how much that was. Texts are all
-different, since equal ones are scored once.
+Nobody can be faster on two cores than the machine is: what the bare library gains says how much
+that was. Texts are all different, since equal ones are scored once.
 """
 
 from __future__ import annotations
@@ -51,10 +52,14 @@ def of_service(file: Path, rows: int, folder: Path, cores: set[int]) -> float:
         server.wait_until_ready()
         with server.client() as client:
             for texts in (b"id,text\n1,warm up\n", file.read_bytes()):
-                answer = client.post("/batch/upload", files={"file": ("reviews.csv", texts, "text/csv")})
+                answer = client.post(
+                    "/batch/upload", files={"file": ("reviews.csv", texts, "text/csv")}
+                )
                 began = time.perf_counter()
                 job = answer.raise_for_status().json()
-                with client.stream("GET", f"/api/v1/status/{job['file_id']}/events", timeout=600) as events:
+                with client.stream(
+                    "GET", f"/api/v1/status/{job['file_id']}/events", timeout=600
+                ) as events:
                     for _ in events.iter_lines():
                         pass
                 seconds = time.perf_counter() - began
@@ -69,7 +74,9 @@ def of_library(cores: set[int]) -> float:
     with only_on(cores):
         context = multiprocessing.get_context("spawn")
         ready, go = context.Semaphore(0), context.Semaphore(0)
-        processes = [context.Process(target=score, args=(ready, go, number)) for number in range(len(cores))]
+        processes = [
+            context.Process(target=score, args=(ready, go, number)) for number in range(len(cores))
+        ]
         for process in processes:
             process.start()
         for _ in processes:
@@ -89,11 +96,13 @@ def score(ready, go, number: int) -> None:  # type: ignore[no-untyped-def]
     ready.release()
     go.acquire()
     for i in range(BARE_TEXTS):
-        analyzer.polarity_scores(f"The food was good, but the waiter of table {number}-{i} was not friendly at all.")
+        analyzer.polarity_scores(
+            f"The food was good, but the waiter of table {number}-{i} was not friendly at all."
+        )
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n\n")[0])
     parser.add_argument("--rows", type=int, default=150_000)
     parser.add_argument("--repeat", type=int, default=5, help="runs of each kind, in turn")
     arguments = parser.parse_args()
@@ -108,11 +117,18 @@ def main() -> None:
             for name, cores in (("one", one), ("all", every)):
                 rates[name].append(of_service(file, arguments.rows, folder / f"{name}{i}", cores))
                 rates[f"bare {name}"].append(of_library(cores))
-    print(f"| | one core | {len(every)} cores | gain (least to most of a pair of runs) |\n|---|---|---|---|")
+    print(
+        f"| | one core | {len(every)} cores | gain (least to most of a pair of runs)"
+        " |\n|---|---|---|---|"
+    )
     for label, before in (("Granula, rows/s", ""), ("the library bare, texts/s", "bare ")):
-        gains = sorted(b / a for a, b in zip(rates[before + "one"], rates[before + "all"], strict=True))
+        gains = sorted(
+            b / a for a, b in zip(rates[before + "one"], rates[before + "all"], strict=True)
+        )
         a, b = (statistics.median(rates[before + name]) for name in ("one", "all"))
-        print(f"| {label} | {a:,.0f} | {b:,.0f} | {b / a:.2f} ({gains[0]:.2f} to {gains[-1]:.2f}) |")
+        print(
+            f"| {label} | {a:,.0f} | {b:,.0f} | {b / a:.2f} ({gains[0]:.2f} to {gains[-1]:.2f}) |"
+        )
 
 
 if __name__ == "__main__":

@@ -1,12 +1,14 @@
-"""Measure a transform against Polars streaming the same operations from file to file, in one run on one machine.
+"""Measure a transform against Polars streaming the same operations from file to file, in one run on
+one machine.
 
     pip install "polars>=2.1,<3"        # 180 MB that nothing else needs
     python scripts/benchmark_transform.py --rows 1_000_000 --runs 3
     python scripts/benchmark_transform.py --distinct       # no name twice: what is made of a name is made for each row
 
-The service runs as a process of its own on the database given (SQLite by default). Its time is from the accepted request to
-the job's end: splitting, checking each value, counts and rejects in the database, and the file flushed to disk with its SHA-256.
-Polars' is from scan_csv to sink_csv. Both outputs are compared, row by row.
+The service runs as a process of its own on the database given (SQLite by default). Its time is from
+the accepted request to the job's end: splitting, checking each value, counts and rejects in the
+database, and the file flushed to disk with its SHA-256. Polars' is from scan_csv to sink_csv. Both
+outputs are compared, row by row.
 """
 
 import argparse
@@ -28,12 +30,27 @@ ROOT = Path(__file__).resolve().parents[1]
 MAPPING: dict[str, Any] = {
     "columns": [
         {"name": "id", "from": "id", "steps": [{"operation": "cast", "to": "integer"}]},
-        {"name": "name", "from": "name", "steps": [{"operation": "trim"}, {"operation": "case", "to": "upper"}]},
-        {"name": "value", "from": "value", "steps": [{"operation": "cast", "to": "decimal", "scale": 2, "rounding": "half_up"}]},
-        {"name": "code", "from": "name", "steps": [{"operation": "replace", "find": "[aeiou]", "by": "_", "regex": True}]},
-        {"name": "kind", "expression": "if(starts_with(name, 'A') or ends_with(name, 'e'), 'first', 'other')"},
+        {
+            "name": "name",
+            "from": "name",
+            "steps": [{"operation": "trim"}, {"operation": "case", "to": "upper"}],
+        },
+        {
+            "name": "value",
+            "from": "value",
+            "steps": [{"operation": "cast", "to": "decimal", "scale": 2, "rounding": "half_up"}],
+        },
+        {
+            "name": "code",
+            "from": "name",
+            "steps": [{"operation": "replace", "find": "[aeiou]", "by": "_", "regex": True}],
+        },
+        {
+            "name": "kind",
+            "expression": "if(starts_with(name, 'A') or ends_with(name, 'e'), 'first', 'other')",
+        },
     ]
-}  # fmt: skip
+}
 POLARS = """
 import sys, time
 import polars as pl
@@ -57,7 +74,9 @@ for _ in range({runs}):
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--rows", type=lambda text: int(text.replace("_", "")), default=1_000_000)
     parser.add_argument("--runs", type=int, default=3)
     parser.add_argument("--database-url", default="")
@@ -70,14 +89,25 @@ def main() -> None:
 def measure(folder: Path, rows: int, runs: int, url: str, *, distinct: bool) -> None:
     source, theirs = folder / "source.csv", folder / "polars.csv"
     subprocess.run(
-        [sys.executable, ROOT / "scripts" / "generate_csv.py", "--rows", str(rows), "--out", source], check=True
+        [
+            sys.executable,
+            ROOT / "scripts" / "generate_csv.py",
+            "--rows",
+            str(rows),
+            "--out",
+            source,
+        ],
+        check=True,
     )
     if distinct:
         make_distinct(source)
     polars = [
         float(line)
         for line in subprocess.run(
-            [sys.executable, "-c", POLARS.format(runs=runs), source, theirs], check=True, capture_output=True, text=True
+            [sys.executable, "-c", POLARS.format(runs=runs), source, theirs],
+            check=True,
+            capture_output=True,
+            text=True,
         ).stdout.split()
     ]
     server, base = start(folder, url)
@@ -87,14 +117,23 @@ def measure(folder: Path, rows: int, runs: int, url: str, *, distinct: bool) -> 
         server.terminate()
         server.wait(30)
     table = Table("", "seconds", "rows/s")
-    for name, seconds in (("Polars, scan_csv to sink_csv", min(polars)), ("Granula, from request to file", min(ours))):
+    for name, seconds in (
+        ("Polars, scan_csv to sink_csv", min(polars)),
+        ("Granula, from request to file", min(ours)),
+    ):
         table.add_row(name, f"{seconds:.2f}", f"{rows / seconds:,.0f}")
     console = Console()
     console.print(table)
-    console.print(f"All runs: Polars {[round(s, 2) for s in polars]}, Granula {[round(s, 2) for s in ours]}")
-    console.print(f"Speed relative to Polars: {min(polars) / min(ours):.2f}; peak memory of the service: {peak} MiB")
     console.print(
-        f"Outputs are {'equal' if output == theirs.read_bytes() else 'DIFFERENT'}; load {os.getloadavg()[0]:.1f}"
+        f"All runs: Polars {[round(s, 2) for s in polars]}, Granula {[round(s, 2) for s in ours]}"
+    )
+    console.print(
+        f"Speed relative to Polars: {min(polars) / min(ours):.2f}; peak memory of the service:"
+        f" {peak} MiB"
+    )
+    console.print(
+        f"Outputs are {'equal' if output == theirs.read_bytes() else 'DIFFERENT'}; load"
+        f" {os.getloadavg()[0]:.1f}"
     )
 
 
@@ -112,7 +151,15 @@ def start(folder: Path, url: str) -> tuple[subprocess.Popen[bytes], str]:
         port = probe.getsockname()[1]
     environment = os.environ | {"STORAGE_DIR": str(folder / "storage"), "LOG_LEVEL": "WARNING"}
     environment["DATABASE_URL"] = url or f"sqlite+aiosqlite:///{folder / 'granula.db'}"
-    command = [sys.executable, "-m", "uvicorn", "app.main:app", "--port", str(port), "--no-access-log"]
+    command = [
+        sys.executable,
+        "-m",
+        "uvicorn",
+        "app.main:app",
+        "--port",
+        str(port),
+        "--no-access-log",
+    ]
     return subprocess.Popen(command, cwd=ROOT, env=environment), f"http://127.0.0.1:{port}"
 
 
@@ -130,8 +177,12 @@ def transform(base: str, source: Path, runs: int, pid: int) -> tuple[list[float]
         seconds, made = [], ""
         for _ in range(runs):
             body = {"input_file_id": upload["file_id"], "mapping": MAPPING}
-            job = ended(client, client.post("/api/v1/jobs/transform?fresh=true", json=body).json()["job_id"])
-            begin, end = (datetime.fromisoformat(job[name]) for name in ("created_at", "finished_at"))
+            job = ended(
+                client, client.post("/api/v1/jobs/transform?fresh=true", json=body).json()["job_id"]
+            )
+            begin, end = (
+                datetime.fromisoformat(job[name]) for name in ("created_at", "finished_at")
+            )
             seconds.append((end - begin).total_seconds())
             made = client.get(f"/api/v1/jobs/{job['job_id']}/status").json()["result_file_id"]
         output = client.get(f"/api/v1/files/{made}/download").content

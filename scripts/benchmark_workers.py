@@ -4,17 +4,20 @@
     .venv/bin/python scripts/benchmark_workers.py            everything, some minutes
     .venv/bin/python scripts/benchmark_workers.py --only scaling
 
-Real processes on one PostgreSQL (a private one with its default settings): an API process, and workers of one computing process
-each. Every run ends with a check that its proof closes.
+Real processes on one PostgreSQL (a private one with its default settings): an API process, and
+workers of one computing process each. Every run ends with a check that its proof closes.
 
-- scaling: sentiment (by the lexicon) of texts that are all different with 1, 2 and 4 workers; and after each as many bare
-  processes as workers, which score the same texts and do nothing else: what the machine can give. The best of three each. A
-  worker has two turns, so that one is computed while the other is read or written.
-- engine: tokens for jobs that are not there, so that a token does nothing but go through the queue: CPU a token, of the worker
-  and of PostgreSQL. A file of chunks of 10 000 rows then says how many tokens it takes and what share of all CPU they are.
-- urgent: files of priority 10 behind 2 000 waiting chunks of priority 0, a worker of one turn: from the end of the chunk that
-  had the slot to the start of the file.
-- claims: one job with 100 000 waiting chunks, and 2 000 waiting tokens: a claim, and procrastinate's fetch of a token.
+- scaling: sentiment (by the lexicon) of texts that are all different with 1, 2 and 4 workers; and
+  after each as many bare processes as workers, which score the same texts and do nothing else: what
+  the machine can give. The best of three each. A worker has two turns, so that one is computed
+  while the other is read or written.
+- engine: tokens for jobs that are not there, so that a token does nothing but go through the queue:
+  CPU a token, of the worker and of PostgreSQL. A file of chunks of 10 000 rows then says how many
+  tokens it takes and what share of all CPU they are.
+- urgent: files of priority 10 behind 2 000 waiting chunks of priority 0, a worker of one turn: from
+  the end of the chunk that had the slot to the start of the file.
+- claims: one job with 100 000 waiting chunks, and 2 000 waiting tokens: a claim, and
+  procrastinate's fetch of a token.
 """
 
 from __future__ import annotations
@@ -48,7 +51,8 @@ from app.pipeline.shared_queue import SharedQueue  # noqa: E402
 from tests.harness import Api, Server, migrate, query, wait_until  # noqa: E402
 
 WORDS = (
-    "good bad awful nice kind the a of service was is very not never room food late cheap loud staff happy sad".split()
+    "good bad awful nice kind the a of service was is very not never room food late cheap loud"
+    " staff happy sad".split()
 )
 
 
@@ -88,14 +92,22 @@ class Cluster:
         self._count = 0
 
     @contextmanager
-    def running(self, workers: int, **settings: object) -> Iterator[tuple[Api, list[psutil.Process], str]]:
-        """(API, the processes of the service, the URL of the database): a new database each time."""
+    def running(
+        self, workers: int, **settings: object
+    ) -> Iterator[tuple[Api, list[psutil.Process], str]]:
+        """(API, the processes of the service, the URL of the database): a new database each
+        time.
+        """
         self._count += 1
         name, storage = f"bench{self._count}", self._folder / f"storage{self._count}"
         query(f"postgresql+asyncpg://postgres@/postgres{self._base}", f"CREATE DATABASE {name}")
         url = f"postgresql+asyncpg://postgres@/{name}{self._base}"
         migrate(url, storage)
-        given = {"QUEUE": "procrastinate", "COMPUTE_PROCESSES": 1, "LOG_LEVEL": "WARNING"} | settings
+        given = {
+            "QUEUE": "procrastinate",
+            "COMPUTE_PROCESSES": 1,
+            "LOG_LEVEL": "WARNING",
+        } | settings
         with ExitStack() as stack:
             server = Server(url, storage, **given).start()
             stack.callback(server.stop)
@@ -104,12 +116,16 @@ class Cluster:
                 assert server.process is not None
                 for _ in range(2 if workers else 0):  # all of them awake
                     Api(client).run(
-                        ("text\n" + "\n".join(texts(400, 9))).encode(), processor="sentiment", chunk_size=100
+                        ("text\n" + "\n".join(texts(400, 9))).encode(),
+                        processor="sentiment",
+                        chunk_size=100,
                     )
                 yield Api(client), [psutil.Process(server.process.pid), *made], url
 
     @staticmethod
-    def _worker(url: str, storage: Path, given: dict[str, object], stack: ExitStack) -> psutil.Process:
+    def _worker(
+        url: str, storage: Path, given: dict[str, object], stack: ExitStack
+    ) -> psutil.Process:
         environment = {**os.environ, "DATABASE_URL": url, "STORAGE_DIR": str(storage)}
         environment |= {key: str(value) for key, value in given.items()}
         concurrency = str(given.get("MAX_CONCURRENCY", 1))
@@ -159,19 +175,23 @@ def _elapsed(status: dict[str, Any]) -> float:
 
 
 def scaling(cluster: Cluster, rows: int) -> None:
-    print("| workers | rows/s | times one | bare processes, texts/s | times one | share of the bare |")
+    print(
+        "| workers | rows/s | times one | bare processes, texts/s | times one | share of the bare |"
+    )
     print("|---|---|---|---|---|---|")
     first: list[float] = []
     for workers in (1, 2, 4):
         some = texts(rows, workers)
         data = ("text\n" + "\n".join(some)).encode()
         with cluster.running(workers, MAX_CONCURRENCY=2) as (api, _, _):
-            served = rows / min(timed(api, data, processor="sentiment", chunk_size=rows // 40) for _ in range(3))
+            served = rows / min(
+                timed(api, data, processor="sentiment", chunk_size=rows // 40) for _ in range(3)
+            )
         plain = max(bare(workers, some) for _ in range(3))
         first = first or [served, plain]
         print(
-            f"| {workers} | {served:,.0f} | {served / first[0]:.2f} | {plain:,.0f} | {plain / first[1]:.2f} | "
-            f"{served / plain:.0%} |",
+            f"| {workers} | {served:,.0f} | {served / first[0]:.2f} | {plain:,.0f} |"
+            f" {plain / first[1]:.2f} | {served / plain:.0%} |",
             flush=True,
         )
 
@@ -185,14 +205,23 @@ def engine(cluster: Cluster, rows: int) -> None:
         asyncio.run(_defer(url, [uuid4() for _ in range(count)]))
         put = time.perf_counter() - began
         began = time.perf_counter()
-        wait_until(lambda: query(url, "SELECT count(*) FROM procrastinate_jobs") == [(0,)], 300, "an empty queue")
-        taken = time.perf_counter() - began
-        a, b = (cpu(worker) - before) / count * 1000, (cpu([cluster.postgres]) - server) / count * 1000
-        print(
-            f"A token: {a:.2f} ms CPU in the worker, {b:.2f} ms in PostgreSQL; put {count / put:,.0f}/s, "
-            f"taken {count / taken:,.0f}/s"
+        wait_until(
+            lambda: query(url, "SELECT count(*) FROM procrastinate_jobs") == [(0,)],
+            300,
+            "an empty queue",
         )
-        data = b"id,name,value\n" + b"".join(b"%d,row %d,%d\n" % (i, i, i % 997) for i in range(rows))
+        taken = time.perf_counter() - began
+        a, b = (
+            (cpu(worker) - before) / count * 1000,
+            (cpu([cluster.postgres]) - server) / count * 1000,
+        )
+        print(
+            f"A token: {a:.2f} ms CPU in the worker, {b:.2f} ms in PostgreSQL; put"
+            f" {count / put:,.0f}/s, taken {count / taken:,.0f}/s"
+        )
+        data = b"id,name,value\n" + b"".join(
+            b"%d,row %d,%d\n" % (i, i, i % 997) for i in range(rows)
+        )
         seen = int(query(url, "SELECT nextval('procrastinate_jobs_id_seq')")[0][0])
         before, server = cpu([*processes, cluster.postgres]), cpu([cluster.postgres])
         log = "SELECT pg_wal_lsn_diff(pg_current_wal_lsn(), '0/0')"
@@ -203,11 +232,14 @@ def engine(cluster: Cluster, rows: int) -> None:
         tokens = int(query(url, "SELECT nextval('procrastinate_jobs_id_seq')")[0][0]) - seen
         share = tokens * (a + b) / 1000 / total
         print(
-            f"{rows:,} rows in {rows // 10_000} chunks: {rows / seconds:,.0f} rows/s, {tokens} tokens, "
-            f"{total:.2f} s CPU in all; the queue's share {share:.1%}"
+            f"{rows:,} rows in {rows // 10_000} chunks: {rows / seconds:,.0f} rows/s, {tokens}"
+            f" tokens, {total:.2f} s CPU in all; the queue's share {share:.1%}"
         )
         each = server / (rows / 10_000) * 1000 - b
-        print(f"A chunk: {each:.1f} ms CPU in PostgreSQL, {written / rows:.0f} bytes of write-ahead log a row")
+        print(
+            f"A chunk: {each:.1f} ms CPU in PostgreSQL, {written / rows:.0f} bytes of write-ahead"
+            " log a row"
+        )
 
 
 async def _defer(url: str, job_ids: list[UUID]) -> None:
@@ -243,15 +275,16 @@ def urgent(cluster: Cluster, files: int) -> None:
             made_at = f"(SELECT created_at FROM jobs WHERE id = '{made['job_id']}')"
             row = query(
                 url,
-                f"SELECT extract(epoch FROM {mine} - max(finished_at)), extract(epoch FROM {mine} - {made_at}) "
-                f"FROM chunks WHERE job_id = {key} AND finished_at <= {mine}",
+                f"SELECT extract(epoch FROM {mine} - max(finished_at)), extract(epoch FROM {mine} -"
+                f" {made_at}) FROM chunks WHERE job_id = {key} AND finished_at <= {mine}",
             )[0]
             gaps.append(float(row[0]) * 1000)
             waits.append(float(row[1]) * 1000)
         print(
-            f"{len(gaps)} urgent files behind at least {min(left, 2_000)} waiting chunks: from the free slot to the start median "
-            f"{statistics.median(gaps):.0f} ms, longest {max(gaps):.0f} ms; from the upload to the start median "
-            f"{statistics.median(waits):.0f} ms, longest {max(waits):.0f} ms"
+            f"{len(gaps)} urgent files behind at least {min(left, 2_000)} waiting chunks: from the"
+            f" free slot to the start median {statistics.median(gaps):.0f} ms, longest"
+            f" {max(gaps):.0f} ms; from the upload to the start median"
+            f" {statistics.median(waits):.0f} ms, longest {max(waits):.0f} ms"
         )
         api.client.delete(f"/api/v1/files/{slow['file_id']}")
 
@@ -260,29 +293,55 @@ def claims(cluster: Cluster, count: int, rounds: int) -> None:
     with _database(cluster) as url:
         job_id, file_id = uuid4(), uuid4()
         file = {
-            "id": file_id, "owner": "o", "filename": "f", "media_type": "", "format": "csv", "encoding": "utf-8", "dialect": "{}",
-            "size_bytes": 1, "stored_bytes": 1, "sha256": "", "content_key": "k", "storage_uri": "f",
-        }  # fmt: skip
+            "id": file_id,
+            "owner": "o",
+            "filename": "f",
+            "media_type": "",
+            "format": "csv",
+            "encoding": "utf-8",
+            "dialect": "{}",
+            "size_bytes": 1,
+            "stored_bytes": 1,
+            "sha256": "",
+            "content_key": "k",
+            "storage_uri": "f",
+        }
         job = {
-            "id": job_id, "owner": "o", "file_id": file_id, "processor": "rows", "options": "{}", "chunk_size": 100,
-            "priority": 0, "status": "processing",
-            "columns": "[]", "split_offset": 1, "split_lines": 1, "split_rows": 0, "split_done": True,
-            "chunk_count": count, "door": "files", "stores_results": True, "updated_at": "now",
-        }  # fmt: skip
+            "id": job_id,
+            "owner": "o",
+            "file_id": file_id,
+            "processor": "rows",
+            "options": "{}",
+            "chunk_size": 100,
+            "priority": 0,
+            "status": "processing",
+            "columns": "[]",
+            "split_offset": 1,
+            "split_lines": 1,
+            "split_rows": 0,
+            "split_done": True,
+            "chunk_count": count,
+            "door": "files",
+            "stores_results": True,
+            "updated_at": "now",
+        }
         query(
             url,
             _insert("files", file | {"created_at": "now"}),
             _insert("jobs", job | {"created_at": "now"}),
-            "INSERT INTO chunks (job_id, chunk_index, byte_start, byte_end, first_row, row_count, first_line, crc32, status, "
-            "attempt, deaths, rows_ok, rows_invalid, rows_failed, available_at) "
-            f"SELECT '{job_id}', i, i, i + 1, i, 1, i, 0, 'pending', 0, 0, 0, 0, 0, now() "
-            f"FROM generate_series(0, {count - 1}) AS i",
+            "INSERT INTO chunks (job_id, chunk_index, byte_start, byte_end, first_row, row_count,"
+            " first_line, crc32, status, attempt, deaths, rows_ok, rows_invalid, rows_failed,"
+            f" available_at) SELECT '{job_id}', i, i, i + 1, i, 1, i, 0, 'pending', 0, 0, 0, 0, 0,"
+            f" now() FROM generate_series(0, {count - 1}) AS i",
             "ANALYZE chunks",
         )
         found = asyncio.run(_claim(url, job_id, rounds))
         print(f"{count:,} waiting chunks, {rounds} claims: {_percentiles(found)}")
         asyncio.run(_defer(url, [uuid4() for _ in range(2_000)]))
-        print(f"2,000 waiting tokens, {rounds} fetches: {_percentiles(asyncio.run(_fetch(url, rounds)))}")
+        print(
+            f"2,000 waiting tokens, {rounds} fetches:"
+            f" {_percentiles(asyncio.run(_fetch(url, rounds)))}"
+        )
 
 
 def _insert(table: str, values: dict[str, object]) -> str:
@@ -314,7 +373,9 @@ async def _fetch(url: str, rounds: int) -> list[float]:
     from app.pipeline.shared_queue import QUEUE, _commit_at_once, _conninfo
 
     found = []
-    async with App(connector=PsycopgConnector(conninfo=_conninfo(url), configure=_commit_at_once)).open_async() as app:
+    async with App(
+        connector=PsycopgConnector(conninfo=_conninfo(url), configure=_commit_at_once)
+    ).open_async() as app:
         worker = await app.job_manager.register_worker()
         for _ in range(rounds):
             began = time.perf_counter()
@@ -325,11 +386,13 @@ async def _fetch(url: str, rounds: int) -> list[float]:
 
 def _percentiles(seconds: list[float]) -> str:
     ordered = sorted(seconds)
-    return ", ".join(f"p{p} {ordered[int(len(ordered) * p / 100)] * 1000:.1f} ms" for p in (50, 95, 99))
+    return ", ".join(
+        f"p{p} {ordered[int(len(ordered) * p / 100)] * 1000:.1f} ms" for p in (50, 95, 99)
+    )
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n\n")[0])
     parser.add_argument("--rows", type=int, default=40_000, help="texts of the scaling")
     parser.add_argument("--only", choices=("scaling", "engine", "urgent", "claims"))
     given = parser.parse_args()

@@ -1,7 +1,9 @@
 #!/usr/bin/env python3
-"""Write the ONNX graphs that come with app/embeddings, from the code in app/embeddings/onnx_graph.py.
+"""Write the ONNX graphs that come with app/embeddings, from the code in
+app/embeddings/onnx_graph.py.
 
-Needed only when that code changes. Wants the model (./scripts/install_model) for the places of its tensors.
+Needed only when that code changes. Wants the model (./scripts/install_model) for the places of its
+tensors.
 """
 
 from __future__ import annotations

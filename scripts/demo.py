@@ -1,12 +1,14 @@
-"""See Granula work: start it, load a million rows, watch, look at the results, prove that each row is there, clean up.
+"""See Granula work: start it, load a million rows, watch, look at the results, prove that each row
+is there, clean up.
 
     python scripts/demo.py                              in a temporary folder; nothing is left behind
     python scripts/demo.py --keep                       in ./storage (or STORAGE_DIR); the service goes on
     python scripts/demo.py --rows 50000 --dirty 0.1     with odd rows, to see rejects
     python scripts/demo.py --database-url postgresql+asyncpg://user:password@localhost/granula
 
-`./scripts/demo` does the same and sets up `.venv` first. The exit code is 0 only if the job completed and its proof
-closes, 1 if not, 2 for wrong arguments, 130 when interrupted; then, too, the service is stopped and nothing is left.
+`./scripts/demo` does the same and sets up `.venv` first. The exit code is 0 only if the job
+completed and its proof closes, 1 if not, 2 for wrong arguments, 130 when interrupted; then, too,
+the service is stopped and nothing is left.
 """
 
 from __future__ import annotations
@@ -35,7 +37,14 @@ import httpx
 from generate_csv import BadArgument, generate
 from rich import box
 from rich.console import Console
-from rich.progress import BarColumn, Progress, ProgressColumn, TaskProgressColumn, TextColumn, TimeRemainingColumn
+from rich.progress import (
+    BarColumn,
+    Progress,
+    ProgressColumn,
+    TaskProgressColumn,
+    TextColumn,
+    TimeRemainingColumn,
+)
 from rich.table import Table
 from rich.text import Text
 
@@ -56,7 +65,9 @@ class Failure(Exception):
 
 
 class Service:
-    """The service as a process of its own, on a free port of 127.0.0.1, with its log in the storage folder."""
+    """The service as a process of its own, on a free port of 127.0.0.1, with its log in the storage
+    folder.
+    """
 
     def __init__(self, storage: Path, database_url: str, *, max_upload_mb: int) -> None:
         self.log = storage / "server.log"
@@ -75,7 +86,9 @@ class Service:
 
     def migrate(self) -> None:
         command = [sys.executable, "-m", "alembic", "upgrade", "head"]
-        done = subprocess.run(command, cwd=ROOT, env=self._environment, capture_output=True, text=True, check=False)
+        done = subprocess.run(
+            command, cwd=ROOT, env=self._environment, capture_output=True, text=True, check=False
+        )
         if done.returncode:
             raise Failure(f"`alembic upgrade head` failed:\n{_tail(done.stderr or done.stdout)}")
 
@@ -87,13 +100,20 @@ class Service:
                 fcntl.flock(log, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
                 raise Failure(
-                    f"A demo that was kept still works in {_shown_path(self.log.parent)}: stop it first."
+                    f"A demo that was kept still works in {_shown_path(self.log.parent)}: stop it"
+                    " first."
                 ) from None
-            # In a session of its own, so that Ctrl-C reaches only the demo, which then stops the service in order.
+            # In a session of its own, so that Ctrl-C reaches only the demo, which then stops the
+            # service in order.
             self._process = subprocess.Popen(
-                command, cwd=ROOT, env=self._environment, stdin=subprocess.DEVNULL, stdout=log, stderr=log,
+                command,
+                cwd=ROOT,
+                env=self._environment,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
                 start_new_session=True,
-            )  # fmt: skip
+            )
 
     def wait_ready(self, client: httpx.Client) -> None:
         deadline = time.monotonic() + READY_SECONDS
@@ -108,12 +128,16 @@ class Service:
             except httpx.TransportError:
                 pass
             time.sleep(0.05)
-        raise Failure(f"The service is not ready after {READY_SECONDS} seconds: {said}\n{self.tail()}")
+        raise Failure(
+            f"The service is not ready after {READY_SECONDS} seconds: {said}\n{self.tail()}"
+        )
 
     def check(self) -> None:
         """Raise Failure with the log if the process has ended."""
         if self._process is not None and self._process.poll() is not None:
-            raise Failure(f"The service ended (exit code {self._process.returncode}). Its log:\n{self.tail()}")
+            raise Failure(
+                f"The service ended (exit code {self._process.returncode}). Its log:\n{self.tail()}"
+            )
 
     def tail(self) -> str:
         return _tail(self.log.read_text(errors="replace")) if self.log.exists() else ""
@@ -146,7 +170,10 @@ class Demo:
                 self._service.migrate()
             self._service.launch()
             self._service.wait_ready(self._client)
-        say("Service", f"{self._service.url} (pid {self._service.pid}), ready after {_seconds(started)}")
+        say(
+            "Service",
+            f"{self._service.url} (pid {self._service.pid}), ready after {_seconds(started)}",
+        )
 
     def run(self, sample: Path) -> bool:
         """Whether the job completed and its proof closes."""
@@ -178,9 +205,12 @@ class Demo:
         with bar(TextColumn("{task.completed:,.0f} rows"), TimeRemainingColumn()) as progress:
             task = progress.add_task("Generating", total=self._args.rows)
             made = generate(
-                sample, self._args.rows, dirty=self._args.dirty, seed=self._args.seed,
+                sample,
+                self._args.rows,
+                dirty=self._args.dirty,
+                seed=self._args.seed,
                 progress=lambda done: progress.update(task, completed=done),
-            )  # fmt: skip
+            )
         say("Generated", f"{made.rows:,} rows, {_megabytes(made.bytes)}, in {made.seconds:.1f} s")
 
     def _upload(self, sample: Path) -> str:
@@ -198,10 +228,16 @@ class Demo:
                         progress.update(task, completed=sent, megabytes=_megabytes(sent))
 
             answer = self._ask(
-                "POST", "/api/v1/upload", params={"priority": 5, "filename": sample.name}, content=pieces(),
+                "POST",
+                "/api/v1/upload",
+                params={"priority": 5, "filename": sample.name},
+                content=pieces(),
                 headers={"Content-Type": "text/csv", "Content-Length": str(size)},
-            )  # fmt: skip
-        say("Uploaded", f"{_megabytes(size)} in {_seconds(started)}, priority 5, file {answer['file_id']}")
+            )
+        say(
+            "Uploaded",
+            f"{_megabytes(size)} in {_seconds(started)}, priority 5, file {answer['file_id']}",
+        )
         return str(answer["file_id"])
 
     def _follow(self, file_id: str) -> dict[str, Any]:
@@ -213,25 +249,39 @@ class Demo:
             for status in self._statuses(file_id):
                 rows, left = status["rows"], status["eta_seconds"]
                 done = status["counts"]["loaded"] + status["counts"]["rejected"]
-                speed = f"{status['rows_per_second']:,.0f} rows/s" if status["rows_per_second"] else ""
+                speed = (
+                    f"{status['rows_per_second']:,.0f} rows/s" if status["rows_per_second"] else ""
+                )
                 speed += f", {left:.0f} s left" if left is not None else ""
                 progress.update(
-                    task, completed=status["progress_percent"], rows=f"{done:,} of {self._args.rows:,}", speed=speed
+                    task,
+                    completed=status["progress_percent"],
+                    rows=f"{done:,} of {self._args.rows:,}",
+                    speed=speed,
                 )
                 if status["status"] in FINAL:
-                    say("Processed", f"{done:,} rows in {_took(status):.2f} s, {status['rows_per_second']:,.0f} rows/s")
+                    say(
+                        "Processed",
+                        f"{done:,} rows in {_took(status):.2f} s, {status['rows_per_second']:,.0f}"
+                        " rows/s",
+                    )
                     return status
                 if (now := (status["status"], rows, status["bytes"])) != seen:
                     seen, moved = now, time.monotonic()
                 elif time.monotonic() - moved > STALL_SECONDS:
                     break
-        raise Failure(f"The job has not moved for {STALL_SECONDS} seconds. Log of the service:\n{self._service.tail()}")
+        raise Failure(
+            f"The job has not moved for {STALL_SECONDS} seconds. Log of the"
+            f" service:\n{self._service.tail()}"
+        )
 
     def _statuses(self, file_id: str) -> Iterator[dict[str, Any]]:
         """Each change as the service tells it; by asking, should the event stream break."""
         timeout = httpx.Timeout(10, read=SILENCE_SECONDS)
         try:
-            with self._client.stream("GET", f"/api/v1/status/{file_id}/events", timeout=timeout) as events:
+            with self._client.stream(
+                "GET", f"/api/v1/status/{file_id}/events", timeout=timeout
+            ) as events:
                 events.raise_for_status()
                 for line in events.iter_lines():
                     if line.startswith("data:"):
@@ -244,11 +294,18 @@ class Demo:
 
     def _show_status(self, status: dict[str, Any]) -> None:
         rows, chunks = status["rows"], status["chunks"]
-        parts = " + ".join(f"{rows[name]:,} {name}" for name in ("ok", "invalid", "failed", "unprocessed"))
+        parts = " + ".join(
+            f"{rows[name]:,} {name}" for name in ("ok", "invalid", "failed", "unprocessed")
+        )
         lines: dict[str, str | Text] = {
-            "Status": Text(status["status"], "green" if status["status"] == "completed" else "yellow"),
+            "Status": Text(
+                status["status"], "green" if status["status"] == "completed" else "yellow"
+            ),
             "Rows": f"{rows['total']:,} = {parts}",
-            "Chunks": f"{status['processed_chunks']:,} of {status['total_chunks']:,} ({chunks['failed']:,} failed)",
+            "Chunks": (
+                f"{status['processed_chunks']:,} of {status['total_chunks']:,}"
+                f" ({chunks['failed']:,} failed)"
+            ),
             "Seconds": f"{_took(status):.2f}",
             "Rows/s": f"{status['rows_per_second']:,.0f}",
         }
@@ -257,15 +314,23 @@ class Demo:
         facts("Status", lines)
 
     def _show_results(self, file_id: str, columns: list[str]) -> None:
-        page = self._ask("GET", f"/api/v1/results/{file_id}", params={"limit": SHOWN_ROWS, "format": "object"})
-        rows = ([item["row_number"], *(item["data"].get(c) for c in columns)] for item in page["items"])
+        page = self._ask(
+            "GET", f"/api/v1/results/{file_id}", params={"limit": SHOWN_ROWS, "format": "object"}
+        )
+        rows = (
+            [item["row_number"], *(item["data"].get(c) for c in columns)] for item in page["items"]
+        )
         table(f"First {len(page['items'])} of {page['total']:,} results", ["row", *columns], rows)
 
     def _show_rejects(self, file_id: str) -> None:
         page = self._ask("GET", f"/api/v1/rejects/{file_id}", params={"limit": SHOWN_ROWS})
         names = ["row_number", "line", "column", "code", "raw"]
         rows = ([item[name] for name in names] for item in page["items"])
-        table(f"First {len(page['items'])} of {page['total']:,} rejects", ["row", *names[1:-1], "text"], rows)
+        table(
+            f"First {len(page['items'])} of {page['total']:,} rejects",
+            ["row", *names[1:-1], "text"],
+            rows,
+        )
 
     def _show_proof(self, file_id: str) -> bool:
         """The proof, and whether it closes over as many rows as were generated."""
@@ -277,10 +342,16 @@ class Demo:
             problems.append(f"{self._args.rows:,} rows were generated")
         closes = bool(proof["closes"]) and not problems
         verdict = "closes: each row is accounted for, once and unchanged" if closes else "BROKEN"
-        elsewhere = {"in failed chunks": rows["failed"] - stored.get("failed", 0), "unprocessed": rows["unprocessed"]}
+        elsewhere = {
+            "in failed chunks": rows["failed"] - stored.get("failed", 0),
+            "unprocessed": rows["unprocessed"],
+        }
         more = "".join(f" + {count:,} {what}" for what, count in elsewhere.items() if count)
         lines: dict[str, str | Text] = {
-            "Counts": f"{rows['total']:,} rows = {stored['results']:,} results + {stored['rejects']:,} rejects{more}",
+            "Counts": (
+                f"{rows['total']:,} rows = {stored['results']:,} results + {stored['rejects']:,}"
+                f" rejects{more}"
+            ),
             "Hash sum read": f"{hashes['read']} ({hashes['algorithm']})",
             "Hash sum stored": hashes["stored"],
             "Verdict": Text(verdict, "bold green" if closes else "bold red"),
@@ -295,7 +366,9 @@ class Demo:
             answer = self._client.request(method, path, **more)
         except httpx.TransportError as error:
             self._service.check()
-            raise Failure(f"{method} {path}: {error or type(error).__name__}\n{self._service.tail()}") from None
+            raise Failure(
+                f"{method} {path}: {error or type(error).__name__}\n{self._service.tail()}"
+            ) from None
         if answer.is_error:
             raise Failure(f"{method} {path}: {answer.status_code} {answer.text}")
         return dict(answer.json())
@@ -309,7 +382,9 @@ def bar(*columns: ProgressColumn) -> Progress:
     """On a terminal only; each step says in one line what came of it."""
     first = (TextColumn("[bold]{task.description:<11}"), BarColumn(), TaskProgressColumn())
     quiet = not console.is_terminal
-    return Progress(*first, *columns, console=console, transient=True, disable=quiet, redirect_stdout=False)
+    return Progress(
+        *first, *columns, console=console, transient=True, disable=quiet, redirect_stdout=False
+    )
 
 
 def facts(title: str, lines: dict[str, str | Text]) -> None:
@@ -373,7 +448,11 @@ def _megabytes(count: int) -> str:
 
 def _took(status: dict[str, Any]) -> float:
     start, end = status["started_at"], status["finished_at"]
-    return (datetime.fromisoformat(end) - datetime.fromisoformat(start)).total_seconds() if start and end else 0.0
+    return (
+        (datetime.fromisoformat(end) - datetime.fromisoformat(start)).total_seconds()
+        if start and end
+        else 0.0
+    )
 
 
 def run(args: argparse.Namespace) -> bool:
@@ -386,9 +465,12 @@ def run(args: argparse.Namespace) -> bool:
             storage = Path(tempfile.mkdtemp(prefix="granula-demo-"))
             cleanup.callback(shutil.rmtree, storage, ignore_errors=True)
         url = args.database_url or f"sqlite+aiosqlite:///{storage / 'granula.db'}"
-        needed_mb = args.rows * int(60 + 1500 * args.dirty) >> 20  # one kind of odd row is 20 kB long
+        # one kind of odd row is 20 kB long
+        needed_mb = args.rows * int(60 + 1500 * args.dirty) >> 20
         service = Service(storage, url, max_upload_mb=max(500, needed_mb))
-        client = cleanup.enter_context(httpx.Client(base_url=service.url, timeout=60, trust_env=False))
+        client = cleanup.enter_context(
+            httpx.Client(base_url=service.url, timeout=60, trust_env=False)
+        )
         demo = Demo(service, client, args)
         cleanup.callback(service.stop)
         cleanup.callback(_finish_undisturbed)
@@ -430,7 +512,8 @@ def _rate(text: str) -> float:
     return value
 
 
-_positive.__name__, _rate.__name__ = "number of rows", "rate"  # argparse puts these into its messages
+# argparse puts these into its messages
+_positive.__name__, _rate.__name__ = "number of rows", "rate"
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -438,10 +521,27 @@ def main(argv: Sequence[str] | None = None) -> int:
         description="See Granula work: load a file, watch, and prove that each row is there."
     )
     add = parser.add_argument
-    add("--rows", "-n", type=_positive, default=1_000_000, metavar="N", help="number of rows (default 1000000)")
-    add("--dirty", type=_rate, default=0.0, metavar="RATE", help="share of odd rows, 0 to 1 (default 0)")
+    add(
+        "--rows",
+        "-n",
+        type=_positive,
+        default=1_000_000,
+        metavar="N",
+        help="number of rows (default 1000000)",
+    )
+    add(
+        "--dirty",
+        type=_rate,
+        default=0.0,
+        metavar="RATE",
+        help="share of odd rows, 0 to 1 (default 0)",
+    )
     add("--seed", type=int, default=1, help="same seed, same file (default 1)")
-    add("--keep", action="store_true", help="work in ./storage, or STORAGE_DIR, and leave the service running")
+    add(
+        "--keep",
+        action="store_true",
+        help="work in ./storage, or STORAGE_DIR, and leave the service running",
+    )
     add(
         "--database-url",
         default="",

@@ -1,16 +1,18 @@
-"""Generate sample inputs for Granula: a big clean CSV/JSON/JSONL file, or a dirty one with its oracle.
+"""Generate sample inputs for Granula: a big clean CSV/JSON/JSONL file, or a dirty one with its
+oracle.
 
     python scripts/generate_csv.py --rows 3_000_000 --seed 7 --out data/sample.csv
     python scripts/generate_csv.py --rows 5000 --format jsonl --dirty 0.05 --seed 7 --out dirty.jsonl --gzip
 
-With `--dirty RATE` about that share of the rows is made odd, and `<out>.verdicts.jsonl` says, row by row,
-what a correct parser must make of them. Its lines hold
+With `--dirty RATE` about that share of the rows is made odd, and `<out>.verdicts.jsonl` says, row
+by row, what a correct parser must make of them. Its lines hold
 
 - `row`: the number of the data row, from 1;
 - `line`: the line of the uncompressed file at which the record starts, from 1; only LF ends a line;
 - `verdict` and `code`: "ok" and null, or "reject" and the stable error code;
 - `kind`: a key of `KINDS[format]`;
-- `data`: null when rejected; for CSV the list of the cell strings; for JSON the record, numbers kept exact;
+- `data`: null when rejected; for CSV the list of the cell strings; for JSON the record, numbers
+  kept exact;
 - `raw` (JSON only): null when rejected, else the text of the record as it stands in the file.
 
 The verdict file is pure ASCII.
@@ -18,9 +20,10 @@ The verdict file is pure ASCII.
     python scripts/generate_csv.py --kind people --rows 10_000 --dirty 0.1 --out people.csv
     python scripts/generate_csv.py --kind reviews --rows 100_000 --repeat 0.5 --out reviews.csv
 
-Other kinds of rows (scripts/sample_kinds.py), as CSV: people with invalid e-mails, ages, names and duplicates, whose
-verdict lines hold `verdict` ("valid", "invalid", "duplicate"), `kind`, the wrong `fields` and `duplicate_of`; and reviews,
-with `<out>.truth.json` telling the number of rows and of different texts.
+Other kinds of rows (scripts/sample_kinds.py), as CSV: people with invalid e-mails, ages, names and
+duplicates, whose verdict lines hold `verdict` ("valid", "invalid", "duplicate"), `kind`, the wrong
+`fields` and `duplicate_of`; and reviews, with `<out>.truth.json` telling the number of rows and of
+different texts.
 """
 
 import argparse
@@ -45,19 +48,38 @@ sys.path.insert(0, str(Path(__file__).resolve().parent))  # when it is imported 
 from sample_kinds import Maker, People, Reviews
 
 DEFAULT_NAMES = (
-    "Ada", "Alan", "Barbara", "Claude", "Dennis", "Donald", "Edsger", "Frances", "Grace", "Hedy",
-    "Jean", "John", "Katherine", "Ken", "Leslie", "Linus", "Margaret", "Niklaus", "Radia", "Tim",
-)  # fmt: skip
+    "Ada",
+    "Alan",
+    "Barbara",
+    "Claude",
+    "Dennis",
+    "Donald",
+    "Edsger",
+    "Frances",
+    "Grace",
+    "Hedy",
+    "Jean",
+    "John",
+    "Katherine",
+    "Ken",
+    "Leslie",
+    "Linus",
+    "Margaret",
+    "Niklaus",
+    "Radia",
+    "Tim",
+)
 ROW_KINDS = ("users", "people", "reviews")
 HEADERS = {"csv": "id,name,value\n", "json": "[\n", "jsonl": ""}
-ENDS = {"csv": "\n", "json": ",\n", "jsonl": "\n"}  # after each record; the last of an array loses its comma
-# Big enough that the cost per block vanishes; small enough that memory stays low when every row is dirty and
-# one in twenty is 20 000 characters long.
+# after each record; the last of an array loses its comma
+ENDS = {"csv": "\n", "json": ",\n", "jsonl": "\n"}
+# Big enough that the cost per block vanishes; small enough that memory stays low when every row is
+# dirty and one in twenty is 20 000 characters long.
 BLOCK_ROWS = 10_000
 
-# Broken byte sequences, as text: every record is built as text, and "surrogateescape" carries the raw bytes
-# through it. In order: a byte that never occurs in UTF-8, two truncated characters, an overlong slash, and a
-# UTF-16 surrogate encoded as if it were a character (CESU-8).
+# Broken byte sequences, as text: every record is built as text, and "surrogateescape" carries the
+# raw bytes through it. In order: a byte that never occurs in UTF-8, two truncated characters, an
+# overlong slash, and a UTF-16 surrogate encoded as if it were a character (CESU-8).
 BAD_UTF8 = tuple(
     raw.decode("utf-8", "surrogateescape")
     for raw in (b"A\xffB", b"caf\xc3", b"smile\xf0\x9f\x98", b"A\xc0\xafB", b"A\xed\xa0\x80B")
@@ -89,7 +111,9 @@ class Summary(NamedTuple):
 
 
 class Row(NamedTuple):
-    """The clean content a kind starts from, and the random number that chooses among its variants."""
+    """The clean content a kind starts from, and the random number that chooses among its
+    variants.
+    """
 
     id: int
     name: str
@@ -102,7 +126,9 @@ class Row(NamedTuple):
 
 
 class Kind(NamedTuple):
-    """One sort of row. `make` gives the record and the JSON text of what it must parse to (None: reject)."""
+    """One sort of row. `make` gives the record and the JSON text of what it must parse to (None:
+    reject).
+    """
 
     code: str | None
     make: Callable[[Row], tuple[str, str | None]]
@@ -122,7 +148,9 @@ def _csv_ok(
     value: Callable[[Row], str] = lambda r: str(r.value),
     write: Callable[[Row], str] | None = None,
 ) -> Kind:
-    """A right CSV row with this name and value; `write` gives its text where plain quoting will not do."""
+    """A right CSV row with this name and value; `write` gives its text where plain quoting will not
+    do.
+    """
 
     def make(r: Row) -> tuple[str, str]:
         cells = name(r), value(r)
@@ -138,21 +166,40 @@ def _reject(code: str, record: Callable[[Row], str]) -> Kind:
 
 def _object(r: Row, name: str | None = None, value: str | None = None, more: str = "") -> str:
     """A JSON record; name and value, where given, are JSON text taken as it is."""
-    return f'{{"id": {r.id}, "name": {name or json_text(r.name)}, "value": {value or r.value}{more}}}'
+    return (
+        f'{{"id": {r.id}, "name": {name or json_text(r.name)}, "value": {value or r.value}{more}}}'
+    )
 
 
 def _spaced(r: Row, gap: str) -> str:
     """A JSON record with the gap at every place inside it where JSON allows blanks."""
     name = json_text(r.name)
-    tokens = ["{", '"id"', ":", str(r.id), ",", '"name"', ":", name, ",", '"value"', ":", str(r.value), "}"]
+    tokens = [
+        "{",
+        '"id"',
+        ":",
+        str(r.id),
+        ",",
+        '"name"',
+        ":",
+        name,
+        ",",
+        '"value"',
+        ":",
+        str(r.value),
+        "}",
+    ]
     return gap.join(tokens)
 
 
 def _json_ok(record: Callable[[Row], str]) -> Kind:
-    """A right JSON row. Its data is its own text, so that numbers stay exact, in ASCII and on one line."""
+    """A right JSON row. Its data is its own text, so that numbers stay exact, in ASCII and on one
+    line.
+    """
 
     def flat(found: re.Match[str]) -> str:
-        # Right JSON holds line ends only between tokens, and characters other than ASCII only in strings.
+        # Right JSON holds line ends only between tokens, and characters other than ASCII only in
+        # strings.
         return " " if found[0] in "\r\n" else json_ascii(found[0])[1:-1]
 
     def make(r: Row) -> tuple[str, str]:
@@ -162,8 +209,9 @@ def _json_ok(record: Callable[[Row], str]) -> Kind:
     return Kind(None, make)
 
 
-# What is quoted here begins with a letter: together with the row forced after an unclosed quote (see _Dirt)
-# that keeps a quote which opens a cell from being taken for the close of an earlier one.
+# What is quoted here begins with a letter: together with the row forced after an unclosed quote
+# (see _Dirt) that keeps a quote which opens a cell from being taken for the close of an earlier
+# one.
 CSV_KINDS = {
     "clean": _csv_ok(lambda r: r.name),
     "quoted_delimiter": _csv_ok(lambda r: r.pick("Smith, ", "Smith,, Dr., ") + r.name),
@@ -173,14 +221,22 @@ CSV_KINDS = {
     "line_separator": _csv_ok(lambda r: f"left{r.pick(*LINE_SEPARATORS)}right"),
     "leading_zeros": _csv_ok(lambda r: r.name, lambda r: f"00{abs(r.value)}"),
     "formula": _csv_ok(lambda r: r.pick("=1+1", "@SUM(A1)", "+1", "-1+2")),
-    "empty_cells": _csv_ok(lambda r: "", lambda r: "", lambda r: str(r.id) + r.pick(",,", ',"",', ',,""')),
+    "empty_cells": _csv_ok(
+        lambda r: "", lambda r: "", lambda r: str(r.id) + r.pick(",,", ',"",', ',,""')
+    ),
     "long_cell": _csv_ok(lambda r: "x" * 20_000),
     "backslash": _csv_ok(lambda r: r.pick("C:\\temp\\new", "ends with \\")),
     "spaces": _csv_ok(lambda r: r.pick("  Bob", "Bob  ", "  Bob  "), lambda r: f" {r.value} "),
-    "quoted_all": _csv_ok(lambda r: r.name, write=lambda r: f'"{r.id}",{_quoted(r.name)},"{r.value}"'),
-    "empty_cell_behind": _csv_ok(lambda r: r.name, write=lambda r: f"{r.id},{_cell(r.name)},{r.value},"),
+    "quoted_all": _csv_ok(
+        lambda r: r.name, write=lambda r: f'"{r.id}",{_quoted(r.name)},"{r.value}"'
+    ),
+    "empty_cell_behind": _csv_ok(
+        lambda r: r.name, write=lambda r: f"{r.id},{_cell(r.name)},{r.value},"
+    ),
     "short_row": _reject("column_count", lambda r: f"{r.id},{_cell(r.name)}"),
-    "long_row": _reject("column_count", lambda r: f"{r.id},{_cell(r.name)},{r.value}," + r.pick("more", ",more")),
+    "long_row": _reject(
+        "column_count", lambda r: f"{r.id},{_cell(r.name)},{r.value}," + r.pick("more", ",more")
+    ),
     "bad_utf8": _reject("invalid_utf8", lambda r: f"{r.id},{r.pick(*BAD_UTF8)},{r.value}"),
     "nul": _reject("nul_character", lambda r: f"{r.id},Bo\0b,{r.value}"),
     "stray_quote": _reject("csv_bad_quote", lambda r: f'{r.id},5" disk,{r.value}'),
@@ -188,12 +244,15 @@ CSV_KINDS = {
     "unclosed_quote": _reject("csv_unclosed_quote", lambda r: f'{r.id},"Bob,{r.value}'),
 }
 SYNTAX_ERRORS = ('"name": ', '"name" "Bob"', '"name": "Bob",', 'name: "Bob"')
-# In all of these quotes and brackets balance, so that the records around them in a JSON array can be found.
+# In all of these quotes and brackets balance, so that the records around them in a JSON array can
+# be found.
 JSONL_KINDS = {
     "clean": _json_ok(_object),
     "unicode": _json_ok(lambda r: _object(r, json_text(r.pick(*UNICODE, "left\u2028right")))),
     "escapes": _json_ok(lambda r: _object(r, r'"a \" b \\ c \n d \u00e9 e \/ f \ud83d\ude00"')),
-    "nested": _json_ok(lambda r: _object(r, more=', "extra": {"tags": ["a", {"b": [1, null]}], "ok": true}')),
+    "nested": _json_ok(
+        lambda r: _object(r, more=', "extra": {"tags": ["a", {"b": [1, null]}], "ok": true}')
+    ),
     "big_int": _json_ok(lambda r: _object(r, value="12345678901234567890123")),
     "float_text": _json_ok(lambda r: _object(r, value=r.pick("1.10", "1e3"))),
     "braces_in_string": _json_ok(lambda r: _object(r, r'"}],{[ \" "')),
@@ -202,19 +261,29 @@ JSONL_KINDS = {
     "whitespace": _json_ok(lambda r: _spaced(r, r.pick(" ", "\t", "   "))),
     "syntax": _reject("json_syntax", lambda r: f'{{"id": {r.id}, {r.pick(*SYNTAX_ERRORS)}}}'),
     "not_object": _reject("json_row_not_object", lambda r: r.pick("42", '["a"]', '"text"', "null")),
-    "duplicate_key": _reject("duplicate_key", lambda r: _object(r, more=r.pick(', "name": ""', ', "id": 1'))),
+    "duplicate_key": _reject(
+        "duplicate_key", lambda r: _object(r, more=r.pick(', "name": ""', ', "id": 1'))
+    ),
     "nan": _reject("json_syntax", lambda r: _object(r, value="NaN")),
     "bad_utf8": _reject("invalid_utf8", lambda r: _object(r, f'"{r.pick(*BAD_UTF8)}"')),
-    "lone_surrogate": _reject("invalid_unicode", lambda r: _object(r, r.pick(r'"\ud800"', r'"a \udc00 b"'))),
+    "lone_surrogate": _reject(
+        "invalid_unicode", lambda r: _object(r, r.pick(r'"\ud800"', r'"a \udc00 b"'))
+    ),
     "too_deep": _reject("json_too_deep", lambda r: _object(r, value="[" * 100 + "]" * 100)),
     "long_int": _reject("number_out_of_range", lambda r: _object(r, value="7" * 5000)),
 }
 JSON_WHITESPACE = _json_ok(lambda r: _spaced(r, r.pick("  ", "\n", "\r\n\t")))
-KINDS = {"csv": CSV_KINDS, "json": {**JSONL_KINDS, "whitespace": JSON_WHITESPACE}, "jsonl": JSONL_KINDS}
+KINDS = {
+    "csv": CSV_KINDS,
+    "json": {**JSONL_KINDS, "whitespace": JSON_WHITESPACE},
+    "jsonl": JSONL_KINDS,
+}
 
 
 class _Dirt:
-    """Makes the blocks of a dirty file and their verdicts; keeps what has to pass from row to row."""
+    """Makes the blocks of a dirty file and their verdicts; keeps what has to pass from row to
+    row.
+    """
 
     def __init__(self, format: str, rate: float, rows: int, rng: np.random.Generator) -> None:
         self._format, self._rate, self._rows, self._rng = format, rate, rows, rng
@@ -233,7 +302,11 @@ class _Dirt:
             code, make = kinds[key]
             record, data = make(row)
             judged = f'"reject", "code": "{code}"' if code else '"ok", "code": null'
-            raw = "" if self._format == "csv" else f', "raw": {json_ascii(record) if data else "null"}'
+            raw = (
+                ""
+                if self._format == "csv"
+                else f', "raw": {json_ascii(record) if data else "null"}'
+            )
             verdicts.append(
                 f'{{"row": {row.id}, "line": {self._line}, "verdict": {judged}, "kind": "{key}", '
                 f'"data": {data or "null"}{raw}}}\n'
@@ -245,9 +318,9 @@ class _Dirt:
     def _settle(self, key: str, row_id: int) -> str:
         """The kind that was drawn, unless an unclosed quote forbids it.
 
-        A parser that meets an unclosed quote looks on for the next quote. That one must not look like a
-        proper close, or the oracle would be ambiguous: so there always is a next row, and in it the first
-        quote stands before a letter.
+        A parser that meets an unclosed quote looks on for the next quote. That one must not look
+        like a proper close, or the oracle would be ambiguous: so there always is a next row, and in
+        it the first quote stands before a letter.
         """
         if self._after_unclosed:
             key = "quoted_delimiter"
@@ -258,7 +331,13 @@ class _Dirt:
 
 
 def _check(
-    rows: int, format: str, dirty: float, seed: int | None, minimum: int, maximum: int, names: Sequence[str]
+    rows: int,
+    format: str,
+    dirty: float,
+    seed: int | None,
+    minimum: int,
+    maximum: int,
+    names: Sequence[str],
 ) -> None:
     faults = {
         f"rows must be 0 or more, not {rows}": rows < 0,
@@ -269,7 +348,9 @@ def _check(
         "min and max must fit 64 bits": minimum < -(2**63) or maximum >= 2**63,
         "names must be one or more, and none empty": not names or not all(names),
         # Either would put rows into the file that are odd although the verdicts call them clean.
-        "names must hold no NUL and no lone surrogate": any(re.search("[\0\ud800-\udfff]", n) for n in names),
+        "names must hold no NUL and no lone surrogate": any(
+            re.search("[\0\ud800-\udfff]", n) for n in names
+        ),
     }
     for fault, found in faults.items():
         if found:
@@ -291,17 +372,27 @@ def _check_kind(kind: str, format: str, dirty: float, repeat: float) -> None:
 
 def _maker(kind: str, dirty: float, repeat: float, rng: np.random.Generator) -> Maker | None:
     """None for users, which come in three formats and are made below."""
-    return People(dirty, rng) if kind == "people" else Reviews(repeat, rng) if kind == "reviews" else None
+    return (
+        People(dirty, rng)
+        if kind == "people"
+        else Reviews(repeat, rng)
+        if kind == "reviews"
+        else None
+    )
 
 
 @contextmanager
 def _replacing(path: Path, packed: bool) -> Iterator[BinaryIO | GzipFile]:
-    """Open `<path>.part` for writing; it becomes `path` only when the block ends without an exception."""
+    """Open `<path>.part` for writing; it becomes `path` only when the block ends without an
+    exception.
+    """
     part = path.with_name(path.name + ".part")
     try:
         with part.open("wb") as file:
             if packed:  # neither name nor time in the gzip header: same rows, same bytes
-                with GzipFile(filename="", mode="wb", compresslevel=6, fileobj=file, mtime=0) as packer:
+                with GzipFile(
+                    filename="", mode="wb", compresslevel=6, fileobj=file, mtime=0
+                ) as packer:
                     yield packer
             else:
                 yield file
@@ -328,15 +419,16 @@ def generate(
 ) -> Summary:
     """Write a sample file of `rows` rows and, if `dirty` is above 0, its verdicts beside it.
 
-    `kind` is "users" (id, name, value), "people" or "reviews" (CSV only); `repeat` is the share of reviews whose text returns.
-    `dirty` is the share of odd rows (0 to 1; in CSV slightly more, as the row after an unclosed quote is odd
-    by force). `minimum` and `maximum` are the inclusive bounds of `value`. The same arguments and seed give
-    the same bytes (under one version of numpy); without a seed every run differs. With `gzip` the name gets
-    `.gz` unless it ends so. `progress` is called after each block with the number of rows written so far. A
-    clean run removes the verdicts of an earlier dirty one, since they no longer describe the file.
+    `kind` is "users" (id, name, value), "people" or "reviews" (CSV only); `repeat` is the share of
+    reviews whose text returns. `dirty` is the share of odd rows (0 to 1; in CSV slightly more, as
+    the row after an unclosed quote is odd by force). `minimum` and `maximum` are the inclusive
+    bounds of `value`. The same arguments and seed give the same bytes (under one version of numpy);
+    without a seed every run differs. With `gzip` the name gets `.gz` unless it ends so. `progress`
+    is called after each block with the number of rows written so far. A clean run removes the
+    verdicts of an earlier dirty one, since they no longer describe the file.
 
-    Raises BadArgument (a ValueError) before anything is written, and OSError if the file cannot be written;
-    then, and when interrupted, whatever stood under the final names still does.
+    Raises BadArgument (a ValueError) before anything is written, and OSError if the file cannot be
+    written; then, and when interrupted, whatever stood under the final names still does.
     """
     _check(rows, format, dirty, seed, minimum, maximum, names)
     _check_kind(kind, format, dirty, repeat)
@@ -349,9 +441,13 @@ def generate(
     rng = np.random.default_rng(seed)
     maker = _maker(kind, dirty, repeat, rng)
     dirt = _Dirt(format, dirty, rows, rng) if dirty else None
-    # A clean record is head + id + middle + value + tail, with all that a name needs done once per name.
+    # A clean record is head + id + middle + value + tail, with all that a name needs done once per
+    # name.
     head, tail = ("", "\n") if format == "csv" else ('{"id": ', "}" + ENDS[format])
-    middles = [f",{_cell(n)}," if format == "csv" else f', "name": {json_text(n)}, "value": ' for n in names]
+    middles = [
+        f",{_cell(n)}," if format == "csv" else f', "name": {json_text(n)}, "value": '
+        for n in names
+    ]
 
     with ExitStack() as stack:
         out = stack.enter_context(_replacing(path, gzip))
@@ -375,7 +471,9 @@ def generate(
                 verdicts.write(lines)
             else:
                 columns = zip(range(start + 1, start + count + 1), picks, values, strict=True)
-                text = "".join([f"{head}{i}{middles[pick]}{value}{tail}" for i, pick, value in columns])
+                text = "".join(
+                    [f"{head}{i}{middles[pick]}{value}{tail}" for i, pick, value in columns]
+                )
                 block = text.encode()
             if format == "json" and start + count == rows:
                 block = block.removesuffix(b",\n") + b"\n"
@@ -396,25 +494,71 @@ def generate(
 
 
 def main(argv: Sequence[str] | None = None) -> None:
-    """Run the command line. Exits with 2 for bad arguments, 1 if writing fails, 130 when interrupted."""
-    parser = argparse.ArgumentParser(description="Generate a CSV, JSON or JSONL file: id, name, value.")
+    """Run the command line. Exits with 2 for bad arguments, 1 if writing fails, 130 when
+    interrupted.
+    """
+    parser = argparse.ArgumentParser(
+        description="Generate a CSV, JSON or JSONL file: id, name, value."
+    )
     add = parser.add_argument
-    add("--rows", "-n", type=int, default=1000, metavar="N", help="number of rows (default %(default)s)")
-    add("--out", "-o", default="sample.csv", metavar="PATH", help="output file (default %(default)s)")
+    add(
+        "--rows",
+        "-n",
+        type=int,
+        default=1000,
+        metavar="N",
+        help="number of rows (default %(default)s)",
+    )
+    add(
+        "--out",
+        "-o",
+        default="sample.csv",
+        metavar="PATH",
+        help="output file (default %(default)s)",
+    )
     add("--min", type=int, default=1, help="smallest value (default %(default)s)")
     add("--max", type=int, default=1000, help="largest value (default %(default)s)")
-    add("--names", nargs="+", default=DEFAULT_NAMES, metavar="NAME", help="names (default: Ada, Alan, ...)")
+    add(
+        "--names",
+        nargs="+",
+        default=DEFAULT_NAMES,
+        metavar="NAME",
+        help="names (default: Ada, Alan, ...)",
+    )
     add("--seed", type=int, help="same seed, same bytes (default: every run differs)")
     add("--format", choices=list(KINDS), default="csv", help="output format (default %(default)s)")
     add("--gzip", action="store_true", help="compress, and add .gz to the name")
-    add("--dirty", type=float, default=0.0, metavar="RATE", help="share of odd rows, 0 to 1 (default 0)")
-    add("--kind", choices=ROW_KINDS, default="users", help="what the rows are (default %(default)s: id, name, value)")
-    add("--repeat", type=float, default=0.0, metavar="RATE", help="share of reviews whose text returns, 0 to 1")
+    add(
+        "--dirty",
+        type=float,
+        default=0.0,
+        metavar="RATE",
+        help="share of odd rows, 0 to 1 (default 0)",
+    )
+    add(
+        "--kind",
+        choices=ROW_KINDS,
+        default="users",
+        help="what the rows are (default %(default)s: id, name, value)",
+    )
+    add(
+        "--repeat",
+        type=float,
+        default=0.0,
+        metavar="RATE",
+        help="share of reviews whose text returns, 0 to 1",
+    )
     args = parser.parse_args(argv)
     speed_column = TextColumn("{task.fields[speed]:,.0f} rows/s")
     columns = (BarColumn(), MofNCompleteColumn(), speed_column, TimeRemainingColumn())
     console = Console(stderr=True)
-    bar = Progress(*columns, console=console, transient=True, disable=not sys.stderr.isatty(), redirect_stdout=False)
+    bar = Progress(
+        *columns,
+        console=console,
+        transient=True,
+        disable=not sys.stderr.isatty(),
+        redirect_stdout=False,
+    )
     task = bar.add_task("rows", total=args.rows, speed=0.0)
     started = time.perf_counter()
 
@@ -424,9 +568,19 @@ def main(argv: Sequence[str] | None = None) -> None:
     try:
         with bar:
             done = generate(
-                args.out, args.rows, format=args.format, gzip=args.gzip, dirty=args.dirty, seed=args.seed,
-                minimum=args.min, maximum=args.max, names=args.names, progress=show, kind=args.kind, repeat=args.repeat,
-            )  # fmt: skip
+                args.out,
+                args.rows,
+                format=args.format,
+                gzip=args.gzip,
+                dirty=args.dirty,
+                seed=args.seed,
+                minimum=args.min,
+                maximum=args.max,
+                names=args.names,
+                progress=show,
+                kind=args.kind,
+                repeat=args.repeat,
+            )
     except BadArgument as error:
         parser.error(str(error))
     except OSError as error:
@@ -434,7 +588,10 @@ def main(argv: Sequence[str] | None = None) -> None:
     except KeyboardInterrupt:
         parser.exit(130, f"{parser.prog}: interrupted, nothing written\n")
     speed = done.rows / max(done.seconds, 1e-9)
-    print(f"{done.rows:,} rows, {done.bytes:,} bytes, {done.path}, {done.seconds:.2f} s, {speed:,.0f} rows/s")
+    print(
+        f"{done.rows:,} rows, {done.bytes:,} bytes, {done.path}, {done.seconds:.2f} s, {speed:,.0f}"
+        " rows/s"
+    )
 
 
 if __name__ == "__main__":

@@ -2,9 +2,9 @@
 
     python scripts/install_browser.py
 
-Taken is what is there: GRANULA_CHROMIUM, Playwright's own, or that of the system. Else Playwright's is downloaded, and where
-its address cannot be reached, as root on Debian or Ubuntu, the package `chromium` is installed.
-The exit code is 0 if there is a browser now, 1 if not.
+Taken is what is there: GRANULA_CHROMIUM, Playwright's own, or that of the system. Else Playwright's
+is downloaded, and where its address cannot be reached, as root on Debian or Ubuntu, the package
+`chromium` is installed. The exit code is 0 if there is a browser now, 1 if not.
 """
 
 from __future__ import annotations
@@ -17,17 +17,27 @@ from pathlib import Path
 
 DOWNLOAD_SECONDS, PACKAGE_SECONDS = 180, 420
 NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
-CACHES = (os.environ.get("PLAYWRIGHT_BROWSERS_PATH") or "~/.cache/ms-playwright", "~/Library/Caches/ms-playwright")
+CACHES = (
+    os.environ.get("PLAYWRIGHT_BROWSERS_PATH") or "~/.cache/ms-playwright",
+    "~/Library/Caches/ms-playwright",
+)
 OWN = (
     "chromium_headless_shell-*/*/*headless*shell",
     "chromium-*/chrome-linux*/chrome",
     "chromium-*/*/*.app/Contents/MacOS/*",
 )
-# A container has a small /dev/shm and no user namespaces; the others stop Chromium from calling home.
+# A container has a small /dev/shm and no user namespaces; the others stop Chromium from calling
+# home.
 FLAGS = (
-    "--no-sandbox", "--disable-dev-shm-usage", "--disable-gpu", "--disable-quic", "--no-first-run",
-    "--disable-background-networking", "--disable-component-update", "--disable-sync",
-)  # fmt: skip
+    "--no-sandbox",
+    "--disable-dev-shm-usage",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+)
 
 
 def find() -> str | None:
@@ -45,21 +55,32 @@ def main() -> int:
     if find():
         return 0
     print("Installing Chromium ...", flush=True)
-    _try([sys.executable, "-m", "playwright", "install", "--only-shell", "chromium"], DOWNLOAD_SECONDS)
+    _try(
+        [sys.executable, "-m", "playwright", "install", "--only-shell", "chromium"],
+        DOWNLOAD_SECONDS,
+    )
     if not find() and shutil.which("apt-get") and os.geteuid() == 0:
         _try(["apt-get", "update", "-q"], PACKAGE_SECONDS)
-        _try(["apt-get", "install", "-y", "-q", "--no-install-recommends", "chromium"], PACKAGE_SECONDS)
+        _try(
+            ["apt-get", "install", "-y", "-q", "--no-install-recommends", "chromium"],
+            PACKAGE_SECONDS,
+        )
     if found := find():
         print(f"Chromium: {found}")
         return 0
-    print("There is no Chromium. Install one and name it by GRANULA_CHROMIUM, or run as root.", file=sys.stderr)
+    print(
+        "There is no Chromium. Install one and name it by GRANULA_CHROMIUM, or run as root.",
+        file=sys.stderr,
+    )
     return 1
 
 
 def _try(command: list[str], seconds: int) -> None:
     try:
         environment = os.environ | {"DEBIAN_FRONTEND": "noninteractive"}
-        subprocess.run(command, timeout=seconds, check=False, stdout=subprocess.DEVNULL, env=environment)
+        subprocess.run(
+            command, timeout=seconds, check=False, stdout=subprocess.DEVNULL, env=environment
+        )
     except (OSError, subprocess.TimeoutExpired) as error:
         print(f"{command[0]}: {error}", file=sys.stderr)
 

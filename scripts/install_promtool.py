@@ -2,9 +2,9 @@
 
     python scripts/install_promtool.py
 
-Taken is what is there: GRANULA_PROMTOOL, that on the PATH, or that in `storage/tools`. Else, on Debian or Ubuntu, it is taken
-out of the package `prometheus`, which is not installed: no Prometheus is started.
-The exit code is 0 if there is a promtool now, 1 if not.
+Taken is what is there: GRANULA_PROMTOOL, that on the PATH, or that in `storage/tools`. Else, on
+Debian or Ubuntu, it is taken out of the package `prometheus`, which is not installed: no Prometheus
+is started. The exit code is 0 if there is a promtool now, 1 if not.
 """
 
 from __future__ import annotations
@@ -39,14 +39,19 @@ def main() -> int:
     if found := find():
         print(f"promtool: {found}")
         return 0
-    print("There is no promtool. Install Prometheus' and name it by GRANULA_PROMTOOL.", file=sys.stderr)
+    print(
+        "There is no promtool. Install Prometheus' and name it by GRANULA_PROMTOOL.",
+        file=sys.stderr,
+    )
     return 1
 
 
 def _take_out(folder: Path) -> bool:
     """Whether promtool is in its place now."""
     # As a user of its own, apt could not write into a folder that is ours alone.
-    if not _is_done(["apt-get", "download", "-q", "-o", "APT::Sandbox::User=root", "prometheus"], folder):
+    if not _is_done(
+        ["apt-get", "download", "-q", "-o", "APT::Sandbox::User=root", "prometheus"], folder
+    ):
         return False
     packages = list(folder.glob("prometheus_*.deb"))
     unpacked = folder / "unpacked"
@@ -61,9 +66,12 @@ def _take_out(folder: Path) -> bool:
 
 def _is_done(command: list[str], folder: Path) -> bool:
     try:
-        return subprocess.run(
-            command, cwd=folder, timeout=PACKAGE_SECONDS, check=False, stdout=subprocess.DEVNULL
-        ).returncode == 0  # fmt: skip
+        return (
+            subprocess.run(
+                command, cwd=folder, timeout=PACKAGE_SECONDS, check=False, stdout=subprocess.DEVNULL
+            ).returncode
+            == 0
+        )
     except (OSError, subprocess.TimeoutExpired) as error:
         print(f"{command[0]}: {error}", file=sys.stderr)
         return False

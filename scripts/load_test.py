@@ -1,16 +1,21 @@
-"""Load a running service with many prioritised uploads and pollers at once; print latencies, order and proofs.
+"""Load a running service with many prioritised uploads and pollers at once; print latencies, order
+and proofs.
 
     python scripts/load_test.py
     python scripts/load_test.py --url http://127.0.0.1:8000 --uploads 200 --rows 5000 --concurrency 20 --seconds 120
 
-- First one big file goes up at priority 0, so that there is a backlog; then the small ones, of random priorities 0-10.
-  Meanwhile pollers ask for /health, for results, and for the status of each job until it has ended.
-- Latencies are those that this one client sees. On a machine that it shares with the service they hold its own load.
-- Order: of all pairs of jobs that waited at the same time (from `created_at` to `started_at`) and have different
-  priorities, the share in which the higher one started first. AGEING_SECONDS of waiting are worth one step of
-  priority, so in a run much longer than that even a right service is below 100 %.
-- The exit code is 1 if there was any 5xx answer or broken connection, if a job did not complete within --seconds, or
-  if a proof does not close. Jobs that are left over then, or at Ctrl-C, are cancelled. What was loaded stays.
+- First one big file goes up at priority 0, so that there is a backlog; then the small ones, of
+  random priorities 0-10. Meanwhile pollers ask for /health, for results, and for the status of each
+  job until it has ended.
+- Latencies are those that this one client sees. On a machine that it shares with the service they
+  hold its own load.
+- Order: of all pairs of jobs that waited at the same time (from `created_at` to `started_at`) and
+  have different priorities, the share in which the higher one started first. AGEING_SECONDS of
+  waiting are worth one step of priority, so in a run much longer than that even a right service is
+  below 100 %.
+- The exit code is 1 if there was any 5xx answer or broken connection, if a job did not complete
+  within --seconds, or if a proof does not close. Jobs that are left over then, or at Ctrl-C, are
+  cancelled. What was loaded stays.
 """
 
 from __future__ import annotations
@@ -97,7 +102,9 @@ class Job:
 class Load:
     """One run. What it found is in `jobs`, `latencies`, `codes` and `faults`."""
 
-    def __init__(self, client: aiohttp.ClientSession, args: argparse.Namespace, progress: Progress) -> None:
+    def __init__(
+        self, client: aiohttp.ClientSession, args: argparse.Namespace, progress: Progress
+    ) -> None:
         self._client = client
         self._args = args
         self._random = random.Random(args.seed)
@@ -116,7 +123,8 @@ class Load:
     async def run(self) -> None:
         big, small = await asyncio.to_thread(make_files, self._args)
         self._to_send.extend(
-            (self._random.randint(0, 10), self._random.choice(small)) for _ in range(self._args.uploads)
+            (self._random.randint(0, 10), self._random.choice(small))
+            for _ in range(self._args.uploads)
         )
         self._progress.update(self._task, description="Loading", total=self._left)
         started = time.monotonic()
@@ -144,7 +152,9 @@ class Load:
     async def _upload(self, priority: int, data: bytes, *, is_big: bool = False) -> None:
         params: dict[str, Any] = {"priority": priority, "filename": f"load-{len(data)}.csv"}
         headers = {"Content-Type": "text/csv"}
-        answer = await self._ask("upload", "POST", "/api/v1/upload", params=params, data=data, headers=headers)
+        answer = await self._ask(
+            "upload", "POST", "/api/v1/upload", params=params, data=data, headers=headers
+        )
         if answer is None or answer.status != 201:
             self.faults[f"upload refused: {_said(answer)}"] += 1
             self._end_one()
@@ -161,7 +171,8 @@ class Load:
             self._ended.set()
 
     async def _poll(self) -> None:
-        await asyncio.sleep(self._args.poll_seconds * self._random.random())  # they do not all begin at once
+        # they do not all begin at once
+        await asyncio.sleep(self._args.poll_seconds * self._random.random())
         while not self._ended.is_set():
             draw = self._random.random()
             if draw < 0.2:
@@ -169,7 +180,10 @@ class Load:
             elif draw < 0.4 and self.jobs:
                 params = {"limit": 100, "offset": self._random.randrange(self._args.rows)}
                 await self._ask(
-                    "results", "GET", f"/api/v1/results/{self._random.choice(self.jobs).file_id}", params=params
+                    "results",
+                    "GET",
+                    f"/api/v1/results/{self._random.choice(self.jobs).file_id}",
+                    params=params,
                 )
             elif self._to_ask:
                 await self._look(self._to_ask.popleft())
@@ -188,7 +202,10 @@ class Load:
         while jobs:
             job = jobs.popleft()
             answer = await self._ask(
-                "proof", "GET", f"/api/v1/jobs/{job.job_id}/proof", timeout=aiohttp.ClientTimeout(total=PROOF_SECONDS)
+                "proof",
+                "GET",
+                f"/api/v1/jobs/{job.job_id}/proof",
+                timeout=aiohttp.ClientTimeout(total=PROOF_SECONDS),
             )
             if answer is not None and answer.status == 200:
                 job.proof = answer.json()
@@ -221,9 +238,13 @@ def make_files(args: argparse.Namespace) -> tuple[bytes, list[bytes]]:
     with tempfile.TemporaryDirectory(prefix="granula-load-") as folder:
 
         def make(rows: int, number: int) -> bytes:
-            return generate(Path(folder) / "sample.csv", rows, seed=args.seed + number).path.read_bytes()
+            return generate(
+                Path(folder) / "sample.csv", rows, seed=args.seed + number
+            ).path.read_bytes()
 
-        return make(args.big_rows, 0), [make(args.rows, 1 + n) for n in range(min(SAMPLES, args.uploads))]
+        return make(args.big_rows, 0), [
+            make(args.rows, 1 + n) for n in range(min(SAMPLES, args.uploads))
+        ]
 
 
 def percentile(values: Iterable[float], share: float) -> float:
@@ -233,7 +254,9 @@ def percentile(values: Iterable[float], share: float) -> float:
 
 
 def order(spans: Sequence[Span]) -> tuple[int, int]:
-    """(pairs in which the higher priority started first, all pairs of different priority that waited at the same time)."""
+    """(pairs in which the higher priority started first, all pairs of different priority that
+    waited at the same time).
+    """
     kept = pairs = 0
     for high in spans:
         for low in spans:
@@ -246,19 +269,36 @@ def order(spans: Sequence[Span]) -> tuple[int, int]:
 
 def report(load: Load) -> list[str]:
     """Print what was found; what is wrong."""
-    console.print(f"\n{len(load.jobs)} jobs, {sum(load.codes.values()):,} answers in {load.seconds:.1f} s")
-    _show("Latency, ms", ("", "count"), ((kind, values) for kind, values in sorted(load.latencies.items())))
-    console.print("Answers   " + ", ".join(f"{code}: {count:,}" for code, count in sorted(load.codes.items())))
+    console.print(
+        f"\n{len(load.jobs)} jobs, {sum(load.codes.values()):,} answers in {load.seconds:.1f} s"
+    )
+    _show(
+        "Latency, ms",
+        ("", "count"),
+        ((kind, values) for kind, values in sorted(load.latencies.items())),
+    )
+    console.print(
+        "Answers   " + ", ".join(f"{code}: {count:,}" for code, count in sorted(load.codes.items()))
+    )
     small = [job for job in load.jobs if not job.is_big]
     by_class = [
-        (f"priority {low}-{high}", [s for j in small if low <= j.priority <= high and (s := j.seconds) is not None])
+        (
+            f"priority {low}-{high}",
+            [s for j in small if low <= j.priority <= high and (s := j.seconds) is not None],
+        )
         for low, high in CLASSES
     ]
     _show("Small files, from acceptance to end, ms", ("", "jobs"), by_class)
     _show_order(load.jobs)
     problems = [f"{count} x {fault}" for fault, count in load.faults.items()]
-    problems += [f"{count} answers with {code}" for code, count in load.codes.items() if code >= 500]
-    states = Counter(job.status["status"] for job in load.jobs if job.is_final and job.status["status"] != "completed")
+    problems += [
+        f"{count} answers with {code}" for code, count in load.codes.items() if code >= 500
+    ]
+    states = Counter(
+        job.status["status"]
+        for job in load.jobs
+        if job.is_final and job.status["status"] != "completed"
+    )
     problems += [f"{count} jobs are {state}" for state, count in states.items()]
     closed = sum(bool(job.proof.get("closes")) for job in load.jobs)
     console.print(f"Proofs    {closed} of {len(load.jobs)} close")
@@ -273,21 +313,34 @@ def _show(title: str, first: Sequence[str], lines: Iterable[tuple[str, Sequence[
     for name in (*first, "p50", "p95", "p99", "max"):
         grid.add_column(name, justify="right" if name else "left")
     for name, values in lines:
-        shares = [f"{1000 * percentile(values, share):,.1f}" for share in (0.5, 0.95, 0.99, 1)] if values else ["-"] * 4
+        shares = (
+            [f"{1000 * percentile(values, share):,.1f}" for share in (0.5, 0.95, 0.99, 1)]
+            if values
+            else ["-"] * 4
+        )
         grid.add_row(name, f"{len(values):,}", *shares)
     console.print(grid)
 
 
 def _show_order(jobs: Sequence[Job]) -> None:
     times = [(job.priority, job.at("created"), job.at("started")) for job in jobs]
-    kept, pairs = order([Span(p, created, started) for p, created, started in times if created and started])
+    kept, pairs = order(
+        [Span(p, created, started) for p, created, started in times if created and started]
+    )
     share = f"{100 * kept / pairs:.1f} %" if pairs else "no"
     console.print(f"Order     {share} of {pairs:,} pairs that waited together began by priority")
     big_end = next((job.at("finished") for job in jobs if job.is_big), None)
     if big_end is not None:
-        rivals = [job for job in jobs if not job.is_big and job.priority and (job.at("created") or big_end) < big_end]
+        rivals = [
+            job
+            for job in jobs
+            if not job.is_big and job.priority and (job.at("created") or big_end) < big_end
+        ]
         overtook = sum((job.at("finished") or big_end) < big_end for job in rivals)
-        console.print(f"Overtook  {overtook} of {len(rivals)} small files sent with a priority while the big one ran")
+        console.print(
+            f"Overtook  {overtook} of {len(rivals)} small files sent with a priority while the big"
+            " one ran"
+        )
 
 
 def _said(answer: Answer | None) -> str:
@@ -322,10 +375,20 @@ async def connected(args: argparse.Namespace) -> AsyncIterator[aiohttp.ClientSes
 
 async def run(args: argparse.Namespace) -> list[str]:
     """Everything; what is wrong."""
-    columns = (TextColumn("[bold]{task.description:<13}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    columns = (
+        TextColumn("[bold]{task.description:<13}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+    )
     quiet = not console.is_terminal
     progress = Progress(
-        *columns, console=console, transient=True, disable=quiet, redirect_stdout=False, redirect_stderr=False
+        *columns,
+        console=console,
+        transient=True,
+        disable=quiet,
+        redirect_stdout=False,
+        redirect_stderr=False,
     )
     async with connected(args) as client:
         with progress:
@@ -352,23 +415,69 @@ _positive.__name__ = "number"  # argparse puts it into its messages
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(description="Load a running service with many prioritised uploads and pollers.")
+    parser = argparse.ArgumentParser(
+        description="Load a running service with many prioritised uploads and pollers."
+    )
     add = parser.add_argument
     add("--url", default="http://127.0.0.1:8000", help="where the service is (default %(default)s)")
-    add("--uploads", type=_positive, default=50, metavar="N", help="small files (default %(default)s)")
-    add("--rows", type=_positive, default=2000, metavar="N", help="rows of each (default %(default)s)")
-    add("--big-rows", type=_positive, default=200_000, metavar="N", help="rows of the big file (default %(default)s)")
-    add("--concurrency", type=_positive, default=10, metavar="N", help="uploads at once (default %(default)s)")
-    add("--pollers", type=_positive, default=20, metavar="N", help="pollers at once (default %(default)s)")
+    add(
+        "--uploads",
+        type=_positive,
+        default=50,
+        metavar="N",
+        help="small files (default %(default)s)",
+    )
+    add(
+        "--rows",
+        type=_positive,
+        default=2000,
+        metavar="N",
+        help="rows of each (default %(default)s)",
+    )
+    add(
+        "--big-rows",
+        type=_positive,
+        default=200_000,
+        metavar="N",
+        help="rows of the big file (default %(default)s)",
+    )
+    add(
+        "--concurrency",
+        type=_positive,
+        default=10,
+        metavar="N",
+        help="uploads at once (default %(default)s)",
+    )
+    add(
+        "--pollers",
+        type=_positive,
+        default=20,
+        metavar="N",
+        help="pollers at once (default %(default)s)",
+    )
     add(
         "--poll-seconds",
         type=float,
         default=1.0,
         metavar="S",
-        help="pause of a poller between two questions, half to one and a half of it (default %(default)s)",
+        help=(
+            "pause of a poller between two questions, half to one and a half of it (default"
+            " %(default)s)"
+        ),
     )
-    add("--seconds", type=_positive, default=60, metavar="S", help="at most so long (default %(default)s)")
-    add("--seed", type=int, default=1, help="same seed, same files and priorities (default %(default)s)")
+    add(
+        "--seconds",
+        type=_positive,
+        default=60,
+        metavar="S",
+        help="at most so long (default %(default)s)",
+    )
+    add(
+        "--seed",
+        type=int,
+        default=1,
+        help="same seed, same files and priorities (default %(default)s)",
+    )
     add("--allow-remote", action="store_true", help="also load a service on another machine")
     args = parser.parse_args(argv)
     if args.seed < 0:
@@ -378,7 +487,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     except ValueError as error:
         parser.error(f"argument --url: {error}")
     if not is_local and not args.allow_remote:
-        parser.error(f"argument --url: {args.url} is not this machine; --allow-remote loads it nevertheless")
+        parser.error(
+            f"argument --url: {args.url} is not this machine; --allow-remote loads it nevertheless"
+        )
     try:
         problems = asyncio.run(run(args))
     except Failure as failure:

@@ -1,5 +1,5 @@
-"""Write the parts of docs/ that are made from the code: the commands, the routes, the settings, the frame of each page about
-an error (its causes and cures are written by hand). A test compares them.
+"""Write the parts of docs/ that are made from the code: the commands, the routes, the settings, the
+frame of each page about an error (its causes and cures are written by hand). A test compares them.
 
 python scripts/make_reference.py            after a change of commands, routes or settings
 python scripts/make_reference.py --check    says what is out of date; exit code 1 if anything is
@@ -46,17 +46,25 @@ def _leaves(group: Any, before: str) -> Iterator[tuple[str, Any]]:
 
 
 def _command(name: str, command: Any) -> str:
-    first = inspect.cleandoc(command.help or "").partition("\n")[0]
+    first = " ".join(inspect.cleandoc(command.help or "").partition("\n\n")[0].split())
     lines = [f"### {name}", "", first, "", "| | |", "|---|---|"]
     for parameter in command.params:
         if parameter.name == "help":
             continue
         is_argument = parameter.param_type_name == "argument"
-        names = parameter.metavar or parameter.name.upper() if is_argument else ", ".join(parameter.opts)
+        names = (
+            parameter.metavar or parameter.name.upper()
+            if is_argument
+            else ", ".join(parameter.opts)
+        )
         if parameter.secondary_opts:
             names += f", {', '.join(parameter.secondary_opts)}"
         default = parameter.default
-        shown = f" (`{default}`)" if default not in (None, False, True, "", ...) and not callable(default) else ""
+        shown = (
+            f" (`{default}`)"
+            if default not in (None, False, True, "", ...) and not callable(default)
+            else ""
+        )
         lines.append(f"| `{names}` | {_cell(getattr(parameter, 'help', None) or '')}{shown} |")
     return "\n".join(lines)
 
@@ -66,15 +74,29 @@ def settings() -> str:
     from app.config import Settings
 
     tree = ast.parse((ROOT / "app" / "config.py").read_text())
-    (body,) = (node.body for node in tree.body if isinstance(node, ast.ClassDef) and node.name == "Settings")
+    (body,) = (
+        node.body
+        for node in tree.body
+        if isinstance(node, ast.ClassDef) and node.name == "Settings"
+    )
     said: dict[str, str] = {}
     for node, following in pairwise(body):
-        if isinstance(node, ast.AnnAssign) and isinstance(following, ast.Expr) and isinstance(node.target, ast.Name):
-            said[node.target.id] = inspect.cleandoc(ast.literal_eval(following.value)).replace("\n", " ")
+        if (
+            isinstance(node, ast.AnnAssign)
+            and isinstance(following, ast.Expr)
+            and isinstance(node.target, ast.Name)
+        ):
+            said[node.target.id] = inspect.cleandoc(ast.literal_eval(following.value)).replace(
+                "\n", " "
+            )
     lines = [
-        "# Settings", "", "Made from the code. They are environment variables, or lines of a file `.env`.",
-        "", "| variable | default | meaning |", "|---|---|---|",
-    ]  # fmt: skip
+        "# Settings",
+        "",
+        "Made from the code. They are environment variables, or lines of a file `.env`.",
+        "",
+        "| variable | default | meaning |",
+        "|---|---|---|",
+    ]
     for name, field in Settings.model_fields.items():
         default = field.get_default(call_default_factory=True)
         if hasattr(default, "get_secret_value"):
@@ -88,7 +110,9 @@ def settings() -> str:
         )
         limits = ", ".join(_limits(field.metadata))
         meaning = said.get(name, "") + (f" ({limits})" if limits else "")
-        lines.append(f"| `{name.upper()}` | {f'`{_cell(text)}`' if text else 'none'} | {_cell(meaning)} |")
+        lines.append(
+            f"| `{name.upper()}` | {f'`{_cell(text)}`' if text else 'none'} | {_cell(meaning)} |"
+        )
     return "\n".join(lines) + "\n"
 
 
@@ -101,14 +125,20 @@ def _limits(metadata: list[Any]) -> Iterator[str]:
 
 
 def api() -> str:
-    """Each route: what it does, its parameters and what it may answer; then the members of all answers."""
+    """Each route: what it does, its parameters and what it may answer; then the members of all
+    answers.
+    """
     from app.main import create_app
 
     document = create_app().openapi()
     lines = [
-        "# Routes", "",
-        "Made from the OpenAPI document, which is at `/openapi.json`; `/docs` shows it in a browser, also without internet.",
-    ]  # fmt: skip
+        "# Routes",
+        "",
+        (
+            "Made from the OpenAPI document, which is at `/openapi.json`; `/docs` shows it in a"
+            " browser, also without internet."
+        ),
+    ]
     by_tag: dict[str, list[str]] = {}
     for path, methods in document["paths"].items():
         for method, operation in methods.items():
@@ -167,14 +197,22 @@ def _answer(name: str, schemas: dict[str, Any]) -> str:
         "|---|---|---|",
     ]
     for member, value in schema["properties"].items():
-        kind = _cell(_type(value, is_answer=True)) + ("" if member in schema.get("required", ()) else ", *sometimes*")
-        meaning = value.get("description") or schemas[value["$ref"].rpartition("/")[2]]["description"]
+        kind = _cell(_type(value, is_answer=True)) + (
+            "" if member in schema.get("required", ()) else ", *sometimes*"
+        )
+        meaning = (
+            value.get("description") or schemas[value["$ref"].rpartition("/")[2]]["description"]
+        )
         lines.append(f"| `{member}` | {kind} | {_cell(meaning)} |")
     return "\n".join(lines)
 
 
 def _route(method: str, path: str, operation: dict[str, Any], document: dict[str, Any]) -> str:
-    lines = [f"### {method} {path}", "", (operation.get("description") or operation.get("summary") or "").strip()]
+    lines = [
+        f"### {method} {path}",
+        "",
+        (operation.get("description") or operation.get("summary") or "").strip(),
+    ]
     parameters = [p for p in operation.get("parameters", ()) if p["in"] != "cookie"]
     if parameters:
         lines += ["", "| parameter | where | type | meaning |", "|---|---|---|---|"]
@@ -183,7 +221,8 @@ def _route(method: str, path: str, operation: dict[str, Any], document: dict[str
             needed = ", required" if parameter.get("required") and parameter["in"] != "path" else ""
             meaning = parameter.get("description") or schema.get("description") or ""
             lines.append(
-                f"| `{parameter['name']}` | {parameter['in']}{needed} | {_cell(_type(schema))} | {_cell(meaning)} |"
+                f"| `{parameter['name']}` | {parameter['in']}{needed} | {_cell(_type(schema))} |"
+                f" {_cell(meaning)} |"
             )
     content = operation.get("requestBody", {}).get("content", {})
     if content:
@@ -198,7 +237,9 @@ def _answers(responses: dict[str, Any]) -> Iterator[str]:
     shown = []
     for status, answer in responses.items():
         contents = answer.get("content", {}).items()
-        types = [_type(_data(content), is_answer=True) for kind, content in contents if kind != PROBLEM]
+        types = [
+            _type(_data(content), is_answer=True) for kind, content in contents if kind != PROBLEM
+        ]
         links = [kind for kind in types if "[" in kind]
         shown.append(f"{status} with {' or '.join(links)}" if links else status)
     yield f"Answers: {', '.join(shown)}."
@@ -207,7 +248,9 @@ def _answers(responses: dict[str, Any]) -> Iterator[str]:
 def _data(content: dict[str, Any]) -> dict[str, Any]:
     """Of a stream of events, the data of each."""
     schema: dict[str, Any] = content.get("schema", {})
-    of_event: dict[str, Any] = schema.get("properties", {}).get("data", {}).get("contentSchema", schema)
+    of_event: dict[str, Any] = (
+        schema.get("properties", {}).get("data", {}).get("contentSchema", schema)
+    )
     return of_event
 
 
@@ -219,7 +262,10 @@ def _fields(schema: dict[str, Any], document: dict[str, Any]) -> list[str]:
     lines = ["", "| member | type | meaning |", "|---|---|---|"]
     for name, member in schema["properties"].items():
         needed = ", required" if name in schema.get("required", ()) else ""
-        lines.append(f"| `{name}` | {_cell(_type(member))}{needed} | {_cell(member.get('description', ''))} |")
+        lines.append(
+            f"| `{name}` | {_cell(_type(member))}{needed} |"
+            f" {_cell(member.get('description', ''))} |"
+        )
     return lines
 
 
@@ -230,7 +276,9 @@ def _type(schema: dict[str, Any], *, is_answer: bool = False) -> str:
         return f"[{name}](#{name.lower()})" if is_answer else name
     choices = schema.get("anyOf") or schema.get("oneOf")
     if choices:
-        shown = choices if is_answer else [choice for choice in choices if choice.get("type") != "null"]
+        shown = (
+            choices if is_answer else [choice for choice in choices if choice.get("type") != "null"]
+        )
         return " or ".join(_type(choice, is_answer=is_answer) for choice in shown)
     if "enum" in schema:
         return ", ".join(f"`{value}`" for value in schema["enum"])
@@ -245,7 +293,8 @@ def _type(schema: dict[str, Any], *, is_answer: bool = False) -> str:
     if is_answer and "format" in schema:
         text = FORMATS.get(schema["format"], text)
     low, high = (
-        next((schema[n] for n in names if n in schema), None) for names in (("minimum", "ge"), ("maximum", "le"))
+        next((schema[n] for n in names if n in schema), None)
+        for names in (("minimum", "ge"), ("maximum", "le"))
     )
     if low is not None and high is not None and high < 1 << 60:
         text += f" {low} to {high}"
@@ -254,25 +303,37 @@ def _type(schema: dict[str, Any], *, is_answer: bool = False) -> str:
 
 
 def error_page(code: str, error: Any, page: str) -> str:
-    """The page with what the code says of the error: its head and the example. Causes and cures are written by hand."""
+    """The page with what the code says of the error: its head and the example. Causes and cures are
+    written by hand.
+    """
     _, found, rest = page.partition(f"{WHY}\n")
     written, _, example = rest.partition("\n## Example\n")
     told = re.search(r"```json\n(.*?)```", example, re.DOTALL)
     detail = json.loads(told[1])["detail"] if told else f"{error.title()}."
     body = {
-        "type": f"/errors/{code}", "title": error.title(), "status": error.status, "code": code, "detail": detail,
-        "remedy": error.remedy, "instance": "/api/v1/...", "request_id": "4f0d8a5e7c1b4a3f9d2e6b8c0a1f2e3d",
-    }  # fmt: skip
+        "type": f"/errors/{code}",
+        "title": error.title(),
+        "status": error.status,
+        "code": code,
+        "detail": detail,
+        "remedy": error.remedy,
+        "instance": "/api/v1/...",
+        "request_id": "4f0d8a5e7c1b4a3f9d2e6b8c0a1f2e3d",
+    }
     return (
-        f"# {error.title()}\n\n`{code}`, HTTP {error.status}. {error.remedy}\n\n{WHY}\n"
-        f"{written if found else chr(10) + CURE + chr(10)}\n## Example\n\n```json\n{json.dumps(body, indent=2)}\n```\n"
+        f"# {error.title()}\n\n`{code}`, HTTP {error.status}."
+        f" {error.remedy}\n\n{WHY}\n{written if found else chr(10) + CURE + chr(10)}\n##"
+        f" Example\n\n```json\n{json.dumps(body, indent=2)}\n```\n"
     )
 
 
 def error_pages() -> dict[Path, str]:
     from app.errors import request_errors
 
-    paths = {ROOT / "docs" / "errors" / f"{code}.md": (code, error) for code, error in request_errors().items()}
+    paths = {
+        ROOT / "docs" / "errors" / f"{code}.md": (code, error)
+        for code, error in request_errors().items()
+    }
     return {
         path: error_page(code, error, path.read_text() if path.exists() else "")
         for path, (code, error) in paths.items()
@@ -298,10 +359,16 @@ def made() -> dict[Path, str]:
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(description="Write the parts of docs/ that are made from the code.")
-    parser.add_argument("--check", action="store_true", help="write nothing, say what is out of date")
+    parser = argparse.ArgumentParser(
+        description="Write the parts of docs/ that are made from the code."
+    )
+    parser.add_argument(
+        "--check", action="store_true", help="write nothing, say what is out of date"
+    )
     only_check = parser.parse_args().check
-    stale = {path: text for path, text in made().items() if not path.exists() or path.read_text() != text}
+    stale = {
+        path: text for path, text in made().items() if not path.exists() or path.read_text() != text
+    }
     for path, text in stale.items():
         print(f"{path.relative_to(ROOT)} {'is out of date' if only_check else 'written'}")
         if not only_check:

@@ -1,4 +1,6 @@
-"""What `generate_csv.py --kind people` and `--kind reviews` write, block by block, with the truth about it."""
+"""What `generate_csv.py --kind people` and `--kind reviews` write, block by block, with the truth
+about it.
+"""
 
 import json
 from collections.abc import Callable, Sequence
@@ -7,36 +9,121 @@ from typing import NamedTuple, Protocol
 import numpy as np
 
 FIRST_NAMES = (
-    "Ada", "Alan", "Barbara", "Dennis", "Edsger", "Frances", "Grace", "Hedy", "Jean", "Katherine", "Ken", "Linus",
-    "Margaret", "Niklaus", "Radia", "Tim",
-)  # fmt: skip
+    "Ada",
+    "Alan",
+    "Barbara",
+    "Dennis",
+    "Edsger",
+    "Frances",
+    "Grace",
+    "Hedy",
+    "Jean",
+    "Katherine",
+    "Ken",
+    "Linus",
+    "Margaret",
+    "Niklaus",
+    "Radia",
+    "Tim",
+)
 LAST_NAMES = (
-    "Adams", "Brown", "Clark", "Davies", "Evans", "Fisher", "Garcia", "Hill", "Ivanov", "Jones", "Kim", "Lee", "Moore",
-    "Novak", "Olsen", "Park", "Quinn", "Rossi", "Silva", "Tanaka",
-)  # fmt: skip
-DEPARTMENTS = ("Engineering", "Finance", "HR", "Legal", "Marketing", "Operations", "Sales", "Support")
+    "Adams",
+    "Brown",
+    "Clark",
+    "Davies",
+    "Evans",
+    "Fisher",
+    "Garcia",
+    "Hill",
+    "Ivanov",
+    "Jones",
+    "Kim",
+    "Lee",
+    "Moore",
+    "Novak",
+    "Olsen",
+    "Park",
+    "Quinn",
+    "Rossi",
+    "Silva",
+    "Tanaka",
+)
+DEPARTMENTS = (
+    "Engineering",
+    "Finance",
+    "HR",
+    "Legal",
+    "Marketing",
+    "Operations",
+    "Sales",
+    "Support",
+)
 DOMAINS = ("example.com", "example.org", "mail.example.net")
 YOUNGEST, OLDEST = 18, 90
 REMEMBERED = 1_000
 """So many clean people may be planted again."""
 
-BAD_EMAILS = ("{0}.example.com", "{0}@", "@example.com", "{0}@@example.com", "{0} x@example.com", "{0}@example", "")
+BAD_EMAILS = (
+    "{0}.example.com",
+    "{0}@",
+    "@example.com",
+    "{0}@@example.com",
+    "{0} x@example.com",
+    "{0}@example",
+    "",
+)
 BAD_AGES = ("-1", "151", "abc", "", "12.5", "1e2", "NaN")
 
 OPENERS = (
-    "This product is amazing", "Terrible quality", "Average at best", "I love it", "Not what I hoped for",
-    "Exceeded my expectations", "Very disappointed", "It does the job", "Best purchase this year", "Would not buy it again",
-    "Surprisingly good", "Broke after a week", "Neither good nor bad", "Perfect gift", "A waste of money",
-)  # fmt: skip
+    "This product is amazing",
+    "Terrible quality",
+    "Average at best",
+    "I love it",
+    "Not what I hoped for",
+    "Exceeded my expectations",
+    "Very disappointed",
+    "It does the job",
+    "Best purchase this year",
+    "Would not buy it again",
+    "Surprisingly good",
+    "Broke after a week",
+    "Neither good nor bad",
+    "Perfect gift",
+    "A waste of money",
+)
 SUBJECTS = (
-    "the screen is bright", "the battery dies too soon", "the colour is as shown", "it arrived late", "delivery was quick",
-    "the manual is useless", "support was kind", "nobody answered my calls", "the box was open", "it feels solid",
-    "the smell is awful", "my kids adore it", "the fit is fine", "the price is fair", "it is too loud",
-)  # fmt: skip
+    "the screen is bright",
+    "the battery dies too soon",
+    "the colour is as shown",
+    "it arrived late",
+    "delivery was quick",
+    "the manual is useless",
+    "support was kind",
+    "nobody answered my calls",
+    "the box was open",
+    "it feels solid",
+    "the smell is awful",
+    "my kids adore it",
+    "the fit is fine",
+    "the price is fair",
+    "it is too loud",
+)
 CLOSERS = (
-    "Recommended!", "Never again.", "We will see.", "Five stars", "One star", 'My verdict: "meh"', "Thanks, team!",
-    "I want my money back!!!", "OK for the price.", "\U0001f600", "", "Would buy again", "Returned it.", "Wow",
-)  # fmt: skip
+    "Recommended!",
+    "Never again.",
+    "We will see.",
+    "Five stars",
+    "One star",
+    'My verdict: "meh"',
+    "Thanks, team!",
+    "I want my money back!!!",
+    "OK for the price.",
+    "\U0001f600",
+    "",
+    "Would buy again",
+    "Returned it.",
+    "Wow",
+)
 POPULAR = 500
 """So many different texts are those that repeat."""
 
@@ -82,12 +169,15 @@ DIRT: dict[str, tuple[Callable[[Person, int], Person], list[str]]] = {
     "missing_name": (_missing_name, ["name"]),
     "two_faults": (_two_faults, ["name", "age"]),
 }
-"""How each sort of odd person is made, and which fields are wrong then. A duplicate is made otherwise: it is right in itself."""
+"""How each sort of odd person is made, and which fields are wrong then. A duplicate is made
+otherwise: it is right in itself.
+"""
 
 
 class People:
-    """name, email, age, department. E-mails are unique but for planted duplicates; of such a person every field is that
-    of the earlier row, the e-mail sometimes in capitals."""
+    """name, email, age, department. E-mails are unique but for planted duplicates; of such a person
+    every field is that of the earlier row, the e-mail sometimes in capitals.
+    """
 
     header = "name,email,age,department\n"
 
@@ -104,11 +194,15 @@ class People:
         drawn = np.where(odd, self._rng.integers(1, len(kinds), size=count), 0).tolist()
         draws = self._rng.integers(1 << 30, size=count).tolist()
         lines, truth = [], []
-        for number, clean, kind, draw in zip(range(first, first + count), people, drawn, draws, strict=True):
+        for number, clean, kind, draw in zip(
+            range(first, first + count), people, drawn, draws, strict=True
+        ):
             person, said = self._make(number, clean, kinds[kind], draw)
             lines.append(",".join(person) + "\n")
             # No name, e-mail, age or department made here holds anything that JSON would escape.
-            data = '{{"name": "{}", "email": "{}", "age": "{}", "department": "{}"}}'.format(*person)
+            data = '{{"name": "{}", "email": "{}", "age": "{}", "department": "{}"}}'.format(
+                *person
+            )
             truth.append(f'{{"row": {number}, "line": {number + 1}, {said}, "data": {data}}}\n')
         return "".join(lines).encode(), "".join(truth).encode()
 
@@ -121,16 +215,28 @@ class People:
 
         ages = self._rng.integers(YOUNGEST, OLDEST, size=count, endpoint=True).tolist()
         columns = zip(
-            range(first, first + count), picks(FIRST_NAMES), picks(LAST_NAMES), picks(DOMAINS), ages, picks(DEPARTMENTS),
+            range(first, first + count),
+            picks(FIRST_NAMES),
+            picks(LAST_NAMES),
+            picks(DOMAINS),
+            ages,
+            picks(DEPARTMENTS),
             strict=True,
-        )  # fmt: skip
+        )
         return [
-            Person(f"{given} {family}", f"{given}.{family}{number}@{domain}".lower(), str(age), department)
+            Person(
+                f"{given} {family}",
+                f"{given}.{family}{number}@{domain}".lower(),
+                str(age),
+                department,
+            )
             for number, given, family, domain, age, department in columns
         ]
 
     def _make(self, number: int, clean: Person, kind: str, draw: int) -> tuple[Person, str]:
-        """The row, and what is true of it as JSON; the first row cannot repeat another and is clean then."""
+        """The row, and what is true of it as JSON; the first row cannot repeat another and is clean
+        then.
+        """
         if kind == "duplicate" and self._clean:
             earlier, person = self._clean[draw % len(self._clean)]
             person = person._replace(email=person.email.upper()) if draw % 3 == 0 else person
@@ -143,7 +249,9 @@ class People:
         return clean, CLEAN
 
 
-def _truth(verdict: str, kind: str, fields: Sequence[str] = (), duplicate_of: int | None = None) -> str:
+def _truth(
+    verdict: str, kind: str, fields: Sequence[str] = (), duplicate_of: int | None = None
+) -> str:
     known = {"verdict": verdict, "kind": kind, "fields": fields, "duplicate_of": duplicate_of}
     return json.dumps(known)[1:-1]
 
@@ -152,7 +260,9 @@ CLEAN = _truth("valid", "clean")
 
 
 class Reviews:
-    """id, text. A text is that of one row alone, or, at the rate `repeat`, one of a few hundred that return."""
+    """id, text. A text is that of one row alone, or, at the rate `repeat`, one of a few hundred
+    that return.
+    """
 
     header = "id,text\n"
 
@@ -168,12 +278,18 @@ class Reviews:
         picks = self._rng.integers(POPULAR, size=count).tolist()
         popular = self._popular
         rows = [
-            f'{number},"{popular[pick]}"\n' if is_popular else f'{number},"{text.format(f" #{number}")}"\n'
-            for number, text, is_popular, pick in zip(range(first, first + count), texts, returns, picks, strict=True)
+            f'{number},"{popular[pick]}"\n'
+            if is_popular
+            else f'{number},"{text.format(f" #{number}")}"\n'
+            for number, text, is_popular, pick in zip(
+                range(first, first + count), texts, returns, picks, strict=True
+            )
         ]
         self._rows += count
         self._repeated += sum(returns)
-        self._seen.update(pick for pick, is_popular in zip(picks, returns, strict=True) if is_popular)
+        self._seen.update(
+            pick for pick, is_popular in zip(picks, returns, strict=True) if is_popular
+        )
         return "".join(rows).encode(), b""
 
     def summary(self) -> dict[str, int]:

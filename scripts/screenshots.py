@@ -1,4 +1,5 @@
-"""Take pictures of every view of the dashboard, in both themes and at two widths, from a service of its own with sample data.
+"""Take pictures of every view of the dashboard, in both themes and at two widths, from a service of
+its own with sample data.
 
 python scripts/screenshots.py                    into docs/screenshots, small enough to be kept
 python scripts/screenshots.py --all --to /tmp/x  every view in every theme and width, to look at
@@ -32,11 +33,20 @@ from scripts.install_browser import FLAGS, find
 ROOT = Path(__file__).resolve().parents[1]
 WIDTHS = {"wide": (1280, 900), "phone": (360, 780)}
 KEPT = {
-    ("jobs", "light", "wide"), ("job", "light", "wide"), ("results", "light", "wide"), ("rejects", "light", "wide"),
-    ("sentiment", "light", "wide"), ("profile", "light", "wide"), ("mapping", "light", "wide"), ("search", "light", "wide"),
-    ("schedules", "light", "wide"), ("webhooks", "light", "wide"), ("system", "light", "wide"),
-    ("job", "dark", "wide"), ("jobs", "dark", "phone"),
-}  # fmt: skip
+    ("jobs", "light", "wide"),
+    ("job", "light", "wide"),
+    ("results", "light", "wide"),
+    ("rejects", "light", "wide"),
+    ("sentiment", "light", "wide"),
+    ("profile", "light", "wide"),
+    ("mapping", "light", "wide"),
+    ("search", "light", "wide"),
+    ("schedules", "light", "wide"),
+    ("webhooks", "light", "wide"),
+    ("system", "light", "wide"),
+    ("job", "dark", "wide"),
+    ("jobs", "dark", "phone"),
+}
 SHIPPED = """Customer Name,E-Mail,Years,Team,Joined
 "Lovelace, Ada",ada@example.org,36,Research,03.02.2024
 "Hopper, Grace",grace@example.org,85,Navy,17.11.2023
@@ -50,13 +60,19 @@ Barbara Liskov,barbara@example.org,84,MIT,2022-01-11
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--to", type=Path, default=ROOT / "docs" / "screenshots")
     parser.add_argument("--all", action="store_true", help="not only those that are kept")
     parser.add_argument("--only", default="", help="views, separated by commas")
     arguments = parser.parse_args()
     arguments.to.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix="granula-") as folder, _service(Path(folder)) as client, _receiver() as url:
+    with (
+        tempfile.TemporaryDirectory(prefix="granula-") as folder,
+        _service(Path(folder)) as client,
+        _receiver() as url,
+    ):
         for each in (url, f"{client.base_url}/nobody-here"):
             client.post(
                 "/api/v1/webhooks", json={"url": each, "events": ["job.completed", "job.failed"]}
@@ -68,14 +84,23 @@ def main() -> int:
             browser = playwright.chromium.launch(executable_path=find(), args=list(FLAGS))
             for theme in ("light", "dark"):
                 for width, (x, y) in WIDTHS.items():
-                    wanted = [name for name in views if arguments.all or (name, theme, width) in KEPT]
+                    wanted = [
+                        name for name in views if arguments.all or (name, theme, width) in KEPT
+                    ]
                     if not wanted:
                         continue
                     page = browser.new_context(
-                        viewport={"width": x, "height": y}, color_scheme=theme, reduced_motion="reduce"
+                        viewport={"width": x, "height": y},
+                        color_scheme=theme,
+                        reduced_motion="reduce",
                     ).new_page()
                     for name in wanted:
-                        _shoot(page, str(client.base_url), views[name], arguments.to / f"{name}-{theme}-{width}.png")
+                        _shoot(
+                            page,
+                            str(client.base_url),
+                            views[name],
+                            arguments.to / f"{name}-{theme}-{width}.png",
+                        )
             browser.close()
     return 0
 
@@ -88,14 +113,19 @@ def _shoot(page: Page, base: str, view: tuple[str, Callable[[Page], Any]], targe
     page.wait_for_timeout(300)  # for what is still being drawn
     _shrink(page.screenshot(), target)
     overflow = page.evaluate("document.documentElement.scrollWidth - innerWidth")
-    print(f"{target.name}: {target.stat().st_size >> 10} kB{f', {overflow} pixels too wide' if overflow > 0 else ''}")
+    print(
+        f"{target.name}: {target.stat().st_size >> 10}"
+        f" kB{f', {overflow} pixels too wide' if overflow > 0 else ''}"
+    )
 
 
 def _shrink(png: bytes, target: Path) -> None:
     from PIL import Image
 
     image = Image.open(io.BytesIO(png)).convert("RGB")
-    image.quantize(128, method=Image.Quantize.MEDIANCUT, dither=Image.Dither.NONE).save(target, optimize=True)
+    image.quantize(128, method=Image.Quantize.MEDIANCUT, dither=Image.Dither.NONE).save(
+        target, optimize=True
+    )
 
 
 @contextmanager
@@ -103,12 +133,27 @@ def _service(folder: Path) -> Iterator[httpx.Client]:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
-    environment = {**os.environ, "STORAGE_DIR": str(folder / "storage"), "LOG_LEVEL": "WARNING", "CHUNK_SIZE": "2000"}
+    environment = {
+        **os.environ,
+        "STORAGE_DIR": str(folder / "storage"),
+        "LOG_LEVEL": "WARNING",
+        "CHUNK_SIZE": "2000",
+    }
     environment |= {"DATABASE_URL": "", "MAX_CONCURRENCY": "2", "WEBHOOK_ALLOW_PRIVATE": "true"}
-    command = [sys.executable, "-m", "uvicorn", "app.main:app", "--port", str(port), "--no-access-log"]
+    command = [
+        sys.executable,
+        "-m",
+        "uvicorn",
+        "app.main:app",
+        "--port",
+        str(port),
+        "--no-access-log",
+    ]
     process = subprocess.Popen(command, cwd=ROOT, env=environment)
     try:
-        with httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=60, trust_env=False) as client:
+        with httpx.Client(
+            base_url=f"http://127.0.0.1:{port}", timeout=60, trust_env=False
+        ) as client:
             _until(lambda: _is_ready(client))
             yield client
     finally:
@@ -155,11 +200,21 @@ def _load(client: httpx.Client, folder: Path) -> dict[str, tuple[str, Callable[[
     """Sample data, and by view: its path, and what to do before the picture is taken."""
 
     def sample(name: str, *options: str) -> bytes:
-        command = [sys.executable, "scripts/generate_csv.py", "-o", str(folder / name), "--seed", "7", *options]
+        command = [
+            sys.executable,
+            "scripts/generate_csv.py",
+            "-o",
+            str(folder / name),
+            "--seed",
+            "7",
+            *options,
+        ]
         subprocess.run(command, cwd=ROOT, check=True, capture_output=True)
         return (folder / name).read_bytes()
 
-    def upload(name: str, data: bytes, path: str = "/api/v1/upload", **params: Any) -> dict[str, Any]:
+    def upload(
+        name: str, data: bytes, path: str = "/api/v1/upload", **params: Any
+    ) -> dict[str, Any]:
         answer = client.post(path, params={"filename": name, **params}, content=data)
         answer.raise_for_status()
         return dict(answer.json())
@@ -168,23 +223,36 @@ def _load(client: httpx.Client, folder: Path) -> dict[str, tuple[str, Callable[[
         _until(lambda: client.get(f"/api/v1/jobs/{job_id}").json()["finished_at"])
         return job_id
 
-    shipped, wanted = upload("partners-q3.csv", SHIPPED.encode()), upload("crm-reference.csv", WANTED.encode())
-    people = upload(
-        "people.csv", sample("people.csv", "-n", "4000", "--kind", "people", "--dirty", "0.1"), "/api/upload"
+    shipped, wanted = (
+        upload("partners-q3.csv", SHIPPED.encode()),
+        upload("crm-reference.csv", WANTED.encode()),
     )
-    reviews = upload("reviews.csv", sample("r.csv", "-n", "20000", "--kind", "reviews"), processor="sentiment")
-    orders = upload("orders-2026.csv", sample("orders.csv", "-n", "300000", "--dirty", "0.02"), priority=5)
+    people = upload(
+        "people.csv",
+        sample("people.csv", "-n", "4000", "--kind", "people", "--dirty", "0.1"),
+        "/api/upload",
+    )
+    reviews = upload(
+        "reviews.csv", sample("r.csv", "-n", "20000", "--kind", "reviews"), processor="sentiment"
+    )
+    orders = upload(
+        "orders-2026.csv", sample("orders.csv", "-n", "300000", "--dirty", "0.02"), priority=5
+    )
     for job in (shipped, wanted, people, reviews, orders):
         done(job["job_id"])
     mapping = client.post(
-        "/api/v1/jobs/mapping", json={"input_file_id": shipped["file_id"], "reference_file_id": wanted["file_id"]}
+        "/api/v1/jobs/mapping",
+        json={"input_file_id": shipped["file_id"], "reference_file_id": wanted["file_id"]},
     ).json()
     done(mapping["job_id"])
     analysis = client.post("/api/v1/jobs/analyze", json={"file_id": orders["file_id"]}).json()
     done(analysis["job_id"])
     job = {"source": "s3://transactions/2026/*.csv"}
     for name, cron in (("Nightly scoring", "0 2 * * *"), ("Every Monday", "30 6 * * 1")):
-        client.post("/api/v1/schedules", json={"name": name, "cron": cron, "timezone": "Europe/Berlin", "job": job})
+        client.post(
+            "/api/v1/schedules",
+            json={"name": name, "cron": cron, "timezone": "Europe/Berlin", "job": job},
+        )
     upload("empty-lines.csv", b"id,name\n" + b"1,a,b\n" * 50)
     cancelled = upload("yesterday.jsonl", b'{"id": 1, "name": "a"}\n' * 200_000)
     client.post(f"/api/v1/jobs/{cancelled['job_id']}/cancel")
@@ -194,7 +262,9 @@ def _load(client: httpx.Client, folder: Path) -> dict[str, tuple[str, Callable[[
     def live(page: Page) -> None:
         upload("warehouse-export.csv", big, priority=3)
         upload("returns.csv", b"id,reason\n" + b"1,late\n" * 400_000)
-        page.get_by_text(re.compile(r"[1-9] rows/s · .* left|\d,\d+ rows/s · .* left")).first.wait_for()
+        page.get_by_text(
+            re.compile(r"[1-9] rows/s · .* left|\d,\d+ rows/s · .* left")
+        ).first.wait_for()
 
     def text(words: str) -> Callable[[Page], Any]:
         return lambda page: page.get_by_text(words).first.wait_for()
@@ -220,7 +290,10 @@ def _load(client: httpx.Client, folder: Path) -> dict[str, tuple[str, Callable[[
         "profile": (f"jobs/{o}/profile", text("Distinct")),
         "mapping": (f"mapping/{mapping['job_id']}", text("Of the first 3 rows")),
         "mapping-start": ("mapping", text("Propose a mapping")),
-        "search": ("search?query=people+who+sell", lambda page: page.locator(".record").first.wait_for()),
+        "search": (
+            "search?query=people+who+sell",
+            lambda page: page.locator(".record").first.wait_for(),
+        ),
         "schedules": ("schedules", text("Nightly scoring")),
         "webhooks": ("webhooks", log),
         "users": ("users", text("For administrators")),

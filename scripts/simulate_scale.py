@@ -1,13 +1,15 @@
-"""Where the walls are with 10, 100 and 1 000 workers: arithmetic from measured constants, and a simulation that checks it.
+"""Where the walls are with 10, 100 and 1 000 workers: arithmetic from measured constants, and a
+simulation that checks it.
 
     .venv/bin/python scripts/simulate_scale.py                 the tables of docs/scale.md
     .venv/bin/python scripts/simulate_scale.py --chunk 0.05    with other costs: see --help
 
-The simulation is a queueing network in virtual time. Workers of one turn take a token (PostgreSQL is a station of so many cores,
-and each token costs it something), claim chunks, compute (each has a core of its own), and commit rows (the same station, and a
-disk that takes so many bytes a second of write-ahead log). The arithmetic takes the tightest of these walls; the simulation
-shows what the waiting in line adds. Nothing here is measured: the constants are, by scripts/benchmark_workers.py and
-scripts/benchmark.py on two cores, and say what a machine of that kind does.
+The simulation is a queueing network in virtual time. Workers of one turn take a token (PostgreSQL
+is a station of so many cores, and each token costs it something), claim chunks, compute (each has a
+core of its own), and commit rows (the same station, and a disk that takes so many bytes a second of
+write-ahead log). The arithmetic takes the tightest of these walls; the simulation shows what the
+waiting in line adds. Nothing here is measured: the constants are, by scripts/benchmark_workers.py
+and scripts/benchmark.py on two cores, and say what a machine of that kind does.
 """
 
 from __future__ import annotations
@@ -51,8 +53,11 @@ def walls(costs: Costs, workers: int, jobs: int) -> dict[str, float]:
     held = max(costs.turns, costs.chunk)  # a token is given back after the turn that is going on
     per_token = max(1.0, held / costs.chunk) * costs.rows
     compute = workers * costs.rows / (costs.chunk + costs.token_worker * costs.rows / per_token)
-    database = costs.database_cores / (costs.chunk_database / costs.rows + costs.token_database / per_token)
-    # A token is put back before its turn: a lane starts a turn each `lane` seconds, whatever the turns take.
+    database = costs.database_cores / (
+        costs.chunk_database / costs.rows + costs.token_database / per_token
+    )
+    # A token is put back before its turn: a lane starts a turn each `lane` seconds, whatever the
+    # turns take.
     tokens = jobs * costs.lanes / costs.lane * per_token
     return {
         "workers": compute,
@@ -75,7 +80,9 @@ def simulate(costs: Costs, workers: int, seconds: float, seed: int = 1) -> float
         return begin + work
 
     def steps() -> Iterator[tuple[list[float] | None, float, bool]]:
-        """(station, None for a core of its own; seconds of work; whether a chunk is done then), for ever."""
+        """(station, None for a core of its own; seconds of work; whether a chunk is done then), for
+        ever.
+        """
         while True:
             yield cores, costs.token_database, False
             yield None, costs.token_worker, False
@@ -101,22 +108,27 @@ def simulate(costs: Costs, workers: int, seconds: float, seed: int = 1) -> float
 
 
 def table(costs: Costs, counts: list[int]) -> None:
-    print("| workers | the wall | rows/s there | simulated rows/s | rows a day | connections | log, MB/s |")
+    print(
+        "| workers | the wall | rows/s there | simulated rows/s | rows a day | connections | log,"
+        " MB/s |"
+    )
     print("|---|---|---|---|---|---|---|")
     for workers in counts:
         found = walls(costs, workers, jobs=4)
         wall = min(found, key=lambda name: found[name])
         got = simulate(costs, workers, seconds=max(20.0, 30 * costs.chunk))
         print(
-            f"| {workers:,} | {wall} | {found[wall]:,.0f} | {got:,.0f} | {got * 86_400 / 1e9:,.1f} billion | "
-            f"{workers * costs.connections:,} | {got * costs.row_wal / 1e6:,.0f} |"
+            f"| {workers:,} | {wall} | {found[wall]:,.0f} | {got:,.0f} | {got * 86_400 / 1e9:,.1f}"
+            f" billion | {workers * costs.connections:,} | {got * costs.row_wal / 1e6:,.0f} |"
         )
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n\n")[0])
     for field in fields(Costs):
-        parser.add_argument(f"--{field.name.replace('_', '-')}", type=type(field.default), default=field.default)
+        parser.add_argument(
+            f"--{field.name.replace('_', '-')}", type=type(field.default), default=field.default
+        )
     parser.add_argument("--workers", type=int, nargs="*", default=[1, 10, 100, 1_000])
     given = vars(parser.parse_args())
     counts = given.pop("workers")
@@ -127,8 +139,9 @@ def main() -> None:
     cpu = day * (costs.chunk_database + costs.token_database) / costs.rows
     log = day * costs.row_wal
     print(
-        f"\n1 billion rows a day are {day:,.0f} rows/s: {day * costs.chunk / costs.rows:.1f} cores of workers, "
-        f"{cpu:.2f} cores of PostgreSQL, {log / 1e6:.1f} MB/s of log, {log * 86_400 / 1e9:,.0f} GB of it a day."
+        f"\n1 billion rows a day are {day:,.0f} rows/s: {day * costs.chunk / costs.rows:.1f} cores"
+        f" of workers, {cpu:.2f} cores of PostgreSQL, {log / 1e6:.1f} MB/s of log,"
+        f" {log * 86_400 / 1e9:,.0f} GB of it a day."
     )
 
 

@@ -1,16 +1,20 @@
-"""Train the sentiment head on the sentence vectors, and measure it beside the lexicon on texts that it was not trained on.
+"""Train the sentiment head on the sentence vectors, and measure it beside the lexicon on texts that
+it was not trained on.
 
     python scripts/train_sentiment.py                      writes the weights beside the code, and docs/sentiment.md
     python scripts/train_sentiment.py --cache /tmp/vectors keeps the vectors, which take minutes, for the next run
 
-- Wants the model (./scripts/install_model) and the texts: GRANULA_CORPORA/sentiment/*_GroundTruth.txt, lines of id, mean
-  human rating from -4 to 4 and text. The texts are not part of this repository; what is written holds their SHA-256.
-- The head is a ridge regression of the rating. Its penalty and its cuts between negative, neutral and positive are chosen
-  inside the training part only, on predictions of an inner 5-fold cross-validation. The cuts of the lexicon likewise.
-- Each corpus has the same say, and each label of it when cuts are chosen: of the reviews only 5 % are neutral, and a head
-  tuned for plain accuracy on them would never call anything neutral.
+- Wants the model (./scripts/install_model) and the texts:
+  GRANULA_CORPORA/sentiment/*_GroundTruth.txt, lines of id, mean human rating from -4 to 4 and text.
+  The texts are not part of this repository; what is written holds their SHA-256.
+- The head is a ridge regression of the rating. Its penalty and its cuts between negative, neutral
+  and positive are chosen inside the training part only, on predictions of an inner 5-fold
+  cross-validation. The cuts of the lexicon likewise.
+- Each corpus has the same say, and each label of it when cuts are chosen: of the reviews only 5 %
+  are neutral, and a head tuned for plain accuracy on them would never call anything neutral.
 - Folds keep together what belongs together: the sentences of one article, and equal texts.
-- Nothing is random: the folds follow from hashes, so the same texts and the same model give the same bytes.
+- Nothing is random: the folds follow from hashes, so the same texts and the same model give the
+  same bytes.
 """
 
 from __future__ import annotations
@@ -83,8 +87,9 @@ def cut(scores: Floats, negative_to: float, positive_from: float) -> npt.NDArray
 
 
 def ridge(sample: Sample, penalties: Sequence[float]) -> list[tuple[Floats, float]]:
-    """Per penalty the weights and bias that minimise the mean squared error, in which each corpus has the same say,
-    plus `penalty` / n times the squared weights."""
+    """Per penalty the weights and bias that minimise the mean squared error, in which each corpus
+    has the same say, plus `penalty` / n times the squared weights.
+    """
     targets = sample.ratings / RATING_MAX
     say = shares(sample.corpus) * len(targets)
     total = say.sum()
@@ -97,14 +102,25 @@ def ridge(sample: Sample, penalties: Sequence[float]) -> list[tuple[Floats, floa
 
 
 def best_cuts(scores: Floats, sample: Sample) -> tuple[float, float]:
-    """The two cuts, of two decimals, with the best accuracy when each label of each corpus has the same say."""
+    """The two cuts, of two decimals, with the best accuracy when each label of each corpus has the
+    same say.
+    """
     truth = sample.truth
     say = shares(sample.corpus * 3 + truth)
     grid = np.round(np.arange(-0.6, 0.61, 0.01), 2)
-    # A cut that moves past a text wins or loses that text alone, so each can be judged without the other.
-    negative = [say[(scores <= g) & (truth == -1)].sum() - say[(scores <= g) & (truth == 0)].sum() for g in grid]
-    positive = [say[(scores >= g) & (truth == 1)].sum() - say[(scores >= g) & (truth == 0)].sum() for g in grid]
-    pairs = [(negative[i] + positive[j], i, j) for i in range(len(grid)) for j in range(i + 1, len(grid))]
+    # A cut that moves past a text wins or loses that text alone, so each can be judged without the
+    # other.
+    negative = [
+        say[(scores <= g) & (truth == -1)].sum() - say[(scores <= g) & (truth == 0)].sum()
+        for g in grid
+    ]
+    positive = [
+        say[(scores >= g) & (truth == 1)].sum() - say[(scores >= g) & (truth == 0)].sum()
+        for g in grid
+    ]
+    pairs = [
+        (negative[i] + positive[j], i, j) for i in range(len(grid)) for j in range(i + 1, len(grid))
+    ]
     _, i, j = max(pairs)
     return float(grid[i]), float(grid[j])
 
@@ -115,9 +131,15 @@ def shares(kinds: npt.NDArray[np.int64]) -> Floats:
     return 1 / (counts[inverse] * len(counts))
 
 
-def splits(sample: Sample, folds: int, salt: str) -> Iterator[tuple[npt.NDArray[np.bool_], npt.NDArray[np.bool_]]]:
-    """Masks (train, test). A text that is in the test part is not in the training part, wherever it came from."""
-    fold = np.array([int(hashlib.sha256(f"{salt}{g}".encode()).hexdigest(), 16) % folds for g in sample.group])
+def splits(
+    sample: Sample, folds: int, salt: str
+) -> Iterator[tuple[npt.NDArray[np.bool_], npt.NDArray[np.bool_]]]:
+    """Masks (train, test). A text that is in the test part is not in the training part, wherever it
+    came from.
+    """
+    fold = np.array(
+        [int(hashlib.sha256(f"{salt}{g}".encode()).hexdigest(), 16) % folds for g in sample.group]
+    )
     for number in range(folds):
         test = fold == number
         yield ~test & ~np.isin(sample.texts, sample.texts[test]), test
@@ -140,11 +162,16 @@ def agreement(scores: Floats, sample: Sample) -> float:
 
 
 def measure(sample: Sample) -> list[dict[str, Any]]:
-    """Per way of splitting and corpus: correlation and accuracy of the head and of the lexicon on held-out texts."""
+    """Per way of splitting and corpus: correlation and accuracy of the head and of the lexicon on
+    held-out texts.
+    """
     names = list(CORPORA)
     rows = []
     for way in ("folds", "corpus"):
-        labels = {who: np.zeros(len(sample.ratings), np.int64) for who in ("head", "lexicon", "lexicon, cuts tuned")}
+        labels = {
+            who: np.zeros(len(sample.ratings), np.int64)
+            for who in ("head", "lexicon", "lexicon, cuts tuned")
+        }
         scores = np.zeros(len(sample.ratings))
         parts = list(splits(sample, FOLDS, "outer")) if way == "folds" else _corpora(sample)
         for fit, held in parts:
@@ -159,12 +186,24 @@ def measure(sample: Sample) -> list[dict[str, Any]]:
             here = sample.corpus == number
             for who, given in labels.items():
                 own = scores if who == "head" else sample.lexicon
-                rows.append({
-                    "way": way, "corpus": name, "who": who, "texts": int(here.sum()),
-                    "r": float(np.corrcoef(own[here], sample.ratings[here])[0, 1]),
-                    "accuracy": float((given[here] == sample.truth[here]).mean()),
-                    "balanced": float(np.mean([(given[here & (sample.truth == t)] == t).mean() for t in (-1, 0, 1)])),
-                })  # fmt: skip
+                rows.append(
+                    {
+                        "way": way,
+                        "corpus": name,
+                        "who": who,
+                        "texts": int(here.sum()),
+                        "r": float(np.corrcoef(own[here], sample.ratings[here])[0, 1]),
+                        "accuracy": float((given[here] == sample.truth[here]).mean()),
+                        "balanced": float(
+                            np.mean(
+                                [
+                                    (given[here & (sample.truth == t)] == t).mean()
+                                    for t in (-1, 0, 1)
+                                ]
+                            )
+                        ),
+                    }
+                )
     return rows
 
 
@@ -184,26 +223,41 @@ def read(folder: Path, cache: Path | None) -> tuple[Sample, dict[str, str]]:
                 continue
             key, rating, text = line.rstrip("\r").split("\t", 2)
             corpus.append(number)
-            group.append(f"{number}/{key.partition('_')[0]}")  # `12_3` is the third sentence of article 12
+            # `12_3` is the third sentence of article 12
+            group.append(f"{number}/{key.partition('_')[0]}")
             ratings.append(float(rating))
             texts.append(text)
     return (
         Sample(
-            np.array(corpus), np.array(group), np.array(texts), np.array(ratings), embed(texts, cache), lexicon(texts)
+            np.array(corpus),
+            np.array(group),
+            np.array(texts),
+            np.array(ratings),
+            embed(texts, cache),
+            lexicon(texts),
         ),
         digests,
     )
 
 
 def embed(texts: list[str], cache: Path | None) -> Floats:
-    place = cache / f"{hashlib.sha256(json.dumps(texts).encode()).hexdigest()[:16]}.npy" if cache else None
+    place = (
+        cache / f"{hashlib.sha256(json.dumps(texts).encode()).hexdigest()[:16]}.npy"
+        if cache
+        else None
+    )
     if place and place.exists():
         return np.load(place).astype(np.float64)
     embedder = Embedder(load_settings().embedding_model_dir)
     vectors = []
     for start in range(0, len(texts), 1000):
         vectors.append(embedder.encode(texts[start : start + 1000]))
-        print(f"\r{min(start + 1000, len(texts))} of {len(texts)} texts embedded", end="", file=sys.stderr, flush=True)
+        print(
+            f"\r{min(start + 1000, len(texts))} of {len(texts)} texts embedded",
+            end="",
+            file=sys.stderr,
+            flush=True,
+        )
     print(file=sys.stderr)
     if place:
         place.parent.mkdir(parents=True, exist_ok=True)
@@ -224,35 +278,53 @@ def table(rows: list[dict[str, Any]]) -> str:
         "|---|---|---|---|---|---|",
     ]
     for row in rows:
-        held = f"{row['corpus']}, {'the whole corpus' if row['way'] == 'corpus' else f'each of {FOLDS} folds'}"
+        held = (
+            f"{row['corpus']},"
+            f" {'the whole corpus' if row['way'] == 'corpus' else f'each of {FOLDS} folds'}"
+        )
         figures = " | ".join(f"{row[name]:.3f}" for name in ("r", "accuracy", "balanced"))
         lines.append(f"| {held} | {row['texts']:,} | {row['who']} | {figures} |")
     return "\n".join(lines)
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--cache", type=Path, metavar="FOLDER", help="keep the vectors here")
-    folder = Path(os.environ.get("GRANULA_CORPORA", ROOT.parent / "shared" / "corpora")) / "sentiment"
+    folder = (
+        Path(os.environ.get("GRANULA_CORPORA", ROOT.parent / "shared" / "corpora")) / "sentiment"
+    )
     sample, digests = read(folder, parser.parse_args().cache)
     figures = table(measure(sample))
     head = train(sample)
     WEIGHTS.write_text(
-        json.dumps({
-            "model": MODEL_ID,
-            "trained_on": digests,
-            "penalty": head.penalty,
-            "negative_to": head.negative_to,
-            "positive_from": head.positive_from,
-            "bias": round(head.bias, 5),
-            "weights": [round(weight, 5) for weight in head.weights.tolist()],
-        }) + "\n"
-    )  # fmt: skip
+        json.dumps(
+            {
+                "model": MODEL_ID,
+                "trained_on": digests,
+                "penalty": head.penalty,
+                "negative_to": head.negative_to,
+                "positive_from": head.positive_from,
+                "bias": round(head.bias, 5),
+                "weights": [round(weight, 5) for weight in head.weights.tolist()],
+            }
+        )
+        + "\n"
+    )
     print(figures)
-    print(f"\npenalty {head.penalty}, negative to {head.negative_to}, positive from {head.positive_from}")
+    print(
+        f"\npenalty {head.penalty}, negative to {head.negative_to}, positive from"
+        f" {head.positive_from}"
+    )
     page = PAGE.read_text()
     PAGE.write_text(
-        re.sub(r"(<!-- figures -->\n).*?(<!-- /figures -->)", lambda m: m[1] + figures + "\n" + m[2], page, flags=re.S)
+        re.sub(
+            r"(<!-- figures -->\n).*?(<!-- /figures -->)",
+            lambda m: m[1] + figures + "\n" + m[2],
+            page,
+            flags=re.S,
+        )
     )
 
 

@@ -1,4 +1,6 @@
-"""Holds the JSON answers that tests get against the OpenAPI document: what is not described there fails."""
+"""Holds the JSON answers that tests get against the OpenAPI document: what is not described there
+fails.
+"""
 
 from __future__ import annotations
 
@@ -34,21 +36,30 @@ def check(answer: httpx.Response) -> None:
     if template is None:  # no route, or one that stands in for another
         return
     schema = _schema(method, template, str(answer.status_code), media_type)
-    assert schema is not None, f"{method} {template} answers {answer.status_code}, which is not documented"
+    assert schema is not None, (
+        f"{method} {template} answers {answer.status_code}, which is not documented"
+    )
     for error in schema.iter_errors(answer.json()):
         where = "/".join(map(str, error.instance_path))
-        raise AssertionError(f"{method} {template} {answer.status_code} at /{where}: {error.message[:500]}")
+        raise AssertionError(
+            f"{method} {template} {answer.status_code} at /{where}: {error.message[:500]}"
+        )
 
 
 @cache
 def document() -> dict[str, Any]:
-    """That of the service, without its main module, which installs its log and reads its settings where it is imported."""
+    """That of the service, without its main module, which installs its log and reads its settings
+    where it is imported.
+    """
     from app.api import health, openapi
     from app.features import FEATURES
 
     app = FastAPI()
     openapi.install(app)
-    for router in (*(feature.router for feature in FEATURES if feature.has_endpoints), health.router):
+    for router in (
+        *(feature.router for feature in FEATURES if feature.has_endpoints),
+        health.router,
+    ):
         app.router.routes.extend(router.routes)
     return app.openapi()
 
@@ -56,13 +67,21 @@ def document() -> dict[str, Any]:
 @cache
 def _templates() -> list[tuple[str, re.Pattern[str], str]]:
     """(method, pattern, path) of each operation, those with the fewest parameters first."""
-    found = [(method.upper(), path) for path, methods in document()["paths"].items() for method in methods]
+    found = [
+        (method.upper(), path)
+        for path, methods in document()["paths"].items()
+        for method in methods
+    ]
     found.sort(key=lambda route: route[1].count("{"))
-    return [(method, re.compile(re.sub(r"\{[^}]+\}", "[^/]+", path)), path) for method, path in found]
+    return [
+        (method, re.compile(re.sub(r"\{[^}]+\}", "[^/]+", path)), path) for method, path in found
+    ]
 
 
 def _template(method: str, path: str) -> str | None:
-    return next((t for m, pattern, t in _templates() if m == method and pattern.fullmatch(path)), None)
+    return next(
+        (t for m, pattern, t in _templates() if m == method and pattern.fullmatch(path)), None
+    )
 
 
 @cache
@@ -73,4 +92,6 @@ def _schema(method: str, template: str, status: str, media_type: str) -> Any:
         schema = {"$ref": "#/components/schemas/Problem"}
     if schema is None:
         return None
-    return jsonschema_rs.Draft202012Validator({**schema, "components": document()["components"]}, validate_formats=True)
+    return jsonschema_rs.Draft202012Validator(
+        {**schema, "components": document()["components"]}, validate_formats=True
+    )

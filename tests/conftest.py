@@ -16,7 +16,8 @@ from tests.harness import ROOT, Api, OwnPostgres, Postgres, migrate, query  # no
 
 KINDS = ("sqlite", "postgresql")
 
-# Where it is set, every one of the hundreds of processes that the tests start would compile the service anew.
+# Where it is set, every one of the hundreds of processes that the tests start would compile the
+# service anew.
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 
 
@@ -27,7 +28,9 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 @pytest.hookimpl(tryfirst=True)
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     """What is marked `one_database` and uses a database at all, uses SQLite alone."""
-    if "databases" in metafunc.fixturenames and metafunc.definition.get_closest_marker("one_database"):
+    if "databases" in metafunc.fixturenames and metafunc.definition.get_closest_marker(
+        "one_database"
+    ):
         one = pytest.mark.parametrize("databases", ["sqlite"], indirect=True, scope="module")
         metafunc.definition.add_marker(one)
 
@@ -42,7 +45,9 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 @pytest.fixture(scope="session")
 def model_dir() -> Path:
     """The folder of the sentence model, which ./scripts/install --dev fills."""
-    folder = Path(os.environ.get("EMBEDDING_MODEL_DIR", ROOT / "storage" / "models" / "all-MiniLM-L6-v2"))
+    folder = Path(
+        os.environ.get("EMBEDDING_MODEL_DIR", ROOT / "storage" / "models" / "all-MiniLM-L6-v2")
+    )
     if not folder.is_dir():
         pytest.fail(f"the sentence model is missing: {folder}; run ./scripts/install_model")
     return folder
@@ -71,7 +76,9 @@ def postgres() -> Iterator[Postgres]:
 
 @pytest.fixture(scope="session")
 def templates(postgres: Postgres, tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
-    """A migrated empty database of each kind, to be copied: made by the real migrations. It refuses illegal moves."""
+    """A migrated empty database of each kind, to be copied: made by the real migrations. It refuses
+    illegal moves.
+    """
     folder = tmp_path_factory.mktemp("template")
     sqlite = folder / "granula.db"
     name = postgres.create()
@@ -105,7 +112,9 @@ class Databases:
 
 
 @pytest.fixture(scope="module", params=KINDS)
-def databases(request: pytest.FixtureRequest, postgres: Postgres, templates: dict[str, str]) -> Iterator[Databases]:
+def databases(
+    request: pytest.FixtureRequest, postgres: Postgres, templates: dict[str, str]
+) -> Iterator[Databases]:
     """Everything that uses this runs over both databases."""
     made = Databases(request.param, postgres, templates)
     yield made

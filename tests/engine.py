@@ -1,15 +1,17 @@
 """The service in a loop that the test owns, over a real database, and its simulated death.
 
-`Engine` has the whole service in the process of the test: requests go through its routes, and the machine works while the
-test runs the loop. Where a fail-point kills, the engine dies as a process would that is killed:
+`Engine` has the whole service in the process of the test: requests go through its routes, and the
+machine works while the test runs the loop. Where a fail-point kills, the engine dies as a process
+would that is killed:
 
 - The loop stops at this very instruction. No task and no callback is run any further.
-- Connections are cut: PostgreSQL sees a socket that closes, SQLite a handle that closes. The client rolls nothing back.
-- From then on nothing that is left of this life changes anything. Whoever still unwinds in a thread or in a `finally`, and
-  opens, renames or removes a file or wants a connection, gets `Gone`.
+- Connections are cut: PostgreSQL sees a socket that closes, SQLite a handle that closes. The client
+  rolls nothing back.
+- From then on nothing that is left of this life changes anything. Whoever still unwinds in a thread
+  or in a `finally`, and opens, renames or removes a file or wants a connection, gets `Gone`.
 
-`start` begins another life on the same database and folder. What this cannot show, because it needs a process that ends,
-is shown by the tests of tests/acceptance/crash.
+`start` begins another life on the same database and folder. What this cannot show, because it needs
+a process that ends, is shown by the tests of tests/acceptance/crash.
 """
 
 from __future__ import annotations
@@ -51,7 +53,9 @@ BURIAL_SECONDS = 5.0
 
 
 class Died(SystemExit):
-    """Raised by a fail-point that kills. An event loop stops at once for no other kind of exception."""
+    """Raised by a fail-point that kills. An event loop stops at once for no other kind of
+    exception.
+    """
 
 
 class Gone(BaseException):
@@ -73,7 +77,8 @@ class _Life:
     def die(self) -> None:
         """Called at the fail-point, in the thread of the loop or in another."""
         self.is_dead = True
-        # Before all else that is ready: whoever unwinds here may wait for something in a `finally`, and so let others run.
+        # Before all else that is ready: whoever unwinds here may wait for something in a `finally`,
+        # and so let others run.
         self.loop._ready.appendleft(asyncio.Handle(self._stop, (), self.loop))  # type: ignore[attr-defined]
         if threading.get_ident() == self.thread:
             self.cut_connections()
@@ -91,8 +96,8 @@ class _Life:
             if hasattr(connection, "terminate"):
                 connection.terminate()
             else:
-                # As for the file, which sees a process end: a connection that is only closed keeps its locks as long as
-                # somebody still holds one of its cursors.
+                # As for the file, which sees a process end: a connection that is only closed keeps
+                # its locks as long as somebody still holds one of its cursors.
                 connection._tx.put_nowait((None, partial(_roll_back, connection)))
                 connection.stop()
                 connection._thread.join(BURIAL_SECONDS)
@@ -110,7 +115,16 @@ def _nothing() -> None: ...
 
 _life: ContextVar[_Life | None] = ContextVar("life", default=None)
 _CHANGES = frozenset(
-    {"os.remove", "os.rename", "os.mkdir", "os.rmdir", "os.link", "os.truncate", "os.utime", "shutil.rmtree"}
+    {
+        "os.remove",
+        "os.rename",
+        "os.mkdir",
+        "os.rmdir",
+        "os.link",
+        "os.truncate",
+        "os.utime",
+        "shutil.rmtree",
+    }
 )
 
 
@@ -155,7 +169,9 @@ def _watch() -> None:
 
 
 class _Here:
-    """Instead of processes beside the service: what is to be computed is called in the thread that waits for it."""
+    """Instead of processes beside the service: what is to be computed is called in the thread that
+    waits for it.
+    """
 
     def __init__(self, count: int, memory_mb: int = 0) -> None: ...
 
@@ -190,7 +206,9 @@ class _Pieces(httpx.AsyncByteStream):
 
 
 class _Transport(httpx.BaseTransport):
-    """Requests of an ordinary client to the engine. One that dies meanwhile gives no answer, as a connection that is lost."""
+    """Requests of an ordinary client to the engine. One that dies meanwhile gives no answer, as a
+    connection that is lost.
+    """
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
@@ -202,11 +220,15 @@ class _Transport(httpx.BaseTransport):
         raise httpx.RemoteProtocolError("the service died before it answered")
 
     async def _answer(self, request: httpx.Request, data: bytes) -> httpx.Response:
-        asked = httpx.Request(request.method, request.url, headers=request.headers, stream=_Pieces(data))
+        asked = httpx.Request(
+            request.method, request.url, headers=request.headers, stream=_Pieces(data)
+        )
         inner = httpx.ASGITransport(self._engine.app, raise_app_exceptions=False)
         answer = await inner.handle_async_request(asked)
         content = await answer.aread()
-        return httpx.Response(answer.status_code, headers=answer.headers, content=content, request=request)
+        return httpx.Response(
+            answer.status_code, headers=answer.headers, content=content, request=request
+        )
 
 
 class EngineApi(Api):
@@ -214,7 +236,9 @@ class EngineApi(Api):
         super().__init__(client)
         self._engine = engine
 
-    def wait_until(self, probe: Callable[[], Value], seconds: float = 30, what: str = "condition") -> Value:
+    def wait_until(
+        self, probe: Callable[[], Value], seconds: float = 30, what: str = "condition"
+    ) -> Value:
         return self._engine.wait_until(probe, seconds, what)
 
     def finished(self, file_id: str, seconds: float = 60) -> dict[str, Any]:
@@ -256,7 +280,9 @@ class Engine(ServiceFolder):
         self._patch.setattr(wiring, "Presence", _Presence)
         suspects._made.clear()
         given = {name.lower(): value for name, value in {**self.environment, **extra}.items()}
-        settings = load_settings(database_url=self.url, storage_dir=self.storage, min_free_disk_mb=0, **given)
+        settings = load_settings(
+            database_url=self.url, storage_dir=self.storage, min_free_disk_mb=0, **given
+        )
         self.app = _make_app(settings)
         self._current = life = _Life()
         life.loop.set_exception_handler(lambda *_: None)
@@ -312,7 +338,9 @@ class Engine(ServiceFolder):
             gc.collect()
 
     def _bury(self) -> None:
-        """Let go of all that the dead life holds. Whatever of it runs once more can change nothing."""
+        """Let go of all that the dead life holds. Whatever of it runs once more can change
+        nothing.
+        """
         life = self.life
         if life.is_over:
             return
@@ -331,7 +359,9 @@ class Engine(ServiceFolder):
     # ------------------------------------------------------------------ the loop
 
     def run(self, work: Coroutine[Any, Any, Value]) -> Value:
-        """Run the engine until this work is done. Raises Died, once it is buried, if it dies before."""
+        """Run the engine until this work is done. Raises Died, once it is buried, if it dies
+        before.
+        """
         if self._current is None:
             work.close()
             raise Died
@@ -353,11 +383,17 @@ class Engine(ServiceFolder):
         finally:
             _life.reset(token)
 
-    def wait_until(self, probe: Callable[[], Value], seconds: float = 30, what: str = "condition") -> Value:
-        """The first true value of `probe`, while the engine works; AssertionError after the deadline."""
+    def wait_until(
+        self, probe: Callable[[], Value], seconds: float = 30, what: str = "condition"
+    ) -> Value:
+        """The first true value of `probe`, while the engine works; AssertionError after the
+        deadline.
+        """
         deadline = time.monotonic() + seconds
         while not (value := probe()):
-            assert time.monotonic() < deadline, f"{what} not reached within {seconds} s (last: {value!r})"
+            assert time.monotonic() < deadline, (
+                f"{what} not reached within {seconds} s (last: {value!r})"
+            )
             self.run(asyncio.sleep(0.01))
         return value
 
@@ -375,7 +411,11 @@ class Engine(ServiceFolder):
         """Until the machine has nothing to do and waits for nothing that it will do by itself."""
         pool, queue = self.services.machine.pool, self.services.machine.queue
         assert isinstance(queue, JobQueue)
-        self.wait_until(lambda: not (pool.busy or pool._detached or len(queue) or queue._timers), seconds, "idleness")
+        self.wait_until(
+            lambda: not (pool.busy or pool._detached or len(queue) or queue._timers),
+            seconds,
+            "idleness",
+        )
 
     # ------------------------------------------------------------------ its users
 

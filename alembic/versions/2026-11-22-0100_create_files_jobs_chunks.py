@@ -1,4 +1,6 @@
-"""Create files, jobs, chunks, result pages, rejects and idempotency keys, and the view of the results."""
+"""Create files, jobs, chunks, result pages, rejects and idempotency keys, and the view of the
+results.
+"""
 
 from __future__ import annotations
 
@@ -14,8 +16,8 @@ down_revision = None
 branch_labels = None
 depends_on = None
 
-# Both views give one row per result: its number in the file and an object by column. Cells beyond the header, kept with
-# on_bad_row=keep, are column_N.
+# Both views give one row per result: its number in the file and an object by column. Cells beyond
+# the header, kept with on_bad_row=keep, are column_N.
 POSTGRESQL_VIEW = """
 CREATE VIEW result_rows AS
 SELECT p.job_id,
@@ -82,7 +84,9 @@ def upgrade() -> None:
         sa.Column("created_at", TIME, nullable=False),
         sa.PrimaryKeyConstraint("owner", "key", name=op.f("pk_idempotency_keys")),
     )
-    op.create_index("ix_idempotency_keys_created_at", "idempotency_keys", ["created_at"], unique=False)
+    op.create_index(
+        "ix_idempotency_keys_created_at", "idempotency_keys", ["created_at"], unique=False
+    )
     op.create_table(
         "jobs",
         sa.Column("number", BIG, sa.Identity(always=False), autoincrement=True, nullable=False),
@@ -107,11 +111,14 @@ def upgrade() -> None:
         sa.Column("finished_at", TIME, nullable=True),
         sa.Column("updated_at", TIME, nullable=False),
         sa.CheckConstraint(
-            "status IN ('queued', 'processing', 'completed', 'completed_with_errors', 'failed', 'cancelled')",
+            "status IN ('queued', 'processing', 'completed', 'completed_with_errors', 'failed',"
+            " 'cancelled')",
             name=op.f("ck_jobs_status"),
         ),
         sa.CheckConstraint("priority BETWEEN 0 AND 10", name=op.f("ck_jobs_priority")),
-        sa.ForeignKeyConstraint(["file_id"], ["files.id"], name=op.f("fk_jobs_file_id"), ondelete="CASCADE"),
+        sa.ForeignKeyConstraint(
+            ["file_id"], ["files.id"], name=op.f("fk_jobs_file_id"), ondelete="CASCADE"
+        ),
         sa.PrimaryKeyConstraint("number", name=op.f("pk_jobs")),
         sa.UniqueConstraint("id", name=op.f("uq_jobs_id")),
     )
@@ -149,12 +156,16 @@ def upgrade() -> None:
         sa.Column("error", JSON, nullable=True),
         sa.Column("finished_at", TIME, nullable=True),
         sa.CheckConstraint(
-            "status <> 'completed' OR rows_ok + rows_invalid + rows_failed = row_count", name=op.f("ck_chunks_closes")
+            "status <> 'completed' OR rows_ok + rows_invalid + rows_failed = row_count",
+            name=op.f("ck_chunks_closes"),
         ),
         sa.CheckConstraint(
-            "status IN ('pending', 'processing', 'completed', 'failed', 'cancelled')", name=op.f("ck_chunks_status")
+            "status IN ('pending', 'processing', 'completed', 'failed', 'cancelled')",
+            name=op.f("ck_chunks_status"),
         ),
-        sa.ForeignKeyConstraint(["job_id"], ["jobs.id"], name=op.f("fk_chunks_job_id"), ondelete="CASCADE"),
+        sa.ForeignKeyConstraint(
+            ["job_id"], ["jobs.id"], name=op.f("fk_chunks_job_id"), ondelete="CASCADE"
+        ),
         sa.PrimaryKeyConstraint("job_id", "chunk_index", name=op.f("pk_chunks")),
     )
     op.create_index(
@@ -186,7 +197,9 @@ def upgrade() -> None:
         sa.Column("value", sa.Text(), nullable=True),
         sa.Column("code", sa.String(length=60), nullable=False),
         sa.Column("message", sa.Text(), nullable=False),
-        sa.ForeignKeyConstraint(["job_id"], ["jobs.id"], name=op.f("fk_rejects_job_id"), ondelete="CASCADE"),
+        sa.ForeignKeyConstraint(
+            ["job_id"], ["jobs.id"], name=op.f("fk_rejects_job_id"), ondelete="CASCADE"
+        ),
         sa.PrimaryKeyConstraint("job_id", "row_number", name=op.f("pk_rejects")),
     )
     op.create_table(
@@ -196,7 +209,9 @@ def upgrade() -> None:
         sa.Column("row_count", BIG, nullable=False),
         sa.Column("row_numbers", JSON, nullable=True),
         sa.Column("data", sa.Text().with_variant(sa.JSON(), "postgresql"), nullable=False),
-        sa.ForeignKeyConstraint(["job_id"], ["jobs.id"], name=op.f("fk_result_pages_job_id"), ondelete="CASCADE"),
+        sa.ForeignKeyConstraint(
+            ["job_id"], ["jobs.id"], name=op.f("fk_result_pages_job_id"), ondelete="CASCADE"
+        ),
         sa.PrimaryKeyConstraint("job_id", "first_row", name=op.f("pk_result_pages")),
     )
     connection = op.get_bind()
@@ -208,10 +223,14 @@ def upgrade() -> None:
 
 
 def _prefer_lz4(connection: sa.Connection) -> None:
-    """lz4 packs pages a fifth faster than the default; a server built without it keeps the default."""
+    """lz4 packs pages a fifth faster than the default; a server built without it keeps the
+    default.
+    """
     try:
         with connection.begin_nested():
-            connection.execute(sa.text("ALTER TABLE result_pages ALTER COLUMN data SET COMPRESSION lz4"))
+            connection.execute(
+                sa.text("ALTER TABLE result_pages ALTER COLUMN data SET COMPRESSION lz4")
+            )
     except sa.exc.DBAPIError:
         pass
 

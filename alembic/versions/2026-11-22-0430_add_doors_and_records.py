@@ -1,5 +1,7 @@
-"""Add what the other doors need (public ids, counts taken during the upload, records and their vectors) and checksums of
-stored files; on PostgreSQL, keep result pages as text, which is neither parsed nor packed by the slow default compression."""
+"""Add what the other doors need (public ids, counts taken during the upload, records and their
+vectors) and checksums of stored files; on PostgreSQL, keep result pages as text, which is neither
+parsed nor packed by the slow default compression.
+"""
 
 from __future__ import annotations
 
@@ -33,7 +35,9 @@ depends_on = None
 
 def upgrade() -> None:
     op.add_column("files", sa.Column("crc32", BIG, nullable=True))
-    op.add_column("jobs", sa.Column("door", sa.String(length=20), nullable=False, server_default="files"))
+    op.add_column(
+        "jobs", sa.Column("door", sa.String(length=20), nullable=False, server_default="files")
+    )
     op.add_column("jobs", sa.Column("public_id", sa.String(length=40), nullable=True))
     op.add_column("jobs", sa.Column("total_rows", BIG, nullable=True))
     op.add_column("jobs", sa.Column("split_crc32", BIG, nullable=True))
@@ -49,10 +53,14 @@ def upgrade() -> None:
         sa.Column("data", JSON.with_variant(JSONB, "postgresql"), nullable=False),
         sa.Column("errors", JSON, nullable=True),
         sa.CheckConstraint("status IN ('valid', 'invalid')", name=op.f("ck_records_status")),
-        sa.ForeignKeyConstraint(["job_id"], ["jobs.id"], name=op.f("fk_records_job_id"), ondelete="CASCADE"),
+        sa.ForeignKeyConstraint(
+            ["job_id"], ["jobs.id"], name=op.f("fk_records_job_id"), ondelete="CASCADE"
+        ),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_records")),
     )
-    op.create_index("uq_records_job_id_row_number", "records", ["job_id", "row_number"], unique=True)
+    op.create_index(
+        "uq_records_job_id_row_number", "records", ["job_id", "row_number"], unique=True
+    )
     op.create_table(
         "vector_tasks",
         sa.Column("job_id", sa.Uuid(), nullable=False),
@@ -60,7 +68,9 @@ def upgrade() -> None:
         sa.Column("last_row", BIG, nullable=False),
         sa.Column("record_count", BIG, nullable=False),
         sa.Column("done", sa.Boolean(), nullable=False),
-        sa.ForeignKeyConstraint(["job_id"], ["jobs.id"], name=op.f("fk_vector_tasks_job_id"), ondelete="CASCADE"),
+        sa.ForeignKeyConstraint(
+            ["job_id"], ["jobs.id"], name=op.f("fk_vector_tasks_job_id"), ondelete="CASCADE"
+        ),
         sa.PrimaryKeyConstraint("job_id", "first_row", name=op.f("pk_vector_tasks")),
     )
     op.create_index(
@@ -79,10 +89,17 @@ def upgrade() -> None:
         sa.Column("precision", sa.String(length=10), nullable=False),
         sa.Column("text_hash", sa.LargeBinary(), nullable=False),
         sa.Column("vector", sa.LargeBinary(), nullable=False),
-        sa.ForeignKeyConstraint(["job_id"], ["jobs.id"], name=op.f("fk_record_vectors_job_id"), ondelete="CASCADE"),
+        sa.ForeignKeyConstraint(
+            ["job_id"], ["jobs.id"], name=op.f("fk_record_vectors_job_id"), ondelete="CASCADE"
+        ),
         sa.PrimaryKeyConstraint("job_id", "row_number", name=op.f("pk_record_vectors")),
     )
-    op.create_index("ix_record_vectors_text_hash", "record_vectors", ["text_hash", "model", "precision"], unique=False)
+    op.create_index(
+        "ix_record_vectors_text_hash",
+        "record_vectors",
+        ["text_hash", "model", "precision"],
+        unique=False,
+    )
     if op.get_bind().dialect.name == "postgresql":
         _keep_pages_as("text", POSTGRESQL_VIEW.format(data="p.data::json"))
         _prefer_fast_storage(op.get_bind())
@@ -95,11 +112,15 @@ def _keep_pages_as(kind: str, view: str) -> None:
 
 
 def _prefer_fast_storage(connection: sa.Connection) -> None:
-    """Packing pages by the default, pglz, takes longer than all else that the server does with them. Where there is no
-    lz4 they are better not packed: at some 28 bytes per short row they still take less room than rows in a table."""
+    """Packing pages by the default, pglz, takes longer than all else that the server does with
+    them. Where there is no lz4 they are better not packed: at some 28 bytes per short row they
+    still take less room than rows in a table.
+    """
     try:
         with connection.begin_nested():
-            connection.execute(sa.text("ALTER TABLE result_pages ALTER COLUMN data SET COMPRESSION lz4"))
+            connection.execute(
+                sa.text("ALTER TABLE result_pages ALTER COLUMN data SET COMPRESSION lz4")
+            )
     except sa.exc.DBAPIError:
         op.execute("ALTER TABLE result_pages ALTER COLUMN data SET STORAGE EXTERNAL")
 
@@ -108,7 +129,8 @@ def downgrade() -> None:
     if op.get_bind().dialect.name == "postgresql":
         op.execute("ALTER TABLE result_pages ALTER COLUMN data SET STORAGE EXTENDED")
         _keep_pages_as("json", POSTGRESQL_VIEW.format(data="p.data"))
-        op.execute("DROP TABLE IF EXISTS record_halfvecs")  # the service makes it, beside the migrations
+        # the service makes it, beside the migrations
+        op.execute("DROP TABLE IF EXISTS record_halfvecs")
     op.drop_table("record_vectors")
     op.drop_table("vector_tasks")
     op.drop_table("records")

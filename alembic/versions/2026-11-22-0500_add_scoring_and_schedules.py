@@ -41,7 +41,13 @@ def upgrade() -> None:
     op.add_column("jobs", sa.Column("parent_id", sa.Uuid(), nullable=True))
     op.add_column("jobs", sa.Column("child_count", BIG, nullable=True))
     op.add_column("jobs", sa.Column("waiting_on", sa.String(length=20), nullable=True))
-    op.create_index("ix_jobs_parent_id", "jobs", ["parent_id"], unique=False, **_only_where("parent_id IS NOT NULL"))
+    op.create_index(
+        "ix_jobs_parent_id",
+        "jobs",
+        ["parent_id"],
+        unique=False,
+        **_only_where("parent_id IS NOT NULL"),
+    )
     _upserted(
         "transactions",
         sa.Column("timestamp", TIME, nullable=True),
@@ -76,7 +82,9 @@ def upgrade() -> None:
         sa.Column("created_at", TIME, nullable=False),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_schedules")),
     )
-    op.create_index("ix_schedules_due", "schedules", ["next_run_at"], unique=False, **_only_where("NOT paused"))
+    op.create_index(
+        "ix_schedules_due", "schedules", ["next_run_at"], unique=False, **_only_where("NOT paused")
+    )
 
 
 def downgrade() -> None:

@@ -16,7 +16,9 @@ depends_on = None
 
 
 def upgrade() -> None:
-    op.add_column("jobs", sa.Column("stores_results", sa.Boolean(), server_default=sa.true(), nullable=False))
+    op.add_column(
+        "jobs", sa.Column("stores_results", sa.Boolean(), server_default=sa.true(), nullable=False)
+    )
     op.create_table(
         "job_results",
         sa.Column("job_id", sa.Uuid(), nullable=False),
@@ -24,7 +26,9 @@ def upgrade() -> None:
         sa.Column("state", sa.Text(), nullable=True),
         sa.Column("created_at", TIME, nullable=False),
         sa.PrimaryKeyConstraint("job_id", name=op.f("pk_job_results")),
-        sa.ForeignKeyConstraint(["job_id"], ["jobs.id"], name=op.f("fk_job_results_job_id"), ondelete="CASCADE"),
+        sa.ForeignKeyConstraint(
+            ["job_id"], ["jobs.id"], name=op.f("fk_job_results_job_id"), ondelete="CASCADE"
+        ),
     )
     op.create_table(
         "mapping_templates",
@@ -39,7 +43,13 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("id", "version", name=op.f("pk_mapping_templates")),
     )
     latest = {"postgresql_where": sa.text("is_latest"), "sqlite_where": sa.text("is_latest")}
-    op.create_index("ix_mapping_templates_latest", "mapping_templates", ["owner", "created_at"], unique=False, **latest)
+    op.create_index(
+        "ix_mapping_templates_latest",
+        "mapping_templates",
+        ["owner", "created_at"],
+        unique=False,
+        **latest,
+    )
 
 
 def downgrade() -> None:

@@ -33,7 +33,9 @@ def upgrade() -> None:
         sa.Column("revoked_at", TIME, nullable=True),
         sa.Column("last_used_at", TIME, nullable=True),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_user_keys")),
-        sa.ForeignKeyConstraint(["user_id"], ["users.id"], name=op.f("fk_user_keys_user_id"), ondelete="CASCADE"),
+        sa.ForeignKeyConstraint(
+            ["user_id"], ["users.id"], name=op.f("fk_user_keys_user_id"), ondelete="CASCADE"
+        ),
     )
     op.create_index("uq_user_keys_digest", "user_keys", ["digest"], unique=True)
     op.create_index("ix_user_keys_user_id", "user_keys", ["user_id"], unique=False)
@@ -44,7 +46,9 @@ def upgrade() -> None:
         sa.Column("created_at", TIME, nullable=False),
         sa.Column("expires_at", TIME, nullable=False),
         sa.PrimaryKeyConstraint("digest", name=op.f("pk_user_sessions")),
-        sa.ForeignKeyConstraint(["key_id"], ["user_keys.id"], name=op.f("fk_user_sessions_key_id"), ondelete="CASCADE"),
+        sa.ForeignKeyConstraint(
+            ["key_id"], ["user_keys.id"], name=op.f("fk_user_sessions_key_id"), ondelete="CASCADE"
+        ),
     )
     op.create_index("ix_user_sessions_key_id", "user_sessions", ["key_id"], unique=False)
     op.create_index("ix_user_sessions_expires_at", "user_sessions", ["expires_at"], unique=False)

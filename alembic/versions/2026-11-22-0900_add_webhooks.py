@@ -51,17 +51,36 @@ def upgrade() -> None:
         sa.Column("attempts", JSON, nullable=False),
         sa.Column("created_at", TIME, nullable=False),
         sa.Column("finished_at", TIME, nullable=True),
-        sa.CheckConstraint("status IN ('pending', 'delivered', 'failed')", name=op.f("ck_webhook_deliveries_status")),
+        sa.CheckConstraint(
+            "status IN ('pending', 'delivered', 'failed')",
+            name=op.f("ck_webhook_deliveries_status"),
+        ),
         sa.ForeignKeyConstraint(
-            ["webhook_id"], ["webhooks.id"], name=op.f("fk_webhook_deliveries_webhook_id"), ondelete="CASCADE"
+            ["webhook_id"],
+            ["webhooks.id"],
+            name=op.f("fk_webhook_deliveries_webhook_id"),
+            ondelete="CASCADE",
         ),
         sa.PrimaryKeyConstraint("number", name=op.f("pk_webhook_deliveries")),
         sa.UniqueConstraint("id", name=op.f("uq_webhook_deliveries_id")),
     )
     pending, done = _only_where("status = 'pending'"), _only_where("finished_at IS NOT NULL")
-    op.create_index("ix_webhook_deliveries_webhook_id", "webhook_deliveries", ["webhook_id", "number"], unique=False)
-    op.create_index("ix_webhook_deliveries_due", "webhook_deliveries", ["next_attempt_at"], unique=False, **pending)
-    op.create_index("ix_webhook_deliveries_done", "webhook_deliveries", ["finished_at"], unique=False, **done)
+    op.create_index(
+        "ix_webhook_deliveries_webhook_id",
+        "webhook_deliveries",
+        ["webhook_id", "number"],
+        unique=False,
+    )
+    op.create_index(
+        "ix_webhook_deliveries_due",
+        "webhook_deliveries",
+        ["next_attempt_at"],
+        unique=False,
+        **pending,
+    )
+    op.create_index(
+        "ix_webhook_deliveries_done", "webhook_deliveries", ["finished_at"], unique=False, **done
+    )
 
 
 def downgrade() -> None:

@@ -13,7 +13,10 @@ depends_on = None
 
 def upgrade() -> None:
     op.add_column("jobs", sa.Column("cache_key", sa.String(length=64), nullable=True))
-    where = {"postgresql_where": sa.text("cache_key IS NOT NULL"), "sqlite_where": sa.text("cache_key IS NOT NULL")}
+    where = {
+        "postgresql_where": sa.text("cache_key IS NOT NULL"),
+        "sqlite_where": sa.text("cache_key IS NOT NULL"),
+    }
     op.create_index("ix_jobs_cache_key", "jobs", ["owner", "cache_key"], unique=False, **where)
 
 

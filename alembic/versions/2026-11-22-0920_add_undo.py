@@ -25,7 +25,9 @@ def upgrade() -> None:
         sa.Column("undone_at", TIME, nullable=True),
     ):
         op.add_column("jobs", column)
-    undoing = {name: sa.text("undo_state = 'undoing'") for name in ("postgresql_where", "sqlite_where")}
+    undoing = {
+        name: sa.text("undo_state = 'undoing'") for name in ("postgresql_where", "sqlite_where")
+    }
     op.create_index("ix_jobs_undoing", "jobs", ["number"], unique=False, **undoing)
     _create(
         "transaction_versions",

@@ -27,7 +27,9 @@ def upgrade() -> None:
         sa.Column("row_numbers", JSON, nullable=False),
         sa.Column("seen", JSON, nullable=False),
         sa.PrimaryKeyConstraint("job_id", "chunk_index", name=op.f("pk_correction_chunks")),
-        sa.ForeignKeyConstraint(["job_id"], ["jobs.id"], name=op.f("fk_correction_chunks_job_id"), ondelete="CASCADE"),
+        sa.ForeignKeyConstraint(
+            ["job_id"], ["jobs.id"], name=op.f("fk_correction_chunks_job_id"), ondelete="CASCADE"
+        ),
     )
 
 

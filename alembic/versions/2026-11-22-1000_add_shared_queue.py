@@ -15,7 +15,8 @@ depends_on = None
 def upgrade() -> None:
     connection = op.get_bind()
     if connection.dialect.name == "postgresql":
-        from procrastinate.schema import SchemaManager  # here: every start reads this file, and it takes half a second
+        # here: every start reads this file, and it takes half a second
+        from procrastinate.schema import SchemaManager
 
         _run(connection, SchemaManager.get_schema())
 
@@ -44,6 +45,9 @@ def downgrade() -> None:
 
 
 def _run(connection: Any, script: str) -> None:
-    """Several statements at once, which a prepared statement cannot be; in the transaction of the migration."""
-    connection.exec_driver_sql("SELECT 1")  # the transaction begins with the first statement of SQLAlchemy
+    """Several statements at once, which a prepared statement cannot be; in the transaction of the
+    migration.
+    """
+    # the transaction begins with the first statement of SQLAlchemy
+    connection.exec_driver_sql("SELECT 1")
     connection.connection.dbapi_connection.run_async(lambda driver: driver.execute(script))

@@ -9,8 +9,9 @@ down_revision = "0014"
 branch_labels = None
 depends_on = None
 
-# Each gives one row per result: its number in the file and an object by column. A cell beyond the header, kept with
-# on_bad_row=keep, is column_N, or column_N_2 and so on if the header has that name.
+# Each gives one row per result: its number in the file and an object by column. A cell beyond the
+# header, kept with on_bad_row=keep, is column_N, or column_N_2 and so on if the header has that
+# name.
 POSTGRESQL_VIEW = """
 CREATE VIEW result_rows AS
 SELECT p.job_id,
@@ -61,4 +62,8 @@ def downgrade() -> None:
 def _make(postgresql_name: str, sqlite_name: str) -> None:
     on_postgresql = op.get_bind().dialect.name == "postgresql"
     op.execute("DROP VIEW result_rows")
-    op.execute(POSTGRESQL_VIEW.format(name=postgresql_name) if on_postgresql else SQLITE_VIEW.format(name=sqlite_name))
+    op.execute(
+        POSTGRESQL_VIEW.format(name=postgresql_name)
+        if on_postgresql
+        else SQLITE_VIEW.format(name=sqlite_name)
+    )

@@ -1,4 +1,6 @@
-"""Add the identity of this database, which its storage carries too, and what the last sweep of the storage found."""
+"""Add the identity of this database, which its storage carries too, and what the last sweep of the
+storage found.
+"""
 
 from __future__ import annotations
 

@@ -14,9 +14,12 @@ depends_on = None
 
 
 def upgrade() -> None:
-    op.add_column("uploads", sa.Column("reserved_bytes", BIG, server_default=sa.text("0"), nullable=False))
+    op.add_column(
+        "uploads", sa.Column("reserved_bytes", BIG, server_default=sa.text("0"), nullable=False)
+    )
     op.execute(
-        "UPDATE uploads SET reserved_bytes = length WHERE length IS NOT NULL AND answer IS NULL AND problem IS NULL"
+        "UPDATE uploads SET reserved_bytes = length WHERE length IS NOT NULL AND answer IS NULL AND"
+        " problem IS NULL"
     )
     op.create_index("ix_uploads_owner", "uploads", ["owner"], unique=False)
 

@@ -1,4 +1,6 @@
-"""Add how many rows each chunk rejected by code, so that they need not be counted for every page."""
+"""Add how many rows each chunk rejected by code, so that they need not be counted for every
+page.
+"""
 
 from __future__ import annotations
 

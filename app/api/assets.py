@@ -1,4 +1,6 @@
-"""The dashboard: its page for browsers, and the files that the page is made of, under names that change with their content."""
+"""The dashboard: its page for browsers, and the files that the page is made of, under names that
+change with their content.
+"""
 
 from __future__ import annotations
 
@@ -45,11 +47,14 @@ def page() -> Response:
 
 
 async def assets(scope: Scope, receive: Receive, send: Send) -> None:
-    """The files of the dashboard, at /assets/{version}/{path}. An older page that asks for files of its version gets a 404
-    and is loaded anew."""
+    """The files of the dashboard, at /assets/{version}/{path}. An older page that asks for files of
+    its version gets a 404 and is loaded anew.
+    """
     if scope["type"] != "http" or scope["method"] not in ("GET", "HEAD"):
         raise HTTPException(405, headers={"Allow": "GET, HEAD"})
-    version, _, path = scope["path"].removeprefix(scope.get("root_path", "")).lstrip("/").partition("/")
+    version, _, path = (
+        scope["path"].removeprefix(scope.get("root_path", "")).lstrip("/").partition("/")
+    )
     await _asset(version, path)(scope, receive, send)
 
 
@@ -57,13 +62,20 @@ def _asset(version: str, path: str) -> Response:
     current, files = bundle()
     kind = TYPES.get(Path(path).suffix)
     if version != current or kind is None or path not in files:
-        raise NotFound("There is no such file in this version of the dashboard. Load the page again.")
-    return Response(files[path], media_type=kind, headers={"Cache-Control": "public, max-age=31536000, immutable"})
+        raise NotFound(
+            "There is no such file in this version of the dashboard. Load the page again."
+        )
+    return Response(
+        files[path],
+        media_type=kind,
+        headers={"Cache-Control": "public, max-age=31536000, immutable"},
+    )
 
 
 def wants_page(accept: str) -> bool:
-    """Whether this Accept header names HTML and likes it better than JSON (RFC 9110, 12.5.1). Who says nothing, or that
-    anything will do, is a program."""
+    """Whether this Accept header names HTML and likes it better than JSON (RFC 9110, 12.5.1). Who
+    says nothing, or that anything will do, is a program.
+    """
     html = _quality(accept, "text", "html")
     return html > 0 and html > _quality(accept, "application", "json")
 

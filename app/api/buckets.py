@@ -1,4 +1,6 @@
-"""Token buckets: so many a minute, and as many at once after a quiet minute. In the memory of this process, which is bounded."""
+"""Token buckets: so many a minute, and as many at once after a quiet minute. In the memory of this
+process, which is bounded.
+"""
 
 from __future__ import annotations
 
@@ -11,10 +13,16 @@ MAX_BUCKETS = 10_000
 
 
 class Buckets:
-    """One bucket for each name. Those not used for longest are forgotten, which makes them full again."""
+    """One bucket for each name. Those not used for longest are forgotten, which makes them full
+    again.
+    """
 
     def __init__(
-        self, per_minute: int, *, max_buckets: int = MAX_BUCKETS, clock: Callable[[], float] = time.monotonic
+        self,
+        per_minute: int,
+        *,
+        max_buckets: int = MAX_BUCKETS,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         """`per_minute`: 0 is no limit."""
         self.per_minute = per_minute
@@ -23,7 +31,9 @@ class Buckets:
         self._levels: OrderedDict[str, tuple[float, float]] = OrderedDict()
 
     def take(self, name: str) -> tuple[int, float]:
-        """(how many are left, 0.0), or (0, the seconds until there is one again) if there was none to take."""
+        """(how many are left, 0.0), or (0, the seconds until there is one again) if there was none
+        to take.
+        """
         if not self.per_minute:
             return 0, 0.0
         now = self._clock()

@@ -1,6 +1,8 @@
-"""What a connection may cost before and after its requests: deadlines and byte limits for headers, a limit of requests in
-work, and an end for clients that do not read. It is put into the running uvicorn when the service starts, however uvicorn was
-started (docs/decisions/0015); bodies have their speed in app/api/middleware.py."""
+"""What a connection may cost before and after its requests: deadlines and byte limits for headers,
+a limit of requests in work, and an end for clients that do not read. It is put into the running
+uvicorn when the service starts, however uvicorn was started (docs/decisions/0015); bodies have
+their speed in app/api/middleware.py.
+"""
 
 from __future__ import annotations
 
@@ -23,14 +25,23 @@ from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 
 from app.api.descriptors import available, raise_limit
 from app.api.errors import MEDIA_TYPE, problem_body
-from app.api.middleware import CROWDED, HEADERS, LINGER_BYTES_OF_STRANGERS, LINGER_SECONDS, MAX_HEADER_BYTES, TRANSPORT
+from app.api.middleware import (
+    CROWDED,
+    HEADERS,
+    LINGER_BYTES_OF_STRANGERS,
+    LINGER_SECONDS,
+    MAX_HEADER_BYTES,
+    TRANSPORT,
+)
 from app.api.pace import Pace
 from app.config import Settings, is_loopback
 from app.errors import HeadersTimeout, HeadersTooLarge, MalformedRequest, RequestError
 
 logger = logging.getLogger(__name__)
 MAX_HEAD_BYTES = MAX_HEADER_BYTES + (8 << 10)
-"""Of a request line with its headers, on the wire: names and values are counted exactly behind it, separators are not."""
+"""Of a request line with its headers, on the wire: names and values are counted exactly behind it,
+separators are not.
+"""
 PIECE_BYTES, MOST_PIPELINED = 16 << 10, 8
 MOST_BY_DEFAULT = 4096
 UVICORN_TRUSTS = ("127.0.0.1,::1", "127.0.0.1")
@@ -44,7 +55,9 @@ class Connections:
         self.settings = settings
         self.most_busy = settings.max_connections or min(MOST_BY_DEFAULT, available() // 2)
         self._most = self.most_busy + max(16, self.most_busy // 8)
-        """Above those that are busy there is always room for some that have yet to say what they want: /health is answered."""
+        """Above those that are busy there is always room for some that have yet to say what they
+        want: /health is answered.
+        """
         self._all: set[Connection] = set()
         self._waiting: dict[Connection, None] = {}
         """Those whose next headers have not come whole. Both oldest first."""
@@ -54,7 +67,9 @@ class Connections:
     async def run(self) -> None:
         """Look at every connection again and again."""
         settings = self.settings
-        shortest = min(settings.header_seconds, settings.download_stall_seconds, settings.shutdown_seconds)
+        shortest = min(
+            settings.header_seconds, settings.download_stall_seconds, settings.shutdown_seconds
+        )
         while True:
             await asyncio.sleep(min(1.0, shortest / 4))
             now = monotonic()
@@ -95,7 +110,9 @@ class Connections:
         self.works(connection)
 
     def _make_room(self, newcomer: Connection) -> None:
-        """Who has said nothing whole for longest goes: of clients that send their headers at once, it is none."""
+        """Who has said nothing whole for longest goes: of clients that send their headers at once,
+        it is none.
+        """
         oldest = next(iter(self._waiting), None) or next(iter(self._idle), newcomer)
         self.closed(oldest)
         oldest.transport.abort()
@@ -118,7 +135,9 @@ class Connection(HttpToolsProtocol):
         """Bytes that the headers which are coming may still have."""
         self._head_count = 0
         self._head_since: float | None = monotonic()
-        """When the headers that are due began; None while a request is in work, or nothing is due."""
+        """When the headers that are due began; None while a request is in work, or nothing is
+        due.
+        """
         self._refusal: RequestError | None = None
         """The last thing that this connection will say."""
         self._ignored = 0
@@ -155,8 +174,9 @@ class Connection(HttpToolsProtocol):
                 self.transport.abort()
 
     def _parse(self, data: memoryview) -> memoryview:
-        """What is left of `data`: it is read in small pieces, since each may hold many requests, and of headers no more is read
-        than they may have."""
+        """What is left of `data`: it is read in small pieces, since each may hold many requests,
+        and of headers no more is read than they may have.
+        """
         if self._in_body:
             self._parse_body(data[:PIECE_BYTES])
             return data[PIECE_BYTES:]
@@ -215,7 +235,9 @@ class Connection(HttpToolsProtocol):
             self.headers.append((b"host", rest.partition(b"/")[0].partition(b"?")[0]))
 
     def _unsupported_upgrade_warning(self) -> None:
-        """The request is answered as if it had not asked; what would come behind it is nothing that can be parsed."""
+        """The request is answered as if it had not asked; what would come behind it is nothing that
+        can be parsed.
+        """
         self.cycle.keep_alive = False
 
     # ------------------------------------------------------------------ what goes
@@ -246,7 +268,8 @@ class Connection(HttpToolsProtocol):
         """Take nothing more, and say why when all that was asked before has been answered."""
         self._refusal, self._head_since = error, None
         if self._unanswered == 1 and self._in_body and not self.cycle.response_started:
-            self.cycle.disconnected = True  # the body will never be whole: to whoever reads it, the client has gone
+            # the body will never be whole: to whoever reads it, the client has gone
+            self.cycle.disconnected = True
             self.cycle.message_event.set()
             self._say_last()
         elif not self._unanswered:
@@ -267,7 +290,8 @@ class Connection(HttpToolsProtocol):
         lines += [f"{name}: {value}\r\n".encode() for name, value in headers.items()]
         self._unset_keepalive_if_required()
         self.transport.write(b"".join([STATUS_LINE[error.status], *lines, b"\r\n", body]))
-        # Read on for a little: closing on a client that is still sending resets it before it has read the answer.
+        # Read on for a little: closing on a client that is still sending resets it before it has
+        # read the answer.
         if self.transport.can_write_eof():
             self.transport.write_eof()
         self.loop.call_later(LINGER_SECONDS, self.transport.close)
@@ -279,7 +303,9 @@ class Connection(HttpToolsProtocol):
         waited, self._looked_at = now - (self._looked_at or now), now
         if self._cut_at is not None and now > self._cut_at:
             self.transport.abort()
-        elif self._head_since is not None and now - self._head_since > self._settings.header_seconds:
+        elif (
+            self._head_since is not None and now - self._head_since > self._settings.header_seconds
+        ):
             if self._left == MAX_HEAD_BYTES:
                 self._head_since = None
                 self.transport.close()  # it has not asked for anything
@@ -294,7 +320,9 @@ class Connection(HttpToolsProtocol):
         """While this side waits to write nothing is added: whatever gets less was read."""
         unread = self._bytes_unread()
         if self._pace is None or self._unread is None:
-            self._pace = Pace(self._settings.download_stall_seconds, self._settings.min_bytes_per_second)
+            self._pace = Pace(
+                self._settings.download_stall_seconds, self._settings.min_bytes_per_second
+            )
         else:
             self._pace.count(waited, max(0, self._unread - unread))
         self._unread = unread
@@ -306,7 +334,9 @@ class Connection(HttpToolsProtocol):
         """Of this process, and of the kernel, where it tells: it holds megabytes."""
         size = self.transport.get_write_buffer_size()
         try:
-            queued = fcntl.ioctl(self.transport.get_extra_info("socket").fileno(), termios.TIOCOUTQ, bytes(4))
+            queued = fcntl.ioctl(
+                self.transport.get_extra_info("socket").fileno(), termios.TIOCOUTQ, bytes(4)
+            )
         except (OSError, ValueError, AttributeError):
             return size
         return size + int(struct.unpack("i", queued)[0])
@@ -315,7 +345,8 @@ class Connection(HttpToolsProtocol):
         self._cut_at = monotonic() + self._settings.shutdown_seconds
         super().shutdown()
         if self.cycle is not None and self.cycle.more_body:
-            self.cycle.message_event.set()  # whoever waits for the body looks up, and sees that the service ends
+            # whoever waits for the body looks up, and sees that the service ends
+            self.cycle.message_event.set()
 
 
 # ---------------------------------------------------------------------- putting it into the server
@@ -325,7 +356,10 @@ def install(app: ASGIApp, settings: Settings) -> Connections | None:
     """Limit the connections of the uvicorn that is starting `app`. None if there is none."""
     server = _server_of(app)
     if server is None:
-        logger.warning("This is no uvicorn: slow clients are not limited here. Put a proxy before it that does so.")
+        logger.warning(
+            "This is no uvicorn: slow clients are not limited here. Put a proxy before it that"
+            " does so."
+        )
         return None
     _warn_if_open(server.config, settings)
     return limit(server.config, settings)
@@ -337,13 +371,17 @@ def limit(config: uvicorn.Config, settings: Settings) -> Connections:
     connections = Connections(settings)
     config.http_protocol_class = partial(Connection, connections)  # type: ignore[assignment]
     config.ws_protocol_class = None  # there are none, and they would not be limited
-    config.encoded_headers = [header for header in config.encoded_headers if header != (b"server", b"uvicorn")]
+    config.encoded_headers = [
+        header for header in config.encoded_headers if header != (b"server", b"uvicorn")
+    ]
     _trust(config, settings)
     return connections
 
 
 def _server_of(app: ASGIApp) -> uvicorn.Server | None:
-    """It is found by the task that waits in it for our start: uvicorn hands its server to nobody."""
+    """It is found by the task that waits in it for our start: uvicorn hands its server to
+    nobody.
+    """
     for task in asyncio.all_tasks():
         step: Any = task.get_coro()
         while inspect.iscoroutine(step) and step.cr_frame is not None:
@@ -362,7 +400,9 @@ def _runs(server: uvicorn.Server, app: ASGIApp) -> bool:
 
 
 def _trust(config: uvicorn.Config, settings: Settings) -> None:
-    """Of proxies that nobody has named none is believed, one on this machine neither: everything here can send from there."""
+    """Of proxies that nobody has named none is believed, one on this machine neither: everything
+    here can send from there.
+    """
     if not isinstance(config.loaded_app, ProxyHeadersMiddleware):
         return
     given = config.forwarded_allow_ips if config.forwarded_allow_ips not in UVICORN_TRUSTS else []
@@ -371,11 +411,16 @@ def _trust(config: uvicorn.Config, settings: Settings) -> None:
 
 
 def _warn_if_open(config: uvicorn.Config, settings: Settings) -> None:
-    if settings.auth_required or config.uds is not None or config.fd is not None or is_loopback(config.host):
+    if (
+        settings.auth_required
+        or config.uds is not None
+        or config.fd is not None
+        or is_loopback(config.host)
+    ):
         return
     logger.warning(
-        "ANYBODY WHO CAN REACH %s, PORT %s MAY READ, UPLOAD AND DELETE EVERYTHING: nobody has to sign in. "
-        "Set AUTH_REQUIRED=true, or listen on 127.0.0.1 only.",
+        "ANYBODY WHO CAN REACH %s, PORT %s MAY READ, UPLOAD AND DELETE EVERYTHING: nobody has to"
+        " sign in. Set AUTH_REQUIRED=true, or listen on 127.0.0.1 only.",
         config.host,
         config.port,
     )

@@ -80,10 +80,14 @@ def error_page(code: str) -> Response | None:
 
 
 def _folder() -> Path:
-    """Where the package that carries Swagger UI lies. It is not imported: only its files are wanted."""
+    """Where the package that carries Swagger UI lies. It is not imported: only its files are
+    wanted.
+    """
     found = find_spec("fastapi_offline")
     if found is None or not found.submodule_search_locations:
-        raise NotFound("Swagger UI is not installed: pip install -r requirements.txt; /openapi.json has the same.")
+        raise NotFound(
+            "Swagger UI is not installed: pip install -r requirements.txt; /openapi.json has the same."
+        )
     return Path(found.submodule_search_locations[0]) / "static"
 
 

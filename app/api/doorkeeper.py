@@ -1,4 +1,6 @@
-"""Doorkeeper: finds out on whose behalf a request comes, from its headers alone, and how many requests are left."""
+"""Doorkeeper: finds out on whose behalf a request comes, from its headers alone, and how many
+requests are left.
+"""
 
 from __future__ import annotations
 
@@ -48,12 +50,15 @@ class Doorkeeper:
         }
         if seconds:
             raise RateLimited(
-                f"You may send {limit} requests a minute.", headers={**headers, "Retry-After": whole_seconds(seconds)}
+                f"You may send {limit} requests a minute.",
+                headers={**headers, "Retry-After": whole_seconds(seconds)},
             )
         return Admitted(caller, headers)
 
     async def still_admits(self, request: Request) -> bool:
-        """Whether the key or session that a request came with still holds; it does while the database cannot say."""
+        """Whether the key or session that a request came with still holds; it does while the
+        database cannot say.
+        """
         caller: Caller = request.scope["caller"]
         if caller.key_id is None:
             return True
@@ -66,13 +71,17 @@ class Doorkeeper:
             return True
 
     async def by_key(self, request: Request, key: str) -> Caller:
-        """Raises Unauthenticated, in the same words whatever is wrong with the key, or RateLimited."""
+        """Raises Unauthenticated, in the same words whatever is wrong with the key, or
+        RateLimited.
+        """
         caller = await self._users.by_key(key)
         return caller if caller is not None else self._refuse(request)
 
     def check_same_origin(self, request: Request, *, must_be_proven: bool) -> None:
-        """A browser adds a cookie, or the way through a firewall, to whatever any page makes it send: raises CrossSite for
-        what pages of other sites send, or for everything that a page of this one has not provably sent."""
+        """A browser adds a cookie, or the way through a firewall, to whatever any page makes it
+        send: raises CrossSite for what pages of other sites send, or for everything that a page of
+        this one has not provably sent.
+        """
         proof = self._is_same_origin(request)
         if proof is False or (proof is None and must_be_proven):
             raise CrossSite
@@ -86,7 +95,10 @@ class Doorkeeper:
         if (cookie := request.cookies.get(COOKIE)) is not None:
             caller = await self._users.by_session(cookie)
             if caller is None:
-                self._refuse(request, {"Set-Cookie": f"{COOKIE}=; Path=/; Max-Age=0; HttpOnly; SameSite=strict"})
+                self._refuse(
+                    request,
+                    {"Set-Cookie": f"{COOKIE}=; Path=/; Max-Age=0; HttpOnly; SameSite=strict"},
+                )
             elif is_unsafe:
                 self.check_same_origin(request, must_be_proven=True)
             return caller or LOCAL
@@ -97,7 +109,9 @@ class Doorkeeper:
         return LOCAL
 
     async def _ignores_keys(self) -> bool:
-        """Whether no key can be valid and none is needed. Clients that always send one then work at once."""
+        """Whether no key can be valid and none is needed. Clients that always send one then work at
+        once.
+        """
         return not self._is_required and not await self._users.any_exist()
 
     def _refuse(self, request: Request, headers: dict[str, str] | None = None) -> Caller:
@@ -105,7 +119,8 @@ class Doorkeeper:
         _, seconds = self._failures.take(address)
         if seconds:
             raise RateLimited(
-                "Too many keys from this address were not valid.", headers={"Retry-After": whole_seconds(seconds)}
+                "Too many keys from this address were not valid.",
+                headers={"Retry-After": whole_seconds(seconds)},
             )
         logger.warning("A key from %s is not valid", address)
         challenge = {"WWW-Authenticate": f'{CHALLENGE}, error="invalid_token"'}

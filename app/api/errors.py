@@ -1,4 +1,6 @@
-"""Every error as RFC 9457 problem+json: a stable code, what happened, what to do. What the client sent is never echoed."""
+"""Every error as RFC 9457 problem+json: a stable code, what happened, what to do. What the client
+sent is never echoed.
+"""
 
 from __future__ import annotations
 
@@ -42,7 +44,9 @@ NEAR = 0.7
 
 
 class BodyRefused(HTTPException):
-    """Raised while a body is read: FastAPI lets an HTTPException pass there, and makes a 400 of all else."""
+    """Raised while a body is read: FastAPI lets an HTTPException pass there, and makes a 400 of all
+    else.
+    """
 
     def __init__(self, error: RequestError) -> None:
         super().__init__(error.status)
@@ -75,10 +79,15 @@ def problem_body(error: RequestError, path: str, request_id: str) -> dict[str, A
 
 
 def invalid(
-    errors: Iterable[Mapping[str, Any]], where: str = "query", sent: Any = None, known: Collection[str] = ()
+    errors: Iterable[Mapping[str, Any]],
+    where: str = "query",
+    sent: Any = None,
+    known: Collection[str] = (),
 ) -> InvalidParameter:
-    """From pydantic's errors over what was `sent`, without the input they carry: it may not even be encodable. `known` are
-    the names that there are: an unknown one is answered with the nearest of them."""
+    """From pydantic's errors over what was `sent`, without the input they carry: it may not even be
+    encodable. `known` are the names that there are: an unknown one is answered with the nearest of
+    them.
+    """
     found = []
     for error in errors:
         is_placed = bool(error["loc"]) and error["loc"][0] in PLACES
@@ -89,16 +98,28 @@ def invalid(
             if fault.code == "extra_forbidden":
                 nearest = get_close_matches(location[-1].lower().replace("-", "_"), known, 1, NEAR)
                 message += f". Did you mean {nearest[0]}?" if nearest else ""
-            found.append({"code": fault.code, "pointer": "/".join(location)[:200], "detail": message[:300]})
-    named = ", ".join(dict.fromkeys(item["pointer"].partition("/")[2] or item["pointer"] for item in found))
+            found.append(
+                {"code": fault.code, "pointer": "/".join(location)[:200], "detail": message[:300]}
+            )
+    named = ", ".join(
+        dict.fromkeys(item["pointer"].partition("/")[2] or item["pointer"] for item in found)
+    )
     return InvalidParameter(f"These parameters cannot be used: {named}.", errors=found)
 
 
 def _known_names(request: Request) -> list[str]:
-    """Of the parameters and the members of the body that the route takes, as its description has them."""
+    """Of the parameters and the members of the body that the route takes, as its description has
+    them.
+    """
     described = request.app.openapi()
-    route = described["paths"].get(getattr(request.scope.get("route"), "path", ""), {}).get(request.method.lower(), {})
-    names = [parameter["name"] for parameter in route.get("parameters", ()) if parameter["in"] == "query"]
+    route = (
+        described["paths"]
+        .get(getattr(request.scope.get("route"), "path", ""), {})
+        .get(request.method.lower(), {})
+    )
+    names = [
+        parameter["name"] for parameter in route.get("parameters", ()) if parameter["in"] == "query"
+    ]
     for content in route.get("requestBody", {}).get("content", {}).values():
         reference = content.get("schema", {}).get("$ref", "").rpartition("/")[2]
         names += described["components"]["schemas"].get(reference, {}).get("properties", ())
@@ -116,13 +137,21 @@ def unavailable(request: Request, error: TransientError) -> JSONResponse:
     if isinstance(error, DiskFull):
         return problem(request, InsufficientStorage(error.detail))
     is_storage = isinstance(error, StorageUnavailable)  # names the place, and what to check
-    return problem(request, Unavailable(error.detail if is_storage else "The database does not answer now."))
+    return problem(
+        request, Unavailable(error.detail if is_storage else "The database does not answer now.")
+    )
 
 
 def problem_responses(*statuses: int) -> dict[int | str, dict[str, Any]]:
     """For OpenAPI."""
-    schema = {"type": "object", "properties": {"code": {"type": "string"}, "detail": {"type": "string"}}}
-    return {s: {"description": HTTPStatus(s).phrase, "content": {MEDIA_TYPE: {"schema": schema}}} for s in statuses}
+    schema = {
+        "type": "object",
+        "properties": {"code": {"type": "string"}, "detail": {"type": "string"}},
+    }
+    return {
+        s: {"description": HTTPStatus(s).phrase, "content": {MEDIA_TYPE: {"schema": schema}}}
+        for s in statuses
+    }
 
 
 def _methods(request: Request) -> list[str]:
@@ -168,7 +197,9 @@ def install(app: FastAPI) -> None:
         if isinstance(error, BodyRefused):
             return problem(request, error.error)
         if error.status_code == 405:
-            return problem(request, MethodNotAllowed(headers={"Allow": ", ".join(_methods(request))}))
+            return problem(
+                request, MethodNotAllowed(headers={"Allow": ", ".join(_methods(request))})
+            )
         # 400 is FastAPI's answer to a JSON body that the decoder gave up on.
         kinds: dict[int, type[RequestError]] = {400: MalformedJson, 404: NotFound}
         kind = kinds.get(error.status_code)

@@ -1,4 +1,6 @@
-"""The one place where requests are let in: before anything of a body is read, and closed to every path that is not named."""
+"""The one place where requests are let in: before anything of a body is read, and closed to every
+path that is not named.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,6 @@
-"""HEAD for everything that GET gives: the same status and headers, and no work for a body that nobody gets."""
+"""HEAD for everything that GET gives: the same status and headers, and no work for a body that
+nobody gets.
+"""
 
 from __future__ import annotations
 
@@ -14,7 +16,11 @@ def twins(routes: Iterable[BaseRoute]) -> list[BaseRoute]:
     """For each route that takes GET one that takes HEAD; the OpenAPI document has none of them."""
     made: list[BaseRoute] = []
     for route in routes:
-        if isinstance(route, Route) and "GET" in (route.methods or ()) and "HEAD" not in (route.methods or ()):
+        if (
+            isinstance(route, Route)
+            and "GET" in (route.methods or ())
+            and "HEAD" not in (route.methods or ())
+        ):
             twin = copy.copy(route)
             twin.methods, twin.include_in_schema = {"HEAD"}, False
             made.append(twin)
@@ -38,7 +44,8 @@ class HeadsOnly:
             if message["type"] == "http.response.start":
                 await send({"type": "http.response.body", "body": b""})
                 answered.set()
-                await asyncio.Event().wait()  # until this is cancelled: not one piece of the body is made
+                # until this is cancelled: not one piece of the body is made
+                await asyncio.Event().wait()
 
         async def answer() -> None:
             await self._app(scope, receive, send_head)

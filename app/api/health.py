@@ -79,7 +79,9 @@ async def root(request: Request) -> Response:
 
 @router.get("/health", response_model=Health)
 async def health() -> Response:
-    """The process lives. Nothing else is asked, so that a database outage does not get it restarted."""
+    """The process lives. Nothing else is asked, so that a database outage does not get it
+    restarted.
+    """
     return encoded({"status": "healthy"})
 
 
@@ -89,15 +91,18 @@ async def health() -> Response:
     responses={503: {"model": Readiness, "description": "Something is missing."}},
 )
 async def ready(app: App) -> Response:
-    """Whether uploads can be taken now: database, migrations, the storage, where a byte is written and removed, the room on its
-    disk, queue. 503 if not, with the part that is missing."""
+    """Whether uploads can be taken now: database, migrations, the storage, where a byte is written
+    and removed, the room on its disk, queue. 503 if not, with the part that is missing.
+    """
     checks: dict[str, Any] = {}
     queued: dict[int, int] = {}
     try:
         async with app.database.reading() as connection:
             queued = await jobs.count_active(connection)
         checks["database"] = "ok"
-        checks["migrations"] = "ok" if await current_is_head(app.database) else "run `alembic upgrade head`"
+        checks["migrations"] = (
+            "ok" if await current_is_head(app.database) else "run `alembic upgrade head`"
+        )
     except TransientError as error:
         checks["database"] = error.detail
     try:
@@ -126,10 +131,13 @@ async def metrics(app: App) -> Response:
     return Response(await render(app), media_type=CONTENT_TYPE_LATEST)
 
 
-@router.get("/errors/{code}", response_model=ErrorMeaning, responses={200: {"content": {"text/html": {}}}})
+@router.get(
+    "/errors/{code}", response_model=ErrorMeaning, responses={200: {"content": {"text/html": {}}}}
+)
 async def explain(code: str, request: Request) -> Response:
-    """What an error code means and what to do: the `type` of every problem leads here. In a browser, a page with causes,
-    cures and an example."""
+    """What an error code means and what to do: the `type` of every problem leads here. In a
+    browser, a page with causes, cures and an example.
+    """
     error = request_errors().get(code)
     if error is None:
         raise NotFound

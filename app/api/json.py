@@ -11,11 +11,17 @@ from pydantic_core import to_json
 
 
 def encoded(
-    body: Mapping[str, Any] | Sequence[Any], status_code: int = 200, headers: Mapping[str, str] | None = None
+    body: Mapping[str, Any] | Sequence[Any],
+    status_code: int = 200,
+    headers: Mapping[str, str] | None = None,
 ) -> Response:
     return Response(msgspec.json.encode(body), status_code, headers, "application/json")
 
 
-def encoded_any(body: Mapping[str, Any], status_code: int = 200, headers: Mapping[str, str] | None = None) -> Response:
-    """For what users and processors write into an answer: whole numbers may have any length there."""
+def encoded_any(
+    body: Mapping[str, Any], status_code: int = 200, headers: Mapping[str, str] | None = None
+) -> Response:
+    """For what users and processors write into an answer: whole numbers may have any length
+    there.
+    """
     return Response(to_json(body), status_code, headers, "application/json")

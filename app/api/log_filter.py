@@ -1,4 +1,6 @@
-"""Keys do not belong into addresses. Where somebody puts one there all the same, the access log does not keep it."""
+"""Keys do not belong into addresses. Where somebody puts one there all the same, the access log
+does not keep it.
+"""
 
 from __future__ import annotations
 
@@ -10,7 +12,9 @@ from app.jobs.users import KEY, KEY_PREFIX
 class WithoutKeys(logging.Filter):
     def filter(self, record: logging.LogRecord) -> bool:
         if isinstance(record.args, tuple):
-            record.args = tuple(KEY.sub(f"{KEY_PREFIX}***", a) if isinstance(a, str) else a for a in record.args)
+            record.args = tuple(
+                KEY.sub(f"{KEY_PREFIX}***", a) if isinstance(a, str) else a for a in record.args
+            )
         return True
 
 

@@ -1,5 +1,6 @@
-"""/metrics: what the database and the machine say at the moment of asking, so that it cannot drift, and what this process has
-counted since its start."""
+"""/metrics: what the database and the machine say at the moment of asking, so that it cannot drift,
+and what this process has counted since its start.
+"""
 
 from __future__ import annotations
 
@@ -24,28 +25,44 @@ async def render(app: Services) -> bytes:
     PlatformCollector(registry=registry)
     GCCollector(registry=registry)
     queued = Gauge("granula_queued_jobs", "Jobs that wait or run", ["priority"], registry=registry)
-    depth = Gauge("granula_queue_depth", "Chunks that nobody works on yet", ["priority"], registry=registry)
-    oldest = Gauge(
-        "granula_oldest_waiting_seconds", "Since when the first of them could be worked on", registry=registry
+    depth = Gauge(
+        "granula_queue_depth", "Chunks that nobody works on yet", ["priority"], registry=registry
     )
-    workers = Gauge("granula_workers", "Processes that run jobs of this database", registry=registry)
+    oldest = Gauge(
+        "granula_oldest_waiting_seconds",
+        "Since when the first of them could be worked on",
+        registry=registry,
+    )
+    workers = Gauge(
+        "granula_workers", "Processes that run jobs of this database", registry=registry
+    )
     Gauge("granula_busy_slots", "Turns going on", registry=registry).set(app.machine.pool.busy)
-    Gauge("granula_slots", "Turns that may go on at once", registry=registry).set(app.machine.pool.slots)
+    Gauge("granula_slots", "Turns that may go on at once", registry=registry).set(
+        app.machine.pool.slots
+    )
     free = _free_bytes(app)
     if free is not None:
-        Gauge("granula_disk_free_bytes", "Free space where uploads are stored", registry=registry).set(free)
+        Gauge(
+            "granula_disk_free_bytes", "Free space where uploads are stored", registry=registry
+        ).set(free)
     connections = Gauge(
-        "granula_database_connections", "Connections in the pool of this process", ["state"], registry=registry
+        "granula_database_connections",
+        "Connections in the pool of this process",
+        ["state"],
+        registry=registry,
     )
     pool = app.database.connections
     for state in ("in_use", "idle"):
         connections.labels(state).set(pool[state])
-    Gauge("granula_database_connections_max", "How many may be open", registry=registry).set(pool["max"])
+    Gauge("granula_database_connections_max", "How many may be open", registry=registry).set(
+        pool["max"]
+    )
     up = Gauge("granula_database_up", "1 if the database answers", registry=registry)
     by_status = Gauge("granula_jobs", "Jobs by status", ["status"], registry=registry)
     unknown = Gauge(
         "granula_unknown_files",
-        "Files in the storage that no row knows, at the last sweep: in lost+found, or held since they are too many",
+        "Files in the storage that no row knows, at the last sweep: in lost+found, or held since"
+        " they are too many",
         ["state"],
         registry=registry,
     )

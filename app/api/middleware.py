@@ -1,4 +1,6 @@
-"""What every answer carries and every request must fit: ids, security headers, bounds on headers and on small bodies."""
+"""What every answer carries and every request must fit: ids, security headers, bounds on headers
+and on small bodies.
+"""
 
 from __future__ import annotations
 
@@ -18,7 +20,14 @@ from app.api.errors import BodyRefused, failure, problem
 from app.api.hosts import Hosts
 from app.api.pace import Pace
 from app.config import Settings
-from app.errors import BodyTooLarge, GranulaError, HeadersTooLarge, RequestError, Unavailable, UploadStalled
+from app.errors import (
+    BodyTooLarge,
+    GranulaError,
+    HeadersTooLarge,
+    RequestError,
+    Unavailable,
+    UploadStalled,
+)
 from app.telemetry import counters, tracing
 from app.telemetry.tracing import NOTHING, Span
 
@@ -30,7 +39,9 @@ UPLOADS = ("/api/v1/upload", "/batch/upload", "/api/upload")
 SENDING = ("POST", "PUT", "PATCH")
 METHODS = (*SENDING, "GET", "HEAD", "DELETE", "OPTIONS")
 LINGER_SECONDS, LINGER_BYTES, LINGER_BYTES_OF_STRANGERS = 1.0, 64 << 20, 4 << 20
-"""How long, and how much, is read of a body whose answer was given before its end. Strangers: who was not let in."""
+"""How long, and how much, is read of a body whose answer was given before its end. Strangers: who
+was not let in.
+"""
 TRANSPORT = "granula.transport"
 """In the scope of a request: the transport of its connection."""
 CROWDED = "granula.crowded"
@@ -88,23 +99,29 @@ class Frame:
             return HeadersTooLarge(headers=close)
         if CROWDED in scope and scope["path"] != ALWAYS_ANSWERED:
             return Unavailable(
-                "The process has as many requests in work as it may.", headers={"Retry-After": "2", **close}
+                "The process has as many requests in work as it may.",
+                headers={"Retry-After": "2", **close},
             )
         wrong_host = self._hosts.problem(scope["headers"], scope["http_version"])
         return wrong_host(headers=close) if wrong_host is not None else None
 
 
 def _abort(scope: Scope, error: Exception) -> None:
-    """The answer has begun and cannot be ended. The server closes the connection of one that is left without its end, and
-    that is how the client comes to know of it; raises what nobody expected."""
-    cause = error if isinstance(error, GranulaError) else error.__cause__  # Starlette wraps what it has a handler for
+    """The answer has begun and cannot be ended. The server closes the connection of one that is
+    left without its end, and that is how the client comes to know of it; raises what nobody
+    expected.
+    """
+    # Starlette wraps what it has a handler for
+    cause = error if isinstance(error, GranulaError) else error.__cause__
     if not isinstance(cause, GranulaError):
         raise error
     logger.warning("%s %r was aborted: %s", scope["method"], scope["path"], cause)
 
 
 def _is_upload(path: str) -> bool:
-    return path.startswith(UPLOADS) or (path.startswith("/api/v1/files/") and path.endswith("/corrections"))
+    return path.startswith(UPLOADS) or (
+        path.startswith("/api/v1/files/") and path.endswith("/corrections")
+    )
 
 
 def _traced(scope: Scope) -> Span:
@@ -112,7 +129,9 @@ def _traced(scope: Scope) -> Span:
     if not tracing.is_on() or scope["method"] not in (*SENDING, "DELETE"):
         return NOTHING
     given = Headers(scope=scope).get("traceparent")
-    return tracing.span(scope["method"], given, {"http.request.method": scope["method"]}, is_server=True)
+    return tracing.span(
+        scope["method"], given, {"http.request.method": scope["method"]}, is_server=True
+    )
 
 
 def _tell(scope: Scope, span: Span, status: int, media_type: str, seconds: float) -> None:
@@ -130,8 +149,9 @@ def _tell(scope: Scope, span: Span, status: int, media_type: str, seconds: float
 
 
 class _Exchange:
-    """One request and its answer. An answer that comes before the body has ended closes the connection: nobody would
-    bound what is still sent."""
+    """One request and its answer. An answer that comes before the body has ended closes the
+    connection: nobody would bound what is still sent.
+    """
 
     def __init__(self, scope: Scope, receive: Receive, send: Send, span: Span, pace: Pace) -> None:
         self._span = span
@@ -144,13 +164,17 @@ class _Exchange:
         self._is_tus = scope["path"].startswith("/api/v1/uploads")
         self._limit = None if _is_upload(scope["path"]) else MAX_BODY_BYTES
         headers = Headers(scope=scope)
-        self._body_ended = headers.get("content-length", "0") == "0" and "transfer-encoding" not in headers
+        self._body_ended = (
+            headers.get("content-length", "0") == "0" and "transfer-encoding" not in headers
+        )
         self._received = 0
         self._is_early = False
         self.has_started = False
 
     async def receive(self) -> Message:
-        message = await (self._receive() if self._body_ended or self.has_started else self._receive_in_time())
+        message = await (
+            self._receive() if self._body_ended or self.has_started else self._receive_in_time()
+        )
         if message["type"] != "http.request":
             self._body_ended = True
             return message
@@ -161,7 +185,9 @@ class _Exchange:
         return message
 
     async def _receive_in_time(self) -> Message:
-        """The next piece of a body; raises BodyRefused if its sender is too slow, or the service has to end before its end."""
+        """The next piece of a body; raises BodyRefused if its sender is too slow, or the service
+        has to end before its end.
+        """
         begun = perf_counter()
         try:
             async with asyncio.timeout(self._pace.left):
@@ -170,7 +196,9 @@ class _Exchange:
             raise BodyRefused(UploadStalled(self._pace.broken())) from None
         self._pace.count(perf_counter() - begun, len(message.get("body", b"")))
         if message.get("more_body", False) and self._is_draining():
-            raise BodyRefused(Unavailable("The service is shutting down.", headers={"Retry-After": "10"}))
+            raise BodyRefused(
+                Unavailable("The service is shutting down.", headers={"Retry-After": "10"})
+            )
         return message
 
     def _is_draining(self) -> bool:
@@ -182,7 +210,9 @@ class _Exchange:
             self.has_started, self._is_early = True, not self._body_ended
             headers = MutableHeaders(scope=message)
             seconds = perf_counter() - self._begun
-            _tell(self._scope, self._span, message["status"], headers.get("content-type", ""), seconds)
+            _tell(
+                self._scope, self._span, message["status"], headers.get("content-type", ""), seconds
+            )
             headers["X-Request-ID"] = self._request_id
             if self._is_early:
                 headers["Connection"] = "close"
@@ -195,12 +225,17 @@ class _Exchange:
             await self._linger()
             message = {"type": "http.response.body", "body": b""}
         transport = self._scope.get(TRANSPORT)
-        if transport is None or not transport.is_closing():  # uvicorn learns a moment later that the client has gone
+        # uvicorn learns a moment later that the client has gone
+        if transport is None or not transport.is_closing():
             await self._send(message)
 
     async def _linger(self) -> None:
-        """Read on for a little: closing on a client that is still sending resets it before it has read the answer."""
-        last = self._received + (LINGER_BYTES if "caller" in self._scope else LINGER_BYTES_OF_STRANGERS)
+        """Read on for a little: closing on a client that is still sending resets it before it has
+        read the answer.
+        """
+        last = self._received + (
+            LINGER_BYTES if "caller" in self._scope else LINGER_BYTES_OF_STRANGERS
+        )
         self._limit = None
         with suppress(TimeoutError):
             async with asyncio.timeout(LINGER_SECONDS):

@@ -1,4 +1,6 @@
-"""The multipart door's reading: file bytes out as they come, small form fields kept, everything bounded."""
+"""The multipart door's reading: file bytes out as they come, small form fields kept, everything
+bounded.
+"""
 
 from __future__ import annotations
 
@@ -18,11 +20,19 @@ from app.errors import (
     UnsupportedTransferEncoding,
 )
 
-MAX_FIELDS, MAX_FIELD_BYTES, MAX_HEADERS, MAX_HEADER_BYTES, MAX_EPILOGUE_BYTES = 30, 8 << 10, 20, 8 << 10, 64 << 10
+MAX_FIELDS, MAX_FIELD_BYTES, MAX_HEADERS, MAX_HEADER_BYTES, MAX_EPILOGUE_BYTES = (
+    30,
+    8 << 10,
+    20,
+    8 << 10,
+    64 << 10,
+)
 
 
 class MultipartBody:
-    """The part named `file` of a body. Fields and the part's headers are known once the first bytes were given out."""
+    """The part named `file` of a body. Fields and the part's headers are known once the first bytes
+    were given out.
+    """
 
     def __init__(self, content_type: str) -> None:
         _, options = parse_options_header(content_type)
@@ -59,7 +69,9 @@ class MultipartBody:
         )
 
     async def read(self, stream: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
-        """The bytes of the file; raises a RequestError for a body that is not exactly one whole file and some fields."""
+        """The bytes of the file; raises a RequestError for a body that is not exactly one whole
+        file and some fields.
+        """
         async for data in stream:
             if not data:
                 continue
@@ -93,7 +105,10 @@ class MultipartBody:
         self._bound_header()
 
     def _bound_header(self) -> None:
-        if len(self._header_name) + len(self._header_value) > MAX_HEADER_BYTES or self._header_count >= MAX_HEADERS:
+        if (
+            len(self._header_name) + len(self._header_value) > MAX_HEADER_BYTES
+            or self._header_count >= MAX_HEADERS
+        ):
             raise MultipartLimits
 
     def _on_header_end(self) -> None:
@@ -104,7 +119,9 @@ class MultipartBody:
     def _on_headers_finished(self) -> None:
         encoding = self._headers.get(b"content-transfer-encoding", b"binary").strip().lower()
         if encoding not in (b"binary", b"8bit", b"7bit"):
-            raise UnsupportedTransferEncoding("A part has a Content-Transfer-Encoding that changes its bytes.")
+            raise UnsupportedTransferEncoding(
+                "A part has a Content-Transfer-Encoding that changes its bytes."
+            )
         disposition, options = parse_options_header(self._headers.get(b"content-disposition", b""))
         name = options.get(b"name", b"").decode("utf-8", "replace")
         if disposition != b"form-data" or not name:

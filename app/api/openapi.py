@@ -1,4 +1,6 @@
-"""What the OpenAPI document says of every route alike: who may call it, how it fails, and an example of each input."""
+"""What the OpenAPI document says of every route alike: who may call it, how it fails, and an
+example of each input.
+"""
 
 from __future__ import annotations
 
@@ -39,17 +41,29 @@ from app.jobs.job_types import JobType
 ID = "0b8f3c1e-6f0d-4a52-9d3a-3f3f6f0f2a11"
 OTHER_ID = "5d2f7a90-1c4b-4e0e-8a7c-9b1f0d6c2e33"
 PATH_EXAMPLES = {
-    "file_id": ID, "job_id": ID, "template_id": ID, "schedule_id": ID, "key_id": ID, "batch_id": "batch-1f0c2a9b7d3e",
-    "import_id": "1", "user_id": "alice", "code": "not_found", "webhook_id": ID, "upload_id": ID,
+    "file_id": ID,
+    "job_id": ID,
+    "template_id": ID,
+    "schedule_id": ID,
+    "key_id": ID,
+    "batch_id": "batch-1f0c2a9b7d3e",
+    "import_id": "1",
+    "user_id": "alice",
+    "code": "not_found",
+    "webhook_id": ID,
+    "upload_id": ID,
     "message_id": "msg_0b8f3c1e6f0d4a529d3a3f3f6f0f2a11",
-}  # fmt: skip
+}
 BODY_EXAMPLES: dict[str, dict[str, Any]] = {
     "AnalyzeRequest": {"file_id": ID},
     "MappingRequest": {"input_file_id": ID, "reference_file_id": OTHER_ID, "provider": "local"},
     "NewJob": {"type": "analyze", "file_id": ID},
     "ScoreRequest": {"source": "s3://transactions/2026/*.csv", "priority": 5},
     "PriorityChange": {"priority": 9},
-    "NewTemplate": {"name": "Shop to CRM", "columns": [{"reference_column": "email", "input_columns": ["E-Mail"]}]},
+    "NewTemplate": {
+        "name": "Shop to CRM",
+        "columns": [{"reference_column": "email", "input_columns": ["E-Mail"]}],
+    },
     "EditedTemplate": {"columns": [{"reference_column": "email", "input_columns": ["Mail"]}]},
     "NewSchedule": {
         "cron": "0 2 * * *",
@@ -67,11 +81,27 @@ BODY_EXAMPLES: dict[str, dict[str, Any]] = {
 TYPICAL: dict[int, type[RequestError]] = {
     error.status: error
     for error in (
-        MalformedJson, Unauthenticated, CrossSite, NotFound, MethodNotAllowed, UploadStalled, Conflict, BodyTooLarge,
-        RangeNotSatisfiable, UnsupportedMediaType, InvalidParameter, RateLimited, HeadersTooLarge, InternalError, Unavailable,
-        InsufficientStorage, TusVersion, UploadExpired, UploadLocked,
+        MalformedJson,
+        Unauthenticated,
+        CrossSite,
+        NotFound,
+        MethodNotAllowed,
+        UploadStalled,
+        Conflict,
+        BodyTooLarge,
+        RangeNotSatisfiable,
+        UnsupportedMediaType,
+        InvalidParameter,
+        RateLimited,
+        HeadersTooLarge,
+        InternalError,
+        Unavailable,
+        InsufficientStorage,
+        TusVersion,
+        UploadExpired,
+        UploadLocked,
     )
-}  # fmt: skip
+}
 RENAMED = {"ge": "minimum", "le": "maximum", "gt": "exclusiveMinimum", "lt": "exclusiveMaximum"}
 PROBLEM: dict[str, Any] = {
     "title": "Problem",
@@ -97,8 +127,17 @@ PROBLEM: dict[str, Any] = {
     },
 }
 SCHEMES = {
-    "key": {"type": "http", "scheme": "bearer", "description": "A key of `python -m app users create NAME`."},
-    "session": {"type": "apiKey", "in": "cookie", "name": COOKIE, "description": "Set by POST /api/v1/session."},
+    "key": {
+        "type": "http",
+        "scheme": "bearer",
+        "description": "A key of `python -m app users create NAME`.",
+    },
+    "session": {
+        "type": "apiKey",
+        "in": "cookie",
+        "name": COOKIE,
+        "description": "Set by POST /api/v1/session.",
+    },
 }
 RETRY_AFTER = {"Retry-After": {"description": "Seconds.", "schema": {"type": "integer"}}}
 HEADERS: dict[int, dict[str, Any]] = {
@@ -172,7 +211,9 @@ def _describe_options(schemas: dict[str, Any], job_types: Sequence[JobType]) -> 
 
 
 def _name_options(operation: dict[str, Any], job_types: Sequence[JobType]) -> None:
-    """In place of the parameter `option`, the options of the processors by the names that they have in a query."""
+    """In place of the parameter `option`, the options of the processors by the names that they have
+    in a query.
+    """
     parameters = operation.get("parameters", [])
     place = next((index for index, each in enumerate(parameters) if each["name"] == "option"), None)
     if place is None:
@@ -180,10 +221,17 @@ def _name_options(operation: dict[str, Any], job_types: Sequence[JobType]) -> No
     by_name: dict[str, dict[str, Any]] = {}
     for job_type in (each for each in job_types if each.takes_source):
         for name, field in job_type.options.model_fields.items():
-            description = f"Of the processor `{job_type.processor}`. {field.description or ''}".strip()
+            description = (
+                f"Of the processor `{job_type.processor}`. {field.description or ''}".strip()
+            )
             by_name.setdefault(
                 f"{OPTION}{name}",
-                {"name": f"{OPTION}{name}", "in": "query", "schema": {"type": "string"}, "description": description},
+                {
+                    "name": f"{OPTION}{name}",
+                    "in": "query",
+                    "schema": {"type": "string"},
+                    "description": description,
+                },
             )
     if not by_name:
         text = {"type": "string"}
@@ -220,7 +268,10 @@ def _describe_events(answer: dict[str, Any]) -> None:
     """The schema of a stream of events is that of one event."""
     events = answer.get("content", {}).get("text/event-stream")
     if events is not None:
-        data = {"contentMediaType": "application/json", "contentSchema": {"$ref": events["schema"]["$ref"]}}
+        data = {
+            "contentMediaType": "application/json",
+            "contentSchema": {"$ref": events["schema"]["$ref"]},
+        }
         events["schema"] = {
             "type": "object",
             "properties": {"event": {"type": "string"}, "data": {"type": "string", **data}},
@@ -250,7 +301,9 @@ def _problem(status: int, path: str) -> dict[str, Any]:
 
 
 def _rename(part: Any) -> None:
-    """Pydantic leaves bounds behind a validator in its own words, which JSON Schema does not know."""
+    """Pydantic leaves bounds behind a validator in its own words, which JSON Schema does not
+    know.
+    """
     if isinstance(part, list):
         for each in part:
             _rename(each)

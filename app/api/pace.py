@@ -4,8 +4,10 @@ from __future__ import annotations
 
 
 class Pace:
-    """Seconds of patience: waiting spends them, bytes earn them back at the slowest speed allowed, never above the first sum.
-    So a client may be silent for the whole sum once, but not slower than that speed for long."""
+    """Seconds of patience: waiting spends them, bytes earn them back at the slowest speed allowed,
+    never above the first sum. So a client may be silent for the whole sum once, but not slower than
+    that speed for long.
+    """
 
     def __init__(self, seconds: float, bytes_per_second: int) -> None:
         self._most = seconds
@@ -25,4 +27,7 @@ class Pace:
         """What a client whose patience is used up has done."""
         if not self._bytes_per_second:
             return f"Nothing came for {self._most:g} seconds."
-        return f"Fewer than {self._bytes_per_second} bytes a second came, with {self._most:g} seconds of patience."
+        return (
+            f"Fewer than {self._bytes_per_second} bytes a second came, with {self._most:g} seconds"
+            " of patience."
+        )

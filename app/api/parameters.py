@@ -1,5 +1,6 @@
-"""Parameters of the doors. Values are read strictly: `5.0`, `1_0`, `true` or an Arabic digit is no number, `yes` no truth value
-and a Unix time no moment: each is a 422, not a guess."""
+"""Parameters of the doors. Values are read strictly: `5.0`, `1_0`, `true` or an Arabic digit is no
+number, `yes` no truth value and a Unix time no moment: each is a 422, not a guess.
+"""
 
 from __future__ import annotations
 
@@ -67,13 +68,16 @@ Priority = Annotated[Integer, Field(ge=0, le=10, description="0-10; higher goes 
 Limit = Annotated[Integer, Field(ge=1, le=10_000, description="Rows per page.")]
 Offset = Annotated[Integer, Field(ge=0, le=2**62, description="Rows to skip.")]
 After = Annotated[
-    Integer, Field(ge=0, le=2**62, description="Row number of the last row seen: `next_after` of a page.")
+    Integer,
+    Field(ge=0, le=2**62, description="Row number of the last row seen: `next_after` of a page."),
 ]
 
 Moment = Annotated[
     AwareDatetime,
     Field(
-        ge=datetime(1970, 1, 1, tzinfo=UTC), le=datetime(9000, 1, 1, tzinfo=UTC), description="ISO 8601 with an offset."
+        ge=datetime(1970, 1, 1, tzinfo=UTC),
+        le=datetime(9000, 1, 1, tzinfo=UTC),
+        description="ISO 8601 with an offset.",
     ),
     BeforeValidator(datetime_text),
 ]
@@ -88,7 +92,9 @@ class JobOptions(BaseModel):
     chunk_size: Annotated[Integer, Field(ge=100, le=100_000)] | None = Field(
         default=None, description="Rows per chunk; if not given, what suits the processor."
     )
-    option: dict[str, str] = Field(default={}, description="Of the processor; GET /api/v1/job-types lists them.")
+    option: dict[str, str] = Field(
+        default={}, description="Of the processor; GET /api/v1/job-types lists them."
+    )
 
     @model_validator(mode="before")
     @classmethod
@@ -96,7 +102,11 @@ class JobOptions(BaseModel):
         """`option.name=value` is the option `name` of the processor."""
         if not isinstance(given, Mapping):
             return given
-        named = {name.removeprefix(OPTION): value for name, value in given.items() if name.startswith(OPTION)}
+        named = {
+            name.removeprefix(OPTION): value
+            for name, value in given.items()
+            if name.startswith(OPTION)
+        }
         if not named:
             return given
         rest = {name: value for name, value in given.items() if not name.startswith(OPTION)}
@@ -113,7 +123,12 @@ class JobOptions(BaseModel):
 
     def apply_to(self, submission: Submission, content_type: str) -> Submission:
         """The submission with these options; `content_type` is that of the file."""
-        return replace(submission, priority=self.priority, chunk_size=self.chunk_size, options=self.processor_options())
+        return replace(
+            submission,
+            priority=self.priority,
+            chunk_size=self.chunk_size,
+            options=self.processor_options(),
+        )
 
     def name_of(self, filename: str) -> str:
         """What the upload is to be called if its part of the form says `filename`."""
@@ -123,16 +138,28 @@ class JobOptions(BaseModel):
 class UploadOptions(JobOptions):
     """Everything that can be said about an upload, in the query or as form fields."""
 
-    processor: str = Field(default="rows", max_length=100, description="What is done with each row.")
+    processor: str = Field(
+        default="rows", max_length=100, description="What is done with each row."
+    )
     on_duplicate: Literal["existing", "reject", "new"] = Field(
         default="new",
-        description="The same bytes with the same options again: answer with the `existing` upload, `reject` (409), or "
-        "load them anew.",
+        description=(
+            "The same bytes with the same options again: answer with the `existing` upload,"
+            " `reject` (409), or load them anew."
+        ),
     )
-    filename: str | None = Field(default=None, max_length=255, description="Name to show, for raw bodies.")
-    format: Literal["csv", "json", "jsonl"] | None = Field(default=None, description="Detected if not given.")
-    encoding: str | None = Field(default=None, max_length=40, description="utf-8, utf-16, cp1252, latin-1, ...")
-    delimiter: Annotated[str, BeforeValidator(_character), Field(min_length=1, max_length=10)] | None = None
+    filename: str | None = Field(
+        default=None, max_length=255, description="Name to show, for raw bodies."
+    )
+    format: Literal["csv", "json", "jsonl"] | None = Field(
+        default=None, description="Detected if not given."
+    )
+    encoding: str | None = Field(
+        default=None, max_length=40, description="utf-8, utf-16, cp1252, latin-1, ..."
+    )
+    delimiter: (
+        Annotated[str, BeforeValidator(_character), Field(min_length=1, max_length=10)] | None
+    ) = None
     quote: Annotated[str, BeforeValidator(_character), Field(max_length=1)] | None = None
     escape: Annotated[str, BeforeValidator(_character), Field(max_length=1)] | None = None
     newline: Literal["lf", "crlf", "cr", "any"] | None = None
@@ -142,7 +169,9 @@ class UploadOptions(JobOptions):
     skip_rows: Annotated[Integer, Field(ge=0, le=1000)] | None = Field(
         default=None, description="Lines before the header."
     )
-    header_rows: Annotated[Integer, Field(ge=0, le=10)] | None = Field(default=None, description="0: no header.")
+    header_rows: Annotated[Integer, Field(ge=0, le=10)] | None = Field(
+        default=None, description="0: no header."
+    )
     skip_footer: Annotated[Integer, Field(ge=0, le=1000)] = Field(
         default=0, description="Records at the end that are no rows."
     )
@@ -151,7 +180,10 @@ class UploadOptions(JobOptions):
     )
     on_bad_row: Literal["reject", "keep"] = Field(
         default="reject",
-        description="`keep` pads short rows with nulls, keeps the extra cells of long ones, and takes wrong quotes literally.",
+        description=(
+            "`keep` pads short rows with nulls, keeps the extra cells of long ones, and takes wrong"
+            " quotes literally."
+        ),
     )
 
     def apply_to(self, submission: Submission, content_type: str) -> Submission:
@@ -172,7 +204,9 @@ class UploadOptions(JobOptions):
             columns=self.columns,
             on_bad_row=self.on_bad_row,
         )
-        return replace(submission, processor=self.processor, on_duplicate=self.on_duplicate, declared=declared)
+        return replace(
+            submission, processor=self.processor, on_duplicate=self.on_duplicate, declared=declared
+        )
 
     def name_of(self, filename: str) -> str:
         return clean_filename(self.filename or filename)
@@ -210,7 +244,9 @@ async def file_id(
     return identifier(file_id)
 
 
-async def only_file_id(file_id: Annotated[str, Path(description="The `file_id` of the upload.")]) -> UUID:
+async def only_file_id(
+    file_id: Annotated[str, Path(description="The `file_id` of the upload.")],
+) -> UUID:
     return identifier(file_id)
 
 

@@ -13,14 +13,18 @@ from app.api.answers import JOB_ID, Answer, sometimes
 from app.api.parameters import Flag
 from app.jobs.file_jobs import Made
 
-Fresh = Annotated[Flag, Query(description="Run anew even if the same was asked of the same bytes before.")]
+Fresh = Annotated[
+    Flag, Query(description="Run anew even if the same was asked of the same bytes before.")
+]
 
 
 class Queued(Answer):
     """A job that was accepted."""
 
     job_id: UUID = Field(description=JOB_ID)
-    status: Literal["pending", "completed"] = Field(description="`completed` of an earlier job: its result is there.")
+    status: Literal["pending", "completed"] = Field(
+        description="`completed` of an earlier job: its result is there."
+    )
     message: str = Field(description="What was done.")
     cached: bool = sometimes("True if the job is an earlier one: its result is there.")
 
@@ -29,5 +33,10 @@ def accepted(made: Made, message: str) -> Response:
     job_id = str(made.job_id)
     body: dict[str, Any] = {"job_id": job_id, "status": "pending", "message": message}
     if made.is_cached:
-        body = {"job_id": job_id, "status": "completed", "message": "This was done before", "cached": True}
+        body = {
+            "job_id": job_id,
+            "status": "completed",
+            "message": "This was done before",
+            "cached": True,
+        }
     return JSONResponse(body, 202, {"Location": f"/api/v1/jobs/{job_id}/status"})

@@ -28,7 +28,12 @@ from app.errors import (
 from app.jobs.submit import Accepted, Complete, Submission
 from app.processors.options import as_json
 
-UNDECLARED = ("", "application/octet-stream", "binary/octet-stream", "application/x-www-form-urlencoded")
+UNDECLARED = (
+    "",
+    "application/octet-stream",
+    "binary/octet-stream",
+    "application/x-www-form-urlencoded",
+)
 """Types that clients send when they know nothing: the content decides."""
 
 BODY: dict[str, Any] = {
@@ -39,7 +44,10 @@ BODY: dict[str, Any] = {
                 "schema": {
                     "type": "object",
                     "required": ["file"],
-                    "properties": {"file": {"type": "string", "format": "binary"}, "priority": {"type": "integer"}},
+                    "properties": {
+                        "file": {"type": "string", "format": "binary"},
+                        "priority": {"type": "integer"},
+                    },
                 }
             },
             "application/octet-stream": {"schema": {"type": "string", "format": "binary"}},
@@ -49,7 +57,9 @@ BODY: dict[str, Any] = {
 
 
 async def pieces(request: Request) -> AsyncIterator[bytes]:
-    """The body. Who sends too slowly is refused, and everybody when the service ends (app/api/middleware.py)."""
+    """The body. Who sends too slowly is refused, and everybody when the service ends
+    (app/api/middleware.py).
+    """
     async for piece in request.stream():
         if piece:
             yield piece
@@ -77,8 +87,9 @@ class Door:
 async def receive(
     request: Request, app: Services, owner: str, options: JobOptions, door: Door = Door()
 ) -> Accepted | None:
-    """Refuse what can be refused before the first byte of the body, then stream it; None if the client went away, and then
-    nothing is accepted."""
+    """Refuse what can be refused before the first byte of the body, then stream it; None if the
+    client went away, and then nothing is accepted.
+    """
     check_open(app)
     content_type = request.headers.get("content-type", "")
     is_form = content_type.lower().startswith("multipart/form-data")
@@ -90,7 +101,9 @@ async def receive(
         form = _Form(MultipartBody(content_type), submission, options, app, door)
         await app.submitter.check(submission)
         return await _submitted(app, submission, form.file(pieces(request)), form.complete)
-    submission = replace(submission, filename=options.name_of(""), media_type=media_type(content_type))
+    submission = replace(
+        submission, filename=options.name_of(""), media_type=media_type(content_type)
+    )
     door.check_file(content_type, submission.filename, app)
     await app.submitter.check(submission)
     submission = _with_checked_options(submission, app)
@@ -98,7 +111,10 @@ async def receive(
 
 
 async def _submitted(
-    app: Services, submission: Submission, body: AsyncIterator[bytes], complete: Complete | None = None
+    app: Services,
+    submission: Submission,
+    body: AsyncIterator[bytes],
+    complete: Complete | None = None,
 ) -> Accepted | None:
     try:
         return await app.submitter.submit(submission, body, complete)

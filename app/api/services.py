@@ -37,8 +37,8 @@ def check_open(app: Services) -> None:
         raise Unavailable("The service is shutting down.", headers={"Retry-After": "10"})
 
 
-# Coroutines, as all that a door depends on: FastAPI calls plain functions in threads, and to go there and back costs more
-# than they do.
+# Coroutines, as all that a door depends on: FastAPI calls plain functions in threads, and to go
+# there and back costs more than they do.
 
 
 async def services(request: Request) -> Services:

@@ -1,4 +1,6 @@
-"""StartupErrors: what keeps the service from starting ends the process with one line and a documented exit code."""
+"""StartupErrors: what keeps the service from starting ends the process with one line and a
+documented exit code.
+"""
 
 from __future__ import annotations
 
@@ -15,8 +17,10 @@ logger = logging.getLogger(__name__)
 
 
 class StartupErrors:
-    """ASGI middleware around everything. A web server answers a failed start with a traceback and an exit code of its own;
-    for an error that we know, the operator needs its sentence and the code that `serve` documents."""
+    """ASGI middleware around everything. A web server answers a failed start with a traceback and
+    an exit code of its own; for an error that we know, the operator needs its sentence and the code
+    that `serve` documents.
+    """
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
@@ -47,7 +51,10 @@ class StartupErrors:
 
 
 async def _leave(code: int) -> None:
-    """End the process from the event loop itself: a server catches whatever its lifespan task raises."""
+    """End the process from the event loop itself: a server catches whatever its lifespan task
+    raises.
+    """
     asyncio.get_running_loop().call_soon(sys.exit, code)
-    with suppress(asyncio.CancelledError):  # the end of the loop, of which the server need not be told
+    # the end of the loop, of which the server need not be told
+    with suppress(asyncio.CancelledError):
         await asyncio.Event().wait()

@@ -1,5 +1,6 @@
-"""Answers that are sent while they are made: downloads that break off rather than end early, and event streams that end
-with the key that opened them."""
+"""Answers that are sent while they are made: downloads that break off rather than end early, and
+event streams that end with the key that opened them.
+"""
 
 from __future__ import annotations
 
@@ -26,7 +27,9 @@ def event_stream(request: Request, app: Services, events: AsyncGenerator[str]) -
     return EventStream(_while_admitted(request, app, events), headers={"X-Accel-Buffering": "no"})
 
 
-async def _while_admitted(request: Request, app: Services, events: AsyncGenerator[str]) -> AsyncIterator[str]:
+async def _while_admitted(
+    request: Request, app: Services, events: AsyncGenerator[str]
+) -> AsyncIterator[str]:
     clock = asyncio.get_running_loop().time
     due, following = clock() + CHECK_SECONDS, None
     try:
@@ -44,7 +47,8 @@ async def _while_admitted(request: Request, app: Services, events: AsyncGenerato
                 return
             yield event
     finally:
-        with anyio.CancelScope(shield=True):  # a response that is cancelled is cancelled again at each wait
+        # a response that is cancelled is cancelled again at each wait
+        with anyio.CancelScope(shield=True):
             if following is not None:
                 following.cancel()
                 await asyncio.wait({following})
@@ -52,8 +56,9 @@ async def _while_admitted(request: Request, app: Services, events: AsyncGenerato
 
 
 async def begun(body: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
-    """The same bytes, the first of which are there: what cannot even begin is answered as an error, and not as an answer
-    that breaks off."""
+    """The same bytes, the first of which are there: what cannot even begin is answered as an error,
+    and not as an answer that breaks off.
+    """
     first = await anext(body, b"")
     return _all(first, body)
 

@@ -1,1 +1,3 @@
-"""Granula at a terminal: `python -m app`. What is not needed for `--help` is imported by the command that needs it."""
+"""Granula at a terminal: `python -m app`. What is not needed for `--help` is imported by the
+command that needs it.
+"""

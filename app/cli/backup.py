@@ -43,13 +43,16 @@ OnlyOption = Annotated[Only | None, typer.Option("--only", help="One of both alo
     epilog=examples("backup /backups/monday", "backup /backups/files --only storage"),
 )
 def backup(
-    folder: Annotated[Path, typer.Argument(metavar="DIR", help="A folder that is not there yet, or is empty.")],
+    folder: Annotated[
+        Path, typer.Argument(metavar="DIR", help="A folder that is not there yet, or is empty.")
+    ],
     only: OnlyOption = None,
 ) -> None:
     """Copy database and storage into a folder, while the service runs.
 
-    The database is copied first, of one moment; then the files. Exit code: 0 all is there and has the checksum that the
-    database knows; 1 a file is missing in the storage or was damaged there: the rest is in the backup; 2 it cannot be made.
+    The database is copied first, of one moment; then the files. Exit code: 0 all is there and has
+    the checksum that the database knows; 1 a file is missing in the storage or was damaged there:
+    the rest is in the backup; 2 it cannot be made.
     """
     from app.config import load_settings
 
@@ -61,8 +64,16 @@ def backup(
         for each in (DATABASE, STORAGE):
             (folder / each).mkdir(parents=True, exist_ok=True, mode=0o700)
         saved = None if only is Only.STORAGE else _run(_save_database(settings, folder))
-        copied = None if only is Only.DATABASE else run_on_storage(lambda parts: _save_storage(parts, folder))
-        own_id = saved.installation if saved is not None else run_on_storage(lambda parts: parts.ownership.own_id())
+        copied = (
+            None
+            if only is Only.DATABASE
+            else run_on_storage(lambda parts: _save_storage(parts, folder))
+        )
+        own_id = (
+            saved.installation
+            if saved is not None
+            else run_on_storage(lambda parts: parts.ownership.own_id())
+        )
         _write_manifest(folder, own_id, saved, copied)
     except OSError as error:
         raise CliError(f"{folder} cannot be written: {error.strerror}.", Exit.UNAVAILABLE) from None
@@ -82,14 +93,18 @@ def restore(
     folder: Annotated[Path, typer.Argument(metavar="DIR", help="What `backup` has made.")],
     only: OnlyOption = None,
     replace: Annotated[
-        bool, typer.Option("--replace", help="Also where the database holds something. SQLite's file is kept beside.")
+        bool,
+        typer.Option(
+            "--replace",
+            help="Also where the database holds something. SQLite's file is kept beside.",
+        ),
     ] = False,
 ) -> None:
     """Put back what is in a backup: database, storage, or both. The service must not run.
 
-    No file is removed from the storage: what the database that was put back does not know goes to lost+found when the
-    service runs. Exit code: 0 done; 2 the backup cannot be used, or the database holds something; 5 something does not
-    answer, or a service runs.
+    No file is removed from the storage: what the database that was put back does not know goes to
+    lost+found when the service runs. Exit code: 0 done; 2 the backup cannot be used, or the
+    database holds something; 5 something does not answer, or a service runs.
     """
     from app.config import load_settings
 
@@ -129,14 +144,17 @@ async def _wrong(parts: Parts, saved: Saved, copied: Copied) -> list[str]:
         needed: dict[UUID, bool] = {}
         for start in range(0, len(missing), 500):
             needed |= await files.need_bytes(connection, missing[start : start + 500])
-    lines = [f"{each} is missing in the storage." for each in missing if needed.get(each)]  # else it was just deleted
+    # else it was just deleted
+    lines = [f"{each} is missing in the storage." for each in missing if needed.get(each)]
     for file_id, crc32 in saved.files.items():
         if crc32 is not None and copied.crc32.get(file_id, crc32) != crc32:
             lines.append(f"{file_id} was damaged in the storage: its checksum is another one.")
     return lines
 
 
-async def _load_database(settings: Settings, folder: Path, manifest: Manifest, replace: bool) -> str | None:
+async def _load_database(
+    settings: Settings, folder: Path, manifest: Manifest, replace: bool
+) -> str | None:
     from app.db import backup
     from app.db.presence import Presence
 
@@ -201,11 +219,14 @@ def _read_manifest(folder: Path) -> Manifest:
     try:
         told = json.loads((folder / MANIFEST).read_bytes())
         if told["format"] != FORMAT:
-            raise CliError(f"{folder} is of another version of Granula ({told['version']}).", Exit.USAGE)
+            raise CliError(
+                f"{folder} is of another version of Granula ({told['version']}).", Exit.USAGE
+            )
         return Manifest(told[DATABASE], told[STORAGE] is not None)
     except FileNotFoundError:
         raise CliError(
-            f"{folder} is no backup, or one that was not finished: it has no {MANIFEST}.", Exit.USAGE
+            f"{folder} is no backup, or one that was not finished: it has no {MANIFEST}.",
+            Exit.USAGE,
         ) from None
     except (OSError, ValueError, KeyError, TypeError):
         raise CliError(f"{folder / MANIFEST} cannot be read.", Exit.USAGE) from None
@@ -228,5 +249,7 @@ def _run(work: Coroutine[Any, Any, Result]) -> Result:
     except (asyncpg.PostgresError, SQLAlchemyError, ConnectionError, TimeoutError) as error:
         first = (str(error).splitlines() or [type(error).__name__])[0][:200]
         raise CliError(
-            f"The database of DATABASE_URL cannot be used: {first}. {PROGRAM} doctor looks into it.", Exit.UNAVAILABLE
+            f"The database of DATABASE_URL cannot be used: {first}. {PROGRAM} doctor looks"
+            " into it.",
+            Exit.UNAVAILABLE,
         ) from None

@@ -38,9 +38,14 @@ NAMES = ("Ada", "Alan", "Barbara", "Edsger", "Grace", "Margaret")
 START_SECONDS = 60.0
 
 
-@app.command(rich_help_panel=CLIENT, epilog=examples("bench", "bench --rows 1000000 --embedded", "bench --json"))
+@app.command(
+    rich_help_panel=CLIENT,
+    epilog=examples("bench", "bench --rows 1000000 --embedded", "bench --json"),
+)
 def bench(
-    rows: Annotated[int, typer.Option(min=1, max=10_000_000, help="Rows of the file: id, name, value.")] = 200_000,
+    rows: Annotated[
+        int, typer.Option(min=1, max=10_000_000, help="Rows of the file: id, name, value.")
+    ] = 200_000,
     embedded: Annotated[
         bool,
         typer.Option("--embedded", help="Start a server for this, in a temporary folder."),
@@ -49,7 +54,8 @@ def bench(
     quiet: Quiet = False,
     url: Url = DEFAULT_URL,
 ) -> None:
-    """Load a made file, prove its rows, delete it, and tell how many rows a second it was, from the first byte to the end.
+    """Load a made file, prove its rows, delete it, and tell how many rows a second it was, from the
+    first byte to the end.
 
     Exit code: 0 all rows came through; 1 they did not, or their proof is broken.
     """
@@ -65,11 +71,18 @@ def bench(
         put_json(figures)
     else:
         put(
-            f"{figures['rows']:,} rows, {size(path_size := figures['bytes'])}: {figures['rows_per_second']:,.0f} rows/s"
+            f"{figures['rows']:,} rows, {size(path_size := figures['bytes'])}:"
+            f" {figures['rows_per_second']:,.0f} rows/s"
         )
-        put(f"  upload {figures['upload_seconds']:.2f} s ({size(path_size / figures['upload_seconds'])}/s)")
+        put(
+            f"  upload {figures['upload_seconds']:.2f} s"
+            f" ({size(path_size / figures['upload_seconds'])}/s)"
+        )
         put(f"  until the last row {figures['total_seconds']:.2f} s")
-        put(f"  proof {'closes' if figures['proof_closes'] else 'is broken'}, {figures['proof_seconds']:.2f} s")
+        put(
+            f"  proof {'closes' if figures['proof_closes'] else 'is broken'},"
+            f" {figures['proof_seconds']:.2f} s"
+        )
     is_whole = figures["proof_closes"] and figures["rows_ok"] == rows
     leave(Exit.OK if is_whole else Exit.INCOMPLETE)
 
@@ -77,7 +90,9 @@ def bench(
 def _generate(path: Path, rows: int) -> None:
     with path.open("w", encoding="ascii") as file:
         file.write("id,name,value\n")
-        file.writelines(f"{n},{NAMES[n % len(NAMES)]},{n * 7919 % 1000}\n" for n in range(1, rows + 1))
+        file.writelines(
+            f"{n},{NAMES[n % len(NAMES)]},{n * 7919 % 1000}\n" for n in range(1, rows + 1)
+        )
 
 
 def _measure(url: str, path: Path, quiet: bool) -> dict[str, float]:
@@ -125,13 +140,21 @@ def _server(folder: Path) -> Iterator[str]:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
-    environment = {**os.environ, "DATABASE_URL": "", "STORAGE_DIR": str(folder / "storage"), "AUTH_REQUIRED": "false"}
+    environment = {
+        **os.environ,
+        "DATABASE_URL": "",
+        "STORAGE_DIR": str(folder / "storage"),
+        "AUTH_REQUIRED": "false",
+    }
     log = folder / "server.log"
     with log.open("wb") as out:
         process = subprocess.Popen(
             [sys.executable, "-m", "app", "serve", "--port", str(port), "--no-access-log"],
-            env=environment, stdin=subprocess.DEVNULL, stdout=out, stderr=out,
-        )  # fmt: skip
+            env=environment,
+            stdin=subprocess.DEVNULL,
+            stdout=out,
+            stderr=out,
+        )
     try:
         url = f"http://127.0.0.1:{port}"
         _wait_for(url, process, log)
@@ -150,4 +173,6 @@ def _wait_for(url: str, process: subprocess.Popen[bytes], log: Path) -> None:
             return
         except CliError:
             time.sleep(0.05)
-    raise CliError(f"The server did not start:\n{log.read_text(errors='replace')[-2000:]}", Exit.UNAVAILABLE)
+    raise CliError(
+        f"The server did not start:\n{log.read_text(errors='replace')[-2000:]}", Exit.UNAVAILABLE
+    )

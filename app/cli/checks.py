@@ -1,5 +1,6 @@
-"""What the doctor looks at on this machine. Nothing is changed by looking, but that an object comes and goes
-in a bucket of STORAGE_URL."""
+"""What the doctor looks at on this machine. Nothing is changed by looking, but that an object comes
+and goes in a bucket of STORAGE_URL.
+"""
 
 from __future__ import annotations
 
@@ -55,10 +56,17 @@ def storage(settings: Settings) -> Iterator[Finding]:
             yield from _bucket(settings)
             return
     except SettingsInvalid as error:
-        yield "bad", error.detail, "Correct STORAGE_URL, or leave it out: files then lie in STORAGE_DIR."
+        yield (
+            "bad",
+            error.detail,
+            "Correct STORAGE_URL, or leave it out: files then lie in STORAGE_DIR.",
+        )
         return
     existing = next(path for path in (folder, *folder.absolute().parents) if path.exists())
-    remedy = f"Let the user who runs the service write there (chown, chmod), or name another folder by STORAGE_DIR: {existing}"
+    remedy = (
+        "Let the user who runs the service write there (chown, chmod), or name another folder by"
+        f" STORAGE_DIR: {existing}"
+    )
     if not existing.is_dir():
         yield "bad", f"{existing} is no folder", "Name another folder by STORAGE_DIR."
         return
@@ -68,19 +76,30 @@ def storage(settings: Settings) -> Iterator[Finding]:
     except OSError as error:
         yield "bad", f"{folder} cannot be written: {error.strerror}", remedy
         return
-    yield "ok", f"{folder} can be written" if existing == folder else f"{folder} will be made at the first start", ""
+    yield (
+        "ok",
+        (
+            f"{folder} can be written"
+            if existing == folder
+            else f"{folder} will be made at the first start"
+        ),
+        "",
+    )
 
 
 def _bucket(settings: Settings) -> Iterator[Finding]:
     """Whether all can be done that the service does with a bucket; what this writes, it removes."""
-    credentials = Credentials(settings.endpoint_url, settings.key, settings.secret.get_secret_value(), settings.region)
+    credentials = Credentials(
+        settings.endpoint_url, settings.key, settings.secret.get_secret_value(), settings.region
+    )
     bucket = stores.bucket_of(settings.storage_url, credentials)
     key = f"check/{uuid4()}"
     try:
         bucket.put(key, b"granula")
         is_refused = not bucket.create(key, b"another")
         is_read = (
-            bucket.read(key, 0, 7) == b"granula" and [entry.key for entry in bucket.entries("check")].count(key) == 1
+            bucket.read(key, 0, 7) == b"granula"
+            and [entry.key for entry in bucket.entries("check")].count(key) == 1
         )
         bucket.delete([key])
         left = len(bucket.unfinished("uploads/"))
@@ -88,20 +107,37 @@ def _bucket(settings: Settings) -> Iterator[Finding]:
         yield (
             "bad",
             error.detail,
-            "The service needs GetObject, PutObject, DeleteObject, ListBucket, multipart uploads too.",
+            (
+                "The service needs GetObject, PutObject, DeleteObject, ListBucket, multipart"
+                " uploads too."
+            ),
         )
         return
     if not is_read:
-        yield "bad", f"{bucket} does not give back what was put there", "Use an object store that is consistent."
+        yield (
+            "bad",
+            f"{bucket} does not give back what was put there",
+            "Use an object store that is consistent.",
+        )
     elif not is_refused:
         found = f"{bucket} overwrites what it should only create (If-None-Match)"
         yield (
             "bad",
             found,
-            "Use an object store with conditional writes; two senders of one upload could mix their bytes.",
+            (
+                "Use an object store with conditional writes; two senders of one upload could mix"
+                " their bytes."
+            ),
         )
     else:
-        yield "ok", f"{bucket} can be read and written; {left} uploads are going on there or were broken off", ""
+        yield (
+            "ok",
+            (
+                f"{bucket} can be read and written; {left} uploads are going on there or were"
+                " broken off"
+            ),
+            "",
+        )
 
 
 def disk(settings: Settings) -> Iterator[Finding]:
@@ -113,13 +149,18 @@ def disk(settings: Settings) -> Iterator[Finding]:
         return
     folder = next(path for path in (uploads, *uploads.absolute().parents) if path.exists())
     free, kept = shutil.disk_usage(folder).free >> 20, settings.min_free_disk_mb
-    remedy = "Free disk space, delete files that are not needed (`delete`), or lower MIN_FREE_DISK_MB."
+    remedy = (
+        "Free disk space, delete files that are not needed (`delete`), or lower MIN_FREE_DISK_MB."
+    )
     if free < kept:
         yield "bad", f"{free:,} MiB are free; uploads are refused below {kept:,} MiB", remedy
     elif free < kept + settings.max_upload_mb:
         yield (
             "warning",
-            f"{free:,} MiB are free, too few for an upload of MAX_UPLOAD_MB={settings.max_upload_mb}",
+            (
+                f"{free:,} MiB are free, too few for an upload of"
+                f" MAX_UPLOAD_MB={settings.max_upload_mb}"
+            ),
             remedy,
         )
     else:
@@ -131,11 +172,17 @@ def database(settings: Settings) -> Iterator[Finding]:
         yield from _sqlite(settings)
         return
     where = make_url(settings.url)
-    name = f"PostgreSQL, {where.database} on {where.host or where.query.get('host', 'this machine')}"
+    name = (
+        f"PostgreSQL, {where.database} on {where.host or where.query.get('host', 'this machine')}"
+    )
     try:
         version, is_current = asyncio.run(asyncio.wait_for(_postgresql(settings), SECONDS))
     except TimeoutError:
-        yield "bad", f"{name}: no answer within {SECONDS:g} s", "Check host and port in DATABASE_URL, and the firewall."
+        yield (
+            "bad",
+            f"{name}: no answer within {SECONDS:g} s",
+            "Check host and port in DATABASE_URL, and the firewall.",
+        )
         return
     except GranulaError as error:
         yield (
@@ -160,13 +207,19 @@ async def _postgresql(settings: Settings) -> tuple[str, bool]:
 def _sqlite(settings: Settings) -> Iterator[Finding]:
     path = Path(settings.url.partition(":///")[2])
     if path != settings.embedded_path and not path.parent.is_dir():
-        yield "bad", f"SQLite is unable to open {path}: there is no such folder", "Make it, or correct DATABASE_URL."
+        yield (
+            "bad",
+            f"SQLite is unable to open {path}: there is no such folder",
+            "Make it, or correct DATABASE_URL.",
+        )
         return
     if not path.exists():
         yield "ok", f"SQLite: {path} will be made at the first start", ""
         return
     try:
-        with closing(sqlite3.connect(f"file:{quote(str(path))}?mode=ro", uri=True, timeout=5)) as connection:
+        with closing(
+            sqlite3.connect(f"file:{quote(str(path))}?mode=ro", uri=True, timeout=5)
+        ) as connection:
             found = connection.execute("SELECT version_num FROM alembic_version").fetchone()
     except sqlite3.Error as error:
         yield (
@@ -176,15 +229,27 @@ def _sqlite(settings: Settings) -> Iterator[Finding]:
         )
         return
     if not os.access(path, os.W_OK) or not os.access(path.parent, os.W_OK):
-        yield "bad", f"SQLite: {path} or its folder cannot be written", "Give both to the user who runs the service."
+        yield (
+            "bad",
+            f"SQLite: {path} or its folder cannot be written",
+            "Give both to the user who runs the service.",
+        )
         return
     yield "ok", f"SQLite: {path} can be read and written", ""
     if not is_private(path):
-        yield "warning", f"SQLite: {path} can be read by other users of this machine", f"chmod 600 {path}*"
+        yield (
+            "warning",
+            f"SQLite: {path} can be read by other users of this machine",
+            f"chmod 600 {path}*",
+        )
     if found and found[0] == migrations.head():
         yield from _migrations(True)
     else:
-        yield "note", "The schema is that of another version; the start of the service brings it up to date", ""
+        yield (
+            "note",
+            "The schema is that of another version; the start of the service brings it up to date",
+            "",
+        )
 
 
 def _migrations(is_current: bool) -> Iterator[Finding]:
@@ -196,10 +261,16 @@ def _migrations(is_current: bool) -> Iterator[Finding]:
 
 
 def installation(settings: Settings) -> Iterator[Finding]:
-    """Whether the storage is that of the database, and what in it nobody knows; nothing where one of both cannot be read."""
-    credentials = Credentials(settings.endpoint_url, settings.key, settings.secret.get_secret_value(), settings.region)
+    """Whether the storage is that of the database, and what in it nobody knows; nothing where one
+    of both cannot be read.
+    """
+    credentials = Credentials(
+        settings.endpoint_url, settings.key, settings.secret.get_secret_value(), settings.region
+    )
     try:
-        places = stores.stores(settings.storage_url, settings.storage_dir, credentials, most_bytes=1)
+        places = stores.stores(
+            settings.storage_url, settings.storage_dir, credentials, most_bytes=1
+        )
     except SettingsInvalid:
         return  # told by `storage`
     if settings.is_sqlite and not Path(settings.url.partition(":///")[2]).exists():
@@ -215,18 +286,33 @@ def installation(settings: Settings) -> Iterator[Finding]:
         yield "note", "The storage is marked as that of this database at the first start", ""
         return
     if mark.installation != row.id:
-        found = f"{places.mark.where} belongs to another Granula database ({mark.installation}); this one is {row.id}"
+        found = (
+            f"{places.mark.where} belongs to another Granula database ({mark.installation}); this"
+            f" one is {row.id}"
+        )
         yield "bad", found, ownership.WHAT_TO_DO
         return
     yield "ok", f"{places.mark.where} belongs to this database", ""
     if row.held_files:
-        found = f"{row.held_files} files in the storage are known to no row of the database, too many for the sweep"
-        yield "warning", found, "Put back the right database, or move them to lost+found: python -m app storage sweep"
+        found = (
+            f"{row.held_files} files in the storage are known to no row of the database, too many"
+            " for the sweep"
+        )
+        yield (
+            "warning",
+            found,
+            "Put back the right database, or move them to lost+found: python -m app storage sweep",
+        )
     if row.lost_files:
         found = (
-            f"{row.lost_files} files are in lost+found; each is removed after {settings.lost_found_days:g} days there"
+            f"{row.lost_files} files are in lost+found; each is removed after"
+            f" {settings.lost_found_days:g} days there"
         )
-        yield "warning", found, "Put back the database that knows them, or leave them: docs/backup.md"
+        yield (
+            "warning",
+            found,
+            "Put back the database that knows them, or leave them: docs/backup.md",
+        )
 
 
 async def _installation(settings: Settings) -> InstallationRow | None:
@@ -242,7 +328,10 @@ def model(settings: Settings) -> Iterator[Finding]:
     folder = settings.embedding_model_dir
     missing = files.missing(folder, files.needed(settings.embedding_precision))
     if missing:
-        found = f"{', '.join(missing)} not right in {folder}: no search by meaning, no sentiment model of our own"
+        found = (
+            f"{', '.join(missing)} not right in {folder}: no search by meaning, no sentiment model"
+            " of our own"
+        )
         yield "warning", found, files.HOW_TO_INSTALL
     else:
         yield "ok", f"{files.MODEL_ID} is in {folder}", ""
@@ -252,7 +341,11 @@ def plug_ins(settings: Settings) -> Iterator[Finding]:
     try:
         made = plugins.make_processors(settings)
     except SettingsInvalid as error:
-        yield "bad", error.detail, "Correct the name, or put the folder of the module into PYTHONPATH."
+        yield (
+            "bad",
+            error.detail,
+            "Correct the name, or put the folder of the module into PYTHONPATH.",
+        )
         return
     yield "ok", f"processors: {', '.join(made.names)}", ""
 
@@ -268,7 +361,11 @@ def services(settings: Settings) -> Iterator[Finding]:
         try:
             httpx.get(url, timeout=10)
         except (httpx.HTTPError, httpx.InvalidURL) as error:
-            yield "bad", f"{what} of {variable} does not answer: {error}", f"Start it, or correct {variable}."
+            yield (
+                "bad",
+                f"{what} of {variable} does not answer: {error}",
+                f"Start it, or correct {variable}.",
+            )
         else:
             yield "ok", f"{what} of {variable} answers", ""
 

@@ -1,4 +1,6 @@
-"""The HTTP client of the commands: what the server refuses, and a server that is not there, become sentences."""
+"""The HTTP client of the commands: what the server refuses, and a server that is not there, become
+sentences.
+"""
 
 from __future__ import annotations
 
@@ -40,30 +42,41 @@ class Unreachable(CliError):
 
 
 class Client:
-    """Every method raises CliError: Unreachable if there is no answer, else with the server's own words."""
+    """Every method raises CliError: Unreachable if there is no answer, else with the server's own
+    words.
+    """
 
     def __init__(self, url: str, key: str | None = None) -> None:
         self.url = url.rstrip("/") if "://" in url else f"http://{url.rstrip('/')}"
         self._has_key = key is not None
-        headers = {"User-Agent": "granula-cli"} | ({"Authorization": f"Bearer {key}"} if key else {})
+        headers = {"User-Agent": "granula-cli"} | (
+            {"Authorization": f"Bearer {key}"} if key else {}
+        )
         try:
             parts = urlsplit(self.url)
             if parts.scheme not in ("http", "https") or not parts.hostname:
                 raise ValueError("no host, or neither http nor https")
             # What the environment says of proxies is not meant for this machine itself.
             self._http = httpx.Client(
-                base_url=self.url, headers=headers, timeout=TIMEOUT, trust_env=not _is_here(parts.hostname)
+                base_url=self.url,
+                headers=headers,
+                timeout=TIMEOUT,
+                trust_env=not _is_here(parts.hostname),
             )
         except (ValueError, httpx.InvalidURL) as error:
             raise CliError(
-                f"{shown(url)!r} is no address of a server ({error}). Write it as http://host:8000.", Exit.USAGE
+                f"{shown(url)!r} is no address of a server ({error}). Write it as"
+                " http://host:8000.",
+                Exit.USAGE,
             ) from None
 
     def get(self, path: str, **params: Any) -> Any:
         return self.send("GET", path, params=params).json()
 
     def resolve(self, text: str) -> UUID:
-        """The id that somebody wrote: whole, as the number of a job, or as the beginning of an id of one of the newest jobs."""
+        """The id that somebody wrote: whole, as the number of a job, or as the beginning of an id
+        of one of the newest jobs.
+        """
         try:
             return UUID(text)
         except ValueError:
@@ -73,23 +86,33 @@ class Client:
             return self._by_number(int(plain))
         if not BEGINNING.fullmatch(plain):
             raise CliError(
-                f"{shown(text, 60)} is no id. Write the number of a job, an id, or at least {SHORTEST} characters of its "
-                f"beginning; {PROGRAM} list shows the jobs.",
+                f"{shown(text, 60)} is no id. Write the number of a job, an id, or at least"
+                f" {SHORTEST} characters of its beginning; {PROGRAM} list shows the jobs.",
                 Exit.USAGE,
             )
         jobs = self.get("/jobs", limit=LOOKED_AT)["items"]
-        files = list(dict.fromkeys(job["file_id"] for job in jobs if job["file_id"].startswith(plain)))
+        files = list(
+            dict.fromkeys(job["file_id"] for job in jobs if job["file_id"].startswith(plain))
+        )
         found = files + [job["job_id"] for job in jobs if job["job_id"].startswith(plain)]
         if len(found) == 1:
             return UUID(found[0])
         if found:
-            raise CliError(f"{len(found)} ids begin with {plain}: {', '.join(found[:5])}.", Exit.USAGE)
-        raise CliError(f"No id of the newest {LOOKED_AT} jobs begins with {plain}. Write it whole.", Exit.REFUSED)
+            raise CliError(
+                f"{len(found)} ids begin with {plain}: {', '.join(found[:5])}.", Exit.USAGE
+            )
+        raise CliError(
+            f"No id of the newest {LOOKED_AT} jobs begins with {plain}. Write it whole.",
+            Exit.REFUSED,
+        )
 
     def _by_number(self, number: int) -> UUID:
         found = self.get("/jobs", limit=1, before=number + 1)["items"]
         if not found or found[0]["number"] != number:
-            raise CliError(f"{self.url} has no job number {number}. {PROGRAM} list shows what it has.", Exit.REFUSED)
+            raise CliError(
+                f"{self.url} has no job number {number}. {PROGRAM} list shows what it has.",
+                Exit.REFUSED,
+            )
         return UUID(found[0]["job_id"])
 
     def file_and_job(self, identifier: UUID) -> tuple[str, str]:
@@ -119,7 +142,11 @@ class Client:
     @contextmanager
     def stream(self, method: str, path: str, **arguments: Any) -> Iterator[httpx.Response]:
         """A request and its answer, a success, whose body is still to be read."""
-        params = {name: value for name, value in (arguments.pop("params", None) or {}).items() if value is not None}
+        params = {
+            name: value
+            for name, value in (arguments.pop("params", None) or {}).items()
+            if value is not None
+        }
         request = self._http.build_request(method, API + path, params=params, **arguments)
         with self._explaining():
             answer = self._http.send(request, stream=True)
@@ -151,25 +178,36 @@ class Client:
             raise absent from None
         except httpx.TimeoutException:
             raise Unreachable(
-                f"{self.url} took longer than {TIMEOUT.read:g} s to answer. It may be busy: try again.",
+                f"{self.url} took longer than {TIMEOUT.read:g} s to answer. It may be busy: try"
+                " again.",
                 Exit.UNAVAILABLE,
             ) from None
         except httpx.LocalProtocolError:  # more or fewer bytes than were announced
-            raise CliError("The file changed while it was sent. Nothing was kept; try again.", Exit.REFUSED) from None
+            raise CliError(
+                "The file changed while it was sent. Nothing was kept; try again.", Exit.REFUSED
+            ) from None
         except httpx.TransportError as error:
-            raise Unreachable(f"The connection to {self.url} broke: {error}. Try again.", Exit.UNAVAILABLE) from None
+            raise Unreachable(
+                f"The connection to {self.url} broke: {error}. Try again.", Exit.UNAVAILABLE
+            ) from None
 
     def _refused(self, answer: httpx.Response) -> CliError:
         if answer.is_redirect:
             where = shown(answer.headers.get("location", "another address"))
-            return CliError(f"{self.url} sends us to {where}. Give that server as --url.", Exit.REFUSED)
+            return CliError(
+                f"{self.url} sends us to {where}. Give that server as --url.", Exit.REFUSED
+            )
         problem = _problem(answer)
         status = answer.status_code
         if problem is None:
             if status in BUSY:
-                return Unreachable(f"{self.url} cannot answer now (HTTP {status}). Try again.", Exit.UNAVAILABLE)
+                return Unreachable(
+                    f"{self.url} cannot answer now (HTTP {status}). Try again.", Exit.UNAVAILABLE
+                )
             return CliError(
-                f"What answers at {self.url} (HTTP {status}) is not Granula. Check --url and GRANULA_URL.", Exit.REFUSED
+                f"What answers at {self.url} (HTTP {status}) is not Granula. Check --url and"
+                " GRANULA_URL.",
+                Exit.REFUSED,
             )
         lines = explained(problem)
         if status == HTTPStatus.UNAUTHORIZED:
@@ -180,19 +218,27 @@ class Client:
             lines.append(f"Try again in {shown(seconds)} s.")
         if status >= HTTPStatus.INTERNAL_SERVER_ERROR and status not in BUSY:
             lines.append(f"request_id: {shown(str(problem.get('request_id', '')))}")
-        code = Exit.UNAVAILABLE if status in BUSY or status == HTTPStatus.INSUFFICIENT_STORAGE else Exit.REFUSED
+        code = (
+            Exit.UNAVAILABLE
+            if status in BUSY or status == HTTPStatus.INSUFFICIENT_STORAGE
+            else Exit.REFUSED
+        )
         return CliError("\n".join(lines), code, problem)
 
     def _not_found(self, path: str) -> str:
         if urlsplit(self.url).path or not ANY_ID.search(path):
-            return f"{self.url} has nothing here. Check the path of --url or GRANULA_URL, and the id if you gave one."
+            return (
+                f"{self.url} has nothing here. Check the path of --url or GRANULA_URL, and the id"
+                " if you gave one."
+            )
         return f"{self.url} has nothing under this id. {PROGRAM} list shows what it has."
 
     def _about_key(self) -> str:
         if self._has_key:
             return (
-                f"{self.url} does not accept the key in GRANULA_KEY: it is wrong, has expired or was revoked.\n"
-                "On the server `python -m app users keys create NAME` makes a new one."
+                f"{self.url} does not accept the key in GRANULA_KEY: it is wrong, has expired or"
+                " was revoked.\nOn the server `python -m app users keys create NAME` makes a new"
+                " one."
             )
         return (
             f"{self.url} wants a key: put it into the environment variable GRANULA_KEY.\n"

@@ -1,4 +1,6 @@
-"""What the commands share: exit codes, options, and how something that went wrong becomes a sentence."""
+"""What the commands share: exit codes, options, and how something that went wrong becomes a
+sentence.
+"""
 
 from __future__ import annotations
 
@@ -31,7 +33,9 @@ class Exit(IntEnum):
     FAILED = 3
     """A job failed or was cancelled."""
     REFUSED = 4
-    """The server does not do this: an unknown id, a wrong key, a parameter or a file that it refuses."""
+    """The server does not do this: an unknown id, a wrong key, a parameter or a file that it
+    refuses.
+    """
     UNAVAILABLE = 5
     """The server does not answer, or has no room for this now."""
     INTERRUPTED = 130
@@ -58,21 +62,42 @@ class Terminated(KeyboardInterrupt):
 Url = Annotated[
     str,
     typer.Option(
-        "--url", "-u", envvar="GRANULA_URL", show_default=True, metavar="URL",
-        help="The server. A key is taken from GRANULA_KEY alone: command lines can be read by others.",
+        "--url",
+        "-u",
+        envvar="GRANULA_URL",
+        show_default=True,
+        metavar="URL",
+        help=(
+            "The server. A key is taken from GRANULA_KEY alone: command lines can be read by"
+            " others."
+        ),
     ),
-]  # fmt: skip
-Json = Annotated[bool, typer.Option("--json", help="JSON on standard output, a line for each thing, and nothing else.")]
+]
+Json = Annotated[
+    bool,
+    typer.Option(
+        "--json", help="JSON on standard output, a line for each thing, and nothing else."
+    ),
+]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress.")]
 Wait = Annotated[
-    bool, typer.Option("--wait", "-w", help="Stay until all rows are done; the exit code tells how it went.")
+    bool,
+    typer.Option(
+        "--wait", "-w", help="Stay until all rows are done; the exit code tells how it went."
+    ),
 ]
 Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")]
 Id = Annotated[
-    str, typer.Argument(metavar="ID", help="Number of a job, `file_id` or `job_id`, or the beginning of one.")
+    str,
+    typer.Argument(
+        metavar="ID", help="Number of a job, `file_id` or `job_id`, or the beginning of one."
+    ),
 ]
 Ids = Annotated[
-    list[str], typer.Argument(metavar="ID...", help="Numbers of jobs, `file_id` or `job_id`, or their beginnings.")
+    list[str],
+    typer.Argument(
+        metavar="ID...", help="Numbers of jobs, `file_id` or `job_id`, or their beginnings."
+    ),
 ]
 
 
@@ -88,7 +113,9 @@ def named(text: str) -> tuple[str, str]:
 
 def examples(*lines: str) -> str:
     """For the end of a help text: `(command, what it does)` pairs, one line each."""
-    return "[bold]Examples[/bold]\n\n" + "\n\n".join(f"  [cyan]{PROGRAM} {line}[/cyan]" for line in lines)
+    return "[bold]Examples[/bold]\n\n" + "\n\n".join(
+        f"  [cyan]{PROGRAM} {line}[/cyan]" for line in lines
+    )
 
 
 def connect(url: str) -> Client:

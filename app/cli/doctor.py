@@ -9,7 +9,17 @@ from typing import Annotated, Any
 
 import typer
 
-from app.cli.common import DEFAULT_URL, SERVER, CliError, Exit, Json, connect, examples, leave, put_json
+from app.cli.common import (
+    DEFAULT_URL,
+    SERVER,
+    CliError,
+    Exit,
+    Json,
+    connect,
+    examples,
+    leave,
+    put_json,
+)
 from app.cli.text import shown
 
 app = typer.Typer()
@@ -17,15 +27,20 @@ STYLES = {"ok": "green", "note": "dim", "warning": "yellow", "bad": "bold red"}
 
 
 @app.command(
-    rich_help_panel=SERVER, epilog=examples("doctor", "doctor --json", "doctor --url https://granula.example.com")
+    rich_help_panel=SERVER,
+    epilog=examples("doctor", "doctor --json", "doctor --url https://granula.example.com"),
 )
 def doctor(
     as_json: Json = False,
     url: Annotated[
-        str | None, typer.Option("--url", "-u", envvar="GRANULA_URL", help="Look at this server from outside instead.")
+        str | None,
+        typer.Option(
+            "--url", "-u", envvar="GRANULA_URL", help="Look at this server from outside instead."
+        ),
     ] = None,
 ) -> None:
-    """Check settings, folders, disk, database, migrations, language model and services, and say what to do.
+    """Check settings, folders, disk, database, migrations, language model and services, and say
+    what to do.
 
     It changes nothing. Exit code: 0 all is well, or there are only warnings; 1 something is bad.
     """
@@ -72,13 +87,22 @@ def _of_server(url: str, *, must_run: bool = True) -> Iterator[dict[str, str]]:
     wrong = {name: value for name, value in ready["checks"].items() if value != "ok"}
     if wrong:
         text = "; ".join(f"{shown(name)}: {shown(str(value))}" for name, value in wrong.items())
-        yield _check("server", "bad", f"{url} runs but takes no uploads: {text}", "Its log says more.")
+        yield _check(
+            "server", "bad", f"{url} runs but takes no uploads: {text}", "Its log says more."
+        )
     else:
-        yield _check("server", "ok", f"{url} takes uploads; {ready['queued_jobs']} jobs wait or run")
+        yield _check(
+            "server", "ok", f"{url} takes uploads; {ready['queued_jobs']} jobs wait or run"
+        )
     for address in _addresses_from_outside(url):
         if _lets_anybody_in(address):
-            found = f"anybody who can reach {address} may read, upload and delete everything: nobody has to sign in"
-            yield _check("server", "warning", found, "Set AUTH_REQUIRED=true, or listen on 127.0.0.1 only.")
+            found = (
+                f"anybody who can reach {address} may read, upload and delete everything: nobody"
+                " has to sign in"
+            )
+            yield _check(
+                "server", "warning", found, "Set AUTH_REQUIRED=true, or listen on 127.0.0.1 only."
+            )
     try:
         client.get("/jobs", limit=1)
     except CliError as error:
@@ -87,7 +111,9 @@ def _of_server(url: str, *, must_run: bool = True) -> Iterator[dict[str, str]]:
 
 
 def _addresses_from_outside(url: str) -> list[str]:
-    """Where others may reach this server: of one on this machine, under its address in the network."""
+    """Where others may reach this server: of one on this machine, under its address in the
+    network.
+    """
     import httpx
 
     from app.config import is_loopback
@@ -124,7 +150,9 @@ def _show(check: dict[str, str]) -> None:
 
     console = Console(file=sys.stdout, highlight=False, soft_wrap=True)
     lines: list[Any] = [
-        Text.assemble((f"{check['state']:<8}", STYLES[check["state"]]), f"{check['name']:<12}", check["found"])
+        Text.assemble(
+            (f"{check['state']:<8}", STYLES[check["state"]]), f"{check['name']:<12}", check["found"]
+        )
     ]
     lines += [Text(f"{'':<20}-> {line}") for line in check["remedy"].splitlines()]
     for line in lines:

@@ -52,7 +52,9 @@ STYLES = {
     "list",
     rich_help_panel=CLIENT,
     epilog=examples(
-        "list", "list --status failed", "list --all --json | jq -r 'select(.progress_percent < 100).file_id'"
+        "list",
+        "list --status failed",
+        "list --all --json | jq -r 'select(.progress_percent < 100).file_id'",
     ),
 )
 def list_jobs(
@@ -61,7 +63,10 @@ def list_jobs(
     status: Annotated[
         str | None,
         typer.Option(
-            help="Only those in this state: queued, processing, completed, completed_with_errors, failed, cancelled."
+            help=(
+                "Only those in this state: queued, processing, completed, completed_with_errors,"
+                " failed, cancelled."
+            )
         ),
     ] = None,
     processor: Annotated[str | None, typer.Option(help="Only those of this processor.")] = None,
@@ -69,8 +74,12 @@ def list_jobs(
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Only the job_id of each.")] = False,
     url: Url = DEFAULT_URL,
 ) -> None:
-    """List jobs, newest first: what became of their rows, and when they came. The number is good as an ID."""
-    jobs = _pages(connect(url), None if everything else limit, {"status": status, "processor": processor})
+    """List jobs, newest first: what became of their rows, and when they came. The number is good as
+    an ID.
+    """
+    jobs = _pages(
+        connect(url), None if everything else limit, {"status": status, "processor": processor}
+    )
     if as_json:
         for job in jobs:
             put_json(job)
@@ -85,7 +94,14 @@ def list_jobs(
         return
     if not sys.stdout.isatty():
         rows = [
-            (job["job_id"], f"#{job['number']}", job["filename"], _became(job), job["created_at"][:19]) for job in found
+            (
+                job["job_id"],
+                f"#{job['number']}",
+                job["filename"],
+                _became(job),
+                job["created_at"][:19],
+            )
+            for job in found
         ]
         table(("id", "number", "file", "rows", "created (UTC)"), rows)
         return
@@ -118,7 +134,10 @@ def _show_jobs(jobs: list[dict[str, Any]]) -> None:
 
 def _became(job: dict[str, Any]) -> str:
     """How a job stands, with what became of its rows so far."""
-    state, counts = state_text(job).replace("completed_with_errors", "completed with rejects"), job["counts"]
+    state, counts = (
+        state_text(job).replace("completed_with_errors", "completed with rejects"),
+        job["counts"],
+    )
     if state == "queued":
         return state
     is_final = job["status"] in FINAL
@@ -129,7 +148,9 @@ def _became(job: dict[str, Any]) -> str:
         for name in ("rejected", "failed", "not_processed")
         if counts[name] and (is_final or name != "not_processed")
     ]
-    return f"{state}: " + ", ".join(f"{counts[name]:,} {name.replace('_', ' ')}" for name in (*names, "loaded"))
+    return f"{state}: " + ", ".join(
+        f"{counts[name]:,} {name.replace('_', ' ')}" for name in (*names, "loaded")
+    )
 
 
 def _pages(client: Client, limit: int | None, filters: dict[str, Any]) -> Iterator[dict[str, Any]]:
@@ -160,10 +181,13 @@ def status(identifiers: Ids, as_json: Json = False, url: Url = DEFAULT_URL) -> N
     rich_help_panel=CLIENT,
     epilog=examples("watch ID", "watch ID ID --quiet && echo done", "watch ID --json | jq .status"),
 )
-def watch(identifiers: Ids, as_json: Json = False, quiet: Quiet = False, url: Url = DEFAULT_URL) -> None:
+def watch(
+    identifiers: Ids, as_json: Json = False, quiet: Quiet = False, url: Url = DEFAULT_URL
+) -> None:
     """Stay until jobs have ended. Ctrl-C leaves them running.
 
-    Exit code: 0 every row is loaded; 1 some rows were rejected or failed; 3 a job failed or was cancelled.
+    Exit code: 0 every row is loaded; 1 some rows were rejected or failed; 3 a job failed or was
+    cancelled.
     """
     from app.cli.waiting import Follower
 
@@ -187,15 +211,25 @@ def watch(identifiers: Ids, as_json: Json = False, quiet: Quiet = False, url: Ur
     ),
 )
 def start(
-    job_type: Annotated[str, typer.Argument(metavar="TYPE", help="rows, analyze, sentiment, ..., or a processor.")],
+    job_type: Annotated[
+        str, typer.Argument(metavar="TYPE", help="rows, analyze, sentiment, ..., or a processor.")
+    ],
     what: Annotated[
-        str, typer.Argument(metavar="ID|SOURCE", help="A file that was uploaded, by any id; or s3://bucket/key.")
+        str,
+        typer.Argument(
+            metavar="ID|SOURCE", help="A file that was uploaded, by any id; or s3://bucket/key."
+        ),
     ],
     option: Annotated[
-        list[str] | None, typer.Option("--option", "-O", metavar="NAME=VALUE", help="An option of the type.")
+        list[str] | None,
+        typer.Option("--option", "-O", metavar="NAME=VALUE", help="An option of the type."),
     ] = None,
-    priority: Annotated[int, typer.Option("--priority", "-p", min=0, max=10, help="Higher goes first.")] = 0,
-    fresh: Annotated[bool, typer.Option("--fresh", help="Run anew even if the same was done before.")] = False,
+    priority: Annotated[
+        int, typer.Option("--priority", "-p", min=0, max=10, help="Higher goes first.")
+    ] = 0,
+    fresh: Annotated[
+        bool, typer.Option("--fresh", help="Run anew even if the same was done before.")
+    ] = False,
     wait: Wait = False,
     as_json: Json = False,
     quiet: Quiet = False,
@@ -203,12 +237,17 @@ def start(
 ) -> None:
     """Start a job over a file that is there, or over objects of a bucket; print its id.
 
-    Exit code: 0 it was made, and with --wait every row is loaded; 1, 3 and 130 as those of watch; 4 it was refused.
+    Exit code: 0 it was made, and with --wait every row is loaded; 1, 3 and 130 as those of watch; 4
+    it was refused.
     """
     from app.cli.waiting import Follower
 
     client = connect(url)
-    body: dict[str, Any] = {"type": job_type, "priority": priority, "options": dict(map(named, option or ()))}
+    body: dict[str, Any] = {
+        "type": job_type,
+        "priority": priority,
+        "options": dict(map(named, option or ())),
+    }
     if "://" in what:
         body["source"] = what
     else:
@@ -267,7 +306,11 @@ def cancel(identifiers: Ids, as_json: Json = False, url: Url = DEFAULT_URL) -> N
 
 @app.command(rich_help_panel=CLIENT, epilog=examples("retry ID --wait"))
 def retry(
-    identifiers: Ids, wait: Wait = False, as_json: Json = False, quiet: Quiet = False, url: Url = DEFAULT_URL
+    identifiers: Ids,
+    wait: Wait = False,
+    as_json: Json = False,
+    quiet: Quiet = False,
+    url: Url = DEFAULT_URL,
 ) -> None:
     """Run the failed chunks of jobs again, and only those. Rejected rows want `fix`."""
 
@@ -286,23 +329,33 @@ def retry(
 
 
 @app.command(rich_help_panel=CLIENT, epilog=examples("delete ID", "delete ID ID --yes"))
-def delete(identifiers: Ids, yes: Yes = False, as_json: Json = False, url: Url = DEFAULT_URL) -> None:
+def delete(
+    identifiers: Ids, yes: Yes = False, as_json: Json = False, url: Url = DEFAULT_URL
+) -> None:
     """Delete files with their results, rejects and bytes; what runs is cancelled first."""
     if not yes:
         if not sys.stdin.isatty():
             raise CliError("This deletes for good: add --yes.", Exit.USAGE)
-        typer.confirm(f"Delete {len(identifiers)} file(s) with all rows for good?", abort=True, err=True)
+        typer.confirm(
+            f"Delete {len(identifiers)} file(s) with all rows for good?", abort=True, err=True
+        )
 
     def remove(client: Client, identifier: UUID) -> Exit:
         client.send("DELETE", f"/files/{client.file_and_job(identifier)[0]}")
-        put_json({"file_id": str(identifier), "deleted": True}) if as_json else put(f"{identifier}: deleted")
+        (
+            put_json({"file_id": str(identifier), "deleted": True})
+            if as_json
+            else put(f"{identifier}: deleted")
+        )
         return Exit.OK
 
     leave(_each(connect(url), identifiers, remove))
 
 
 def _each(client: Client, identifiers: list[str], do: Callable[[Client, UUID], Exit]) -> Exit:
-    """Do it for every id, whatever happens with the others; the worst outcome. Without a server there is only one error."""
+    """Do it for every id, whatever happens with the others; the worst outcome. Without a server
+    there is only one error.
+    """
     worst = Exit.OK
     for identifier in dict.fromkeys(identifiers):
         try:
@@ -321,11 +374,18 @@ def _show_status(found: dict[str, Any]) -> None:
     lines = [
         ("id", found["file_id"]),
         ("rows", rows_text(found)),
-        ("chunks", f"{chunks['completed']} of {found['total_chunks']}{'' if found['split_complete'] else ' or more'} completed"
-                   + (f", {chunks['failed']} failed" if chunks["failed"] else "")),
+        (
+            "chunks",
+            f"{chunks['completed']} of"
+            f" {found['total_chunks']}{'' if found['split_complete'] else ' or more'} completed"
+            + (f", {chunks['failed']} failed" if chunks["failed"] else ""),
+        ),
         ("processor", f"{found['processor']}, priority {found['priority']}"),
-        ("file", f"{size(found['size_bytes'])}, {found['format']}, {len(found['columns'])} columns"),
-    ]  # fmt: skip
+        (
+            "file",
+            f"{size(found['size_bytes'])}, {found['format']}, {len(found['columns'])} columns",
+        ),
+    ]
     if found["rows_per_second"]:
         lines.append(("speed", f"{found['rows_per_second']:,.0f} rows/s"))
     if found["eta_seconds"] is not None:
@@ -336,7 +396,9 @@ def _show_status(found: dict[str, Any]) -> None:
         lines.append(("error", str(found["error"].get("message", found["error"]))))
     for error in found["errors"]:
         inner = error.get("error") or error
-        lines.append(("error", str(inner.get("message", inner)) if isinstance(inner, dict) else str(inner)))
+        lines.append(
+            ("error", str(inner.get("message", inner)) if isinstance(inner, dict) else str(inner))
+        )
     for name, text in lines:
         put(f"  {name:<10} {shown(str(text))}")
     if found["status"] in FINAL and counts["rejected"]:
@@ -349,8 +411,8 @@ def _show_proof(found: dict[str, Any]) -> None:
     counts, stored = found["counts"], found["stored"]
     put(f"{found['file_id']}: the proof {'closes' if found['closes'] else 'is broken'}")
     put(
-        f"  {sum(counts.values()):,} rows = {counts['loaded']:,} loaded + {counts['rejected']:,} rejected"
-        f" + {counts['failed']:,} failed + {counts['not_processed']:,} not processed"
+        f"  {sum(counts.values()):,} rows = {counts['loaded']:,} loaded + {counts['rejected']:,}"
+        f" rejected + {counts['failed']:,} failed + {counts['not_processed']:,} not processed"
     )
     put(f"  stored: {stored['results']:,} results, {stored['rejects']:,} rejects")
     put(f"  hash sums: read {found['hash']['read']}, stored {found['hash']['stored']}")

@@ -64,13 +64,16 @@ def _show_version(wanted: bool) -> None:
 @app.callback()
 def main(
     version: Annotated[
-        bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Show the version and exit.")
+        bool,
+        typer.Option(
+            "--version", callback=_show_version, is_eager=True, help="Show the version and exit."
+        ),
     ] = False,
 ) -> None:
     """Granula: big files in, rows you can trust out.
 
-    The commands that work with files and jobs talk to a server: http://127.0.0.1:8000, or the one of --url or GRANULA_URL,
-    with the key in GRANULA_KEY.
+    The commands that work with files and jobs talk to a server: http://127.0.0.1:8000, or the one
+    of --url or GRANULA_URL, with the key in GRANULA_KEY.
     """
 
 

@@ -80,7 +80,9 @@ class OnTerminal(Silent):
 
     def uploading(self, key: str, name: str, done: int, total: int | None, speed: float) -> None:
         note = f"{size(done)}{f' of {size(total)}' if total else ''} up, {size(speed)}/s"
-        self._bars.show(key, shown(name, 30), None if total is None else 100 * done / max(total, 1), note)
+        self._bars.show(
+            key, shown(name, 30), None if total is None else 100 * done / max(total, 1), note
+        )
 
     def working(self, key: str, name: str, status: dict[str, Any]) -> None:
         done = status["counts"]["loaded"] + status["counts"]["rejected"]
@@ -135,8 +137,12 @@ def outcome(name: str, status: dict[str, Any]) -> str:
     return text
 
 
-def table(headings: tuple[str, ...], rows: list[tuple[Any, ...]], right: frozenset[int] = frozenset()) -> None:
-    """On standard output; on a terminal in its width, else as wide as it is. `right`: columns of numbers."""
+def table(
+    headings: tuple[str, ...], rows: list[tuple[Any, ...]], right: frozenset[int] = frozenset()
+) -> None:
+    """On standard output; on a terminal in its width, else as wide as it is. `right`: columns of
+    numbers.
+    """
     from rich.console import Console
     from rich.table import Table
     from rich.text import Text
@@ -145,9 +151,11 @@ def table(headings: tuple[str, ...], rows: list[tuple[Any, ...]], right: frozens
     is_terminal = sys.stdout.isatty()
     for index, heading in enumerate(headings):
         made.add_column(
-            Text(shown(heading)), justify="right" if index in right else "left", no_wrap=True,
+            Text(shown(heading)),
+            justify="right" if index in right else "left",
+            no_wrap=True,
             overflow="ellipsis" if is_terminal else "ignore",
-        )  # fmt: skip
+        )
     for row in rows:
         made.add_row(*(Text("" if cell is None else shown(str(cell), 60)) for cell in row))
     Console(width=None if is_terminal else 1_000, highlight=False).print(made)

@@ -1,4 +1,6 @@
-"""Uploads that go on where they stopped: a client of tus 1.0 (https://tus.io/protocols/resumable-upload)."""
+"""Uploads that go on where they stopped: a client of tus 1.0
+(https://tus.io/protocols/resumable-upload).
+"""
 
 from __future__ import annotations
 
@@ -18,18 +20,28 @@ BYTES = {"Content-Type": "application/offset+octet-stream"}
 UPLOADS = "/uploads"
 NOT_THERE = (HTTPStatus.NOT_FOUND, HTTPStatus.METHOD_NOT_ALLOWED)
 OUT_OF_STEP = ("offset_mismatch", "upload_locked")
-"""Another request of ours, whose connection broke, was still being read: ask where the upload stands."""
+"""Another request of ours, whose connection broke, was still being read: ask where the upload
+stands.
+"""
 
 
-def begin(client: Client, given: Source, params: dict[str, Any], *, is_needed: bool) -> Upload | None:
-    """An upload to which nothing was sent yet; None if the server does not know the protocol and it `is_needed` not."""
+def begin(
+    client: Client, given: Source, params: dict[str, Any], *, is_needed: bool
+) -> Upload | None:
+    """An upload to which nothing was sent yet; None if the server does not know the protocol and it
+    `is_needed` not.
+    """
     try:
-        answer = client.send("POST", UPLOADS, params=params, headers=VERSION | {"Upload-Length": str(given.size)})
+        answer = client.send(
+            "POST", UPLOADS, params=params, headers=VERSION | {"Upload-Length": str(given.size)}
+        )
     except CliError as error:
         if is_needed or error.problem is None or error.problem.get("status") not in NOT_THERE:
             raise
         return None
-    return Upload(client, given, f"{UPLOADS}/{answer.headers['location'].rpartition('/')[2]}", answer.headers)
+    return Upload(
+        client, given, f"{UPLOADS}/{answer.headers['location'].rpartition('/')[2]}", answer.headers
+    )
 
 
 class Upload:
@@ -39,11 +51,13 @@ class Upload:
         self._address = address
         self._digest = hashlib.sha256()
         self._hashed = 0
-        self._file_id: str | None = headers.get("granula-file-id")  # there at once if the file is empty
+        # there at once if the file is empty
+        self._file_id: str | None = headers.get("granula-file-id")
 
     def run(self, sent: Sent, stop: Event, told: Callable[[str], None]) -> dict[str, Any]:
-        """Send all bytes, going on after each break as long as some arrive in between; what the server says in the end.
-        An upload that is given up is removed from the server."""
+        """Send all bytes, going on after each break as long as some arrive in between; what the
+        server says in the end. An upload that is given up is removed from the server.
+        """
         offset, left = 0, TRIES
         try:
             while self._file_id is None:
@@ -52,7 +66,9 @@ class Upload:
                 except CliError as error:
                     if not _may_go_on(error) or left == 0:
                         raise
-                    told(f"{error.message.splitlines()[0]} Going on with {shown(self._given.name)}.")
+                    told(
+                        f"{error.message.splitlines()[0]} Going on with {shown(self._given.name)}."
+                    )
                     if stop.wait(PAUSE_SECONDS):
                         raise Stopped from None
                     before, offset = offset, self._stands_at(offset)
@@ -65,12 +81,19 @@ class Upload:
         return body
 
     def _send_from(self, offset: int, sent: Sent, stop: Event) -> None:
-        headers = VERSION | BYTES | {
-            "Upload-Offset": str(offset), "Content-Length": str((self._given.size or 0) - offset)
-        }  # fmt: skip
+        headers = (
+            VERSION
+            | BYTES
+            | {
+                "Upload-Offset": str(offset),
+                "Content-Length": str((self._given.size or 0) - offset),
+            }
+        )
         pieces = self._pieces(offset, sent, stop)
         answer = self._client.send("PATCH", self._address, content=pieces, headers=headers)
-        self._file_id = answer.headers.get("granula-file-id") or self._client.get(self._address).get("file_id")
+        self._file_id = answer.headers.get("granula-file-id") or self._client.get(
+            self._address
+        ).get("file_id")
 
     def _pieces(self, offset: int, sent: Sent, stop: Event) -> Iterator[bytes]:
         with self._given.open() as file:
@@ -78,7 +101,8 @@ class Upload:
             while piece := file.read(PIECE_BYTES):
                 if stop.is_set():
                     raise Stopped
-                if (new := offset + len(piece) - self._hashed) > 0:  # what is sent again was hashed before
+                # what is sent again was hashed before
+                if (new := offset + len(piece) - self._hashed) > 0:
                     self._digest.update(piece[-new:])
                     self._hashed += new
                 yield piece
@@ -86,7 +110,9 @@ class Upload:
                 sent(offset)
 
     def _stands_at(self, before: int) -> int:
-        """The offset from which the server wants to have more; the one before while it does not answer."""
+        """The offset from which the server wants to have more; the one before while it does not
+        answer.
+        """
         try:
             answer = self._client.send("HEAD", self._address, headers=VERSION)
         except Unreachable:

@@ -47,39 +47,54 @@ class Format(StrEnum):
 
 Output = Annotated[
     Path | None,
-    typer.Option("--output", "-o", metavar="FILE", help="Write to this file; it is there whole or not at all."),
+    typer.Option(
+        "--output",
+        "-o",
+        metavar="FILE",
+        help="Write to this file; it is there whole or not at all.",
+    ),
 ]
-Partial = Annotated[bool, typer.Option("--partial", help="Also while the job runs: the rows so far.")]
+Partial = Annotated[
+    bool, typer.Option("--partial", help="Also while the job runs: the rows so far.")
+]
 Limit = Annotated[int | None, typer.Option("--limit", "-n", min=1, help="The first so many.")]
 
 
 @app.command(
     rich_help_panel=CLIENT,
     epilog=examples(
-        "results ID", "results ID -o clean.parquet", "results ID --format jsonl | jq .email", "results ID -n 3 --json"
+        "results ID",
+        "results ID -o clean.parquet",
+        "results ID --format jsonl | jq .email",
+        "results ID -n 3 --json",
     ),
 )
 def results(
     given: Id,
     output: Output = None,
     format: Annotated[
-        Format | None, typer.Option("--format", "-f", help="Of the file; else its ending says it, else CSV.")
+        Format | None,
+        typer.Option("--format", "-f", help="Of the file; else its ending says it, else CSV."),
     ] = None,
     limit: Limit = None,
     formula_guard: Annotated[
-        bool, typer.Option(help="In CSV, put an apostrophe before cells that a spreadsheet would run as formulas.")
+        bool,
+        typer.Option(
+            help="In CSV, put an apostrophe before cells that a spreadsheet would run as formulas."
+        ),
     ] = True,
     partial: Partial = False,
     as_json: Json = False,
     url: Url = DEFAULT_URL,
 ) -> None:
-    """Get the results in the order of the file: to look at on a terminal, whole into a file or a pipe.
+    """Get the results in the order of the file: to look at on a terminal, whole into a file or a
+    pipe.
 
-    --json and --limit give rows with their numbers, one JSON object a line, also while the job runs. A file is made of a job
-    that has ended; --partial makes one of the rows so far.
+    --json and --limit give rows with their numbers, one JSON object a line, also while the job
+    runs. A file is made of a job that has ended; --partial makes one of the rows so far.
 
-    Exit code: 0 the file has all results; 1 rows are missing, since chunks failed or were cancelled; 4 the job has not ended;
-    5 the transfer broke off, and no file is left.
+    Exit code: 0 the file has all results; 1 rows are missing, since chunks failed or were
+    cancelled; 4 the job has not ended; 5 the transfer broke off, and no file is left.
     """
     client = connect(url)
     identifier = client.resolve(given)
@@ -103,21 +118,28 @@ def results(
 
 @app.command(
     rich_help_panel=CLIENT,
-    epilog=examples("rejects ID", "rejects ID -o rejects.csv", "rejects ID --json | jq -r .code | sort | uniq -c"),
+    epilog=examples(
+        "rejects ID",
+        "rejects ID -o rejects.csv",
+        "rejects ID --json | jq -r .code | sort | uniq -c",
+    ),
 )
 def rejects(
     given: Id,
     output: Output = None,
     limit: Limit = None,
-    code: Annotated[str | None, typer.Option(help="Only rejects of this code; to look at, or with --json.")] = None,
+    code: Annotated[
+        str | None, typer.Option(help="Only rejects of this code; to look at, or with --json.")
+    ] = None,
     partial: Partial = False,
     as_json: Json = False,
     url: Url = DEFAULT_URL,
 ) -> None:
-    """Get the rows that did not get through, and why: to look at on a terminal, as CSV into a file or a pipe.
+    """Get the rows that did not get through, and why: to look at on a terminal, as CSV into a file
+    or a pipe.
 
-    The CSV has the original columns, then _row,_line,_column,_code,_message. Corrected, it goes back by `fix`.
-    The exit codes are those of `results`.
+    The CSV has the original columns, then _row,_line,_column,_code,_message. Corrected, it goes
+    back by `fix`. The exit codes are those of `results`.
     """
     client = connect(url)
     address = f"/rejects/{client.resolve(given)}"
@@ -133,7 +155,9 @@ def rejects(
     _download(client, f"{address}/download", {}, output, partial=partial)
 
 
-def _items(client: Client, address: str, limit: int | None, **params: Any) -> Iterator[dict[str, Any]]:
+def _items(
+    client: Client, address: str, limit: int | None, **params: Any
+) -> Iterator[dict[str, Any]]:
     after = 0
     while limit is None or limit > 0:
         page = client.get(address, limit=min(limit or PAGE, PAGE), after=after, **params)
@@ -154,14 +178,23 @@ def _show_results(client: Client, identifier: UUID, limit: int) -> None:
 def _show_rejects(client: Client, address: str, limit: int, code: str | None) -> None:
     page = client.get(address, limit=min(limit, PAGE), after=0, code=code)
     rows = [
-        (item["row_number"], item["line"], item["column"], item["code"], item["message"], item["value"])
+        (
+            item["row_number"],
+            item["line"],
+            item["column"],
+            item["code"],
+            item["message"],
+            item["value"],
+        )
         for item in page["items"]
     ]
     if not rows:
         say("No rejects.")
         return
     table(("row", "line", "column", "code", "message", "value"), rows, right=frozenset((0, 1)))
-    _tell_more(len(rows), page["total"], f"{PROGRAM} rejects {address.rpartition('/')[2]} -o rejects.csv")
+    _tell_more(
+        len(rows), page["total"], f"{PROGRAM} rejects {address.rpartition('/')[2]} -o rejects.csv"
+    )
 
 
 def _tell_more(here: int, total: int, command: str) -> None:
@@ -171,12 +204,17 @@ def _tell_more(here: int, total: int, command: str) -> None:
 
 def _by_ending(output: Path | None) -> Format:
     ending = "" if output is None else output.suffix.lower()
-    return {".jsonl": Format.jsonl, ".ndjson": Format.jsonl, ".parquet": Format.parquet, ".pq": Format.parquet}.get(
-        ending, Format.csv
-    )
+    return {
+        ".jsonl": Format.jsonl,
+        ".ndjson": Format.jsonl,
+        ".parquet": Format.parquet,
+        ".pq": Format.parquet,
+    }.get(ending, Format.csv)
 
 
-def _download(client: Client, address: str, params: dict[str, str], output: Path | None, *, partial: bool) -> None:
+def _download(
+    client: Client, address: str, params: dict[str, str], output: Path | None, *, partial: bool
+) -> None:
     if partial:
         params = {**params, "partial": "true"}
     try:
@@ -190,7 +228,8 @@ def _download(client: Client, address: str, params: dict[str, str], output: Path
             raise
         identifier = address.split("/")[2]
         raise CliError(
-            f"The job has not ended. Wait for it: {PROGRAM} watch {identifier}\nThe rows so far are given by --partial.",
+            f"The job has not ended. Wait for it: {PROGRAM} watch {identifier}\nThe rows so far are"
+            " given by --partial.",
             Exit.REFUSED,
             error.problem,
         ) from None
@@ -216,6 +255,8 @@ def _into(output: Path | None) -> Iterator[BinaryIO]:
             yield file
         os.replace(part, output)
     except OSError as error:
-        raise CliError(f"{shown(str(output))} cannot be written: {error.strerror}.", Exit.USAGE) from None
+        raise CliError(
+            f"{shown(str(output))} cannot be written: {error.strerror}.", Exit.USAGE
+        ) from None
     finally:
         part.unlink(missing_ok=True)

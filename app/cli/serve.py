@@ -17,8 +17,9 @@ if TYPE_CHECKING:
 
 app = typer.Typer()
 
-# Longer than clients and balancers keep an idle connection (60 s at most of them). Whoever closes first should be the
-# one who asks: a request that is sent into a connection that is just being closed is lost, and a POST is not sent twice.
+# Longer than clients and balancers keep an idle connection (60 s at most of them). Whoever closes
+# first should be the one who asks: a request that is sent into a connection that is just being
+# closed is lost, and a POST is not sent twice.
 KEEP_ALIVE_SECONDS = 75
 EVERY_ADDRESS = ("0.0.0.0", "::")  # nosec B104: to know it, not to listen there
 
@@ -36,16 +37,20 @@ def serve(
         bool,
         typer.Option(
             "--migrate",
-            help="Update the tables of PostgreSQL first. An empty database and the embedded SQLite need no option.",
+            help=(
+                "Update the tables of PostgreSQL first. An empty database and the embedded SQLite"
+                " need no option."
+            ),
         ),
     ] = False,
     access_log: Annotated[bool, typer.Option(help="A line for each request.")] = True,
 ) -> None:
     """Run the service, with the settings of the environment and of .env.
 
-    Ctrl-C ends it; what is not done goes on at the next start. Exit code: 2 a setting cannot be used, the schema is older
-    than this version, or the storage belongs to another database; 5 the database or the storage does not answer, another
-    process serves the database, or the port is taken.
+    Ctrl-C ends it; what is not done goes on at the next start. Exit code: 2 a setting cannot be
+    used, the schema is older than this version, or the storage belongs to another database; 5 the
+    database or the storage does not answer, another process serves the database, or the port is
+    taken.
     """
     from app.config import load_settings
 
@@ -106,13 +111,15 @@ def _migrate(settings: Settings) -> None:
 
 def _check_port(host: str, port: int) -> None:
     try:
-        family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+        family, kind, protocol, _, address = socket.getaddrinfo(
+            host, port, type=socket.SOCK_STREAM
+        )[0]
         with socket.socket(family, kind, protocol) as probe:
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             probe.bind(address)
     except OSError as error:
         raise CliError(
-            f"Cannot listen on {host}, port {port}: {error.strerror}. Choose another by --host and --port, or end what "
-            "listens there.",
+            f"Cannot listen on {host}, port {port}: {error.strerror}. Choose another by --host and"
+            " --port, or end what listens there.",
             Exit.UNAVAILABLE,
         ) from None

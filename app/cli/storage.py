@@ -1,5 +1,6 @@
-"""`python -m app storage`: whose the storage is, and what in it nobody knows. It works with the settings, also while the service
-runs."""
+"""`python -m app storage`: whose the storage is, and what in it nobody knows. It works with the
+settings, also while the service runs.
+"""
 
 from __future__ import annotations
 
@@ -29,12 +30,15 @@ storage = typer.Typer(
 )
 app.add_typer(storage, name="storage", rich_help_panel=SERVER)
 Result = TypeVar("Result")
-STORAGE_OF_ANOTHER = "The storage belongs to another database; nothing was changed. `{} storage status` says more."
+STORAGE_OF_ANOTHER = (
+    "The storage belongs to another database; nothing was changed. `{} storage status` says more."
+)
 
 
 @storage.command("status")
 def status(as_json: Json = False) -> None:
-    """Say whose the storage is, and how many files no row of the database knows. It changes nothing.
+    """Say whose the storage is, and how many files no row of the database knows. It changes
+    nothing.
 
     Exit code: 0 the storage is that of this database, or of nobody yet; 1 it is that of another.
     """
@@ -45,8 +49,14 @@ def status(as_json: Json = False) -> None:
         put(f"Storage       {found['storage']}")
         put(f"Belongs to    {found['belongs_to'] or 'nobody yet'}")
         put(f"This database {found['installation'] or 'has no id before its first start'}")
-        put(f"lost+found    {found['lost_files']} files, as of {found['swept_at'] or 'no sweep yet'}")
-        put(f"Held          {found['held_files']} files that nobody knows, too many for one round of the sweep")
+        put(
+            f"lost+found    {found['lost_files']} files, as of"
+            f" {found['swept_at'] or 'no sweep yet'}"
+        )
+        put(
+            f"Held          {found['held_files']} files that nobody knows, too many for one round"
+            " of the sweep"
+        )
     if found["belongs_to"] not in (None, found["installation"]):
         raise typer.Exit(int(Exit.INCOMPLETE))
 
@@ -55,24 +65,31 @@ def status(as_json: Json = False) -> None:
 def adopt() -> None:
     """Make the storage that of this database, whoever had it. No file is changed or removed.
 
-    For a storage whose database is lost. A service with the other database does not start on it any more, and one that runs
-    no longer sweeps it.
+    For a storage whose database is lost. A service with the other database does not start on it any
+    more, and one that runs no longer sweeps it.
     """
     before = run_on_storage(lambda parts: parts.ownership.adopt())
     had = "nobody" if before is None else str(before.installation or "somebody unknown")
     say(f"The storage belongs to this database now; before, to {had}.")
-    say(f"What it holds that the database does not know stays where it is until `{PROGRAM} storage sweep`.")
+    say(
+        f"What it holds that the database does not know stays where it is until `{PROGRAM} storage"
+        " sweep`."
+    )
 
 
 @storage.command("sweep")
 def sweep(
     purge: Annotated[
-        bool, typer.Option("--purge", help="Also remove what is in lost+found, before its days are over.")
+        bool,
+        typer.Option(
+            "--purge", help="Also remove what is in lost+found, before its days are over."
+        ),
     ] = False,
 ) -> None:
     """Move what no row of the database knows to lost+found, however much it is.
 
-    The service does so by itself where it is little. Files that are younger than the service would touch stay.
+    The service does so by itself where it is little. Files that are younger than the service would
+    touch stay.
     """
     run_on_storage(lambda parts: _sweep(parts, purge))
 
@@ -146,7 +163,12 @@ def _opened(settings: Settings) -> AbstractAsyncContextManager[Parts]:
         credentials = Credentials(
             settings.endpoint_url, settings.key, settings.secret.get_secret_value(), settings.region
         )
-        places = stores(settings.storage_url, settings.storage_dir, credentials, most_bytes=settings.max_upload_bytes)
+        places = stores(
+            settings.storage_url,
+            settings.storage_dir,
+            credentials,
+            most_bytes=settings.max_upload_bytes,
+        )
         settings.storage_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
         places.prepare()
         database = Database(settings, is_guest=True)

@@ -9,12 +9,19 @@ from typing import Any
 FINAL = ("completed", "completed_with_errors", "failed", "cancelled")
 UNITS = ("B", "kB", "MB", "GB", "TB")
 HIDDEN = ("Cc", "Cf", "Cs", "Zl", "Zp")
-"""Control, format (directions, too), lone surrogates, line separators: what can play tricks on a terminal."""
+"""Control, format (directions, too), lone surrogates, line separators: what can play tricks on a
+terminal.
+"""
 
 
 def shown(text: str, width: int | None = None) -> str:
-    """In one line, with what a terminal would obey written as an escape; cut to `width` characters."""
-    safe = "".join(c if unicodedata.category(c) not in HIDDEN else c.encode("unicode_escape").decode() for c in text)
+    """In one line, with what a terminal would obey written as an escape; cut to `width`
+    characters.
+    """
+    safe = "".join(
+        c if unicodedata.category(c) not in HIDDEN else c.encode("unicode_escape").decode()
+        for c in text
+    )
     return safe if width is None or len(safe) <= width else safe[: width - 3] + "..."
 
 
@@ -39,14 +46,21 @@ def ago(moment: str, now: datetime | None = None) -> str:
     """How long an ISO moment is past: `2 min ago`; a date if it is longer than a month."""
     then = datetime.fromisoformat(moment)
     seconds = ((now or datetime.now(UTC)) - then).total_seconds()
-    for limit, unit, word in ((60, 1, ""), (3_600, 60, "min"), (86_400, 3_600, "h"), (30 * 86_400, 86_400, "d")):
+    for limit, unit, word in (
+        (60, 1, ""),
+        (3_600, 60, "min"),
+        (86_400, 3_600, "h"),
+        (30 * 86_400, 86_400, "d"),
+    ):
         if seconds < limit:
             return f"{int(seconds // unit)} {word} ago" if word else "just now"
     return then.date().isoformat()
 
 
 def rows_text(job: dict[str, Any]) -> str:
-    """What became of the rows of a job, in four words: those that are 0 are left out, but for the loaded ones."""
+    """What became of the rows of a job, in four words: those that are 0 are left out, but for the
+    loaded ones.
+    """
     counts = job["counts"]
     missing = [name for name in ("rejected", "failed", "not_processed") if counts[name]]
     parts = [f"{sum(counts.values()):,} rows"]
@@ -57,7 +71,11 @@ def rows_text(job: dict[str, Any]) -> str:
 
 
 def state_text(job: dict[str, Any]) -> str:
-    """The status of a job, but `incomplete` for one that has ended without doing all of its rows."""
+    """The status of a job, but `incomplete` for one that has ended without doing all of its
+    rows.
+    """
     status, counts = str(job["status"]), job["counts"]
-    is_whole = counts["rejected"] and not (counts["failed"] or counts["not_processed"] or job["error"])
+    is_whole = counts["rejected"] and not (
+        counts["failed"] or counts["not_processed"] or job["error"]
+    )
     return "incomplete" if status == "completed_with_errors" and not is_whole else status

@@ -52,7 +52,8 @@ def source(argument: str, name: str | None) -> Source:
     path = Path(argument)
     try:
         size = path.stat().st_size if path.is_file() else None
-        if not path.is_fifo():  # whose bytes can be read only once, and who opens it waits for a writer
+        # whose bytes can be read only once, and who opens it waits for a writer
+        if not path.is_fifo():
             path.open("rb").close()
     except OSError as error:
         raise CliError(f"{shown(argument)} cannot be read: {error.strerror}.", Exit.USAGE) from None
@@ -71,15 +72,21 @@ def send(
     resumable: bool | None = None,
     told: Callable[[str], None] = lambda text: None,
 ) -> dict[str, Any]:
-    """Send the file and return what the server says of it: `file_id`, `size_bytes`, `sha256` and more.
+    """Send the file and return what the server says of it: `file_id`, `size_bytes`, `sha256` and
+    more.
 
-    `resumable`: by the tus protocol, so that a connection that breaks costs nothing of what was sent; None: large files, if
-    the server knows it. Else as the body of a POST: a connection that breaks is tried again from the beginning, under the
-    same Idempotency-Key, so that nothing is there twice. What can be read only once cannot be sent again.
-    Raises CliError, or Stopped once `stop` is set.
+    `resumable`: by the tus protocol, so that a connection that breaks costs nothing of what was
+    sent; None: large files, if the server knows it. Else as the body of a POST: a connection that
+    breaks is tried again from the beginning, under the same Idempotency-Key, so that nothing is
+    there twice. What can be read only once cannot be sent again. Raises CliError, or Stopped once
+    `stop` is set.
     """
     is_large = given.size is not None and given.size >= RESUMABLE_FROM
-    if address == UPLOAD and given.size is not None and (is_large if resumable is None else resumable):
+    if (
+        address == UPLOAD
+        and given.size is not None
+        and (is_large if resumable is None else resumable)
+    ):
         from app.cli import resuming
 
         upload = resuming.begin(client, given, params, is_needed=resumable is True)
@@ -89,7 +96,13 @@ def send(
     for left in reversed(range(TRIES)):
         try:
             return _post(
-                client, address, given, params, sent, stop, {"Content-Type": media_type, "Idempotency-Key": key}
+                client,
+                address,
+                given,
+                params,
+                sent,
+                stop,
+                {"Content-Type": media_type, "Idempotency-Key": key},
             )
         except Unreachable as error:
             if not left or given.size is None or (error.is_absent and left == TRIES - 1):
@@ -134,8 +147,8 @@ def check(given: Source, body: dict[str, Any], sha256: str) -> None:
     """Raises CliError if the server has other bytes than those that were read."""
     if body.get("sha256") not in (None, sha256):
         raise CliError(
-            f"The server received other bytes of {shown(given.name)} than were sent, as {body.get('file_id')}. "
-            "Did the file change meanwhile?",
+            f"The server received other bytes of {shown(given.name)} than were sent, as"
+            f" {body.get('file_id')}. Did the file change meanwhile?",
             Exit.REFUSED,
         )
 

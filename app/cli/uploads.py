@@ -41,12 +41,30 @@ TICK_SECONDS = 0.05
 OPTION = "option."
 PARAMETERS = frozenset(
     {
-        "priority", "model", "text_column", "chunk_size", "processor", "on_duplicate", "filename", "format", "encoding",
-        "delimiter", "quote", "escape", "newline", "skip_initial_space", "skip_rows", "header_rows", "skip_footer", "columns",
+        "priority",
+        "model",
+        "text_column",
+        "chunk_size",
+        "processor",
+        "on_duplicate",
+        "filename",
+        "format",
+        "encoding",
+        "delimiter",
+        "quote",
+        "escape",
+        "newline",
+        "skip_initial_space",
+        "skip_rows",
+        "header_rows",
+        "skip_footer",
+        "columns",
         "on_bad_row",
     }
-)  # fmt: skip
-"""Of an upload. Written here since the model of the server takes longer to import than most commands run."""
+)
+"""Of an upload. Written here since the model of the server takes longer to import than most
+commands run.
+"""
 
 
 @app.command(
@@ -62,9 +80,13 @@ PARAMETERS = frozenset(
 def upload(
     files: Annotated[
         list[str],
-        typer.Argument(metavar="FILES...", help="CSV, JSON, JSON Lines, also gzipped; - reads standard input."),
+        typer.Argument(
+            metavar="FILES...", help="CSV, JSON, JSON Lines, also gzipped; - reads standard input."
+        ),
     ],
-    priority: Annotated[int, typer.Option("--priority", "-p", min=0, max=10, help="Higher goes first.")] = 0,
+    priority: Annotated[
+        int, typer.Option("--priority", "-p", min=0, max=10, help="Higher goes first.")
+    ] = 0,
     processor: Annotated[str, typer.Option(help="What is done with each row.")] = "rows",
     model: Annotated[str | None, typer.Option(help="How the processor `sentiment` scores.")] = None,
     on_duplicate: Annotated[
@@ -80,8 +102,11 @@ def upload(
             "--option",
             "-O",
             metavar="NAME=VALUE",
-            help="Any other option of an upload (delimiter, encoding, columns, skip_rows, chunk_size, ...), or one of "
-            "the processor.",
+            help=(
+                "Any other option of an upload (delimiter, encoding, columns, skip_rows,"
+                " chunk_size, ...), or one of "
+                "the processor."
+            ),
         ),
     ] = None,
     name: Annotated[str | None, typer.Option(help="Name to show, of a single file.")] = None,
@@ -89,7 +114,10 @@ def upload(
         bool | None,
         typer.Option(
             "--resumable/--plain",
-            help="Go on where a broken connection stopped (tus), or send in one piece. If neither: resumable from 64 MiB on.",
+            help=(
+                "Go on where a broken connection stopped (tus), or send in one piece. If neither:"
+                " resumable from 64 MiB on."
+            ),
         ),
     ] = None,
     wait: Wait = False,
@@ -99,20 +127,34 @@ def upload(
 ) -> None:
     """Upload files; print the id of each. With --wait, stay until their rows are done.
 
-    Exit code: 0 all uploaded, and with --wait every row is loaded; 1 some rows were rejected or failed; 3 a job failed or was
-    cancelled; 4 a file was refused; 5 the server does not answer; 130 interrupted (what is uploaded goes on).
+    Exit code: 0 all uploaded, and with --wait every row is loaded; 1 some rows were rejected or
+    failed; 3 a job failed or was cancelled; 4 a file was refused; 5 the server does not answer; 130
+    interrupted (what is uploaded goes on).
     """
     from app.cli.transfer import source
 
     if name is not None and len(files) > 1:
         raise CliError("--name goes with a single file.", Exit.USAGE)
     sources = [source(file, name) for file in files]
-    params = {"priority": priority, "processor": processor, "model": model, "on_duplicate": on_duplicate}
+    params = {
+        "priority": priority,
+        "processor": processor,
+        "model": model,
+        "on_duplicate": on_duplicate,
+    }
     given = {_parameter(name): value for name, value in map(named, option or ())}
     if clash := given.keys() & {*params, "filename"}:
         raise CliError(f"{min(clash)} has an option of its own.", Exit.USAGE)
     with board(quiet) as shown_on:
-        run = _Run(connect(url), shown_on, "/upload", params | given, wait=wait, as_json=as_json, quiet=quiet)
+        run = _Run(
+            connect(url),
+            shown_on,
+            "/upload",
+            params | given,
+            wait=wait,
+            as_json=as_json,
+            quiet=quiet,
+        )
         run.resumable = resumable
         code = run.all(sources)
     leave(code)
@@ -120,15 +162,23 @@ def upload(
 
 @app.command(
     rich_help_panel=CLIENT,
-    epilog=examples("rejects ID -o rejects.csv", "fix ID rejects.csv --wait", "fix ID rejects.csv --run-unchanged"),
+    epilog=examples(
+        "rejects ID -o rejects.csv",
+        "fix ID rejects.csv --wait",
+        "fix ID rejects.csv --run-unchanged",
+    ),
 )
 def fix(
     given: Id,
-    file: Annotated[str, typer.Argument(help="The corrected file of `rejects`; - reads standard input.")],
+    file: Annotated[
+        str, typer.Argument(help="The corrected file of `rejects`; - reads standard input.")
+    ],
     run_unchanged: Annotated[
         bool, typer.Option("--run-unchanged", help="Also run rows that come back as they went out.")
     ] = False,
-    priority: Annotated[int | None, typer.Option("--priority", "-p", min=0, max=10, help="Higher goes first.")] = None,
+    priority: Annotated[
+        int | None, typer.Option("--priority", "-p", min=0, max=10, help="Higher goes first.")
+    ] = None,
     wait: Wait = False,
     as_json: Json = False,
     quiet: Quiet = False,
@@ -136,8 +186,8 @@ def fix(
 ) -> None:
     """Send corrected rejects: only they are run again, and become results in their old places.
 
-    Take the rejects with `rejects ID -o rejects.csv`, correct the cells, keep the column _row. What is still wrong stays
-    rejected. Exit code: as of upload, for the rows that were sent.
+    Take the rejects with `rejects ID -o rejects.csv`, correct the cells, keep the column _row. What
+    is still wrong stays rejected. Exit code: as of upload, for the rows that were sent.
     """
     from app.cli.transfer import source
 
@@ -146,7 +196,13 @@ def fix(
     identifier = client.resolve(given)
     with board(quiet) as shown_on:
         run = _Run(
-            client, shown_on, f"/files/{identifier}/corrections", params, wait=wait, as_json=as_json, quiet=quiet
+            client,
+            shown_on,
+            f"/files/{identifier}/corrections",
+            params,
+            wait=wait,
+            as_json=as_json,
+            quiet=quiet,
         )
         run.media_type = "text/csv"
         code = run.all([source(file, None)])
@@ -157,8 +213,10 @@ LIKE_A_PARAMETER = 0.85
 
 
 def _parameter(name: str) -> str:
-    """What is no parameter of an upload is an option of the processor. One that is almost a parameter is sent as it is, so
-    that the service names the one that was meant; `option.NAME` says for sure that it is an option."""
+    """What is no parameter of an upload is an option of the processor. One that is almost a
+    parameter is sent as it is, so that the service names the one that was meant; `option.NAME` says
+    for sure that it is an option.
+    """
     if name in PARAMETERS or name.startswith(OPTION):
         return name
     if get_close_matches(name.lower().replace("-", "_"), PARAMETERS, n=1, cutoff=LIKE_A_PARAMETER):
@@ -167,7 +225,9 @@ def _parameter(name: str) -> str:
 
 
 class _Run:
-    """Uploads one file after the other in a thread, while this one looks after the jobs of those that are there."""
+    """Uploads one file after the other in a thread, while this one looks after the jobs of those
+    that are there.
+    """
 
     def __init__(
         self,
@@ -231,7 +291,9 @@ class _Run:
         def sent(count: int) -> None:
             self._board.uploading(key, given.name, count, given.size, speed(count))
 
-        params = self._params if self._address != UPLOAD else {**self._params, "filename": given.name}
+        params = (
+            self._params if self._address != UPLOAD else {**self._params, "filename": given.name}
+        )
         return send(
             self._client,
             self._address,
@@ -254,7 +316,9 @@ class _Run:
             self._board.say(f"{shown(given.name)}: {error.message}")
             self._code = max(self._code, error.code)
             if self._as_json:
-                self._board.put_json({"filename": given.name, "error": error.problem or {"detail": error.message}})
+                self._board.put_json(
+                    {"filename": given.name, "error": error.problem or {"detail": error.message}}
+                )
             if isinstance(error, Unreachable) and not self._follower.ids:
                 self._stop.set()  # the other files would only wait for the same
             return

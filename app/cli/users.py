@@ -1,4 +1,6 @@
-"""`python -m app users`: who may sign in. It writes to the database of the settings, also while the service runs."""
+"""`python -m app users`: who may sign in. It writes to the database of the settings, also while the
+service runs.
+"""
 
 from __future__ import annotations
 
@@ -19,22 +21,31 @@ app = typer.Typer()
 users = typer.Typer(
     help="Make, list and revoke users and their keys.",
     no_args_is_help=True,
-    epilog=examples("users create alice", "users create bob --admin --expires-in 90", "users keys list alice"),
+    epilog=examples(
+        "users create alice", "users create bob --admin --expires-in 90", "users keys list alice"
+    ),
 )
 app.add_typer(users, name="users", rich_help_panel=SERVER)
-keys = typer.Typer(help="Make, list and revoke keys: several at once for a change without a gap.", no_args_is_help=True)
+keys = typer.Typer(
+    help="Make, list and revoke keys: several at once for a change without a gap.",
+    no_args_is_help=True,
+)
 users.add_typer(keys, name="keys")
 Result = TypeVar("Result")
 
 Name = Annotated[str, typer.Argument(help="Name of the user.")]
-Days = Annotated[int | None, typer.Option(min=1, metavar="DAYS", help="The key expires after so many days.")]
+Days = Annotated[
+    int | None, typer.Option(min=1, metavar="DAYS", help="The key expires after so many days.")
+]
 
 
 @users.command("create")
 def create_user(
     name: Name,
     expires_in: Days = None,
-    admin: Annotated[bool, typer.Option("--admin", help="May make and revoke users over HTTP, too.")] = False,
+    admin: Annotated[
+        bool, typer.Option("--admin", help="May make and revoke users over HTTP, too.")
+    ] = False,
 ) -> None:
     """Make a user and print the key, this once."""
     _show(_run(lambda u: u.create(name, is_admin=admin, days=expires_in)))
@@ -50,7 +61,9 @@ def list_users() -> None:
 
 @users.command("revoke")
 def revoke_user(name: Name) -> None:
-    """End all keys and sessions of the user at once, and stop the schedules. What the user has stays."""
+    """End all keys and sessions of the user at once, and stop the schedules. What the user has
+    stays.
+    """
     _run(lambda u: u.revoke(name))
     _say(f"{name} is revoked.")
 
@@ -80,7 +93,9 @@ def list_keys(name: Name) -> None:
 
 
 @keys.command("revoke")
-def revoke_key(key_id: Annotated[UUID, typer.Argument(help="Of `users keys list NAME`; not the key itself.")]) -> None:
+def revoke_key(
+    key_id: Annotated[UUID, typer.Argument(help="Of `users keys list NAME`; not the key itself.")],
+) -> None:
     """End a key and its sessions at once."""
     _run(lambda u: u.revoke_key(key_id))
     _say(f"The key {key_id} is revoked.")
@@ -136,5 +151,7 @@ def _table(columns: tuple[str, ...], rows: list[dict[str, object]], nothing: str
         table.add_column(name.replace("_", " "), no_wrap=name.endswith("_id"))
     for row in rows:
         cells = {name: "" if row[name] is None else str(row[name]) for name in columns}
-        table.add_row(*(cell[:19] if name.endswith("_at") else cell for name, cell in cells.items()))
+        table.add_row(
+            *(cell[:19] if name.endswith("_at") else cell for name, cell in cells.items())
+        )
     Console(width=None if sys.stdout.isatty() else 200).print(table)

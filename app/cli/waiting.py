@@ -35,7 +35,9 @@ class Followed:
 class Follower:
     """Asks for the status of each job, less often the longer it takes, until it is final."""
 
-    def __init__(self, client: Client, shown_on: Board, told: Callable[[dict[str, Any]], None]) -> None:
+    def __init__(
+        self, client: Client, shown_on: Board, told: Callable[[dict[str, Any]], None]
+    ) -> None:
         """`told` gets each final status."""
         self._client = client
         self._board = shown_on
@@ -52,7 +54,9 @@ class Follower:
         self._jobs[identifier] = Followed(key, name)
 
     def step(self) -> None:
-        """Look at the jobs that are due. Raises CliError: Unreachable only if the server was away for long."""
+        """Look at the jobs that are due. Raises CliError: Unreachable only if the server was away
+        for long.
+        """
         for identifier, job in list(self._jobs.items()):
             if job.due <= time.monotonic():
                 self._look(identifier, job)
@@ -102,7 +106,10 @@ class Follower:
 
 def go_on(ids: list[str]) -> str:
     """How to come back to jobs that nobody watches now."""
-    return f"The {'job goes' if len(ids) == 1 else 'jobs go'} on. Watch: {PROGRAM} watch {' '.join(ids)}"
+    return (
+        f"The {'job goes' if len(ids) == 1 else 'jobs go'} on. Watch: {PROGRAM} watch"
+        f" {' '.join(ids)}"
+    )
 
 
 def _next_step(status: dict[str, Any]) -> str:

@@ -11,29 +11,39 @@ from app.cli.common import SERVER, CliError, Exit, examples
 app = typer.Typer()
 
 
-@app.command(rich_help_panel=SERVER, epilog=examples("worker", "worker --concurrency 2", "worker --metrics-port 9100"))
+@app.command(
+    rich_help_panel=SERVER,
+    epilog=examples("worker", "worker --concurrency 2", "worker --metrics-port 9100"),
+)
 def worker(
     concurrency: Annotated[
         int, typer.Option(min=0, max=256, help="Turns going on at once; 0 means MAX_CONCURRENCY.")
     ] = 0,
     metrics_port: Annotated[
-        int, typer.Option(min=0, max=65535, help="Serve /health, /ready and /metrics here; 0 means nowhere.")
+        int,
+        typer.Option(
+            min=0, max=65535, help="Serve /health, /ready and /metrics here; 0 means nowhere."
+        ),
     ] = 0,
-    metrics_host: Annotated[str, typer.Option(help="Address of that port; 0.0.0.0 is every one.")] = "127.0.0.1",
+    metrics_host: Annotated[
+        str, typer.Option(help="Address of that port; 0.0.0.0 is every one.")
+    ] = "127.0.0.1",
 ) -> None:
-    """Run jobs, beside any number of other workers on any number of machines. Needs QUEUE=procrastinate.
+    """Run jobs, beside any number of other workers on any number of machines. Needs
+    QUEUE=procrastinate.
 
-    SIGTERM or Ctrl-C: takes no new work, ends what it is at, and leaves; a second one leaves at once, and others go on with
-    what it was at. Exit code: 0 ended so, 1 left at once, 2 a setting cannot be used, the schema is older than this version
-    or the storage belongs to another database, 5 the database or the storage does not answer.
+    SIGTERM or Ctrl-C: takes no new work, ends what it is at, and leaves; a second one leaves at
+    once, and others go on with what it was at. Exit code: 0 ended so, 1 left at once, 2 a setting
+    cannot be used, the schema is older than this version or the storage belongs to another
+    database, 5 the database or the storage does not answer.
     """
     from app.config import load_settings
 
     settings = load_settings()
     if not settings.is_shared:
         raise CliError(
-            "A worker needs QUEUE=procrastinate and a DATABASE_URL of PostgreSQL, the same as the API processes have. With "
-            "QUEUE=embedded, `serve` does the work itself.",
+            "A worker needs QUEUE=procrastinate and a DATABASE_URL of PostgreSQL, the same as the"
+            " API processes have. With QUEUE=embedded, `serve` does the work itself.",
             Exit.USAGE,
         )
     if concurrency:

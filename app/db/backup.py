@@ -1,5 +1,6 @@
-"""A database as files, and back: of one moment, while services go on with it. SQLite by its own backup, PostgreSQL by COPY in its
-text form, table by table in one snapshot."""
+"""A database as files, and back: of one moment, while services go on with it. SQLite by its own
+backup, PostgreSQL by COPY in its text form, table by table in one snapshot.
+"""
 
 from __future__ import annotations
 
@@ -36,7 +37,9 @@ class Saved:
     """CRC-32 of each file whose bytes are in the storage."""
 
 
-STORED_FILES = "SELECT id, crc32 FROM files WHERE storage_uri IS NOT NULL AND storage_uri NOT LIKE '%://%'"
+STORED_FILES = (
+    "SELECT id, crc32 FROM files WHERE storage_uri IS NOT NULL AND storage_uri NOT LIKE '%://%'"
+)
 
 
 async def save(url: str, folder: Path) -> Saved:
@@ -47,16 +50,19 @@ async def save(url: str, folder: Path) -> Saved:
 
 
 async def load(url: str, folder: Path, kind: str, revision: str, *, replace: bool) -> str | None:
-    """Put it back in place of what is there, which is refused unless `replace` where that is anything. Where the old database was
-    kept, if it was. Raises BackupUnusable."""
+    """Put it back in place of what is there, which is refused unless `replace` where that is
+    anything. Where the old database was kept, if it was. Raises BackupUnusable.
+    """
     here = "sqlite" if url.startswith("sqlite") else "postgresql"
     if kind != here:
         raise BackupUnusable(
-            f"The backup is of {kind}, and DATABASE_URL names {here}. Set it to a database of that kind."
+            f"The backup is of {kind}, and DATABASE_URL names {here}. Set it to a database of that"
+            " kind."
         )
     if revision not in revisions():
         raise BackupUnusable(
-            f"The backup is of a newer version of Granula (schema {revision}). Restore it with that one."
+            f"The backup is of a newer version of Granula (schema {revision}). Restore it with that"
+            " one."
         )
     kept = None
     if kind == "sqlite":
@@ -79,7 +85,9 @@ def _save_sqlite(path: Path, target: Path) -> Saved:
         raise BackupUnusable(f"There is no database at {path}.")
     os.close(os.open(target, os.O_RDWR | os.O_CREAT | os.O_EXCL, FILE))
     with (
-        closing(sqlite3.connect(f"file:{quote(str(path))}?mode=ro", uri=True, timeout=60)) as source,
+        closing(
+            sqlite3.connect(f"file:{quote(str(path))}?mode=ro", uri=True, timeout=60)
+        ) as source,
         closing(sqlite3.connect(target)) as copy,
     ):
         source.backup(copy)  # in one step, under one snapshot
@@ -96,7 +104,8 @@ def _save_sqlite(path: Path, target: Path) -> Saved:
 def _known(own_id: object) -> UUID:
     if own_id is None:
         raise BackupUnusable(
-            "The database has no id yet: start the service once, or run `python -m app storage adopt`."
+            "The database has no id yet: start the service once, or run `python -m app storage"
+            " adopt`."
         )
     return UUID(str(own_id))
 
@@ -106,10 +115,12 @@ def _load_sqlite(source: Path, path: Path, replace: bool) -> str | None:
     if path.exists() and path.stat().st_size:
         if _holds_something(path) and not replace:
             raise BackupUnusable(
-                f"There is a database at {path} that holds something. --replace puts the backup in its place."
+                f"There is a database at {path} that holds something. --replace puts the backup in"
+                " its place."
             )
         with closing(sqlite3.connect(path, timeout=60)) as connection:
-            connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")  # the file alone is the database then
+            # the file alone is the database then
+            connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
         kept = f"{path}.before-restore-{time.strftime('%Y%m%d-%H%M%S')}"
         os.rename(path, kept)
     for ending in ("-wal", "-shm", "-journal"):
@@ -123,7 +134,9 @@ def _load_sqlite(source: Path, path: Path, replace: bool) -> str | None:
 def _holds_something(path: Path) -> bool:
     with closing(sqlite3.connect(path, timeout=60)) as connection:
         try:
-            return any(connection.execute(f"SELECT 1 FROM {table} LIMIT 1").fetchone() for table in TELLING)
+            return any(
+                connection.execute(f"SELECT 1 FROM {table} LIMIT 1").fetchone() for table in TELLING
+            )
         except sqlite3.OperationalError:  # a database without our tables
             return connection.execute("SELECT 1 FROM sqlite_master LIMIT 1").fetchone() is not None
 
@@ -135,7 +148,9 @@ TELLING = ("files", "uploads", "users", "webhooks", "schedules", "mapping_templa
 
 
 async def _connect(url: str) -> asyncpg.Connection[Any]:
-    return await asyncpg.connect(url.replace("postgresql+asyncpg://", "postgresql://", 1), timeout=30)
+    return await asyncpg.connect(
+        url.replace("postgresql+asyncpg://", "postgresql://", 1), timeout=30
+    )
 
 
 async def _save_postgresql(url: str, folder: Path) -> Saved:
@@ -152,7 +167,11 @@ async def _save_postgresql(url: str, folder: Path) -> Saved:
                     output=str(folder / f"{table.name}.copy"),
                 )
                 tables.append(
-                    {"name": table.name, "columns": columns, "sequences": await _sequences(connection, table)}
+                    {
+                        "name": table.name,
+                        "columns": columns,
+                        "sequences": await _sequences(connection, table),
+                    }
                 )
             own_id = await connection.fetchval("SELECT id FROM installation")
             stored = {row["id"]: row["crc32"] for row in await connection.fetch(STORED_FILES)}
@@ -168,7 +187,9 @@ async def _sequences(connection: asyncpg.Connection[Any], table: Any) -> dict[st
     for column in table.columns:
         if column.identity is None:
             continue
-        sequence = await connection.fetchval("SELECT pg_get_serial_sequence($1, $2)", table.name, column.name)
+        sequence = await connection.fetchval(
+            "SELECT pg_get_serial_sequence($1, $2)", table.name, column.name
+        )
         row = await connection.fetchrow(f"SELECT last_value, is_called FROM {sequence}")
         found[column.name] = row["last_value"] + int(row["is_called"])
     return found
@@ -184,17 +205,22 @@ async def _load_postgresql(url: str, folder: Path, revision: str, replace: bool)
             await upgrade(url, revision)
         elif current != revision:
             raise BackupUnusable(
-                f"The schema of the database is {current}, and the backup is of {revision}. Restore into an empty database."
+                f"The schema of the database is {current}, and the backup is of {revision}. Restore"
+                " into an empty database."
             )
         tables = json.loads((folder / TABLES_FILE).read_text())
         async with connection.transaction():
             if not replace and await _is_used(connection):
-                raise BackupUnusable("The database holds something. --replace puts the backup in its place.")
+                raise BackupUnusable(
+                    "The database holds something. --replace puts the backup in its place."
+                )
             every = ", ".join(f'"{table["name"]}"' for table in tables)
             await connection.execute(f"TRUNCATE {every} CASCADE")
             for table in tables:
                 await connection.copy_to_table(
-                    table["name"], source=str(folder / f"{table['name']}.copy"), columns=table["columns"]
+                    table["name"],
+                    source=str(folder / f"{table['name']}.copy"),
+                    columns=table["columns"],
                 )
                 await _set_sequences(connection, table["name"], table["sequences"])
     finally:
@@ -208,6 +234,10 @@ async def _is_used(connection: asyncpg.Connection[Any]) -> bool:
     return False
 
 
-async def _set_sequences(connection: asyncpg.Connection[Any], table: str, values: dict[str, int]) -> None:
+async def _set_sequences(
+    connection: asyncpg.Connection[Any], table: str, values: dict[str, int]
+) -> None:
     for column, value in values.items():
-        await connection.execute("SELECT setval(pg_get_serial_sequence($1, $2), $3, false)", table, column, value)
+        await connection.execute(
+            "SELECT setval(pg_get_serial_sequence($1, $2), $3, false)", table, column, value
+        )

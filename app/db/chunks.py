@@ -1,4 +1,6 @@
-"""SQL for chunks: cutting, claiming, and the named moves between states. Every move names the state it comes from."""
+"""SQL for chunks: cutting, claiming, and the named moves between states. Every move names the state
+it comes from.
+"""
 
 from __future__ import annotations
 
@@ -63,27 +65,44 @@ class Claim:
 
 
 async def insert_chunks(
-    connection: AsyncConnection, job_id: UUID, first_index: int, spans: Sequence[Span], status: ChunkStatus
+    connection: AsyncConnection,
+    job_id: UUID,
+    first_index: int,
+    spans: Sequence[Span],
+    status: ChunkStatus,
 ) -> None:
     rows = [
         {
-            "job_id": job_id, "chunk_index": first_index + i, "byte_start": s.byte_start, "byte_end": s.byte_end,
-            "first_row": s.first_row, "row_count": s.row_count, "first_line": s.first_line, "crc32": s.crc32,
+            "job_id": job_id,
+            "chunk_index": first_index + i,
+            "byte_start": s.byte_start,
+            "byte_end": s.byte_end,
+            "first_row": s.first_row,
+            "row_count": s.row_count,
+            "first_line": s.first_line,
+            "crc32": s.crc32,
             "status": status,
         }
         for i, s in enumerate(spans)
-    ]  # fmt: skip
+    ]
     if rows:
         await connection.execute(insert(Chunk).values(available_at=now()), rows)
 
 
-# The statements that every chunk costs are built once: building them anew took longer than running them.
+# The statements that every chunk costs are built once: building them anew took longer than running
+# them.
 _TABLE: Any = Chunk.__table__
 _chunks = _TABLE.c
 _RETURNED = (
-    _chunks.chunk_index, _chunks.attempt, _chunks.byte_start, _chunks.byte_end, _chunks.first_row, _chunks.row_count,
-    _chunks.first_line, _chunks.crc32,
-)  # fmt: skip
+    _chunks.chunk_index,
+    _chunks.attempt,
+    _chunks.byte_start,
+    _chunks.byte_end,
+    _chunks.first_row,
+    _chunks.row_count,
+    _chunks.first_line,
+    _chunks.crc32,
+)
 
 
 def _claiming(are_suspects: ColumnElement[bool]) -> Any:
@@ -165,18 +184,26 @@ async def claim(
     suspects: bool = False,
     longest_wait: float = LONGEST_WAIT,
 ) -> list[Claim]:
-    """The job's next chunks that may run now, under one fresh token; one statement.  # pending -> processing
+    """The job's next chunks that may run now, under one fresh token; one statement.  # pending ->
+    processing
 
-    Chunks whose worker vanished are `suspects` and claimed only when they are asked for. No chunk waits for longer than
-    `longest_wait` seconds.
+    Chunks whose worker vanished are `suspects` and claimed only when they are asked for. No chunk
+    waits for longer than `longest_wait` seconds.
     """
     given = {
-        "of_job": job_id, "new_token": token, "worker": worker, "seconds": lease_seconds, "at_most": limit,
+        "of_job": job_id,
+        "new_token": token,
+        "worker": worker,
+        "seconds": lease_seconds,
+        "at_most": limit,
         "longest_wait": longest_wait,
-    }  # fmt: skip
+    }
     rows = (await connection.execute(_CLAIM_SUSPECTS if suspects else _CLAIM, given)).all()
     found = sorted(map(tuple, rows))
-    return [Claim(job_id, index, token, attempt, Span(*span), suspects) for index, attempt, *span in found]
+    return [
+        Claim(job_id, index, token, attempt, Span(*span), suspects)
+        for index, attempt, *span in found
+    ]
 
 
 IN_WORK = (ChunkStatus.PROCESSING,)
@@ -194,10 +221,11 @@ def _held(claim: Claim, to: ChunkStatus) -> Any:
 async def complete(
     connection: AsyncConnection, claims: Sequence[Claim], values: Sequence[dict[str, Any]]
 ) -> None:  # processing -> completed
-    """Complete chunks claimed together. `values` of each: rows_ok, rows_invalid, rows_failed, hash_read, summary, and
-    timings if they are known.
+    """Complete chunks claimed together. `values` of each: rows_ok, rows_invalid, rows_failed,
+    hash_read, summary, and timings if they are known.
 
-    Must come before the rows in the transaction that writes them: it is the fence. Raises LeaseLost.
+    Must come before the rows in the transaction that writes them: it is the fence. Raises
+    LeaseLost.
     """
     await hold(connection, claims)
     given = [
@@ -220,9 +248,14 @@ async def set_timings(connection: AsyncConnection, claim: Claim, timings: dict[s
 
 
 async def hold(connection: AsyncConnection, claims: Sequence[Claim]) -> None:
-    """Nobody can take these chunks, claimed together, until the end of the transaction; raises LeaseLost if one of them
-    was taken already, or is completed."""
-    given = {"of_job": claims[0].job_id, "indexes": [c.index for c in claims], "held_token": claims[0].token}
+    """Nobody can take these chunks, claimed together, until the end of the transaction; raises
+    LeaseLost if one of them was taken already, or is completed.
+    """
+    given = {
+        "of_job": claims[0].job_id,
+        "indexes": [c.index for c in claims],
+        "held_token": claims[0].token,
+    }
     if len((await connection.execute(_HELD, given)).all()) != len(claims):
         raise LeaseLost
 
@@ -235,10 +268,16 @@ async def release(
     refund: bool,
     error: dict[str, Any] | None = None,
 ) -> bool:  # processing -> pending
-    """Give the chunk back; `refund` takes the attempt back too, for causes that are not the chunk's."""
+    """Give the chunk back; `refund` takes the attempt back too, for causes that are not the
+    chunk's.
+    """
     values: dict[str, Any] = {"attempt": claim.attempt - 1} if refund else {"error": error}
     query = _held(claim, ChunkStatus.PENDING).values(
-        status=ChunkStatus.PENDING, claim_token=None, lease_expires_at=None, available_at=now(delay_seconds), **values
+        status=ChunkStatus.PENDING,
+        claim_token=None,
+        lease_expires_at=None,
+        available_at=now(delay_seconds),
+        **values,
     )
     return (await connection.execute(query)).rowcount == 1
 
@@ -251,11 +290,13 @@ async def release_all(connection: AsyncConnection, worker: str) -> None:  # proc
 async def release_strays(
     connection: AsyncConnection, worker: str, tokens: Sequence[UUID], lease_seconds: float
 ) -> list[UUID]:  # processing -> pending
-    """Give back, at no cost, what this worker holds without knowing it, because the database went away at the wrong
-    moment; the jobs concerned. `tokens` are those it knows, just renewed; a lease as fresh as theirs is one that is
-    being taken right now."""
+    """Give back, at no cost, what this worker holds without knowing it, because the database went
+    away at the wrong moment; the jobs concerned. `tokens` are those it knows, just renewed; a lease
+    as fresh as theirs is one that is being taken right now.
+    """
     query = _give_back(worker).where(
-        Chunk.claim_token.not_in(tokens), Chunk.lease_expires_at < now(lease_seconds - FRESH_SECONDS)
+        Chunk.claim_token.not_in(tokens),
+        Chunk.lease_expires_at < now(lease_seconds - FRESH_SECONDS),
     )
     return list(dict.fromkeys((await connection.execute(query.returning(Chunk.job_id))).scalars()))
 
@@ -263,7 +304,9 @@ async def release_strays(
 def _give_back(worker: str) -> Any:
     return (
         update(Chunk)
-        .where(may_become(Chunk.status, ChunkStatus.PENDING, among=IN_WORK), Chunk.claimed_by == worker)
+        .where(
+            may_become(Chunk.status, ChunkStatus.PENDING, among=IN_WORK), Chunk.claimed_by == worker
+        )
         .values(
             status=ChunkStatus.PENDING,
             attempt=Chunk.attempt - 1,
@@ -274,7 +317,8 @@ def _give_back(worker: str) -> Any:
     )
 
 
-async def fail(connection: AsyncConnection, claim: Claim, error: dict[str, Any]) -> bool:  # processing -> failed
+# processing -> failed
+async def fail(connection: AsyncConnection, claim: Claim, error: dict[str, Any]) -> bool:
     query = _held(claim, ChunkStatus.FAILED).values(
         status=ChunkStatus.FAILED,
         claim_token=None,
@@ -287,27 +331,43 @@ async def fail(connection: AsyncConnection, claim: Claim, error: dict[str, Any])
 
 
 async def renew(connection: AsyncConnection, tokens: Sequence[UUID], lease_seconds: float) -> int:
-    """Extend the leases of these claims, but for chunks that are just being written and need none; of how many."""
+    """Extend the leases of these claims, but for chunks that are just being written and need none;
+    of how many.
+    """
     query = _unless_locked(Chunk.status == ChunkStatus.PROCESSING, Chunk.claim_token.in_(tokens))
     return (await connection.execute(query.values(lease_expires_at=now(lease_seconds)))).rowcount
 
 
 def _unless_locked(*conditions: ColumnElement[bool]) -> Any:
-    """An UPDATE of these chunks without those that are locked. Such a one is being written, or its worker stopped in the
-    middle of that: it must not keep the others waiting."""
-    free = select(Chunk.job_id, Chunk.chunk_index).where(*conditions).with_for_update(skip_locked=True).cte("free")
-    return update(Chunk).where(tuple_(Chunk.job_id, Chunk.chunk_index).in_(select(free.c.job_id, free.c.chunk_index)))
+    """An UPDATE of these chunks without those that are locked. Such a one is being written, or its
+    worker stopped in the middle of that: it must not keep the others waiting.
+    """
+    free = (
+        select(Chunk.job_id, Chunk.chunk_index)
+        .where(*conditions)
+        .with_for_update(skip_locked=True)
+        .cte("free")
+    )
+    return update(Chunk).where(
+        tuple_(Chunk.job_id, Chunk.chunk_index).in_(select(free.c.job_id, free.c.chunk_index))
+    )
 
 
 async def shorten_leases(connection: AsyncConnection, lease_seconds: float) -> None:
-    """Let those that end later than any lease can end now, since the clock was set back, end when a new one would: who
-    lives renews it before."""
-    query = _unless_locked(Chunk.status == ChunkStatus.PROCESSING, Chunk.lease_expires_at > now(2 * lease_seconds))
+    """Let those that end later than any lease can end now, since the clock was set back, end when a
+    new one would: who lives renews it before.
+    """
+    query = _unless_locked(
+        Chunk.status == ChunkStatus.PROCESSING, Chunk.lease_expires_at > now(2 * lease_seconds)
+    )
     await connection.execute(query.values(lease_expires_at=now(lease_seconds)))
 
 
-async def rescue(connection: AsyncConnection, *, expired_only: bool) -> list[UUID]:  # processing -> pending
-    """Take back the chunks of workers that vanished, at no cost; the jobs concerned. Each is a suspect from now on."""
+# processing -> pending
+async def rescue(connection: AsyncConnection, *, expired_only: bool) -> list[UUID]:
+    """Take back the chunks of workers that vanished, at no cost; the jobs concerned. Each is a
+    suspect from now on.
+    """
     left = [may_become(Chunk.status, ChunkStatus.PENDING, among=IN_WORK)]
     if expired_only:
         left.append(Chunk.lease_expires_at < now())
@@ -329,7 +389,8 @@ async def rescue(connection: AsyncConnection, *, expired_only: bool) -> list[UUI
 async def count_death(
     connection: AsyncConnection, claim: Claim
 ) -> ChunkStatus | None:  # processing -> pending | failed
-    """The process that a suspect had for itself ended; what the chunk is now, None if it belongs to somebody else.
+    """The process that a suspect had for itself ended; what the chunk is now, None if it belongs to
+    somebody else.
 
     After MAX_DEATHS it fails, alone, so that the rest of its file completes.
     """
@@ -341,7 +402,10 @@ async def count_death(
     query = (
         _held(claim, ChunkStatus.FAILED)
         .values(
-            status=case((is_poison, literal(str(ChunkStatus.FAILED))), else_=literal(str(ChunkStatus.PENDING))),
+            status=case(
+                (is_poison, literal(str(ChunkStatus.FAILED))),
+                else_=literal(str(ChunkStatus.PENDING)),
+            ),
             rows_failed=case((is_poison, Chunk.row_count), else_=0),
             error=case((is_poison, literal(poison, Chunk.error.type)), else_=Chunk.error),
             finished_at=case((is_poison, now()), else_=null()),
@@ -357,11 +421,14 @@ async def count_death(
     return None if status is None else ChunkStatus(status)
 
 
-async def cancel_all(connection: AsyncConnection, job_id: UUID) -> None:  # pending | processing -> cancelled
+# pending | processing -> cancelled
+async def cancel_all(connection: AsyncConnection, job_id: UUID) -> None:
     query = (
         update(Chunk)
         .where(Chunk.job_id == job_id, may_become(Chunk.status, ChunkStatus.CANCELLED))
-        .values(status=ChunkStatus.CANCELLED, claim_token=None, lease_expires_at=None, finished_at=now())
+        .values(
+            status=ChunkStatus.CANCELLED, claim_token=None, lease_expires_at=None, finished_at=now()
+        )
     )
     await connection.execute(query)
 
@@ -369,7 +436,10 @@ async def cancel_all(connection: AsyncConnection, job_id: UUID) -> None:  # pend
 async def retry_failed(connection: AsyncConnection, job_id: UUID) -> int:  # failed -> pending
     query = (
         update(Chunk)
-        .where(Chunk.job_id == job_id, may_become(Chunk.status, ChunkStatus.PENDING, among=(ChunkStatus.FAILED,)))
+        .where(
+            Chunk.job_id == job_id,
+            may_become(Chunk.status, ChunkStatus.PENDING, among=(ChunkStatus.FAILED,)),
+        )
         .values(
             status=ChunkStatus.PENDING,
             attempt=0,
@@ -383,16 +453,22 @@ async def retry_failed(connection: AsyncConnection, job_id: UUID) -> int:  # fai
     return (await connection.execute(query)).rowcount
 
 
-async def next_waiting(connection: AsyncConnection, job_id: UUID, longest_wait: float = LONGEST_WAIT) -> float | None:
+async def next_waiting(
+    connection: AsyncConnection, job_id: UUID, longest_wait: float = LONGEST_WAIT
+) -> float | None:
     """Seconds until the chunk that waits for the shortest time may run; None if none waits."""
     waits = case((is_due(Chunk.available_at, longest_wait), now()), else_=Chunk.available_at)
-    query = select(func.min(waits), now()).where(Chunk.job_id == job_id, Chunk.status == ChunkStatus.PENDING)
+    query = select(func.min(waits), now()).where(
+        Chunk.job_id == job_id, Chunk.status == ChunkStatus.PENDING
+    )
     due, at = (await connection.execute(query)).one()
     return None if due is None else max(0.0, (due - at).total_seconds())
 
 
 def _of_family(job_id: UUID) -> ColumnElement[bool]:
-    """Chunks of the job, of the jobs that are parts of it, or of the parts of those: there is no fourth generation."""
+    """Chunks of the job, of the jobs that are parts of it, or of the parts of those: there is no
+    fourth generation.
+    """
     parts = select(Job.id).where(Job.parent_id == job_id)
     mine = or_(Job.id == job_id, Job.parent_id == job_id, Job.parent_id.in_(parts))
     return Chunk.job_id.in_(select(Job.id).where(mine))
@@ -408,7 +484,9 @@ _SUMS = (
 )
 
 
-_TALLY = select(Chunk.status, *_SUMS).where(Chunk.job_id == bindparam("of_job")).group_by(Chunk.status)
+_TALLY = (
+    select(Chunk.status, *_SUMS).where(Chunk.job_id == bindparam("of_job")).group_by(Chunk.status)
+)
 _TALLY_ALL = (
     select(Chunk.job_id, Chunk.status, *_SUMS)
     .where(Chunk.job_id.in_(bindparam("of_jobs", expanding=True, type_=Chunk.job_id.type)))
@@ -421,18 +499,26 @@ def _tallied(status: str, *sums: Any) -> ChunkTally:
     return ChunkTally(status, *map(int, sums))
 
 
-async def tally(connection: AsyncConnection, job_id: UUID, *, is_parent: bool = False) -> list[ChunkTally]:
-    """One for each status that there is. Progress and the finisher are computed from nothing else."""
+async def tally(
+    connection: AsyncConnection, job_id: UUID, *, is_parent: bool = False
+) -> list[ChunkTally]:
+    """One for each status that there is. Progress and the finisher are computed from nothing
+    else.
+    """
     if is_parent:
         query = select(Chunk.status, *_SUMS).where(_of_family(job_id)).group_by(Chunk.status)
         return await fetch_all(connection, _tallied, query)
     return await fetch_all(connection, _tallied, _TALLY, {"of_job": job_id})
 
 
-async def tally_all(connection: AsyncConnection, job_ids: Sequence[UUID]) -> dict[UUID, list[ChunkTally]]:
+async def tally_all(
+    connection: AsyncConnection, job_ids: Sequence[UUID]
+) -> dict[UUID, list[ChunkTally]]:
     """The same of each of these jobs that has chunks."""
     tallies: dict[UUID, list[ChunkTally]] = {}
-    for job_id, status, *sums in (await connection.execute(_TALLY_ALL, {"of_jobs": padded(job_ids)})).all():
+    for job_id, status, *sums in (
+        await connection.execute(_TALLY_ALL, {"of_jobs": padded(job_ids)})
+    ).all():
         tallies.setdefault(job_id, []).append(_tallied(str(status), *sums))
     return tallies
 
@@ -462,8 +548,12 @@ async def done_bytes(connection: AsyncConnection, job_ids: Sequence[UUID]) -> di
 async def tallies(
     connection: AsyncConnection, job_ids: Sequence[UUID], *, of_parts: bool = False
 ) -> dict[UUID, JobTally]:
-    """Of each job that has chunks, or of the parts of each job. One statement for a whole page of a list."""
-    is_done = Chunk.status.in_([s for s in ChunkStatus if s.is_final and s is not ChunkStatus.CANCELLED])
+    """Of each job that has chunks, or of the parts of each job. One statement for a whole page of a
+    list.
+    """
+    is_done = Chunk.status.in_(
+        [s for s in ChunkStatus if s.is_final and s is not ChunkStatus.CANCELLED]
+    )
     key = Job.parent_id if of_parts else Chunk.job_id
     query = select(
         key.label("job_id"),
@@ -471,14 +561,19 @@ async def tallies(
         func.sum(Chunk.rows_ok).label("ok"),
         func.sum(Chunk.rows_invalid).label("invalid"),
         func.sum(Chunk.rows_failed).label("failed"),
-        func.sum(case((Chunk.status == ChunkStatus.FAILED, Chunk.rows_failed), else_=0)).label("in_failed_chunks"),
+        func.sum(case((Chunk.status == ChunkStatus.FAILED, Chunk.rows_failed), else_=0)).label(
+            "in_failed_chunks"
+        ),
         func.sum(case((is_done, Chunk.byte_end - Chunk.byte_start), else_=0)).label("done_bytes"),
         func.sum(Chunk.byte_end - Chunk.byte_start).label("bytes"),
     )
     if of_parts:
         query = query.join(Job, Job.id == Chunk.job_id)
     query = query.where(key.in_(job_ids)).group_by(key)
-    return {job_id: JobTally(*map(int, sums)) for job_id, *sums in (await connection.execute(query)).all()}
+    return {
+        job_id: JobTally(*map(int, sums))
+        for job_id, *sums in (await connection.execute(query)).all()
+    }
 
 
 async def last_ended(
@@ -489,10 +584,14 @@ async def last_ended(
     ended = select(key.label("job_id"), Chunk.finished_at, Chunk.row_count)
     if of_parts:
         ended = ended.join(Job, Job.id == Chunk.job_id)
-    place = func.row_number().over(partition_by=key, order_by=Chunk.finished_at.desc()).label("place")
+    place = (
+        func.row_number().over(partition_by=key, order_by=Chunk.finished_at.desc()).label("place")
+    )
     is_done = Chunk.status.in_((ChunkStatus.COMPLETED, ChunkStatus.FAILED))
     table = ended.add_columns(place).where(key.in_(padded(job_ids)), is_done).subquery()
-    query = select(table.c.job_id, table.c.finished_at, table.c.row_count).where(table.c.place <= limit)
+    query = select(table.c.job_id, table.c.finished_at, table.c.row_count).where(
+        table.c.place <= limit
+    )
     found: dict[UUID, list[tuple[datetime, int]]] = {}
     for job_id, at, rows in (await connection.execute(query)).all():
         found.setdefault(job_id, []).append((at, rows))
@@ -509,9 +608,14 @@ async def totals(
             Chunk.job_id,
             func.sum(Chunk.row_count).label("rows"),
             func.sum(Chunk.rows_ok).label("ok"),
-            func.sum(case((completed, Chunk.rows_invalid + Chunk.rows_failed), else_=0)).label("rejected"),
+            func.sum(case((completed, Chunk.rows_invalid + Chunk.rows_failed), else_=0)).label(
+                "rejected"
+            ),
             func.sum(case((completed, 0), else_=Chunk.rows_failed)).label("failed"),
-            *(func.coalesce(func.sum(Chunk.summary[name].as_integer()), 0).label(name) for name in counts),
+            *(
+                func.coalesce(func.sum(Chunk.summary[name].as_integer()), 0).label(name)
+                for name in counts
+            ),
         )
         .where(Chunk.job_id.in_(job_ids))
         .group_by(Chunk.job_id)
@@ -526,10 +630,13 @@ async def totals(
 async def demote(
     connection: AsyncConnection, job_id: UUID, index: int, *, rows_ok: int, by: int, code: str
 ) -> bool:  # completed -> completed
-    """Call so many of its good rows invalid, under this code: the whole file decided about them. True if it still had
-    `rows_ok`. Call it with the job locked."""
+    """Call so many of its good rows invalid, under this code: the whole file decided about them.
+    True if it still had `rows_ok`. Call it with the job locked.
+    """
     kept = select(Chunk.reject_codes, Chunk.rows_invalid + Chunk.rows_failed)
-    codes, rejects = (await connection.execute(kept.where(Chunk.job_id == job_id, Chunk.chunk_index == index))).one()
+    codes, rejects = (
+        await connection.execute(kept.where(Chunk.job_id == job_id, Chunk.chunk_index == index))
+    ).one()
     is_known = codes is not None or not rejects
     changed = dict(Counter(codes or {}) + Counter({code: by})) if is_known else None
     query = (
@@ -540,13 +647,19 @@ async def demote(
             Chunk.status == ChunkStatus.COMPLETED,
             Chunk.rows_ok == rows_ok,
         )
-        .values(rows_ok=Chunk.rows_ok - by, rows_invalid=Chunk.rows_invalid + by, reject_codes=changed)
+        .values(
+            rows_ok=Chunk.rows_ok - by, rows_invalid=Chunk.rows_invalid + by, reject_codes=changed
+        )
     )
     return (await connection.execute(query)).rowcount == 1
 
 
 async def summaries(connection: AsyncConnection, job_id: UUID) -> list[dict[str, Any]]:
-    query = select(Chunk.summary).where(Chunk.job_id == job_id, Chunk.summary.is_not(None)).order_by(Chunk.chunk_index)
+    query = (
+        select(Chunk.summary)
+        .where(Chunk.job_id == job_id, Chunk.summary.is_not(None))
+        .order_by(Chunk.chunk_index)
+    )
     return list((await connection.execute(query)).scalars())
 
 
@@ -576,20 +689,33 @@ async def errors(connection: AsyncConnection, job_id: UUID, limit: int = 20) -> 
 
 async def count_completed(connection: AsyncConnection, family_id: UUID) -> dict[UUID, int]:
     """Completed chunks by job, of this job and of its parts."""
-    query = select(Chunk.job_id, func.count()).where(_of_family(family_id), Chunk.status == ChunkStatus.COMPLETED)
-    return {job_id: int(count) for job_id, count in (await connection.execute(query.group_by(Chunk.job_id))).all()}
+    query = select(Chunk.job_id, func.count()).where(
+        _of_family(family_id), Chunk.status == ChunkStatus.COMPLETED
+    )
+    return {
+        job_id: int(count)
+        for job_id, count in (await connection.execute(query.group_by(Chunk.job_id))).all()
+    }
 
 
-async def list_completed(connection: AsyncConnection, job_id: UUID, from_index: int) -> list[CompletedChunk]:
+async def list_completed(
+    connection: AsyncConnection, job_id: UUID, from_index: int
+) -> list[CompletedChunk]:
     query = (
         select(*columns_of(CompletedChunk, Chunk))
-        .where(Chunk.job_id == job_id, Chunk.chunk_index >= from_index, Chunk.status == ChunkStatus.COMPLETED)
+        .where(
+            Chunk.job_id == job_id,
+            Chunk.chunk_index >= from_index,
+            Chunk.status == ChunkStatus.COMPLETED,
+        )
         .order_by(Chunk.chunk_index)
     )
     return await fetch_all(connection, CompletedChunk, query)
 
 
-async def list_chunks(connection: AsyncConnection, job_id: UUID, *, after: int, limit: int) -> list[ChunkRow]:
+async def list_chunks(
+    connection: AsyncConnection, job_id: UUID, *, after: int, limit: int
+) -> list[ChunkRow]:
     """The chunk map from index `after` + 1 on."""
     query = (
         select(*columns_of(ChunkRow, Chunk))
@@ -601,7 +727,9 @@ async def list_chunks(connection: AsyncConnection, job_id: UUID, *, after: int, 
 
 
 def _locating() -> Any:
-    before = (func.sum(Chunk.rows_ok).over(order_by=Chunk.chunk_index) - Chunk.rows_ok).label("before")
+    before = (func.sum(Chunk.rows_ok).over(order_by=Chunk.chunk_index) - Chunk.rows_ok).label(
+        "before"
+    )
     table = (
         select(Chunk.first_row, Chunk.rows_ok, before)
         .where(Chunk.job_id == bindparam("of_job"), Chunk.rows_ok > 0)
@@ -624,7 +752,11 @@ def _indexing() -> Any:
     )
     return (
         select(Chunk.first_row, Chunk.chunk_index)
-        .where(Chunk.job_id == bindparam("of_job"), Chunk.first_row >= start, Chunk.first_row <= bindparam("to_row"))
+        .where(
+            Chunk.job_id == bindparam("of_job"),
+            Chunk.first_row >= start,
+            Chunk.first_row <= bindparam("to_row"),
+        )
         .order_by(Chunk.first_row)
     )
 
@@ -633,12 +765,21 @@ _LOCATING, _INDEXING = _locating(), _indexing()
 
 
 async def locate(connection: AsyncConnection, job_id: UUID, offset: int) -> tuple[int, int] | None:
-    """(first row of the chunk that holds the result at this offset, results in the chunks before it)."""
-    row = (await connection.execute(_LOCATING, {"of_job": job_id, "offset_of_result": offset})).first()
+    """(first row of the chunk that holds the result at this offset, results in the chunks before
+    it).
+    """
+    row = (
+        await connection.execute(_LOCATING, {"of_job": job_id, "offset_of_result": offset})
+    ).first()
     return (int(row[0]), int(row[1])) if row else None
 
 
-async def indexes_of(connection: AsyncConnection, job_id: UUID, first_row: int, last_row: int) -> list[tuple[int, int]]:
+async def indexes_of(
+    connection: AsyncConnection, job_id: UUID, first_row: int, last_row: int
+) -> list[tuple[int, int]]:
     """(first row, index) of the chunks that hold these rows, in order."""
     values = {"of_job": job_id, "from_row": first_row, "to_row": last_row}
-    return [(int(first), int(index)) for first, index in (await connection.execute(_INDEXING, values)).all()]
+    return [
+        (int(first), int(index))
+        for first, index in (await connection.execute(_INDEXING, values)).all()
+    ]

@@ -1,4 +1,6 @@
-"""SQL for corrections: what they are made of, and how rejects become results of the job that they belong to."""
+"""SQL for corrections: what they are made of, and how rejects become results of the job that they
+belong to.
+"""
 
 from __future__ import annotations
 
@@ -38,22 +40,36 @@ class CorrectionPart:
 
     target_index: int
     seen: Mapping[int, int]
-    """By row number, in the order of the chunk: how often each row had been corrected when this correction was accepted."""
+    """By row number, in the order of the chunk: how often each row had been corrected when this
+    correction was accepted.
+    """
 
 
-async def insert_parts(connection: AsyncConnection, job_id: UUID, parts: Sequence[CorrectionPart]) -> None:
+async def insert_parts(
+    connection: AsyncConnection, job_id: UUID, parts: Sequence[CorrectionPart]
+) -> None:
     rows = [
-        {"job_id": job_id, "chunk_index": index, "target_index": part.target_index,
-         "row_numbers": list(part.seen), "seen": list(part.seen.values())}
+        {
+            "job_id": job_id,
+            "chunk_index": index,
+            "target_index": part.target_index,
+            "row_numbers": list(part.seen),
+            "seen": list(part.seen.values()),
+        }
         for index, part in enumerate(parts)
-    ]  # fmt: skip
+    ]
     await connection.execute(insert(CorrectionChunk), rows)
 
 
-async def find_parts(connection: AsyncConnection, job_id: UUID, indexes: Iterable[int]) -> dict[int, CorrectionPart]:
+async def find_parts(
+    connection: AsyncConnection, job_id: UUID, indexes: Iterable[int]
+) -> dict[int, CorrectionPart]:
     """By chunk index."""
     query = select(
-        CorrectionChunk.chunk_index, CorrectionChunk.target_index, CorrectionChunk.row_numbers, CorrectionChunk.seen
+        CorrectionChunk.chunk_index,
+        CorrectionChunk.target_index,
+        CorrectionChunk.row_numbers,
+        CorrectionChunk.seen,
     ).where(CorrectionChunk.job_id == job_id, CorrectionChunk.chunk_index.in_(list(indexes)))
     return {
         index: CorrectionPart(target_index, dict(zip(numbers, seen, strict=True)))
@@ -63,26 +79,44 @@ async def find_parts(connection: AsyncConnection, job_id: UUID, indexes: Iterabl
 
 async def chunk_starts(connection: AsyncConnection, job_id: UUID) -> list[tuple[int, int]]:
     """(first row, index) of every chunk, in order."""
-    query = select(Chunk.first_row, Chunk.chunk_index).where(Chunk.job_id == job_id).order_by(Chunk.first_row)
+    query = (
+        select(Chunk.first_row, Chunk.chunk_index)
+        .where(Chunk.job_id == job_id)
+        .order_by(Chunk.first_row)
+    )
     return [(int(first), int(index)) for first, index in (await connection.execute(query)).all()]
 
 
 async def count_accepted(connection: AsyncConnection, target_id: UUID) -> None:
-    query = update(Job).where(Job.id == target_id).values(corrections=Job.corrections + 1, updated_at=now())
+    query = (
+        update(Job)
+        .where(Job.id == target_id)
+        .values(corrections=Job.corrections + 1, updated_at=now())
+    )
     await connection.execute(query)
 
 
-async def rejects_of(connection: AsyncConnection, job_id: UUID, numbers: Sequence[int]) -> dict[int, RejectRow]:
+async def rejects_of(
+    connection: AsyncConnection, job_id: UUID, numbers: Sequence[int]
+) -> dict[int, RejectRow]:
     """By row number, those of these rows that are rejected; whole, with their bytes."""
     rejects: dict[int, RejectRow] = {}
     for some in _steps(numbers):
-        query = select(*_REJECT).where(RejectedRow.job_id == job_id, RejectedRow.row_number.in_(some))
-        rejects |= {reject.row_number: reject for reject in await fetch_all(connection, RejectRow, query)}
+        query = select(*_REJECT).where(
+            RejectedRow.job_id == job_id, RejectedRow.row_number.in_(some)
+        )
+        rejects |= {
+            reject.row_number: reject for reject in await fetch_all(connection, RejectRow, query)
+        }
     return rejects
 
 
-async def places_of(connection: AsyncConnection, job_id: UUID, first: int, last: int) -> dict[int, RejectPlace]:
-    """By row number, the rejects between two rows (both included): kind, code, place in the file, corrections so far."""
+async def places_of(
+    connection: AsyncConnection, job_id: UUID, first: int, last: int
+) -> dict[int, RejectPlace]:
+    """By row number, the rejects between two rows (both included): kind, code, place in the file,
+    corrections so far.
+    """
     query = select(*columns_of(RejectPlace, RejectedRow))
     query = query.where(RejectedRow.job_id == job_id, RejectedRow.row_number.between(first, last))
     return {place.row_number: place for place in await fetch_all(connection, RejectPlace, query)}
@@ -95,7 +129,11 @@ async def lock_chunk(connection: AsyncConnection, job_id: UUID, index: int) -> C
     """A completed chunk, not to be changed by others until the end of the transaction."""
     query = (
         select(*columns_of(ChunkRow, Chunk))
-        .where(Chunk.job_id == job_id, Chunk.chunk_index == index, Chunk.status == ChunkStatus.COMPLETED)
+        .where(
+            Chunk.job_id == job_id,
+            Chunk.chunk_index == index,
+            Chunk.status == ChunkStatus.COMPLETED,
+        )
         .with_for_update()
     )
     return await fetch_first(connection, ChunkRow, query)
@@ -104,7 +142,9 @@ async def lock_chunk(connection: AsyncConnection, job_id: UUID, index: int) -> C
 async def remove_rejects(connection: AsyncConnection, job_id: UUID, numbers: Sequence[int]) -> None:
     for some in _steps(numbers):
         await connection.execute(
-            delete(RejectedRow).where(RejectedRow.job_id == job_id, RejectedRow.row_number.in_(some))
+            delete(RejectedRow).where(
+                RejectedRow.job_id == job_id, RejectedRow.row_number.in_(some)
+            )
         )
 
 
@@ -113,7 +153,9 @@ async def insert_rejects(connection: AsyncConnection, rejects: Sequence[RejectRo
         await connection.execute(insert(RejectedRow), [values_of(reject) for reject in rejects])
 
 
-async def change_chunk(connection: AsyncConnection, job_id: UUID, index: int, values: dict[str, Any]) -> None:
+async def change_chunk(
+    connection: AsyncConnection, job_id: UUID, index: int, values: dict[str, Any]
+) -> None:
     """Of a chunk that this transaction has locked."""
     query = update(Chunk).where(Chunk.job_id == job_id, Chunk.chunk_index == index)
     await connection.execute(query.values(**values))
@@ -124,11 +166,16 @@ async def change_job(connection: AsyncConnection, job_id: UUID, values: dict[str
     await connection.execute(update(Job).where(Job.id == job_id).values(**values, updated_at=now()))
 
 
-_MAY_BE_CLEARED = may_become(Job.status, JobStatus.COMPLETED, among=(JobStatus.COMPLETED_WITH_ERRORS,))
+_MAY_BE_CLEARED = may_become(
+    Job.status, JobStatus.COMPLETED, among=(JobStatus.COMPLETED_WITH_ERRORS,)
+)
 
 
-async def clear(connection: AsyncConnection, job_id: UUID) -> None:  # completed_with_errors -> completed
-    """If nothing is rejected or failed any more; the same for the job that it is a part of. It is told as an end is."""
+# completed_with_errors -> completed
+async def clear(connection: AsyncConnection, job_id: UUID) -> None:
+    """If nothing is rejected or failed any more; the same for the job that it is a part of. It is
+    told as an end is.
+    """
     wrong = select(Chunk.job_id).where(Chunk.job_id == job_id, Chunk.rows_ok < Chunk.row_count)
     query = (
         update(Job)
@@ -151,7 +198,9 @@ async def clear(connection: AsyncConnection, job_id: UUID) -> None:  # completed
         _MAY_BE_CLEARED,
         ~part.correlate(None).exists(),
     )
-    changed = parent.values(status=JobStatus.COMPLETED, error=None, updated_at=now()).returning(*_JOB)
+    changed = parent.values(status=JobStatus.COMPLETED, error=None, updated_at=now()).returning(
+        *_JOB
+    )
     whole = await fetch_first(connection, JobBase, changed)
     if whole is not None:
         await outbox.tell(connection, whole, whole.updated_at)

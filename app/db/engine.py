@@ -1,4 +1,6 @@
-"""Connections and transactions. The one file that knows how the two databases differ in getting one."""
+"""Connections and transactions. The one file that knows how the two databases differ in getting
+one.
+"""
 
 from __future__ import annotations
 
@@ -28,24 +30,36 @@ from app.errors import TransientError
 Result = TypeVar("Result")
 _after_commit: ContextVar[list[Callable[[], None]]] = ContextVar("after_commit")
 READERS, LONG_READERS = 8, 6
-"""Connections of those who read, people and their programs, and how many of them may be taken for long. Work has others."""
+"""Connections of those who read, people and their programs, and how many of them may be taken for
+long. Work has others.
+"""
 SQLITE_WORK_READERS, MIN_IDLE_SECONDS, MAX_SILENT_SECONDS = 4, 5.0, 8.0
 CLOSE_SECONDS = 5.0
 APPLICATION_NAME = "granula"
 VECTOR_SETTINGS = {"hnsw.ef_search": "150", "hnsw.iterative_scan": "strict_order"}
-"""Of pgvector, for every connection, so that no search has to set them: how many neighbours its index looks at (with fewer the
-recall falls), and that it looks on where filters leave too few of the first ones. A server without pgvector keeps them and
-does nothing; one older than 0.8 warns of the second."""
+"""Of pgvector, for every connection, so that no search has to set them: how many neighbours its
+index looks at (with fewer the recall falls), and that it looks on where filters leave too few of
+the first ones. A server without pgvector keeps them and does nothing; one older than 0.8 warns of
+the second.
+"""
 TRANSIENT_SQLSTATES = ("08", "40001", "40P01", "53", "57P", "25006", "55P03", "58030")
-"""Lost connection, serialisation, deadlock, out of resources (disk included), shutdown, standby, lock wait, I/O error."""
+"""Lost connection, serialisation, deadlock, out of resources (disk included), shutdown, standby,
+lock wait, I/O error.
+"""
 DEADLOCK_SQLSTATES, DEADLOCK_TRIES = ("40001", "40P01"), 5
 TRANSIENT_SQLITE = (
-    sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED, sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR, sqlite3.SQLITE_CANTOPEN
-)  # fmt: skip
+    sqlite3.SQLITE_BUSY,
+    sqlite3.SQLITE_LOCKED,
+    sqlite3.SQLITE_FULL,
+    sqlite3.SQLITE_IOERR,
+    sqlite3.SQLITE_CANTOPEN,
+)
 
 
 def after_commit(callback: Callable[[], None]) -> None:
-    """Inside the work of `transact`: call this once the transaction has committed, and never if it has not."""
+    """Inside the work of `transact`: call this once the transaction has committed, and never if it
+    has not.
+    """
     _after_commit.get().append(callback)
 
 
@@ -54,7 +68,9 @@ class DatabaseUnavailable(TransientError):
 
 
 class WaitingReaders:
-    """Those who have asked for something to be read and are not being served yet, for work to make way for them."""
+    """Those who have asked for something to be read and are not being served yet, for work to make
+    way for them.
+    """
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
@@ -80,13 +96,15 @@ class WaitingReaders:
 class Database:
     """The engine, with reading and writing told apart.
 
-    On SQLite there is exactly one writing connection, taken in turn (two writers that checkpoint at once can corrupt
-    files of SQLite before 3.51.3), and several that can only read. On PostgreSQL whoever writes or works has one pool, and
-    whoever reads has another.
+    On SQLite there is exactly one writing connection, taken in turn (two writers that checkpoint at
+    once can corrupt files of SQLite before 3.51.3), and several that can only read. On PostgreSQL
+    whoever writes or works has one pool, and whoever reads has another.
     """
 
     def __init__(self, settings: Settings, *, is_guest: bool = False) -> None:
-        """`is_guest`: another process may serve from this database now. On SQLite the guest then never checkpoints."""
+        """`is_guest`: another process may serve from this database now. On SQLite the guest then
+        never checkpoints.
+        """
         self.is_sqlite = settings.is_sqlite
         self._write_turn = asyncio.Lock()
         self._heartbeat_seconds = settings.heartbeat_seconds
@@ -103,13 +121,17 @@ class Database:
             size = settings.db_pool_size or settings.slots + 6
             self._idle_seconds = max(settings.lease_seconds, MIN_IDLE_SECONDS)
             self.engine = _postgresql_engine(settings.url, READERS, self._idle_seconds)
-            self._working = self._writer = _postgresql_engine(settings.url, size, self._idle_seconds)
+            self._working = self._writer = _postgresql_engine(
+                settings.url, size, self._idle_seconds
+            )
             self._liveness = Liveness(settings.url, min(self._idle_seconds, MAX_SILENT_SECONDS))
             for engine in (self.engine, self._working):
                 self._liveness.watch(engine)
 
     def start(self) -> None:
-        """Look after the connections of PostgreSQL until `close`: what waits for a dead one gets DatabaseUnavailable."""
+        """Look after the connections of PostgreSQL until `close`: what waits for a dead one gets
+        DatabaseUnavailable.
+        """
         if self._liveness is not None:
             self._watching = asyncio.create_task(self._liveness.run(), name="connections")
 
@@ -129,7 +151,9 @@ class Database:
 
     @asynccontextmanager
     async def reading_singly(self) -> AsyncIterator[AsyncConnection]:
-        """Like `reading`, each statement by itself: on PostgreSQL without BEGIN and ROLLBACK, two round trips less."""
+        """Like `reading`, each statement by itself: on PostgreSQL without BEGIN and ROLLBACK, two
+        round trips less.
+        """
         with self.waiting.counted() as served:
             async with _connected(self._singly(self.engine)) as connection:
                 served()
@@ -146,14 +170,18 @@ class Database:
 
     @asynccontextmanager
     async def snapshot(self) -> AsyncIterator[AsyncConnection]:
-        """Like `reading`, but every SELECT sees the same moment, on PostgreSQL too. It may take long: others keep connections."""
+        """Like `reading`, but every SELECT sees the same moment, on PostgreSQL too. It may take
+        long: others keep connections.
+        """
         async with self._long_readers, self.reading() as connection:
             if not self.is_sqlite:
                 await connection.execution_options(isolation_level="REPEATABLE READ")
             yield connection
 
     async def run_alone(self, work: Callable[[AsyncConnection], Awaitable[Result]]) -> Result:
-        """Run one statement as its own transaction: on PostgreSQL without BEGIN and COMMIT, two round trips less."""
+        """Run one statement as its own transaction: on PostgreSQL without BEGIN and COMMIT, two
+        round trips less.
+        """
         return await self._shielded(self._run_alone(work))
 
     async def _run_alone(self, work: Callable[[AsyncConnection], Awaitable[Result]]) -> Result:
@@ -163,10 +191,12 @@ class Database:
             return await work(connection)
 
     async def transact(self, work: Callable[[AsyncConnection], Awaitable[Result]]) -> Result:
-        """Run `work` in one transaction and commit it; raises DatabaseUnavailable when another try may succeed.
+        """Run `work` in one transaction and commit it; raises DatabaseUnavailable when another try
+        may succeed.
 
-        Being cancelled does not tear it apart: the transaction ends first, then the cancellation goes on. (A statement
-        cancelled on SQLite would run on in its thread and be committed with the next transaction.)
+        Being cancelled does not tear it apart: the transaction ends first, then the cancellation
+        goes on. (A statement cancelled on SQLite would run on in its thread and be committed with
+        the next transaction.)
         """
         return await self._shielded(self._transact(work))
 
@@ -187,7 +217,11 @@ class Database:
             _after_commit.set(callbacks)
             try:
                 if self.is_sqlite:
-                    async with self._write_turn, connected(self._writer) as connection, connection.begin():
+                    async with (
+                        self._write_turn,
+                        connected(self._writer) as connection,
+                        connection.begin(),
+                    ):
                         result = await work(connection)
                 else:
                     async with connected(self._writer) as connection, connection.begin():
@@ -205,8 +239,10 @@ class Database:
 
     @asynccontextmanager
     async def alone(self, what: str) -> AsyncIterator[bool]:
-        """Whether nobody else is at this now, in any process on this database; held until the end, or until the process has
-        died or slept for the length of a lease. On SQLite, which one process serves, callers tell themselves apart."""
+        """Whether nobody else is at this now, in any process on this database; held until the end,
+        or until the process has died or slept for the length of a lease. On SQLite, which one
+        process serves, callers tell themselves apart.
+        """
         if self.is_sqlite:
             yield True
             return
@@ -230,18 +266,18 @@ class Database:
             await self._let_go(connection)
 
     async def end_stopped(self) -> int:
-        """End the sessions of processes that stopped in the middle of a statement, between its preparation and its run or
-        in its data; how many. To the server they are at work, and idle_in_transaction_session_timeout lets them be."""
+        """End the sessions of processes that stopped in the middle of a statement, between its
+        preparation and its run or in its data; how many. To the server they are at work, and
+        idle_in_transaction_session_timeout lets them be.
+        """
         if self.is_sqlite:
             return 0
-        query = text(
-            """
+        query = text("""
             SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity
             WHERE datname = current_database() AND usename = current_user AND application_name = :name
               AND state = 'active' AND wait_event = 'ClientRead'
               AND state_change < clock_timestamp() - make_interval(secs => :seconds)
-            """
-        )
+            """)
         async with self.working_singly() as connection:
             given = {"name": APPLICATION_NAME, "seconds": self._idle_seconds}
             return int((await connection.execute(query, given)).scalar_one())
@@ -256,8 +292,11 @@ class Database:
                 await connection.invalidate()
 
     async def _keep(self, connection: AsyncConnection, done: asyncio.Event) -> None:
-        """Say that this process lives: the server ends the transaction of one that has stopped, and with it the lock."""
-        with suppress(SQLAlchemyError, OSError):  # the lock is lost, which the writes find out by themselves
+        """Say that this process lives: the server ends the transaction of one that has stopped, and
+        with it the lock.
+        """
+        # the lock is lost, which the writes find out by themselves
+        with suppress(SQLAlchemyError, OSError):
             while not done.is_set():
                 await connection.execute(text("SELECT 1"))
                 with suppress(TimeoutError):
@@ -266,7 +305,9 @@ class Database:
     @property
     def connections(self) -> dict[str, int]:
         """Of the pools of this process: `in_use`, `idle`, and `max`, that may be open."""
-        pools = [cast(QueuePool, engine.pool) for engine in {self.engine, self._working, self._writer}]
+        pools = [
+            cast(QueuePool, engine.pool) for engine in {self.engine, self._working, self._writer}
+        ]
         return {
             "in_use": sum(pool.checkedout() for pool in pools),
             "idle": sum(pool.checkedin() for pool in pools),
@@ -274,8 +315,9 @@ class Database:
         }
 
     async def ping(self) -> None:
-        """Raises DatabaseUnavailable if the database does not answer. Those who ask while a question is on its way wait for
-        its answer: a crowd of uploads takes one connection."""
+        """Raises DatabaseUnavailable if the database does not answer. Those who ask while a
+        question is on its way wait for its answer: a crowd of uploads takes one connection.
+        """
         if self._ping is None:
             self._ping = asyncio.create_task(self._pinged(), name="ping")
             self._ping.add_done_callback(self._forget_ping)
@@ -309,8 +351,10 @@ class Database:
 
 @asynccontextmanager
 async def connected(engine: AsyncEngine) -> AsyncIterator[AsyncConnection]:
-    """A connection of the pool, or a new one. Raises DatabaseUnavailable for whatever connecting raises: a host, role,
-    password or database that does not exist may exist a moment later, and no list of error classes is ever complete."""
+    """A connection of the pool, or a new one. Raises DatabaseUnavailable for whatever connecting
+    raises: a host, role, password or database that does not exist may exist a moment later, and no
+    list of error classes is ever complete.
+    """
     async with AsyncExitStack() as stack:
         try:
             connection = await stack.enter_async_context(engine.connect())
@@ -342,10 +386,14 @@ def _folded(value: Any) -> Any:
 
 
 def _check_folder(url: str) -> None:
-    """Raises DatabaseUnavailable before a thread of the driver is begun, which would outlive the loop that it answers to."""
+    """Raises DatabaseUnavailable before a thread of the driver is begun, which would outlive the
+    loop that it answers to.
+    """
     path = make_url(url).database
     if path and path != ":memory:" and not Path(path).parent.is_dir():
-        raise DatabaseUnavailable(f"The database is not available: unable to open {path}, there is no such folder.")
+        raise DatabaseUnavailable(
+            f"The database is not available: unable to open {path}, there is no such folder."
+        )
 
 
 def _sqlite_engine(url: str, *, readers: int, checkpoints: bool = True) -> AsyncEngine:
@@ -380,7 +428,8 @@ def _sqlite_engine(url: str, *, readers: int, checkpoints: bool = True) -> Async
 
     @event.listens_for(engine.sync_engine, "begin")
     def begin(connection: Any) -> None:
-        # A deferred transaction that reads first cannot become a writer while another one writes: no timeout helps.
+        # A deferred transaction that reads first cannot become a writer while another one writes:
+        # no timeout helps.
         connection.exec_driver_sql("BEGIN" if readers else "BEGIN IMMEDIATE")
 
     return engine
@@ -391,7 +440,8 @@ def _postgresql_engine(url: str, size: int, idle_seconds: float) -> AsyncEngine:
         make_url(url),
         pool_size=size,
         max_overflow=0,
-        pool_timeout=30,  # a burst of readers waits in line; who gets no connection in this time is answered 503
+        # a burst of readers waits in line; who gets no connection in this time is answered 503
+        pool_timeout=30,
         pool_pre_ping=False,  # it has no time limit of its own; Liveness asks instead
         connect_args={
             "timeout": 10,
@@ -400,7 +450,8 @@ def _postgresql_engine(url: str, size: int, idle_seconds: float) -> AsyncEngine:
                 "application_name": APPLICATION_NAME,
                 "jit": "off",
                 **VECTOR_SETTINGS,
-                # Who stops in the middle of a transaction must not keep others from its rows for longer than its lease.
+                # Who stops in the middle of a transaction must not keep others from its rows for
+                # longer than its lease.
                 "idle_in_transaction_session_timeout": f"{idle_seconds * 1000:.0f}",
             },
         },
@@ -412,14 +463,24 @@ def unavailable(error: Exception) -> DatabaseUnavailable:
 
 
 def _lost_a_deadlock(error: BaseException) -> bool:
-    """Whether the database rolled this transaction back in favour of another: it need only be run again."""
-    causes = [error, getattr(error, "orig", None), getattr(getattr(error, "orig", None), "__cause__", None)]
+    """Whether the database rolled this transaction back in favour of another: it need only be run
+    again.
+    """
+    causes = [
+        error,
+        getattr(error, "orig", None),
+        getattr(getattr(error, "orig", None), "__cause__", None),
+    ]
     return any(getattr(cause, "sqlstate", None) in DEADLOCK_SQLSTATES for cause in causes)
 
 
 def _is_transient(error: BaseException) -> bool:
     if isinstance(
-        error, PoolTimeout | ConnectionError | asyncpg.InterfaceError | asyncpg.exceptions.InternalClientError
+        error,
+        PoolTimeout
+        | ConnectionError
+        | asyncpg.InterfaceError
+        | asyncpg.exceptions.InternalClientError,
     ):
         return True
     if isinstance(error, DBAPIError):
@@ -434,7 +495,9 @@ def _is_transient(error: BaseException) -> bool:
         return (error.sqlstate or "").startswith(TRANSIENT_SQLSTATES)
     if isinstance(error, SQLAlchemyError):
         return False
-    return isinstance(error, TimeoutError | FileNotFoundError) and not isinstance(error, asyncio.CancelledError)
+    return isinstance(error, TimeoutError | FileNotFoundError) and not isinstance(
+        error, asyncio.CancelledError
+    )
 
 
 def brief(error: BaseException) -> str:

@@ -11,7 +11,15 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from sqlalchemy.orm import aliased
 
 from app.db.models import File, IdempotencyKey, Job
-from app.db.rows import FileRow, NewFile, StoredAnswer, columns_of, fetch_all, fetch_first, values_of
+from app.db.rows import (
+    FileRow,
+    NewFile,
+    StoredAnswer,
+    columns_of,
+    fetch_all,
+    fetch_first,
+    values_of,
+)
 from app.db.types import now
 from app.states import JobStatus
 
@@ -54,17 +62,26 @@ async def find_file(connection: AsyncConnection, file_id: UUID, owner: str) -> F
     return await fetch_first(connection, FileRow, _FIND, {"of_file": file_id, "of_owner": owner})
 
 
-async def find_files(connection: AsyncConnection, ids: Sequence[UUID], owner: str) -> dict[UUID, FileRow]:
+async def find_files(
+    connection: AsyncConnection, ids: Sequence[UUID], owner: str
+) -> dict[UUID, FileRow]:
     """Those of them that are there, by id."""
     query = select(*_FILE).where(File.id.in_(ids), File.owner == owner, File.deleted_at.is_(None))
     return {file.id: file for file in await fetch_all(connection, FileRow, query)}
 
 
 async def find_by_content(connection: AsyncConnection, owner: str, content_key: str) -> UUID | None:
-    """The oldest file with these bytes and parameters whose job was neither cancelled nor undone."""
+    """The oldest file with these bytes and parameters whose job was neither cancelled nor
+    undone.
+    """
     query = (
         select(File.id)
-        .where(File.owner == owner, File.content_key == content_key, File.deleted_at.is_(None), ~_IS_VOID)
+        .where(
+            File.owner == owner,
+            File.content_key == content_key,
+            File.deleted_at.is_(None),
+            ~_IS_VOID,
+        )
         .order_by(File.created_at)
         .limit(1)
     )
@@ -72,7 +89,9 @@ async def find_by_content(connection: AsyncConnection, owner: str, content_key: 
 
 
 async def release_void(connection: AsyncConnection, owner: str, content_key: str) -> None:
-    """Let another upload be the only one of its kind where the job of this one was cancelled or undone."""
+    """Let another upload be the only one of its kind where the job of this one was cancelled or
+    undone.
+    """
     await connection.execute(_RELEASE, {"of_owner": owner, "content": content_key})
 
 
@@ -94,7 +113,9 @@ async def mark_deleted(connection: AsyncConnection, file_id: UUID, owner: str) -
 
 async def find_deleted(connection: AsyncConnection) -> list[UUID]:
     """Files whose deletion is not finished."""
-    return list((await connection.execute(select(File.id).where(File.deleted_at.is_not(None)))).scalars())
+    return list(
+        (await connection.execute(select(File.id).where(File.deleted_at.is_not(None)))).scalars()
+    )
 
 
 async def remove_file(connection: AsyncConnection, file_id: UUID) -> None:
@@ -115,13 +136,17 @@ async def insert_idempotent(connection: AsyncConnection, answer: StoredAnswer) -
 
 
 async def forget_idempotent(connection: AsyncConnection, owner: str, file_id: UUID) -> None:
-    """The answers that name this file: it is being deleted, and who sends it again wants it there again."""
+    """The answers that name this file: it is being deleted, and who sends it again wants it there
+    again.
+    """
     named = IdempotencyKey.body["file_id"].as_string() == str(file_id)
     await connection.execute(delete(IdempotencyKey).where(IdempotencyKey.owner == owner, named))
 
 
 async def expire_idempotent(connection: AsyncConnection, older_than_seconds: float) -> None:
-    await connection.execute(delete(IdempotencyKey).where(IdempotencyKey.created_at < now(-older_than_seconds)))
+    await connection.execute(
+        delete(IdempotencyKey).where(IdempotencyKey.created_at < now(-older_than_seconds))
+    )
 
 
 async def set_etags(connection: AsyncConnection, etags: dict[UUID, str | None]) -> None:

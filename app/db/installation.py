@@ -16,11 +16,14 @@ from app.db.types import UTCDateTime, now
 
 
 async def ensure(connection: AsyncConnection) -> UUID:
-    """The id of this database, made now if it has none. Of any number of processes that ask at once, one makes it."""
+    """The id of this database, made now if it has none. Of any number of processes that ask at
+    once, one makes it.
+    """
     if (found := await find(connection)) is not None:
         return found.id
     query = text(
-        "INSERT INTO installation (key, id, created_at) VALUES (1, :id, :created_at) ON CONFLICT DO NOTHING"
+        "INSERT INTO installation (key, id, created_at) VALUES (1, :id, :created_at) ON CONFLICT DO"
+        " NOTHING"
     ).bindparams(bindparam("id", type_=Uuid()), bindparam("created_at", type_=UTCDateTime()))
     await connection.execute(query, {"id": uuid4(), "created_at": datetime.now(UTC)})
     return (await connection.execute(select(Installation.id))).scalar_one()
@@ -28,21 +31,31 @@ async def ensure(connection: AsyncConnection) -> UUID:
 
 async def find(connection: AsyncConnection) -> InstallationRow | None:
     """None if no process of this version has started on the database yet."""
-    return await fetch_first(connection, InstallationRow, select(*columns_of(InstallationRow, Installation)))
+    return await fetch_first(
+        connection, InstallationRow, select(*columns_of(InstallationRow, Installation))
+    )
 
 
 async def record_sweep(connection: AsyncConnection, *, lost: int, held: int) -> None:
-    await connection.execute(update(Installation).values(swept_at=now(), lost_files=lost, held_files=held))
+    await connection.execute(
+        update(Installation).values(swept_at=now(), lost_files=lost, held_files=held)
+    )
 
 
 async def knows_any(connection: AsyncConnection, ids: Sequence[UUID]) -> bool:
     """Whether one of these is a file, a resumable upload or a job of this database."""
     for column in (File.id, Upload.id, Job.id):
-        if (await connection.execute(select(column).where(column.in_(ids)).limit(1))).first() is not None:
+        if (
+            await connection.execute(select(column).where(column.in_(ids)).limit(1))
+        ).first() is not None:
             return True
     return False
 
 
 async def count_stored(connection: AsyncConnection) -> int:
     """Files whose bytes are in the storage."""
-    return int((await connection.execute(select(func.count()).select_from(File).where(IS_STORED))).scalar_one())
+    return int(
+        (
+            await connection.execute(select(func.count()).select_from(File).where(IS_STORED))
+        ).scalar_one()
+    )

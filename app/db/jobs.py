@@ -1,4 +1,6 @@
-"""SQL for jobs. Each change of status is one named compare-and-set: it names the state it comes from, and tells if it won."""
+"""SQL for jobs. Each change of status is one named compare-and-set: it names the state it comes
+from, and tells if it won.
+"""
 
 from __future__ import annotations
 
@@ -8,7 +10,18 @@ from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, bindparam, case, delete, exists, func, insert, or_, select, update
+from sqlalchemy import (
+    ColumnElement,
+    bindparam,
+    case,
+    delete,
+    exists,
+    func,
+    insert,
+    or_,
+    select,
+    update,
+)
 from sqlalchemy.ext.asyncio import AsyncConnection
 from sqlalchemy.orm import aliased
 
@@ -63,7 +76,8 @@ def _listed() -> Any:
     return select(*_LISTED).join(File, File.id == Job.file_id).where(File.deleted_at.is_(None))
 
 
-# Built once: a row has 50 columns, and to go through them for each question takes longer than the question.
+# Built once: a row has 50 columns, and to go through them for each question takes longer than the
+# question.
 _JOB_ID = bindparam("of_job", type_=Job.id.type)
 _OWNER = bindparam("of_owner", type_=Job.owner.type)
 _LOAD = _with_file().where(Job.id == _JOB_ID)
@@ -84,13 +98,17 @@ async def find_job(connection: AsyncConnection, job_id: UUID, owner: str) -> Job
 
 async def find_by_file(connection: AsyncConnection, file_id: UUID, owner: str) -> JobRow | None:
     """The job that the upload of this file made: its first one."""
-    return await fetch_first(connection, JobRow, _FIND_BY_FILE, {"of_file": file_id, "of_owner": owner})
+    return await fetch_first(
+        connection, JobRow, _FIND_BY_FILE, {"of_file": file_id, "of_owner": owner}
+    )
 
 
 def _named() -> Any:
     """Of each id: the first job of each owner over the file of that id, and the job of that id."""
     ids = bindparam("ids", expanding=True, type_=Job.id.type)
-    first = select(func.min(Job.number)).where(Job.file_id.in_(ids)).group_by(Job.file_id, Job.owner)
+    first = (
+        select(func.min(Job.number)).where(Job.file_id.in_(ids)).group_by(Job.file_id, Job.owner)
+    )
     return _with_file().where(Job.id.in_(ids) | Job.number.in_(first))
 
 
@@ -99,11 +117,15 @@ _NAMED = _named()
 
 
 async def find_all(connection: AsyncConnection, ids: Sequence[UUID]) -> list[JobRow]:
-    """Of each of these ids: the first job of each owner over the file of that id, and the job of that id."""
+    """Of each of these ids: the first job of each owner over the file of that id, and the job of
+    that id.
+    """
     return await fetch_all(connection, JobRow, _NAMED, {"ids": padded(ids)})
 
 
-async def find_public(connection: AsyncConnection, public_id: str, owner: str, door: str) -> JobRow | None:
+async def find_public(
+    connection: AsyncConnection, public_id: str, owner: str, door: str
+) -> JobRow | None:
     """By the name that its door gave it."""
     query = _with_file().where(Job.public_id == public_id, Job.owner == owner, Job.door == door)
     return await fetch_first(connection, JobRow, query)
@@ -117,7 +139,9 @@ async def list_of_door(
     return await fetch_all(connection, ListedJob, query.limit(limit).offset(offset))
 
 
-async def find_number(connection: AsyncConnection, number: int, owner: str, door: str) -> JobRow | None:
+async def find_number(
+    connection: AsyncConnection, number: int, owner: str, door: str
+) -> JobRow | None:
     query = _with_file().where(Job.number == number, Job.owner == owner, Job.door == door)
     return await fetch_first(connection, JobRow, query)
 
@@ -125,13 +149,20 @@ async def find_number(connection: AsyncConnection, number: int, owner: str, door
 async def count_of_door(connection: AsyncConnection, owner: str, door: str) -> dict[str, int]:
     """Jobs by status."""
     query = select(Job.status, func.count()).select_from(Job).join(File, File.id == Job.file_id)
-    query = query.where(Job.owner == owner, Job.door == door, File.deleted_at.is_(None)).group_by(Job.status)
+    query = query.where(Job.owner == owner, Job.door == door, File.deleted_at.is_(None)).group_by(
+        Job.status
+    )
     return {status: int(count) for status, count in (await connection.execute(query)).all()}
 
 
 async def count_undone(connection: AsyncConnection, owner: str, door: str) -> int:
     query = select(func.count()).select_from(Job).join(File, File.id == Job.file_id)
-    mine = (Job.owner == owner, Job.door == door, File.deleted_at.is_(None), Job.undo_state.is_not(None))
+    mine = (
+        Job.owner == owner,
+        Job.door == door,
+        File.deleted_at.is_(None),
+        Job.undo_state.is_not(None),
+    )
     return int((await connection.execute(query.where(*mine))).scalar_one())
 
 
@@ -157,7 +188,9 @@ class JobFilter:
     """Also jobs that are parts of others."""
 
 
-async def list_jobs(connection: AsyncConnection, owner: str, wanted: JobFilter, *, limit: int) -> list[ListedJob]:
+async def list_jobs(
+    connection: AsyncConnection, owner: str, wanted: JobFilter, *, limit: int
+) -> list[ListedJob]:
     """Newest first."""
     is_sqlite = connection.dialect.name == "sqlite"
     query = _listed().where(Job.owner == owner, *_conditions(wanted, is_sqlite=is_sqlite))
@@ -175,7 +208,9 @@ def _conditions(wanted: JobFilter, *, is_sqlite: bool) -> Iterator[ColumnElement
         yield Job.parent_id == wanted.parent
     if wanted.since is not None:
         # SQLite has milliseconds, and compares 12.345 with 12.345000 as texts.
-        yield Job.created_at >= (wanted.since - timedelta(milliseconds=1) if is_sqlite else wanted.since)
+        yield Job.created_at >= (
+            wanted.since - timedelta(milliseconds=1) if is_sqlite else wanted.since
+        )
     if wanted.search:
         yield _named_like(wanted.search, is_sqlite=is_sqlite)
     if not wanted.with_parts:
@@ -191,32 +226,52 @@ def _named_like(part: str, *, is_sqlite: bool) -> ColumnElement[bool]:
 async def list_moving(
     connection: AsyncConnection, owner: str, *, above: int, ids: Sequence[UUID], limit: int
 ) -> list[ListedJob]:
-    """What a list of jobs must be told of: those at work and the next in line (`limit` at most), those accepted after the
-    number `above` (`limit` at most), and these."""
+    """What a list of jobs must be told of: those at work and the next in line (`limit` at most),
+    those accepted after the number `above` (`limit` at most), and these.
+    """
     at_work = case((Job.status == JobStatus.PROCESSING, 0), else_=1)
     mine = (Job.owner == owner, File.deleted_at.is_(None))
-    active = select(Job.number).join(File, File.id == Job.file_id).where(*mine, Job.status.in_(ACTIVE_JOBS))
+    active = (
+        select(Job.number)
+        .join(File, File.id == Job.file_id)
+        .where(*mine, Job.status.in_(ACTIVE_JOBS))
+    )
     active = active.order_by(at_work, Job.priority.desc(), Job.number).limit(limit)
-    new = select(Job.number).where(Job.owner == owner, Job.number > above).order_by(Job.number).limit(limit)
-    query = _listed().where(Job.owner == owner, Job.number.in_(active) | Job.number.in_(new) | Job.id.in_(ids))
+    new = (
+        select(Job.number)
+        .where(Job.owner == owner, Job.number > above)
+        .order_by(Job.number)
+        .limit(limit)
+    )
+    query = _listed().where(
+        Job.owner == owner, Job.number.in_(active) | Job.number.in_(new) | Job.id.in_(ids)
+    )
     return await fetch_all(connection, ListedJob, query.order_by(Job.number))
 
 
 async def newest_ids(connection: AsyncConnection, owner: str, limit: int) -> dict[UUID, int]:
     """The owner's newest jobs that are there, with their numbers."""
     query = select(Job.id, Job.number).join(File, File.id == Job.file_id)
-    query = query.where(Job.owner == owner, File.deleted_at.is_(None)).order_by(Job.number.desc()).limit(limit)
+    query = (
+        query.where(Job.owner == owner, File.deleted_at.is_(None))
+        .order_by(Job.number.desc())
+        .limit(limit)
+    )
     return {row.id: int(row.number) for row in (await connection.execute(query)).all()}
 
 
 async def last_number(connection: AsyncConnection, owner: str) -> int:
     """Of the owner's newest job; 0 before the first."""
-    return (await connection.execute(select(func.max(Job.number)).where(Job.owner == owner))).scalar() or 0
+    return (
+        await connection.execute(select(func.max(Job.number)).where(Job.owner == owner))
+    ).scalar() or 0
 
 
 async def count_active(connection: AsyncConnection) -> dict[int, int]:
     """Jobs that wait or run, by priority."""
-    query = select(Job.priority, func.count()).where(Job.status.in_(ACTIVE_JOBS)).group_by(Job.priority)
+    query = (
+        select(Job.priority, func.count()).where(Job.status.in_(ACTIVE_JOBS)).group_by(Job.priority)
+    )
     return {priority: int(count) for priority, count in (await connection.execute(query)).all()}
 
 
@@ -226,8 +281,12 @@ async def count_in_work(connection: AsyncConnection) -> int:
     return int((await connection.execute(query)).scalar_one())
 
 
-async def count_waiting(connection: AsyncConnection, longest_wait: float) -> tuple[dict[int, int], float]:
-    """(chunks that may be claimed now, by the priority of their jobs; seconds that the first of them has waited)."""
+async def count_waiting(
+    connection: AsyncConnection, longest_wait: float
+) -> tuple[dict[int, int], float]:
+    """(chunks that may be claimed now, by the priority of their jobs; seconds that the first of
+    them has waited).
+    """
     query = (
         select(Job.priority, func.count(), func.min(Chunk.available_at), now())
         .join(Job, Job.id == Chunk.job_id)
@@ -235,16 +294,23 @@ async def count_waiting(connection: AsyncConnection, longest_wait: float) -> tup
         .group_by(Job.priority)
     )
     found = (await connection.execute(query)).all()
-    oldest = max((at - since for _, _, since, at in found), default=timedelta())  # below 0 if the clock was set back
-    return {priority: int(count) for priority, count, _, _ in found}, max(0.0, oldest.total_seconds())
+    # below 0 if the clock was set back
+    oldest = max((at - since for _, _, since, at in found), default=timedelta())
+    return {priority: int(count) for priority, count, _, _ in found}, max(
+        0.0, oldest.total_seconds()
+    )
 
 
 async def list_active(connection: AsyncConnection) -> list[ActiveJob]:
-    """(id, number, priority) of the jobs that may have something to do, urgent first, then in order of acceptance.
+    """(id, number, priority) of the jobs that may have something to do, urgent first, then in order
+    of acceptance.
 
-    A cancelled job whose file is not wholly split belongs to them: its rows must be counted to be called unprocessed.
+    A cancelled job whose file is not wholly split belongs to them: its rows must be counted to be
+    called unprocessed.
     """
-    unfinished = Job.status.in_(ACTIVE_JOBS) | ((Job.status == JobStatus.CANCELLED) & Job.split_done.is_(False))
+    unfinished = Job.status.in_(ACTIVE_JOBS) | (
+        (Job.status == JobStatus.CANCELLED) & Job.split_done.is_(False)
+    )
     query = (
         select(*columns_of(ActiveJob, Job))
         .join(File, File.id == Job.file_id)
@@ -271,7 +337,9 @@ async def children_of(connection: AsyncConnection, ids: Sequence[UUID]) -> list[
 
 
 async def descendants(connection: AsyncConnection, ids: Sequence[UUID]) -> list[JobPart]:
-    """The parts of these jobs and the parts of those, each before its own, also of files that are being deleted."""
+    """The parts of these jobs and the parts of those, each before its own, also of files that are
+    being deleted.
+    """
     found: list[JobPart] = []
     while ids:
         query = select(*columns_of(JobPart, Job)).where(Job.parent_id.in_(ids)).order_by(Job.number)
@@ -286,14 +354,18 @@ async def remove_jobs(connection: AsyncConnection, ids: Sequence[UUID]) -> None:
 
 
 async def parents_of_file(connection: AsyncConnection, file_id: UUID) -> dict[UUID, int]:
-    """Active jobs, over other files, that have a job of this file as a part: the priority of each by its id."""
+    """Active jobs, over other files, that have a job of this file as a part: the priority of each
+    by its id.
+    """
     mine = select(Job.parent_id).where(Job.file_id == file_id, Job.parent_id.is_not(None))
     query = select(Job.id, Job.priority).where(Job.id.in_(mine), Job.status.in_(ACTIVE_JOBS))
     return {job_id: int(priority) for job_id, priority in (await connection.execute(query)).all()}
 
 
 async def find_cached(connection: AsyncConnection, owner: str, cache_key: str) -> JobRow | None:
-    """The newest job with this key that ended with all that it can give, and of which nothing was deleted since."""
+    """The newest job with this key that ended with all that it can give, and of which nothing was
+    deleted since.
+    """
     part, part_file, made = aliased(Job), aliased(File), aliased(File)
     parts = (
         select(func.count())
@@ -312,7 +384,9 @@ async def find_cached(connection: AsyncConnection, owner: str, cache_key: str) -
             or_(Job.child_count.is_(None), Job.child_count == parts),
             or_(
                 Job.result_file_id.is_(None),
-                select(made.id).where(made.id == Job.result_file_id, made.deleted_at.is_(None)).exists(),
+                select(made.id)
+                .where(made.id == Job.result_file_id, made.deleted_at.is_(None))
+                .exists(),
             ),
         )
         .order_by(Job.number.desc())
@@ -321,7 +395,9 @@ async def find_cached(connection: AsyncConnection, owner: str, cache_key: str) -
     return await fetch_first(connection, JobRow, query)
 
 
-async def find_jobs(connection: AsyncConnection, ids: Sequence[UUID], owner: str) -> dict[UUID, JobRow]:
+async def find_jobs(
+    connection: AsyncConnection, ids: Sequence[UUID], owner: str
+) -> dict[UUID, JobRow]:
     """Those of them that are there, by id."""
     query = _with_file().where(Job.id.in_(ids), Job.owner == owner)
     return {job.id: job for job in await fetch_all(connection, JobRow, query)}
@@ -336,10 +412,17 @@ async def tally_children(connection: AsyncConnection, parent_id: UUID) -> dict[s
 async def find_active_of_door(
     connection: AsyncConnection, owner: str, door: str, options: dict[str, Any]
 ) -> JobRow | None:
-    """The oldest job that this door made with these options and that has not ended; parts of others do not count."""
+    """The oldest job that this door made with these options and that has not ended; parts of others
+    do not count.
+    """
     query = (
         _with_file()
-        .where(Job.owner == owner, Job.door == door, Job.status.in_(ACTIVE_JOBS), Job.parent_id.is_(None))
+        .where(
+            Job.owner == owner,
+            Job.door == door,
+            Job.status.in_(ACTIVE_JOBS),
+            Job.parent_id.is_(None),
+        )
         .order_by(Job.number)
     )
     found = await fetch_all(connection, JobRow, query)
@@ -350,19 +433,32 @@ async def count_by_status(connection: AsyncConnection, owner: str | None = None)
     """Of everybody's jobs, or of this owner's."""
     query = select(Job.status, func.count()).group_by(Job.status)
     if owner is not None:
-        query = query.join(File, File.id == Job.file_id).where(Job.owner == owner, File.deleted_at.is_(None))
+        query = query.join(File, File.id == Job.file_id).where(
+            Job.owner == owner, File.deleted_at.is_(None)
+        )
     return {str(status): int(count) for status, count in (await connection.execute(query)).all()}
 
 
 async def set_priority(connection: AsyncConnection, job_id: UUID, priority: int) -> bool:
-    query = update(Job).where(Job.id == job_id, Job.status.in_(ACTIVE_JOBS)).values(priority=priority, updated_at=now())
+    query = (
+        update(Job)
+        .where(Job.id == job_id, Job.status.in_(ACTIVE_JOBS))
+        .values(priority=priority, updated_at=now())
+    )
     return (await connection.execute(query)).rowcount == 1
 
 
 async def advance_split(
-    connection: AsyncConnection, job_id: UUID, *, old_offset: int, old_count: int, values: dict[str, Any]
+    connection: AsyncConnection,
+    job_id: UUID,
+    *,
+    old_offset: int,
+    old_count: int,
+    values: dict[str, Any],
 ) -> JobStatus | None:  # queued -> processing
-    """Move the split on if it still stands where this splitter began; the job's status then, or None if it does not."""
+    """Move the split on if it still stands where this splitter began; the job's status then, or
+    None if it does not.
+    """
     query = (
         update(Job)
         .where(
@@ -386,7 +482,11 @@ async def advance_split(
 
 async def set_waiting_on(connection: AsyncConnection, job_id: UUID, what: str | None) -> None:
     """What an active job waits for, outside of this service; None when it goes on."""
-    query = update(Job).where(Job.id == job_id, Job.status.in_(ACTIVE_JOBS)).values(waiting_on=what, updated_at=now())
+    query = (
+        update(Job)
+        .where(Job.id == job_id, Job.status.in_(ACTIVE_JOBS))
+        .values(waiting_on=what, updated_at=now())
+    )
     await connection.execute(query)
 
 
@@ -396,7 +496,9 @@ async def lock_job(connection: AsyncConnection, job_id: UUID) -> LockedJob | Non
 
 
 async def lock_columns(connection: AsyncConnection, job_id: UUID) -> list[str]:
-    """Its columns, not to be changed by others until the end of the transaction; none if it is gone."""
+    """Its columns, not to be changed by others until the end of the transaction; none if it is
+    gone.
+    """
     query = select(Job.columns).where(Job.id == job_id).with_for_update()
     return list((await connection.execute(query)).scalar() or ())
 
@@ -414,7 +516,9 @@ async def finish(
     summary: dict[str, Any] | None = None,
     error: dict[str, Any] | None = None,
 ) -> bool:  # queued | processing -> a final state
-    """The one place where a job becomes final: who wants to be told is told by the same transaction."""
+    """The one place where a job becomes final: who wants to be told is told by the same
+    transaction.
+    """
     query = (
         update(Job)
         .where(Job.id == job_id, may_become(Job.status, status, among=ACTIVE_JOBS))
@@ -434,17 +538,22 @@ async def set_result_file(connection: AsyncConnection, job_id: UUID, file_id: UU
 
 
 async def need_parts(connection: AsyncConnection, job_ids: Sequence[UUID]) -> dict[UUID, bool]:
-    """Of those of these jobs that there are: whether they may still need what their chunks left in the storage, since they can
-    go on or be tried again."""
+    """Of those of these jobs that there are: whether they may still need what their chunks left in
+    the storage, since they can go on or be tried again.
+    """
     query = select(Job.id, Job.status).where(Job.id.in_(job_ids))
     needing = (*ACTIVE_JOBS, JobStatus.FAILED)
     return {row[0]: JobStatus(row[1]) in needing for row in await connection.execute(query)}
 
 
-async def put_result(connection: AsyncConnection, job_id: UUID, data: dict[str, Any], state: str | None) -> None:
+async def put_result(
+    connection: AsyncConnection, job_id: UUID, data: dict[str, Any], state: str | None
+) -> None:
     """In the place of an earlier one."""
     await connection.execute(delete(JobResult).where(JobResult.job_id == job_id))
-    await connection.execute(insert(JobResult).values(job_id=job_id, data=data, state=state, created_at=now()))
+    await connection.execute(
+        insert(JobResult).values(job_id=job_id, data=data, state=state, created_at=now())
+    )
 
 
 async def find_result(connection: AsyncConnection, job_id: UUID) -> JobResultRow | None:
@@ -455,18 +564,24 @@ async def find_result(connection: AsyncConnection, job_id: UUID) -> JobResultRow
 async def needs_bytes(connection: AsyncConnection, file_id: UUID) -> bool:
     """Whether a job has still to read the file, or would when its failed chunks are run again."""
     has_failed = exists().where(Chunk.job_id == Job.id, Chunk.status == ChunkStatus.FAILED)
-    query = select(Job.id).where(Job.file_id == file_id, or_(Job.status.in_(ACTIVE_JOBS), has_failed)).limit(1)
+    query = (
+        select(Job.id)
+        .where(Job.file_id == file_id, or_(Job.status.in_(ACTIVE_JOBS), has_failed))
+        .limit(1)
+    )
     return (await connection.execute(query)).first() is not None
 
 
-async def cancel(connection: AsyncConnection, job_id: UUID) -> bool:  # queued | processing -> cancelled
+# queued | processing -> cancelled
+async def cancel(connection: AsyncConnection, job_id: UUID) -> bool:
     return await finish(connection, job_id, JobStatus.CANCELLED)
 
 
 ENDED_BADLY = (JobStatus.COMPLETED_WITH_ERRORS, JobStatus.FAILED)
 
 
-async def reopen(connection: AsyncConnection, job_id: UUID) -> bool:  # completed_with_errors | failed -> processing
+# completed_with_errors | failed -> processing
+async def reopen(connection: AsyncConnection, job_id: UUID) -> bool:
     query = (
         update(Job)
         .where(

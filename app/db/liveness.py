@@ -1,12 +1,16 @@
-"""Liveness: finds connections to PostgreSQL that died without a word, and ends them, so that nobody waits for them.
+"""Liveness: finds connections to PostgreSQL that died without a word, and ends them, so that nobody
+waits for them.
 
-A firewall that forgets a connection, a balancer that fails over or a frozen server says nothing: what is sent is lost, and
-an answer never comes. Three things find that, each in a case that the others miss:
+A firewall that forgets a connection, a balancer that fails over or a frozen server says nothing:
+what is sent is lost, and an answer never comes. Three things find that, each in a case that the
+others miss:
 
 - The kernel ends a connection whose bytes are not acknowledged (TCP_USER_TIMEOUT, keepalives).
-- A connection that was idle is asked before it is used. If it does not answer, the whole pool is made anew.
-- For a connection that is in use for long, the server is asked through a new one what it does there. If it waits for us,
-  while we wait for it, the connection is dead. A long statement is left alone.
+- A connection that was idle is asked before it is used. If it does not answer, the whole pool is
+  made anew.
+- For a connection that is in use for long, the server is asked through a new one what it does
+  there. If it waits for us, while we wait for it, the connection is dead. A long statement is left
+  alone.
 """
 
 from __future__ import annotations
@@ -61,8 +65,10 @@ _STATES = text(
 
 class Liveness:
     def __init__(self, url: str, patience_seconds: float) -> None:
-        """`patience_seconds`: how long a connection in use may do nothing. It is also the time after which the server ends
-        idle transactions, so that nothing of ours may stay idle with a connection for as long."""
+        """`patience_seconds`: how long a connection in use may do nothing. It is also the time
+        after which the server ends idle transactions, so that nothing of ours may stay idle with a
+        connection for as long.
+        """
         self._patience = patience_seconds
         self._in_use: dict[Any, float] = {}
         """By connection record, since when."""
@@ -112,7 +118,9 @@ class Liveness:
                 if hasattr(socket, name):
                     found.setsockopt(level, getattr(socket, name), value)
         # Not get_server_pid(): of a connection through a pooler that is the pooler's.
-        record.info["pid"] = connection.run_async(lambda driver: driver.fetchval("SELECT pg_backend_pid()"))
+        record.info["pid"] = connection.run_async(
+            lambda driver: driver.fetchval("SELECT pg_backend_pid()")
+        )
 
     def _taken(self, connection: Any, record: Any, _: Any) -> None:
         now = time.monotonic()
@@ -129,7 +137,9 @@ class Liveness:
             await driver.fetchval("SELECT 1", timeout=ANSWER_SECONDS)
         except Exception as error:
             driver.terminate()
-            logger.warning("A connection to the database had died while it was idle; all are made anew")
+            logger.warning(
+                "A connection to the database had died while it was idle; all are made anew"
+            )
             raise InvalidatePoolError from error
 
     # ------------------------------------------------------------------ connections in use
@@ -139,7 +149,9 @@ class Liveness:
         return [record for record, since in self._in_use.items() if now - since >= seconds]
 
     async def _at_work(self, records: list[Any]) -> set[int] | None:
-        """The server's processes for these connections that do something; None if it does not answer."""
+        """The server's processes for these connections that do something; None if it does not
+        answer.
+        """
         pids = [record.info["pid"] for record in records if "pid" in record.info]
         try:
             async with asyncio.timeout(ANSWER_SECONDS), self._asking.connect() as connection:
@@ -151,7 +163,9 @@ class Liveness:
             return None
 
     def _end(self, record: Any) -> None:
-        """Whoever waits for it gets an error of a lost connection, and its transaction is run again."""
+        """Whoever waits for it gets an error of a lost connection, and its transaction is run
+        again.
+        """
         self._in_use.pop(record, None)
         if record.dbapi_connection is not None:
             logger.warning("A connection to the database does not answer any more; it is ended")

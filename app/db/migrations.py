@@ -1,4 +1,6 @@
-"""The schema's version: making and updating the tables, and telling whether they are those of this version."""
+"""The schema's version: making and updating the tables, and telling whether they are those of this
+version.
+"""
 
 from __future__ import annotations
 
@@ -35,8 +37,8 @@ async def upgrade(url: str, revision: str = "head") -> None:
         raise MigrationsRefused(f"The tables cannot be made or changed: {error}") from error
     except DBAPIError as error:
         raise MigrationsRefused(
-            f"The tables cannot be made or changed: {brief(error)}. Let the role of DATABASE_URL create tables there, or run "
-            "`alembic upgrade head` as one that may."
+            f"The tables cannot be made or changed: {brief(error)}. Let the role of DATABASE_URL"
+            " create tables there, or run `alembic upgrade head` as one that may."
         ) from error
 
 
@@ -74,5 +76,7 @@ def head() -> str | None:
 
 async def current_is_head(database: Database) -> bool:
     async with database.reading() as connection:
-        current = await connection.run_sync(lambda c: MigrationContext.configure(c).get_current_revision())
+        current = await connection.run_sync(
+            lambda c: MigrationContext.configure(c).get_current_revision()
+        )
     return current == head()

@@ -1,4 +1,6 @@
-"""The tables. Alembic makes them (alembic/versions); a test holds both to each other on both databases."""
+"""The tables. Alembic makes them (alembic/versions); a test holds both to each other on both
+databases.
+"""
 
 from __future__ import annotations
 
@@ -66,7 +68,9 @@ def _one_of(column: str, values: Any) -> str:
 
 
 class Installation(Base):
-    """The one row that says which Granula this database is. The storage of its files carries the same id."""
+    """The one row that says which Granula this database is. The storage of its files carries the
+    same id.
+    """
 
     __tablename__ = "installation"
 
@@ -78,7 +82,9 @@ class Installation(Base):
     lost_files: Mapped[int] = mapped_column(Integer, server_default=text("0"))
     """Files in lost+found then."""
     held_files: Mapped[int] = mapped_column(Integer, server_default=text("0"))
-    """Files then that no row knows and that were left where they are, because they were too many."""
+    """Files then that no row knows and that were left where they are, because they were too
+    many.
+    """
 
     __table_args__ = (CheckConstraint("key = 1", name="single"),)
 
@@ -107,9 +113,13 @@ class File(Base):
     content_key: Mapped[str] = mapped_column(String(64))
     """The same hash for every upload, to find an earlier one."""
     crc32: Mapped[int | None]
-    """Of the bytes as they were written; what is split later must still be the same. Null for older uploads."""
+    """Of the bytes as they were written; what is split later must still be the same. Null for older
+    uploads.
+    """
     storage_uri: Mapped[str | None] = mapped_column(String(1000))
-    """As `s3://bucket/key`, or a name in the storage of STORAGE_URL; null once the stored bytes were deleted."""
+    """As `s3://bucket/key`, or a name in the storage of STORAGE_URL; null once the stored bytes
+    were deleted.
+    """
     etag: Mapped[str | None] = mapped_column(String(300))
     """The version of an object that is meant; null for files in a folder."""
     created_at: Mapped[datetime]
@@ -129,7 +139,9 @@ class Job(Base):
     __tablename__ = "jobs"
 
     number: Mapped[int] = mapped_column(Identity(), primary_key=True, autoincrement=True)
-    """Ascending in the order of acceptance: the queue's order within a priority, and the cursor of the list."""
+    """Ascending in the order of acceptance: the queue's order within a priority, and the cursor of
+    the list.
+    """
     id: Mapped[UUID] = mapped_column(unique=True, default=uuid4)
     owner: Mapped[str] = mapped_column(String(100))
     door: Mapped[str] = mapped_column(String(20), server_default="files")
@@ -149,28 +161,38 @@ class Job(Base):
     vectors_error: Mapped[dict[str, Any] | None]
     """Why the records of this job get no vectors."""
     parent_id: Mapped[UUID | None]
-    """The job that this one is a part of. Not a foreign key: SQLite cannot add one to a table that is there."""
+    """The job that this one is a part of. Not a foreign key: SQLite cannot add one to a table that
+    is there.
+    """
     child_count: Mapped[int | None]
     """Jobs that this one is the parent of; null for a job with a file of its own."""
     result_file_id: Mapped[UUID | None]
     """The file that it made. Not a foreign key, as `parent_id`."""
     cache_key: Mapped[str | None] = mapped_column(String(64))
-    """Hash of the bytes, how they are read, processor, its version and options; null where results may not be used again."""
+    """Hash of the bytes, how they are read, processor, its version and options; null where results
+    may not be used again.
+    """
     corrections: Mapped[int] = mapped_column(server_default=text("0"))
     """Accepted corrections of its rejected rows; each is a job whose parent this one is."""
     corrected_rows: Mapped[int] = mapped_column(server_default=text("0"))
     """Results that were rejects before a correction."""
     stores_results: Mapped[bool] = mapped_column(Boolean, server_default=true())
-    """False: the rows are looked at, counted and not stored; what is kept is in job_results (docs/decisions/0007)."""
+    """False: the rows are looked at, counted and not stored; what is kept is in job_results
+    (docs/decisions/0007).
+    """
     keeps_versions: Mapped[bool] = mapped_column(Boolean, server_default=false(), default=True)
-    """Whether what it replaced in tables that several jobs write was kept: it was not, before there was an undo."""
+    """Whether what it replaced in tables that several jobs write was kept: it was not, before there
+    was an undo.
+    """
     undo_state: Mapped[str | None] = mapped_column(String(10))
     """undoing or undone."""
     undo_counts: Mapped[dict[str, Any] | None]
     """Rows removed and restored so far."""
     undone_at: Mapped[datetime | None]
     trace: Mapped[str | None] = mapped_column(String(55))
-    """The W3C traceparent below which the work on it is traced, by whatever process; null while tracing is off."""
+    """The W3C traceparent below which the work on it is traced, by whatever process; null while
+    tracing is off.
+    """
     waiting_on: Mapped[str | None] = mapped_column(String(20))
     """What it waits for outside of this service, while it does."""
     total_rows: Mapped[int | None]
@@ -206,7 +228,9 @@ class Chunk(Base):
 
     __tablename__ = "chunks"
 
-    job_id: Mapped[UUID] = mapped_column(ForeignKey("jobs.id", ondelete="CASCADE"), primary_key=True)
+    job_id: Mapped[UUID] = mapped_column(
+        ForeignKey("jobs.id", ondelete="CASCADE"), primary_key=True
+    )
     chunk_index: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
     byte_start: Mapped[int]
     byte_end: Mapped[int]
@@ -220,7 +244,9 @@ class Chunk(Base):
     deaths: Mapped[int] = mapped_column(default=0)
     """Processes of its own that it has ended."""
     is_suspect: Mapped[bool] = mapped_column(Boolean, server_default=false(), default=False)
-    """Whether a worker vanished while it had the chunk: then the chunk runs in a process of its own."""
+    """Whether a worker vanished while it had the chunk: then the chunk runs in a process of its
+    own.
+    """
     claim_token: Mapped[UUID | None]
     """Who may write this chunk: every write is guarded by it."""
     claimed_by: Mapped[str | None] = mapped_column(String(100))
@@ -230,35 +256,50 @@ class Chunk(Base):
     rows_invalid: Mapped[int] = mapped_column(default=0)
     rows_failed: Mapped[int] = mapped_column(default=0)
     hash_read: Mapped[str | None] = mapped_column(String(16))
-    """Hash sum (16 hex digits) of the results as read and processed, before they were encoded for the database."""
+    """Hash sum (16 hex digits) of the results as read and processed, before they were encoded for
+    the database.
+    """
     summary: Mapped[dict[str, Any] | None]
     reject_codes: Mapped[dict[str, Any] | None]
-    """Of a completed chunk, its rejects by code. Null if there are none, or if it was completed before they were kept."""
+    """Of a completed chunk, its rejects by code. Null if there are none, or if it was completed
+    before they were kept.
+    """
     error: Mapped[dict[str, Any] | None]
     timings: Mapped[dict[str, Any] | None]
-    """Seconds of the attempt that completed it, by what they went to: wait, read, process, write."""
+    """Seconds of the attempt that completed it, by what they went to: wait, read, process,
+    write.
+    """
     finished_at: Mapped[datetime | None]
 
     __table_args__ = (
         CheckConstraint(_one_of("status", ChunkStatus), name="status"),
-        CheckConstraint("status <> 'completed' OR rows_ok + rows_invalid + rows_failed = row_count", name="closes"),
+        CheckConstraint(
+            "status <> 'completed' OR rows_ok + rows_invalid + rows_failed = row_count",
+            name="closes",
+        ),
         Index("ix_chunks_claimable", "job_id", "chunk_index", **_only_where("status = 'pending'")),
         Index("ix_chunks_leased", "lease_expires_at", **_only_where("status = 'processing'")),
     )
 
 
 class ResultPage(Base):
-    """Up to 500 results as one JSON array: of cell arrays for CSV, of objects for JSON (docs/decisions/0002)."""
+    """Up to 500 results as one JSON array: of cell arrays for CSV, of objects for JSON
+    (docs/decisions/0002).
+    """
 
     __tablename__ = "result_pages"
 
-    job_id: Mapped[UUID] = mapped_column(ForeignKey("jobs.id", ondelete="CASCADE"), primary_key=True)
+    job_id: Mapped[UUID] = mapped_column(
+        ForeignKey("jobs.id", ondelete="CASCADE"), primary_key=True
+    )
     first_row: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
     row_count: Mapped[int]
     row_numbers: Mapped[list[int] | None] = mapped_column(JSON(none_as_null=True))
     """Null when the rows are contiguous."""
     data: Mapped[str] = mapped_column(Text)
-    """Text, also on PostgreSQL: what goes in is JSON already, and nobody changes it but by writing it anew."""
+    """Text, also on PostgreSQL: what goes in is JSON already, and nobody changes it but by writing
+    it anew.
+    """
 
 
 class RejectedRow(Base):
@@ -266,7 +307,9 @@ class RejectedRow(Base):
 
     __tablename__ = "rejects"
 
-    job_id: Mapped[UUID] = mapped_column(ForeignKey("jobs.id", ondelete="CASCADE"), primary_key=True)
+    job_id: Mapped[UUID] = mapped_column(
+        ForeignKey("jobs.id", ondelete="CASCADE"), primary_key=True
+    )
     row_number: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
     kind: Mapped[str] = mapped_column(String(10))
     """invalid or failed."""
@@ -280,8 +323,9 @@ class RejectedRow(Base):
     code: Mapped[str] = mapped_column(String(60))
     message: Mapped[str] = mapped_column(Text)
     corrections: Mapped[int] = mapped_column(server_default=text("0"))
-    """How often it was corrected and rejected again. From 1 on `raw` is what was sent last, all of it and in the form of
-    correction files; line and byte range stay those of the file."""
+    """How often it was corrected and rejected again. From 1 on `raw` is what was sent last, all of
+    it and in the form of correction files; line and byte range stay those of the file.
+    """
 
 
 class CorrectionChunk(Base):
@@ -289,14 +333,18 @@ class CorrectionChunk(Base):
 
     __tablename__ = "correction_chunks"
 
-    job_id: Mapped[UUID] = mapped_column(ForeignKey("jobs.id", ondelete="CASCADE"), primary_key=True)
+    job_id: Mapped[UUID] = mapped_column(
+        ForeignKey("jobs.id", ondelete="CASCADE"), primary_key=True
+    )
     chunk_index: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
     target_index: Mapped[int]
     """Of the chunk of the corrected job."""
     row_numbers: Mapped[list[int]] = mapped_column(JSON(none_as_null=True))
     """In the corrected job, in the order of the chunk."""
     seen: Mapped[list[int]] = mapped_column(JSON(none_as_null=True))
-    """`rejects.corrections` of each row when the correction was accepted: with another value it is another reject."""
+    """`rejects.corrections` of each row when the correction was accepted: with another value it is
+    another reject.
+    """
 
 
 class JobResult(Base):
@@ -304,7 +352,9 @@ class JobResult(Base):
 
     __tablename__ = "job_results"
 
-    job_id: Mapped[UUID] = mapped_column(ForeignKey("jobs.id", ondelete="CASCADE"), primary_key=True)
+    job_id: Mapped[UUID] = mapped_column(
+        ForeignKey("jobs.id", ondelete="CASCADE"), primary_key=True
+    )
     data: Mapped[dict[str, Any]]
     state: Mapped[str | None] = mapped_column(Text)
     """What other jobs go on from; read by the processor that wrote it."""
@@ -312,7 +362,9 @@ class JobResult(Base):
 
 
 class MappingTemplate(Base):
-    """One version of a mapping that somebody accepted. Versions are never changed; an edit makes the next."""
+    """One version of a mapping that somebody accepted. Versions are never changed; an edit makes
+    the next.
+    """
 
     __tablename__ = "mapping_templates"
 
@@ -326,7 +378,9 @@ class MappingTemplate(Base):
     is_latest: Mapped[bool] = mapped_column(Boolean)
     created_at: Mapped[datetime]
 
-    __table_args__ = (Index("ix_mapping_templates_latest", "owner", "created_at", **_only_where("is_latest")),)
+    __table_args__ = (
+        Index("ix_mapping_templates_latest", "owner", "created_at", **_only_where("is_latest")),
+    )
 
 
 class Record(Base):
@@ -356,13 +410,17 @@ class VectorTask(Base):
 
     __tablename__ = "vector_tasks"
 
-    job_id: Mapped[UUID] = mapped_column(ForeignKey("jobs.id", ondelete="CASCADE"), primary_key=True)
+    job_id: Mapped[UUID] = mapped_column(
+        ForeignKey("jobs.id", ondelete="CASCADE"), primary_key=True
+    )
     first_row: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
     last_row: Mapped[int]
     record_count: Mapped[int]
     done: Mapped[bool] = mapped_column(Boolean, default=False)
 
-    __table_args__ = (Index("ix_vector_tasks_open", "job_id", "first_row", **_only_where("NOT done")),)
+    __table_args__ = (
+        Index("ix_vector_tasks_open", "job_id", "first_row", **_only_where("NOT done")),
+    )
 
 
 class RecordVector(Base):
@@ -370,7 +428,9 @@ class RecordVector(Base):
 
     __tablename__ = "record_vectors"
 
-    job_id: Mapped[UUID] = mapped_column(ForeignKey("jobs.id", ondelete="CASCADE"), primary_key=True)
+    job_id: Mapped[UUID] = mapped_column(
+        ForeignKey("jobs.id", ondelete="CASCADE"), primary_key=True
+    )
     row_number: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
     model: Mapped[str] = mapped_column(String(100))
     precision: Mapped[str] = mapped_column(String(10))
@@ -432,7 +492,9 @@ class PredictionRow(_Prediction, Base):
 
 
 class TransactionVersion(_Transaction, Base):
-    """What an earlier job had written in the place of a transaction, for the undo of the later one."""
+    """What an earlier job had written in the place of a transaction, for the undo of the later
+    one.
+    """
 
     __tablename__ = "transaction_versions"
 
@@ -513,8 +575,9 @@ class Webhook(Base):
 
 
 class WebhookDelivery(Base):
-    """A message for one webhook, from the transaction of the final state on. No foreign key to the job: the message is
-    delivered even if the job is deleted meanwhile."""
+    """A message for one webhook, from the transaction of the final state on. No foreign key to the
+    job: the message is delivered even if the job is deleted meanwhile.
+    """
 
     __tablename__ = "webhook_deliveries"
 
@@ -536,7 +599,9 @@ class WebhookDelivery(Base):
     next_attempt_at: Mapped[datetime]
     """While it is being sent: when another may take it for lost and send it again."""
     attempts: Mapped[list[dict[str, Any]]] = mapped_column(JSON(none_as_null=True))
-    """The latest ones: at, status_code, error, duration_ms, and retry_after if the receiver asked for a wait."""
+    """The latest ones: at, status_code, error, duration_ms, and retry_after if the receiver asked
+    for a wait.
+    """
     created_at: Mapped[datetime]
     finished_at: Mapped[datetime | None]
 
@@ -544,12 +609,16 @@ class WebhookDelivery(Base):
         CheckConstraint("status IN ('pending', 'delivered', 'failed')", name="status"),
         Index("ix_webhook_deliveries_webhook_id", "webhook_id", "number"),
         Index("ix_webhook_deliveries_due", "next_attempt_at", **_only_where("status = 'pending'")),
-        Index("ix_webhook_deliveries_done", "finished_at", **_only_where("finished_at IS NOT NULL")),
+        Index(
+            "ix_webhook_deliveries_done", "finished_at", **_only_where("finished_at IS NOT NULL")
+        ),
     )
 
 
 class Upload(Base):
-    """A resumable upload. How far it is, is how many bytes of it are stored; what it became is here."""
+    """A resumable upload. How far it is, is how many bytes of it are stored; what it became is
+    here.
+    """
 
     __tablename__ = "uploads"
 
@@ -566,17 +635,26 @@ class Upload(Base):
     parts: Mapped[list[str] | None]
     """The uploads that this one is put together from."""
     verified_offset: Mapped[int | None]
-    """While bytes with a checksum come: where they begin. What lies behind it counts only when the checksum was right."""
+    """While bytes with a checksum come: where they begin. What lies behind it counts only when the
+    checksum was right.
+    """
     reserved_bytes: Mapped[int] = mapped_column(server_default=text("0"))
-    """What it counts for in OWNER_MAX_BYTES while it has become nothing: its length, or what there is of it."""
+    """What it counts for in OWNER_MAX_BYTES while it has become nothing: its length, or what there
+    is of it.
+    """
     answer: Mapped[dict[str, Any] | None]
-    """What a plain upload of the bytes would have been answered; set in the transaction that makes file and job."""
+    """What a plain upload of the bytes would have been answered; set in the transaction that makes
+    file and job.
+    """
     problem: Mapped[dict[str, Any] | None]
     """Why they were refused."""
     created_at: Mapped[datetime]
     expires_at: Mapped[datetime]
 
-    __table_args__ = (Index("ix_uploads_expires_at", "expires_at"), Index("ix_uploads_owner", "owner"))
+    __table_args__ = (
+        Index("ix_uploads_expires_at", "expires_at"),
+        Index("ix_uploads_owner", "owner"),
+    )
 
 
 class IdempotencyKey(Base):
@@ -596,7 +674,9 @@ class IdempotencyKey(Base):
 
 
 class User(Base):
-    """Somebody who signs in. Users are revoked, never deleted, so that no name ever stands for somebody else."""
+    """Somebody who signs in. Users are revoked, never deleted, so that no name ever stands for
+    somebody else.
+    """
 
     __tablename__ = "users"
 
@@ -610,7 +690,9 @@ class User(Base):
 
 
 class UserKey(Base):
-    """What a user signs in with; several at once, so that one can be changed for another without a gap."""
+    """What a user signs in with; several at once, so that one can be changed for another without a
+    gap.
+    """
 
     __tablename__ = "user_keys"
 

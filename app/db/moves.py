@@ -1,5 +1,6 @@
-"""Guards of status changes, built from the tables of legal moves in app/states.py. A move that the tables lack cannot be
-written: building its guard raises."""
+"""Guards of status changes, built from the tables of legal moves in app/states.py. A move that the
+tables lack cannot be written: building its guard raises.
+"""
 
 from __future__ import annotations
 
@@ -19,10 +20,14 @@ def origins(to: Status) -> tuple[Status, ...]:
     return tuple(status for status in type(to) if to in moves[status])
 
 
-def may_become(column: Any, to: Status, *, among: Collection[Status] | None = None) -> ColumnElement[bool]:
-    """A condition for an UPDATE that sets the status to `to`: the row is in a status from which it may.
+def may_become(
+    column: Any, to: Status, *, among: Collection[Status] | None = None
+) -> ColumnElement[bool]:
+    """A condition for an UPDATE that sets the status to `to`: the row is in a status from which it
+    may.
 
-    `among`: only from one of these, where a change means one move of several. Raises ValueError if none of them may.
+    `among`: only from one of these, where a change means one move of several. Raises ValueError if
+    none of them may.
     """
     statuses = [status for status in origins(to) if among is None or status in among]
     if not statuses:

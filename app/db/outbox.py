@@ -1,4 +1,6 @@
-"""The outbox: messages about the end of a job, written in the transaction that ends it, so that both happen or neither."""
+"""The outbox: messages about the end of a job, written in the transaction that ends it, so that
+both happen or neither.
+"""
 
 from __future__ import annotations
 
@@ -20,18 +22,25 @@ CORRECTIONS = "corrections"
 
 
 async def tell(connection: AsyncConnection, job: JobBase, at: datetime) -> None:
-    """A message for each webhook of the owner that wants to know what the job has become, and when. A part of a job tells
-    nothing: its parent does, once. A correction is no part of the job that it corrects, and tells its own end."""
+    """A message for each webhook of the owner that wants to know what the job has become, and when.
+    A part of a job tells nothing: its parent does, once. A correction is no part of the job that it
+    corrects, and tells its own end.
+    """
     if job.parent_id is not None and job.door != CORRECTIONS:
         return
     event = f"job.{job.status}"
-    # The lock keeps a webhook from being deleted before this commits, which would fail the end of the job.
+    # The lock keeps a webhook from being deleted before this commits, which would fail the end of
+    # the job.
     query = (
         select(Webhook.id, Webhook.events)
         .where(Webhook.owner == job.owner, Webhook.enabled)
         .with_for_update(read=True, key_share=True)
     )
-    wanted = [webhook_id for webhook_id, events in (await connection.execute(query)).all() if event in events]
+    wanted = [
+        webhook_id
+        for webhook_id, events in (await connection.execute(query)).all()
+        if event in events
+    ]
     if not wanted:
         return
     body = message(event, at, await _about(connection, job))
@@ -65,7 +74,9 @@ async def _about(connection: AsyncConnection, job: JobBase) -> dict[str, Any]:
         "invalid": sum(t.invalid for t in tally),
         "failed": sum(t.failed for t in tally),
     }
-    filename = (await connection.execute(select(File.filename).where(File.id == job.file_id))).scalar()
+    filename = (
+        await connection.execute(select(File.filename).where(File.id == job.file_id))
+    ).scalar()
     return {
         "job_id": str(job.id),
         "file_id": str(job.file_id),

@@ -1,4 +1,6 @@
-"""Presence: who serves a database. Embedded services have it to themselves; API processes and workers share it."""
+"""Presence: who serves a database. Embedded services have it to themselves; API processes and
+workers share it.
+"""
 
 from __future__ import annotations
 
@@ -24,14 +26,15 @@ PATIENCE_SECONDS = 5.0
 """For a service that is just ending: a restart need not wait for its last breath."""
 POLL_SECONDS, CHECK_SECONDS = 0.2, 5.0
 TAKEN = (
-    "Another process serves this database already. End it; or, for several API processes and workers on one PostgreSQL, start "
-    "all of them with QUEUE=procrastinate."
+    "Another process serves this database already. End it; or, for several API processes and"
+    " workers on one PostgreSQL, start all of them with QUEUE=procrastinate."
 )
 
 
 class Presence:
-    """A lock that ends with the process, however that ends: of PostgreSQL's (advisory, of a connection of its own), or of the
-    file beside a SQLite database."""
+    """A lock that ends with the process, however that ends: of PostgreSQL's (advisory, of a
+    connection of its own), or of the file beside a SQLite database.
+    """
 
     def __init__(self, settings: Settings, *, is_exclusive: bool) -> None:
         self._is_exclusive = is_exclusive
@@ -62,7 +65,9 @@ class Presence:
         try:
             descriptor = os.open(f"{path}-service", os.O_RDWR | os.O_CREAT, 0o600)
         except OSError as error:
-            raise DatabaseUnavailable(f"SQLite is unable to open {path}: {error.strerror}.") from error
+            raise DatabaseUnavailable(
+                f"SQLite is unable to open {path}: {error.strerror}."
+            ) from error
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
@@ -83,12 +88,15 @@ class Presence:
             except Exception as error:
                 raise unavailable(error) from error
         kind = "pg_try_advisory_lock" if self._is_exclusive else "pg_try_advisory_lock_shared"
-        found = await self._connection.execute(text(f"SELECT {kind}(hashtextextended(:key, 0))"), {"key": KEY})
+        found = await self._connection.execute(
+            text(f"SELECT {kind}(hashtextextended(:key, 0))"), {"key": KEY}
+        )
         return bool(found.scalar_one())
 
     async def _keep(self) -> None:
-        """Take it again when the connection was lost; who takes it meanwhile is told to the log, since rows are safe: leases
-        and tokens see to that."""
+        """Take it again when the connection was lost; who takes it meanwhile is told to the log,
+        since rows are safe: leases and tokens see to that.
+        """
         while True:
             await asyncio.sleep(CHECK_SECONDS)
             try:

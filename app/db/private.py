@@ -1,4 +1,6 @@
-"""The file of an embedded database holds keys of webhooks and the data of all users: only who runs the service may read it."""
+"""The file of an embedded database holds keys of webhooks and the data of all users: only who runs
+the service may read it.
+"""
 
 from __future__ import annotations
 
@@ -12,8 +14,10 @@ FILE = 0o600
 
 
 def make_private(url: str) -> None:
-    """Make the file of a SQLite database that is not there yet, empty. SQLite gives its other files, -wal and -shm, the
-    permissions of this one. What is there already keeps its own; what is in the way is for connecting to say."""
+    """Make the file of a SQLite database that is not there yet, empty. SQLite gives its other
+    files, -wal and -shm, the permissions of this one. What is there already keeps its own; what is
+    in the way is for connecting to say.
+    """
     name = make_url(url).database
     if not name or name == ":memory:":
         return

@@ -1,4 +1,6 @@
-"""SQL for results and rejects: reading in pages, deleting in steps. Writing them is the business of destinations."""
+"""SQL for results and rejects: reading in pages, deleting in steps. Writing them is the business of
+destinations.
+"""
 
 from __future__ import annotations
 
@@ -46,7 +48,10 @@ def _heads(dialect: str) -> Any:
     size = size_of(dialect, ResultPage.data)
     return (
         select(ResultPage.first_row, ResultPage.row_count, ResultPage.row_numbers, size)
-        .where(ResultPage.job_id == bindparam("of_job"), ResultPage.first_row >= func.coalesce(start, 0))
+        .where(
+            ResultPage.job_id == bindparam("of_job"),
+            ResultPage.first_row >= func.coalesce(start, 0),
+        )
         .order_by(ResultPage.first_row)
         .limit(bindparam("at_most"))
     )
@@ -63,7 +68,9 @@ _BETWEEN = (
 )
 
 
-async def page_heads(connection: AsyncConnection, job_id: UUID, first_row: int, limit: int) -> list[PageHead]:
+async def page_heads(
+    connection: AsyncConnection, job_id: UUID, first_row: int, limit: int
+) -> list[PageHead]:
     """Of pages in row order, beginning with the one that may hold `first_row`."""
     values = {"of_job": job_id, "from_row": first_row, "at_most": limit}
     rows = (await connection.execute(_heads(connection.dialect.name), values)).all()
@@ -73,18 +80,27 @@ async def page_heads(connection: AsyncConnection, job_id: UUID, first_row: int, 
     ]
 
 
-async def pages_between(connection: AsyncConnection, job_id: UUID, first_row: int, last_row: int) -> Sequence[PageRow]:
+async def pages_between(
+    connection: AsyncConnection, job_id: UUID, first_row: int, last_row: int
+) -> Sequence[PageRow]:
     """Pages in row order that begin at or between these rows."""
     values = {"of_job": job_id, "from_row": first_row, "to_row": last_row}
     return await fetch_all(connection, PageRow, _BETWEEN, values)
 
 
 async def pages_behind(
-    connection: AsyncConnection, job_id: UUID, after: int, limit: int, most_bytes: int = BYTES_AT_ONCE
+    connection: AsyncConnection,
+    job_id: UUID,
+    after: int,
+    limit: int,
+    most_bytes: int = BYTES_AT_ONCE,
 ) -> Sequence[PageRow]:
-    """Pages in row order with rows behind `after`: at most `limit`, and no more than fit into `most_bytes`; one at least,
-    if there is one. The first may hold rows up to `after` too. In a snapshot, none at all means that there are none."""
-    # One more: the page that may hold the row behind `after` is often the one that ends with `after`.
+    """Pages in row order with rows behind `after`: at most `limit`, and no more than fit into
+    `most_bytes`; one at least, if there is one. The first may hold rows up to `after` too. In a
+    snapshot, none at all means that there are none.
+    """
+    # One more: the page that may hold the row behind `after` is often the one that ends with
+    # `after`.
     heads = await page_heads(connection, job_id, after + 1, limit + 1)
     heads = [head for head in heads if head.last_row > after][:limit]
     if not heads:
@@ -93,9 +109,12 @@ async def pages_behind(
     return await pages_between(connection, job_id, heads[0].first_row, last.first_row)
 
 
-async def pages_after(connection: AsyncConnection, job_id: UUID, after_page: int, limit: int) -> Sequence[PageRow]:
-    """Pages in row order that begin behind a row, whatever they say of their rows: at most `limit`, and no more than fit
-    into some megabytes; one at least, if there is one."""
+async def pages_after(
+    connection: AsyncConnection, job_id: UUID, after_page: int, limit: int
+) -> Sequence[PageRow]:
+    """Pages in row order that begin behind a row, whatever they say of their rows: at most `limit`,
+    and no more than fit into some megabytes; one at least, if there is one.
+    """
     query = (
         select(ResultPage.first_row, size_of(connection.dialect.name, ResultPage.data))
         .where(ResultPage.job_id == job_id, ResultPage.first_row > after_page)
@@ -110,7 +129,9 @@ async def pages_after(connection: AsyncConnection, job_id: UUID, after_page: int
 
 
 def pages_next(pages: Sequence[PageRow] = ()) -> int:
-    """How many pages to look at after these, where all of a job are read in turn: a page of wide rows has megabytes."""
+    """How many pages to look at after these, where all of a job are read in turn: a page of wide
+    rows has megabytes.
+    """
     if not pages:
         return FIRST_PAGES
     return max(1, min(MOST_PAGES, BYTES_AT_ONCE // (1 + max(len(page.data) for page in pages))))
@@ -118,12 +139,20 @@ def pages_next(pages: Sequence[PageRow] = ()) -> int:
 
 async def count_kinds(connection: AsyncConnection, job_id: UUID) -> dict[str, int]:
     """The stored rejects by kind."""
-    query = select(RejectedRow.kind, func.count()).where(RejectedRow.job_id == job_id).group_by(RejectedRow.kind)
+    query = (
+        select(RejectedRow.kind, func.count())
+        .where(RejectedRow.job_id == job_id)
+        .group_by(RejectedRow.kind)
+    )
     return {kind: int(count) for kind, count in (await connection.execute(query)).all()}
 
 
 async def chunk_hashes(connection: AsyncConnection, job_id: UUID) -> list[ChunkProof]:
-    query = select(*columns_of(ChunkProof, Chunk)).where(Chunk.job_id == job_id).order_by(Chunk.chunk_index)
+    query = (
+        select(*columns_of(ChunkProof, Chunk))
+        .where(Chunk.job_id == job_id)
+        .order_by(Chunk.chunk_index)
+    )
     return await fetch_all(connection, ChunkProof, query)
 
 
@@ -137,20 +166,32 @@ async def list_rejects(
     code: str | None = None,
     most_bytes: int = BYTES_AT_ONCE,
 ) -> tuple[Sequence[RejectRow], bool]:
-    """(rejects in row order, whether more may follow): at most `limit`, and no more than fit into `most_bytes`, but one at
-    least, if there is one."""
+    """(rejects in row order, whether more may follow): at most `limit`, and no more than fit into
+    `most_bytes`, but one at least, if there is one.
+    """
     wanted = [RejectedRow.job_id == job_id, RejectedRow.row_number > after]
     if code is not None:
         wanted.append(RejectedRow.code == code)
     texts = func.length(RejectedRow.message) + func.coalesce(func.length(RejectedRow.value), 0)
-    weighed = select(RejectedRow.row_number, size_of(connection.dialect.name, RejectedRow.raw) + texts).where(*wanted)
+    weighed = select(
+        RejectedRow.row_number, size_of(connection.dialect.name, RejectedRow.raw) + texts
+    ).where(*wanted)
     numbers, is_cut = await keys_within(
-        connection, weighed, RejectedRow.row_number, limit=limit, offset=offset, most_bytes=most_bytes
+        connection,
+        weighed,
+        RejectedRow.row_number,
+        limit=limit,
+        offset=offset,
+        most_bytes=most_bytes,
     )
     if not numbers:
         return (), False
     among = RejectedRow.row_number.between(numbers[0], numbers[-1])
-    query = select(*columns_of(RejectRow, RejectedRow)).where(*wanted, among).order_by(RejectedRow.row_number)
+    query = (
+        select(*columns_of(RejectRow, RejectedRow))
+        .where(*wanted, among)
+        .order_by(RejectedRow.row_number)
+    )
     return await fetch_all(connection, RejectRow, query), is_cut
 
 
@@ -168,9 +209,13 @@ async def rejected_numbers(
 
 
 async def count_rejects(connection: AsyncConnection, job_id: UUID) -> dict[str, int]:
-    """By code, as the chunks say it: the cost is that of the chunks, however many rejects there are."""
+    """By code, as the chunks say it: the cost is that of the chunks, however many rejects there
+    are.
+    """
     query = select(Chunk.reject_codes).where(
-        Chunk.job_id == job_id, Chunk.status == ChunkStatus.COMPLETED, Chunk.rows_invalid + Chunk.rows_failed > 0
+        Chunk.job_id == job_id,
+        Chunk.status == ChunkStatus.COMPLETED,
+        Chunk.rows_invalid + Chunk.rows_failed > 0,
     )
     counts: Counter[str] = Counter()
     for codes in (await connection.execute(query)).scalars():
@@ -181,7 +226,11 @@ async def count_rejects(connection: AsyncConnection, job_id: UUID) -> dict[str, 
 
 
 async def _counted_rejects(connection: AsyncConnection, job_id: UUID) -> dict[str, int]:
-    query = select(RejectedRow.code, func.count()).where(RejectedRow.job_id == job_id).group_by(RejectedRow.code)
+    query = (
+        select(RejectedRow.code, func.count())
+        .where(RejectedRow.job_id == job_id)
+        .group_by(RejectedRow.code)
+    )
     return {code: int(count) for code, count in (await connection.execute(query)).all()}
 
 

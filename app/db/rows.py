@@ -1,7 +1,9 @@
-"""Rows of the database as frozen structs: what is read, and what is inserted. No mapping of SQLAlchemy leaves `app/db`.
+"""Rows of the database as frozen structs: what is read, and what is inserted. No mapping of
+SQLAlchemy leaves `app/db`.
 
-The fields of a row have the names and the order of the columns that are selected for it: `columns_of` makes the one from the
-other, so a statement and its struct cannot differ. What the fields mean is said at the tables (`app/db/models.py`).
+The fields of a row have the names and the order of the columns that are selected for it:
+`columns_of` makes the one from the other, so a statement and its struct cannot differ. What the
+fields mean is said at the tables (`app/db/models.py`).
 """
 
 from __future__ import annotations
@@ -18,9 +20,12 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 Row = TypeVar("Row")
 
 
-def columns_of(row: type[msgspec.Struct], *tables: Any, **computed: Any) -> list[ColumnElement[Any]]:
-    """The columns that a struct is made of, in its order: what is `computed` under this name, or the column of the first of
-    the tables that has one. Raises LookupError where there is neither."""
+def columns_of(
+    row: type[msgspec.Struct], *tables: Any, **computed: Any
+) -> list[ColumnElement[Any]]:
+    """The columns that a struct is made of, in its order: what is `computed` under this name, or
+    the column of the first of the tables that has one. Raises LookupError where there is neither.
+    """
     columns: list[ColumnElement[Any]] = []
     for name in row.__struct_fields__:
         if name in computed:
@@ -28,13 +33,18 @@ def columns_of(row: type[msgspec.Struct], *tables: Any, **computed: Any) -> list
             continue
         holders = [table.__table__ for table in tables if name in table.__table__.c]
         if not holders:
-            raise LookupError(f"{row.__name__}.{name} is no column of {[table.__name__ for table in tables]}")
+            raise LookupError(
+                f"{row.__name__}.{name} is no column of {[table.__name__ for table in tables]}"
+            )
         columns.append(holders[0].c[name])
     return columns
 
 
 async def fetch_all(
-    connection: AsyncConnection, row: Callable[..., Row], query: Any, values: Mapping[str, Any] | None = None
+    connection: AsyncConnection,
+    row: Callable[..., Row],
+    query: Any,
+    values: Mapping[str, Any] | None = None,
 ) -> list[Row]:
     """All rows of a query that selects the columns of the struct `row`, in its order."""
     result = await connection.execute(query, values)
@@ -42,7 +52,10 @@ async def fetch_all(
 
 
 async def fetch_first(
-    connection: AsyncConnection, row: Callable[..., Row], query: Any, values: Mapping[str, Any] | None = None
+    connection: AsyncConnection,
+    row: Callable[..., Row],
+    query: Any,
+    values: Mapping[str, Any] | None = None,
 ) -> Row | None:
     """The first of them; None if there is none."""
     columns = (await connection.execute(query, values)).first()
@@ -146,7 +159,9 @@ class LockedJob(JobBase, frozen=True):
 
 
 class ListedJob(JobBase, frozen=True):
-    """A job with its file, without the columns, of which a job may have a megabyte and a list shows none."""
+    """A job with its file, without the columns, of which a job may have a megabyte and a list shows
+    none.
+    """
 
     filename: str
     media_type: str
@@ -306,7 +321,9 @@ class ChunkTally(msgspec.Struct, frozen=True):
 
 
 class JobTally(msgspec.Struct, frozen=True):
-    """The chunks of a job together: their rows by kind, their bytes, and the bytes of those that are final."""
+    """The chunks of a job together: their rows by kind, their bytes, and the bytes of those that
+    are final.
+    """
 
     rows: int
     ok: int

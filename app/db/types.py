@@ -31,7 +31,9 @@ class UTCDateTime(TypeDecorator[datetime]):
 
 
 class now(FunctionElement[datetime]):
-    """The database's clock plus some seconds. Leases and waits are always measured by it, never by a worker's clock."""
+    """The database's clock plus some seconds. Leases and waits are always measured by it, never by
+    a worker's clock.
+    """
 
     type = UTCDateTime()
     inherit_cache = True
@@ -42,14 +44,16 @@ class now(FunctionElement[datetime]):
 
 
 def is_due(moment: Any, longest_wait: Any) -> ColumnElement[bool]:
-    """Whether this stored moment has come. One farther ahead than the longest wait that is ever stored was written before
-    the clock was set back: it has come, too."""
+    """Whether this stored moment has come. One farther ahead than the longest wait that is ever
+    stored was written before the clock was set back: it has come, too.
+    """
     return or_(moment <= now(), moment > now(longest_wait))
 
 
 def padded(ids: Sequence[Value]) -> list[Value]:
-    """The same ids, the last one repeated up to a power of two: so lists of all lengths make a few statements, which databases
-    and drivers keep prepared."""
+    """The same ids, the last one repeated up to a power of two: so lists of all lengths make a few
+    statements, which databases and drivers keep prepared.
+    """
     return [*ids, *[ids[-1]] * ((1 << (len(ids) - 1).bit_length()) - len(ids))] if ids else []
 
 

@@ -1,4 +1,6 @@
-"""SQL for the undo of a job: that it goes on, what it has done, and its end. The rows are taken back by their destinations."""
+"""SQL for the undo of a job: that it goes on, what it has done, and its end. The rows are taken
+back by their destinations.
+"""
 
 from __future__ import annotations
 
@@ -16,13 +18,21 @@ from app.db.types import now
 async def begin(connection: AsyncConnection, job_ids: list[UUID]) -> None:
     query = update(Job).where(Job.id.in_(job_ids), Job.undo_state.is_(None))
     counts = {"removed": 0, "restored": 0}
-    await connection.execute(query.values(undo_state="undoing", undo_counts=counts, updated_at=now()))
+    await connection.execute(
+        query.values(undo_state="undoing", undo_counts=counts, updated_at=now())
+    )
 
 
 async def family_counts(connection: AsyncConnection, job_ids: list[UUID]) -> dict[str, int]:
     """Rows removed and restored by the undo of all these jobs."""
-    found = (await connection.execute(select(Job.undo_counts).where(Job.id.in_(job_ids)))).scalars().all()
-    return {name: sum(counts[name] for counts in found if counts) for name in ("removed", "restored")}
+    found = (
+        (await connection.execute(select(Job.undo_counts).where(Job.id.in_(job_ids))))
+        .scalars()
+        .all()
+    )
+    return {
+        name: sum(counts[name] for counts in found if counts) for name in ("removed", "restored")
+    }
 
 
 async def find_undoing(connection: AsyncConnection) -> list[UUID]:
@@ -32,8 +42,10 @@ async def find_undoing(connection: AsyncConnection) -> list[UUID]:
 
 
 async def lock(connection: AsyncConnection, job_id: UUID) -> dict[str, int] | None:
-    """Rows removed and restored so far by an undo that goes on until the end of the transaction; None if it is finished.
-    One job at a time: two whose rows replaced each other's would each not see what the other is just putting back."""
+    """Rows removed and restored so far by an undo that goes on until the end of the transaction;
+    None if it is finished. One job at a time: two whose rows replaced each other's would each not
+    see what the other is just putting back.
+    """
     if connection.dialect.name == "postgresql":
         await connection.execute(text("SELECT pg_advisory_xact_lock(hashtextextended('undo', 0))"))
     query = select(Job.undo_state, Job.undo_counts).where(Job.id == job_id).with_for_update()
@@ -57,4 +69,8 @@ def body(job: JobBase) -> dict[str, Any] | None:
     if not job.undo_state:
         return None
     at = job.undone_at
-    return {"state": job.undo_state, **(job.undo_counts or {}), "undone_at": at.isoformat() if at else None}
+    return {
+        "state": job.undo_state,
+        **(job.undo_counts or {}),
+        "undone_at": at.isoformat() if at else None,
+    }

@@ -1,4 +1,6 @@
-"""SQL for users, their keys and sessions, and for what an owner has in store. Validity is measured by the database's clock."""
+"""SQL for users, their keys and sessions, and for what an owner has in store. Validity is measured
+by the database's clock.
+"""
 
 from __future__ import annotations
 
@@ -12,7 +14,16 @@ from sqlalchemy.orm import InstrumentedAttribute
 from app.db import uploads
 from app.db.files import IS_STORED
 from app.db.models import File, Job, Upload, User, UserKey, UserSession
-from app.db.rows import CallerRow, KeyRow, NewKey, UserRow, columns_of, fetch_all, fetch_first, values_of
+from app.db.rows import (
+    CallerRow,
+    KeyRow,
+    NewKey,
+    UserRow,
+    columns_of,
+    fetch_all,
+    fetch_first,
+    values_of,
+)
 from app.db.types import now
 from app.states import ACTIVE_JOBS
 
@@ -41,7 +52,11 @@ def _is_valid() -> ColumnElement[bool]:
 
 async def find_by_key(connection: AsyncConnection, digest: bytes) -> CallerRow | None:
     """Whose key this is, if it is valid now."""
-    query = select(*_CALLER).join(User, User.id == UserKey.user_id).where(UserKey.digest == digest, _is_valid())
+    query = (
+        select(*_CALLER)
+        .join(User, User.id == UserKey.user_id)
+        .where(UserKey.digest == digest, _is_valid())
+    )
     return await fetch_first(connection, CallerRow, query)
 
 
@@ -64,10 +79,14 @@ async def touch_key(connection: AsyncConnection, key_id: UUID) -> None:
     await connection.execute(update(UserKey).where(UserKey.id == key_id).values(last_used_at=now()))
 
 
-async def insert_session(connection: AsyncConnection, digest: bytes, key_id: UUID, seconds: float) -> None:
+async def insert_session(
+    connection: AsyncConnection, digest: bytes, key_id: UUID, seconds: float
+) -> None:
     """And forget those that have ended."""
     await connection.execute(delete(UserSession).where(UserSession.expires_at <= now()))
-    query = insert(UserSession).values(digest=digest, key_id=key_id, created_at=now(), expires_at=now(seconds))
+    query = insert(UserSession).values(
+        digest=digest, key_id=key_id, created_at=now(), expires_at=now(seconds)
+    )
     await connection.execute(query)
 
 
@@ -94,11 +113,15 @@ def _with_counts() -> Any:
         )
         .scalar_subquery()
     )
-    last = select(func.max(UserKey.last_used_at)).where(UserKey.user_id == User.id).scalar_subquery()
+    last = (
+        select(func.max(UserKey.last_used_at)).where(UserKey.user_id == User.id).scalar_subquery()
+    )
     return select(*columns_of(UserRow, User, valid_keys=valid, last_used_at=last)).order_by(User.id)
 
 
-async def list_users(connection: AsyncConnection, *, after: str = "", limit: int | None = None) -> list[UserRow]:
+async def list_users(
+    connection: AsyncConnection, *, after: str = "", limit: int | None = None
+) -> list[UserRow]:
     """In the order of their names, from behind `after` on."""
     query = _with_counts().where(User.id > after).limit(limit)
     return await fetch_all(connection, UserRow, query)
@@ -111,7 +134,9 @@ async def find_user(connection: AsyncConnection, user_id: str) -> UserRow | None
 async def set_revoked(connection: AsyncConnection, user_id: str, *, revoked: bool) -> bool:
     """Revoking a user revokes the keys for good; restoring the user does not bring them back."""
     moment = func.coalesce(User.revoked_at, now()) if revoked else None
-    done = await connection.execute(update(User).where(User.id == user_id).values(revoked_at=moment))
+    done = await connection.execute(
+        update(User).where(User.id == user_id).values(revoked_at=moment)
+    )
     if revoked:
         keys = update(UserKey).where(UserKey.user_id == user_id, UserKey.revoked_at.is_(None))
         await connection.execute(keys.values(revoked_at=now()))
@@ -120,13 +145,19 @@ async def set_revoked(connection: AsyncConnection, user_id: str, *, revoked: boo
 
 async def insert_key(connection: AsyncConnection, key: NewKey, expires_in: float | None) -> None:
     expires_at = None if expires_in is None else now(expires_in)
-    await connection.execute(insert(UserKey).values(**values_of(key), created_at=now(), expires_at=expires_at))
+    await connection.execute(
+        insert(UserKey).values(**values_of(key), created_at=now(), expires_at=expires_at)
+    )
 
 
 async def list_keys(connection: AsyncConnection, user_id: str) -> list[KeyRow]:
     """Oldest first, without their digests."""
-    is_valid = UserKey.revoked_at.is_(None) & or_(UserKey.expires_at.is_(None), UserKey.expires_at > now())
-    query = select(*columns_of(KeyRow, UserKey, is_valid=is_valid)).where(UserKey.user_id == user_id)
+    is_valid = UserKey.revoked_at.is_(None) & or_(
+        UserKey.expires_at.is_(None), UserKey.expires_at > now()
+    )
+    query = select(*columns_of(KeyRow, UserKey, is_valid=is_valid)).where(
+        UserKey.user_id == user_id
+    )
     query = query.order_by(UserKey.created_at, UserKey.id)
     return await fetch_all(connection, KeyRow, query)
 
@@ -136,27 +167,36 @@ async def revoke_key(connection: AsyncConnection, key_id: UUID, user_id: str | N
     query = update(UserKey).where(UserKey.id == key_id)
     if user_id is not None:
         query = query.where(UserKey.user_id == user_id)
-    return (await connection.execute(query.values(revoked_at=func.coalesce(UserKey.revoked_at, now())))).rowcount == 1
+    return (
+        await connection.execute(query.values(revoked_at=func.coalesce(UserKey.revoked_at, now())))
+    ).rowcount == 1
 
 
 # ---------------------------------------------------------------------- what an owner has
 
 
 async def lock_owner(connection: AsyncConnection, owner: str, *, is_sqlite: bool) -> None:
-    """Until the end of the transaction nobody else adds anything for this owner. SQLite has one writer anyway."""
+    """Until the end of the transaction nobody else adds anything for this owner. SQLite has one
+    writer anyway.
+    """
     if not is_sqlite:
-        await connection.execute(text("SELECT pg_advisory_xact_lock(726001, hashtext(:owner))"), {"owner": owner})
+        await connection.execute(
+            text("SELECT pg_advisory_xact_lock(726001, hashtext(:owner))"), {"owner": owner}
+        )
 
 
 async def stored_bytes(connection: AsyncConnection, owner: str) -> int:
-    """Of the files that are here, and of the resumable uploads that are to become files; objects that are read where they are
-    count nothing."""
+    """Of the files that are here, and of the resumable uploads that are to become files; objects
+    that are read where they are count nothing.
+    """
     query = select(func.coalesce(func.sum(File.stored_bytes), 0)).where(
         File.owner == owner,
         File.deleted_at.is_(None),
         IS_STORED,
     )
-    growing = select(func.coalesce(func.sum(Upload.reserved_bytes), 0)).where(Upload.owner == owner, uploads.is_open)
+    growing = select(func.coalesce(func.sum(Upload.reserved_bytes), 0)).where(
+        Upload.owner == owner, uploads.is_open
+    )
     return sum([int((await connection.execute(each)).scalar_one()) for each in (query, growing)])
 
 
@@ -169,9 +209,11 @@ async def open_uploads(connection: AsyncConnection, owner: str) -> int:
 
 async def unfinished_jobs(connection: AsyncConnection, owner: str) -> int:
     """Waiting or running; of a job with parts each part, and not the job itself."""
-    query = select(func.count()).select_from(Job).where(
-        Job.owner == owner, Job.status.in_(ACTIVE_JOBS), Job.child_count.is_(None)
-    )  # fmt: skip
+    query = (
+        select(func.count())
+        .select_from(Job)
+        .where(Job.owner == owner, Job.status.in_(ACTIVE_JOBS), Job.child_count.is_(None))
+    )
     return int((await connection.execute(query)).scalar_one())
 
 

@@ -1,4 +1,6 @@
-"""Decoder: bytes as they come to canonical bytes, which are stored and can be split at the ends of records."""
+"""Decoder: bytes as they come to canonical bytes, which are stored and can be split at the ends of
+records.
+"""
 
 from __future__ import annotations
 
@@ -8,14 +10,17 @@ from typing import Protocol
 
 
 class Decoder(Protocol):
-    """Made for one file, and fed with its bytes in their order. Both methods block, and give bounded pieces.
+    """Made for one file, and fed with its bytes in their order. Both methods block, and give
+    bounded pieces.
 
     A row is found again by its line and its byte range in the canonical bytes.
     """
 
     def feed(self, data: bytes) -> Iterator[bytes]:
-        """Canonical bytes, as far as they are known by now: none at all from a decoder that must see the whole file. Raises a
-        RequestError for bytes that are damaged. What is given must be taken before the next call."""
+        """Canonical bytes, as far as they are known by now: none at all from a decoder that must
+        see the whole file. Raises a RequestError for bytes that are damaged. What is given must be
+        taken before the next call.
+        """
 
     def finish(self) -> Iterator[bytes]:
         """The rest of them; raises a RequestError if the file is incomplete."""

@@ -22,7 +22,9 @@ class Gunzip:
                         return  # padding, which gzip does not mind either
                     self._member = zlib.decompressobj(wbits=31)
                 piece = self._member.decompress(data, PIECE_BYTES)
-                data = self._member.unused_data if self._member.eof else self._member.unconsumed_tail
+                data = (
+                    self._member.unused_data if self._member.eof else self._member.unconsumed_tail
+                )
                 if piece:
                     yield piece
             while not self._member.eof and (piece := self._member.decompress(b"", PIECE_BYTES)):

@@ -1,4 +1,6 @@
-"""Destination: where accepted rows go. Everything that the engine does with stored rows, it asks of their destination."""
+"""Destination: where accepted rows go. Everything that the engine does with stored rows, it asks of
+their destination.
+"""
 
 from __future__ import annotations
 
@@ -31,36 +33,51 @@ class ReadBack:
 
 
 class Destination(ABC):
-    """Each method works inside the transaction of `connection` and never commits: what it does happens together with the
-    change of state that it belongs to, or not at all. The defaults are those of a place that keeps nothing besides."""
+    """Each method works inside the transaction of `connection` and never commits: what it does
+    happens together with the change of state that it belongs to, or not at all. The defaults are
+    those of a place that keeps nothing besides.
+    """
 
     @abstractmethod
-    async def write(self, connection: AsyncConnection, job_id: UUID, rows: Sequence[Any]) -> dict[str, int]:
-        """Store all of them in the transaction that completes their chunk, or raise. What became of them, where that is to
-        be counted."""
+    async def write(
+        self, connection: AsyncConnection, job_id: UUID, rows: Sequence[Any]
+    ) -> dict[str, int]:
+        """Store all of them in the transaction that completes their chunk, or raise. What became of
+        them, where that is to be counted.
+        """
 
     async def remove_rejected(
         self, connection: AsyncConnection, job_id: UUID, numbers: Sequence[int]
     ) -> list[dict[str, Any]]:
-        """A correction: remove what is here of these rejected rows. What the processor must know to count without them."""
+        """A correction: remove what is here of these rejected rows. What the processor must know to
+        count without them.
+        """
         return []
 
     async def merge(
         self, connection: AsyncConnection, job_id: UUID, rows: Sequence[Any], start: int, end: int
     ) -> dict[str, int]:
-        """A correction: put its rows among those of the corrected chunk, rows [start, end) of the job."""
+        """A correction: put its rows among those of the corrected chunk, rows [start, end) of the
+        job.
+        """
         return await self.write(connection, job_id, rows)
 
     async def has_rows(self, connection: AsyncConnection, job_ids: Sequence[UUID]) -> bool:
         """Whether one of the jobs has written anything here that an undo would take back."""
         return False
 
-    async def take_back(self, connection: AsyncConnection, job_id: UUID, at_most: int) -> TakenBack | None:
+    async def take_back(
+        self, connection: AsyncConnection, job_id: UUID, at_most: int
+    ) -> TakenBack | None:
         """An undo: take back so many rows of the job; None if nothing is left."""
         return None
 
-    async def forget_versions(self, connection: AsyncConnection, older_than_seconds: float, at_most: int) -> bool:
-        """Drop what is kept for undos alone and is too old for them; True while there may be more."""
+    async def forget_versions(
+        self, connection: AsyncConnection, older_than_seconds: float, at_most: int
+    ) -> bool:
+        """Drop what is kept for undos alone and is too old for them; True while there may be
+        more.
+        """
         return False
 
     @abstractmethod
@@ -76,7 +93,9 @@ class ResultDestination(Destination):
         """Rows of the job that are stored."""
 
     @abstractmethod
-    async def read_back(self, connection: AsyncConnection, job_id: UUID, first_rows: Sequence[int]) -> ReadBack:
+    async def read_back(
+        self, connection: AsyncConnection, job_id: UUID, first_rows: Sequence[int]
+    ) -> ReadBack:
         """`first_rows` of its chunks, in their order."""
 
 

@@ -1,5 +1,6 @@
-"""Rows of tables with a key as the databases take them. Called wherever there is time for it, also in processes that compute:
-so nothing of the databases is imported here."""
+"""Rows of tables with a key as the databases take them. Called wherever there is time for it, also
+in processes that compute: so nothing of the databases is imported here.
+"""
 
 from __future__ import annotations
 
@@ -26,11 +27,16 @@ def encoded(
 
 
 def as_copy_text(size: int, table: KeyedTable, rows: Sequence[tuple[Any, ...]]) -> list[Piece]:
-    """Up to `size` rows each, in the text form of COPY: the driver would make its binary form on the event loop."""
+    """Up to `size` rows each, in the text form of COPY: the driver would make its binary form on
+    the event loop.
+    """
     place = table.columns.index(table.key)
     ordered = sorted(rows, key=lambda row: row[place])
     steps = [ordered[start : start + size] for start in range(0, len(ordered), size)]
-    return [Piece(len(step), "".join(["\t".join(map(_text, row)) + "\n" for row in step]).encode()) for step in steps]
+    return [
+        Piece(len(step), "".join(["\t".join(map(_text, row)) + "\n" for row in step]).encode())
+        for step in steps
+    ]
 
 
 def _text(value: Any) -> str:
@@ -51,13 +57,18 @@ def as_parameters(size: int, table: KeyedTable, rows: Sequence[tuple[Any, ...]])
     return [Piece(len(step), _parameters(table, step)) for step in steps]
 
 
-def _parameters(table: KeyedTable, rows: Sequence[tuple[Any, ...]]) -> tuple[int, tuple[Any, ...], tuple[Any, ...]]:
-    """(keys, parameters of the statement that looks what is there, of the upsert behind the job's): the last row of each
-    key."""
+def _parameters(
+    table: KeyedTable, rows: Sequence[tuple[Any, ...]]
+) -> tuple[int, tuple[Any, ...], tuple[Any, ...]]:
+    """(keys, parameters of the statement that looks what is there, of the upsert behind the job's):
+    the last row of each key.
+    """
     wanted = (table.key, "row_number", "content_hash")
     key, row_number, content_hash = (table.columns.index(column) for column in wanted)
     newest = {row[key]: row for row in sorted(rows, key=lambda row: row[row_number])}.values()
-    looked_up = chain.from_iterable((row[key], row[row_number], row[content_hash]) for row in newest)
+    looked_up = chain.from_iterable(
+        (row[key], row[row_number], row[content_hash]) for row in newest
+    )
     given = chain.from_iterable(map(_native, row) for row in newest)
     return len(newest), tuple(looked_up), tuple(given)
 

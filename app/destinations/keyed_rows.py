@@ -1,4 +1,6 @@
-"""KeyedRows: the destination that is a typed table with one row for each value of a key, and the versions of its rows."""
+"""KeyedRows: the destination that is a typed table with one row for each value of a key, and the
+versions of its rows.
+"""
 
 from __future__ import annotations
 
@@ -24,7 +26,9 @@ class KeyedRows(Destination):
         self._key = self._rows.c[table.key]
         self._version_key = self._versions.c[table.key]
 
-    async def write(self, connection: AsyncConnection, job_id: UUID, rows: Sequence[Piece]) -> dict[str, int]:
+    async def write(
+        self, connection: AsyncConnection, job_id: UUID, rows: Sequence[Piece]
+    ) -> dict[str, int]:
         return await self._writer.upsert(connection, job_id, self._table, rows)
 
     async def has_rows(self, connection: AsyncConnection, job_ids: Sequence[UUID]) -> bool:
@@ -34,10 +38,19 @@ class KeyedRows(Destination):
                 return True
         return False
 
-    async def take_back(self, connection: AsyncConnection, job_id: UUID, at_most: int) -> TakenBack | None:
-        """First the rows that the job wrote last: the newest versions of them that are kept take their places. Then what
-        later jobs replaced: without it, their undo restores what was there before."""
-        query = select(self._key).where(self._rows.c.job_id == job_id).order_by(self._key).limit(at_most)
+    async def take_back(
+        self, connection: AsyncConnection, job_id: UUID, at_most: int
+    ) -> TakenBack | None:
+        """First the rows that the job wrote last: the newest versions of them that are kept take
+        their places. Then what later jobs replaced: without it, their undo restores what was there
+        before.
+        """
+        query = (
+            select(self._key)
+            .where(self._rows.c.job_id == job_id)
+            .order_by(self._key)
+            .limit(at_most)
+        )
         keys = list((await connection.execute(query.with_for_update())).scalars())
         if keys:
             restored = await self._restore(connection, job_id, keys)
@@ -45,7 +58,9 @@ class KeyedRows(Destination):
         return TakenBack() if await self._remove_versions(connection, job_id, at_most) else None
 
     async def _restore(self, connection: AsyncConnection, job_id: UUID, keys: list[Any]) -> int:
-        """Put the newest version that was kept of each row in its place, or nothing; how many had one."""
+        """Put the newest version that was kept of each row in its place, or nothing; how many had
+        one.
+        """
         versions = self._versions
         latest = (
             select(self._version_key, func.max(versions.c.job_number))
@@ -53,7 +68,9 @@ class KeyedRows(Destination):
             .group_by(self._version_key)
         )
         kept = [tuple(row) for row in (await connection.execute(latest)).all()]
-        await connection.execute(delete(self._rows).where(self._rows.c.job_id == job_id, self._key.in_(keys)))
+        await connection.execute(
+            delete(self._rows).where(self._rows.c.job_id == job_id, self._key.in_(keys))
+        )
         if kept:
             newest = tuple_(self._version_key, versions.c.job_number).in_(kept)
             names = [column.name for column in self._rows.c]
@@ -62,10 +79,14 @@ class KeyedRows(Destination):
             await connection.execute(delete(versions).where(newest))
         return len(kept)
 
-    async def forget_versions(self, connection: AsyncConnection, older_than_seconds: float, at_most: int) -> bool:
+    async def forget_versions(
+        self, connection: AsyncConnection, older_than_seconds: float, at_most: int
+    ) -> bool:
         versions = self._versions
         version = (self._version_key, versions.c.job_number)
-        query = select(*version).where(versions.c.archived_at < now(-older_than_seconds)).limit(at_most)
+        query = (
+            select(*version).where(versions.c.archived_at < now(-older_than_seconds)).limit(at_most)
+        )
         old = [tuple(row) for row in (await connection.execute(query)).all()]
         if not old:
             return False
@@ -73,18 +94,28 @@ class KeyedRows(Destination):
         return True
 
     async def remove(self, connection: AsyncConnection, job_id: UUID, at_most: int) -> bool:
-        """Rows that the job wrote last, with their earlier versions: nothing of them is to come back by the undo of
-        another. Then its own versions."""
+        """Rows that the job wrote last, with their earlier versions: nothing of them is to come
+        back by the undo of another. Then its own versions.
+        """
         query = select(self._key).where(self._rows.c.job_id == job_id).limit(at_most)
         keys = list((await connection.execute(query)).scalars())
         if keys:
             await connection.execute(delete(self._versions).where(self._version_key.in_(keys)))
-            await connection.execute(delete(self._rows).where(self._rows.c.job_id == job_id, self._key.in_(keys)))
+            await connection.execute(
+                delete(self._rows).where(self._rows.c.job_id == job_id, self._key.in_(keys))
+            )
             return True
         return await self._remove_versions(connection, job_id, at_most)
 
-    async def _remove_versions(self, connection: AsyncConnection, job_id: UUID, at_most: int) -> bool:
+    async def _remove_versions(
+        self, connection: AsyncConnection, job_id: UUID, at_most: int
+    ) -> bool:
         versions = self._versions
-        some = select(self._version_key).where(versions.c.job_id == job_id).limit(at_most).scalar_subquery()
+        some = (
+            select(self._version_key)
+            .where(versions.c.job_id == job_id)
+            .limit(at_most)
+            .scalar_subquery()
+        )
         query = delete(versions).where(versions.c.job_id == job_id, self._version_key.in_(some))
         return bool((await connection.execute(query)).rowcount)

@@ -26,7 +26,9 @@ class OwnRows(Destination):
         self._key = columns[table.key]
         self._handed_over = [columns[name] for name in table.corrected]
 
-    async def write(self, connection: AsyncConnection, job_id: UUID, rows: Sequence[Any]) -> dict[str, int]:
+    async def write(
+        self, connection: AsyncConnection, job_id: UUID, rows: Sequence[Any]
+    ) -> dict[str, int]:
         await self._writer.insert(connection, job_id, self._table.name, self._table.columns, rows)
         return {}
 
@@ -57,7 +59,9 @@ class OwnRows(Destination):
         query = select(self._job_id).where(self._job_id.in_(job_ids)).limit(1)
         return (await connection.execute(query)).first() is not None
 
-    async def take_back(self, connection: AsyncConnection, job_id: UUID, at_most: int) -> TakenBack | None:
+    async def take_back(
+        self, connection: AsyncConnection, job_id: UUID, at_most: int
+    ) -> TakenBack | None:
         count = await self._delete(connection, job_id, at_most)
         if not count:
             return None

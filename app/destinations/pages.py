@@ -1,4 +1,6 @@
-"""Result pages: the destination of results that the service keeps itself, up to 500 rows as one JSON array."""
+"""Result pages: the destination of results that the service keeps itself, up to 500 rows as one
+JSON array.
+"""
 
 from __future__ import annotations
 
@@ -27,8 +29,13 @@ class Pages(ResultDestination):
     def __init__(self, writer: TableWriter) -> None:
         self._writer = writer
 
-    async def write(self, connection: AsyncConnection, job_id: UUID, rows: Sequence[Page]) -> dict[str, int]:
-        pages = [(page.first_row, page.row_count, _json(page.numbers), page.data.decode()) for page in rows]
+    async def write(
+        self, connection: AsyncConnection, job_id: UUID, rows: Sequence[Page]
+    ) -> dict[str, int]:
+        pages = [
+            (page.first_row, page.row_count, _json(page.numbers), page.data.decode())
+            for page in rows
+        ]
         await self._writer.insert(connection, job_id, "result_pages", COLUMNS, pages)
         return {}
 
@@ -41,15 +48,26 @@ class Pages(ResultDestination):
         return await self.write(connection, job_id, pages)
 
     async def remove(self, connection: AsyncConnection, job_id: UUID, at_most: int) -> bool:
-        some = select(ResultPage.first_row).where(ResultPage.job_id == job_id).limit(at_most).scalar_subquery()
-        query = delete(ResultPage).where(ResultPage.job_id == job_id, ResultPage.first_row.in_(some))
+        some = (
+            select(ResultPage.first_row)
+            .where(ResultPage.job_id == job_id)
+            .limit(at_most)
+            .scalar_subquery()
+        )
+        query = delete(ResultPage).where(
+            ResultPage.job_id == job_id, ResultPage.first_row.in_(some)
+        )
         return bool((await connection.execute(query)).rowcount)
 
     async def count(self, connection: AsyncConnection, job_id: UUID) -> int:
-        query = select(func.coalesce(func.sum(ResultPage.row_count), 0)).where(ResultPage.job_id == job_id)
+        query = select(func.coalesce(func.sum(ResultPage.row_count), 0)).where(
+            ResultPage.job_id == job_id
+        )
         return int((await connection.execute(query)).scalar_one())
 
-    async def read_back(self, connection: AsyncConnection, job_id: UUID, first_rows: Sequence[int]) -> ReadBack:
+    async def read_back(
+        self, connection: AsyncConnection, job_id: UUID, first_rows: Sequence[int]
+    ) -> ReadBack:
         """A page that cannot be read as rows is a problem, not an error."""
         stored = ReadBack()
         after, position, limit = 0, 0, results.pages_next()
@@ -62,13 +80,19 @@ class Pages(ResultDestination):
                 while position + 1 < len(first_rows) and first_rows[position + 1] <= page.first_row:
                     position += 1
                 if count != page.row_count:
-                    stored.problems.append(f"page at row {page.first_row}: {count} rows, expected {page.row_count}")
+                    stored.problems.append(
+                        f"page at row {page.first_row}: {count} rows, expected {page.row_count}"
+                    )
                 stored.sums[position] = (stored.sums.get(position, 0) + value) & MASK
             after, limit = pages[-1].first_row, results.pages_next(pages)
 
 
-async def _take(connection: AsyncConnection, job_id: UUID, first_row: int, start: int, end: int) -> list[PageRow]:
-    """Remove the pages of a chunk (rows [start, end)) from the one that may hold `first_row` on; what they held."""
+async def _take(
+    connection: AsyncConnection, job_id: UUID, first_row: int, start: int, end: int
+) -> list[PageRow]:
+    """Remove the pages of a chunk (rows [start, end)) from the one that may hold `first_row` on;
+    what they held.
+    """
     begin = select(func.max(ResultPage.first_row)).where(
         ResultPage.job_id == job_id, ResultPage.first_row.between(start, first_row)
     )
@@ -92,7 +116,9 @@ def merged_pages(held: Sequence[PageRow], added: Sequence[Page]) -> Iterator[Pag
     for start, end in page_cuts(row_ends(raw for _, raw in rows)):
         some = rows[start:end]
         numbers = [number for number, _ in some]
-        yield Page(numbers[0], len(some), gaps(numbers), b"[" + b",".join(raw for _, raw in some) + b"]")
+        yield Page(
+            numbers[0], len(some), gaps(numbers), b"[" + b",".join(raw for _, raw in some) + b"]"
+        )
 
 
 def _rows(data: str | bytes, numbers: Sequence[int] | None, first: int) -> Iterator[Row]:

@@ -18,7 +18,8 @@ from app.destinations.tables import KeyedTable, Piece
 def _statements(table: KeyedTable) -> tuple[str, ...]:
     """From the staging table, for $1 the job's id and $2 its number, in this order:
 
-    - insert what is new and lock what is there, in the order of the key; how many are new, and how many were given.
+    - insert what is new and lock what is there, in the order of the key; how many are new, and how
+      many were given.
     Then, if some were there:
     - keep their versions, where they come from earlier jobs;
     - keep the given ones as versions, where later jobs were there before;
@@ -88,9 +89,10 @@ class PostgresWriter:
     async def upsert(
         self, connection: AsyncConnection, job_id: UUID, table: KeyedTable, pieces: Sequence[Piece]
     ) -> dict[str, int]:
-        """COPY into a staging table, which lasts as long as the connection and is empty outside of this, then one
-        INSERT ... ON CONFLICT, and more only where rows were there already. In the order of the key, so that two
-        transactions do not wait for each other in a ring."""
+        """COPY into a staging table, which lasts as long as the connection and is empty outside of
+        this, then one INSERT ... ON CONFLICT, and more only where rows were there already. In the
+        order of the key, so that two transactions do not wait for each other in a ring.
+        """
         driver = await _driver(connection)
         name, columns = table.name, table.columns
         listed = ", ".join(columns)
@@ -102,7 +104,9 @@ class PostgresWriter:
         insert, keep_replaced, keep_late, replace = _statements(table)
         inserted = updated = 0
         for piece in pieces:
-            await driver.copy_to_table(f"staged_{name}", source=io.BytesIO(piece.data), columns=columns, format="text")
+            await driver.copy_to_table(
+                f"staged_{name}", source=io.BytesIO(piece.data), columns=columns, format="text"
+            )
             done = await driver.fetchrow(insert, job_id, number)
             inserted += done["inserted"]
             if done["inserted"] < done["given"]:
@@ -110,7 +114,11 @@ class PostgresWriter:
                 await driver.execute(keep_late, job_id, number)
                 updated += await driver.fetchval(replace, job_id, number)
             await driver.execute(f"DELETE FROM staged_{name}")  # noqa: S608
-        return {"inserted": inserted, "updated": updated, "unchanged": sum(p.rows for p in pieces) - inserted - updated}
+        return {
+            "inserted": inserted,
+            "updated": updated,
+            "unchanged": sum(p.rows for p in pieces) - inserted - updated,
+        }
 
 
 async def _driver(connection: AsyncConnection) -> Any:

@@ -1,4 +1,6 @@
-"""Destinations: every destination of this process, asked by the engine for what it has to do with stored rows."""
+"""Destinations: every destination of this process, asked by the engine for what it has to do with
+stored rows.
+"""
 
 from __future__ import annotations
 
@@ -20,24 +22,44 @@ from app.destinations.tables import Counts, KeyedTable, Table, TableRows
 from app.formats.base import Page, Reject
 
 REJECT_COLUMNS = (
-    "row_number", "kind", "line", "byte_start", "byte_end", "raw", "column_name", "value", "code", "message"
-)  # fmt: skip
+    "row_number",
+    "kind",
+    "line",
+    "byte_start",
+    "byte_end",
+    "raw",
+    "column_name",
+    "value",
+    "code",
+    "message",
+)
 
 
 class Destinations:
-    def __init__(self, tables: Sequence[Table], *, is_sqlite: bool, rows_per_write: int = 1000) -> None:
-        """`tables`: in the order in which an undo takes their rows back. `rows_per_write`: of a table with a key in one
-        statement."""
-        self._writer: TableWriter = SqliteWriter(rows_per_write) if is_sqlite else PostgresWriter(rows_per_write)
+    def __init__(
+        self, tables: Sequence[Table], *, is_sqlite: bool, rows_per_write: int = 1000
+    ) -> None:
+        """`tables`: in the order in which an undo takes their rows back. `rows_per_write`: of a
+        table with a key in one statement.
+        """
+        self._writer: TableWriter = (
+            SqliteWriter(rows_per_write) if is_sqlite else PostgresWriter(rows_per_write)
+        )
         self._tables = {table.name: self._of(table) for table in tables}
         self.results: ResultDestination = Pages(self._writer)
         self._all: tuple[Destination, ...] = (self.results, *self._tables.values())
         keyed = {table.name: table for table in tables if isinstance(table, KeyedTable)}
         self.encode_table = partial(encoded, self._writer.encode, keyed)
-        """(name of a table with a key, rows) to what is written to it; it can be sent to another process."""
+        """(name of a table with a key, rows) to what is written to it; it can be sent to another
+        process.
+        """
 
     def _of(self, table: Table) -> Destination:
-        return KeyedRows(table, self._writer) if isinstance(table, KeyedTable) else OwnRows(table, self._writer)
+        return (
+            KeyedRows(table, self._writer)
+            if isinstance(table, KeyedTable)
+            else OwnRows(table, self._writer)
+        )
 
     # ------------------------------------------------------------------ a chunk
 
@@ -67,8 +89,13 @@ class Destinations:
     async def remove_rejected(
         self, connection: AsyncConnection, job_id: UUID, tables: TableRows, numbers: Sequence[int]
     ) -> dict[str, list[dict[str, Any]]]:
-        """By table, of those that the correction writes to: what was removed there of the rejected rows."""
-        return {name: await self._tables[name].remove_rejected(connection, job_id, numbers) for name in tables}
+        """By table, of those that the correction writes to: what was removed there of the rejected
+        rows.
+        """
+        return {
+            name: await self._tables[name].remove_rejected(connection, job_id, numbers)
+            for name in tables
+        }
 
     async def merge(
         self,
@@ -84,7 +111,9 @@ class Destinations:
             await self.results.merge(connection, job_id, pages, start, end)
         counts: Counts = {}
         for name, rows in tables.items():
-            written = await self._tables[name].merge(connection, job_id, rows, start, end) if rows else {}
+            written = (
+                await self._tables[name].merge(connection, job_id, rows, start, end) if rows else {}
+            )
             if written:
                 counts[name] = written
         return counts
@@ -98,7 +127,9 @@ class Destinations:
                 return True
         return False
 
-    async def take_back(self, connection: AsyncConnection, job_id: UUID, at_most: int) -> TakenBack | None:
+    async def take_back(
+        self, connection: AsyncConnection, job_id: UUID, at_most: int
+    ) -> TakenBack | None:
         """Some rows of the job; None if nothing is left."""
         for destination in self._all:
             taken = await destination.take_back(connection, job_id, at_most)
@@ -106,7 +137,9 @@ class Destinations:
                 return taken
         return None
 
-    async def forget_versions(self, connection: AsyncConnection, older_than_seconds: float, at_most: int) -> bool:
+    async def forget_versions(
+        self, connection: AsyncConnection, older_than_seconds: float, at_most: int
+    ) -> bool:
         """Some versions that nobody can restore any more; True while there may be more."""
         for destination in self._all:
             if await destination.forget_versions(connection, older_than_seconds, at_most):

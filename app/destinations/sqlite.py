@@ -37,21 +37,29 @@ class SqliteWriter:
     async def upsert(
         self, connection: AsyncConnection, job_id: UUID, table: KeyedTable, pieces: Sequence[Piece]
     ) -> dict[str, int]:
-        """Many rows in one statement each. The driver lets go of the interpreter once for a statement, and has to win it
-        back from the threads that parse: with `executemany` that is once for each row."""
+        """Many rows in one statement each. The driver lets go of the interpreter once for a
+        statement, and has to win it back from the threads that parse: with `executemany` that is
+        once for each row.
+        """
         number = (await connection.execute(select(Job.number).where(Job.id == job_id))).scalar_one()
         inserted = updated = 0
         for piece in pieces:
             count, looked_up, given = piece.data
-            looked: Any = await connection.exec_driver_sql(_before_statement(table, count), (*looked_up, number))
+            looked: Any = await connection.exec_driver_sql(
+                _before_statement(table, count), (*looked_up, number)
+            )
             [(there, changed)] = looked.all()
             if there:
                 await _keep_versions(connection, table, looked_up[::3], given, job_id, number)
-            await connection.exec_driver_sql(_upsert_statement(table, count), (job_id.hex, number, *given))
+            await connection.exec_driver_sql(
+                _upsert_statement(table, count), (job_id.hex, number, *given)
+            )
             inserted, updated = inserted + count - there, updated + changed
         return {
-            "inserted": inserted, "updated": updated, "unchanged": sum(p.rows for p in pieces) - inserted - updated
-        }  # fmt: skip
+            "inserted": inserted,
+            "updated": updated,
+            "unchanged": sum(p.rows for p in pieces) - inserted - updated,
+        }
 
 
 def _marks(columns: int, rows: int) -> str:
@@ -66,7 +74,9 @@ async def _keep_versions(
     job_id: UUID,
     number: int,
 ) -> None:
-    """Of rows of earlier jobs that are replaced, and of the given ones where later jobs were there before."""
+    """Of rows of earlier jobs that are replaced, and of the given ones where later jobs were there
+    before.
+    """
     name, key, versions = table.name, table.key, table.versions
     own = ("job_id", "job_number", *table.columns)
     among = f"{key} IN ({', '.join('?' * len(keys))})"
@@ -85,17 +95,22 @@ async def _keep_versions(
         return
     place, width = table.columns.index(key), len(table.columns)
     rows = [given[start : start + width] for start in range(0, len(given), width)]
-    replaced = ", ".join(f"{c} = excluded.{c}" for c in (*own, "updated_at", "archived_at") if c != key)
+    replaced = ", ".join(
+        f"{c} = excluded.{c}" for c in (*own, "updated_at", "archived_at") if c != key
+    )
     await connection.exec_driver_sql(
         f"INSERT INTO {versions} ({listed}, archived_at) VALUES ({', '.join('?' * len(own))}, {NOW}, {NOW}, {NOW})"  # noqa: S608
-        f" ON CONFLICT ({key}, job_number) DO UPDATE SET {replaced} WHERE row_number <= excluded.row_number",
+        f" ON CONFLICT ({key}, job_number) DO UPDATE SET {replaced} WHERE row_number <="
+        " excluded.row_number",
         [(job_id.hex, number, *row) for row in rows if row[place] in late],
     )
 
 
 @lru_cache(16)
 def _before_statement(table: KeyedTable, rows: int) -> str:
-    """For (key, row number, hash) of each row and the job's number: how many of them are there, how many will change."""
+    """For (key, row number, hash) of each row and the job's number: how many of them are there, how
+    many will change.
+    """
     key = table.key
     return f"""
         WITH given (key, row_number, content_hash) AS (VALUES {_marks(3, rows)})
@@ -111,7 +126,8 @@ def _upsert_statement(table: KeyedTable, rows: int) -> str:
     key = table.key
     columns = ("job_id", "job_number", *table.columns)
     changes = ", ".join(f"{column} = excluded.{column}" for column in columns if column != key)
-    row = f"(?1, ?2, {', '.join('?' * len(table.columns))}, {NOW}, {NOW})"  # the job's id and number, once for all
+    # the job's id and number, once for all
+    row = f"(?1, ?2, {', '.join('?' * len(table.columns))}, {NOW}, {NOW})"
     return f"""
         INSERT INTO {table.name} ({", ".join(columns)}, created_at, updated_at)
         VALUES {", ".join([row] * rows)}

@@ -1,6 +1,8 @@
-"""Typed tables: what a processor may fill besides its results. The feature that they belong to registers each of them.
+"""Typed tables: what a processor may fill besides its results. The feature that they belong to
+registers each of them.
 
-JSON columns are given as JSON text, so that nothing is encoded twice. These are plain values, read in every process.
+JSON columns are given as JSON text, so that nothing is encoded twice. These are plain values, read
+in every process.
 """
 
 from __future__ import annotations
@@ -13,10 +15,14 @@ TableRows = Mapping[str, Sequence[Any]]
 """By table: rows as tuples, or `Piece`s of a table with a key."""
 
 Counts = dict[str, dict[str, int]]
-"""By table with a key: rows `inserted`, `updated`, and `unchanged` (already there, or something newer is)."""
+"""By table with a key: rows `inserted`, `updated`, and `unchanged` (already there, or something
+newer is).
+"""
 
 Merge = Callable[..., Awaitable[None]]
-"""`await merge(connection, job_id, start, end)`: for the rows [start, end) of one chunk, inside the transaction."""
+"""`await merge(connection, job_id, start, end)`: for the rows [start, end) of one chunk, inside the
+transaction.
+"""
 
 
 class Piece(NamedTuple):
@@ -35,28 +41,37 @@ class OwnTable:
     """Of each row that a processor gives, behind the job's id."""
     key: str = "row_number"
     is_counted: bool = False
-    """Whether an undo counts what it removes here, and is refused where no row of such a table is there."""
+    """Whether an undo counts what it removes here, and is refused where no row of such a table is
+    there.
+    """
     corrected: tuple[str, ...] = ()
-    """If rejected rows are here, too: a correction removes their rows, and hands these columns of them to the processor's
-    `without`."""
+    """If rejected rows are here, too: a correction removes their rows, and hands these columns of
+    them to the processor's `without`.
+    """
     merge: Merge | None = None
-    """How a correction brings the table up to date, where it is not enough to add the rows that the processor gives."""
+    """How a correction brings the table up to date, where it is not enough to add the rows that the
+    processor gives.
+    """
 
 
 @dataclass(frozen=True, slots=True)
 class KeyedTable:
-    """A table with one row for each value of a key, whichever job it comes from. A row replaces the one that is there unless
-    that comes from a later job, or from a later row of the same job: so the table does not depend on the order in which
-    chunks end."""
+    """A table with one row for each value of a key, whichever job it comes from. A row replaces the
+    one that is there unless that comes from a later job, or from a later row of the same job: so
+    the table does not depend on the order in which chunks end.
+    """
 
     name: str
     columns: tuple[str, ...]
-    """With `row_number` and `content_hash`, which tells an update from a row that was there already. The table has
-    `job_id`, `job_number`, `created_at` and `updated_at` besides."""
+    """With `row_number` and `content_hash`, which tells an update from a row that was there
+    already. The table has `job_id`, `job_number`, `created_at` and `updated_at` besides.
+    """
     key: str
     versions: str
-    """The table where the row of another job goes that is replaced, or that comes too late: one version for each key and
-    job, so that an undo can restore what would be there without the job. It has `archived_at` besides."""
+    """The table where the row of another job goes that is replaced, or that comes too late: one
+    version for each key and job, so that an undo can restore what would be there without the job.
+    It has `archived_at` besides.
+    """
 
 
 Table = OwnTable | KeyedTable

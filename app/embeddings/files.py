@@ -24,7 +24,9 @@ a function of them, so it has a fixed one too."""
 SOURCES = (SAFETENSORS, TOKENIZER)
 """What has to be fetched; the rest is made from it."""
 
-HOW_TO_INSTALL = "Run ./scripts/install_model, or name a folder that has the model by EMBEDDING_MODEL_DIR."
+HOW_TO_INSTALL = (
+    "Run ./scripts/install_model, or name a folder that has the model by EMBEDDING_MODEL_DIR."
+)
 
 
 def graph_path(precision: str) -> Path:
@@ -44,7 +46,11 @@ def needed(precision: str) -> tuple[str, ...]:
 
 def missing(folder: Path, names: Iterable[str]) -> list[str]:
     """Those of `names` that are not in the folder, or do not hold what they must."""
-    return [name for name in names if not (folder / name).is_file() or digest(folder / name) != DIGESTS[name]]
+    return [
+        name
+        for name in names
+        if not (folder / name).is_file() or digest(folder / name) != DIGESTS[name]
+    ]
 
 
 def verify(folder: Path, precision: str) -> None:
@@ -52,6 +58,10 @@ def verify(folder: Path, precision: str) -> None:
     for name in needed(precision):
         path = folder / name
         if not path.is_file():
-            raise ModelUnavailable(f"The model {MODEL_ID} is not installed: there is no {path}. {HOW_TO_INSTALL}")
+            raise ModelUnavailable(
+                f"The model {MODEL_ID} is not installed: there is no {path}. {HOW_TO_INSTALL}"
+            )
         if digest(path) != DIGESTS[name]:
-            raise ModelUnavailable(f"{path} does not hold what {MODEL_ID} holds; it is not loaded. {HOW_TO_INSTALL}")
+            raise ModelUnavailable(
+                f"{path} does not hold what {MODEL_ID} holds; it is not loaded. {HOW_TO_INSTALL}"
+            )

@@ -90,7 +90,9 @@ class Embedder:
         vectors = np.empty((len(places), DIMENSIONS), np.float32)
         start = 0
         for slab in _slabs(places):
-            _encode_slab(tokenizer, session, slab, vectors[start : start + len(slab)], self._pool.map)
+            _encode_slab(
+                tokenizer, session, slab, vectors[start : start + len(slab)], self._pool.map
+            )
             start += len(slab)
         return vectors if len(places) == len(rows) else vectors[rows]
 
@@ -130,7 +132,9 @@ def _open(folder: Path, precision: str, threads: int) -> tuple[Tokenizer, Infere
         import onnxruntime
         from tokenizers import Tokenizer
     except ImportError as error:
-        raise ModelUnavailable(f"{error}. Run ./scripts/install to install what the service needs.") from error
+        raise ModelUnavailable(
+            f"{error}. Run ./scripts/install to install what the service needs."
+        ) from error
     files.verify(folder, precision)
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads
@@ -151,7 +155,8 @@ def _open(folder: Path, precision: str, threads: int) -> tuple[Tokenizer, Infere
         tokenizer = Tokenizer.from_file(str(folder / files.TOKENIZER))
     except Exception as error:  # the libraries have no common class for what can go wrong here
         raise ModelUnavailable(f"The model in {folder} cannot be opened: {error}") from error
-    tokenizer.no_truncation()  # it would tokenise all of a text to keep its first tokens; see _token_ids
+    # it would tokenise all of a text to keep its first tokens; see _token_ids
+    tokenizer.no_truncation()
     tokenizer.no_padding()
     return tokenizer, session
 

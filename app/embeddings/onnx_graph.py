@@ -39,7 +39,12 @@ class Architecture:
     epsilon: float = 1e-12
 
 
-def build(index: Mapping[str, Stored], *, precision: str = "fp32", architecture: Architecture | None = None) -> bytes:
+def build(
+    index: Mapping[str, Stored],
+    *,
+    precision: str = "fp32",
+    architecture: Architecture | None = None,
+) -> bytes:
     """The serialised graph: `input_ids` and `attention_mask`, both int64
     (texts, tokens), to `embeddings`, float32 (texts, hidden), each of unit
     length. `index` says where the fp32 weights lie."""
@@ -64,7 +69,9 @@ class _Encoder:
         self._pool(hidden)
         of_tokens = ["texts", "tokens"]
         of_vectors: list[str | int | None] = ["texts", self._shape.hidden]
-        inputs = [helper.make_tensor_value_info(name, TensorProto.INT64, of_tokens) for name in INPUTS]
+        inputs = [
+            helper.make_tensor_value_info(name, TensorProto.INT64, of_tokens) for name in INPUTS
+        ]
         outputs = [helper.make_tensor_value_info(OUTPUT, TensorProto.FLOAT, of_vectors)]
         weights = list(self._initializers.values())
         graph = helper.make_graph(self._nodes, "encoder", inputs, outputs, weights)
@@ -84,23 +91,34 @@ class _Encoder:
         tokens = self._op("Shape", ids, start=1, end=2)
         positions = self._weight("embeddings.position_embeddings.weight")
         places = self._op("Slice", positions, self._constant([0]), tokens, self._constant([0]))
-        kind = self._op("Gather", self._weight("embeddings.token_type_embeddings.weight"), self._constant(0))
-        return self._normalise(self._op("Add", self._op("Add", words, places), kind), "embeddings.LayerNorm")
+        kind = self._op(
+            "Gather", self._weight("embeddings.token_type_embeddings.weight"), self._constant(0)
+        )
+        return self._normalise(
+            self._op("Add", self._op("Add", words, places), kind), "embeddings.LayerNorm"
+        )
 
     def _mask_bias(self) -> str:
         """0 for a token and MASKED for padding, as (texts, 1, 1, tokens)."""
         padding = self._op(
-            "Sub", self._constant(np.float32(1)), self._op("Cast", "attention_mask", to=TensorProto.FLOAT)
+            "Sub",
+            self._constant(np.float32(1)),
+            self._op("Cast", "attention_mask", to=TensorProto.FLOAT),
         )
         return self._op(
-            "Unsqueeze", self._op("Mul", padding, self._constant(np.float32(MASKED))), self._constant([1, 2])
+            "Unsqueeze",
+            self._op("Mul", padding, self._constant(np.float32(MASKED))),
+            self._constant([1, 2]),
         )
 
     def _layer(self, hidden: str, bias: str, prefix: str) -> str:
         attended = self._linear(
-            self._attention(hidden, bias, prefix + "attention.self."), prefix + "attention.output.dense"
+            self._attention(hidden, bias, prefix + "attention.self."),
+            prefix + "attention.output.dense",
         )
-        hidden = self._normalise(self._op("Add", attended, hidden), prefix + "attention.output.LayerNorm")
+        hidden = self._normalise(
+            self._op("Add", attended, hidden), prefix + "attention.output.LayerNorm"
+        )
         wide = self._op("Gelu", self._linear(hidden, prefix + "intermediate.dense"))
         narrow = self._linear(wide, prefix + "output.dense")
         return self._normalise(self._op("Add", narrow, hidden), prefix + "output.LayerNorm")
@@ -109,7 +127,8 @@ class _Encoder:
         size = self._shape.hidden // self._shape.heads
         split = self._constant([0, 0, self._shape.heads, size])
         query, key, value = (
-            self._op("Reshape", self._linear(hidden, prefix + part), split) for part in ("query", "key", "value")
+            self._op("Reshape", self._linear(hidden, prefix + part), split)
+            for part in ("query", "key", "value")
         )
         query, value = (self._op("Transpose", part, perm=[0, 2, 1, 3]) for part in (query, value))
         scores = self._op("MatMul", query, self._op("Transpose", key, perm=[0, 2, 3, 1]))
@@ -121,7 +140,11 @@ class _Encoder:
     def _pool(self, hidden: str) -> None:
         """The mean over the tokens, scaled to unit length: so their
         sum does, and nothing is divided twice."""
-        mask = self._op("Unsqueeze", self._op("Cast", "attention_mask", to=TensorProto.FLOAT), self._constant([1]))
+        mask = self._op(
+            "Unsqueeze",
+            self._op("Cast", "attention_mask", to=TensorProto.FLOAT),
+            self._constant([1]),
+        )
         total = self._op("Squeeze", self._op("MatMul", mask, hidden), self._constant([1]))
         self._op("LpNormalization", total, output=OUTPUT, axis=-1, p=2)
 
@@ -133,13 +156,17 @@ class _Encoder:
 
     def _product(self, x: str, name: str) -> str:
         # Stored as (out, in); onnxruntime transposes constants once, when it loads the graph.
-        return self._op("MatMul", x, self._op("Transpose", self._weight(name + ".weight"), perm=[1, 0]))
+        return self._op(
+            "MatMul", x, self._op("Transpose", self._weight(name + ".weight"), perm=[1, 0])
+        )
 
     def _int8_product(self, x: str, name: str) -> str:
         """Activations are quantised as they come, once for all products they go into."""
         if x not in self._quantised:
             names = [f"{x}_{part}" for part in ("uint8", "scale", "zero")]
-            self._nodes.append(helper.make_node("DynamicQuantizeLinear", [x], names, name=f"{x}_quantise"))
+            self._nodes.append(
+                helper.make_node("DynamicQuantizeLinear", [x], names, name=f"{x}_quantise")
+            )
             self._quantised[x] = (names[0], names[1], names[2])
         integers, scale, zero = self._quantised[x]
         product = self._op("MatMulInteger", integers, self._weight(name + ".weight.int8"), zero)
@@ -153,7 +180,9 @@ class _Encoder:
 
     def _op(self, kind: str, *inputs: str, output: str = "", **attributes: Any) -> str:
         name = f"{kind}_{len(self._nodes)}"
-        self._nodes.append(helper.make_node(kind, inputs, [output or name], name=name, **attributes))
+        self._nodes.append(
+            helper.make_node(kind, inputs, [output or name], name=name, **attributes)
+        )
         return output or name
 
     def _constant(self, value: Any) -> str:
@@ -173,7 +202,11 @@ class _Encoder:
                 dims=stored.shape,
                 data_location=TensorProto.EXTERNAL,
             )
-            for key, value in (("location", stored.file), ("offset", stored.offset), ("length", stored.length)):
+            for key, value in (
+                ("location", stored.file),
+                ("offset", stored.offset),
+                ("length", stored.length),
+            ):
                 tensor.external_data.add(key=key, value=str(value))
             self._initializers[name] = tensor
         return name

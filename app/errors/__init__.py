@@ -10,8 +10,8 @@ GranulaError
 └── RequestError                    the caller can do something about it: RFC 9457 problem+json
     └── requests/                   one class per stable `code`, 400 ... 507
 
-The docstring of a RequestError is its title, `remedy` says what to do next. `code` never changes. A new
-one needs its name here and a page in docs/errors, which `scripts/make_reference.py` begins.
+The docstring of a RequestError is its title, `remedy` says what to do next. `code` never changes. A
+new one needs its name here and a page in docs/errors, which `scripts/make_reference.py` begins.
 """
 
 from __future__ import annotations
@@ -46,7 +46,12 @@ from app.errors.requests.content import (
     TooManyColumns,
     UnsupportedEncoding,
 )
-from app.errors.requests.corrections import CorrectionColumns, CorrectionInvalid, NotCorrectable, NothingCorrected
+from app.errors.requests.corrections import (
+    CorrectionColumns,
+    CorrectionInvalid,
+    NotCorrectable,
+    NothingCorrected,
+)
 from app.errors.requests.http import (
     BadHost,
     BadIdempotencyKey,
@@ -128,7 +133,13 @@ from app.errors.terminal import (
     StoredFileCorrupt,
     StoredFileMissing,
 )
-from app.errors.transient import DiskFull, LeaseLost, MLApiUnavailable, SourceUnavailable, StorageUnavailable
+from app.errors.transient import (
+    DiskFull,
+    LeaseLost,
+    MLApiUnavailable,
+    SourceUnavailable,
+    StorageUnavailable,
+)
 
 __all__ = [
     "AdminOnly",

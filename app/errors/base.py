@@ -12,8 +12,13 @@ class GranulaError(Exception):
     """Of a process that cannot start because of it."""
 
     def __init__(self, detail: str | None = None) -> None:
-        self.detail = detail or (self.__doc__ or "").partition("\n")[0]
+        self.detail = detail or self.meaning()
         super().__init__(self.detail)
+
+    @classmethod
+    def meaning(cls) -> str:
+        """The first paragraph of its docstring, on one line."""
+        return " ".join((cls.__doc__ or "").partition("\n\n")[0].split())
 
 
 class RequestError(GranulaError):
@@ -38,7 +43,7 @@ class RequestError(GranulaError):
 
     @classmethod
     def title(cls) -> str:
-        return (cls.__doc__ or "").strip().rstrip(".")
+        return cls.meaning().rstrip(".")
 
 
 class TerminalError(GranulaError):

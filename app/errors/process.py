@@ -20,7 +20,7 @@ class MigrationsPending(GranulaError):
     head`, or `python -m app serve --migrate`."""
 
     def __init__(self) -> None:
-        super().__init__(" ".join((self.__doc__ or "").split()))
+        super().__init__(self.meaning())
 
 
 class MigrationsRefused(GranulaError):

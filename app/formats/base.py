@@ -1,8 +1,9 @@
 """The words between splitter, reader and processor: Span, Rows, Reject. No I/O here.
 
-A *Format* knows two things about one kind of file. `scan` finds where records end, so that the splitter can cut chunks;
-`read` turns the bytes of one chunk into rows and rejects. Both see the same record boundaries, because `read` calls
-`scan` on its chunk: that is what makes their counts agree.
+A *Format* knows two things about one kind of file. `scan` finds where records end, so that the
+splitter can cut chunks; `read` turns the bytes of one chunk into rows and rejects. Both see the
+same record boundaries, because `read` calls `scan` on its chunk: that is what makes their counts
+agree.
 """
 
 from __future__ import annotations
@@ -18,26 +19,36 @@ import numpy.typing as npt
 import xxhash
 
 PAGE_ROWS = 500
-"""Rows stored as one value. Larger pages compress a little better, smaller ones make single rows cheaper to reach."""
+"""Rows stored as one value. Larger pages compress a little better, smaller ones make single rows
+cheaper to reach.
+"""
 
 PAGE_BYTES = 1 << 20
-"""About so many bytes of rows are stored as one value, if these are fewer than PAGE_ROWS rows; one row at least. Whoever reads
-rows holds a page, whatever he wants of it."""
+"""About so many bytes of rows are stored as one value, if these are fewer than PAGE_ROWS rows; one
+row at least. Whoever reads rows holds a page, whatever he wants of it.
+"""
 
 MAX_COLUMNS = 16_384
 """Of a file and of a job, and cells of a row."""
 
 MAX_ROW_BYTES = 16 << 20
-"""A longer record is rejected unread (`row_too_large`), so that one row cannot take the memory of the process."""
+"""A longer record is rejected unread (`row_too_large`), so that one row cannot take the memory of
+the process.
+"""
 
 MAX_REJECT_BYTES = 64 << 10
-"""Of a longer rejected record only the beginning is copied to the rejects; the rest is in the file at its byte range."""
+"""Of a longer rejected record only the beginning is copied to the rejects; the rest is in the file
+at its byte range.
+"""
 
 MAX_CHUNK_BYTES = 2 << 20
-"""A chunk is cut here even if it has fewer rows than asked for: it bounds memory whatever the width of the rows."""
+"""A chunk is cut here even if it has fewer rows than asked for: it bounds memory whatever the width
+of the rows.
+"""
 
 MASK = (1 << 64) - 1
-CELL_END = "\udcff"  # as a byte 0xFF: never part of UTF-8 text, so that ["ab", "c"] and ["a", "bc"] hash differently
+# as a byte 0xFF: never part of UTF-8 text, so that ["ab", "c"] and ["a", "bc"] hash differently
+CELL_END = "\udcff"
 NULL_CELL = "\udcfe"  # as a byte 0xFE: a missing cell is not an empty one
 
 Offsets = npt.NDArray[np.int64]
@@ -45,9 +56,11 @@ Offsets = npt.NDArray[np.int64]
 
 @dataclass(frozen=True, slots=True)
 class Span:
-    """One chunk: bytes [byte_start, byte_end) of the stored file, holding records first_row .. first_row + row_count - 1.
+    """One chunk: bytes [byte_start, byte_end) of the stored file, holding records first_row ..
+    first_row + row_count - 1.
 
-    Rows are numbered from 1 in the order of the file, the header not counted; lines from 1, the header counted.
+    Rows are numbered from 1 in the order of the file, the header not counted; lines from 1, the
+    header counted.
     """
 
     byte_start: int
@@ -76,13 +89,16 @@ class Reject:
     column: str | None = None
     value: str | None = None
     kind: str = "invalid"
-    """`invalid`: the row itself is wrong. `failed`: the row may be right, but it could not be processed."""
+    """`invalid`: the row itself is wrong. `failed`: the row may be right, but it could not be
+    processed.
+    """
 
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """Up to PAGE_ROWS results, and about PAGE_BYTES, as one JSON array; `numbers` lists their row numbers when they are not
-    contiguous."""
+    """Up to PAGE_ROWS results, and about PAGE_BYTES, as one JSON array; `numbers` lists their row
+    numbers when they are not contiguous.
+    """
 
     first_row: int
     row_count: int
@@ -111,7 +127,9 @@ class Results(Protocol):
 
     @property
     def are_objects(self) -> bool:
-        """Whether each row has columns of its own, so that those of the file are known only when all of it has been read."""
+        """Whether each row has columns of its own, so that those of the file are known only when
+        all of it has been read.
+        """
 
     def __len__(self) -> int: ...
 
@@ -123,8 +141,9 @@ class Results(Protocol):
 
 
 class Rows(Results, Protocol):
-    """A batch of rows on its way through. How the rows are held is the reader's business: the usual clean CSV chunk is
-    stored without ever being taken apart into cells."""
+    """A batch of rows on its way through. How the rows are held is the reader's business: the usual
+    clean CSV chunk is stored without ever being taken apart into cells.
+    """
 
     @property
     def numbers(self) -> Sequence[int]:
@@ -137,25 +156,32 @@ class Rows(Results, Protocol):
         """The same without decoding JSON: its bytes, if the rows are objects."""
 
     def held(self, start: int, end: int) -> Held:
-        """Those at the positions [start, end), in the form in which they are held: nothing is taken apart here."""
+        """Those at the positions [start, end), in the form in which they are held: nothing is taken
+        apart here.
+        """
 
     def select(self, keep: Sequence[int]) -> Rows:
         """Only the rows at these positions."""
 
 
 def row_hash_sum(rows: Sequence[bytes], numbers: Sequence[int]) -> int:
-    """Order-free: equal for equal sets of (row number, canonical bytes), on every machine (XXH3 is a fixed algorithm)."""
+    """Order-free: equal for equal sets of (row number, canonical bytes), on every machine (XXH3 is
+    a fixed algorithm).
+    """
     return sum(map(xxhash.xxh3_64_intdigest, rows, numbers)) & MASK
 
 
 def canonical_cells(cells: Sequence[str | None]) -> bytes:
-    return CELL_END.join([NULL_CELL if c is None else c for c in cells]).encode("utf-8", "surrogateescape")
+    return CELL_END.join([NULL_CELL if c is None else c for c in cells]).encode(
+        "utf-8", "surrogateescape"
+    )
 
 
 def unique_names(names: Sequence[str]) -> list[str]:
-    """A name for each column, none twice, so that no column hides another: each name belongs to the first column that is
-    called so. A column whose name is taken gets the next number that makes a free one (`a_2`), and one without a name
-    is column_N by its place."""
+    """A name for each column, none twice, so that no column hides another: each name belongs to the
+    first column that is called so. A column whose name is taken gets the next number that makes a
+    free one (`a_2`), and one without a name is column_N by its place.
+    """
     taken = set(filter(None, names))
     owned: set[str] = set()
     following: dict[str, int] = {}  # of a name that repeats, the number to try next
@@ -176,13 +202,20 @@ def unique_names(names: Sequence[str]) -> list[str]:
 
 
 def cell_names(columns: Sequence[str], width: int) -> Sequence[str]:
-    """The names of the cells of a row, at least those of the columns. Cells beyond these (on_bad_row=keep) have none of
-    their own."""
-    return columns if width <= len(columns) else unique_names([*columns, *[""] * (width - len(columns))])
+    """The names of the cells of a row, at least those of the columns. Cells beyond these
+    (on_bad_row=keep) have none of their own.
+    """
+    return (
+        columns
+        if width <= len(columns)
+        else unique_names([*columns, *[""] * (width - len(columns))])
+    )
 
 
 def page_cuts(ends: Offsets) -> Iterator[tuple[int, int]]:
-    """(first, behind the last) position of the rows of each page. `ends`: bytes up to the end of each row."""
+    """(first, behind the last) position of the rows of each page. `ends`: bytes up to the end of
+    each row.
+    """
     start, before = 0, 0
     while start < len(ends):
         fitting = int(np.searchsorted(ends, before + PAGE_BYTES, "right"))
@@ -203,7 +236,9 @@ def gaps(numbers: Sequence[int]) -> list[int] | None:
 
 @dataclass(frozen=True, slots=True)
 class CellRows:
-    """Rows as lists of cells: what a CSV chunk that needs care becomes, and what most processors give back."""
+    """Rows as lists of cells: what a CSV chunk that needs care becomes, and what most processors
+    give back.
+    """
 
     columns: Sequence[str]
     numbers: Sequence[int]
@@ -220,14 +255,18 @@ class CellRows:
         return self.cells
 
     def held(self, start: int, end: int) -> Held:
-        return Held(Form.CELLS, (self.cells[start:end], self.columns, list(self.numbers[start:end])))
+        return Held(
+            Form.CELLS, (self.cells[start:end], self.columns, list(self.numbers[start:end]))
+        )
 
     def pages(self) -> Iterator[Page]:
         for start in range(0, len(self.cells), PAGE_ROWS):
             yield from self._pages(start, min(start + PAGE_ROWS, len(self.cells)))
 
     def _pages(self, start: int, end: int) -> Iterator[Page]:
-        """One page, or as many halves of it as it takes: how long the JSON is, is known when it is made."""
+        """One page, or as many halves of it as it takes: how long the JSON is, is known when it is
+        made.
+        """
         data = msgspec.json.encode(self.cells[start:end])
         if len(data) > PAGE_BYTES and end - start > 1:
             middle = (start + end) // 2
@@ -238,7 +277,9 @@ class CellRows:
             yield Page(numbers[0], len(numbers), gaps(numbers), data)
 
     def select(self, keep: Sequence[int]) -> CellRows:
-        return CellRows(self.columns, [self.numbers[i] for i in keep], [self.cells[i] for i in keep])
+        return CellRows(
+            self.columns, [self.numbers[i] for i in keep], [self.cells[i] for i in keep]
+        )
 
     def hash_sum(self) -> int:
         return row_hash_sum([canonical_cells(row) for row in self.cells], self.numbers)
@@ -246,7 +287,9 @@ class CellRows:
 
 @dataclass(frozen=True, slots=True)
 class ObjectRows:
-    """Rows as JSON objects, kept as the bytes they came in: no number is rounded, no key reordered."""
+    """Rows as JSON objects, kept as the bytes they came in: no number is rounded, no key
+    reordered.
+    """
 
     columns: Sequence[str]
     numbers: Sequence[int]
@@ -271,7 +314,9 @@ class ObjectRows:
             yield Page(numbers[0], len(raw), gaps(numbers), b"[" + b",".join(raw) + b"]")
 
     def select(self, keep: Sequence[int]) -> ObjectRows:
-        return ObjectRows(self.columns, [self.numbers[i] for i in keep], [self.raw[i] for i in keep])
+        return ObjectRows(
+            self.columns, [self.numbers[i] for i in keep], [self.raw[i] for i in keep]
+        )
 
     def hash_sum(self) -> int:
         return row_hash_sum(self.raw, self.numbers)
@@ -306,7 +351,10 @@ def stored_hash_sum(data: str, numbers: Sequence[int]) -> tuple[int, int]:
     if rows and bytes(rows[0]).lstrip()[:1] == b"{":
         canonical = [bytes(row) for row in rows]
     else:
-        canonical = [canonical_cells(cells) for cells in msgspec.json.decode(data, type=list[list[str | None]])]
+        canonical = [
+            canonical_cells(cells)
+            for cells in msgspec.json.decode(data, type=list[list[str | None]])
+        ]
     return len(rows), row_hash_sum(canonical, numbers)
 
 
@@ -323,7 +371,9 @@ class Parsed:
 
 
 class LineNumbers:
-    """Lines on which records of a chunk begin. Asked in the order of the chunk, it looks at each byte once."""
+    """Lines on which records of a chunk begin. Asked in the order of the chunk, it looks at each
+    byte once.
+    """
 
     def __init__(self, first: int, count: Callable[[int, int], int]) -> None:
         """`count(start, end)` is the number of line ends between two places of the chunk."""
@@ -355,16 +405,23 @@ class Format(Protocol):
         """
 
     def skip(self, blocks: Iterable[bytes], at_least: int) -> int | None:
-        """Bytes of the record that `blocks` begin with, which is longer than `at_least` and cannot be held; None if it
-        reaches to their end."""
+        """Bytes of the record that `blocks` begin with, which is longer than `at_least` and cannot
+        be held; None if it reaches to their end.
+        """
 
     def read(self, data: bytes, span: Span) -> Parsed: ...
 
-    def locate(self, data: bytes, span: Span, row_numbers: Sequence[int]) -> list[tuple[int, int, int]]:
-        """(byte start, byte end, line) in the file of each of these records of the chunk, given in ascending order."""
+    def locate(
+        self, data: bytes, span: Span, row_numbers: Sequence[int]
+    ) -> list[tuple[int, int, int]]:
+        """(byte start, byte end, line) in the file of each of these records of the chunk, given in
+        ascending order.
+        """
 
 
-def skip_to_line_end(blocks: Iterable[bytes], at_least: int, line_end: bytes, unit: int) -> int | None:
+def skip_to_line_end(
+    blocks: Iterable[bytes], at_least: int, line_end: bytes, unit: int
+) -> int | None:
     """For formats whose records are lines: up to the first line end behind `at_least` bytes."""
     offset, carried, ahead = 0, b"", at_least // unit * unit
     for block in blocks:
@@ -383,6 +440,11 @@ def skip_to_line_end(blocks: Iterable[bytes], at_least: int, line_end: bytes, un
 def oversize_reject(data: bytes, span: Span) -> Reject:
     size = span.byte_end - span.byte_start
     return Reject(
-        span.first_row, span.first_line, span.byte_start, span.byte_end, data[:MAX_REJECT_BYTES], "row_too_large",
+        span.first_row,
+        span.first_line,
+        span.byte_start,
+        span.byte_end,
+        data[:MAX_REJECT_BYTES],
+        "row_too_large",
         f"The record has {size} bytes; at most {MAX_ROW_BYTES} are read.",
-    )  # fmt: skip
+    )

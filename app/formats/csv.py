@@ -119,7 +119,11 @@ class PlainRows:
             last = behind - 1
             end = int(self.ends[last])
             body = self.data[start : end - 1]
-            data = b'[["' + body.replace(self.delimiter, between_cells).replace(b"\n", between_rows) + b'"]]'
+            data = (
+                b'[["'
+                + body.replace(self.delimiter, between_cells).replace(b"\n", between_rows)
+                + b'"]]'
+            )
             yield Page(self.numbers[first], last - first + 1, None, data)
             start = end
 
@@ -137,7 +141,10 @@ class PlainRows:
             first = int(self.ends[start - 1]) if start else 0
             behind = int(self.ends[end - 1]) if end else 0
             data = data[first:behind]
-        return Held(Form.LINES, (data, self.delimiter, self.columns, self.numbers[start] if end > start else 0))
+        return Held(
+            Form.LINES,
+            (data, self.delimiter, self.columns, self.numbers[start] if end > start else 0),
+        )
 
     def select(self, keep: Sequence[int]) -> CellRows:
         cells = self.records()
@@ -492,7 +499,9 @@ class CsvFormat:
         return bounds
 
     def _raw(self, data: bytes, skeleton: bytes, start: int, end: int) -> bytes:
-        """The bytes of a record. Half a character at the end of the data belongs to the last one."""
+        """The bytes of a record. Half a character at the end of the data belongs to the last
+        one.
+        """
         last = end * self.unit if end < len(skeleton) else None
         return data[start * self.unit : last]
 
@@ -539,7 +548,9 @@ class CsvFormat:
     def _special(self) -> Callable[[str], object]:
         """Finds what a record must have for its cells not to be
         simply what stands between the delimiters."""
-        return re.compile("[" + re.escape(self.dialect.quote + self.dialect.escape) + r"\r\n]").search
+        return re.compile(
+            "[" + re.escape(self.dialect.quote + self.dialect.escape) + r"\r\n]"
+        ).search
 
     def split_record(self, text: str) -> list[str | None]:
         """The cells of one record by the grammar; raises BadCell unless
@@ -558,7 +569,11 @@ class CsvFormat:
                 cells.append(self._unescape(quoted.replace(quote * 2, quote)))
             else:
                 cell = self._without_spaces(match["plain"])
-                if quote and dialect.on_bad_row == "reject" and quote in self._without_escapes(cell):
+                if (
+                    quote
+                    and dialect.on_bad_row == "reject"
+                    and quote in self._without_escapes(cell)
+                ):
                     raise self._bad_quote(cell, len(cells), text[start:])
                 cells.append(self._unescape(cell))
             if match.end() >= len(text):
@@ -605,7 +620,9 @@ class CsvFormat:
         message = f"Expected {width} cells, found {len(row)}."
         raise BadCell(min(len(row), width), "column_count", message, "")
 
-    def locate(self, data: bytes, span: Span, row_numbers: Sequence[int]) -> list[tuple[int, int, int]]:
+    def locate(
+        self, data: bytes, span: Span, row_numbers: Sequence[int]
+    ) -> list[tuple[int, int, int]]:
         skeleton = self._skeleton(data)
         bounds = self._content_bounds(skeleton, self._record_ends(skeleton, True)[0])
         lines = LineNumbers(span.first_line, partial(self._lines_in, skeleton))
@@ -619,7 +636,9 @@ class CsvFormat:
 
     # ------------------------------------------------------------------ rejects
 
-    def _undecodable(self, raw: bytes, number: int, span: Span, lines: LineNumbers, start: int) -> Reject | None:
+    def _undecodable(
+        self, raw: bytes, number: int, span: Span, lines: LineNumbers, start: int
+    ) -> Reject | None:
         encoding = self.dialect.encoding
         try:
             text = raw.decode(encoding)
@@ -632,7 +651,9 @@ class CsvFormat:
             )
             marked = raw.decode(encoding, "backslashreplace")
             index = self._cell_at(raw[: error.start].decode(encoding, "replace"))
-            return self._reject(BadCell(index, code, message, marked), raw, number, span, lines, start)
+            return self._reject(
+                BadCell(index, code, message, marked), raw, number, span, lines, start
+            )
         if "\0" not in text:
             return None
         index = self._cell_at(text[: text.index("\0")])

@@ -14,7 +14,13 @@ def line_end(newline: str) -> bytes:
 
 
 def cell(
-    delimiter: bytes, quote: bytes, escape: bytes, newline: str, *, spaces: bool = False, groups: bool = False
+    delimiter: bytes,
+    quote: bytes,
+    escape: bytes,
+    newline: str,
+    *,
+    spaces: bool = False,
+    groups: bool = False,
 ) -> bytes:
     """One cell: quoted and properly closed, or anything up to the next delimiter or line end. With
     `spaces` there may be some around the quotes."""
@@ -31,7 +37,21 @@ def cell(
     if groups:
         content = b"(?P<quoted>" + content + b")"
     q, around = re.escape(quote), _around(spaces)
-    return rb"(?:" + around + q + content + q + around + b"(?=" + d + b"|" + n + rb"|\Z)|" + plain + b")"
+    return (
+        rb"(?:"
+        + around
+        + q
+        + content
+        + q
+        + around
+        + b"(?="
+        + d
+        + b"|"
+        + n
+        + rb"|\Z)|"
+        + plain
+        + b")"
+    )
 
 
 def _around(spaces: bool) -> bytes:
@@ -47,10 +67,18 @@ def _quoted_content(quote: bytes, escape: bytes) -> bytes:
 
 def unclosed(quote: bytes, escape: bytes) -> bytes:
     """A quoted cell that ends with the text, without its quote."""
-    return re.escape(quote) + _quoted_content(quote, escape) + re.escape(escape) + (b"?" if escape else b"") + rb"\Z"
+    return (
+        re.escape(quote)
+        + _quoted_content(quote, escape)
+        + re.escape(escape)
+        + (b"?" if escape else b"")
+        + rb"\Z"
+    )
 
 
-def undecided(delimiter: bytes, quote: bytes, escape: bytes, newline: str, *, spaces: bool = False) -> bytes:
+def undecided(
+    delimiter: bytes, quote: bytes, escape: bytes, newline: str, *, spaces: bool = False
+) -> bytes:
     """A quoted cell that ends with the text, before its quote or before
     all of what must follow its quote is there."""
     begun = [re.escape(delimiter[:length]) for length in range(1, len(delimiter))]
@@ -60,7 +88,9 @@ def undecided(delimiter: bytes, quote: bytes, escape: bytes, newline: str, *, sp
     return _around(spaces) + b"(?:" + unclosed(quote, escape) + b"|" + follows + b")"
 
 
-def record(delimiter: bytes, quote: bytes, escape: bytes, newline: str, *, spaces: bool = False) -> bytes:
+def record(
+    delimiter: bytes, quote: bytes, escape: bytes, newline: str, *, spaces: bool = False
+) -> bytes:
     """Cells between delimiters, up to the line end."""
     one = cell(delimiter, quote, escape, newline, spaces=spaces)
     return one + b"(?:" + re.escape(delimiter) + one + b")*+"

@@ -120,8 +120,12 @@ def find_layout(text: str, complete: bool, base: CsvDialect, wanted: Wanted) -> 
     return _one_column(text, complete, base, wanted)
 
 
-def records_of(text: str, dialect: CsvDialect, complete: bool, *, all_of_it: bool = False) -> list[Record]:
-    """The first records of the sample, or all of them; not the last one where the sample cuts it."""
+def records_of(
+    text: str, dialect: CsvDialect, complete: bool, *, all_of_it: bool = False
+) -> list[Record]:
+    """The first records of the sample, or all of them; not the last one where the sample cuts
+    it.
+    """
     form = CsvFormat(msgspec.structs.replace(dialect, encoding="utf-8", on_bad_row="keep"))
     strict = CsvFormat(msgspec.structs.replace(form.dialect, on_bad_row="reject"))
     size = len(text) if all_of_it else SCORED_CHARACTERS
@@ -170,7 +174,9 @@ class _Trial:
         return self.records[len(self.skipped) :]
 
     def share(self) -> float:
-        """Of the records, how many have the width of the first one and no quotes in wrong places."""
+        """Of the records, how many have the width of the first one and no quotes in wrong
+        places.
+        """
         table = self.table()
         if not table:
             return 0.0
@@ -224,7 +230,9 @@ class _Trial:
         return all(record.width == table[0].width for record in table)
 
 
-def _trials(text: str, complete: bool, base: CsvDialect, wanted: Wanted, delimiter: str) -> list[_Trial]:
+def _trials(
+    text: str, complete: bool, base: CsvDialect, wanted: Wanted, delimiter: str
+) -> list[_Trial]:
     """The delimiter with each escape, and with and without spaces before
     cells, that the text gives reason to try."""
     quote = wanted.quote
@@ -260,9 +268,15 @@ def _trials(text: str, complete: bool, base: CsvDialect, wanted: Wanted, delimit
 def _trial(text: str, complete: bool, dialect: CsvDialect, wanted: Wanted) -> _Trial:
     records = records_of(text, dialect, complete)
     skipped: list[str] = []
-    if wanted.may_skip and dialect.delimiter not in RARE_DELIMITERS and find_start(records, wanted.header_rows):
+    if (
+        wanted.may_skip
+        and dialect.delimiter not in RARE_DELIMITERS
+        and find_start(records, wanted.header_rows)
+    ):
         # Whether that holds, all of the sample must say.
-        skipped = find_start(records_of(text, dialect, complete, all_of_it=True), wanted.header_rows)
+        skipped = find_start(
+            records_of(text, dialect, complete, all_of_it=True), wanted.header_rows
+        )
     return _Trial(dialect, records, skipped, wanted.header_rows)
 
 
@@ -291,11 +305,17 @@ def _one_column(text: str, complete: bool, base: CsvDialect, wanted: Wanted) -> 
     quote = '"' if wanted.quote is None else wanted.quote
     escape = "" if wanted.escape is None or wanted.escape == quote else wanted.escape
     dialect = msgspec.structs.replace(
-        base, delimiter=",", quote=quote, escape=escape, skip_initial_space=bool(wanted.skip_initial_space)
+        base,
+        delimiter=",",
+        quote=quote,
+        escape=escape,
+        skip_initial_space=bool(wanted.skip_initial_space),
     )
     if {quote, escape} & {","}:
         return Layout(dialect, [], [])
-    if not complete or any(record.width > 1 for record in records_of(text, dialect, complete, all_of_it=True)):
+    if not complete or any(
+        record.width > 1 for record in records_of(text, dialect, complete, all_of_it=True)
+    ):
         dialect = msgspec.structs.replace(dialect, delimiter=NO_DELIMITER)
     return Layout(dialect, records_of(text, dialect, complete), [])
 
@@ -323,12 +343,19 @@ def is_numbers_alone(records: Sequence[Record]) -> bool:
     header. Numbers at equal steps, as 0, 1, 2 or 2010, 2020, 2030, may be names."""
     if len(records) < 2 or not all(record.fits(records[0].width) for record in records):
         return False
-    if not all(_NUMBER.fullmatch(cell.strip()) for record in records for cell in record.cells if cell.strip()):
+    if not all(
+        _NUMBER.fullmatch(cell.strip())
+        for record in records
+        for cell in record.cells
+        if cell.strip()
+    ):
         return False
     first = [cell.strip() for cell in records[0].cells]
     if not all(first):
         return False
-    if len(first) > 1 and all(cell.isascii() and cell.isdigit() and len(cell) <= MAX_DIGITS for cell in first):
+    if len(first) > 1 and all(
+        cell.isascii() and cell.isdigit() and len(cell) <= MAX_DIGITS for cell in first
+    ):
         steps = {int(b) - int(a) for a, b in pairwise(first)}
         return len(steps) > 1 or min(steps) <= 0
     return True
@@ -382,7 +409,9 @@ def _first_of_table(records: Sequence[Record], width: int, header_rows: int) -> 
     """Index of the first record that reaches to the last column and is no
     comment; 0 if there is none below others."""
     for index, record in enumerate(records):
-        if record.is_comment and (record.width != width or _go_on(records[index + 1 :], width, header_rows)):
+        if record.is_comment and (
+            record.width != width or _go_on(records[index + 1 :], width, header_rows)
+        ):
             continue
         if record.reach >= width:
             is_commented = any(above.is_comment for above in records[:index])
@@ -404,7 +433,9 @@ def _go_on(below: Sequence[Record], width: int, header_rows: int) -> bool:
     return below[0].reach >= width and bool(value_columns(below, header_rows))
 
 
-def _are_titles(titles: Sequence[Record], above: Sequence[Record], table: Sequence[Record], header_rows: int) -> bool:
+def _are_titles(
+    titles: Sequence[Record], above: Sequence[Record], table: Sequence[Record], header_rows: int
+) -> bool:
     """Whether these lines, of those above the table, cannot be rows: not
     of the table, nor of a file of one column."""
     names, rows = table[0].cells, table[1:]
@@ -428,19 +459,27 @@ def _are_titles(titles: Sequence[Record], above: Sequence[Record], table: Sequen
         return False  # a row of words among rows that mix words and numbers
     if is_word or has_values or _is_prose(table) or not (marked or apart):
         return evidence >= STRONG_EVIDENCE
-    return evidence >= EVIDENCE or (len(titles) == len(above) == 1 and apart and _is_full_table(table))
+    return evidence >= EVIDENCE or (
+        len(titles) == len(above) == 1 and apart and _is_full_table(table)
+    )
 
 
 def _recurs(names: Sequence[str], rows: Sequence[Record]) -> bool:
     """Whether what looks like a header is a row like others."""
-    return any(name == row.cells[i] for row in rows for i, name in enumerate(names) if i < row.width)
+    return any(
+        name == row.cells[i] for row in rows for i, name in enumerate(names) if i < row.width
+    )
 
 
 def _is_full_table(table: Sequence[Record]) -> bool:
     """Whether so many columns and rows without a gap can be nothing
     else, even if all of it is text."""
     width = table[0].width
-    return width > 2 and len(table) > 4 and all(len(record.filled) == record.width == width for record in table)
+    return (
+        width > 2
+        and len(table) > 4
+        and all(len(record.filled) == record.width == width for record in table)
+    )
 
 
 def _why(record: Record) -> str:

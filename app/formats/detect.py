@@ -1,7 +1,8 @@
-"""From the first bytes of a file to its dialect: format, encoding, delimiter, quote, line ends, preamble, header.
+"""From the first bytes of a file to its dialect: format, encoding, delimiter, quote, line ends,
+preamble, header.
 
-What the user declares is taken; only the rest is detected, from the first SAMPLE_BYTES, and everything is reported, so
-that a wrong guess can be seen and overruled.
+What the user declares is taken; only the rest is detected, from the first SAMPLE_BYTES, and
+everything is reported, so that a wrong guess can be seen and overruled.
 """
 
 from __future__ import annotations
@@ -25,7 +26,14 @@ from app.errors import (
 )
 from app.formats.base import MAX_COLUMNS, unique_names
 from app.formats.csv import CsvDialect, Skipped
-from app.formats.csv_layout import COMMON_DELIMITERS, Record, Wanted, find_layout, is_numbers_alone, records_of
+from app.formats.csv_layout import (
+    COMMON_DELIMITERS,
+    Record,
+    Wanted,
+    find_layout,
+    is_numbers_alone,
+    records_of,
+)
 from app.formats.encodings import encoding_of, hint, refuse_binary
 from app.formats.json import JsonDialect
 from app.formats.registry import Dialect
@@ -34,18 +42,30 @@ SAMPLE_BYTES = 256 << 10
 MAX_NAME_LENGTH = 1_000
 MAX_SKIPPED_CHARACTERS = 200
 SIGNATURES = (
-    (b"PK\x03\x04", "a zip archive or an Excel workbook"), (b"PAR1", "a Parquet file"), (b"%PDF", "a PDF"),
-    (b"\x7fELF", "a program"), (b"\xd0\xcf\x11\xe0", "an old Excel workbook"), (b"BZh", "bzip2 data"),
-    (b"\xfd7zXZ", "xz data"), (b"\x28\xb5\x2f\xfd", "zstd data"), (b"\x89PNG", "a picture"), (b"SQLite format 3", "a database"),
-)  # fmt: skip
+    (b"PK\x03\x04", "a zip archive or an Excel workbook"),
+    (b"PAR1", "a Parquet file"),
+    (b"%PDF", "a PDF"),
+    (b"\x7fELF", "a program"),
+    (b"\xd0\xcf\x11\xe0", "an old Excel workbook"),
+    (b"BZh", "bzip2 data"),
+    (b"\xfd7zXZ", "xz data"),
+    (b"\x28\xb5\x2f\xfd", "zstd data"),
+    (b"\x89PNG", "a picture"),
+    (b"SQLite format 3", "a database"),
+)
 JSON_LINES_NAMES, JSON_NAMES = (".jsonl", ".ndjson"), (".json",)
-CSV_NAMES, CSV_TYPES = (".csv", ".tsv", ".tab", ".psv"), ("text/csv", "text/tab-separated-values", "application/csv")
+CSV_NAMES, CSV_TYPES = (
+    (".csv", ".tsv", ".tab", ".psv"),
+    ("text/csv", "text/tab-separated-values", "application/csv"),
+)
 LINE_ENDS = {"lf": r"\n", "crlf": r"\r\n", "cr": r"\r", "any": r"\r\n|\r|\n"}
 JSON_BLANKS = " \t\r\n"
 JSON_OBJECT = re.compile(r'\{\s*(?:"(?:[^"\\]|\\.)*+"\s*:|\}|$)')
 ARRAY_OF_OBJECTS = re.compile(r'\[\s*\{\s*(?:"(?:[^"\\]|\\.)*+"\s*:|\}|$)')
 JSON_BRACKETS = re.compile(r'"(?:[^"\\]|\\.)*+"?|[][{}]')
-"""And strings, so that none inside of them is taken for one; one that is never closed reaches to the end."""
+"""And strings, so that none inside of them is taken for one; one that is never closed reaches to
+the end.
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,8 +90,12 @@ class _BadBytes(Exception):
     """What holds bytes of another encoding."""
 
 
-def detect(sample: bytes, *, complete: bool, declared: Declared, filename: str = "", media_type: str = "") -> Dialect:
-    """The dialect of a file that begins with `sample` and, if `complete`, ends with it; raises a RequestError if none fits."""
+def detect(
+    sample: bytes, *, complete: bool, declared: Declared, filename: str = "", media_type: str = ""
+) -> Dialect:
+    """The dialect of a file that begins with `sample` and, if `complete`, ends with it; raises a
+    RequestError if none fits.
+    """
     for signature, what in SIGNATURES:
         if sample.startswith(signature):
             raise ContentMismatch(f"The content is {what}, not CSV or JSON.")
@@ -98,7 +122,9 @@ def detect(sample: bytes, *, complete: bool, declared: Declared, filename: str =
 
 
 def _decode(body: bytes, encoding: str, complete: bool) -> str:
-    """The sample as text for looking at. Wrong bytes are judged row by row later; here they must only not get in the way."""
+    """The sample as text for looking at. Wrong bytes are judged row by row later; here they must
+    only not get in the way.
+    """
     if encoding.startswith("utf-16"):
         body = body[: len(body) // 2 * 2]
     return body.decode(encoding, "replace")
@@ -108,7 +134,9 @@ def _decode(body: bytes, encoding: str, complete: bool) -> str:
 
 
 def _kind(text: str, filename: str, media_type: str, complete: bool, declared: Declared) -> str:
-    """csv, json or jsonl: JSON is what can be read as JSON, and what is called so; a first bracket alone tells nothing."""
+    """csv, json or jsonl: JSON is what can be read as JSON, and what is called so; a first bracket
+    alone tells nothing.
+    """
     named = filename.removesuffix(".gz")
     says_lines = named.endswith(JSON_LINES_NAMES) or "ndjson" in media_type or "jsonl" in media_type
     says_json = named.endswith(JSON_NAMES) or media_type == "application/json"
@@ -118,9 +146,13 @@ def _kind(text: str, filename: str, media_type: str, complete: bool, declared: D
         if re.match(r"\[\s*\{", head):  # an array of objects is one, whatever the file is called
             return "json"
         return "json" if _are_objects(head) and not _are_json_lines(text, complete) else "jsonl"
-    if head[0] == "[" and ((says_json and not says_csv) or _is_json_array(head, complete, says_csv)):
+    if head[0] == "[" and (
+        (says_json and not says_csv) or _is_json_array(head, complete, says_csv)
+    ):
         return "json"
-    if head[0] == "{" and ((says_json and not says_csv) or _are_json_objects(head, complete, says_csv)):
+    if head[0] == "{" and (
+        (says_json and not says_csv) or _are_json_objects(head, complete, says_csv)
+    ):
         return "jsonl" if _are_json_lines(text, complete) else "json"
     if says_csv:
         return "csv"
@@ -129,15 +161,27 @@ def _kind(text: str, filename: str, media_type: str, complete: bool, declared: D
 
 def _has_csv_options(declared: Declared) -> bool:
     given = (
-        declared.delimiter, declared.quote, declared.escape, declared.newline, declared.skip_initial_space,
-        declared.skip_rows, declared.header_rows, declared.columns,
-    )  # fmt: skip
-    return any(each is not None for each in given) or declared.skip_footer > 0 or declared.on_bad_row != "reject"
+        declared.delimiter,
+        declared.quote,
+        declared.escape,
+        declared.newline,
+        declared.skip_initial_space,
+        declared.skip_rows,
+        declared.header_rows,
+        declared.columns,
+    )
+    return (
+        any(each is not None for each in given)
+        or declared.skip_footer > 0
+        or declared.on_bad_row != "reject"
+    )
 
 
 def _are_json_objects(head: str, complete: bool, says_csv: bool) -> bool:
-    """Whether the text, which begins with a brace, begins with an object and no cell: no delimiter follows, nor, where
-    the file is said to be CSV, anything but another object. An object with mistakes is one, too, but not there."""
+    """Whether the text, which begins with a brace, begins with an object and no cell: no delimiter
+    follows, nor, where the file is said to be CSV, anything but another object. An object with
+    mistakes is one, too, but not there.
+    """
     end = _end_of_value(head)
     if end is not None:
         rest = head[end:].lstrip(JSON_BLANKS)
@@ -148,20 +192,28 @@ def _are_json_objects(head: str, complete: bool, says_csv: bool) -> bool:
 
 
 def _is_json_array(head: str, complete: bool, says_csv: bool) -> bool:
-    """Whether the text, which begins with a bracket, is an array: of objects, or of anything that is right to its end."""
+    """Whether the text, which begins with a bracket, is an array: of objects, or of anything that
+    is right to its end.
+    """
     end = _end_of_value(head)
     if end is not None:
-        return not head[end:].strip(JSON_BLANKS) or (not says_csv and ARRAY_OF_OBJECTS.match(head) is not None)
+        return not head[end:].strip(JSON_BLANKS) or (
+            not says_csv and ARRAY_OF_OBJECTS.match(head) is not None
+        )
     is_cut = not complete and _end_of_brackets(head) is None
     if ARRAY_OF_OBJECTS.match(head) is not None:
         return is_cut or not says_csv
     inner = head[1:].lstrip(JSON_BLANKS)
     element = _end_of_value(inner) if inner else None
-    return is_cut and element is not None and inner[element:].lstrip(JSON_BLANKS)[:1] in (",", "]", "")
+    return (
+        is_cut and element is not None and inner[element:].lstrip(JSON_BLANKS)[:1] in (",", "]", "")
+    )
 
 
 def _end_of_value(text: str) -> int | None:
-    """Where the JSON value ends that the text begins with; None if there is none, or not all of it."""
+    """Where the JSON value ends that the text begins with; None if there is none, or not all of
+    it.
+    """
     try:
         return json.JSONDecoder(strict=False).raw_decode(text)[1]
     except (ValueError, RecursionError):
@@ -185,11 +237,13 @@ def _are_objects(head: str) -> bool:
 
 
 def _are_json_lines(text: str, complete: bool) -> bool:
-    """Whether most lines are objects on their own, or the first one ends as one and another begins as one, whatever is
-    wrong in between; a single object on one line is a single object."""
+    """Whether most lines are objects on their own, or the first one ends as one and another begins
+    as one, whatever is wrong in between; a single object on one line is a single object.
+    """
     lines = [line for line in re.split(LINE_ENDS[_newline(text)], text) if line.strip(JSON_BLANKS)]
     if not complete and len(lines) == 1:
-        # Nobody writes so long a line in the middle of an object, and an object on one line is read alike.
+        # Nobody writes so long a line in the middle of an object, and an object on one line is read
+        # alike.
         return not _are_objects(text.lstrip(JSON_BLANKS))
     first = lines[0].strip(JSON_BLANKS)
     closed = _end_of_brackets(first) == len(first)
@@ -222,8 +276,11 @@ def _json(kind: str, text: str, encoding: str, start: int, complete: bool) -> Js
     if complete and rest in ("", "]"):
         if not rest:
             raise JsonNotRows("The JSON array is never closed.")
-        return JsonDialect(root="array", data_start=start + len(text.encode()))  # an empty array: no rows
-    return JsonDialect(root="array", data_start=start + len(before) + 1, data_line=1 + before.count("\n"))
+        # an empty array: no rows
+        return JsonDialect(root="array", data_start=start + len(text.encode()))
+    return JsonDialect(
+        root="array", data_start=start + len(before) + 1, data_line=1 + before.count("\n")
+    )
 
 
 # ---------------------------------------------------------------------- CSV
@@ -238,14 +295,18 @@ def _csv(text: str, encoding: str, start: int, complete: bool, declared: Declare
         skipped.append(Skipped(lines=[line, line], why="delimiter", text=excel_hint[0].strip()))
         delimiter, position, line = excel_hint[1], position + excel_hint.end(), line + 1
     wanted = _wanted(declared, delimiter)
-    base = CsvDialect(newline=newline, on_bad_row=declared.on_bad_row, skip_footer=declared.skip_footer)
+    base = CsvDialect(
+        newline=newline, on_bad_row=declared.on_bad_row, skip_footer=declared.skip_footer
+    )
     layout = find_layout(text[position:], complete, base, wanted)
     dialect, records = layout.dialect, layout.records
     if dialect.delimiter in (dialect.quote, dialect.escape):
         raise InvalidParameter("The delimiter must be neither the quote nor the escape.")
     for record, why in zip(records, layout.skipped, strict=False):
         after, end = _advance(text, position, line, [record], newline)
-        first = line + _line_ends(record.text[: len(record.text) - len(record.text.lstrip("\r\n"))], newline)
+        first = line + _line_ends(
+            record.text[: len(record.text) - len(record.text.lstrip("\r\n"))], newline
+        )
         shown = record.text.strip("\r\n")[:MAX_SKIPPED_CHARACTERS]
         skipped.append(Skipped(lines=[first, max(first, end - 1)], why=why, text=shown))
         position, line = after, end
@@ -255,7 +316,8 @@ def _csv(text: str, encoding: str, start: int, complete: bool, declared: Declare
         header_rows = 0
     if len(records) < header_rows:
         raise BadHeader(
-            f"The header ({header_rows} lines) was not found in the first {len(text)} characters of the file."
+            f"The header ({header_rows} lines) was not found in the first {len(text)} characters of"
+            " the file."
         )
     header = [record.cells for record in records[:header_rows]]
     columns = _names(header, declared.columns, records[0].width if records else 0)
@@ -275,7 +337,10 @@ def _csv(text: str, encoding: str, start: int, complete: bool, declared: Declare
 
 
 def _wanted(declared: Declared, delimiter: str | None) -> Wanted:
-    names, header_rows = declared.columns, 1 if declared.header_rows is None else declared.header_rows
+    names, header_rows = (
+        declared.columns,
+        1 if declared.header_rows is None else declared.header_rows,
+    )
     return Wanted(
         delimiter=delimiter,
         quote=declared.quote,
@@ -313,12 +378,16 @@ def _skip_lines(text: str, count: int, newline: str) -> tuple[int, int]:
     for skipped in range(count):
         found = ends.search(text, position)
         if found is None:
-            raise InvalidParameter(f"skip_rows={count}, but the beginning of the file has only {skipped + 1} lines.")
+            raise InvalidParameter(
+                f"skip_rows={count}, but the beginning of the file has only {skipped + 1} lines."
+            )
         position = found.end()
     return position, 1 + count
 
 
-def _advance(text: str, position: int, line: int, records: Sequence[Record], newline: str) -> tuple[int, int]:
+def _advance(
+    text: str, position: int, line: int, records: Sequence[Record], newline: str
+) -> tuple[int, int]:
     """The place and the line behind these records."""
     taken = "".join(record.text for record in records)
     return position + len(taken), line + _line_ends(taken, newline)
@@ -327,7 +396,9 @@ def _advance(text: str, position: int, line: int, records: Sequence[Record], new
 def _blank_lines(text: str, dialect: CsvDialect, complete: bool) -> int:
     """Lines without a character, below the header."""
     records = records_of(text, dialect, complete, all_of_it=True)
-    before = "".join(record.text[: len(record.text) - len(record.text.lstrip("\r\n"))] for record in records)
+    before = "".join(
+        record.text[: len(record.text) - len(record.text.lstrip("\r\n"))] for record in records
+    )
     behind = text[sum(len(record.text) for record in records) :] if complete else ""
     return _line_ends(before + behind, dialect.newline)
 
@@ -343,7 +414,10 @@ def _names(header: list[list[str]], declared: Sequence[str] | None, width: int) 
             raise BadHeader(f"`columns` names {len(declared)} columns, the header has {width}.")
         names = list(declared)
     elif header:
-        parts = [[row[i].strip() if i < len(row) else "" for row in header] for i in range(max(map(len, header)))]
+        parts = [
+            [row[i].strip() if i < len(row) else "" for row in header]
+            for i in range(max(map(len, header)))
+        ]
         names = [" ".join(filter(None, cell)) for cell in parts]
     else:
         names = [""] * width
@@ -353,5 +427,7 @@ def _names(header: list[list[str]], declared: Sequence[str] | None, width: int) 
         if "\ufffd" in name:
             raise _BadBytes(f"The name of column {place}")
         if len(name) > MAX_NAME_LENGTH or "\0" in name:
-            raise BadHeader(f"The name of column {place} has a NUL or more than {MAX_NAME_LENGTH} characters.")
+            raise BadHeader(
+                f"The name of column {place} has a NUL or more than {MAX_NAME_LENGTH} characters."
+            )
     return unique_names(names)

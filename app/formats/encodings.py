@@ -9,7 +9,11 @@ import unicodedata
 
 from app.errors import BinaryContent, UnsupportedEncoding
 
-BOMS = ((codecs.BOM_UTF8, "utf-8"), (codecs.BOM_UTF16_LE, "utf-16-le"), (codecs.BOM_UTF16_BE, "utf-16-be"))
+BOMS = (
+    (codecs.BOM_UTF8, "utf-8"),
+    (codecs.BOM_UTF16_LE, "utf-16-le"),
+    (codecs.BOM_UTF16_BE, "utf-16-be"),
+)
 LOOKED_AT = 4096
 CONTROLS = re.compile(r"[\x04-\x08\x0e-\x1a\x7f]")
 """Characters that text does not hold. Line ends, tabs, form feeds, escapes and
@@ -26,18 +30,22 @@ def encoding_of(sample: bytes, declared: str | None) -> tuple[str, int]:
     while mark and sample.startswith(mark, start):
         start += len(mark)
     name = _codec(declared) if declared else marked or _utf16_without_mark(sample) or "utf-8"
-    if name == "utf-16":  # without an order: as the mark says or the bytes look, else as Windows writes it
+    # without an order: as the mark says or the bytes look, else as Windows writes it
+    if name == "utf-16":
         name = marked if marked.startswith("utf-16") else _utf16_without_mark(sample) or "utf-16-le"
     return name, start
 
 
 def refuse_binary(text: str, *, is_suspect: bool = False) -> None:
-    """Raises BinaryContent for what no text is. It takes less where something else is wrong, too."""
+    """Raises BinaryContent for what no text is. It takes less where something else is wrong,
+    too.
+    """
     nul, controls = text.count("\0"), len(CONTROLS.findall(text))
     allowed = max(2, len(text) // 40) if is_suspect else max(20, len(text) // 25)
     if nul > max(1, len(text) // 20) or controls > allowed:
         raise BinaryContent(
-            f"This is not text: of the first {len(text)} characters, {nul + controls} are NUL or other control characters."
+            f"This is not text: of the first {len(text)} characters, {nul + controls} are NUL or"
+            " other control characters."
         )
 
 
@@ -46,9 +54,15 @@ def hint(body: bytes) -> str:
     runs = HIGH_BYTES.findall(body)
     if sum(map(len, runs)) >= 4 and all(len(run) % 2 == 0 for run in runs[:-1] or runs):
         convert = CONVERT.format(name="CP949")
-        return f"they look like two bytes a character (CP949, EUC-JP, GBK, Big5), which cannot be read: {convert}"
+        return (
+            "they look like two bytes a character (CP949, EUC-JP, GBK, Big5), which cannot be"
+            f" read: {convert}"
+        )
     convert = CONVERT.format(name="SHIFT_JIS")
-    return f"declare an encoding of one byte a character, as in encoding=cp1252; if it has several, {convert}"
+    return (
+        "declare an encoding of one byte a character, as in encoding=cp1252; if it has several,"
+        f" {convert}"
+    )
 
 
 def _codec(name: str) -> str:
@@ -64,7 +78,9 @@ def _codec(name: str) -> str:
         return codec
     try:
         # Python's escape codecs make one character of several bytes.
-        ascii_inside = "escape" not in codec and bytes(range(128)).decode(codec) == "".join(map(chr, range(128)))
+        ascii_inside = "escape" not in codec and bytes(range(128)).decode(codec) == "".join(
+            map(chr, range(128))
+        )
         single_byte = all(len(bytes([b]).decode(codec, "replace")) == 1 for b in range(128, 256))
         # Encodings that change their state by escapes have no such bytes at all.
         single_byte &= any(bytes([b]).decode(codec, "ignore") for b in range(128, 256))
@@ -74,7 +90,8 @@ def _codec(name: str) -> str:
     if not (ascii_inside and single_byte and pairs):
         convert = CONVERT.format(name=codec)
         raise UnsupportedEncoding(
-            f"Files in {codec} cannot be cut into rows safely, for it is not one byte a character with ASCII inside: {convert}."
+            f"Files in {codec} cannot be cut into rows safely, for it is not one byte a character"
+            f" with ASCII inside: {convert}."
         )
     return codec
 
@@ -108,5 +125,6 @@ def _is_utf8(head: bytes) -> bool:
 
 def _is_no_text(character: str) -> bool:
     return character == "\ufffd" or (
-        character not in "\t\r\n\f\v\ufeff" and unicodedata.category(character) in ("Cc", "Cn", "Co", "Cs")
+        character not in "\t\r\n\f\v\ufeff"
+        and unicodedata.category(character) in ("Cc", "Cn", "Co", "Cs")
     )

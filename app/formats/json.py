@@ -139,7 +139,9 @@ class JsonFormat:
         it may decide what the last one is."""
         return self.scan(data, eof=True)
 
-    def locate(self, data: bytes, span: Span, row_numbers: Sequence[int]) -> list[tuple[int, int, int]]:
+    def locate(
+        self, data: bytes, span: Span, row_numbers: Sequence[int]
+    ) -> list[tuple[int, int, int]]:
         at_end = span.byte_end == self.dialect.data_end
         ends = [0, *self._ends(data, at_end).tolist()]
         lines = LineNumbers(span.first_line, partial(self._lines_in, data))

@@ -1,5 +1,6 @@
-"""The kinds of file, by the dialect that is stored with each. To add one is a module with its dialect and its format, and a
-line in KINDS."""
+"""The kinds of file, by the dialect that is stored with each. To add one is a module with its
+dialect and its format, and a line in KINDS.
+"""
 
 from __future__ import annotations
 
@@ -15,9 +16,10 @@ from app.formats.json import JsonDialect, json_format
 from app.formats.reject_layouts import CsvRejects, JsonRejects, RejectLayout
 
 Dialect = CsvDialect | JsonDialect
-"""Each says by `format_name` what its files are called (csv, json, jsonl), and by `of_size` what it is for a file of so many
-bytes. `REPORTS` are its fields that decide nothing about how the file is read; `ADDED` those that files of earlier versions
-do not have, with the value that means the same."""
+"""Each says by `format_name` what its files are called (csv, json, jsonl), and by `of_size` what it
+is for a file of so many bytes. `REPORTS` are its fields that decide nothing about how the file is
+read; `ADDED` those that files of earlier versions do not have, with the value that means the same.
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,8 +47,9 @@ def to_json(dialect: Dialect) -> dict[str, Any]:
 
 
 def reading_of(dialect: Dialect) -> dict[str, Any]:
-    """What decides how a file is read, for comparing uploads. What has been added to dialects counts only where it is used, so
-    that files of earlier versions are found again."""
+    """What decides how a file is read, for comparing uploads. What has been added to dialects
+    counts only where it is used, so that files of earlier versions are found again.
+    """
     value = to_json(dialect)
     for report in dialect.REPORTS:
         del value[report]

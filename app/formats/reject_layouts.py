@@ -1,4 +1,6 @@
-"""How a rejected record is shown as cells that can be corrected, and how a corrected one is read again."""
+"""How a rejected record is shown as cells that can be corrected, and how a corrected one is read
+again.
+"""
 
 from __future__ import annotations
 
@@ -33,18 +35,28 @@ class RejectLayout(Protocol):
         """Behind each record of a correction."""
 
     def cells(self, raw: bytes, *, is_corrected: bool) -> list[bytes]:
-        """What is shown of the bytes of a record, by column. `is_corrected`: they came in the form of a correction."""
+        """What is shown of the bytes of a record, by column. `is_corrected`: they came in the form
+        of a correction.
+        """
 
     def record(self, cells: Sequence[str]) -> bytes:
-        """A record of a correction, without its end; raises UnicodeEncodeError if the file's encoding has no such text."""
+        """A record of a correction, without its end; raises UnicodeEncodeError if the file's
+        encoding has no such text.
+        """
 
-    def patched(self, raw: bytes, values: Mapping[str, msgspec.Raw], *, is_corrected: bool) -> list[str]:
-        """The cells with some of them replaced by JSON values. Raises ValueError, with a sentence, if that cannot be."""
+    def patched(
+        self, raw: bytes, values: Mapping[str, msgspec.Raw], *, is_corrected: bool
+    ) -> list[str]:
+        """The cells with some of them replaced by JSON values. Raises ValueError, with a sentence,
+        if that cannot be.
+        """
 
 
 class CsvRejects:
-    """Cells keep their bytes, even those that are no valid text. Where a row has more cells than the header, the last
-    column holds all the rest as it stood, delimiters included; where it has fewer, the others are empty."""
+    """Cells keep their bytes, even those that are no valid text. Where a row has more cells than
+    the header, the last column holds all the rest as it stood, delimiters included; where it has
+    fewer, the others are empty.
+    """
 
     end = b"\n"
 
@@ -53,13 +65,18 @@ class CsvRejects:
         self.columns = dialect.columns
         self.encoding = "utf-8" if dialect.encoding.startswith("utf-16") else dialect.encoding
         self.dialect = CsvDialect(
-            encoding=self.encoding, columns=dialect.columns, header_rows=0, on_bad_row=dialect.on_bad_row
+            encoding=self.encoding,
+            columns=dialect.columns,
+            header_rows=0,
+            on_bad_row=dialect.on_bad_row,
         )
         # Latin-1 reads and writes any byte unchanged, whatever encoding the bytes are in.
         delimiter = dialect.delimiter.encode(self.encoding).decode("latin-1")
         quote = dialect.quote.encode(self.encoding).decode("latin-1")
         changes = {"encoding": "latin-1", "on_bad_row": "keep"}
-        self._form = CsvFormat(msgspec.structs.replace(dialect, delimiter=delimiter, quote=quote, **changes))
+        self._form = CsvFormat(
+            msgspec.structs.replace(dialect, delimiter=delimiter, quote=quote, **changes)
+        )
         self._corrected_form = CsvFormat(msgspec.structs.replace(self.dialect, **changes))
         self._delimiter = delimiter
 
@@ -79,7 +96,9 @@ class CsvRejects:
         line = b",".join(quoted(cell.encode(self.encoding, "surrogateescape")) for cell in cells)
         return line or b'""'  # of a single column: a blank line is no record
 
-    def patched(self, raw: bytes, values: Mapping[str, msgspec.Raw], *, is_corrected: bool) -> list[str]:
+    def patched(
+        self, raw: bytes, values: Mapping[str, msgspec.Raw], *, is_corrected: bool
+    ) -> list[str]:
         shown = self.cells(raw, is_corrected=is_corrected)
         cells = [cell.decode(self.encoding, "surrogateescape") for cell in shown]
         for name, value in values.items():
@@ -108,10 +127,18 @@ class JsonRejects:
         return [raw]
 
     def record(self, cells: Sequence[str]) -> bytes:
-        # The separator would end the record. In its place stands another character that JSON does not allow either.
-        return cells[0].encode("utf-8", "surrogateescape").replace(RECORD_SEPARATOR, b"\x1f").strip(b" \t\r\n")
+        # The separator would end the record. In its place stands another character that JSON does
+        # not allow either.
+        return (
+            cells[0]
+            .encode("utf-8", "surrogateescape")
+            .replace(RECORD_SEPARATOR, b"\x1f")
+            .strip(b" \t\r\n")
+        )
 
-    def patched(self, raw: bytes, values: Mapping[str, msgspec.Raw], *, is_corrected: bool) -> list[str]:
+    def patched(
+        self, raw: bytes, values: Mapping[str, msgspec.Raw], *, is_corrected: bool
+    ) -> list[str]:
         try:
             record = msgspec.json.decode(raw, type=dict[str, msgspec.Raw])
         except (msgspec.DecodeError, UnicodeError):

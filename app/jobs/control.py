@@ -26,7 +26,9 @@ class Control:
         self._deletions: set[asyncio.Task[None]] = set()
 
     async def cancel(self, job_id: UUID, owner: str) -> JobRow:
-        """Stop the job: when this returns, no further row of it is written. Cancelling twice is no error."""
+        """Stop the job: when this returns, no further row of it is written. Cancelling twice is no
+        error.
+        """
 
         async def cancel(connection: AsyncConnection) -> None:
             job = await _get(connection, job_id, owner)
@@ -92,7 +94,10 @@ class Control:
             if not await jobs.set_priority(connection, job_id, priority):
                 raise Conflict(f"The job is {job.status}; its priority matters no more.")
             moved = [part.id for part in await jobs.descendants(connection, [job_id])]
-            changed = [job_id, *[each for each in moved if await jobs.set_priority(connection, each, priority)]]
+            changed = [
+                job_id,
+                *[each for each in moved if await jobs.set_priority(connection, each, priority)],
+            ]
             for each in changed:
                 await self._machine.queue.reprioritise(connection, each, priority)
 
@@ -101,7 +106,9 @@ class Control:
             return await _get(connection, job_id, owner)
 
     async def delete(self, file_id: UUID, owner: str) -> None:
-        """Cancel what runs, hide the file at once, then remove rows and bytes in bounded steps, also after a crash."""
+        """Cancel what runs, hide the file at once, then remove rows and bytes in bounded steps,
+        also after a crash.
+        """
 
         async def hide(connection: AsyncConnection) -> list[UUID]:
             file = await files.find_file(connection, file_id, owner)
@@ -116,9 +123,11 @@ class Control:
                 parts = await jobs.descendants(connection, job_ids)
                 for part in parts:
                     if file.format == OBJECTS or part.door == corrections.DOOR:
-                        pending.append(part.file_id)  # it stands for an object, or corrects this one: nobody else's
+                        # it stands for an object, or corrects this one: nobody else's
+                        pending.append(part.file_id)
                     else:
-                        job_ids.append(part.id)  # other files stay, without the parts of this one's jobs
+                        # other files stay, without the parts of this one's jobs
+                        job_ids.append(part.id)
                 await files.forget_idempotent(connection, owner, each)
                 for job_id in job_ids:
                     await jobs.cancel(connection, job_id)
@@ -128,7 +137,9 @@ class Control:
             return pending
 
         hidden = await self._database.transact(hide)
-        task = asyncio.create_task(self._machine.finisher.remove_deleted(hidden), name=f"delete {file_id}")
+        task = asyncio.create_task(
+            self._machine.finisher.remove_deleted(hidden), name=f"delete {file_id}"
+        )
         self._deletions.add(task)
         task.add_done_callback(self._forget)
 
@@ -144,7 +155,9 @@ class Control:
             await asyncio.wait(self._deletions)
 
 
-async def _retry_chunks(connection: AsyncConnection, job_id: UUID, file_id: UUID, owner: str) -> int:
+async def _retry_chunks(
+    connection: AsyncConnection, job_id: UUID, file_id: UUID, owner: str
+) -> int:
     """How many; raises StoredBytesGone if they have failed and cannot be read again."""
     failed = await chunks.retry_failed(connection, job_id)
     if failed:
@@ -155,7 +168,9 @@ async def _retry_chunks(connection: AsyncConnection, job_id: UUID, file_id: UUID
 
 
 async def _reopened_above(connection: AsyncConnection, job: JobBase) -> list[JobBase]:
-    """The jobs that this one is a part of: they end anew when it has. What a correction corrects stays as it is."""
+    """The jobs that this one is a part of: they end anew when it has. What a correction corrects
+    stays as it is.
+    """
     reopened: list[JobBase] = []
     while job.parent_id is not None and job.door != corrections.DOOR:
         if not await jobs.reopen(connection, job.parent_id):

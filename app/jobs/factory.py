@@ -1,4 +1,6 @@
-"""factory: the one way to make a job. Limits, files, jobs, parts and tokens in the queue, all in the caller's transaction."""
+"""factory: the one way to make a job. Limits, files, jobs, parts and tokens in the queue, all in
+the caller's transaction.
+"""
 
 from __future__ import annotations
 
@@ -40,16 +42,24 @@ class Wanted:
 
 
 class JobFactory:
-    def __init__(self, settings: Settings, processors: Processors, limits: OwnerLimits, enqueue: Enqueue) -> None:
+    def __init__(
+        self, settings: Settings, processors: Processors, limits: OwnerLimits, enqueue: Enqueue
+    ) -> None:
         self._settings = settings
         self._processors = processors
         self._limits = limits
         self._enqueue = enqueue
 
     def reading(
-        self, wanted: Wanted, file: FileRow | NewFile, columns: Sequence[str], total_rows: int | None = None
+        self,
+        wanted: Wanted,
+        file: FileRow | NewFile,
+        columns: Sequence[str],
+        total_rows: int | None = None,
     ) -> NewJob:
-        """A job that reads this file; `columns` of its results, `total_rows` if they are counted already."""
+        """A job that reads this file; `columns` of its results, `total_rows` if they are counted
+        already.
+        """
         processor = self._processors.get(wanted.processor)
         chunk_size = processor.chunk_size or self._settings.chunk_size
         return NewJob(
@@ -62,9 +72,12 @@ class JobFactory:
             total_rows=total_rows,
         )
 
-    def of_parts(self, wanted: Wanted, file: FileRow | NewFile, columns: Sequence[str], *, part_count: int) -> NewJob:
-        """A job that ends with the last of its parts, which name it as their parent. Its file is one of theirs, or stands for
-        all of them."""
+    def of_parts(
+        self, wanted: Wanted, file: FileRow | NewFile, columns: Sequence[str], *, part_count: int
+    ) -> NewJob:
+        """A job that ends with the last of its parts, which name it as their parent. Its file is
+        one of theirs, or stands for all of them.
+        """
         return NewJob(
             **_common(wanted, file),
             child_count=part_count,
@@ -95,13 +108,17 @@ class JobFactory:
         *,
         reserved_bytes: int = 0,
     ) -> list[int]:
-        """Insert the files, then the jobs, a parent before its parts, and tell the queue of them; the number of each job.
+        """Insert the files, then the jobs, a parent before its parts, and tell the queue of them;
+        the number of each job.
 
-        They belong to one owner. `reserved_bytes` of the files are counted as the owner's already. Call it first in the
-        transaction: until its end nobody else adds anything for the owner. Raises QuotaExceeded.
+        They belong to one owner. `reserved_bytes` of the files are counted as the owner's already.
+        Call it first in the transaction: until its end nobody else adds anything for the owner.
+        Raises QuotaExceeded.
         """
         owner = new_jobs[0].owner
-        new_bytes = sum(file.stored_bytes for file in new_files if _is_stored(file)) - reserved_bytes
+        new_bytes = (
+            sum(file.stored_bytes for file in new_files if _is_stored(file)) - reserved_bytes
+        )
         with_rows = sum(job.child_count is None for job in new_jobs)
         await self._limits.admit(connection, owner, jobs=with_rows, new_bytes=new_bytes)
         for file in new_files:
@@ -123,10 +140,13 @@ class JobFactory:
         status_code: int,
         body: dict[str, Any],
     ) -> None:
-        """Keep the answer for a request that comes again under this Idempotency-Key; without a key do nothing. Raises
-        IntegrityError if another request has taken the key."""
+        """Keep the answer for a request that comes again under this Idempotency-Key; without a key
+        do nothing. Raises IntegrityError if another request has taken the key.
+        """
         if key is not None:
-            await files.insert_idempotent(connection, StoredAnswer(owner, key, fingerprint, status_code, body))
+            await files.insert_idempotent(
+                connection, StoredAnswer(owner, key, fingerprint, status_code, body)
+            )
 
 
 def _common(wanted: Wanted, file: FileRow | NewFile) -> dict[str, Any]:

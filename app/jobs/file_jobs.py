@@ -71,10 +71,12 @@ class FileJobs:
         chunk_size: int | None = None,
         fresh: bool = False,
     ) -> Made:
-        """A job of this processor over a stored file, or, unless it must be `fresh`, the earlier one that is its equal.
-        `columns` of the result, where the options decide them; `chunk_size`: rows of a chunk, if not the usual number.
+        """A job of this processor over a stored file, or, unless it must be `fresh`, the earlier
+        one that is its equal. `columns` of the result, where the options decide them; `chunk_size`:
+        rows of a chunk, if not the usual number.
 
-        Raises NotFound, StoredBytesGone, and the RequestError that the processor has for the options or the columns.
+        Raises NotFound, StoredBytesGone, and the RequestError that the processor has for the
+        options or the columns.
         """
         typed = self._processors.options(processor, options or {})
         plan = Plan(processor, as_json(typed), columns=columns, chunk_size=chunk_size)
@@ -91,14 +93,21 @@ class FileJobs:
         options: dict[str, Any],
         fresh: bool = False,
     ) -> Made:
-        """A job with a part for each of these files, in this order; its own file is the first of them. Raises NotFound,
-        StoredBytesGone."""
+        """A job with a part for each of these files, in this order; its own file is the first of
+        them. Raises NotFound, StoredBytesGone.
+        """
 
         return await self.submit_plan(
-            owner, file_ids[0], Plan(processor, options, tuple(file_ids), part_processor), priority, fresh=fresh
+            owner,
+            file_ids[0],
+            Plan(processor, options, tuple(file_ids), part_processor),
+            priority,
+            fresh=fresh,
         )
 
-    async def submit_plan(self, owner: str, file_id: UUID, plan: Plan, priority: int, *, fresh: bool = False) -> Made:
+    async def submit_plan(
+        self, owner: str, file_id: UUID, plan: Plan, priority: int, *, fresh: bool = False
+    ) -> Made:
         """Raises NotFound, StoredBytesGone, and what the processor has against the columns."""
 
         async def record(connection: AsyncConnection) -> Made:
@@ -107,7 +116,11 @@ class FileJobs:
             for each in needed:
                 if each not in found:
                     raise NotFound(f"There is no file {each}.")
-            earlier = None if fresh else await self.find_cached(connection, owner, found[file_id], plan, found)
+            earlier = (
+                None
+                if fresh
+                else await self.find_cached(connection, owner, found[file_id], plan, found)
+            )
             if earlier is not None:
                 return Made(earlier, is_cached=True)
             new_jobs = self.jobs_for(owner, found[file_id], plan, priority, found)
@@ -124,16 +137,21 @@ class FileJobs:
         plan: Plan,
         found: Mapping[UUID, FileRow],
     ) -> UUID | None:
-        """The job that did the same with the same bytes before, if what it found out is still there."""
+        """The job that did the same with the same bytes before, if what it found out is still
+        there.
+        """
         key = self._cache_key(file, plan, found)
         job = None if key is None else await jobs.find_cached(connection, owner, key)
         return None if job is None else job.id
 
     def _cache_key(self, file: FileRow, plan: Plan, found: Mapping[UUID, FileRow]) -> str | None:
-        """Of all that the result depends on: not of the ids of files, but of their bytes and how they are read."""
+        """Of all that the result depends on: not of the ids of files, but of their bytes and how
+        they are read.
+        """
         names = [plan.processor, *([plan.part_processor] if plan.part_files else [])]
         versions = [
-            version_of(self._processors.get(name), self._processors.restored(name, plan.options)) for name in names
+            version_of(self._processors.get(name), self._processors.restored(name, plan.options))
+            for name in names
         ]
         read = [file, *(found[each] for each in plan.part_files)]
         if None in versions or not all(each.sha256 for each in read):
@@ -152,12 +170,16 @@ class FileJobs:
         found: Mapping[UUID, FileRow],
         parent_id: UUID | None = None,
     ) -> list[NewJob]:
-        """The job over this file, as a part of `parent_id` if given, then its own parts. `found` are the files that these
-        read. Raises StoredBytesGone, NotRows, and what the processor has against the columns."""
+        """The job over this file, as a part of `parent_id` if given, then its own parts. `found`
+        are the files that these read. Raises StoredBytesGone, NotRows, and what the processor has
+        against the columns.
+        """
         _check_rows(file)
         columns = plan.columns
         if columns is None:
-            columns = self._processors.columns(plan.processor, file.dialect.get("columns", []), plan.options)
+            columns = self._processors.columns(
+                plan.processor, file.dialect.get("columns", []), plan.options
+            )
         wanted = Wanted(
             owner,
             plan.processor,
@@ -176,11 +198,19 @@ class FileJobs:
 
     def _part(self, wanted: Wanted, file: FileRow) -> NewJob:
         _check_rows(file)
-        columns = self._processors.columns(wanted.processor, file.dialect.get("columns", []), wanted.options)
+        columns = self._processors.columns(
+            wanted.processor, file.dialect.get("columns", []), wanted.options
+        )
         return self._factory.reading(wanted, file, columns)
 
     def failed_job(
-        self, owner: str, file: FileRow, plan: Plan, priority: int, parent_id: UUID, error: RequestError
+        self,
+        owner: str,
+        file: FileRow,
+        plan: Plan,
+        priority: int,
+        parent_id: UUID,
+        error: RequestError,
     ) -> NewJob:
         """A part that had failed before it could begin."""
         wanted = Wanted(owner, plan.processor, plan.options, priority, DOOR, parent_id=parent_id)

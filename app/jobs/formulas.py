@@ -1,4 +1,6 @@
-"""What a spreadsheet would run, and the apostrophe that keeps it from that (docs/formats.md, docs/corrections.md)."""
+"""What a spreadsheet would run, and the apostrophe that keeps it from that (docs/formats.md,
+docs/corrections.md).
+"""
 
 from __future__ import annotations
 
@@ -20,7 +22,9 @@ def guarded(cell: str | None) -> str | None:
 
 
 def needs_guard(cell: str) -> bool:
-    """Of a cell that will come back: what looks guarded already needs another one, so that `unguarded` gives it back."""
+    """Of a cell that will come back: what looks guarded already needs another one, so that
+    `unguarded` gives it back.
+    """
     return is_formula(cell.lstrip(GUARD))
 
 

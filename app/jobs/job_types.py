@@ -18,7 +18,9 @@ from app.processors.registry import Processors
 PlanFor = Callable[[UUID], Awaitable[Plan]]
 """The job for the file of this id; raises RequestError for a file that it cannot be made for."""
 Prepare = Callable[[str, Mapping[str, Any]], Awaitable[PlanFor]]
-"""For (owner, options), looked at once for all files; raises RequestError for options that cannot be used."""
+"""For (owner, options), looked at once for all files; raises RequestError for options that cannot
+be used.
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +50,10 @@ class JobTypes:
     @property
     def all(self) -> list[JobType]:
         """By name."""
-        return sorted({job_type.name: job_type for job_type in self._by_name.values()}.values(), key=lambda t: t.name)
+        return sorted(
+            {job_type.name: job_type for job_type in self._by_name.values()}.values(),
+            key=lambda t: t.name,
+        )
 
     @property
     def names(self) -> list[str]:
@@ -60,7 +65,9 @@ class JobTypes:
         if job_type is None:
             job_type = next((each for each in self._by_name.values() if each.name == name), None)
         if job_type is None:
-            raise UnknownJobType(f"There is no job type {name[:60]!r}; there are: {', '.join(self.names)}.")
+            raise UnknownJobType(
+                f"There is no job type {name[:60]!r}; there are: {', '.join(self.names)}."
+            )
         return job_type
 
     async def prepare(self, name: str, owner: str, options: Mapping[str, Any]) -> PlanFor:

@@ -1,4 +1,6 @@
-"""What an owner may have at once: bytes, jobs, resumable uploads. Settled in the transaction that adds to it."""
+"""What an owner may have at once: bytes, jobs, resumable uploads. Settled in the transaction that
+adds to it.
+"""
 
 from __future__ import annotations
 
@@ -15,7 +17,9 @@ RETRY_SECONDS = 10
 
 
 class OwnerLimits:
-    """Those of OWNER_MAX_BYTES, OWNER_MAX_QUEUED_JOBS and OWNER_MAX_UPLOADS; 0 is no limit, and then nothing is counted."""
+    """Those of OWNER_MAX_BYTES, OWNER_MAX_QUEUED_JOBS and OWNER_MAX_UPLOADS; 0 is no limit, and
+    then nothing is counted.
+    """
 
     def __init__(self, settings: Settings, database: Database) -> None:
         self._database = database
@@ -24,8 +28,9 @@ class OwnerLimits:
         self.max_uploads = settings.owner_max_uploads
 
     async def bytes_left(self, owner: str, wanted: int = 0, reserved: int = 0) -> int | None:
-        """How many bytes the owner may still store, None for any number; raises QuotaExceeded if `wanted` are too many.
-        `reserved`: those of what is counted that are meant for this."""
+        """How many bytes the owner may still store, None for any number; raises QuotaExceeded if
+        `wanted` are too many. `reserved`: those of what is counted that are meant for this.
+        """
         if not self.max_bytes:
             return None
         async with self._database.reading() as connection:
@@ -34,10 +39,18 @@ class OwnerLimits:
         return max(0, self.max_bytes - used)
 
     async def admit(
-        self, connection: AsyncConnection, owner: str, *, jobs: int = 0, new_bytes: int = 0, uploads: int = 0
+        self,
+        connection: AsyncConnection,
+        owner: str,
+        *,
+        jobs: int = 0,
+        new_bytes: int = 0,
+        uploads: int = 0,
     ) -> None:
-        """Call it first in the transaction that adds so many jobs, bytes and resumable uploads: until its end nobody else adds
-        any for this owner, so that what was counted stays true. Raises QuotaExceeded."""
+        """Call it first in the transaction that adds so many jobs, bytes and resumable uploads:
+        until its end nobody else adds any for this owner, so that what was counted stays true.
+        Raises QuotaExceeded.
+        """
         counts_bytes, counts_jobs = self.max_bytes and new_bytes > 0, self.max_jobs and jobs
         counts_uploads = self.max_uploads and uploads
         if not (counts_bytes or counts_jobs or counts_uploads):
@@ -65,14 +78,16 @@ class OwnerLimits:
     def _check_bytes(self, used: int, wanted: int) -> None:
         if used + wanted > self.max_bytes:
             raise QuotaExceeded(
-                f"You have {used} of {self.max_bytes} bytes stored, and this would add {wanted or 'more'}.",
+                f"You have {used} of {self.max_bytes} bytes stored, and this would add"
+                f" {wanted or 'more'}.",
                 limit="stored_bytes",
             )
 
     def _check_jobs(self, unfinished: int, wanted: int) -> None:
         if unfinished + wanted > self.max_jobs:
             raise QuotaExceeded(
-                f"You have {unfinished} of {self.max_jobs} jobs waiting or running, and this would add {wanted}.",
+                f"You have {unfinished} of {self.max_jobs} jobs waiting or running, and this would"
+                f" add {wanted}.",
                 limit="queued_jobs",
                 headers={"Retry-After": str(RETRY_SECONDS)},
             )
@@ -80,6 +95,7 @@ class OwnerLimits:
     def _check_uploads(self, growing: int, wanted: int) -> None:
         if growing + wanted > self.max_uploads:
             raise QuotaExceeded(
-                f"You have {growing} of {self.max_uploads} resumable uploads open. Finish them, or end them by DELETE.",
+                f"You have {growing} of {self.max_uploads} resumable uploads open. Finish them, or"
+                " end them by DELETE.",
                 limit="uploads",
             )

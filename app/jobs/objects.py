@@ -1,4 +1,6 @@
-"""Objects of a remote source become jobs: one for one object, a job with parts for a prefix or a pattern. Nothing is copied."""
+"""Objects of a remote source become jobs: one for one object, a job with parts for a prefix or a
+pattern. Nothing is copied.
+"""
 
 from __future__ import annotations
 
@@ -47,8 +49,9 @@ Result = TypeVar("Result")
 class ObjectsSubmission:
     owner: str
     source: str
-    """`s3://bucket/key`; all keys with that beginning if it ends in `/`, all that match if it holds `*`, `?` or `[` and is no
-    key itself."""
+    """`s3://bucket/key`; all keys with that beginning if it ends in `/`, all that match if it holds
+    `*`, `?` or `[` and is no key itself.
+    """
     processor: str = "scoring"
     options: dict[str, Any] = field(default_factory=dict)
     """Of the processor."""
@@ -83,12 +86,15 @@ class ObjectsSubmitter:
         self._factory = factory
 
     async def submit(
-        self, submission: ObjectsSubmission, announce: Callable[[set[UUID]], None] = lambda ids: None
+        self,
+        submission: ObjectsSubmission,
+        announce: Callable[[set[UUID]], None] = lambda ids: None,
     ) -> dict[str, Any]:
-        """Make the job; its ids, and those of its parts. `announce` hears of them before anything runs.
+        """Make the job; its ids, and those of its parts. `announce` hears of them before anything
+        runs.
 
-        Raises RequestError if there is nothing that it could read. An object that cannot be read as rows fails the
-        request if it is the only one, else its part alone.
+        Raises RequestError if there is nothing that it could read. An object that cannot be read as
+        rows fails the request if it is the only one, else its part alone.
         """
         source = self._sources.remote(submission.source)
         source.check_configured()
@@ -105,7 +111,9 @@ class ObjectsSubmitter:
         if not objects:
             raise ObjectNotFound(f"No object matches {uri}.")
         if len(objects) > MAX_OBJECTS:
-            raise ObjectNotFound(f"More than {MAX_OBJECTS} objects match {uri}; give a longer prefix.")
+            raise ObjectNotFound(
+                f"More than {MAX_OBJECTS} objects match {uri}; give a longer prefix."
+            )
         turn = asyncio.Semaphore(AT_ONCE)
 
         async def look(each: Object) -> _Looked:
@@ -118,20 +126,26 @@ class ObjectsSubmitter:
             raise errors[0]
         return await self._record(submission, uri, all_looked, announce, with_parent=True)
 
-    async def _look(self, submission: ObjectsSubmission, source: RemoteSource, found: Object) -> _Looked:
+    async def _look(
+        self, submission: ObjectsSubmission, source: RemoteSource, found: Object
+    ) -> _Looked:
         """Read the beginning and find out how the object is to be read."""
         read = partial(source.read, found.uri, 0, min(found.size, SAMPLE_BYTES), found.etag)
         try:
             sample = await _told(asyncio.to_thread(read))
             if by_content(sample) is not None:
-                raise BinaryContent(f"{found.uri} is compressed; only plain objects can be read in place.")
+                raise BinaryContent(
+                    f"{found.uri} is compressed; only plain objects can be read in place."
+                )
             dialect = detect(
                 sample,
                 complete=found.size <= SAMPLE_BYTES,
                 declared=submission.declared,
                 filename=found.uri.rpartition("/")[2],
             )
-            columns = self._processors.columns(submission.processor, dialect.columns, submission.options)
+            columns = self._processors.columns(
+                submission.processor, dialect.columns, submission.options
+            )
         except Unavailable:
             raise
         except RequestError as error:
@@ -177,7 +191,9 @@ class ObjectsSubmitter:
             "parts": [str(job.id) for job in new_jobs[1:]],
         }
 
-    def _job(self, submission: ObjectsSubmission, looked: _Looked, parent_id: UUID | None) -> tuple[NewFile, NewJob]:
+    def _job(
+        self, submission: ObjectsSubmission, looked: _Looked, parent_id: UUID | None
+    ) -> tuple[NewFile, NewJob]:
         uri = looked.object.uri
         file = _file(
             submission,
@@ -193,7 +209,9 @@ class ObjectsSubmitter:
             return file, self._factory.failed(wanted, file, looked.error)
         return file, self._factory.reading(wanted, file, looked.columns)
 
-    def _parent(self, submission: ObjectsSubmission, uri: str, looked: list[_Looked]) -> tuple[NewFile, NewJob]:
+    def _parent(
+        self, submission: ObjectsSubmission, uri: str, looked: list[_Looked]
+    ) -> tuple[NewFile, NewJob]:
         """A job without bytes of its own: its file stands for all of them."""
         size = sum(each.object.size for each in looked)
         file = _file(submission, uri, size, CsvDialect(), "objects")
@@ -241,7 +259,9 @@ def _wanted(submission: ObjectsSubmission, public_id: str | None, parent_id: UUI
 
 
 def printable(uri: str) -> str:
-    """With control characters as in a URL: a key may hold any, the database and a terminal should not."""
+    """With control characters as in a URL: a key may hold any, the database and a terminal should
+    not.
+    """
     return CONTROL.sub(lambda found: f"%{ord(found[0]):02X}", uri)
 
 

@@ -1,4 +1,6 @@
-"""How fast a job is, and how long it will still take: from the rows of the chunks that ended last. Pure."""
+"""How fast a job is, and how long it will still take: from the rows of the chunks that ended last.
+Pure.
+"""
 
 from __future__ import annotations
 
@@ -43,13 +45,17 @@ def rows_per_second(rows: int, seconds: float) -> float:
 
 
 def rows_left(*, known_rows: int, known_bytes: int, done_rows: int, all_bytes: int) -> float:
-    """Rows that are still to be done: those of chunks, and as many more as what is not split yet will have by its bytes."""
+    """Rows that are still to be done: those of chunks, and as many more as what is not split yet
+    will have by its bytes.
+    """
     unsplit = max(0, all_bytes - known_bytes) * known_rows / known_bytes if known_bytes else 0.0
     return max(0.0, known_rows - done_rows + unsplit)
 
 
 def seconds_left(marks: Iterable[Mark], left: float, now: float) -> float | None:
-    """Until `left` rows are done at the speed of the chunks that ended last; None if these are too few, or nothing is left."""
+    """Until `left` rows are done at the speed of the chunks that ended last; None if these are too
+    few, or nothing is left.
+    """
     bursts = _bursts(sorted(marks, key=lambda mark: mark.at))
     intervals = [later.at - earlier.at for earlier, later in pairwise(bursts)]
     if len(intervals) < LEAST_INTERVALS or not left:

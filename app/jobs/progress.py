@@ -1,4 +1,6 @@
-"""Live progress, computed from the chunk states and nothing else, and handed to any number of watchers by one reader a job."""
+"""Live progress, computed from the chunk states and nothing else, and handed to any number of
+watchers by one reader a job.
+"""
 
 from __future__ import annotations
 
@@ -30,7 +32,9 @@ _Asked = tuple[UUID, str]
 
 async def find(connection: AsyncConnection, identifier: UUID, owner: str) -> JobRow:
     """A job by its own id, or the first one of a file by the file's; raises NotFound."""
-    jobs_found = [job for job in await jobs.find_all(connection, [identifier]) if job.owner == owner]
+    jobs_found = [
+        job for job in await jobs.find_all(connection, [identifier]) if job.owner == owner
+    ]
     if not jobs_found:
         raise NotFound
     return jobs_found[0]
@@ -41,14 +45,17 @@ async def find_with_rows(connection: AsyncConnection, identifier: UUID, owner: s
     job = await find(connection, identifier, owner)
     if job.child_count is not None:
         raise JobHasParts(
-            f"The job has {job.child_count} parts, and the rows are theirs: GET /api/v1/jobs?parent={job.id}"
+            f"The job has {job.child_count} parts, and the rows are theirs: GET"
+            f" /api/v1/jobs?parent={job.id}"
         )
     return job
 
 
 class Statuses:
-    """The status of jobs, for any number of askers. One read is made at a time, and it serves all who have asked until it
-    begins: those who ask meanwhile are served by the next, so no answer is older than its question."""
+    """The status of jobs, for any number of askers. One read is made at a time, and it serves all
+    who have asked until it begins: those who ask meanwhile are served by the next, so no answer is
+    older than its question.
+    """
 
     def __init__(self, database: Database) -> None:
         self._database = database
@@ -56,7 +63,9 @@ class Statuses:
         self._reading: asyncio.Task[None] | None = None
 
     async def get(self, identifier: UUID, owner: str) -> dict[str, Any]:
-        """The status of a job, by its file's id or its own; raises NotFound. It is shared: not to be changed."""
+        """The status of a job, by its file's id or its own; raises NotFound. It is shared: not to
+        be changed.
+        """
         with self._database.waiting.counted():
             answer = self._asked.get((identifier, owner))
             if answer is None:
@@ -77,7 +86,9 @@ class Statuses:
         finally:
             self._reading = None
 
-    async def _answer(self, asked: list[tuple[_Asked, asyncio.Future[dict[str, Any] | None]]]) -> None:
+    async def _answer(
+        self, asked: list[tuple[_Asked, asyncio.Future[dict[str, Any] | None]]]
+    ) -> None:
         try:
             async with self._database.reading() as connection:
                 found = await _find_all(connection, [key for key, _ in asked])
@@ -90,9 +101,15 @@ class Statuses:
             answer.set_result(found.get(key))
 
 
-async def _find_all(connection: AsyncConnection, asked: Sequence[_Asked]) -> dict[_Asked, dict[str, Any]]:
-    """The status of each that is there, in three statements and some for each job that has parts or failed chunks."""
-    rows = await jobs.find_all(connection, list(dict.fromkeys(identifier for identifier, _ in asked)))
+async def _find_all(
+    connection: AsyncConnection, asked: Sequence[_Asked]
+) -> dict[_Asked, dict[str, Any]]:
+    """The status of each that is there, in three statements and some for each job that has parts or
+    failed chunks.
+    """
+    rows = await jobs.find_all(
+        connection, list(dict.fromkeys(identifier for identifier, _ in asked))
+    )
     named: dict[_Asked, JobRow] = {(row.id, row.owner): row for row in rows}
     for row in sorted(rows, key=attrgetter("number"), reverse=True):
         named[row.file_id, row.owner] = row  # the first job of a file
@@ -101,9 +118,13 @@ async def _find_all(connection: AsyncConnection, asked: Sequence[_Asked]) -> dic
     return {key: bodies[row.id] for key, row in found.items()}
 
 
-async def _describe_all(connection: AsyncConnection, rows: Sequence[JobRow]) -> dict[UUID, dict[str, Any]]:
+async def _describe_all(
+    connection: AsyncConnection, rows: Sequence[JobRow]
+) -> dict[UUID, dict[str, Any]]:
     """By the job's id."""
-    tallies = await chunks.tally_all(connection, [row.id for row in rows if row.child_count is None])
+    tallies = await chunks.tally_all(
+        connection, [row.id for row in rows if row.child_count is None]
+    )
     marks = await marks_of(connection, rows)
     bodies: dict[UUID, dict[str, Any]] = {}
     for job in rows:
@@ -120,7 +141,9 @@ async def _describe_all(connection: AsyncConnection, rows: Sequence[JobRow]) -> 
     return bodies
 
 
-async def marks_of(connection: AsyncConnection, rows: Sequence[ListedJob]) -> dict[UUID, list[Mark]]:
+async def marks_of(
+    connection: AsyncConnection, rows: Sequence[ListedJob]
+) -> dict[UUID, list[Mark]]:
     """By job, what the time left is measured by, of those that are at work and do not wait."""
     moving = [row for row in rows if row.status == JobStatus.PROCESSING and row.waiting_on is None]
     limit = marks_per_job(len(moving))
@@ -129,7 +152,10 @@ async def marks_of(connection: AsyncConnection, rows: Sequence[ListedJob]) -> di
         ids = [row.id for row in moving if (row.child_count is not None) is of_parts]
         if ids:
             found = await chunks.last_ended(connection, ids, limit, of_parts=of_parts)
-            marks |= {job_id: [Mark(at.timestamp(), count) for at, count in ends] for job_id, ends in found.items()}
+            marks |= {
+                job_id: [Mark(at.timestamp(), count) for at, count in ends]
+                for job_id, ends in found.items()
+            }
     return marks
 
 
@@ -139,7 +165,9 @@ def _by_status(tally: Sequence[ChunkTally]) -> dict[ChunkStatus, ChunkTally]:
 
 def _with_parts(body: dict[str, Any], parts: Sequence[JobRow]) -> dict[str, Any]:
     """What the status of a job with parts takes from them, besides the sums."""
-    waiting = {part.waiting_on for part in parts if part.waiting_on and not JobStatus(part.status).is_final}
+    waiting = {
+        part.waiting_on for part in parts if part.waiting_on and not JobStatus(part.status).is_final
+    }
     count = dict.fromkeys(map(str, JobStatus), 0)
     for part in parts:
         count[part.status] += 1
@@ -174,7 +202,12 @@ def status_body(
     data_bytes = job.stored_bytes - job.dialect["data_start"]
     done_bytes = total("bytes", *done)
     seconds = ((job.finished_at or now) - job.started_at).total_seconds() if job.started_at else 0.0
-    left = rows_left(known_rows=rows, known_bytes=total("bytes"), done_rows=ok + invalid + failed, all_bytes=data_bytes)
+    left = rows_left(
+        known_rows=rows,
+        known_bytes=total("bytes"),
+        done_rows=ok + invalid + failed,
+        all_bytes=data_bytes,
+    )
     return {
         "file_id": str(job.file_id),
         "job_id": str(job.id),
@@ -222,7 +255,9 @@ def status_body(
 
 
 def percent(status: JobStatus, done_bytes: int, data_bytes: int) -> float:
-    """By bytes, since they are known from the start; 100 only when final, so that a bar never stands full at work."""
+    """By bytes, since they are known from the start; 100 only when final, so that a bar never
+    stands full at work.
+    """
     if status.is_final and status is not JobStatus.CANCELLED:
         return 100.0
     share = 100 * done_bytes / data_bytes if data_bytes else 0.0
@@ -230,14 +265,18 @@ def percent(status: JobStatus, done_bytes: int, data_bytes: int) -> float:
 
 
 class StatusFeed:
-    """Status by server-sent events. However many watch a job, one task reads it; who reads slowly misses steps, not memory."""
+    """Status by server-sent events. However many watch a job, one task reads it; who reads slowly
+    misses steps, not memory.
+    """
 
     def __init__(self, statuses: Statuses) -> None:
         self._statuses = statuses
         self._topics: Topics[UUID, _Status] = Topics()
 
     async def watch(self, identifier: UUID, owner: str) -> AsyncIterator[dict[str, Any]]:
-        """The status now, then at each change, until it is final or the job is deleted; raises NotFound at once."""
+        """The status now, then at each change, until it is final or the job is deleted; raises
+        NotFound at once.
+        """
         status = await self._statuses.get(identifier, owner)
         if self._topics.closed:
             yield status
@@ -250,7 +289,8 @@ class StatusFeed:
         seen = -1
         with self._topics.watched(job_id, lambda: _Status(status), read, "feed") as topic:
             while topic.version != seen:
-                # Both before the yield: what comes while a slow reader takes this step must not count as seen.
+                # Both before the yield: what comes while a slow reader takes this step must not
+                # count as seen.
                 status, seen = topic.status, topic.version
                 yield status
                 if JobStatus(status["status"]).is_final:
@@ -258,7 +298,9 @@ class StatusFeed:
                 await topic.wait_for_news(seen)
 
     def close(self) -> None:
-        """End every stream, those that are about to begin too: their clients will connect again, here or elsewhere."""
+        """End every stream, those that are about to begin too: their clients will connect again,
+        here or elsewhere.
+        """
         self._topics.close()
 
     async def _read(self, job_id: UUID, owner: str, topic: _Status) -> None:

@@ -19,12 +19,14 @@ META_COLUMNS = ("_row", "_line", "_column", "_code", "_message")
 
 
 def whole(sources: Sources, job: JobRow, row: RejectRow) -> RejectRow:
-    """The reject with all of its bytes, as far as they still exist. Blocking; raises TransientError if they cannot be read
-    now."""
+    """The reject with all of its bytes, as far as they still exist. Blocking; raises TransientError
+    if they cannot be read now.
+    """
     size = row.byte_end - row.byte_start
     if row.corrections or not len(row.raw) < size <= MAX_ROW_BYTES or job.storage_uri is None:
         return row
-    with suppress(TerminalError):  # the bytes are gone for good: the beginning is better than nothing
+    # the bytes are gone for good: the beginning is better than nothing
+    with suppress(TerminalError):
         found = sources.read(job.storage_uri, row.byte_start, row.byte_end, job.etag)
         if found.startswith(row.raw):  # else the file was damaged meanwhile
             return msgspec.structs.replace(row, raw=found)
@@ -32,7 +34,9 @@ def whole(sources: Sources, job: JobRow, row: RejectRow) -> RejectRow:
 
 
 class Layout:
-    """Rejects as lines of a file, and as records of a correction: what is shown in the one is what stands in the other."""
+    """Rejects as lines of a file, and as records of a correction: what is shown in the one is what
+    stands in the other.
+    """
 
     def __init__(self, layout: RejectLayout, *, formula_guard: bool) -> None:
         self._layout = layout
@@ -58,8 +62,9 @@ class Layout:
         return [cell.decode(self.encoding, "surrogateescape") for cell in self._cells(row)]
 
     def patched(self, row: RejectRow, values: dict[str, msgspec.Raw]) -> list[str]:
-        """The cells of a reject with some of them replaced by JSON values. Raises ValueError, with a sentence, if that
-        cannot be."""
+        """The cells of a reject with some of them replaced by JSON values. Raises ValueError, with
+        a sentence, if that cannot be.
+        """
         return self._layout.patched(row.raw, values, is_corrected=bool(row.corrections))
 
     def _cells(self, row: RejectRow) -> list[bytes]:
@@ -76,7 +81,9 @@ def is_whole(row: RejectRow) -> bool:
 
 
 def unchanged(layout: Layout, row: RejectRow) -> Callable[[bytes], bool]:
-    """Whether a record is what the download of the reject showed, line ends within cells apart: editors change them."""
+    """Whether a record is what the download of the reject showed, line ends within cells apart:
+    editors change them.
+    """
     try:
         shown = layout.record(layout.cells(row)).replace(b"\r\n", b"\n")
     except UnicodeEncodeError:
@@ -90,7 +97,9 @@ def _meta(row: RejectRow) -> list[bytes]:
 
 
 class _Lines:
-    """CSV of cells that are bytes of an encoding, perhaps with a guard before what a spreadsheet would run."""
+    """CSV of cells that are bytes of an encoding, perhaps with a guard before what a spreadsheet
+    would run.
+    """
 
     def __init__(self, encoding: str, formula_guard: bool) -> None:
         self._encoding = encoding

@@ -1,4 +1,6 @@
-"""Stored results as they are read: row by row in the order of the file, never more than some megabytes at a time."""
+"""Stored results as they are read: row by row in the order of the file, never more than some
+megabytes at a time.
+"""
 
 from __future__ import annotations
 
@@ -16,15 +18,18 @@ from app.db.rows import PageRow
 from app.formats.base import PAGE_ROWS, cell_names
 
 ANSWER_BYTES = 8 << 20
-"""Rows of one answer, as they are stored. A page has fewer rows than asked for where they have more bytes than this; a single
-row may have more."""
+"""Rows of one answer, as they are stored. A page has fewer rows than asked for where they have more
+bytes than this; a single row may have more.
+"""
 ROW_OVERHEAD = 150
 """Bytes of what an answer says of a row besides its cells."""
 
 Row = tuple[int, msgspec.Raw]
 """(row number, its JSON)"""
 StoredRow = dict[str, msgspec.Raw] | list[str | None]
-"""Cells, or an object whose values stay the JSON they are, so that no number is rounded on its way out."""
+"""Cells, or an object whose values stay the JSON they are, so that no number is rounded on its way
+out.
+"""
 
 
 def rows_of(page: PageRow) -> list[Row]:
@@ -38,7 +43,9 @@ def last_row(page: PageRow) -> int:
 
 
 def named(columns: Sequence[str], row: Any) -> dict[str, Any]:
-    """A row as an object by column. Cells beyond the header (on_bad_row=keep) have names of their own."""
+    """A row as an object by column. Cells beyond the header (on_bad_row=keep) have names of their
+    own.
+    """
     if isinstance(row, dict):
         return row
     return dict(zip(cell_names(columns, len(row)), row, strict=False))
@@ -54,15 +61,25 @@ class Some:
 
 
 async def rows_behind(
-    connection: AsyncConnection, job_id: UUID, after: int, limit: int, *, skip: int = 0, padding: int = 0
+    connection: AsyncConnection,
+    job_id: UUID,
+    after: int,
+    limit: int,
+    *,
+    skip: int = 0,
+    padding: int = 0,
 ) -> Some:
-    """Up to `limit` rows behind the row number `after` and `skip` more, as far as they fit into an answer. `padding`: bytes
-    that each row costs besides its own. Read in steps, since rejects leave pages short."""
+    """Up to `limit` rows behind the row number `after` and `skip` more, as far as they fit into an
+    answer. `padding`: bytes that each row costs besides its own. Read in steps, since rejects leave
+    pages short.
+    """
     rows: list[Row] = []
     size = 0
     while True:
         wanted = 1 + (skip + limit - len(rows)) // PAGE_ROWS
-        pages = await results.pages_behind(connection, job_id, after, wanted + 1, max(1, ANSWER_BYTES - size))
+        pages = await results.pages_behind(
+            connection, job_id, after, wanted + 1, max(1, ANSWER_BYTES - size)
+        )
         if not pages:
             return Some(rows, False)
         found = [row for row in await asyncio.to_thread(_rows_of_all, pages) if row[0] > after]
@@ -81,8 +98,12 @@ def _rows_of_all(pages: Sequence[PageRow]) -> list[Row]:
     return [row for page in pages for row in rows_of(page)]
 
 
-async def rows_at(connection: AsyncConnection, job_id: UUID, offset: int, limit: int, *, padding: int = 0) -> Some:
-    """The same from an offset on, in results: whole chunks are skipped by their counts, then whole pages by theirs."""
+async def rows_at(
+    connection: AsyncConnection, job_id: UUID, offset: int, limit: int, *, padding: int = 0
+) -> Some:
+    """The same from an offset on, in results: whole chunks are skipped by their counts, then whole
+    pages by theirs.
+    """
     place = await chunks.locate(connection, job_id, offset)
     if place is None:
         return Some([], False)
@@ -91,12 +112,16 @@ async def rows_at(connection: AsyncConnection, job_id: UUID, offset: int, limit:
         for head in heads:
             if before + head.row_count > offset:
                 behind, skip = head.first_row - 1, offset - before
-                return await rows_behind(connection, job_id, behind, limit, skip=skip, padding=padding)
+                return await rows_behind(
+                    connection, job_id, behind, limit, skip=skip, padding=padding
+                )
             before += head.row_count
         first_row = heads[-1].first_row + 1
     return Some([], False)
 
 
-async def _heads_from(connection: AsyncConnection, job_id: UUID, first_row: int) -> list[results.PageHead]:
+async def _heads_from(
+    connection: AsyncConnection, job_id: UUID, first_row: int
+) -> list[results.PageHead]:
     heads = await results.page_heads(connection, job_id, first_row, results.MOST_PAGES)
     return [head for head in heads if head.first_row >= first_row]

@@ -1,4 +1,6 @@
-"""submit: a body becomes a durable file with a job. Nothing is acknowledged before both are safe."""
+"""submit: a body becomes a durable file with a job. Nothing is acknowledged before both are
+safe.
+"""
 
 from __future__ import annotations
 
@@ -39,13 +41,15 @@ from app.sources.places import Storage, Stored
 from app.sources.upload import Received, UploadSource, check_room, kept_young
 
 ACCEPTED_AT_ONCE = 4
-"""Uploads whose bytes have come and whose job is being made. The loop takes equal turns with all that is ready, so a crowd
-of uploads would keep readers waiting."""
+"""Uploads whose bytes have come and whose job is being made. The loop takes equal turns with all
+that is ready, so a crowd of uploads would keep readers waiting.
+"""
 
 
 class Inspector(Protocol):
-    """Looks at a body while it is stored. It is called in threads, one call at a time, and may raise a RequestError to
-    refuse the body; then nothing of it is kept."""
+    """Looks at a body while it is stored. It is called in threads, one call at a time, and may
+    raise a RequestError to refuse the body; then nothing of it is kept.
+    """
 
     def feed(self, piece: bytes) -> None:
         """The next bytes, decompressed."""
@@ -56,7 +60,9 @@ class Inspector(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Submission:
-    """What a request asks for. A form may ask for more behind its file: what it says makes another submission."""
+    """What a request asks for. A form may ask for more behind its file: what it says makes another
+    submission.
+    """
 
     owner: str
     filename: str = "upload"
@@ -76,7 +82,9 @@ class Submission:
     public_id: str | None = None
     """The name that the door gives the job, where that is neither its id nor its number."""
     recorded: Callable[[AsyncConnection, dict[str, Any]], Awaitable[None]] | None = None
-    """Called with the answer inside the transaction that makes file and job; what it raises undoes both."""
+    """Called with the answer inside the transaction that makes file and job; what it raises undoes
+    both.
+    """
     reserved_bytes: int = 0
     """What the owner's resumable upload that this is made of counts for already."""
     inspector: Inspector | None = None
@@ -84,8 +92,9 @@ class Submission:
 
 
 Complete = Callable[[], Submission]
-"""The submission as it is once the body has come: the one that was given, and what a form said besides its file. Raises a
-RequestError to refuse it."""
+"""The submission as it is once the body has come: the one that was given, and what a form said
+besides its file. Raises a RequestError to refuse it.
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,11 +126,17 @@ class Submitter:
         self._accepting = asyncio.Semaphore(ACCEPTED_AT_ONCE)
 
     async def check_room(self, wanted: int = 0) -> None:
-        """Raises InsufficientStorage if so many more bytes do not fit on the disk of the uploads."""
-        await asyncio.to_thread(check_room, self._storage, self._settings.min_free_disk_mb << 20, wanted)
+        """Raises InsufficientStorage if so many more bytes do not fit on the disk of the
+        uploads.
+        """
+        await asyncio.to_thread(
+            check_room, self._storage, self._settings.min_free_disk_mb << 20, wanted
+        )
 
     async def check(self, submission: Submission) -> None:
-        """Everything that can be refused before the first byte of the body; raises RequestError, DatabaseUnavailable."""
+        """Everything that can be refused before the first byte of the body; raises RequestError,
+        DatabaseUnavailable.
+        """
         settings = self._settings
         length = submission.content_length or 0
         if length > settings.max_upload_bytes:
@@ -135,18 +150,26 @@ class Submitter:
         await self._bytes_left(submission, length)
 
     async def _bytes_left(self, submission: Submission, wanted: int = 0) -> int | None:
-        """That the owner may still store, None for any number; raises QuotaExceeded. A request that is sent again stores
-        nothing again."""
+        """That the owner may still store, None for any number; raises QuotaExceeded. A request that
+        is sent again stores nothing again.
+        """
         if submission.idempotency_key is not None:
             async with self._database.reading() as connection:
-                if await files.find_idempotent(connection, submission.owner, submission.idempotency_key) is not None:
+                if (
+                    await files.find_idempotent(
+                        connection, submission.owner, submission.idempotency_key
+                    )
+                    is not None
+                ):
                     return None
         return await self._limits.bytes_left(submission.owner, wanted, submission.reserved_bytes)
 
     async def submit(
         self, submission: Submission, body: AsyncIterator[bytes], complete: Complete | None = None
     ) -> Accepted:
-        """Store the body and queue its job; raises RequestError if it is refused, and then nothing is kept."""
+        """Store the body and queue its job; raises RequestError if it is refused, and then nothing
+        is kept.
+        """
         key = submission.idempotency_key
         if key is None:
             return await self._submit(submission, body, complete)
@@ -159,7 +182,9 @@ class Submitter:
         finally:
             self._keys_in_flight.discard(in_flight)
 
-    async def _submit(self, submission: Submission, body: AsyncIterator[bytes], complete: Complete | None) -> Accepted:
+    async def _submit(
+        self, submission: Submission, body: AsyncIterator[bytes], complete: Complete | None
+    ) -> Accepted:
         most = self._settings.max_upload_bytes
         left = await self._bytes_left(submission)
         upload = UploadSource(
@@ -186,7 +211,9 @@ class Submitter:
             async with self._accepting:
                 return await self._accept(submission, upload, received)
 
-    async def _accept(self, submission: Submission, upload: UploadSource, received: Received) -> Accepted:
+    async def _accept(
+        self, submission: Submission, upload: UploadSource, received: Received
+    ) -> Accepted:
         """Check what was received, and make file and job of it."""
         if submission.expected_sha256 not in (None, bytes.fromhex(received.sha256)):
             raise DigestMismatch(f"The bytes received have the sha-256 {received.sha256}.")
@@ -197,13 +224,19 @@ class Submitter:
         return replace(accepted, total_rows=total_rows)
 
     async def _make(
-        self, submission: Submission, upload: UploadSource, received: Received, total_rows: int | None
+        self,
+        submission: Submission,
+        upload: UploadSource,
+        received: Received,
+        total_rows: int | None,
     ) -> Accepted:
         fingerprint = _fingerprint(submission, received)
         if (replay := await self._replay(submission, fingerprint)) is not None:
             return replay
         dialect = await asyncio.to_thread(_detect, submission, received)
-        columns = self._processors.columns(submission.processor, dialect.columns, submission.options)
+        columns = self._processors.columns(
+            submission.processor, dialect.columns, submission.options
+        )
         content_key = _content_key(submission, received, dialect)
         if submission.on_duplicate != "new":
             async with self._database.reading() as connection:
@@ -229,10 +262,14 @@ class Submitter:
     async def _record(
         self, submission: Submission, stored: Stored, file: NewFile, job: NewJob, fingerprint: str
     ) -> Accepted:
-        """File, job, its place in the queue and the idempotency key in one transaction; then the answer."""
+        """File, job, its place in the queue and the idempotency key in one transaction; then the
+        answer.
+        """
 
         async def record(connection: AsyncConnection) -> dict[str, Any]:
-            (number,) = await self._factory.make(connection, [job], [file], reserved_bytes=submission.reserved_bytes)
+            (number,) = await self._factory.make(
+                connection, [job], [file], reserved_bytes=submission.reserved_bytes
+            )
             body = _answer(file, job, number)
             key = submission.idempotency_key
             await self._factory.remember(connection, submission.owner, key, fingerprint, 201, body)
@@ -248,7 +285,9 @@ class Submitter:
             if (replay := await self._replay(submission, fingerprint)) is not None:
                 return replay
             async with self._database.reading() as connection:
-                existing = await files.find_by_content(connection, submission.owner, file.content_key)
+                existing = await files.find_by_content(
+                    connection, submission.owner, file.content_key
+                )
             if existing is None:
                 raise
             return await self._duplicate(submission, existing)
@@ -261,7 +300,9 @@ class Submitter:
         return Accepted(201, body)
 
     async def _replay(self, submission: Submission, fingerprint: str) -> Accepted | None:
-        return await answered_before(self._database, submission.owner, submission.idempotency_key, fingerprint)
+        return await answered_before(
+            self._database, submission.owner, submission.idempotency_key, fingerprint
+        )
 
     async def _duplicate(self, submission: Submission, existing: UUID) -> Accepted:
         if submission.on_duplicate == "reject":
@@ -273,8 +314,12 @@ class Submitter:
         return Accepted(200, _answer(row, row, row.number) | {"duplicate": True})
 
 
-async def answered_before(database: Database, owner: str, key: str | None, fingerprint: str) -> Accepted | None:
-    """What the same request was answered under this Idempotency-Key; raises IdempotencyKeyReused for another one."""
+async def answered_before(
+    database: Database, owner: str, key: str | None, fingerprint: str
+) -> Accepted | None:
+    """What the same request was answered under this Idempotency-Key; raises IdempotencyKeyReused
+    for another one.
+    """
     if key is None:
         return None
     async with database.reading() as connection:
@@ -300,7 +345,12 @@ def _detect(submission: Submission, received: Received) -> Dialect:
 
 
 def _new_file(
-    file_id: UUID, submission: Submission, received: Received, dialect: Dialect, stored: Stored, content_key: str
+    file_id: UUID,
+    submission: Submission,
+    received: Received,
+    dialect: Dialect,
+    stored: Stored,
+    content_key: str,
 ) -> NewFile:
     return NewFile(
         id=file_id,

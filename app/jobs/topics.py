@@ -24,7 +24,9 @@ class Topic:
             await self.changed.wait_for(lambda: self.version != seen or self.ended)
 
     async def end(self) -> None:
-        """Wake the watchers for the last time; for the end of the reader, also of one that was cancelled."""
+        """Wake the watchers for the last time; for the end of the reader, also of one that was
+        cancelled.
+        """
         self.ended = True
         async with self.changed:
             self.changed.notify_all()
@@ -41,9 +43,15 @@ class Topics(dict[Key, Read], Generic[Key, Read]):
 
     @contextmanager
     def watched(
-        self, key: Key, make: Callable[[], Read], read: Callable[[Read], Coroutine[None, None, None]], name: str
+        self,
+        key: Key,
+        make: Callable[[], Read],
+        read: Callable[[Read], Coroutine[None, None, None]],
+        name: str,
     ) -> Iterator[Read]:
-        """The topic of this key, which the first to come makes and the last to go takes away, with the task that reads it."""
+        """The topic of this key, which the first to come makes and the last to go takes away, with
+        the task that reads it.
+        """
         topic = self.get(key)
         if topic is None:
             topic = self[key] = make()
@@ -61,7 +69,9 @@ class Topics(dict[Key, Read], Generic[Key, Read]):
                     topic.reader.cancel()
 
     def close(self) -> None:
-        """End every stream, those that are about to begin too: their clients will connect again, here or elsewhere."""
+        """End every stream, those that are about to begin too: their clients will connect again,
+        here or elsewhere.
+        """
         self.closed = True
         for topic in self.values():
             if topic.reader is not None:

@@ -1,7 +1,9 @@
-"""Users: who signs in, with which key, and for how long. The terminal and the HTTP door both work through this.
+"""Users: who signs in, with which key, and for how long. The terminal and the HTTP door both work
+through this.
 
-A key is 256 random bits. Of such a value a plain SHA-256 is stored: there is nothing to guess that a slow hash would protect,
-and it can be looked up by an index, so that no comparison tells by its time how much of a key was right.
+A key is 256 random bits. Of such a value a plain SHA-256 is stored: there is nothing to guess that
+a slow hash would protect, and it can be looked up by an index, so that no comparison tells by its
+time how much of a key was right.
 """
 
 from __future__ import annotations
@@ -82,17 +84,23 @@ class Users:
         return await self._caller(row, value)
 
     async def any_exist(self) -> bool:
-        """Whether a user was ever created. Users are never removed, so that a yes holds for ever."""
+        """Whether a user was ever created. Users are never removed, so that a yes holds for
+        ever.
+        """
         if not self._some_exist:
             async with self._database.reading() as connection:
                 self._some_exist = await users.any_exist(connection)
         return self._some_exist
 
     async def open_session(self, caller: Caller, seconds: float) -> str:
-        """The value of a cookie that signs the same user in for so long, and no longer than the key."""
+        """The value of a cookie that signs the same user in for so long, and no longer than the
+        key.
+        """
         assert caller.key_id is not None
         key_id, value = caller.key_id, secrets.token_urlsafe(32)
-        await self._database.transact(lambda c: users.insert_session(c, _digest(value), key_id, seconds))
+        await self._database.transact(
+            lambda c: users.insert_session(c, _digest(value), key_id, seconds)
+        )
         return value
 
     async def close_session(self, value: str) -> None:
@@ -108,11 +116,16 @@ class Users:
 
     # ------------------------------------------------------------------ looking after them
 
-    async def create(self, user_id: str, *, is_admin: bool, days: int | None, label: str = "first") -> NewKey:
-        """A user with a key that works for so many days, or until it is revoked; raises InvalidParameter, UserExists."""
+    async def create(
+        self, user_id: str, *, is_admin: bool, days: int | None, label: str = "first"
+    ) -> NewKey:
+        """A user with a key that works for so many days, or until it is revoked; raises
+        InvalidParameter, UserExists.
+        """
         if not NAME.fullmatch(user_id):
             raise InvalidParameter(
-                "A name has 1 to 63 of a-z, 0-9, `.`, `_` and `-`, and begins with a letter or digit."
+                "A name has 1 to 63 of a-z, 0-9, `.`, `_` and `-`, and begins with a letter or"
+                " digit."
             )
 
         async def create(connection: AsyncConnection) -> NewKey:
@@ -142,7 +155,10 @@ class Users:
     async def list(self, *, after: str = "", limit: int | None = None) -> list[dict[str, Any]]:
         """In the order of their names."""
         async with self._database.reading() as connection:
-            return [_user_body(row) for row in await users.list_users(connection, after=after, limit=limit)]
+            return [
+                _user_body(row)
+                for row in await users.list_users(connection, after=after, limit=limit)
+            ]
 
     async def list_keys(self, user_id: str) -> Sequence[dict[str, Any]]:
         """Oldest first; raises NotFound."""
@@ -151,7 +167,9 @@ class Users:
             return [_key_body(row) for row in await users.list_keys(connection, user_id)]
 
     async def revoke(self, user_id: str) -> None:
-        """End all keys and sessions of the user, with the next request, and the schedules; raises NotFound."""
+        """End all keys and sessions of the user, with the next request, and the schedules; raises
+        NotFound.
+        """
         await self._set_revoked(user_id, revoked=True)
 
     async def restore(self, user_id: str) -> None:
@@ -159,7 +177,9 @@ class Users:
         await self._set_revoked(user_id, revoked=False)
 
     async def _set_revoked(self, user_id: str, *, revoked: bool) -> None:
-        if not await self._database.transact(lambda c: users.set_revoked(c, user_id, revoked=revoked)):
+        if not await self._database.transact(
+            lambda c: users.set_revoked(c, user_id, revoked=revoked)
+        ):
             raise NotFound(f"There is no user {user_id[:100]!r}.")
 
     async def revoke_key(self, key_id: UUID, user_id: str | None = None) -> None:
@@ -172,7 +192,9 @@ def _digest(secret: str) -> bytes:
     return hashlib.sha256(secret.encode()).digest()
 
 
-async def _insert_key(connection: AsyncConnection, user_id: str, label: str, days: int | None) -> NewKey:
+async def _insert_key(
+    connection: AsyncConnection, user_id: str, label: str, days: int | None
+) -> NewKey:
     if days is not None and not 1 <= days <= MAX_DAYS:
         raise InvalidParameter(f"A key can expire in 1 to {MAX_DAYS} days.")
     made = NewKey(uuid4(), KEY_PREFIX + secrets.token_urlsafe(32))

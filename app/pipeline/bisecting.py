@@ -1,5 +1,6 @@
-"""Bisecting: one bad row costs one row. On its last attempt a chunk is halved until the rows that cannot be processed or stored
-are alone."""
+"""Bisecting: one bad row costs one row. On its last attempt a chunk is halved until the rows that
+cannot be processed or stored are alone.
+"""
 
 from __future__ import annotations
 
@@ -27,10 +28,11 @@ async def isolate_bad_rows(
     process: Callable[[Rows, Columns], Awaitable[ChunkOutcome]],
     rehearse: Callable[[Rows, ChunkOutcome], Awaitable[None]],
 ) -> Prepared:
-    """The chunk, with rejects of kind `failed` in the place of the rows that `process` or `rehearse` raised for.
+    """The chunk, with rejects of kind `failed` in the place of the rows that `process` or
+    `rehearse` raised for.
 
-    `process(rows, columns so far)` and `rehearse(rows, outcome)` are called for fewer and fewer rows. Raises EveryRowFailed
-    if no row gets through, and at once what is transient or terminal.
+    `process(rows, columns so far)` and `rehearse(rows, outcome)` are called for fewer and fewer
+    rows. Raises EveryRowFailed if no row gets through, and at once what is transient or terminal.
     """
     prepared = Prepared(rejects=list(read.parsed.rejects))
     errors: list[Exception] = []
@@ -48,9 +50,13 @@ async def isolate_bad_rows(
                 pending += _halves(rows)
                 continue
             errors.append(error)
-            prepared.rejects += located(job.form, claim.span, read.data, [failed_row(rows, error)], read.own_numbers)
+            prepared.rejects += located(
+                job.form, claim.span, read.data, [failed_row(rows, error)], read.own_numbers
+            )
             continue
-        outcome.rejects = located(job.form, claim.span, read.data, outcome.rejects, read.own_numbers)
+        outcome.rejects = located(
+            job.form, claim.span, read.data, outcome.rejects, read.own_numbers
+        )
         prepared.add(outcome, job.processor)
         new_columns = known.new(prepared.columns)
         if new_columns:

@@ -1,9 +1,10 @@
-"""ChunkRunner: one chunk, from its bytes to committed rows. Read this first: all the promises about rows are kept here.
+"""ChunkRunner: one chunk, from its bytes to committed rows. Read this first: all the promises about
+rows are kept here.
 
 read -> process -> [fence + rows + rejects + counts + status: ONE transaction]
 
-preparing.py reads and processes, committer.py writes, bisecting.py finds bad rows on the last attempt, quarantine.py runs chunks
-that may have ended a process.
+preparing.py reads and processes, committer.py writes, bisecting.py finds bad rows on the last
+attempt, quarantine.py runs chunks that may have ended a process.
 """
 
 from __future__ import annotations
@@ -43,7 +44,9 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Tried:
-    """A chunk after its rows were read and processed: ready to be written, or with what went wrong."""
+    """A chunk after its rows were read and processed: ready to be written, or with what went
+    wrong.
+    """
 
     claim: Claim
     prepared: Prepared | None = None
@@ -63,8 +66,9 @@ class ChunkRunner:
         rank: Callable[[UUID], float],
         make_processors: MakeProcessors,
     ) -> None:
-        """`rank` of a job: who has the lowest gets the next free thread. `make_processors`: in another process, those that
-        suspects need."""
+        """`rank` of a job: who has the lowest gets the next free thread. `make_processors`: in
+        another process, those that suspects need.
+        """
         self._retry = retry
         self._threads = threads
         self._processes = processes
@@ -77,7 +81,12 @@ class ChunkRunner:
         )
         self._committer = Committer(database, destinations, parts, self._in_thread)
         self._quarantine = Quarantine(
-            database, processes, self._preparer, self._in_thread, make_processors, destinations.encode_table
+            database,
+            processes,
+            self._preparer,
+            self._in_thread,
+            make_processors,
+            destinations.encode_table,
         )
 
     async def _in_thread(self, job: RunningJob, work: Any, *arguments: Any) -> Any:
@@ -89,10 +98,11 @@ class ChunkRunner:
             self._processes.prepare(*job.processor.computes_with)
 
     async def run(self, job: RunningJob, claims: Sequence[Claim]) -> float | None:
-        """Run chunks claimed together to their ends. Seconds until one of them may be tried again, or None.
+        """Run chunks claimed together to their ends. Seconds until one of them may be tried again,
+        or None.
 
-        They are written in one transaction, since a transaction costs more than the rows of a small chunk. If that
-        fails for whatever reason, each is written, retried or failed by itself.
+        They are written in one transaction, since a transaction costs more than the rows of a small
+        chunk. If that fails for whatever reason, each is written, retried or failed by itself.
         """
         with observing.at_work(job, claims):
             return await self._run(job, claims)
@@ -101,7 +111,9 @@ class ChunkRunner:
         hit("chunk.claimed")
         await self._committer.target(job).load(claims)
         unsettled = [Tried(claim) for claim in claims if self._is_last_try(claim)]
-        tried = await self._prepare_all(job, [claim for claim in claims if not self._is_last_try(claim)])
+        tried = await self._prepare_all(
+            job, [claim for claim in claims if not self._is_last_try(claim)]
+        )
         ready = [(each.claim, each.prepared) for each in tried if each.prepared is not None]
         if len(ready) > 1 and await self._committer.commit_together(job, ready):
             tried = [each for each in tried if each.prepared is None]
@@ -115,20 +127,29 @@ class ChunkRunner:
     # ------------------------------------------------------------------ read and process
 
     async def _prepare_all(self, job: RunningJob, claims: Sequence[Claim]) -> list[Tried]:
-        """Chunks of a processor that computes go through a thread together; those of one that waits wait together. A suspect
-        comes alone, and has a process of its own."""
+        """Chunks of a processor that computes go through a thread together; those of one that waits
+        wait together. A suspect comes alone, and has a process of its own.
+        """
         unavailable = _why_unavailable(job) if claims else None
         if unavailable is not None:
             return [Tried(claim, error=unavailable) for claim in claims]
         if any(claim.is_suspect for claim in claims):
-            return [await self._try(claim, self._quarantine.prepare(job, claim)) for claim in claims]
+            return [
+                await self._try(claim, self._quarantine.prepare(job, claim)) for claim in claims
+            ]
         if job.is_waiting_processor:
-            waiting = [self._try(claim, self._preparer.prepare_waiting(job, claim)) for claim in claims]
+            waiting = [
+                self._try(claim, self._preparer.prepare_waiting(job, claim)) for claim in claims
+            ]
             return list(await asyncio.gather(*waiting))
-        tried: list[Tried] = await self._in_thread(job, self._prepare_here, job, claims, perf_counter())
+        tried: list[Tried] = await self._in_thread(
+            job, self._prepare_here, job, claims, perf_counter()
+        )
         return tried
 
-    def _prepare_here(self, job: RunningJob, claims: Sequence[Claim], queued_at: float) -> list[Tried]:
+    def _prepare_here(
+        self, job: RunningJob, claims: Sequence[Claim], queued_at: float
+    ) -> list[Tried]:
         """In a thread, one chunk after the other."""
         tried: list[Tried] = []
         waited = perf_counter() - queued_at
@@ -149,7 +170,9 @@ class ChunkRunner:
         except Exception as error:
             return Tried(claim, error=error)
 
-    async def _process(self, job: RunningJob, claim: Claim, rows: Rows, known: Columns) -> ChunkOutcome:
+    async def _process(
+        self, job: RunningJob, claim: Claim, rows: Rows, known: Columns
+    ) -> ChunkOutcome:
         """`known`: the columns of the job so far."""
         if claim.is_suspect:
             return await self._quarantine.process(job, claim, rows, known)
@@ -158,7 +181,9 @@ class ChunkRunner:
     # ------------------------------------------------------------------ bring it to its end
 
     async def _settle(self, job: RunningJob, tried: Tried) -> float | None:
-        """Bring one chunk to its end, whatever happened to it so far. Seconds until it may be tried again, or None."""
+        """Bring one chunk to its end, whatever happened to it so far. Seconds until it may be tried
+        again, or None.
+        """
         with observing.told_of(tried.claim):
             return await self._end(job, tried)
 
@@ -173,7 +198,9 @@ class ChunkRunner:
             await self._committer.commit(job, [(claim, prepared)])
         except LeaseLost as error:
             observing.lost(claim, error)
-            logger.warning("Chunk %s/%s belongs to somebody else now; nothing was written", job.id, claim.index)
+            logger.warning(
+                "Chunk %s/%s belongs to somebody else now; nothing was written", job.id, claim.index
+            )
         except TransientError as error:
             logger.warning("Chunk %s/%s waits: %s", job.id, claim.index, error)
             delay = min(error.retry_after or TRANSIENT_DELAY_SECONDS, self._retry.longest_wait)
@@ -196,7 +223,8 @@ class ChunkRunner:
             delay = self._retry.delay_seconds(claim.attempt)
             return await self._committer.give_back(job, claim, delay, error, refund=False)
         was_tried_whole = tried.prepared is not None or tried.error is not None
-        if was_tried_whole:  # MAX_RETRIES=0: the first attempt is the last, so look for the bad rows at once
+        # MAX_RETRIES=0: the first attempt is the last, so look for the bad rows at once
+        if was_tried_whole:
             return await self._end(job, Tried(claim))
         await self._committer.fail(claim, error)
         return None
@@ -215,7 +243,9 @@ class ChunkRunner:
 
 
 def _why_unavailable(job: RunningJob) -> TransientError | None:
-    """Why the processor could not make anything of any rows now, if it knows: then they need not be read."""
+    """Why the processor could not make anything of any rows now, if it knows: then they need not be
+    read.
+    """
     try:
         if job.can.waits is not None:
             job.can.waits.check_available()

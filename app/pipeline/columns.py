@@ -1,4 +1,6 @@
-"""The columns of a job whose rows bring their own names (JSON): bounded, whatever the rows bring."""
+"""The columns of a job whose rows bring their own names (JSON): bounded, whatever the rows
+bring.
+"""
 
 from __future__ import annotations
 
@@ -24,7 +26,9 @@ class ColumnsTaken(TransientError):
 
 
 class Columns:
-    """Names, in the order in which they came. It is never changed: chunks in several threads look at the same one."""
+    """Names, in the order in which they came. It is never changed: chunks in several threads look
+    at the same one.
+    """
 
     def __init__(self, names: Iterable[str] = ()) -> None:
         self._names = dict.fromkeys(names)
@@ -41,14 +45,18 @@ class Columns:
         return list(dict.fromkeys(name for name in names if name not in self._names))
 
     def have_room_for(self, new: Sequence[str]) -> bool:
-        return not new or (len(self._names) + len(new) <= MAX_COLUMNS and self._bytes + _size(new) <= MAX_NAME_BYTES)
+        return not new or (
+            len(self._names) + len(new) <= MAX_COLUMNS
+            and self._bytes + _size(new) <= MAX_NAME_BYTES
+        )
 
     def and_also(self, names: Iterable[str]) -> Columns:
         return Columns([*self._names, *names])
 
     def divided(self, results: Results) -> tuple[list[str], dict[int, str]]:
-        """(new names of the rows for which there is room, the first name of each row for which there is none), taking the
-        rows in their order. The cost is that of parsing them."""
+        """(new names of the rows for which there is room, the first name of each row for which
+        there is none), taking the rows in their order. The cost is that of parsing them.
+        """
         taken: dict[str, None] = {}
         count, size = len(self._names), self._bytes
         refused: dict[int, str] = {}
@@ -72,8 +80,10 @@ def _size(names: Iterable[str]) -> int:
 
 @dataclass(slots=True)
 class Fitting:
-    """Rows of a chunk on their way through a processor, until all that is left of them fits into the columns of the job. The
-    others are rejected, and the processor is run again without them: what it makes of rows may be more than results."""
+    """Rows of a chunk on their way through a processor, until all that is left of them fits into
+    the columns of the job. The others are rejected, and the processor is run again without them:
+    what it makes of rows may be more than results.
+    """
 
     known: Columns
     rows: Rows
@@ -86,7 +96,9 @@ class Fitting:
             names, refused = self.known.divided(results)
             if refused:
                 self.rejects += [_too_many(number, name) for number, name in refused.items()]
-                self.rows = self.rows.select([i for i, n in enumerate(self.rows.numbers) if n not in refused])
+                self.rows = self.rows.select(
+                    [i for i, n in enumerate(self.rows.numbers) if n not in refused]
+                )
                 if len(self.rows):
                     return None
                 outcome = ChunkOutcome(ObjectRows([], [], []))
@@ -99,7 +111,7 @@ class Fitting:
 def _too_many(number: int, name: str) -> Reject:
     shown = name[:60].encode("utf-8", "backslashreplace").decode().replace("\0", "\\x00")
     message = (
-        f"There is no room for the key `{shown}`: the rows before it have brought as many as a job may have, "
-        f"{MAX_COLUMNS} or {MAX_NAME_BYTES} bytes of names."
+        f"There is no room for the key `{shown}`: the rows before it have brought as many as a job"
+        f" may have, {MAX_COLUMNS} or {MAX_NAME_BYTES} bytes of names."
     )
     return Reject(number, 0, 0, 0, b"", "too_many_columns", message)

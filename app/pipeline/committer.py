@@ -1,5 +1,6 @@
-"""Committer: rows, rejects, counts and status of a chunk, in one transaction. Its first statements are the fence: if the chunk
-belongs to somebody else by now, nothing is written."""
+"""Committer: rows, rejects, counts and status of a chunk, in one transaction. Its first statements
+are the fence: if the chunk belongs to somebody else by now, nothing is written.
+"""
 
 from __future__ import annotations
 
@@ -34,7 +35,11 @@ logger = logging.getLogger(__name__)
 
 class Committer:
     def __init__(
-        self, database: Database, destinations: Destinations, parts: Outputs, in_thread: Callable[..., Awaitable[Any]]
+        self,
+        database: Database,
+        destinations: Destinations,
+        parts: Outputs,
+        in_thread: Callable[..., Awaitable[Any]],
     ) -> None:
         """`await in_thread(job, work, *arguments)`."""
         self._database = database
@@ -48,9 +53,12 @@ class Committer:
             return OwnJob(job, self._destinations)
         return CorrectedJob(job, self._database, self._merger)
 
-    async def commit_together(self, job: RunningJob, ready: Sequence[tuple[Claim, Prepared]]) -> bool:
-        """Several chunks in one transaction, since a transaction costs more than the rows of a small chunk; false if that
-        failed, for whatever reason, and nothing was written."""
+    async def commit_together(
+        self, job: RunningJob, ready: Sequence[tuple[Claim, Prepared]]
+    ) -> bool:
+        """Several chunks in one transaction, since a transaction costs more than the rows of a
+        small chunk; false if that failed, for whatever reason, and nothing was written.
+        """
         try:
             await self.commit(job, ready)
         except Exception as error:
@@ -59,9 +67,13 @@ class Committer:
         return True
 
     async def commit(self, job: RunningJob, ready: Sequence[tuple[Claim, Prepared]]) -> None:
-        """These chunks together or not at all; raises LeaseLost if one of the claims is not ours any more."""
+        """These chunks together or not at all; raises LeaseLost if one of the claims is not ours
+        any more.
+        """
         target = self.target(job)
-        new_columns = job.columns.new(chain.from_iterable(prepared.columns for _, prepared in ready))
+        new_columns = job.columns.new(
+            chain.from_iterable(prepared.columns for _, prepared in ready)
+        )
         begun, written_at = perf_counter(), 0.0
         if any(prepared.outputs for _, prepared in ready):
             await self._in_thread(job, self._write_parts, job, ready)
@@ -71,17 +83,22 @@ class Committer:
         async def write(connection: AsyncConnection) -> None:
             nonlocal written_at
             await target.lock(connection)
-            # The job's row before those of its chunks, as a cancel takes them: else the two could lock each other out.
+            # The job's row before those of its chunks, as a cancel takes them: else the two could
+            # lock each other out.
             if job.waiting_on:
                 await jobs.set_waiting_on(connection, job.id, None)
             if new_columns:
                 await _add_columns(connection, job.id, new_columns)
-            await chunks.complete(connection, claims, [target.values(prepared) for _, prepared in ready])
+            await chunks.complete(
+                connection, claims, [target.values(prepared) for _, prepared in ready]
+            )
             hit("chunk.before_write")
             await target.write(connection, ready)
             written_at = perf_counter()
             spent = round(written_at - begun + job.in_flight.commit_seconds, 6)
-            await chunks.set_timings(connection, claims[0], {**values[0]["timings"], "write": spent})
+            await chunks.set_timings(
+                connection, claims[0], {**values[0]["timings"], "write": spent}
+            )
             hit("chunk.after_write")
 
         with observing.committing(claims):
@@ -92,21 +109,28 @@ class Committer:
                 raise
         hit("chunk.after_commit")
         ended = perf_counter()
-        job.in_flight.commit_seconds = ended - written_at  # known only now: counted with what is written next
+        # known only now: counted with what is written next
+        job.in_flight.commit_seconds = ended - written_at
         observing.completed(claims, values, ended - begun)
         job.waiting_on = None
         if new_columns:
             job.columns = job.columns.and_also(new_columns)
 
     def _write_parts(self, job: RunningJob, ready: Sequence[tuple[Claim, Prepared]]) -> None:
-        """Before the transaction, under names that no other attempt has: what it names is there, and whole."""
+        """Before the transaction, under names that no other attempt has: what it names is there,
+        and whole.
+        """
         for claim, prepared in ready:
             if prepared.outputs and "part" not in prepared.summary:
-                part = write_part(self._parts, job.id, f"{claim.index}-{claim.token.hex}", prepared.outputs)
+                part = write_part(
+                    self._parts, job.id, f"{claim.index}-{claim.token.hex}", prepared.outputs
+                )
                 prepared.summary = {**prepared.summary, "part": part}
         hit("output.part_written")
 
-    async def rehearse(self, job: RunningJob, claim: Claim, rows: Rows, outcome: ChunkOutcome) -> None:
+    async def rehearse(
+        self, job: RunningJob, claim: Claim, rows: Rows, outcome: ChunkOutcome
+    ) -> None:
         """Find out whether the database takes these rows, and leave no trace; raises LeaseLost."""
         target = self.target(job)
 
@@ -114,7 +138,8 @@ class Committer:
             pass
 
         async def write(connection: AsyncConnection) -> None:
-            # First, as in the real write: COPY goes past SQLAlchemy, which begins a transaction with its first statement.
+            # First, as in the real write: COPY goes past SQLAlchemy, which begins a transaction
+            # with its first statement.
             await target.lock(connection)
             await chunks.hold(connection, [claim])
             prepared = Prepared()
@@ -130,15 +155,18 @@ class Committer:
     async def give_back(
         self, job: RunningJob, claim: Claim, delay: float, reason: Exception, *, refund: bool
     ) -> float | None:
-        """Let the chunk be tried again in `delay` seconds; None if it is somebody else's. `refund`: the attempt does not
-        count."""
+        """Let the chunk be tried again in `delay` seconds; None if it is somebody else's. `refund`:
+        the attempt does not count.
+        """
         waiting_on = reason.waiting_on if isinstance(reason, TransientError) else None
         error = None if refund else _as_json(reason)
 
         async def release(connection: AsyncConnection) -> bool:
             if waiting_on != job.waiting_on:
                 await jobs.set_waiting_on(connection, job.id, waiting_on)
-            return await chunks.release(connection, claim, delay_seconds=delay, refund=refund, error=error)
+            return await chunks.release(
+                connection, claim, delay_seconds=delay, refund=refund, error=error
+            )
 
         try:
             is_ours = await self._database.transact(release)
@@ -153,11 +181,15 @@ class Committer:
     async def fail(self, claim: Claim, error: Exception) -> None:
         logger.error("Chunk %s/%s failed: %s", claim.job_id, claim.index, error)
         try:
-            if await self._database.transact(lambda connection: chunks.fail(connection, claim, _as_json(error))):
+            if await self._database.transact(
+                lambda connection: chunks.fail(connection, claim, _as_json(error))
+            ):
                 observing.failed(claim, error)
         except TransientError:
             logger.warning(
-                "Chunk %s/%s: the failure could not be stored, it will be tried again", claim.job_id, claim.index
+                "Chunk %s/%s: the failure could not be stored, it will be tried again",
+                claim.job_id,
+                claim.index,
             )
 
 

@@ -1,4 +1,6 @@
-"""Concluder: what a job ends with where that takes work, done before the transaction that ends it, and outside of it."""
+"""Concluder: what a job ends with where that takes work, done before the transaction that ends it,
+and outside of it.
+"""
 
 from __future__ import annotations
 
@@ -55,7 +57,9 @@ async def basis_of(connection: AsyncConnection, job: RunningJob) -> Basis | None
 
 
 def bearing_deaths(compute: Callable[..., Any]) -> Callable[..., Awaitable[Any]]:
-    """Awaited, and tried again where the process died: memory may have run short, or an operator ended the wrong one."""
+    """Awaited, and tried again where the process died: memory may have run short, or an operator
+    ended the wrong one.
+    """
 
     async def computed(work: Any, *arguments: Any) -> Any:
         for _ in range(DEATHS_BORNE):
@@ -69,7 +73,9 @@ def bearing_deaths(compute: Callable[..., Any]) -> Callable[..., Awaitable[Any]]
 
 
 class Concluder:
-    def __init__(self, database: Database, compute: Callable[..., Any], publisher: Publisher) -> None:
+    def __init__(
+        self, database: Database, compute: Callable[..., Any], publisher: Publisher
+    ) -> None:
         self._database = database
         self._compute = bearing_deaths(compute)
         self._publisher = publisher
@@ -91,7 +97,9 @@ class Concluder:
             return await basis_of(connection, job)
 
     async def _of_chunks(self, job: RunningJob) -> Conclusion | None:
-        """The summaries are merged a few at a time, so that the memory does not grow with the file."""
+        """The summaries are merged a few at a time, so that the memory does not grow with the
+        file.
+        """
         reduces = job.can.reduces
         assert reduces is not None, "asked only of processors that reduce"
         combined: dict[str, Any] | None = None

@@ -1,6 +1,8 @@
-"""Cutting a file into spans of whole records. Pure but for reading: no database, no task, so every split point can be tried.
+"""Cutting a file into spans of whole records. Pure but for reading: no database, no task, so every
+split point can be tried.
 
-The spans tile the data: each begins where the one before ends, the first at the first data byte, the last at the end.
+The spans tile the data: each begins where the one before ends, the first at the first data byte,
+the last at the end.
 """
 
 from __future__ import annotations
@@ -19,7 +21,9 @@ NO_ENDS: Offsets = np.empty(0, np.int64)
 
 @dataclass(frozen=True, slots=True)
 class Position:
-    """How far a file has been cut: always at a record boundary, outside any quotes, so that it is all one must keep."""
+    """How far a file has been cut: always at a record boundary, outside any quotes, so that it is
+    all one must keep.
+    """
 
     offset: int
     rows: int
@@ -32,7 +36,9 @@ class Position:
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """Of one chunk: rows and bytes, whichever comes first. A record over `row_bytes` is a chunk alone and not read."""
+    """Of one chunk: rows and bytes, whichever comes first. A record over `row_bytes` is a chunk
+    alone and not read.
+    """
 
     chunk_rows: int
     chunk_bytes: int = MAX_CHUNK_BYTES
@@ -56,7 +62,9 @@ def cut(
     budget: int,
     window_bytes: int = WINDOW_BYTES,
 ) -> Cut:
-    """Spans from `start` on, until at least `budget` bytes are cut or the file, `size` bytes long, ends."""
+    """Spans from `start` on, until at least `budget` bytes are cut or the file, `size` bytes long,
+    ends.
+    """
     spans: list[Span] = []
     position, window, ends, wanted, crc = start, b"", NO_ENDS, window_bytes, start.crc32
     file.seek(start.offset)
@@ -95,7 +103,9 @@ def cut(
                 )
             )
             position = Position(
-                start_at + len(piece), position.rows + last + 1 - first, position.line + form.count_lines(piece)
+                start_at + len(piece),
+                position.rows + last + 1 - first,
+                position.line + form.count_lines(piece),
             )
             taken += len(piece)
         crc = zlib.crc32(window if eof else window[:taken], crc)
@@ -104,7 +114,8 @@ def cut(
             return Cut(spans, Position(size, position.rows, position.line, crc), True)
         if position.offset - start.offset >= budget:
             return Cut(spans, replace(position, crc32=crc), False)
-        wanted = max(window_bytes, 2 * len(window))  # always more than is there, or the file would seem to end
+        # always more than is there, or the file would seem to end
+        wanted = max(window_bytes, 2 * len(window))
 
 
 def _last(ends: Offsets) -> int:
@@ -112,7 +123,9 @@ def _last(ends: Offsets) -> int:
 
 
 def _stops(ends: Offsets, limits: Limits, *, everything: bool) -> list[tuple[int, int]]:
-    """(first, last) record of each chunk. Unless `everything`, a chunk that might still grow is left for the next window."""
+    """(first, last) record of each chunk. Unless `everything`, a chunk that might still grow is
+    left for the next window.
+    """
     stops: list[tuple[int, int]] = []
     first, start = 0, 0
     while first < len(ends):
@@ -125,7 +138,9 @@ def _stops(ends: Offsets, limits: Limits, *, everything: bool) -> list[tuple[int
     return stops
 
 
-def _skip_record(file: BinaryIO, form: Format, position: Position, size: int, row_bytes: int) -> Span:
+def _skip_record(
+    file: BinaryIO, form: Format, position: Position, size: int, row_bytes: int
+) -> Span:
     """The record at `position`, too long to be held."""
     file.seek(position.offset)
     length = form.skip(iter(lambda: file.read(WINDOW_BYTES), b""), row_bytes)

@@ -28,7 +28,9 @@ from app.telemetry import tracing
 from app.telemetry.tracing import Span
 
 logger = logging.getLogger(__name__)
-OUTPUT_INCOMPLETE = "Some chunks failed, and a file without their rows would look whole. Retry the job."
+OUTPUT_INCOMPLETE = (
+    "Some chunks failed, and a file without their rows would look whole. Retry the job."
+)
 
 
 class Finisher:
@@ -50,7 +52,8 @@ class Finisher:
         self._concluder = Concluder(database, compute, self._publisher)
 
     async def try_finish(self, job: RunningJob) -> bool:
-        """Move the job to its final status if nothing is left to do. True if it is final now, by whomever.
+        """Move the job to its final status if nothing is left to do. True if it is final now, by
+        whomever.
 
         Raises what the processor raises where it has something to conclude.
         """
@@ -64,7 +67,9 @@ class Finisher:
             row = await jobs.lock_job(connection, job.id)
             if row is None or JobStatus(row.status) not in ACTIVE_JOBS:
                 return True, None  # deleted, or finished by a twin of this turn
-            if concludes(job) and (concluded is None or concluded.basis != await basis_of(connection, job)):
+            if concludes(job) and (
+                concluded is None or concluded.basis != await basis_of(connection, job)
+            ):
                 return False, None
             if row.child_count is not None:
                 ended = await self._finish_parent(connection, job, row, concluded)
@@ -79,7 +84,9 @@ class Finisher:
                 failed = await chunks.errors(connection, job.id, limit=1)
                 error = failed[0].error if failed else None
             if concluded is not None:
-                status, error, summary = await self._keep(connection, job, concluded, tally, status, error)
+                status, error, summary = await self._keep(
+                    connection, job, concluded, tally, status, error
+                )
             elif job.corrects is not None:
                 # What the results say is in the summary of the corrected job.
                 summary = {"rows": int(sum(t.ok for t in tally.values()))}
@@ -116,11 +123,17 @@ class Finisher:
         status: JobStatus,
         error: dict[str, Any] | None,
     ) -> tuple[JobStatus, dict[str, Any] | None, dict[str, Any]]:
-        """Write the result with the final status, if what it says covers every row that counts as ok."""
+        """Write the result with the final status, if what it says covers every row that counts as
+        ok.
+        """
         found = concluded.conclusion
         if status is JobStatus.FAILED or found is None:
             if status is not JobStatus.FAILED and job.can.makes_file is not None:
-                return JobStatus.FAILED, {"code": "output_incomplete", "message": OUTPUT_INCOMPLETE}, {}
+                return (
+                    JobStatus.FAILED,
+                    {"code": "output_incomplete", "message": OUTPUT_INCOMPLETE},
+                    {},
+                )
             return status, error, {}
         ok = sum(t.ok for t in tally.values())
         if found.summary.get("rows") != ok:
@@ -133,7 +146,11 @@ class Finisher:
         return status, error, found.summary
 
     async def _finish_parent(
-        self, connection: AsyncConnection, job: RunningJob, row: LockedJob, concluded: Concluded | None
+        self,
+        connection: AsyncConnection,
+        job: RunningJob,
+        row: LockedJob,
+        concluded: Concluded | None,
     ) -> tuple[bool, JobStatus | None]:
         """A job with parts ends with the last of them. Each part has closed its own counts."""
         tally = await jobs.tally_children(connection, job.id)
@@ -141,7 +158,8 @@ class Finisher:
             return False, None
         gone = (row.child_count or 0) - sum(tally.values())  # with their files
         status = conclude(
-            completed_chunks=tally.get(JobStatus.COMPLETED, 0) + tally.get(JobStatus.COMPLETED_WITH_ERRORS, 0),
+            completed_chunks=tally.get(JobStatus.COMPLETED, 0)
+            + tally.get(JobStatus.COMPLETED_WITH_ERRORS, 0),
             failed_chunks=tally.get(JobStatus.FAILED, 0) + tally.get(JobStatus.CANCELLED, 0) + gone,
             rejects=tally.get(JobStatus.COMPLETED_WITH_ERRORS, 0),
         )
@@ -162,11 +180,16 @@ class Finisher:
     async def _verdict(
         self, connection: AsyncConnection, row: LockedJob, tally: dict[str, ChunkTally]
     ) -> tuple[JobStatus, dict[str, Any] | None]:
-        """The final status; failed, with what does not add up, if the tables do not hold every row of the file."""
+        """The final status; failed, with what does not add up, if the tables do not hold every row
+        of the file.
+        """
         stored = Stored(
-            await self._destinations.results.count(connection, row.id), await results.count_kinds(connection, row.id)
+            await self._destinations.results.count(connection, row.id),
+            await results.count_kinds(connection, row.id),
         )
-        status, problem = verdict(tally, stored, rows=row.split_rows, stores_results=row.stores_results)
+        status, problem = verdict(
+            tally, stored, rows=row.split_rows, stores_results=row.stores_results
+        )
         if problem is None:
             return status, None
         return status, {"code": "proof_does_not_close", "message": problem}
@@ -193,7 +216,9 @@ class Finisher:
             logger.warning("Left for the sweep: %s", error)
 
     async def remove_deleted(self, file_ids: Sequence[UUID] | None = None) -> None:
-        """Finish deletions: rows in bounded steps, then the bytes, then the file's own row. May be stopped anywhere."""
+        """Finish deletions: rows in bounded steps, then the bytes, then the file's own row. May be
+        stopped anywhere.
+        """
         if file_ids is None:
             async with self._database.working() as connection:
                 file_ids = await files.find_deleted(connection)
@@ -240,4 +265,7 @@ def as_ours(error: Exception) -> GranulaError:
 
 def _no_conclusion(parts: Sequence[JobRow]) -> dict[str, Any]:
     error = next((dict(part.error) for part in parts if part.error), None)
-    return error or {"code": "part_missing", "message": "A part of the job was cancelled or its file deleted."}
+    return error or {
+        "code": "part_missing",
+        "message": "A part of the job was cancelled or its file deleted.",
+    }

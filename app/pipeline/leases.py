@@ -18,10 +18,16 @@ logger = logging.getLogger(__name__)
 
 
 class Leases:
-    """The claims of one worker. Each has a token, which fences the transaction that writes its rows."""
+    """The claims of one worker. Each has a token, which fences the transaction that writes its
+    rows.
+    """
 
     def __init__(
-        self, database: Database, worker_id: str, lease_seconds: float, longest_wait: float = chunks.LONGEST_WAIT
+        self,
+        database: Database,
+        worker_id: str,
+        lease_seconds: float,
+        longest_wait: float = chunks.LONGEST_WAIT,
     ) -> None:
         """`longest_wait`: seconds after which any chunk may be tried again."""
         self.worker_id = worker_id
@@ -31,13 +37,16 @@ class Leases:
         self._tokens: set[UUID] = set()
 
     async def claim(self, job_id: UUID, limit: int) -> list[Claim]:
-        """Up to `limit` chunks that may run now, in the order of the file. Suspects come last and one at a time, so that the
-        rest of the file need not wait for what they may do. Each list of claims is run inside `held`."""
+        """Up to `limit` chunks that may run now, in the order of the file. Suspects come last and
+        one at a time, so that the rest of the file need not wait for what they may do. Each list of
+        claims is run inside `held`.
+        """
         return await self._claim(job_id, limit) or await self._claim(job_id, 1, suspects=True)
 
     async def _claim(self, job_id: UUID, limit: int, *, suspects: bool = False) -> list[Claim]:
         token = uuid4()
-        self._tokens.add(token)  # before it is in the database, so that the heartbeat never takes it for a stray
+        # before it is in the database, so that the heartbeat never takes it for a stray
+        self._tokens.add(token)
         claims: list[Claim] = []
         try:
             claims = await self._database.run_alone(
@@ -66,20 +75,25 @@ class Leases:
             self._tokens.discard(claims[0].token)
 
     async def renew(self) -> list[UUID]:
-        """The heartbeat of every chunk in work. Chunks that are in work here only in the database are given back; returns
-        their jobs."""
+        """The heartbeat of every chunk in work. Chunks that are in work here only in the database
+        are given back; returns their jobs.
+        """
 
         async def renew(connection: AsyncConnection) -> list[UUID]:
             await chunks.renew(connection, list(self._tokens), self._seconds)
             # Read the tokens again: more may have been claimed meanwhile.
-            return await chunks.release_strays(connection, self.worker_id, list(self._tokens), self._seconds)
+            return await chunks.release_strays(
+                connection, self.worker_id, list(self._tokens), self._seconds
+            )
 
         return await self._database.transact(renew)
 
     async def release_all(self) -> None:
         """Give back what is still in work, without costing it an attempt."""
         try:
-            await self._database.transact(lambda connection: chunks.release_all(connection, self.worker_id))
+            await self._database.transact(
+                lambda connection: chunks.release_all(connection, self.worker_id)
+            )
         except TransientError:
             logger.warning("Chunks in work could not be given back; their leases will run out")
 

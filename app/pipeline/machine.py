@@ -1,8 +1,9 @@
 """Machine: the engine. Wires queue, pool and background services, starts them and stops them.
 
-`enqueue` is the seam between doors and engine: a door tells it, in the transaction that makes or changes a job, that the job
-has something to do, and nothing more. What is to be done, and whether, is always read from the database. So the engine may
-run in the process of the doors, or in others (see Role).
+`enqueue` is the seam between doors and engine: a door tells it, in the transaction that makes or
+changes a job, that the job has something to do, and nothing more. What is to be done, and whether,
+is always read from the database. So the engine may run in the process of the doors, or in others
+(see Role).
 """
 
 from __future__ import annotations
@@ -83,8 +84,10 @@ class Machine:
         processes: Processes | None = None,
         sweeper: Sweeper | None = None,
     ) -> None:
-        """`make_processors`: in another process. `only`: work on these jobs and no others; the set may grow. `processes`:
-        they become its own. `sweeper`: of the storage, one without partial uploads if there is none."""
+        """`make_processors`: in another process. `only`: work on these jobs and no others; the set
+        may grow. `processes`: they become its own. `sweeper`: of the storage, one without partial
+        uploads if there is none.
+        """
         self._settings = settings
         self.role = role
         self._only = only
@@ -95,7 +98,9 @@ class Machine:
         retry = RetryPolicy(settings.max_retries, settings.base_backoff, settings.max_backoff)
         self.is_shared = is_shared = role is not Role.EMBEDDED
         ageing = settings.ageing_seconds
-        self.queue: JobQueue | SharedQueue = _shared_queue(database, ageing) if is_shared else JobQueue(ageing)
+        self.queue: JobQueue | SharedQueue = (
+            _shared_queue(database, ageing) if is_shared else JobQueue(ageing)
+        )
         parts = sources.outputs
         self.finisher = Finisher(
             database,
@@ -157,7 +162,9 @@ class Machine:
         if self.role is Role.API:
             return
         if await self.reconciler.recover():
-            self._getting_ready = asyncio.create_task(self._get_ready_for_suspects(), name="get ready for suspects")
+            self._getting_ready = asyncio.create_task(
+                self._get_ready_for_suspects(), name="get ready for suspects"
+            )
         added = self._added if self._only is None else []
         for service in added:
             await service.prepare()
@@ -169,7 +176,9 @@ class Machine:
         }
         for service in added:
             services[type(service).__name__] = service.run
-        self._services = [asyncio.create_task(_supervise(name, run), name=name) for name, run in services.items()]
+        self._services = [
+            asyncio.create_task(_supervise(name, run), name=name) for name, run in services.items()
+        ]
 
     async def _get_ready_for_suspects(self) -> None:
         try:
@@ -215,7 +224,9 @@ class Machine:
 
     @property
     def is_healthy(self) -> bool:
-        return not any(task.done() for task in self._services) and bool(self._services) == (self.role is not Role.API)
+        return not any(task.done() for task in self._services) and bool(self._services) == (
+            self.role is not Role.API
+        )
 
     @property
     def status(self) -> str:
@@ -226,7 +237,11 @@ class Machine:
 
     async def count_workers(self) -> int:
         """Processes that run jobs of this database now."""
-        return 1 if isinstance(self.queue, JobQueue) else await self.queue.count_workers(self._settings.lease_seconds)
+        return (
+            1
+            if isinstance(self.queue, JobQueue)
+            else await self.queue.count_workers(self._settings.lease_seconds)
+        )
 
     async def enqueue(self, connection: AsyncConnection, job_id: UUID, priority: int) -> None:
         """The job may have something to do, once this transaction has committed."""
@@ -248,7 +263,8 @@ class Machine:
 
 
 def _shared_queue(database: Database, ageing_seconds: float) -> SharedQueue:
-    # Here, because it takes a tenth of the time to start, which only those who need it should pay for.
+    # Here, because it takes a tenth of the time to start, which only those who need it should pay
+    # for.
     from app.pipeline.shared_queue import SharedQueue
 
     return SharedQueue(database, ageing_seconds)
@@ -267,6 +283,7 @@ async def _supervise(name: str, service: Callable[[], Awaitable[None]]) -> None:
             logger.warning("Service %s waits: %s", name, error)
         except Exception:
             logger.exception("Service %s died and is started again", name)
-        if task.cancelling():  # it died of something else while it was cancelled, and nobody cancels twice
+        # it died of something else while it was cancelled, and nobody cancels twice
+        if task.cancelling():
             return
         await asyncio.sleep(1.0)

@@ -1,4 +1,6 @@
-"""The memory of a computing process: how much it has, and how much it may have at most. Only Linux says the first."""
+"""The memory of a computing process: how much it has, and how much it may have at most. Only Linux
+says the first.
+"""
 
 from __future__ import annotations
 
@@ -13,7 +15,9 @@ RESERVED_BYTES = 3 << 30
 
 
 def private_bytes(pid: int) -> int:
-    """What the process has for itself in memory: not what files hold anyway. 0 if it is gone, or the system does not tell."""
+    """What the process has for itself in memory: not what files hold anyway. 0 if it is gone, or
+    the system does not tell.
+    """
     try:
         resident, shared = Path(f"/proc/{pid}/statm").read_text().split()[1:3]
     except (OSError, ValueError):
@@ -22,8 +26,10 @@ def private_bytes(pid: int) -> int:
 
 
 def limit(most_bytes: int) -> None:
-    """Of this process, for good. The one that started it looks at `private_bytes` now and then; what is faster than that
-    gets a MemoryError here, before the kernel must choose a process to end."""
+    """Of this process, for good. The one that started it looks at `private_bytes` now and then;
+    what is faster than that gets a MemoryError here, before the kernel must choose a process to
+    end.
+    """
     most = most_bytes + RESERVED_BYTES
     _, hard = resource.getrlimit(resource.RLIMIT_DATA)
     if hard != resource.RLIM_INFINITY:

@@ -1,5 +1,7 @@
-"""Merger: puts corrected rows where their rejects were: results, records, counts, hash and summary of the chunk that they
-belong to, and of its job, inside the transaction that completes the chunk of the correction (docs/decisions/0010)."""
+"""Merger: puts corrected rows where their rejects were: results, records, counts, hash and summary
+of the chunk that they belong to, and of its job, inside the transaction that completes the chunk of
+the correction (docs/decisions/0010).
+"""
 
 from __future__ import annotations
 
@@ -23,7 +25,10 @@ from app.pipeline.prepared import Prepared
 from app.processors.base import Processor
 from app.states import JobStatus
 
-OVERTAKEN, OVERTAKEN_MESSAGE = "row_changed", "Another correction changed this row first; nothing of this one was kept."
+OVERTAKEN, OVERTAKEN_MESSAGE = (
+    "row_changed",
+    "Another correction changed this row first; nothing of this one was kept.",
+)
 
 
 class CorrectionOvertaken(TransientError):
@@ -50,17 +55,26 @@ async def look(connection: AsyncConnection, target_id: UUID, part: CorrectionPar
     return Live(part, frozenset(changed))
 
 
-def renumbered(parsed: Parsed, span: Span, live: Live, raw: Callable[[Sequence[int]], list[bytes]]) -> Parsed:
-    """The rows of a correction's chunk under their numbers in the corrected job. Those that have changed there are not run:
-    they become rejects of the correction alone.
+def renumbered(
+    parsed: Parsed, span: Span, live: Live, raw: Callable[[Sequence[int]], list[bytes]]
+) -> Parsed:
+    """The rows of a correction's chunk under their numbers in the corrected job. Those that have
+    changed there are not run: they become rejects of the correction alone.
 
-    `raw` gives the bytes of rows of the chunk, all of them: where a corrected row is rejected again there is no other copy.
+    `raw` gives the bytes of rows of the chunk, all of them: where a corrected row is rejected again
+    there is no other copy.
     """
     numbers = list(live.part.seen)
-    wanted = [i for i, number in enumerate(parsed.rows.numbers) if numbers[number - span.first_row] not in live.changed]
+    wanted = [
+        i
+        for i, number in enumerate(parsed.rows.numbers)
+        if numbers[number - span.first_row] not in live.changed
+    ]
     rows: Any = parsed.rows.select(wanted)
     rows = replace(rows, numbers=[numbers[number - span.first_row] for number in rows.numbers])
-    rejects = [r for r in parsed.rejects if numbers[r.row_number - span.first_row] not in live.changed]
+    rejects = [
+        r for r in parsed.rejects if numbers[r.row_number - span.first_row] not in live.changed
+    ]
     own = [r.row_number for r in rejects]
     rejects = [
         replace(r, row_number=numbers[r.row_number - span.first_row], raw=data)
@@ -68,7 +82,16 @@ def renumbered(parsed: Parsed, span: Span, live: Live, raw: Callable[[Sequence[i
     ]
     changed = [span.first_row + i for i, number in enumerate(numbers) if number in live.changed]
     rejects += [
-        Reject(numbers[own - span.first_row], 0, 0, 0, data, OVERTAKEN, OVERTAKEN_MESSAGE, kind="failed")
+        Reject(
+            numbers[own - span.first_row],
+            0,
+            0,
+            0,
+            data,
+            OVERTAKEN,
+            OVERTAKEN_MESSAGE,
+            kind="failed",
+        )
         for own, data in zip(changed, raw(changed), strict=True)
     ]
     return Parsed(rows, sorted(rejects, key=lambda r: r.row_number))
@@ -76,7 +99,9 @@ def renumbered(parsed: Parsed, span: Span, live: Live, raw: Callable[[Sequence[i
 
 def only(live: Live, numbers: Sequence[int]) -> Live:
     """The part with these of its rows alone: for trying whether the database takes them."""
-    return Live(CorrectionPart(live.part.target_index, {n: live.part.seen[n] for n in numbers}), frozenset())
+    return Live(
+        CorrectionPart(live.part.target_index, {n: live.part.seen[n] for n in numbers}), frozenset()
+    )
 
 
 class Merger:
@@ -84,7 +109,9 @@ class Merger:
         self._destinations = destinations
 
     async def lock(self, connection: AsyncConnection, target_id: UUID) -> LockedJob:
-        """The corrected job, before any chunk, in the order in which everybody locks them; raises LeaseLost if it is gone."""
+        """The corrected job, before any chunk, in the order in which everybody locks them; raises
+        LeaseLost if it is gone.
+        """
         target = await jobs.lock_job(connection, target_id)
         if target is None:
             raise LeaseLost
@@ -99,9 +126,11 @@ class Merger:
         live: Live,
         prepared: Prepared,
     ) -> LockedJob:
-        """Write one chunk of the correction `job_id` into the locked job `target`; the job as it is then.
+        """Write one chunk of the correction `job_id` into the locked job `target`; the job as it is
+        then.
 
-        Raises CorrectionOvertaken if a row is not the reject any more that was corrected, ColumnsTaken.
+        Raises CorrectionOvertaken if a row is not the reject any more that was corrected,
+        ColumnsTaken.
         """
         target_id, index = target.id, live.part.target_index
         chunk = await corrections.lock_chunk(connection, target_id, index)
@@ -118,9 +147,13 @@ class Merger:
         await corrections.insert_rejects(
             connection, [_rejected_again(target_id, r, places[r.row_number]) for r in again]
         )
-        removed = await self._destinations.remove_rejected(connection, target_id, prepared.tables, numbers)
+        removed = await self._destinations.remove_rejected(
+            connection, target_id, prepared.tables, numbers
+        )
         hit("correction.rejects_removed")
-        written = await self._destinations.merge(connection, target_id, prepared.pages, prepared.tables, start, end)
+        written = await self._destinations.merge(
+            connection, target_id, prepared.pages, prepared.tables, start, end
+        )
         own_rejects = [_placed(reject, places) for reject in prepared.rejects]
         await self._destinations.write(connection, job_id, (), own_rejects, {})
         hit("correction.results_written")
@@ -183,8 +216,12 @@ def _more(kind: str, gone: Sequence[RejectPlace], come: Sequence[Reject]) -> int
     return sum(reject.kind == kind for reject in come) - sum(place.kind == kind for place in gone)
 
 
-def _codes(chunk: ChunkRow, gone: Sequence[RejectPlace], come: Sequence[Reject]) -> dict[str, int] | None:
-    """The rejects of a chunk by code, with others in the place of some; None where nobody knows them."""
+def _codes(
+    chunk: ChunkRow, gone: Sequence[RejectPlace], come: Sequence[Reject]
+) -> dict[str, int] | None:
+    """The rejects of a chunk by code, with others in the place of some; None where nobody knows
+    them.
+    """
     codes: dict[str, int] | None = chunk.reject_codes
     if codes is None:
         return None

@@ -1,4 +1,6 @@
-"""What is told of chunks while they are worked on: counted once it is in the database, and a span for each from claim to end."""
+"""What is told of chunks while they are worked on: counted once it is in the database, and a span
+for each from claim to end.
+"""
 
 from __future__ import annotations
 
@@ -64,14 +66,22 @@ def committing(claims: Sequence[Claim]) -> Span:
 
 
 def completed(claims: Sequence[Claim], values: Sequence[dict[str, Any]], seconds: float) -> None:
-    """Chunks committed together, with what was stored of each; `seconds`: what writing all of them took."""
+    """Chunks committed together, with what was stored of each; `seconds`: what writing all of them
+    took.
+    """
     share = {"write": seconds / len(values)}
     for claim, each in zip(claims, values, strict=True):
-        rows = {"ok": each["rows_ok"], "invalid": each["rows_invalid"], "failed": each["rows_failed"]}
+        rows = {
+            "ok": each["rows_ok"],
+            "invalid": each["rows_invalid"],
+            "failed": each["rows_failed"],
+        }
         timings = each["timings"] | share
         counters.completed(rows, timings)
         if (span := _span(claim)) is not NOTHING:
-            told = {"granula.outcome": "completed"} | {f"granula.rows.{kind}": count for kind, count in rows.items()}
+            told = {"granula.outcome": "completed"} | {
+                f"granula.rows.{kind}": count for kind, count in rows.items()
+            }
             span.set(told | {f"granula.seconds.{stage}": spent for stage, spent in timings.items()})
 
 

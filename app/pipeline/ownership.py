@@ -1,7 +1,9 @@
-"""Whose storage this is: the database and its storage carry the same id, and a storage with another one is left alone.
+"""Whose storage this is: the database and its storage carry the same id, and a storage with another
+one is left alone.
 
-A storage without an id becomes ours at the start if nothing is in it, or if the database knows something of what is in it. One
-that holds only what the database does not know may be somebody else's: an operator has to say that it is ours.
+A storage without an id becomes ours at the start if nothing is in it, or if the database knows
+something of what is in it. One that holds only what the database does not know may be somebody
+else's: an operator has to say that it is ours.
 """
 
 from __future__ import annotations
@@ -25,8 +27,8 @@ ANY_AGE = -(10.0**9)
 """Seconds: also what was touched this very moment."""
 TRIES = 5
 WHAT_TO_DO = (
-    "Correct DATABASE_URL, STORAGE_DIR or STORAGE_URL; or run `python -m app storage adopt`, which makes the storage that of "
-    "this database."
+    "Correct DATABASE_URL, STORAGE_DIR or STORAGE_URL; or run `python -m app storage adopt`, which"
+    " makes the storage that of this database."
 )
 
 
@@ -45,15 +47,20 @@ class Ownership:
         self._mark = places.mark
 
     async def claim(self) -> None:
-        """At the start: raises StorageForeign unless the storage is ours, and marks one that can only be ours. A storage that
-        cannot be used now is asked again before anything is swept."""
+        """At the start: raises StorageForeign unless the storage is ours, and marks one that can
+        only be ours. A storage that cannot be used now is asked again before anything is swept.
+        """
         try:
             await self._claim()
         except (StorageUnavailable, DiskFull) as error:
-            logger.warning("Whose storage this is cannot be seen now: %s Nothing is swept until it can.", error)
+            logger.warning(
+                "Whose storage this is cannot be seen now: %s Nothing is swept until it can.", error
+            )
 
     async def is_ours(self) -> bool:
-        """Before a sweep. A storage that somebody else has adopted meanwhile is not; raises StorageUnavailable."""
+        """Before a sweep. A storage that somebody else has adopted meanwhile is not; raises
+        StorageUnavailable.
+        """
         try:
             await self._claim()
         except StorageForeign as error:
@@ -72,13 +79,16 @@ class Ownership:
             unknown = await self._holds_only_unknown()
             if unknown and await self.held() is None:
                 raise StorageForeign(
-                    f"The storage {self._mark.where} holds files and no {NAME}, and this database knows none of them. "
-                    f"{WHAT_TO_DO}"
+                    f"The storage {self._mark.where} holds files and no {NAME}, and this database"
+                    f" knows none of them. {WHAT_TO_DO}"
                 )
             if not unknown and await asyncio.to_thread(self._mark.create, _content(mine)):
                 await self._say_what_is_missing()
                 return
-        raise StorageForeign(f"The storage {self._mark.where} cannot be marked as that of this database. {WHAT_TO_DO}")
+        raise StorageForeign(
+            f"The storage {self._mark.where} cannot be marked as that of this database."
+            f" {WHAT_TO_DO}"
+        )
 
     async def adopt(self) -> Held | None:
         """Make the storage ours, whoever had it; what it said before."""
@@ -120,7 +130,9 @@ class Ownership:
             count = await installation.count_stored(connection)
         if count:
             logger.warning(
-                "The storage %s is empty, and the database knows %d files that should be there", self._mark.where, count
+                "The storage %s is empty, and the database knows %d files that should be there",
+                self._mark.where,
+                count,
             )
 
 
@@ -145,8 +157,11 @@ def _content(installation_id: UUID) -> bytes:
 
 def _belongs_to(where: str, held: Held, mine: UUID) -> str:
     if held.installation is None:
-        return f"{NAME} in the storage {where} cannot be read, so that it may be that of another database. {WHAT_TO_DO}"
+        return (
+            f"{NAME} in the storage {where} cannot be read, so that it may be that of another"
+            f" database. {WHAT_TO_DO}"
+        )
     return (
-        f"The storage {where} belongs to another Granula database (installation {held.installation}; this one is {mine}). "
-        f"{WHAT_TO_DO}"
+        f"The storage {where} belongs to another Granula database (installation"
+        f" {held.installation}; this one is {mine}). {WHAT_TO_DO}"
     )

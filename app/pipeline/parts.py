@@ -12,17 +12,29 @@ from app.processors.base import Output
 from app.sources.places import Outputs
 
 
-def write_part(parts: Outputs, job_id: UUID, stem: str, outputs: Sequence[Output]) -> dict[str, Any]:
-    """For the summary of the chunk: `name` (none if it is empty), `size`, `crc32`; `keys`, the counts of each piece of the
-    key file, if values must be unique. Raises DiskFull."""
+def write_part(
+    parts: Outputs, job_id: UUID, stem: str, outputs: Sequence[Output]
+) -> dict[str, Any]:
+    """For the summary of the chunk: `name` (none if it is empty), `size`, `crc32`; `keys`, the
+    counts of each piece of the key file, if values must be unique. Raises DiskFull.
+    """
     size = sum(output.data.size for output in outputs)
     name = f"{stem}.part" if size else None
-    crc32 = parts.write(job_id, name, size, chain.from_iterable(each.data.blocks() for each in outputs)) if name else 0
+    crc32 = (
+        parts.write(job_id, name, size, chain.from_iterable(each.data.blocks() for each in outputs))
+        if name
+        else 0
+    )
     part: dict[str, Any] = {"name": name, "size": size, "crc32": crc32}
     counts = [list(piece) for output in outputs for piece in output.key_counts if piece]
     if counts:
         keys = sum(output.keys.size for output in outputs)
-        parts.write(job_id, f"{stem}.keys", keys, chain.from_iterable(each.keys.blocks() for each in outputs))
+        parts.write(
+            job_id,
+            f"{stem}.keys",
+            keys,
+            chain.from_iterable(each.keys.blocks() for each in outputs),
+        )
         part |= {"keys": counts, "key_file": f"{stem}.keys"}
     return part
 

@@ -1,7 +1,9 @@
-"""WorkerPool: a bounded number of turns at once. A turn takes a token, does one thing for its job, and gives the token back.
+"""WorkerPool: a bounded number of turns at once. A turn takes a token, does one thing for its job,
+and gives the token back.
 
-The token goes back before the work begins, so that several slots can work on one job while any other job, as soon as
-its token ranks higher, gets the very next slot. What a turn does is decided by `steps.next_step`.
+The token goes back before the work begins, so that several slots can work on one job while any
+other job, as soon as its token ranks higher, gets the very next slot. What a turn does is decided
+by `steps.next_step`.
 """
 
 from __future__ import annotations
@@ -36,11 +38,15 @@ logger = logging.getLogger(__name__)
 UNAVAILABLE_DELAY_SECONDS = 1.0
 TURN_BYTES, MAX_CHUNKS_PER_TURN = 512 << 10, 16
 TURNS_SECONDS = 0.25
-"""How long a shared token is good for: a turn can be over sooner than the token went through the database."""
+"""How long a shared token is good for: a turn can be over sooner than the token went through the
+database.
+"""
 PATIENCE_SECONDS = 0.05
 """A reader who waits for longer than this makes the pool take one turn at a time."""
 REDUCTIONS_AT_ONCE = 4
-"""Each may hold a connection for its lock and want another: they must leave some of the pool to the turns."""
+"""Each may hold a connection for its lock and want another: they must leave some of the pool to the
+turns.
+"""
 
 
 class WorkerPool:
@@ -57,7 +63,9 @@ class WorkerPool:
         finisher: Finisher,
         is_shared: bool = False,
     ) -> None:
-        """`is_shared`: other processes work on the same jobs, so what is known of one is read again for each turn."""
+        """`is_shared`: other processes work on the same jobs, so what is known of one is read again
+        for each turn.
+        """
         self._is_shared = is_shared
         self.slots = slots
         self._leases = leases
@@ -81,7 +89,9 @@ class WorkerPool:
         return len(self._turns)
 
     async def run(self, queue: JobQueue) -> None:
-        """Take turns until cancelled: a slot first, then the job that has the highest rank at that moment."""
+        """Take turns until cancelled: a slot first, then the job that has the highest rank at that
+        moment.
+        """
         while True:
             await self._free.acquire()
             try:
@@ -99,14 +109,20 @@ class WorkerPool:
             self._free.release()
 
     async def take(self, job_id: UUID) -> None:
-        """Take turns with a shared token. Being cancelled ends the waiting for them, not the turns; `drain` waits for those."""
+        """Take turns with a shared token. Being cancelled ends the waiting for them, not the turns;
+        `drain` waits for those.
+        """
         await self._make_way()
         await asyncio.shield(self._start(self._turns_of(job_id), self._turns, f"turn {job_id}"))
 
     async def _make_way(self) -> None:
-        """While readers wait, take one turn at a time: answers are made by the same loop and the same cores."""
+        """While readers wait, take one turn at a time: answers are made by the same loop and the
+        same cores.
+        """
         while self._turns and self._database.waiting.longest_seconds > PATIENCE_SECONDS:
-            await asyncio.wait(self._turns, timeout=PATIENCE_SECONDS, return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.wait(
+                self._turns, timeout=PATIENCE_SECONDS, return_when=asyncio.FIRST_COMPLETED
+            )
 
     async def _turns_of(self, job_id: UUID) -> None:
         until = time.monotonic() + TURNS_SECONDS
@@ -123,7 +139,9 @@ class WorkerPool:
         return task
 
     async def drain(self, grace_seconds: float) -> None:
-        """Wait for the turns going on; what is not done then is given back, without costing it an attempt."""
+        """Wait for the turns going on; what is not done then is given back, without costing it an
+        attempt.
+        """
         running = self._turns | self._detached
         if running:
             await asyncio.wait(running, timeout=grace_seconds)
@@ -142,8 +160,9 @@ class WorkerPool:
     # ------------------------------------------------------------------ a turn
 
     async def _turn(self, job_id: UUID) -> bool:
-        """One thing for one job: cut a stretch of its file, or run some chunks, or finish it. Holds one slot. True if it
-        ran chunks, and so there may be more."""
+        """One thing for one job: cut a stretch of its file, or run some chunks, or finish it. Holds
+        one slot. True if it ran chunks, and so there may be more.
+        """
         with logs.about(job=str(job_id)):
             return await self._turn_with(job_id)
 
@@ -162,13 +181,16 @@ class WorkerPool:
         return False
 
     async def _take_steps(self, job: RunningJob) -> bool:
-        """One thing for this job. What a step finds out may call for another: true if chunks were run."""
+        """One thing for this job. What a step finds out may call for another: true if chunks were
+        run.
+        """
         view = self._view(job)
         step = next_step(view)
         if step is Step.SPLIT:
             if await self._split(job):
                 return False
-            view = replace(self._view(job), is_splitting=True)  # another process cuts it: run what it has cut
+            # another process cuts it: run what it has cut
+            view = replace(self._view(job), is_splitting=True)
             step = next_step(view)
         if step is Step.RUN:
             if await self._claim_and_run(job):
@@ -214,7 +236,9 @@ class WorkerPool:
         return True
 
     async def _claim_and_detach(self, job: RunningJob) -> bool:
-        """Run some chunks without a slot, since their processor waits for a service; false if there is none."""
+        """Run some chunks without a slot, since their processor waits for a service; false if there
+        is none.
+        """
         size = self._bytes_per_turn(job)
         if not self._budget.take(job.processor.name, job.id, size):
             return True  # a turn that ends puts the token back
@@ -240,7 +264,9 @@ class WorkerPool:
         if job is not None and not self._is_shared:
             return job
         found = await load(self._database, self._processors, job_id)
-        if found is None or (found.status.is_final and (found.split_done or found.status is not JobStatus.CANCELLED)):
+        if found is None or (
+            found.status.is_final and (found.split_done or found.status is not JobStatus.CANCELLED)
+        ):
             self._forget(job_id)
             return None
         if job is not None:
@@ -274,7 +300,8 @@ class WorkerPool:
             yield True
             return
         async with self._database.alone(f"{what} {job.id}") as is_mine:
-            if is_mine and await self._find(job.id) is None:  # as it is now that nobody else changes it
+            # as it is now that nobody else changes it
+            if is_mine and await self._find(job.id) is None:
                 is_mine = False
             yield is_mine
 
@@ -284,8 +311,17 @@ class WorkerPool:
         return claims
 
     def _chunks_per_turn(self, job: RunningJob) -> int:
-        """As many as make a turn worth its transaction, but few enough that a turn stays short and every core has some."""
-        return max(1, min(TURN_BYTES // _mean_bytes(job), MAX_CHUNKS_PER_TURN, job.chunk_count // (4 * self._cores)))
+        """As many as make a turn worth its transaction, but few enough that a turn stays short and
+        every core has some.
+        """
+        return max(
+            1,
+            min(
+                TURN_BYTES // _mean_bytes(job),
+                MAX_CHUNKS_PER_TURN,
+                job.chunk_count // (4 * self._cores),
+            ),
+        )
 
     def _bytes_per_turn(self, job: RunningJob) -> int:
         return self._chunks_per_turn(job) * _mean_bytes(job)
@@ -298,7 +334,8 @@ class WorkerPool:
             job.in_flight.chunks.difference_update(claim.index for claim in claims)
         if delay is not None:
             self._queue.put_later(job.id, delay)
-        if delay is None or not job.waiting_on:  # else its other chunks would only find out the same
+        # else its other chunks would only find out the same
+        if delay is None or not job.waiting_on:
             self._queue.put(job.id)
 
     async def _run_detached(self, job: RunningJob, claims: list[Claim], size: int) -> None:
@@ -361,7 +398,9 @@ class WorkerPool:
         self._queue.forget(job_id)
 
     def refresh(self, job_id: UUID) -> None:
-        """The job's rows were changed from outside (cancel, retry, delete): read them again at the next turn."""
+        """The job's rows were changed from outside (cancel, retry, delete): read them again at the
+        next turn.
+        """
         job = self._jobs.get(job_id)
         if job is not None and not job.in_flight.chunks and not job.in_flight.is_splitting:
             self._jobs.pop(job_id, None)

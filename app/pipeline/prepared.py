@@ -38,7 +38,11 @@ class Prepared:
         if results.are_objects:
             self.columns = list(dict.fromkeys([*self.columns, *results.columns]))
         if outcome.summary:
-            self.summary = processor.combine([self.summary, outcome.summary]) if self.summary else outcome.summary
+            self.summary = (
+                processor.combine([self.summary, outcome.summary])
+                if self.summary
+                else outcome.summary
+            )
         for name, rows in outcome.tables.items():
             self.tables.setdefault(name, []).extend(rows)
         if outcome.output is not None:
@@ -58,4 +62,7 @@ class Prepared:
 
 
 def gathered(parts: Sequence[dict[str, list[Any]]]) -> dict[str, list[Any]]:
-    return {name: [row for part in parts for row in part.get(name, ())] for name in dict.fromkeys(chain(*parts))}
+    return {
+        name: [row for part in parts for row in part.get(name, ())]
+        for name in dict.fromkeys(chain(*parts))
+    }

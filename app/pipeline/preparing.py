@@ -1,4 +1,6 @@
-"""Preparer: a chunk from its bytes to what is to be written. It runs in the service, or in a process of a chunk's own."""
+"""Preparer: a chunk from its bytes to what is to be written. It runs in the service, or in a
+process of a chunk's own.
+"""
 
 from __future__ import annotations
 
@@ -26,7 +28,9 @@ ReadBytes = Callable[[RunningJob, int, int], bytes]
 
 
 class CountsDisagree(TerminalError):
-    """The reader found another number of rows than the splitter. Please report the file: this is a bug in Granula."""
+    """The reader found another number of rows than the splitter. Please report the file: this is a
+    bug in Granula.
+    """
 
     code = "counts_disagree"
 
@@ -62,31 +66,41 @@ class Preparer:
         self._compute = compute
         self._in_thread = in_thread
         self._encode_table = encode_table
-        # Reading and encoding are Python: two threads at it are no faster than one, and the event loop then waits for both
-        # before it gets the interpreter back.
+        # Reading and encoding are Python: two threads at it are no faster than one, and the event
+        # loop then waits for both before it gets the interpreter back.
         self._python = threading.Lock()
 
     def bytes_of(self, job: RunningJob, span: Span) -> bytes:
-        end = min(span.byte_end, span.byte_start + MAX_REJECT_BYTES) if span.is_oversize else span.byte_end
+        end = (
+            min(span.byte_end, span.byte_start + MAX_REJECT_BYTES)
+            if span.is_oversize
+            else span.byte_end
+        )
         return self._read_bytes(job, span.byte_start, end)
 
     def read(self, job: RunningJob, claim: Claim) -> Read:
         begun, span = perf_counter(), claim.span
         data = self.bytes_of(job, span)
         if not span.is_oversize and zlib.crc32(data) != span.crc32:
-            raise StoredFileCorrupt(f"Bytes {span.byte_start} to {span.byte_end} changed since they were split.")
+            raise StoredFileCorrupt(
+                f"Bytes {span.byte_start} to {span.byte_end} changed since they were split."
+            )
         queued = perf_counter()
         with self._python:
             waited = perf_counter() - queued
             parsed = job.form.read(data, span)
         if parsed.row_count != span.row_count:
-            raise CountsDisagree(f"The splitter counted {span.row_count} rows, the reader {parsed.row_count}.")
+            raise CountsDisagree(
+                f"The splitter counted {span.row_count} rows, the reader {parsed.row_count}."
+            )
         hit("chunk.read")
         own = None
         if job.corrects is not None:
             live = job.live[claim.index]
             own = {number: span.first_row + i for i, number in enumerate(live.part.seen)}
-            parsed = renumbered(parsed, span, live, lambda rows: _bytes_of_rows(job, data, span, rows))
+            parsed = renumbered(
+                parsed, span, live, lambda rows: _bytes_of_rows(job, data, span, rows)
+            )
         return Read(data, parsed, perf_counter() - begun - waited, waited, own)
 
     def prepare(self, job: RunningJob, claim: Claim, waited: float = 0.0) -> Prepared:
@@ -108,16 +122,24 @@ class Preparer:
         prepared.timings = _timings(read, waited, seconds)
         return prepared
 
-    def _prepared(self, job: RunningJob, claim: Claim, read: Read, outcome: ChunkOutcome | None) -> Prepared:
+    def _prepared(
+        self, job: RunningJob, claim: Claim, read: Read, outcome: ChunkOutcome | None
+    ) -> Prepared:
         prepared = Prepared(rejects=list(read.parsed.rejects))
         if outcome is not None:
             with self._python:
-                outcome.rejects = located(job.form, claim.span, read.data, outcome.rejects, read.own_numbers)
+                outcome.rejects = located(
+                    job.form, claim.span, read.data, outcome.rejects, read.own_numbers
+                )
                 prepared.add(outcome, job.processor)
         return prepared
 
-    async def process(self, job: RunningJob, claim: Claim, rows: Rows, known: Columns) -> ChunkOutcome:
-        """A coroutine on the loop, anything else in a thread. `known`: the columns of the job so far."""
+    async def process(
+        self, job: RunningJob, claim: Claim, rows: Rows, known: Columns
+    ) -> ChunkOutcome:
+        """A coroutine on the loop, anything else in a thread. `known`: the columns of the job so
+        far.
+        """
         if not job.is_waiting_processor:
             return await self._in_thread(job, self._process_here, job, claim, rows, known)  # type: ignore[no-any-return]
         fitting = Fitting(known, rows)
@@ -128,7 +150,9 @@ class Preparer:
             if fitted is not None:
                 return fitted
 
-    def _process_here(self, job: RunningJob, claim: Claim, rows: Rows, known: Columns) -> ChunkOutcome:
+    def _process_here(
+        self, job: RunningJob, claim: Claim, rows: Rows, known: Columns
+    ) -> ChunkOutcome:
         fitting = Fitting(known, rows)
         while True:
             outcome: Any = job.processor.process(fitting.rows, self._context(job, claim))
@@ -150,9 +174,13 @@ class Preparer:
 
 def _accounted(job: RunningJob, outcome: ChunkOutcome, rows: Rows) -> ChunkOutcome:
     if len(outcome.results) + len(outcome.rejects) != len(rows):
-        raise CountsDisagree(f"The processor was given {len(rows)} rows and did not account for all of them.")
+        raise CountsDisagree(
+            f"The processor was given {len(rows)} rows and did not account for all of them."
+        )
     if undeclared := outcome.tables.keys() - job.can.tables:
-        raise TypeError(f"{job.processor.name} writes to {min(undeclared)}, which is not one of its `tables`")
+        raise TypeError(
+            f"{job.processor.name} writes to {min(undeclared)}, which is not one of its `tables`"
+        )
     return outcome
 
 

@@ -1,8 +1,9 @@
-"""Processes beside the service, for the work of processors that would keep the interpreter from serving requests.
+"""Processes beside the service, for the work of processors that would keep the interpreter from
+serving requests.
 
-Each does one task at a time and its death costs that task alone: every process has an executor of its own, because one
-executor with several processes fails all their tasks when one of them dies. One that takes more memory than it may is
-ended, and its task has failed for that reason.
+Each does one task at a time and its death costs that task alone: every process has an executor of
+its own, because one executor with several processes fails all their tasks when one of them dies.
+One that takes more memory than it may is ended, and its task has failed for that reason.
 """
 
 from __future__ import annotations
@@ -44,7 +45,8 @@ class Processes:
     def __init__(self, count: int, memory_mb: int = 0) -> None:
         """`memory_mb` (MiB): what each may take; 0: whatever it wants."""
         self._workers = [_Worker(memory_mb << 20) for _ in range(count)]
-        # The one used last goes first: fewer processes are started for little work, and their caches stay warm.
+        # The one used last goes first: fewer processes are started for little work, and their
+        # caches stay warm.
         self._idle: LifoQueue[_Worker] = LifoQueue()
         for worker in self._workers:
             self._idle.put(worker)
@@ -53,10 +55,11 @@ class Processes:
         self._lock = threading.Lock()
 
     def compute(self, function: Callable[..., Any], *arguments: Any) -> Any:
-        """The result of `function(*arguments)`, called in one of the processes; blocks the calling thread until then.
+        """The result of `function(*arguments)`, called in one of the processes; blocks the calling
+        thread until then.
 
-        Raises what the function raised, WorkerDied if the process ended under it, OutOfMemory if it took more memory than it
-        may, ComputeStopped after `close`.
+        Raises what the function raised, WorkerDied if the process ended under it, OutOfMemory if it
+        took more memory than it may, ComputeStopped after `close`.
         """
         worker = self._idle.get()
         try:
@@ -72,14 +75,17 @@ class Processes:
             self._idle.put(worker)
 
     def prepare(self, *modules: str) -> None:
-        """Start the processes now and let them import these modules, so that the first task need not wait for that. Returns
-        at once; only the first call does anything."""
+        """Start the processes now and let them import these modules, so that the first task need
+        not wait for that. Returns at once; only the first call does anything.
+        """
         with self._lock:
             if self._prepared or self._closed:
                 return
             self._prepared = True
         for _ in self._workers:
-            threading.Thread(target=self._prepare, args=(modules,), name="prepare process", daemon=True).start()
+            threading.Thread(
+                target=self._prepare, args=(modules,), name="prepare process", daemon=True
+            ).start()
 
     def _prepare(self, modules: Sequence[str]) -> None:
         try:
@@ -113,7 +119,8 @@ class _Worker:
             except BrokenProcessPool:  # it died while it had nothing to do: no fault of this task
                 self._discard()
         if self._executor is None:
-            context = multiprocessing.get_context("spawn")  # a fork would copy the locks that other threads hold
+            # a fork would copy the locks that other threads hold
+            context = multiprocessing.get_context("spawn")
             self._executor = ProcessPoolExecutor(
                 1, mp_context=context, initializer=_begin, initargs=(self._memory_bytes,)
             )
@@ -130,7 +137,11 @@ class _Worker:
         is_over = False
         while not future.done():
             wait_for([future], LOOK_SECONDS)
-            if self._memory_bytes and not is_over and memory.private_bytes(self._pid) > self._memory_bytes:
+            if (
+                self._memory_bytes
+                and not is_over
+                and memory.private_bytes(self._pid) > self._memory_bytes
+            ):
                 is_over = not future.done()
                 if is_over:
                     self._kill()
@@ -144,7 +155,8 @@ class _Worker:
             raise OutOfMemory(_needs_more(self._memory_bytes)) from error
 
     def _kill(self) -> None:
-        for child in multiprocessing.active_children():  # by the object, which knows if the pid is still its own
+        # by the object, which knows if the pid is still its own
+        for child in multiprocessing.active_children():
             if child.pid == self._pid:
                 child.kill()
 
@@ -164,7 +176,10 @@ class _Worker:
 def _needs_more(most_bytes: int) -> str:
     if not most_bytes:
         return "This needs more memory than there is."
-    return f"This needs more than the {most_bytes >> 20} MiB that a computing process may take (COMPUTE_MEMORY_MB)."
+    return (
+        f"This needs more than the {most_bytes >> 20} MiB that a computing process may take"
+        " (COMPUTE_MEMORY_MB)."
+    )
 
 
 def _import(modules: Sequence[str]) -> None:
@@ -173,16 +188,21 @@ def _import(modules: Sequence[str]) -> None:
 
 
 def _begin(memory_bytes: int) -> None:
-    """In the new process. It must not outlive the service, however that ends: idle, it would wait for ever."""
+    """In the new process. It must not outlive the service, however that ends: idle, it would wait
+    for ever.
+    """
     if memory_bytes:
         memory.limit(memory_bytes)
     os.nice(NICER_BY)  # whoever waits for an answer of the service, or it for one, goes first
-    # Ctrl-C reaches the whole group, and systemd tells all of it to end; the service ends us when it is ready.
+    # Ctrl-C reaches the whole group, and systemd tells all of it to end; the service ends us when
+    # it is ready.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
     parent = multiprocessing.parent_process()
     assert parent is not None
-    threading.Thread(target=_end_with, args=(parent.sentinel,), name="parent watch", daemon=True).start()
+    threading.Thread(
+        target=_end_with, args=(parent.sentinel,), name="parent watch", daemon=True
+    ).start()
 
 
 def _end_with(sentinel: int) -> None:

@@ -1,7 +1,9 @@
-"""Publisher: the file of a job that makes one, from the parts that its chunks left. It is there whole or not at all.
+"""Publisher: the file of a job that makes one, from the parts that its chunks left. It is there
+whole or not at all.
 
 settle: rows that repeat what must be unique in the whole file become rejects, chunk by chunk
-publish: parts -> a file without a name, flushed -> its name -> [row of the file + final status of the job: ONE transaction]
+publish: parts -> a file without a name, flushed -> its name -> [row of the file + final status of
+the job: ONE transaction]
 
 Killed anywhere, it begins again: what is settled stays settled, and a file without a row is swept.
 """
@@ -46,9 +48,15 @@ logger = logging.getLogger(__name__)
 CHUNKS_AT_ONCE = 500
 SHOWN_REJECTS = 20
 OUTPUT_OF_PARTS = 4
-"""An output is at most so many times as large as its parts: 1 if these are pieces of it; CSV of Arrow, some."""
+"""An output is at most so many times as large as its parts: 1 if these are pieces of it; CSV of
+Arrow, some.
+"""
 NOT_UNIQUE = "not_unique"
-MEDIA_TYPES = {"csv": "text/csv", "jsonl": "application/x-ndjson", "parquet": "application/vnd.apache.parquet"}
+MEDIA_TYPES = {
+    "csv": "text/csv",
+    "jsonl": "application/x-ndjson",
+    "parquet": "application/vnd.apache.parquet",
+}
 
 
 class OutputPartMissing(TerminalError):
@@ -84,7 +92,9 @@ class Publisher:
         after = -1
         while True:
             async with self._database.working() as connection:
-                found = await chunks.list_chunks(connection, job.id, after=after, limit=CHUNKS_AT_ONCE)
+                found = await chunks.list_chunks(
+                    connection, job.id, after=after, limit=CHUNKS_AT_ONCE
+                )
             if not found:
                 return
             for chunk in found:
@@ -94,7 +104,9 @@ class Publisher:
     # ------------------------------------------------------------------ unique in the whole file
 
     async def settle(self, job: RunningJob) -> None:
-        """Make rejects of the rows that repeat what an earlier row has. Raises OutputPartMissing."""
+        """Make rejects of the rows that repeat what an earlier row has. Raises
+        OutputPartMissing.
+        """
         keyed = []
         async for chunk in self._chunks(job):
             part = (chunk.summary or {}).get("part", {})
@@ -104,7 +116,9 @@ class Publisher:
             return
         try:
             folder = await self._workspace(job, [name for name, _ in keyed])
-            found = await self._compute(_output(job).find_repeated, folder, keyed, job.position.rows)
+            found = await self._compute(
+                _output(job).find_repeated, folder, keyed, job.position.rows
+            )
         except FileNotFoundError as error:
             raise OutputPartMissing from error
         if not found:
@@ -115,8 +129,12 @@ class Publisher:
                 hit("output.settled")
 
     async def _workspace(self, job: RunningJob, names: Sequence[str | None]) -> str:
-        """A folder of this machine with these parts; raises FileNotFoundError, DiskFull, StorageUnavailable."""
-        return str(await asyncio.to_thread(self._parts.workspace, job.id, [name for name in names if name]))
+        """A folder of this machine with these parts; raises FileNotFoundError, DiskFull,
+        StorageUnavailable.
+        """
+        return str(
+            await asyncio.to_thread(self._parts.workspace, job.id, [name for name in names if name])
+        )
 
     async def _settle_chunk(self, job: RunningJob, folder: str, chunk: ChunkRow) -> None:
         first, count = chunk.first_row, chunk.row_count
@@ -134,7 +152,9 @@ class Publisher:
         except FileNotFoundError as error:
             raise OutputPartMissing from error
         output = _output(job)
-        told = await self._compute(output.repeated_values, output.document(job.options), folder, part, new)
+        told = await self._compute(
+            output.repeated_values, output.document(job.options), folder, part, new
+        )
         span = Span(chunk.byte_start, chunk.byte_end, first, count, chunk.first_line, chunk.crc32)
         rejects = await asyncio.to_thread(self._rejects, job, span, new, told)
 
@@ -143,7 +163,9 @@ class Publisher:
             if row is None or JobStatus(row.status) not in ACTIVE_JOBS:
                 return  # cancelled or deleted: nothing is published
             index, rows_ok = chunk.chunk_index, chunk.rows_ok
-            if await chunks.demote(connection, job.id, index, rows_ok=rows_ok, by=len(new), code=NOT_UNIQUE):
+            if await chunks.demote(
+                connection, job.id, index, rows_ok=rows_ok, by=len(new), code=NOT_UNIQUE
+            ):
                 await self._destinations.write(connection, job.id, [], rejects, {})
 
         await self._database.transact(write)
@@ -157,8 +179,10 @@ class Publisher:
     # ------------------------------------------------------------------ the file
 
     async def publish(self, job: RunningJob) -> Conclusion | None:
-        """The file, on disk under its name and in no table yet, and what the job ends with; None if a chunk failed: a file
-        without its rows would look whole. Raises OutputPartMissing, DiskFull."""
+        """The file, on disk under its name and in no table yet, and what the job ends with; None if
+        a chunk failed: a file without its rows would look whole. Raises OutputPartMissing,
+        DiskFull.
+        """
         found: list[PartFile] = []
         summaries: list[dict[str, Any]] = []
         rows = 0
@@ -179,12 +203,17 @@ class Publisher:
         repeated = is_keyed and await asyncio.to_thread(Path(folder, "rule").exists)
         preview = [row for summary in summaries for row in summary["preview"]]
         if repeated:
-            lost = await asyncio.to_thread(_repeated_among, folder, [number for number, _ in preview])
+            lost = await asyncio.to_thread(
+                _repeated_among, folder, [number for number, _ in preview]
+            )
             preview = [row for row in preview if row[0] not in lost]
         result: dict[str, Any] = {
             "dry_run": output.is_dry_run(job.options),
             "columns": [{"name": name, "type": kind} for name, kind in columns],
-            "preview": [{"row_number": number, "data": row} for number, row in preview[: output.preview_rows]],
+            "preview": [
+                {"row_number": number, "data": row}
+                for number, row in preview[: output.preview_rows]
+            ],
             "output": None,
         }
         summary: dict[str, Any] = {"rows": rows, "columns": len(columns)}
@@ -192,13 +221,22 @@ class Publisher:
         form = output.format(job.options)
         if not result["dry_run"]:
             is_final = form != "parquet" and not is_keyed
-            file_id, made, stored = await self._write(job, document, found, header, is_final, repeated)
+            file_id, made, stored = await self._write(
+                job, document, found, header, is_final, repeated
+            )
             if not is_final:
                 summary["rows"] = (
                     made.rows
                 )  # counted in what was written: the job fails if it is not what the chunks say
-            file = await self._file(job, file_id, made, stored, form, [name for name, _ in columns], header)
-            result["output"] = {"file_id": str(file_id), "format": form, "size_bytes": made.size, "sha256": made.sha256}
+            file = await self._file(
+                job, file_id, made, stored, form, [name for name, _ in columns], header
+            )
+            result["output"] = {
+                "file_id": str(file_id),
+                "format": form,
+                "size_bytes": made.size,
+                "sha256": made.sha256,
+            }
         return Conclusion(summary, result | await self._counts(job, rows), file=file)
 
     async def _write(
@@ -235,12 +273,20 @@ class Publisher:
         return file_id, made, stored
 
     async def _encode(
-        self, job: RunningJob, writer: Writer, document: bytes, folder: str, found: Sequence[PartFile], repeated: bool
+        self,
+        job: RunningJob,
+        writer: Writer,
+        document: bytes,
+        folder: str,
+        found: Sequence[PartFile],
+        repeated: bool,
     ) -> Assembled:
         file = writer.file()
         path = str(await asyncio.to_thread(file.__enter__))
         try:
-            made: Assembled = await self._compute(_output(job).encoded, document, folder, found, path, repeated)
+            made: Assembled = await self._compute(
+                _output(job).encoded, document, folder, found, path, repeated
+            )
         except BaseException as error:
             await asyncio.to_thread(file.__exit__, type(error), error, error.__traceback__)
             raise
@@ -255,7 +301,10 @@ class Publisher:
         return {
             "rows": {"total": job.position.rows, "ok": rows, "rejected": sum(codes.values())},
             "rejected_by_code": codes,
-            "rejects": [{**{name: getattr(row, name) for name in names}, "column": row.column_name} for row in shown],
+            "rejects": [
+                {**{name: getattr(row, name) for name in names}, "column": row.column_name}
+                for row in shown
+            ],
         }
 
     async def _file(
@@ -273,7 +322,9 @@ class Publisher:
         assert row is not None
         dialect: dict[str, Any] = {"kind": "parquet", "columns": names}
         if form == "csv":
-            dialect = to_json(CsvDialect(columns=names, data_start=len(header), data_line=1 + header.count(b"\n")))
+            dialect = to_json(
+                CsvDialect(columns=names, data_start=len(header), data_line=1 + header.count(b"\n"))
+            )
         elif form == "jsonl":
             dialect = to_json(JsonDialect(root="lines", data_end=made.size))
         return NewFile(
@@ -314,7 +365,9 @@ def _output(job: RunningJob) -> OutputMaker:
 
 @contextmanager
 def _left_for_the_sweep() -> Iterator[None]:
-    """Where a job has its final status already, and its parts or a file that no row names may stay for a while."""
+    """Where a job has its final status already, and its parts or a file that no row names may stay
+    for a while.
+    """
     try:
         yield
     except TransientError as error:
@@ -330,7 +383,9 @@ def _stem(filename: str) -> str:
 
 
 def repeating(rows: Sequence[int], told: Sequence[tuple[str, str, int]]) -> list[Reject]:
-    """The rejects of rows that repeat a value: of which columns, which it is, and the row that has it first."""
+    """The rejects of rows that repeat a value: of which columns, which it is, and the row that has
+    it first.
+    """
     return [
         Reject(
             row,

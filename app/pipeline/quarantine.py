@@ -1,5 +1,6 @@
-"""Quarantine: a chunk that was in work when its process ended is a suspect, and runs in a process of its own. Only the end of
-that process counts against it."""
+"""Quarantine: a chunk that was in work when its process ended is a suspect, and runs in a process
+of its own. Only the end of that process counts against it.
+"""
 
 from __future__ import annotations
 
@@ -46,7 +47,8 @@ class Quarantine:
         self._in_thread = in_thread
         self._make_processors = make_processors
         self._encode_table = encode_table
-        # One at a time, and so in one process: to start another takes longer than the few suspects there are.
+        # One at a time, and so in one process: to start another takes longer than the few suspects
+        # there are.
         self._one_suspect = asyncio.Lock()
 
     async def prepare(self, job: RunningJob, claim: Claim) -> Prepared:
@@ -54,30 +56,42 @@ class Quarantine:
         data = await self._in_thread(job, self._preparer.bytes_of, job, claim.span)
         return await self._run(job, claim, suspects.prepare, data)  # type: ignore[no-any-return]
 
-    async def process(self, job: RunningJob, claim: Claim, rows: Rows, known: Columns) -> ChunkOutcome:
-        """What the processor makes of some rows of the chunk; raises WorkerDied if its process ends."""
+    async def process(
+        self, job: RunningJob, claim: Claim, rows: Rows, known: Columns
+    ) -> ChunkOutcome:
+        """What the processor makes of some rows of the chunk; raises WorkerDied if its process
+        ends.
+        """
         job = replace(job, columns=known)
         return await self._run(job, claim, suspects.process, rows)  # type: ignore[no-any-return]
 
-    async def _run(self, job: RunningJob, claim: Claim, work: Callable[..., Any], argument: Any) -> Any:
+    async def _run(
+        self, job: RunningJob, claim: Claim, work: Callable[..., Any], argument: Any
+    ) -> Any:
         suspect = Suspect.of(self._make_processors, job, claim, self._encode_table)
         async with self._one_suspect:
             return await self._in_thread(job, self._processes.compute, work, suspect, argument)
 
     async def count_death(self, claim: Claim, error: WorkerDied) -> float | None:
-        """The process of the chunk ended while this one lives on. Seconds until it may be tried again, None if it failed.
+        """The process of the chunk ended while this one lives on. Seconds until it may be tried
+        again, None if it failed.
 
-        Whoever ends processes from outside may be about to end this one, and then the chunk is not to blame: so wait a
-        moment before it is counted.
+        Whoever ends processes from outside may be about to end this one, and then the chunk is not
+        to blame: so wait a moment before it is counted.
         """
         await asyncio.sleep(SETTLE_SECONDS)
         try:
-            status = await self._database.transact(lambda connection: chunks.count_death(connection, claim))
+            status = await self._database.transact(
+                lambda connection: chunks.count_death(connection, claim)
+            )
         except TransientError:  # the heartbeat will give it back
             return TRANSIENT_DELAY_SECONDS
         if status is ChunkStatus.FAILED:
             logger.error(
-                "Chunk %s/%s ended its process %d times and fails", claim.job_id, claim.index, chunks.MAX_DEATHS
+                "Chunk %s/%s ended its process %d times and fails",
+                claim.job_id,
+                claim.index,
+                chunks.MAX_DEATHS,
             )
             observing.failed(claim, error)
             return None

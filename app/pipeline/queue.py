@@ -17,15 +17,18 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from app.db.engine import after_commit
 
 Enqueue = Callable[[AsyncConnection, UUID, int], Awaitable[None]]
-"""(connection, job, priority): the job may have something to do, when and if the connection's transaction commits."""
+"""(connection, job, priority): the job may have something to do, when and if the connection's
+transaction commits.
+"""
 
 
 class Queue(ABC):
     """Tokens: hints that a job may have something to do.
 
-    A token's rank is the moment it was put minus `ageing_seconds` per step of priority. So the higher priority goes
-    first, equals take turns (who has just had a turn is put behind the others), and whoever waits rises by one step in
-    each `ageing_seconds`: comparing fixed ranks orders tokens just as comparing their ages at any later moment would.
+    A token's rank is the moment it was put minus `ageing_seconds` per step of priority. So the
+    higher priority goes first, equals take turns (who has just had a turn is put behind the
+    others), and whoever waits rises by one step in each `ageing_seconds`: comparing fixed ranks
+    orders tokens just as comparing their ages at any later moment would.
     """
 
     def __init__(self, ageing_seconds: float, clock: Callable[[], float]) -> None:
@@ -36,9 +39,16 @@ class Queue(ABC):
 
     @abstractmethod
     async def enqueue(
-        self, connection: AsyncConnection, job_id: UUID, priority: int | None = None, *, turns: int = 1
+        self,
+        connection: AsyncConnection,
+        job_id: UUID,
+        priority: int | None = None,
+        *,
+        turns: int = 1,
     ) -> None:
-        """Queue the job when, and only if, the transaction of this connection commits, for so many turns at once."""
+        """Queue the job when, and only if, the transaction of this connection commits, for so many
+        turns at once.
+        """
 
     @abstractmethod
     async def reprioritise(self, connection: AsyncConnection, job_id: UUID, priority: int) -> None:
@@ -60,7 +70,9 @@ class Queue(ABC):
         return self._clock() - priority * self._ageing_seconds
 
     def put_later(self, job_id: UUID, seconds: float) -> None:
-        """Queue the job after a wait that holds no worker. It is lost with this process; a reconciler sees to it."""
+        """Queue the job after a wait that holds no worker. It is lost with this process; a
+        reconciler sees to it.
+        """
         if (timer := self._timers.pop(job_id, None)) is not None:
             timer.cancel()
         self._timers[job_id] = asyncio.get_running_loop().call_later(seconds, self._due, job_id)
@@ -78,7 +90,9 @@ class Queue(ABC):
 
 
 class JobQueue(Queue):
-    """One small token per runnable job in an asyncio.PriorityQueue; its memory is O(jobs), not O(chunks)."""
+    """One small token per runnable job in an asyncio.PriorityQueue; its memory is O(jobs), not
+    O(chunks).
+    """
 
     def __init__(self, ageing_seconds: float, clock: Callable[[], float] = time.monotonic) -> None:
         super().__init__(ageing_seconds, clock)
@@ -93,7 +107,12 @@ class JobQueue(Queue):
         return job_id in self._current
 
     async def enqueue(
-        self, connection: AsyncConnection, job_id: UUID, priority: int | None = None, *, turns: int = 1
+        self,
+        connection: AsyncConnection,
+        job_id: UUID,
+        priority: int | None = None,
+        *,
+        turns: int = 1,
     ) -> None:
         """One token, whatever `turns`: it is put back before each turn begins."""
         after_commit(lambda: self.put(job_id, priority))
@@ -105,7 +124,9 @@ class JobQueue(Queue):
         """Nothing: whoever changes it puts the job."""
 
     def put(self, job_id: UUID, priority: int | None = None) -> None:
-        """Queue the job unless it is queued already; a changed priority counts from now on, also for a queued one."""
+        """Queue the job unless it is queued already; a changed priority counts from now on, also
+        for a queued one.
+        """
         known = self._priorities.get(job_id, 0)
         priority = known if priority is None else priority
         if job_id in self._current and priority == known:

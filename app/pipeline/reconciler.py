@@ -1,4 +1,6 @@
-"""Reconciler: brings the queue, the leases and the disk in line with the database, at the start and then regularly."""
+"""Reconciler: brings the queue, the leases and the disk in line with the database, at the start and
+then regularly.
+"""
 
 from __future__ import annotations
 
@@ -38,8 +40,9 @@ class Reconciler:
         rescue_tokens: Callable[[], Awaitable[None]] | None = None,
         sweeper: Sweeper | None = None,
     ) -> None:
-        """`only`: work on these jobs and no others. `is_shared`: other processes work on this database. `rescue_tokens`:
-        put back those of processes that are gone."""
+        """`only`: work on these jobs and no others. `is_shared`: other processes work on this
+        database. `rescue_tokens`: put back those of processes that are gone.
+        """
         self._is_shared = is_shared
         self._rescue_tokens = rescue_tokens
         self._database = database
@@ -54,12 +57,15 @@ class Reconciler:
         self._rounds = 0
 
     async def recover(self) -> bool:
-        """At the start. Of the only process that works on this database: whoever held a chunk is gone. True if chunks were
-        taken back."""
+        """At the start. Of the only process that works on this database: whoever held a chunk is
+        gone. True if chunks were taken back.
+        """
         is_shared = self._is_shared or (self._only is not None and not self._database.is_sqlite)
         rescued = await self._database.transact(lambda c: chunks.rescue(c, expired_only=is_shared))
         if rescued:
-            logger.warning("Took back the chunks of %d jobs from a process that is gone", len(rescued))
+            logger.warning(
+                "Took back the chunks of %d jobs from a process that is gone", len(rescued)
+            )
         await self._enqueue()
         return bool(rescued)
 
@@ -69,9 +75,12 @@ class Reconciler:
             await self.run_once()
 
     async def run_once(self) -> None:
-        await self._renew_leases()  # first, or after an outage of the database we would rescue chunks from ourselves
+        # first, or after an outage of the database we would rescue chunks from ourselves
+        await self._renew_leases()
         if ended := await self._database.end_stopped():
-            logger.warning("Ended %d sessions of processes that stopped in the middle of a statement", ended)
+            logger.warning(
+                "Ended %d sessions of processes that stopped in the middle of a statement", ended
+            )
         await self._database.transact(lambda c: chunks.shorten_leases(c, self._lease_seconds))
         rescued = await self._database.transact(lambda c: chunks.rescue(c, expired_only=True))
         if rescued:

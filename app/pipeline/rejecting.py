@@ -1,4 +1,6 @@
-"""Rejects of rows that a processor refused, or could not do: where they stand in the file, and why."""
+"""Rejects of rows that a processor refused, or could not do: where they stand in the file, and
+why.
+"""
 
 from __future__ import annotations
 
@@ -9,11 +11,17 @@ from app.formats.base import MAX_REJECT_BYTES, Format, Reject, Rows, Span
 
 
 def located(
-    form: Format, span: Span, data: bytes, rejects: Sequence[Reject], own_numbers: dict[int, int] | None = None
+    form: Format,
+    span: Span,
+    data: bytes,
+    rejects: Sequence[Reject],
+    own_numbers: dict[int, int] | None = None,
 ) -> list[Reject]:
-    """Processors know the numbers of the rows that they reject, not where in the file they are. `data` is that of the span.
+    """Processors know the numbers of the rows that they reject, not where in the file they are.
+    `data` is that of the span.
 
-    `own_numbers`: of a correction, whose rows have other numbers in its own file, and are kept whole.
+    `own_numbers`: of a correction, whose rows have other numbers in its own file, and are kept
+    whole.
     """
     numbers = sorted({r.row_number for r in rejects if not r.byte_end})
     own = [own_numbers[n] for n in numbers] if own_numbers else numbers

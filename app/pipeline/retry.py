@@ -16,8 +16,9 @@ class RetryPolicy:
 
     @property
     def longest_wait(self) -> float:
-        """Seconds that any chunk waits for its next attempt, whatever the cause: a stored moment farther ahead was written
-        before the clock was set back."""
+        """Seconds that any chunk waits for its next attempt, whatever the cause: a stored moment
+        farther ahead was written before the clock was set back.
+        """
         return max(self.max_seconds, TRANSIENT_DELAY_SECONDS)
 
     def is_last(self, attempt: int) -> bool:
@@ -25,5 +26,7 @@ class RetryPolicy:
         return attempt > self.max_retries
 
     def delay_seconds(self, attempt: int, rng: random.Random = random.Random()) -> float:  # noqa: B008
-        """Before the next attempt: exponential with full jitter, so that what failed together does not return together."""
+        """Before the next attempt: exponential with full jitter, so that what failed together does
+        not return together.
+        """
         return rng.uniform(0, min(self.max_seconds, self.base_seconds * 2 ** (attempt - 1)))

@@ -1,4 +1,6 @@
-"""What the machine keeps in memory of a job in work: a copy of its rows, plus what is going on right now."""
+"""What the machine keeps in memory of a job in work: a copy of its rows, plus what is going on
+right now.
+"""
 
 from __future__ import annotations
 
@@ -84,8 +86,9 @@ class RunningJob:
 
 
 async def load(database: Database, processors: Processors, job_id: UUID) -> RunningJob | None:
-    """The job as the database has it; None if it was deleted. Raises StoredFileMissing, UnknownProcessor, and
-    InvalidParameter for options that its processor does not take any more."""
+    """The job as the database has it; None if it was deleted. Raises StoredFileMissing,
+    UnknownProcessor, and InvalidParameter for options that its processor does not take any more.
+    """
     async with database.working() as connection:
         row = await jobs.load_job(connection, job_id)
     return None if row is None else from_row(row, processors)

@@ -1,7 +1,9 @@
-"""SharedQueue: the tokens of JobQueue where several processes work on one database. procrastinate keeps them in PostgreSQL.
+"""SharedQueue: the tokens of JobQueue where several processes work on one database. procrastinate
+keeps them in PostgreSQL.
 
-A token is a message "this job may have something to do" and nothing more. What is to be done, by whom and how often is in
-the chunk rows: a token too many finds nothing, one too few is put again by the reconciler.
+A token is a message "this job may have something to do" and nothing more. What is to be done, by
+whom and how often is in the chunk rows: a token too many finds nothing, one too few is put again by
+the reconciler.
 """
 
 from __future__ import annotations
@@ -36,52 +38,54 @@ from app.pipeline.queue import Queue
 logger = logging.getLogger(__name__)
 QUEUE, TASK = "granula", "granula.turn"
 LANES = 8
-"""Tokens that a job has in the queue at most. With one, each worker would have to wait for the one before it to have put it
-back before it could begin at the same job."""
+"""Tokens that a job has in the queue at most. With one, each worker would have to wait for the one
+before it to have put it back before it could begin at the same job.
+"""
 EPOCH_SECONDS = 1_767_225_600
-"""2026-01-01: ranks are seconds since then, to fit the 32 bits of procrastinate's priority until 2094."""
+"""2026-01-01: ranks are seconds since then, to fit the 32 bits of procrastinate's priority until
+2094.
+"""
 SILENT_SECONDS = 8.0
-"""A query of the queue is answered within milliseconds. After so long the connection is taken for dead."""
+"""A query of the queue is answered within milliseconds. After so long the connection is taken for
+dead.
+"""
 TOLERATED_SECONDS = 60
 """By which the clocks of two machines may differ."""
 POLL_SECONDS = 1.0
 """For what a lost notification would have told."""
 
-_DEFER = text(
-    """
+_DEFER = text("""
     SELECT procrastinate_defer_jobs_v1(ARRAY(
         SELECT ROW(:queue, :task, :rank, NULL, lane, jsonb_build_object('token', lane, 'priority', CAST(:priority AS int)),
                    NULL)::procrastinate_job_to_defer_v1
         FROM unnest(:lanes) AS lane
         WHERE NOT EXISTS (SELECT 1 FROM procrastinate_jobs q WHERE q.queueing_lock = lane AND q.status = 'todo')
     ))
-    """
-).bindparams(bindparam("lanes", type_=ARRAY(String)))
-_WITHDRAW = text(
-    """
+    """).bindparams(bindparam("lanes", type_=ARRAY(String)))
+_WITHDRAW = text("""
     SELECT procrastinate_cancel_job_v1(q.id, false, true)
     FROM procrastinate_jobs q WHERE q.queueing_lock = ANY(:lanes) AND q.status = 'todo'
-    """
-).bindparams(bindparam("lanes", type_=ARRAY(String)))
+    """).bindparams(bindparam("lanes", type_=ARRAY(String)))
 
 _SEEN_NOW = text(
-    "UPDATE procrastinate_workers SET last_heartbeat = now() WHERE last_heartbeat > now() + make_interval(secs => :lease)"
+    "UPDATE procrastinate_workers SET last_heartbeat = now() WHERE last_heartbeat > now() +"
+    " make_interval(secs => :lease)"
 )
-_RANK_NOW = text(
-    """
+_RANK_NOW = text("""
     UPDATE procrastinate_jobs
     SET priority = -CAST(extract(epoch FROM now()) - :epoch - :ageing * CAST(args->>'priority' AS int) AS int)
     WHERE queue_name = :queue AND status = 'todo'
       AND priority < -CAST(extract(epoch FROM now()) - :epoch + :tolerance AS int)
-    """
-)
+    """)
 
 _token: ContextVar[tuple[UUID, int]] = ContextVar("token")
 """The one that the turn of this task was taken with."""
 
 
 class SharedQueue(Queue):
-    def __init__(self, database: Database, ageing_seconds: float, clock: Callable[[], float] = time.time) -> None:
+    def __init__(
+        self, database: Database, ageing_seconds: float, clock: Callable[[], float] = time.time
+    ) -> None:
         super().__init__(ageing_seconds, clock)
         self._database = database
         self._putting: set[asyncio.Task[None]] = set()
@@ -90,15 +94,24 @@ class SharedQueue(Queue):
     # ------------------------------------------------------------------ putting
 
     async def enqueue(
-        self, connection: AsyncConnection, job_id: UUID, priority: int | None = None, *, turns: int = 1
+        self,
+        connection: AsyncConnection,
+        job_id: UUID,
+        priority: int | None = None,
+        *,
+        turns: int = 1,
     ) -> None:
-        await self._enqueue(connection, job_id, self._known(job_id, priority), min(max(turns, 1), LANES))
+        await self._enqueue(
+            connection, job_id, self._known(job_id, priority), min(max(turns, 1), LANES)
+        )
 
     async def reprioritise(self, connection: AsyncConnection, job_id: UUID, priority: int) -> None:
         await connection.execute(_WITHDRAW, {"lanes": _lanes(job_id, range(LANES))})
         await self._enqueue(connection, job_id, priority, LANES)
 
-    async def _enqueue(self, connection: AsyncConnection, job_id: UUID, priority: int, count: int) -> None:
+    async def _enqueue(
+        self, connection: AsyncConnection, job_id: UUID, priority: int, count: int
+    ) -> None:
         try:
             async with connection.begin_nested():
                 await self._defer(connection, _lanes(job_id, range(count)), priority)
@@ -128,7 +141,9 @@ class SharedQueue(Queue):
 
     async def _put(self, job_id: UUID, lane: int, priority: int) -> None:
         try:
-            await self._database.run_alone(lambda c: self._defer(c, _lanes(job_id, [lane]), priority))
+            await self._database.run_alone(
+                lambda c: self._defer(c, _lanes(job_id, [lane]), priority)
+            )
         except IntegrityError:
             pass
         except TransientError as error:
@@ -137,9 +152,16 @@ class SharedQueue(Queue):
     # ------------------------------------------------------------------ taking
 
     async def run(
-        self, take: Callable[[UUID], Awaitable[None]], *, url: str, concurrency: int, heartbeat: float, lease: float
+        self,
+        take: Callable[[UUID], Awaitable[None]],
+        *,
+        url: str,
+        concurrency: int,
+        heartbeat: float,
+        lease: float,
     ) -> None:
-        """Give tokens to `take`, at most `concurrency` at once, until cancelled; then take() calls going on are cancelled, too.
+        """Give tokens to `take`, at most `concurrency` at once, until cancelled; then take() calls
+        going on are cancelled, too.
 
         Returns when the connection is lost in a way that procrastinate does not mend: run it again.
         """
@@ -172,7 +194,8 @@ class SharedQueue(Queue):
     async def count_workers(self, lease_seconds: float) -> int:
         """Those that have been heard of lately."""
         query = text(
-            "SELECT count(*) FROM procrastinate_workers WHERE last_heartbeat > now() - make_interval(secs => :lease)"
+            "SELECT count(*) FROM procrastinate_workers WHERE last_heartbeat > now() -"
+            " make_interval(secs => :lease)"
         )
         async with self._database.working_singly() as connection:
             return int((await connection.execute(query, {"lease": lease_seconds})).scalar_one())
@@ -185,7 +208,9 @@ class SharedQueue(Queue):
         manager = self._app.job_manager
         try:
             await manager.prune_stalled_workers(lease_seconds)
-            for job in await manager.get_stalled_jobs(queue=QUEUE, seconds_since_heartbeat=lease_seconds):
+            for job in await manager.get_stalled_jobs(
+                queue=QUEUE, seconds_since_heartbeat=lease_seconds
+            ):
                 assert job.id is not None
                 try:
                     await manager.finish_job_by_id_async(job.id, Status.ABORTED, delete_job=True)
@@ -197,10 +222,16 @@ class SharedQueue(Queue):
             logger.warning("Tokens of lost workers wait: %s", error)
 
     async def _trust_no_future(self, connection: AsyncConnection, lease_seconds: float) -> None:
-        """What was written before the clock was set back: a worker that was heard of in the future would never be missed, and
-        a token put in the future would come after all that are put now."""
+        """What was written before the clock was set back: a worker that was heard of in the future
+        would never be missed, and a token put in the future would come after all that are put now.
+        """
         await connection.execute(_SEEN_NOW, {"lease": lease_seconds})
-        given = {"epoch": EPOCH_SECONDS, "ageing": self._ageing_seconds, "queue": QUEUE, "tolerance": TOLERATED_SECONDS}
+        given = {
+            "epoch": EPOCH_SECONDS,
+            "ageing": self._ageing_seconds,
+            "queue": QUEUE,
+            "tolerance": TOLERATED_SECONDS,
+        }
         await connection.execute(_RANK_NOW, given)
 
 
@@ -209,7 +240,9 @@ def _lanes(job_id: UUID, numbers: range | list[int]) -> list[str]:
 
 
 class _Connector(PsycopgConnector):
-    """procrastinate's connections, which end when the database does not answer: psycopg itself waits for ever."""
+    """procrastinate's connections, which end when the database does not answer: psycopg itself
+    waits for ever.
+    """
 
     def __init__(self, url: str) -> None:
         super().__init__(
@@ -225,18 +258,23 @@ class _Connector(PsycopgConnector):
         """When each query that is not answered yet was asked."""
 
     async def end_silent(self) -> None:
-        """Cut all connections each time a query waits for too long, until cancelled. Who waits gets ConnectorException."""
+        """Cut all connections each time a query waits for too long, until cancelled. Who waits gets
+        ConnectorException.
+        """
         while True:
             await asyncio.sleep(1)
             now = time.monotonic()
             if any(now - asked_at > SILENT_SECONDS for asked_at in self._asked_at.values()):
-                logger.warning("The queue's connections to the database do not answer any more; they are ended")
+                logger.warning(
+                    "The queue's connections to the database do not answer any more; they are ended"
+                )
                 self._asked_at.clear()
                 for connection in list(self._connections):
                     _cut(connection)
 
     async def _configure(self, connection: AsyncConnectionOfPsycopg[Any]) -> None:
-        # Without transactions: one round trip a call instead of three, and who stops between them keeps no row from others.
+        # Without transactions: one round trip a call instead of three, and who stops between them
+        # keeps no row from others.
         await connection.set_autocommit(True)
         self._connections.add(connection)
 

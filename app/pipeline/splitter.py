@@ -1,4 +1,6 @@
-"""Splitter: cuts the next stretch of a job's file and commits its chunk rows. It resumes wherever the last commit left it."""
+"""Splitter: cuts the next stretch of a job's file and commits its chunk rows. It resumes wherever
+the last commit left it.
+"""
 
 from __future__ import annotations
 
@@ -32,10 +34,12 @@ class Splitter:
         self._queue = queue
 
     async def advance(self, job: RunningJob) -> bool:
-        """Cut one stretch; False if somebody else has moved the split meanwhile, or the job is gone.
+        """Cut one stretch; False if somebody else has moved the split meanwhile, or the job is
+        gone.
 
-        Reads in a thread. The position in the job row and the chunk rows change in one transaction, so that a crash
-        loses a stretch of work but never a chunk, and two splitters never both win. So do the tokens for the chunks.
+        Reads in a thread. The position in the job row and the chunk rows change in one transaction,
+        so that a crash loses a stretch of work but never a chunk, and two splitters never both win.
+        So do the tokens for the chunks.
         """
         with tracing.span("split", job.trace, {"granula.job.id": str(job.id)}) as span:
             return await self._advance(job, span)
@@ -54,14 +58,21 @@ class Splitter:
                 "chunk_count": job.chunk_count + len(made.spans),
             }
             status = await jobs.advance_split(
-                connection, job.id, old_offset=job.position.offset, old_count=job.chunk_count, values=values
+                connection,
+                job.id,
+                old_offset=job.position.offset,
+                old_count=job.chunk_count,
+                values=values,
             )
             if status is not None:
-                # A cancelled job is cut to its end all the same: only so can its other rows be counted as unprocessed.
+                # A cancelled job is cut to its end all the same: only so can its other rows be
+                # counted as unprocessed.
                 cancelled = status is JobStatus.CANCELLED
                 state = ChunkStatus.CANCELLED if cancelled else ChunkStatus.PENDING
                 await chunks.insert_chunks(connection, job.id, job.chunk_count, made.spans, state)
-                await self._queue.enqueue(connection, job.id, turns=len(made.spans) + (not made.done))
+                await self._queue.enqueue(
+                    connection, job.id, turns=len(made.spans) + (not made.done)
+                )
             hit("split.before_commit")
             return status
 
@@ -91,5 +102,7 @@ class Splitter:
             budget = STRETCH_BYTES if job.chunk_count else FIRST_STRETCH_BYTES
             made = cut(file, job.form, start, size=job.stored_bytes, limits=limits, budget=budget)
         if made.done and job.stored_crc32 not in (None, made.position.crc32):
-            raise StoredFileCorrupt("The stored upload is not what was received: its checksum is another one.")
+            raise StoredFileCorrupt(
+                "The stored upload is not what was received: its checksum is another one."
+            )
         return made

@@ -9,7 +9,9 @@ from enum import Enum
 class Step(Enum):
     SPLIT = "cut a stretch of its file into chunks"
     RUN = "claim chunks and run them in this turn"
-    RUN_DETACHED = "claim chunks and run them without a slot, since their processor waits for a service"
+    RUN_DETACHED = (
+        "claim chunks and run them without a slot, since their processor waits for a service"
+    )
     REDUCE = "make its result without a slot, then finish it"
     FINISH = "give it its final status, or wait for the chunk that may run next"
     REQUEUE = "put its token back: there is more to do than this turn can"

@@ -1,5 +1,5 @@
-"""Suspects: chunks that were in work when their process ended. Each runs in a process that does nothing else meanwhile, so that
-whoever is to blame for the end of that process is known.
+"""Suspects: chunks that were in work when their process ended. Each runs in a process that does
+nothing else meanwhile, so that whoever is to blame for the end of that process is known.
 
 The service reads the bytes and writes the rows; everything between is done in the other process.
 """
@@ -36,7 +36,13 @@ class Suspect:
     encode_table: TableEncoder
 
     @classmethod
-    def of(cls, make_processors: MakeProcessors, job: RunningJob, claim: Claim, encode_table: TableEncoder) -> Suspect:
+    def of(
+        cls,
+        make_processors: MakeProcessors,
+        job: RunningJob,
+        claim: Claim,
+        encode_table: TableEncoder,
+    ) -> Suspect:
         live = {claim.index: job.live[claim.index]} if claim.index in job.live else {}
         bare: Any = None
         alone = replace(job, processor=bare, can=bare, live=live)
@@ -44,7 +50,9 @@ class Suspect:
 
 
 def prepare(suspect: Suspect, data: bytes) -> Prepared:
-    """What is to be written of the chunk, of which these are the bytes. For a process of its own."""
+    """What is to be written of the chunk, of which these are the bytes. For a process of its
+    own.
+    """
     job, preparer = _equipped(suspect, data)
     if job.is_waiting_processor:
         return _loop().run_until_complete(preparer.prepare_waiting(job, suspect.claim))
@@ -61,7 +69,9 @@ def process(suspect: Suspect, rows: Rows) -> ChunkOutcome:
 
 
 def get_ready(make_processors: MakeProcessors) -> None:
-    """In a process of its own, before there is a chunk for it: to load all that is needed takes longer than most chunks."""
+    """In a process of its own, before there is a chunk for it: to load all that is needed takes
+    longer than most chunks.
+    """
     _processors(make_processors)
 
 
@@ -69,7 +79,12 @@ def _equipped(suspect: Suspect, data: bytes) -> tuple[RunningJob, Preparer]:
     processors = _processors(suspect.make_processors)
     can = processors.capabilities(suspect.processor)
     job = replace(suspect.job, processor=processors.get(suspect.processor), can=can)
-    preparer = Preparer(lambda *_: data, compute=compute_here, in_thread=_in_thread, encode_table=suspect.encode_table)
+    preparer = Preparer(
+        lambda *_: data,
+        compute=compute_here,
+        in_thread=_in_thread,
+        encode_table=suspect.encode_table,
+    )
     return job, preparer
 
 
@@ -85,7 +100,9 @@ def _processors(make: MakeProcessors) -> Processors:
 
 @cache
 def _loop() -> asyncio.AbstractEventLoop:
-    """One for the life of the process: clients of services belong to the loop that they were first used on."""
+    """One for the life of the process: clients of services belong to the loop that they were first
+    used on.
+    """
     return asyncio.new_event_loop()
 
 

@@ -1,7 +1,8 @@
 """Sweeper: looks through the storage for what no row of the database needs.
 
-Parts that were never published, and what the database knows to be over, are removed. What it does not know at all goes to
-lost+found for days: an upload that died just before its commit, or the files of a database that was put back from a backup.
+Parts that were never published, and what the database knows to be over, are removed. What it does
+not know at all goes to lost+found for days: an upload that died just before its commit, or the
+files of a database that was put back from a backup.
 """
 
 from __future__ import annotations
@@ -21,12 +22,16 @@ from app.sources.places import LostFound, Outputs, Partials, Storage
 
 logger = logging.getLogger(__name__)
 ORPHAN_SECONDS, SHARED_ORPHAN_SECONDS = 60.0, 3600.0
-"""A stored file without a row this old belongs to an upload that died; a living one is touched every few seconds. In a bucket,
-every minute and by another clock than ours, which may differ by a quarter of an hour."""
+"""A stored file without a row this old belongs to an upload that died; a living one is touched
+every few seconds. In a bucket, every minute and by another clock than ours, which may differ by a
+quarter of an hour.
+"""
 PARTIAL_ORPHAN_SECONDS = 3600.0
 DEFAULT_LOST_SECONDS = 14 * 86_400.0
 FEW, SHARE = 5, 0.1
-"""So many, or this share of what is there, may go to lost+found in one round: more are no accident of a killed process."""
+"""So many, or this share of what is there, may go to lost+found in one round: more are no accident
+of a killed process.
+"""
 IDS_AT_ONCE = 500
 
 NeedBytes = Callable[[AsyncConnection, Sequence[UUID]], Awaitable[dict[UUID, bool]]]
@@ -69,12 +74,18 @@ class Sweeper:
         self._ownership = ownership
         self._lost_seconds = lost_seconds
 
-    async def sweep(self, older_than_seconds: float | None = None, *, has_limit: bool = True) -> Swept:
-        """One round. Without its limit, which is for operators, any number goes to lost+found. Raises StorageUnavailable."""
+    async def sweep(
+        self, older_than_seconds: float | None = None, *, has_limit: bool = True
+    ) -> Swept:
+        """One round. Without its limit, which is for operators, any number goes to lost+found.
+        Raises StorageUnavailable.
+        """
         if self._ownership is not None and not await self._ownership.is_ours():
             return Swept()
         if older_than_seconds is None:
-            older_than_seconds = SHARED_ORPHAN_SECONDS if self._storage.is_shared else ORPHAN_SECONDS
+            older_than_seconds = (
+                SHARED_ORPHAN_SECONDS if self._storage.is_shared else ORPHAN_SECONDS
+            )
         rounds = [
             await self._sweep_files(older_than_seconds, has_limit),
             await self._sweep_parts(has_limit),
@@ -82,11 +93,15 @@ class Sweeper:
         if self._partials is not None:
             rounds.append(await self._sweep_partials(self._partials, has_limit))
         swept = Swept(sum(each.lost for each in rounds), sum(each.held for each in rounds))
-        await self._database.transact(lambda c: installation.record_sweep(c, lost=swept.lost, held=swept.held))
+        await self._database.transact(
+            lambda c: installation.record_sweep(c, lost=swept.lost, held=swept.held)
+        )
         return swept
 
     async def purge(self) -> int:
-        """Remove what is in lost+found and still known to nobody, whatever its age; how many that were."""
+        """Remove what is in lost+found and still known to nobody, whatever its age; how many that
+        were.
+        """
         count = 0
         for place in self._places():
             found = await asyncio.to_thread(place.lost.found)
@@ -103,7 +118,9 @@ class Sweeper:
             _Place("outputs", jobs.need_parts, self._parts.lost, self._parts.remove),
         ]
         if self._partials is not None:
-            found.append(_Place("partial", uploads.need_bytes, self._partials.lost, self._partials.delete))
+            found.append(
+                _Place("partial", uploads.need_bytes, self._partials.lost, self._partials.delete)
+            )
         return found
 
     def _files(self, remove: Callable[[UUID], None]) -> _Place:
@@ -122,7 +139,9 @@ class Sweeper:
     async def _sweep_parts(self, has_limit: bool) -> Swept:
         job_ids = await asyncio.to_thread(self._parts.jobs)
         return await self._settle(
-            _Place("outputs", jobs.need_parts, self._parts.lost, self._parts.remove), job_ids, has_limit
+            _Place("outputs", jobs.need_parts, self._parts.lost, self._parts.remove),
+            job_ids,
+            has_limit,
         )
 
     async def _sweep_partials(self, partials: Partials, has_limit: bool) -> Swept:
@@ -130,7 +149,8 @@ class Sweeper:
         idle = await asyncio.to_thread(partials.ids, PARTIAL_ORPHAN_SECONDS)
         needed = await self._need_bytes(place, idle)
         for upload_id in [each for each in idle if each not in needed]:
-            if not await asyncio.to_thread(partials.size, upload_id):  # nothing would be lost with it
+            # nothing would be lost with it
+            if not await asyncio.to_thread(partials.size, upload_id):
                 await asyncio.to_thread(partials.delete, upload_id)
                 idle.remove(upload_id)
         return await self._settle(place, idle, has_limit)
@@ -144,7 +164,9 @@ class Sweeper:
         lost = 0
         for file_id, seconds in before.items():
             if needed.get(file_id):
-                logger.warning("%s/%s is known again: it is taken out of lost+found", place.name, file_id)
+                logger.warning(
+                    "%s/%s is known again: it is taken out of lost+found", place.name, file_id
+                )
                 await asyncio.to_thread(place.lost.give_back, file_id)
             elif file_id in needed or seconds > self._lost_seconds:
                 logger.warning("Removing %s/%s from lost+found", place.name, file_id)
@@ -154,13 +176,19 @@ class Sweeper:
         unknown = [each for each in ids if each not in needed and each not in before]
         if has_limit and len(unknown) > max(FEW, int(SHARE * len(ids))):
             logger.warning(
-                "%d of %d in %s are known to no row of this database: too many to be left by killed processes, so they stay. "
-                "Look at it by `python -m app storage status`",
-                len(unknown), len(ids), place.name,
-            )  # fmt: skip
+                "%d of %d in %s are known to no row of this database: too many to be left by killed"
+                " processes, so they stay. Look at it by `python -m app storage status`",
+                len(unknown),
+                len(ids),
+                place.name,
+            )
             return Swept(lost, len(unknown))
         for file_id in unknown:
-            logger.warning("%s/%s is known to no row of this database: it goes to lost+found", place.name, file_id)
+            logger.warning(
+                "%s/%s is known to no row of this database: it goes to lost+found",
+                place.name,
+                file_id,
+            )
             await asyncio.to_thread(place.lost.keep, file_id)
         return Swept(lost + len(unknown), 0)
 

@@ -1,5 +1,7 @@
-"""Commit targets: where the rows of a chunk go, inside the transaction that completes it. A job's rows are its own; those of a
-correction belong to the job that it corrects. Which it is, `Committer.target` alone decides."""
+"""Commit targets: where the rows of a chunk go, inside the transaction that completes it. A job's
+rows are its own; those of a correction belong to the job that it corrects. Which it is,
+`Committer.target` alone decides.
+"""
 
 from __future__ import annotations
 
@@ -19,7 +21,9 @@ from app.pipeline.prepared import Prepared, gathered
 from app.pipeline.running import RunningJob
 
 KEPT_ELSEWHERE = {"hash_read": f"{0:016x}", "summary": None}
-"""What a chunk of a correction stores of its results: they are part of the chunk that it corrects."""
+"""What a chunk of a correction stores of its results: they are part of the chunk that it
+corrects.
+"""
 
 
 class CommitTarget(Protocol):
@@ -27,15 +31,23 @@ class CommitTarget(Protocol):
         """Read what these chunks need to know, before their rows are read."""
 
     async def lock(self, connection: AsyncConnection) -> None:
-        """Take the locks that come before those of the chunks. Raises LeaseLost if the target is gone."""
+        """Take the locks that come before those of the chunks. Raises LeaseLost if the target is
+        gone.
+        """
 
     def values(self, prepared: Prepared) -> dict[str, Any]:
         """What is stored in the row of the chunk."""
 
-    async def write(self, connection: AsyncConnection, ready: Sequence[tuple[Claim, Prepared]]) -> None:
-        """Write rows and rejects. Raises ColumnsTaken, CorrectionOvertaken, and what the database raises."""
+    async def write(
+        self, connection: AsyncConnection, ready: Sequence[tuple[Claim, Prepared]]
+    ) -> None:
+        """Write rows and rejects. Raises ColumnsTaken, CorrectionOvertaken, and what the database
+        raises.
+        """
 
-    async def rehearse(self, connection: AsyncConnection, claim: Claim, rows: Rows, prepared: Prepared) -> None:
+    async def rehearse(
+        self, connection: AsyncConnection, claim: Claim, rows: Rows, prepared: Prepared
+    ) -> None:
         """Write some rows of a chunk, in a transaction that is rolled back."""
 
 
@@ -55,7 +67,9 @@ class OwnJob:
     def values(self, prepared: Prepared) -> dict[str, Any]:
         return prepared.values()
 
-    async def write(self, connection: AsyncConnection, ready: Sequence[tuple[Claim, Prepared]]) -> None:
+    async def write(
+        self, connection: AsyncConnection, ready: Sequence[tuple[Claim, Prepared]]
+    ) -> None:
         pages = [page for _, prepared in ready for page in prepared.pages]
         rejects = [reject for _, prepared in ready for reject in prepared.rejects]
         tables = gathered([prepared.tables for _, prepared in ready])
@@ -64,8 +78,12 @@ class OwnJob:
             claim, first = ready[0]
             await chunks.set_summary(connection, claim, {**first.summary, "written": written})
 
-    async def rehearse(self, connection: AsyncConnection, claim: Claim, rows: Rows, prepared: Prepared) -> None:
-        await self._destinations.write(connection, self._job.id, prepared.pages, prepared.rejects, prepared.tables)
+    async def rehearse(
+        self, connection: AsyncConnection, claim: Claim, rows: Rows, prepared: Prepared
+    ) -> None:
+        await self._destinations.write(
+            connection, self._job.id, prepared.pages, prepared.rejects, prepared.tables
+        )
 
 
 class CorrectedJob:
@@ -82,7 +100,9 @@ class CorrectedJob:
         job = self._job
         assert job.corrects is not None
         async with self._database.working() as connection:
-            parts = await corrections.find_parts(connection, job.id, [claim.index for claim in claims])
+            parts = await corrections.find_parts(
+                connection, job.id, [claim.index for claim in claims]
+            )
             for index, part in parts.items():
                 job.live[index] = await look(connection, job.corrects, part)
 
@@ -93,14 +113,20 @@ class CorrectedJob:
     def values(self, prepared: Prepared) -> dict[str, Any]:
         return prepared.values() | KEPT_ELSEWHERE
 
-    async def write(self, connection: AsyncConnection, ready: Sequence[tuple[Claim, Prepared]]) -> None:
+    async def write(
+        self, connection: AsyncConnection, ready: Sequence[tuple[Claim, Prepared]]
+    ) -> None:
         job, target = self._job, self._target
         assert target is not None
         for claim, prepared in ready:
             live = job.live[claim.index]
-            target = await self._merger.merge(connection, job.id, target, job.processor, live, prepared)
+            target = await self._merger.merge(
+                connection, job.id, target, job.processor, live, prepared
+            )
 
-    async def rehearse(self, connection: AsyncConnection, claim: Claim, rows: Rows, prepared: Prepared) -> None:
+    async def rehearse(
+        self, connection: AsyncConnection, claim: Claim, rows: Rows, prepared: Prepared
+    ) -> None:
         job, target = self._job, self._target
         assert target is not None
         live = only(job.live[claim.index], rows.numbers)

@@ -1,4 +1,6 @@
-"""Threads for chunks: as many as there are cores, and the next free one for the most urgent job, not for who came first."""
+"""Threads for chunks: as many as there are cores, and the next free one for the most urgent job,
+not for who came first.
+"""
 
 from __future__ import annotations
 
@@ -12,7 +14,9 @@ from typing import Any
 
 
 class Threads:
-    """An executor of its own serves in the order of arrival: an urgent chunk would wait behind all those in work."""
+    """An executor of its own serves in the order of arrival: an urgent chunk would wait behind all
+    those in work.
+    """
 
     def __init__(self, count: int) -> None:
         self._executor = ThreadPoolExecutor(count, thread_name_prefix="chunk")
@@ -25,7 +29,9 @@ class Threads:
         await self._acquire(rank)
         try:
             known = copy_context()  # what log lines say
-            return await asyncio.get_running_loop().run_in_executor(self._executor, known.run, work, *arguments)
+            return await asyncio.get_running_loop().run_in_executor(
+                self._executor, known.run, work, *arguments
+            )
         finally:
             self._release()
 

@@ -1,4 +1,6 @@
-"""Undoer: takes back what jobs wrote into tables, step by step. It may be stopped anywhere and goes on where it was."""
+"""Undoer: takes back what jobs wrote into tables, step by step. It may be stopped anywhere and goes
+on where it was.
+"""
 
 from __future__ import annotations
 
@@ -68,7 +70,9 @@ class Undoer:
         """Forget the versions of rows that are too old for an undo."""
 
         async def step(connection: AsyncConnection) -> bool:
-            return await self._destinations.forget_versions(connection, self._keep_seconds, ROWS_AT_ONCE)
+            return await self._destinations.forget_versions(
+                connection, self._keep_seconds, ROWS_AT_ONCE
+            )
 
         while await self._database.transact(step):
             pass

@@ -21,7 +21,8 @@ class Stored:
 def verdict(
     tally: Mapping[str, ChunkTally], stored: Stored, *, rows: int, stores_results: bool
 ) -> tuple[JobStatus, str | None]:
-    """The final status of a job whose chunks are all final, and what does not add up where it fails for that.
+    """The final status of a job whose chunks are all final, and what does not add up where it fails
+    for that.
 
     `tally`: its chunks by status. `rows`: of its file, as they were counted when it was cut.
     """
@@ -37,7 +38,9 @@ def verdict(
     return status, None
 
 
-def _problems(tally: Mapping[str, ChunkTally], stored: Stored, rows: int, *, stores_results: bool) -> Iterator[str]:
+def _problems(
+    tally: Mapping[str, ChunkTally], stored: Stored, rows: int, *, stores_results: bool
+) -> Iterator[str]:
     """Each equation that does not hold, with both of its sides."""
     all_chunks = tally.values()
     ok = sum(chunks.ok for chunks in all_chunks)

@@ -1,4 +1,6 @@
-"""What a processor is: rows in, results and rejects out. It never sees the database, a file or the network's retries."""
+"""What a processor is: rows in, results and rejects out. It never sees the database, a file or the
+network's retries.
+"""
 
 from __future__ import annotations
 
@@ -34,7 +36,9 @@ async def _at_once(work: Callable[..., Any], *arguments: Any) -> Any:
 
 @dataclass(frozen=True, slots=True)
 class ChunkContext:
-    """What a processor may know of the chunk it works on. `key` is the same for every attempt at this chunk."""
+    """What a processor may know of the chunk it works on. `key` is the same for every attempt at
+    this chunk.
+    """
 
     job_id: UUID
     chunk_index: int
@@ -44,14 +48,20 @@ class ChunkContext:
     delimiter: str = ","
     """Of a CSV file."""
     compute: Callable[..., Any] = compute_here
-    """`compute(function, *arguments)` calls a function of a module in a process beside the service and returns its result
-    or raises its exception: for Python that needs a core, and for native code that may crash. A process that dies raises
-    WorkerDied, which costs the chunk an attempt; one that takes more memory than it may raises OutOfMemory, which fails it."""
+    """`compute(function, *arguments)` calls a function of a module in a process beside the service
+    and returns its result or raises its exception: for Python that needs a core, and for native
+    code that may crash. A process that dies raises WorkerDied, which costs the chunk an attempt;
+    one that takes more memory than it may raises OutOfMemory, which fails it.
+    """
     in_thread: Callable[..., Awaitable[Any]] = _at_once
-    """`await context.in_thread(work, *arguments)`: for the parts of a coroutine that compute instead of waiting."""
+    """`await context.in_thread(work, *arguments)`: for the parts of a coroutine that compute
+    instead of waiting.
+    """
     encode_table: TableEncoder = as_given
-    """`encode_table(table, rows)`: rows of a typed table in the form in which the database takes them, for the `tables` of an
-    outcome. It may be handed to `compute`. Needed for tables with a key of their own (transactions, predictions)."""
+    """`encode_table(table, rows)`: rows of a typed table in the form in which the database takes
+    them, for the `tables` of an outcome. It may be handed to `compute`. Needed for tables with a
+    key of their own (transactions, predictions).
+    """
 
     @property
     def key(self) -> str:
@@ -71,14 +81,18 @@ class Output:
 
 @dataclass(slots=True)
 class ChunkOutcome:
-    """Each row given must be in `results` or in `rejects`, under its own number; the runner checks that the counts close.
-    It also fills in where a rejected row stands (line, bytes) if the processor leaves `byte_end` at 0."""
+    """Each row given must be in `results` or in `rejects`, under its own number; the runner checks
+    that the counts close. It also fills in where a rejected row stands (line, bytes) if the
+    processor leaves `byte_end` at 0.
+    """
 
     results: Results
     rejects: list[Reject] = field(default_factory=list)
     summary: dict[str, Any] = field(default_factory=dict)
     tables: dict[str, list[Any]] = field(default_factory=dict)
-    """Rows for typed tables, by table (app/destinations/tables.py), written in the same transaction as the results."""
+    """Rows for typed tables, by table (app/destinations/tables.py), written in the same transaction
+    as the results.
+    """
     output: Output | None = None
     """Of a processor that makes a file: it lies on disk before the transaction names it."""
 
@@ -86,15 +100,18 @@ class ChunkOutcome:
 class OutputMaker(ABC):
     """How the file of a job is made from what its chunks left: the `output` of a MakesFile.
 
-    Where the pieces of the chunks one after the other are the file, `described` is all that has to be written. The last
-    three are for values that must be unique in the whole file, and for parquet. `described` and those three are called in a
-    process beside the service, with the document of the job.
+    Where the pieces of the chunks one after the other are the file, `described` is all that has to
+    be written. The last three are for values that must be unique in the whole file, and for
+    parquet. `described` and those three are called in a process beside the service, with the
+    document of the job.
     """
 
     preview_rows = 20
 
     def document(self, options: Any) -> bytes:
-        """What is to be done, for the functions below; `options` are those of the job, as JSON if not said otherwise."""
+        """What is to be done, for the functions below; `options` are those of the job, as JSON if
+        not said otherwise.
+        """
         return options.model_dump_json().encode()  # type: ignore[no-any-return]
 
     def format(self, options: Any) -> str:
@@ -110,8 +127,10 @@ class OutputMaker(ABC):
         """The header of the file, and names and types of its columns."""
 
     def find_repeated(self, folder: str, key_files: Sequence[tuple[str, Any]], rows: int) -> int:
-        """How many rows repeat what must be unique, from (key file, keys of each piece) and the rows of the job. It leaves a
-        file `rule` in the folder, a byte for each row: 0 where it repeats nothing."""
+        """How many rows repeat what must be unique, from (key file, keys of each piece) and the
+        rows of the job. It leaves a file `rule` in the folder, a byte for each row: 0 where it
+        repeats nothing.
+        """
         raise NotImplementedError
 
     def repeated_values(
@@ -120,7 +139,9 @@ class OutputMaker(ABC):
         """For each of these rows of a part the column, the value and the row that has it first."""
         raise NotImplementedError
 
-    def encoded(self, document: bytes, folder: str, parts: Sequence[Any], path: str, without_repeated: bool) -> Any:
+    def encoded(
+        self, document: bytes, folder: str, parts: Sequence[Any], path: str, without_repeated: bool
+    ) -> Any:
         """The file, written to the path from parts that are no final pieces."""
         raise NotImplementedError
 
@@ -168,8 +189,9 @@ class Part:
 class Processor(ABC):
     """What is done with each row. Subclass it; only `name` and `process` have no default.
 
-    One is made per process, and called from several threads at a time. What it can do besides is the class that it
-    derives from: Reduces, ReducesParts, MakesFile, WritesTables, WaitsForService, ChecksRecords. They combine.
+    One is made per process, and called from several threads at a time. What it can do besides is
+    the class that it derives from: Reduces, ReducesParts, MakesFile, WritesTables, WaitsForService,
+    ChecksRecords. They combine.
     """
 
     name: str
@@ -177,14 +199,19 @@ class Processor(ABC):
     title: str = ""
     """For people who choose from a list; the name if it is empty."""
     options: ClassVar[type[Options]] = NoOptions
-    """What a job may say: a pydantic model, and part of the OpenAPI document. A bad value is refused with 422."""
+    """What a job may say: a pydantic model, and part of the OpenAPI document. A bad value is
+    refused with 422.
+    """
     job_type: str = ""
     """Its name as a type of jobs, if that is not `name`."""
     version: str | None = None
-    """A text that changes whenever the results would, of a processor whose results depend on bytes and options alone: then a
-    finished job may be answered with again."""
+    """A text that changes whenever the results would, of a processor whose results depend on bytes
+    and options alone: then a finished job may be answered with again.
+    """
     made_by: str = ""
-    """A sentence on how its jobs are made, if no upload and no job can name it: a feature makes them."""
+    """A sentence on how its jobs are made, if no upload and no job can name it: a feature makes
+    them.
+    """
     stores_results: bool = True
     """Whether the rows that come out are kept."""
     chunk_size: int | None = None
@@ -208,19 +235,26 @@ class Processor(ABC):
         """Raises a RequestError for options of the right types that cannot be used all the same."""
 
     def columns(self, header: Sequence[str], options: Any) -> Sequence[str]:
-        """The columns of the results for a file with these columns; raises MissingColumn if one that is needed is not
-        there. `header` is empty for JSON, whose columns are known only when all of it has been read."""
+        """The columns of the results for a file with these columns; raises MissingColumn if one
+        that is needed is not there. `header` is empty for JSON, whose columns are known only when
+        all of it has been read.
+        """
         return header
 
     @abstractmethod
-    def process(self, rows: Rows, context: ChunkContext) -> ChunkOutcome | Coroutine[Any, Any, ChunkOutcome]:
-        """The results of these rows. It runs in a thread, and for WaitsForService on the event loop. It may be called
-        again for the same rows, or for a part of them when one of them makes it raise. TransientError means later; any
-        other exception is tried MAX_RETRIES times, then the rows are halved until the bad ones are alone."""
+    def process(
+        self, rows: Rows, context: ChunkContext
+    ) -> ChunkOutcome | Coroutine[Any, Any, ChunkOutcome]:
+        """The results of these rows. It runs in a thread, and for WaitsForService on the event
+        loop. It may be called again for the same rows, or for a part of them when one of them makes
+        it raise. TransientError means later; any other exception is tried MAX_RETRIES times, then
+        the rows are halved until the bad ones are alone.
+        """
 
     def combine(self, summaries: Iterable[dict[str, Any]]) -> dict[str, Any]:
-        """The summary of the job from those of its chunks, in any order. As it is, it adds up counts of the same name, and
-        leaves out what is no number."""
+        """The summary of the job from those of its chunks, in any order. As it is, it adds up
+        counts of the same name, and leaves out what is no number.
+        """
         total: dict[str, Any] = {}
         for summary in summaries:
             for name, count in summary.items():
@@ -228,14 +262,19 @@ class Processor(ABC):
                     total[name] = total.get(name, 0) + count
         return total
 
-    def without(self, summary: dict[str, Any], removed: Mapping[str, Sequence[Mapping[str, Any]]]) -> dict[str, Any]:
-        """The summary as if some rejects had never been: their rows were corrected and are run again. `removed` has, by
-        typed table, the rows that were written for them. As it is, the summary counts no rejects."""
+    def without(
+        self, summary: dict[str, Any], removed: Mapping[str, Sequence[Mapping[str, Any]]]
+    ) -> dict[str, Any]:
+        """The summary as if some rejects had never been: their rows were corrected and are run
+        again. `removed` has, by typed table, the rows that were written for them. As it is, the
+        summary counts no rejects.
+        """
         return summary
 
     def depends_on(self, options: Any) -> str | None:
-        """What the results depend on besides bytes, options and `version`, such as the precision of a model; None if
-        equal ones may give other results the next time."""
+        """What the results depend on besides bytes, options and `version`, such as the precision of
+        a model; None if equal ones may give other results the next time.
+        """
         return ""
 
     async def close(self) -> None:  # noqa: B027
@@ -243,14 +282,17 @@ class Processor(ABC):
 
 
 class Reduces(Processor):
-    """Looks at rows without storing them; the job ends with a result. Its summaries count what they cover as `rows`."""
+    """Looks at rows without storing them; the job ends with a result. Its summaries count what they
+    cover as `rows`.
+    """
 
     stores_results = False
 
     @abstractmethod
     def conclude(self, combined: dict[str, Any], facts: FileFacts) -> Conclusion:
-        """From what `combine` made of all chunks. Like `combine`, it is called in a process of its own, so the processor
-        must be picklable."""
+        """From what `combine` made of all chunks. Like `combine`, it is called in a process of its
+        own, so the processor must be picklable.
+        """
 
 
 class ReducesParts(Processor):
@@ -271,7 +313,9 @@ class ReducesParts(Processor):
         compute: Callable[..., Awaitable[Any]],
         in_thread: Callable[..., Awaitable[Any]],
     ) -> Conclusion:
-        """The last two are called like those of a ChunkContext, and awaited. Raises TransientError to be asked later."""
+        """The last two are called like those of a ChunkContext, and awaited. Raises TransientError
+        to be asked later.
+        """
 
 
 class MakesFile(Processor):
@@ -289,14 +333,17 @@ class WritesTables(Processor):
 
 
 class WaitsForService(Processor):
-    """Waits for others instead of computing: it holds no worker meanwhile. What it computes goes through
-    `context.in_thread`."""
+    """Waits for others instead of computing: it holds no worker meanwhile. What it computes goes
+    through `context.in_thread`.
+    """
 
     @abstractmethod
     async def process(self, rows: Rows, context: ChunkContext) -> ChunkOutcome: ...
 
     def check_available(self) -> None:
-        """Raises a TransientError while the others are known to be away: then chunks are not even read."""
+        """Raises a TransientError while the others are known to be away: then chunks are not even
+        read.
+        """
 
 
 class ChecksRecords(Processor):
@@ -307,7 +354,9 @@ class ChecksRecords(Processor):
 
 @dataclass(frozen=True, slots=True)
 class Capabilities:
-    """What a processor can do besides processing rows. Each is the processor itself, or None if it cannot."""
+    """What a processor can do besides processing rows. Each is the processor itself, or None if it
+    cannot.
+    """
 
     reduces: Reduces | None = None
     reduces_parts: ReducesParts | None = None
@@ -325,11 +374,15 @@ class Capabilities:
             makes_file=processor if isinstance(processor, MakesFile) else None,
             waits=processor if isinstance(processor, WaitsForService) else None,
             records=processor if isinstance(processor, ChecksRecords) else None,
-            tables=frozenset(processor.tables) if isinstance(processor, WritesTables) else frozenset(),
+            tables=frozenset(processor.tables)
+            if isinstance(processor, WritesTables)
+            else frozenset(),
         )
 
 
 def version_of(processor: Processor, options: Any) -> str | None:
-    """What the results depend on besides bytes and options; None if equal ones may give other results the next time."""
+    """What the results depend on besides bytes and options; None if equal ones may give other
+    results the next time.
+    """
     depends = None if processor.version is None else processor.depends_on(options)
     return None if depends is None else f"{processor.version}/{depends}"

@@ -1,4 +1,6 @@
-"""What a job may say about its work: a model per processor, read from JSON or from the texts of a query."""
+"""What a job may say about its work: a model per processor, read from JSON or from the texts of a
+query.
+"""
 
 from __future__ import annotations
 
@@ -29,7 +31,8 @@ Model = TypeVar("Model", bound=BaseModel)
 
 
 def validated(model: type[Model], whose: str, given: Mapping[str, Any]) -> Model:
-    """The options, as JSON or as texts: a text that is none of what an option takes is read as JSON.
+    """The options, as JSON or as texts: a text that is none of what an option takes is read as
+    JSON.
 
     `whose` they are, for the sentence: `the processor rows`. Raises InvalidParameter.
     """
@@ -43,7 +46,9 @@ def validated(model: type[Model], whose: str, given: Mapping[str, Any]) -> Model
 
 
 def validated_some(model: type[Model], whose: str, given: Mapping[str, Any]) -> Model | None:
-    """The options, of which more may come: None if some are missing. Raises InvalidParameter for what is wrong already."""
+    """The options, of which more may come: None if some are missing. Raises InvalidParameter for
+    what is wrong already.
+    """
     try:
         return _parsed(model, given)
     except ValidationError as error:
@@ -58,8 +63,9 @@ def as_json(options: BaseModel) -> dict[str, Any]:
 
 
 def restored(model: type[Model], whose: str, values: Mapping[str, Any]) -> Model:
-    """From what the database has, which may hold more than the options. Raises InvalidParameter if they do not fit any
-    more, since the model is another one now."""
+    """From what the database has, which may hold more than the options. Raises InvalidParameter if
+    they do not fit any more, since the model is another one now.
+    """
     given = {name: value for name, value in values.items() if name in model.model_fields}
     try:
         return model.model_validate(given)
@@ -71,11 +77,17 @@ def _parsed(model: type[Model], given: Mapping[str, Any]) -> Model:
     try:
         return model.model_validate(given)
     except ValidationError as error:
-        read = {name: _from_json(given[name]) for name in _wrong(error) if isinstance(given.get(name), str)}
+        read = {
+            name: _from_json(given[name])
+            for name in _wrong(error)
+            if isinstance(given.get(name), str)
+        }
         if not any(value is not None for value in read.values()):
             raise
         try:
-            return model.model_validate({**given, **{k: value for k, value in read.items() if value is not None}})
+            return model.model_validate(
+                {**given, **{k: value for k, value in read.items() if value is not None}}
+            )
         except ValidationError:
             raise error from None
 
@@ -99,7 +111,8 @@ def _refused(error: ValidationError, whose: str, given: Mapping[str, Any]) -> In
         names = sorted(unknown)
         return InvalidParameter(f"{whose[:1].upper()}{whose[1:]} has no option {names[0][:60]!r}.")
     named = (
-        f"{'.'.join(fault.place)[:60]}: {fault.message[:100]}" for fault in faults(problems[:SHOWN_FAULTS], dict(given))
+        f"{'.'.join(fault.place)[:60]}: {fault.message[:100]}"
+        for fault in faults(problems[:SHOWN_FAULTS], dict(given))
     )
     return InvalidParameter(f"These options of {whose} cannot be used: {'; '.join(named)}.")
 

@@ -14,7 +14,9 @@ BLOCK_BYTES = 1 << 20
 
 
 class Pieces:
-    """Beyond IN_MEMORY bytes in a temporary file (TMPDIR) without a name, which is gone with this, or with the process."""
+    """Beyond IN_MEMORY bytes in a temporary file (TMPDIR) without a name, which is gone with this,
+    or with the process.
+    """
 
     def __init__(self) -> None:
         self._held: list[bytes] = []

@@ -1,4 +1,6 @@
-"""The processors by name: that of plain rows, those of the features, and `PROCESSORS=package.module:Class`."""
+"""The processors by name: that of plain rows, those of the features, and
+`PROCESSORS=package.module:Class`.
+"""
 
 from __future__ import annotations
 
@@ -42,10 +44,14 @@ class Processors:
     """Every processor of this process, made once, with what each can do."""
 
     def __init__(self, extra: Iterable[str] = (), *, given: Iterable[Processor] = ()) -> None:
-        """`extra` are named by the settings, `given` were made by who knows what they need. Raises SettingsInvalid."""
+        """`extra` are named by the settings, `given` were made by who knows what they need. Raises
+        SettingsInvalid.
+        """
         made = [RowsProcessor(), *given, *(_load(name) for name in extra)]
         self._by_name = {processor.name: processor for processor in made}
-        self._capabilities = {name: Capabilities.of(processor) for name, processor in self._by_name.items()}
+        self._capabilities = {
+            name: Capabilities.of(processor) for name, processor in self._by_name.items()
+        }
 
     @property
     def schemas(self) -> dict[str, type[RecordSchema]]:
@@ -69,7 +75,9 @@ class Processors:
         """Raises UnknownProcessor listing those that an upload may name."""
         processor = self.find(name)
         if processor is None:
-            raise UnknownProcessor(f"There is no processor {name[:60]!r}; there are: {', '.join(self.uploadable)}.")
+            raise UnknownProcessor(
+                f"There is no processor {name[:60]!r}; there are: {', '.join(self.uploadable)}."
+            )
         return processor
 
     def capabilities(self, name: str) -> Capabilities:
@@ -77,8 +85,9 @@ class Processors:
         return self._capabilities[self.get(name).name]
 
     def options(self, name: str, given: Mapping[str, Any]) -> Options:
-        """What somebody said, as JSON or as texts; raises UnknownProcessor, InvalidParameter, and the RequestError that
-        the processor has for it."""
+        """What somebody said, as JSON or as texts; raises UnknownProcessor, InvalidParameter, and
+        the RequestError that the processor has for it.
+        """
         processor = self._usable(name)
         options = validated(processor.options, f"the processor {name}", given)
         processor.check(options)
@@ -101,8 +110,12 @@ class Processors:
         """The options that the database has of a job; raises UnknownProcessor, InvalidParameter."""
         return restored(self.get(name).options, f"the processor {name}", stored)
 
-    def columns(self, name: str, header: Sequence[str], options: Options | Mapping[str, Any]) -> list[str]:
-        """Those of the results for a file with this header; raises UnknownProcessor, MissingColumn."""
+    def columns(
+        self, name: str, header: Sequence[str], options: Options | Mapping[str, Any]
+    ) -> list[str]:
+        """Those of the results for a file with this header; raises UnknownProcessor,
+        MissingColumn.
+        """
         typed = options if isinstance(options, BaseModel) else self.restored(name, options)
         return list(self.get(name).columns(header, typed))
 

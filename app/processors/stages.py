@@ -42,7 +42,11 @@ class Stages:
     @property
     def named(self) -> list[tuple[str, int]]:
         """Each with the percent at which it begins, with `queued` and `done` around them."""
-        return [("queued", 0), *((stage.name, stage.begins_at) for stage in self.work), ("done", 100)]
+        return [
+            ("queued", 0),
+            *((stage.name, stage.begins_at) for stage in self.work),
+            ("done", 100),
+        ]
 
     @property
     def is_of_parts(self) -> bool:

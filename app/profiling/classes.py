@@ -58,7 +58,22 @@ WHY = {
 }
 """The classes that make a column text, each as the end of a sentence about a value."""
 
-NULL_WORDS = ("na", "n/a", "#n/a", "nan", "null", "none", "nil", "-", "--", "?", "missing", "unknown", "(null)", "\\n")
+NULL_WORDS = (
+    "na",
+    "n/a",
+    "#n/a",
+    "nan",
+    "null",
+    "none",
+    "nil",
+    "-",
+    "--",
+    "?",
+    "missing",
+    "unknown",
+    "(null)",
+    "\\n",
+)
 BOOLEANS = {
     "boolean:lower": ("true", "false"),
     "boolean:title": ("True", "False"),

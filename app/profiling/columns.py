@@ -97,7 +97,9 @@ class Column(msgspec.Struct):
             column._describe(texts, hashes, counts, rows[first], json)
         return column
 
-    def _describe(self, texts: pa.StringArray, hashes: Hashes, counts: Places, rows: Places, json: str) -> None:
+    def _describe(
+        self, texts: pa.StringArray, hashes: Hashes, counts: Places, rows: Places, json: str
+    ) -> None:
         """`texts` are the distinct values as they come, with their hashes, how
         often each is there, and its first row."""
         codes, names = classify(texts)
@@ -128,7 +130,9 @@ class Column(msgspec.Struct):
         self.top = Top.of(texts, hashes, counts)
 
     @classmethod
-    def of_class(cls, name: str, texts: pa.StringArray, rows: Places, *, has_lengths: bool) -> Column:
+    def of_class(
+        cls, name: str, texts: pa.StringArray, rows: Places, *, has_lengths: bool
+    ) -> Column:
         """The column of values all of this class; those that are equal have equal texts."""
         once, hashes, counts, _ = _once(texts)
         column = cls(values=len(texts), classes={name: len(texts)})
@@ -293,7 +297,11 @@ def _truncated(low: int, high: int, samples: Sequence[Shown]) -> list[dict[str, 
     """Which of the values shown are cut, and how long they are."""
     shown: list[tuple[str, int | None, int]] = [("min", None, low), ("max", None, high)]
     shown += [("examples", index, sample.length) for index, sample in enumerate(samples)]
-    return [{"member": member, "index": index, "length": length} for member, index, length in shown if length]
+    return [
+        {"member": member, "index": index, "length": length}
+        for member, index, length in shown
+        if length
+    ]
 
 
 End = tuple[str | None, int]

@@ -71,7 +71,9 @@ def classify_dates(values: pa.StringArray) -> dict[str, npt.NDArray[np.int64]]:
     return {name: np.concatenate(parts) for name, parts in by_class.items()}
 
 
-def _of_shape(shape: str, digits: npt.NDArray[np.uint8]) -> Iterator[tuple[str, npt.NDArray[np.bool_]]]:
+def _of_shape(
+    shape: str, digits: npt.NDArray[np.uint8]
+) -> Iterator[tuple[str, npt.NDArray[np.bool_]]]:
     """The classes of values that differ in their digits only, and which of them have each."""
     match = _DAY.match(shape)
     if match is None:
@@ -183,7 +185,9 @@ def formats(codes: Iterable[str]) -> list[Format]:
     for code in codes:
         separator, orders, paddings, time = code.removeprefix(PREFIX).split(":", 3)
         of_code = {
-            Format(separator, order, padding == "p", time) for order in orders.split("|") for padding in paddings
+            Format(separator, order, padding == "p", time)
+            for order in orders.split("|")
+            for padding in paddings
         }
         possible = of_code if possible is None else possible & of_code
     ordered = sorted(possible or (), key=lambda date: (not date.padded, date.order))

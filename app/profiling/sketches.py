@@ -188,7 +188,11 @@ class Top(msgspec.Struct):
         error = self.error + other.error
         if len(both) > TOP_KEPT:
             surplus = sorted((value.number for value in both.values()), reverse=True)[TOP_KEPT]
-            both = {key: _counted(value, -surplus) for key, value in both.items() if value.number > surplus}
+            both = {
+                key: _counted(value, -surplus)
+                for key, value in both.items()
+                if value.number > surplus
+            }
             error += surplus
         return Top(both, error)
 
@@ -227,7 +231,9 @@ class Numbers(msgspec.Struct):
     """A KLL sketch."""
 
     @classmethod
-    def of(cls, distinct: npt.NDArray[np.float64], texts: pa.StringArray, counts: npt.NDArray[np.int64]) -> Numbers:
+    def of(
+        cls, distinct: npt.NDArray[np.float64], texts: pa.StringArray, counts: npt.NDArray[np.int64]
+    ) -> Numbers:
         """`distinct` are the numbers that `texts` say, `counts` how often each is there."""
         if not len(distinct):
             return cls()

@@ -59,17 +59,25 @@ def of_lines(data: bytes, delimiter: bytes, columns: Sequence[str], first_row: i
         data = codecs.BOM_UTF8 + data  # Arrow drops one, and here it is part of a value
     table = csv.read_csv(
         pa.py_buffer(data),
-        read_options=csv.ReadOptions(use_threads=False, block_size=len(data) + 1, column_names=names),
+        read_options=csv.ReadOptions(
+            use_threads=False, block_size=len(data) + 1, column_names=names
+        ),
         parse_options=csv.ParseOptions(
-            delimiter=delimiter.decode(), quote_char=False, ignore_empty_lines=False, newlines_in_values=False
+            delimiter=delimiter.decode(),
+            quote_char=False,
+            ignore_empty_lines=False,
+            newlines_in_values=False,
         ),
         convert_options=csv.ConvertOptions(
-            check_utf8=False, column_types=dict.fromkeys(names, pa.string()), strings_can_be_null=False
+            check_utf8=False,
+            column_types=dict.fromkeys(names, pa.string()),
+            strings_can_be_null=False,
         ),
     )
     rows = np.arange(first_row, first_row + table.num_rows)
     described = (
-        (name, Column.of(_in_one_piece(table.column(i)), rows)) for i, name in enumerate(columns[:MAX_COLUMNS])
+        (name, Column.of(_in_one_piece(table.column(i)), rows))
+        for i, name in enumerate(columns[:MAX_COLUMNS])
     )
     return _table(columns, described, len(rows))
 
@@ -79,7 +87,9 @@ def _in_one_piece(cells: pa.ChunkedArray) -> pa.StringArray:
     return combined.chunk(0) if isinstance(combined, pa.ChunkedArray) else combined
 
 
-def of_cells(cells: Sequence[Sequence[str | None]], names: Sequence[str], numbers: Sequence[int]) -> str:
+def of_cells(
+    cells: Sequence[Sequence[str | None]], names: Sequence[str], numbers: Sequence[int]
+) -> str:
     """The packed table of rows as lists, with a name for each cell of the longest."""
     rows = np.array(numbers, np.int64)
 

@@ -51,7 +51,8 @@ def _number(present: dict[str, int]) -> Verdict:
     if AMBIGUOUS_DECIMAL in present and not present.keys() & {"decimal", LONG_INTEGER}:
         return _text(
             "ambiguous_number",
-            "Every value with a point has three digits behind it: decimals and thousands look the same.",
+            "Every value with a point has three digits behind it: decimals and thousands look the"
+            " same.",
             [AMBIGUOUS_DECIMAL],
         )
     is_integer = present.keys() <= {"integer", LONG_INTEGER}

@@ -1,7 +1,9 @@
-"""What a schema is: a Pydantic model of one record, with a name, and the fields whose text is embedded for search.
+"""What a schema is: a Pydantic model of one record, with a name, and the fields whose text is
+embedded for search.
 
-Values are never guessed at. Cells of a CSV file are text, so that a number must be written as one, in digits, and come out as
-it went in; in JSON a number must be a number. Nothing is trimmed, lower-cased or filled in.
+Values are never guessed at. Cells of a CSV file are text, so that a number must be written as one,
+in digits, and come out as it went in; in JSON a number must be a number. Nothing is trimmed,
+lower-cased or filled in.
 """
 
 from __future__ import annotations
@@ -25,7 +27,9 @@ class RecordSchema(BaseModel):
     """What imports call it."""
 
     embedded: ClassVar[tuple[str, ...]] = ()
-    """Fields whose values, joined by a comma and a space, are the text of a record in semantic search. None: no search."""
+    """Fields whose values, joined by a comma and a space, are the text of a record in semantic
+    search. None: no search.
+    """
 
     @classmethod
     def required(cls) -> list[str]:
@@ -34,14 +38,18 @@ class RecordSchema(BaseModel):
     @classmethod
     def text_of(cls, data: Mapping[str, Any]) -> str:
         """The text of a valid record that is embedded."""
-        return ", ".join(str(data[name]) for name in cls.embedded if data.get(name) not in (None, ""))
+        return ", ".join(
+            str(data[name]) for name in cls.embedded if data.get(name) not in (None, "")
+        )
 
 
 def _digits(value: Any, info: ValidationInfo) -> Any:
     """Only a cell may be text: in JSON a whole number in quotes is a text."""
     if isinstance(value, str) and info.mode != "json":
         if not WHOLE.fullmatch(value):
-            raise PydanticCustomError("whole_number", "must be a whole number, written in digits only")
+            raise PydanticCustomError(
+                "whole_number", "must be a whole number, written in digits only"
+            )
         return int(value)
     return value
 
@@ -54,7 +62,8 @@ def _not_blank(value: str) -> str:
 
 def _email(value: str) -> str:
     """An address that mail could be sent to; it is stored as it was written."""
-    from email_validator import EmailNotValidError, validate_email  # 20 ms, and only where records are checked
+    # 20 ms, and only where records are checked
+    from email_validator import EmailNotValidError, validate_email
 
     try:
         validate_email(value, check_deliverability=False)

@@ -1,4 +1,6 @@
-"""What Pydantic says of what was sent, without a word of Python: its places name validators and classes of ours, too."""
+"""What Pydantic says of what was sent, without a word of Python: its places name validators and
+classes of ours, too.
+"""
 
 from __future__ import annotations
 
@@ -33,8 +35,9 @@ class Fault(NamedTuple):
 
 
 def faults(errors: Iterable[Mapping[str, Any]], sent: Any, skip: int = 0) -> Iterator[Fault]:
-    """Of Pydantic's errors over what was `sent`; None: it is not known. The first `skip` parts of each place say where that
-    was."""
+    """Of Pydantic's errors over what was `sent`; None: it is not known. The first `skip` parts of
+    each place say where that was.
+    """
     for error in errors:
         place = [
             *map(str, error["loc"][:skip]),
@@ -44,7 +47,9 @@ def faults(errors: Iterable[Mapping[str, Any]], sent: Any, skip: int = 0) -> Ite
 
 
 def _place(location: Sequence[str | int], sent: Any, *, is_missing: bool) -> Iterator[str]:
-    """Without the names of choices, which are in no input. What `is_missing` is in none either, and comes last."""
+    """Without the names of choices, which are in no input. What `is_missing` is in none either, and
+    comes last.
+    """
     here = sent
     for index, part in enumerate(location):
         is_last = index == len(location) - 1
@@ -63,4 +68,6 @@ def _message(error: Mapping[str, Any]) -> str:
     kind, message = str(error["type"]), str(error["msg"])
     if kind == "union_tag_invalid":  # names the function that looks for the tag
         return f"Input should be one of {error['ctx']['expected_tags']}"
-    return MESSAGES.get(kind, message).removeprefix("Value error, ").removeprefix("Assertion failed, ")
+    return (
+        MESSAGES.get(kind, message).removeprefix("Value error, ").removeprefix("Assertion failed, ")
+    )

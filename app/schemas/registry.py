@@ -1,4 +1,6 @@
-"""The schemas by name: the shipped one and those of the setting SCHEMAS, each `package.module:Class`."""
+"""The schemas by name: the shipped one and those of the setting SCHEMAS, each
+`package.module:Class`.
+"""
 
 from __future__ import annotations
 
@@ -20,10 +22,16 @@ def load(path: str) -> type[RecordSchema]:
         found = getattr(import_module(module), name)
     except (ImportError, AttributeError, ValueError) as error:
         raise SettingsInvalid(f"SCHEMAS: {path!r} cannot be loaded: {error}") from error
-    if not (isinstance(found, type) and issubclass(found, RecordSchema) and hasattr(found, "schema_name")):
+    if not (
+        isinstance(found, type)
+        and issubclass(found, RecordSchema)
+        and hasattr(found, "schema_name")
+    ):
         raise SettingsInvalid(f"SCHEMAS: {path!r} is not a RecordSchema with a schema_name.")
     if missing := [field for field in found.embedded if field not in found.model_fields]:
-        raise SettingsInvalid(f"SCHEMAS: {path!r} wants to embed {missing[0]!r}, which is none of its fields.")
+        raise SettingsInvalid(
+            f"SCHEMAS: {path!r} wants to embed {missing[0]!r}, which is none of its fields."
+        )
     return found
 
 

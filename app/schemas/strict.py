@@ -1,5 +1,6 @@
-"""Values are read as docs/values.md says, and in no other way: Pydantic alone takes digits for Unix time, `1_000` for a number
-and `on` for true, also in its strict mode. Here a check of what was written stands before each of its types.
+"""Values are read as docs/values.md says, and in no other way: Pydantic alone takes digits for Unix
+time, `1_000` for a number and `on` for true, also in its strict mode. Here a check of what was
+written stands before each of its types.
 """
 
 from __future__ import annotations
@@ -21,18 +22,23 @@ FLOAT = re.compile(DECIMAL.pattern + r"(?:[eE][+-]?[0-9]+)?", re.ASCII)
 TRUTH = frozenset(("true", "True", "TRUE", "false", "False", "FALSE"))
 DATE = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}", re.ASCII)
 MINUTES = "(?:[01][0-9]|2[0-3]):[0-5][0-9]"
-CLOCK = rf"({MINUTES})(?::([0-5][0-9])(?:[.,]([0-9]+))?)?(?:(Z)|([+-][0-9]{{2}})(?::?([0-9]{{2}}))?)?"
+CLOCK = (
+    rf"({MINUTES})(?::([0-5][0-9])(?:[.,]([0-9]+))?)?(?:(Z)|([+-][0-9]{{2}})(?::?([0-9]{{2}}))?)?"
+)
 TIME = re.compile(CLOCK, re.ASCII)
 DATETIME = re.compile(rf"({DATE.pattern})(?:[T ]{CLOCK})?", re.ASCII)
 DURATION = re.compile(
-    r"[+-]?(?:P[0-9A-Z.,]+|(?:[0-9]+ days?,? )?[0-9]{1,2}:[0-9]{2}(?::[0-9]{2}(?:[.,][0-9]+)?)?)", re.ASCII
+    r"[+-]?(?:P[0-9A-Z.,]+|(?:[0-9]+ days?,? )?[0-9]{1,2}:[0-9]{2}(?::[0-9]{2}(?:[.,][0-9]+)?)?)",
+    re.ASCII,
 )
 FRACTION = re.compile(r"[.,]([0-9]+)", re.ASCII)
 MICROSECOND_DIGITS = 6
 EDGES = ("0001-01-01", "9999-12-31")
 """Days on which a moment may lie outside of the years that there are, once it is in UTC."""
 
-NOT_SCHEMAS = frozenset(("metadata", "default", "serialization", "expected", "members", "cls", "config"))
+NOT_SCHEMAS = frozenset(
+    ("metadata", "default", "serialization", "expected", "members", "cls", "config")
+)
 
 
 class Number(float):
@@ -50,11 +56,12 @@ class Number(float):
 def strict_validator(kind: Any, *, of_cells: bool) -> SchemaValidator:
     """Validates what Pydantic's own validator of this type would, with the checks before it.
 
-    `of_cells`: every value is a text. In JSON a model that is strict takes no number in quotes; JSON that is decoded first
-    must have its numbers as `Number`.
+    `of_cells`: every value is a text. In JSON a model that is strict takes no number in quotes;
+    JSON that is decoded first must have its numbers as `Number`.
     """
     schema: CoreSchema = _checked(TypeAdapter(kind).core_schema, of_cells, is_strict=False)
-    return SchemaValidator(schema, None, _use_prebuilt=False)  # those of the models know nothing of the checks
+    # those of the models know nothing of the checks
+    return SchemaValidator(schema, None, _use_prebuilt=False)
 
 
 def _checked(node: Any, of_cells: bool, is_strict: bool) -> Any:
@@ -66,7 +73,10 @@ def _checked(node: Any, of_cells: bool, is_strict: bool) -> Any:
     if not isinstance(kind, str):  # schemas by the names of fields
         return {name: _checked(each, of_cells, is_strict) for name, each in node.items()}
     is_strict = node.get("strict", node.get("config", {}).get("strict", is_strict))
-    copied = {name: each if name in NOT_SCHEMAS else _checked(each, of_cells, is_strict) for name, each in node.items()}
+    copied = {
+        name: each if name in NOT_SCHEMAS else _checked(each, of_cells, is_strict)
+        for name, each in node.items()
+    }
     has_own_types = is_strict and not of_cells  # strict JSON: a number in quotes is none
     if has_own_types and kind in ("int", "bool"):
         return copied
@@ -77,8 +87,14 @@ def _checked(node: Any, of_cells: bool, is_strict: bool) -> Any:
         check = _unquoted_int
     if not (has_own_types and kind == "float"):
         copied["strict"] = False  # what the check lets pass is what a strict type takes
-    outer = {"ref": copied.pop("ref")} if "ref" in copied else {}  # the name by which others point to it
-    return {"type": "function-before", "function": {"type": "no-info", "function": check}, "schema": copied, **outer}
+    # the name by which others point to it
+    outer = {"ref": copied.pop("ref")} if "ref" in copied else {}
+    return {
+        "type": "function-before",
+        "function": {"type": "no-info", "function": check},
+        "schema": copied,
+        **outer,
+    }
 
 
 # ---------------------------------------------------------------------- numbers
@@ -98,16 +114,22 @@ def _decimal(value: Any) -> Any:
     if isinstance(value, Number):
         return value.text
     if isinstance(value, bool) or (isinstance(value, str) and not DECIMAL.fullmatch(value)):
-        raise PydanticCustomError("decimal_number", "must be a number, written in digits with a point before decimals")
+        raise PydanticCustomError(
+            "decimal_number", "must be a number, written in digits with a point before decimals"
+        )
     return value
 
 
 def _float(value: Any) -> Any:
     if isinstance(value, bool) or (isinstance(value, str) and not FLOAT.fullmatch(value)):
-        raise PydanticCustomError("number", "must be a number, written in digits with a point before decimals")
+        raise PydanticCustomError(
+            "number", "must be a number, written in digits with a point before decimals"
+        )
     text = value.text if isinstance(value, Number) else value
     if isinstance(text, str | int) and not _fits_double(text):
-        raise PydanticCustomError("number_not_exact", "has more digits than a number of the type float keeps")
+        raise PydanticCustomError(
+            "number_not_exact", "has more digits than a number of the type float keeps"
+        )
     return float(value) if isinstance(value, Number) else value
 
 
@@ -131,7 +153,9 @@ def _bool(value: Any) -> Any:
 
 def datetime_text(value: Any) -> Any:
     """A text of those that are taken as Pydantic takes them; raises PydanticCustomError."""
-    found = _matched(DATETIME, value, "datetime", "must be a date and a time like 2026-01-05T10:00:00Z")
+    found = _matched(
+        DATETIME, value, "datetime", "must be a date and a time like 2026-01-05T10:00:00Z"
+    )
     if found is None:
         return value
     day, *clock = found.groups()
@@ -149,7 +173,9 @@ def _in_range(text: str) -> None:
     try:
         moment.replace(tzinfo=moment.tzinfo or UTC).astimezone(UTC)
     except OverflowError:
-        raise PydanticCustomError("datetime_range", "must be within the years 1 to 9999 in UTC") from None
+        raise PydanticCustomError(
+            "datetime_range", "must be within the years 1 to 9999 in UTC"
+        ) from None
 
 
 def _date(value: Any) -> Any:
@@ -170,8 +196,12 @@ def _timedelta(value: Any) -> Any:
     return value
 
 
-def _matched(pattern: re.Pattern[str], value: Any, code: LiteralString, message: LiteralString) -> re.Match[str] | None:
-    """None for what a validator of the model's own has made of the text. Numbers are no times: of which unit would they be?"""
+def _matched(
+    pattern: re.Pattern[str], value: Any, code: LiteralString, message: LiteralString
+) -> re.Match[str] | None:
+    """None for what a validator of the model's own has made of the text. Numbers are no times: of
+    which unit would they be?
+    """
     found = pattern.fullmatch(value) if isinstance(value, str) else None
     if found is None and isinstance(value, str | int | float | Decimal | bytes):
         raise PydanticCustomError(code, message)

@@ -1,4 +1,6 @@
-"""Where the bytes of a file lie, by its URI: one with a scheme is somebody else's, a name alone is a file of our storage."""
+"""Where the bytes of a file lie, by its URI: one with a scheme is somebody else's, a name alone is
+a file of our storage.
+"""
 
 from __future__ import annotations
 
@@ -13,7 +15,11 @@ from app.sources.storage import LocalStorage
 
 class Sources:
     def __init__(
-        self, storage: Storage, outputs: Outputs, spool: LocalStorage, remotes: Iterable[RemoteSource] = ()
+        self,
+        storage: Storage,
+        outputs: Outputs,
+        spool: LocalStorage,
+        remotes: Iterable[RemoteSource] = (),
     ) -> None:
         """`spool`: for what this process alone reads, and soon removes."""
         self.storage = storage
@@ -30,8 +36,9 @@ class Sources:
         return remote
 
     def read(self, uri: str, start: int, end: int, etag: str | None = None) -> bytes:
-        """Bytes [start, end); raises StoredFileMissing, StoredFileCorrupt, StorageUnavailable for stored files, see
-        RemoteSource for others."""
+        """Bytes [start, end); raises StoredFileMissing, StoredFileCorrupt, StorageUnavailable for
+        stored files, see RemoteSource for others.
+        """
         return self._place(uri).read(uri, start, end, etag)
 
     def open(self, uri: str, size: int, etag: str | None = None) -> BinaryIO:

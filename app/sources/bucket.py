@@ -1,5 +1,7 @@
-"""The bucket in which this service keeps its files. Read and written by obstore; the two requests that obstore lacks, which list
-and abort the multipart uploads that a killed process left, are signed by botocore."""
+"""The bucket in which this service keeps its files. Read and written by obstore; the two requests
+that obstore lacks, which list and abort the multipart uploads that a killed process left, are
+signed by botocore.
+"""
 
 from __future__ import annotations
 
@@ -54,7 +56,8 @@ class Unfinished:
 
 
 class Bucket:
-    """`s3://bucket/prefix`. Keys are given without the prefix. The calls block, and may be made from any thread.
+    """`s3://bucket/prefix`. Keys are given without the prefix. The calls block, and may be made
+    from any thread.
 
     Raises StorageUnavailable for whatever an operator must look at, or passes by itself.
     """
@@ -74,7 +77,9 @@ class Bucket:
         return f"{self._prefix}/{key}" if self._prefix else key
 
     def check(self) -> None:
-        """Raises StorageUnavailable, soon, if it does not answer or, asked now and then, may not be written."""
+        """Raises StorageUnavailable, soon, if it does not answer or, asked now and then, may not be
+        written.
+        """
         with self._told(""):
             obstore.list_with_delimiter(self._impatient, self.path(CHECK))
             if time.monotonic() - self._written_at > WRITE_EVERY_SECONDS:
@@ -90,18 +95,23 @@ class Bucket:
             obstore.put(self._store, self.path(key), data, use_multipart=False)
 
     def create(self, key: str, data: bytes) -> bool:
-        """Put it unless something else has this key: of any number that try with different data, one gets True."""
+        """Put it unless something else has this key: of any number that try with different data,
+        one gets True.
+        """
         with self._told(key):
             try:
                 obstore.put(self._store, self.path(key), data, mode="create", use_multipart=False)
             except exceptions.AlreadyExistsError:
-                # A request whose answer was lost is sent again, and then finds what it has put itself.
+                # A request whose answer was lost is sent again, and then finds what it has put
+                # itself.
                 return self._holds(key, data)
         return True
 
     def _holds(self, key: str, data: bytes) -> bool:
         found = self.head(key)
-        return found is not None and found.size == len(data) and self.read(key, 0, len(data)) == data
+        return (
+            found is not None and found.size == len(data) and self.read(key, 0, len(data)) == data
+        )
 
     def writer(self, key: str, most_bytes: int) -> ObjectWriter:
         """For an object of at most so many bytes, which goes out in parts as it is written."""
@@ -113,15 +123,21 @@ class Bucket:
         return ObjectWriter(self, key, made, part_bytes)
 
     def read(self, key: str, start: int, end: int, etag: str | None = None) -> bytes:
-        """Bytes [start, end); raises StoredFileMissing, StoredFileCorrupt if they are not there or of another version."""
+        """Bytes [start, end); raises StoredFileMissing, StoredFileCorrupt if they are not there or
+        of another version.
+        """
         if end <= start:
             return b""
         with self._told(key):
             version: GetOptions = {} if etag is None else {"if_match": etag}
-            found = obstore.get(self._store, self.path(key), options={"range": (start, end), **version})
+            found = obstore.get(
+                self._store, self.path(key), options={"range": (start, end), **version}
+            )
             data = bytes(found.bytes())
         if len(data) != end - start:
-            raise StoredFileCorrupt(f"{self}/{key} ends at byte {start + len(data)}, expected at least {end}.")
+            raise StoredFileCorrupt(
+                f"{self}/{key} ends at byte {start + len(data)}, expected at least {end}."
+            )
         return data
 
     def head(self, key: str) -> Entry | None:
@@ -163,19 +179,28 @@ class Bucket:
             answered = STATUS.search(text)
             status = int(answered[1]) if answered else 0
             if "NoSuchBucket" in text:
-                raise StorageUnavailable(f"There is no bucket {self._name}: make it, or correct STORAGE_URL.") from None
+                raise StorageUnavailable(
+                    f"There is no bucket {self._name}: make it, or correct STORAGE_URL."
+                ) from None
             if isinstance(error, exceptions.NotFoundError | FileNotFoundError) or status == 404:
                 raise StoredFileMissing(f"The stored file {where} is not there any more.") from None
             if status == 416:
-                raise StoredFileCorrupt(f"The stored file {where} is shorter than it was.") from None
+                raise StoredFileCorrupt(
+                    f"The stored file {where} is shorter than it was."
+                ) from None
             if isinstance(error, exceptions.PreconditionError):
-                raise StoredFileCorrupt(f"The stored file {where} was replaced by somebody.") from None
+                raise StoredFileCorrupt(
+                    f"The stored file {where} was replaced by somebody."
+                ) from None
             denied = exceptions.PermissionDeniedError | exceptions.UnauthenticatedError
             if isinstance(error, denied) or status in (401, 403):
                 raise StorageUnavailable(
-                    f"{where} may not be used. Check KEY and SECRET, and that they may get, put, delete and list."
+                    f"{where} may not be used. Check KEY and SECRET, and that they may get, put,"
+                    " delete and list."
                 ) from None
-            raise StorageUnavailable(f"{where} cannot be used now: {brief(error)}. Check ENDPOINT_URL.") from None
+            raise StorageUnavailable(
+                f"{where} cannot be used now: {brief(error)}. Check ENDPOINT_URL."
+            ) from None
 
     # ------------------------------------------------------------------ what a killed process left
 
@@ -188,7 +213,9 @@ class Bucket:
             for each in root.iterfind("{*}Upload"):
                 key = each.findtext("{*}Key", "")
                 key = key.removeprefix(f"{self._prefix}/") if self._prefix else key
-                begun_at = datetime.fromisoformat(each.findtext("{*}Initiated", "").replace("Z", "+00:00"))
+                begun_at = datetime.fromisoformat(
+                    each.findtext("{*}Initiated", "").replace("Z", "+00:00")
+                )
                 found.append(Unfinished(key, each.findtext("{*}UploadId", ""), begun_at))
             if root.findtext("{*}IsTruncated", "") != "true":
                 return found
@@ -205,32 +232,45 @@ class Bucket:
         from botocore.auth import S3SigV4Auth
         from botocore.credentials import Credentials as Keys
 
-        return S3SigV4Auth(Keys(self._credentials.key, self._credentials.secret), "s3", self._credentials.region)
+        return S3SigV4Auth(
+            Keys(self._credentials.key, self._credentials.secret), "s3", self._credentials.region
+        )
 
-    def _request(self, method: str, path: str, query: dict[str, str], *, missing_is_fine: bool = False) -> bytes:
+    def _request(
+        self, method: str, path: str, query: dict[str, str], *, missing_is_fine: bool = False
+    ) -> bytes:
         from botocore.awsrequest import AWSRequest
 
         key = path.removeprefix(f"{self._prefix}/")
         named = "&".join(f"{name}={quote(value, safe='')}" for name, value in sorted(query.items()))
-        url = f"{self._credentials.endpoint_url.rstrip('/')}/{self._name}/{quote(path)}".rstrip("/") + f"?{named}"
+        url = (
+            f"{self._credentials.endpoint_url.rstrip('/')}/{self._name}/{quote(path)}".rstrip("/")
+            + f"?{named}"
+        )
         request = AWSRequest(method, url)
         self._signer.add_auth(request)
         try:
-            answer = httpx.request(method, url, headers=dict(request.headers.items()), timeout=REQUEST_SECONDS)
+            answer = httpx.request(
+                method, url, headers=dict(request.headers.items()), timeout=REQUEST_SECONDS
+            )
         except httpx.HTTPError as error:
-            raise StorageUnavailable(f"{self}/{key} cannot be used now: {brief(error)}. Check ENDPOINT_URL.") from None
+            raise StorageUnavailable(
+                f"{self}/{key} cannot be used now: {brief(error)}. Check ENDPOINT_URL."
+            ) from None
         if answer.status_code == 404 and missing_is_fine and "NoSuchBucket" not in answer.text:
             return b""
         if not answer.is_success:
             raise StorageUnavailable(
-                f"{self}/{key}: multipart uploads cannot be looked after, the answer was {answer.status_code}. "
-                "Check that KEY and SECRET may list and abort them."
+                f"{self}/{key}: multipart uploads cannot be looked after, the answer was"
+                f" {answer.status_code}. Check that KEY and SECRET may list and abort them."
             )
         return answer.content
 
 
 class ObjectWriter:
-    """An object that goes out in parts. It is there whole once it is closed, and else not at all."""
+    """An object that goes out in parts. It is there whole once it is closed, and else not at
+    all.
+    """
 
     def __init__(self, bucket: Bucket, key: str, out: Any, part_bytes: int) -> None:
         self._bucket = bucket
@@ -251,13 +291,17 @@ class ObjectWriter:
         return len(piece)
 
     def close(self) -> Entry:
-        """Complete it; what is there now. Raises StorageUnavailable if that is not what was written."""
+        """Complete it; what is there now. Raises StorageUnavailable if that is not what was
+        written.
+        """
         with self._lock, self._bucket._told(self._key):
             self._out.close()
             self._out = None
         found = self._bucket.head(self._key)
         if found is None or found.size != self.size:
-            raise StorageUnavailable(f"{self._bucket}/{self._key} was not stored with its {self.size} bytes.")
+            raise StorageUnavailable(
+                f"{self._bucket}/{self._key} was not stored with its {self.size} bytes."
+            )
         return found
 
     def abort(self) -> None:

@@ -1,4 +1,6 @@
-"""Everything in a storage as files of a folder, and back. Nothing that is in a storage is ever removed here."""
+"""Everything in a storage as files of a folder, and back. Nothing that is in a storage is ever
+removed here.
+"""
 
 from __future__ import annotations
 
@@ -43,7 +45,9 @@ def save(places: Stores, folder: Path) -> Copied:
             path = folder / place / name
             with suppress(FileNotFoundError, StoredFileMissing):
                 size, crc32 = _written(path, blocks)
-                index.write(json.dumps({"place": place, "name": name, "size": size, "crc32": crc32}) + "\n")
+                index.write(
+                    json.dumps({"place": place, "name": name, "size": size, "crc32": crc32}) + "\n"
+                )
                 copied.count += 1
                 copied.size += size
                 if place == UPLOADS:
@@ -100,16 +104,20 @@ def _written(path: Path, blocks: Iterable[bytes]) -> tuple[int, int]:
 
 
 def load(places: Stores, folder: Path) -> Copied:
-    """Blocking. What is there as it was stays; a stored file that is there with other bytes is replaced. Raises BackupUnusable at
-    a file of the backup that is missing or damaged; those before it are put back then."""
+    """Blocking. What is there as it was stays; a stored file that is there with other bytes is
+    replaced. Raises BackupUnusable at a file of the backup that is missing or damaged; those before
+    it are put back then.
+    """
     copied = Copied()
     try:
         lines = (folder / INDEX).read_text().splitlines()
     except FileNotFoundError:
         raise BackupUnusable(f"{folder} has no {INDEX}.") from None
     load_one: dict[str, Callable[[Stores, str, Path, int], str | None]] = {
-        UPLOADS: _load_file, PARTIAL: _load_partial, OUTPUTS: _load_part
-    }  # fmt: skip
+        UPLOADS: _load_file,
+        PARTIAL: _load_partial,
+        OUTPUTS: _load_part,
+    }
     for line in lines:
         told = json.loads(line)
         path = folder / told["place"] / told["name"]

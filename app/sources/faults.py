@@ -1,4 +1,6 @@
-"""What the operating system refuses while a file is used, as one of our errors: said here, and nowhere else."""
+"""What the operating system refuses while a file is used, as one of our errors: said here, and
+nowhere else.
+"""
 
 from __future__ import annotations
 
@@ -12,16 +14,34 @@ from app.errors import DiskFull, StorageUnavailable, TransientError
 
 UNAVAILABLE = frozenset(
     {
-        errno.EACCES, errno.EPERM, errno.EROFS, errno.EIO, errno.EMFILE, errno.ENFILE, errno.ENOENT, errno.ENOTDIR,
-        errno.ENODEV, errno.ENXIO, errno.ESTALE, errno.ENOMEM, errno.EBUSY, errno.ETIMEDOUT, errno.ENOTCONN,
-        errno.EHOSTDOWN, errno.EREMOTEIO,
+        errno.EACCES,
+        errno.EPERM,
+        errno.EROFS,
+        errno.EIO,
+        errno.EMFILE,
+        errno.ENFILE,
+        errno.ENOENT,
+        errno.ENOTDIR,
+        errno.ENODEV,
+        errno.ENXIO,
+        errno.ESTALE,
+        errno.ENOMEM,
+        errno.EBUSY,
+        errno.ETIMEDOUT,
+        errno.ENOTCONN,
+        errno.EHOSTDOWN,
+        errno.EREMOTEIO,
     }
-)  # fmt: skip
-"""Of a disk, a network disk, its permissions or the limits of this process: they pass, or an operator mends them."""
+)
+"""Of a disk, a network disk, its permissions or the limits of this process: they pass, or an
+operator mends them.
+"""
 
 
 def as_ours(error: OSError, where: Path | str) -> TransientError | None:
-    """DiskFull where there is no room, StorageUnavailable where it cannot be used now; None if it says neither."""
+    """DiskFull where there is no room, StorageUnavailable where it cannot be used now; None if it
+    says neither.
+    """
     if error.errno in DiskFull.numbers:
         return DiskFull(f"{where} has no room: {os.strerror(error.errno or 0)}.")
     if error.errno in UNAVAILABLE:
@@ -31,8 +51,10 @@ def as_ours(error: OSError, where: Path | str) -> TransientError | None:
 
 @contextmanager
 def translated(where: Path | str) -> Iterator[None]:
-    """For calls that use a file of the folder `where`. Raises DiskFull, StorageUnavailable; that something is not there, is
-    there already or is locked passes through, since callers ask for that."""
+    """For calls that use a file of the folder `where`. Raises DiskFull, StorageUnavailable; that
+    something is not there, is there already or is locked passes through, since callers ask for
+    that.
+    """
     try:
         yield
     except (FileNotFoundError, FileExistsError, BlockingIOError):
@@ -46,7 +68,9 @@ def translated(where: Path | str) -> Iterator[None]:
 
 @contextmanager
 def translated_wholly(where: Path | str) -> Iterator[None]:
-    """The same for calls that make something in a folder: if that is not there, the storage is not."""
+    """The same for calls that make something in a folder: if that is not there, the storage is
+    not.
+    """
     try:
         with translated(where):
             yield

@@ -1,4 +1,6 @@
-"""The keys of a bucket, whatever they are: obstore gives up a listing at the first key that is no path to it."""
+"""The keys of a bucket, whatever they are: obstore gives up a listing at the first key that is no
+path to it.
+"""
 
 from __future__ import annotations
 
@@ -33,9 +35,14 @@ class Listed:
     etag: str
 
 
-def listed(endpoint_url: str, bucket: str, prefix: str, key: str, secret: str, region: str) -> Iterator[Listed]:
-    """All objects whose keys have this beginning; requests are signed unless `key` is empty. Raises ListingError."""
-    query = {"list-type": "2", "encoding-type": "url", "prefix": prefix}  # XML cannot hold every key
+def listed(
+    endpoint_url: str, bucket: str, prefix: str, key: str, secret: str, region: str
+) -> Iterator[Listed]:
+    """All objects whose keys have this beginning; requests are signed unless `key` is empty. Raises
+    ListingError.
+    """
+    # XML cannot hold every key
+    query = {"list-type": "2", "encoding-type": "url", "prefix": prefix}
     url = f"{endpoint_url.rstrip('/')}/{bucket}"
     with httpx.Client(timeout=TIMEOUT) as client:
         while True:
@@ -43,7 +50,9 @@ def listed(endpoint_url: str, bucket: str, prefix: str, key: str, secret: str, r
             decode = unquote_plus if root.findtext("{*}EncodingType") == "url" else str
             for each in root.iterfind("{*}Contents"):
                 size = int(each.findtext("{*}Size", "0"))
-                yield Listed(decode(each.findtext("{*}Key", "")), size, each.findtext("{*}ETag", ""))
+                yield Listed(
+                    decode(each.findtext("{*}Key", "")), size, each.findtext("{*}ETag", "")
+                )
             if root.findtext("{*}IsTruncated") != "true":
                 return
             query["continuation-token"] = root.findtext("{*}NextContinuationToken", "")

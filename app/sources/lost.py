@@ -1,7 +1,8 @@
-"""lost+found: what no row of the database knows. It is kept for days, and given back to whoever asks for it.
+"""lost+found: what no row of the database knows. It is kept for days, and given back to whoever
+asks for it.
 
-In a folder it is moved to `lost+found/<place>/<id>`. An object is not moved, since a copy has another ETag: the mark
-`lost+found/<place>/<id>` says since when nobody knows it.
+In a folder it is moved to `lost+found/<place>/<id>`. An object is not moved, since a copy has
+another ETag: the mark `lost+found/<place>/<id>` says since when nobody knows it.
 """
 
 from __future__ import annotations

@@ -51,7 +51,11 @@ class FolderMark:
                 os.link(made, self._folder / NAME)
             except FileExistsError:
                 return False
-            except OSError:  # a file system without hard links; two that begin at this very moment ask again afterwards
+            except (
+                OSError
+                # a file system without hard links; two that begin at this very moment ask again
+                # afterwards
+            ):
                 if (self._folder / NAME).exists():
                     return False
                 os.replace(made, self._folder / NAME)

@@ -1,4 +1,6 @@
-"""Stored files and parts of outputs as objects of a bucket. How many processes on how many machines use it does not matter."""
+"""Stored files and parts of outputs as objects of a bucket. How many processes on how many machines
+use it does not matter.
+"""
 
 from __future__ import annotations
 
@@ -31,8 +33,10 @@ BLOCK_BYTES = 8 << 20
 
 
 class ObjectStorage:
-    """A file is the object `uploads/<id>`. The mark `uploads/<id>.part` says that a large one is being written, since neither a
-    multipart upload nor the object that it becomes can be touched: both are as old as the beginning of the upload."""
+    """A file is the object `uploads/<id>`. The mark `uploads/<id>.part` says that a large one is
+    being written, since neither a multipart upload nor the object that it becomes can be touched:
+    both are as old as the beginning of the upload.
+    """
 
     is_shared = True
     touch_seconds = TOUCH_SECONDS
@@ -43,10 +47,14 @@ class ObjectStorage:
         self._scratch = scratch
         self._most_bytes = most_bytes
         self._marked: set[UUID] = set()
-        self.lost = LostObjects(bucket, UPLOADS, lambda file_id: bucket.delete([self._key(str(file_id))]))
+        self.lost = LostObjects(
+            bucket, UPLOADS, lambda file_id: bucket.delete([self._key(str(file_id))])
+        )
 
     def prepare(self) -> None:
-        """A bucket has no folders to be made; that it does not answer now is no reason not to start."""
+        """A bucket has no folders to be made; that it does not answer now is no reason not to
+        start.
+        """
 
     def check(self) -> None:
         self.bucket.check()
@@ -66,7 +74,9 @@ class ObjectStorage:
     def open(self, uri: str, size: int, etag: str | None) -> BinaryIO:
         found = self.size(uri)
         if found is None:
-            raise StoredFileMissing(f"The stored file {self.bucket}/{self._key(uri)} is not there any more.")
+            raise StoredFileMissing(
+                f"The stored file {self.bucket}/{self._key(uri)} is not there any more."
+            )
         if found != size:
             raise StoredFileCorrupt(f"The stored upload has {found} bytes, expected {size}.")
         return ranged(lambda start, end, version: self.read(uri, start, end, version), size, etag)
@@ -106,7 +116,9 @@ class ObjectStorage:
             except ValueError:
                 return  # none of ours
             youngest[file_id] = max(touched_at, youngest.get(file_id, touched_at))
-            found.append(Stale(file_id, bool(upload_id) or name.endswith(MARK), f"{name}?{upload_id}"))
+            found.append(
+                Stale(file_id, bool(upload_id) or name.endswith(MARK), f"{name}?{upload_id}")
+            )
 
         for each in self.bucket.unfinished(f"{UPLOADS}/"):
             add(each.key, each.upload_id, each.begun_at)
@@ -124,7 +136,9 @@ class ObjectStorage:
 
 
 class _Writer:
-    def __init__(self, storage: ObjectStorage, file_id: UUID, key: str, out: ObjectWriter, folder: Path) -> None:
+    def __init__(
+        self, storage: ObjectStorage, file_id: UUID, key: str, out: ObjectWriter, folder: Path
+    ) -> None:
         self._storage = storage
         self._file_id = file_id
         self._key = key
@@ -156,7 +170,9 @@ class _Writer:
             path.unlink(missing_ok=True)
 
     def finish(self) -> None:
-        """The last part goes out with the end of the upload, in `publish`: until then it can be given up without a trace."""
+        """The last part goes out with the end of the upload, in `publish`: until then it can be
+        given up without a trace.
+        """
 
     def publish(self) -> Stored:
         self._is_closing = True
@@ -221,7 +237,9 @@ class OutputObjects:
         if found is None:
             raise FileNotFoundError(name)
         for start in range(0, found.size, BLOCK_BYTES):
-            yield self._bucket.read(self._key(job_id, name), start, min(found.size, start + BLOCK_BYTES), found.etag)
+            yield self._bucket.read(
+                self._key(job_id, name), start, min(found.size, start + BLOCK_BYTES), found.etag
+            )
 
     def workspace(self, job_id: UUID, names: Sequence[str]) -> Path:
         folder = self._folder / str(job_id)
@@ -247,7 +265,9 @@ class OutputObjects:
         shutil.rmtree(self._folder / str(job_id), ignore_errors=True)
         for each in self._bucket.unfinished(self._key(job_id)):
             self._bucket.abort(each.key, each.upload_id)
-        self._bucket.delete([entry.key for entry in self._bucket.entries(self._key(job_id).rstrip("/"))])
+        self._bucket.delete(
+            [entry.key for entry in self._bucket.entries(self._key(job_id).rstrip("/"))]
+        )
 
     def jobs(self) -> list[UUID]:
         names = set(self._bucket.folders(OUTPUTS))

@@ -1,4 +1,6 @@
-"""Parts of files that jobs make: one folder a job, written before the transaction that names them, gone with the job."""
+"""Parts of files that jobs make: one folder a job, written before the transaction that names them,
+gone with the job.
+"""
 
 from __future__ import annotations
 
@@ -18,7 +20,9 @@ BLOCK_BYTES = 1 << 20
 
 
 class OutputParts:
-    """Names are given once and never written again, so that a part which the database names is whole."""
+    """Names are given once and never written again, so that a part which the database names is
+    whole.
+    """
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
@@ -28,14 +32,18 @@ class OutputParts:
         return self._folder / str(job_id)
 
     def _found(self, job_id: UUID) -> Path:
-        """Its folder, out of lost+found if it was there: who asks for it knows the job from the database."""
+        """Its folder, out of lost+found if it was there: who asks for it knows the job from the
+        database.
+        """
         folder = self.folder(job_id)
         if not folder.exists():
             self.lost.give_back(job_id)
         return folder
 
     def write(self, job_id: UUID, name: str, size: int, blocks: Iterable[bytes]) -> int:
-        """Durably, or nothing of it; the CRC-32 of the bytes. Raises DiskFull, StorageUnavailable."""
+        """Durably, or nothing of it; the CRC-32 of the bytes. Raises DiskFull,
+        StorageUnavailable.
+        """
         folder, crc32 = self._found(job_id), 0
         with translated_wholly(self._folder):
             folder.mkdir(parents=True, exist_ok=True, mode=0o700)
@@ -79,7 +87,11 @@ class OutputParts:
 
     def names(self, job_id: UUID) -> list[str]:
         folder = self._found(job_id)
-        return sorted(path.name for path in folder.iterdir() if path.is_file()) if folder.is_dir() else []
+        return (
+            sorted(path.name for path in folder.iterdir() if path.is_file())
+            if folder.is_dir()
+            else []
+        )
 
 
 def blocks_of(path: Path) -> Iterator[bytes]:

@@ -1,8 +1,10 @@
-"""The bytes of resumable uploads as objects of a bucket: `partial/<upload id>/<offset>`, each put only if there is none.
+"""The bytes of resumable uploads as objects of a bucket: `partial/<upload id>/<offset>`, each put
+only if there is none.
 
-So the bucket decides between two writers, and no lock is needed that all processes would have to share: each writer adds only
-at the end of the pieces, and of two that add at the same offset one is told that it lost. A piece is never written again and
-never taken away while its upload goes on. How far an upload is, is the sum of the pieces that follow each other from 0 on.
+So the bucket decides between two writers, and no lock is needed that all processes would have to
+share: each writer adds only at the end of the pieces, and of two that add at the same offset one is
+told that it lost. A piece is never written again and never taken away while its upload goes on. How
+far an upload is, is the sum of the pieces that follow each other from 0 on.
 """
 
 from __future__ import annotations

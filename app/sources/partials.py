@@ -69,7 +69,9 @@ class PartialFiles:
         return self.folder / str(upload_id)
 
     def _found(self, upload_id: UUID) -> Path:
-        """Its path, out of lost+found if it was there: who asks for it knows it from the database."""
+        """Its path, out of lost+found if it was there: who asks for it knows it from the
+        database.
+        """
         path = self.path(upload_id)
         if not path.exists():
             self.lost.give_back(upload_id)
@@ -89,7 +91,9 @@ class PartialFiles:
 
     @contextmanager
     def locked(self, upload_id: UUID) -> Iterator[GrowingFile]:
-        """Raises UploadLocked if somebody has it, FileNotFoundError. A process that dies lets go of it."""
+        """Raises UploadLocked if somebody has it, FileNotFoundError. A process that dies lets go of
+        it.
+        """
         with translated(self.folder):
             descriptor = os.open(self._found(upload_id), os.O_RDWR | getattr(os, "O_NOFOLLOW", 0))
         try:

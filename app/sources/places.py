@@ -1,7 +1,8 @@
-"""What a place must do in which files lie: a folder (storage.py, partials.py, outputs.py), or a bucket (objects.py ...).
+"""What a place must do in which files lie: a folder (storage.py, partials.py, outputs.py), or a
+bucket (objects.py ...).
 
-All calls block: call them from threads. What a place cannot do just now it says by StorageUnavailable or, where there is no
-room, by DiskFull.
+All calls block: call them from threads. What a place cannot do just now it says by
+StorageUnavailable or, where there is no room, by DiskFull.
 """
 
 from __future__ import annotations
@@ -53,7 +54,9 @@ class Writer(Protocol):
         """The same, not blocking. Its `close` ends nothing but itself."""
 
     def file(self) -> AbstractContextManager[Path]:
-        """An empty file on this machine: what it holds at the end of the block becomes that of this one."""
+        """An empty file on this machine: what it holds at the end of the block becomes that of this
+        one.
+        """
 
     def finish(self) -> None:
         """Nothing more comes. What can be made safe without giving it its name, is."""
@@ -85,7 +88,9 @@ class Storage(Protocol):
     """Where stored files lie, each written once under a name of ours and only read after that."""
 
     is_shared: bool
-    """Whether processes on other machines use it too: then the clock of a file says nothing of the process that made it."""
+    """Whether processes on other machines use it too: then the clock of a file says nothing of the
+    process that made it.
+    """
     touch_seconds: float
     """How often a file that is being written must be touched at least, to be seen as that."""
 
@@ -95,19 +100,27 @@ class Storage(Protocol):
     def prepare(self) -> None: ...
 
     def check(self) -> None:
-        """Write a byte and remove it. Raises StorageUnavailable, DiskFull if that cannot be done now."""
+        """Write a byte and remove it. Raises StorageUnavailable, DiskFull if that cannot be done
+        now.
+        """
 
     def space(self) -> tuple[int, int] | None:
         """(free, total) bytes; None if nobody knows."""
 
     def writer(self, file_id: UUID, most_bytes: int = 0) -> Writer:
-        """`most_bytes`: how large the file may become, if that may be more than an upload can be."""
+        """`most_bytes`: how large the file may become, if that may be more than an upload can
+        be.
+        """
 
     def open(self, uri: str, size: int, etag: str | None) -> BinaryIO:
-        """For reading and seeking; raises StoredFileMissing, StoredFileCorrupt if it has not `size` bytes."""
+        """For reading and seeking; raises StoredFileMissing, StoredFileCorrupt if it has not `size`
+        bytes.
+        """
 
     def read(self, uri: str, start: int, end: int, etag: str | None) -> bytes:
-        """Bytes [start, end); raises StoredFileMissing, StoredFileCorrupt if the file ends before `end`."""
+        """Bytes [start, end); raises StoredFileMissing, StoredFileCorrupt if the file ends before
+        `end`.
+        """
 
     def size(self, uri: str) -> int | None:
         """None if it is not there."""
@@ -125,7 +138,9 @@ class Storage(Protocol):
         """It is written, and the database knows it."""
 
     def stale(self, older_than_seconds: float) -> list[Stale]:
-        """What was not touched for so long; the caller knows what of it still belongs to something."""
+        """What was not touched for so long; the caller knows what of it still belongs to
+        something.
+        """
 
     def remove(self, stale: Stale) -> None: ...
 
@@ -147,14 +162,18 @@ class Growing(Protocol):
         """What is appended from now on counts only from `sync` on."""
 
     def cut(self, size: int) -> None:
-        """Forget what lies behind `size`, for good; of a place that holds back, only what it holds."""
+        """Forget what lies behind `size`, for good; of a place that holds back, only what it
+        holds.
+        """
 
     def sync(self) -> None:
         """What was appended is there for good."""
 
 
 class Partials(Protocol):
-    """The bytes of resumable uploads while they grow. How many there are, is how far an upload is."""
+    """The bytes of resumable uploads while they grow. How many there are, is how far an upload
+    is.
+    """
 
     is_shared: bool
 
@@ -184,20 +203,25 @@ class Partials(Protocol):
 
 
 class Outputs(Protocol):
-    """Parts of files that jobs make, written before the transaction that names them, gone with the job."""
+    """Parts of files that jobs make, written before the transaction that names them, gone with the
+    job.
+    """
 
     @property
     def lost(self) -> LostFound: ...
 
     def write(self, job_id: UUID, name: str, size: int, blocks: Iterable[bytes]) -> int:
-        """So many bytes, durably, under a name that is given once; their CRC-32. Raises DiskFull, StorageUnavailable."""
+        """So many bytes, durably, under a name that is given once; their CRC-32. Raises DiskFull,
+        StorageUnavailable.
+        """
 
     def blocks(self, job_id: UUID, name: str) -> Iterator[bytes]:
         """Of one part; raises FileNotFoundError."""
 
     def workspace(self, job_id: UUID, names: Sequence[str]) -> Path:
-        """A folder on this machine that has these parts, and room for files of one's own; it is the same until `remove`.
-        Raises FileNotFoundError, DiskFull."""
+        """A folder on this machine that has these parts, and room for files of one's own; it is the
+        same until `remove`. Raises FileNotFoundError, DiskFull.
+        """
 
     def remove(self, job_id: UUID) -> None: ...
 

@@ -1,4 +1,6 @@
-"""What a source of somebody else can do. To add one is a module with its class, and a line where `wiring` makes `Sources`."""
+"""What a source of somebody else can do. To add one is a module with its class, and a line where
+`wiring` makes `Sources`.
+"""
 
 from __future__ import annotations
 
@@ -17,10 +19,11 @@ class Object:
 
 
 class RemoteSource(Protocol):
-    """A place that somebody else keeps. `etag` names the version that is meant: another one is an error, never a mixture.
+    """A place that somebody else keeps. `etag` names the version that is meant: another one is an
+    error, never a mixture.
 
-    The calls block, and may be made from any thread. They raise BadSourceUri for what no job can name; SourceUnavailable,
-    SourceNotFound, SourceAccessDenied, SourceChanged.
+    The calls block, and may be made from any thread. They raise BadSourceUri for what no job can
+    name; SourceUnavailable, SourceNotFound, SourceAccessDenied, SourceChanged.
     """
 
     scheme: str

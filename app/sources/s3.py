@@ -1,4 +1,6 @@
-"""Objects on S3 or MinIO, read in place by ranged GETs that name the version they want (If-Match)."""
+"""Objects on S3 or MinIO, read in place by ranged GETs that name the version they want
+(If-Match).
+"""
 
 from __future__ import annotations
 
@@ -41,8 +43,9 @@ BLOCK_BYTES = 4 << 20
 class Address:
     bucket: str
     key: str
-    """All keys with this beginning if it ends in `/` or is empty; else that of one object; else, if there is none and it holds
-    `*`, `?` or `[`, a pattern."""
+    """All keys with this beginning if it ends in `/` or is empty; else that of one object; else, if
+    there is none and it holds `*`, `?` or `[`, a pattern.
+    """
 
     @classmethod
     def parse(cls, uri: str) -> Address:
@@ -54,7 +57,9 @@ class Address:
         if not BUCKET.fullmatch(bucket) or ".." in bucket:
             raise BadSourceUri(f"{bucket[:80]!r} is no name of a bucket.")
         if len(uri) > MAX_URI_LENGTH or re.search(r"[\x00-\x1f\x7f]", key):
-            raise BadSourceUri(f"A source has at most {MAX_URI_LENGTH} characters and no control characters.")
+            raise BadSourceUri(
+                f"A source has at most {MAX_URI_LENGTH} characters and no control characters."
+            )
         # A key that is no path would be sent as another one, or not at all.
         if any(part in NO_PARTS for part in key.removesuffix("/").split("/")) and key:
             raise BadSourceUri("A key with the parts `.`, `..` or an empty one cannot be read.")
@@ -97,9 +102,17 @@ class Credentials:
     region: str
 
 
-def make_store(bucket: str, credentials: Credentials, *, seconds: float = 30, retries: int = 4) -> S3Store:
-    """A client of one bucket, which retries for some seconds what may pass; a request may take `seconds`."""
-    signed = {"access_key_id": credentials.key, "secret_access_key": credentials.secret} if credentials.key else {}
+def make_store(
+    bucket: str, credentials: Credentials, *, seconds: float = 30, retries: int = 4
+) -> S3Store:
+    """A client of one bucket, which retries for some seconds what may pass; a request may take
+    `seconds`.
+    """
+    signed = (
+        {"access_key_id": credentials.key, "secret_access_key": credentials.secret}
+        if credentials.key
+        else {}
+    )
     return S3Store(
         bucket,
         endpoint=credentials.endpoint_url,
@@ -150,11 +163,15 @@ class S3Source:
         address = Address.of_object(uri)
         with _told(address):
             result = obstore.get(
-                self._store(address.bucket), address.key, options={"range": (start, end), "if_match": etag}
+                self._store(address.bucket),
+                address.key,
+                options={"range": (start, end), "if_match": etag},
             )
             data = bytes(result.bytes())
         if len(data) != end - start:
-            raise SourceUnavailable(f"{address}: {len(data)} bytes came, {end - start} were asked for.")
+            raise SourceUnavailable(
+                f"{address}: {len(data)} bytes came, {end - start} were asked for."
+            )
         return data
 
     def open(self, uri: str, size: int, etag: str | None) -> BinaryIO:
@@ -172,7 +189,9 @@ class S3Source:
         return str(Address.parse(uri))
 
     def single(self, uri: str) -> Object | None:
-        """The object whose key this is, letter by letter; None for a prefix, and for a pattern that is no key itself."""
+        """The object whose key this is, letter by letter; None for a prefix, and for a pattern that
+        is no key itself.
+        """
         address = Address.parse(uri)
         if address.is_prefix:
             return None
@@ -184,13 +203,19 @@ class S3Source:
             raise
 
     def find(self, uri: str, limit: int) -> list[Object]:
-        """The objects that a prefix or pattern means, empty ones left out, by key; at most `limit` + 1. There may be some
-        among them whose keys cannot be read."""
+        """The objects that a prefix or pattern means, empty ones left out, by key; at most `limit`
+        + 1. There may be some among them whose keys cannot be read.
+        """
         address, keys = Address.parse(uri), self.credentials
         found: list[Object] = []
         try:
             for each in listed(
-                keys.endpoint_url, address.bucket, address.beginning, keys.key, keys.secret, keys.region
+                keys.endpoint_url,
+                address.bucket,
+                address.beginning,
+                keys.key,
+                keys.secret,
+                keys.region,
             ):
                 if each.size and address.matches(each.key):
                     found.append(Object(f"s3://{address.bucket}/{each.key}", each.size, each.etag))
@@ -202,7 +227,9 @@ class S3Source:
 
     def _check_ready(self) -> None:
         if not self.is_configured:  # a job of another process on this database, which has the keys
-            raise SourceUnavailable("This process has no object store configured: set ENDPOINT_URL, KEY and SECRET.")
+            raise SourceUnavailable(
+                "This process has no object store configured: set ENDPOINT_URL, KEY and SECRET."
+            )
 
 
 def ranged(read: Callable[[int, int, str | None], bytes], size: int, etag: str | None) -> BinaryIO:
@@ -211,7 +238,9 @@ def ranged(read: Callable[[int, int, str | None], bytes], size: int, etag: str |
 
 
 class _Ranged(io.RawIOBase):
-    def __init__(self, read: Callable[[int, int, str | None], bytes], size: int, etag: str | None) -> None:
+    def __init__(
+        self, read: Callable[[int, int, str | None], bytes], size: int, etag: str | None
+    ) -> None:
         self._read, self._size, self._etag = read, size, etag
         self._place = 0
 
@@ -222,7 +251,9 @@ class _Ranged(io.RawIOBase):
         return True
 
     def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
-        self._place = offset + {io.SEEK_SET: 0, io.SEEK_CUR: self._place, io.SEEK_END: self._size}[whence]
+        self._place = (
+            offset + {io.SEEK_SET: 0, io.SEEK_CUR: self._place, io.SEEK_END: self._size}[whence]
+        )
         return self._place
 
     def tell(self) -> int:
@@ -251,7 +282,9 @@ def _told(address: Address) -> Iterator[None]:
     except (exceptions.NotFoundError, FileNotFoundError):
         raise _answered(address, 404) from None
     except exceptions.PreconditionError:
-        raise SourceChanged(f"{address} was replaced since the job was made. Make a new job for it.") from None
+        raise SourceChanged(
+            f"{address} was replaced since the job was made. Make a new job for it."
+        ) from None
     except (exceptions.PermissionDeniedError, exceptions.UnauthenticatedError):
         raise _answered(address, 403) from None
     except (exceptions.BaseError, OSError, ValueError) as error:
@@ -263,7 +296,9 @@ def _answered(address: Address, status: int, error: Exception | None = None) -> 
     if status == 404:
         return SourceNotFound(f"{address} is not there. Check bucket, key and ENDPOINT_URL.")
     if status in (401, 403):
-        return SourceAccessDenied(f"{address} may not be read. Check KEY and SECRET, and what they may do.")
+        return SourceAccessDenied(
+            f"{address} may not be read. Check KEY and SECRET, and what they may do."
+        )
     return SourceUnavailable(f"{address} cannot be read now: {brief(error) if error else status}")
 
 

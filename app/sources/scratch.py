@@ -1,4 +1,6 @@
-"""Folders for what a process works on and nobody else needs: gone with the process, or swept by the next one."""
+"""Folders for what a process works on and nobody else needs: gone with the process, or swept by the
+next one.
+"""
 
 from __future__ import annotations
 

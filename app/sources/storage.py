@@ -1,4 +1,6 @@
-"""A folder where uploads lie. A stored file is written once under a name of our own, and only read after that."""
+"""A folder where uploads lie. A stored file is written once under a name of our own, and only read
+after that.
+"""
 
 from __future__ import annotations
 
@@ -55,7 +57,9 @@ class LocalStorage:
         return self.folder / f"{file_id}{PART}"
 
     def writer(self, file_id: UUID, most_bytes: int = 0) -> LocalWriter:
-        """An empty file that did not exist, readable by us alone; a link planted under its name is not followed."""
+        """An empty file that did not exist, readable by us alone; a link planted under its name is
+        not followed.
+        """
         flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_NOFOLLOW", 0)
         with translated_wholly(self.folder):
             return LocalWriter(self.folder, file_id, os.open(self.part_path(file_id), flags, 0o600))
@@ -71,10 +75,14 @@ class LocalStorage:
             try:
                 return open(self._found(uri), "rb")
             except FileNotFoundError:
-                raise StoredFileMissing(f"The stored upload {uri} is not on disk any more.") from None
+                raise StoredFileMissing(
+                    f"The stored upload {uri} is not on disk any more."
+                ) from None
 
     def _found(self, uri: str) -> Path:
-        """Its path, out of lost+found if it was there: who asks for it knows it from the database."""
+        """Its path, out of lost+found if it was there: who asks for it knows it from the
+        database.
+        """
         path = self.folder / uri
         if not path.exists():
             with suppress(ValueError):
@@ -86,7 +94,9 @@ class LocalStorage:
             file.seek(start)
             data = file.read(end - start)
         if len(data) != end - start:
-            raise StoredFileCorrupt(f"The stored upload ends at byte {start + len(data)}, expected at least {end}.")
+            raise StoredFileCorrupt(
+                f"The stored upload ends at byte {start + len(data)}, expected at least {end}."
+            )
         return data
 
     def size(self, uri: str) -> int | None:
@@ -116,7 +126,8 @@ class LocalStorage:
         found = []
         with translated_wholly(self.folder):
             for path in self.folder.iterdir():
-                with suppress(FileNotFoundError, ValueError):  # deleted this very moment; none of ours
+                # deleted this very moment; none of ours
+                with suppress(FileNotFoundError, ValueError):
                     if path.stat().st_mtime < limit:
                         file_id = UUID(path.name.removesuffix(PART))
                         found.append(Stale(file_id, path.name.endswith(PART), path.name))
@@ -135,11 +146,17 @@ class LocalWriter:
         self._file_id = file_id
         self.path = folder / f"{file_id}{PART}"
         self._file = open(descriptor, "wb", buffering=0)
-        # A call that was given up goes on in its thread, and must find the file closed rather than another in its place.
+        # A call that was given up goes on in its thread, and must find the file closed rather than
+        # another in its place.
         self._lock = Lock()
 
     def write(self, data: Any) -> int:
-        with self._lock, translated_wholly(self._folder), memoryview(data) as whole, whole.cast("B") as piece:
+        with (
+            self._lock,
+            translated_wholly(self._folder),
+            memoryview(data) as whole,
+            whole.cast("B") as piece,
+        ):
             done = 0
             while done < len(piece):
                 with piece[done:] as rest:

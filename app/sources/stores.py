@@ -1,4 +1,6 @@
-"""Where everything lies that is no row of the database: chosen here, by the scheme of STORAGE_URL, and nowhere else."""
+"""Where everything lies that is no row of the database: chosen here, by the scheme of STORAGE_URL,
+and nowhere else.
+"""
 
 from __future__ import annotations
 
@@ -45,8 +47,14 @@ def folder_of(url: str, default: Path) -> Path | None:
     if url.startswith(S3_SCHEME):
         return None
     parts = urlsplit(url)
-    if parts.scheme != "file" or parts.netloc not in ("", "localhost") or not parts.path.startswith("/"):
-        raise SettingsInvalid(f"STORAGE_URL: {url!r} is neither file:///folder nor s3://bucket/prefix.")
+    if (
+        parts.scheme != "file"
+        or parts.netloc not in ("", "localhost")
+        or not parts.path.startswith("/")
+    ):
+        raise SettingsInvalid(
+            f"STORAGE_URL: {url!r} is neither file:///folder nor s3://bucket/prefix."
+        )
     return Path(unquote(parts.path))
 
 
@@ -71,12 +79,18 @@ def bucket_of(url: str, credentials: Credentials) -> Bucket:
 
 
 def stores(url: str, default: Path, credentials: Credentials, *, most_bytes: int) -> Stores:
-    """`default`: the folder if `url` is empty; `most_bytes`: of an upload. Raises SettingsInvalid."""
+    """`default`: the folder if `url` is empty; `most_bytes`: of an upload. Raises
+    SettingsInvalid.
+    """
     folder = folder_of(url, default)
     if folder is not None:
         storage = LocalStorage(folder / "uploads")
         return Stores(
-            storage, PartialFiles(folder / "partial"), OutputParts(folder / "outputs"), storage, FolderMark(folder)
+            storage,
+            PartialFiles(folder / "partial"),
+            OutputParts(folder / "outputs"),
+            storage,
+            FolderMark(folder),
         )
     bucket = bucket_of(url, credentials)
     scratch = Scratch()

@@ -1,4 +1,6 @@
-"""UploadSource: the bytes of one request body on their way into the storage, hashed and decoded as they pass."""
+"""UploadSource: the bytes of one request body on their way into the storage, hashed and decoded as
+they pass.
+"""
 
 from __future__ import annotations
 
@@ -63,8 +65,10 @@ class UploadSource:
         declared: Kind | None = None,
         inspect: Callable[[bytes], None] | None = None,
     ) -> None:
-        """`declared`: how the bytes come, if that was said; else their beginning decides. `inspect` is called in a thread with
-        each piece that was written, in their order; what it raises ends the upload."""
+        """`declared`: how the bytes come, if that was said; else their beginning decides. `inspect`
+        is called in a thread with each piece that was written, in their order; what it raises ends
+        the upload.
+        """
         self._storage = storage
         self.file_id = file_id
         self._max_bytes = max_bytes
@@ -100,7 +104,10 @@ class UploadSource:
         return self._writer
 
     async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
     ) -> None:
         try:
             await self._out.close()
@@ -113,13 +120,16 @@ class UploadSource:
                 logger.warning("Left for the sweep: %s", failure)
 
     async def write(self, data: bytes) -> None:
-        """Take bytes as they come; raises FileTooLarge, DecompressedTooLarge, InsufficientStorage, DiskFull,
-        StorageUnavailable, and what their decoder raises."""
+        """Take bytes as they come; raises FileTooLarge, DecompressedTooLarge, InsufficientStorage,
+        DiskFull, StorageUnavailable, and what their decoder raises.
+        """
         if not self.received_bytes:
             hit("upload.first_byte")
         self.received_bytes += len(data)
         if self.received_bytes > self._max_bytes:
-            raise FileTooLarge(f"The upload is larger than {self._max_bytes} bytes.", limit_bytes=self._max_bytes)
+            raise FileTooLarge(
+                f"The upload is larger than {self._max_bytes} bytes.", limit_bytes=self._max_bytes
+            )
         self._pending.append(data)
         self._pending_bytes += len(data)
         if self._pending_bytes >= BLOCK_BYTES:
@@ -133,11 +143,17 @@ class UploadSource:
         hit("upload.before_fsync")
         await asyncio.to_thread(self.writer.finish)
         return Received(
-            self.received_bytes, self.stored_bytes, self._sha256.hexdigest(), self._crc32, bytes(self._sample)
+            self.received_bytes,
+            self.stored_bytes,
+            self._sha256.hexdigest(),
+            self._crc32,
+            bytes(self._sample),
         )
 
     async def publish(self) -> Stored:
-        """Give it its name. From here on only the sweep, which asks the database first, may remove it."""
+        """Give it its name. From here on only the sweep, which asks the database first, may remove
+        it.
+        """
         self._is_kept = True
         try:
             return await asyncio.to_thread(self.writer.publish)
@@ -186,10 +202,14 @@ class UploadSource:
             raise ContentMismatch(f"The content is {inner.name} inside {declared.name}.")
 
     def _refuse_bombs(self) -> None:
-        bomb = self.stored_bytes > RATIO_COUNTS_FROM and self.stored_bytes > MAX_RATIO * self.received_bytes
+        bomb = (
+            self.stored_bytes > RATIO_COUNTS_FROM
+            and self.stored_bytes > MAX_RATIO * self.received_bytes
+        )
         if self._kind is not None and (bomb or self.stored_bytes > self._max_bytes):
             raise DecompressedTooLarge(
-                f"The {self._kind.name} data decompresses to more than {self._max_bytes} bytes or {MAX_RATIO} times its size.",
+                f"The {self._kind.name} data decompresses to more than {self._max_bytes} bytes or"
+                f" {MAX_RATIO} times its size.",
                 limit_bytes=self._max_bytes,
             )
 
@@ -205,9 +225,12 @@ def check_room(storage: Storage, reserve_bytes: int, wanted: int = 0) -> None:
 
 
 @asynccontextmanager
-async def kept_young(storage: Storage, file_id: UUID, *, release: bool = True) -> AsyncIterator[None]:
-    """However slow the client or the disk: the sweep takes a file that nobody has touched for a while for left over.
-    `release`: at the end the database knows of the file, or never will."""
+async def kept_young(
+    storage: Storage, file_id: UUID, *, release: bool = True
+) -> AsyncIterator[None]:
+    """However slow the client or the disk: the sweep takes a file that nobody has touched for a
+    while for left over. `release`: at the end the database knows of the file, or never will.
+    """
 
     async def touch() -> None:
         while True:

@@ -27,14 +27,16 @@ _chunks = Counter(
 )
 _seconds = Histogram(
     "granula_chunk_seconds",
-    "Of a chunk that was completed: waiting for a thread, reading, processing, and its share of the transaction",
+    "Of a chunk that was completed: waiting for a thread, reading, processing, and its share of the"
+    " transaction",
     ["stage"],
     buckets=CHUNK_BUCKETS,
     registry=PROCESS,
 )
 _requests = Histogram(
     "granula_http_request_seconds",
-    "Until the answer began, by route; not of uploads and event streams, whose length is the client's",
+    "Until the answer began, by route; not of uploads and event streams, whose length is the"
+    " client's",
     ["method", "route", "status"],
     buckets=HTTP_BUCKETS,
     registry=PROCESS,
@@ -54,7 +56,9 @@ _ATTEMPTS = {outcome: _attempts.labels(outcome) for outcome in ("delivered", "fa
 
 
 def completed(rows: Mapping[str, int], seconds: Mapping[str, float]) -> None:
-    """A chunk is committed: its rows by outcome, and the seconds of each stage that was measured."""
+    """A chunk is committed: its rows by outcome, and the seconds of each stage that was
+    measured.
+    """
     _CHUNKS["completed"].inc()
     for outcome, count in rows.items():
         _ROWS[outcome].inc(count)

@@ -69,7 +69,11 @@ class Tracing:
         # `.env` file alone would not reach it.
         os.environ.setdefault("OTEL_EXPORTER_OTLP_ENDPOINT", endpoint)
         name = {} if "OTEL_SERVICE_NAME" in os.environ else {"service.name": "granula"}
-        about = {"service.version": __version__, "service.instance.id": instance, "granula.role": role}
+        about = {
+            "service.version": __version__,
+            "service.instance.id": instance,
+            "granula.role": role,
+        }
         resource = Resource.create(name | about)
         self.provider = TracerProvider(resource=resource)
         self.provider.add_span_processor(BatchSpanProcessor(OTLPSpanExporter()))
@@ -101,7 +105,9 @@ class _Real(Span):
 
     def __enter__(self) -> Self:
         """What begins within is below it, in the tasks that are made within too."""
-        self._token = self._tracing.context.attach(self._tracing.trace.set_span_in_context(self.inner))
+        self._token = self._tracing.context.attach(
+            self._tracing.trace.set_span_in_context(self.inner)
+        )
         return self
 
     def __exit__(

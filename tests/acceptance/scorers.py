@@ -1,4 +1,6 @@
-"""Sentiment models that misbehave on cue, loaded by SENTIMENT_MODELS. Texts and flag files are the cues."""
+"""Sentiment models that misbehave on cue, loaded by SENTIMENT_MODELS. Texts and flag files are the
+cues.
+"""
 
 from __future__ import annotations
 
@@ -22,8 +24,9 @@ def wait_for(flag: str) -> None:
 
 
 class Gated:
-    """For texts with the word `gate` it computes, without a pause, until the flag `open` is raised; first it raises
-    `began-<its process>`. A score is the number of the process."""
+    """For texts with the word `gate` it computes, without a pause, until the flag `open` is raised;
+    first it raises `began-<its process>`. A score is the number of the process.
+    """
 
     def score(self, texts: Sequence[str]) -> Scores:
         if any("gate" in text for text in texts):
@@ -43,7 +46,9 @@ class Flaky:
 
 
 class Fragile:
-    """Raises for the text `bad`, gives no number for `nan`, and takes its process with it for `poison`."""
+    """Raises for the text `bad`, gives no number for `nan`, and takes its process with it for
+    `poison`.
+    """
 
     def score(self, texts: Sequence[str]) -> Scores:
         if "bad" in texts:

@@ -1,5 +1,6 @@
-"""What the API means, on both databases: pages that agree, progress that only grows, states that allow what they say,
-and deletions that leave nothing."""
+"""What the API means, on both databases: pages that agree, progress that only grows, states that
+allow what they say, and deletions that leave nothing.
+"""
 
 from __future__ import annotations
 
@@ -26,7 +27,13 @@ from tests.forks import Server
 from tests.harness import FINAL, Api, query, wait_until
 
 ROWS, CHUNK = 1050, 100
-HEADERS = ("x-request-id", "x-content-type-options", "referrer-policy", "cache-control", "content-security-policy")
+HEADERS = (
+    "x-request-id",
+    "x-content-type-options",
+    "referrer-policy",
+    "cache-control",
+    "content-security-policy",
+)
 
 
 @pytest.fixture(scope="module")
@@ -80,7 +87,9 @@ def ragged(api: Api) -> str:
     return str(status["file_id"])
 
 
-def test_pages_by_offset_and_by_cursor_give_the_same_rows_in_the_order_of_the_file(api: Api, ragged: str) -> None:
+def test_pages_by_offset_and_by_cursor_give_the_same_rows_in_the_order_of_the_file(
+    api: Api, ragged: str
+) -> None:
     good = [n for n in range(1, ROWS + 1) if not is_bad(n)]
     for limit in (1, 97, 100, 10_000):
         offset, after, by_offset, by_cursor = 0, 0, [], []
@@ -104,7 +113,9 @@ def test_pages_by_offset_and_by_cursor_give_the_same_rows_in_the_order_of_the_fi
 
 
 @pytest.mark.parametrize("offset", [0, 1, 341, 342, 343, 700, 779, 780, 781, 10**9, 2**62])
-def test_any_offset_finds_its_row_and_one_behind_the_end_finds_none(api: Api, ragged: str, offset: int) -> None:
+def test_any_offset_finds_its_row_and_one_behind_the_end_finds_none(
+    api: Api, ragged: str, offset: int
+) -> None:
     good = [n for n in range(1, ROWS + 1) if not is_bad(n)]
     page = get(api, f"results/{ragged}", limit=2, offset=offset)
     assert [item["row_number"] for item in page["items"]] == good[offset : offset + 2]
@@ -117,7 +128,9 @@ def test_format_object_names_the_cells_by_column(api: Api, ragged: str) -> None:
     objects = get(api, f"results/{ragged}", limit=50, offset=300, format="object")
     assert objects["columns"] == ["id", "name", "x"]
     for row, item in zip(rows["items"], objects["items"], strict=True):
-        assert item == row | {"data": dict(zip(objects["columns"], row["data"]["row"], strict=True))}
+        assert item == row | {
+            "data": dict(zip(objects["columns"], row["data"]["row"], strict=True))
+        }
 
 
 def test_rejects_by_offset_by_cursor_and_by_code_agree(api: Api, ragged: str) -> None:
@@ -127,7 +140,11 @@ def test_rejects_by_offset_by_cursor_and_by_code_agree(api: Api, ragged: str) ->
     assert get(api, f"rejects/{ragged}", limit=10, offset=95)["items"] == everything[95:105]
     assert get(api, f"rejects/{ragged}", limit=10, after=bad[94])["items"] == everything[95:105]
     page = get(api, f"rejects/{ragged}", code="column_count", limit=5)
-    assert (page["items"], page["total"], page["codes"]) == (everything[:5], len(bad), {"column_count": len(bad)})
+    assert (page["items"], page["total"], page["codes"]) == (
+        everything[:5],
+        len(bad),
+        {"column_count": len(bad)},
+    )
     page = get(api, f"rejects/{ragged}", code="nul_character")
     assert (page["items"], page["total"], page["next_after"]) == ([], 0, None)
 
@@ -138,10 +155,14 @@ def test_rejects_by_offset_by_cursor_and_by_code_agree(api: Api, ragged: str) ->
      "offset=-1", "offset=9223372036854775808", "offset=x", "after=-1", "after=9223372036854775808", "after=abc",
      "format=xml", "limit=1&limit=2"],
 )  # fmt: skip
-def test_a_page_out_of_bounds_is_refused_with_the_parameter_s_name(api: Api, ragged: str, query_: str) -> None:
+def test_a_page_out_of_bounds_is_refused_with_the_parameter_s_name(
+    api: Api, ragged: str, query_: str
+) -> None:
     name = query_.partition("=")[0]
     for path in ("results", "rejects") if name != "format" else ("results",):
-        body = assert_problem(api.client.get(f"/api/v1/{path}/{ragged}?{query_}"), 422, "invalid_parameter")
+        body = assert_problem(
+            api.client.get(f"/api/v1/{path}/{ragged}?{query_}"), 422, "invalid_parameter"
+        )
         assert [error["pointer"] for error in body["errors"]] == [f"query/{name}"]
 
 
@@ -157,26 +178,44 @@ def test_numbers_of_json_come_out_of_the_pages_as_they_went_in(api: Api) -> None
 
 def test_a_header_without_rows_is_a_job_done_with_nothing_in_it(api: Api) -> None:
     status = api.run(b"a,b\n")
-    assert (status["status"], status["progress_percent"], status["rows"]["total"]) == ("completed", 100, 0)
+    assert (status["status"], status["progress_percent"], status["rows"]["total"]) == (
+        "completed",
+        100,
+        0,
+    )
     file_id = status["file_id"]
     page = get(api, f"results/{file_id}")
-    assert (page["items"], page["total"], page["columns"], page["complete"]) == ([], 0, ["a", "b"], True)
+    assert (page["items"], page["total"], page["columns"], page["complete"]) == (
+        [],
+        0,
+        ["a", "b"],
+        True,
+    )
     assert api.client.get(f"/api/v1/results/{file_id}/download").text == "a,b\r\n"
     assert api.client.get(f"/api/v1/results/{file_id}/download?format=jsonl").text == ""
-    assert api.client.get(f"/api/v1/rejects/{file_id}/download").text == "a,b,_row,_line,_column,_code,_message\r\n"
+    assert (
+        api.client.get(f"/api/v1/rejects/{file_id}/download").text
+        == "a,b,_row,_line,_column,_code,_message\r\n"
+    )
     assert api.proof(file_id)["closes"]
 
 
 # ---------------------------------------------------------------------- while it runs
 
 
-def test_results_before_the_end_are_the_finished_chunks_and_say_that_more_will_come(api: Api, server: Server) -> None:
+def test_results_before_the_end_are_the_finished_chunks_and_say_that_more_will_come(
+    api: Api, server: Server
+) -> None:
     with gated(server, 3) as file:
         file_id = api.upload(file.data, processor="gate")["file_id"]
         page = get(api, f"results/{file_id}")
         assert (page["items"], page["total"], page["complete"]) == ([], 0, False)
         file.open(1)
-        status = wait_until(lambda: (s := api.status(file_id))["processed_chunks"] == 1 and s, 20, "the second chunk")
+        status = wait_until(
+            lambda: (s := api.status(file_id))["processed_chunks"] == 1 and s,
+            20,
+            "the second chunk",
+        )
         assert (status["status"], status["failed_chunks"]) == ("processing", 0)
         assert 30 < status["progress_percent"] < 36
         page = get(api, f"results/{file_id}", limit=1000)
@@ -203,7 +242,10 @@ class Watcher:
     def _read(self) -> str:
         text = ""
         headers = {"Last-Event-ID": "nonsense"}
-        with self._server.client() as client, client.stream("GET", self._path, headers=headers) as answer:
+        with (
+            self._server.client() as client,
+            client.stream("GET", self._path, headers=headers) as answer,
+        ):
             assert answer.status_code == 200
             assert answer.headers["content-type"].startswith("text/event-stream")
             for piece in answer.iter_text():
@@ -220,7 +262,9 @@ class Watcher:
         return [json.loads(block[1].removeprefix("data: ")) for block in blocks]
 
 
-def test_every_watcher_of_a_job_sees_the_percentage_grow_to_a_final_status(api: Api, server: Server) -> None:
+def test_every_watcher_of_a_job_sees_the_percentage_grow_to_a_final_status(
+    api: Api, server: Server
+) -> None:
     with gated(server, 3) as file:
         file_id = api.upload(file.data, processor="gate")["file_id"]
         watchers = [Watcher(server, file_id) for _ in range(3)]
@@ -230,7 +274,9 @@ def test_every_watcher_of_a_job_sees_the_percentage_grow_to_a_final_status(api: 
             if index == 1:
                 watchers.append(Watcher(server, file_id))
         for events in [watcher.events() for watcher in watchers]:
-            assert [e["progress_percent"] for e in events] == sorted(e["progress_percent"] for e in events)
+            assert [e["progress_percent"] for e in events] == sorted(
+                e["progress_percent"] for e in events
+            )
             assert [e["status"] in FINAL for e in events] == [False] * (len(events) - 1) + [True]
             assert (events[-1]["status"], events[-1]["progress_percent"]) == ("completed", 100)
             assert {e["file_id"] for e in events} == {file_id}
@@ -245,22 +291,34 @@ def test_the_stream_of_a_job_ends_when_it_is_deleted(api: Api, server: Server) -
         assert {e["status"] for e in watcher.events()} <= {"queued", "processing", "cancelled"}
 
 
-def test_cancelling_holds_at_once_twice_and_keeps_what_was_finished(api: Api, server: Server) -> None:
+def test_cancelling_holds_at_once_twice_and_keeps_what_was_finished(
+    api: Api, server: Server
+) -> None:
     with gated(server, 3) as file:
         file_id = api.upload(file.data, processor="gate")["file_id"]
         file.open(0)
-        status = wait_until(lambda: (s := api.status(file_id))["processed_chunks"] == 1 and s, 20, "the first chunk")
+        status = wait_until(
+            lambda: (s := api.status(file_id))["processed_chunks"] == 1 and s, 20, "the first chunk"
+        )
         job_id = status["job_id"]
         for _ in range(2):
             answer = api.client.post(f"/api/v1/jobs/{job_id}/cancel")
             assert (answer.status_code, answer.json()["status"]) == (200, "cancelled")
     status = api.status(file_id)
     assert status["status"] == "cancelled"
-    assert status["rows"] == {"total": 300, "ok": 100, "invalid": 0, "failed": 0, "unprocessed": 200}
+    assert status["rows"] == {
+        "total": 300,
+        "ok": 100,
+        "invalid": 0,
+        "failed": 0,
+        "unprocessed": 200,
+    }
     assert [number for number, _ in api.rows(file_id)] == list(range(1, 101))
     assert get(api, f"results/{file_id}")["complete"] is True
     assert_problem(api.client.post(f"/api/v1/jobs/{job_id}/retry"), 409, "nothing_to_retry")
-    assert_problem(api.client.patch(f"/api/v1/jobs/{job_id}", json={"priority": 3}), 409, "conflict")
+    assert_problem(
+        api.client.patch(f"/api/v1/jobs/{job_id}", json={"priority": 3}), 409, "conflict"
+    )
     assert api.proof(file_id)["closes"]
 
 
@@ -298,7 +356,9 @@ def test_a_running_job_takes_a_new_priority_and_no_retry(api: Api, server: Serve
     ],
     ids=lambda value: ascii(value[:30]) if isinstance(value, bytes) else str(value),
 )
-def test_a_change_that_is_no_priority_is_refused(api: Api, ragged: str, body: bytes, status: int, code: str) -> None:
+def test_a_change_that_is_no_priority_is_refused(
+    api: Api, ragged: str, body: bytes, status: int, code: str
+) -> None:
     job_id = api.status(ragged)["job_id"]
     headers = {"Content-Type": "application/json"}
     answer = api.client.patch(f"/api/v1/jobs/{job_id}", content=body, headers=headers)
@@ -313,21 +373,27 @@ def test_a_job_that_is_done_can_not_be_cancelled_retried_or_moved(api: Api, ragg
     job_id = api.status(ragged)["job_id"]
     assert_problem(api.client.post(f"/api/v1/jobs/{job_id}/cancel"), 409, "not_cancellable")
     assert_problem(api.client.post(f"/api/v1/jobs/{job_id}/retry"), 409, "nothing_to_retry")
-    assert_problem(api.client.patch(f"/api/v1/jobs/{job_id}", json={"priority": 1}), 409, "conflict")
+    assert_problem(
+        api.client.patch(f"/api/v1/jobs/{job_id}", json={"priority": 1}), 409, "conflict"
+    )
     unknown = f"/api/v1/jobs/{uuid4()}"
     assert_problem(api.client.post(f"{unknown}/cancel"), 404, "not_found")
     assert_problem(api.client.post(f"{unknown}/retry"), 404, "not_found")
     assert_problem(api.client.patch(unknown, json={"priority": 1}), 404, "not_found")
 
 
-def test_the_list_shows_the_newest_first_page_by_page_and_filtered(api: Api, server: Server) -> None:
+def test_the_list_shows_the_newest_first_page_by_page_and_filtered(
+    api: Api, server: Server
+) -> None:
     with gated(server, 1) as file:
         done = [api.run(b"a\n1\n")["file_id"] for _ in range(3)]
         running = api.upload(file.data, processor="gate")["file_id"]
         newest = [running, *reversed(done)]
         everything = get(api, "jobs", limit=500)["items"]
         assert [job["file_id"] for job in everything[:4]] == newest
-        assert [job["number"] for job in everything] == sorted((job["number"] for job in everything), reverse=True)
+        assert [job["number"] for job in everything] == sorted(
+            (job["number"] for job in everything), reverse=True
+        )
 
         paged: list[dict[str, Any]] = []
         before: dict[str, int] = {}
@@ -341,13 +407,24 @@ def test_the_list_shows_the_newest_first_page_by_page_and_filtered(api: Api, ser
 
         wait_until(lambda: api.status(running)["status"] == "processing", 20, "processing")
         assert get(api, "jobs", status="processing")["items"][0]["file_id"] == running
-        assert [job["file_id"] for job in get(api, "jobs", status="completed", limit=3)["items"]] == newest[1:]
+        assert [
+            job["file_id"] for job in get(api, "jobs", status="completed", limit=3)["items"]
+        ] == newest[1:]
         assert {job["processor"] for job in get(api, "jobs", processor="gate")["items"]} == {"gate"}
         assert get(api, "jobs", processor="gate", status="failed")["items"] == []
 
 
 @pytest.mark.parametrize(
-    "query_", ["limit=0", "limit=501", "before=0", "before=9223372036854775808", "before=x", "status=done", "status="]
+    "query_",
+    [
+        "limit=0",
+        "limit=501",
+        "before=0",
+        "before=9223372036854775808",
+        "before=x",
+        "status=done",
+        "status=",
+    ],
 )
 def test_a_list_out_of_bounds_is_refused(api: Api, query_: str) -> None:
     body = assert_problem(api.client.get(f"/api/v1/jobs?{query_}"), 422, "invalid_parameter")
@@ -357,7 +434,13 @@ def test_a_list_out_of_bounds_is_refused(api: Api, query_: str) -> None:
 def stored_rows(server: Server, job_id: str, file_id: str) -> int:
     """In all tables together."""
     job, file = key_of(server, job_id), key_of(server, file_id)
-    columns = {"files": "id", "jobs": "id", "chunks": "job_id", "result_pages": "job_id", "rejects": "job_id"}
+    columns = {
+        "files": "id",
+        "jobs": "id",
+        "chunks": "job_id",
+        "result_pages": "job_id",
+        "rejects": "job_id",
+    }
     counts = (
         f"(SELECT count(*) FROM {table} WHERE {column} = {file if table == 'files' else job})"
         for table, column in columns.items()
@@ -375,7 +458,9 @@ def test_a_deleted_file_is_gone_from_every_door_at_once_and_from_tables_and_disk
         job_id = api.status(file_id)["job_id"]
         if is_running:
             file.open(0, 2)
-            wait_until(lambda: api.status(file_id)["processed_chunks"] == 3, 20, "all but one chunk")
+            wait_until(
+                lambda: api.status(file_id)["processed_chunks"] == 3, 20, "all but one chunk"
+            )
         else:
             file.open()
             assert api.finished(file_id)["status"] == "completed_with_errors"
@@ -389,13 +474,21 @@ def test_a_deleted_file_is_gone_from_every_door_at_once_and_from_tables_and_disk
             "files/{}/bytes?start=0&end=1", "jobs/{}", "jobs/{}/proof", "jobs/{}/chunks",
         ):  # fmt: skip
             for identifier in (file_id, job_id):
-                assert_problem(api.client.get("/api/v1/" + path.format(identifier)), 404, "not_found")
+                assert_problem(
+                    api.client.get("/api/v1/" + path.format(identifier)), 404, "not_found"
+                )
         for action in ("cancel", "retry"):
             assert_problem(api.client.post(f"/api/v1/jobs/{job_id}/{action}"), 404, "not_found")
-        assert_problem(api.client.patch(f"/api/v1/jobs/{job_id}", json={"priority": 1}), 404, "not_found")
+        assert_problem(
+            api.client.patch(f"/api/v1/jobs/{job_id}", json={"priority": 1}), 404, "not_found"
+        )
         assert_problem(api.client.delete(f"/api/v1/files/{file_id}"), 404, "not_found")
         assert file_id not in {job["file_id"] for job in get(api, "jobs", limit=500)["items"]}
-        wait_until(lambda: stored_rows(server, job_id, file_id) == 0 and not stored.exists(), 20, "nothing left")
+        wait_until(
+            lambda: stored_rows(server, job_id, file_id) == 0 and not stored.exists(),
+            20,
+            "nothing left",
+        )
     # The chunk that was held goes on now, into a job that is no more.
     wait_until(lambda: get_ready(api)["busy_slots"] == 0, 20, "the end of its turn")
     assert stored_rows(server, job_id, file_id) == 0
@@ -408,7 +501,9 @@ def get_ready(api: Api) -> dict[str, Any]:
 # ---------------------------------------------------------------------- downloads
 
 
-def test_the_rejects_download_has_the_bytes_of_each_row_by_column_and_why_it_is_there(api: Api) -> None:
+def test_the_rejects_download_has_the_bytes_of_each_row_by_column_and_why_it_is_there(
+    api: Api,
+) -> None:
     lines = [
         b"1,fine,x", b"2,\xe9t\xe9,x", b"3,short", b"4,a,b,c,d", b'5,"un"quoted,x', b"6,nul\0,x",
         b'7,"two\nlines","q""uote",more', b"8,open \"quote,\xff", b"9",
@@ -419,11 +514,15 @@ def test_the_rejects_download_has_the_bytes_of_each_row_by_column_and_why_it_is_
     ]  # fmt: skip
     codes = ["invalid_utf8", "column_count", "column_count", "csv_bad_quote", "nul_character", "column_count",
              "invalid_utf8", "column_count"]  # fmt: skip
-    file_id = api.run(b"id,name,note\n" + b"\n".join(lines) + b"\n", name="my \u2028 data.csv")["file_id"]
+    file_id = api.run(b"id,name,note\n" + b"\n".join(lines) + b"\n", name="my \u2028 data.csv")[
+        "file_id"
+    ]
     answer = api.client.get(f"/api/v1/rejects/{file_id}/download")
     assert answer.headers["content-type"].startswith("text/csv")
     assert "data.rejects.csv" in answer.headers["content-disposition"]
-    header, *rows = csv.reader(io.StringIO(answer.content.decode("latin-1"), newline=""), strict=True)
+    header, *rows = csv.reader(
+        io.StringIO(answer.content.decode("latin-1"), newline=""), strict=True
+    )
     assert header == ["id", "name", "note", "_row", "_line", "_column", "_code", "_message"]
     assert [row[:3] for row in rows] == expected
     assert [row[6] for row in rows] == codes
@@ -437,10 +536,19 @@ def test_the_rejects_download_has_the_bytes_of_each_row_by_column_and_why_it_is_
 
 @pytest.mark.parametrize(
     "query_",
-    ["start=0", "end=1", "start=-1&end=1", "start=2&end=1", "start=0&end=99999", "start=0&end=99999999999999999999"],
+    [
+        "start=0",
+        "end=1",
+        "start=-1&end=1",
+        "start=2&end=1",
+        "start=0&end=99999",
+        "start=0&end=99999999999999999999",
+    ],
 )
 def test_bytes_that_the_file_does_not_have_are_refused(api: Api, ragged: str, query_: str) -> None:
-    assert_problem(api.client.get(f"/api/v1/files/{ragged}/bytes?{query_}"), 422, "invalid_parameter")
+    assert_problem(
+        api.client.get(f"/api/v1/files/{ragged}/bytes?{query_}"), 422, "invalid_parameter"
+    )
 
 
 def test_a_download_of_20000_rows_holds_each_of_them_once_in_order(api: Api) -> None:
@@ -453,7 +561,9 @@ def test_a_download_of_20000_rows_holds_each_of_them_once_in_order(api: Api) -> 
     text = api.client.get(path).text
     assert list(csv.reader(io.StringIO(text, newline="")))[1:] == rows
     assert gzip.decompress(api.client.get(f"{path}?gzip=true").content).decode() == text
-    objects = [json.loads(line) for line in api.client.get(f"{path}?format=jsonl").text.splitlines()]
+    objects = [
+        json.loads(line) for line in api.client.get(f"{path}?format=jsonl").text.splitlines()
+    ]
     assert [list(o.values()) for o in objects] == rows
     assert api.proof(status["file_id"])["stored"]["results"] == 20_000
 
@@ -465,17 +575,30 @@ def test_ready_and_health_say_so(api: Api) -> None:
     assert api.client.get("/health").json() == {"status": "healthy"}
     body = api.client.get("/ready").json()
     assert body["status"] == "ready"
-    assert body["checks"] == {"database": "ok", "migrations": "ok", "storage": "ok", "disk": "ok", "queue": "ok"}
+    assert body["checks"] == {
+        "database": "ok",
+        "migrations": "ok",
+        "storage": "ok",
+        "disk": "ok",
+        "queue": "ok",
+    }
     assert body["slots"] >= 4
 
 
-def test_metrics_are_read_by_the_parser_of_prometheus_and_count_the_jobs(api: Api, ragged: str) -> None:
+def test_metrics_are_read_by_the_parser_of_prometheus_and_count_the_jobs(
+    api: Api, ragged: str
+) -> None:
     answer = api.client.get("/metrics")
     found = {family.name: family for family in text_string_to_metric_families(answer.text)}
     by_status = {sample.labels["status"]: sample.value for sample in found["granula_jobs"].samples}
     assert by_status["completed_with_errors"] >= 1
     assert found["granula_database_up"].samples[0].value == 1
-    assert {"granula_queued_jobs", "granula_busy_slots", "granula_slots", "granula_disk_free_bytes"} <= found.keys()
+    assert {
+        "granula_queued_jobs",
+        "granula_busy_slots",
+        "granula_slots",
+        "granula_disk_free_bytes",
+    } <= found.keys()
 
 
 @pytest.mark.parametrize("code", request_errors())
@@ -503,10 +626,14 @@ def test_the_type_of_a_problem_leads_browsers_to_a_page_and_programs_to_json(api
     problem = api.client.get("/api/v1/status/none").json()
     page = api.client.get(problem["type"], headers={"Accept": "text/html,*/*;q=0.8"})
     assert page.headers["content-type"] == "text/html; charset=utf-8"
-    assert page.headers["content-security-policy"].startswith("default-src 'none'; style-src 'sha256-")
+    assert page.headers["content-security-policy"].startswith(
+        "default-src 'none'; style-src 'sha256-"
+    )
     assert "<h2>Why it happens</h2>" in page.text
     assert api.client.get(problem["type"]).json()["remedy"] == problem["remedy"]
-    assert_problem(api.client.get("/errors/..%2fstates", headers={"Accept": "text/html"}), 404, "not_found")
+    assert_problem(
+        api.client.get("/errors/..%2fstates", headers={"Accept": "text/html"}), 404, "not_found"
+    )
 
 
 def test_the_page_of_the_routes_needs_nothing_from_elsewhere(api: Api) -> None:
@@ -551,12 +678,16 @@ def test_each_answer_has_a_fresh_id_and_the_headers_that_disarm_browsers(
     assert path == "/" or not answer.headers["content-type"].startswith("text/html")
 
 
-def test_an_answer_before_the_end_of_the_body_ends_the_connection_others_keep_it(server: Server) -> None:
+def test_an_answer_before_the_end_of_the_body_ends_the_connection_others_keep_it(
+    server: Server,
+) -> None:
     with RawConnection(server) as connection:
         for _ in range(2):
             connection.send(b"GET /health HTTP/1.1\r\nHost: localhost\r\n\r\n")
             assert "connection" not in connection.answer().headers
-        connection.send(b"POST /nowhere HTTP/1.1\r\nHost: localhost\r\nContent-Length: 100\r\n\r\nhalf")
+        connection.send(
+            b"POST /nowhere HTTP/1.1\r\nHost: localhost\r\nContent-Length: 100\r\n\r\nhalf"
+        )
         assert connection.answer().headers["connection"] == "close"
         assert connection.is_closed_by_server()
 
@@ -567,8 +698,12 @@ ORIGIN = "https://app.example"
 
 
 @pytest.fixture(scope="module")
-def other(databases: Databases, tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Server, httpx.Response]]:
-    """A server that deletes uploads when they are done and knows a web page, and the answer to an upload it broke down on."""
+def other(
+    databases: Databases, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[tuple[Server, httpx.Response]]:
+    """A server that deletes uploads when they are done and knows a web page, and the answer to an
+    upload it broke down on.
+    """
     storage = tmp_path_factory.mktemp("other") / "storage"
     running = Server(
         databases.create(storage), storage, DELETE_FILE_ON_COMPLETE=True, CORS_ORIGINS=ORIGIN,
@@ -594,26 +729,36 @@ def test_a_breakdown_is_a_problem_like_any_other_tells_nothing_and_leaves_nothin
     assert body["request_id"]
 
 
-def test_the_stored_file_goes_when_its_job_is_done_and_the_results_stay(other: tuple[Server, httpx.Response]) -> None:
+def test_the_stored_file_goes_when_its_job_is_done_and_the_results_stay(
+    other: tuple[Server, httpx.Response],
+) -> None:
     server, _ = other
     with server.client() as client:
         api = Api(client)
         status = api.run(b"a,b\n1,2\n3\n")
         file_id = status["file_id"]
         assert status["status"] == "completed_with_errors"
-        wait_until(lambda: not (server.storage / "uploads" / file_id).exists(), 10, "removal of the stored file")
+        wait_until(
+            lambda: not (server.storage / "uploads" / file_id).exists(),
+            10,
+            "removal of the stored file",
+        )
         assert api.rows(file_id) == [(1, ["1", "2"])]
         assert api.rejects(file_id)[0]["raw"] == "3"
         assert api.proof(file_id)["closes"]
         assert (
-            client.get(f"/api/v1/rejects/{file_id}/download").text.splitlines()[1].startswith("3,,2,3,b,column_count,")
+            client.get(f"/api/v1/rejects/{file_id}/download")
+            .text.splitlines()[1]
+            .startswith("3,,2,3,b,column_count,")
         )
         gone = client.get(f"/api/v1/files/{file_id}/bytes?start=0&end=1")
         assert_problem(gone, 404, "not_found")
         assert client.delete(f"/api/v1/files/{file_id}").status_code == 204
 
 
-def test_only_the_allowed_origins_may_read_answers_in_a_browser(other: tuple[Server, httpx.Response]) -> None:
+def test_only_the_allowed_origins_may_read_answers_in_a_browser(
+    other: tuple[Server, httpx.Response],
+) -> None:
     server, _ = other
     with server.client() as client:
         for origin, allowed in ((ORIGIN, ORIGIN), ("https://evil.example", None), ("null", None)):
@@ -621,7 +766,8 @@ def test_only_the_allowed_origins_may_read_answers_in_a_browser(other: tuple[Ser
             assert answer.status_code == 200
             assert answer.headers.get("access-control-allow-origin") == allowed
             preflight = client.options(
-                "/api/v1/upload", headers={"Origin": origin, "Access-Control-Request-Method": "POST"}
+                "/api/v1/upload",
+                headers={"Origin": origin, "Access-Control-Request-Method": "POST"},
             )
             assert (preflight.status_code == 200) == (allowed is not None)
             assert preflight.headers.get("access-control-allow-origin") == allowed
@@ -630,6 +776,13 @@ def test_only_the_allowed_origins_may_read_answers_in_a_browser(other: tuple[Ser
 def test_only_the_allowed_media_types_are_taken(other: tuple[Server, httpx.Response]) -> None:
     server, _ = other
     with server.client() as client:
-        refused = client.post("/api/v1/upload", content=b"[]", headers={"Content-Type": "application/json"})
+        refused = client.post(
+            "/api/v1/upload", content=b"[]", headers={"Content-Type": "application/json"}
+        )
         assert assert_problem(refused, 415, "unsupported_media_type")["accepted"] == ["text/csv"]
-        assert client.post("/api/v1/upload", content=b"a\n1\n", headers={"Content-Type": "text/csv"}).status_code == 201
+        assert (
+            client.post(
+                "/api/v1/upload", content=b"a\n1\n", headers={"Content-Type": "text/csv"}
+            ).status_code
+            == 201
+        )

@@ -1,5 +1,7 @@
-"""Bad input gets the answer it deserves, the same on both databases: a stable code at the door, or rejects that name
-the place in the file while the rest goes through. Never a 500, and nothing is kept of what was refused."""
+"""Bad input gets the answer it deserves, the same on both databases: a stable code at the door, or
+rejects that name the place in the file while the rest goes through. Never a 500, and nothing is
+kept of what was refused.
+"""
 
 from __future__ import annotations
 
@@ -57,9 +59,13 @@ def api(server: Server) -> Iterator[Api]:
 # ---------------------------------------------------------------------- transport
 
 
-def part(data: bytes = CSV, *, name: str = "file", filename: str | None = "x.csv", headers: str = "") -> bytes:
+def part(
+    data: bytes = CSV, *, name: str = "file", filename: str | None = "x.csv", headers: str = ""
+) -> bytes:
     """One part of a form whose boundary is b."""
-    disposition = f'form-data; name="{name}"' + (f'; filename="{filename}"' if filename is not None else "")
+    disposition = f'form-data; name="{name}"' + (
+        f'; filename="{filename}"' if filename is not None else ""
+    )
     return f"--b\r\nContent-Disposition: {disposition}\r\n{headers}\r\n".encode() + data + b"\r\n"
 
 
@@ -87,8 +93,12 @@ class Refused:
         return self.what
 
 
-def raw(what: str, status: int, code: str, body: bytes, type: str = "text/csv", **headers: str) -> Refused:
-    return Refused(what, status, code, body, type, {k.replace("_", "-"): v for k, v in headers.items()})
+def raw(
+    what: str, status: int, code: str, body: bytes, type: str = "text/csv", **headers: str
+) -> Refused:
+    return Refused(
+        what, status, code, body, type, {k.replace("_", "-"): v for k, v in headers.items()}
+    )
 
 
 def digest(data: bytes) -> str:
@@ -227,22 +237,42 @@ def send(api: Api, request: Refused) -> httpx.Response:
 
 @pytest.mark.one_database
 @pytest.mark.parametrize("request_", REFUSED, ids=str)
-def test_a_bad_request_is_refused_by_its_code_and_leaves_nothing(api: Api, server: Server, request_: Refused) -> None:
+def test_a_bad_request_is_refused_by_its_code_and_leaves_nothing(
+    api: Api, server: Server, request_: Refused
+) -> None:
     before = count_files(server)
     answer = send(api, request_)
     body = assert_problem(answer, request_.status, request_.code)
     assert body["instance"] == "/api/v1/upload"
-    assert MARK not in answer.text.replace(f"/{MARK}", "")  # the name of a parameter may be told, not its value
+    # the name of a parameter may be told, not its value
+    assert MARK not in answer.text.replace(f"/{MARK}", "")
     wait_until_nothing_is_left(server, before)
 
 
-PRIORITIES = ["-1", "11", "5.5", "high", "true", "NaN", "1e400", "\ud800", "٥", "1_0", "", "+5", " 5", "9" * 20]
+PRIORITIES = [
+    "-1",
+    "11",
+    "5.5",
+    "high",
+    "true",
+    "NaN",
+    "1e400",
+    "\ud800",
+    "٥",
+    "1_0",
+    "",
+    "+5",
+    " 5",
+    "9" * 20,
+]
 
 
 @pytest.mark.one_database
 @pytest.mark.parametrize("value", PRIORITIES, ids=ascii)
 @pytest.mark.parametrize("place", ["query", "form"])
-def test_a_priority_that_is_no_integer_from_0_to_10_is_refused(api: Api, place: str, value: str) -> None:
+def test_a_priority_that_is_no_integer_from_0_to_10_is_refused(
+    api: Api, place: str, value: str
+) -> None:
     sent = value.encode("utf-8", "surrogatepass")
     query = f"priority={quote(sent)}" if place == "query" else ""
     form = option("priority", sent) if place == "form" else b""
@@ -255,15 +285,27 @@ def test_a_priority_that_is_no_integer_from_0_to_10_is_refused(api: Api, place: 
 
 @pytest.mark.one_database
 @pytest.mark.parametrize(
-    "body", [option("priority", "1") * 2 + part(), option("priority", "1") + part() + option("priority", "1")]
+    "body",
+    [
+        option("priority", "1") * 2 + part(),
+        option("priority", "1") + part() + option("priority", "1"),
+    ],
 )
-def test_a_priority_given_twice_in_a_form_is_refused_wherever_it_stands(api: Api, body: bytes) -> None:
-    (error,) = assert_problem(send(api, Refused("", 422, "", body + END)), 422, "invalid_parameter")["errors"]
+def test_a_priority_given_twice_in_a_form_is_refused_wherever_it_stands(
+    api: Api, body: bytes
+) -> None:
+    (error,) = assert_problem(
+        send(api, Refused("", 422, "", body + END)), 422, "invalid_parameter"
+    )["errors"]
     assert error == {"code": "repeated", "pointer": "form/priority", "detail": "Give it once."}
 
 
-@pytest.mark.parametrize("body", [option("priority", "7") + part(), part() + option("priority", "7")])
-def test_a_priority_in_a_form_holds_before_and_after_the_file_and_the_query_wins_over_it(api: Api, body: bytes) -> None:
+@pytest.mark.parametrize(
+    "body", [option("priority", "7") + part(), part() + option("priority", "7")]
+)
+def test_a_priority_in_a_form_holds_before_and_after_the_file_and_the_query_wins_over_it(
+    api: Api, body: bytes
+) -> None:
     assert send(api, Refused("", 201, "", body + END)).json()["priority"] == 7
     assert send(api, Refused("", 201, "", body + END, query="priority=3")).json()["priority"] == 3
 
@@ -271,7 +313,12 @@ def test_a_priority_in_a_form_holds_before_and_after_the_file_and_the_query_wins
 def test_names_of_columns_are_split_at_commas_in_query_and_form_alike(api: Api) -> None:
     data = b"1,2\n3,4\n"
     by_query = send(api, Refused("", 201, "", part(data) + END, query="header_rows=0&columns=x,y"))
-    by_form = send(api, Refused("", 201, "", part(data) + option("header_rows", "0") + option("columns", "x,y") + END))
+    by_form = send(
+        api,
+        Refused(
+            "", 201, "", part(data) + option("header_rows", "0") + option("columns", "x,y") + END
+        ),
+    )
     assert by_query.json()["columns"] == by_form.json()["columns"] == ["x", "y"]
 
 
@@ -279,18 +326,27 @@ def test_names_of_columns_are_split_at_commas_in_query_and_form_alike(api: Api) 
     ("what", "request_"),
     [
         ("a digest that fits", raw("", 201, "", CSV, Repr_Digest=f"sha-256=:{digest(CSV)}:")),
-        ("a digest among others", raw("", 201, "", CSV, Repr_Digest=f"sha-512=:AAAA:, sha-256=:{digest(CSV)}:")),
+        (
+            "a digest among others",
+            raw("", 201, "", CSV, Repr_Digest=f"sha-512=:AAAA:, sha-256=:{digest(CSV)}:"),
+        ),
         ("a digest of an unknown algorithm", raw("", 201, "", CSV, Repr_Digest="crc32c=:AAAA:")),
         ("gzip as Content-Encoding", raw("", 201, "", GZIPPED, Content_Encoding="gzip")),
         ("gzip padded with zeros", raw("", 201, "", GZIPPED + b"\0" * 1000)),
         ("x-gzip", raw("", 201, "", GZIPPED, Content_Encoding="x-gzip")),
         ("gzip as media type", raw("", 201, "", GZIPPED, "application/gzip")),
         ("gzip in a form", Refused("", 201, "", part(GZIPPED) + END)),
-        ("gzip of two members", raw("", 201, "", gzip.compress(CSV[:5]) + gzip.compress(CSV[5:]), "application/gzip")),
+        (
+            "gzip of two members",
+            raw("", 201, "", gzip.compress(CSV[:5]) + gzip.compress(CSV[5:]), "application/gzip"),
+        ),
         ("no type at all", raw("", 201, "", CSV, "")),
         ("application/octet-stream", raw("", 201, "", CSV, "application/octet-stream")),
         ("an epilogue", Refused("", 201, "", part() + END + b"goodbye")),
-        ("a quoted boundary", Refused("", 201, "", part() + END, 'multipart/form-data; boundary="b"')),
+        (
+            "a quoted boundary",
+            Refused("", 201, "", part() + END, 'multipart/form-data; boundary="b"'),
+        ),
         ("a key of 255 characters", raw("", 201, "", CSV, Idempotency_Key="k" * 255)),
     ],
     ids=lambda value: value if isinstance(value, str) else "",
@@ -333,10 +389,14 @@ NAMES = [
 
 
 @pytest.mark.parametrize(("sent", "shown"), NAMES, ids=lambda value: ascii(value[:20]))
-def test_a_file_name_is_only_shown_and_never_becomes_a_path(api: Api, server: Server, sent: bytes, shown: str) -> None:
+def test_a_file_name_is_only_shown_and_never_becomes_a_path(
+    api: Api, server: Server, sent: bytes, shown: str
+) -> None:
     def tree() -> set[Path]:
         found = {p for p in server.storage.parent.rglob("*") if not p.name.startswith("granula.db")}
-        return {p for p in found if not (p.parent.name == "uploads" and UUID_NAME.fullmatch(p.name))}
+        return {
+            p for p in found if not (p.parent.name == "uploads" and UUID_NAME.fullmatch(p.name))
+        }
 
     before = tree()
     body = part(filename="NAME").replace(b"NAME", sent) + END
@@ -348,8 +408,13 @@ def test_a_file_name_is_only_shown_and_never_becomes_a_path(api: Api, server: Se
     assert (server.storage / "uploads" / file_id).read_bytes() == CSV
     assert tree() == before
     api.finished(file_id)  # of a job that runs there is no file
-    disposition = api.client.get(f"/api/v1/results/{file_id}/download").headers["content-disposition"]
-    assert re.fullmatch(r"attachment; filename=\"[A-Za-z0-9._ -]*\"; filename\*=UTF-8''[A-Za-z0-9._~%-]*", disposition)
+    disposition = api.client.get(f"/api/v1/results/{file_id}/download").headers[
+        "content-disposition"
+    ]
+    assert re.fullmatch(
+        r"attachment; filename=\"[A-Za-z0-9._ -]*\"; filename\*=UTF-8''[A-Za-z0-9._~%-]*",
+        disposition,
+    )
 
 
 def test_a_name_in_the_extended_syntax_that_forms_must_not_use_is_ignored(api: Api) -> None:
@@ -360,7 +425,9 @@ def test_a_name_in_the_extended_syntax_that_forms_must_not_use_is_ignored(api: A
 # ---------------------------------------------------------------------- doing it again
 
 
-def test_a_key_gives_the_first_answer_again_and_refuses_another_body(api: Api, server: Server) -> None:
+def test_a_key_gives_the_first_answer_again_and_refuses_another_body(
+    api: Api, server: Server
+) -> None:
     headers = {"Idempotency-Key": uuid4().hex, "Content-Type": "text/csv"}
     first = api.client.post("/api/v1/upload", content=CSV, headers=headers)
     assert first.status_code == 201
@@ -405,10 +472,14 @@ def test_20_requests_at_once_with_one_key_make_one_file(api: Api, server: Server
     wait_until_nothing_is_left(server, before + 1)
 
 
-def test_30_equal_uploads_at_once_make_one_file_if_existing_is_asked_for(api: Api, server: Server) -> None:
+def test_30_equal_uploads_at_once_make_one_file_if_existing_is_asked_for(
+    api: Api, server: Server
+) -> None:
     before = count_files(server)
     data = f"id\n{uuid4()}\n".encode()
-    answers = at_once(30, lambda _: api.client.post("/api/v1/upload?on_duplicate=existing", content=data))
+    answers = at_once(
+        30, lambda _: api.client.post("/api/v1/upload?on_duplicate=existing", content=data)
+    )
     assert sorted(a.status_code for a in answers) == [200] * 29 + [201]
     assert len({a.json()["file_id"] for a in answers}) == 1
     assert all(a.json()["duplicate"] == (a.status_code == 200) for a in answers)
@@ -449,7 +520,9 @@ def test_a_deleted_file_is_no_duplicate_any_more(api: Api) -> None:
 def tight(databases: Databases, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     """A server that takes at most 1 MiB and waits half a second."""
     storage = tmp_path_factory.mktemp("tight") / "storage"
-    running = Server(databases.create(storage), storage, MAX_UPLOAD_MB=1, UPLOAD_STALL_SECONDS=0.5).start()
+    running = Server(
+        databases.create(storage), storage, MAX_UPLOAD_MB=1, UPLOAD_STALL_SECONDS=0.5
+    ).start()
     yield running
     running.stop()
     assert "Traceback" not in running.log.read_text()
@@ -457,7 +530,9 @@ def tight(databases: Databases, tmp_path_factory: pytest.TempPathFactory) -> Ite
 
 @pytest.mark.one_database
 @pytest.mark.parametrize("type_", ["text/csv", FORM])
-def test_a_length_over_the_limit_is_refused_before_the_body_is_sent(tight: Server, type_: str) -> None:
+def test_a_length_over_the_limit_is_refused_before_the_body_is_sent(
+    tight: Server, type_: str
+) -> None:
     with RawConnection(tight) as connection:
         connection.send(head(f"Content-Type: {type_}", "Content-Length: 2000000"))
         body = assert_problem(connection.answer(), 413, "file_too_large")
@@ -475,7 +550,8 @@ def test_a_body_without_length_is_refused_once_it_grows_past_the_limit(tight: Se
         answer = connection.answer()
         assert_problem(answer, 413, "file_too_large")
         assert answer.headers["connection"] == "close"
-        connection.send(BLOCK * 40, b"0\r\n\r\n")  # whoever still sends is heard out for a while, and not reset
+        # whoever still sends is heard out for a while, and not reset
+        connection.send(BLOCK * 40, b"0\r\n\r\n")
         assert connection.is_closed_by_server()
     wait_until_nothing_is_left(tight, 0)
 
@@ -492,7 +568,9 @@ def test_a_body_without_end_is_cut_off_soon_after_its_refusal(tight: Server) -> 
 @pytest.mark.one_database
 def test_a_client_that_sends_all_before_it_reads_still_gets_the_refusal(tight: Server) -> None:
     with tight.client() as client:
-        answer = client.post("/api/v1/upload", files={"file": ("x.csv", b"a,b\n" * 5_000_000, "text/csv")})
+        answer = client.post(
+            "/api/v1/upload", files={"file": ("x.csv", b"a,b\n" * 5_000_000, "text/csv")}
+        )
         assert_problem(answer, 413, "file_too_large")
         answer = client.post("/api/v1/upload", content=iter([b"a,b\n" * 16_384] * 200))
         assert_problem(answer, 413, "file_too_large")
@@ -526,7 +604,9 @@ def test_a_file_of_exactly_the_limit_is_taken_and_one_byte_more_is_not(tight: Se
 def test_an_upload_that_falls_silent_is_ended(tight: Server, type_: str) -> None:
     begun = part()[: -len(CSV) - 2] if type_ == FORM else b""
     with RawConnection(tight) as connection:
-        connection.send(head(f"Content-Type: {type_}", "Content-Length: 500000"), begun, b"a,b\n" * 10_000)
+        connection.send(
+            head(f"Content-Type: {type_}", "Content-Length: 500000"), begun, b"a,b\n" * 10_000
+        )
         answer = connection.answer()
         assert_problem(answer, 408, "upload_stalled")
         assert answer.headers["connection"] == "close"
@@ -535,11 +615,15 @@ def test_an_upload_that_falls_silent_is_ended(tight: Server, type_: str) -> None
 
 @pytest.mark.parametrize("end", ["FIN", "RST"])
 @pytest.mark.parametrize("type_", ["text/csv", FORM])
-def test_a_client_that_goes_away_leaves_no_row_no_file_and_no_error(server: Server, type_: str, end: str) -> None:
+def test_a_client_that_goes_away_leaves_no_row_no_file_and_no_error(
+    server: Server, type_: str, end: str
+) -> None:
     before = count_files(server)
     begun = part()[: -len(CSV) - 2] if type_ == FORM else b""
     with RawConnection(server) as connection:
-        connection.send(head(f"Content-Type: {type_}", "Content-Length: 90000000"), begun, b"a,b\n" * 1_000_000)
+        connection.send(
+            head(f"Content-Type: {type_}", "Content-Length: 90000000"), begun, b"a,b\n" * 1_000_000
+        )
         wait_until(lambda: parts(server), 10, "part file")
         if end == "RST":
             connection.reset()
@@ -547,10 +631,14 @@ def test_a_client_that_goes_away_leaves_no_row_no_file_and_no_error(server: Serv
 
 
 @pytest.mark.one_database
-@pytest.mark.parametrize(("size", "status"), [(30_000, 200), (33_000, 431), (100_000, 431), (1_000_000, 431)])
+@pytest.mark.parametrize(
+    ("size", "status"), [(30_000, 200), (33_000, 431), (100_000, 431), (1_000_000, 431)]
+)
 def test_headers_over_32_kib_are_refused(server: Server, size: int, status: int) -> None:
     with RawConnection(server) as connection:
-        answer = connection.send(head(f"X-Filler: {'x' * size}", method="GET", target="/health")).answer()
+        answer = connection.send(
+            head(f"X-Filler: {'x' * size}", method="GET", target="/health")
+        ).answer()
         if status == 431:
             assert_problem(answer, 431, "headers_too_large")
         else:
@@ -568,7 +656,9 @@ def test_headers_over_32_kib_are_refused(server: Server, size: int, status: int)
         ["Transfer-Encoding: chunked", "X: 1\r\n\r\nzz"],
     ],
 )
-def test_contradictory_framing_is_refused_and_ends_the_connection(server: Server, lines: list[str]) -> None:
+def test_contradictory_framing_is_refused_and_ends_the_connection(
+    server: Server, lines: list[str]
+) -> None:
     with RawConnection(server) as connection:
         assert connection.send(head("Content-Type: text/csv", *lines)).answer().status_code == 400
         assert connection.is_closed_by_server()
@@ -594,7 +684,9 @@ def test_contradictory_framing_is_refused_and_ends_the_connection(server: Server
         ("GET", "/errors/nothing", 404),
     ],
 )
-def test_a_wrong_path_or_method_is_told_as_a_problem(server: Server, method: str, path: str, status: int) -> None:
+def test_a_wrong_path_or_method_is_told_as_a_problem(
+    server: Server, method: str, path: str, status: int
+) -> None:
     with RawConnection(server) as connection:
         answer = connection.send(head(method=method, target=path)).answer()
     assert_problem(answer, status, "not_found" if status == 404 else "method_not_allowed")
@@ -648,8 +740,12 @@ class Content:
         return self.what
 
 
-def json_(what: str, data: bytes, rows: list[list[Any]], *rejects: tuple[int, int, str], **more: Any) -> Content:
-    return Content(what, data, rows, list(rejects), name="data.json", type="application/json", **more)
+def json_(
+    what: str, data: bytes, rows: list[list[Any]], *rejects: tuple[int, int, str], **more: Any
+) -> Content:
+    return Content(
+        what, data, rows, list(rejects), name="data.json", type="application/json", **more
+    )
 
 
 def lines(what: str, data: bytes, rows: list[list[Any]], *rejects: tuple[int, int, str]) -> Content:
@@ -884,7 +980,9 @@ def test_each_row_of_an_odd_file_is_a_result_or_a_reject_with_its_place(
         ("20,000 columns", b"a" + b",a" * 19_999 + b"\n", "too_many_columns"),
     ],
 )
-def test_a_csv_that_can_not_be_rows_is_refused(api: Api, server: Server, what: str, data: bytes, code: str) -> None:
+def test_a_csv_that_can_not_be_rows_is_refused(
+    api: Api, server: Server, what: str, data: bytes, code: str
+) -> None:
     before = count_files(server)
     assert_problem(send(api, Refused(what, 422, code, part(data) + END)), 422, code)
     wait_until_nothing_is_left(server, before)
@@ -902,16 +1000,22 @@ def test_a_csv_that_can_not_be_rows_is_refused(api: Api, server: Server, what: s
         ("blanks", b" \n ", "empty_file"),
     ],
 )
-def test_a_json_that_can_not_be_rows_is_refused(api: Api, server: Server, what: str, data: bytes, code: str) -> None:
+def test_a_json_that_can_not_be_rows_is_refused(
+    api: Api, server: Server, what: str, data: bytes, code: str
+) -> None:
     before = count_files(server)
-    answer = api.client.post("/api/v1/upload", files={"file": ("data.json", data, "application/json")})
+    answer = api.client.post(
+        "/api/v1/upload", files={"file": ("data.json", data, "application/json")}
+    )
     assert_problem(answer, 422, code)
     wait_until_nothing_is_left(server, before)
 
 
 def test_a_json_array_cut_anywhere_keeps_the_records_before_the_cut(api: Api) -> None:
     data = b'[{"a": 1}, {"a": "x]"}]\n'
-    assert_problem(api.client.post("/api/v1/upload?format=json", content=data[:1]), 422, "json_not_rows")
+    assert_problem(
+        api.client.post("/api/v1/upload?format=json", content=data[:1]), 422, "json_not_rows"
+    )
     cuts = range(2, len(data) + 1)
     answers = [api.client.post("/api/v1/upload?format=json", content=data[:cut]) for cut in cuts]
     for cut, answer in zip(cuts, answers, strict=True):
@@ -919,7 +1023,9 @@ def test_a_json_array_cut_anywhere_keeps_the_records_before_the_cut(api: Api) ->
         api.finished(file_id)
         is_whole = cut >= len(data) - 1
         assert api.rows(file_id) == [(1, [1])] * (cut >= 10) + [(2, ["x]"])] * is_whole, data[:cut]
-        assert [r["code"] for r in api.rejects(file_id)] == ["json_truncated"] * (not is_whole), data[:cut]
+        assert [r["code"] for r in api.rejects(file_id)] == ["json_truncated"] * (not is_whole), (
+            data[:cut]
+        )
         assert api.proof(file_id)["closes"]
 
 
@@ -935,7 +1041,10 @@ PIECES = [b"a,b\n1,2\n", b'"', b"'", b"\0", b"\xff\xfe", b"\xef\xbb\xbf", b"[", 
 
 
 def anything(dice: random.Random) -> Refused:
-    content = b"".join(dice.choice([*PIECES, dice.randbytes(dice.randrange(40))]) for _ in range(dice.randrange(1, 12)))
+    content = b"".join(
+        dice.choice([*PIECES, dice.randbytes(dice.randrange(40))])
+        for _ in range(dice.randrange(1, 12))
+    )
     names = dice.sample(OPTIONS, dice.choice([0, 0, 1, 2, 3]))
     given = {name: dice.choice(ODD).encode("utf-8", "surrogatepass") for name in names}
     in_query = {name for name in names if dice.random() < 0.5}
@@ -963,9 +1072,16 @@ def anything(dice: random.Random) -> Refused:
     for _ in range(dice.choice([0, 0, 1, 4])):
         at = dice.randrange(len(body))
         body = dice.choice(
-            [body[:at], body[:at] + dice.randbytes(3) + body[at:], body[:at] + body[at + 5 :], body[at:] + body[:at]]
+            [
+                body[:at],
+                body[:at] + dice.randbytes(3) + body[at:],
+                body[:at] + body[at + 5 :],
+                body[at:] + body[:at],
+            ]
         )
-    return Refused("", 0, "", body, dice.choice([FORM] * 9 + ["multipart/form-data"]), headers, query)
+    return Refused(
+        "", 0, "", body, dice.choice([FORM] * 9 + ["multipart/form-data"]), headers, query
+    )
 
 
 @pytest.mark.parametrize("seed", range(4))
@@ -988,7 +1104,11 @@ def test_whatever_is_uploaded_is_taken_or_refused_and_every_job_ends_with_a_clos
         status = api.finished(file_id)
         assert status["status"] in ("completed", "completed_with_errors"), status
         assert api.proof(file_id)["closes"]
-        for path in ("results/{}?format=object", "results/{}/download?format=jsonl", "rejects/{}/download"):
+        for path in (
+            "results/{}?format=object",
+            "results/{}/download?format=jsonl",
+            "rejects/{}/download",
+        ):
             assert api.client.get("/api/v1/" + path.format(file_id)).status_code == 200
 
 
@@ -1017,12 +1137,16 @@ def get_any(api: Api) -> str:
 
 @pytest.mark.one_database
 @pytest.mark.parametrize("seed", range(3))
-def test_bytes_that_are_no_http_end_in_a_4xx_or_a_closed_connection(server: Server, seed: int) -> None:
+def test_bytes_that_are_no_http_end_in_a_4xx_or_a_closed_connection(
+    server: Server, seed: int
+) -> None:
     dice = random.Random(seed)
     whole = head("Content-Type: text/csv", f"Content-Length: {len(CSV)}") + CSV
     for _ in range(20):
         at = dice.randrange(len(whole) - len(CSV))
-        garbled = whole[:at] + dice.randbytes(dice.randrange(1, 6)) + whole[at + dice.randrange(3) :]
+        garbled = (
+            whole[:at] + dice.randbytes(dice.randrange(1, 6)) + whole[at + dice.randrange(3) :]
+        )
         with RawConnection(server) as connection:
             connection.send(garbled).finish()
             status = connection.status_if_any()

@@ -56,7 +56,9 @@ class Client:
         self.http = http
 
     def post(self, data: Any, name: str = "test.csv", **params: object) -> httpx.Response:
-        return self.http.post("/batch/upload", params=params, files={"file": (name, data, "text/csv")})  # type: ignore[arg-type]
+        return self.http.post(
+            "/batch/upload", params=params, files={"file": (name, data, "text/csv")}
+        )  # type: ignore[arg-type]
 
     def upload(self, data: Any, name: str = "test.csv", **params: object) -> dict[str, Any]:
         answer = self.post(data, name, **params)
@@ -82,7 +84,10 @@ class Client:
     def results(self, batch_id: str) -> list[dict[str, Any]]:
         found: list[dict[str, Any]] = []
         while True:
-            page = self.http.get(f"/batch/{batch_id}/results", params={"page": len(found) // 100 + 1, "per_page": 100})
+            page = self.http.get(
+                f"/batch/{batch_id}/results",
+                params={"page": len(found) // 100 + 1, "per_page": 100},
+            )
             items = page.json()["results"]
             found += items
             if len(items) < 100:
@@ -102,7 +107,9 @@ class Rig(Server):
         self.flags = storage.parent / "flags"
         self.flags.mkdir()
         models = ",".join(f"{SCORERS}:{name}" for name in ("Gated", "Flaky", "Fragile"))
-        super().__init__(url, storage, SENTIMENT_MODELS=models, SCORER_FLAGS=self.flags, **environment)
+        super().__init__(
+            url, storage, SENTIMENT_MODELS=models, SCORER_FLAGS=self.flags, **environment
+        )
 
     def began(self) -> set[int]:
         """The processes in which `Gated` waits, or has waited."""
@@ -116,7 +123,9 @@ RIGGED = {
 
 
 @pytest.fixture(scope="module")
-def rig(databases: Databases, model_dir: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Rig]:
+def rig(
+    databases: Databases, model_dir: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Rig]:
     """One for the tests that leave it running."""
     storage = tmp_path_factory.mktemp("rig") / "storage"
     made = Rig(databases.create(storage), storage, EMBEDDING_MODEL_DIR=model_dir, **RIGGED)
@@ -167,7 +176,12 @@ def test_the_commands_that_clients_know_get_the_answers_that_they_know(client: C
     library = SentimentIntensityAnalyzer()
     scores = [library.polarity_scores(text)["compound"] for text in texts]
     expected = [
-        {"row_id": str(i), "text": text, "sentiment": "positive" if score > 0 else "negative", "score": score}
+        {
+            "row_id": str(i),
+            "text": text,
+            "sentiment": "positive" if score > 0 else "negative",
+            "score": score,
+        }
         for i, (text, score) in enumerate(zip(texts, scores, strict=True), 1)
     ]
     head = {"batch_id": batch_id, "page": 1, "per_page": 5, "total_results": 10, "total_pages": 2}
@@ -190,11 +204,23 @@ REFUSED: dict[str, tuple[str, bytes, str]] = {
     "header_alone": ("test.csv", b"id,text\n", "CSV file is empty"),
     "blank_lines": ("test.csv", b"\n\r\n\n", "CSV file is empty"),
     "no_text_column": ("test.csv", b"id,body\n1,a\n", "CSV must have 'text' column"),
-    "no_text_column_long": ("test.csv", b"id,Text\n" + b"1,a\n" * 200_000, "CSV must have 'text' column"),
-    "latin_1": ("test.csv", "id,text\n1,café\n".encode("latin-1"), "Invalid file encoding. Use UTF-8."),
+    "no_text_column_long": (
+        "test.csv",
+        b"id,Text\n" + b"1,a\n" * 200_000,
+        "CSV must have 'text' column",
+    ),
+    "latin_1": (
+        "test.csv",
+        "id,text\n1,café\n".encode("latin-1"),
+        "Invalid file encoding. Use UTF-8.",
+    ),
     "utf_16": ("test.csv", "id,text\n1,a\n".encode("utf-16"), "Invalid file encoding. Use UTF-8."),
     "last_byte": ("test.csv", MEGABYTES + b"2,caf\xc3", "Invalid file encoding. Use UTF-8."),
-    "last_byte_gzip": ("test.csv.gz", gzip.compress(MEGABYTES + b"\xff", 1), "Invalid file encoding. Use UTF-8."),
+    "last_byte_gzip": (
+        "test.csv.gz",
+        gzip.compress(MEGABYTES + b"\xff", 1),
+        "Invalid file encoding. Use UTF-8.",
+    ),
     "binary": ("test.csv", b"\x7fELF\x02\x01\x01" + bytes(100), "Invalid CSV format: "),
     "nul": ("test.csv", b"id,text\n" + b"\0\0\0\n" * 9, "Invalid CSV format: "),
     "gzip": ("test.csv", gzip.compress(SAMPLE)[:-9], "Invalid CSV format: "),
@@ -210,7 +236,9 @@ def test_a_file_that_is_no_batch_is_refused_and_nothing_of_it_is_kept(
     batches, files = client.http.get("/batches").json(), set(os.listdir(uploads))
     answer = client.post(data, name)
     assert answer.status_code == 400, answer.text
-    assert answer.json()["detail"] == detail or (detail.endswith(": ") and answer.json()["detail"].startswith(detail))
+    assert answer.json()["detail"] == detail or (
+        detail.endswith(": ") and answer.json()["detail"].startswith(detail)
+    )
     assert [batch["batch_id"] for batch in client.http.get("/batches").json()] == [
         batch["batch_id"] for batch in batches
     ]
@@ -226,9 +254,15 @@ def test_what_no_client_should_send_is_refused_without_harm(client: Client) -> N
     }  # fmt: skip
     for parameters, (page, per_page) in pages.items():
         body = client.http.get(f"/batch/{batch_id}/results?{parameters}").json()
-        assert (body["page"], body["per_page"], body["total_results"]) == (page, per_page, 10), parameters
+        assert (body["page"], body["per_page"], body["total_results"]) == (
+            page,
+            per_page,
+            10,
+        ), parameters
         first = (page - 1) * per_page + 1
-        assert [r["row_id"] for r in body["results"]] == [str(i) for i in range(first, min(first + per_page, 11))]
+        assert [r["row_id"] for r in body["results"]] == [
+            str(i) for i in range(first, min(first + per_page, 11))
+        ]
     for path, status in {
         f"/batch/{batch_id}/results?page=99999999999999999999": 422,
         f"/batch/{batch_id}/results?page=1.5": 422,
@@ -240,8 +274,17 @@ def test_what_no_client_should_send_is_refused_without_harm(client: Client) -> N
         "/batch/%ed%a0%80": 404, "/batch/%00/results": 404, "/batch/1/results?page=1": 404,
     }.items():  # fmt: skip
         assert client.http.get(path).status_code == status, path
-    for parameters in ("priority=11", "chunk_size=1", "chunk_size=1e3", "model=os:system", "model=%00", "colour=red"):
-        answer = client.http.post(f"/batch/upload?{parameters}", files={"file": ("test.csv", SAMPLE)})
+    for parameters in (
+        "priority=11",
+        "chunk_size=1",
+        "chunk_size=1e3",
+        "model=os:system",
+        "model=%00",
+        "colour=red",
+    ):
+        answer = client.http.post(
+            f"/batch/upload?{parameters}", files={"file": ("test.csv", SAMPLE)}
+        )
         assert answer.status_code == 422, parameters
     assert "vader" in client.post(SAMPLE, model="best").json()["detail"]
     late = {"file": ("test.csv", SAMPLE), "priority": (None, "11")}
@@ -250,7 +293,9 @@ def test_what_no_client_should_send_is_refused_without_harm(client: Client) -> N
     assert client.http.post("/batch/upload", files={"f": ("a.csv", SAMPLE)}).status_code == 422
 
 
-def test_nothing_of_another_owner_or_another_door_is_visible(client: Client, server: Server) -> None:
+def test_nothing_of_another_owner_or_another_door_is_visible(
+    client: Client, server: Server
+) -> None:
     made = client.upload(SAMPLE)
     client.finished(made["batch_id"])
     other = Api(client.http).run(b"id,text\n1,a\n", processor="sentiment")
@@ -263,7 +308,9 @@ def test_nothing_of_another_owner_or_another_door_is_visible(client: Client, ser
         assert client.http.request(method, f"/batch/{made['batch_id']}{path}").status_code == 404
 
 
-def test_the_list_is_newest_first_and_costs_two_statements_however_long_it_is(client: Client, server: Server) -> None:
+def test_the_list_is_newest_first_and_costs_two_statements_however_long_it_is(
+    client: Client, server: Server
+) -> None:
     made = [client.upload(SAMPLE)["batch_id"] for _ in range(4)]
     for batch_id in made:
         client.finished(batch_id)
@@ -277,7 +324,11 @@ def test_the_list_is_newest_first_and_costs_two_statements_however_long_it_is(cl
 
         @event.listens_for(database.engine.sync_engine, "before_cursor_execute")
         def note(_c: Any, _cursor: Any, statement: str, *_: Any) -> None:
-            seen.extend([statement] if statement.startswith("SELECT jobs") or "FROM chunks" in statement else [])
+            seen.extend(
+                [statement]
+                if statement.startswith("SELECT jobs") or "FROM chunks" in statement
+                else []
+            )
 
         found = await list_batches(database, "local", skip=0, limit=limit)
         await database.close()
@@ -287,8 +338,13 @@ def test_the_list_is_newest_first_and_costs_two_statements_however_long_it_is(cl
     assert [asyncio.run(statements(limit)) for limit in (1, 4)] == [2, 2]
 
 
-def test_texts_in_any_shape_become_results_or_rejects_and_the_count_is_right_at_once(client: Client) -> None:
-    data = b'id,text\r\na,"two\nlines, ""quoted"""\r\n\r\n,no id\r\nb\r\nc,\r\nd,5" disk, fine\r\n\x00,x\r\ne,"open'
+def test_texts_in_any_shape_become_results_or_rejects_and_the_count_is_right_at_once(
+    client: Client,
+) -> None:
+    data = (
+        b'id,text\r\na,"two\nlines, ""quoted"""\r\n\r\n,no id\r\nb\r\nc,\r\nd,5" disk,'
+        b' fine\r\n\x00,x\r\ne,"open'
+    )
     made = client.upload(gzip.compress(data), "test.csv.gz")
     status = client.finished(made["batch_id"])
     assert made["total_count"] == status["total_count"] == status["processed_count"] == 7
@@ -307,7 +363,10 @@ def test_texts_in_any_shape_become_results_or_rejects_and_the_count_is_right_at_
 
 def test_json_is_scored_through_the_upload_of_files(client: Client) -> None:
     api = Api(client.http)
-    data = b'[{"id": 7, "text": "I love it", "n": 1},\n{"txt": "x"},\n{"text": 5}, {"text": null}, {"text": "\\u0000 bad"}]'
+    data = (
+        b'[{"id": 7, "text": "I love it", "n": 1},\n{"txt": "x"},\n{"text": 5}, {"text": null},'
+        b' {"text": "\\u0000 bad"}]'
+    )
     status = api.run(data, name="a.json", type="application/json", processor="sentiment")
     assert status["columns"] == ["row_id", "text", "sentiment", "score"]
     assert status["summary"] == {"positive": 1, "neutral": 0, "negative": 1}
@@ -315,14 +374,18 @@ def test_json_is_scored_through_the_upload_of_files(client: Client) -> None:
         (1, ["7", "I love it", "positive", 0.6369]),
         (5, ["5", "\0 bad", "negative", -0.5423]),
     ]
-    rejects = [(r["row_number"], r["line"], r["code"], r["raw"]) for r in api.rejects(status["file_id"])]
+    rejects = [
+        (r["row_number"], r["line"], r["code"], r["raw"]) for r in api.rejects(status["file_id"])
+    ]
     assert rejects == [
         (2, 2, "missing_text", '{"txt": "x"}'), (3, 3, "text_not_string", '{"text": 5}'),
         (4, 3, "missing_text", '{"text": null}'),
     ]  # fmt: skip
     assert "the nearest is `txt`" in api.rejects(status["file_id"])[0]["message"]
     assert api.proof(status["file_id"])["closes"]
-    lacking = client.http.post("/api/v1/upload?processor=sentiment", files={"file": ("a.csv", b"id,Texts\n1,a\n")})
+    lacking = client.http.post(
+        "/api/v1/upload?processor=sentiment", files={"file": ("a.csv", b"id,Texts\n1,a\n")}
+    )
     assert (lacking.status_code, lacking.json()["code"]) == (422, "missing_column")
     assert "the nearest is `Texts`" in lacking.json()["detail"]
 
@@ -333,7 +396,11 @@ def test_the_texts_may_be_in_any_column_named_before_or_behind_the_file(client: 
     for data, count in ((short, 1), (long, 6_000)):
         file = ("file", ("test.csv", data, "text/csv"))
         name = ("text_column", (None, b"body"))
-        asked = [{"files": [file, name]}, {"files": [name, file]}, {"files": [file], "params": {"text_column": "body"}}]
+        asked = [
+            {"files": [file, name]},
+            {"files": [name, file]},
+            {"files": [file], "params": {"text_column": "body"}},
+        ]
         for given in asked if count == 1 else asked[:1]:
             made = client.http.post("/batch/upload", **given).json()  # type: ignore[arg-type]
             summary = client.finished(made["batch_id"])["summary"]
@@ -345,14 +412,28 @@ def test_the_texts_may_be_in_any_column_named_before_or_behind_the_file(client: 
     for bad in ("", "\0", "x" * 101):
         assert client.post(short, text_column=bad).status_code == 422
     api = Api(client.http)
-    status = api.run(b'[{"body": "I love it"}, {"text": "I love it"}]', processor="sentiment", text_column="body")
+    status = api.run(
+        b'[{"body": "I love it"}, {"text": "I love it"}]', processor="sentiment", text_column="body"
+    )
     assert status["summary"]["positive"] == 1
-    assert [(r["code"], r["column"]) for r in api.rejects(status["file_id"])] == [("missing_text", "body")]
-    assert client.http.post("/api/v1/upload?text_column=a", files={"file": ("a.csv", short)}).status_code == 422
+    assert [(r["code"], r["column"]) for r in api.rejects(status["file_id"])] == [
+        ("missing_text", "body")
+    ]
+    assert (
+        client.http.post(
+            "/api/v1/upload?text_column=a", files={"file": ("a.csv", short)}
+        ).status_code
+        == 422
+    )
 
 
 def test_the_head_on_the_embeddings_scores_where_it_is_named(rig: Rig, model_dir: Path) -> None:
-    texts = ["A warm, funny film.", "Dull, badly acted and far too long.", "", "A warm, funny film."]
+    texts = [
+        "A warm, funny film.",
+        "Dull, badly acted and far too long.",
+        "",
+        "A warm, funny film.",
+    ]
     with connected(rig) as (client, api):
         made = client.upload(csv_of(texts), model="minilm")
         status = client.finished(made["batch_id"])
@@ -365,7 +446,9 @@ def test_the_head_on_the_embeddings_scores_where_it_is_named(rig: Rig, model_dir
 # ---------------------------------------------------------------------- limitations that are gone
 
 
-def test_limitation_data_is_loaded_into_memory(server: Server, client: Client, tmp_path: Path) -> None:
+def test_limitation_data_is_loaded_into_memory(
+    server: Server, client: Client, tmp_path: Path
+) -> None:
     row = b"1,nice,%s\n" % (b"x" * 10_000)
 
     def peak_with(rows: int) -> float:
@@ -379,7 +462,8 @@ def test_limitation_data_is_loaded_into_memory(server: Server, client: Client, t
         assert client.finished(made["batch_id"])["summary"]["positive"] == rows
         return peak_megabytes(server)
 
-    # Two files, so that what is held is not taken for what every file needs: buffers for some chunks at a time.
+    # Two files, so that what is held is not taken for what every file needs: buffers for some
+    # chunks at a time.
     small = peak_with(2_500)
     assert peak_with(10_000) - small < 40, "the second file has 75 MB more"
 
@@ -409,12 +493,18 @@ def test_limitation_a_restart_loses_jobs_in_progress(mortal: Rig) -> None:
     assert mortal.began() <= workers
     mortal.kill()
     # The one in the middle of a text that takes for ever, too.
-    wait_until(lambda: not any(Path(f"/proc/{pid}").exists() for pid in workers), 30, "end of the orphans")
+    wait_until(
+        lambda: not any(Path(f"/proc/{pid}").exists() for pid in workers), 30, "end of the orphans"
+    )
     (mortal.flags / "open").touch()
     mortal.start()
     with connected(mortal) as (client, api):
         status = client.finished(batch_id, seen)
-        assert (status["status"], status["processed_count"], status["rejected_count"]) == ("completed", 2_000, 0)
+        assert (status["status"], status["processed_count"], status["rejected_count"]) == (
+            "completed",
+            2_000,
+            0,
+        )
         assert [(r["row_id"], r["text"]) for r in client.results(batch_id)] == [
             (str(i), text) for i, text in enumerate(texts, 1)
         ]
@@ -432,7 +522,9 @@ def children(server: Server) -> set[int]:
 def test_limitation_processing_is_single_threaded(rig: Rig) -> None:
     assert rig.process is not None
     with connected(rig) as (client, _):
-        batch_id = client.upload(csv_of(["gate"] * 400), chunk_size=100, model=f"{SCORERS}:Gated")["batch_id"]
+        batch_id = client.upload(csv_of(["gate"] * 400), chunk_size=100, model=f"{SCORERS}:Gated")[
+            "batch_id"
+        ]
         wait_until(lambda: len(rig.began()) == 2, 30, "two processes at work")
         # Both compute without a pause; the service answers all the same.
         for _ in range(20):
@@ -460,7 +552,11 @@ def test_limitation_a_partial_failure_fails_the_whole(rig: Rig) -> None:
     with connected(rig) as (client, api):
         made = client.upload(csv_of(texts), chunk_size=100, model=f"{SCORERS}:Fragile")
         status = client.finished(made["batch_id"])
-        assert (status["status"], status["processed_count"], status["rejected_count"]) == ("completed", 300, 3)
+        assert (status["status"], status["processed_count"], status["rejected_count"]) == (
+            "completed",
+            300,
+            3,
+        )
         assert status["summary"] == {"positive": 297, "neutral": 0, "negative": 0}
         rejects = client.http.get(status["rejects_url"]).json()["items"]
         assert [(r["row_number"], r["kind"], r["code"], r["raw"]) for r in rejects] == [
@@ -470,7 +566,9 @@ def test_limitation_a_partial_failure_fails_the_whole(rig: Rig) -> None:
         ]
         assert ["ValueError: cannot do this", "BadScores", "WorkerDied"] == [
             said if said in r["message"] else r["message"]
-            for said, r in zip(["ValueError: cannot do this", "BadScores", "WorkerDied"], rejects, strict=True)
+            for said, r in zip(
+                ["ValueError: cannot do this", "BadScores", "WorkerDied"], rejects, strict=True
+            )
         ]
         assert api.proof(made["file_id"])["closes"]
 

@@ -1,4 +1,6 @@
-"""JSON whose rows bring ever new keys: the columns of the job are bounded, and every row is a result or a reject."""
+"""JSON whose rows bring ever new keys: the columns of the job are bounded, and every row is a
+result or a reject.
+"""
 
 from __future__ import annotations
 
@@ -20,17 +22,27 @@ def run(api: Api, data: bytes, **params: object) -> dict[str, object]:
 
 
 def test_rows_that_bring_more_keys_than_a_job_may_have_are_rejected(api: Api) -> None:
-    """In chunks that run at the same time: which rows are first is open, how many have room is not."""
+    """In chunks that run at the same time: which rows are first is open, how many have room is
+    not.
+    """
     status = run(api, lines(0, 900), chunk_size=100)
     room = MAX_COLUMNS // KEYS
     assert status["status"] == "completed_with_errors"
-    assert status["rows"] == {"total": 900, "ok": room, "invalid": 900 - room, "failed": 0, "unprocessed": 0}
+    assert status["rows"] == {
+        "total": 900,
+        "ok": room,
+        "invalid": 900 - room,
+        "failed": 0,
+        "unprocessed": 0,
+    }
     file_id = str(status["file_id"])
     rejects = api.rejects(file_id)
     assert {reject["code"] for reject in rejects} == {"too_many_columns"}
     data = lines(0, 900)
     for reject in rejects[::50]:
-        assert json.loads(data[reject["byte_start"] : reject["byte_end"]]) == json.loads(reject["raw"])
+        assert json.loads(data[reject["byte_start"] : reject["byte_end"]]) == json.loads(
+            reject["raw"]
+        )
     columns = api.status(file_id)["columns"]
     assert len(columns) == len(set(columns)) == room * KEYS
     download = api.client.get(f"/api/v1/results/{file_id}/download?format=jsonl").text
@@ -66,8 +78,15 @@ def test_two_corrections_at_once_share_what_room_is_left(api: Api) -> None:
     made = []
     for part in range(2):
         records = [{f"n{part}_{i}": 1} for i in range(20)]
-        rows = [{"_row": room + 1 + 20 * part + i, "record": json.dumps(r)} for i, r in enumerate(records)]
-        made.append(api.client.post(f"/api/v1/files/{file_id}/corrections", json={"rows": rows}).json()["job_id"])
+        rows = [
+            {"_row": room + 1 + 20 * part + i, "record": json.dumps(r)}
+            for i, r in enumerate(records)
+        ]
+        made.append(
+            api.client.post(f"/api/v1/files/{file_id}/corrections", json={"rows": rows}).json()[
+                "job_id"
+            ]
+        )
     for job_id in made:
         assert api.finished(job_id)["status"] in ("completed", "completed_with_errors", "failed")
     columns = api.status(file_id)["columns"]

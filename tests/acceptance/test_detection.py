@@ -1,4 +1,6 @@
-"""What detection found is told by the answer of the upload and by the status, and holds in what is stored."""
+"""What detection found is told by the answer of the upload and by the status, and holds in what is
+stored.
+"""
 
 from __future__ import annotations
 
@@ -9,7 +11,10 @@ from tests.harness import Api
 
 
 def test_skipped_lines_are_in_the_answer_of_the_upload_and_in_the_status(api: Api) -> None:
-    data = b"Sales of the north\n# by hand\nday,amount,city\n2026-01-01,5,Bonn\n2026-01-02,7,Oslo\n2026-01-03,9,Riga\n"
+    data = (
+        b"Sales of the north\n# by"
+        b" hand\nday,amount,city\n2026-01-01,5,Bonn\n2026-01-02,7,Oslo\n2026-01-03,9,Riga\n"
+    )
     expected = [
         {"lines": [1, 1], "why": "title", "text": "Sales of the north"},
         {"lines": [2, 2], "why": "comment", "text": "# by hand"},
@@ -28,7 +33,18 @@ def test_skipped_lines_are_in_the_answer_of_the_upload_and_in_the_status(api: Ap
 
 
 def test_every_line_of_a_file_of_one_column_is_a_row(api: Api) -> None:
-    lines = ["Madonna", "Cher", "Doe, Jane", "good; bad", "a|b", "x y", "it's", "'so'", "#tag", "12:30"]
+    lines = [
+        "Madonna",
+        "Cher",
+        "Doe, Jane",
+        "good; bad",
+        "a|b",
+        "x y",
+        "it's",
+        "'so'",
+        "#tag",
+        "12:30",
+    ]
     status = api.run("\n".join(["name", *lines]).encode() + b"\n")
     assert status["columns"] == ["name"]
     assert status["dialect"]["skipped"] == []
@@ -37,12 +53,16 @@ def test_every_line_of_a_file_of_one_column_is_a_row(api: Api) -> None:
 
 
 def test_the_last_record_of_an_array_is_mended_in_place(api: Api) -> None:
-    file_id = api.run(b'[{"a":1},\n{"a":NaN}\n]\n', name="a.json", type="application/json")["file_id"]
+    file_id = api.run(b'[{"a":1},\n{"a":NaN}\n]\n', name="a.json", type="application/json")[
+        "file_id"
+    ]
     text = api.client.get(f"/api/v1/rejects/{file_id}/download").text
     (reject,) = csv.DictReader(io.StringIO(text))
     assert reject["_record"] == '{"a":NaN}'
     answer = api.client.post(
-        f"/api/v1/files/{file_id}/corrections", content=text.replace("NaN", "7"), headers={"Content-Type": "text/csv"}
+        f"/api/v1/files/{file_id}/corrections",
+        content=text.replace("NaN", "7"),
+        headers={"Content-Type": "text/csv"},
     )
     assert answer.status_code in (201, 202), answer.text
     api.finished(answer.json()["file_id"])

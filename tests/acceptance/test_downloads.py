@@ -1,5 +1,6 @@
-"""Downloads are whole or known not to be: one that cannot go on breaks off, and one of a job that has not ended is refused,
-or marked."""
+"""Downloads are whole or known not to be: one that cannot go on breaks off, and one of a job that
+has not ended is refused, or marked.
+"""
 
 from __future__ import annotations
 
@@ -20,11 +21,19 @@ from tests.forks import Server
 from tests.harness import Api, query, wait_until
 
 ROWS = 40_000
-FORMATS = ("format=csv", "format=jsonl", "format=parquet", "format=csv&gzip=true", "format=jsonl&gzip=true")
+FORMATS = (
+    "format=csv",
+    "format=jsonl",
+    "format=parquet",
+    "format=csv&gzip=true",
+    "format=jsonl&gzip=true",
+)
 
 
 @pytest.fixture(scope="module")
-def server(databases: Databases, gates: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+def server(
+    databases: Databases, gates: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Server]:
     storage = tmp_path_factory.mktemp("service") / "storage"
     made = {"PROCESSORS": "tests.api.gate:Gate", "TEST_GATES": gates}
     running = Server(databases.create(storage), storage, **made).start()
@@ -33,9 +42,13 @@ def server(databases: Databases, gates: Path, tmp_path_factory: pytest.TempPathF
 
 
 def table(rows: int = ROWS) -> bytes:
-    """Wide enough that no buffer between the two takes all of it, and that no compression makes it small."""
+    """Wide enough that no buffer between the two takes all of it, and that no compression makes it
+    small.
+    """
     noise = random.Random(5)
-    return b"id,noise\n" + b"".join(b"%d,%s\n" % (i, noise.randbytes(200).hex().encode()) for i in range(rows))
+    return b"id,noise\n" + b"".join(
+        b"%d,%s\n" % (i, noise.randbytes(200).hex().encode()) for i in range(rows)
+    )
 
 
 class Reader:
@@ -44,10 +57,15 @@ class Reader:
     def __init__(self, server: Server, path: str) -> None:
         self._socket = socket.create_connection(("127.0.0.1", server.port), timeout=60)
         self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1 << 16)
-        self._socket.sendall(f"GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n".encode())
+        self._socket.sendall(
+            f"GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n".encode()
+        )
         self._file = self._socket.makefile("rb")
         self.status = int(self._file.readline().split()[1])
-        self.headers = dict(line.decode().strip().lower().split(": ", 1) for line in iter(self._file.readline, b"\r\n"))
+        self.headers = dict(
+            line.decode().strip().lower().split(": ", 1)
+            for line in iter(self._file.readline, b"\r\n")
+        )
 
     def rest(self) -> tuple[bytes, bool]:
         """(body, whether it came to its end as HTTP says it)."""
@@ -65,7 +83,10 @@ class Reader:
 
 
 def rows_left(server: Server) -> int:
-    pages, rejects = (query(server.url, f"SELECT count(*) FROM {name}")[0][0] for name in ("result_pages", "rejects"))
+    pages, rejects = (
+        query(server.url, f"SELECT count(*) FROM {name}")[0][0]
+        for name in ("result_pages", "rejects")
+    )
     return int(pages) + int(rejects)
 
 
@@ -87,8 +108,12 @@ def test_results_that_are_deleted_while_they_are_read_break_the_download_off(
             gzip.decompress(body)
 
 
-def test_rejects_that_are_deleted_while_they_are_read_break_the_download_off(api: Api, server: Server) -> None:
-    file_id = api.run(table().replace(b"\n", b",surplus\n").replace(b"noise,surplus", b"noise"))["file_id"]
+def test_rejects_that_are_deleted_while_they_are_read_break_the_download_off(
+    api: Api, server: Server
+) -> None:
+    file_id = api.run(table().replace(b"\n", b",surplus\n").replace(b"noise,surplus", b"noise"))[
+        "file_id"
+    ]
     reader = Reader(server, f"/api/v1/rejects/{file_id}/download")
     assert (reader.status, reader.headers["granula-complete"]) == (200, "true")
     assert api.client.delete(f"/api/v1/files/{file_id}").status_code == 204
@@ -102,14 +127,20 @@ def test_rows_that_vanish_from_the_tables_break_the_download_off(api: Api, serve
     file_id = api.run(table(3_000) + b"3001,x,surplus\n" * 2_000)["file_id"]
     query(server.url, "DELETE FROM result_pages WHERE first_row > 1400", "SELECT 1")
     query(server.url, "DELETE FROM rejects WHERE row_number > 4000", "SELECT 1")
-    for path in ("results/{}/download", "rejects/{}/download", "results/{}/download?format=parquet"):
+    for path in (
+        "results/{}/download",
+        "rejects/{}/download",
+        "results/{}/download?format=parquet",
+    ):
         reader = Reader(server, f"/api/v1/{path.format(file_id)}")
         _, is_whole = reader.rest()
         assert reader.status == 500 or not is_whole, path
     assert api.client.delete(f"/api/v1/files/{file_id}").status_code == 204
 
 
-def test_an_open_stored_file_is_read_to_its_end_though_it_is_deleted(api: Api, server: Server) -> None:
+def test_an_open_stored_file_is_read_to_its_end_though_it_is_deleted(
+    api: Api, server: Server
+) -> None:
     data = table()
     file_id = api.run(data)["file_id"]
     reader = Reader(server, f"/api/v1/files/{file_id}/download")
@@ -126,7 +157,9 @@ def running(api: Api, file: GatedFile) -> str:
     return file_id
 
 
-def test_the_download_of_a_job_that_has_not_ended_is_refused_or_marked(api: Api, gates: Path) -> None:
+def test_the_download_of_a_job_that_has_not_ended_is_refused_or_marked(
+    api: Api, gates: Path
+) -> None:
     with GatedFile(gates, 3) as file:
         file_id = running(api, file)
         for what in ("results", "rejects"):
@@ -171,7 +204,9 @@ def test_a_correction_while_rejects_are_read_is_no_loss(api: Api, server: Server
     lines = [b"%d,%s,surplus\n" % (i, noise) for i in range(20_000)]
     file_id = api.run(b"id,noise\n" + b"".join(lines))["file_id"]
     reader = Reader(server, f"/api/v1/rejects/{file_id}/download")
-    patches: list[dict[str, Any]] = [{"_row": row, "values": {"noise": "mended"}} for row in range(19_500, 20_001)]
+    patches: list[dict[str, Any]] = [
+        {"_row": row, "values": {"noise": "mended"}} for row in range(19_500, 20_001)
+    ]
     made = api.client.post(f"/api/v1/files/{file_id}/corrections", json={"rows": patches})
     assert made.status_code == 202, made.text
     assert api.finished(made.json()["job_id"])["status"] == "completed"
@@ -182,8 +217,12 @@ def test_a_correction_while_rejects_are_read_is_no_loss(api: Api, server: Server
 
 def test_a_results_page_of_a_batch_has_all_its_results_however_long_they_are(api: Api) -> None:
     texts = [f"{i} fine " + "-" * 700_000 for i in range(30)]  # 21 MB: more than is read at once
-    source = io.BytesIO(b"id,text\n" + "".join(f"{i},{text}\n" for i, text in enumerate(texts)).encode())
-    made = api.client.post("/batch/upload", files={"file": ("texts.csv", source, "text/csv")}).json()
+    source = io.BytesIO(
+        b"id,text\n" + "".join(f"{i},{text}\n" for i, text in enumerate(texts)).encode()
+    )
+    made = api.client.post(
+        "/batch/upload", files={"file": ("texts.csv", source, "text/csv")}
+    ).json()
     api.finished(made["file_id"])
     answer = api.client.get(f"/batch/{made['batch_id']}/results", params={"per_page": 25})
     assert answer.headers["content-type"] == "application/json"
@@ -191,6 +230,11 @@ def test_a_results_page_of_a_batch_has_all_its_results_however_long_they_are(api
     assert list(page) == ["batch_id", "page", "per_page", "total_results", "total_pages", "results"]
     assert (page["total_results"], page["total_pages"]) == (30, 2)
     assert [each["text"] for each in page["results"]] == texts[:25]
-    second = api.client.get(f"/batch/{made['batch_id']}/results", params={"per_page": 25, "page": 2}).json()
+    second = api.client.get(
+        f"/batch/{made['batch_id']}/results", params={"per_page": 25, "page": 2}
+    ).json()
     assert [each["text"] for each in second["results"]] == texts[25:]
-    assert api.client.get(f"/batch/{made['batch_id']}/results", params={"page": 9}).json()["results"] == []
+    assert (
+        api.client.get(f"/batch/{made['batch_id']}/results", params={"page": 9}).json()["results"]
+        == []
+    )

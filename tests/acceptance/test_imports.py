@@ -1,4 +1,6 @@
-"""/api/upload, /api/imports, /api/records: the commands its clients know, and what the first implementation did wrong."""
+"""/api/upload, /api/imports, /api/records: the commands its clients know, and what the first
+implementation did wrong.
+"""
 
 from __future__ import annotations
 
@@ -37,8 +39,26 @@ SAMPLE_JSON = b"""[
   {"name": "Charlie Brown", "email": "charlie@example.com", "age": 32, "department": "Finance"}
 ]
 """
-DEPARTMENTS = ("Engineering", "Marketing", "Sales", "Finance", "Legal", "Nursing", "Gardening", "Astronomy")
-TABLES = ("files", "jobs", "chunks", "result_pages", "rejects", "records", "vector_tasks", "record_vectors")
+DEPARTMENTS = (
+    "Engineering",
+    "Marketing",
+    "Sales",
+    "Finance",
+    "Legal",
+    "Nursing",
+    "Gardening",
+    "Astronomy",
+)
+TABLES = (
+    "files",
+    "jobs",
+    "chunks",
+    "result_pages",
+    "rejects",
+    "records",
+    "vector_tasks",
+    "record_vectors",
+)
 
 
 def people(count: int, mark: str = "Person") -> bytes:
@@ -110,21 +130,37 @@ def test_the_two_samples_are_imported_found_listed_counted_and_deleted(client: C
         "name": "John Doe", "email": "john@example.com", "age": 30, "department": "Engineering"
     }  # fmt: skip
     assert list(found["records"][0]["data"]) == ["name", "email", "age", "department"]
-    assert [r["data"]["name"] for r in client.searchable(other)["records"]] == ["Alice Johnson", "Charlie Brown"]
+    assert [r["data"]["name"] for r in client.searchable(other)["records"]] == [
+        "Alice Johnson",
+        "Charlie Brown",
+    ]
 
-    assert [i["id"] for i in client.http.get("/api/imports").json()["imports"]][:2] == [other, number]
+    assert [i["id"] for i in client.http.get("/api/imports").json()["imports"]][:2] == [
+        other,
+        number,
+    ]
     assert [r["import_id"] for r in client.search(status="valid", limit=10)].count(number) == 3
-    assert [r["data"]["name"] for r in client.search(import_id=number, fields={"age": 25})] == ["Jane Smith"]
-    assert [r["data"]["name"] for r in client.search(import_id=number, text="WILSON")] == ["Bob Wilson"]
+    assert [r["data"]["name"] for r in client.search(import_id=number, fields={"age": 25})] == [
+        "Jane Smith"
+    ]
+    assert [r["data"]["name"] for r in client.search(import_id=number, text="WILSON")] == [
+        "Bob Wilson"
+    ]
     (best,) = client.search(import_id=number, query="writes software", limit=1)
     assert best["data"]["name"] == "John Doe"
     assert 0.1 < best["score"] <= 1
     stats = client.http.get("/api/stats").json()
     assert stats["total_imports"] == 2
-    assert (stats["total_records"], stats["valid_records"], stats["vectors"]) == (5, 5, {"total": 5, "ready": 5})
+    assert (stats["total_records"], stats["valid_records"], stats["vectors"]) == (
+        5,
+        5,
+        {"total": 5, "ready": 5},
+    )
 
     for gone in (number, other):
-        assert client.http.delete(f"/api/imports/{gone}").json() == {"message": f"Import {gone} deleted"}
+        assert client.http.delete(f"/api/imports/{gone}").json() == {
+            "message": f"Import {gone} deleted"
+        }
         assert client.http.get(f"/api/imports/{gone}").status_code == 404
         assert client.http.delete(f"/api/imports/{gone}").json()["code"] == "import_not_found"
 
@@ -149,7 +185,9 @@ def test_no_synchronous_embedding_records_are_readable_before_their_vectors(clie
     client.http.delete(f"/api/imports/{number}")  # in the midst of it
 
 
-def test_no_synchronous_processing_others_are_served_meanwhile(client: Client, server: Server) -> None:
+def test_no_synchronous_processing_others_are_served_meanwhile(
+    client: Client, server: Server
+) -> None:
     number = client.upload(people(2_000, "Busy"), "busy.csv")
     answers = 0
     while client.get(number, limit=1)["status"] in ("pending", "processing"):
@@ -159,13 +197,20 @@ def test_no_synchronous_processing_others_are_served_meanwhile(client: Client, s
     client.http.delete(f"/api/imports/{number}")
 
 
-def test_no_single_inserts_records_and_vectors_are_written_by_the_hundred(client: Client, server: Server) -> None:
-    rows = b"".join(b"Same Name,p%d@example.com,30,%s\n" % (i, DEPARTMENTS[i % 8].encode()) for i in range(1_000))
+def test_no_single_inserts_records_and_vectors_are_written_by_the_hundred(
+    client: Client, server: Server
+) -> None:
+    rows = b"".join(
+        b"Same Name,p%d@example.com,30,%s\n" % (i, DEPARTMENTS[i % 8].encode())
+        for i in range(1_000)
+    )
     number = client.upload(b"name,email,age,department\n" + rows, "batch.csv", chunk_size=500)
     client.searchable(number)
     mine = f"job_id = (SELECT id FROM jobs WHERE number = {number})"
     for table in ("chunks", "vector_tasks"):
-        assert query(server.url, f"SELECT count(*) FROM {table} WHERE {mine}") == [(2,)], "each is one transaction"
+        assert query(server.url, f"SELECT count(*) FROM {table} WHERE {mine}") == [(2,)], (
+            "each is one transaction"
+        )
     if not server.url.startswith("sqlite"):
         for table in ("records", "record_vectors"):
             ((rows_of, transactions),) = query(
@@ -174,21 +219,27 @@ def test_no_single_inserts_records_and_vectors_are_written_by_the_hundred(client
             assert (rows_of, transactions) <= (1_000, 2)
 
 
-def test_no_connection_per_request_the_same_ones_are_used_again(client: Client, server: Server) -> None:
+def test_no_connection_per_request_the_same_ones_are_used_again(
+    client: Client, server: Server
+) -> None:
     async def connections() -> int:
         database = Database(load_settings(database_url=server.url))
         made: list[object] = []
         event.listen(database.engine.sync_engine, "connect", lambda *a: made.append(a))
         for _ in range(20):
             await list_imports(database, "local", limit=1, offset=0)
-        await asyncio.gather(*(list_imports(database, "local", limit=1, offset=0) for _ in range(60)))
+        await asyncio.gather(
+            *(list_imports(database, "local", limit=1, offset=0) for _ in range(60))
+        )
         await database.close()
         return len(made)
 
     assert asyncio.run(connections()) <= 16
 
 
-def test_no_memory_leak_what_is_kept_of_searched_imports_is_bounded(client: Client, server: Server) -> None:
+def test_no_memory_leak_what_is_kept_of_searched_imports_is_bounded(
+    client: Client, server: Server
+) -> None:
     numbers = [client.upload(people(20, f"Leak {i}"), f"leak{i}.csv") for i in range(4)]
     for number in numbers:
         client.searchable(number)
@@ -213,14 +264,20 @@ def test_no_memory_leak_what_is_kept_of_searched_imports_is_bounded(client: Clie
         client.http.delete(f"/api/imports/{number}")
 
 
-def test_no_blocked_event_loop_everybody_is_answered_while_vectors_are_made(client: Client, server: Server) -> None:
+def test_no_blocked_event_loop_everybody_is_answered_while_vectors_are_made(
+    client: Client, server: Server
+) -> None:
     number = client.upload(people(400, "Loop"), "loop.csv", chunk_size=200)
 
     async def ask() -> list[tuple[int, int]]:
-        async with httpx.AsyncClient(base_url=str(client.http.base_url), trust_env=False, timeout=60) as http:
+        async with httpx.AsyncClient(
+            base_url=str(client.http.base_url), trust_env=False, timeout=60
+        ) as http:
 
             async def look() -> tuple[int, int]:
-                health, found = await asyncio.gather(http.get("/health"), http.get(f"/api/imports/{number}?limit=1"))
+                health, found = await asyncio.gather(
+                    http.get("/health"), http.get(f"/api/imports/{number}?limit=1")
+                )
                 return health.status_code, found.json()["vectors"]["ready"]
 
             seen = [await look()]
@@ -234,7 +291,9 @@ def test_no_blocked_event_loop_everybody_is_answered_while_vectors_are_made(clie
     assert seen[-1][1] == 400
 
 
-def test_no_n_plus_1_queries_the_list_costs_the_same_however_long_it_is(client: Client, server: Server) -> None:
+def test_no_n_plus_1_queries_the_list_costs_the_same_however_long_it_is(
+    client: Client, server: Server
+) -> None:
     numbers = [client.upload(people(3, f"N{i}"), f"n{i}.csv") for i in range(4)]
     for number in numbers:
         client.finished(number)
@@ -242,19 +301,30 @@ def test_no_n_plus_1_queries_the_list_costs_the_same_however_long_it_is(client: 
     async def statements(limit: int) -> int:
         database = Database(load_settings(database_url=server.url))
         seen: list[str] = []
-        event.listen(database.engine.sync_engine, "before_cursor_execute", lambda *a: seen.append(a[2]))
+        event.listen(
+            database.engine.sync_engine, "before_cursor_execute", lambda *a: seen.append(a[2])
+        )
         page = await list_imports(database, "local", limit=limit, offset=0)
         await database.close()
         assert len(page["imports"]) == limit
-        return len([statement for statement in seen if not statement.startswith(("PRAGMA", "BEGIN"))])
+        return len(
+            [statement for statement in seen if not statement.startswith(("PRAGMA", "BEGIN"))]
+        )
 
     assert asyncio.run(statements(1)) == asyncio.run(statements(4)) <= 4
 
 
-def test_no_sql_injection_what_is_sought_is_only_ever_a_value(client: Client, server: Server) -> None:
+def test_no_sql_injection_what_is_sought_is_only_ever_a_value(
+    client: Client, server: Server
+) -> None:
     evil = "x'; DROP TABLE records; --"
     assert client.http.post("/api/records/search", json={"limit": f"10; {evil}"}).status_code == 422
-    assert client.search(text=evil) == client.search(fields={"name": evil}) == client.search(fields={evil: 1}) == []
+    assert (
+        client.search(text=evil)
+        == client.search(fields={"name": evil})
+        == client.search(fields={evil: 1})
+        == []
+    )
     for name in ('a"b', "a\\b", "a\0b", ""):
         answer = client.http.post("/api/records/search", json={"fields": {name: 1}})
         assert answer.status_code == 422, answer.text
@@ -262,16 +332,22 @@ def test_no_sql_injection_what_is_sought_is_only_ever_a_value(client: Client, se
     for number in (10**29, -(2**63), 2**63, 1e308):
         assert client.search(fields={"age": number}) == []
     for value in ("NaN", "Infinity", "-Infinity", "1" + "0" * 400):
-        answer = client.http.post("/api/records/search", content=f'{{"fields": {{"age": {value}}}}}')
+        answer = client.http.post(
+            "/api/records/search", content=f'{{"fields": {{"age": {value}}}}}'
+        )
         assert answer.status_code == 422, value
-    number = client.upload(b"name,email\n100%_sure!,a@example.com\n100 percent,b@example.com\n", "wild.csv")
+    number = client.upload(
+        b"name,email\n100%_sure!,a@example.com\n100 percent,b@example.com\n", "wild.csv"
+    )
     client.finished(number)
     assert [r["row_number"] for r in client.search(import_id=number, text="0%_S")] == [1]
 
 
 def test_letters_of_all_languages_are_found_in_upper_and_lower_case(client: Client) -> None:
     number = client.upload(
-        "name,email,column_4\nÖmer,o@example.com,Real,Extra\n".encode(), "BÜCHER.csv", on_bad_row="keep"
+        "name,email,column_4\nÖmer,o@example.com,Real,Extra\n".encode(),
+        "BÜCHER.csv",
+        on_bad_row="keep",
     )
     (record,) = client.finished(number)["records"]
     assert record["data"]["column_4"] == "Real"
@@ -282,8 +358,12 @@ def test_letters_of_all_languages_are_found_in_upper_and_lower_case(client: Clie
     assert [job["filename"] for job in found] == ["BÜCHER.csv"]
 
 
-def test_no_endless_answers_pages_by_cursor_and_by_offset_show_each_record_once(client: Client) -> None:
-    number = client.upload(people(230, "Page").replace(b"p7@example.com", b"nobody"), "pages.csv", chunk_size=100)
+def test_no_endless_answers_pages_by_cursor_and_by_offset_show_each_record_once(
+    client: Client,
+) -> None:
+    number = client.upload(
+        people(230, "Page").replace(b"p7@example.com", b"nobody"), "pages.csv", chunk_size=100
+    )
     assert client.finished(number)["status"] == "completed_with_errors"
     pages, after = [], 0
     while after is not None:
@@ -292,10 +372,15 @@ def test_no_endless_answers_pages_by_cursor_and_by_offset_show_each_record_once(
         after = page["next_after"]
     assert [len(page) for page in pages] == [100, 100, 30]
     assert [row for page in pages for row in page] == list(range(1, 231))
-    assert [r["row_number"] for r in client.get(number, limit=5, offset=228)["records"]] == [229, 230]
+    assert [r["row_number"] for r in client.get(number, limit=5, offset=228)["records"]] == [
+        229,
+        230,
+    ]
     ids = [r["id"] for r in client.search(import_id=number, limit=1_000)]
     assert len(ids) == 230
-    assert [r["id"] for r in client.search(import_id=number, after=ids[99], limit=100)] == ids[100:200]
+    assert [r["id"] for r in client.search(import_id=number, after=ids[99], limit=100)] == ids[
+        100:200
+    ]
     for params in ({"limit": 0}, {"limit": 10_001}, {"offset": -1}, {"after": "x"}):
         assert client.http.get(f"/api/imports/{number}", params=params).status_code == 422  # type: ignore[arg-type]
 
@@ -333,10 +418,14 @@ def test_no_weak_validation_each_value_is_right_or_named(row: str, wrong: dict[s
     from app.features.imports.checking import check_cells
 
     cells = next(iter(__import__("csv").reader([row])))
-    ((result, _, errors),) = check_cells("app.schemas.people:People", ["name", "email", "age", "department"], [cells])
+    ((result, _, errors),) = check_cells(
+        "app.schemas.people:People", ["name", "email", "age", "department"], [cells]
+    )
     assert (result is None) == bool(wrong)
     assert {e["field"]: e["code"] for e in errors or []} == wrong
-    assert all(e["value"] == cells["name email age".split().index(e["field"])] for e in errors or [])
+    assert all(
+        e["value"] == cells["name email age".split().index(e["field"])] for e in errors or []
+    )
 
 
 @pytest.mark.parametrize(
@@ -355,7 +444,9 @@ def test_no_weak_validation_each_value_is_right_or_named(row: str, wrong: dict[s
         (b'{"name":"A","email":"ann@example.com","x":{"y":["\\u0000"]}}', {"x": "nul_character"}),
     ],
 )
-def test_no_silent_coercion_a_json_value_has_its_type_and_keeps_its_bytes(record: bytes, wrong: dict[str, str]) -> None:
+def test_no_silent_coercion_a_json_value_has_its_type_and_keeps_its_bytes(
+    record: bytes, wrong: dict[str, str]
+) -> None:
     from app.features.imports.checking import check_objects
 
     ((result, _, errors),) = check_objects("app.schemas.people:People", [record])
@@ -365,9 +456,20 @@ def test_no_silent_coercion_a_json_value_has_its_type_and_keeps_its_bytes(record
 
 def test_numbers_come_back_with_the_digits_that_they_were_written_with(client: Client) -> None:
     """By the page of an import, by every kind of search, and in what is said of invalid records."""
-    numbers = ["12345678901234567.89", "0.1000000000000000055", "1.10", "-0.30", "12345678901234567890123", "3.0", "7"]
+    numbers = [
+        "12345678901234567.89",
+        "0.1000000000000000055",
+        "1.10",
+        "-0.30",
+        "12345678901234567890123",
+        "3.0",
+        "7",
+    ]
     name = "Exact Numbers"
-    good = f'{{"name": "{name}", "email": "n@example.org", "x": [{", ".join(numbers)}], "y": {numbers[0]}}}'
+    good = (
+        f'{{"name": "{name}", "email": "n@example.org", "x": [{", ".join(numbers)}], "y":'
+        f" {numbers[0]}}}"
+    )
     bad = good.replace('"n@example.org"', numbers[0])
     number = client.upload(f"[{good},\n{bad}]".encode(), "exact.json")
     client.searchable(number)
@@ -375,7 +477,10 @@ def test_numbers_come_back_with_the_digits_that_they_were_written_with(client: C
         {}, {"text": name}, {"fields": {"name": name}}, {"query": name}, {"query": name, "text": name}, {"status": "invalid"},
     ]  # fmt: skip
     answers = [client.http.get(f"/api/imports/{number}")]
-    answers += [client.http.post("/api/records/search", json={"import_id": number, **each}) for each in searches]
+    answers += [
+        client.http.post("/api/records/search", json={"import_id": number, **each})
+        for each in searches
+    ]
     for answer in answers:
         assert answer.headers["content-type"] == "application/json"
         records = json.loads(answer.content, parse_float=str, parse_int=str)["records"]
@@ -387,11 +492,21 @@ def test_numbers_come_back_with_the_digits_that_they_were_written_with(client: C
     assert (error["field"], error["value"]) == ("email", numbers[0])
 
 
-def test_no_lost_records_the_invalid_ones_are_stored_with_every_error_and_their_line(client: Client) -> None:
-    data = SAMPLE_CSV + b",broken,abc,Sales\nZoe,zoe@example.com,41,Ops\nshort\n" + b'Nul\0,nul@example.com,1,"a\nb"\n'
+def test_no_lost_records_the_invalid_ones_are_stored_with_every_error_and_their_line(
+    client: Client,
+) -> None:
+    data = (
+        SAMPLE_CSV
+        + b",broken,abc,Sales\nZoe,zoe@example.com,41,Ops\nshort\n"
+        + b'Nul\0,nul@example.com,1,"a\nb"\n'
+    )
     number = client.upload(data, "dirty.csv")
     found = client.finished(number)
-    assert (found["status"], found["valid_records"], found["failed_records"]) == ("completed_with_errors", 4, 3)
+    assert (found["status"], found["valid_records"], found["failed_records"]) == (
+        "completed_with_errors",
+        4,
+        3,
+    )
     (bad,) = [r for r in client.search(import_id=number, status="invalid") if r["row_number"] == 4]
     assert bad["data"] == {"name": "", "email": "broken", "age": "abc", "department": "Sales"}
     assert [(e["field"], e["code"], e["value"]) for e in bad["errors"]] == [
@@ -403,14 +518,22 @@ def test_no_lost_records_the_invalid_ones_are_stored_with_every_error_and_their_
     assert client.http.get(f"/api/v1/jobs/{found['job_id']}/proof").json()["closes"]
 
 
-def test_an_import_of_which_every_record_is_invalid_is_completed_with_errors(client: Client) -> None:
+def test_an_import_of_which_every_record_is_invalid_is_completed_with_errors(
+    client: Client,
+) -> None:
     number = client.upload(b"name,email\nA,x\nB,y\n", "all_bad.csv")
     found = client.searchable(number)
-    assert (found["status"], found["valid_records"], found["failed_records"]) == ("completed_with_errors", 0, 2)
+    assert (found["status"], found["valid_records"], found["failed_records"]) == (
+        "completed_with_errors",
+        0,
+        2,
+    )
     assert found["vectors"] == {"status": "ready", "total": 0, "ready": 0, "error": None}
 
 
-def test_no_race_fifty_uploads_of_the_same_bytes_make_one_import(client: Client, server: Server) -> None:
+def test_no_race_fifty_uploads_of_the_same_bytes_make_one_import(
+    client: Client, server: Server
+) -> None:
     data = people(20, "Race")
     before = client.http.get("/api/stats").json()["total_imports"]
 
@@ -422,13 +545,17 @@ def test_no_race_fifty_uploads_of_the_same_bytes_make_one_import(client: Client,
     with ThreadPoolExecutor(10) as pool:
         answers = list(pool.map(send, range(50)))
     assert len({number for _, number, _ in answers}) == 1
-    assert sorted((status, duplicate) for status, _, duplicate in answers) == [(200, True)] * 49 + [(201, False)]
+    assert sorted((status, duplicate) for status, _, duplicate in answers) == [(200, True)] * 49 + [
+        (201, False)
+    ]
     assert client.http.get("/api/stats").json()["total_imports"] == before + 1
     assert client.post(data, "race.csv", on_duplicate="reject").status_code == 409
     assert client.post(data, "race.csv", on_duplicate="new").status_code == 201
 
 
-def test_no_orphans_a_deleted_import_leaves_nothing_behind(databases: Databases, tmp_path: Path) -> None:
+def test_no_orphans_a_deleted_import_leaves_nothing_behind(
+    databases: Databases, tmp_path: Path
+) -> None:
     storage = tmp_path / "storage"
     server = Server(databases.create(storage), storage).start()
     try:
@@ -463,7 +590,9 @@ def test_the_nearest_are_those_that_the_vectors_say_on_every_page(client: Client
     assert {r["data"]["department"] for r in first} == {"Astronomy"}
     by_row = {r["row_number"]: score for r, score in zip(records, scores, strict=True)}
     assert all(abs(r["score"] - by_row[r["row_number"]]) < 2e-3 for r in first)
-    both = client.search(import_id=number, query="looks at the stars", fields={"department": "Legal"}, limit=3)
+    both = client.search(
+        import_id=number, query="looks at the stars", fields={"department": "Legal"}, limit=3
+    )
     assert [r["data"]["department"] for r in both] == ["Legal"] * 3
     assert client.search(import_id=number, query="stars", status="invalid") == []
 
@@ -476,7 +605,10 @@ def test_all_records_are_found_by_meaning_though_the_index_stops_looking_before(
     assert len(client.search(import_id=number, query="somebody", limit=30)) == 30
     if databases.kind == "sqlite":
         return  # there is no index
-    query(server.url, "CREATE INDEX short_sighted ON record_halfvecs USING hnsw (embedding halfvec_cosine_ops)")
+    query(
+        server.url,
+        "CREATE INDEX short_sighted ON record_halfvecs USING hnsw (embedding halfvec_cosine_ops)",
+    )
 
     async def find(*, exactly: bool) -> int:
         database = Database(load_settings(database_url=server.url))
@@ -489,7 +621,9 @@ def test_all_records_are_found_by_meaning_though_the_index_stops_looking_before(
             ):
                 await connection.execute(text(f"SET {setting}"))
             look = halfvecs.nearest if exactly else halfvecs._by_index
-            found = await look(connection, np.ones(384, np.float32), Filters("local", number), limit=5, offset=0)
+            found = await look(
+                connection, np.ones(384, np.float32), Filters("local", number), limit=5, offset=0
+            )
         await database.close()
         return len(found)
 
@@ -512,11 +646,17 @@ def test_a_shutdown_does_not_wait_for_an_index_that_is_being_built(
         }.items():  # fmt: skip
             query(
                 server.url,
-                f"INSERT INTO {table} (job_id, row_number, {columns}) SELECT job_id, row_number + 10 * i, {columns} "
-                f"FROM {table}, generate_series(1, 2000) i",
+                f"INSERT INTO {table} (job_id, row_number, {columns}) SELECT job_id, row_number +"
+                f" 10 * i, {columns} FROM {table}, generate_series(1, 2000) i",
             )
-        building = "SELECT 1 FROM pg_stat_activity WHERE state = 'active' AND query LIKE 'CREATE INDEX CONCURRENTLY%'"
-        valid = "SELECT 1 FROM pg_class c JOIN pg_index ON indexrelid = c.oid WHERE relname LIKE '%hnsw' AND indisvalid"
+        building = (
+            "SELECT 1 FROM pg_stat_activity WHERE state = 'active' AND query LIKE 'CREATE INDEX"
+            " CONCURRENTLY%'"
+        )
+        valid = (
+            "SELECT 1 FROM pg_class c JOIN pg_index ON indexrelid = c.oid WHERE relname LIKE"
+            " '%hnsw' AND indisvalid"
+        )
         with asyncio.Runner() as runner:
             writer = runner.run(asyncpg.connect(server.url.replace("+asyncpg", "")))
             # The index waits for it.
@@ -530,7 +670,8 @@ def test_a_shutdown_does_not_wait_for_an_index_that_is_being_built(
         wait_until(lambda: query(server.url, valid), what="the whole index")
         # Or the planner takes an import for a few rows, and passes by the index.
         known = (
-            "SELECT DISTINCT tablename FROM pg_stats WHERE tablename IN ('record_halfvecs', 'records', 'jobs', 'files')"
+            "SELECT DISTINCT tablename FROM pg_stats WHERE tablename IN ('record_halfvecs',"
+            " 'records', 'jobs', 'files')"
         )
         assert len(query(server.url, known)) == 4
     finally:
@@ -542,7 +683,9 @@ def test_no_silent_failures_without_the_model_all_else_works_and_the_reason_is_t
     databases: Databases, tmp_path: Path
 ) -> None:
     storage = tmp_path / "storage"
-    server = Server(databases.create(storage), storage, EMBEDDING_MODEL_DIR=tmp_path / "none").start()
+    server = Server(
+        databases.create(storage), storage, EMBEDDING_MODEL_DIR=tmp_path / "none"
+    ).start()
     try:
         with server.client() as http:
             client = Client(http)
@@ -560,7 +703,9 @@ def test_no_silent_failures_without_the_model_all_else_works_and_the_reason_is_t
         server.environment.pop("EMBEDDING_MODEL_DIR")
         server.start()  # the model was installed meanwhile
         with server.client() as http:
-            wait_until(lambda: Client(http).get(number)["vectors"]["status"] == "ready", what="vectors")
+            wait_until(
+                lambda: Client(http).get(number)["vectors"]["status"] == "ready", what="vectors"
+            )
     finally:
         server.stop()
 
@@ -578,14 +723,25 @@ def test_the_schema_of_the_page_works(databases: Databases, tmp_path: Path) -> N
     try:
         with server.client() as http:
             client = Client(http)
-            assert client.post(b"sku,title\n1,Lamp\n", schema="nothing").json()["code"] == "unknown_schema"
-            assert "`title`" in client.post(b"sku,titel\n1,Lamp\n", schema="products").json()["detail"]
-            data = b"SKU,title,description,stock\n007,Lamp,Gives light,12\n008,,Nothing,x\n009,Anvil,Heavy iron,3\n"
+            assert (
+                client.post(b"sku,title\n1,Lamp\n", schema="nothing").json()["code"]
+                == "unknown_schema"
+            )
+            assert (
+                "`title`" in client.post(b"sku,titel\n1,Lamp\n", schema="products").json()["detail"]
+            )
+            data = (
+                b"SKU,title,description,stock\n007,Lamp,Gives"
+                b" light,12\n008,,Nothing,x\n009,Anvil,Heavy iron,3\n"
+            )
             number = client.upload(data, "products.csv", schema="products")
             found = client.searchable(number)
             assert [r["data"].get("sku") for r in found["records"]] == ["007", "008", "009"]
             assert found["records"][0]["data"]["stock"] == 12
             assert [e["field"] for e in found["records"][1]["errors"]] == ["title", "stock"]
-            assert client.search(query="something bright for my desk", limit=1)[0]["data"]["title"] == "Lamp"
+            assert (
+                client.search(query="something bright for my desk", limit=1)[0]["data"]["title"]
+                == "Lamp"
+            )
     finally:
         server.stop()

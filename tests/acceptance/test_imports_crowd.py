@@ -1,4 +1,6 @@
-"""Many at once, and a big one: nobody gets a 5xx, nothing grows with the rows, and nothing stays behind."""
+"""Many at once, and a big one: nobody gets a 5xx, nothing grows with the rows, and nothing stays
+behind.
+"""
 
 from __future__ import annotations
 
@@ -18,10 +20,14 @@ from tests.forks import Server
 from tests.harness import ROOT, query, wait_until
 
 
-def test_twenty_uploads_two_hundred_pollers_and_twenty_searchers_at_once_are_all_served(server: Server) -> None:
+def test_twenty_uploads_two_hundred_pollers_and_twenty_searchers_at_once_are_all_served(
+    server: Server,
+) -> None:
     answers: Counter[int] = Counter()
 
-    async def ask(http: httpx.AsyncClient, method: str, path: str, **given: object) -> httpx.Response:
+    async def ask(
+        http: httpx.AsyncClient, method: str, path: str, **given: object
+    ) -> httpx.Response:
         answer = await http.request(method, path, **given)  # type: ignore[arg-type]
         answers[answer.status_code] += 1
         return answer
@@ -29,21 +35,43 @@ def test_twenty_uploads_two_hundred_pollers_and_twenty_searchers_at_once_are_all
     async def crowd() -> list[int]:
         limits = httpx.Limits(max_connections=240)
         base = f"http://127.0.0.1:{server.port}"
-        async with httpx.AsyncClient(base_url=base, timeout=120, trust_env=False, verify=False, limits=limits) as http:
+        async with httpx.AsyncClient(
+            base_url=base, timeout=120, trust_env=False, verify=False, limits=limits
+        ) as http:
 
             async def upload(number: int) -> int:
                 file = ("p.csv", people(30, f"Crowd {number}"))
-                return int((await ask(http, "POST", "/api/upload", files={"file": file})).json()["id"])
+                return int(
+                    (await ask(http, "POST", "/api/upload", files={"file": file})).json()["id"]
+                )
 
             async def poll(number: int) -> None:
-                for path in ("/api/imports?limit=5", "/api/stats", f"/api/imports/{number}?limit=5"):
+                for path in (
+                    "/api/imports?limit=5",
+                    "/api/stats",
+                    f"/api/imports/{number}?limit=5",
+                ):
                     await ask(http, "GET", path)
 
             async def search(number: int) -> None:
-                await ask(http, "POST", "/api/records/search", json={"query": f"somebody {number}", "limit": 5})
-                await ask(http, "POST", "/api/records/search", json={"text": f"crowd {number}", "limit": 5})
+                await ask(
+                    http,
+                    "POST",
+                    "/api/records/search",
+                    json={"query": f"somebody {number}", "limit": 5},
+                )
+                await ask(
+                    http,
+                    "POST",
+                    "/api/records/search",
+                    json={"text": f"crowd {number}", "limit": 5},
+                )
 
-            work = [upload(n) for n in range(20)], [poll(n) for n in range(200)], [search(n) for n in range(20)]
+            work = (
+                [upload(n) for n in range(20)],
+                [poll(n) for n in range(200)],
+                [search(n) for n in range(20)],
+            )
             results = await asyncio.gather(*(task for tasks in work for task in tasks))
             return [number for number in results[:20] if number is not None]
 
@@ -60,7 +88,9 @@ def test_twenty_uploads_two_hundred_pollers_and_twenty_searchers_at_once_are_all
 def test_a_hundred_thousand_people_are_imported_searched_and_deleted_in_flat_memory(
     databases: Databases, tmp_path: Path
 ) -> None:
-    spec = importlib.util.spec_from_file_location("generate_csv", ROOT / "scripts" / "generate_csv.py")
+    spec = importlib.util.spec_from_file_location(
+        "generate_csv", ROOT / "scripts" / "generate_csv.py"
+    )
     assert spec is not None
     assert spec.loader is not None
     sys.path.insert(0, str(ROOT / "scripts"))
@@ -74,7 +104,9 @@ def test_a_hundred_thousand_people_are_imported_searched_and_deleted_in_flat_mem
         process = psutil.Process(server.process.pid)
         with server.client() as http, made.path.open("rb") as file:
             client = Client(http)
-            number = int(http.post("/api/upload", files={"file": ("people.csv", file)}).json()["id"])
+            number = int(
+                http.post("/api/upload", files={"file": ("people.csv", file)}).json()["id"]
+            )
             most = 0
 
             def ready() -> bool:

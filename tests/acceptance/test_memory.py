@@ -1,5 +1,6 @@
-"""What a client sends or asks for costs the service a bounded buffer, and /health answers meanwhile. Memory is that of the
-process, as the kernel counts it."""
+"""What a client sends or asks for costs the service a bounded buffer, and /health answers
+meanwhile. Memory is that of the process, as the kernel counts it.
+"""
 
 from __future__ import annotations
 
@@ -19,7 +20,9 @@ from tests.harness import Api, Server, query
 
 MIB = 1 << 20
 HEALTH_SECONDS = 10
-"""So long /health may take on a machine that is busy with other things; an event loop that is held takes longer."""
+"""So long /health may take on a machine that is busy with other things; an event loop that is held
+takes longer.
+"""
 
 
 @pytest.fixture(scope="module")
@@ -35,14 +38,18 @@ def memory(server: Server, name: str) -> int:
     """VmRSS or VmHWM in MiB."""
     assert server.process is not None
     text = Path(f"/proc/{server.process.pid}/status").read_text()
-    return int(next(line for line in text.splitlines() if line.startswith(f"{name}:")).split()[1]) >> 10
+    return (
+        int(next(line for line in text.splitlines() if line.startswith(f"{name}:")).split()[1])
+        >> 10
+    )
 
 
 @contextmanager
 def at_most(server: Server, mib: int) -> Iterator[None]:
     """The process takes no more than this besides what it has, and answers /health all the time."""
     assert server.process is not None
-    Path(f"/proc/{server.process.pid}/clear_refs").write_text("5")  # the highest so far is what there is now
+    # the highest so far is what there is now
+    Path(f"/proc/{server.process.pid}/clear_refs").write_text("5")
     before = memory(server, "VmRSS")
     done, failures, asked = threading.Event(), [], []
 
@@ -77,12 +84,18 @@ def read_all(server: Server, path: str) -> int:
 
 def test_a_file_whose_rows_have_ever_new_keys(api: Api, server: Server) -> None:
     """25 new keys in each of 4 000 rows."""
-    data = "".join(json.dumps({f"k{row}_{key}": key for key in range(25)}) + "\n" for row in range(4_000)).encode()
+    data = "".join(
+        json.dumps({f"k{row}_{key}": key for key in range(25)}) + "\n" for row in range(4_000)
+    ).encode()
     with at_most(server, 250):
         status = api.run(data, name="keys.jsonl", type="application/x-ndjson")
         assert status["rows"]["ok"] == MAX_COLUMNS // 25
         file_id = status["file_id"]
-        for path in ("results/{}?limit=10000", "results/{}?limit=10000&format=object", "rejects/{}?limit=10000"):
+        for path in (
+            "results/{}?limit=10000",
+            "results/{}?limit=10000&format=object",
+            "rejects/{}?limit=10000",
+        ):
             assert read_all(server, f"/api/v1/{path.format(file_id)}") < 20 * MIB
         for form in ("csv", "jsonl"):
             read_all(server, f"/api/v1/results/{file_id}/download?format={form}")
@@ -97,14 +110,20 @@ def test_long_rows_that_ten_clients_read_at_once(api: Api, server: Server) -> No
     data = b"id,text\n" + b"".join(b"%d,%s\n" % (i, b"x" * long) for i in range(count))
     file_id = api.run(data)["file_id"]
     with at_most(server, 500), ThreadPoolExecutor(10) as pool:
-        sizes = list(pool.map(lambda _: read_all(server, f"/api/v1/results/{file_id}?limit=10000"), range(10)))
+        sizes = list(
+            pool.map(
+                lambda _: read_all(server, f"/api/v1/results/{file_id}?limit=10000"), range(10)
+            )
+        )
     assert all(long < size < 2 * long for size in sizes)
     with at_most(server, 320):  # some copies of a row: 150 to 251 were measured
         assert read_all(server, f"/api/v1/results/{file_id}/download?format=csv") > count * long
         read_all(server, f"/api/v1/jobs/{file_id}/proof")
     numbers, after = [], 0
     while after is not None:
-        page = api.client.get(f"/api/v1/results/{file_id}", params={"limit": 10, "after": after}).json()
+        page = api.client.get(
+            f"/api/v1/results/{file_id}", params={"limit": 10, "after": after}
+        ).json()
         numbers += [item["row_number"] for item in page["items"]]
         after = page["next_after"]
     assert numbers == list(range(1, count + 1))
@@ -114,9 +133,12 @@ def test_long_rows_that_ten_clients_read_at_once(api: Api, server: Server) -> No
 
 def test_records_and_rejects_with_long_values_are_bounded_too(api: Api, server: Server) -> None:
     text = "x" * (2 * MIB)
-    rows = ({"name": "Ada", "age": 30, "email": f"a{i}@example.org", "text": text} for i in range(30))
+    rows = (
+        {"name": "Ada", "age": 30, "email": f"a{i}@example.org", "text": text} for i in range(30)
+    )
     made = api.client.post(
-        "/api/upload", files={"file": ("r.json", json.dumps(list(rows)).encode(), "application/json")}
+        "/api/upload",
+        files={"file": ("r.json", json.dumps(list(rows)).encode(), "application/json")},
     )
     assert made.status_code == 201, made.text
     number = made.json()["id"]
@@ -127,13 +149,17 @@ def test_records_and_rejects_with_long_values_are_bounded_too(api: Api, server: 
         assert len(answer.content) < 12 * MIB
     seen, after = [], 0
     while after is not None:
-        page = api.client.get(f"/api/imports/{number}", params={"limit": 100, "after": after}).json()
+        page = api.client.get(
+            f"/api/imports/{number}", params={"limit": 100, "after": after}
+        ).json()
         seen += [record["row_number"] for record in page["records"]]
         after = page["next_after"]
     assert seen == list(range(1, 31))
     seen, after = [], 0
     while after is not None:
-        page = api.client.post("/api/records/search", json={"import_id": number, "limit": 100, "after": after}).json()
+        page = api.client.post(
+            "/api/records/search", json={"import_id": number, "limit": 100, "after": after}
+        ).json()
         seen += [record["row_number"] for record in page["records"]]
         after = page["next_after"]
     assert sorted(seen) == list(range(1, 31))
@@ -159,7 +185,12 @@ def test_a_file_that_is_one_open_quote(api: Api, server: Server) -> None:
     with at_most(server, 250):
         status = api.run(data, quote='"')
         assert status["rows"]["total"] == count + 1
-        for path in ("rejects/{}", "rejects/{}/download", "results/{}?limit=10000", "results/{}/download"):
+        for path in (
+            "rejects/{}",
+            "rejects/{}/download",
+            "results/{}?limit=10000",
+            "results/{}/download",
+        ):
             read_all(server, f"/api/v1/{path.format(status['file_id'])}")
     assert api.proof(status["file_id"])["closes"]
 

@@ -16,7 +16,8 @@ from tests.harness import Api
 from tests.users.routes import TEMPLATE, WEBHOOK
 
 PYTHON = re.compile(
-    r"<function|0x[0-9a-f]{6,}|functools|function-(?:after|before|wrap|plain)|lambda|\bclass\b|instance of|\bdict\b|dictionary"
+    r"<function|0x[0-9a-f]{6,}|functools|function-(?:after|before|wrap|plain)|lambda|\bclass\b|instance"
+    r" of|\bdict\b|dictionary"
     r"|NoneType|<class|Traceback|_[a-z]+\(\)|constrained-|nullable\[|\bunion\[|[a-z]\[[a-z]"
 )
 CONSTANT = 12345678901234567.25
@@ -41,17 +42,29 @@ TRANSFORM = {
     "mapping": {
         "columns": [
             column(
-                **{"from": "a", "steps": [{"operation": "cast", "to": "decimal", "scale": 2}, {"operation": "trim"}]}
+                **{
+                    "from": "a",
+                    "steps": [
+                        {"operation": "cast", "to": "decimal", "scale": 2},
+                        {"operation": "trim"},
+                    ],
+                }
             ),
             column(constant=5),
             column(expression="a + 1"),
-            column(**{"from": ["a"], "steps": [{"operation": "split", "separator": " ", "part": 2}]}),
-            column(**{"from": "a", "steps": [{"operation": "replace", "find": "a", "regex": True}]}),
+            column(
+                **{"from": ["a"], "steps": [{"operation": "split", "separator": " ", "part": 2}]}
+            ),
+            column(
+                **{"from": "a", "steps": [{"operation": "replace", "find": "a", "regex": True}]}
+            ),
         ],
         "others": "keep",
     },
     "validation": {
-        "columns": {"n": {"required": True, "min": 1, "max": 2.5, "enum": [1, "a", True], "max_length": 3}},
+        "columns": {
+            "n": {"required": True, "min": 1, "max": 2.5, "enum": [1, "a", True], "max_length": 3}
+        },
         "checks": [{"expression": "n > 1"}],
         "unique": [["n"]],
     },
@@ -66,7 +79,11 @@ BODIES: dict[str, dict[str, Any]] = {
         "reference_file_id": str(UUID(int=8)),
         "provider": "local",
     },
-    "/api/v1/jobs/batch": {"file_ids": [str(UUID(int=7))], "job_type": "transform", "options": TRANSFORM},
+    "/api/v1/jobs/batch": {
+        "file_ids": [str(UUID(int=7))],
+        "job_type": "transform",
+        "options": TRANSFORM,
+    },
     "/api/v1/schedules": SCHEDULE,
     "/api/v1/webhooks": {**WEBHOOK, "events": ["job.failed"]},
     "/api/v1/templates": TEMPLATE,
@@ -125,8 +142,12 @@ def test_no_answer_to_a_spoiled_body_speaks_of_python(api: Api, path: str) -> No
 def test_a_wrong_value_is_pointed_at_where_it_was_sent(
     api: Api, path: str, name: str, value: Any, pointer: str, detail: str
 ) -> None:
-    body = assert_problem(api.client.post(path, json={**BODIES[path], name: value}), 422, "invalid_parameter")
-    assert (pointer, detail) in [(each["pointer"], each["detail"]) for each in body["errors"]], body["errors"]
+    body = assert_problem(
+        api.client.post(path, json={**BODIES[path], name: value}), 422, "invalid_parameter"
+    )
+    assert (pointer, detail) in [(each["pointer"], each["detail"]) for each in body["errors"]], (
+        body["errors"]
+    )
     assert {each["pointer"] for each in body["errors"]} == {pointer}
 
 

@@ -1,4 +1,6 @@
-"""An urgent file overtakes a huge one at the next chunk; equals share; a change of priority holds at once."""
+"""An urgent file overtakes a huge one at the next chunk; equals share; a change of priority holds
+at once.
+"""
 
 from __future__ import annotations
 
@@ -29,7 +31,9 @@ def test_equals_take_turns(api: Api) -> None:
 def test_a_raised_priority_lets_a_waiting_job_overtake(api: Api) -> None:
     running = api.upload(BIG, priority=5, chunk_size=100)["file_id"]
     waiting = api.upload(MIDDLE, priority=0, chunk_size=100)["file_id"]
-    answer = api.client.patch(f"/api/v1/jobs/{api.status(waiting)['job_id']}", json={"priority": 10})
+    answer = api.client.patch(
+        f"/api/v1/jobs/{api.status(waiting)['job_id']}", json={"priority": 10}
+    )
     assert answer.status_code == 200
     assert answer.json()["priority"] == 10
     api.finished(waiting)

@@ -1,4 +1,6 @@
-"""docs/processors.md works as written: processors from a package outside the tree, in a service started as a user starts it."""
+"""docs/processors.md works as written: processors from a package outside the tree, in a service
+started as a user starts it.
+"""
 
 from __future__ import annotations
 
@@ -34,11 +36,15 @@ def outside(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def service(databases: Databases, outside: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+def service(
+    databases: Databases, outside: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Server]:
     storage = tmp_path_factory.mktemp("served") / "storage"
     assert f"PROCESSORS=shout:{NAMES['shout']}" in PAGE
     named = ",".join(f"{module}:{kind}" for module, kind in NAMES.items())
-    server = Server(databases.create(storage), storage, PROCESSORS=named, PYTHONPATH=outside).start()
+    server = Server(
+        databases.create(storage), storage, PROCESSORS=named, PYTHONPATH=outside
+    ).start()
     yield server
     server.stop()
 
@@ -51,7 +57,11 @@ def api(service: Server) -> Iterator[Api]:
 
 def shouted(api: Api, job_or_file: str, end: str) -> None:
     status = api.finished(job_or_file)
-    assert (status["status"], status["columns"], status["summary"]) == ("completed", ["name", "shout"], {"shouted": 2})
+    assert (status["status"], status["columns"], status["summary"]) == (
+        "completed",
+        ["name", "shout"],
+        {"shouted": 2},
+    )
     assert api.rows(job_or_file) == [(1, ["hi", f"HI{end}"]), (2, ["you", f"YOU{end}"])]
     assert api.proof(status["job_id"])["closes"]
 
@@ -65,7 +75,11 @@ def posted(api: Api, path: str, status: int = 202, **body: Any) -> dict[str, Any
 def test_options_travel_with_an_upload(api: Api) -> None:
     """In the query, as fields of a form behind the file, and with a resumable upload."""
     shouted(api, api.upload(ROWS, processor="shout")["file_id"], "!")
-    shouted(api, api.upload(ROWS, processor="shout", **{"option.mark": "?", "option.times": "2"})["file_id"], "??")
+    shouted(
+        api,
+        api.upload(ROWS, processor="shout", **{"option.mark": "?", "option.times": "2"})["file_id"],
+        "??",
+    )
     form = api.client.post(
         "/api/v1/upload",
         params={"processor": "shout", "option.mark": "."},
@@ -92,8 +106,12 @@ def test_options_travel_with_an_upload(api: Api) -> None:
         ({"model": "vader"}, "The processor shout has no option 'model'."),
     ],
 )
-def test_a_bad_option_is_refused_before_the_body(api: Api, options: dict[str, str], detail: str) -> None:
-    answer = api.client.post("/api/v1/upload", params={"processor": "shout", **options}, content=ROWS)
+def test_a_bad_option_is_refused_before_the_body(
+    api: Api, options: dict[str, str], detail: str
+) -> None:
+    answer = api.client.post(
+        "/api/v1/upload", params={"processor": "shout", **options}, content=ROWS
+    )
     assert_problem(answer, 422, "invalid_parameter")
     assert detail in answer.json()["detail"]
 
@@ -104,9 +122,15 @@ def test_options_travel_with_a_job_a_batch_and_a_schedule(api: Api) -> None:
     shouted(api, posted(api, "/api/v1/jobs", **job)["job_id"], "?")
     refused = api.client.post("/api/v1/jobs", json=job | {"options": {"mark": 1}})
     assert_problem(refused, 422, "invalid_parameter")
-    assert_problem(api.client.post("/api/v1/jobs", json=job | {"type": "whisper"}), 422, "unknown_job_type")
-    assert_problem(api.client.post("/api/v1/jobs", json=job | {"source": "s3://a/b"}), 422, "invalid_parameter")
-    batch = posted(api, "/api/v1/jobs/batch", job_type="shout", file_ids=[file_id], options={"times": 3})
+    assert_problem(
+        api.client.post("/api/v1/jobs", json=job | {"type": "whisper"}), 422, "unknown_job_type"
+    )
+    assert_problem(
+        api.client.post("/api/v1/jobs", json=job | {"source": "s3://a/b"}), 422, "invalid_parameter"
+    )
+    batch = posted(
+        api, "/api/v1/jobs/batch", job_type="shout", file_ids=[file_id], options={"times": 3}
+    )
     shouted(api, batch["children"][0]["job_id"], "!!!")
     schedule = posted(api, "/api/v1/schedules", 201, cron="0 0 1 1 *", job=job)
     run = api.client.post(f"/api/v1/schedules/{schedule['id']}/run")
@@ -118,14 +142,32 @@ def test_options_travel_with_the_command_line(api: Api, service: Server, tmp_pat
     (tmp_path / "a.csv").write_bytes(ROWS)
 
     def run(*arguments: str) -> str:
-        command = [sys.executable, "-m", "app", *arguments, "--url", f"http://127.0.0.1:{service.port}", "--quiet"]
+        command = [
+            sys.executable,
+            "-m",
+            "app",
+            *arguments,
+            "--url",
+            f"http://127.0.0.1:{service.port}",
+            "--quiet",
+        ]
         environment = {**os.environ, "NO_COLOR": "1"}
-        done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=120)
+        done = subprocess.run(
+            command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=120
+        )
         assert done.returncode == 0, done.stderr
         return done.stdout.split()[0]
 
     file_id = run(
-        "upload", str(tmp_path / "a.csv"), "--processor", "shout", "-O", "mark=?", "-O", "encoding=utf-8", "--wait"
+        "upload",
+        str(tmp_path / "a.csv"),
+        "--processor",
+        "shout",
+        "-O",
+        "mark=?",
+        "-O",
+        "encoding=utf-8",
+        "--wait",
     )
     shouted(api, file_id, "?")
     shouted(api, run("start", "shout", file_id, "-O", "times=2", "--wait"), "!!")
@@ -133,7 +175,16 @@ def test_options_travel_with_the_command_line(api: Api, service: Server, tmp_pat
 
 def test_the_types_and_their_options_are_described(api: Api) -> None:
     types = {item["name"]: item for item in api.client.get("/api/v1/job-types").json()["items"]}
-    assert {"shout", "ledger", "letters", "rows", "analyze", "mapping", "transform", "sentiment"} <= types.keys()
+    assert {
+        "shout",
+        "ledger",
+        "letters",
+        "rows",
+        "analyze",
+        "mapping",
+        "transform",
+        "sentiment",
+    } <= types.keys()
     assert "profile" not in types
     assert types["analyze"]["processor"] == "profile"
     shout = types["shout"]
@@ -142,15 +193,21 @@ def test_the_types_and_their_options_are_described(api: Api) -> None:
     document = api.client.get("/openapi.json").json()
     schemas = document["components"]["schemas"]
     assert schemas["Options_shout"]["properties"]["times"]["type"] == "integer"
-    assert {"$ref": "#/components/schemas/Options_shout"} in schemas["NewJob"]["properties"]["options"]["anyOf"]
-    names = {parameter["name"] for parameter in document["paths"]["/api/v1/upload"]["post"]["parameters"]}
+    assert {"$ref": "#/components/schemas/Options_shout"} in schemas["NewJob"]["properties"][
+        "options"
+    ]["anyOf"]
+    names = {
+        parameter["name"] for parameter in document["paths"]["/api/v1/upload"]["post"]["parameters"]
+    }
     assert {"option.mark", "option.times", "option.model", "model", "text_column"} <= names
 
 
 def test_the_table_of_the_page_is_written(api: Api, service: Server) -> None:
     status = api.run(b"transaction_id,account_id\nt1,a\nt2,b\nt1,c\n", processor="ledger")
     assert status["status"] == "completed"
-    found = query(service.url, "SELECT transaction_id, account_id FROM transactions ORDER BY transaction_id")
+    found = query(
+        service.url, "SELECT transaction_id, account_id FROM transactions ORDER BY transaction_id"
+    )
     assert [tuple(row) for row in found] == [("t1", "c"), ("t2", "b")]
 
 

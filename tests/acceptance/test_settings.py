@@ -1,4 +1,6 @@
-"""Starting: the defaults that were promised, a sentence about each wrong setting, and a schema that fits or no start."""
+"""Starting: the defaults that were promised, a sentence about each wrong setting, and a schema that
+fits or no start.
+"""
 
 from __future__ import annotations
 
@@ -46,20 +48,28 @@ def test_ten_chunks_run_at_once_on_postgresql_and_on_sqlite_as_many_as_there_are
 ) -> None:
     monkeypatch.setattr("os.cpu_count", lambda: 1)
     assert load_settings().slots == 1
-    monkeypatch.setenv("DATABASE_URL", "postgresql+asyncpg://granula_user:granula_pass@localhost:5432/granula")
+    monkeypatch.setenv(
+        "DATABASE_URL", "postgresql+asyncpg://granula_user:granula_pass@localhost:5432/granula"
+    )
     assert load_settings().slots == 10
     monkeypatch.setenv("MAX_CONCURRENCY", "4")
     assert load_settings().slots == 4
 
 
-def test_the_variables_are_read_from_the_environment_and_from_a_file(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_variables_are_read_from_the_environment_and_from_a_file(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     Path(".env").write_text("CHUNK_SIZE=500\nMAX_RETRIES=5\n")
     monkeypatch.setenv("MAX_RETRIES", "7")
     monkeypatch.setenv("DELETE_FILE_ON_COMPLETE", "true")
     monkeypatch.setenv("ALLOWED_CONTENT_TYPES", "text/csv, application/csv")
     monkeypatch.setenv("MAX_UPLOAD_MB", "")
     settings = load_settings()
-    assert (settings.chunk_size, settings.max_retries, settings.delete_file_on_complete) == (500, 7, True)
+    assert (settings.chunk_size, settings.max_retries, settings.delete_file_on_complete) == (
+        500,
+        7,
+        True,
+    )
     assert settings.allowed_content_types == ("text/csv", "application/csv")
     assert settings.max_upload_mb == 500
 
@@ -94,7 +104,9 @@ def test_a_wrong_setting_is_told_by_the_name_of_its_variable(
     assert line.strip().startswith(f"{name}: ")
 
 
-def test_a_wrong_database_url_is_told_without_the_password_in_it(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_wrong_database_url_is_told_without_the_password_in_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     monkeypatch.setenv("DATABASE_URL", "postgres://granula:s3cret@localhost/granula")
     with pytest.raises(SettingsInvalid) as caught:
         load_settings()
@@ -104,7 +116,13 @@ def test_a_wrong_database_url_is_told_without_the_password_in_it(monkeypatch: py
 WRONG: list[tuple[dict[str, str], list[str]]] = [
     (
         {"CHUNK_SIZE": "abc", "MAX_RETRIES": "-1", "DATABASE_URL": "mysql://x"},
-        ["CHUNK_SIZE: ", "MAX_RETRIES: ", "DATABASE_URL: ", "postgresql+asyncpg://", "sqlite+aiosqlite://"],
+        [
+            "CHUNK_SIZE: ",
+            "MAX_RETRIES: ",
+            "DATABASE_URL: ",
+            "postgresql+asyncpg://",
+            "sqlite+aiosqlite://",
+        ],
     ),
     ({"PROCESSORS": "no.such.module:Thing"}, ["PROCESSORS: ", "no.such.module:Thing"]),
 ]
@@ -120,7 +138,9 @@ def test_a_process_with_wrong_settings_does_not_start_and_says_why(tmp_path: Pat
         assert all(words in server.tail() for words in told), server.tail()
 
 
-def test_without_the_free_space_that_must_stay_an_upload_is_refused_before_its_body(tmp_path: Path) -> None:
+def test_without_the_free_space_that_must_stay_an_upload_is_refused_before_its_body(
+    tmp_path: Path,
+) -> None:
     server = Server("", tmp_path / "storage", MIN_FREE_DISK_MB=10**9)
     try:
         server.launch()
@@ -130,7 +150,9 @@ def test_without_the_free_space_that_must_stay_an_upload_is_refused_before_its_b
             assert ready.status_code == 503
             assert ready.json()["checks"]["disk"] != "ok"
             with RawConnection(server) as connection:
-                answer = connection.send(head("Content-Type: text/csv", "Content-Length: 1000")).answer()
+                answer = connection.send(
+                    head("Content-Type: text/csv", "Content-Length: 1000")
+                ).answer()
         assert_problem(answer, 507, "insufficient_storage")
         assert int(answer.headers["Retry-After"]) > 0
         assert list((server.storage / "uploads").iterdir()) == []
@@ -145,7 +167,9 @@ def answers(client: httpx.Client) -> bool:
         return False
 
 
-def test_an_empty_sqlite_folder_gets_its_schema_and_the_next_start_finds_what_was_stored(tmp_path: Path) -> None:
+def test_an_empty_sqlite_folder_gets_its_schema_and_the_next_start_finds_what_was_stored(
+    tmp_path: Path,
+) -> None:
     storage = tmp_path / "not" / "there" / "yet"
     server = Server("", storage)
     server.log = tmp_path / "server.log"

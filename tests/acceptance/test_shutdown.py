@@ -14,7 +14,9 @@ from tests.harness import Api, Server, wait_until
 def test_an_open_event_stream_and_a_running_upload_do_not_hold_up_the_shutdown(
     databases: Databases, tmp_path: Path
 ) -> None:
-    server = Server(databases.create(tmp_path / "storage"), tmp_path / "storage", BASE_BACKOFF=1000).start()
+    server = Server(
+        databases.create(tmp_path / "storage"), tmp_path / "storage", BASE_BACKOFF=1000
+    ).start()
     stop = threading.Event()
     seen: list[str] = []
     answers: list[int] = []
@@ -25,7 +27,10 @@ def test_an_open_event_stream_and_a_running_upload_do_not_hold_up_the_shutdown(
             yield b"1\n"
 
     def watch(file_id: str) -> None:
-        with server.client() as client, client.stream("GET", f"/api/v1/status/{file_id}/events") as stream:
+        with (
+            server.client() as client,
+            client.stream("GET", f"/api/v1/status/{file_id}/events") as stream,
+        ):
             seen.extend(stream.iter_lines())
 
     def upload() -> None:
@@ -41,7 +46,9 @@ def test_an_open_event_stream_and_a_running_upload_do_not_hold_up_the_shutdown(
     try:
         for thread in threads:
             thread.start()
-        wait_until(lambda: list((tmp_path / "storage" / "uploads").glob("*.part")), what="the upload runs")
+        wait_until(
+            lambda: list((tmp_path / "storage" / "uploads").glob("*.part")), what="the upload runs"
+        )
         wait_until(lambda: seen, what="the stream runs")
         assert server.stop() in (0, -15)
     finally:

@@ -1,4 +1,6 @@
-"""The main road, seen from outside on both databases: a file goes up, its rows come back, and the counts close."""
+"""The main road, seen from outside on both databases: a file goes up, its rows come back, and the
+counts close.
+"""
 
 from __future__ import annotations
 
@@ -18,7 +20,8 @@ CSV = b'id,name,value\n1,Alice,10\n2,"Smith, Bob",20\n3,short\n4,"two\nlines",40
 
 def test_the_seeds_curl_line_gives_the_seeds_status_and_results(api: Api) -> None:
     answer = api.client.post(
-        "/api/v1/upload?priority=5", files={"file": ("sample.csv", b"id,name,value\n1,A,2\n", "text/csv")}
+        "/api/v1/upload?priority=5",
+        files={"file": ("sample.csv", b"id,name,value\n1,A,2\n", "text/csv")},
     )
     assert answer.status_code == 201
     file_id = answer.json()["file_id"]
@@ -47,10 +50,16 @@ def test_every_row_is_in_results_or_rejects_and_the_proof_closes(api: Api) -> No
         (4, ["4", "two\nlines", "40"]),
     ]
     (reject,) = api.rejects(file_id)
-    assert (reject["row_number"], reject["line"], reject["code"], reject["column"]) == (3, 4, "column_count", "value")
+    assert (reject["row_number"], reject["line"], reject["code"], reject["column"]) == (
+        3,
+        4,
+        "column_count",
+        "value",
+    )
     assert reject["raw"] == "3,short"
     cut = api.client.get(
-        f"/api/v1/files/{file_id}/bytes", params={"start": reject["byte_start"], "end": reject["byte_end"]}
+        f"/api/v1/files/{file_id}/bytes",
+        params={"start": reject["byte_start"], "end": reject["byte_end"]},
     )
     assert cut.content == b"3,short"
     assert api.proof(file_id)["closes"]
@@ -64,7 +73,10 @@ def test_every_row_is_in_results_or_rejects_and_the_proof_closes(api: Api) -> No
         "DELETE FROM result_pages",
         "DELETE FROM rejects",
         "UPDATE result_pages SET first_row = first_row + 1",
-        "INSERT INTO result_pages SELECT job_id, first_row + 100, row_count, row_numbers, data FROM result_pages",
+        (
+            "INSERT INTO result_pages SELECT job_id, first_row + 100, row_count, row_numbers, data"
+            " FROM result_pages"
+        ),
     ],
 )
 def test_the_proof_turns_red_when_a_stored_row_is_altered_removed_or_doubled(
@@ -84,9 +96,13 @@ def test_a_raw_body_a_gzipped_one_and_a_form_give_the_same_rows(api: Api) -> Non
     bodies = {
         "raw": api.client.put("/api/v1/upload/big.csv", content=CSV),
         "gzip": api.client.post(
-            "/api/v1/upload", content=gzip.compress(CSV), headers={"Content-Type": "application/gzip"}
+            "/api/v1/upload",
+            content=gzip.compress(CSV),
+            headers={"Content-Type": "application/gzip"},
         ),
-        "form": api.client.post("/api/v1/upload", files={"file": ("x.csv", CSV, "application/octet-stream")}),
+        "form": api.client.post(
+            "/api/v1/upload", files={"file": ("x.csv", CSV, "application/octet-stream")}
+        ),
     }
     rows = []
     for answer in bodies.values():
@@ -105,7 +121,9 @@ def test_a_raw_body_a_gzipped_one_and_a_form_give_the_same_rows(api: Api) -> Non
     ],
 )
 def test_json_comes_back_byte_for_byte(api: Api, name: str, data: bytes) -> None:
-    status = api.run(data, name=name, type="application/json" if name == "a.json" else "application/x-ndjson")
+    status = api.run(
+        data, name=name, type="application/json" if name == "a.json" else "application/x-ndjson"
+    )
     assert status["status"] == "completed"
     assert status["columns"] == ["id", "v"]
     text = api.client.get(f"/api/v1/results/{status['file_id']}/download?format=jsonl").text
@@ -130,10 +148,14 @@ def test_downloads_hold_all_rows_in_order_and_disarm_formulas(api: Api) -> None:
     assert read(download(formula_guard=False)) == rows
     assert [row[1] for row in read(download())] == ["'=1+1", "-2", "'@x", "a,b"]
     assert read(gzip.decompress(download(gzip=True, formula_guard=False))) == rows
-    assert [json.loads(line) for line in download(format="jsonl").splitlines()] == [{"id": i, "v": v} for i, v in rows]
+    assert [json.loads(line) for line in download(format="jsonl").splitlines()] == [
+        {"id": i, "v": v} for i, v in rows
+    ]
     import pyarrow.parquet as pq
 
-    assert pq.read_table(io.BytesIO(download(format="parquet"))).to_pylist() == [{"id": i, "v": v} for i, v in rows]
+    assert pq.read_table(io.BytesIO(download(format="parquet"))).to_pylist() == [
+        {"id": i, "v": v} for i, v in rows
+    ]
 
 
 def test_extra_cells_that_are_kept_hide_no_column(api: Api, server: Server) -> None:
@@ -141,7 +163,10 @@ def test_extra_cells_that_are_kept_hide_no_column(api: Api, server: Server) -> N
     wide = {"id": "1", "column_4": "a", "note": "b", "column_4_2": "EXTRA", "column_5": "more"}
     short = {"id": "2", "column_4": "c", "note": None}
     url = f"/api/v1/results/{file_id}"
-    assert [item["data"] for item in api.client.get(f"{url}?format=object").json()["items"]] == [wide, short]
+    assert [item["data"] for item in api.client.get(f"{url}?format=object").json()["items"]] == [
+        wide,
+        short,
+    ]
     text = api.client.get(f"{url}/download?format=jsonl").text
     assert [json.loads(line) for line in text.splitlines()] == [wide, short]
     import pyarrow.parquet as pq
@@ -150,14 +175,20 @@ def test_extra_cells_that_are_kept_hide_no_column(api: Api, server: Server) -> N
     assert table.to_pylist() == [wide, short | {"column_4_2": None, "column_5": None}]
     job_id = api.status(file_id)["job_id"]
     key = job_id.replace("-", "") if server.url.startswith("sqlite") else job_id
-    viewed = query(server.url, f"SELECT data FROM result_rows WHERE job_id = '{key}' ORDER BY row_number")
+    viewed = query(
+        server.url, f"SELECT data FROM result_rows WHERE job_id = '{key}' ORDER BY row_number"
+    )
     assert [json.loads(data) for (data,) in viewed] == [wide, short]
     rows = b"," * (MAX_COLUMNS - 1) + b"\n" + b"," * MAX_COLUMNS + b"\n"
     endless = api.run(b"a,b\n1,2\n" + rows, on_bad_row="keep")["file_id"]
-    assert [(row["row_number"], row["code"]) for row in api.rejects(endless)] == [(3, "too_many_columns")]
+    assert [(row["row_number"], row["code"]) for row in api.rejects(endless)] == [
+        (3, "too_many_columns")
+    ]
     objects = api.client.get(f"/api/v1/results/{endless}?format=object").json()["items"]
     assert [len(item["data"]) for item in objects] == [2, MAX_COLUMNS]
-    table = pq.read_table(io.BytesIO(api.client.get(f"/api/v1/results/{endless}/download?format=parquet").content))
+    table = pq.read_table(
+        io.BytesIO(api.client.get(f"/api/v1/results/{endless}/download?format=parquet").content)
+    )
     assert (table.num_rows, table.num_columns) == (2, MAX_COLUMNS)
 
 
@@ -168,11 +199,16 @@ def test_a_file_is_downloaded_by_the_id_of_its_job(api: Api) -> None:
     assert api.client.delete(url).status_code == 404
 
 
-def test_the_view_gives_objects_by_column_with_the_rows_own_numbers(api: Api, server: Server) -> None:
+def test_the_view_gives_objects_by_column_with_the_rows_own_numbers(
+    api: Api, server: Server
+) -> None:
     file_id = api.run(CSV)["file_id"]
     job_id = api.status(file_id)["job_id"]
     key = job_id.replace("-", "") if server.url.startswith("sqlite") else job_id
-    found = query(server.url, f"SELECT row_number, data FROM result_rows WHERE job_id = '{key}' ORDER BY row_number")
+    found = query(
+        server.url,
+        f"SELECT row_number, data FROM result_rows WHERE job_id = '{key}' ORDER BY row_number",
+    )
     assert [(n, json.loads(d)) for n, d in found] == [
         (1, {"id": "1", "name": "Alice", "value": "10"}),
         (2, {"id": "2", "name": "Smith, Bob", "value": "20"}),

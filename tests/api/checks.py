@@ -1,4 +1,6 @@
-"""What every answer of the API must look like, and how to talk to it below HTTP clients, which are too polite."""
+"""What every answer of the API must look like, and how to talk to it below HTTP clients, which are
+too polite.
+"""
 
 from __future__ import annotations
 
@@ -34,12 +36,16 @@ def count_files(server: Server) -> int:
 
 def parts(server: Server) -> list[str]:
     """Uploads that are neither finished nor cleaned up."""
-    return [path.name for path in (server.storage / "uploads").iterdir() if path.name.endswith(".part")]
+    return [
+        path.name for path in (server.storage / "uploads").iterdir() if path.name.endswith(".part")
+    ]
 
 
 def key_of(server: Server, identifier: str) -> str:
     """An id as SQL of this database."""
-    return f"'{identifier.replace('-', '')}'" if server.url.startswith("sqlite") else f"'{identifier}'"
+    return (
+        f"'{identifier.replace('-', '')}'" if server.url.startswith("sqlite") else f"'{identifier}'"
+    )
 
 
 class RawConnection:
@@ -65,7 +71,9 @@ class RawConnection:
             received += self._more(received)
         head, _, body = received.partition(b"\r\n\r\n")
         status_line, *lines = head.decode("latin-1").split("\r\n")
-        headers = httpx.Headers([(name, value.strip()) for name, _, value in (x.partition(":") for x in lines)])
+        headers = httpx.Headers(
+            [(name, value.strip()) for name, _, value in (x.partition(":") for x in lines)]
+        )
         while len(body) < int(headers.get("content-length", len(body))):
             body += self._more(body)
         return httpx.Response(int(status_line.split()[1]), headers=headers, content=body)
@@ -100,7 +108,9 @@ class RawConnection:
         return int(line.split()[1]) if line else None
 
     def is_closed_by_server(self) -> bool:
-        """Whether the server ends the connection within the time-out, and properly: by FIN, not by RST."""
+        """Whether the server ends the connection within the time-out, and properly: by FIN, not by
+        RST.
+        """
         try:
             while self._socket.recv(65_536):
                 pass
@@ -115,7 +125,9 @@ class RawConnection:
 
 
 def head(*lines: str, method: str = "POST", target: str = "/api/v1/upload") -> bytes:
-    return "\r\n".join([f"{method} {target} HTTP/1.1", "Host: localhost", *lines, "", ""]).encode("latin-1")
+    return "\r\n".join([f"{method} {target} HTTP/1.1", "Host: localhost", *lines, "", ""]).encode(
+        "latin-1"
+    )
 
 
 def wait_until_nothing_is_left(server: Server, files: int) -> None:

@@ -1,4 +1,6 @@
-"""A processor that waits until a test lets it go on. Named by PROCESSORS=tests.api.gate:Gate; TEST_GATES is the folder."""
+"""A processor that waits until a test lets it go on. Named by PROCESSORS=tests.api.gate:Gate;
+TEST_GATES is the folder.
+"""
 
 from __future__ import annotations
 
@@ -23,12 +25,16 @@ class Gate(Processor):
 
 
 class GatedFile:
-    """A CSV of some chunks of 100 rows, each behind a gate of its own. As a context it leaves no gate shut."""
+    """A CSV of some chunks of 100 rows, each behind a gate of its own. As a context it leaves no
+    gate shut.
+    """
 
     def __init__(self, folder: Path, chunks: int) -> None:
         self._folder = folder
         self._gates = [uuid4().hex for _ in range(chunks)]
-        self.data = b"gate,n\n" + b"".join(f"{gate},{n}\n".encode() for gate in self._gates for n in range(100))
+        self.data = b"gate,n\n" + b"".join(
+            f"{gate},{n}\n".encode() for gate in self._gates for n in range(100)
+        )
 
     def __enter__(self) -> GatedFile:
         return self

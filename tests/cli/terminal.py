@@ -1,5 +1,7 @@
-"""The command line as a process: with pipes, on a pseudo-terminal as a person has it, or with one of its outputs on a
-pseudo-terminal and the other in a pipe, as `id=$(...)` and `... 2> log` have it."""
+"""The command line as a process: with pipes, on a pseudo-terminal as a person has it, or with one
+of its outputs on a pseudo-terminal and the other in a pipe, as `id=$(...)` and `... 2> log` have
+it.
+"""
 
 from __future__ import annotations
 
@@ -48,12 +50,26 @@ class Cli:
     """`python -m app` against one server."""
 
     def __init__(self, port: int, key: str = "", **environment: object) -> None:
-        ours = {"GRANULA_URL": f"http://127.0.0.1:{port}", "GRANULA_KEY": key, "PYTHONPATH": str(ROOT), **environment}
-        gone = ("DATABASE_URL", "STORAGE_DIR", "COLUMNS", "NO_COLOR", "FORCE_COLOR", "GITHUB_ACTIONS")
+        ours = {
+            "GRANULA_URL": f"http://127.0.0.1:{port}",
+            "GRANULA_KEY": key,
+            "PYTHONPATH": str(ROOT),
+            **environment,
+        }
+        gone = (
+            "DATABASE_URL",
+            "STORAGE_DIR",
+            "COLUMNS",
+            "NO_COLOR",
+            "FORCE_COLOR",
+            "GITHUB_ACTIONS",
+        )
         self.environment = {k: v for k, v in os.environ.items() if k not in gone}
         self.environment |= {name: str(value) for name, value in ours.items()} | {"TERM": "xterm"}
 
-    def __call__(self, *arguments: object, stdin: str = "", cwd: Path = ROOT, **environment: object) -> Done:
+    def __call__(
+        self, *arguments: object, stdin: str = "", cwd: Path = ROOT, **environment: object
+    ) -> Done:
         done = subprocess.run(
             [sys.executable, "-m", "app", *map(str, arguments)], cwd=cwd, timeout=SECONDS, check=False, text=True,
             env=self.environment | {k: str(v) for k, v in environment.items()}, input=stdin, capture_output=True,
@@ -61,14 +77,25 @@ class Cli:
         return Done(done.returncode, done.stdout, done.stderr)
 
     def on_terminal(self, *arguments: object, columns: int = COLUMNS) -> Terminal:
-        return Terminal([sys.executable, "-m", "app", *map(str, arguments)], self.environment, columns)
+        return Terminal(
+            [sys.executable, "-m", "app", *map(str, arguments)], self.environment, columns
+        )
 
     def mixed(self, terminal: Literal["out", "err"], *arguments: object) -> Done:
-        """With this output on a pseudo-terminal and the other in a pipe; that of the terminal is as it was written."""
-        return mixed(terminal, [sys.executable, "-m", "app", *map(str, arguments)], self.environment)
+        """With this output on a pseudo-terminal and the other in a pipe; that of the terminal is as
+        it was written.
+        """
+        return mixed(
+            terminal, [sys.executable, "-m", "app", *map(str, arguments)], self.environment
+        )
 
 
-def mixed(terminal: Literal["out", "err"], command: list[str], environment: dict[str, str], cwd: Path = ROOT) -> Done:
+def mixed(
+    terminal: Literal["out", "err"],
+    command: list[str],
+    environment: dict[str, str],
+    cwd: Path = ROOT,
+) -> Done:
     ours, theirs = pty.openpty()
     fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", ROWS, COLUMNS, 0, 0))
     process = subprocess.Popen(
@@ -98,8 +125,10 @@ def mixed(terminal: Literal["out", "err"], command: list[str], environment: dict
 
 
 def screen(raw: str) -> list[str]:
-    """The lines that a terminal of any height shows after this was written: cursor up, erase, return and new line are all
-    that a bar is drawn with. The line of the cursor is the last, and is left out if it is empty."""
+    """The lines that a terminal of any height shows after this was written: cursor up, erase,
+    return and new line are all that a bar is drawn with. The line of the cursor is the last, and is
+    left out if it is empty.
+    """
     lines, row, column = [""], 0, 0
     for given, letter, control, text in MOVES.findall(raw):
         if control == "\r":
@@ -124,7 +153,9 @@ def screen(raw: str) -> list[str]:
 class Terminal:
     """A process on a pseudo-terminal."""
 
-    def __init__(self, command: list[str], environment: dict[str, str], columns: int = COLUMNS) -> None:
+    def __init__(
+        self, command: list[str], environment: dict[str, str], columns: int = COLUMNS
+    ) -> None:
         self._ours, theirs = pty.openpty()
         fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", ROWS, columns, 0, 0))
         self._process = subprocess.Popen(

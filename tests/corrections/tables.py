@@ -1,4 +1,6 @@
-"""What a corrected job and a job over a clean file must have in common, and how reject files are corrected."""
+"""What a corrected job and a job over a clean file must have in common, and how reject files are
+corrected.
+"""
 
 from __future__ import annotations
 
@@ -20,13 +22,22 @@ Fix = Callable[[dict[str, str]], dict[str, str] | None]
 
 def table(server: Server, name: str, columns: str, job_id: str) -> list[tuple[Any, ...]]:
     """Rows of a table that belong to a job, in order."""
-    statement = f"SELECT {columns} FROM {name} WHERE job_id = {key_of(server, job_id)} ORDER BY 1, 2"
+    statement = (
+        f"SELECT {columns} FROM {name} WHERE job_id = {key_of(server, job_id)} ORDER BY 1, 2"
+    )
     rows = query(server.url, statement)
-    return [tuple(json.loads(v) if isinstance(v, str) and v[:1] in ("{", "[") else v for v in row) for row in rows]
+    return [
+        tuple(json.loads(v) if isinstance(v, str) and v[:1] in ("{", "[") else v for v in row)
+        for row in rows
+    ]
 
 
-def assert_equal_tables(server: Server, api: Api, corrected: dict[str, Any], clean: dict[str, Any]) -> None:
-    """Everything that the database holds of the two jobs is equal, but for ids, times and places in the file."""
+def assert_equal_tables(
+    server: Server, api: Api, corrected: dict[str, Any], clean: dict[str, Any]
+) -> None:
+    """Everything that the database holds of the two jobs is equal, but for ids, times and places in
+    the file.
+    """
     one, other = api.status(corrected["file_id"]), api.status(clean["file_id"])
     for what in ("status", "rows", "summary", "columns", "error", "total_chunks"):
         assert one[what] == other[what], what
@@ -41,16 +52,27 @@ def assert_equal_tables(server: Server, api: Api, corrected: dict[str, Any], cle
         ("result_pages", "first_row, row_count, row_numbers, data"),
         ("records", "row_number, status, data, errors"),
         ("vector_tasks", "first_row, last_row, record_count"),
-        ("chunks", "chunk_index, first_row, row_count, rows_ok, rows_invalid, rows_failed, hash_read, summary, status"),
+        (
+            "chunks",
+            (
+                "chunk_index, first_row, row_count, rows_ok, rows_invalid, rows_failed, hash_read,"
+                " summary, status"
+            ),
+        ),
         ("rejects", "row_number, code"),
     ):
         found = [table(server, name, columns, job["job_id"]) for job in (corrected, clean)]
         assert found[0] == found[1], name
-    downloads = [api.client.get(f"/api/v1/results/{job['file_id']}/download").content for job in (corrected, clean)]
+    downloads = [
+        api.client.get(f"/api/v1/results/{job['file_id']}/download").content
+        for job in (corrected, clean)
+    ]
     assert downloads[0] == downloads[1]
 
 
-def reject_file(api: Api, file_id: str, encoding: str = "utf-8") -> tuple[list[str], list[dict[str, str]]]:
+def reject_file(
+    api: Api, file_id: str, encoding: str = "utf-8"
+) -> tuple[list[str], list[dict[str, str]]]:
     """(header, lines) of the download."""
     data = api.client.get(f"/api/v1/rejects/{file_id}/download").content
     lines = list(csv.reader(io.StringIO(data.decode(encoding, "surrogateescape"), newline="")))
@@ -73,7 +95,10 @@ def fixed(api: Api, file_id: str, fix: Fix, encoding: str = "utf-8") -> bytes:
 
 def send(api: Api, file_id: str, body: bytes, **params: Any) -> httpx.Response:
     return api.client.post(
-        f"/api/v1/files/{file_id}/corrections", params=params, content=body, headers={"Content-Type": "text/csv"}
+        f"/api/v1/files/{file_id}/corrections",
+        params=params,
+        content=body,
+        headers={"Content-Type": "text/csv"},
     )
 
 

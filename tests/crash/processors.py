@@ -1,4 +1,6 @@
-"""Processors that misbehave on cue, loaded by PROCESSORS into the servers of these tests. Cells and flag files are the cues."""
+"""Processors that misbehave on cue, loaded by PROCESSORS into the servers of these tests. Cells and
+flag files are the cues.
+"""
 
 from __future__ import annotations
 
@@ -101,7 +103,9 @@ class UnsummedProcessor(RowsProcessor):
 
 
 class PacedProcessor(RowsProcessor):
-    """Takes 5 ms a chunk, one chunk at a time: a file of 200 chunks is in work for a second, however fast the machine."""
+    """Takes 5 ms a chunk, one chunk at a time: a file of 200 chunks is in work for a second,
+    however fast the machine.
+    """
 
     name = "paced"
     _lock = threading.Lock()
@@ -124,7 +128,9 @@ class SlowProcessor(RowsProcessor):
 
 
 class FussyProcessor(RowsProcessor):
-    """Fails for rows with the cell `bad`, until the flag `mended` is raised; rejects rows with the cell `refused`."""
+    """Fails for rows with the cell `bad`, until the flag `mended` is raised; rejects rows with the
+    cell `refused`.
+    """
 
     name = "fussy"
 
@@ -136,12 +142,16 @@ class FussyProcessor(RowsProcessor):
         cells = rows.records()
         kept = [i for i, row in enumerate(cells) if "refused" not in row]
         refused = [i for i, row in enumerate(cells) if "refused" in row]
-        rejects = [Reject(rows.numbers[i], 0, 0, 0, b"", "refused", "It is not wanted.") for i in refused]
+        rejects = [
+            Reject(rows.numbers[i], 0, 0, 0, b"", "refused", "It is not wanted.") for i in refused
+        ]
         return ChunkOutcome(rows.select(kept), rejects)
 
 
 class WaitingProcessor(RowsProcessor):
-    """Needs something that is there only once the flag `up` is raised, as a remote service would be."""
+    """Needs something that is there only once the flag `up` is raised, as a remote service would
+    be.
+    """
 
     name = "waiting"
 

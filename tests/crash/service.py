@@ -1,4 +1,6 @@
-"""What the crash tests stand on: a service that is killed and started again, and the account of every row it was given."""
+"""What the crash tests stand on: a service that is killed and started again, and the account of
+every row it was given.
+"""
 
 from __future__ import annotations
 
@@ -35,7 +37,9 @@ RECOVERY_SECONDS = 15
 
 
 class ServiceFolder:
-    """A database, the folder of its service, and a folder of flags that the processors of these tests look at."""
+    """A database, the folder of its service, and a folder of flags that the processors of these
+    tests look at.
+    """
 
     def __init__(self, url: str, storage: Path) -> None:
         self.url = url
@@ -68,7 +72,9 @@ class ServiceFolder:
         return f"'{UUID(identifier).hex if self.is_sqlite else UUID(identifier)}'"
 
     def count(self, table: str, job_id: str) -> int:
-        return int(self.sql(f"SELECT count(*) FROM {table} WHERE job_id = {self.key(job_id)}")[0][0])
+        return int(
+            self.sql(f"SELECT count(*) FROM {table} WHERE job_id = {self.key(job_id)}")[0][0]
+        )
 
     def chunks(self, job_id: str) -> list[dict[str, Any]]:
         """The chunk map as the database has it."""
@@ -84,7 +90,10 @@ class ServiceFolder:
             "rows_failed",
             "error",
         )
-        rows = self.sql(f"SELECT {', '.join(names)} FROM chunks WHERE job_id = {self.key(job_id)} ORDER BY chunk_index")
+        rows = self.sql(
+            f"SELECT {', '.join(names)} FROM chunks WHERE job_id = {self.key(job_id)} ORDER BY"
+            " chunk_index"
+        )
         found = [dict(zip(names, row, strict=True)) for row in rows]
         for chunk in found:
             chunk["error"] = json.loads(chunk["error"]) if chunk["error"] else None
@@ -100,14 +109,18 @@ class ServiceFolder:
         return {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in found}
 
     def sweep(self) -> None:
-        """What the reconciler does to the disk each minute, at once and for files of any age; nobody may be uploading."""
+        """What the reconciler does to the disk each minute, at once and for files of any age;
+        nobody may be uploading.
+        """
         settings = load_settings(database_url=self.url, storage_dir=self.storage)
         storage = LocalStorage(self.storage / "uploads")
 
         async def sweep() -> None:
             database = Database(settings)
             parts = OutputParts(self.storage / "outputs")
-            finisher = Finisher(database, storage, make_destinations(is_sqlite=True), parts, delete_file=False)
+            finisher = Finisher(
+                database, storage, make_destinations(is_sqlite=True), parts, delete_file=False
+            )
             reconciler = Reconciler(database, JobQueue(1.0), finisher, storage, parts, _nothing)
             await reconciler.sweep(older_than_seconds=0)
             await database.close()
@@ -124,7 +137,9 @@ class Service(ServiceFolder, Server):
         self.environment["CRASH_FLAGS"] = str(self.flags)
 
     def while_up(self) -> Iterator[Self]:
-        """For a fixture: started, and at its end stopped without an error; killed if anything went wrong."""
+        """For a fixture: started, and at its end stopped without an error; killed if anything went
+        wrong.
+        """
         try:
             self.start()
             yield self
@@ -206,7 +221,9 @@ class Input:
 
 
 def _generator() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("generate_csv", ROOT / "scripts" / "generate_csv.py")
+    spec = importlib.util.spec_from_file_location(
+        "generate_csv", ROOT / "scripts" / "generate_csv.py"
+    )
     assert spec is not None
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
@@ -215,9 +232,11 @@ def _generator() -> ModuleType:
 
 
 def assert_exact(service: ServiceFolder, api: Api, file_id: str, given: Input) -> dict[str, Any]:
-    """The job is final, and every row of the file is where it must be, once; those of failed chunks count as failed.
+    """The job is final, and every row of the file is where it must be, once; those of failed chunks
+    count as failed.
 
-    Looks at the rows themselves, through the API and by SQL. The status, for what the caller wants to know besides.
+    Looks at the rows themselves, through the API and by SQL. The status, for what the caller wants
+    to know besides.
     """
     status = api.status(file_id)
     job_id = status["job_id"]
@@ -247,7 +266,9 @@ def assert_exact(service: ServiceFolder, api: Api, file_id: str, given: Input) -
     proof = api.proof(file_id)
     assert proof["closes"], proof["problems"]
     assert service.count("rejects", job_id) == len(rejects)
-    pages = f"SELECT coalesce(sum(row_count), 0) FROM result_pages WHERE job_id = {service.key(job_id)}"
+    pages = (
+        f"SELECT coalesce(sum(row_count), 0) FROM result_pages WHERE job_id = {service.key(job_id)}"
+    )
     assert service.sql(pages) == [(len(results),)]
     assert status["sha256"] == given.sha256
     return status

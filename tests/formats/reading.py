@@ -1,7 +1,7 @@
 """Reading a whole file the way the service does: cut into spans, then each span read alone.
 
-What must hold for every file and every setting is asserted here, by counting that owes nothing to the code under test;
-what is particular to one file is left to the tests.
+What must hold for every file and every setting is asserted here, by counting that owes nothing to
+the code under test; what is particular to one file is left to the tests.
 """
 
 from __future__ import annotations
@@ -40,7 +40,9 @@ DETECT_ALL = Declared()
 
 
 class ThriftyFile(io.BytesIO):
-    """A file that must be read block by block: asking for nothing, or for all that is left, is a mistake."""
+    """A file that must be read block by block: asking for nothing, or for all that is left, is a
+    mistake.
+    """
 
     def read(self, size: int | None = -1, /) -> bytes:
         assert size is not None
@@ -48,16 +50,22 @@ class ThriftyFile(io.BytesIO):
         return super().read(size)
 
 
-def read_all(data: bytes, dialect: Dialect, setting: Setting = USUAL) -> tuple[list[tuple[int, Any]], list[Reject]]:
+def read_all(
+    data: bytes, dialect: Dialect, setting: Setting = USUAL
+) -> tuple[list[tuple[int, Any]], list[Reject]]:
     """([(row number, cells or the bytes of the JSON object)], rejects) of the whole file."""
     return read_spans(data, dialect, cut_all(data, dialect, setting))
 
 
-def cut_all(data: bytes, dialect: Dialect, setting: Setting = USUAL, row_bytes: int = 1 << 30) -> list[Span]:
+def cut_all(
+    data: bytes, dialect: Dialect, setting: Setting = USUAL, row_bytes: int = 1 << 30
+) -> list[Span]:
     """The spans of the file, which tile it; cut in as many stretches as the budget asks for."""
     form, file = open_format(dialect), ThriftyFile(data)
     limits = Limits(setting.chunk_rows, setting.chunk_bytes, row_bytes)
-    position = Position(dialect.data_start, 0, dialect.data_line, crc32_before(file, dialect.data_start))
+    position = Position(
+        dialect.data_start, 0, dialect.data_line, crc32_before(file, dialect.data_start)
+    )
     spans: list[Span] = []
     while True:
         made = cut(
@@ -94,7 +102,12 @@ def assert_tiling(data: bytes, dialect: Dialect, spans: list[Span], setting: Set
         offset, row = span.byte_end, row + span.row_count
     if not dialect.skip_footer:
         rest = data[offset:].strip(b"\0 \t\r\n")
-        assert not rest or (rest == b"]" and not spans and isinstance(dialect, JsonDialect) and dialect.root == "array")
+        assert not rest or (
+            rest == b"]"
+            and not spans
+            and isinstance(dialect, JsonDialect)
+            and dialect.root == "array"
+        )
 
 
 def line_starts(data: bytes, dialect: Dialect) -> list[int]:
@@ -102,8 +115,14 @@ def line_starts(data: bytes, dialect: Dialect) -> list[int]:
     end = LINE_ENDS[dialect.newline]
     start, text, unit = dialect.data_start, data[dialect.data_start :].decode("latin-1"), 1
     if dialect.encoding.startswith("utf-16"):
-        first, second = (text[0::2], text[1::2]) if dialect.encoding == "utf-16-le" else (text[1::2], text[0::2])
-        text = "".join(chr(ord(low) + 256 * ord(high)) for low, high in zip(first, second, strict=False))
+        first, second = (
+            (text[0::2], text[1::2])
+            if dialect.encoding == "utf-16-le"
+            else (text[1::2], text[0::2])
+        )
+        text = "".join(
+            chr(ord(low) + 256 * ord(high)) for low, high in zip(first, second, strict=False)
+        )
         unit = 2
     return [start + unit * found.end() for found in re.finditer(end, text)]
 
@@ -113,7 +132,9 @@ def line_at(lines: list[int], dialect: Dialect, offset: int) -> int:
     return dialect.data_line + bisect_right(lines, offset)
 
 
-def read_spans(data: bytes, dialect: Dialect, spans: list[Span]) -> tuple[list[tuple[int, Any]], list[Reject]]:
+def read_spans(
+    data: bytes, dialect: Dialect, spans: list[Span]
+) -> tuple[list[tuple[int, Any]], list[Reject]]:
     form = open_format(dialect)
     rows: list[tuple[int, Any]] = []
     rejects: list[Reject] = []
@@ -127,8 +148,11 @@ def read_spans(data: bytes, dialect: Dialect, spans: list[Span]) -> tuple[list[t
             assert span.byte_start <= reject.byte_start <= reject.byte_end <= span.byte_end
             assert data[reject.byte_start : reject.byte_end][:MAX_REJECT_BYTES] == reject.raw
             assert reject.line == line_at(lines, dialect, reject.byte_start)
-            if not span.is_oversize and reject in (parsed.rejects[0], parsed.rejects[-1]):  # it scans the whole chunk
-                place = form.locate(data[span.byte_start : span.byte_end], span, [reject.row_number])
+            # it scans the whole chunk
+            if not span.is_oversize and reject in (parsed.rejects[0], parsed.rejects[-1]):
+                place = form.locate(
+                    data[span.byte_start : span.byte_end], span, [reject.row_number]
+                )
                 assert place == [(reject.byte_start, reject.byte_end, reject.line)]
         rows += zip(parsed.rows.numbers, values(parsed.rows), strict=True)
         rejects += parsed.rejects
@@ -146,4 +170,8 @@ def values(rows: Rows) -> list[Any]:
 def detected(data: bytes, declared: Declared = DETECT_ALL, filename: str = "") -> Dialect:
     """The dialect of a file that is here as a whole, as the service stores it."""
     dialect = detect(data, complete=True, declared=declared, filename=filename)
-    return msgspec.structs.replace(dialect, data_end=len(data)) if isinstance(dialect, JsonDialect) else dialect
+    return (
+        msgspec.structs.replace(dialect, data_end=len(data))
+        if isinstance(dialect, JsonDialect)
+        else dialect
+    )

@@ -19,8 +19,12 @@ def engine(databases: Databases, tmp_path: Path) -> Iterator[Engine]:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """What a life leaves open when it dies is found by the garbage collector, whenever that runs."""
+    """What a life leaves open when it dies is found by the garbage collector, whenever that
+    runs.
+    """
     for item in items:
         if "engine" in getattr(item, "fixturenames", ()):
             item.add_marker(pytest.mark.filterwarnings("ignore::ResourceWarning"))
-            item.add_marker(pytest.mark.filterwarnings("ignore:The garbage collector is trying to clean up"))
+            item.add_marker(
+                pytest.mark.filterwarnings("ignore:The garbage collector is trying to clean up")
+            )

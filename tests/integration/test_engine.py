@@ -1,4 +1,6 @@
-"""The simulated death is one: what was not committed is gone, nothing left of a life changes anything, another life goes on."""
+"""The simulated death is one: what was not committed is gone, nothing left of a life changes
+anything, another life goes on.
+"""
 
 from __future__ import annotations
 
@@ -39,7 +41,9 @@ def test_a_transaction_that_is_open_is_rolled_back_and_its_locks_are_gone(engine
 
 
 @pytest.mark.parametrize("where", ["loop", "thread"])
-def test_whoever_unwinds_after_the_death_changes_no_file(engine: Engine, tmp_path: Path, where: str) -> None:
+def test_whoever_unwinds_after_the_death_changes_no_file(
+    engine: Engine, tmp_path: Path, where: str
+) -> None:
     engine.start(GRANULA_FAIL=KILL)
     kept = tmp_path / "kept"
     kept.touch()
@@ -49,7 +53,11 @@ def test_whoever_unwinds_after_the_death_changes_no_file(engine: Engine, tmp_pat
         try:
             failpoints.hit("split.begin")
         finally:
-            for change in (kept.unlink, (tmp_path / "new").touch, lambda: kept.rename(tmp_path / "renamed")):
+            for change in (
+                kept.unlink,
+                (tmp_path / "new").touch,
+                lambda: kept.rename(tmp_path / "renamed"),
+            ):
                 try:
                     change()
                 except Gone:

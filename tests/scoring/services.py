@@ -61,17 +61,23 @@ class ModelService:
 
 
 def transactions(count: int, *, seed: int = 1, **changed: dict[int, str]) -> bytes:
-    """CSV; `changed` gives for a column what stands in it in some rows (numbered from 1) instead."""
+    """CSV; `changed` gives for a column what stands in it in some rows (numbered from 1)
+    instead.
+    """
     out = io.StringIO()
     out.write(",".join(COLUMNS) + "\n")
     for number, each in enumerate(make(count, seed=seed), 1):
-        fields = {name: changed.get(name, {}).get(number, value) for name, value in each.fields.items()}
+        fields = {
+            name: changed.get(name, {}).get(number, value) for name, value in each.fields.items()
+        }
         out.write(",".join(str(fields[name]) for name in COLUMNS) + "\n")
     return out.getvalue().encode()
 
 
 class Bucket:
-    """A bucket of a real S3 server over HTTP: of moto in a thread, or of the one named by TEST_S3_URL."""
+    """A bucket of a real S3 server over HTTP: of moto in a thread, or of the one named by
+    TEST_S3_URL.
+    """
 
     def __init__(self, name: str) -> None:
         import boto3
@@ -79,9 +85,7 @@ class Bucket:
         self._server: Any = None
         named = urlsplit(os.environ.get("TEST_S3_URL", ""))
         if named.hostname:
-            self.endpoint = (
-                f"{named.scheme}://{named.hostname}:{named.port or (443 if named.scheme == 'https' else 80)}"
-            )
+            self.endpoint = f"{named.scheme}://{named.hostname}:{named.port or (443 if named.scheme == 'https' else 80)}"
             self.key, self.secret = unquote(named.username or ""), unquote(named.password or "")
         else:
             from moto.moto_server.threaded_moto_server import ThreadedMotoServer
@@ -92,12 +96,19 @@ class Bucket:
             self.key = self.secret = "minioadmin"
         self.name = name
         keys = {"aws_access_key_id": self.key, "aws_secret_access_key": self.secret}
-        self._client = boto3.client("s3", endpoint_url=self.endpoint, region_name="us-east-1", **keys)
+        self._client = boto3.client(
+            "s3", endpoint_url=self.endpoint, region_name="us-east-1", **keys
+        )
         self._client.create_bucket(Bucket=name)
 
     @property
     def environment(self) -> dict[str, str]:
-        return {"KEY": self.key, "SECRET": self.secret, "ENDPOINT_URL": self.endpoint, "BUCKET": self.name}
+        return {
+            "KEY": self.key,
+            "SECRET": self.secret,
+            "ENDPOINT_URL": self.endpoint,
+            "BUCKET": self.name,
+        }
 
     def put(self, key: str, data: bytes) -> None:
         self._client.put_object(Bucket=self.name, Key=key, Body=data)
@@ -128,8 +139,14 @@ class Pipeline:
         self.process: subprocess.Popen[str] | None = None
 
     def whole_environment(self, **extra: object) -> dict[str, str]:
-        inherited = {k: v for k, v in os.environ.items() if k not in ("DATABASE_URL", "GRANULA_FAIL")}
-        environment = inherited | {"DATABASE_URL": self.url, "STORAGE_DIR": str(self.folder)} | self.environment
+        inherited = {
+            k: v for k, v in os.environ.items() if k not in ("DATABASE_URL", "GRANULA_FAIL")
+        }
+        environment = (
+            inherited
+            | {"DATABASE_URL": self.url, "STORAGE_DIR": str(self.folder)}
+            | self.environment
+        )
         return environment | {key: str(value) for key, value in extra.items()}
 
     def launch(self, *arguments: str, **extra: object) -> None:
@@ -164,7 +181,9 @@ class Pipeline:
 
 
 class FaultyStore:
-    """Stands before a bucket and spoils its answers as told, one fault for each answer, in order."""
+    """Stands before a bucket and spoils its answers as told, one fault for each answer, in
+    order.
+    """
 
     def __init__(self, bucket: Bucket) -> None:
         store = self
@@ -198,8 +217,13 @@ class FaultyStore:
             code = {"403": "AccessDenied", "503": "SlowDown", "404": "NoSuchKey"}[fault]
             self._send(request, int(fault), {}, f"<Error><Code>{code}</Code></Error>".encode())
             return
-        # All of them, Host too: what a client signs is checked by a server that is not made for tests.
-        headers = {k: v for k, v in request.headers.items() if k.lower() not in ("connection", "accept-encoding")}
+        # All of them, Host too: what a client signs is checked by a server that is not made for
+        # tests.
+        headers = {
+            k: v
+            for k, v in request.headers.items()
+            if k.lower() not in ("connection", "accept-encoding")
+        }
         real = self._client.request(request.command, request.path, headers=headers)
         kept = {
             k: v
@@ -211,7 +235,12 @@ class FaultyStore:
         self._send(request, real.status_code, kept, real.content, fault)
 
     def _send(
-        self, request: BaseHTTPRequestHandler, status: int, headers: dict[str, str], body: bytes, fault: str = ""
+        self,
+        request: BaseHTTPRequestHandler,
+        status: int,
+        headers: dict[str, str],
+        body: bytes,
+        fault: str = "",
     ) -> None:
         """`cut`: the connection ends in the middle of the body; `reset`: it is reset there."""
         request.send_response(status)
@@ -224,8 +253,11 @@ class FaultyStore:
         if fault:
             request.close_connection = True
         if fault == "reset":
-            request.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-            os.close(request.connection.detach())  # shutdown(), which the server would call, ends it in peace
+            request.connection.setsockopt(
+                socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0)
+            )
+            # shutdown(), which the server would call, ends it in peace
+            os.close(request.connection.detach())
 
     def stop(self) -> None:
         self._server.shutdown()

@@ -37,7 +37,12 @@ class OurBucket(Bucket):
         return Credentials(self.endpoint, self.key, self.secret, "us-east-1")
 
     def settings(self, url: str) -> dict[str, str]:
-        return {"STORAGE_URL": url, "KEY": self.key, "SECRET": self.secret, "ENDPOINT_URL": self.endpoint}
+        return {
+            "STORAGE_URL": url,
+            "KEY": self.key,
+            "SECRET": self.secret,
+            "ENDPOINT_URL": self.endpoint,
+        }
 
     def client(self, url: str) -> Client:
         return Client(self.name, url.rpartition("/")[2], self.credentials())
@@ -48,10 +53,16 @@ class OurBucket(Bucket):
         return [key.removeprefix(prefix) for key in self.keys() if key.startswith(prefix)]
 
     def broken_off(self, url: str) -> list[str]:
-        """Keys of multipart uploads that are neither completed nor aborted, as another client sees them."""
+        """Keys of multipart uploads that are neither completed nor aborted, as another client sees
+        them.
+        """
         found: dict[str, Any] = self._client.list_multipart_uploads(Bucket=self.name)
         prefix = url.rpartition("/")[2] + "/"
-        return [each["Key"].removeprefix(prefix) for each in found.get("Uploads", []) if each["Key"].startswith(prefix)]
+        return [
+            each["Key"].removeprefix(prefix)
+            for each in found.get("Uploads", [])
+            if each["Key"].startswith(prefix)
+        ]
 
 
 class Line:

@@ -1,4 +1,6 @@
-"""What a transform must make of rows, said by code that shares nothing with it: Python's csv, decimal, datetime and re."""
+"""What a transform must make of rows, said by code that shares nothing with it: Python's csv,
+decimal, datetime and re.
+"""
 
 from __future__ import annotations
 
@@ -52,7 +54,11 @@ def dirty_rows(count: int, seed: int) -> list[list[str]]:
             str(rng.choice([i, i, i, i, i - 150, 2**63 - 1 - i])),
             rng.choice(["Ann", " Bob", "Zoë", "", 'D"Arc', "Max\nMaria"]),
             rng.choice(["Lee", "O'Hara ", "von Droste-Hülshoff", "", "Smith, Jr."]),
-            f"{rng.randint(1, 28):02}.{rng.randint(1, 12):02}.{rng.randint(1895, 2020)}" if rng.random() < 0.9 else "",
+            (
+                f"{rng.randint(1, 28):02}.{rng.randint(1, 12):02}.{rng.randint(1895, 2020)}"
+                if rng.random() < 0.9
+                else ""
+            ),
             _price(rng),
             str(rng.randint(0, 50)),
             rng.choice([*COUNTRIES, *COUNTRIES, *COUNTRIES, ""]),
@@ -114,7 +120,13 @@ def _row(row: list[str]) -> list[Any]:
         raise Wrong("country", "not_in_table")
     country = COUNTRIES.get(given["Country"])
     code = re.sub("[^0-9A-Z]+", "", given["Code"]).split("0")[-1]
-    big = given["Country"] != "" and amount >= 1000 if amount is not None else False if given["Country"] == "" else None
+    big = (
+        given["Country"] != "" and amount >= 1000
+        if amount is not None
+        else False
+        if given["Country"] == ""
+        else None
+    )
     if id_ is None:
         raise Wrong("id", "required")
     if len(name) > 18:
@@ -123,7 +135,17 @@ def _row(row: list[str]) -> list[Any]:
         raise Wrong("price", "out_of_range")
     if born is not None and born.year < 1900:
         raise Wrong("born", "check_failed")
-    return [id_, name, None if born is None else born.date(), price, total, country, code, 'a "quoted", one', big]
+    return [
+        id_,
+        name,
+        None if born is None else born.date(),
+        price,
+        total,
+        country,
+        code,
+        'a "quoted", one',
+        big,
+    ]
 
 
 def _integer(text: str, column: str) -> int | None:
@@ -143,7 +165,9 @@ def _amount(text: str, column: str) -> Decimal | None:
     sign = "-" if whole.startswith("-") else ""
     groups = whole.removeprefix("-").split(".")
     plain = "".join(groups)
-    regular = len(groups) == 1 or (1 <= len(groups[0]) <= 3 and all(len(group) == 3 for group in groups[1:]))
+    regular = len(groups) == 1 or (
+        1 <= len(groups[0]) <= 3 and all(len(group) == 3 for group in groups[1:])
+    )
     zeros = plain != "0" and plain.startswith("0")
     if not plain.isdigit() or (mark and not rest.isdigit()) or not regular or zeros:
         raise Wrong(column, "not_a_number")

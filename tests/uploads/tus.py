@@ -17,10 +17,14 @@ def metadata(**values: str) -> dict[str, str]:
     return {"Upload-Metadata": ",".join(pairs)}
 
 
-def create(client: httpx.Client, length: int | None, *, query: dict[str, Any] | None = None, **values: str) -> str:
+def create(
+    client: httpx.Client, length: int | None, *, query: dict[str, Any] | None = None, **values: str
+) -> str:
     """The address of a new upload."""
     size = {"Upload-Defer-Length": "1"} if length is None else {"Upload-Length": str(length)}
-    answer = client.post(UPLOADS, params=query, headers=TUS | size | (metadata(**values) if values else {}))
+    answer = client.post(
+        UPLOADS, params=query, headers=TUS | size | (metadata(**values) if values else {})
+    )
     assert answer.status_code == 201, answer.text
     assert answer.headers["tus-resumable"] == "1.0.0"
     return str(answer.headers["location"])

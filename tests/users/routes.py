@@ -1,4 +1,6 @@
-"""For each route an example of its ids and bodies. A new route needs one, or the test of every route fails."""
+"""For each route an example of its ids and bodies. A new route needs one, or the test of every
+route fails.
+"""
 
 from __future__ import annotations
 
@@ -27,7 +29,9 @@ SCORE = {"source": "s3://bucket/key.csv"}
 
 
 class World:
-    """Two users, one who was revoked, and what the first of them owns: made when it is asked for."""
+    """Two users, one who was revoked, and what the first of them owns: made when it is asked
+    for.
+    """
 
     def __init__(self, people: People) -> None:
         self.people = people
@@ -69,7 +73,9 @@ class World:
 
     @cached_property
     def upload(self) -> Ids:
-        made = self.owner.post("/api/v1/uploads", headers=BYTES | {"Upload-Length": "5"} | metadata(filename=CANARY))
+        made = self.owner.post(
+            "/api/v1/uploads", headers=BYTES | {"Upload-Length": "5"} | metadata(filename=CANARY)
+        )
         return {"upload_id": made.headers["location"].rpartition("/")[2]}
 
     @cached_property
@@ -138,7 +144,9 @@ def _open(path: str, **fixed: str) -> dict[tuple[str, str], list[Example]]:
 
 
 def _admin(kind: str = "", **more: Any) -> Example:
-    return Example(_of(kind) if kind else lambda world: {}, is_for_admins=True, unknown_status=403, **more)
+    return Example(
+        _of(kind) if kind else lambda world: {}, is_for_admins=True, unknown_status=403, **more
+    )
 
 
 EXAMPLES: dict[tuple[str, str], list[Example]] = {

@@ -1,4 +1,6 @@
-"""A receiver of webhooks over real HTTP that answers as it is told, path by path, and keeps what it was sent."""
+"""A receiver of webhooks over real HTTP that answers as it is told, path by path, and keeps what it
+was sent.
+"""
 
 from __future__ import annotations
 
@@ -31,7 +33,9 @@ class Message:
         return dict(json.loads(self.body))
 
     def verified(self, secret: str) -> dict[str, Any]:
-        """The content, after an independent check of the signature; raises WebhookVerificationError."""
+        """The content, after an independent check of the signature; raises
+        WebhookVerificationError.
+        """
         return dict(Webhook(secret).verify(self.body, self.headers))
 
 
@@ -65,7 +69,9 @@ class Receiver:
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
         self._server.daemon_threads = True
         self.port = self._server.server_address[1]
-        threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True).start()
+        threading.Thread(
+            target=self._server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True
+        ).start()
 
     def path(self, *answers: int | tuple[int, dict[str, str]]) -> str:
         """A new path that gives these answers to its first requests."""

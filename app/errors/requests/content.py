@@ -19,7 +19,10 @@ class BinaryContent(RequestError):
 
     status = 415
     code = "binary_content"
-    remedy = "Export the data as CSV, JSON or JSON Lines; for UTF-16 without a byte order mark give encoding=utf-16-le."
+    remedy = (
+        "Export the data as CSV, JSON or JSON Lines; for UTF-16 without a byte order mark give"
+        " encoding=utf-16-le."
+    )
 
 
 class ContentMismatch(RequestError):

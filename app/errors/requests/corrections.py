@@ -10,7 +10,10 @@ class CorrectionColumns(RequestError):
 
     status = 422
     code = "correction_columns"
-    remedy = "Send the columns of GET /api/v1/rejects/{file_id}/download, in any order; `_row` must be there."
+    remedy = (
+        "Send the columns of GET /api/v1/rejects/{file_id}/download, in any order; `_row` must be"
+        " there."
+    )
 
 
 class CorrectionInvalid(RequestError):
@@ -18,7 +21,9 @@ class CorrectionInvalid(RequestError):
 
     status = 422
     code = "correction_invalid"
-    remedy = "Mend or leave out the rows listed in `errors`; rejects that are left out stay rejected."
+    remedy = (
+        "Mend or leave out the rows listed in `errors`; rejects that are left out stay rejected."
+    )
 
 
 class NotCorrectable(RequestError):
@@ -34,4 +39,7 @@ class NothingCorrected(RequestError):
 
     status = 422
     code = "nothing_corrected"
-    remedy = "Change what is wrong in at least one row; run_unchanged=true takes rows as the download shows them."
+    remedy = (
+        "Change what is wrong in at least one row; run_unchanged=true takes rows as the download"
+        " shows them."
+    )

@@ -50,7 +50,9 @@ class HostNotAllowed(RequestError):
 
     status = 421
     code = "host_not_allowed"
-    remedy = "Use localhost or an address, or set ALLOWED_HOSTS to the name and start the service again."
+    remedy = (
+        "Use localhost or an address, or set ALLOWED_HOSTS to the name and start the service again."
+    )
 
 
 class IdempotencyInFlight(RequestError):
@@ -82,7 +84,10 @@ class MalformedRequest(RequestError):
 
     status = 400
     code = "malformed_request"
-    remedy = "Send it by an HTTP client; an address that begins with https needs a server in front that speaks TLS."
+    remedy = (
+        "Send it by an HTTP client; an address that begins with https needs a server in front that"
+        " speaks TLS."
+    )
 
 
 class MethodNotAllowed(RequestError):

@@ -19,7 +19,8 @@ class DownloadIncomplete(RequestError):
     status = 409
     code = "download_incomplete"
     remedy = (
-        "Wait until its status is final (GET /api/v1/status/{file_id}), or ask for the rows so far with partial=true."
+        "Wait until its status is final (GET /api/v1/status/{file_id}), or ask for the rows so far"
+        " with partial=true."
     )
 
 
@@ -44,7 +45,10 @@ class NotUndoable(RequestError):
 
     status = 409
     code = "not_undoable"
-    remedy = "What rows were before is kept for UNDO_KEEP_DAYS; delete the file to remove what its job wrote last."
+    remedy = (
+        "What rows were before is kept for UNDO_KEEP_DAYS; delete the file to remove what its job"
+        " wrote last."
+    )
 
 
 class NothingToRetry(RequestError):
@@ -60,7 +64,9 @@ class NothingToUndo(RequestError):
 
     status = 409
     code = "nothing_to_undo"
-    remedy = "Imports and scoring jobs can be undone; to remove results and rejects, delete the file."
+    remedy = (
+        "Imports and scoring jobs can be undone; to remove results and rejects, delete the file."
+    )
 
 
 class ResultNotReady(RequestError):
@@ -84,4 +90,6 @@ class StoredBytesGone(RequestError):
 
     status = 409
     code = "stored_bytes_gone"
-    remedy = "Upload the file again; DELETE_FILE_ON_COMPLETE removes uploads whose job has completed."
+    remedy = (
+        "Upload the file again; DELETE_FILE_ON_COMPLETE removes uploads whose job has completed."
+    )

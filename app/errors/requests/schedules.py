@@ -12,7 +12,8 @@ class BadCron(InvalidParameter):
     status = 422
     code = "bad_cron"
     remedy = (
-        "Write five fields: minute, hour, day of the month, month, day of the week; `0 2 * * *` is every night at two."
+        "Write five fields: minute, hour, day of the month, month, day of the week; `0 2 * * *` is"
+        " every night at two."
     )
 
 

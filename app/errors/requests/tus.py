@@ -10,7 +10,10 @@ class BadTusRequest(RequestError):
 
     status = 400
     code = "bad_tus_request"
-    remedy = "Read the answer's detail; https://tus.io/protocols/resumable-upload says how the headers are written."
+    remedy = (
+        "Read the answer's detail; https://tus.io/protocols/resumable-upload says how the headers"
+        " are written."
+    )
 
 
 class ChecksumMismatch(RequestError):

@@ -50,7 +50,10 @@ class MalformedMultipart(RequestError):
 
     status = 400
     code = "malformed_multipart"
-    remedy = "Send one part named `file` with a boundary in Content-Type, as `curl -F file=@data.csv` does."
+    remedy = (
+        "Send one part named `file` with a boundary in Content-Type, as `curl -F file=@data.csv`"
+        " does."
+    )
 
 
 class MissingFilePart(RequestError):

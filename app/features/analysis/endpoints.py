@@ -14,10 +14,18 @@ from app.features.analysis.schemas import AnalyzeRequest
 router = APIRouter(prefix="/api/v1/jobs", tags=["jobs"], dependencies=[Depends(single_values)])
 
 
-@router.post("/analyze", status_code=202, response_model=Queued, responses=problem_responses(400, 404, 409, 422, 503))
+@router.post(
+    "/analyze",
+    status_code=202,
+    response_model=Queued,
+    responses=problem_responses(400, 404, 409, 422, 503),
+)
 async def analyze(body: AnalyzeRequest, app: App, owner: Owner, fresh: Fresh = False) -> Response:
-    """Find out what is in a file: one pass over all of it. The result has the type, counts, distinct values, quantiles,
-    frequent values and personal data of each column."""
+    """Find out what is in a file: one pass over all of it. The result has the type, counts,
+    distinct values, quantiles, frequent values and personal data of each column.
+    """
     check_open(app)
-    made = await app.file_jobs.submit(owner, body.file_id, "profile", priority=body.priority, fresh=fresh)
+    made = await app.file_jobs.submit(
+        owner, body.file_id, "profile", priority=body.priority, fresh=fresh
+    )
     return accepted(made, "Analysis job created and queued")

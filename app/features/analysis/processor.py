@@ -1,4 +1,6 @@
-"""What is in a file: each row is looked at once, none is stored, and the job ends with the profile of every column."""
+"""What is in a file: each row is looked at once, none is stored, and the job ends with the profile
+of every column.
+"""
 
 from __future__ import annotations
 
@@ -13,7 +15,8 @@ SHOWN_COLUMNS = 200
 """In the summary that is part of every status."""
 
 
-# Called in the processes beside the service: pyarrow is 80 MB of memory that the service itself can do without.
+# Called in the processes beside the service: pyarrow is 80 MB of memory that the service itself can
+# do without.
 def of_lines(*arguments: Any) -> str:
     from app.profiling import tables
 
@@ -26,7 +29,9 @@ def of_objects(*arguments: Any) -> str:
     return tables.of_objects(*arguments)
 
 
-def of_cells(cells: Sequence[Sequence[str | None]], columns: Sequence[str], numbers: Sequence[int]) -> str:
+def of_cells(
+    cells: Sequence[Sequence[str | None]], columns: Sequence[str], numbers: Sequence[int]
+) -> str:
     from app.profiling import tables
 
     return tables.of_cells(cells, cell_names(columns, max(map(len, cells), default=0)), numbers)
@@ -43,7 +48,9 @@ class ProfileProcessor(Reduces):
     stages = Stages((Stage("splitting", 10, By.SPLIT), Stage("profiling", 30, By.ROWS)))
     chunk_size = 200_000
     chunk_bytes = 4 << 20
-    """Large: what is known of a chunk is as much for few rows as for many, and to store and merge it takes as long."""
+    """Large: what is known of a chunk is as much for few rows as for many, and to store and merge
+    it takes as long.
+    """
 
     def process(self, rows: Rows, context: ChunkContext) -> ChunkOutcome:
         form, arguments = rows.held(0, len(rows))
@@ -57,14 +64,19 @@ class ProfileProcessor(Reduces):
         found = list(summaries)
         rows = sum(summary["rows"] for summary in found)
         parts = [summary["table"] for summary in found if "table" in summary]
-        return {"rows": rows, "table": tables.merge(parts)} if len(parts) == len(found) else {"rows": rows}
+        return (
+            {"rows": rows, "table": tables.merge(parts)}
+            if len(parts) == len(found)
+            else {"rows": rows}
+        )
 
     def conclude(self, combined: dict[str, Any], facts: FileFacts) -> Conclusion:
         from app.profiling import tables
 
         packed = combined["table"]
         header = facts.dialect.get("columns")
-        if header and not combined["rows"]:  # no chunk has told of the columns, which the file has all the same
+        # no chunk has told of the columns, which the file has all the same
+        if header and not combined["rows"]:
             packed = of_cells([], header, [])
         columns = tables.report(packed)
         summary = {

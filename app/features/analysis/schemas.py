@@ -74,7 +74,9 @@ class TruncatedValue(Answer):
 class Histogram(Answer):
     """How numbers are spread."""
 
-    edges: list[float] = Field(description="21 numbers evenly apart, from the least to the greatest.")
+    edges: list[float] = Field(
+        description="21 numbers evenly apart, from the least to the greatest."
+    )
     shares: list[float] = Field(description="The share of the values between two edges, 0 to 1.")
 
 
@@ -90,29 +92,51 @@ class ProfiledColumn(Answer):
     """What is in a column."""
 
     name: str = Field(description="Its header or key.")
-    type: Literal["number", "date", "boolean", "text"] = Field(description="What every value of it is.")
-    subtype: str | None = Field(description="integer, decimal, date or datetime; null of other types.")
-    format: str | None = Field(description="Of dates as strftime names it, of truth values how they are spelled.")
-    reason: str | None = Field(description="Why it is text: a code that never changes; null if it is not.")
+    type: Literal["number", "date", "boolean", "text"] = Field(
+        description="What every value of it is."
+    )
+    subtype: str | None = Field(
+        description="integer, decimal, date or datetime; null of other types."
+    )
+    format: str | None = Field(
+        description="Of dates as strftime names it, of truth values how they are spelled."
+    )
+    reason: str | None = Field(
+        description="Why it is text: a code that never changes; null if it is not."
+    )
     explanation: str | None = Field(description="Why it is text, in a sentence.")
     counter_examples: list[CounterExample] = Field(description="Values that made it text.")
     count: int = Field(description="Values.")
     empty: int = Field(description="Empty cells.")
     nulls: int = Field(description="Cells or keys that are not there.")
     distinct: int = Field(description="Different values.")
-    distinct_is_exact: bool = Field(description="False above 1024: then with a standard error of 3 %.")
-    min: str | None = Field(description="The least value in the order of the type, as written; null without values.")
+    distinct_is_exact: bool = Field(
+        description="False above 1024: then with a standard error of 3 %."
+    )
+    min: str | None = Field(
+        description="The least value in the order of the type, as written; null without values."
+    )
     max: str | None = Field(description="The greatest value.")
     mean: float | None = Field(description="Of numbers; null of others, and beyond any double.")
-    stddev: float | None = Field(description="Standard deviation of numbers; null of others, and beyond any double.")
-    quantiles: dict[str, float] | None = Field(description="Of numbers, by rank from 0 to 1; null of others.")
-    histogram: Histogram | None = Field(description="Of numbers that are not all alike; null of others.")
+    stddev: float | None = Field(
+        description="Standard deviation of numbers; null of others, and beyond any double."
+    )
+    quantiles: dict[str, float] | None = Field(
+        description="Of numbers, by rank from 0 to 1; null of others."
+    )
+    histogram: Histogram | None = Field(
+        description="Of numbers that are not all alike; null of others."
+    )
     lengths: Lengths | None = Field(description="Null without values, and of objects and lists.")
     top: list[FrequentValue] = Field(description="The most frequent first.")
     examples: list[str] = Field(description="Some values.")
-    truncated: list[TruncatedValue] = Field(description="Which of `min`, `max` and `examples` are cut.")
+    truncated: list[TruncatedValue] = Field(
+        description="Which of `min`, `max` and `examples` are cut."
+    )
     classes: dict[str, int] = Field(description="How many values look like what.")
-    personal_data: list[str] = Field(description="email, phone, card or name: likely, from samples.")
+    personal_data: list[str] = Field(
+        description="email, phone, card or name: likely, from samples."
+    )
 
 
 class Profile(Answer):
@@ -121,4 +145,6 @@ class Profile(Answer):
     file: ProfiledFile = Field(description="The file.")
     rows: ProfiledRows = Field(description="Its rows.")
     columns: list[ProfiledColumn] = Field(description="Its columns, in the order of the file.")
-    columns_left_out: int = Field(description="Keys of JSON records beyond the columns that are kept.")
+    columns_left_out: int = Field(
+        description="Keys of JSON records beyond the columns that are kept."
+    )

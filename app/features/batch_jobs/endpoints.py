@@ -23,7 +23,13 @@ class BatchRequest(BaseModel):
     model_config = ConfigDict(
         extra="forbid",
         json_schema_extra={
-            "examples": [{"file_ids": ["0b0e7c9c-2d0a-4b6b-9d6e-4c1f0c1d7a11"], "job_type": "analyze", "options": {}}]
+            "examples": [
+                {
+                    "file_ids": ["0b0e7c9c-2d0a-4b6b-9d6e-4c1f0c1d7a11"],
+                    "job_type": "analyze",
+                    "options": {},
+                }
+            ]
         },
     )
 
@@ -34,12 +40,18 @@ class BatchRequest(BaseModel):
 
 
 @router.post(
-    "/batch", status_code=202, response_model=BatchQueued, responses=problem_responses(400, 404, 409, 422, 503)
+    "/batch",
+    status_code=202,
+    response_model=BatchQueued,
+    responses=problem_responses(400, 404, 409, 422, 503),
 )
 async def batch(body: BatchRequest, app: App, owner: Owner, fresh: Fresh = False) -> Response:
-    """The same job for many files: a parent with a part for each of them. One bad file costs one file. Status and result of
-    the parent list the parts; cancelling it cancels them."""
+    """The same job for many files: a parent with a part for each of them. One bad file costs one
+    file. Status and result of the parent list the parts; cancelling it cancels them.
+    """
     check_open(app)
-    submission = BatchSubmission(owner, body.file_ids, body.job_type, body.options, body.priority, fresh)
+    submission = BatchSubmission(
+        owner, body.file_ids, body.job_type, body.options, body.priority, fresh
+    )
     made = await app.of(BatchJobs).submit(submission)
     return JSONResponse(made, 202, {"Location": f"/api/v1/jobs/{made['job_id']}/status"})

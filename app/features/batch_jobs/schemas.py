@@ -23,7 +23,9 @@ class QueuedChild(Answer):
 class BatchQueued(Queued):
     """A batch that was accepted."""
 
-    children: list[QueuedChild] = Field(description="The part of each file, in the order in which they were named.")
+    children: list[QueuedChild] = Field(
+        description="The part of each file, in the order in which they were named."
+    )
 
 
 class ChildOutcome(Answer):

@@ -1,4 +1,6 @@
-"""A job over many files at once: a parent with a part for each of them. One bad file costs one file."""
+"""A job over many files at once: a parent with a part for each of them. One bad file costs one
+file.
+"""
 
 from __future__ import annotations
 
@@ -48,26 +50,39 @@ class BatchJobs:
         self._factory = factory
 
     async def submit(self, submission: BatchSubmission) -> dict[str, Any]:
-        """Make the parent and all its parts in one transaction; `job_id` and, for each file, its part.
+        """Make the parent and all its parts in one transaction; `job_id` and, for each file, its
+        part.
 
-        Raises NotFound naming a file that is not there, and what the options are refused with; then nothing is made. A file
-        that this kind of job cannot be made for fails its part alone.
+        Raises NotFound naming a file that is not there, and what the options are refused with; then
+        nothing is made. A file that this kind of job cannot be made for fails its part alone.
         """
         wanted = list(submission.file_ids)
         if len(set(wanted)) < len(wanted):
             raise InvalidParameter("A file is named twice in file_ids.")
-        plan_for = await self._job_types.prepare(submission.job_type, submission.owner, submission.options)
+        plan_for = await self._job_types.prepare(
+            submission.job_type, submission.owner, submission.options
+        )
         plans, refused = await self._plans(plan_for, submission.job_type, wanted)
 
-        async def record(connection: AsyncConnection) -> tuple[UUID, dict[UUID, UUID], dict[UUID, UUID]]:
+        async def record(
+            connection: AsyncConnection,
+        ) -> tuple[UUID, dict[UUID, UUID], dict[UUID, UUID]]:
             found = await self._files(connection, submission.owner, wanted, plans)
             usable = {file_id: plan for file_id, plan in plans.items() if file_id not in refused}
-            cached = {} if submission.fresh else await self._cached(connection, submission.owner, found, usable)
-            standing_in, parent = self._parent(submission, [found[file_id] for file_id in wanted], cached)
+            cached = (
+                {}
+                if submission.fresh
+                else await self._cached(connection, submission.owner, found, usable)
+            )
+            standing_in, parent = self._parent(
+                submission, [found[file_id] for file_id in wanted], cached
+            )
             new_jobs = [parent]
             made: dict[UUID, UUID] = {}
             for file_id in (each for each in wanted if each not in cached):
-                parts = self._part(submission, found, file_id, plans[file_id], parent.id, refused.get(file_id))
+                parts = self._part(
+                    submission, found, file_id, plans[file_id], parent.id, refused.get(file_id)
+                )
                 made[file_id] = parts[0].id
                 new_jobs += parts
             await self._factory.make(connection, new_jobs, [standing_in])
@@ -85,8 +100,9 @@ class BatchJobs:
     async def _plans(
         plan_for: PlanFor, job_type: str, wanted: Sequence[UUID]
     ) -> tuple[dict[UUID, Plan], dict[UUID, RequestError]]:
-        """What is to be done with each file, and why it cannot be done with some; raises NotFound for one that is not
-        there, and what is wrong if it is wrong with every file."""
+        """What is to be done with each file, and why it cannot be done with some; raises NotFound
+        for one that is not there, and what is wrong if it is wrong with every file.
+        """
         plans: dict[UUID, Plan] = {}
         refused: dict[UUID, RequestError] = {}
         for file_id in wanted:
@@ -101,19 +117,31 @@ class BatchJobs:
         return plans, refused
 
     async def _cached(
-        self, connection: AsyncConnection, owner: str, found: dict[UUID, FileRow], plans: dict[UUID, Plan]
+        self,
+        connection: AsyncConnection,
+        owner: str,
+        found: dict[UUID, FileRow],
+        plans: dict[UUID, Plan],
     ) -> dict[UUID, UUID]:
         """The earlier jobs whose results can be used, by file."""
         earlier = {
-            file_id: await self._file_jobs.find_cached(connection, owner, found[file_id], plan, found)
+            file_id: await self._file_jobs.find_cached(
+                connection, owner, found[file_id], plan, found
+            )
             for file_id, plan in plans.items()
         }
         return {file_id: job_id for file_id, job_id in earlier.items() if job_id is not None}
 
     async def _files(
-        self, connection: AsyncConnection, owner: str, wanted: Sequence[UUID], plans: dict[UUID, Plan]
+        self,
+        connection: AsyncConnection,
+        owner: str,
+        wanted: Sequence[UUID],
+        plans: dict[UUID, Plan],
     ) -> dict[UUID, FileRow]:
-        needed = list(dict.fromkeys([*wanted, *(each for plan in plans.values() for each in plan.part_files)]))
+        needed = list(
+            dict.fromkeys([*wanted, *(each for plan in plans.values() for each in plan.part_files)])
+        )
         found = await files.find_files(connection, needed, owner)
         missing = next((file_id for file_id in needed if file_id not in found), None)
         if missing is not None:

@@ -11,10 +11,12 @@ from app.pipeline.cutter import WINDOW_BYTES
 
 
 class RowCounter:
-    """Feed it the bytes of a file in order. It holds one window of them, or one record if that is longer.
+    """Feed it the bytes of a file in order. It holds one window of them, or one record if that is
+    longer.
 
-    Where a record ends does not depend on the windows, so this comes to the same number as `cut`. Only for records too
-    long to be held, whose quotes are not looked at, the two may differ: what was split counts then.
+    Where a record ends does not depend on the windows, so this comes to the same number as `cut`.
+    Only for records too long to be held, whose quotes are not looked at, the two may differ: what
+    was split counts then.
     """
 
     def __init__(
@@ -32,7 +34,9 @@ class RowCounter:
         self._pending = bytearray()
         self._wanted = window_bytes
         self._skip = 0
-        """Bytes to pass unread: the header, or the first `row_bytes` of a record that is too long to be held."""
+        """Bytes to pass unread: the header, or the first `row_bytes` of a record that is too long
+        to be held.
+        """
         self._is_in_long_record = False
         self._rows = 0
 
@@ -59,7 +63,9 @@ class RowCounter:
         self._skip = dialect.data_start
 
     def _advance(self, *, eof: bool) -> None:
-        """Scan whole windows. More than a window must be there: only then is it known that the file goes on behind it."""
+        """Scan whole windows. More than a window must be there: only then is it known that the file
+        goes on behind it.
+        """
         form = self._form
         assert form is not None
         while self._pass_skipped(form, eof=eof):

@@ -47,10 +47,11 @@ BODY = {
 async def upload_batch(
     request: Request, app: App, owner: Owner, options: Annotated[SentimentParameters, Query()]
 ) -> Response:
-    """A CSV file, plain or gzipped, with a column `text` (or that which `text_column` names) and, if it has one, `id`.
+    """A CSV file, plain or gzipped, with a column `text` (or that which `text_column` names) and,
+    if it has one, `id`.
 
-    Answered when the bytes are on disk for good, the rows are counted and the job is in the database. The same request
-    with the same Idempotency-Key gets the same batch.
+    Answered when the bytes are on disk for good, the rows are counted and the job is in the
+    database. The same request with the same Idempotency-Key gets the same batch.
     """
     door = Door(partial(batches.prepare, processors=app.processors), _check_name, takes_raw=False)
     try:
@@ -73,7 +74,9 @@ async def get_batch(batch_id: str, app: App, owner: Owner) -> Response:
     return encoded(await batches.get_batch(app.database, batch_id, owner))
 
 
-@router.get("/batch/{batch_id}/results", response_model=BatchResults, responses=problem_responses(404, 422))
+@router.get(
+    "/batch/{batch_id}/results", response_model=BatchResults, responses=problem_responses(404, 422)
+)
 async def get_batch_results(
     batch_id: str,
     app: App,
@@ -99,6 +102,8 @@ async def list_batches(
 
 @router.delete("/batch/{batch_id}", response_model=Message, responses=problem_responses(404))
 async def delete_batch(batch_id: str, app: App, owner: Owner) -> Response:
-    """Delete the batch with its results, rejects and bytes; cancels it first. It is gone from the API at once."""
+    """Delete the batch with its results, rejects and bytes; cancels it first. It is gone from the
+    API at once.
+    """
     await batches.delete(app.database, app.control, batch_id, owner)
     return encoded({"message": f"Batch {batch_id} deleted"})

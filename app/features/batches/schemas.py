@@ -38,14 +38,22 @@ class BatchStatus(Answer):
     batch_id: str = Field(description=BATCH_ID)
     status: StatusInFive = Field(description="`completed` also where some rows were rejected.")
     total_count: int = Field(description=TOTAL)
-    processed_count: int = Field(description="Rows that are results or rejects for good; it never falls.")
+    processed_count: int = Field(
+        description="Rows that are results or rejects for good; it never falls."
+    )
     progress_percent: float = Field(description="Processed rows of all rows, 0 to 100 in tenths.")
-    summary: SentimentCounts | None = Field(description="Results by sentiment, so far; null before the first.")
+    summary: SentimentCounts | None = Field(
+        description="Results by sentiment, so far; null before the first."
+    )
     error_message: str | None = Field(description="Why the batch failed; null if it did not.")
     created_at: datetime = Field(description=CREATED_AT)
     completed_at: datetime | None = Field(description="When it was completed; null if it is not.")
-    rejected_count: int = Field(description="Processed rows that have no result; `rejects_url` says why.")
-    failed_count: int = Field(description="Rows of chunks that were given up; POST /api/v1/jobs/{job_id}/retry.")
+    rejected_count: int = Field(
+        description="Processed rows that have no result; `rejects_url` says why."
+    )
+    failed_count: int = Field(
+        description="Rows of chunks that were given up; POST /api/v1/jobs/{job_id}/retry."
+    )
     counts: RowCounts = Field(description="What became of the rows so far.")
     rejects_url: str = Field(description="Where the rejects are.")
     file_id: UUID = Field(description=FILE_ID)

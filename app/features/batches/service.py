@@ -45,13 +45,24 @@ from app.states import JobStatus
 DOOR = "batches"
 PROCESSOR = "sentiment"
 CHUNK_ROWS = 1_000
-"""Small enough to show progress each tenth of a second, large enough that the commits cost next to nothing."""
+"""Small enough to show progress each tenth of a second, large enough that the commits cost next to
+nothing.
+"""
 
 DECLARED = Declared(
-    format="csv", encoding="utf-8", delimiter=",", quote='"', escape="", skip_rows=0, header_rows=1, on_bad_row="keep"
+    format="csv",
+    encoding="utf-8",
+    delimiter=",",
+    quote='"',
+    escape="",
+    skip_rows=0,
+    header_rows=1,
+    on_bad_row="keep",
 )
-"""Read as Python's csv reads it: what this door's clients send is never guessed at, and no row is refused for its quotes
-or its commas; those of an unquoted text in the last column are kept as part of it."""
+"""Read as Python's csv reads it: what this door's clients send is never guessed at, and no row is
+refused for its quotes or its commas; those of an unquoted text in the last column are kept as part
+of it.
+"""
 
 # ---------------------------------------------------------------------- taking one
 
@@ -98,7 +109,8 @@ class _Inspector:
     def _detect(self, sample: bytes, complete: bool) -> Dialect:
         dialect = detect(sample, complete=complete, declared=DECLARED)
         if not complete and "text_column" in self._options:
-            # Of a short file it is first asked whether it has rows; and a form may say behind the file where the texts are.
+            # Of a short file it is first asked whether it has rows; and a form may say behind the
+            # file where the texts are.
             self._processors.columns(PROCESSOR, dialect.columns, self._options)
         return dialect
 
@@ -110,7 +122,9 @@ def as_batch_error(error: RequestError) -> RequestError:
     if isinstance(error, MissingColumn):
         column = error.members.get("column", TEXT)
         return BatchWithoutText(f"CSV must have '{column}' column", reason=error.detail)
-    if isinstance(error, BadHeader | BinaryContent | ContentMismatch | CorruptGzip | TooManyColumns):
+    if isinstance(
+        error, BadHeader | BinaryContent | ContentMismatch | CorruptGzip | TooManyColumns
+    ):
         return BatchMalformed(f"Invalid CSV format: {error.detail}")
     return error
 
@@ -138,7 +152,9 @@ async def get_batch(database: Database, batch_id: str, owner: str) -> dict[str, 
     return batch_body(job, totals.get(job.id))
 
 
-async def list_batches(database: Database, owner: str, *, skip: int, limit: int) -> list[dict[str, Any]]:
+async def list_batches(
+    database: Database, owner: str, *, skip: int, limit: int
+) -> list[dict[str, Any]]:
     """Newest first, in two statements however many they are."""
     async with database.reading() as connection:
         rows = await jobs.list_of_door(connection, owner, DOOR, limit=limit, offset=skip)
@@ -149,9 +165,11 @@ async def list_batches(database: Database, owner: str, *, skip: int, limit: int)
 async def get_results(
     database: Database, batch_id: str, owner: str, *, page: int, per_page: int
 ) -> AsyncIterator[bytes]:
-    """One page of results in the order of the rows, as JSON; raises BatchNotFound. A page below 1 is the first, and a page
-    of no or more than 100 results has 50. All of them are in it however long they are, so they are read and sent some at a
-    time; raises RowsGone if they go away meanwhile."""
+    """One page of results in the order of the rows, as JSON; raises BatchNotFound. A page below 1
+    is the first, and a page of no or more than 100 results has 50. All of them are in it however
+    long they are, so they are read and sent some at a time; raises RowsGone if they go away
+    meanwhile.
+    """
     page = max(1, page)
     per_page = per_page if 1 <= per_page <= 100 else 50
     offset = (page - 1) * per_page
@@ -159,7 +177,11 @@ async def get_results(
         job = await find(connection, batch_id, owner)
         totals = (await chunks.totals(connection, [job.id])).get(job.id)
         count = int(totals.ok) if totals else 0
-        some = await rows_at(connection, job.id, offset, per_page) if offset < count else Some([], False)
+        some = (
+            await rows_at(connection, job.id, offset, per_page)
+            if offset < count
+            else Some([], False)
+        )
     head = {
         "batch_id": job.public_id,
         "page": page,
@@ -209,8 +231,9 @@ def _is_id(batch_id: str) -> bool:
 def batch_body(job: ListedJob, totals: JobTotals | None) -> dict[str, Any]:
     """The answer of the status route. Pure.
 
-    `processed_count` counts the rows of completed chunks, each of which is a result or a reject for good, so that it
-    never falls; the rows of a chunk that was given up are `failed_count` and may be tried again.
+    `processed_count` counts the rows of completed chunks, each of which is a result or a reject for
+    good, so that it never falls; the rows of a chunk that was given up are `failed_count` and may
+    be tried again.
     """
     status = JobStatus(job.status)
     totals = totals or NO_TOTALS

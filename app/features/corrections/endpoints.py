@@ -37,7 +37,9 @@ class RowPatch(BaseModel):
     values: dict[str, Any] = Field(
         default_factory=dict, description="New values by column; the other cells stay as they are."
     )
-    record: str | None = Field(default=None, description="Of a JSON file: the whole record anew, instead of `values`.")
+    record: str | None = Field(
+        default=None, description="Of a JSON file: the whole record anew, instead of `values`."
+    )
 
 
 class Patches(BaseModel):
@@ -96,19 +98,30 @@ async def correct(
     request: Request,
     app: App,
     owner: Owner,
-    run_unchanged: Annotated[Flag, Query(description="Also run rows that come back as they went out.")] = False,
+    run_unchanged: Annotated[
+        Flag, Query(description="Also run rows that come back as they went out.")
+    ] = False,
     priority: Annotated[Priority | None, Query()] = None,
     formula_guard: Annotated[
-        Flag, Query(description="Of a file: take away the apostrophes that the download put before formulas.")
+        Flag,
+        Query(
+            description=(
+                "Of a file: take away the apostrophes that the download put before formulas."
+            )
+        ),
     ] = True,
 ) -> Response:
-    """The corrected file of GET /api/v1/rejects/{file_id}/download, as raw body or as the part `file` of a form; or single
-    cells as JSON. Its rows alone are run again, and become results in their old places; rejects that are left out stay.
+    """The corrected file of GET /api/v1/rejects/{file_id}/download, as raw body or as the part
+    `file` of a form; or single cells as JSON. Its rows alone are run again, and become results in
+    their old places; rejects that are left out stay.
 
-    All rows are taken or none. Answered when the correction is durable; `status_url` tells how it goes.
+    All rows are taken or none. Answered when the correction is durable; `status_url` tells how it
+    goes.
     """
     check_open(app)
-    wanted = corrections.Request(owner, file_id, run_unchanged, idempotency_key(request), priority, formula_guard)
+    wanted = corrections.Request(
+        owner, file_id, run_unchanged, idempotency_key(request), priority, formula_guard
+    )
     content_type = request.headers.get("content-type", "")
     kind = content_type.partition(";")[0].strip().lower()
     await app.of(Corrections).check(wanted)
@@ -119,7 +132,9 @@ async def correct(
         stream = pieces(request)
         body = MultipartBody(content_type).read(stream) if is_form else stream
         declared = declared_kind(request)
-        return _accepted(await app.of(Corrections).submit(wanted, body, declared=None if is_form else declared))
+        return _accepted(
+            await app.of(Corrections).submit(wanted, body, declared=None if is_form else declared)
+        )
     except ClientDisconnect:
         return Response(status_code=499)  # nobody is there to read it
 

@@ -14,7 +14,9 @@ if TYPE_CHECKING:
 def _services(core: Core) -> Iterable[Service]:
     from app.features.corrections.service import Corrections
 
-    corrections = Corrections(core.settings, core.database, core.sources, core.processors, core.factory)
+    corrections = Corrections(
+        core.settings, core.database, core.sources, core.processors, core.factory
+    )
     return [Service(corrections)]
 
 

@@ -1,4 +1,6 @@
-"""A corrected reject file, read and put in order: whatever an editor made of it, without holding it in memory."""
+"""A corrected reject file, read and put in order: whatever an editor made of it, without holding it
+in memory.
+"""
 
 from __future__ import annotations
 
@@ -35,7 +37,9 @@ BLOCK_BYTES = 1 << 20
 
 
 class Problems:
-    """What is wrong with single rows. One wrong row refuses all, since nobody can know what was meant by the others."""
+    """What is wrong with single rows. One wrong row refuses all, since nobody can know what was
+    meant by the others.
+    """
 
     def __init__(self) -> None:
         self._found: list[dict[str, str]] = []
@@ -51,7 +55,8 @@ class Problems:
         if self.count:
             first = self._found[0]
             raise CorrectionInvalid(
-                f"Nothing was corrected, since {self.count} rows are wrong; the first: {first['detail']}",
+                f"Nothing was corrected, since {self.count} rows are wrong; the first:"
+                f" {first['detail']}",
                 errors=self._found,
             )
 
@@ -87,9 +92,12 @@ class Spool:
         return order.tolist()  # type: ignore[no-any-return]
 
 
-def read_file(path: Path, layout: Layout, spool: Spool, problems: Problems, formula_guard: bool) -> None:
-    """The rows of a corrected reject file (CSV); blocking. `formula_guard`: apostrophes before formulas are those of the
-    download. Raises CorrectionColumns, CorrectionInvalid."""
+def read_file(
+    path: Path, layout: Layout, spool: Spool, problems: Problems, formula_guard: bool
+) -> None:
+    """The rows of a corrected reject file (CSV); blocking. `formula_guard`: apostrophes before
+    formulas are those of the download. Raises CorrectionColumns, CorrectionInvalid.
+    """
     encoding = _encoding(path, layout.encoding)
     delimiter = _delimiter(path, encoding)
     with path.open(encoding=encoding, errors="surrogateescape", newline="") as file:
@@ -125,7 +133,9 @@ def _is_blank(cells: Sequence[str]) -> bool:
 
 
 def _encoding(path: Path, original: str) -> str:
-    """Of the text: as its mark says; UTF-8 if it is that, since editors like to change to it; else that of the file."""
+    """Of the text: as its mark says; UTF-8 if it is that, since editors like to change to it; else
+    that of the file.
+    """
     decoder = codecs.getincrementaldecoder("utf-8")()
     with path.open("rb") as file:
         head = file.read(3)
@@ -174,8 +184,14 @@ def _places(header: Sequence[str], columns: Sequence[str]) -> tuple[list[int], i
     others = {name: i for i, name in reversed(list(enumerate(names))) if i != row_place}
     missing = [name for name in columns if name not in others]
     unknown = [name for name in others if name not in columns and name not in META_COLUMNS]
-    twice = len(others) < len(names) - 1 - sum(names.count(m) - 1 for m in META_COLUMNS if m in names)
-    wrong = [f"{_listed(names)} {what}" for names, what in ((missing, "missing"), (unknown, "unknown")) if names]
+    twice = len(others) < len(names) - 1 - sum(
+        names.count(m) - 1 for m in META_COLUMNS if m in names
+    )
+    wrong = [
+        f"{_listed(names)} {what}"
+        for names, what in ((missing, "missing"), (unknown, "unknown"))
+        if names
+    ]
     if twice:
         wrong.append("a name stands twice")
     if wrong:
@@ -202,25 +218,32 @@ def _take(
         problems.add(number, "no_row_number", f"{what} in the column {ROW_COLUMN}.")
         return
     if not _is_blank(cells[width:]):
-        problems.add(number, "column_count", f"Row {number} has {len(cells)} cells, the header {width}.")
+        problems.add(
+            number, "column_count", f"Row {number} has {len(cells)} cells, the header {width}."
+        )
         return
     cells += [""] * (width - len(cells))
     add(int(number), [cells[place] for place in places], layout, spool, problems)
 
 
-def add(number: int, cells: Sequence[str], layout: Layout, spool: Spool, problems: Problems) -> None:
+def add(
+    number: int, cells: Sequence[str], layout: Layout, spool: Spool, problems: Problems
+) -> None:
     try:
         record = layout.record(cells)
     except UnicodeEncodeError as error:
         character = error.object[error.start : error.start + 1].encode("utf-8", "replace").decode()
         detail = (
-            f"Row {number} has the character {character!r}, which {layout.encoding}, the encoding of the file, lacks."
+            f"Row {number} has the character {character!r}, which {layout.encoding}, the encoding"
+            " of the file, lacks."
         )
         problems.add(number, "not_encodable", detail)
         return
     if len(record) > MAX_ROW_BYTES:
         problems.add(
-            number, "row_too_large", f"Row {number} has {len(record)} bytes; at most {MAX_ROW_BYTES} are read."
+            number,
+            "row_too_large",
+            f"Row {number} has {len(record)} bytes; at most {MAX_ROW_BYTES} are read.",
         )
         return
     spool.add(number, record)
@@ -228,7 +251,9 @@ def add(number: int, cells: Sequence[str], layout: Layout, spool: Spool, problem
 
 @dataclass(slots=True)
 class Written:
-    """The stored file of a correction: its records in the order of their rows, cut where the corrected job is cut."""
+    """The stored file of a correction: its records in the order of their rows, cut where the
+    corrected job is cut.
+    """
 
     size: int = 0
     crc32: int = 0
@@ -247,7 +272,8 @@ def write_file(
 ) -> Written:
     """Write the records at these places of the spool; blocking.
 
-    `seen` of each: how often its row was corrected so far. `starts`: (first row, index) of the corrected job's chunks.
+    `seen` of each: how often its row was corrected so far. `starts`: (first row, index) of the
+    corrected job's chunks.
     """
     written = Written()
     first_rows = [first for first, _ in starts]
@@ -257,7 +283,9 @@ def write_file(
         if rows:
             count = sum(len(part.seen) for part in written.parts)
             end, lines = written.size + len(block), block.count(b"\n")
-            span = Span(written.size, end, count + 1, len(rows), written.lines + 1, zlib.crc32(block))
+            span = Span(
+                written.size, end, count + 1, len(rows), written.lines + 1, zlib.crc32(block)
+            )
             written.spans.append(span)
             written.parts.append(CorrectionPart(target, dict(rows)))
             out.write(block)

@@ -24,7 +24,9 @@ class CorrectionAccepted(Answer):
     corrects: Corrected = Field(description="What it corrects.")
     status: Status = Field(description="`processing`.")
     rows: int = Field(description="Rejects that are run again.")
-    unchanged: int = Field(description="Rejects that came back as they went out, and are left as they are.")
+    unchanged: int = Field(
+        description="Rejects that came back as they went out, and are left as they are."
+    )
     sha256: str = Field(description="Of the corrected rows, in hexadecimal.")
     size_bytes: int = Field(description="Their size.")
     status_url: str = Field(description="Where its status is.")

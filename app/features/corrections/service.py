@@ -1,4 +1,6 @@
-"""Corrections: rejected rows come back corrected, are run again, alone, and become results in their old places."""
+"""Corrections: rejected rows come back corrected, are run again, alone, and become results in their
+old places.
+"""
 
 from __future__ import annotations
 
@@ -89,13 +91,19 @@ class Corrections:
         self._factory = factory
 
     async def check(self, request: Request) -> JobRow:
-        """The job that is to be corrected, if it can be; raises NotFound, JobHasParts, NotCorrectable, ResultNotReady."""
+        """The job that is to be corrected, if it can be; raises NotFound, JobHasParts,
+        NotCorrectable, ResultNotReady.
+        """
         async with self._database.reading() as connection:
             job = await find_with_rows(connection, request.identifier, request.owner)
         if job.door == DOOR:
-            raise NotCorrectable(f"This is a correction itself; its rows are those of the job {job.parent_id}.")
+            raise NotCorrectable(
+                f"This is a correction itself; its rows are those of the job {job.parent_id}."
+            )
         if not job.stores_results:
-            raise NotCorrectable(f"The processor {job.processor} keeps no rows that a correction could be put among.")
+            raise NotCorrectable(
+                f"The processor {job.processor} keeps no rows that a correction could be put among."
+            )
         if not JobStatus(job.status).is_final:
             raise ResultNotReady(headers={"Retry-After": "1"})
         if job.undo_state:
@@ -103,9 +111,13 @@ class Corrections:
         self._processors.get(job.processor)
         return job
 
-    async def submit(self, request: Request, body: AsyncIterator[bytes], *, declared: Kind | None = None) -> Accepted:
-        """Take a corrected reject file; `declared`: how its bytes come, if that was said. Raises CorrectionColumns,
-        CorrectionInvalid, NothingCorrected, what `check` raises, and what an upload raises; then nothing is kept."""
+    async def submit(
+        self, request: Request, body: AsyncIterator[bytes], *, declared: Kind | None = None
+    ) -> Accepted:
+        """Take a corrected reject file; `declared`: how its bytes come, if that was said. Raises
+        CorrectionColumns, CorrectionInvalid, NothingCorrected, what `check` raises, and what an
+        upload raises; then nothing is kept.
+        """
         job = await self.check(request)
         layout, problems = layout_of(job), Problems()
         upload = UploadSource(
@@ -124,10 +136,18 @@ class Corrections:
                 return replay
             with self._spool() as spool:
                 path = self._incoming.part_path(upload.file_id)
-                await asyncio.to_thread(read_file, path, layout, spool, problems, request.formula_guard)
+                await asyncio.to_thread(
+                    read_file, path, layout, spool, problems, request.formula_guard
+                )
                 chosen = await self._choose(request, job, layout, spool, problems)
                 return await self._store(
-                    request, job, layout, spool, chosen, fingerprint, (received.sha256, received.size_bytes)
+                    request,
+                    job,
+                    layout,
+                    spool,
+                    chosen,
+                    fingerprint,
+                    (received.sha256, received.size_bytes),
                 )
 
     async def patch(self, request: Request, patches: Sequence[Patch]) -> Accepted:
@@ -140,11 +160,17 @@ class Corrections:
         if (replay := await self._replay(request, fingerprint)) is not None:
             return replay
         async with self._database.reading() as connection:
-            found = await corrections.rejects_of(connection, job.id, sorted({p.row for p in patches}))
+            found = await corrections.rejects_of(
+                connection, job.id, sorted({p.row for p in patches})
+            )
         with self._spool() as spool:
             await asyncio.to_thread(self._apply, job, layout, patches, found, spool, problems)
-            chosen = await self._choose(Request(request.owner, request.identifier, True), job, layout, spool, problems)
-            return await self._store(request, job, layout, spool, chosen, fingerprint, (sha256, len(sent)))
+            chosen = await self._choose(
+                Request(request.owner, request.identifier, True), job, layout, spool, problems
+            )
+            return await self._store(
+                request, job, layout, spool, chosen, fingerprint, (sha256, len(sent))
+            )
 
     def _spool(self) -> Any:
         return _Spooling(str(self._incoming.folder))
@@ -164,13 +190,23 @@ class Corrections:
                 problems.add(patch.row, "not_rejected", _not_rejected(patch.row))
                 continue
             kept = whole(self._sources, job, row)
-            is_record = patch.record is not None and tuple(layout.columns) == (RECORD_COLUMN,) and not patch.values
+            is_record = (
+                patch.record is not None
+                and tuple(layout.columns) == (RECORD_COLUMN,)
+                and not patch.values
+            )
             if not is_record and not is_whole(kept):
-                problems.add(patch.row, "row_too_large", f"Row {patch.row} is too long to be changed in part.")
+                problems.add(
+                    patch.row,
+                    "row_too_large",
+                    f"Row {patch.row} is too long to be changed in part.",
+                )
                 continue
             try:
                 if patch.record is not None and not is_record:
-                    raise ValueError("takes a `record` only if the file is JSON, and then no `values`")
+                    raise ValueError(
+                        "takes a `record` only if the file is JSON, and then no `values`"
+                    )
                 cells = [patch.record or ""] if is_record else layout.patched(kept, patch.values)
             except ValueError as error:
                 problems.add(patch.row, "cannot_patch", f"Row {patch.row} {error}.")
@@ -179,7 +215,9 @@ class Corrections:
 
     # ------------------------------------------------------------------ which rows
 
-    async def _choose(self, request: Request, job: JobRow, layout: Layout, spool: Spool, problems: Problems) -> _Chosen:
+    async def _choose(
+        self, request: Request, job: JobRow, layout: Layout, spool: Spool, problems: Problems
+    ) -> _Chosen:
         """Hold the rows sent against the rejects there are."""
         order = await asyncio.to_thread(spool.ordered, problems)
         kept: list[int] = []
@@ -188,17 +226,22 @@ class Corrections:
         for start in range(0, len(order), REJECTS_AT_ONCE):
             some = order[start : start + REJECTS_AT_ONCE]
             async with self._database.reading() as connection:
-                found = await corrections.rejects_of(connection, job.id, [spool.numbers[place] for place in some])
+                found = await corrections.rejects_of(
+                    connection, job.id, [spool.numbers[place] for place in some]
+                )
             changed = await asyncio.to_thread(
                 self._compare, job, layout, spool, some, found, request.run_unchanged, problems
             )
             same += len(some) - len(changed)
             kept += changed
-            seen += [found[spool.numbers[place]].corrections for place in changed if not problems.count]
+            seen += [
+                found[spool.numbers[place]].corrections for place in changed if not problems.count
+            ]
         problems.refuse()
         if not kept:
             raise NothingCorrected(
-                f"The {same} rows are as they were when they were rejected; run_unchanged=true runs them all the same."
+                f"The {same} rows are as they were when they were rejected; run_unchanged=true runs"
+                " them all the same."
                 if same
                 else None
             )
@@ -214,7 +257,9 @@ class Corrections:
         run_unchanged: bool,
         problems: Problems,
     ) -> list[int]:
-        """Those that are to be run. A row that could not be processed may be right as it is; one that was wrong still is."""
+        """Those that are to be run. A row that could not be processed may be right as it is; one
+        that was wrong still is.
+        """
         changed = []
         for place in places:
             number = spool.numbers[place]
@@ -251,7 +296,9 @@ class Corrections:
             except BaseException:
                 await asyncio.to_thread(writer.discard)
                 raise
-            return await self._record(request, job, layout, written, chosen, fingerprint, sent, file_id, stored)
+            return await self._record(
+                request, job, layout, written, chosen, fingerprint, sent, file_id, stored
+            )
 
     async def _record(
         self,
@@ -265,7 +312,9 @@ class Corrections:
         file_id: UUID,
         stored: Stored,
     ) -> Accepted:
-        """File, job, chunks, its place in the queue and the idempotency key in one transaction; then the answer."""
+        """File, job, chunks, its place in the queue and the idempotency key in one transaction;
+        then the answer.
+        """
         sha256, size = sent
         file = NewFile(
             id=file_id,
@@ -317,11 +366,16 @@ class Corrections:
         async def record(connection: AsyncConnection) -> None:
             await self._factory.make(connection, [correction], [file])
             target = await jobs.lock_job(connection, job.id)
-            if target is None or await files.find_file(connection, job.file_id, request.owner) is None:
+            if (
+                target is None
+                or await files.find_file(connection, job.file_id, request.owner) is None
+            ):
                 raise NotFound  # deleted this very moment
             if target.undo_state:
                 raise NotCorrectable(UNDONE)
-            await chunks.insert_chunks(connection, correction.id, 0, written.spans, ChunkStatus.PENDING)
+            await chunks.insert_chunks(
+                connection, correction.id, 0, written.spans, ChunkStatus.PENDING
+            )
             await corrections.insert_parts(connection, correction.id, written.parts)
             await corrections.count_accepted(connection, job.id)
             key = request.idempotency_key
@@ -334,17 +388,24 @@ class Corrections:
             raise  # whether it was committed is unknown: the file stays, and the sweep decides
         except BaseException as error:
             await asyncio.to_thread(self._storage.delete, stored.uri)
-            if isinstance(error, IntegrityError) and (replay := await self._replay(request, fingerprint)) is not None:
+            if (
+                isinstance(error, IntegrityError)
+                and (replay := await self._replay(request, fingerprint)) is not None
+            ):
                 return replay  # a twin was faster
             raise
         hit("correction.after_commit")
         return Accepted(202, body)
 
     async def _replay(self, request: Request, fingerprint: str) -> Accepted | None:
-        return await answered_before(self._database, request.owner, request.idempotency_key, fingerprint)
+        return await answered_before(
+            self._database, request.owner, request.idempotency_key, fingerprint
+        )
 
 
-def _write(writer: Writer, spool: Spool, chosen: _Chosen, starts: Sequence[tuple[int, int]], layout: Layout) -> Written:
+def _write(
+    writer: Writer, spool: Spool, chosen: _Chosen, starts: Sequence[tuple[int, int]], layout: Layout
+) -> Written:
     written = write_file(writer, spool, chosen.kept, chosen.seen, starts, layout)
     writer.finish()
     return written

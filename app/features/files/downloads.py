@@ -25,8 +25,9 @@ DAMAGED = "The bytes that are stored are not those that came: their checksum is 
 @dataclass(frozen=True, slots=True)
 class StoredFile:
     open: Callable[[], BinaryIO]
-    """Blocking; raises StoredBytesGone, StorageUnavailable. Read from its beginning to its end, it raises StoredFileCorrupt
-    in place of its last bytes if they are not those that were stored."""
+    """Blocking; raises StoredBytesGone, StorageUnavailable. Read from its beginning to its end, it
+    raises StoredFileCorrupt in place of its last bytes if they are not those that were stored.
+    """
     made_at: datetime
     filename: str
     media_type: str
@@ -38,7 +39,9 @@ class StoredFile:
 
 
 async def find(database: Database, sources: Sources, identifier: UUID, owner: str) -> StoredFile:
-    """By its own id, or as the file that a job reads; raises NotFound, JobHasParts, StoredBytesGone."""
+    """By its own id, or as the file that a job reads; raises NotFound, JobHasParts,
+    StoredBytesGone.
+    """
     async with database.reading() as connection:
         file = await files.find_file(connection, identifier, owner)
         if file is None:
@@ -55,7 +58,9 @@ async def find(database: Database, sources: Sources, identifier: UUID, owner: st
         raise StoredBytesGone("The file is not there as it was stored.")
     is_as_it_came = file.size_bytes == file.stored_bytes
     return StoredFile(
-        lambda: _checked(sources.open(uri, file.stored_bytes, file.etag), file.stored_bytes, file.crc32),
+        lambda: _checked(
+            sources.open(uri, file.stored_bytes, file.etag), file.stored_bytes, file.crc32
+        ),
         file.created_at,
         file.filename if is_as_it_came else file.filename.removesuffix(".gz"),
         file.media_type if is_as_it_came and "/" in file.media_type else "application/octet-stream",
@@ -66,8 +71,9 @@ async def find(database: Database, sources: Sources, identifier: UUID, owner: st
 
 
 def check_piece(sources: Sources, uri: str, size: int, crc32: int | None, etag: str | None) -> None:
-    """Before a piece of it is given out. Blocking; raises StoredBytesGone if the file is damaged, as far as it is small enough to
-    be looked at."""
+    """Before a piece of it is given out. Blocking; raises StoredBytesGone if the file is damaged,
+    as far as it is small enough to be looked at.
+    """
     if size <= CHECKED_FIRST_BYTES and crc32 is not None:
         _checked(sources.open(uri, size, etag), size, crc32).close()
 
@@ -91,8 +97,9 @@ def _checked(file: BinaryIO, size: int, crc32: int | None) -> BinaryIO:
 
 
 class CheckedFile:
-    """A stored file that is compared with its checksum as it is read: the last bytes come only if all of them were right. After a
-    jump to another place than the beginning nothing is compared."""
+    """A stored file that is compared with its checksum as it is read: the last bytes come only if
+    all of them were right. After a jump to another place than the beginning nothing is compared.
+    """
 
     def __init__(self, file: BinaryIO, size: int, crc32: int) -> None:
         self._file = file

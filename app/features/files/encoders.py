@@ -17,7 +17,9 @@ PIECE_BYTES = 1 << 20
 GROUP_BYTES, GROUP_CELLS = 8 << 20, 4_000_000
 """Of a row group of a Parquet file, at about which it ends."""
 MAX_GROUP_COLUMNS = 300_000
-"""Columns of all row groups of a Parquet file: its footer, which is written last, has some hundred bytes for each."""
+"""Columns of all row groups of a Parquet file: its footer, which is written last, has some hundred
+bytes for each.
+"""
 
 
 def fits_parquet(rows: int, columns: int, size: int) -> bool:
@@ -105,7 +107,8 @@ class JsonLinesEncoder:
 
     def _line(self, data: bytes) -> bytes:
         if data.startswith(b"{"):
-            return data.replace(b"\r", b" ").replace(b"\n", b" ") + b"\n"  # never inside a JSON string
+            # never inside a JSON string
+            return data.replace(b"\r", b" ").replace(b"\n", b" ") + b"\n"
         return msgspec.json.encode(named(self._columns, msgspec.json.decode(data))) + b"\n"
 
     def finish(self) -> bytes:

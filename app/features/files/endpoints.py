@@ -47,23 +47,40 @@ router = APIRouter(prefix="/api/v1", tags=["files"], dependencies=[Depends(singl
     openapi_extra=BODY,
     response_model=Uploaded,
     responses={
-        200: {"model": Uploaded, "description": "An earlier upload of the same bytes: `duplicate`."},
+        200: {
+            "model": Uploaded,
+            "description": "An earlier upload of the same bytes: `duplicate`.",
+        },
         **problem_responses(400, 408, 409, 413, 415, 422, 503, 507),
     },
 )
-async def upload(request: Request, app: App, owner: Owner, options: Annotated[FileOptions, Query()]) -> Response:
-    """A CSV, JSON or JSON Lines file, plain or gzipped: as the part `file` of a form, or as the raw body, which is faster.
+async def upload(
+    request: Request, app: App, owner: Owner, options: Annotated[FileOptions, Query()]
+) -> Response:
+    """A CSV, JSON or JSON Lines file, plain or gzipped: as the part `file` of a form, or as the raw
+    body, which is faster.
 
-    Answered when the bytes are on disk for good and the job is in the database, before anything is parsed.
+    Answered when the bytes are on disk for good and the job is in the database, before anything is
+    parsed.
     """
     accepted = await receive(request, app, owner, options)
     return created(accepted)
 
 
-@router.put("/upload", status_code=201, summary="Upload a raw body", openapi_extra=BODY, include_in_schema=False)
+@router.put(
+    "/upload",
+    status_code=201,
+    summary="Upload a raw body",
+    openapi_extra=BODY,
+    include_in_schema=False,
+)
 @router.put("/upload/{filename}", status_code=201, include_in_schema=False)
 async def put_upload(
-    request: Request, app: App, owner: Owner, options: Annotated[FileOptions, Query()], filename: str = ""
+    request: Request,
+    app: App,
+    owner: Owner,
+    options: Annotated[FileOptions, Query()],
+    filename: str = "",
 ) -> Response:
     """What `curl -T big.csv` sends."""
     if filename and options.filename is None:
@@ -93,11 +110,15 @@ async def status(file_id: FileId, app: App, owner: Owner) -> Response:
 @router.get(
     "/status/{file_id}/events",
     response_class=EventStream,
-    responses={200: {"model": FileStatus, "description": "The data of each event `status`."}, **problem_responses(404)},
+    responses={
+        200: {"model": FileStatus, "description": "The data of each event `status`."},
+        **problem_responses(404),
+    },
 )
 async def events(request: Request, file_id: FileId, app: App, owner: Owner) -> EventStream:
-    """The same as server-sent events (`event: status`), one at each change, until the job is final or deleted, or the key or
-    session does not hold any more."""
+    """The same as server-sent events (`event: status`), one at each change, until the job is final
+    or deleted, or the key or session does not hold any more.
+    """
     changes = app.feed.watch(file_id, owner)
     first = await anext(changes)  # an unknown id is a 404, not an empty stream
 
@@ -113,7 +134,9 @@ def _event(body: dict[str, Any]) -> str:
     return f"event: status\ndata: {json.dumps(body)}\n\n"
 
 
-@router.get("/results/{file_id}", response_model=ResultPage, responses=problem_responses(404, 409, 422))
+@router.get(
+    "/results/{file_id}", response_model=ResultPage, responses=problem_responses(404, 409, 422)
+)
 async def get_results(
     file_id: FileId,
     app: App,
@@ -121,20 +144,37 @@ async def get_results(
     limit: Annotated[Limit, Query()] = 100,
     offset: Annotated[Offset, Query()] = 0,
     after: Annotated[After | None, Query()] = None,
-    format: Annotated[Literal["row", "object"], Query(description="Rows as cells, or as objects by column.")] = "row",
+    format: Annotated[
+        Literal["row", "object"], Query(description="Rows as cells, or as objects by column.")
+    ] = "row",
 ) -> Response:
-    """Results in the order of the file, from the first finished chunk on. An answer has about 8 MiB of rows at most, but one
-    row at least: fewer than `limit` where rows are long. `next_after` says where to go on; at the end it is null."""
+    """Results in the order of the file, from the first finished chunk on. An answer has about 8 MiB
+    of rows at most, but one row at least: fewer than `limit` where rows are long. `next_after` says
+    where to go on; at the end it is null.
+    """
     body = await results.get_results(
-        app.database, file_id, owner, limit=limit, offset=offset, after=after, as_object=format == "object"
+        app.database,
+        file_id,
+        owner,
+        limit=limit,
+        offset=offset,
+        after=after,
+        as_object=format == "object",
     )
     return Response(body, media_type="application/json")
 
 
-Partial = Annotated[Flag, Query(description="Of a job that has not ended, the rows so far; without it that is a 409.")]
+Partial = Annotated[
+    Flag,
+    Query(description="Of a job that has not ended, the rows so far; without it that is a 409."),
+]
 
 
-@router.get("/results/{file_id}/download", response_class=StreamingResponse, responses=problem_responses(404, 409, 422))
+@router.get(
+    "/results/{file_id}/download",
+    response_class=StreamingResponse,
+    responses=problem_responses(404, 409, 422),
+)
 async def download(
     file_id: FileId,
     app: App,
@@ -142,13 +182,20 @@ async def download(
     format: Annotated[Literal["csv", "jsonl", "parquet"], Query()] = "csv",
     gzip: Annotated[Flag, Query(description="Compress csv and jsonl.")] = False,
     formula_guard: Annotated[
-        Flag, Query(description="In CSV, put an apostrophe before cells that a spreadsheet would run as formulas.")
+        Flag,
+        Query(
+            description=(
+                "In CSV, put an apostrophe before cells that a spreadsheet would run as formulas."
+            )
+        ),
     ] = True,
     partial: Partial = False,
 ) -> StreamingResponse:
-    """All results in the order of the file. `Granula-Complete: true` says that every row of the file is a result or a
-    reject; else `Granula-Missing-Rows` says how many are neither, if that is known, and the name ends in `.partial`. If the
-    rows go away while they are read, the transfer is aborted."""
+    """All results in the order of the file. `Granula-Complete: true` says that every row of the
+    file is a result or a reject; else `Granula-Missing-Rows` says how many are neither, if that is
+    known, and the name ends in `.partial`. If the rows go away while they are read, the transfer is
+    aborted.
+    """
     export = await exports.begin(app.database, file_id, owner, partial=partial)
     packed = gzip and format != "parquet"
     types = {
@@ -157,9 +204,13 @@ async def download(
         "parquet": "application/vnd.apache.parquet",
     }
     columns = await exports.columns_of(app.database, export, format)
-    body = exports.result_bytes(app.database, export, columns, format=format, gzip=packed, formula_guard=formula_guard)
+    body = exports.result_bytes(
+        app.database, export, columns, format=format, gzip=packed, formula_guard=formula_guard
+    )
     media_type = "application/gzip" if packed else types[format]
-    return await _exported(export, body, "results", f"{format}{'.gz' if packed else ''}", media_type)
+    return await _exported(
+        export, body, "results", f"{format}{'.gz' if packed else ''}", media_type
+    )
 
 
 async def _exported(
@@ -175,7 +226,9 @@ async def _exported(
     return StreamingResponse(await begun(body), media_type=media_type, headers=headers)
 
 
-@router.get("/rejects/{file_id}", response_model=RejectPage, responses=problem_responses(404, 409, 422))
+@router.get(
+    "/rejects/{file_id}", response_model=RejectPage, responses=problem_responses(404, 409, 422)
+)
 async def get_rejects(
     file_id: FileId,
     app: App,
@@ -185,13 +238,20 @@ async def get_rejects(
     after: Annotated[After, Query()] = 0,
     code: Annotated[Name | None, Query(description="Only rejects of this code.")] = None,
 ) -> Response:
-    """Rows that did not get through: where each stands, and why. As with results, an answer has about 8 MiB of rows at
-    most, and `next_after` says where to go on."""
-    body = await results.get_rejects(app.database, file_id, owner, limit=limit, offset=offset, after=after, code=code)
+    """Rows that did not get through: where each stands, and why. As with results, an answer has
+    about 8 MiB of rows at most, and `next_after` says where to go on.
+    """
+    body = await results.get_rejects(
+        app.database, file_id, owner, limit=limit, offset=offset, after=after, code=code
+    )
     return Response(body, media_type="application/json")
 
 
-@router.get("/rejects/{file_id}/download", response_class=StreamingResponse, responses=problem_responses(404, 409, 422))
+@router.get(
+    "/rejects/{file_id}/download",
+    response_class=StreamingResponse,
+    responses=problem_responses(404, 409, 422),
+)
 async def download_rejects(
     file_id: FileId,
     app: App,
@@ -200,12 +260,16 @@ async def download_rejects(
     formula_guard: Annotated[
         Flag,
         Query(
-            description="Put an apostrophe before cells that a spreadsheet would run as formulas. A correction takes it away."
+            description=(
+                "Put an apostrophe before cells that a spreadsheet would run as formulas. A"
+                " correction takes it away."
+            )
         ),
     ] = True,
 ) -> StreamingResponse:
-    """All rejects as CSV: the original columns and bytes, then `_row,_line,_column,_code,_message`. What is said of the
-    download of results holds here too."""
+    """All rejects as CSV: the original columns and bytes, then `_row,_line,_column,_code,_message`.
+    What is said of the download of results holds here too.
+    """
     export = await exports.begin(app.database, file_id, owner, partial=partial)
     body = exports.reject_bytes(app.database, app.sources, export, formula_guard=formula_guard)
     return await _exported(export, body, "rejects", "csv", "text/csv")
@@ -214,7 +278,10 @@ async def download_rejects(
 @router.get(
     "/files/{file_id}/bytes",
     response_class=Response,
-    responses={200: {"content": {"application/octet-stream": {}}}, **problem_responses(404, 409, 422)},
+    responses={
+        200: {"content": {"application/octet-stream": {}}},
+        **problem_responses(404, 409, 422),
+    },
 )
 async def original_bytes(
     file_id: FileId,
@@ -228,25 +295,38 @@ async def original_bytes(
         job = await progress.find_with_rows(connection, file_id, owner)
     if not start <= end <= min(job.stored_bytes, start + (16 << 20)):
         raise invalid(
-            [{"loc": ("end",), "type": "range", "msg": "must be behind start, within the file, 16 MiB at most"}]
+            [
+                {
+                    "loc": ("end",),
+                    "type": "range",
+                    "msg": "must be behind start, within the file, 16 MiB at most",
+                }
+            ]
         )
     if job.storage_uri is None:
         raise NotFound("The stored upload was deleted; results and rejects are still there.")
     uri, etag = job.storage_uri, job.etag
-    await asyncio.to_thread(downloads.check_piece, app.sources, uri, job.stored_bytes, job.crc32, etag)
+    await asyncio.to_thread(
+        downloads.check_piece, app.sources, uri, job.stored_bytes, job.crc32, etag
+    )
     data = await asyncio.to_thread(app.sources.read, uri, start, end, etag)
     return Response(data, media_type="application/octet-stream")
 
 
 @router.delete("/files/{file_id}", status_code=204, responses=problem_responses(404))
 async def delete(file_id: OnlyFileId, app: App, owner: Owner) -> Response:
-    """Delete the file with its results, rejects and bytes; cancels it first. It is gone from the API at once."""
+    """Delete the file with its results, rejects and bytes; cancels it first. It is gone from the
+    API at once.
+    """
     await app.control.delete(file_id, owner)
     return Response(status_code=204)
 
 
 def _stem(filename: str) -> str:
-    return re.sub(r"\.(csv|tsv|txt|json|jsonl|ndjson)(\.gz)?$", "", filename, flags=re.IGNORECASE) or "upload"
+    return (
+        re.sub(r"\.(csv|tsv|txt|json|jsonl|ndjson)(\.gz)?$", "", filename, flags=re.IGNORECASE)
+        or "upload"
+    )
 
 
 router.routes.extend(stored.router.routes)

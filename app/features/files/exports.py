@@ -1,5 +1,7 @@
-"""Results and rejects as whole files. A file that ends before its last row must not look whole: whatever goes away while it is
-read raises, which aborts the transfer, and a job that has not ended is refused unless its rows so far are asked for."""
+"""Results and rejects as whole files. A file that ends before its last row must not look whole:
+whatever goes away while it is read raises, which aborts the transfer, and a job that has not ended
+is refused unless its rows so far are asked for.
+"""
 
 from __future__ import annotations
 
@@ -36,8 +38,9 @@ class Export:
     results: int
     rejects: int
     missing: int | None
-    """Rows of the file that are neither: of chunks that failed, were cancelled or have not run yet. None: they are not
-    counted yet."""
+    """Rows of the file that are neither: of chunks that failed, were cancelled or have not run yet.
+    None: they are not counted yet.
+    """
 
     @property
     def has_ended(self) -> bool:
@@ -49,7 +52,9 @@ class Export:
 
 
 async def begin(database: Database, identifier: UUID, owner: str, *, partial: bool) -> Export:
-    """`partial`: also of a job that has not ended. Raises NotFound, JobHasParts, DownloadIncomplete."""
+    """`partial`: also of a job that has not ended. Raises NotFound, JobHasParts,
+    DownloadIncomplete.
+    """
     async with database.snapshot() as connection:
         job = await find_with_rows(connection, identifier, owner)
         tally = {ChunkStatus(t.status): t for t in await chunks.tally(connection, job.id)}
@@ -71,10 +76,18 @@ async def begin(database: Database, identifier: UUID, owner: str, *, partial: bo
 
 
 async def result_bytes(
-    database: Database, export: Export, columns: Sequence[str], *, format: str, gzip: bool, formula_guard: bool
+    database: Database,
+    export: Export,
+    columns: Sequence[str],
+    *,
+    format: str,
+    gzip: bool,
+    formula_guard: bool,
 ) -> AsyncIterator[bytes]:
-    """All results in row order as csv, jsonl or parquet. Raises RowsGone, NotFound where rows or the job went away: then
-    nothing that ends the file is given, no gzip trailer, no Parquet footer. Encoding runs in threads."""
+    """All results in row order as csv, jsonl or parquet. Raises RowsGone, NotFound where rows or
+    the job went away: then nothing that ends the file is given, no gzip trailer, no Parquet footer.
+    Encoding runs in threads.
+    """
     encoder = await asyncio.to_thread(_encoder, format, columns, formula_guard)
     packer = zlib.compressobj(6, wbits=31) if gzip else None
     async for page in _all_pages(database, export):
@@ -105,8 +118,9 @@ def _last(encoder: Encoder, packer: Any) -> bytes:
 
 
 async def columns_of(database: Database, export: Export, format: str) -> Sequence[str]:
-    """The columns of a download; raises TooManyColumns. Parquet wants to know them before the first row, also those of the
-    cells beyond the header (on_bad_row=keep), for which all rows are read."""
+    """The columns of a download; raises TooManyColumns. Parquet wants to know them before the first
+    row, also those of the cells beyond the header (on_bad_row=keep), for which all rows are read.
+    """
     columns: Sequence[str] = export.job.columns
     if format != "parquet":
         return columns
@@ -115,10 +129,13 @@ async def columns_of(database: Database, export: Export, format: str) -> Sequenc
         async for page in _all_pages(database, export):
             width = max(width, await asyncio.to_thread(_width, page))
     if width > MAX_COLUMNS:
-        raise TooManyColumns(f"The longest row has {width} cells; a Parquet file is made of {MAX_COLUMNS} at most.")
+        raise TooManyColumns(
+            f"The longest row has {width} cells; a Parquet file is made of {MAX_COLUMNS} at most."
+        )
     if not fits_parquet(export.results, width, export.job.stored_bytes):
         raise TooManyColumns(
-            f"The footer of a Parquet file of {export.results} rows in {width} columns is too large; get csv or jsonl."
+            f"The footer of a Parquet file of {export.results} rows in {width} columns is too"
+            " large; get csv or jsonl."
         )
     return cell_names(columns, width)
 
@@ -149,7 +166,9 @@ async def _all_pages(database: Database, export: Export) -> AsyncIterator[PageRo
 
 
 def _behind(pages: Sequence[PageRow], after: int) -> list[PageRow]:
-    """Only what lies behind a row: between two reads a correction may have put rows into pages, and so have moved others."""
+    """Only what lies behind a row: between two reads a correction may have put rows into pages, and
+    so have moved others.
+    """
     first = pages[0]
     if first.first_row > after:
         return list(pages)
@@ -174,15 +193,18 @@ async def _still_there(connection: AsyncConnection, export: Export) -> JobRow:
 async def reject_bytes(
     database: Database, sources: Sources, export: Export, *, formula_guard: bool
 ) -> AsyncIterator[bytes]:
-    """CSV with the original columns and bytes, and why each row is here. What is corrected in it can be sent back: the
-    apostrophes of the guard are taken away again. Raises RowsGone, NotFound as above, and TransientError if the bytes of a
-    long row cannot be read now."""
+    """CSV with the original columns and bytes, and why each row is here. What is corrected in it
+    can be sent back: the apostrophes of the guard are taken away again. Raises RowsGone, NotFound
+    as above, and TransientError if the bytes of a long row cannot be read now.
+    """
     layout = layout_of(export.job, formula_guard=formula_guard)
     yield layout.header()
     after = count = 0
     while True:
         async with database.snapshot() as connection:
-            rows, _ = await results.list_rejects(connection, export.job.id, after=after, limit=results.REJECTS_AT_ONCE)
+            rows, _ = await results.list_rejects(
+                connection, export.job.id, after=after, limit=results.REJECTS_AT_ONCE
+            )
             now = await _still_there(connection, export)
         if not rows:
             break

@@ -1,4 +1,6 @@
-"""Parquet downloads. Apart from the other encoders because pyarrow is 80 MB of memory that few processes need."""
+"""Parquet downloads. Apart from the other encoders because pyarrow is 80 MB of memory that few
+processes need.
+"""
 
 from __future__ import annotations
 
@@ -15,8 +17,9 @@ from app.jobs.stored_rows import StoredRow
 
 
 class ParquetEncoder:
-    """Every column is text, for nothing here has been given a type yet. A row group has some megabytes, empty cells
-    included."""
+    """Every column is text, for nothing here has been given a type yet. A row group has some
+    megabytes, empty cells included.
+    """
 
     def __init__(self, columns: Sequence[str]) -> None:
         self._places = {column: place for place, column in enumerate(columns)}

@@ -21,17 +21,30 @@ NO_CELL = len(b",null")
 
 
 async def get_results(
-    database: Database, identifier: UUID, owner: str, *, limit: int, offset: int, after: int | None, as_object: bool
+    database: Database,
+    identifier: UUID,
+    owner: str,
+    *,
+    limit: int,
+    offset: int,
+    after: int | None,
+    as_object: bool,
 ) -> bytes:
-    """One page in row order as JSON, from the first finished chunk on; raises NotFound, JobHasParts.
+    """One page in row order as JSON, from the first finished chunk on; raises NotFound,
+    JobHasParts.
 
-    By `offset` (rows skipped) or by `after` (the number of the last row seen), which is never off by rows that were
-    finished in between. The cost depends on what comes back, not on the offset: at most `limit` rows, and no more than fit
-    into an answer. `next_after` and `next_offset` say where to go on; both are null at the end.
+    By `offset` (rows skipped) or by `after` (the number of the last row seen), which is never off
+    by rows that were finished in between. The cost depends on what comes back, not on the offset:
+    at most `limit` rows, and no more than fit into an answer. `next_after` and `next_offset` say
+    where to go on; both are null at the end.
     """
     async with database.snapshot() as connection:
         job = await find_with_rows(connection, identifier, owner)
-        total = int(sum(t.ok for t in await chunks.tally(connection, job.id))) if job.stores_results else 0
+        total = (
+            int(sum(t.ok for t in await chunks.tally(connection, job.id)))
+            if job.stores_results
+            else 0
+        )
         # Objects as cells have one for each column of the job, however few of them a row has.
         padding = 0 if as_object or job.dialect.get("columns") else NO_CELL * len(job.columns)
         if after is not None:
@@ -55,7 +68,11 @@ async def get_results(
 
 
 def _with_items(
-    body: dict[str, Any], job: JobRow, rows: Sequence[Row], spans: Sequence[tuple[int, int]], as_object: bool
+    body: dict[str, Any],
+    job: JobRow,
+    rows: Sequence[Row],
+    spans: Sequence[tuple[int, int]],
+    as_object: bool,
 ) -> bytes:
     position = 0
     shown = _as_object if as_object else _as_cells
@@ -82,7 +99,9 @@ def _as_object(columns: Sequence[str], raw: msgspec.Raw) -> Any:
 
 
 def _as_cells(columns: Sequence[str], raw: msgspec.Raw) -> Any:
-    """In the order of the columns. What is stored goes out as it is, so that no number is rounded."""
+    """In the order of the columns. What is stored goes out as it is, so that no number is
+    rounded.
+    """
     if not _is_object(raw):
         return {"row": raw}
     values = msgspec.json.decode(raw, type=dict[str, msgspec.Raw])
@@ -90,14 +109,27 @@ def _as_cells(columns: Sequence[str], raw: msgspec.Raw) -> Any:
 
 
 async def get_rejects(
-    database: Database, identifier: UUID, owner: str, *, limit: int, offset: int, after: int, code: str | None
+    database: Database,
+    identifier: UUID,
+    owner: str,
+    *,
+    limit: int,
+    offset: int,
+    after: int,
+    code: str | None,
 ) -> bytes:
     """One page in row order as JSON: at most `limit`, and no more than fit into an answer."""
     async with database.snapshot() as connection:
         job = await find_with_rows(connection, identifier, owner)
         counts = await results.count_rejects(connection, job.id)
         rows, is_cut = await results.list_rejects(
-            connection, job.id, after=after, limit=limit, offset=offset, code=code, most_bytes=ANSWER_BYTES
+            connection,
+            job.id,
+            after=after,
+            limit=limit,
+            offset=offset,
+            code=code,
+            most_bytes=ANSWER_BYTES,
         )
     body: dict[str, Any] = {
         "file_id": str(job.file_id),
@@ -122,7 +154,16 @@ def reject_body(row: RejectRow) -> dict[str, Any]:
     """`raw` is text when the bytes are UTF-8, else `raw_base64` has them."""
     body = {
         name: getattr(row, name)
-        for name in ("row_number", "line", "kind", "code", "message", "value", "byte_start", "byte_end")
+        for name in (
+            "row_number",
+            "line",
+            "kind",
+            "code",
+            "message",
+            "value",
+            "byte_start",
+            "byte_end",
+        )
     }
     body["column"] = row.column_name
     try:

@@ -1,4 +1,6 @@
-"""What the routes of files answer: pages of results and of rejects. (Upload and status are in app/api/answers.py.)"""
+"""What the routes of files answer: pages of results and of rejects. (Upload and status are in
+app/api/answers.py.)
+"""
 
 from __future__ import annotations
 
@@ -7,7 +9,16 @@ from uuid import UUID
 
 from pydantic import Field
 
-from app.api.answers import FILE_ID, LIMIT, NEXT_AFTER, NEXT_OFFSET, OFFSET, Answer, Shown, sometimes
+from app.api.answers import (
+    FILE_ID,
+    LIMIT,
+    NEXT_AFTER,
+    NEXT_OFFSET,
+    OFFSET,
+    Answer,
+    Shown,
+    sometimes,
+)
 
 COMPLETE = "Whether the job has ended: nothing will be added."
 
@@ -15,7 +26,9 @@ COMPLETE = "Whether the job has ended: nothing will be added."
 class RowOfCells(Answer):
     """A row by position."""
 
-    row: list[Any] = Field(description="The cells in the order of `columns`: texts of CSV, any JSON of JSON files.")
+    row: list[Any] = Field(
+        description="The cells in the order of `columns`: texts of CSV, any JSON of JSON files."
+    )
 
 
 class Result(Answer):
@@ -24,7 +37,9 @@ class Result(Answer):
     id: UUID = Field(description="Of the row: the same at every reading.")
     row_number: int = Field(description="Its number in the file, from 1; the header is none.")
     chunk_index: int = Field(description="The chunk that it came with, from 0.")
-    data: RowOfCells | Shown = Field(description="`row` with the cells; with `format=object`, the cells by column.")
+    data: RowOfCells | Shown = Field(
+        description="`row` with the cells; with `format=object`, the cells by column."
+    )
 
 
 class ResultPage(Answer):
@@ -37,7 +52,9 @@ class ResultPage(Answer):
     limit: int = Field(description=LIMIT)
     offset: int = Field(description=OFFSET)
     next_after: int | None = Field(description=NEXT_AFTER)
-    next_offset: int | None = Field(description=f"{NEXT_OFFSET[:-1]}, and where `after` was asked for.")
+    next_offset: int | None = Field(
+        description=f"{NEXT_OFFSET[:-1]}, and where `after` was asked for."
+    )
     complete: bool = Field(description=COMPLETE)
 
 
@@ -47,14 +64,18 @@ class Reject(Answer):
     row_number: int = Field(description="Its number in the file, from 1; the header is none.")
     line: int = Field(description="The line where it begins, from 1; the header is one.")
     kind: Literal["invalid", "failed"] = Field(
-        description="`invalid`: the row is wrong. `failed`: it may be right, but could not be processed."
+        description=(
+            "`invalid`: the row is wrong. `failed`: it may be right, but could not be processed."
+        )
     )
     code: str = Field(description="Which mistake; docs/errors.md lists those of rows.")
     message: str = Field(description="What is wrong, in a sentence.")
     value: str | None = Field(description="The value that is wrong; null if it is not one.")
     byte_start: int = Field(description="Offset of its first byte in the stored file.")
     byte_end: int = Field(description="Offset behind its last byte.")
-    column: str | None = Field(description="The column that is wrong; null if it is the row as a whole.")
+    column: str | None = Field(
+        description="The column that is wrong; null if it is the row as a whole."
+    )
     raw: str | None = Field(
         description="The row as it stands in the file, its first 64 KiB; null if that is not UTF-8."
     )

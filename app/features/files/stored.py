@@ -29,17 +29,27 @@ ANY: dict[str, Any] = {"*/*": {"schema": {"type": "string", "format": "binary"}}
 
 
 class StoredFile(FileResponse):
-    """Wherever it is. In larger pieces: each costs a hop to a thread. `range_` is what was made of the header, or none."""
+    """Wherever it is. In larger pieces: each costs a hop to a thread. `range_` is what was made of
+    the header, or none.
+    """
 
     chunk_size = 1 << 20
 
     def __init__(
-        self, file: downloads.StoredFile, opened: BinaryIO | None, range_: str | None, headers: dict[str, str]
+        self,
+        file: downloads.StoredFile,
+        opened: BinaryIO | None,
+        range_: str | None,
+        headers: dict[str, str],
     ) -> None:
         """`opened`: closed at the end; None where no bytes are asked for."""
         made_at = int(file.made_at.timestamp())
-        found = os.stat_result((stat.S_IFREG | 0o400, 0, 0, 1, 0, 0, file.size, made_at, made_at, made_at))
-        super().__init__(file.filename, headers=headers, media_type=file.media_type, stat_result=found)
+        found = os.stat_result(
+            (stat.S_IFREG | 0o400, 0, 0, 1, 0, 0, file.size, made_at, made_at, made_at)
+        )
+        super().__init__(
+            file.filename, headers=headers, media_type=file.media_type, stat_result=found
+        )
         self._opened = opened
         self._range = range_
 
@@ -49,7 +59,9 @@ class StoredFile(FileResponse):
         yield anyio.wrap_file(self._opened)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        headers = [(name, value) for name, value in scope["headers"] if name not in (b"range", b"if-range")]
+        headers = [
+            (name, value) for name, value in scope["headers"] if name not in (b"range", b"if-range")
+        ]
         if self._range is not None:
             headers.append((b"range", self._range.encode()))
         try:
@@ -75,13 +87,17 @@ async def download(
     file_id: FileId,
     app: App,
     owner: Owner,
-    range_: Annotated[str | None, Header(alias="Range", description="`bytes=0-1023`, several too.")] = None,
+    range_: Annotated[
+        str | None, Header(alias="Range", description="`bytes=0-1023`, several too.")
+    ] = None,
     if_range: Annotated[str | None, Header(alias="If-Range")] = None,
     if_none_match: Annotated[str | None, Header(alias="If-None-Match")] = None,
 ) -> Response:
-    """The bytes of a file: the result of a transform, or an upload, decompressed if it came as gzip. The ETag is strong and
-    never changes, since a stored file never does: a download that broke off goes on with Range and If-Range. A file that was
-    damaged where it is stored is refused (409), or the transfer breaks off before its end."""
+    """The bytes of a file: the result of a transform, or an upload, decompressed if it came as
+    gzip. The ETag is strong and never changes, since a stored file never does: a download that
+    broke off goes on with Range and If-Range. A file that was damaged where it is stored is refused
+    (409), or the transfer breaks off before its end.
+    """
     file = await downloads.find(app.database, app.sources, file_id, owner)
     headers = {
         "ETag": f'"{file.tag}"',
@@ -90,7 +106,9 @@ async def download(
         "X-Content-Type-Options": "nosniff",
     }
     if file.sha256 is not None:
-        headers["Repr-Digest"] = f"sha-256=:{base64.b64encode(bytes.fromhex(file.sha256)).decode()}:"
+        headers["Repr-Digest"] = (
+            f"sha-256=:{base64.b64encode(bytes.fromhex(file.sha256)).decode()}:"
+        )
     if if_none_match is not None and _names(if_none_match, headers["ETag"]):
         return Response(status_code=304, headers=headers)
     wanted = None
@@ -101,13 +119,18 @@ async def download(
 
 
 def _names(header: str, tag: str) -> bool:
-    return header.strip() == "*" or tag in {each.strip().removeprefix("W/") for each in header.split(",")}
+    return header.strip() == "*" or tag in {
+        each.strip().removeprefix("W/") for each in header.split(",")
+    }
 
 
 def _ranges(header: str, size: int) -> str | None:
-    """The ranges that the file has, None for all of it; what cannot be read as ranges is as if it were not there
-    (RFC 9110). Raises RangeNotSatisfiable."""
-    if not re.fullmatch(r"bytes=\s*(\d{0,19}-\d{0,19})(\s*,\s*\d{0,19}-\d{0,19})*", header.strip(), re.ASCII):
+    """The ranges that the file has, None for all of it; what cannot be read as ranges is as if it
+    were not there (RFC 9110). Raises RangeNotSatisfiable.
+    """
+    if not re.fullmatch(
+        r"bytes=\s*(\d{0,19}-\d{0,19})(\s*,\s*\d{0,19}-\d{0,19})*", header.strip(), re.ASCII
+    ):
         return None
     found = []
     for each in header.partition("=")[2].split(","):
@@ -119,7 +142,9 @@ def _ranges(header: str, size: int) -> str | None:
         if start < size and (first or int(last)):
             found.append(f"{start}-{end}")
     if not found:
-        raise RangeNotSatisfiable(f"The file has {size} bytes.", headers={"Content-Range": f"bytes */{size}"})
+        raise RangeNotSatisfiable(
+            f"The file has {size} bytes.", headers={"Content-Range": f"bytes */{size}"}
+        )
     return "bytes=" + ",".join(found)
 
 

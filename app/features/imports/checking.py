@@ -26,7 +26,9 @@ Checked = tuple[bytes | None, str, list[dict[str, Any]] | None]
 invalid record has no result."""
 
 
-def check_cells(path: str, fields: Sequence[str], rows: Sequence[Sequence[str | None]]) -> list[Checked]:
+def check_cells(
+    path: str, fields: Sequence[str], rows: Sequence[Sequence[str | None]]
+) -> list[Checked]:
     """Rows of a CSV file; `fields` are their columns by the names of
     the schema. An empty cell is no value."""
     schema = registry.load(path)
@@ -43,7 +45,9 @@ def check_cells(path: str, fields: Sequence[str], rows: Sequence[Sequence[str | 
             except ValidationError as error:
                 errors = _described(error, row)
         if record is None:
-            shown = {_shown(name): None if cell is None else _shown(cell) for name, cell in row.items()}
+            shown = {
+                _shown(name): None if cell is None else _shown(cell) for name, cell in row.items()
+            }
             checked.append((None, _json(shown), errors))
             continue
         typed = record.model_dump(mode="json")
@@ -54,7 +58,11 @@ def check_cells(path: str, fields: Sequence[str], rows: Sequence[Sequence[str | 
 
 def _present(row: dict[str, str | None], schema: type[RecordSchema]) -> dict[str, Any]:
     """Without the cells that hold no value: an empty text is one only in a field of no schema."""
-    return {name: cell for name, cell in row.items() if cell or (cell is not None and name not in schema.model_fields)}
+    return {
+        name: cell
+        for name, cell in row.items()
+        if cell or (cell is not None and name not in schema.model_fields)
+    }
 
 
 def check_objects(path: str, rows: Sequence[bytes]) -> list[Checked]:

@@ -1,4 +1,6 @@
-"""/api/upload, /api/imports, /api/records/search, /api/stats: records held against a schema, and the search over them."""
+"""/api/upload, /api/imports, /api/records/search, /api/stats: records held against a schema, and
+the search over them.
+"""
 
 from __future__ import annotations
 
@@ -37,15 +39,19 @@ router = APIRouter(prefix="/api", tags=["imports"], dependencies=[Depends(single
     openapi_extra=BODY,
     response_model=ImportAccepted,
     responses={
-        200: {"model": ImportAccepted, "description": "An earlier import of the same bytes: `duplicate`."},
+        200: {
+            "model": ImportAccepted,
+            "description": "An earlier import of the same bytes: `duplicate`.",
+        },
         **problem_responses(400, 408, 409, 413, 415, 422, 503, 507),
     },
 )
 async def upload_import(
     request: Request, app: App, owner: Owner, options: Annotated[ImportOptions, Query()]
 ) -> Response:
-    """A CSV or JSON file (an array of objects, or one object). Answered when the bytes are on disk for good; each record
-    is then checked, stored and given its vector in the background."""
+    """A CSV or JSON file (an array of objects, or one object). Answered when the bytes are on disk
+    for good; each record is then checked, stored and given its vector in the background.
+    """
     if options.processor not in app.processors.schemas:
         raise UnknownSchema(f"The schemas are: {', '.join(app.processors.schemas)}.")
     accepted = await receive(request, app, owner, options, Door(imports.prepare))
@@ -73,31 +79,51 @@ async def import_id(import_id: Annotated[str, Path(description="The `id` of the 
 ImportId = Annotated[int, Depends(import_id)]
 
 
-@router.get("/imports/{import_id}", response_model=ImportWithRecords, responses=problem_responses(404, 422))
+@router.get(
+    "/imports/{import_id}", response_model=ImportWithRecords, responses=problem_responses(404, 422)
+)
 async def get_import(
-    import_id: ImportId, app: App, owner: Owner, limit: Limit = 100, offset: Offset = 0, after: After = 0
+    import_id: ImportId,
+    app: App,
+    owner: Owner,
+    limit: Limit = 100,
+    offset: Offset = 0,
+    after: After = 0,
 ) -> Response:
-    """How far it is, and one page of its records, valid and invalid, in the order of the file. An answer has about 8 MiB of
-    records at most, and `next_after` says where to go on."""
-    body = await imports.get_import(app.database, import_id, owner, limit=limit, offset=offset, after=after)
+    """How far it is, and one page of its records, valid and invalid, in the order of the file. An
+    answer has about 8 MiB of records at most, and `next_after` says where to go on.
+    """
+    body = await imports.get_import(
+        app.database, import_id, owner, limit=limit, offset=offset, after=after
+    )
     return Response(body, media_type="application/json")
 
 
 @router.delete("/imports/{import_id}", response_model=Message, responses=problem_responses(404))
 async def delete_import(import_id: ImportId, app: App, owner: Owner) -> Response:
-    """Delete the import with its records, their vectors and the file; cancels it first. It is gone from the API at once."""
+    """Delete the import with its records, their vectors and the file; cancels it first. It is gone
+    from the API at once.
+    """
     await imports.delete(app.database, app.control, import_id, owner)
     return encoded({"message": f"Import {import_id} deleted"})
 
 
-@router.post("/records/search", response_model=SearchResult, responses=problem_responses(400, 422, 503))
+@router.post(
+    "/records/search", response_model=SearchResult, responses=problem_responses(400, 422, 503)
+)
 async def search_records(wanted: SearchRequest, app: App, owner: Owner) -> Response:
-    """Records of all imports, or of one: by status, by values, by a part of their text, by meaning, freely combined. An
-    answer has about 8 MiB of records at most; `next_after` and `next_offset` say where to go on."""
+    """Records of all imports, or of one: by status, by values, by a part of their text, by meaning,
+    freely combined. An answer has about 8 MiB of records at most; `next_after` and `next_offset`
+    say where to go on.
+    """
     filters = Filters(owner, wanted.import_id, wanted.status, wanted.text, dict(wanted.fields))
     try:
         body = await app.of(Search).find(
-            filters, query=wanted.query, limit=wanted.limit, offset=wanted.offset, after=wanted.after
+            filters,
+            query=wanted.query,
+            limit=wanted.limit,
+            offset=wanted.offset,
+            after=wanted.after,
         )
     except ModelUnavailable as error:
         raise SearchUnavailable(error.detail) from None

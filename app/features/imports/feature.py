@@ -17,7 +17,9 @@ if TYPE_CHECKING:
     from app.wiring import Core
 
 
-async def _merge_vector_tasks(connection: AsyncConnection, job_id: UUID, start: int, end: int) -> None:
+async def _merge_vector_tasks(
+    connection: AsyncConnection, job_id: UUID, start: int, end: int
+) -> None:
     from app.features.imports import queries
 
     await queries.merge_vector_tasks(connection, job_id, start, end)
@@ -29,7 +31,9 @@ VECTOR_TASKS = OwnTable(
     key="first_row",
     merge=_merge_vector_tasks,
 )
-RECORD_VECTORS = OwnTable("record_vectors", columns=("row_number", "model", "precision", "text_hash", "vector"))
+RECORD_VECTORS = OwnTable(
+    "record_vectors", columns=("row_number", "model", "precision", "text_hash", "vector")
+)
 RECORDS = OwnTable(
     "records",
     columns=("row_number", "status", "data", "errors"),
@@ -55,11 +59,18 @@ def _services(core: Core) -> Iterable[Service]:
 
     settings, machine = core.settings, core.machine
     vectors = VectorService(
-        core.database, core.destinations, core.embedder, core.processors.schemas, is_shared=machine.is_shared
+        core.database,
+        core.destinations,
+        core.embedder,
+        core.processors.schemas,
+        is_shared=machine.is_shared,
     )
     machine.add(vectors)
     neighbours = Neighbours(
-        core.database, settings.vector_cache_mb << 20, Embedder.model_id, settings.embedding_precision
+        core.database,
+        settings.vector_cache_mb << 20,
+        Embedder.model_id,
+        settings.embedding_precision,
     )
     return [Service(Search(core.database, vectors, neighbours))]
 

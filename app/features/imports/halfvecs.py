@@ -89,7 +89,11 @@ HALFVECS = table(
 
 
 async def is_prepared(connection: AsyncConnection) -> bool:
-    return bool((await connection.execute(text("SELECT to_regclass('record_halfvecs') IS NOT NULL"))).scalar_one())
+    return bool(
+        (
+            await connection.execute(text("SELECT to_regclass('record_halfvecs') IS NOT NULL"))
+        ).scalar_one()
+    )
 
 
 async def prepare(connection: AsyncConnection) -> None:
@@ -99,7 +103,9 @@ async def prepare(connection: AsyncConnection) -> None:
     await connection.execute(text(TABLE))
 
 
-async def insert(connection: AsyncConnection, job_id: UUID, rows: Sequence[int], vectors: Sequence[bytes]) -> None:
+async def insert(
+    connection: AsyncConnection, job_id: UUID, rows: Sequence[int], vectors: Sequence[bytes]
+) -> None:
     query = text(
         "INSERT INTO record_halfvecs (job_id, row_number, embedding) "
         f"SELECT :job_id, r, CAST(v AS halfvec({DIMENSIONS})) "
@@ -122,9 +128,9 @@ async def missing(connection: AsyncConnection, limit: int) -> list[tuple[UUID, i
 
 async def wants_index(connection: AsyncConnection) -> bool:
     query = text(
-        "SELECT (SELECT count(*) FROM (SELECT 1 FROM record_halfvecs LIMIT :least) AS few) >= :least "
-        "AND NOT EXISTS (SELECT 1 FROM pg_class c JOIN pg_index i ON i.indexrelid = c.oid "
-        "WHERE c.relname = 'ix_record_halfvecs_hnsw' AND i.indisvalid)"
+        "SELECT (SELECT count(*) FROM (SELECT 1 FROM record_halfvecs LIMIT :least) AS few) >="
+        " :least AND NOT EXISTS (SELECT 1 FROM pg_class c JOIN pg_index i ON i.indexrelid = c.oid"
+        " WHERE c.relname = 'ix_record_halfvecs_hnsw' AND i.indisvalid)"
     )
     return bool((await connection.execute(query, {"least": INDEXED_FROM})).scalar_one())
 
@@ -135,7 +141,9 @@ async def build_index(connection: AsyncConnection) -> None:
     time. Nothing if another process is at it."""
     # A lock of the session: the index waits for the end of every transaction, and
     # would wait for one that holds a lock here.
-    if not (await connection.execute(text(f"SELECT pg_try_advisory_lock({BUILD_LOCK})"))).scalar_one():
+    if not (
+        await connection.execute(text(f"SELECT pg_try_advisory_lock({BUILD_LOCK})"))
+    ).scalar_one():
         return
     driver = (await connection.get_raw_connection()).driver_connection
     assert driver is not None

@@ -60,7 +60,9 @@ class Neighbours:
             self._blocks.move_to_end(key)
             return block
         async with self._database.reading() as connection:
-            rows = await records.vectors_between(connection, job_id, first, last, self._model, self._precision)
+            rows = await records.vectors_between(
+                connection, job_id, first, last, self._model, self._precision
+            )
         numbers = np.array([row for row, _ in rows], np.int64)
         data = b"".join(vector for _, vector in rows)
         matrix = np.frombuffer(data, "<f4").reshape(len(rows), -1 if rows else 1)

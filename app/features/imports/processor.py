@@ -1,4 +1,6 @@
-"""Rows held against a schema: each becomes a record, typed and searchable if it is valid, with all its errors if it is not."""
+"""Rows held against a schema: each becomes a record, typed and searchable if it is valid, with all
+its errors if it is not.
+"""
 
 from __future__ import annotations
 
@@ -17,8 +19,10 @@ from app.schemas import registry
 
 
 class RecordsProcessor(ChecksRecords, WritesTables):
-    """One for each schema, under its name. Results are the valid records; the invalid ones are rejects. The table
-    `records` holds both, and `vector_tasks` says which valid ones still need their vectors."""
+    """One for each schema, under its name. Results are the valid records; the invalid ones are
+    rejects. The table `records` holds both, and `vector_tasks` says which valid ones still need
+    their vectors.
+    """
 
     tables = ("records", "vector_tasks")
 
@@ -41,12 +45,16 @@ class RecordsProcessor(ChecksRecords, WritesTables):
         return fields
 
     def _fields(self, header: Sequence[str]) -> list[str]:
-        """The columns by the names of the schema: `E-Mail` is none of them, but `Email` and ` email` are."""
+        """The columns by the names of the schema: `E-Mail` is none of them, but `Email` and `
+        email` are.
+        """
         known = {name.lower(): name for name in self.schema.model_fields}
         fields: list[str] = []
         for column in header:
             field = known.get(column.strip().lower(), column)
-            fields.append(column if (field in header and field != column) or field in fields else field)
+            fields.append(
+                column if (field in header and field != column) or field in fields else field
+            )
         return fields
 
     def process(self, rows: Rows, context: ChunkContext) -> ChunkOutcome:
@@ -87,8 +95,14 @@ class RecordsProcessor(ChecksRecords, WritesTables):
             codes.update(summary["errors"])
         return {"valid": valid, "invalid": invalid, "errors": dict(codes.most_common())}
 
-    def without(self, summary: dict[str, Any], removed: Mapping[str, Sequence[Mapping[str, Any]]]) -> dict[str, Any]:
-        invalid = [record["errors"] or [] for record in removed.get("records", ()) if record["status"] == "invalid"]
+    def without(
+        self, summary: dict[str, Any], removed: Mapping[str, Sequence[Mapping[str, Any]]]
+    ) -> dict[str, Any]:
+        invalid = [
+            record["errors"] or []
+            for record in removed.get("records", ())
+            if record["status"] == "invalid"
+        ]
         codes = Counter(summary["errors"])
         codes.subtract(error["code"] for errors in invalid for error in errors)
         errors = {code: count for code, count in codes.items() if count > 0}
@@ -99,4 +113,6 @@ def _reject(number: int, errors: list[dict[str, Any]]) -> Reject:
     """Under the first error; its place in the file is found by the runner."""
     first = errors[0]
     message = "; ".join(f"{error['field']}: {error['message']}" for error in errors)
-    return Reject(number, 0, 0, 0, b"", first["code"], message[:500], first["field"], first["value"])
+    return Reject(
+        number, 0, 0, 0, b"", first["code"], message[:500], first["field"], first["value"]
+    )

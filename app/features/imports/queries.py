@@ -166,16 +166,26 @@ async def list_records(
     at most `limit`, and no more than fit into `most_bytes`; one at least, if there is one."""
     query = matching(filters, is_sqlite=is_sqlite).where(Record.id > after)
     weighed = query.with_only_columns(Record.id, _size(connection))
-    ids, is_cut = await keys_within(connection, weighed, Record.id, limit=limit, offset=offset, most_bytes=most_bytes)
+    ids, is_cut = await keys_within(
+        connection, weighed, Record.id, limit=limit, offset=offset, most_bytes=most_bytes
+    )
     query = _visible(filters.owner).where(Record.id.in_(ids)).order_by(Record.id)
     return await fetch_all(connection, FoundRecord, query), is_cut
 
 
 async def list_of_job(
-    connection: AsyncConnection, job_id: UUID, *, after: int, limit: int, offset: int, most_bytes: int
+    connection: AsyncConnection,
+    job_id: UUID,
+    *,
+    after: int,
+    limit: int,
+    offset: int,
+    most_bytes: int,
 ) -> tuple[Sequence[RecordRow], bool]:
     """The same in the order of the file, from behind row `after` on."""
-    weighed = select(Record.row_number, _size(connection)).where(Record.job_id == job_id, Record.row_number > after)
+    weighed = select(Record.row_number, _size(connection)).where(
+        Record.job_id == job_id, Record.row_number > after
+    )
     numbers, is_cut = await keys_within(
         connection, weighed, Record.row_number, limit=limit, offset=offset, most_bytes=most_bytes
     )
@@ -186,14 +196,18 @@ async def list_of_job(
     return await fetch_all(connection, RecordRow, query), is_cut
 
 
-async def columns_of_jobs(connection: AsyncConnection, job_ids: Sequence[UUID]) -> dict[UUID, list[str]]:
+async def columns_of_jobs(
+    connection: AsyncConnection, job_ids: Sequence[UUID]
+) -> dict[UUID, list[str]]:
     query = select(Job.id, Job.columns).where(Job.id.in_(job_ids))
     return {job_id: list(columns) for job_id, columns in (await connection.execute(query)).all()}
 
 
 async def keys(connection: AsyncConnection, filters: Filters, *, is_sqlite: bool) -> set[Key]:
     """Of all records that match."""
-    query = matching(filters, is_sqlite=is_sqlite).with_only_columns(Record.job_id, Record.row_number)
+    query = matching(filters, is_sqlite=is_sqlite).with_only_columns(
+        Record.job_id, Record.row_number
+    )
     return {(job_id, row) for job_id, row in (await connection.execute(query)).all()}
 
 
@@ -206,8 +220,12 @@ async def by_keys(
     left, step = most_bytes, FIRST_STEP
     while len(shown) < len(wanted):
         some = wanted[len(shown) : len(shown) + step]
-        query = _visible(owner).with_only_columns(Record.job_id, Record.row_number, _size(connection))
-        sizes = {(job_id, row): size for job_id, row, size in await _of_keys(connection, query, some)}
+        query = _visible(owner).with_only_columns(
+            Record.job_id, Record.row_number, _size(connection)
+        )
+        sizes = {
+            (job_id, row): size for job_id, row, size in await _of_keys(connection, query, some)
+        }
         weights = [sizes.get(key, 0) for key in some]
         if shown and weights[0] > left:
             break
@@ -226,7 +244,10 @@ async def _of_keys(connection: AsyncConnection, query: Any, wanted: Sequence[Key
     jobs: dict[UUID, list[int]] = {}
     for job_id, row in wanted:
         jobs.setdefault(job_id, []).append(row)
-    conditions = [and_(Record.job_id == job_id, Record.row_number.in_(numbers)) for job_id, numbers in jobs.items()]
+    conditions = [
+        and_(Record.job_id == job_id, Record.row_number.in_(numbers))
+        for job_id, numbers in jobs.items()
+    ]
     rows: list[Any] = []
     for start in range(0, len(conditions), JOBS_AT_ONCE):
         some = query.where(or_(*conditions[start : start + JOBS_AT_ONCE]))
@@ -235,7 +256,9 @@ async def _of_keys(connection: AsyncConnection, query: Any, wanted: Sequence[Key
 
 
 async def count_by_status(connection: AsyncConnection, job_id: UUID) -> dict[str, int]:
-    query = select(Record.status, func.count()).where(Record.job_id == job_id).group_by(Record.status)
+    query = (
+        select(Record.status, func.count()).where(Record.job_id == job_id).group_by(Record.status)
+    )
     return {status: int(count) for status, count in (await connection.execute(query)).all()}
 
 
@@ -248,18 +271,29 @@ async def next_tasks(connection: AsyncConnection, limit: int) -> list[TaskRow]:
         select(*columns_of(TaskRow, VectorTask, Job))
         .join(Job, Job.id == VectorTask.job_id)
         .join(File, File.id == Job.file_id)
-        .where(~VectorTask.done, Job.vectors_error.is_(None), File.deleted_at.is_(None), Job.undo_state.is_(None))
+        .where(
+            ~VectorTask.done,
+            Job.vectors_error.is_(None),
+            File.deleted_at.is_(None),
+            Job.undo_state.is_(None),
+        )
         .order_by(Job.priority.desc(), Job.number, VectorTask.first_row)
         .limit(limit)
     )
     return await fetch_all(connection, TaskRow, query)
 
 
-async def valid_records(connection: AsyncConnection, job_id: UUID, first: int, last: int) -> list[tuple[int, Any]]:
+async def valid_records(
+    connection: AsyncConnection, job_id: UUID, first: int, last: int
+) -> list[tuple[int, Any]]:
     """(row number, data) of the valid records between two rows, both included."""
     query = (
         select(Record.row_number, Record.data)
-        .where(Record.job_id == job_id, Record.row_number.between(first, last), Record.status == "valid")
+        .where(
+            Record.job_id == job_id,
+            Record.row_number.between(first, last),
+            Record.status == "valid",
+        )
         .order_by(Record.row_number)
     )
     return [(int(row), data) for row, data in (await connection.execute(query)).all()]
@@ -288,7 +322,9 @@ async def known_vectors(
     return known
 
 
-async def rows_with_vectors(connection: AsyncConnection, job_id: UUID, first: int, last: int) -> set[int]:
+async def rows_with_vectors(
+    connection: AsyncConnection, job_id: UUID, first: int, last: int
+) -> set[int]:
     query = select(RecordVector.row_number).where(
         RecordVector.job_id == job_id, RecordVector.row_number.between(first, last)
     )
@@ -312,20 +348,26 @@ async def finish_task(connection: AsyncConnection, task: TaskRow) -> bool:
     return (await connection.execute(query)).rowcount == 1
 
 
-async def set_vectors_error(connection: AsyncConnection, job_id: UUID, error: dict[str, Any]) -> None:
+async def set_vectors_error(
+    connection: AsyncConnection, job_id: UUID, error: dict[str, Any]
+) -> None:
     await connection.execute(update(Job).where(Job.id == job_id).values(vectors_error=error))
 
 
 async def forget_vectors_errors(connection: AsyncConnection) -> None:
     """At the start: what was missing may be there now."""
-    await connection.execute(update(Job).where(Job.vectors_error.is_not(None)).values(vectors_error=null()))
+    await connection.execute(
+        update(Job).where(Job.vectors_error.is_not(None)).values(vectors_error=null())
+    )
 
 
 async def has_vectors(connection: AsyncConnection) -> bool:
     return (await connection.execute(select(RecordVector.job_id).limit(1))).first() is not None
 
 
-async def vector_counts(connection: AsyncConnection, job_ids: Sequence[UUID]) -> dict[UUID, tuple[int, int]]:
+async def vector_counts(
+    connection: AsyncConnection, job_ids: Sequence[UUID]
+) -> dict[UUID, tuple[int, int]]:
     """(records that are to have vectors, those that have them) by job."""
     done = func.sum(case((VectorTask.done, VectorTask.record_count), else_=0))
     query = (
@@ -333,7 +375,10 @@ async def vector_counts(connection: AsyncConnection, job_ids: Sequence[UUID]) ->
         .where(VectorTask.job_id.in_(job_ids))
         .group_by(VectorTask.job_id)
     )
-    return {job_id: (int(total), int(ready)) for job_id, total, ready in (await connection.execute(query)).all()}
+    return {
+        job_id: (int(total), int(ready))
+        for job_id, total, ready in (await connection.execute(query)).all()
+    }
 
 
 async def done_tasks(
@@ -341,10 +386,14 @@ async def done_tasks(
 ) -> list[tuple[UUID, int, int, int]]:
     """(job, first row, last row, record count) of everything that can be searched by meaning."""
     query = (
-        select(VectorTask.job_id, VectorTask.first_row, VectorTask.last_row, VectorTask.record_count)
+        select(
+            VectorTask.job_id, VectorTask.first_row, VectorTask.last_row, VectorTask.record_count
+        )
         .join(Job, Job.id == VectorTask.job_id)
         .join(File, File.id == Job.file_id)
-        .where(VectorTask.done, Job.owner == owner, File.deleted_at.is_(None), Job.undo_state.is_(None))
+        .where(
+            VectorTask.done, Job.owner == owner, File.deleted_at.is_(None), Job.undo_state.is_(None)
+        )
         .order_by(Job.number, VectorTask.first_row)
     )
     if import_number is not None:
@@ -370,33 +419,57 @@ async def vectors_between(
     return [(int(row), vector) for row, vector in (await connection.execute(query)).all()]
 
 
-async def merge_vector_tasks(connection: AsyncConnection, job_id: UUID, start: int, end: int) -> None:
-    """One task for all valid records of a chunk (rows [start, end)), those that have a vector included."""
+async def merge_vector_tasks(
+    connection: AsyncConnection, job_id: UUID, start: int, end: int
+) -> None:
+    """One task for all valid records of a chunk (rows [start, end)), those that have a vector
+    included.
+    """
     await connection.execute(
-        delete(VectorTask).where(VectorTask.job_id == job_id, VectorTask.first_row.between(start, end - 1))
+        delete(VectorTask).where(
+            VectorTask.job_id == job_id, VectorTask.first_row.between(start, end - 1)
+        )
     )
     valid = select(func.min(Record.row_number), func.max(Record.row_number), func.count()).where(
         Record.job_id == job_id, Record.row_number.between(start, end - 1), Record.status == "valid"
     )
     first, last, count = (await connection.execute(valid)).one()
     if count:
-        values = {"job_id": job_id, "first_row": first, "last_row": last, "record_count": count, "done": False}
+        values = {
+            "job_id": job_id,
+            "first_row": first,
+            "last_row": last,
+            "record_count": count,
+            "done": False,
+        }
         await connection.execute(insert(VectorTask).values(values))
 
 
 async def sums_of_door(connection: AsyncConnection, owner: str, door: str) -> dict[str, int]:
-    """Rows ok, invalid and failed of all chunks, vectors wanted and vectors ready, of all jobs of a door but undone ones."""
+    """Rows ok, invalid and failed of all chunks, vectors wanted and vectors ready, of all jobs of a
+    door but undone ones.
+    """
     mine = (
         select(Job.id)
         .join(File, File.id == Job.file_id)
-        .where(Job.owner == owner, Job.door == door, File.deleted_at.is_(None), Job.undo_state.is_(None))
+        .where(
+            Job.owner == owner,
+            Job.door == door,
+            File.deleted_at.is_(None),
+            Job.undo_state.is_(None),
+        )
     )
     rows = select(
-        *(func.coalesce(func.sum(column), 0) for column in (Chunk.rows_ok, Chunk.rows_invalid, Chunk.rows_failed))
+        *(
+            func.coalesce(func.sum(column), 0)
+            for column in (Chunk.rows_ok, Chunk.rows_invalid, Chunk.rows_failed)
+        )
     ).where(Chunk.job_id.in_(mine))
     ready = func.sum(case((VectorTask.done, VectorTask.record_count), else_=0))
-    vectors = select(func.coalesce(func.sum(VectorTask.record_count), 0), func.coalesce(ready, 0)).where(
-        VectorTask.job_id.in_(mine)
-    )
+    vectors = select(
+        func.coalesce(func.sum(VectorTask.record_count), 0), func.coalesce(ready, 0)
+    ).where(VectorTask.job_id.in_(mine))
     values = [*(await connection.execute(rows)).one(), *(await connection.execute(vectors)).one()]
-    return dict(zip(("ok", "invalid", "failed", "vectors", "vectors_ready"), map(int, values), strict=True))
+    return dict(
+        zip(("ok", "invalid", "failed", "vectors", "vectors_ready"), map(int, values), strict=True)
+    )

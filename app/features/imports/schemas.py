@@ -29,12 +29,15 @@ FieldName = Annotated[str, Field(min_length=1, max_length=100, pattern=r'^[^"\\\
 FieldValue = (
     Annotated[str, Field(max_length=2_000, pattern=r"^[^\x00]*$")]
     | bool
-    | Annotated[int, Field(ge=-(2**63), lt=2**63)]  # a larger one is read as a float, which both databases take
+    # a larger one is read as a float, which both databases take
+    | Annotated[int, Field(ge=-(2**63), lt=2**63)]
     | Annotated[float, Field(allow_inf_nan=False)]
     | None
 )
 Words = Annotated[str, Field(min_length=1, max_length=2_000, pattern=r"^[^\x00]*$")]
-ImportStatus = Literal["pending", "processing", "completed", "completed_with_errors", "failed", "cancelled"]
+ImportStatus = Literal[
+    "pending", "processing", "completed", "completed_with_errors", "failed", "cancelled"
+]
 IMPORT_ID = "Of the import."
 
 
@@ -42,30 +45,50 @@ class ImportOptions(UploadOptions):
     """Everything that can be said about an import, in the query or as form fields."""
 
     processor: str = Field(
-        default="people", alias="schema", max_length=100, description="What the records are held against."
+        default="people",
+        alias="schema",
+        max_length=100,
+        description="What the records are held against.",
     )
     on_duplicate: Literal["existing", "reject", "new"] = Field(
         default="existing",
-        description="The same bytes with the same options again: answer with the `existing` import, `reject` (409), or "
-        "import them anew.",
+        description=(
+            "The same bytes with the same options again: answer with the `existing` import,"
+            " `reject` (409), or import them anew."
+        ),
     )
 
 
 class SearchRequest(BaseModel):
     """All that is given must hold."""
 
-    model_config = ConfigDict(extra="forbid", strict=True, json_schema_extra={
-        "examples": [{"status": "valid", "limit": 10}, {"query": "people who write software", "limit": 5}]
-    })  # fmt: skip
+    model_config = ConfigDict(
+        extra="forbid",
+        strict=True,
+        json_schema_extra={
+            "examples": [
+                {"status": "valid", "limit": 10},
+                {"query": "people who write software", "limit": 5},
+            ]
+        },
+    )
 
     import_id: int | None = Field(default=None, ge=0, le=2**62)
     status: Literal["valid", "invalid"] | None = None
-    query: Words | None = Field(default=None, description="By meaning: the nearest first, each with its `score`.")
-    text: Words | None = Field(default=None, description="Part of any value, in upper or lower case.")
-    fields: dict[FieldName, FieldValue] = Field(default_factory=dict, max_length=20, description="Values by field.")
+    query: Words | None = Field(
+        default=None, description="By meaning: the nearest first, each with its `score`."
+    )
+    text: Words | None = Field(
+        default=None, description="Part of any value, in upper or lower case."
+    )
+    fields: dict[FieldName, FieldValue] = Field(
+        default_factory=dict, max_length=20, description="Values by field."
+    )
     limit: int = Field(default=50, ge=1, le=1_000)
     offset: int = Field(default=0, ge=0, le=1_000_000)
-    after: int = Field(default=0, ge=0, le=2**62, description="`next_after` of the page before; without `query`.")
+    after: int = Field(
+        default=0, ge=0, le=2**62, description="`next_after` of the page before; without `query`."
+    )
 
 
 class ImportAccepted(Answer):
@@ -75,9 +98,13 @@ class ImportAccepted(Answer):
     import_id: int = Field(description="The same.")
     filename: str = Field(description="The name of the file.")
     file_hash: str = Field(description="SHA-256 of the bytes that came, in hexadecimal.")
-    status: ImportStatus = Field(description="`pending`; of an earlier import (`duplicate`), its status now.")
+    status: ImportStatus = Field(
+        description="`pending`; of an earlier import (`duplicate`), its status now."
+    )
     schema_: str = Field(alias="schema", description="What the records are held against.")
-    duplicate: bool = Field(description="Whether this is an earlier import of the same bytes with the same options.")
+    duplicate: bool = Field(
+        description="Whether this is an earlier import of the same bytes with the same options."
+    )
     message: str = Field(description="What was done.")
     status_url: str = Field(description="Where its status is.")
     file_id: UUID = Field(description=FILE_ID)
@@ -95,7 +122,9 @@ class ImportSummary(Answer):
 class VectorState(Answer):
     """How far the vectors of an import are, by which it is searched for meaning."""
 
-    status: Literal["pending", "ready", "failed"] = Field(description="`ready` when all records have theirs.")
+    status: Literal["pending", "ready", "failed"] = Field(
+        description="`ready` when all records have theirs."
+    )
     total: int = Field(description="Records that get a vector.")
     ready: int = Field(description="Records that have one.")
     error: JobError | None = Field(description="Why they were given up; null if they were not.")
@@ -154,7 +183,9 @@ class Record(Answer):
     status: Literal["valid", "invalid"] = Field(description="Whether it satisfies the schema.")
     data: Shown = Field(description="Its values by field; of an invalid one, those that came.")
     error_message: str | None = Field(description="What is wrong, in a sentence; null if nothing.")
-    errors: list[FieldError] = Field(description="What is wrong, one for each field; empty if nothing.")
+    errors: list[FieldError] = Field(
+        description="What is wrong, one for each field; empty if nothing."
+    )
 
 
 class FoundRecord(Record):
@@ -166,7 +197,9 @@ class FoundRecord(Record):
 class ImportWithRecords(Import):
     """How far an import is, and one page of its records."""
 
-    records: list[Record] = Field(description="In the order of the file; at most `limit`, and about 8 MiB.")
+    records: list[Record] = Field(
+        description="In the order of the file; at most `limit`, and about 8 MiB."
+    )
     limit: int = Field(description=LIMIT)
     offset: int = Field(description=OFFSET)
     next_after: int | None = Field(description=NEXT_AFTER)
@@ -176,12 +209,16 @@ class ImportWithRecords(Import):
 class SearchResult(Answer):
     """Records that were found."""
 
-    records: list[FoundRecord] = Field(description="The nearest first with `query`, else in the order of their ids.")
+    records: list[FoundRecord] = Field(
+        description="The nearest first with `query`, else in the order of their ids."
+    )
     count: int = Field(description="How many are in this answer.")
     limit: int = Field(description=LIMIT)
     offset: int = Field(description=OFFSET)
     next_offset: int | None = Field(description=NEXT_OFFSET)
-    next_after: int | None = Field(description="`after` of the next page; null at the end, and with `query`.")
+    next_after: int | None = Field(
+        description="`after` of the next page; null at the end, and with `query`."
+    )
 
 
 class VectorTotals(Answer):
@@ -195,7 +232,9 @@ class ImportStats(Answer):
     """Sums over all imports; those that were undone do not count."""
 
     total_imports: int = Field(description="All imports.")
-    imports_by_status: dict[ImportStatus, int] = Field(description="Imports by status, those that there are.")
+    imports_by_status: dict[ImportStatus, int] = Field(
+        description="Imports by status, those that there are."
+    )
     undone_imports: int = Field(description="Imports that were undone.")
     total_records: int = Field(description="All records.")
     valid_records: int = Field(description="Records that satisfy their schema.")

@@ -1,4 +1,6 @@
-"""Imports: files of records held against a schema, as jobs with the words of their door; and the search over them."""
+"""Imports: files of records held against a schema, as jobs with the words of their door; and the
+search over them.
+"""
 
 from __future__ import annotations
 
@@ -61,7 +63,9 @@ def created(accepted: Accepted) -> dict[str, Any]:
 # ---------------------------------------------------------------------- looking at them
 
 
-async def list_imports(database: Database, owner: str, *, limit: int, offset: int) -> dict[str, Any]:
+async def list_imports(
+    database: Database, owner: str, *, limit: int, offset: int
+) -> dict[str, Any]:
     """Newest first, in a fixed number of statements however many they are."""
     async with database.reading() as connection:
         rows = await jobs.list_of_door(connection, owner, DOOR, limit=limit, offset=offset)
@@ -70,9 +74,12 @@ async def list_imports(database: Database, owner: str, *, limit: int, offset: in
     return {"imports": bodies, "total": sum(total.values()), "limit": limit, "offset": offset}
 
 
-async def get_import(database: Database, number: int, owner: str, *, limit: int, offset: int, after: int) -> bytes:
-    """An import with one page of its records, valid and invalid, in the order of the file, as JSON: at most `limit`, and no
-    more than fit into an answer. Raises ImportNotFound."""
+async def get_import(
+    database: Database, number: int, owner: str, *, limit: int, offset: int, after: int
+) -> bytes:
+    """An import with one page of its records, valid and invalid, in the order of the file, as JSON:
+    at most `limit`, and no more than fit into an answer. Raises ImportNotFound.
+    """
     async with database.snapshot() as connection:
         job = await _find(connection, number, owner)
         (body,) = await _bodies(connection, [job])
@@ -89,9 +96,15 @@ async def get_import(database: Database, number: int, owner: str, *, limit: int,
 
 
 def _with_records(
-    body: dict[str, Any], rows: Sequence[RecordRow], number: int, columns: Sequence[str], page: dict[str, Any]
+    body: dict[str, Any],
+    rows: Sequence[RecordRow],
+    number: int,
+    columns: Sequence[str],
+    page: dict[str, Any],
 ) -> bytes:
-    return msgspec.json.encode({**body, "records": [record_body(row, number, columns) for row in rows], **page})
+    return msgspec.json.encode(
+        {**body, "records": [record_body(row, number, columns) for row in rows], **page}
+    )
 
 
 async def delete(database: Database, control: Control, number: int, owner: str) -> None:
@@ -105,7 +118,9 @@ async def delete(database: Database, control: Control, number: int, owner: str) 
 
 
 async def stats(database: Database, owner: str) -> dict[str, Any]:
-    """Sums over all imports of the owner, from their chunks: no record is looked at. Those of undone imports do not count."""
+    """Sums over all imports of the owner, from their chunks: no record is looked at. Those of
+    undone imports do not count.
+    """
     async with database.reading() as connection:
         statuses = await jobs.count_of_door(connection, owner, DOOR)
         undone = await jobs.count_undone(connection, owner, DOOR)
@@ -113,7 +128,9 @@ async def stats(database: Database, owner: str) -> dict[str, Any]:
         size = await results.database_bytes(connection, is_sqlite=database.is_sqlite)
     return {
         "total_imports": sum(statuses.values()),
-        "imports_by_status": {STATUSES[JobStatus(status)]: count for status, count in statuses.items()},
+        "imports_by_status": {
+            STATUSES[JobStatus(status)]: count for status, count in statuses.items()
+        },
         "undone_imports": undone,
         "total_records": sums["ok"] + sums["invalid"] + sums["failed"],
         "valid_records": sums["ok"],
@@ -139,7 +156,9 @@ async def _bodies(connection: AsyncConnection, rows: Sequence[ListedJob]) -> lis
 
 
 def _body(job: ListedJob, totals: JobTotals | None, vectors: tuple[int, int]) -> dict[str, Any]:
-    """`failed_records` are those that are not valid, whatever the reason; `counts` tells the reasons apart."""
+    """`failed_records` are those that are not valid, whatever the reason; `counts` tells the
+    reasons apart.
+    """
     status = JobStatus(job.status)
     totals = totals or NO_TOTALS
     rows, ok, rejected, lost = totals.rows, totals.ok, totals.rejected, totals.failed
@@ -155,7 +174,12 @@ def _body(job: ListedJob, totals: JobTotals | None, vectors: tuple[int, int]) ->
         "processed_records": ok + rejected,
         "valid_records": ok,
         "failed_records": rejected + lost,
-        "counts": {"loaded": ok, "rejected": rejected, "failed": lost, "not_processed": rows - ok - rejected - lost},
+        "counts": {
+            "loaded": ok,
+            "rejected": rejected,
+            "failed": lost,
+            "not_processed": rows - ok - rejected - lost,
+        },
         "error_message": job.error["message"] if job.error else None,
         "summary": job.summary,
         "vectors": {
@@ -176,14 +200,17 @@ def _body(job: ListedJob, totals: JobTotals | None, vectors: tuple[int, int]) ->
 def record_body(row: RecordRow, import_number: int, columns: Sequence[str]) -> dict[str, Any]:
     """Its data stay the JSON that they are, so that no number is rounded."""
     errors, data = row.errors, msgspec.json.decode(row.data, type=dict[str, msgspec.Raw])
-    names = [name for name in columns if name in data]  # PostgreSQL does not keep the order of the keys
+    # PostgreSQL does not keep the order of the keys
+    names = [name for name in columns if name in data]
     return {
         "id": row.id,
         "import_id": import_number,
         "row_number": row.row_number,
         "status": row.status,
         "data": {name: data[name] for name in dict.fromkeys([*names, *data])},
-        "error_message": "; ".join(f"{e['field']}: {e['message']}" for e in errors) if errors else None,
+        "error_message": "; ".join(f"{e['field']}: {e['message']}" for e in errors)
+        if errors
+        else None,
         "errors": errors or [],
     }
 
@@ -199,10 +226,13 @@ class Search:
         self._vectors = vectors
         self._neighbours = neighbours
 
-    async def find(self, filters: Filters, *, query: str | None, limit: int, offset: int, after: int) -> bytes:
-        """With `query` the nearest in meaning first, each with its score (the cosine, at most 1); else in the order of
-        their ids. As JSON: at most `limit`, and no more than fit into an answer. Raises ModelUnavailable if meaning is asked
-        for and there is no model."""
+    async def find(
+        self, filters: Filters, *, query: str | None, limit: int, offset: int, after: int
+    ) -> bytes:
+        """With `query` the nearest in meaning first, each with its score (the cosine, at most 1);
+        else in the order of their ids. As JSON: at most `limit`, and no more than fit into an
+        answer. Raises ModelUnavailable if meaning is asked for and there is no model.
+        """
         scores: list[float] | None = None
         if query is None:
             async with self._database.snapshot() as connection:
@@ -224,7 +254,11 @@ class Search:
                 )
             is_cut = is_cut or len(nearest) == limit
             looked_at = len(found)
-            there = [(row, round(score, 6)) for row, (_, score) in zip(found, nearest, strict=False) if row is not None]
+            there = [
+                (row, round(score, 6))
+                for row, (_, score) in zip(found, nearest, strict=False)
+                if row is not None
+            ]
             rows, scores = [row for row, _ in there], [score for _, score in there]
         body: dict[str, Any] = {
             "records": await self._bodies(rows, scores),
@@ -236,13 +270,19 @@ class Search:
         }
         return await asyncio.to_thread(msgspec.json.encode, body)
 
-    async def _bodies(self, rows: Sequence[FoundRecord], scores: Sequence[float] | None) -> list[dict[str, Any]]:
-        """In some steps: the columns of an import, which give the order of the fields, may be many."""
+    async def _bodies(
+        self, rows: Sequence[FoundRecord], scores: Sequence[float] | None
+    ) -> list[dict[str, Any]]:
+        """In some steps: the columns of an import, which give the order of the fields, may be
+        many.
+        """
         bodies: dict[int, dict[str, Any]] = {}
         imports = list(dict.fromkeys(row.job_id for row in rows))
         for start in range(0, len(imports), IMPORTS_AT_ONCE):
             async with self._database.reading() as connection:
-                columns = await records.columns_of_jobs(connection, imports[start : start + IMPORTS_AT_ONCE])
+                columns = await records.columns_of_jobs(
+                    connection, imports[start : start + IMPORTS_AT_ONCE]
+                )
             some = [row for row in rows if row.job_id in columns]
             bodies |= await asyncio.to_thread(_by_id, some, columns)
         found = [bodies[row.id] for row in rows if row.id in bodies]
@@ -250,13 +290,17 @@ class Search:
             return found
         return [{**body, "score": score} for body, score in zip(found, scores, strict=True)]
 
-    async def _nearest(self, query: str, filters: Filters, limit: int, offset: int) -> list[tuple[Key, float]]:
+    async def _nearest(
+        self, query: str, filters: Filters, limit: int, offset: int
+    ) -> list[tuple[Key, float]]:
         if filters.status == "invalid":
             return []  # only valid records have vectors
         vector = await self._vectors.encode_query(query)
         if await self._vectors.has_halfvecs():
             async with self._database.reading_singly() as connection:
-                rows = await halfvecs.nearest(connection, vector, filters, limit=limit, offset=offset)
+                rows = await halfvecs.nearest(
+                    connection, vector, filters, limit=limit, offset=offset
+                )
             return [((row.job_id, row.row_number), float(row.score)) for row in rows]
         among: set[Key] | None = None
         if filters.need_records:
@@ -265,7 +309,9 @@ class Search:
         return await self._neighbours.nearest(vector, filters, among, limit=limit, offset=offset)
 
 
-def _by_id(rows: Sequence[FoundRecord], columns: dict[UUID, list[str]]) -> dict[int, dict[str, Any]]:
+def _by_id(
+    rows: Sequence[FoundRecord], columns: dict[UUID, list[str]]
+) -> dict[int, dict[str, Any]]:
     return {row.id: record_body(row, row.import_number, columns[row.job_id]) for row in rows}
 
 

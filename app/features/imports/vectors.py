@@ -38,7 +38,9 @@ BACKFILL_ROWS = 1_000
 TASKS_LOOKED_AT = 16
 """For one that no other process is at."""
 KEPT_QUERIES = 512
-"""Vectors of the last queries, of 1.5 KiB each: pages of one search, and searches that many make."""
+"""Vectors of the last queries, of 1.5 KiB each: pages of one search, and searches that many
+make.
+"""
 
 
 class VectorService:
@@ -61,7 +63,9 @@ class VectorService:
         # One thread for the records, since the model itself uses every core, and others for the
         # queries, which never wait behind a thousand records.
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="embed")
-        self._query_threads = ThreadPoolExecutor(os.cpu_count() or 1, thread_name_prefix="embed-query")
+        self._query_threads = ThreadPoolExecutor(
+            os.cpu_count() or 1, thread_name_prefix="embed-query"
+        )
         self._queries: OrderedDict[str, Any] = OrderedDict()
         self._has_halfvecs: bool | None = False if database.is_sqlite else None
         self._preparing = asyncio.Lock()
@@ -86,7 +90,9 @@ class VectorService:
             async with self._database.working() as connection:
                 if await halfvecs.is_prepared(connection):  # another process was faster
                     return True
-            logger.info("Search by meaning goes without pgvector: %s", str(error.orig).partition("\n")[0])
+            logger.info(
+                "Search by meaning goes without pgvector: %s", str(error.orig).partition("\n")[0]
+            )
             return False
         return True
 
@@ -171,7 +177,11 @@ class VectorService:
                 model,
                 precision,
             )
-        new = {text_hash: text for text_hash, text in zip(hashes, texts, strict=True) if text_hash not in vectors}
+        new = {
+            text_hash: text
+            for text_hash, text in zip(hashes, texts, strict=True)
+            if text_hash not in vectors
+        }
         if new:
             encoded = np.asarray(await self._encode(list(new.values())), "<f4")
             for text_hash, vector in zip(new, encoded, strict=True):
@@ -206,11 +216,14 @@ class VectorService:
         for job_id in {job_id for job_id, _, _ in missing}:
             rows = [(row, vector) for owner, row, vector in missing if owner == job_id]
             await self._database.transact(
-                lambda c, j=job_id, r=rows: halfvecs.insert(c, j, [row for row, _ in r], [v for _, v in r])  # type: ignore[misc]
+                lambda c, j=job_id, r=rows: halfvecs.insert(
+                    c, j, [row for row, _ in r], [v for _, v in r]
+                )  # type: ignore[misc]
             )
         if wants_index:
             async with self._database.working_singly() as connection:
-                await halfvecs.build_index(connection)  # may take hours, so a shutdown must be able to break it off
+                # may take hours, so a shutdown must be able to break it off
+                await halfvecs.build_index(connection)
         return bool(missing)
 
     def close(self) -> None:

@@ -1,4 +1,6 @@
-"""/api/v1/job-types: what can be done with a file. POST /api/v1/jobs: a job of any of these types."""
+"""/api/v1/job-types: what can be done with a file. POST /api/v1/jobs: a job of any of these
+types.
+"""
 
 from __future__ import annotations
 
@@ -57,10 +59,16 @@ async def list_job_types(app: App, owner: Owner) -> JobTypeList:
     )
 
 
-@router.post("/jobs", status_code=202, response_model=Queued, responses=problem_responses(400, 404, 409, 415, 422, 503))
+@router.post(
+    "/jobs",
+    status_code=202,
+    response_model=Queued,
+    responses=problem_responses(400, 404, 409, 415, 422, 503),
+)
 async def create(body: NewJob, app: App, owner: Owner, fresh: Fresh = False) -> Response:
-    """A job of any type: over a file that was uploaded, over an object of a bucket, or with a part for each object of a
-    prefix or pattern."""
+    """A job of any type: over a file that was uploaded, over an object of a bucket, or with a part
+    for each object of a prefix or pattern.
+    """
     check_open(app)
     started = await app.of(JobStarter).start(owner, body, fresh=fresh)
     return accepted(started.made, "Job created and queued")

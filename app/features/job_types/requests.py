@@ -17,15 +17,18 @@ Source = Annotated[
     Field(
         max_length=1000,
         pattern=r"^[^\x00]*$",
-        description="`s3://bucket/key`; all keys with that beginning if it ends in `/`; all that match if it holds "
-        "`*`, `?` or `[` and is no key itself.",
+        description=(
+            "`s3://bucket/key`; all keys with that beginning if it ends in `/`; all that match if"
+            " it holds `*`, `?` or `[` and is no key itself."
+        ),
     ),
 ]
 
 
 class Input(BaseModel):
-    """What is to be read: `source`, or `file_id`. How an upload is read was settled when it came; of objects, what is not
-    given is detected."""
+    """What is to be read: `source`, or `file_id`. How an upload is read was settled when it came;
+    of objects, what is not given is detected.
+    """
 
     model_config = ConfigDict(extra="forbid")
 
@@ -43,7 +46,8 @@ class Input(BaseModel):
             raise InvalidParameter("Give either source or file_id.")
         if self.file_id is not None and (self.format or self.encoding or self.delimiter):
             raise InvalidParameter(
-                "How an upload is read was settled when it came: leave out format, encoding, delimiter."
+                "How an upload is read was settled when it came: leave out format, encoding,"
+                " delimiter."
             )
 
     def objects(self, owner: str, processor: str, options: dict[str, Any]) -> ObjectsSubmission:

@@ -17,7 +17,9 @@ from app.jobs.objects import ObjectsSubmitter
 class Started:
     made: Made
     details: dict[str, Any]
-    """`job_id`, `file_id`, `status`, `processor`, `priority`; of objects also `source`, their number and the parts."""
+    """`job_id`, `file_id`, `status`, `processor`, `priority`; of objects also `source`, their
+    number and the parts.
+    """
 
 
 class JobStarter:
@@ -27,20 +29,26 @@ class JobStarter:
         self._objects = objects
 
     async def start(self, owner: str, job: NewJob, *, fresh: bool = False) -> Started:
-        """The job, or, unless it must be `fresh`, the earlier one that did the same with the same bytes.
+        """The job, or, unless it must be `fresh`, the earlier one that did the same with the same
+        bytes.
 
-        Raises UnknownJobType, InvalidParameter, NotFound, and the RequestError that the type has for options or file.
+        Raises UnknownJobType, InvalidParameter, NotFound, and the RequestError that the type has
+        for options or file.
         """
         job.check()
         job_type = self._job_types.get(job.type)
         if job.file_id is not None:
             return await self._over_file(owner, job, job_type, job.file_id, fresh=fresh)
         if not job_type.takes_source:
-            raise InvalidParameter(f"A job of the type {job_type.name} reads a file that is here: give its file_id.")
+            raise InvalidParameter(
+                f"A job of the type {job_type.name} reads a file that is here: give its file_id."
+            )
         details = await self._objects.submit(job.objects(owner, job_type.processor, job.options))
         return Started(Made(UUID(details["job_id"]), is_cached=False), details)
 
-    async def _over_file(self, owner: str, job: NewJob, job_type: JobType, file_id: UUID, *, fresh: bool) -> Started:
+    async def _over_file(
+        self, owner: str, job: NewJob, job_type: JobType, file_id: UUID, *, fresh: bool
+    ) -> Started:
         plan_for = await job_type.prepare(owner, job.options)
         plan = await plan_for(file_id)
         if job.chunk_size is not None:

@@ -42,12 +42,16 @@ async def list_jobs(
     app: App,
     owner: Owner,
     limit: Annotated[Integer, Query(ge=1, le=500)] = 50,
-    before: Annotated[Integer | None, Query(ge=1, le=2**62, description="`next_before` of the page before.")] = None,
+    before: Annotated[
+        Integer | None, Query(ge=1, le=2**62, description="`next_before` of the page before.")
+    ] = None,
     status: Annotated[JobStatus | None, Query()] = None,
     processor: Annotated[Name | None, Query()] = None,
     parent: Annotated[UUID | None, Query(description="Only the parts of this job.")] = None,
     since: Annotated[Moment | None, Query(description="Only jobs accepted then or later.")] = None,
-    search: Annotated[Name | None, Query(description="Part of the file's name, in upper or lower case.")] = None,
+    search: Annotated[
+        Name | None, Query(description="Part of the file's name, in upper or lower case.")
+    ] = None,
     parts: Annotated[Flag, Query(description="Also the parts of jobs.")] = True,
 ) -> Response:
     """Newest first."""
@@ -58,24 +62,35 @@ async def list_jobs(
 @router.get(
     "/events",
     response_class=EventStream,
-    responses={200: {"model": JobChanges, "description": "The data of each event `jobs`."}, **problem_responses(422)},
+    responses={
+        200: {"model": JobChanges, "description": "The data of each event `jobs`."},
+        **problem_responses(422),
+    },
 )
 async def list_events(
     request: Request,
     app: App,
     owner: Owner,
-    limit: Annotated[Integer | None, Query(ge=1, le=2**31, description="End after so many events.")] = None,
+    limit: Annotated[
+        Integer | None, Query(ge=1, le=2**31, description="End after so many events.")
+    ] = None,
 ) -> EventStream:
-    """The list as server-sent events: `event: jobs`, first with what is active, then with `items` that have changed and
-    `removed` ids. A line `:` every 15 seconds shows that the stream lives; `event: reload` means that too much was missed.
-    The stream ends when the key or session does, and every five minutes; browsers then connect again."""
+    """The list as server-sent events: `event: jobs`, first with what is active, then with `items`
+    that have changed and `removed` ids. A line `:` every 15 seconds shows that the stream lives;
+    `event: reload` means that too much was missed. The stream ends when the key or session does,
+    and every five minutes; browsers then connect again.
+    """
 
     async def stream() -> AsyncGenerator[str]:
         count = 0
         async with aclosing(app.of(ListFeed).watch(owner)) as changes:
             async for change in changes:
                 count += change is not None
-                yield ":\n\n" if change is None else f"event: {change.pop('event')}\ndata: {json.dumps(change)}\n\n"
+                yield (
+                    ":\n\n"
+                    if change is None
+                    else f"event: {change.pop('event')}\ndata: {json.dumps(change)}\n\n"
+                )
                 if count == limit:
                     return
 
@@ -90,7 +105,9 @@ async def get_job(job_id: JobId, app: App, owner: Owner) -> Response:
 
 @router.get("/{job_id}/proof", response_model=Proof, responses=problem_responses(404))
 async def get_proof(job_id: JobId, app: App, owner: Owner) -> Response:
-    """Whether the database holds each row once and unchanged, read anew now: counts that must close, hashes that must agree."""
+    """Whether the database holds each row once and unchanged, read anew now: counts that must
+    close, hashes that must agree.
+    """
     return encoded(await proof.prove(app.database, app.destinations, job_id, owner))
 
 
@@ -108,20 +125,33 @@ async def get_chunks(
 
 @router.post("/{job_id}/cancel", response_model=Cancelled, responses=problem_responses(404, 409))
 async def cancel(job_id: JobId, app: App, owner: Owner) -> Response:
-    """When this is answered, no further row of the job will be written. Finished rows stay readable."""
+    """When this is answered, no further row of the job will be written. Finished rows stay
+    readable.
+    """
     job = await app.control.cancel(job_id, owner)
-    return encoded({"message": "Job cancelled successfully", "job_id": str(job_id), "status": job.status})
+    return encoded(
+        {"message": "Job cancelled successfully", "job_id": str(job_id), "status": job.status}
+    )
 
 
-@router.post("/{job_id}/retry", status_code=202, response_model=Retried, responses=problem_responses(404, 409))
+@router.post(
+    "/{job_id}/retry",
+    status_code=202,
+    response_model=Retried,
+    responses=problem_responses(404, 409),
+)
 async def retry(job_id: JobId, app: App, owner: Owner) -> Response:
     """Run the failed chunks again, and only those."""
     count = await app.control.retry(job_id, owner)
-    return encoded({"message": f"{count} failed chunks run again", "job_id": str(job_id), "chunks": count}, 202)
+    return encoded(
+        {"message": f"{count} failed chunks run again", "job_id": str(job_id), "chunks": count}, 202
+    )
 
 
 @router.patch("/{job_id}", response_model=Reprioritised, responses=problem_responses(404, 409, 422))
-async def change_priority(job_id: JobId, change: PriorityChange, app: App, owner: Owner) -> Response:
+async def change_priority(
+    job_id: JobId, change: PriorityChange, app: App, owner: Owner
+) -> Response:
     """A new priority for a job that waits or runs; it holds from the next chunk on."""
     job = await app.control.reprioritise(job_id, owner, change.priority)
     return encoded({"job_id": str(job_id), "priority": job.priority, "status": job.status})
@@ -135,6 +165,7 @@ async def status(job_id: JobId, app: App, owner: Owner) -> Response:
 
 @router.get("/{job_id}/result", response_model=AnyResult, responses=problem_responses(404, 409))
 async def result(job_id: JobId, app: App, owner: Owner) -> Response:
-    """What the job found out about its file as a whole: of an analysis the profile, of a mapping the mapping. Rows are
-    under /api/v1/results."""
+    """What the job found out about its file as a whole: of an analysis the profile, of a mapping
+    the mapping. Rows are under /api/v1/results.
+    """
     return encoded_any(await stages.get_result(app.database, app.processors, job_id, owner))

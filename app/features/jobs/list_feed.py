@@ -1,4 +1,6 @@
-"""The list of jobs by server-sent events: one reader an owner, however many watch, and it reads what moves and nothing else."""
+"""The list of jobs by server-sent events: one reader an owner, however many watch, and it reads
+what moves and nothing else.
+"""
 
 from __future__ import annotations
 
@@ -22,7 +24,9 @@ MAX_MOVING = 200
 OVERLAP = 20
 """The newest jobs, looked at again each round."""
 MAX_THERE = 500
-"""The newest jobs of which a round knows whether they are still there: who deleted one, and in which process, matters not."""
+"""The newest jobs of which a round knows whether they are still there: who deleted one, and in
+which process, matters not.
+"""
 MAX_KEPT = 500
 """Changes that a slow watcher may be behind; more, and it is told to load the list anew."""
 
@@ -35,15 +39,18 @@ class ListFeed:
         self._topics: Topics[str, _Changes] = Topics()
 
     async def watch(self, owner: str) -> AsyncGenerator[Change | None]:
-        """First the active jobs, then changes as they come; None every HEARTBEAT_SECONDS without one. Ends when the
-        service drains, and after STREAM_SECONDS."""
+        """First the active jobs, then changes as they come; None every HEARTBEAT_SECONDS without
+        one. Ends when the service drains, and after STREAM_SECONDS.
+        """
 
         def read(topic: _Changes) -> Coroutine[None, None, None]:
             return self._read(owner, topic)
 
         seen, ends_at = 0, asyncio.get_running_loop().time() + STREAM_SECONDS
         with self._topics.watched(owner, _Changes, read, "list feed") as topic:
-            while not (self._topics.closed or topic.ended or asyncio.get_running_loop().time() > ends_at):
+            while not (
+                self._topics.closed or topic.ended or asyncio.get_running_loop().time() > ends_at
+            ):
                 if topic.version == seen:
                     try:
                         async with asyncio.timeout(HEARTBEAT_SECONDS):
@@ -75,8 +82,11 @@ class ListFeed:
         async with self._database.reading() as connection:
             newest = await jobs.last_number(connection, owner) if above is None else above
             asked = list(topic.active)
-            above_all = newest - OVERLAP  # a number is given before the job is committed: a smaller one may come later
-            rows = await jobs.list_moving(connection, owner, above=above_all, ids=asked, limit=MAX_MOVING)
+            # a number is given before the job is committed: a smaller one may come later
+            above_all = newest - OVERLAP
+            rows = await jobs.list_moving(
+                connection, owner, above=above_all, ids=asked, limit=MAX_MOVING
+            )
             items = {UUID(item["job_id"]): item for item in await describe(connection, rows)}
             there = await jobs.newest_ids(connection, owner, MAX_THERE)
         gone = [job_id for job_id in asked if job_id not in items] + topic.missing(there)
@@ -95,18 +105,28 @@ class _Changes(Topic):
         """The newest version that was dropped from `_items`."""
 
     def missing(self, there: dict[UUID, int]) -> list[UUID]:
-        """The jobs that have gone since the last call; `there` are the newest with their numbers, MAX_THERE at most."""
+        """The jobs that have gone since the last call; `there` are the newest with their numbers,
+        MAX_THERE at most.
+        """
         oldest = min(there.values(), default=0) if len(there) == MAX_THERE else 0
-        gone = [job_id for job_id, number in self._there.items() if job_id not in there and number >= oldest]
+        gone = [
+            job_id
+            for job_id, number in self._there.items()
+            if job_id not in there and number >= oldest
+        ]
         self._there = there
         return gone
 
     async def update(self, items: dict[UUID, Change], gone: list[UUID], *, is_first: bool) -> None:
         news: dict[UUID, Change | None] = {
-            job_id: item for job_id, item in items.items() if self._items.get(job_id, (0, None))[1] != item
+            job_id: item
+            for job_id, item in items.items()
+            if self._items.get(job_id, (0, None))[1] != item
         }
         news |= {job_id: None for job_id in gone if job_id not in items}
-        self.active = {job_id for job_id, item in items.items() if not JobStatus(item["status"]).is_final}
+        self.active = {
+            job_id for job_id, item in items.items() if not JobStatus(item["status"]).is_final
+        }
         if not news and not is_first:
             return
         async with self.changed:

@@ -20,12 +20,18 @@ from app.states import JobStatus, row_counts
 NO_CHUNKS = JobTally(0, 0, 0, 0, 0, 0, 0)
 
 
-async def list_jobs(database: Database, owner: str, wanted: JobFilter, *, limit: int) -> dict[str, Any]:
+async def list_jobs(
+    database: Database, owner: str, wanted: JobFilter, *, limit: int
+) -> dict[str, Any]:
     """Newest first. `next_before` of the answer is the `before` of the next page."""
     async with database.reading() as connection:
         rows = await jobs.list_jobs(connection, owner, wanted, limit=limit)
         items = await describe(connection, rows)
-    return {"items": items, "limit": limit, "next_before": rows[-1].number if len(rows) == limit else None}
+    return {
+        "items": items,
+        "limit": limit,
+        "next_before": rows[-1].number if len(rows) == limit else None,
+    }
 
 
 async def describe(connection: AsyncConnection, rows: Sequence[ListedJob]) -> list[dict[str, Any]]:
@@ -44,12 +50,18 @@ def _item(job: ListedJob, tally: JobTally | None, marks: Sequence[Mark]) -> dict
     tally = tally or NO_CHUNKS
     ok, invalid, failed = tally.ok, tally.invalid, tally.failed
     counts = row_counts(
-        total=tally.rows, ok=ok, invalid=invalid, failed=failed, in_failed_chunks=tally.in_failed_chunks
+        total=tally.rows,
+        ok=ok,
+        invalid=invalid,
+        failed=failed,
+        in_failed_chunks=tally.in_failed_chunks,
     )
     size = job.stored_bytes - job.dialect["data_start"]
     seconds = ((job.finished_at or now) - job.started_at).total_seconds() if job.started_at else 0.0
     done_rows = ok + invalid + failed
-    left = rows_left(known_rows=tally.rows, known_bytes=tally.bytes, done_rows=done_rows, all_bytes=size)
+    left = rows_left(
+        known_rows=tally.rows, known_bytes=tally.bytes, done_rows=done_rows, all_bytes=size
+    )
     return {
         "file_id": str(job.file_id),
         "job_id": str(job.id),
@@ -76,15 +88,32 @@ def _item(job: ListedJob, tally: JobTally | None, marks: Sequence[Mark]) -> dict
     }
 
 
-async def list_chunks(database: Database, job_id: UUID, owner: str, *, after: int, limit: int) -> dict[str, Any]:
-    """The chunk map of a job; raises NotFound. `after` is the last index seen, -1 for the beginning."""
+async def list_chunks(
+    database: Database, job_id: UUID, owner: str, *, after: int, limit: int
+) -> dict[str, Any]:
+    """The chunk map of a job; raises NotFound. `after` is the last index seen, -1 for the
+    beginning.
+    """
     async with database.reading() as connection:
         job = await find(connection, job_id, owner)
         rows = await chunks.list_chunks(connection, job.id, after=after, limit=limit)
     shown = (
-        "chunk_index", "status", "byte_start", "byte_end", "first_row", "row_count", "first_line", "attempt", "deaths",
-        "rows_ok", "rows_invalid", "rows_failed", "claimed_by", "error", "timings",
-    )  # fmt: skip
+        "chunk_index",
+        "status",
+        "byte_start",
+        "byte_end",
+        "first_row",
+        "row_count",
+        "first_line",
+        "attempt",
+        "deaths",
+        "rows_ok",
+        "rows_invalid",
+        "rows_failed",
+        "claimed_by",
+        "error",
+        "timings",
+    )
     return {
         "job_id": str(job.id),
         "items": [

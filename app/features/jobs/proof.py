@@ -1,4 +1,6 @@
-"""The proof: do the tables hold, right now, each row of the file once and unchanged? Read anew from the database each time."""
+"""The proof: do the tables hold, right now, each row of the file once and unchanged? Read anew from
+the database each time.
+"""
 
 from __future__ import annotations
 
@@ -18,12 +20,14 @@ MAX_PROBLEMS = 20
 WHOLE = (JobStatus.COMPLETED, JobStatus.COMPLETED_WITH_ERRORS)
 
 
-async def prove(database: Database, destinations: Destinations, identifier: UUID, owner: str) -> dict[str, Any]:
+async def prove(
+    database: Database, destinations: Destinations, identifier: UUID, owner: str
+) -> dict[str, Any]:
     """Counts that must close, hash sums that must agree, and the verdict; raises NotFound.
 
-    `read` is the sum of the hashes of the results as they were when each chunk was read and processed; `stored` is the
-    same sum over what the table holds now. The hash of a row (XXH3-64 of its cells, seeded with its row number) does
-    not depend on order, library or machine.
+    `read` is the sum of the hashes of the results as they were when each chunk was read and
+    processed; `stored` is the same sum over what the table holds now. The hash of a row (XXH3-64 of
+    its cells, seeded with its row number) does not depend on order, library or machine.
     """
     async with database.snapshot() as connection:
         job = await find(connection, identifier, owner)
@@ -34,22 +38,30 @@ async def prove(database: Database, destinations: Destinations, identifier: UUID
         problems = _count_problems(job, chunk_rows, stored_count, rejected)
         sums: dict[int, int] = {}
         if parts is None:
-            # The rows at the same moment, too: a correction changes them together with the sums of their chunk.
+            # The rows at the same moment, too: a correction changes them together with the sums of
+            # their chunk.
             first_rows = [chunk.first_row for chunk in chunk_rows]
             read_back = await destinations.results.read_back(connection, job.id, first_rows)
             sums = read_back.sums
             problems += read_back.problems
     if parts is not None:
         return _sum(job, [await prove(database, destinations, part.id, owner) for part in parts])
-    stored = {chunk.chunk_index: sums.get(place, 0) for place, chunk in enumerate(chunk_rows)} or sums
+    stored = {
+        chunk.chunk_index: sums.get(place, 0) for place, chunk in enumerate(chunk_rows)
+    } or sums
     read_sum = sum(int(c.hash_read, 16) for c in chunk_rows if c.hash_read) & MASK
-    done = [c for c in chunk_rows if c.hash_read]  # what is completed while this reads is not looked at
+    # what is completed while this reads is not looked at
+    done = [c for c in chunk_rows if c.hash_read]
     is_final = JobStatus(job.status).is_final
-    stored_sum = sum(stored.values() if is_final else (stored.get(c.chunk_index, 0) for c in done)) & MASK
+    stored_sum = (
+        sum(stored.values() if is_final else (stored.get(c.chunk_index, 0) for c in done)) & MASK
+    )
     for chunk in chunk_rows if is_final else done:
         have, want = stored.get(chunk.chunk_index, 0), int(chunk.hash_read or "0", 16)
         if have != want:
-            problems.append(f"chunk {chunk.chunk_index}: the stored rows are not those that were read")
+            problems.append(
+                f"chunk {chunk.chunk_index}: the stored rows are not those that were read"
+            )
     rows = {
         "ok": sum(c.rows_ok for c in chunk_rows),
         "invalid": sum(c.rows_invalid for c in chunk_rows),
@@ -67,11 +79,17 @@ async def prove(database: Database, destinations: Destinations, identifier: UUID
         "counts": row_counts(
             total=total,
             **rows,
-            in_failed_chunks=sum(c.rows_failed for c in chunk_rows if c.status == ChunkStatus.FAILED),
+            in_failed_chunks=sum(
+                c.rows_failed for c in chunk_rows if c.status == ChunkStatus.FAILED
+            ),
         ),
         "stored": {"results": stored_count, "rejects": sum(rejected.values()), **rejected},
         "chunks": len(chunk_rows),
-        "hash": {"algorithm": "xxh3-64-sum", "read": f"{read_sum:016x}", "stored": f"{stored_sum:016x}"},
+        "hash": {
+            "algorithm": "xxh3-64-sum",
+            "read": f"{read_sum:016x}",
+            "stored": f"{stored_sum:016x}",
+        },
         "sha256": job.sha256 or None,
         "problems": problems[:MAX_PROBLEMS],
         "problem_count": len(problems),
@@ -85,8 +103,13 @@ def _sum(job: JobRow, parts: Sequence[dict[str, Any]]) -> dict[str, Any]:
         names = dict.fromkeys([*always, *(name for part in parts for name in part[what])])
         return {name: sum(part[what].get(name, 0) for part in parts) for name in names}
 
-    sums = {side: sum(int(part["hash"][side], 16) for part in parts) & MASK for side in ("read", "stored")}
-    problems = [f"job {part['job_id']}: {problem}" for part in parts for problem in part["problems"]]
+    sums = {
+        side: sum(int(part["hash"][side], 16) for part in parts) & MASK
+        for side in ("read", "stored")
+    }
+    problems = [
+        f"job {part['job_id']}: {problem}" for part in parts for problem in part["problems"]
+    ]
     if len(parts) != job.child_count:
         problems.append(f"parts: {len(parts)}, expected {job.child_count}")
     return {
@@ -97,10 +120,15 @@ def _sum(job: JobRow, parts: Sequence[dict[str, Any]]) -> dict[str, Any]:
         "closes": not problems,
         "is_final": JobStatus(job.status).is_final,
         "rows": total("rows", ("total", "ok", "invalid", "failed", "unprocessed")),
-        "counts": total("counts", row_counts(total=0, ok=0, invalid=0, failed=0, in_failed_chunks=0)),
+        "counts": total(
+            "counts", row_counts(total=0, ok=0, invalid=0, failed=0, in_failed_chunks=0)
+        ),
         "stored": total("stored", ("results", "rejects")),
         "chunks": sum(part["chunks"] for part in parts),
-        "hash": {"algorithm": "xxh3-64-sum", **{side: f"{value:016x}" for side, value in sums.items()}},
+        "hash": {
+            "algorithm": "xxh3-64-sum",
+            **{side: f"{value:016x}" for side, value in sums.items()},
+        },
         "sha256": None,
         "parts": len(parts),
         "problems": problems[:MAX_PROBLEMS],
@@ -108,14 +136,20 @@ def _sum(job: JobRow, parts: Sequence[dict[str, Any]]) -> dict[str, Any]:
     }
 
 
-def _count_problems(job: JobRow, chunk_rows: Sequence[ChunkProof], stored: int, rejected: dict[str, int]) -> list[str]:
+def _count_problems(
+    job: JobRow, chunk_rows: Sequence[ChunkProof], stored: int, rejected: dict[str, int]
+) -> list[str]:
     problems: list[str] = []
     row, offset = 1, job.dialect["data_start"]
     for chunk in chunk_rows:
         done = chunk.rows_ok + chunk.rows_invalid + chunk.rows_failed
-        expected = chunk.row_count if chunk.status in (ChunkStatus.COMPLETED, ChunkStatus.FAILED) else 0
+        expected = (
+            chunk.row_count if chunk.status in (ChunkStatus.COMPLETED, ChunkStatus.FAILED) else 0
+        )
         if done != expected:
-            problems.append(f"chunk {chunk.chunk_index}: {done} rows accounted for, expected {expected}")
+            problems.append(
+                f"chunk {chunk.chunk_index}: {done} rows accounted for, expected {expected}"
+            )
         if chunk.first_row != row or chunk.byte_start != offset:
             problems.append(f"chunk {chunk.chunk_index}: does not begin where the one before ends")
         row, offset = chunk.first_row + chunk.row_count, chunk.byte_end
@@ -126,8 +160,16 @@ def _count_problems(job: JobRow, chunk_rows: Sequence[ChunkProof], stored: int, 
         ("chunks", len(chunk_rows), job.chunk_count),
         ("results stored", stored, ok if job.stores_results else 0),
         ("rows in the summary", ok if job.stores_results else _summarised(job, ok), ok),
-        ("invalid rows stored", rejected.get("invalid", 0), sum(c.rows_invalid for c in chunk_rows)),
-        ("failed rows stored", rejected.get("failed", 0), sum(c.rows_failed for c in chunk_rows) - in_failed_chunks),
+        (
+            "invalid rows stored",
+            rejected.get("invalid", 0),
+            sum(c.rows_invalid for c in chunk_rows),
+        ),
+        (
+            "failed rows stored",
+            rejected.get("failed", 0),
+            sum(c.rows_failed for c in chunk_rows) - in_failed_chunks,
+        ),
     ):
         if have != want:
             problems.append(f"{what}: {have}, expected {want}")
@@ -135,7 +177,9 @@ def _count_problems(job: JobRow, chunk_rows: Sequence[ChunkProof], stored: int, 
 
 
 def _summarised(job: JobRow, ok: int) -> int:
-    """Rows that the stored summary covers, where it is all that is kept of them; it is there from the end on."""
+    """Rows that the stored summary covers, where it is all that is kept of them; it is there from
+    the end on.
+    """
     if job.summary:
         return int(job.summary["rows"])
     return 0 if job.status in WHOLE else ok

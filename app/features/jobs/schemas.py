@@ -34,7 +34,9 @@ NEXT_BEFORE = "`before` of the next page; null at the end."
 class PriorityChange(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
-    priority: Annotated[int, Field(ge=0, le=10, strict=True, description="0-10; higher goes first.")]
+    priority: Annotated[
+        int, Field(ge=0, le=10, strict=True, description="0-10; higher goes first.")
+    ]
 
 
 # ---------------------------------------------------------------------- the list
@@ -45,7 +47,9 @@ class EndedRows(Answer):
 
     ok: int = Field(description="Rows in the results.")
     invalid: int = Field(description="Rows that are wrong themselves.")
-    failed: int = Field(description="Rows that could not be processed, those of failed chunks included.")
+    failed: int = Field(
+        description="Rows that could not be processed, those of failed chunks included."
+    )
 
 
 class JobItem(Answer):
@@ -58,15 +62,21 @@ class JobItem(Answer):
     filename: str = Field(description="The name of the file, or the URI of the object.")
     processor: str = Field(description="What is done with each row.")
     status: Status = Field(description="`completed_with_errors` if some rows are rejects.")
-    waiting_on: str | None = Field(description="What the job waits for, such as a model service; null if nothing.")
+    waiting_on: str | None = Field(
+        description="What the job waits for, such as a model service; null if nothing."
+    )
     parent_id: UUID | None = Field(description="The job that this is a part of; null if of none.")
     parts: int | None = Field(description="How many parts it has; null if it has rows of its own.")
     priority: int = Field(description="0-10; higher goes first.")
     progress_percent: float = Field(description="By bytes, 0 to 100 in tenths.")
     rows: EndedRows = Field(description="Rows so far.")
-    counts: RowCounts = Field(description="Rows so far in four figures that add up to those that are cut into chunks.")
+    counts: RowCounts = Field(
+        description="Rows so far in four figures that add up to those that are cut into chunks."
+    )
     split_complete: bool = Field(description="Whether the whole file is cut into chunks.")
-    rows_per_second: float = Field(description="Since the start; 0 where there is too little to tell.")
+    rows_per_second: float = Field(
+        description="Since the start; 0 where there is too little to tell."
+    )
     eta_seconds: float | None = Field(
         description="Seconds that are left; null while too little is known, and at the end."
     )
@@ -92,7 +102,9 @@ class Chunk(Answer):
     """A piece of a file that is run as a whole."""
 
     chunk_index: int = Field(description="Its place among the chunks, from 0.")
-    status: Literal["pending", "processing", "completed", "failed", "cancelled"] = Field(description="How far it is.")
+    status: Literal["pending", "processing", "completed", "failed", "cancelled"] = Field(
+        description="How far it is."
+    )
     byte_start: int = Field(description="Offset of its first byte in the stored file.")
     byte_end: int = Field(description="Offset behind its last byte.")
     first_row: int = Field(description="Number of its first row.")
@@ -103,10 +115,16 @@ class Chunk(Answer):
     rows_ok: int = Field(description="Its rows in the results.")
     rows_invalid: int = Field(description="Its rows that are wrong themselves.")
     rows_failed: int = Field(description="Its rows that could not be processed.")
-    claimed_by: str | None = Field(description="The process that runs it or ran it last; null if none has.")
+    claimed_by: str | None = Field(
+        description="The process that runs it or ran it last; null if none has."
+    )
     error: JobError | None = Field(description="Why the last attempt failed; null if it did not.")
-    timings: dict[str, float] | None = Field(description="Seconds of each step; null before it is done.")
-    available_at: datetime | None = Field(description="Not tried again before; null if it is not held back.")
+    timings: dict[str, float] | None = Field(
+        description="Seconds of each step; null before it is done."
+    )
+    available_at: datetime | None = Field(
+        description="Not tried again before; null if it is not held back."
+    )
     finished_at: datetime | None = Field(description="When it ended; null before.")
 
 
@@ -146,13 +164,17 @@ class Proof(Answer):
     status: Status = Field(description="Of the job.")
     verdict: Literal["closes", "broken"] = Field(description="`broken` if there is any problem.")
     closes: bool = Field(description="Whether counts and hashes agree.")
-    is_final: bool = Field(description="Whether the job has ended; before, what is done so far is looked at.")
+    is_final: bool = Field(
+        description="Whether the job has ended; before, what is done so far is looked at."
+    )
     rows: RowTotals = Field(description="Rows by what became of them.")
     counts: RowCounts = Field(description="The same in four figures that add up to the rows.")
     stored: StoredCounts = Field(description="What the tables hold.")
     chunks: int = Field(description="How many chunks were looked at.")
     hash: HashSums = Field(description="Hash sums that must agree.")
-    sha256: str | None = Field(description="Of the bytes that came; null for objects of a bucket and jobs with parts.")
+    sha256: str | None = Field(
+        description="Of the bytes that came; null for objects of a bucket and jobs with parts."
+    )
     parts: int = sometimes("Of a job with parts: how many were looked at.")
     problems: list[str] = Field(description="The first 20 things that do not agree.")
     problem_count: int = Field(description="How many there are.")
@@ -213,18 +235,30 @@ class JobState(Answer):
 
     id: UUID = Field(description=JOB_ID)
     user_id: str = Field(description="Whose job it is.")
-    job_type: str = Field(description="analyze, mapping, transform, batch, or the name of a processor.")
+    job_type: str = Field(
+        description="analyze, mapping, transform, batch, or the name of a processor."
+    )
     status: StatusInFive = Field(description="`completed` also where some rows were rejected.")
-    progress: int = Field(ge=0, le=100, description="By the bytes that were split and worked on; 100 only at the end.")
+    progress: int = Field(
+        ge=0, le=100, description="By the bytes that were split and worked on; 100 only at the end."
+    )
     stage: str = Field(description="The last stage that has begun.")
     stages: list[Stage] = Field(description="Each stage and the percent at which it begins.")
     is_active: bool = Field(description="Whether the job has not ended.")
     input_file_id: UUID = Field(description="The file that it reads.")
-    reference_file_id: UUID | None = Field(description="Of a mapping: the file with the columns that are wanted.")
+    reference_file_id: UUID | None = Field(
+        description="Of a mapping: the file with the columns that are wanted."
+    )
     template_id: UUID | None = Field(description="Of a transform by a template: which.")
-    result_file_id: UUID | None = Field(description="Of a transform: the file that it made, once it is there.")
-    children: list[BatchChild] | None = Field(description="Of a batch: each file's job, status and progress.")
-    waiting_on: str | None = Field(description="What the job waits for, such as a model service; null if nothing.")
+    result_file_id: UUID | None = Field(
+        description="Of a transform: the file that it made, once it is there."
+    )
+    children: list[BatchChild] | None = Field(
+        description="Of a batch: each file's job, status and progress."
+    )
+    waiting_on: str | None = Field(
+        description="What the job waits for, such as a model service; null if nothing."
+    )
     counts: RowCounts = Field(description="What became of the rows so far.")
     undo: UndoState | None = Field(description="How far its undo is; null if it was not undone.")
     error_message: str | None = Field(description="Why the job failed; null if it did not.")
@@ -281,5 +315,7 @@ AnyResult = AnalysisResult | MappingResult | TransformResult | BatchResult | Pro
 class JobChanges(Answer):
     """The data of an event `jobs`."""
 
-    items: list[JobItem] = Field(description="Jobs that have changed; of the first event, all that are active.")
+    items: list[JobItem] = Field(
+        description="Jobs that have changed; of the first event, all that are active."
+    )
     removed: list[UUID] = Field(description="Jobs that are gone.")

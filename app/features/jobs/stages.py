@@ -1,4 +1,6 @@
-"""The status of a job in the words of the job door: five statuses, whole percents, named stages that real work moves."""
+"""The status of a job in the words of the job door: five statuses, whole percents, named stages
+that real work moves.
+"""
 
 from __future__ import annotations
 
@@ -21,7 +23,9 @@ from app.states import JobStatus
 BATCH = "batch"
 
 
-async def get_status(database: Database, processors: Processors, job_id: UUID, owner: str) -> dict[str, Any]:
+async def get_status(
+    database: Database, processors: Processors, job_id: UUID, owner: str
+) -> dict[str, Any]:
     """Raises NotFound."""
     async with database.reading() as connection:
         job = await jobs.find_job(connection, job_id, owner)
@@ -31,17 +35,22 @@ async def get_status(database: Database, processors: Processors, job_id: UUID, o
         earlier = await _earlier(connection, job, owner)
         smaller = await _parts_of(connection, parts)
         tally = await chunks.tally(connection, job_id, is_parent=job.child_count is not None)
-        done = await chunks.done_bytes(connection, [job_id, *(p.id for p in [*parts, *chain(*smaller.values())])])
+        done = await chunks.done_bytes(
+            connection, [job_id, *(p.id for p in [*parts, *chain(*smaller.values())])]
+        )
     body = _body(job, parts, done, smaller, processors)
     body |= {"counts": chunks.counts(tally), "error_message": _error(job), "children": None}
     if job.processor != BATCH:
         return body
     children = [_child(part, smaller.get(part.id, []), done, processors) for part in parts]
     cached = [
-        _child(row, [], done, processors) | {"file_id": file_id, "cached": True} for file_id, row in earlier.items()
+        _child(row, [], done, processors) | {"file_id": file_id, "cached": True}
+        for file_id, row in earlier.items()
     ]
     order = {file_id: place for place, file_id in enumerate(job.options["file_ids"])}
-    return body | {"children": sorted([*children, *cached], key=lambda child: order[child["file_id"]])}
+    return body | {
+        "children": sorted([*children, *cached], key=lambda child: order[child["file_id"]])
+    }
 
 
 async def _earlier(connection: AsyncConnection, job: JobRow, owner: str) -> dict[str, JobRow]:
@@ -53,7 +62,9 @@ async def _earlier(connection: AsyncConnection, job: JobRow, owner: str) -> dict
     return {file_id: found[job_id] for file_id, job_id in named.items() if job_id in found}
 
 
-async def _parts_of(connection: AsyncConnection, parts: Sequence[JobRow]) -> dict[UUID, list[JobRow]]:
+async def _parts_of(
+    connection: AsyncConnection, parts: Sequence[JobRow]
+) -> dict[UUID, list[JobRow]]:
     """The parts of those parts that have some, by whose they are."""
     found: dict[UUID, list[JobRow]] = {}
     if any(part.child_count is not None for part in parts):
@@ -63,7 +74,9 @@ async def _parts_of(connection: AsyncConnection, parts: Sequence[JobRow]) -> dic
     return found
 
 
-def _child(part: JobRow, smaller: Sequence[JobRow], done: dict[UUID, int], processors: Processors) -> dict[str, Any]:
+def _child(
+    part: JobRow, smaller: Sequence[JobRow], done: dict[UUID, int], processors: Processors
+) -> dict[str, Any]:
     body = _body(part, smaller, done, {}, processors)
     shown = {name: body[name] for name in ("status", "progress", "stage")}
     names = {"file_id": str(part.file_id), "job_id": str(part.id), "filename": part.filename}
@@ -76,7 +89,9 @@ def _error(job: JobRow) -> str | None:
     return str(job.error.get("message") or job.error.get("code"))
 
 
-async def get_result(database: Database, processors: Processors, job_id: UUID, owner: str) -> dict[str, Any]:
+async def get_result(
+    database: Database, processors: Processors, job_id: UUID, owner: str
+) -> dict[str, Any]:
     """What the job found out; raises NotFound, ResultNotReady, ResultUnavailable."""
     async with database.reading() as connection:
         job = await jobs.find_job(connection, job_id, owner)
@@ -90,8 +105,11 @@ async def get_result(database: Database, processors: Processors, job_id: UUID, o
         raise ResultNotReady(headers={"Retry-After": "1"})
     if job.processor == BATCH:
         return {
-            "job_id": str(job_id), "job_type": BATCH, "status": status.in_five, "result": _outcomes(job, parts, earlier)
-        }  # fmt: skip
+            "job_id": str(job_id),
+            "job_type": BATCH,
+            "status": status.in_five,
+            "result": _outcomes(job, parts, earlier),
+        }
     if found is None:
         raise ResultUnavailable(f"The job is {status.in_five} and has no result of its own.")
     return {
@@ -102,12 +120,15 @@ async def get_result(database: Database, processors: Processors, job_id: UUID, o
     }
 
 
-def _outcomes(job: JobRow, parts: Sequence[JobRow], earlier: Mapping[str, JobRow]) -> dict[str, Any]:
+def _outcomes(
+    job: JobRow, parts: Sequence[JobRow], earlier: Mapping[str, JobRow]
+) -> dict[str, Any]:
     """What became of each file of a batch, in the order in which they were given."""
     of = {str(part.file_id): part for part in parts} | dict(earlier)
     cached = job.options["cached"]
     children = [
-        _outcome(file_id, of.get(file_id)) | {"cached": file_id in cached} for file_id in job.options["file_ids"]
+        _outcome(file_id, of.get(file_id)) | {"cached": file_id in cached}
+        for file_id in job.options["file_ids"]
     ]
     counts = Counter(child["status"] for child in children)
     return {"job_type": job.options["job_type"], "counts": dict(counts), "children": children}
@@ -115,7 +136,13 @@ def _outcomes(job: JobRow, parts: Sequence[JobRow], earlier: Mapping[str, JobRow
 
 def _outcome(file_id: str, part: JobRow | None) -> dict[str, Any]:
     if part is None:
-        return {"file_id": file_id, "job_id": None, "filename": None, "status": "deleted", "error_message": None}
+        return {
+            "file_id": file_id,
+            "job_id": None,
+            "filename": None,
+            "status": "deleted",
+            "error_message": None,
+        }
     return {
         "file_id": file_id,
         "job_id": str(part.id),
@@ -144,10 +171,13 @@ def _body(
     processors: Processors,
 ) -> dict[str, Any]:
     status = JobStatus(job.status)
-    begun = any(p.chunk_count or JobStatus(p.status).is_final for p in [*parts, *chain(*smaller.values())])
+    begun = any(
+        p.chunk_count or JobStatus(p.status).is_final for p in [*parts, *chain(*smaller.values())]
+    )
     stages = stages_of(job, processors)
     if stages.is_of_parts and status is JobStatus.PROCESSING and not begun:
-        status = JobStatus.QUEUED  # it has been `processing` from the start, since its parts do the work
+        # it has been `processing` from the start, since its parts do the work
+        status = JobStatus.QUEUED
     percent = progress(job, parts, done, status, smaller, processors)
     named = stages.named
     stage = named[0][0] if status is JobStatus.QUEUED else _stage(named, percent, status)
@@ -186,7 +216,9 @@ def progress(
     smaller: Mapping[UUID, Sequence[JobRow]],
     processors: Processors,
 ) -> int:
-    """0 to 100, by the bytes that were split and worked on; 100 only when the job is final, and it never falls."""
+    """0 to 100, by the bytes that were split and worked on; 100 only when the job is final, and it
+    never falls.
+    """
     if status.is_final and status is not JobStatus.CANCELLED:
         return 100
     if status is JobStatus.QUEUED:
@@ -209,7 +241,9 @@ def _percent_of_parts(
     processors: Processors,
 ) -> int:
     """The mean; results of earlier jobs count as parts that are done."""
-    of = (progress(p, smaller.get(p.id, ()), done, JobStatus(p.status), {}, processors) for p in parts)
+    of = (
+        progress(p, smaller.get(p.id, ()), done, JobStatus(p.status), {}, processors) for p in parts
+    )
     cached = len(job.options.get("cached", ()))
     return (sum(of) + 100 * cached) // max(1, len(parts) + cached)
 

@@ -189,7 +189,9 @@ def meaning(value: str, among: list[str]) -> str | None:
             return in_group[0]
     if not 1 < len(text) <= 3:
         return None
-    abbreviated = [same for word, same in lowered.items() if word.startswith(text) or text.startswith(word)]
+    abbreviated = [
+        same for word, same in lowered.items() if word.startswith(text) or text.startswith(word)
+    ]
     return abbreviated[0] if len(abbreviated) == 1 else None
 
 

@@ -15,10 +15,16 @@ from app.features.templates.service import Templates
 router = APIRouter(prefix="/api/v1/jobs", tags=["jobs"], dependencies=[Depends(single_values)])
 
 
-@router.post("/mapping", status_code=202, response_model=Queued, responses=problem_responses(400, 404, 409, 422, 503))
+@router.post(
+    "/mapping",
+    status_code=202,
+    response_model=Queued,
+    responses=problem_responses(400, 404, 409, 422, 503),
+)
 async def mapping(body: MappingRequest, app: App, owner: Owner, fresh: Fresh = False) -> Response:
-    """Propose which column of a file is which of a reference file, how sure that is, why, and what must be converted.
-    What was accepted as a template before is proposed again."""
+    """Propose which column of a file is which of a reference file, how sure that is, why, and what
+    must be converted. What was accepted as a template before is proposed again.
+    """
     check_open(app)
     options = {
         "input_file_id": str(body.input_file_id),

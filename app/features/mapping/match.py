@@ -68,13 +68,17 @@ def match(
     sources, targets = _sides(given, given_state), _sides(wanted, wanted_state)
     scores = score(sources, targets, cosines, accepted)
     pairs = assign(scores.total)
-    mappings = [_mapping(i, target, sources, scores, pairs.get(i)) for i, target in enumerate(targets)]
+    mappings = [
+        _mapping(i, target, sources, scores, pairs.get(i)) for i, target in enumerate(targets)
+    ]
     _fill_by_parts(mappings, sources)
     _fill_with_rest(mappings, targets, sources, scores, cosines)
     return finished(mappings, [source.name for source in sources], scores.total)
 
 
-def finished(mappings: list[dict[str, Any]], names: Sequence[str], total: Matrix | None) -> dict[str, Any]:
+def finished(
+    mappings: list[dict[str, Any]], names: Sequence[str], total: Matrix | None
+) -> dict[str, Any]:
     used = {name for mapping in mappings for name in mapping["input_columns"]}
     for mapping in mappings:
         _rank_below(mapping)
@@ -106,10 +110,15 @@ def _sides(reports: Sequence[dict[str, Any]], state: str) -> list[Side]:
 
 
 def score(
-    sources: Sequence[Side], targets: Sequence[Side], cosines: Matrix | None, accepted: dict[str, list[str]]
+    sources: Sequence[Side],
+    targets: Sequence[Side],
+    cosines: Matrix | None,
+    accepted: dict[str, list[str]],
 ) -> Scores:
     """How likely each pair is the same thing, 0 to 1."""
-    names, for_all, against_all, shared, total = (np.zeros((len(targets), len(sources))) for _ in range(5))
+    names, for_all, against_all, shared, total = (
+        np.zeros((len(targets), len(sources))) for _ in range(5)
+    )
     scores = Scores(names, for_all, against_all, shared, total, np.zeros(total.shape, bool), {})
     remembered = set()
     for target_name, source_names in accepted.items():
@@ -178,7 +187,9 @@ def confidence(scores: Scores, i: int, j: int) -> float:
     return round(value * (0.8 + 0.2 * float(np.clip(margin / 0.2, 0, 1))), 3)
 
 
-def _mapping(i: int, target: Side, sources: Sequence[Side], scores: Scores, j: int | None) -> dict[str, Any]:
+def _mapping(
+    i: int, target: Side, sources: Sequence[Side], scores: Scores, j: int | None
+) -> dict[str, Any]:
     order = np.argsort(-scores.total[i], kind="stable").tolist() if sources else []
     others = [k for k in order if k != j and scores.total[i, k] >= RUNNER_UP_AT_LEAST][:RUNNERS_UP]
     body: dict[str, Any] = {
@@ -188,7 +199,8 @@ def _mapping(i: int, target: Side, sources: Sequence[Side], scores: Scores, j: i
         "confidence": 0.0,
         "reason": "no column of the input is like it",
         "runners_up": [
-            {"input_column": sources[k].name, "confidence": round(float(scores.total[i, k]), 3)} for k in others
+            {"input_column": sources[k].name, "confidence": round(float(scores.total[i, k]), 3)}
+            for k in others
         ],
         "conversion": [],
     }

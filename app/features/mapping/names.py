@@ -36,14 +36,18 @@ class Name:
 def normal(header: str) -> Name:
     text = unicodedata.normalize("NFKD", header.replace("ß", "ss"))
     text = "".join(character for character in text if not unicodedata.combining(character))
-    text = re.sub(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])", " ", text).replace("#", " number ")
+    text = re.sub(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])", " ", text).replace(
+        "#", " number "
+    )
     parts = re.findall(r"[a-z]+|[0-9]+|[^\W\d_]+", text.lower())
     known = words()
     expanded = tuple(word for part in parts for word in known.stands_for.get(part, (part,)))
     expanded = tuple(word for word in expanded if word not in known.fillers) or expanded
     # `ship to name` has no end.
     expanded = tuple(
-        word for before, word in zip(("", *expanded), expanded, strict=False) if word != "to" or before not in TO
+        word
+        for before, word in zip(("", *expanded), expanded, strict=False)
+        if word != "to" or before not in TO
     )
     if not expanded:
         expanded = (header.strip().lower(),)

@@ -1,4 +1,6 @@
-"""Which column of one file is which of another. The job has two parts, the profiles of both files; this concludes it."""
+"""Which column of one file is which of another. The job has two parts, the profiles of both files;
+this concludes it.
+"""
 
 from __future__ import annotations
 
@@ -22,7 +24,8 @@ EXAMPLES = 3
 EXAMPLE_CHARACTERS = 40
 
 
-# Called in the processes beside the service: pyarrow and scipy are memory that the service itself can do without.
+# Called in the processes beside the service: pyarrow and scipy are memory that the service itself
+# can do without.
 def match(given: Any, wanted: Any, given_state: str, *more: Any) -> dict[str, Any]:
     from app.features.mapping.match import match
     from app.features.mapping.proposals import checked
@@ -65,11 +68,17 @@ class MappingProcessor(ReducesParts):
         self._chat = chat
 
     def depends_on(self, options: StoredOptions) -> str | None:
-        """Whether there is a sentence model; a language model may answer otherwise the next time."""
+        """Whether there is a sentence model; a language model may answer otherwise the next
+        time.
+        """
         if options.provider != LOCAL:
             return None
         model = self._embedder
-        return f"{model.model_id}/{model.precision}" if model is not None and model.folder.is_dir() else "names"
+        return (
+            f"{model.model_id}/{model.precision}"
+            if model is not None and model.folder.is_dir()
+            else "names"
+        )
 
     async def conclude_parts(
         self,
@@ -83,18 +92,24 @@ class MappingProcessor(ReducesParts):
         notes: list[str] = []
         cosines = await self._cosines(given, wanted, notes, in_thread)
         accepted = options.accepted
-        result = await compute(match, given, wanted, parts[0].state, parts[1].state, cosines, accepted)
+        result = await compute(
+            match, given, wanted, parts[0].state, parts[1].state, cosines, accepted
+        )
         provider = options.provider
         if provider == OPENAI:
             try:
                 if self._chat is None:
                     raise ChatUnavailable("no endpoint is set (OPENAI_BASE_URL)")
                 pairs = await self._chat.map_columns(given, wanted)
-                result = await compute(adopt, result, given, wanted, parts[0].state, parts[1].state, pairs)
+                result = await compute(
+                    adopt, result, given, wanted, parts[0].state, parts[1].state, pairs
+                )
             except ChatUnavailable as error:
                 logger.warning("The mapping is made locally: %s", error.detail)
                 provider = LOCAL
-                notes.append(f"Made locally, since the provider openai did not help: {error.detail}")
+                notes.append(
+                    f"Made locally, since the provider openai did not help: {error.detail}"
+                )
         body = {
             "input_file_id": str(parts[0].file_id),
             "reference_file_id": str(parts[1].file_id),
@@ -103,7 +118,9 @@ class MappingProcessor(ReducesParts):
             "notes": notes,
             **result,
         }
-        return Conclusion({"matched": result["matched"], "of": len(wanted), "provider": provider}, body)
+        return Conclusion(
+            {"matched": result["matched"], "of": len(wanted), "provider": provider}, body
+        )
 
     async def _cosines(
         self,

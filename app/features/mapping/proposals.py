@@ -95,8 +95,15 @@ def _refused(steps: Steps, values: list[str], *, with_missing: bool = False) -> 
 
 def _without_time(step: dict[str, Any], values: list[str]) -> list[str]:
     """Values that are another moment, or day, once they are written in the other format."""
-    before = [{"operation": "parse_date", "format": step["from"]}, {"operation": "cast", "to": "text"}]
-    after = [step, {"operation": "parse_date", "format": step["to"]}, {"operation": "cast", "to": "text"}]
+    before = [
+        {"operation": "parse_date", "format": step["from"]},
+        {"operation": "cast", "to": "text"},
+    ]
+    after = [
+        step,
+        {"operation": "parse_date", "format": step["to"]},
+        {"operation": "cast", "to": "text"},
+    ]
     good, _ = _run([_column("before", before), _column("after", after)], values)
     return [values[place] for place, (old, new) in good.items() if _moment(old) != _moment(new)]
 

@@ -17,10 +17,15 @@ class MappingRequest(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     input_file_id: UUID = Field(description="Of the upload in somebody else's shape.")
-    reference_file_id: UUID = Field(description="Of an upload with the columns that are wanted; some rows help.")
+    reference_file_id: UUID = Field(
+        description="Of an upload with the columns that are wanted; some rows help."
+    )
     provider: Literal["local", "openai"] = Field(
         default="local",
-        description="`openai` asks the endpoint of the settings, and falls back to `local` with a note if that fails.",
+        description=(
+            "`openai` asks the endpoint of the settings, and falls back to `local` with a note if"
+            " that fails."
+        ),
     )
     priority: Priority = 0
 
@@ -36,13 +41,20 @@ class ColumnMatch(Answer):
     """Where the values of a reference column come from."""
 
     reference_column: str = Field(description="The column that is wanted.")
-    input_column: str | None = Field(description="The column that it is; null if it is none or made of several.")
-    input_columns: list[str] = Field(description="All columns that it is made of; empty if there is none.")
+    input_column: str | None = Field(
+        description="The column that it is; null if it is none or made of several."
+    )
+    input_columns: list[str] = Field(
+        description="All columns that it is made of; empty if there is none."
+    )
     confidence: float = Field(description=CONFIDENCE)
     reason: str = Field(description="Why, in a sentence.")
     runners_up: list[RunnerUp] = Field(description="The next best columns.")
     conversion: list[dict[str, Any]] = Field(
-        description="Steps of a transform that convert the values; with `decide`, one that you are asked about."
+        description=(
+            "Steps of a transform that convert the values; with `decide`, one that you are asked"
+            " about."
+        )
     )
 
 
@@ -62,7 +74,11 @@ class ColumnMapping(Answer):
     provider: Literal["local", "openai"] = Field(description="Who made it.")
     embeddings: bool = Field(description="Whether a sentence model compared the names.")
     notes: list[str] = Field(description="What did not go as it was asked for.")
-    mappings: list[ColumnMatch] = Field(description="One for each reference column, in their order.")
+    mappings: list[ColumnMatch] = Field(
+        description="One for each reference column, in their order."
+    )
     matched: int = Field(description="Reference columns that have a match.")
     unused_input_columns: list[str] = Field(description="Columns that nothing is made of.")
-    matrix: SimilarityMatrix = sometimes("How alike all pairs are; absent where they are too many to show.")
+    matrix: SimilarityMatrix = sometimes(
+        "How alike all pairs are; absent where they are too many to show."
+    )

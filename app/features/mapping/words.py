@@ -14,7 +14,9 @@ class Words(msgspec.Struct, frozen=True):
     stands_for: dict[str, tuple[str, ...]]
     """A word, and the words that it is short for, or another word for."""
     concepts: dict[tuple[str, ...], str]
-    """The words of a phrase, sorted, since languages order them in other ways, and what it names."""
+    """The words of a phrase, sorted, since languages order them in other ways, and what it
+    names.
+    """
     qualifiers: dict[str, str]
     """A word that tells two of a kind apart, and which way."""
     noise: frozenset[str]

@@ -1,4 +1,6 @@
-"""What a cron expression may be (docs/scoring.md). The library that finds its moments takes more: seconds, `L`, `#`."""
+"""What a cron expression may be (docs/scoring.md). The library that finds its moments takes more:
+seconds, `L`, `#`.
+"""
 
 from __future__ import annotations
 
@@ -37,13 +39,20 @@ class _Field:
     def _check_item(self, item: str, text: str) -> None:
         found = STAR_OR_RANGE.fullmatch(item)
         if found is None:
-            raise self._bad(text, f"takes numbers{self._or_names}, ranges like `1-5`, `*`, steps like `*/5`, and lists")
+            raise self._bad(
+                text,
+                f"takes numbers{self._or_names}, ranges like `1-5`, `*`, steps like `*/5`, and"
+                " lists",
+            )
         first, last, step = found.groups()
         start = self.low if first is None else self._value(first, text)
         end = start if last is None else self._value(last, text)
         if end < start:
             split = f"{first}-{self.high},{self.low}-{last}"
-            raise self._bad(text, f"has a range that ends before it begins; a list like `{split}` has both parts")
+            raise self._bad(
+                text,
+                f"has a range that ends before it begins; a list like `{split}` has both parts",
+            )
         if step is not None and int(step) == 0:
             raise self._bad(text, "has a step of 0")
 
@@ -82,7 +91,9 @@ def check_cron(cron: str) -> None:
         raise BadCron(f"{shown} is a nickname, which is not taken; {instead}.")
     texts = BLANKS.split(cron.strip(" \t"))
     if len(texts) != len(FIELDS):
-        seconds_or_year = "; there is none for seconds, and none for a year" if len(texts) > len(FIELDS) else ""
+        seconds_or_year = (
+            "; there is none for seconds, and none for a year" if len(texts) > len(FIELDS) else ""
+        )
         raise BadCron(f"{shown} has {len(texts)} fields, not {len(FIELDS)}{seconds_or_year}.")
     for field, text in zip(FIELDS, texts, strict=True):
         field.check(text)

@@ -22,9 +22,17 @@ from app.features.schedules.service import USUAL_TYPE, Schedules
 router = APIRouter(prefix="/api/v1/schedules", tags=["schedules"])
 
 Cron = Annotated[
-    str, Field(min_length=1, max_length=100, pattern=r"^[^\x00]*$", description="Five fields, as in Debian's cron.")
+    str,
+    Field(
+        min_length=1,
+        max_length=100,
+        pattern=r"^[^\x00]*$",
+        description="Five fields, as in Debian's cron.",
+    ),
 ]
-Zone = Annotated[str, Field(max_length=60, pattern=r"^[^\x00]*$", description="Such as Europe/Berlin.")]
+Zone = Annotated[
+    str, Field(max_length=60, pattern=r"^[^\x00]*$", description="Such as Europe/Berlin.")
+]
 Title = Annotated[str, Field(max_length=100, pattern=r"^[^\x00]*$")]
 
 
@@ -64,7 +72,9 @@ ScheduleId = Annotated[UUID, Depends(_schedule_id)]
 
 @router.post("", status_code=201, response_model=Schedule, responses=problem_responses(400, 422))
 async def create(body: NewSchedule, app: App, owner: Owner) -> Response:
-    """A run that is due while the one before still goes on is skipped; of several that were missed, one is made up for."""
+    """A run that is due while the one before still goes on is skipped; of several that were missed,
+    one is made up for.
+    """
     body.job.check()
     made = await app.of(Schedules).create(
         owner,
@@ -90,7 +100,9 @@ async def get(schedule_id: ScheduleId, app: App, owner: Owner) -> Response:
 @router.patch("/{schedule_id}", response_model=Schedule, responses=problem_responses(400, 404, 422))
 async def change(schedule_id: ScheduleId, body: ScheduleChange, app: App, owner: Owner) -> Response:
     """Pause it, go on, or give it another cron, timezone or name."""
-    return encoded(await app.of(Schedules).change(schedule_id, owner, body.model_dump(exclude_unset=True)))
+    return encoded(
+        await app.of(Schedules).change(schedule_id, owner, body.model_dump(exclude_unset=True))
+    )
 
 
 @router.post(

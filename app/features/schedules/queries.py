@@ -1,4 +1,6 @@
-"""SQL for schedules. A run belongs to whoever moves `next_run_at` on from the moment that was due."""
+"""SQL for schedules. A run belongs to whoever moves `next_run_at` on from the moment that was
+due.
+"""
 
 from __future__ import annotations
 
@@ -56,11 +58,15 @@ async def insert_schedule(connection: AsyncConnection, schedule: NewSchedule) ->
 
 
 async def list_schedules(connection: AsyncConnection, owner: str) -> list[ScheduleRow]:
-    query = select(*_SCHEDULE).where(Schedule.owner == owner).order_by(Schedule.created_at, Schedule.id)
+    query = (
+        select(*_SCHEDULE).where(Schedule.owner == owner).order_by(Schedule.created_at, Schedule.id)
+    )
     return await fetch_all(connection, ScheduleRow, query)
 
 
-async def find_schedule(connection: AsyncConnection, schedule_id: UUID, owner: str) -> ScheduleRow | None:
+async def find_schedule(
+    connection: AsyncConnection, schedule_id: UUID, owner: str
+) -> ScheduleRow | None:
     query = select(*_SCHEDULE).where(Schedule.id == schedule_id, Schedule.owner == owner)
     return await fetch_first(connection, ScheduleRow, query)
 
@@ -69,7 +75,7 @@ async def list_due(connection: AsyncConnection) -> list[ScheduleRow]:
     """But not those of users who are revoked."""
     query = select(*_SCHEDULE).where(
         Schedule.paused.is_(False), Schedule.next_run_at <= now(), ~is_revoked(Schedule.owner)
-    )  # fmt: skip
+    )
     return await fetch_all(connection, ScheduleRow, query.order_by(Schedule.next_run_at))
 
 
@@ -79,12 +85,18 @@ async def list_later(connection: AsyncConnection) -> list[ScheduleRow]:
     return await fetch_all(connection, ScheduleRow, query)
 
 
-async def run_earlier(connection: AsyncConnection, schedule: ScheduleRow, next_run_at: datetime) -> bool:
-    query = update(Schedule).where(Schedule.id == schedule.id, Schedule.next_run_at == schedule.next_run_at)
+async def run_earlier(
+    connection: AsyncConnection, schedule: ScheduleRow, next_run_at: datetime
+) -> bool:
+    query = update(Schedule).where(
+        Schedule.id == schedule.id, Schedule.next_run_at == schedule.next_run_at
+    )
     return (await connection.execute(query.values(next_run_at=next_run_at))).rowcount == 1
 
 
-async def take_run(connection: AsyncConnection, schedule: ScheduleRow, next_run_at: datetime, missed: int) -> bool:
+async def take_run(
+    connection: AsyncConnection, schedule: ScheduleRow, next_run_at: datetime, missed: int
+) -> bool:
     """Whether the run that is due is ours."""
     query = (
         update(Schedule)
@@ -105,12 +117,22 @@ async def take_run(connection: AsyncConnection, schedule: ScheduleRow, next_run_
 
 async def note(connection: AsyncConnection, schedule_id: UUID, values: dict[str, Any]) -> None:
     """What became of a run; `runs` and `skipped` are added to what was counted."""
-    counted = {name: getattr(Schedule, name) + values.pop(name) for name in ("runs", "skipped") if name in values}
-    await connection.execute(update(Schedule).where(Schedule.id == schedule_id).values(**values, **counted))
+    counted = {
+        name: getattr(Schedule, name) + values.pop(name)
+        for name in ("runs", "skipped")
+        if name in values
+    }
+    await connection.execute(
+        update(Schedule).where(Schedule.id == schedule_id).values(**values, **counted)
+    )
 
 
-async def change(connection: AsyncConnection, schedule_id: UUID, owner: str, values: dict[str, Any]) -> bool:
-    query = update(Schedule).where(Schedule.id == schedule_id, Schedule.owner == owner).values(**values)
+async def change(
+    connection: AsyncConnection, schedule_id: UUID, owner: str, values: dict[str, Any]
+) -> bool:
+    query = (
+        update(Schedule).where(Schedule.id == schedule_id, Schedule.owner == owner).values(**values)
+    )
     return (await connection.execute(query)).rowcount == 1
 
 

@@ -37,7 +37,9 @@ class Schedule(Answer):
     next_runs: list[datetime] = Field(description="The next moments; empty while it is paused.")
     last_run_at: datetime | None = Field(description="When it ran last; null if never.")
     last_job_id: UUID | None = Field(description="The last job that it made; null if none.")
-    last_outcome: RunOutcome | None = Field(description="What became of the last run; null if there was none.")
+    last_outcome: RunOutcome | None = Field(
+        description="What became of the last run; null if there was none."
+    )
     created_at: datetime = Field(description=CREATED_AT)
 
 

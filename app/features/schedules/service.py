@@ -1,4 +1,6 @@
-"""Schedules: a job made again and again, at the moments that a cron expression names. All state is in the database."""
+"""Schedules: a job made again and again, at the moments that a cron expression names. All state is
+in the database.
+"""
 
 from __future__ import annotations
 
@@ -41,7 +43,9 @@ def next_runs(cron: str, timezone: str, after: datetime) -> Iterator[datetime]:
     try:
         zone = ZoneInfo(timezone)
     except (ZoneInfoNotFoundError, ValueError, OSError):
-        raise InvalidParameter(f"There is no time zone {timezone[:60]!r}; write it like Europe/Berlin.") from None
+        raise InvalidParameter(
+            f"There is no time zone {timezone[:60]!r}; write it like Europe/Berlin."
+        ) from None
     try:
         moments = CronSim(cron, after.astimezone(zone))
     except CronSimError:  # a day that none of its months has; what else is wrong, `check_cron` says
@@ -55,11 +59,15 @@ class Schedules:
         self._starter = starter
         self._checked_at = float("-inf")
 
-    async def create(self, owner: str, *, name: str, cron: str, timezone: str, job: dict[str, Any]) -> dict[str, Any]:
+    async def create(
+        self, owner: str, *, name: str, cron: str, timezone: str, job: dict[str, Any]
+    ) -> dict[str, Any]:
         """Raises BadCron, InvalidParameter."""
         check_cron(cron)
         next_run_at = first_run(cron, timezone, datetime.now(UTC))
-        new = NewSchedule(owner=owner, name=name, cron=cron, timezone=timezone, job=job, next_run_at=next_run_at)
+        new = NewSchedule(
+            owner=owner, name=name, cron=cron, timezone=timezone, job=job, next_run_at=next_run_at
+        )
         await self._database.transact(lambda c: schedules.insert_schedule(c, new))
         return await self.get(new.id, owner)
 
@@ -69,16 +77,22 @@ class Schedules:
 
     async def list(self, owner: str) -> dict[str, Any]:
         async with self._database.reading() as connection:
-            return {"items": [_body(row) for row in await schedules.list_schedules(connection, owner)]}
+            return {
+                "items": [_body(row) for row in await schedules.list_schedules(connection, owner)]
+            }
 
     async def change(self, schedule_id: UUID, owner: str, given: dict[str, Any]) -> dict[str, Any]:
-        """Pause, resume, or give another cron, timezone, name or job. What was due while it was paused is not made up for."""
+        """Pause, resume, or give another cron, timezone, name or job. What was due while it was
+        paused is not made up for.
+        """
         row = await self._find(schedule_id, owner)
         if "cron" in given:
             check_cron(given["cron"])
         cron, timezone = given.get("cron", row.cron), given.get("timezone", row.timezone)
         values = given | {"next_run_at": first_run(cron, timezone, datetime.now(UTC))}
-        if not await self._database.transact(lambda c: schedules.change(c, schedule_id, owner, values)):
+        if not await self._database.transact(
+            lambda c: schedules.change(c, schedule_id, owner, values)
+        ):
             raise NotFound
         return await self.get(schedule_id, owner)
 
@@ -88,7 +102,9 @@ class Schedules:
             raise NotFound
 
     async def run_now(self, schedule_id: UUID, owner: str) -> dict[str, Any]:
-        """One run besides the planned ones; raises NotFound, RunGoesOn, and what making the job raises."""
+        """One run besides the planned ones; raises NotFound, RunGoesOn, and what making the job
+        raises.
+        """
         row = await self._find(schedule_id, owner)
         if await self._goes_on(row):
             raise RunGoesOn(job_id=str(row.last_job_id))
@@ -99,7 +115,9 @@ class Schedules:
 
     async def _start(self, owner: str, job: dict[str, Any]) -> dict[str, Any]:
         """A job of its own each time, even if the same was done with the same bytes before."""
-        started = await self._starter.start(owner, NewJob.model_validate({"type": USUAL_TYPE, **job}), fresh=True)
+        started = await self._starter.start(
+            owner, NewJob.model_validate({"type": USUAL_TYPE, **job}), fresh=True
+        )
         return started.details
 
     # ------------------------------------------------------------------ on time
@@ -125,38 +143,59 @@ class Schedules:
             await self._run_due(row)
 
     async def _trust_no_future(self) -> None:
-        """Bring forward what was planned before the clock was set back: the cron expression names an earlier moment."""
+        """Bring forward what was planned before the clock was set back: the cron expression names
+        an earlier moment.
+        """
         async with self._database.reading() as connection:
             later = await schedules.list_later(connection)
         for row in later:
-            following = first_run(row.cron, row.timezone, datetime.now(UTC) + TOLERANCE)
-            if following < row.next_run_at:
-                await self._database.transact(lambda c, r=row, f=following: schedules.run_earlier(c, r, f))  # type: ignore[misc]
+            await self._bring_forward(row)
+
+    async def _bring_forward(self, row: ScheduleRow) -> None:
+        following = first_run(row.cron, row.timezone, datetime.now(UTC) + TOLERANCE)
+        if following < row.next_run_at:
+            await self._database.transact(lambda c: schedules.run_earlier(c, row, following))
 
     async def _run_due(self, row: ScheduleRow) -> None:
         """One run, however many moments have passed since; the others are told as missed."""
         now = datetime.now(UTC)
         moments = next_runs(row.cron, row.timezone, row.next_run_at)
-        missed = sum(1 for _ in takewhile(lambda moment: moment <= now, islice(moments, MAX_MISSED)))
+        missed = sum(
+            1 for _ in takewhile(lambda moment: moment <= now, islice(moments, MAX_MISSED))
+        )
         following = first_run(row.cron, row.timezone, max(now, row.next_run_at))
-        if not await self._database.transact(lambda c: schedules.take_run(c, row, following, missed)):
+        if not await self._database.transact(
+            lambda c: schedules.take_run(c, row, following, missed)
+        ):
             return
         if missed:
             logger.warning("Schedule %s: %d runs were missed; one is made now", row.id, missed)
         if await self._goes_on(row):
-            why = {"outcome": "skipped", "message": "The run before was still going on.", "missed": missed}
+            why = {
+                "outcome": "skipped",
+                "message": "The run before was still going on.",
+                "missed": missed,
+            }
             await self._note(row, skipped=1, last_outcome=why)
             return
         try:
             made = await self._start(row.owner, row.job)
         except GranulaError as error:
             code = getattr(error, "code", "unavailable")
-            why = {"outcome": "failed", "code": code, "message": error.detail[:500], "missed": missed}
+            why = {
+                "outcome": "failed",
+                "code": code,
+                "message": error.detail[:500],
+                "missed": missed,
+            }
             await self._note(row, last_outcome=why)
             logger.error("Schedule %s: no job could be made: %s", row.id, error.detail)
             return
         await self._note(
-            row, last_job_id=UUID(made["job_id"]), runs=1, last_outcome={"outcome": "made", "missed": missed}
+            row,
+            last_job_id=UUID(made["job_id"]),
+            runs=1,
+            last_outcome={"outcome": "made", "missed": missed},
         )
 
     async def _goes_on(self, row: ScheduleRow) -> bool:

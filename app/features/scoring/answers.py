@@ -1,4 +1,6 @@
-"""What a model service says of a transaction. Apart from the client, since a process that only computes needs no HTTP."""
+"""What a model service says of a transaction. Apart from the client, since a process that only
+computes needs no HTTP.
+"""
 
 from __future__ import annotations
 

@@ -20,22 +20,32 @@ app = typer.Typer()
 )
 def pipeline(
     bucket: Annotated[str | None, typer.Option(help="Bucket to read. [default: BUCKET]")] = None,
-    prefix: Annotated[str | None, typer.Option(help="Beginning of the keys. [default: PREFIX]")] = None,
-    pattern: Annotated[str | None, typer.Option(help="What the rest of a key looks like. [default: PATTERN]")] = None,
+    prefix: Annotated[
+        str | None, typer.Option(help="Beginning of the keys. [default: PREFIX]")
+    ] = None,
+    pattern: Annotated[
+        str | None, typer.Option(help="What the rest of a key looks like. [default: PATTERN]")
+    ] = None,
     give_up_after: Annotated[
         float,
-        typer.Option(min=0, help="Seconds without progress after which the run is left to the next start; 0: never."),
+        typer.Option(
+            min=0,
+            help=(
+                "Seconds without progress after which the run is left to the next start; 0: never."
+            ),
+        ),
     ] = 3600.0,
-    log_file: Annotated[Path, typer.Option(help="Where the lines go besides standard output.")] = Path(
-        "logs/batch_pipeline.log"
-    ),
+    log_file: Annotated[
+        Path, typer.Option(help="Where the lines go besides standard output.")
+    ] = Path("logs/batch_pipeline.log"),
 ) -> None:
     """Score the transactions in a bucket once.
 
-    Settings come from the environment: KEY, SECRET, ENDPOINT_URL, DATABASE_URL, ML_API_URL and others.
+    Settings come from the environment: KEY, SECRET, ENDPOINT_URL, DATABASE_URL, ML_API_URL and
+    others.
 
-    Exit code: 0 every transaction is scored or invalid, 1 some failed, 2 the run could not begin, 3 given up waiting,
-    130 interrupted. The next start continues a run that was not finished.
+    Exit code: 0 every transaction is scored or invalid, 1 some failed, 2 the run could not begin, 3
+    given up waiting, 130 interrupted. The next start continues a run that was not finished.
     """
     from app.config import load_settings
     from app.errors import SettingsInvalid
@@ -63,17 +73,23 @@ def pipeline(
 def ml_api(
     host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
     port: Annotated[int, typer.Option(min=0, max=65535)] = 8000,
-    train_on: Annotated[int, typer.Option(min=1000, max=1_000_000, help="Made transactions to train on.")] = 20_000,
+    train_on: Annotated[
+        int, typer.Option(min=1000, max=1_000_000, help="Made transactions to train on.")
+    ] = 20_000,
 ) -> None:
     """Run a model service to try the pipeline with.
 
     It trains a fraud model, then predicts; PUT /faults lets it misbehave."""
-    os.environ.setdefault("OMP_NUM_THREADS", "1")  # for a hundred rows starting threads costs more than they save
+    # for a hundred rows starting threads costs more than they save
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
     import uvicorn
 
     from app.features.scoring.model_service.service import create_model_service
     from app.features.scoring.model_service.training import train
 
     trained = train(train_on)
-    typer.echo(f"Trained on {trained.trained_on} made transactions; ROC AUC on others {trained.roc_auc:.4f}")
+    typer.echo(
+        f"Trained on {trained.trained_on} made transactions; ROC AUC on others"
+        f" {trained.roc_auc:.4f}"
+    )
     uvicorn.run(create_model_service(trained), host=host, port=port, access_log=False)

@@ -1,4 +1,6 @@
-"""POST /api/v1/jobs/score: score objects of a bucket where they lie, or a file that was uploaded before."""
+"""POST /api/v1/jobs/score: score objects of a bucket where they lie, or a file that was uploaded
+before.
+"""
 
 from __future__ import annotations
 
@@ -15,7 +17,9 @@ router = APIRouter(prefix="/api/v1/jobs", tags=["jobs"])
 
 
 class ScoreRequest(Input):
-    """What is to be scored: `source`, or `file_id`. How an upload is read was settled when it came."""
+    """What is to be scored: `source`, or `file_id`. How an upload is read was settled when it
+    came.
+    """
 
 
 @router.post(
@@ -25,8 +29,10 @@ class ScoreRequest(Input):
     responses=problem_responses(400, 404, 409, 415, 422, 503),
 )
 async def score(request: Request, body: ScoreRequest, app: App, owner: Owner) -> Response:
-    """Make a job for one object, or for a file that was uploaded, or a job with a part for each object of a prefix or
-    pattern. Its status, cancel, retry, rejects and proof are those of any job."""
+    """Make a job for one object, or for a file that was uploaded, or a job with a part for each
+    object of a prefix or pattern. Its status, cancel, retry, rejects and proof are those of any
+    job.
+    """
     check_open(app)
     body.check()
     if body.file_id is not None:
@@ -34,8 +40,13 @@ async def score(request: Request, body: ScoreRequest, app: App, owner: Owner) ->
             owner, body.file_id, "scoring", priority=body.priority, chunk_size=body.chunk_size
         )
         job_id = made_of_file.job_id
-        queued = {"job_id": str(job_id), "file_id": str(body.file_id), "status": "queued", "processor": "scoring",
-                  "priority": body.priority}  # fmt: skip
+        queued = {
+            "job_id": str(job_id),
+            "file_id": str(body.file_id),
+            "status": "queued",
+            "processor": "scoring",
+            "priority": body.priority,
+        }
         return encoded(queued, 201, {"Location": f"/api/v1/jobs/{job_id}"})
     made = await app.objects.submit(body.objects(owner, "scoring", {}))
     return encoded(made, 201, {"Location": f"/api/v1/jobs/{made['job_id']}"})

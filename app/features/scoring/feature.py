@@ -15,19 +15,32 @@ if TYPE_CHECKING:
 TRANSACTIONS = KeyedTable(
     "transactions",
     columns=(
-        "transaction_id", "row_number", "timestamp", "account_id", "amount", "currency", "data", "content_hash",
+        "transaction_id",
+        "row_number",
+        "timestamp",
+        "account_id",
+        "amount",
+        "currency",
+        "data",
+        "content_hash",
     ),
     key="transaction_id",
     versions="transaction_versions",
-)  # fmt: skip
+)
 PREDICTIONS = KeyedTable(
     "predictions",
     columns=(
-        "transaction_id", "row_number", "prediction", "fraud_score", "model_version", "latency_ms", "content_hash",
+        "transaction_id",
+        "row_number",
+        "prediction",
+        "fraud_score",
+        "model_version",
+        "latency_ms",
+        "content_hash",
     ),
     key="transaction_id",
     versions="prediction_versions",
-)  # fmt: skip
+)
 
 
 def _processors(tools: Tools) -> Iterable[Processor]:
@@ -44,4 +57,6 @@ def _processors(tools: Tools) -> Iterable[Processor]:
     return [ScoringProcessor(ml_api, settings.transaction_model, settings.row_batch_size)]
 
 
-SCORING = Feature("scoring", has_commands=True, tables=(TRANSACTIONS, PREDICTIONS), processors=_processors)
+SCORING = Feature(
+    "scoring", has_commands=True, tables=(TRANSACTIONS, PREDICTIONS), processors=_processors
+)

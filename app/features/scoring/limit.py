@@ -1,4 +1,6 @@
-"""How hard to press a service: calls at once that adapt to it, and a breaker that leaves it alone while it is away."""
+"""How hard to press a service: calls at once that adapt to it, and a breaker that leaves it alone
+while it is away.
+"""
 
 from __future__ import annotations
 
@@ -10,14 +12,18 @@ from contextlib import asynccontextmanager
 
 Clock = Callable[[], float]
 WINDOW = 5
-"""Each overload costs a pause, in which a capped service has more to give than it can keep: come back to it slowly."""
+"""Each overload costs a pause, in which a capped service has more to give than it can keep: come
+back to it slowly.
+"""
 
 
 class AdaptiveLimit:
-    """At most `most` calls at once, first come first served: one more after each window of successes (WINDOW times as many
-    as may run at once), half as many when the service says that it is too much (additive increase, multiplicative decrease).
+    """At most `most` calls at once, first come first served: one more after each window of
+    successes (WINDOW times as many as may run at once), half as many when the service says that it
+    is too much (additive increase, multiplicative decrease).
 
-    One overload is counted once: calls that began before the last cut tell nothing about the limit after it.
+    One overload is counted once: calls that began before the last cut tell nothing about the limit
+    after it.
     """
 
     def __init__(self, most: int, clock: Clock = time.monotonic) -> None:
@@ -38,7 +44,9 @@ class AdaptiveLimit:
 
     @asynccontextmanager
     async def slot(self) -> AsyncIterator[float]:
-        """The right to make one call; gives the moment at which it began, for `succeeded` and `overloaded`."""
+        """The right to make one call; gives the moment at which it began, for `succeeded` and
+        `overloaded`.
+        """
         turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._waiting.append(turn)
         self._wake()
@@ -101,12 +109,18 @@ SHARE_OF_OUTAGE = 0.05
 
 
 class CircuitBreaker:
-    """Opens after `threshold` failures in a row. While it is open nobody calls, but for one probe after each wait of a
-    twentieth of the time that it has been open, between `shortest` and `longest` seconds: so the end of an outage is found
-    before it has become much longer. The first success closes it."""
+    """Opens after `threshold` failures in a row. While it is open nobody calls, but for one probe
+    after each wait of a twentieth of the time that it has been open, between `shortest` and
+    `longest` seconds: so the end of an outage is found before it has become much longer. The first
+    success closes it.
+    """
 
     def __init__(
-        self, threshold: int = 10, shortest: float = 0.5, longest: float = 5.0, clock: Clock = time.monotonic
+        self,
+        threshold: int = 10,
+        shortest: float = 0.5,
+        longest: float = 5.0,
+        clock: Clock = time.monotonic,
     ) -> None:
         self._threshold = threshold
         self._shortest = shortest
@@ -124,14 +138,17 @@ class CircuitBreaker:
         return self._probe_at is not None
 
     def seconds_until_probe(self) -> float:
-        """0 if it makes sense to prepare a call. While the breaker is open who gets 0 has the next probe."""
+        """0 if it makes sense to prepare a call. While the breaker is open who gets 0 has the next
+        probe.
+        """
         self._is_promised, seconds = False, self.seconds_closed_to_all()
         self._is_promised = self.is_open and seconds == 0
         return seconds
 
     def seconds_closed_to_all(self) -> float:
-        """0 if a call may be made now; else the seconds after which to ask again. Who gets 0 while the breaker is open has
-        the probe, and must report how it went."""
+        """0 if a call may be made now; else the seconds after which to ask again. Who gets 0 while
+        the breaker is open has the probe, and must report how it went.
+        """
         if self._probe_at is None:
             return 0.0
         if self._is_promised:
@@ -149,7 +166,9 @@ class CircuitBreaker:
         self._is_promised = False
 
     def _wait(self) -> float:
-        return min(self._longest, max(self._shortest, SHARE_OF_OUTAGE * (self._clock() - self._opened_at)))
+        return min(
+            self._longest, max(self._shortest, SHARE_OF_OUTAGE * (self._clock() - self._opened_at))
+        )
 
     def failed(self) -> bool:
         """Whether this failure opened the breaker."""

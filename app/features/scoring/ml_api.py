@@ -1,7 +1,9 @@
-"""The model service over HTTP: transactions in, one prediction or one refusal for each out, whatever the service does.
+"""The model service over HTTP: transactions in, one prediction or one refusal for each out,
+whatever the service does.
 
 `POST {ML_API_URL}/predict` with `{"transactions": [{"id": "1", ...}, ...]}` is answered by
-`{"model_version": "...", "predictions": [{"id": "1", "prediction": "fraud", "fraud_score": 0.97}, ...]}`, in any order.
+`{"model_version": "...", "predictions": [{"id": "1", "prediction": "fraud", "fraud_score": 0.97},
+...]}`, in any order.
 """
 
 from __future__ import annotations
@@ -30,14 +32,18 @@ logger = logging.getLogger(__name__)
 MAX_ANSWER_BYTES = 10 << 20
 MAX_PAUSE_SECONDS = 300.0
 LONG_PAUSE_SECONDS = 5.0
-"""A longer pause is waited for outside: the chunk is given back and its job says what it waits for."""
+"""A longer pause is waited for outside: the chunk is given back and its job says what it waits
+for.
+"""
 BASE_DELAY_SECONDS, MAX_DELAY_SECONDS = 0.1, 5.0
 ATTEMPTS = 4
 REMEMBERED_BATCHES = 500
 
 
 class Item(msgspec.Struct, frozen=True, gc=False):
-    """A transaction as it is sent. `id` is unique within a call and comes back with the prediction."""
+    """A transaction as it is sent. `id` is unique within a call and comes back with the
+    prediction.
+    """
 
     id: str
     body: bytes
@@ -75,9 +81,13 @@ class _Failed(Exception):
 
 
 class MLApi:
-    """One per process: all jobs share its limit, so that the service never sees more than `max_workers` calls at once."""
+    """One per process: all jobs share its limit, so that the service never sees more than
+    `max_workers` calls at once.
+    """
 
-    def __init__(self, url: str, *, batch_size: int, max_workers: int, timeout_seconds: float) -> None:
+    def __init__(
+        self, url: str, *, batch_size: int, max_workers: int, timeout_seconds: float
+    ) -> None:
         self.url = url.rstrip("/")
         self._batch_size = batch_size
         self._timeout_seconds = timeout_seconds
@@ -94,15 +104,20 @@ class MLApi:
             raise NotConfigured("No model service is configured: set ML_API_URL.")
 
     def check_available(self) -> None:
-        """Before work is done for a call: raises MLApiUnavailable if it would not be made. It is told once that the next
-        probe is due, and should then make a call."""
+        """Before work is done for a call: raises MLApiUnavailable if it would not be made. It is
+        told once that the next probe is due, and should then make a call.
+        """
         if (seconds := self._breaker.seconds_until_probe()) > 0:
             raise self._away(seconds)
         if (seconds := self.limit.seconds_paused) > LONG_PAUSE_SECONDS:
-            raise MLApiUnavailable(f"The model service asked for a pause of {seconds:.0f} s more.", retry_after=seconds)
+            raise MLApiUnavailable(
+                f"The model service asked for a pause of {seconds:.0f} s more.", retry_after=seconds
+            )
 
     def _away(self, seconds: float) -> MLApiUnavailable:
-        return MLApiUnavailable(f"The model service {self.url} does not answer.", retry_after=seconds)
+        return MLApiUnavailable(
+            f"The model service {self.url} does not answer.", retry_after=seconds
+        )
 
     async def close(self) -> None:
         if self._client is not None:
@@ -111,26 +126,31 @@ class MLApi:
     async def score(self, job_id: str, items: Sequence[Item]) -> list[Answer]:
         """An answer for each item, in the order of the items.
 
-        Raises MLApiUnavailable when the service does not answer or asks for a long pause (later attempts may succeed, and
-        batches answered by now are not asked again), MLApiMisconfigured when it can never answer as it is called.
+        Raises MLApiUnavailable when the service does not answer or asks for a long pause (later
+        attempts may succeed, and batches answered by now are not asked again), MLApiMisconfigured
+        when it can never answer as it is called.
         """
         self.check_configured()
         size = self._batch_size
         batches = [items[start : start + size] for start in range(0, len(items), size)]
         answers: list[list[Answer]] = []
         while self._breaker.is_open and len(answers) < len(batches):
-            # One after the other: those that are turned away would take the one that probes with them.
+            # One after the other: those that are turned away would take the one that probes with
+            # them.
             answers.append(await self._batch(job_id, batches[len(answers)]))
         answers += await self._all_or_first_error(job_id, batches[len(answers) :])
         return [answer for batch in answers for answer in batch]
 
-    async def _all_or_first_error(self, job_id: str, batches: Sequence[Sequence[Item]]) -> list[list[Answer]]:
+    async def _all_or_first_error(
+        self, job_id: str, batches: Sequence[Sequence[Item]]
+    ) -> list[list[Answer]]:
         """All answers, or the first error, when nothing of the work goes on any more."""
         tasks: list[asyncio.Task[list[Answer]]] = []
         try:
             for batch in batches:
                 tasks.append(asyncio.create_task(self._batch(job_id, batch)))
-                await asyncio.sleep(0)  # answers to other batches need not wait until all bodies are made
+                # answers to other batches need not wait until all bodies are made
+                await asyncio.sleep(0)
             if tasks:
                 await asyncio.wait(tasks, return_when=asyncio.FIRST_EXCEPTION)
         finally:
@@ -146,7 +166,9 @@ class MLApi:
     # ------------------------------------------------------------------ a batch
 
     async def _batch(self, job_id: str, items: Sequence[Item]) -> list[Answer]:
-        """Ask for a batch. One that is refused for its content is halved until the rows that cause it are alone."""
+        """Ask for a batch. One that is refused for its content is halved until the rows that cause
+        it are alone.
+        """
         try:
             return await self._ask(job_id, items)
         except _Refused as error:
@@ -191,10 +213,16 @@ class MLApi:
     async def _wait_as_told(self, busy: _Busy) -> None:
         """429 is an answer, not a failure: it costs no attempt, and everybody waits."""
         self._busy_in_a_row += 1
-        seconds = _jittered(self._busy_in_a_row) if busy.seconds is None else min(busy.seconds, MAX_PAUSE_SECONDS)
+        seconds = (
+            _jittered(self._busy_in_a_row)
+            if busy.seconds is None
+            else min(busy.seconds, MAX_PAUSE_SECONDS)
+        )
         self.limit.pause(seconds)
         if seconds > LONG_PAUSE_SECONDS:
-            raise MLApiUnavailable(f"The model service asked for a pause of {seconds:.0f} s.", retry_after=seconds)
+            raise MLApiUnavailable(
+                f"The model service asked for a pause of {seconds:.0f} s.", retry_after=seconds
+            )
 
     async def _call(self, body: bytes, key: str, items: Sequence[Item]) -> list[Answer]:
         async with self.limit.slot() as began:
@@ -214,7 +242,8 @@ class MLApi:
                     self.limit.overloaded(began)
                 self._failed(error)
                 raise
-        await asyncio.sleep(0)  # who gets the slot sends first: this answer can be read while that one is waited for
+        # who gets the slot sends first: this answer can be read while that one is waited for
+        await asyncio.sleep(0)
         try:
             answers = _matched(content, items, latency_ms)
         except _Failed as error:
@@ -236,10 +265,13 @@ class MLApi:
         """(content, milliseconds that it took)"""
         start = time.perf_counter()
         try:
-            async with asyncio.timeout(self._timeout_seconds):  # the whole call, however slowly it drips
+            # the whole call, however slowly it drips
+            async with asyncio.timeout(self._timeout_seconds):
                 status, headers, content = await self._exchange(body, key)
         except TimeoutError:
-            raise _Failed("ml_timeout", f"No answer within {self._timeout_seconds:g} s", overloaded=True) from None
+            raise _Failed(
+                "ml_timeout", f"No answer within {self._timeout_seconds:g} s", overloaded=True
+            ) from None
         except (aiohttp.ClientError, OSError) as error:
             raise _Failed("ml_unreachable", _reason(error)) from error
         latency_ms = (time.perf_counter() - start) * 1000
@@ -263,8 +295,11 @@ class MLApi:
             async for piece in response.content.iter_any():
                 content += piece
                 if len(content) > MAX_ANSWER_BYTES:
-                    response.close()  # the rest is not worth reading, even to use the connection again
-                    raise _Failed("ml_bad_response", f"The answer is longer than {MAX_ANSWER_BYTES} bytes")
+                    # the rest is not worth reading, even to use the connection again
+                    response.close()
+                    raise _Failed(
+                        "ml_bad_response", f"The answer is longer than {MAX_ANSWER_BYTES} bytes"
+                    )
             return response.status, response.headers, bytes(content)
 
     def _unwelcome(self, status: int, headers: Mapping[str, str], content: bytes) -> Exception:
@@ -275,7 +310,9 @@ class MLApi:
             return _Refused(f"The model service answered {status}: {said}")
         if status >= 500 or status == 408:
             return _Failed("ml_error", f"The model service answered {status}")
-        return MLApiMisconfigured(f"{self.url}/predict answered {status}. Check ML_API_URL and its access rules.")
+        return MLApiMisconfigured(
+            f"{self.url}/predict answered {status}. Check ML_API_URL and its access rules."
+        )
 
 
 def _matched(content: bytes, items: Sequence[Item], latency_ms: float) -> list[Answer]:
@@ -290,7 +327,8 @@ def _matched(content: bytes, items: Sequence[Item], latency_ms: float) -> list[A
         if len(ordered) != len(items) or any(item.id not in found for item in items):
             raise _Failed(
                 "ml_bad_response",
-                f"{len(items)} transactions were sent, predictions for other or {len(found)} ids came",
+                f"{len(items)} transactions were sent, predictions for other or {len(found)} ids"
+                " came",
             )
         ordered = [found[item.id] for item in items]
     for score in (min(p.fraud_score for p in ordered), max(p.fraud_score for p in ordered)):
@@ -317,14 +355,18 @@ def _retry_after(value: str | None) -> float | None:
         seconds = float(value)
     except ValueError:
         try:
-            seconds = (parsedate_to_datetime(value).astimezone(UTC) - datetime.now(UTC)).total_seconds()
+            seconds = (
+                parsedate_to_datetime(value).astimezone(UTC) - datetime.now(UTC)
+            ).total_seconds()
         except (ValueError, TypeError, OverflowError):
             return None
     return seconds if 0 <= seconds < float("inf") else None
 
 
 def _reason(error: BaseException) -> str:
-    """In the words of the operating system where it has some: `Connection refused` says more than `All attempts failed`."""
+    """In the words of the operating system where it has some: `Connection refused` says more than
+    `All attempts failed`.
+    """
     pending: list[BaseException] = [error]
     while pending:
         cause = pending.pop()

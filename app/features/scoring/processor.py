@@ -1,7 +1,9 @@
-"""Scoring: each row is held against the model of a transaction, and the valid ones get a prediction from the model service.
+"""Scoring: each row is held against the model of a transaction, and the valid ones get a prediction
+from the model service.
 
-Every row ends in exactly one of scored (a result), invalid (a reject that names the field), failed (a reject of kind
-`failed`: the model service has no prediction for it). What computes is in `scored.py`.
+Every row ends in exactly one of scored (a result), invalid (a reject that names the field), failed
+(a reject of kind `failed`: the model service has no prediction for it). What computes is in
+`scored.py`.
 """
 
 from __future__ import annotations
@@ -12,7 +14,15 @@ from typing import Any
 
 from app.errors import MissingColumn
 from app.features.scoring.ml_api import Item, MLApi
-from app.features.scoring.scored import ADDED_COLUMNS, Checked, check, field_names, load_model, outcome, pack
+from app.features.scoring.scored import (
+    ADDED_COLUMNS,
+    Checked,
+    check,
+    field_names,
+    load_model,
+    outcome,
+    pack,
+)
 from app.formats.base import Rows, unique_names
 from app.processors.base import ChunkContext, ChunkOutcome, WaitsForService, WritesTables
 
@@ -23,7 +33,8 @@ class ScoringProcessor(WaitsForService, WritesTables):
     tables = ("transactions", "predictions")
 
     def __init__(self, ml_api: MLApi, model: str, chunk_size: int | None = None) -> None:
-        """`model`: `package.module:Model`; `chunk_size`: rows of a chunk where a job does not ask for another number.
+        """`model`: `package.module:Model`; `chunk_size`: rows of a chunk where a job does not ask
+        for another number.
 
         Raises SettingsInvalid for a model that cannot describe transactions.
         """
@@ -34,7 +45,9 @@ class ScoringProcessor(WaitsForService, WritesTables):
         self.computes_with = (check.__module__, model.partition(":")[0])
         loaded = load_model(model)
         names = field_names(loaded)
-        self._needed = {name: names[name] for name, field in loaded.model_fields.items() if field.is_required()}
+        self._needed = {
+            name: names[name] for name, field in loaded.model_fields.items() if field.is_required()
+        }
 
     def columns(self, header: Sequence[str], options: Any) -> Sequence[str]:
         self._ml_api.check_configured()
@@ -50,10 +63,18 @@ class ScoringProcessor(WaitsForService, WritesTables):
 
     async def process(self, rows: Rows, context: ChunkContext) -> ChunkOutcome:
         checked: Checked = await context.in_thread(context.compute, check, self._model, rows)
-        items = [Item(str(number), body) for number, body in zip(checked.numbers, checked.bodies, strict=True)]
+        items = [
+            Item(str(number), body)
+            for number, body in zip(checked.numbers, checked.bodies, strict=True)
+        ]
         answers = await self._ml_api.score(str(context.job_id), items)
         return await context.in_thread(  # type: ignore[no-any-return]
-            context.compute, outcome, rows, checked.without_bodies(), pack(answers), context.encode_table
+            context.compute,
+            outcome,
+            rows,
+            checked.without_bodies(),
+            pack(answers),
+            context.encode_table,
         )
 
     async def close(self) -> None:
@@ -64,18 +85,27 @@ class ScoringProcessor(WaitsForService, WritesTables):
         for summary in summaries:
             for label, count in summary.get("predictions", {}).items():
                 total["predictions"][label] = total["predictions"].get(label, 0) + count
-            total["model_versions"] = sorted({*total["model_versions"], *summary.get("model_versions", ())})
+            total["model_versions"] = sorted(
+                {*total["model_versions"], *summary.get("model_versions", ())}
+            )
             for table, counts in summary.get("written", {}).items():
                 written = total.setdefault("written", {}).setdefault(table, {})
                 for kind, count in counts.items():
                     written[kind] = written.get(kind, 0) + count
-        return total if total["predictions"] or total["model_versions"] or "written" in total else {}
+        return (
+            total if total["predictions"] or total["model_versions"] or "written" in total else {}
+        )
 
 
 def _missing(field: str, names: Sequence[str], header: Sequence[str]) -> MissingColumn:
     if not names:
-        return MissingColumn(f"The field {field!r} is read from inside of an object, which only JSON has", column=field)
-    near = next((close for name in names for close in difflib.get_close_matches(name, header, 1)), None)
+        return MissingColumn(
+            f"The field {field!r} is read from inside of an object, which only JSON has",
+            column=field,
+        )
+    near = next(
+        (close for name in names for close in difflib.get_close_matches(name, header, 1)), None
+    )
     hint = f"; did you mean {near!r}?" if near else ""
     wanted = " or ".join(map(repr, names))
     return MissingColumn(f"There is no column {wanted}{hint}", column=names[0])

@@ -1,4 +1,6 @@
-"""What a transaction is. Your own model may take its place: `TRANSACTION_MODEL=package.module:Model` (docs/scoring.md)."""
+"""What a transaction is. Your own model may take its place:
+`TRANSACTION_MODEL=package.module:Model` (docs/scoring.md).
+"""
 
 from __future__ import annotations
 
@@ -9,7 +11,16 @@ from typing import Annotated, Literal
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 Category = Literal[
-    "grocery", "fuel", "restaurant", "travel", "electronics", "clothing", "health", "entertainment", "transfer", "other"
+    "grocery",
+    "fuel",
+    "restaurant",
+    "travel",
+    "electronics",
+    "clothing",
+    "health",
+    "entertainment",
+    "transfer",
+    "other",
 ]
 Channel = Literal["online", "pos", "atm"]
 
@@ -30,7 +41,9 @@ Country = Annotated[str, Field(pattern="^[A-Z]{2}$", description="ISO 3166 code 
 
 
 class Transaction(BaseModel):
-    """One card transaction. Columns of the file that are not named here are kept in the results and not looked at."""
+    """One card transaction. Columns of the file that are not named here are kept in the results and
+    not looked at.
+    """
 
     model_config = ConfigDict(extra="ignore", frozen=True)
 
@@ -44,5 +57,7 @@ class Transaction(BaseModel):
     home_country: Country
     amount: Annotated[Decimal, Field(gt=0, max_digits=14, decimal_places=2)]
     currency: Annotated[str, Field(pattern="^[A-Z]{3}$")] = "EUR"
-    transactions_24h: Annotated[int, Field(ge=0, description="Of the account in the 24 hours before.")] = 0
+    transactions_24h: Annotated[
+        int, Field(ge=0, description="Of the account in the 24 hours before.")
+    ] = 0
     account_age_days: Annotated[int, Field(ge=0)] = 0

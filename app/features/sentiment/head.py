@@ -31,7 +31,9 @@ class SentimentHead:
 
     def score(self, vectors: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
         """(n,) from (n, 384): the expected human rating, -1 the worst, 1 the best."""
-        scores: npt.NDArray[np.float32] = np.clip(vectors @ self.weights + np.float32(self.bias), -1, 1)
+        scores: npt.NDArray[np.float32] = np.clip(
+            vectors @ self.weights + np.float32(self.bias), -1, 1
+        )
         return scores
 
     def labels(self, scores: npt.NDArray[np.floating]) -> list[str]:
@@ -46,7 +48,10 @@ def trained_head() -> SentimentHead:
     """The head that comes with this package."""
     stored = json.loads(WEIGHTS.read_text())
     return SentimentHead(
-        np.array(stored["weights"], np.float32), stored["bias"], stored["negative_to"], stored["positive_from"]
+        np.array(stored["weights"], np.float32),
+        stored["bias"],
+        stored["negative_to"],
+        stored["positive_from"],
     )
 
 

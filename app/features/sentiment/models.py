@@ -40,7 +40,9 @@ def checked(scores: Sequence[tuple[str, float]], count: int) -> list[tuple[str, 
     plain = [(str(sentiment), float(value)) for sentiment, value in scores]
     for sentiment, value in plain:
         if sentiment not in SENTIMENTS or not isfinite(value):
-            raise BadScores(f"The model gave {sentiment[:40]!r}, {value}, which is no sentiment with a score.")
+            raise BadScores(
+                f"The model gave {sentiment[:40]!r}, {value}, which is no sentiment with a score."
+            )
     return plain
 
 
@@ -66,6 +68,7 @@ def check_paths(paths: Iterable[str]) -> list[str]:
             is_there = False
         if not is_there:
             raise SettingsInvalid(
-                f"SENTIMENT_MODELS: {path!r} is not the `package.module:Class` of something that exists."
+                f"SENTIMENT_MODELS: {path!r} is not the `package.module:Class` of something that"
+                " exists."
             )
     return checked_paths

@@ -1,4 +1,6 @@
-"""The options of the sentiment under names of their own, for the interfaces that had them before options had a prefix."""
+"""The options of the sentiment under names of their own, for the interfaces that had them before
+options had a prefix.
+"""
 
 from __future__ import annotations
 
@@ -9,7 +11,9 @@ from app.api.parameters import JobOptions, Name, given_twice
 
 class SentimentParameters(JobOptions):
     model: str | None = Field(
-        default=None, max_length=200, description="Of the processor `sentiment`: how it scores; `vader` if not given."
+        default=None,
+        max_length=200,
+        description="Of the processor `sentiment`: how it scores; `vader` if not given.",
     )
     text_column: Name | None = Field(
         default=None,

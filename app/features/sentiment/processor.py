@@ -42,12 +42,17 @@ class _BadText(Exception):
 class SentimentOptions(Options):
     model: Annotated[str, Field(max_length=200, description="How it scores.")] = LEXICON
     text_column: Annotated[
-        str, Field(min_length=1, max_length=100, pattern=r"^[^\x00]*$", description="Where the texts are.")
+        str,
+        Field(
+            min_length=1, max_length=100, pattern=r"^[^\x00]*$", description="Where the texts are."
+        ),
     ] = TEXT
 
 
 class SentimentProcessor(Processor):
-    """Scores by the model named in the options, by default the lexicon. Equal texts of a chunk are scored once."""
+    """Scores by the model named in the options, by default the lexicon. Equal texts of a chunk are
+    scored once.
+    """
 
     name = "sentiment"
     title = "Sentiment of a text column"
@@ -55,7 +60,9 @@ class SentimentProcessor(Processor):
     version = "2"
 
     def __init__(self, own_models: Iterable[str] = (), *, embedder: Embedder | None = None) -> None:
-        """`own_models` are those, besides the built-in ones, that an upload may name; raises SettingsInvalid."""
+        """`own_models` are those, besides the built-in ones, that an upload may name; raises
+        SettingsInvalid.
+        """
         self._embedder = embedder
         self.models = [LEXICON, *([HEAD] if embedder else []), *check_paths(own_models)]
 
@@ -63,7 +70,9 @@ class SentimentProcessor(Processor):
         """Raises MissingColumn, with the `column`."""
         text = options.text_column
         if header and text not in header:
-            raise MissingColumn(f"The file has no column `{text}`{_nearest(text, header)}.", column=text)
+            raise MissingColumn(
+                f"The file has no column `{text}`{_nearest(text, header)}.", column=text
+            )
         return COLUMNS
 
     def depends_on(self, options: SentimentOptions) -> str | None:
@@ -77,7 +86,9 @@ class SentimentProcessor(Processor):
         """Raises UnknownModel for a model that may not be used."""
         model = options.model
         if model not in self.models:
-            raise UnknownModel(f"There is no sentiment model {model[:60]!r}; there are: {', '.join(self.models)}.")
+            raise UnknownModel(
+                f"There is no sentiment model {model[:60]!r}; there are: {', '.join(self.models)}."
+            )
 
     def process(self, rows: Rows, context: ChunkContext) -> ChunkOutcome:
         kept: list[tuple[int, str, str]] = []
@@ -102,7 +113,9 @@ class SentimentProcessor(Processor):
             sentiment, value = scores[text]
             counts[sentiment] += 1
             raw.append(msgspec.json.encode(Scored(row_id, text, sentiment, value)))
-        return ChunkOutcome(ObjectRows(COLUMNS, [number for number, _, _ in kept], raw), rejects, counts)
+        return ChunkOutcome(
+            ObjectRows(COLUMNS, [number for number, _, _ in kept], raw), rejects, counts
+        )
 
     def _scores(self, texts: set[str], context: ChunkContext) -> dict[str, tuple[str, float]]:
         ordered = sorted(texts)  # the same for each attempt, whatever the seed of the hashes
@@ -110,7 +123,8 @@ class SentimentProcessor(Processor):
             return {}
         model = context.options.model
         if model == HEAD and self._embedder is not None:
-            scores = classify(ordered, self._embedder)  # here: it leaves the interpreter to others, and is loaded once
+            # here: it leaves the interpreter to others, and is loaded once
+            scores = classify(ordered, self._embedder)
         else:
             scores = context.compute(score, model, ordered)
         return dict(zip(ordered, scores, strict=True))
@@ -134,7 +148,8 @@ class _Cells:
 
     def read(self, row: list[str | None]) -> tuple[str, str]:
         text = row[self._text]
-        if len(row) > self._width:  # on_bad_row=keep: an unquoted delimiter, which can only be part of the last column
+        # on_bad_row=keep: an unquoted delimiter, which can only be part of the last column
+        if len(row) > self._width:
             if self._text != self._width - 1:
                 raise _BadText("column_count", f"Expected {self._width} cells, found {len(row)}.")
             text = self._delimiter.join(cell or "" for cell in row[self._text :])
@@ -147,7 +162,9 @@ def _read_object(name: str, raw: bytes) -> tuple[str, str]:
     """(id or "", text) from a JSON object. A number keeps its digits."""
     row = msgspec.json.decode(raw, type=dict[str, msgspec.Raw])
     if name not in row:
-        raise _BadText("missing_text", f"The object has no key `{name}`{_nearest(name, list(row))}.")
+        raise _BadText(
+            "missing_text", f"The object has no key `{name}`{_nearest(name, list(row))}."
+        )
     text, row_id = _text(row[name]), _text(row[ID]) if ID in row else None
     if text is None:
         raise _BadText("missing_text", "The text is null.")

@@ -22,10 +22,15 @@ router = APIRouter(prefix="/api/v1/system", tags=["health"])
 
 @router.get("", response_model=System)
 async def get_system(app: App, owner: Owner) -> Response:
-    """Database, disk (null where files lie in a bucket), queue by priority, slots, jobs by status, the processors, and which
-    of them an upload may name. Always 200: a database that is away is told as such."""
+    """Database, disk (null where files lie in a bucket), queue by priority, slots, jobs by status,
+    the processors, and which of them an upload may name. Always 200: a database that is away is
+    told as such.
+    """
     settings = app.settings
-    database: dict[str, Any] = {"kind": "sqlite" if settings.is_sqlite else "postgresql", "status": "ok"}
+    database: dict[str, Any] = {
+        "kind": "sqlite" if settings.is_sqlite else "postgresql",
+        "status": "ok",
+    }
     counts: dict[str, int] = {}
     queued: dict[int, int] = {}
     in_work = workers = 0
@@ -54,7 +59,10 @@ async def get_system(app: App, owner: Owner) -> Response:
             "jobs": sum(queued.values()),
             "by_priority": {str(priority): count for priority, count in sorted(queued.items())},
         },
-        "slots": {"busy": machine.pool.busy, "total": 0 if settings.is_shared else machine.pool.slots},
+        "slots": {
+            "busy": machine.pool.busy,
+            "total": 0 if settings.is_shared else machine.pool.slots,
+        },
         "workers": {"processes": workers, "chunks_in_work": in_work},
         "jobs": {str(status): counts.get(status, 0) for status in JobStatus},
         "processors": app.processors.names,

@@ -27,7 +27,9 @@ class DiskState(Answer):
 class QueueState(Answer):
     """The jobs of everybody that wait or run."""
 
-    status: Literal["ok", "draining", "not running"] = Field(description="`draining` while the service shuts down.")
+    status: Literal["ok", "draining", "not running"] = Field(
+        description="`draining` while the service shuts down."
+    )
     jobs: int = Field(description="How many there are.")
     by_priority: dict[str, int] = Field(description="How many of each priority.")
 
@@ -50,7 +52,9 @@ class SystemLimits(Answer):
     """What the settings allow."""
 
     max_upload_bytes: int = Field(description="Of one upload.")
-    chunk_size: int = Field(description="Rows of a chunk, if neither upload nor processor says otherwise.")
+    chunk_size: int = Field(
+        description="Rows of a chunk, if neither upload nor processor says otherwise."
+    )
     max_retries: int = Field(description="How often a chunk is tried again.")
 
 

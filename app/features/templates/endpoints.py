@@ -15,7 +15,9 @@ from app.api.services import App, Owner
 from app.features.templates.schemas import EditedTemplate, NewTemplate, Template, TemplateList
 from app.features.templates.service import Templates
 
-router = APIRouter(prefix="/api/v1/templates", tags=["templates"], dependencies=[Depends(single_values)])
+router = APIRouter(
+    prefix="/api/v1/templates", tags=["templates"], dependencies=[Depends(single_values)]
+)
 
 
 async def template_id(template_id: Annotated[str, Path(description="The `template_id`.")]) -> UUID:
@@ -25,9 +27,16 @@ async def template_id(template_id: Annotated[str, Path(description="The `templat
 TemplateId = Annotated[UUID, Depends(template_id)]
 
 
-@router.post("", status_code=201, response_model=Template, responses=problem_responses(400, 404, 409, 422, 503))
+@router.post(
+    "",
+    status_code=201,
+    response_model=Template,
+    responses=problem_responses(400, 404, 409, 422, 503),
+)
 async def create(body: NewTemplate, app: App, owner: Owner) -> Response:
-    """Accept a mapping, as it was proposed or edited. Its headers are mapped the same way from now on."""
+    """Accept a mapping, as it was proposed or edited. Its headers are mapped the same way from now
+    on.
+    """
     columns = None if body.columns is None else [column.model_dump() for column in body.columns]
     made = await app.of(Templates).create(owner, body.name, columns, body.job_id)
     return encoded_any(made, 201, {"Location": f"/api/v1/templates/{made['template_id']}"})
@@ -49,13 +58,17 @@ async def get(
     template_id: TemplateId,
     app: App,
     owner: Owner,
-    version: Annotated[Integer | None, Query(ge=1, le=2**31, description="The latest if not given.")] = None,
+    version: Annotated[
+        Integer | None, Query(ge=1, le=2**31, description="The latest if not given.")
+    ] = None,
 ) -> Response:
     """A template in one of its versions."""
     return encoded_any(await app.of(Templates).get(template_id, owner, version))
 
 
-@router.put("/{template_id}", response_model=Template, responses=problem_responses(400, 404, 422, 503))
+@router.put(
+    "/{template_id}", response_model=Template, responses=problem_responses(400, 404, 422, 503)
+)
 async def edit(template_id: TemplateId, body: EditedTemplate, app: App, owner: Owner) -> Response:
     """Its next version; the earlier ones stay."""
     columns = [column.model_dump() for column in body.columns]

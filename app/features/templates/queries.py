@@ -44,21 +44,31 @@ _TEMPLATE = columns_of(TemplateRow, MappingTemplate)
 
 async def insert_version(connection: AsyncConnection, template: NewTemplate) -> None:
     """The next version, which is the latest from now on."""
-    earlier = update(MappingTemplate).where(MappingTemplate.id == template.id, MappingTemplate.is_latest)
+    earlier = update(MappingTemplate).where(
+        MappingTemplate.id == template.id, MappingTemplate.is_latest
+    )
     await connection.execute(earlier.values(is_latest=False))
-    await connection.execute(insert(MappingTemplate).values(**values_of(template), is_latest=True, created_at=now()))
+    await connection.execute(
+        insert(MappingTemplate).values(**values_of(template), is_latest=True, created_at=now())
+    )
 
 
 async def find(
     connection: AsyncConnection, template_id: UUID, owner: str, version: int | None = None
 ) -> TemplateRow | None:
     """This version, or the latest."""
-    query = select(*_TEMPLATE).where(MappingTemplate.id == template_id, MappingTemplate.owner == owner)
-    query = query.where(MappingTemplate.is_latest if version is None else MappingTemplate.version == version)
+    query = select(*_TEMPLATE).where(
+        MappingTemplate.id == template_id, MappingTemplate.owner == owner
+    )
+    query = query.where(
+        MappingTemplate.is_latest if version is None else MappingTemplate.version == version
+    )
     return await fetch_first(connection, TemplateRow, query)
 
 
-async def list_latest(connection: AsyncConnection, owner: str, *, limit: int, offset: int) -> list[TemplateRow]:
+async def list_latest(
+    connection: AsyncConnection, owner: str, *, limit: int, offset: int
+) -> list[TemplateRow]:
     """The latest version of each, newest first."""
     query = (
         select(*_TEMPLATE)
@@ -71,5 +81,7 @@ async def list_latest(connection: AsyncConnection, owner: str, *, limit: int, of
 
 
 async def remove(connection: AsyncConnection, template_id: UUID, owner: str) -> bool:
-    query = delete(MappingTemplate).where(MappingTemplate.id == template_id, MappingTemplate.owner == owner)
+    query = delete(MappingTemplate).where(
+        MappingTemplate.id == template_id, MappingTemplate.owner == owner
+    )
     return (await connection.execute(query)).rowcount > 0

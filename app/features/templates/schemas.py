@@ -15,13 +15,17 @@ Title = Annotated[str, Field(min_length=1, max_length=200, pattern=r"^[^\x00]*$"
 
 
 class TemplateColumn(BaseModel):
-    """Where the values of a reference column come from: no column, one, or several that are joined."""
+    """Where the values of a reference column come from: no column, one, or several that are
+    joined.
+    """
 
     model_config = ConfigDict(extra="forbid")
 
     reference_column: Header
     input_columns: list[Header] = Field(default=[], max_length=20)
-    conversion: list[dict[str, Any]] = Field(default=[], max_length=50, description="Steps as a mapping proposes them.")
+    conversion: list[dict[str, Any]] = Field(
+        default=[], max_length=50, description="Steps as a mapping proposes them."
+    )
 
 
 class NewTemplate(BaseModel):
@@ -51,7 +55,9 @@ class KeptColumn(Answer):
     """Where the values of a reference column come from."""
 
     reference_column: str = Field(description="The column that is made.")
-    input_columns: list[str] = Field(description="The columns that it is made of; empty if there is none.")
+    input_columns: list[str] = Field(
+        description="The columns that it is made of; empty if there is none."
+    )
     conversion: list[Shown] = Field(description="Steps that convert the values.")
 
 
@@ -61,8 +67,12 @@ class Template(Answer):
     template_id: UUID = Field(description="Of the template, in all its versions.")
     version: int = Field(description="From 1.")
     name: str = Field(description="Its name.")
-    columns: list[KeptColumn] = Field(description="The mapping, in the order of the reference columns.")
-    job_id: UUID | None = Field(description="The mapping job that it was made of; null if it was written by hand.")
+    columns: list[KeptColumn] = Field(
+        description="The mapping, in the order of the reference columns."
+    )
+    job_id: UUID | None = Field(
+        description="The mapping job that it was made of; null if it was written by hand."
+    )
     created_at: datetime = Field(description="When this version was made.")
 
 

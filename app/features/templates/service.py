@@ -1,4 +1,6 @@
-"""Templates: mappings that somebody accepted, perhaps after an edit. What was accepted before is proposed again."""
+"""Templates: mappings that somebody accepted, perhaps after an edit. What was accepted before is
+proposed again.
+"""
 
 from __future__ import annotations
 
@@ -23,11 +25,14 @@ class Templates:
     async def create(
         self, owner: str, name: str, columns: list[dict[str, Any]] | None, job_id: UUID | None
     ) -> dict[str, Any]:
-        """Version 1: of these columns, or of the mapping that the job made; raises NotFound, ResultUnavailable,
-        InvalidParameter."""
+        """Version 1: of these columns, or of the mapping that the job made; raises NotFound,
+        ResultUnavailable, InvalidParameter.
+        """
 
         async def create(connection: AsyncConnection) -> TemplateRow:
-            chosen = columns if columns is not None else await self._of_job(connection, owner, job_id)
+            chosen = (
+                columns if columns is not None else await self._of_job(connection, owner, job_id)
+            )
             new = _new(uuid4(), 1, owner, name, chosen, job_id)
             await templates.insert_version(connection, new)
             return await self._get(connection, new.id, owner)
@@ -41,7 +46,9 @@ class Templates:
 
         async def edit(connection: AsyncConnection) -> TemplateRow:
             latest = await self._get(connection, template_id, owner)
-            new = _new(template_id, latest.version + 1, owner, name or latest.name, columns, latest.job_id)
+            new = _new(
+                template_id, latest.version + 1, owner, name or latest.name, columns, latest.job_id
+            )
             await templates.insert_version(connection, new)
             return await self._get(connection, template_id, owner)
 
@@ -63,13 +70,19 @@ class Templates:
     async def accepted(self, owner: str) -> dict[str, list[str]]:
         """By reference header, the input headers that were accepted for it, the newest first."""
         async with self._database.reading() as connection:
-            rows = await templates.list_latest(connection, owner, limit=REMEMBERED_TEMPLATES, offset=0)
+            rows = await templates.list_latest(
+                connection, owner, limit=REMEMBERED_TEMPLATES, offset=0
+            )
         found: dict[str, list[str]] = {}
         for row in rows:
             for column in row.mapping["columns"]:
                 headers = found.setdefault(column["reference_column"], [])
                 given = column["input_columns"]
-                if len(given) == 1 and given[0] not in headers and len(headers) < REMEMBERED_HEADERS:
+                if (
+                    len(given) == 1
+                    and given[0] not in headers
+                    and len(headers) < REMEMBERED_HEADERS
+                ):
                     headers.append(given[0])
         return {reference: headers for reference, headers in found.items() if headers}
 
@@ -81,7 +94,9 @@ class Templates:
             raise NotFound
         return row
 
-    async def _of_job(self, connection: AsyncConnection, owner: str, job_id: UUID | None) -> list[dict[str, Any]]:
+    async def _of_job(
+        self, connection: AsyncConnection, owner: str, job_id: UUID | None
+    ) -> list[dict[str, Any]]:
         job = await jobs.find_job(connection, job_id, owner) if job_id is not None else None
         if job is None:
             raise NotFound
@@ -95,13 +110,20 @@ class Templates:
 
 
 def _new(
-    template_id: UUID, version: int, owner: str, name: str, columns: list[dict[str, Any]], job_id: UUID | None
+    template_id: UUID,
+    version: int,
+    owner: str,
+    name: str,
+    columns: list[dict[str, Any]],
+    job_id: UUID | None,
 ) -> NewTemplate:
     names = [column["reference_column"] for column in columns]
     if twice := sorted({each for each in names if names.count(each) > 1}):
         raise InvalidParameter(f"The reference column {twice[0][:60]!r} is mapped twice.")
     mapping = {"columns": columns}
-    return NewTemplate(id=template_id, version=version, owner=owner, name=name, mapping=mapping, job_id=job_id)
+    return NewTemplate(
+        id=template_id, version=version, owner=owner, name=name, mapping=mapping, job_id=job_id
+    )
 
 
 def _body(row: TemplateRow) -> dict[str, Any]:

@@ -15,7 +15,9 @@ from app.pipeline.assembly import Assembled, OutputWriter, PartFile, checked, in
 GROUP_ROWS, GROUP_BYTES = 65_536, 64 << 20
 
 
-def encoded(document: bytes, folder: str, parts: Sequence[PartFile], path: str, without_repeated: bool) -> Assembled:
+def encoded(
+    document: bytes, folder: str, parts: Sequence[PartFile], path: str, without_repeated: bool
+) -> Assembled:
     """From parts in Arrow IPC: rows that repeat a unique value are left out. `path` is there and
     empty, and flushed at the end. Raises PartDamaged, OSError."""
     import pyarrow as pa
@@ -117,7 +119,9 @@ def _read(folder: str, part: PartFile) -> Iterator[Any]:
                 yield from reader
 
 
-def repeated_values(document: bytes, folder: str, part: PartFile, rows: Sequence[int]) -> list[tuple[str, str, int]]:
+def repeated_values(
+    document: bytes, folder: str, part: PartFile, rows: Sequence[int]
+) -> list[tuple[str, str, int]]:
     """(columns, values, row that has them first) of these rows of a
     chunk, which repeat what must be unique."""
     from app.features.transform.run import compiled

@@ -10,7 +10,15 @@ import pyarrow.compute as pc
 
 from app.features.transform import dates, numbers
 from app.features.transform.numbers import INT64_END, Numbers
-from app.features.transform.types import BOOLEAN, INTEGER, MAX_DIGITS, MAX_SCALE, NUMBER, Type, type_of_format
+from app.features.transform.types import (
+    BOOLEAN,
+    INTEGER,
+    MAX_DIGITS,
+    MAX_SCALE,
+    NUMBER,
+    Type,
+    type_of_format,
+)
 from app.features.transform.values import NO_TEXT, Value, without_empty
 
 Mask = npt.NDArray[np.bool_]
@@ -38,15 +46,21 @@ def integer(texts: pa.StringArray) -> tuple[Value, Problems]:
     wrong = _bad(texts, WHOLE)
     texts = _taken(texts, wrong)
     data = numbers.of_texts(texts)
-    problems = [(wrong, "not_an_integer", "`{value}` is not a whole number written in digits alone.")]
+    problems = [
+        (wrong, "not_an_integer", "`{value}` is not a whole number written in digits alone.")
+    ]
     if data.ints.dtype == object:
         large = np.array([not -INT64_END <= int(value) < INT64_END for value in data.ints], bool)
-        problems.append((large, "out_of_range", "`{value}` does not fit into 64 bits; cast it to decimal."))
+        problems.append(
+            (large, "out_of_range", "`{value}` does not fit into 64 bits; cast it to decimal.")
+        )
         data, texts = numbers.without(data, large), _taken(texts, large)
     return Value(INTEGER, data, texts), problems
 
 
-def number(texts: pa.StringArray, decimal: str = ".", thousands: str = "") -> tuple[Value, Problems]:
+def number(
+    texts: pa.StringArray, decimal: str = ".", thousands: str = ""
+) -> tuple[Value, Problems]:
     """Plain numbers of up to 38 digits, with these marks; written with a
     point and no thousands, else as they were."""
     texts = without_empty(texts)
@@ -112,7 +126,9 @@ def to_scale(value: Value, scale: int, rounding: str | None) -> tuple[Value, Pro
     return Value(Type("decimal", scale), numbers.without(data, long)), problems
 
 
-def boolean(texts: pa.StringArray, true: tuple[str, ...], false: tuple[str, ...]) -> tuple[Value, Problems]:
+def boolean(
+    texts: pa.StringArray, true: tuple[str, ...], false: tuple[str, ...]
+) -> tuple[Value, Problems]:
     texts = without_empty(texts)
     yes, no = _is_one_of(texts, true), _is_one_of(texts, false)
     there = np.asarray(texts.is_valid())

@@ -17,14 +17,30 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from app.features.transform.types import DATE, DATETIME, DIRECTIVES, INSTANT, Type, parts_of_format, type_of_format
+from app.features.transform.types import (
+    DATE,
+    DATETIME,
+    DIRECTIVES,
+    INSTANT,
+    Type,
+    parts_of_format,
+    type_of_format,
+)
 
 Mask = npt.NDArray[np.bool_]
 Digits = npt.NDArray[np.uint8]
-MONTHS = tuple("January February March April May June July August September October November December".split())
+MONTHS = tuple(
+    "January February March April May June July August September October November December".split()
+)
 ARROW = {DATE: pa.date32(), DATETIME: pa.timestamp("us"), INSTANT: pa.timestamp("us", "UTC")}
 ISO = {DATE: "%Y-%m-%d", DATETIME: "%Y-%m-%dT%H:%M:%S", INSTANT: "%Y-%m-%dT%H:%M:%S"}
-_RANGES = {"month": (1, 12), "hour": (0, 23), "minute": (0, 59), "second": (0, 59), "year": (1, 9999)}
+_RANGES = {
+    "month": (1, 12),
+    "hour": (0, 23),
+    "minute": (0, 59),
+    "second": (0, 59),
+    "year": (1, 9999),
+}
 _EPOCH = datetime(1970, 1, 1)
 
 
@@ -51,7 +67,9 @@ def parse(texts: pa.StringArray, pattern: str) -> tuple[pa.Array, Mask]:
     return pa.array(values, ARROW[kind], mask=~good), bad
 
 
-def _parse_fixed(texts: pa.StringArray, parts: list[str]) -> tuple[npt.NDArray[np.datetime64], Mask]:
+def _parse_fixed(
+    texts: pa.StringArray, parts: list[str]
+) -> tuple[npt.NDArray[np.datetime64], Mask]:
     widths = [DIRECTIVES[part][1] if part.startswith("%") else len(part) for part in parts]
     width = sum(widths)
     good = np.asarray(pc.fill_null(pc.equal(pc.binary_length(texts), width), False))
@@ -242,7 +260,9 @@ def _fields(values: npt.NDArray[np.datetime64]) -> dict[str, npt.NDArray[np.int6
     }
 
 
-def _write_fixed(values: npt.NDArray[np.datetime64], parts: list[str], mask: Mask) -> pa.StringArray:
+def _write_fixed(
+    values: npt.NDArray[np.datetime64], parts: list[str], mask: Mask
+) -> pa.StringArray:
     widths = [DIRECTIVES[part][1] if part.startswith("%") else len(part) for part in parts]
     width, count = sum(widths), len(values)
     matrix: Digits = np.empty((count, width), np.uint8)

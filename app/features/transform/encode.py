@@ -53,7 +53,9 @@ def _writable(value: Value) -> pa.Array:
     return value.data if value.type.name == "boolean" else values.to_texts(value)
 
 
-def written(arrays: Sequence[pa.Array], types: Sequence[Type], names: Sequence[str], form: str) -> bytes:
+def written(
+    arrays: Sequence[pa.Array], types: Sequence[Type], names: Sequence[str], form: str
+) -> bytes:
     """What `_writable` made, as CSV or JSON Lines."""
     columns = []
     for kind, array in zip(types, arrays, strict=True):
@@ -108,7 +110,9 @@ def _lines_with_quotes(columns: Sequence[Value], texts_of: Sequence[pa.StringArr
         texts = pc.fill_null(texts, "")
         if value.type.name == "text" and _holds(texts, b'",\r\n'):
             marked = pc.match_substring_regex(texts, SPECIAL)
-            quoted = pc.binary_join_element_wise('"', pc.replace_substring(texts, '"', '""'), '"', "")
+            quoted = pc.binary_join_element_wise(
+                '"', pc.replace_substring(texts, '"', '""'), '"', ""
+            )
             texts = pc.if_else(marked, quoted, texts)
         if len(columns) == 1:  # a line without anything would be no row
             texts = pc.if_else(pc.equal(texts, ""), '""', texts)

@@ -38,15 +38,28 @@ def _kind(mapping: Any) -> str:
 
 
 AnyMapping = Annotated[
-    Annotated[Mapping, Tag("written")] | Annotated[ProposedMapping, Tag("proposed")], Discriminator(_kind)
+    Annotated[Mapping, Tag("written")] | Annotated[ProposedMapping, Tag("proposed")],
+    Discriminator(_kind),
 ]
 EXAMPLE: dict[str, Any] = {
     "input_file_id": "5f8d7572-72ca-4d13-9c59-85cfd0b3a5a1",
     "mapping": {
         "columns": [
-            {"name": "id", "from": "Customer No", "steps": [{"operation": "cast", "to": "integer"}]},
-            {"name": "name", "from": ["First", "Last"], "steps": [{"operation": "join", "separator": " "}]},
-            {"name": "born", "from": "Birthday", "steps": [{"operation": "parse_date", "format": "%d.%m.%Y"}]},
+            {
+                "name": "id",
+                "from": "Customer No",
+                "steps": [{"operation": "cast", "to": "integer"}],
+            },
+            {
+                "name": "name",
+                "from": ["First", "Last"],
+                "steps": [{"operation": "join", "separator": " "}],
+            },
+            {
+                "name": "born",
+                "from": "Birthday",
+                "steps": [{"operation": "parse_date", "format": "%d.%m.%Y"}],
+            },
             {"name": "total", "expression": "round(number(Price) * integer(Quantity), 2)"},
         ]
     },
@@ -101,9 +114,11 @@ class TransformBody(BaseModel):
     },
 )
 async def create(body: TransformBody, app: App, owner: Owner, fresh: Fresh = False) -> Response:
-    """Bring the rows of a file into another shape. Every row ends in the new file, in the order of the old one, or in the
-    rejects with its column, value and code. The file is there whole when the job is completed: `result_file_id` of its
-    status. `dry_run` reports counts, first rows and first rejects instead: of a sample at once, else as the job's result."""
+    """Bring the rows of a file into another shape. Every row ends in the new file, in the order of
+    the old one, or in the rejects with its column, value and code. The file is there whole when the
+    job is completed: `result_file_id` of its status. `dry_run` reports counts, first rows and first
+    rejects instead: of a sample at once, else as the job's result.
+    """
     check_open(app)
     is_proposed = isinstance(body.mapping, ProposedMapping)
     request = transform.TransformRequest(
@@ -119,7 +134,10 @@ async def create(body: TransformBody, app: App, owner: Owner, fresh: Fresh = Fal
         chunk_size=body.chunk_size,
     )
     if body.sample_rows is not None:
-        return encoded_any(await app.of(transform.Transforms).sample(owner, request, body.sample_rows))
+        return encoded_any(
+            await app.of(transform.Transforms).sample(owner, request, body.sample_rows)
+        )
     return accepted(
-        await app.of(transform.Transforms).submit(owner, request, fresh=fresh), "Transform job created and queued"
+        await app.of(transform.Transforms).submit(owner, request, fresh=fresh),
+        "Transform job created and queued",
     )

@@ -82,7 +82,9 @@ class Evaluator:
             return Value(BOOLEAN, is_in)
         if name == "not":
             return Value(BOOLEAN, pc.invert(arguments[0].data))
-        literals: list[Any] = [argument.value if isinstance(argument, Literal) else None for argument in node.arguments]
+        literals: list[Any] = [
+            argument.value if isinstance(argument, Literal) else None for argument in node.arguments
+        ]
         return self._function(name, arguments, literals, wanted)
 
     def _note(
@@ -227,7 +229,9 @@ def _days(value: Value) -> npt.NDArray[np.int64]:
     return since_1970
 
 
-def _of_text(name: str, data: pa.StringArray, literals: list[Any], memory: Memory, note: Note) -> Value:
+def _of_text(
+    name: str, data: pa.StringArray, literals: list[Any], memory: Memory, note: Note
+) -> Value:
     if name in TESTS:
         return Value(BOOLEAN, TESTS[name](data, literals[1]))
     if name == "matches":
@@ -273,7 +277,9 @@ def written(moments: pa.Array, pattern: str, memory: Memory) -> pa.StringArray:
     return dates.write(moments, pattern)
 
 
-def replaced(texts: pa.StringArray, find: str, by: str, memory: Memory, note: Note) -> pa.StringArray:
+def replaced(
+    texts: pa.StringArray, find: str, by: str, memory: Memory, note: Note
+) -> pa.StringArray:
     def replace(short: pa.StringArray) -> pa.StringArray:
         return pc.replace_substring(short, find, by)
 

@@ -169,7 +169,10 @@ def made(
 
 
 def of_other_case(
-    texts: pa.StringArray, make: Callable[[pa.StringArray], pa.StringArray], memory: Memory, note: Note
+    texts: pa.StringArray,
+    make: Callable[[pa.StringArray], pa.StringArray],
+    memory: Memory,
+    note: Note,
 ) -> pa.StringArray:
     """`make(texts)`, whose results may be CASE_GROWTH times as long,
     without those that are too long. Raises TooMuch."""

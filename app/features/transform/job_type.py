@@ -38,8 +38,14 @@ def transform(transforms: Transforms) -> JobType:
     async def prepare(owner: str, options: collections.abc.Mapping[str, Any]) -> PlanFor:
         given = validated(TransformOptions, "a transform", options)
         columns = (given.mapping or {}).get("columns")
-        is_proposed = isinstance(columns, list) and bool(columns) and "reference_column" in columns[0]
-        mapping = validated(Mapping, "a transform", given.mapping) if given.mapping and not is_proposed else None
+        is_proposed = (
+            isinstance(columns, list) and bool(columns) and "reference_column" in columns[0]
+        )
+        mapping = (
+            validated(Mapping, "a transform", given.mapping)
+            if given.mapping and not is_proposed
+            else None
+        )
 
         async def plan(file_id: UUID) -> Plan:
             request = TransformRequest(

@@ -241,7 +241,9 @@ def to_decimal128(numbers: Numbers, scale: int) -> pa.Decimal128Array:
         return pa.array(exact, kind, mask=~numbers.valid)
     words = np.empty((len(ints), 2), np.int64)
     words[:, 0], words[:, 1] = ints, ints >> 63
-    validity = None if numbers.valid.all() else pa.py_buffer(np.packbits(numbers.valid, bitorder="little"))
+    validity = (
+        None if numbers.valid.all() else pa.py_buffer(np.packbits(numbers.valid, bitorder="little"))
+    )
     return pa.Array.from_buffers(kind, len(ints), [validity, pa.py_buffer(words)])
 
 

@@ -360,11 +360,15 @@ def after(step: Step, before: Type, *, is_joined: bool) -> Type:
         if step.to == "decimal" and before.is_number:
             return Type("decimal", step.scale or 0)
         if before not in (TEXT, NULL):
-            raise ValueError(f"`cast` to {step.to} takes text, and the value is {a(before)} by then.")
+            raise ValueError(
+                f"`cast` to {step.to} takes text, and the value is {a(before)} by then."
+            )
         return Type(step.to, step.scale or 0)
     if isinstance(step, Round):
         if not before.is_number:
-            raise ValueError(f"`round` takes a number, and the value is {a(before)} by then; cast it first.")
+            raise ValueError(
+                f"`round` takes a number, and the value is {a(before)} by then; cast it first."
+            )
         return Type("decimal", step.scale)
     if isinstance(step, ParseDate):
         formats = [step.format] if isinstance(step.format, str) else step.format
@@ -375,7 +379,9 @@ def after(step: Step, before: Type, *, is_joined: bool) -> Type:
         return kinds[0]
     if isinstance(step, FormatDate):
         if not before.is_moment:
-            raise ValueError(f"`format_date` takes a date, and the value is {a(before)} by then; parse it first.")
+            raise ValueError(
+                f"`format_date` takes a date, and the value is {a(before)} by then; parse it first."
+            )
         type_of_format(step.format, reading=False)
         return TEXT
     if isinstance(step, DateFormat):

@@ -1,4 +1,6 @@
-"""Rows of a file in the shape that a mapping says: the good ones make a new file, in their order."""
+"""Rows of a file in the shape that a mapping says: the good ones make a new file, in their
+order.
+"""
 
 from __future__ import annotations
 
@@ -17,7 +19,8 @@ PREVIEWED_CHUNKS = 3
 PREVIEW_ROWS = 20
 
 
-# Called in the processes beside the service: pyarrow is memory that the service itself can do without.
+# Called in the processes beside the service: pyarrow is memory that the service itself can do
+# without.
 def of_lines(*arguments: Any) -> Any:
     from app.features.transform import run
 
@@ -85,7 +88,9 @@ class TransformOutput(OutputMaker):
 
         return assemble.repeated_values(document, folder, part, rows)
 
-    def encoded(self, document: bytes, folder: str, parts: Sequence[Any], path: str, without_repeated: bool) -> Any:
+    def encoded(
+        self, document: bytes, folder: str, parts: Sequence[Any], path: str, without_repeated: bool
+    ) -> Any:
         from app.features.transform import assemble
 
         return assemble.encoded(document, folder, parts, path, without_repeated)
@@ -99,7 +104,9 @@ class TransformProcessor(MakesFile):
     options = StoredOptions
     output = TransformOutput()
     chunk_size = 100_000
-    stages = Stages((Stage("splitting", 20, By.SPLIT), Stage("transforming", 50, By.ROWS), Stage("writing", 80)))
+    stages = Stages(
+        (Stage("splitting", 20, By.SPLIT), Stage("transforming", 50, By.ROWS), Stage("writing", 80))
+    )
 
     def process(self, rows: Rows, context: ChunkContext) -> ChunkOutcome:
         numbers, preview = rows.numbers, context.chunk_index < PREVIEWED_CHUNKS
@@ -107,10 +114,20 @@ class TransformProcessor(MakesFile):
         bad: set[int] = set()
         summary: dict[str, Any] = {"rows": 0}
         data, keys, key_counts = Pieces(), Pieces(), []
-        for start, done in _transformed(rows, document_of(context.options), preview, context.compute):
+        for start, done in _transformed(
+            rows, document_of(context.options), preview, context.compute
+        ):
             rejects += [
                 Reject(
-                    numbers[start + each.row], 0, 0, 0, b"", each.code, each.message, each.column or None, each.value
+                    numbers[start + each.row],
+                    0,
+                    0,
+                    0,
+                    b"",
+                    each.code,
+                    each.message,
+                    each.column or None,
+                    each.value,
                 )
                 for each in done.findings
             ]
@@ -121,7 +138,9 @@ class TransformProcessor(MakesFile):
             data.add(done.output)
             keys.add(done.keys)
             key_counts.append(done.key_counts)
-        good = [number for place, number in enumerate(numbers) if place not in bad] if bad else numbers
+        good = (
+            [number for place, number in enumerate(numbers) if place not in bad] if bad else numbers
+        )
         output = Output(data, keys, key_counts)
         return ChunkOutcome(CellRows((), good, [[]] * len(good)), rejects, summary, output=output)
 
@@ -132,9 +151,13 @@ class TransformProcessor(MakesFile):
         return combined | ({"preview": preview[:PREVIEW_ROWS]} if preview else {})
 
 
-def _transformed(rows: Rows, document: bytes, preview: bool, compute: Callable[..., Any]) -> Iterator[tuple[int, Any]]:
-    """(place of the first row, what became of it and those behind it) of some rows at a time: mostly of all at once, and of
-    as many as can be held in memory where a transform makes much of little."""
+def _transformed(
+    rows: Rows, document: bytes, preview: bool, compute: Callable[..., Any]
+) -> Iterator[tuple[int, Any]]:
+    """(place of the first row, what became of it and those behind it) of some rows at a time:
+    mostly of all at once, and of as many as can be held in memory where a transform makes much of
+    little.
+    """
     start, count = 0, len(rows)
     while start < len(rows):
         end = min(len(rows), start + count)
@@ -144,6 +167,8 @@ def _transformed(rows: Rows, document: bytes, preview: bool, compute: Callable[.
         start += done.rows
 
 
-def _of_rows(rows: Rows, start: int, end: int, document: bytes, preview: bool, compute: Callable[..., Any]) -> Any:
+def _of_rows(
+    rows: Rows, start: int, end: int, document: bytes, preview: bool, compute: Callable[..., Any]
+) -> Any:
     form, arguments = rows.held(start, end)
     return compute(FORMS[form], document, *arguments, preview)

@@ -105,7 +105,9 @@ def fit_parquet(value: Value, findings: Findings, column: str) -> None:
         return
     data = value.data
     finer = data.valid & (numbers.decimals(data) > PARQUET_NUMBER_SCALE)
-    message = f"`{{value}}` needs more than {PARQUET_NUMBER_SCALE} decimals; cast the column to decimal."
+    message = (
+        f"`{{value}}` needs more than {PARQUET_NUMBER_SCALE} decimals; cast the column to decimal."
+    )
     findings.add(finer, column, "too_many_decimals", message, values.to_texts(value))
     stored = numbers.rounded(numbers.without(data, finer), PARQUET_NUMBER_SCALE)
     long = numbers.too_long(numbers.Numbers(stored.ints, 0, stored.valid))

@@ -162,13 +162,18 @@ def _lost_cells(spec: Plan, rows: Sequence[Sequence[str | None]], width: int) ->
         beyond = range(width, len(row))
         first = next((i for i in beyond if row[i] and i not in kept), None)
         if first is not None:
-            message = f"Cell {first + 1} of the row is beyond the columns, and has no name in the mapping."
+            message = (
+                f"Cell {first + 1} of the row is beyond the columns, and has no name in the"
+                " mapping."
+            )
             shown = values.shown(row[first])
             findings.append(Finding(place, "", "extra_cells", message, shown))
     return findings
 
 
-def of_objects(document: bytes, raw: Sequence[bytes], numbers: Sequence[int], preview: bool) -> Transformed:
+def of_objects(
+    document: bytes, raw: Sequence[bytes], numbers: Sequence[int], preview: bool
+) -> Transformed:
     """Numbers keep the digits they were written with; true, false, lists and
     objects are their JSON; null is no value."""
     spec = compiled(document)
@@ -294,7 +299,9 @@ def _finished(
     )
 
 
-def _within_row(value: Value, sizes: npt.NDArray[np.int64], findings: Findings, column: str) -> Value:
+def _within_row(
+    value: Value, sizes: npt.NDArray[np.int64], findings: Findings, column: str
+) -> Value:
     """Without the values by which a row becomes too large; `sizes`
     are the bytes of its texts so far."""
     if value.type != TEXT:

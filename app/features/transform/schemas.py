@@ -37,7 +37,9 @@ class ReportedReject(Answer):
 
     row_number: int = Field(description="Its number in the file, from 1.")
     line: int = Field(description="The line where it begins, from 1.")
-    column: str | None = Field(description="The column that is wrong; null if it is the row as a whole.")
+    column: str | None = Field(
+        description="The column that is wrong; null if it is the row as a whole."
+    )
     code: str = Field(description="Which mistake.")
     message: str = Field(description="What is wrong, in a sentence.")
     value: str | None = Field(description="The value that is wrong; null if it is not one.")

@@ -1,4 +1,6 @@
-"""A transform is checked here down to its last name before a job is made of it, and a sample of it is run at once."""
+"""A transform is checked here down to its last name before a job is made of it, and a sample of it
+is run at once.
+"""
 
 from __future__ import annotations
 
@@ -19,7 +21,12 @@ from app.errors import InvalidTransform, NotRows, OutOfMemory
 from app.features.templates.service import Templates
 from app.features.transform import assemble
 from app.features.transform.plan import BadSpecification, Plan, plan
-from app.features.transform.processor import PREVIEW_ROWS, StoredOptions, TransformProcessor, document_of
+from app.features.transform.processor import (
+    PREVIEW_ROWS,
+    StoredOptions,
+    TransformProcessor,
+    document_of,
+)
 from app.features.transform.spec import Mapping, Specification, Undecided, Validation, of_template
 from app.formats.base import Format, Reject, Span, cell_names
 from app.formats.registry import from_json, open_format
@@ -65,17 +72,22 @@ class TransformRequest:
 
 
 class Transforms:
-    def __init__(self, file_jobs: FileJobs, templates: Templates, machine: Machine, sources: Sources) -> None:
+    def __init__(
+        self, file_jobs: FileJobs, templates: Templates, machine: Machine, sources: Sources
+    ) -> None:
         self._file_jobs = file_jobs
         self._templates = templates
         self._machine = machine
         self._sources = sources
 
     async def submit(self, owner: str, request: TransformRequest, *, fresh: bool = False) -> Made:
-        """The job, or, unless it must be `fresh`, the earlier one that did the same; raises NotFound, StoredBytesGone,
-        NotRows, InvalidTransform."""
+        """The job, or, unless it must be `fresh`, the earlier one that did the same; raises
+        NotFound, StoredBytesGone, NotRows, InvalidTransform.
+        """
         made = await self.plan(owner, request)
-        return await self._file_jobs.submit_plan(owner, request.input_file_id, made, request.priority, fresh=fresh)
+        return await self._file_jobs.submit_plan(
+            owner, request.input_file_id, made, request.priority, fresh=fresh
+        )
 
     async def plan(self, owner: str, request: TransformRequest) -> file_jobs.Plan:
         """The job that is to be made; raises the same."""
@@ -86,10 +98,14 @@ class Transforms:
         }
         if request.template_id is not None:
             options["template_id"] = str(request.template_id)
-        return file_jobs.Plan("transform", options, columns=found.names, chunk_size=request.chunk_size)
+        return file_jobs.Plan(
+            "transform", options, columns=found.names, chunk_size=request.chunk_size
+        )
 
     async def sample(self, owner: str, request: TransformRequest, rows: int) -> dict[str, Any]:
-        """What becomes of the first rows of the file, by the code of the job and without one; raises the same."""
+        """What becomes of the first rows of the file, by the code of the job and without one;
+        raises the same.
+        """
         file, specification, found = await self._checked(owner, request)
         options = StoredOptions(specification=specification.stored())
         try:
@@ -97,7 +113,9 @@ class Transforms:
         except OutOfMemory as error:
             raise _invalid([("mapping", error.detail)]) from None
 
-    async def _checked(self, owner: str, request: TransformRequest) -> tuple[FileRow, Specification, Plan]:
+    async def _checked(
+        self, owner: str, request: TransformRequest
+    ) -> tuple[FileRow, Specification, Plan]:
         file = await self._file_jobs.file(owner, request.input_file_id)
         mapping = await self._mapping(owner, request)
         specification = Specification(
@@ -124,19 +142,27 @@ class Transforms:
         columns, pointer = request.proposed, "mapping/columns"
         if columns is None:
             assert request.template_id is not None
-            template = await self._templates.get(request.template_id, owner, request.template_version)
+            template = await self._templates.get(
+                request.template_id, owner, request.template_version
+            )
             columns, pointer = template["columns"], "template/columns"
         try:
             proposed = of_template(columns)
             return Mapping.model_validate(proposed)
         except Undecided as error:
-            raise _invalid([(f"{pointer}/{error.column}/conversion/{error.step}", str(error).capitalize())]) from None
+            raise _invalid(
+                [(f"{pointer}/{error.column}/conversion/{error.step}", str(error).capitalize())]
+            ) from None
         except ValidationError as error:
             found = faults(error.errors(include_input=False), proposed)
             places = [("/".join(each.place), each.message) for each in found]
-            raise _invalid([(f"{pointer}/{place.removeprefix('columns/')}", text) for place, text in places]) from None
+            raise _invalid(
+                [(f"{pointer}/{place.removeprefix('columns/')}", text) for place, text in places]
+            ) from None
 
-    def _run_sample(self, file: FileRow, options: StoredOptions, found: Plan, rows: int) -> dict[str, Any]:
+    def _run_sample(
+        self, file: FileRow, options: StoredOptions, found: Plan, rows: int
+    ) -> dict[str, Any]:
         form: Format = open_format(from_json(file.dialect))
         start, size = file.dialect["data_start"], file.stored_bytes
         assert file.storage_uri is not None
@@ -148,7 +174,9 @@ class Transforms:
         summary: dict[str, Any] = {"rows": 0}
         if count > 0:
             data = window[: int(ends[count - 1])]
-            span = Span(start, start + len(data), 1, count, file.dialect["data_line"], zlib.crc32(data))
+            span = Span(
+                start, start + len(data), 1, count, file.dialect["data_line"], zlib.crc32(data)
+            )
             if span.is_oversize:
                 raise NotRows("The first record of the file is too large for a sample.")
             parsed = form.read(data, span)
@@ -160,7 +188,9 @@ class Transforms:
                 repeated = self._repeated(options, outcome, count)
                 summary["rows"] -= len(repeated)
                 lost = {each.row_number for each in repeated}
-                summary["preview"] = [row for row in summary.get("preview", ()) if row[0] not in lost]
+                summary["preview"] = [
+                    row for row in summary.get("preview", ()) if row[0] not in lost
+                ]
                 rejects += located(form, span, data, [*outcome.rejects, *repeated])
         rejects.sort(key=lambda each: each.row_number)
         return {
@@ -168,9 +198,12 @@ class Transforms:
             "sampled_rows": max(0, count),
             "rows": {"total": max(0, count), "ok": summary["rows"], "rejected": len(rejects)},
             "rejected_by_code": dict(Counter(each.code for each in rejects)),
-            "columns": [{"name": column.name, "type": str(column.type)} for column in found.columns],
+            "columns": [
+                {"name": column.name, "type": str(column.type)} for column in found.columns
+            ],
             "preview": [
-                {"row_number": number, "data": row} for number, row in summary.get("preview", [])[:PREVIEW_ROWS]
+                {"row_number": number, "data": row}
+                for number, row in summary.get("preview", [])[:PREVIEW_ROWS]
             ],
             "rejects": [_body(each) for each in rejects[:SHOWN_REJECTS]],
             "output": None,
@@ -186,24 +219,37 @@ class Transforms:
             part = write_part(parts, NO_JOB, "sample", [output])
             where = str(parts.folder(NO_JOB))
             self._machine.compute_now(
-                TransformProcessor.output.find_repeated, where, [(part["key_file"], part["keys"])], count
+                TransformProcessor.output.find_repeated,
+                where,
+                [(part["key_file"], part["keys"])],
+                count,
             )
             rows = repeated_rows(where, 1, count)
             if not rows:
                 return []
             told = self._machine.compute_now(
-                assemble.repeated_values, document_of(options), where, part_file({"part": part}), rows
+                assemble.repeated_values,
+                document_of(options),
+                where,
+                part_file({"part": part}),
+                rows,
             )
         return repeating(rows, told)
 
 
 def _extra_cells(file: FileRow, mapping: Mapping) -> dict[str, list[str]]:
-    """Of a file whose rows may have more cells than its header: the names of those that the mapping may mean."""
+    """Of a file whose rows may have more cells than its header: the names of those that the mapping
+    may mean.
+    """
     if file.dialect.get("on_bad_row") != "keep":
         return {}
     header = file.dialect["columns"]
     last = max((int(number) for number in EXTRA_CELL.findall(mapping.model_dump_json())), default=0)
-    return {"extra_cells": list(cell_names(header, min(last, len(header) + MAX_EXTRA_CELLS))[len(header) :])}
+    return {
+        "extra_cells": list(
+            cell_names(header, min(last, len(header) + MAX_EXTRA_CELLS))[len(header) :]
+        )
+    }
 
 
 def _body(reject: Reject) -> dict[str, Any]:

@@ -8,7 +8,14 @@ from dataclasses import dataclass
 from decimal import Decimal
 from difflib import get_close_matches
 
-from app.features.transform.language import COMPARISONS, Call, ColumnName, ExpressionError, Literal, Node
+from app.features.transform.language import (
+    COMPARISONS,
+    Call,
+    ColumnName,
+    ExpressionError,
+    Literal,
+    Node,
+)
 from app.features.transform.types import (
     BOOLEAN,
     DATE,
@@ -247,7 +254,8 @@ def _check_marks(marks: Sequence[object], node: Node) -> None:
     _want(
         is_right,
         node,
-        "The decimal mark is '.' or ',', the thousands mark '.', ',', ' ', \"'\" or '', not the same.",
+        "The decimal mark is '.' or ',', the thousands mark '.', ',', ' ', \"'\" or '', not the"
+        " same.",
     )
 
 

@@ -1,4 +1,6 @@
-"""The document that says what a transform does, as it is sent, checked and stored. docs/transform.md explains it."""
+"""The document that says what a transform does, as it is sent, checked and stored.
+docs/transform.md explains it.
+"""
 
 from __future__ import annotations
 
@@ -24,8 +26,9 @@ FLOAT_DIGITS = 15
 
 
 def _exact(value: Any) -> Any:
-    """A JSON number as the digits it was written with. With more of them than a double keeps, it was rounded before it
-    came here, to what has more of them, too."""
+    """A JSON number as the digits it was written with. With more of them than a double keeps, it
+    was rounded before it came here, to what has more of them, too.
+    """
     if isinstance(value, Decimal):
         return value
     if isinstance(value, bool) or not isinstance(value, int | float):
@@ -33,7 +36,8 @@ def _exact(value: Any) -> Any:
     exact = Decimal(str(value))
     if isinstance(value, float) and len(exact.normalize().as_tuple().digits) > FLOAT_DIGITS:
         raise ValueError(
-            f"has more than {FLOAT_DIGITS} digits, of which JSON may lose some; write the number in an `expression`"
+            f"has more than {FLOAT_DIGITS} digits, of which JSON may lose some; write the number in"
+            " an `expression`"
         )
     return exact
 
@@ -49,8 +53,14 @@ class Model(BaseModel):
 
 Text = Annotated[str, Field(strict=True, max_length=1_000, pattern=r"^[^\x00]*$")]
 Header = Annotated[str, Field(max_length=1000, pattern=r"^[^\x00]*$")]
-Pattern = Annotated[str, Field(min_length=1, max_length=500, pattern=r"^[^\x00]*$", description="RE2; linear in time.")]
-Format = Annotated[str, Field(min_length=1, max_length=100, pattern=r"^[^\x00]*$", description="As `%d/%m/%Y %H:%M`.")]
+Pattern = Annotated[
+    str,
+    Field(min_length=1, max_length=500, pattern=r"^[^\x00]*$", description="RE2; linear in time."),
+]
+Format = Annotated[
+    str,
+    Field(min_length=1, max_length=100, pattern=r"^[^\x00]*$", description="As `%d/%m/%Y %H:%M`."),
+]
 Expression = Annotated[str, Field(min_length=1, max_length=2_000, pattern=r"^[^\x00]*$")]
 Exact = Annotated[
     Decimal,
@@ -79,9 +89,12 @@ class Replace(Model):
 
     operation: Literal["replace"]
     find: Annotated[str, Field(min_length=1, max_length=500, pattern=r"^[^\x00]*$")]
-    by: Annotated[str, Field(max_length=100, pattern=r"^[^\x00]*$", description="Bounded, for it may stand often.")] = (
-        ""
-    )
+    by: Annotated[
+        str,
+        Field(
+            max_length=100, pattern=r"^[^\x00]*$", description="Bounded, for it may stand often."
+        ),
+    ] = ""
     regex: StrictBool = False
 
 
@@ -105,7 +118,9 @@ class ValueTable(Model):
     """Each value by another; those that are not in the table are rejected, kept, or empty."""
 
     operation: Literal["value_table"]
-    table: dict[Text, Text] = Field(max_length=MAX_TABLE, description="Empty if no value is known to have another.")
+    table: dict[Text, Text] = Field(
+        max_length=MAX_TABLE, description="Empty if no value is known to have another."
+    )
     otherwise: Literal["reject", "keep", "empty"] = "reject"
 
 
@@ -121,8 +136,12 @@ class Cast(Model, title="CastStep"):
     to: Literal["text", "integer", "number", "decimal", "boolean"]
     decimal: Literal[".", ","] = "."
     thousands: Literal[".", ",", " ", "'", "\u00a0", "\u202f"] | None = None
-    scale: Scale | None = Field(default=None, description="Decimals, for `decimal`: exactly so many.")
-    rounding: Rounding | None = Field(default=None, description="Values with more decimals are rejected if not given.")
+    scale: Scale | None = Field(
+        default=None, description="Decimals, for `decimal`: exactly so many."
+    )
+    rounding: Rounding | None = Field(
+        default=None, description="Values with more decimals are rejected if not given."
+    )
     true: list[Text] = Field(default=["true"], min_length=1, max_length=100)
     false: list[Text] = Field(default=["false"], min_length=1, max_length=100)
 
@@ -162,13 +181,26 @@ class DateFormat(Model):
 
 
 Step = Annotated[
-    Trim | Case | Replace | Split | Join | ValueTable | Default | Cast | Round | ParseDate | FormatDate | DateFormat,
+    Trim
+    | Case
+    | Replace
+    | Split
+    | Join
+    | ValueTable
+    | Default
+    | Cast
+    | Round
+    | ParseDate
+    | FormatDate
+    | DateFormat,
     Field(discriminator="operation"),
 ]
 
 
 class OutputColumn(Model):
-    """A column of the output: where its values come from, and the steps that are taken with them, in their order."""
+    """A column of the output: where its values come from, and the steps that are taken with them,
+    in their order.
+    """
 
     name: Annotated[Header, Field(min_length=1)]
     from_: Header | Annotated[list[Header], Field(min_length=1, max_length=20)] | None = Field(
@@ -200,7 +232,8 @@ class Mapping(Model, title="TransformMapping"):
 
     columns: list[OutputColumn] = Field(default=[], max_length=MAX_COLUMNS)
     others: Literal["drop", "keep"] = Field(
-        default="drop", description="`keep`: the input columns that no column is made `from` follow as they are."
+        default="drop",
+        description="`keep`: the input columns that no column is made `from` follow as they are.",
     )
     drop: list[Header] = Field(default=[], max_length=MAX_COLUMNS, description="Not even then.")
 
@@ -215,7 +248,9 @@ class ColumnRules(Model):
     min_length: Annotated[StrictInt, Field(ge=0)] | None = None
     max_length: Annotated[StrictInt, Field(ge=0)] | None = None
     pattern: Pattern | None = None
-    enum: Annotated[list[Text | StrictBool | Exact], Field(min_length=1, max_length=MAX_TABLE)] | None = None
+    enum: (
+        Annotated[list[Text | StrictBool | Exact], Field(min_length=1, max_length=MAX_TABLE)] | None
+    ) = None
     unique: StrictBool = False
 
 
@@ -240,11 +275,15 @@ class Specification(Model):
     mapping: Mapping
     validation: Validation = Validation()
     output_format: Literal["csv", "jsonl", "parquet"] = "csv"
-    header: list[str] = Field(default=[], description="The columns of the input; none for JSON, whose keys may be any.")
+    header: list[str] = Field(
+        default=[], description="The columns of the input; none for JSON, whose keys may be any."
+    )
     extra_cells: list[str] | None = Field(
         default=None,
-        description="Names of cells beyond the header that rows may have (on_bad_row=keep), as far as the mapping names them; "
-        "none if no row has any.",
+        description=(
+            "Names of cells beyond the header that rows may have (on_bad_row=keep), as far as the"
+            " mapping names them; none if no row has any."
+        ),
     )
     dry_run: StrictBool = False
 
@@ -266,8 +305,9 @@ class Undecided(ValueError):
 
 
 def of_template(columns: list[dict[str, Any]]) -> dict[str, Any]:
-    """A mapping as `POST /api/v1/jobs/mapping` proposes it, and templates keep it, as a document of a Mapping; raises
-    Undecided. A column that nothing was found for is there and empty."""
+    """A mapping as `POST /api/v1/jobs/mapping` proposes it, and templates keep it, as a document of
+    a Mapping; raises Undecided. A column that nothing was found for is there and empty.
+    """
     output = []
     for place, column in enumerate(columns):
         name, sources = column["reference_column"], column["input_columns"]

@@ -113,7 +113,9 @@ def _of_text(step: Step, texts: pa.StringArray, memory: Memory, note: Note) -> p
     return replaced(texts, step.find, step.by, memory, note)
 
 
-def _replaced_matches(step: Replace, texts: pa.StringArray, memory: Memory, note: Note) -> pa.StringArray:
+def _replaced_matches(
+    step: Replace, texts: pa.StringArray, memory: Memory, note: Note
+) -> pa.StringArray:
     def replace(short: pa.StringArray) -> pa.StringArray:
         return pc.replace_substring_regex(short, step.find, step.by)
 

@@ -50,7 +50,9 @@ def _digest(row: tuple[str, ...]) -> bytes:
     return hashlib.blake2b(text.encode(), digest_size=16).digest()
 
 
-def find_repeated(folder: str, parts: Sequence[tuple[str, Sequence[Sequence[int]]]], total_rows: int) -> int:
+def find_repeated(
+    folder: str, parts: Sequence[tuple[str, Sequence[Sequence[int]]]], total_rows: int
+) -> int:
     """Write, for each row of the file that repeats a value, the row that has it first (`first`)
     and the number of the rule (`rule`): sparse files of int64 and uint8 by row number, 0 where
     nothing is repeated. How many rows they are.

@@ -25,7 +25,9 @@ RESPONSES: dict[int | str, dict[str, Any]] = {
 
 @router.post("/{job_id}", response_model=Undone, responses=RESPONSES)
 async def undo(job_id: JobId, app: App, owner: Owner) -> Response:
-    """Records, transactions and predictions that the job made are removed, those that it replaced are restored to what they
-    were. Answered 200 when that is done, 202 while it goes on; asking again tells."""
+    """Records, transactions and predictions that the job made are removed, those that it replaced
+    are restored to what they were. Answered 200 when that is done, 202 while it goes on; asking
+    again tells.
+    """
     made = await app.of(Undos).undo(job_id, owner)
     return encoded(made, 200 if made["status"] == "undone" else 202)

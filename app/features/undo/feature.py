@@ -14,7 +14,9 @@ if TYPE_CHECKING:
 def _services(core: Core) -> Iterable[Service]:
     from app.features.undo.service import Undos
 
-    undos = Undos(core.database, core.destinations, core.machine.undoer, core.settings.undo_keep_days)
+    undos = Undos(
+        core.database, core.destinations, core.machine.undoer, core.settings.undo_keep_days
+    )
     return [Service(undos, close=undos.close)]
 
 

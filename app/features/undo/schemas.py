@@ -14,6 +14,8 @@ class Undone(Answer):
     """How far an undo is."""
 
     job_id: UUID = Field(description=JOB_ID)
-    status: Literal["undone", "undoing"] = Field(description="`undoing` if there is more to do than a moment allows.")
+    status: Literal["undone", "undoing"] = Field(
+        description="`undoing` if there is more to do than a moment allows."
+    )
     removed: int = Field(description="Rows that were there because of the job alone.")
     restored: int = Field(description="Rows that are again what an earlier job had written.")

@@ -21,7 +21,9 @@ WAIT_SECONDS = 5.0
 
 
 class Undos:
-    def __init__(self, database: Database, destinations: Destinations, undoer: Undoer, keep_days: float) -> None:
+    def __init__(
+        self, database: Database, destinations: Destinations, undoer: Undoer, keep_days: float
+    ) -> None:
         self._database = database
         self._destinations = destinations
         self._undoer = undoer
@@ -29,12 +31,16 @@ class Undos:
         self._running: dict[UUID, asyncio.Task[None]] = {}
 
     async def undo(self, job_id: UUID, owner: str) -> dict[str, Any]:
-        """Begin the undo of the job and its parts, or go on with it, and wait a little for its end; asking twice is no
-        error. Raises NotFound, Conflict while the job is active, NothingToUndo, NotUndoable."""
+        """Begin the undo of the job and its parts, or go on with it, and wait a little for its end;
+        asking twice is no error. Raises NotFound, Conflict while the job is active, NothingToUndo,
+        NotUndoable.
+        """
         family = await self._database.transact(lambda c: self._begin(c, job_id, owner))
         task = self._running.get(job_id)
         if task is None:
-            task = self._running[job_id] = asyncio.create_task(self._undoer.run(family), name=f"undo {job_id}")
+            task = self._running[job_id] = asyncio.create_task(
+                self._undoer.run(family), name=f"undo {job_id}"
+            )
             task.add_done_callback(lambda t: self._forget(job_id, t))
         await asyncio.wait([task], timeout=WAIT_SECONDS)
         async with self._database.reading() as connection:

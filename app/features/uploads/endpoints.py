@@ -1,4 +1,6 @@
-"""/api/v1/uploads: resumable uploads by the tus protocol 1.0 (https://tus.io/protocols/resumable-upload)."""
+"""/api/v1/uploads: resumable uploads by the tus protocol 1.0
+(https://tus.io/protocols/resumable-upload).
+"""
 
 from __future__ import annotations
 
@@ -41,7 +43,9 @@ async def speaks_tus(request: Request) -> None:
         raise TusVersion(headers={"Tus-Version": VERSION})
 
 
-router = APIRouter(prefix="/api/v1/uploads", tags=["uploads"], dependencies=[Depends(single_values)])
+router = APIRouter(
+    prefix="/api/v1/uploads", tags=["uploads"], dependencies=[Depends(single_values)]
+)
 TUS = [Depends(speaks_tus)]
 
 
@@ -75,37 +79,52 @@ async def options(app: App) -> Response:
     dependencies=TUS,
     responses=problem_responses(400, 412, 413, 415, 422, 503, 507),
 )
-async def create(request: Request, app: App, owner: Owner, options: Annotated[FileOptions, Query()]) -> Response:
-    """Creation, with the first bytes or without. Every option of POST /api/v1/upload may stand in the query or in
-    Upload-Metadata, beside `filename` and `filetype`; the query wins."""
+async def create(
+    request: Request, app: App, owner: Owner, options: Annotated[FileOptions, Query()]
+) -> Response:
+    """Creation, with the first bytes or without. Every option of POST /api/v1/upload may stand in
+    the query or in Upload-Metadata, beside `filename` and `filetype`; the query wins.
+    """
     check_open(app)
     sent = request.headers.get("upload-metadata", "")
     metadata = _metadata(sent)
-    submission = described(owner, _merged(metadata, options), metadata.get("filetype", metadata.get("type", "")), app)
+    submission = described(
+        owner, _merged(metadata, options), metadata.get("filetype", metadata.get("type", "")), app
+    )
     concat = request.headers.get("upload-concat", "").strip()
     has_body = _has_body(request)
     if concat.startswith("final;"):
         parts = [_part(url) for url in concat.removeprefix("final;").split()]
         if not parts or has_body or "upload-length" in request.headers:
-            raise BadTusRequest("A final upload has parts, and neither a length nor bytes of its own.")
-        upload = await app.of(Uploads).create(submission, length=None, sent_metadata=sent, parts=parts)
+            raise BadTusRequest(
+                "A final upload has parts, and neither a length nor bytes of its own."
+            )
+        upload = await app.of(Uploads).create(
+            submission, length=None, sent_metadata=sent, parts=parts
+        )
         if upload.problem is not None:
             raise as_error(upload.problem)
         return _created(upload)
     if concat not in ("", "partial"):
-        raise BadTusRequest("Upload-Concat is `partial`, or `final;` with the addresses of the parts.")
+        raise BadTusRequest(
+            "Upload-Concat is `partial`, or `final;` with the addresses of the parts."
+        )
     length = _length(request, app)
     if length is None and request.headers.get("upload-defer-length") != "1":
         raise BadTusRequest("Upload-Length is missing, and Upload-Defer-Length is not 1.")
     checksum = _checksum(request) if has_body else None
-    upload = await app.of(Uploads).create(submission, length=length, sent_metadata=sent, is_partial=concat == "partial")
+    upload = await app.of(Uploads).create(
+        submission, length=length, sent_metadata=sent, is_partial=concat == "partial"
+    )
     if upload.problem is not None:
         raise as_error(upload.problem)
     if has_body:
         body = pieces(request)
         size = _number(request, "content-length")
         try:
-            upload = await app.of(Uploads).append(upload.id, owner, body, offset=0, size=size, checksum=checksum)
+            upload = await app.of(Uploads).append(
+                upload.id, owner, body, offset=0, size=size, checksum=checksum
+            )
         except ClientDisconnect:
             return Response(status_code=499)  # nobody is there to read it
     return _created(upload)
@@ -127,7 +146,9 @@ async def head(upload_id: UploadId, app: App, owner: Owner) -> Response:
     if upload.is_partial:
         headers["Upload-Concat"] = "partial"
     elif upload.parts is not None:
-        headers["Upload-Concat"] = "final;" + " ".join(f"{router.prefix}/{part}" for part in upload.parts)
+        headers["Upload-Concat"] = "final;" + " ".join(
+            f"{router.prefix}/{part}" for part in upload.parts
+        )
     return Response(status_code=200, headers=headers)
 
 
@@ -139,11 +160,14 @@ async def head(upload_id: UploadId, app: App, owner: Owner) -> Response:
     responses=problem_responses(400, 404, 408, 409, 410, 412, 413, 415, 422, 423, 503, 507),
 )
 async def patch(upload_id: UploadId, request: Request, app: App, owner: Owner) -> Response:
-    """The bytes from Upload-Offset on. The answer to the last of them names the file and the job that were made, in the
-    headers Granula-File-Id and Granula-Job-Id; GET names them later, too."""
+    """The bytes from Upload-Offset on. The answer to the last of them names the file and the job
+    that were made, in the headers Granula-File-Id and Granula-Job-Id; GET names them later, too.
+    """
     check_open(app)
     if request.headers.get("content-type", "").partition(";")[0].strip().lower() != BYTES:
-        raise UnsupportedMediaType(f"The bytes of an upload have the type {BYTES}.", accepted=[BYTES])
+        raise UnsupportedMediaType(
+            f"The bytes of an upload have the type {BYTES}.", accepted=[BYTES]
+        )
     offset = _number(request, "upload-offset")
     if offset is None:
         raise BadTusRequest("Upload-Offset is missing.")
@@ -162,9 +186,13 @@ async def patch(upload_id: UploadId, request: Request, app: App, owner: Owner) -
     return Response(status_code=204, headers=_headers_of(upload))
 
 
-@router.delete("/{upload_id}", status_code=204, dependencies=TUS, responses=problem_responses(404, 412, 423))
+@router.delete(
+    "/{upload_id}", status_code=204, dependencies=TUS, responses=problem_responses(404, 412, 423)
+)
 async def delete(upload_id: UploadId, app: App, owner: Owner) -> Response:
-    """Forget the upload and its bytes. A file that was made of it stays; delete that under its own id."""
+    """Forget the upload and its bytes. A file that was made of it stays; delete that under its own
+    id.
+    """
     await app.of(Uploads).terminate(upload_id, owner)
     return Response(status_code=204)
 
@@ -206,7 +234,9 @@ async def override(upload_id: UploadId, request: Request, app: App, owner: Owner
 
 
 def _created(upload: Upload) -> Response:
-    return Response(status_code=201, headers={"Location": f"{router.prefix}/{upload.id}", **_headers_of(upload)})
+    return Response(
+        status_code=201, headers={"Location": f"{router.prefix}/{upload.id}", **_headers_of(upload)}
+    )
 
 
 def _headers_of(upload: Upload) -> dict[str, str]:
@@ -214,7 +244,10 @@ def _headers_of(upload: Upload) -> dict[str, str]:
     if upload.answer is None:
         headers["Upload-Expires"] = format_datetime(upload.expires_at, usegmt=True)
     else:
-        headers |= {"Granula-File-Id": upload.answer["file_id"], "Granula-Job-Id": upload.answer["job_id"]}
+        headers |= {
+            "Granula-File-Id": upload.answer["file_id"],
+            "Granula-Job-Id": upload.answer["job_id"],
+        }
     return headers
 
 
@@ -231,15 +264,22 @@ def _length(request: Request, app: Services) -> int | None:
     length = _number(request, "upload-length")
     if length is not None and length > app.settings.max_upload_bytes:
         limit = app.settings.max_upload_bytes
-        raise FileTooLarge(f"The upload has {length} bytes; at most {limit} are accepted.", limit_bytes=limit)
+        raise FileTooLarge(
+            f"The upload has {length} bytes; at most {limit} are accepted.", limit_bytes=limit
+        )
     return length
 
 
 def _has_body(request: Request) -> bool:
-    if request.headers.get("content-length", "0") == "0" and "transfer-encoding" not in request.headers:
+    if (
+        request.headers.get("content-length", "0") == "0"
+        and "transfer-encoding" not in request.headers
+    ):
         return False
     if request.headers.get("content-type", "").partition(";")[0].strip().lower() != BYTES:
-        raise UnsupportedMediaType(f"The bytes of an upload have the type {BYTES}.", accepted=[BYTES])
+        raise UnsupportedMediaType(
+            f"The bytes of an upload have the type {BYTES}.", accepted=[BYTES]
+        )
     return True
 
 
@@ -263,7 +303,9 @@ def _metadata(text: str) -> dict[str, str]:
         key, _, encoded = pair.partition(" ")
         value = _decoded(encoded.strip())
         if value is None or key in found:
-            raise BadTusRequest("Upload-Metadata is pairs of a key and a value in Base64, separated by commas.")
+            raise BadTusRequest(
+                "Upload-Metadata is pairs of a key and a value in Base64, separated by commas."
+            )
         found[key] = value.decode("utf-8", "replace")
     return found
 

@@ -24,7 +24,9 @@ class Refusal(Answer):
 
     code: str = Field(description="Which error; /errors/{code} says what to do.")
     detail: str = Field(description="What happened.")
-    errors: list[RefusedPart] | None = Field(description="The mistakes one by one; empty or null if it is one.")
+    errors: list[RefusedPart] | None = Field(
+        description="The mistakes one by one; empty or null if it is one."
+    )
 
 
 class UploadState(Answer):
@@ -32,13 +34,20 @@ class UploadState(Answer):
 
     upload_id: UUID = Field(description="The last part of its Location.")
     state: Literal["uploading", "partial", "storing", "accepted", "refused"] = Field(
-        description="`partial`: a part that is whole and waits for a final upload. `accepted`: there is a file with a job."
+        description=(
+            "`partial`: a part that is whole and waits for a final upload. `accepted`: there is a"
+            " file with a job."
+        )
     )
     offset: int = Field(description="Bytes that are stored.")
-    length: int | None = Field(description="Bytes that it will have; null if that is not known yet.")
+    length: int | None = Field(
+        description="Bytes that it will have; null if that is not known yet."
+    )
     metadata: dict[str, str] = Field(description="The Upload-Metadata that it was made with.")
     expires_at: datetime = Field(description="When it is forgotten if nothing more comes.")
     file_id: UUID | None = Field(description="Of the file that was made; null if there is none.")
     job_id: UUID | None = Field(description="Of the job that was made; null if there is none.")
-    answer: Uploaded | None = Field(description="What POST /api/v1/upload would have answered; null before.")
+    answer: Uploaded | None = Field(
+        description="What POST /api/v1/upload would have answered; null before."
+    )
     problem: Refusal | None = Field(description="Why the file was refused; null if it was not.")

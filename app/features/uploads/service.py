@@ -1,7 +1,9 @@
-"""Resumable uploads: bytes that come in pieces, and become a file and a job as those of any upload do.
+"""Resumable uploads: bytes that come in pieces, and become a file and a job as those of any upload
+do.
 
-What was acknowledged is durable: how many bytes there are is the offset, also after a crash. When all is there the bytes go
-through `Submitter.submit`, once, by whoever finds them first: the request that brought the last of them, or this service.
+What was acknowledged is durable: how many bytes there are is the offset, also after a crash. When
+all is there the bytes go through `Submitter.submit`, once, by whoever finds them first: the request
+that brought the last of them, or this service.
 """
 
 from __future__ import annotations
@@ -45,14 +47,25 @@ from app.sources.places import Growing, Partials
 logger = logging.getLogger(__name__)
 SYNC_BYTES = 32 << 20
 RESERVED_AHEAD_BYTES = 32 << 20
-"""An upload without a length counts for so much more than it has while it grows, so that not each block asks the database."""
+"""An upload without a length counts for so much more than it has while it grows, so that not each
+block asks the database.
+"""
 POLL_SECONDS = 10.0
 ALIVE_SECONDS, QUIET_SECONDS = 10.0, 60.0
-"""A process that finishes an upload says so this often; one that has not for so long is taken for gone by the others."""
+"""A process that finishes an upload says so this often; one that has not for so long is taken for
+gone by the others.
+"""
 SILENT_SECONDS, HANDOVER_SECONDS, GRACE_SECONDS = 2.0, 5.0, 10.0
 KEPT = (
-    "filename", "media_type", "processor", "options", "chunk_size", "priority", "on_duplicate", "content_length",
-)  # fmt: skip
+    "filename",
+    "media_type",
+    "processor",
+    "options",
+    "chunk_size",
+    "priority",
+    "on_duplicate",
+    "content_length",
+)
 """Of a submission, besides how the file is declared."""
 
 
@@ -110,7 +123,12 @@ class _Writer:
 
 class Uploads:
     def __init__(
-        self, settings: Settings, database: Database, files: Partials, submitter: Submitter, limits: OwnerLimits
+        self,
+        settings: Settings,
+        database: Database,
+        files: Partials,
+        submitter: Submitter,
+        limits: OwnerLimits,
     ) -> None:
         self._settings = settings
         self._database = database
@@ -132,7 +150,9 @@ class Uploads:
         is_partial: bool = False,
         parts: list[UUID] | None = None,
     ) -> Upload:
-        """Durable when this returns. Raises what a plain upload would be refused with before its first byte."""
+        """Durable when this returns. Raises what a plain upload would be refused with before its
+        first byte.
+        """
         if parts is not None:
             length = await self._length_of(parts, submission.owner)
             submission = replace(submission, reserved_bytes=length)  # its parts count for it
@@ -169,13 +189,16 @@ class Uploads:
         return await self.get(upload_id, submission.owner)
 
     async def get(self, upload_id: UUID, owner: str) -> Upload:
-        """Raises NotFound, UploadExpired. The offset is that of bytes which are on disk for good."""
+        """Raises NotFound, UploadExpired. The offset is that of bytes which are on disk for
+        good.
+        """
         row = await self._find(upload_id, owner)
         return await self._described(row)
 
     async def resume(self, upload_id: UUID, owner: str) -> Upload:
-        """The same for a client that wants to go on: a request that has fallen silent, since its connection is gone and
-        nobody has noticed, makes way."""
+        """The same for a client that wants to go on: a request that has fallen silent, since its
+        connection is gone and nobody has noticed, makes way.
+        """
         writer = self._writers.get(upload_id)
         if writer is not None and time.monotonic() - writer.heard_at > SILENT_SECONDS:
             writer.stop.set()
@@ -197,9 +220,10 @@ class Uploads:
     ) -> Upload:
         """Add the bytes of `body`, of which there are `size` if that is known, at `offset`.
 
-        What comes before an interruption is kept, unless there is a `checksum`: then all or nothing. Raises NotFound,
-        UploadExpired, UploadLocked, OffsetMismatch, ChecksumMismatch, FileTooLarge, InsufficientStorage; with the last
-        byte also what the upload of the whole is refused with.
+        What comes before an interruption is kept, unless there is a `checksum`: then all or
+        nothing. Raises NotFound, UploadExpired, UploadLocked, OffsetMismatch, ChecksumMismatch,
+        FileTooLarge, InsufficientStorage; with the last byte also what the upload of the whole is
+        refused with.
         """
         row = await self._find(upload_id, owner)
         if row.parts is not None:
@@ -210,7 +234,8 @@ class Uploads:
                     pieces = writer.pieces(body)
                     row = await self._append(row, file, pieces, offset, length, size, checksum)
             except FileNotFoundError:
-                row = await self._find(upload_id, owner)  # it became a file this very moment, or was removed
+                # it became a file this very moment, or was removed
+                row = await self._find(upload_id, owner)
         else:
             if offset != row.length:
                 raise OffsetMismatch(f"The upload is complete at {row.length} bytes.")
@@ -227,7 +252,9 @@ class Uploads:
             writer.ended.set()
 
     async def terminate(self, upload_id: UUID, owner: str) -> None:
-        """Forget the upload and its bytes; a file that was made of it stays. Raises NotFound, UploadLocked."""
+        """Forget the upload and its bytes; a file that was made of it stays. Raises NotFound,
+        UploadLocked.
+        """
         row = await self._find(upload_id, owner, also_expired=True)
         if upload_id in self._finishing:
             raise UploadLocked(headers={"Retry-After": "1"})
@@ -258,10 +285,14 @@ class Uploads:
             return row
         start = await asyncio.to_thread(_recovered, file, row.verified_offset)
         if offset != start:
-            raise OffsetMismatch(f"The upload stands at {start} bytes.", headers={"Upload-Offset": str(start)})
+            raise OffsetMismatch(
+                f"The upload stands at {start} bytes.", headers={"Upload-Offset": str(start)}
+            )
         if length is not None:
             if row.length not in (None, length) or length < start:
-                raise BadTusRequest("The length of the upload is known already, or smaller than what is there.")
+                raise BadTusRequest(
+                    "The length of the upload is known already, or smaller than what is there."
+                )
             self._refuse_large(length)
             row = await self._set_length(row, length)
         limit = row.length if length is None else length
@@ -277,7 +308,9 @@ class Uploads:
         except BaseException:
             if checksum is not None:
                 await asyncio.to_thread(file.cut, start)
-            await self._database.transact(lambda c: uploads.keep_alive(c, upload_id, self._lifetime))
+            await self._database.transact(
+                lambda c: uploads.keep_alive(c, upload_id, self._lifetime)
+            )
             raise
         hit("tus.appended")
         await self._database.transact(lambda c: uploads.keep_alive(c, upload_id, self._lifetime))
@@ -297,7 +330,9 @@ class Uploads:
         return await self._find(row.id, row.owner)
 
     async def _reserve(self, row: UploadRow, reserved: int, end: int) -> int:
-        """Let an upload without a length grow as far as `end`; what it counts for now. Raises QuotaExceeded."""
+        """Let an upload without a length grow as far as `end`; what it counts for now. Raises
+        QuotaExceeded.
+        """
 
         async def reserve(connection: AsyncConnection, size: int) -> int:
             await self._limits.admit(connection, row.owner, new_bytes=size - reserved)
@@ -309,9 +344,16 @@ class Uploads:
         return await self._database.transact(lambda c: reserve(c, end))
 
     async def _take(
-        self, row: UploadRow, file: Growing, body: AsyncIterator[bytes], at_most: int, checksum: Checksum | None
+        self,
+        row: UploadRow,
+        file: Growing,
+        body: AsyncIterator[bytes],
+        at_most: int,
+        checksum: Checksum | None,
     ) -> None:
-        """Write the body in blocks. What came is durable when this ends, however it does; with a checksum, if it is right."""
+        """Write the body in blocks. What came is durable when this ends, however it does; with a
+        checksum, if it is right.
+        """
         upload_id, has_length = row.id, row.length is not None
         reserved, end = row.reserved_bytes, await asyncio.to_thread(file.size)
         digest = hashlib.new(checksum.algorithm, usedforsecurity=False) if checksum else None
@@ -328,7 +370,9 @@ class Uploads:
             hit("tus.piece_written")
             unsynced += len(block)
             if file.holds_back:  # another process may look after what has expired, and sees no lock
-                await self._database.transact(lambda c: uploads.keep_alive(c, upload_id, self._lifetime))
+                await self._database.transact(
+                    lambda c: uploads.keep_alive(c, upload_id, self._lifetime)
+                )
             elif unsynced >= SYNC_BYTES:
                 await asyncio.to_thread(file.sync)
                 unsynced = 0
@@ -364,7 +408,12 @@ class Uploads:
     async def _end(self, row: UploadRow) -> Upload:
         """Finish the upload if all of it is there; raises what it was refused with."""
         upload = await self._described(row)
-        if upload.answer is None and upload.problem is None and upload.offset == upload.length and not row.is_partial:
+        if (
+            upload.answer is None
+            and upload.problem is None
+            and upload.offset == upload.length
+            and not row.is_partial
+        ):
             await self._finish(row)
             upload = await self._described(await self._find(row.id, row.owner))
         if upload.problem is not None:
@@ -372,7 +421,9 @@ class Uploads:
         return upload
 
     async def _finish(self, row: UploadRow) -> None:
-        """Make file and job of it, once however many ask. It goes on when who asked has gone away."""
+        """Make file and job of it, once however many ask. It goes on when who asked has gone
+        away.
+        """
         task = self._finishing.get(row.id)
         if task is None:
             task = asyncio.create_task(self._submit(row), name=f"finish upload {row.id}")
@@ -426,9 +477,15 @@ class Uploads:
             while True:
                 await asyncio.sleep(ALIVE_SECONDS)
                 with suppress(TransientError):
-                    await self._database.transact(lambda c: uploads.keep_alive(c, upload_id, self._lifetime))
+                    await self._database.transact(
+                        lambda c: uploads.keep_alive(c, upload_id, self._lifetime)
+                    )
 
-        task = asyncio.create_task(tell(), name=f"finishing upload {upload_id}") if self._files.is_shared else None
+        task = (
+            asyncio.create_task(tell(), name=f"finishing upload {upload_id}")
+            if self._files.is_shared
+            else None
+        )
         try:
             yield
         finally:
@@ -447,7 +504,9 @@ class Uploads:
             raise FileNotFoundError(f"{size} bytes of {length} are there")
 
     async def _length_of(self, parts: list[UUID], owner: str) -> int:
-        """Of an upload put together from these; raises BadTusRequest if one of them is not a complete part."""
+        """Of an upload put together from these; raises BadTusRequest if one of them is not a
+        complete part.
+        """
         total = 0
         for part in parts:
             try:
@@ -494,14 +553,16 @@ class Uploads:
 
     def _offset(self, upload_id: UUID, verified_offset: int | None) -> int | None:
         """Durable bytes; those that are just coming with a checksum do not count."""
-        size = self._files.synced_size(upload_id)  # without its lock: whoever asks must not turn away who sends
+        # without its lock: whoever asks must not turn away who sends
+        size = self._files.synced_size(upload_id)
         return size if size is None or verified_offset is None else min(size, verified_offset)
 
     # ------------------------------------------------------------------ in the background
 
     async def run(self) -> None:
-        """Finish what is complete and has become nothing yet, remove what has expired; now, and from then on. Bytes without a
-        row are the sweep's."""
+        """Finish what is complete and has become nothing yet, remove what has expired; now, and
+        from then on. Bytes without a row are the sweep's.
+        """
         while True:
             try:
                 await self.run_once()
@@ -512,7 +573,9 @@ class Uploads:
             await asyncio.sleep(POLL_SECONDS)
 
     async def close(self) -> None:
-        """What is being finished gets a little time; what is not done then is finished at the next start."""
+        """What is being finished gets a little time; what is not done then is finished at the next
+        start.
+        """
         if self._finishing:
             await asyncio.wait(list(self._finishing.values()), timeout=GRACE_SECONDS)
 
@@ -523,7 +586,11 @@ class Uploads:
             found = await uploads.list_open(connection, expire_within=within)
             expired = await uploads.list_expired(connection)
         for row in found:
-            size = row.length if row.parts is not None else await asyncio.to_thread(self._files.size, row.id)
+            size = (
+                row.length
+                if row.parts is not None
+                else await asyncio.to_thread(self._files.size, row.id)
+            )
             if size == row.length and row.verified_offset is None:
                 with suppress(GranulaError, FileNotFoundError):
                     await self._finish(row)
@@ -572,7 +639,9 @@ def as_error(problem: dict[str, Any]) -> RequestError:
 
 
 def _to_json(submission: Submission) -> dict[str, Any]:
-    return {name: getattr(submission, name) for name in KEPT} | {"declared": asdict(submission.declared)}
+    return {name: getattr(submission, name) for name in KEPT} | {
+        "declared": asdict(submission.declared)
+    }
 
 
 def _from_json(owner: str, value: dict[str, Any]) -> Submission:

@@ -29,7 +29,9 @@ from app.jobs.users import Caller, NewKey
 logger = logging.getLogger(__name__)
 router = APIRouter(prefix="/api/v1", tags=["users"], dependencies=[Depends(single_values)])
 
-UserId = Annotated[str, Path(max_length=100, pattern=r"^[^\x00]*$", description="The name of the user.")]
+UserId = Annotated[
+    str, Path(max_length=100, pattern=r"^[^\x00]*$", description="The name of the user.")
+]
 
 
 @router.get("/me", response_model=Me, responses=problem_responses(401, 429))
@@ -58,8 +60,9 @@ async def _me(app: Services, caller: Caller) -> dict[str, Any]:
 
 @router.post("/session", response_model=Me, responses=problem_responses(401, 403, 422, 429))
 async def sign_in(body: SignIn, request: Request, app: App) -> Response:
-    """Sign a browser in: a cookie that scripts cannot read, for pages that cannot send a header with event streams and
-    downloads."""
+    """Sign a browser in: a cookie that scripts cannot read, for pages that cannot send a header
+    with event streams and downloads.
+    """
     app.doorkeeper.check_same_origin(request, must_be_proven=False)
     caller = await app.doorkeeper.by_key(request, body.key.get_secret_value())
     seconds = app.settings.session_hours * 3600
@@ -90,7 +93,9 @@ async def list_users(
     app: App,
     _: Admin,
     limit: Annotated[Integer, Query(ge=1, le=500)] = 100,
-    after: Annotated[str, Query(max_length=100, pattern=r"^[^\x00]*$", description="`next_after` of a page.")] = "",
+    after: Annotated[
+        str, Query(max_length=100, pattern=r"^[^\x00]*$", description="`next_after` of a page.")
+    ] = "",
 ) -> Response:
     """In the order of their names."""
     found = await app.users.list(after=after, limit=limit)
@@ -98,7 +103,12 @@ async def list_users(
     return encoded({"items": found, "limit": limit, "next_after": next_after})
 
 
-@router.post("/users", status_code=201, response_model=UserWithKey, responses=problem_responses(401, 403, 409, 422))
+@router.post(
+    "/users",
+    status_code=201,
+    response_model=UserWithKey,
+    responses=problem_responses(401, 403, 409, 422),
+)
 async def create_user(body: NewUser, app: App, admin: Admin) -> Response:
     """A user with a first key. The key is in this answer and nowhere else."""
     made = await app.users.create(body.user_id, is_admin=body.is_admin, days=body.expires_in_days)
@@ -114,13 +124,17 @@ async def get_user(user_id: UserId, app: App, _: Admin) -> Response:
 
 @router.delete("/users/{user_id}", status_code=204, responses=problem_responses(401, 403, 404))
 async def revoke_user(user_id: UserId, app: App, admin: Admin) -> Response:
-    """Revoke all keys of the user and stop the schedules. The files and jobs stay, and nobody else gets the name."""
+    """Revoke all keys of the user and stop the schedules. The files and jobs stay, and nobody else
+    gets the name.
+    """
     await app.users.revoke(user_id)
     logger.info("%s revoked the user %s", admin.user_id, user_id)
     return Response(status_code=204)
 
 
-@router.get("/users/{user_id}/keys", response_model=UserKeyList, responses=problem_responses(401, 403, 404))
+@router.get(
+    "/users/{user_id}/keys", response_model=UserKeyList, responses=problem_responses(401, 403, 404)
+)
 async def list_keys(user_id: UserId, app: App, _: Admin) -> Response:
     """Oldest first, without the keys themselves: they are not stored."""
     return encoded({"items": await app.users.list_keys(user_id)})
@@ -139,7 +153,9 @@ async def create_key(user_id: UserId, body: NewUserKey, app: App, admin: Admin) 
     return encoded({"user_id": user_id, "label": body.label, **_shown(made)}, 201)
 
 
-@router.delete("/users/{user_id}/keys/{key_id}", status_code=204, responses=problem_responses(401, 403, 404))
+@router.delete(
+    "/users/{user_id}/keys/{key_id}", status_code=204, responses=problem_responses(401, 403, 404)
+)
 async def revoke_key(user_id: UserId, key_id: str, app: App, admin: Admin) -> Response:
     """It stops working with the next request, and the sessions that it opened with it."""
     await app.users.revoke_key(identifier(key_id), user_id)

@@ -16,7 +16,9 @@ Days = Annotated[
     Annotated[Integer, Field(ge=1, le=MAX_DAYS)] | None,
     Field(description="Days until the key expires; if not given, it works until it is revoked."),
 ]
-Label = Annotated[str, Field(max_length=100, pattern=r"^[^\x00]*$", description="To tell keys apart.")]
+Label = Annotated[
+    str, Field(max_length=100, pattern=r"^[^\x00]*$", description="To tell keys apart.")
+]
 
 USER_ID = "The name of the user."
 KEY_ID = "Of the key, which it does not give away."
@@ -34,7 +36,10 @@ class SignIn(BaseModel):
 class NewUser(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
-    user_id: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9._-]{0,62}$", description="The name; it never changes.")]
+    user_id: Annotated[
+        str,
+        Field(pattern=r"^[a-z0-9][a-z0-9._-]{0,62}$", description="The name; it never changes."),
+    ]
     is_admin: StrictBool = False
     expires_in_days: Days = None
 
@@ -67,7 +72,9 @@ class OwnLimits(Answer):
     stored_bytes: Usage = Field(description="Bytes of your files.")
     queued_jobs: Usage = Field(description="Your jobs that wait or run.")
     uploads: Usage = Field(description="Your resumable uploads that are not whole.")
-    requests_per_minute: int | None = Field(description="Requests that you may make; null: any number.")
+    requests_per_minute: int | None = Field(
+        description="Requests that you may make; null: any number."
+    )
 
 
 class Me(Answer):
@@ -75,7 +82,9 @@ class Me(Answer):
 
     user_id: str = Field(description=USER_ID)
     is_admin: bool = Field(description="Whether the user may look after others.")
-    is_signed_in: bool = Field(description="False before the first user is made: then everybody is the same one.")
+    is_signed_in: bool = Field(
+        description="False before the first user is made: then everybody is the same one."
+    )
     auth_required: bool = Field(description="Whether the settings ask for a key.")
     key: OwnKey | None = Field(description="The key that was used; null without one.")
     limits: OwnLimits = Field(description="What you have of what you may have.")

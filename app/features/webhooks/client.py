@@ -1,7 +1,8 @@
-"""Webhooks over HTTP: one message to one receiver, signed as Standard Webhooks says, to public addresses only.
+"""Webhooks over HTTP: one message to one receiver, signed as Standard Webhooks says, to public
+addresses only.
 
-Addresses are checked when the connection is made, those that the name resolved to for this very connection: what a name
-resolved to before, or how somebody else reads the URL, does not count.
+Addresses are checked when the connection is made, those that the name resolved to for this very
+connection: what a name resolved to before, or how somebody else reads the URL, does not count.
 """
 
 from __future__ import annotations
@@ -41,7 +42,9 @@ class Answer:
 
     status_code: int | None
     error: str | None
-    """Why there is no status code: address_refused, unknown_host, tls_failed, connection_failed, timeout, bad_answer."""
+    """Why there is no status code: address_refused, unknown_host, tls_failed, connection_failed,
+    timeout, bad_answer.
+    """
     duration_ms: int
     retry_after: float | None = None
     """Seconds to wait, if the receiver said so."""
@@ -55,9 +58,15 @@ class WebhookSender:
     """One per process."""
 
     def __init__(
-        self, *, timeout_seconds: float, allow_private: bool, resolver: AbstractResolver | None = None
+        self,
+        *,
+        timeout_seconds: float,
+        allow_private: bool,
+        resolver: AbstractResolver | None = None,
     ) -> None:
-        """`allow_private`: http, and addresses of one's own network, are allowed. `resolver`: by default the system's."""
+        """`allow_private`: http, and addresses of one's own network, are allowed. `resolver`: by
+        default the system's.
+        """
         self._timeout = aiohttp.ClientTimeout(total=timeout_seconds)
         self._allow_private = allow_private
         self._resolver = resolver
@@ -68,7 +77,9 @@ class WebhookSender:
             await self._session.close()
 
     def check_url(self, url: str) -> None:
-        """Raises WebhookUrlRefused for what could never be sent to; names are looked up when something is sent."""
+        """Raises WebhookUrlRefused for what could never be sent to; names are looked up when
+        something is sent.
+        """
         if reason := self._objection(url):
             raise WebhookUrlRefused(reason)
 
@@ -107,12 +118,16 @@ class WebhookSender:
             "User-Agent": f"Granula/{__version__}",
             "webhook-id": message_id,
             "webhook-timestamp": str(timestamp),
-            "webhook-signature": " ".join(signature(secret, message_id, timestamp, data) for secret in secrets),
+            "webhook-signature": " ".join(
+                signature(secret, message_id, timestamp, data) for secret in secrets
+            ),
         }
         begin = time.monotonic()
         status, error, retry_after = None, None, None
         try:
-            async with self._client().post(url, data=data, headers=headers, allow_redirects=False) as response:
+            async with self._client().post(
+                url, data=data, headers=headers, allow_redirects=False
+            ) as response:
                 status = response.status
                 retry_after = _retry_after(response.headers.get("Retry-After", ""))
                 response.close()  # what it says does not matter, and may be endless
@@ -127,13 +142,17 @@ class WebhookSender:
                 resolver=resolver if self._allow_private else _PublicResolver(resolver),
                 socket_factory=None if self._allow_private else _public_socket,
                 use_dns_cache=False,
-                force_close=True,  # a connection that is kept would be one to an address of some time ago
+                # a connection that is kept would be one to an address of some time ago
+                force_close=True,
                 limit=0,
             )
             self._session = aiohttp.ClientSession(
-                connector=connector, timeout=self._timeout, trust_env=False, auto_decompress=False,
+                connector=connector,
+                timeout=self._timeout,
+                trust_env=False,
+                auto_decompress=False,
                 cookie_jar=aiohttp.DummyCookieJar(),
-            )  # fmt: skip
+            )
         return self._session
 
 
@@ -162,7 +181,9 @@ class _PublicResolver(AbstractResolver):
 
 
 def _public_socket(info: Any) -> socket.socket:
-    """For the address that is about to be connected to, wherever it comes from: a URL may hold an address itself."""
+    """For the address that is about to be connected to, wherever it comes from: a URL may hold an
+    address itself.
+    """
     family, kind, protocol, _, address = info
     if not is_public(address[0]):
         raise AddressRefused
@@ -194,7 +215,9 @@ def _retry_after(value: str) -> float | None:
     else:
         try:
             moment = parsedate_to_datetime(value)
-            seconds = (moment.replace(tzinfo=moment.tzinfo or UTC) - datetime.now(UTC)).total_seconds()
+            seconds = (
+                moment.replace(tzinfo=moment.tzinfo or UTC) - datetime.now(UTC)
+            ).total_seconds()
         except (ValueError, TypeError, OverflowError):
             return None
     return min(max(seconds, 0.0), MAX_PAUSE_SECONDS)

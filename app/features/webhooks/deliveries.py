@@ -1,4 +1,6 @@
-"""Deliveries: brings the messages of the outbox to their receivers, at least once each, whatever crashes meanwhile."""
+"""Deliveries: brings the messages of the outbox to their receivers, at least once each, whatever
+crashes meanwhile.
+"""
 
 from __future__ import annotations
 
@@ -35,8 +37,9 @@ CHECK_SECONDS = 30.0
 
 
 class Deliveries:
-    """Any number of processes may run one over the same database: a message is claimed before it is sent, and a claim
-    outlives the longest attempt."""
+    """Any number of processes may run one over the same database: a message is claimed before it is
+    sent, and a claim outlives the longest attempt.
+    """
 
     def __init__(
         self,
@@ -84,13 +87,19 @@ class Deliveries:
         free = AT_ONCE - len(self._sending)
         if not free:
             return
-        full = [webhook_id for webhook_id, count in self._busy.items() if count >= AT_ONCE_PER_WEBHOOK]
+        full = [
+            webhook_id for webhook_id, count in self._busy.items() if count >= AT_ONCE_PER_WEBHOOK
+        ]
         async with self._database.reading() as connection:
-            numbers = await webhooks.find_due(connection, without=full, per_webhook=AT_ONCE_PER_WEBHOOK, limit=free)
+            numbers = await webhooks.find_due(
+                connection, without=full, per_webhook=AT_ONCE_PER_WEBHOOK, limit=free
+            )
         if not numbers:
             return
         token = uuid4()
-        claimed = await self._database.transact(lambda c: webhooks.claim(c, numbers, token, self._lease_seconds))
+        claimed = await self._database.transact(
+            lambda c: webhooks.claim(c, numbers, token, self._lease_seconds)
+        )
         hit("webhook.claimed")
         for delivery in claimed:
             self._busy[delivery.webhook_id] += 1
@@ -109,7 +118,9 @@ class Deliveries:
     async def _deliver(self, delivery: ClaimedDelivery) -> None:
         secrets = [secret for secret in (delivery.secret, delivery.old_secret) if secret]
         at = datetime.now(UTC)
-        answer = await self._sender.send(delivery.url, message_id(delivery.id), delivery.body, secrets)
+        answer = await self._sender.send(
+            delivery.url, message_id(delivery.id), delivery.body, secrets
+        )
         counters.attempted(is_delivered=answer.is_success)
         hit("webhook.sent")
         status, delay = self._verdict(answer, delivery.attempt)
@@ -122,12 +133,17 @@ class Deliveries:
         } | ({"retry_after": asked} if asked else {})
 
         async def settle(connection: AsyncConnection) -> None:
-            if await webhooks.settle(connection, delivery, attempt, status, delay) and answer.status_code == GONE:
+            if (
+                await webhooks.settle(connection, delivery, attempt, status, delay)
+                and answer.status_code == GONE
+            ):
                 await webhooks.disable(connection, delivery.webhook_id, "gone")
 
         await self._database.transact(settle)
         if status == "failed":
-            logger.warning("Message %s for webhook %s was given up", delivery.number, delivery.webhook_id)
+            logger.warning(
+                "Message %s for webhook %s was given up", delivery.number, delivery.webhook_id
+            )
 
     def _verdict(self, answer: Answer, attempt: int) -> tuple[str, float]:
         """(status, seconds until the next attempt) after the attempt of this number, from 1."""
@@ -139,8 +155,9 @@ class Deliveries:
         return "pending", max(delay, answer.retry_after or 0.0)
 
     async def _trust_no_future(self) -> None:
-        """Send what waits for a moment that neither our waits nor what the receiver asked for explain: it was stored before
-        the clock was set back."""
+        """Send what waits for a moment that neither our waits nor what the receiver asked for
+        explain: it was stored before the clock was set back.
+        """
         if time.monotonic() - self._checked_at < CHECK_SECONDS:
             return
         longest = [(1 + JITTER) * seconds for seconds in self._retry_seconds]
@@ -159,5 +176,5 @@ class Deliveries:
         self._swept_at = time.monotonic()
         while await self._database.transact(
             lambda c: webhooks.remove_finished(c, self._keep_seconds, SWEEP_STEP)
-        ):  # fmt: skip
+        ):
             pass

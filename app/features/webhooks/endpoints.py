@@ -23,19 +23,30 @@ from app.features.webhooks.schemas import (
 )
 from app.features.webhooks.service import Webhooks
 
-router = APIRouter(prefix="/api/v1/webhooks", tags=["webhooks"], dependencies=[Depends(single_values)])
+router = APIRouter(
+    prefix="/api/v1/webhooks", tags=["webhooks"], dependencies=[Depends(single_values)]
+)
 
 
-async def webhook_id(webhook_id: Annotated[str, Path(description="The `id` of the webhook.")]) -> UUID:
+async def webhook_id(
+    webhook_id: Annotated[str, Path(description="The `id` of the webhook.")],
+) -> UUID:
     return identifier(webhook_id)
 
 
 WebhookId = Annotated[UUID, Depends(webhook_id)]
 
 
-@router.post("", status_code=201, response_model=WebhookWithSecret, responses=problem_responses(400, 409, 422, 503))
+@router.post(
+    "",
+    status_code=201,
+    response_model=WebhookWithSecret,
+    responses=problem_responses(400, 409, 422, 503),
+)
 async def create(body: NewWebhook, app: App, owner: Owner) -> Response:
-    """From now on each job that ends is told to this URL, signed as Standard Webhooks says. The secret is shown once."""
+    """From now on each job that ends is told to this URL, signed as Standard Webhooks says. The
+    secret is shown once.
+    """
     made = await app.of(Webhooks).create(owner, body.url, list(body.events))
     return encoded(made, 201, {"Location": f"/api/v1/webhooks/{made['id']}"})
 
@@ -54,8 +65,12 @@ async def get(webhook_id: WebhookId, app: App, owner: Owner) -> Response:
 
 @router.patch("/{webhook_id}", response_model=Webhook, responses=problem_responses(400, 404, 422))
 async def change(webhook_id: WebhookId, body: WebhookChange, app: App, owner: Owner) -> Response:
-    """Another URL or other events; `enabled` switches it off and on. What waits while it is off is sent later."""
-    return encoded(await app.of(Webhooks).change(webhook_id, owner, body.model_dump(exclude_unset=True)))
+    """Another URL or other events; `enabled` switches it off and on. What waits while it is off is
+    sent later.
+    """
+    return encoded(
+        await app.of(Webhooks).change(webhook_id, owner, body.model_dump(exclude_unset=True))
+    )
 
 
 @router.delete("/{webhook_id}", status_code=204, responses=problem_responses(404))
@@ -65,29 +80,44 @@ async def delete(webhook_id: WebhookId, app: App, owner: Owner) -> Response:
     return Response(status_code=204)
 
 
-@router.post("/{webhook_id}/rotate", response_model=WebhookWithSecret, responses=problem_responses(404))
+@router.post(
+    "/{webhook_id}/rotate", response_model=WebhookWithSecret, responses=problem_responses(404)
+)
 async def rotate(webhook_id: WebhookId, app: App, owner: Owner) -> Response:
     """A new secret, shown once. Messages are signed with both for WEBHOOK_OLD_SECRET_HOURS."""
     return encoded(await app.of(Webhooks).rotate(webhook_id, owner))
 
 
-@router.post("/{webhook_id}/test", status_code=202, response_model=Delivery, responses=problem_responses(404, 409))
+@router.post(
+    "/{webhook_id}/test",
+    status_code=202,
+    response_model=Delivery,
+    responses=problem_responses(404, 409),
+)
 async def test(webhook_id: WebhookId, app: App, owner: Owner) -> Response:
     """Send a message of the type `webhook.test`; the delivery log tells what became of it."""
     return encoded(await app.of(Webhooks).test(webhook_id, owner), 202)
 
 
-@router.get("/{webhook_id}/deliveries", response_model=DeliveryPage, responses=problem_responses(404, 422))
+@router.get(
+    "/{webhook_id}/deliveries", response_model=DeliveryPage, responses=problem_responses(404, 422)
+)
 async def deliveries(
     webhook_id: WebhookId,
     app: App,
     owner: Owner,
     limit: Annotated[Integer, Query(ge=1, le=500)] = 50,
-    before: Annotated[Integer | None, Query(ge=1, le=2**62, description="`next_before` of the page before.")] = None,
+    before: Annotated[
+        Integer | None, Query(ge=1, le=2**62, description="`next_before` of the page before.")
+    ] = None,
     status: Annotated[Literal["pending", "delivered", "failed"] | None, Query()] = None,
 ) -> Response:
     """The delivery log, newest first."""
-    return encoded(await app.of(Webhooks).deliveries(webhook_id, owner, before=before, limit=limit, status=status))
+    return encoded(
+        await app.of(Webhooks).deliveries(
+            webhook_id, owner, before=before, limit=limit, status=status
+        )
+    )
 
 
 @router.post(

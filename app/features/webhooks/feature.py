@@ -21,7 +21,8 @@ def _services(core: Core) -> Iterable[Service]:
 
     settings = core.settings
     sender = WebhookSender(
-        timeout_seconds=settings.webhook_timeout_seconds, allow_private=settings.webhook_allow_private
+        timeout_seconds=settings.webhook_timeout_seconds,
+        allow_private=settings.webhook_allow_private,
     )
     deliveries = Deliveries(
         core.database,
@@ -40,7 +41,10 @@ async def _metrics(connection: AsyncConnection, registry: CollectorRegistry) -> 
     from app.features.webhooks import queries
 
     messages = Gauge(
-        "granula_webhook_messages", "Messages in the delivery log of webhooks by status", ["status"], registry=registry
+        "granula_webhook_messages",
+        "Messages in the delivery log of webhooks by status",
+        ["status"],
+        registry=registry,
     )
     counts = await queries.count_by_status(connection)
     for status in ("pending", "delivered", "failed"):

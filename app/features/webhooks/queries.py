@@ -1,4 +1,6 @@
-"""SQL for webhooks and their deliveries. Who claims a delivery sends it, and nobody else until the claim has run out."""
+"""SQL for webhooks and their deliveries. Who claims a delivery sends it, and nobody else until the
+claim has run out.
+"""
 
 from __future__ import annotations
 
@@ -58,11 +60,15 @@ _DELIVERY = columns_of(DeliveryRow, WebhookDelivery)
 
 async def insert_webhook(connection: AsyncConnection, webhook: NewWebhook) -> None:
     await connection.execute(
-        insert(Webhook).values(**values_of(webhook), enabled=True, created_at=now(), updated_at=now())
+        insert(Webhook).values(
+            **values_of(webhook), enabled=True, created_at=now(), updated_at=now()
+        )
     )
 
 
-async def find_webhook(connection: AsyncConnection, webhook_id: UUID, owner: str) -> WebhookRow | None:
+async def find_webhook(
+    connection: AsyncConnection, webhook_id: UUID, owner: str
+) -> WebhookRow | None:
     query = select(*_WEBHOOK).where(Webhook.id == webhook_id, Webhook.owner == owner)
     return await fetch_first(connection, WebhookRow, query)
 
@@ -73,12 +79,16 @@ async def list_webhooks(connection: AsyncConnection, owner: str) -> list[Webhook
     return await fetch_all(connection, WebhookRow, query)
 
 
-async def change_webhook(connection: AsyncConnection, webhook_id: UUID, owner: str, values: dict[str, Any]) -> bool:
+async def change_webhook(
+    connection: AsyncConnection, webhook_id: UUID, owner: str, values: dict[str, Any]
+) -> bool:
     query = update(Webhook).where(Webhook.id == webhook_id, Webhook.owner == owner)
     return (await connection.execute(query.values(**values, updated_at=now()))).rowcount == 1
 
 
-async def rotate(connection: AsyncConnection, webhook_id: UUID, owner: str, secret: bytes, hours: float) -> bool:
+async def rotate(
+    connection: AsyncConnection, webhook_id: UUID, owner: str, secret: bytes, hours: float
+) -> bool:
     """The secret of now becomes the old one, and the old one is forgotten."""
     values = {"secret": secret, "old_secret": Webhook.secret, "old_secret_until": now(hours * 3600)}
     return await change_webhook(connection, webhook_id, owner, values)
@@ -94,7 +104,12 @@ async def remove_webhook(connection: AsyncConnection, webhook_id: UUID, owner: s
 
 
 async def list_deliveries(
-    connection: AsyncConnection, webhook_id: UUID, *, before: int | None, limit: int, status: str | None
+    connection: AsyncConnection,
+    webhook_id: UUID,
+    *,
+    before: int | None,
+    limit: int,
+    status: str | None,
 ) -> list[DeliveryRow]:
     """Newest first; `before` is the number of the last one seen."""
     query = select(*_DELIVERY).where(WebhookDelivery.webhook_id == webhook_id)
@@ -106,11 +121,17 @@ async def list_deliveries(
     return await fetch_all(connection, DeliveryRow, query)
 
 
-async def replay(connection: AsyncConnection, webhook_id: UUID, delivery_id: UUID) -> DeliveryRow | None:
-    """The delivery, due now and with all its attempts before it; one that is being sent right now is left alone."""
+async def replay(
+    connection: AsyncConnection, webhook_id: UUID, delivery_id: UUID
+) -> DeliveryRow | None:
+    """The delivery, due now and with all its attempts before it; one that is being sent right now
+    is left alone.
+    """
     mine = (WebhookDelivery.webhook_id == webhook_id, WebhookDelivery.id == delivery_id)
     query = update(WebhookDelivery).where(*mine, WebhookDelivery.claim_token.is_(None))
-    await connection.execute(query.values(status="pending", attempt=0, next_attempt_at=now(), finished_at=null()))
+    await connection.execute(
+        query.values(status="pending", attempt=0, next_attempt_at=now(), finished_at=null())
+    )
     return await fetch_first(connection, DeliveryRow, select(*_DELIVERY).where(*mine))
 
 
@@ -126,10 +147,12 @@ async def count_by_status(connection: AsyncConnection) -> dict[str, int]:
 async def find_due(
     connection: AsyncConnection, *, without: Collection[UUID], per_webhook: int, limit: int
 ) -> list[int]:
-    """Numbers of deliveries that may be sent now, the longest due first, a few for each webhook; none for those
-    webhooks that are `without`, nor of users who are revoked."""
+    """Numbers of deliveries that may be sent now, the longest due first, a few for each webhook;
+    none for those webhooks that are `without`, nor of users who are revoked.
+    """
     place = func.row_number().over(
-        partition_by=WebhookDelivery.webhook_id, order_by=(WebhookDelivery.next_attempt_at, WebhookDelivery.number)
+        partition_by=WebhookDelivery.webhook_id,
+        order_by=(WebhookDelivery.next_attempt_at, WebhookDelivery.number),
     )
     due = (
         select(WebhookDelivery.number, WebhookDelivery.next_attempt_at, place.label("place"))
@@ -143,16 +166,26 @@ async def find_due(
         )
         .subquery()
     )
-    query = select(due.c.number).where(due.c.place <= per_webhook).order_by(due.c.next_attempt_at, due.c.number)
+    query = (
+        select(due.c.number)
+        .where(due.c.place <= per_webhook)
+        .order_by(due.c.next_attempt_at, due.c.number)
+    )
     return [int(number) for number in (await connection.execute(query.limit(limit))).scalars()]
 
 
 async def list_unexplained(
     connection: AsyncConnection, longest_waits: Sequence[float], lease_seconds: float
 ) -> list[DeliveryRow]:
-    """Deliveries that wait for longer than the wait behind their last attempt, by its number, or than a claim."""
+    """Deliveries that wait for longer than the wait behind their last attempt, by its number, or
+    than a claim.
+    """
     waits = {attempt: max(wait, lease_seconds) for attempt, wait in enumerate(longest_waits, 1)}
-    longest = case(waits, value=WebhookDelivery.attempt, else_=lease_seconds) if waits else literal(lease_seconds)
+    longest = (
+        case(waits, value=WebhookDelivery.attempt, else_=lease_seconds)
+        if waits
+        else literal(lease_seconds)
+    )
     query = select(*_DELIVERY).where(
         WebhookDelivery.status == "pending", WebhookDelivery.next_attempt_at > now(longest)
     )
@@ -180,7 +213,11 @@ async def claim(
             WebhookDelivery.status == "pending",
             WebhookDelivery.next_attempt_at <= now(),
         )
-        .values(claim_token=token, attempt=WebhookDelivery.attempt + 1, next_attempt_at=now(lease_seconds))
+        .values(
+            claim_token=token,
+            attempt=WebhookDelivery.attempt + 1,
+            next_attempt_at=now(lease_seconds),
+        )
         .returning(WebhookDelivery.number)
     )
     taken = list((await connection.execute(take)).scalars())
@@ -195,15 +232,21 @@ async def claim(
 
 
 async def settle(
-    connection: AsyncConnection, delivery: DeliveryRow, attempt: dict[str, Any], status: str, delay_seconds: float
+    connection: AsyncConnection,
+    delivery: DeliveryRow,
+    attempt: dict[str, Any],
+    status: str,
+    delay_seconds: float,
 ) -> bool:
-    """What became of a claimed delivery: `delivered`, `failed`, or `pending` until `delay_seconds` are over. False if
-    somebody else has it by now."""
+    """What became of a claimed delivery: `delivered`, `failed`, or `pending` until `delay_seconds`
+    are over. False if somebody else has it by now.
+    """
     attempts = [*delivery.attempts, attempt][-SHOWN_ATTEMPTS:]
     query = (
         update(WebhookDelivery)
         .where(
-            WebhookDelivery.number == delivery.number, WebhookDelivery.claim_token == delivery.claim_token
+            WebhookDelivery.number == delivery.number,
+            WebhookDelivery.claim_token == delivery.claim_token,
         )
         .values(
             status=status,
@@ -212,7 +255,7 @@ async def settle(
             next_attempt_at=now(delay_seconds),
             finished_at=null() if status == "pending" else now(),
         )
-    )  # fmt: skip
+    )
     return (await connection.execute(query)).rowcount == 1
 
 
@@ -221,11 +264,16 @@ async def disable(connection: AsyncConnection, webhook_id: UUID, reason: str) ->
     await connection.execute(query.values(enabled=False, disabled_reason=reason, updated_at=now()))
 
 
-async def remove_finished(connection: AsyncConnection, older_than_seconds: float, limit: int) -> int:
+async def remove_finished(
+    connection: AsyncConnection, older_than_seconds: float, limit: int
+) -> int:
     """From the delivery log, a bounded number; how many."""
     old = (
         select(WebhookDelivery.number)
-        .where(WebhookDelivery.finished_at.is_not(None), WebhookDelivery.finished_at < now(-older_than_seconds))
+        .where(
+            WebhookDelivery.finished_at.is_not(None),
+            WebhookDelivery.finished_at < now(-older_than_seconds),
+        )
         .limit(limit)
     )
     query = delete(WebhookDelivery).where(WebhookDelivery.number.in_(old.scalar_subquery()))

@@ -10,14 +10,24 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from app.api.answers import CREATED_AT, LIMIT, Answer, sometimes
 
-Url = Annotated[str, Field(min_length=1, max_length=2048, pattern=r"^[^\x00]*$", description="https, public address.")]
+Url = Annotated[
+    str,
+    Field(
+        min_length=1, max_length=2048, pattern=r"^[^\x00]*$", description="https, public address."
+    ),
+]
 Event = Literal["job.completed", "job.completed_with_errors", "job.failed", "job.cancelled"]
-Events = Annotated[list[Event], Field(min_length=1, max_length=20, description="Of which ends of jobs it is told.")]
+Events = Annotated[
+    list[Event], Field(min_length=1, max_length=20, description="Of which ends of jobs it is told.")
+]
 
 
 class NewWebhook(BaseModel):
     model_config = ConfigDict(
-        extra="forbid", json_schema_extra={"examples": [{"url": "https://example.com/hook", "events": ["job.failed"]}]}
+        extra="forbid",
+        json_schema_extra={
+            "examples": [{"url": "https://example.com/hook", "events": ["job.failed"]}]
+        },
     )
 
     url: Url
@@ -41,9 +51,14 @@ class Webhook(Answer):
     url: str = Field(description="Where messages are sent.")
     events: list[str] = Field(description="Of which ends of jobs it is told.")
     enabled: bool = Field(description="Whether messages are sent.")
-    disabled_reason: str | None = Field(description="switched_off, or gone: the receiver answered 410.")
+    disabled_reason: str | None = Field(
+        description="switched_off, or gone: the receiver answered 410."
+    )
     old_secret_until: datetime | None = Field(
-        description="Until then messages are signed with the secret before the rotation, too; null if there is none."
+        description=(
+            "Until then messages are signed with the secret before the rotation, too; null if there"
+            " is none."
+        )
     )
     created_at: datetime = Field(description=CREATED_AT)
     updated_at: datetime = Field(description="When it was changed last.")
@@ -79,12 +94,18 @@ class Delivery(Answer):
     webhook_id: UUID = Field(description="The webhook.")
     event: str = Field(description="The type of the message.")
     job_id: UUID | None = Field(description="The job that it is about; null of a test.")
-    status: Literal["pending", "delivered", "failed"] = Field(description="`failed`: it was given up.")
+    status: Literal["pending", "delivered", "failed"] = Field(
+        description="`failed`: it was given up."
+    )
     attempts: list[Attempt] = Field(description="The latest attempts, the newest last.")
-    next_attempt_at: datetime | None = Field(description="When it is tried next; null if it is not.")
+    next_attempt_at: datetime | None = Field(
+        description="When it is tried next; null if it is not."
+    )
     body: str = Field(description="The body of the message, as it is signed.")
     created_at: datetime = Field(description=CREATED_AT)
-    finished_at: datetime | None = Field(description="When it was delivered or given up; null before.")
+    finished_at: datetime | None = Field(
+        description="When it was delivered or given up; null before."
+    )
 
 
 class DeliveryPage(Answer):

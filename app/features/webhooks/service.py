@@ -31,7 +31,9 @@ class Webhooks:
         self._old_secret_hours = old_secret_hours
 
     async def create(self, owner: str, url: str, events: list[str]) -> dict[str, Any]:
-        """With its secret, which nobody is shown again; raises WebhookUrlRefused, TooManyWebhooks."""
+        """With its secret, which nobody is shown again; raises WebhookUrlRefused,
+        TooManyWebhooks.
+        """
         self._sender.check_url(url)
         secret = secrets.token_bytes(SECRET_BYTES)
         new = NewWebhook(owner=owner, url=url, events=sorted(set(events)), secret=secret)
@@ -46,7 +48,9 @@ class Webhooks:
 
     async def list(self, owner: str) -> dict[str, Any]:
         async with self._database.reading() as connection:
-            return {"items": [_body(row) for row in await webhooks.list_webhooks(connection, owner)]}
+            return {
+                "items": [_body(row) for row in await webhooks.list_webhooks(connection, owner)]
+            }
 
     async def get(self, webhook_id: UUID, owner: str) -> dict[str, Any]:
         """Raises NotFound."""
@@ -54,7 +58,9 @@ class Webhooks:
             return _body(await _get(connection, webhook_id, owner))
 
     async def change(self, webhook_id: UUID, owner: str, given: dict[str, Any]) -> dict[str, Any]:
-        """Another url or other events, or switch it off and on; raises NotFound, WebhookUrlRefused."""
+        """Another url or other events, or switch it off and on; raises NotFound,
+        WebhookUrlRefused.
+        """
         if "url" in given:
             self._sender.check_url(given["url"])
         values = dict(given)
@@ -70,7 +76,9 @@ class Webhooks:
         return _body(await self._database.transact(change))
 
     async def rotate(self, webhook_id: UUID, owner: str) -> dict[str, Any]:
-        """With its new secret. Messages are signed with the one before too, for a while; raises NotFound."""
+        """With its new secret. Messages are signed with the one before too, for a while; raises
+        NotFound.
+        """
         secret = secrets.token_bytes(SECRET_BYTES)
 
         async def rotate(connection: AsyncConnection) -> WebhookRow:
@@ -81,7 +89,9 @@ class Webhooks:
 
     async def delete(self, webhook_id: UUID, owner: str) -> None:
         """With its delivery log, and what was not delivered; raises NotFound."""
-        if not await self._database.transact(lambda c: webhooks.remove_webhook(c, webhook_id, owner)):
+        if not await self._database.transact(
+            lambda c: webhooks.remove_webhook(c, webhook_id, owner)
+        ):
             raise NotFound
 
     async def test(self, webhook_id: UUID, owner: str) -> dict[str, Any]:
@@ -100,7 +110,9 @@ class Webhooks:
         """Newest first; raises NotFound."""
         async with self._database.reading() as connection:
             await _get(connection, webhook_id, owner)
-            rows = await webhooks.list_deliveries(connection, webhook_id, before=before, limit=limit, status=status)
+            rows = await webhooks.list_deliveries(
+                connection, webhook_id, before=before, limit=limit, status=status
+            )
         return {
             "items": [delivery_body(row) for row in rows],
             "limit": limit,
@@ -108,7 +120,9 @@ class Webhooks:
         }
 
     async def replay(self, webhook_id: UUID, message_id: str, owner: str) -> dict[str, Any]:
-        """Send a message again, under its own id, as if for the first time; raises NotFound, WebhookDisabled."""
+        """Send a message again, under its own id, as if for the first time; raises NotFound,
+        WebhookDisabled.
+        """
         delivery_id = _delivery_id(message_id)
 
         async def replay(connection: AsyncConnection) -> DeliveryRow:
@@ -120,7 +134,9 @@ class Webhooks:
 
         return delivery_body(await self._database.transact(replay))
 
-    async def _check_enabled(self, connection: AsyncConnection, webhook_id: UUID, owner: str) -> None:
+    async def _check_enabled(
+        self, connection: AsyncConnection, webhook_id: UUID, owner: str
+    ) -> None:
         row = await _get(connection, webhook_id, owner)
         if not row.enabled:
             raise WebhookDisabled

@@ -1,4 +1,6 @@
-"""A language model's HTTP interface that answers as a test tells it to, and remembers what it was asked."""
+"""A language model's HTTP interface that answers as a test tells it to, and remembers what it was
+asked.
+"""
 
 from __future__ import annotations
 
@@ -13,7 +15,11 @@ Answer = tuple[int, dict[str, str], str]
 
 
 def completion(content: str) -> Answer:
-    return 200, {}, json.dumps({"choices": [{"message": {"role": "assistant", "content": content}}]})
+    return (
+        200,
+        {},
+        json.dumps({"choices": [{"message": {"role": "assistant", "content": content}}]}),
+    )
 
 
 def mapping(**pairs: str | None) -> Answer:
@@ -37,7 +43,9 @@ class ChatServer:
                 body = self.rfile.read(int(self.headers["Content-Length"]))
                 outer.asked.append(json.loads(body))
                 outer.keys.append(self.headers.get("Authorization"))
-                status, headers, text = outer.answers.pop(0) if outer.answers else (500, {}, "no answer left")  # type: ignore[misc]
+                status, headers, text = (
+                    outer.answers.pop(0) if outer.answers else (500, {}, "no answer left")
+                )  # type: ignore[misc]
                 self.send_response(status if self.path == "/v1/chat/completions" else 404)
                 for name, value in headers.items():
                     self.send_header(name, value)

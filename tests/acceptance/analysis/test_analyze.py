@@ -40,14 +40,28 @@ def profile(api: Api, job_id: str) -> dict[str, Any]:
 
 
 def test_the_door_answers_as_its_document_says(api: Api) -> None:
-    """202 with the three members, a status with all of its members, the result, and a proof that closes without rows."""
+    """202 with the three members, a status with all of its members, the result, and a proof that
+    closes without rows.
+    """
     upload = api.upload(b"id,name\n1,ann\n2,bob\n")
     answer = api.client.post("/api/v1/jobs/analyze", json={"file_id": upload["file_id"]})
     assert answer.status_code == 202
     job_id = answer.json()["job_id"]
-    assert answer.json() == {"job_id": job_id, "status": "pending", "message": "Analysis job created and queued"}
+    assert answer.json() == {
+        "job_id": job_id,
+        "status": "pending",
+        "message": "Analysis job created and queued",
+    }
     status = ended(api, job_id)
-    assert status.keys() >= {"id", "user_id", "status", "progress", "is_active", "created_at", "updated_at"}
+    assert status.keys() >= {
+        "id",
+        "user_id",
+        "status",
+        "progress",
+        "is_active",
+        "created_at",
+        "updated_at",
+    }
     assert (status["id"], status["status"], status["progress"], status["is_active"]) == (
         job_id,
         "completed",
@@ -56,13 +70,17 @@ def test_the_door_answers_as_its_document_says(api: Api) -> None:
     )
     assert [stage["begins_at"] for stage in status["stages"]] == [0, 10, 30, 100]
     result = profile(api, job_id)
-    assert [(c["name"], c["type"]) for c in result["columns"]] == [("id", "number"), ("name", "text")]
+    assert [(c["name"], c["type"]) for c in result["columns"]] == [
+        ("id", "number"),
+        ("name", "text"),
+    ]
     proof = api.proof(job_id)
     assert proof["closes"]
     assert proof["rows"]["ok"] == 2
     assert proof["stored"]["results"] == 0
     assert api.client.get(f"/api/v1/results/{job_id}").json()["total"] == 0
-    assert api.finished(upload["file_id"])["processor"] == "rows"  # the file's job is still that of its upload
+    # the file's job is still that of its upload
+    assert api.finished(upload["file_id"])["processor"] == "rows"
     assert len(api.rows(upload["file_id"])) == 2
 
 
@@ -97,15 +115,19 @@ def test_a_file_without_rows_has_a_profile(api: Api) -> None:
     assert [(c["name"], c["count"]) for c in found["columns"]] == [("id", 0), ("name", 0)]
 
 
-def test_cancel_answers_as_its_document_says_and_leaves_no_result(databases: Databases, tmp_path: Path) -> None:
+def test_cancel_answers_as_its_document_says_and_leaves_no_result(
+    databases: Databases, tmp_path: Path
+) -> None:
     """The first chunk of the analysis is made to wait again and again."""
     storage = tmp_path / "storage"
-    server = Server(databases.create(storage), storage, GRANULA_FAIL="chunk.read=transient@1+").start()
+    server = Server(
+        databases.create(storage), storage, GRANULA_FAIL="chunk.read=transient@1+"
+    ).start()
     with server.client() as client:
         api = Api(client)
-        job_id = client.post("/api/v1/jobs/analyze", json={"file_id": api.upload(b"id\n1\n")["file_id"]}).json()[
-            "job_id"
-        ]
+        job_id = client.post(
+            "/api/v1/jobs/analyze", json={"file_id": api.upload(b"id\n1\n")["file_id"]}
+        ).json()["job_id"]
         assert client.get(f"/api/v1/jobs/{job_id}/result").json()["code"] == "result_not_ready"
         answer = client.post(f"/api/v1/jobs/{job_id}/cancel")
         assert answer.status_code == 200
@@ -144,14 +166,17 @@ DUCKDB_TYPES = {
 
 
 def test_the_profile_agrees_with_duckdb(api: Api, tmp_path: Path) -> None:
-    """Types, counts and ends are equal; a distinct count is within 15 % (5 standard errors), a quantile within 2 % of
-    the ranks."""
+    """Types, counts and ends are equal; a distinct count is within 15 % (5 standard errors), a
+    quantile within 2 % of the ranks.
+    """
     data = generated(30_000)
     path = tmp_path / "data.csv"
     path.write_bytes(data)
     table = f"read_csv('{path}', header=true, nullstr='')"
     with duckdb.connect() as oracle:
-        described = {name: kind for name, kind, *_ in oracle.execute(f"DESCRIBE FROM {table}").fetchall()}
+        described = {
+            name: kind for name, kind, *_ in oracle.execute(f"DESCRIBE FROM {table}").fetchall()
+        }
         status = analyzed(api, api.upload(data)["file_id"])
         result = profile(api, status["id"])
         assert result["rows"]["profiled"] == 30_000
@@ -161,14 +186,19 @@ def test_the_profile_agrees_with_duckdb(api: Api, tmp_path: Path) -> None:
             kind = DUCKDB_TYPES[described[name]]
             assert column["type"] == kind, name
             values, distinct = (
-                oracle.execute(f'SELECT count("{name}"), count(DISTINCT "{name}") FROM {table}').fetchone() or ()
+                oracle.execute(
+                    f'SELECT count("{name}"), count(DISTINCT "{name}") FROM {table}'
+                ).fetchone()
+                or ()
             )
             assert column["count"] == values
             assert column["distinct"] == pytest.approx(distinct, rel=0.15 if distinct > 1024 else 0)
             if kind == "number":
                 check_numbers(oracle, table, column)
             elif described[name] in ("DATE", "VARCHAR"):
-                ends = oracle.execute(f'SELECT min("{name}")::VARCHAR, max("{name}")::VARCHAR FROM {table}').fetchone()
+                ends = oracle.execute(
+                    f'SELECT min("{name}")::VARCHAR, max("{name}")::VARCHAR FROM {table}'
+                ).fetchone()
                 assert (column["min"], column["max"]) == ends
 
 
@@ -182,7 +212,8 @@ def check_numbers(oracle: duckdb.DuckDBPyConnection, table: str, column: dict[st
     assert column["stddev"] == pytest.approx(spread)
     for rank, value in column["quantiles"].items():
         below, upto = oracle.execute(
-            f'SELECT avg(("{name}" < {value})::INT), avg(("{name}" <= {value})::INT) FROM {table} WHERE "{name}" IS NOT NULL'
+            f'SELECT avg(("{name}" < {value})::INT), avg(("{name}" <= {value})::INT) FROM {table}'
+            f' WHERE "{name}" IS NOT NULL'
         ).fetchone() or (0, 0)
         assert below - 0.02 <= float(rank) <= upto + 0.02
 
@@ -190,11 +221,17 @@ def check_numbers(oracle: duckdb.DuckDBPyConnection, table: str, column: dict[st
 KILLED_AT = {"sqlite": "chunk.after_write=kill@2", "postgresql": "job.before_finish=kill"}
 
 
-def test_an_analysis_goes_on_after_a_kill_in_the_middle(databases: Databases, api: Api, tmp_path: Path) -> None:
-    """kill -9 while a chunk commits, or while the job ends: the profile is that of a run without it, the proof closes."""
+def test_an_analysis_goes_on_after_a_kill_in_the_middle(
+    databases: Databases, api: Api, tmp_path: Path
+) -> None:
+    """kill -9 while a chunk commits, or while the job ends: the profile is that of a run without
+    it, the proof closes.
+    """
     data = generated(40_000)
     storage = tmp_path / "storage"
-    server = Server(databases.create(storage), storage).start(GRANULA_FAIL=KILLED_AT[databases.kind])
+    server = Server(databases.create(storage), storage).start(
+        GRANULA_FAIL=KILLED_AT[databases.kind]
+    )
     with server.client() as client:
         file_id = Api(client).upload(data, processor="profile", chunk_size=10_000)["file_id"]
         assert server.process is not None

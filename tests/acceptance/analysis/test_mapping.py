@@ -1,4 +1,6 @@
-"""Mapping jobs and templates over a real server, and what becomes of an answer that a language model gives."""
+"""Mapping jobs and templates over a real server, and what becomes of an answer that a language
+model gives.
+"""
 
 from __future__ import annotations
 
@@ -34,16 +36,27 @@ def result(api: Api, job_id: str) -> dict[str, Any]:
 
 
 def test_a_mapping_is_proposed_accepted_edited_and_proposed_again(api: Api) -> None:
-    """Two files become a mapping with reasons and conversions; a template of it changes what the next job proposes."""
+    """Two files become a mapping with reasons and conversions; a template of it changes what the
+    next job proposes.
+    """
     job_id = submit(api)
     found = result(api, job_id)
     pairs = {m["reference_column"]: m["input_column"] for m in found["mappings"]}
-    assert pairs == {"first_name": "Forename", "last_name": "Surname", "birth_date": "DOB", "salary": None}
+    assert pairs == {
+        "first_name": "Forename",
+        "last_name": "Surname",
+        "birth_date": "DOB",
+        "salary": None,
+    }
     by_name = {m["reference_column"]: m for m in found["mappings"]}
-    assert by_name["birth_date"]["conversion"] == [{"operation": "date_format", "from": "%d.%m.%Y", "to": "%Y-%m-%d"}]
+    assert by_name["birth_date"]["conversion"] == [
+        {"operation": "date_format", "from": "%d.%m.%Y", "to": "%Y-%m-%d"}
+    ]
     assert by_name["last_name"]["conversion"] == [{"operation": "trim"}]
     assert found["unused_input_columns"] == ["Shoe Size"]
-    assert (found["provider"], found["embeddings"]) == ("local", True) or "sentence model" in found["notes"][0]
+    assert (found["provider"], found["embeddings"]) == ("local", True) or "sentence model" in found[
+        "notes"
+    ][0]
     status = api.client.get(f"/api/v1/jobs/{job_id}/status").json()
     assert [stage["begins_at"] for stage in status["stages"]] == [0, 20, 40, 60, 100]
     assert (status["job_type"], status["progress"], status["stage"]) == ("mapping", 100, "done")
@@ -72,16 +85,34 @@ def test_requests_that_cannot_be_met_are_refused(api: Api) -> None:
     post = api.client.post
     file_id = api.upload(b"a\n1\n")["file_id"]
     known = {"input_file_id": file_id, "reference_file_id": file_id}
-    assert post("/api/v1/jobs/mapping", json=known | {"reference_file_id": UNKNOWN}).status_code == 404
-    for wrong in ({}, known | {"provider": "other"}, known | {"x": 1}, known | {"input_file_id": "1"}):
+    assert (
+        post("/api/v1/jobs/mapping", json=known | {"reference_file_id": UNKNOWN}).status_code == 404
+    )
+    for wrong in (
+        {},
+        known | {"provider": "other"},
+        known | {"x": 1},
+        known | {"input_file_id": "1"},
+    ):
         assert post("/api/v1/jobs/mapping", json=wrong).status_code == 422
-    assert api.client.post("/api/v1/upload", params={"processor": "mapping"}, content=b"a\n1\n").status_code == 422
-    twice = [{"reference_column": "a", "input_columns": ["x"]}, {"reference_column": "a", "input_columns": ["y"]}]
+    assert (
+        api.client.post(
+            "/api/v1/upload", params={"processor": "mapping"}, content=b"a\n1\n"
+        ).status_code
+        == 422
+    )
+    twice = [
+        {"reference_column": "a", "input_columns": ["x"]},
+        {"reference_column": "a", "input_columns": ["y"]},
+    ]
     for body in ({"name": "x"}, {"name": "", "columns": []}, {"name": "x", "columns": twice}):
         assert post("/api/v1/templates", json=body).status_code == 422
     assert post("/api/v1/templates", json={"name": "x", "job_id": UNKNOWN}).status_code == 404
     upload = api.upload(b"a\n1\n")["job_id"]
-    assert post("/api/v1/templates", json={"name": "x", "job_id": upload}).json()["code"] == "result_unavailable"
+    assert (
+        post("/api/v1/templates", json={"name": "x", "job_id": upload}).json()["code"]
+        == "result_unavailable"
+    )
     assert api.client.put(f"/api/v1/templates/{UNKNOWN}", json={"columns": []}).status_code == 404
     assert api.client.get("/api/v1/templates/nothing").status_code == 404
 
@@ -105,7 +136,11 @@ def test_a_mapping_whose_reference_goes_away_ends_as_failed(api: Api) -> None:
     body = {"input_file_id": files[0], "reference_file_id": files[1]}
     job_id = api.client.post("/api/v1/jobs/mapping", json=body).json()["job_id"]
     assert api.client.delete(f"/api/v1/files/{files[1]}").status_code == 204
-    wait_until(lambda: not api.client.get(f"/api/v1/jobs/{job_id}/status").json()["is_active"], 30, "the end")
+    wait_until(
+        lambda: not api.client.get(f"/api/v1/jobs/{job_id}/status").json()["is_active"],
+        30,
+        "the end",
+    )
     status = api.client.get(f"/api/v1/jobs/{job_id}/status").json()
     assert (status["status"], bool(status["error_message"])) == ("failed", True)
 
@@ -154,7 +189,9 @@ async def test_a_good_answer_is_used_and_no_value_is_sent(server_: ChatServer) -
     ],
     ids=["unknown column", "none", "too many", "prose", "confidence"],
 )  # fmt: skip
-async def test_an_answer_that_does_not_fit_is_asked_for_once_more(server_: ChatServer, bad: Any) -> None:
+async def test_an_answer_that_does_not_fit_is_asked_for_once_more(
+    server_: ChatServer, bad: Any
+) -> None:
     server_.answers = [bad, mapping(zip="plz")]
     assert (await chat(server_).map_columns(GIVEN, WANTED))["zip"][0] == "plz"
     assert "cannot be used" in server_.asked[1]["messages"][-1]["content"]

@@ -1,4 +1,6 @@
-"""What a connection may cost: clients that send slowly, without end or not at all, that do not read, and that are too many."""
+"""What a connection may cost: clients that send slowly, without end or not at all, that do not
+read, and that are too many.
+"""
 
 from __future__ import annotations
 
@@ -74,7 +76,9 @@ def memory(server: harness.Server) -> int:
     return next(int(line.split()[1]) << 10 for line in lines if line.startswith("VmRSS"))
 
 
-def dripping(connection: RawConnection, piece: bytes, pause: float, at_most: int) -> httpx.Response | None:
+def dripping(
+    connection: RawConnection, piece: bytes, pause: float, at_most: int
+) -> httpx.Response | None:
     """Send a piece at each pause until an answer comes; None if none comes."""
     connection._socket.settimeout(pause)
     for _ in range(at_most):
@@ -93,7 +97,9 @@ def dripping(connection: RawConnection, piece: bytes, pause: float, at_most: int
 
 
 @pytest.mark.parametrize("sent", [HALF, b"G", b"\r\n", b"GET / HTTP/1.1\r\n", HALF + b": 1\r\n"])
-def test_headers_that_do_not_come_whole_in_time_are_answered_and_end_the_connection(hasty: Server, sent: bytes) -> None:
+def test_headers_that_do_not_come_whole_in_time_are_answered_and_end_the_connection(
+    hasty: Server, sent: bytes
+) -> None:
     with RawConnection(hasty) as connection:
         answer = connection.send(sent).answer()
         assert_problem(answer, 408, "headers_timeout")
@@ -105,7 +111,9 @@ def test_headers_that_come_a_byte_at_a_time_are_not_waited_for(hasty: Server) ->
     """Each byte is news, and none of them buys time."""
     with RawConnection(hasty) as connection:
         connection.send(HALF)
-        assert connection.send_until_cut(b"x", 1 << 16) < 1 << 16 or connection.is_closed_by_server()
+        assert (
+            connection.send_until_cut(b"x", 1 << 16) < 1 << 16 or connection.is_closed_by_server()
+        )
 
 
 def test_a_connection_that_says_nothing_is_closed_without_a_word(hasty: Server) -> None:
@@ -132,7 +140,9 @@ def test_an_answered_connection_may_rest_longer_than_headers_may_take(hasty: Ser
     ],
     ids=["a value", "a name", "an address", "the second request"],
 )
-def test_headers_without_an_end_are_refused_and_take_no_memory(patient: Server, begun: bytes) -> None:
+def test_headers_without_an_end_are_refused_and_take_no_memory(
+    patient: Server, begun: bytes
+) -> None:
     before = memory(patient)
     with ExitStack() as stack:
         for _ in range(4):
@@ -149,21 +159,30 @@ def test_headers_without_an_end_are_refused_and_take_no_memory(patient: Server, 
 
 def test_who_was_refused_is_not_refused_again_while_it_is_heard_out(hasty: Server) -> None:
     """Longer than headers may take; the log is looked at when the module ends."""
-    for sent, code in ((HALF + b"x" * 50_000, "headers_too_large"), (b"nonsense\r\n\r\n", "malformed_request")):
+    for sent, code in (
+        (HALF + b"x" * 50_000, "headers_too_large"),
+        (b"nonsense\r\n\r\n", "malformed_request"),
+    ):
         with RawConnection(hasty) as connection:
             assert connection.send(sent).answer().json()["code"] == code
             assert connection.is_closed_by_server()
 
 
-@pytest.mark.parametrize("endless", [b"0\r\nX-Trailer: ", b"0\r\n", b"5;extension="], ids=["trailer", "name", "chunk"])
+@pytest.mark.parametrize(
+    "endless", [b"0\r\nX-Trailer: ", b"0\r\n", b"5;extension="], ids=["trailer", "name", "chunk"]
+)
 def test_framing_of_a_body_without_an_end_takes_no_memory(patient: Server, endless: bytes) -> None:
     before = memory(patient)
     with RawConnection(patient) as connection:
-        connection.send(head("Content-Type: text/csv", "Transfer-Encoding: chunked"), b"4\r\na,b\n\r\n", endless)
+        connection.send(
+            head("Content-Type: text/csv", "Transfer-Encoding: chunked"), b"4\r\na,b\n\r\n", endless
+        )
         assert connection.send_until_cut(b"x" * 65_536, 64 << 20) < 64 << 20
     assert memory(patient) - before < 16 << 20
     with RawConnection(patient) as connection:
-        connection.send(head("Content-Type: text/csv", "Transfer-Encoding: chunked"), b"4\r\na,b\n\r\n", endless)
+        connection.send(
+            head("Content-Type: text/csv", "Transfer-Encoding: chunked"), b"4\r\na,b\n\r\n", endless
+        )
         answer = dripping(connection, b"x" * 30_000, 0.1, 20)
         assert answer is not None
         assert_problem(answer, 431, "headers_too_large")
@@ -173,7 +192,10 @@ def test_framing_of_a_body_without_an_end_takes_no_memory(patient: Server, endle
 def test_many_trailers_are_no_headers_and_are_not_kept(patient: Server) -> None:
     with RawConnection(patient) as connection:
         connection.send(
-            head("Transfer-Encoding: chunked", target="/nowhere"), b"0\r\n", b"Host: evil\r\n" * 100, b"\r\n"
+            head("Transfer-Encoding: chunked", target="/nowhere"),
+            b"0\r\n",
+            b"Host: evil\r\n" * 100,
+            b"\r\n",
         )
         assert_problem(connection.answer(), 404, "not_found")
 
@@ -216,18 +238,26 @@ def test_requests_that_wait_behind_another_take_no_memory(patient: Server) -> No
 
 
 @pytest.mark.parametrize("count", [1, 30])
-def test_what_is_no_http_is_refused_behind_the_answers_that_are_due(patient: Server, count: int) -> None:
+def test_what_is_no_http_is_refused_behind_the_answers_that_are_due(
+    patient: Server, count: int
+) -> None:
     with RawConnection(patient) as connection:
-        connection.send(head(method="GET", target="/nowhere") * count, b"\x16\x03\x01 no HTTP\r\n" * 3000)
+        connection.send(
+            head(method="GET", target="/nowhere") * count, b"\x16\x03\x01 no HTTP\r\n" * 3000
+        )
         everything = b""
         while data := connection._socket.recv(65_536):
             everything += data
     assert (
-        everything.index(b"HTTP/1.1 404") < everything.index(b"HTTP/1.1 400") < everything.index(b"malformed_request")
+        everything.index(b"HTTP/1.1 404")
+        < everything.index(b"HTTP/1.1 400")
+        < everything.index(b"malformed_request")
     )
 
 
-@pytest.mark.parametrize("sent", [b"nonsense\r\n\r\n", b"\x16\x03\x01\x02\x00\x01", b"GET / HTTP/9.9\r\n\r\n"])
+@pytest.mark.parametrize(
+    "sent", [b"nonsense\r\n\r\n", b"\x16\x03\x01\x02\x00\x01", b"GET / HTTP/9.9\r\n\r\n"]
+)
 def test_what_is_no_http_is_a_problem_like_any_other(patient: Server, sent: bytes) -> None:
     with RawConnection(patient) as connection:
         assert_problem(connection.send(sent).answer(), 400, "malformed_request")
@@ -237,7 +267,12 @@ def test_what_is_no_http_is_a_problem_like_any_other(patient: Server, sent: byte
 @pytest.mark.parametrize("protocol", ["websocket", "h2c"])
 def test_another_protocol_is_not_gone_over_to(patient: Server, protocol: str) -> None:
     with RawConnection(patient) as connection:
-        lines = ("Connection: Upgrade", f"Upgrade: {protocol}", "Sec-WebSocket-Version: 13", "Sec-WebSocket-Key: AAAA")
+        lines = (
+            "Connection: Upgrade",
+            f"Upgrade: {protocol}",
+            "Sec-WebSocket-Version: 13",
+            "Sec-WebSocket-Key: AAAA",
+        )
         answer = connection.send(head(*lines, method="GET", target="/health")).answer()
         assert (answer.status_code, answer.headers["connection"]) == (200, "close")
         assert connection.is_closed_by_server()
@@ -256,9 +291,13 @@ BODIES = [
 
 
 @pytest.mark.parametrize(("path", "method", "lines"), BODIES)
-def test_every_body_that_falls_silent_is_ended(hasty: Server, path: str, method: str, lines: tuple[str, ...]) -> None:
+def test_every_body_that_falls_silent_is_ended(
+    hasty: Server, path: str, method: str, lines: tuple[str, ...]
+) -> None:
     with RawConnection(hasty) as connection:
-        answer = connection.send(head(*lines, "Content-Length: 1000", method=method, target=path), b"-").answer()
+        answer = connection.send(
+            head(*lines, "Content-Length: 1000", method=method, target=path), b"-"
+        ).answer()
         assert_problem(answer, 408, "upload_stalled")
         assert answer.headers["connection"] == "close"
 
@@ -286,8 +325,14 @@ def test_an_upload_that_is_slow_and_steady_may_take_longer_than_any_deadline(has
 def test_a_resumable_upload_that_falls_silent_keeps_what_came(hasty: Server) -> None:
     tus = {"Tus-Resumable": "1.0.0"}
     with hasty.client() as client:
-        url = client.post("/api/v1/uploads", headers=tus | {"Upload-Length": "1000"}).headers["location"]
-        lines = ("Tus-Resumable: 1.0.0", "Upload-Offset: 0", "Content-Type: application/offset+octet-stream")
+        url = client.post("/api/v1/uploads", headers=tus | {"Upload-Length": "1000"}).headers[
+            "location"
+        ]
+        lines = (
+            "Tus-Resumable: 1.0.0",
+            "Upload-Offset: 0",
+            "Content-Type: application/offset+octet-stream",
+        )
         with RawConnection(hasty) as connection:
             request = head(*lines, "Content-Length: 1000", method="PATCH", target=url)
             assert_problem(connection.send(request, b"a,b\n").answer(), 408, "upload_stalled")
@@ -303,7 +348,9 @@ def large(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Server, st
     storage = tmp_path_factory.mktemp("large") / "storage"
     running = Server("", storage, DOWNLOAD_STALL_SECONDS=0.5, SHUTDOWN_SECONDS=0.5).start()
     with running.client() as client:
-        file_id = Api(client).run(b"a,b\n" + b"x" * 99 + b",1\n" + (b"x" * 999_999 + b"\n") * 40)["file_id"]
+        file_id = Api(client).run(b"a,b\n" + b"x" * 99 + b",1\n" + (b"x" * 999_999 + b"\n") * 40)[
+            "file_id"
+        ]
     yield running, f"/api/v1/files/{file_id}/download"
     running.stop()
 
@@ -335,7 +382,9 @@ def test_half_headers_that_would_take_every_descriptor_keep_nobody_out(tmp_path:
                 stack.enter_context(RawConnection(server)).send(HALF)
             for _ in range(20):
                 with RawConnection(server) as probe:
-                    assert probe.send(head(method="GET", target="/health")).answer().status_code == 200
+                    assert (
+                        probe.send(head(method="GET", target="/health")).answer().status_code == 200
+                    )
             with server.client() as late:
                 assert late.get("/api/v1/jobs").status_code == 200
                 assert late.post("/api/v1/upload", content=b"a,b\n1,2\n").status_code == 201
@@ -349,12 +398,19 @@ class Limited(harness.Server):
     """Under `ulimit -n 1024`, by the command that people type."""
 
     def _spawn(self, environment: dict[str, str]) -> subprocess.Popen[bytes]:
-        command = f'ulimit -n 1024; exec "{sys.executable}" -m uvicorn app.main:app --port {self.port} --no-access-log'
+        command = (
+            f'ulimit -n 1024; exec "{sys.executable}" -m uvicorn app.main:app --port {self.port}'
+            " --no-access-log"
+        )
         with self.log.open("ab") as log:
-            return subprocess.Popen(["bash", "-c", command], cwd=ROOT, env=environment, stdout=log, stderr=log)
+            return subprocess.Popen(
+                ["bash", "-c", command], cwd=ROOT, env=environment, stdout=log, stderr=log
+            )
 
 
-def test_requests_beyond_the_limit_are_told_to_come_again_and_health_is_always_answered(tmp_path: Path) -> None:
+def test_requests_beyond_the_limit_are_told_to_come_again_and_health_is_always_answered(
+    tmp_path: Path,
+) -> None:
     server = Server("", tmp_path / "storage", MAX_CONNECTIONS=4).start()
     try:
         with ExitStack() as stack:
@@ -368,7 +424,9 @@ def test_requests_beyond_the_limit_are_told_to_come_again_and_health_is_always_a
                 assert int(refused.headers["retry-after"]) > 0
                 assert client.get("/health").status_code == 200
                 streams[0].reset()
-                wait_until(lambda: client.get("/api/v1/jobs").status_code == 200, 20, "room for a request")
+                wait_until(
+                    lambda: client.get("/api/v1/jobs").status_code == 200, 20, "room for a request"
+                )
     finally:
         server.stop()
 
@@ -382,7 +440,10 @@ def test_connections_that_ask_nothing_make_way_for_those_that_do(tmp_path: Path)
             silent = [stack.enter_context(RawConnection(server)) for _ in range(40)]
             assert silent[0].status_if_any() is None  # the oldest went
             assert idle.send(head(method="GET", target="/health")).answer().status_code == 200
-            assert silent[-1].send(head(method="GET", target="/api/v1/jobs")).answer().status_code == 200
+            assert (
+                silent[-1].send(head(method="GET", target="/api/v1/jobs")).answer().status_code
+                == 200
+            )
     finally:
         server.stop()
 
@@ -396,11 +457,20 @@ def test_slow_clients_do_not_hold_up_the_end(large: tuple[Server, str]) -> None:
     server.stop()
     server.start()
     with ExitStack() as stack:
-        half, unread, body, upload, idle, silent = (stack.enter_context(RawConnection(server)) for _ in range(6))
+        half, unread, body, upload, idle, silent = (
+            stack.enter_context(RawConnection(server)) for _ in range(6)
+        )
         half.send(HALF)
         unread.send(head(method="GET", target=path))
         assert unread._socket.recv(1) == b"H"
-        body.send(head("Content-Type: application/json", "Content-Length: 99", target="/api/v1/jobs/analyze"), b"{")
+        body.send(
+            head(
+                "Content-Type: application/json",
+                "Content-Length: 99",
+                target="/api/v1/jobs/analyze",
+            ),
+            b"{",
+        )
         upload.send(head("Content-Type: text/csv", "Content-Length: 99"), b"a,b\n")
         assert idle.send(head(method="GET", target="/health")).answer().status_code == 200
         assert server.stop() in (0, -15)
@@ -447,7 +517,9 @@ def test_the_limits_hold_however_the_service_was_started(tmp_path: Path, how: st
             assert connection.send(HALF).send_until_cut(b"x" * 65_536, 64 << 20) < 64 << 20
         assert server.process is not None
         limits = Path(f"/proc/{server.process.pid}/limits").read_text()
-        soft, hard = next(line.split()[3:5] for line in limits.splitlines() if line.startswith("Max open files"))
+        soft, hard = next(
+            line.split()[3:5] for line in limits.splitlines() if line.startswith("Max open files")
+        )
         assert soft == hard
     finally:
         server.stop()
@@ -462,7 +534,9 @@ def test_nobody_is_believed_to_speak_for_others_unless_named(tmp_path: Path) -> 
         try:
             with server.client("granula_" + "x" * 43) as client:
                 return [
-                    client.get("/api/v1/me", headers={"X-Forwarded-For": f"203.0.113.{n}"}).status_code
+                    client.get(
+                        "/api/v1/me", headers={"X-Forwarded-For": f"203.0.113.{n}"}
+                    ).status_code
                     for n in range(6)
                 ]
         finally:
@@ -485,7 +559,11 @@ def own_address() -> str | None:
 
 @pytest.mark.parametrize(
     ("host", "environment", "is_warned"),
-    [("0.0.0.0", {}, True), ("127.0.0.1", {}, False), ("0.0.0.0", {"AUTH_REQUIRED": "true"}, False)],
+    [
+        ("0.0.0.0", {}, True),
+        ("127.0.0.1", {}, False),
+        ("0.0.0.0", {"AUTH_REQUIRED": "true"}, False),
+    ],
 )
 def test_a_service_that_is_open_to_the_network_says_so_loudly_and_the_doctor_finds_it(
     tmp_path: Path, host: str, environment: dict[str, str], is_warned: bool
@@ -494,13 +572,27 @@ def test_a_service_that_is_open_to_the_network_says_so_loudly_and_the_doctor_fin
     server.command = ("-m", "app", "serve", "--host", host)
     server.start()
     try:
-        asked = [sys.executable, "-m", "app", "doctor", "--json", "--url", f"http://127.0.0.1:{server.port}"]
-        doctor = subprocess.run(asked, cwd=ROOT, capture_output=True, text=True, check=False, timeout=60)
+        asked = [
+            sys.executable,
+            "-m",
+            "app",
+            "doctor",
+            "--json",
+            "--url",
+            f"http://127.0.0.1:{server.port}",
+        ]
+        doctor = subprocess.run(
+            asked, cwd=ROOT, capture_output=True, text=True, check=False, timeout=60
+        )
     finally:
         server.stop()
     assert ("MAY READ, UPLOAD AND DELETE EVERYTHING" in server.log.read_text()) == is_warned
     if own_address() is not None:
-        states = [check["state"] for check in json.loads(doctor.stdout)["checks"] if check["name"] == "server"]
+        states = [
+            check["state"]
+            for check in json.loads(doctor.stdout)["checks"]
+            if check["name"] == "server"
+        ]
         assert ("warning" in states) == is_warned, doctor.stdout
 
 
@@ -523,8 +615,13 @@ def test_threads_of_clients_at_once_are_all_answered(patient: Server) -> None:
     def ask() -> None:
         for _ in range(10):
             with RawConnection(patient) as connection:
-                requests = [head(method="GET", target=path) for path in ("/health", "/api/v1/jobs", "/nowhere")]
-                statuses.extend(connection.send(request).answer().status_code for request in requests)
+                requests = [
+                    head(method="GET", target=path)
+                    for path in ("/health", "/api/v1/jobs", "/nowhere")
+                ]
+                statuses.extend(
+                    connection.send(request).answer().status_code for request in requests
+                )
 
     threads = [threading.Thread(target=ask) for _ in range(8)]
     for thread in threads:

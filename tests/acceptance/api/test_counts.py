@@ -1,4 +1,6 @@
-"""Loaded, rejected, failed, not processed: four counts that every surface tells, over a real service, on both databases."""
+"""Loaded, rejected, failed, not processed: four counts that every surface tells, over a real
+service, on both databases.
+"""
 
 from __future__ import annotations
 
@@ -17,9 +19,14 @@ from tests.forks import Server
 from tests.harness import Api
 from tests.webhooks.receiver import Receiver
 
-LINES = [f"{n},{'bad' if 100 <= n < 200 or n == 250 else 'good'}" for n in range(400)] + ["400,good,surplus", "401"]
+LINES = [f"{n},{'bad' if 100 <= n < 200 or n == 250 else 'good'}" for n in range(400)] + [
+    "400,good,surplus",
+    "401",
+]
 MIXED = ("id,text\n" + "\n".join(LINES) + "\n").encode()
-"""In chunks of 100 rows the processor `fussy` loses the second, one row of the third, and two rows are no rows."""
+"""In chunks of 100 rows the processor `fussy` loses the second, one row of the third, and two rows
+are no rows.
+"""
 MIXED_COUNTS = {"loaded": 299, "rejected": 3, "failed": 100, "not_processed": 0}
 
 
@@ -58,7 +65,11 @@ def everywhere(api: Api, job: dict[str, Any]) -> list[dict[str, int]]:
         for path in (f"/api/v1/status/{job['file_id']}", f"/api/v1/jobs/{job['job_id']}",
                      f"/api/v1/jobs/{job['job_id']}/status", f"/api/v1/jobs/{job['job_id']}/proof")
     ]  # fmt: skip
-    answers += [each for each in api.client.get("/api/v1/jobs").json()["items"] if each["job_id"] == job["job_id"]]
+    answers += [
+        each
+        for each in api.client.get("/api/v1/jobs").json()["items"]
+        if each["job_id"] == job["job_id"]
+    ]
     with api.client.stream("GET", f"/api/v1/status/{job['file_id']}/events") as events:
         data = next(line for line in events.iter_lines() if line.startswith("data: "))
     answers.append(json.loads(data.removeprefix("data: ")))
@@ -96,7 +107,10 @@ def test_rows_of_failed_chunks_are_failed_and_no_rejects_everywhere(
     told = cli("status", job["file_id"]).out
     assert "data.csv: incomplete" in told
     assert "402 rows, 3 rejected, 100 failed, 299 loaded" in told
-    assert "402 rows = 299 loaded + 3 rejected + 100 failed + 0 not processed" in cli("proof", job["file_id"]).out
+    assert (
+        "402 rows = 299 loaded + 3 rejected + 100 failed + 0 not processed"
+        in cli("proof", job["file_id"]).out
+    )
 
     (flags / "mended").touch()
     again = cli("retry", job["file_id"], "--wait")
@@ -112,9 +126,13 @@ def seconds(job: dict[str, Any]) -> float:
     return (ended - began).total_seconds()
 
 
-def test_rows_of_a_cancelled_job_are_not_processed(api: Api, server: Server, gates: Path, receiver: Receiver) -> None:
+def test_rows_of_a_cancelled_job_are_not_processed(
+    api: Api, server: Server, gates: Path, receiver: Receiver
+) -> None:
     path = receiver.path()
-    made = api.client.post("/api/v1/webhooks", json={"url": receiver.url(path), "events": ["job.cancelled"]})
+    made = api.client.post(
+        "/api/v1/webhooks", json={"url": receiver.url(path), "events": ["job.cancelled"]}
+    )
     made.raise_for_status()
     with GatedFile(gates, 4) as gated:
         job = api.upload(gated.data, processor="gate", chunk_size=100)
@@ -141,21 +159,31 @@ def following(api: Api, job_id: str, **counts: int) -> None:
 
 def test_a_clean_job_and_one_with_rejects_alone(api: Api, server: Server) -> None:
     clean = api.run(b"id\n1\n2\n", name="clean.csv")
-    assert everywhere(api, clean) == [{"loaded": 2, "rejected": 0, "failed": 0, "not_processed": 0}] * 6
+    assert (
+        everywhere(api, clean)
+        == [{"loaded": 2, "rejected": 0, "failed": 0, "not_processed": 0}] * 6
+    )
     dirty = api.run(b"id,n\n1,1\n2,3,4\n", name="dirty.csv")
-    assert everywhere(api, dirty) == [{"loaded": 1, "rejected": 1, "failed": 0, "not_processed": 0}] * 6
+    assert (
+        everywhere(api, dirty)
+        == [{"loaded": 1, "rejected": 1, "failed": 0, "not_processed": 0}] * 6
+    )
     watched = Cli(server.port)("watch", clean["file_id"], dirty["file_id"])
     assert "clean.csv: completed, 2 rows, 2 loaded" in watched.err
     assert "dirty.csv: completed_with_errors, 2 rows, 1 rejected, 1 loaded" in watched.err
 
 
 def test_batches_and_imports_have_the_four_counts(api: Api) -> None:
-    batch = api.client.post("/batch/upload", files={"file": ("a.csv", b"id,text\n1,good\n2,\n", "text/csv")}).json()
+    batch = api.client.post(
+        "/batch/upload", files={"file": ("a.csv", b"id,text\n1,good\n2,\n", "text/csv")}
+    ).json()
     job = api.finished(batch["job_id"])
     found = api.client.get(f"/batch/{batch['batch_id']}").json()
     assert found["counts"] == job["counts"]
     assert sum(found["counts"].values()) == 2
-    people = b"name,email,age,department\nAda,ada@example.org,36,Research\nBob,no address,20,Sales\n"
+    people = (
+        b"name,email,age,department\nAda,ada@example.org,36,Research\nBob,no address,20,Sales\n"
+    )
     made = api.client.post("/api/upload", files={"file": ("p.csv", people, "text/csv")}).json()
     api.finished(made["job_id"])
     counts = api.client.get(f"/api/imports/{made['id']}").json()["counts"]

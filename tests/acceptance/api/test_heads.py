@@ -31,7 +31,9 @@ def ids(server: Server) -> dict[str, str]:
         "/api/v1/system", "/api/stats", "/batches", "/nowhere", "/api/v1/status/nothing",
     ],
 )  # fmt: skip
-def test_head_has_the_status_and_headers_of_get_and_no_body(server: Server, ids: dict[str, str], path: str) -> None:
+def test_head_has_the_status_and_headers_of_get_and_no_body(
+    server: Server, ids: dict[str, str], path: str
+) -> None:
     for name, value in ids.items():
         path = path.replace(name, value)
     with server.client() as client:
@@ -79,5 +81,9 @@ def test_head_where_there_is_no_get_is_a_wrong_method(api: Api) -> None:
 
 
 def test_the_document_of_the_routes_has_no_heads(api: Api) -> None:
-    methods = {method for path in api.client.get("/openapi.json").json()["paths"].values() for method in path}
+    methods = {
+        method
+        for path in api.client.get("/openapi.json").json()["paths"].values()
+        for method in path
+    }
     assert methods <= {"get", "post", "put", "patch", "delete", "options"}

@@ -1,4 +1,6 @@
-"""Under which names the service answers: a page of another site that points its own name here gets nothing."""
+"""Under which names the service answers: a page of another site that points its own name here gets
+nothing.
+"""
 
 from __future__ import annotations
 
@@ -66,16 +68,21 @@ def test_names_of_the_setting_pass(host: str, passes: bool) -> None:
 
 
 @pytest.mark.parametrize(
-    "value", ["https://granula.example.com", "granula:8000", "a b", "*.*", "a.*", "*example.com", "[::1]"]
+    "value",
+    ["https://granula.example.com", "granula:8000", "a b", "*.*", "a.*", "*example.com", "[::1]"],
 )
-def test_a_name_that_can_be_none_is_a_wrong_setting(monkeypatch: pytest.MonkeyPatch, value: str) -> None:
+def test_a_name_that_can_be_none_is_a_wrong_setting(
+    monkeypatch: pytest.MonkeyPatch, value: str
+) -> None:
     monkeypatch.setenv("ALLOWED_HOSTS", value)
     with pytest.raises(SettingsInvalid, match="ALLOWED_HOSTS"):
         load_settings()
 
 
 @pytest.mark.parametrize("value", ["nginx", "10.0.0.0/33", "10.0.0.0.1"])
-def test_a_proxy_that_is_no_address_is_a_wrong_setting(monkeypatch: pytest.MonkeyPatch, value: str) -> None:
+def test_a_proxy_that_is_no_address_is_a_wrong_setting(
+    monkeypatch: pytest.MonkeyPatch, value: str
+) -> None:
     monkeypatch.setenv("FORWARDED_ALLOW_IPS", value)
     with pytest.raises(SettingsInvalid, match="FORWARDED_ALLOW_IPS"):
         load_settings()
@@ -104,11 +111,20 @@ def open_to_all(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     [("GET", "/"), ("GET", "/health"), ("GET", "/api/v1/jobs"), ("POST", "/api/v1/upload"), ("GET", "/nowhere"),
      ("DELETE", "/api/v1/files/0b8f3c1e-6f0d-4a52-9d3a-3f3f6f0f2a11"), ("GET", "/assets/js/main.js"), ("HEAD", "/docs")],
 )  # fmt: skip
-def test_a_page_that_points_its_name_here_gets_nothing(open_to_all: Server, method: str, path: str) -> None:
+def test_a_page_that_points_its_name_here_gets_nothing(
+    open_to_all: Server, method: str, path: str
+) -> None:
     host = f"evil.example:{open_to_all.port}"
-    headers = {"Host": host, "Origin": f"http://{host}", "Sec-Fetch-Site": "same-origin", "Content-Type": "text/csv"}
+    headers = {
+        "Host": host,
+        "Origin": f"http://{host}",
+        "Sec-Fetch-Site": "same-origin",
+        "Content-Type": "text/csv",
+    }
     with open_to_all.client() as client:
-        answer = client.request(method, path, headers=headers, content=b"a,b\n1,2\n" if method == "POST" else None)
+        answer = client.request(
+            method, path, headers=headers, content=b"a,b\n1,2\n" if method == "POST" else None
+        )
         assert answer.status_code == 421
         if method != "HEAD":
             assert "ALLOWED_HOSTS" in assert_problem(answer, 421, "host_not_allowed")["remedy"]
@@ -139,7 +155,9 @@ def ask(server: Server, request: str) -> httpx.Response:
         ("GET /health HTTP/1.1\r\nHost: localhost\r\nX-Forwarded-Host: evil.example\r\n\r\n", 200),
     ],
 )
-def test_the_host_of_a_request_as_http_reads_it(open_to_all: Server, request_: str, status: int) -> None:
+def test_the_host_of_a_request_as_http_reads_it(
+    open_to_all: Server, request_: str, status: int
+) -> None:
     answer = ask(open_to_all, request_)
     assert answer.status_code == status, answer.text
     if status in (400, 421):
@@ -163,10 +181,20 @@ def test_a_preflight_carries_the_headers_of_every_answer(open_to_all: Server) ->
             assert len(answer.headers["x-request-id"]) == 32
 
 
-def test_names_of_the_setting_are_served_and_the_start_is_refused_with_what_is_none(tmp_path: Path) -> None:
+def test_names_of_the_setting_are_served_and_the_start_is_refused_with_what_is_none(
+    tmp_path: Path,
+) -> None:
     server = Server("", tmp_path / "storage", ALLOWED_HOSTS="granula.example.com").start()
     try:
-        assert ask(server, "GET /api/v1/jobs HTTP/1.1\r\nHost: granula.example.com\r\n\r\n").status_code == 200
-        assert ask(server, "GET /api/v1/jobs HTTP/1.1\r\nHost: evil.example\r\n\r\n").status_code == 421
+        assert (
+            ask(
+                server, "GET /api/v1/jobs HTTP/1.1\r\nHost: granula.example.com\r\n\r\n"
+            ).status_code
+            == 200
+        )
+        assert (
+            ask(server, "GET /api/v1/jobs HTTP/1.1\r\nHost: evil.example\r\n\r\n").status_code
+            == 421
+        )
     finally:
         server.stop()

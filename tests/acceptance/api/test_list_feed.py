@@ -1,4 +1,6 @@
-"""The list of jobs as events, and what the list itself can be asked: over a real service, on both databases."""
+"""The list of jobs as events, and what the list itself can be asked: over a real service, on both
+databases.
+"""
 
 from __future__ import annotations
 
@@ -20,9 +22,13 @@ from tests.harness import Api
 
 
 @pytest.fixture(scope="module")
-def server(databases: Databases, gates: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+def server(
+    databases: Databases, gates: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Server]:
     storage = tmp_path_factory.mktemp("service") / "storage"
-    running = Server(databases.create(storage), storage, PROCESSORS="tests.api.gate:Gate", TEST_GATES=gates)
+    running = Server(
+        databases.create(storage), storage, PROCESSORS="tests.api.gate:Gate", TEST_GATES=gates
+    )
     try:
         yield running.start()
     finally:
@@ -59,10 +65,14 @@ def stream(api: Api) -> Iterator[Stream]:
         yield opened
 
 
-def test_the_stream_tells_each_move_of_a_job_that_came_after_it(stream: Stream, server: Server, gates: Path) -> None:
+def test_the_stream_tells_each_move_of_a_job_that_came_after_it(
+    stream: Stream, server: Server, gates: Path
+) -> None:
     with server.client() as client, GatedFile(gates, 2) as gated:
         api = Api(client)
-        job_id = api.upload(gated.data, name="moves.csv", processor="gate", chunk_size=100)["job_id"]
+        job_id = api.upload(gated.data, name="moves.csv", processor="gate", chunk_size=100)[
+            "job_id"
+        ]
         stream.until(job_id, status="processing")
         client.patch(f"/api/v1/jobs/{job_id}", json={"priority": 9}).raise_for_status()
         stream.until(job_id, priority=9)
@@ -89,9 +99,14 @@ def test_the_stream_tells_a_job_that_ended_between_two_looks_and_the_deletion_of
             pass
 
 
-def test_the_stream_tells_the_deletion_of_a_job_that_had_ended_before_it_was_opened(api: Api, server: Server) -> None:
+def test_the_stream_tells_the_deletion_of_a_job_that_had_ended_before_it_was_opened(
+    api: Api, server: Server
+) -> None:
     kept, gone = (api.run(b"id\n1\n", name=name) for name in ("kept.csv", "gone.csv"))
-    with server.client() as client, client.stream("GET", "/api/v1/jobs/events", timeout=20) as answer:
+    with (
+        server.client() as client,
+        client.stream("GET", "/api/v1/jobs/events", timeout=20) as answer,
+    ):
         stream = Stream(answer)
         stream.next()
         api.client.delete(f"/api/v1/files/{gone['file_id']}").raise_for_status()
@@ -128,13 +143,19 @@ def test_who_connects_later_is_told_what_is_at_work(api: Api, server: Server, ga
 
 
 def test_the_list_finds_by_part_of_the_name_literally_and_leaves_out_parts(api: Api) -> None:
-    files = [api.run(b"id,name\n1,a\n", name=name)["file_id"] for name in ("Sales_100%.csv", "sales-1000.csv")]
+    files = [
+        api.run(b"id,name\n1,a\n", name=name)["file_id"]
+        for name in ("Sales_100%.csv", "sales-1000.csv")
+    ]
     mapping = api.client.post(
         "/api/v1/jobs/mapping", json={"input_file_id": files[0], "reference_file_id": files[1]}
     ).json()
 
     def names(**params: object) -> list[str]:
-        return [item["filename"] for item in api.client.get("/api/v1/jobs", params=params).json()["items"]]  # type: ignore[arg-type]
+        return [
+            item["filename"]
+            for item in api.client.get("/api/v1/jobs", params=params).json()["items"]
+        ]  # type: ignore[arg-type]
 
     assert set(names(search="SALES")) == {"Sales_100%.csv", "sales-1000.csv"}
     assert set(names(search="s_100%", parts=False)) == {"Sales_100%.csv"}
@@ -142,8 +163,12 @@ def test_the_list_finds_by_part_of_the_name_literally_and_leaves_out_parts(api: 
     items = api.client.get("/api/v1/jobs", params={"parts": False}).json()["items"]
     assert not [item for item in items if item["parent_id"]]
     assert next(item["parts"] for item in items if item["job_id"] == mapping["job_id"]) == 2
-    assert_problem(api.client.get("/api/v1/jobs", params={"parts": "perhaps"}), 422, "invalid_parameter")
-    assert_problem(api.client.get("/api/v1/jobs", params={"search": "x" * 101}), 422, "invalid_parameter")
+    assert_problem(
+        api.client.get("/api/v1/jobs", params={"parts": "perhaps"}), 422, "invalid_parameter"
+    )
+    assert_problem(
+        api.client.get("/api/v1/jobs", params={"search": "x" * 101}), 422, "invalid_parameter"
+    )
 
 
 def test_each_chunk_says_what_its_seconds_went_to(api: Api) -> None:
@@ -162,17 +187,26 @@ def test_the_system_tells_what_it_is_made_of(api: Api, databases: Databases) -> 
     assert about["disk"]["total_bytes"] > about["disk"]["free_bytes"] > 0
     assert about["queue"]["status"] == "ok"
     assert {"rows", "sentiment", "gate"} <= set(about["processors"])
-    assert sum(about["jobs"].values()) == len(api.client.get("/api/v1/jobs", params={"limit": 500}).json()["items"])
+    assert sum(about["jobs"].values()) == len(
+        api.client.get("/api/v1/jobs", params={"limit": 500}).json()["items"]
+    )
 
 
 def test_the_processors_that_an_upload_may_name_are_those_that_an_upload_takes(api: Api) -> None:
     about = api.client.get("/api/v1/system").json()
     names = about["processors"]
-    answers = {name: api.client.post("/api/v1/upload", params={"processor": name}, content=b"") for name in names}
-    taken = {name for name, answer in answers.items() if answer.json()["code"] != "invalid_parameter"}
+    answers = {
+        name: api.client.post("/api/v1/upload", params={"processor": name}, content=b"")
+        for name in names
+    }
+    taken = {
+        name for name, answer in answers.items() if answer.json()["code"] != "invalid_parameter"
+    }
     assert set(about["uploadable_processors"]) == taken
     assert set(names) - taken == {"batch", "mapping", "transform"}
     for name in ("transform", "nonsense"):
-        problem = api.client.post("/api/v1/upload", params={"processor": name}, content=b"a,b\n1,2\n").json()
+        problem = api.client.post(
+            "/api/v1/upload", params={"processor": name}, content=b"a,b\n1,2\n"
+        ).json()
         assert problem["status"] == 422
     assert "transform" not in problem["detail"]

@@ -17,7 +17,9 @@ UNDOCUMENTED_ROUTES = {"/", "/api/v1/upload/{filename}"}
 
 
 def test_every_setting_is_in_the_readme_and_in_env_example_with_its_default() -> None:
-    example = dict(re.findall(r"^#([A-Z_]+)=(.*)$", (ROOT / ".env.example").read_text(), re.MULTILINE))
+    example = dict(
+        re.findall(r"^#([A-Z_]+)=(.*)$", (ROOT / ".env.example").read_text(), re.MULTILINE)
+    )
     assert {name.upper() for name in Settings.model_fields} == set(example)
     for name, field in Settings.model_fields.items():
         assert f"`{name.upper()}`" in README, name
@@ -33,13 +35,20 @@ def test_a_copy_of_env_example_changes_nothing() -> None:
 
 def test_every_route_is_in_the_readme() -> None:
     paths = {path for path in create_app().openapi()["paths"]} - UNDOCUMENTED_ROUTES  # noqa: C416
-    missing = [p for p in sorted(paths) if p not in README and not (p.endswith("/events") and "`/events`" in README)]
+    missing = [
+        p
+        for p in sorted(paths)
+        if p not in README and not (p.endswith("/events") and "`/events`" in README)
+    ]
     assert not missing
 
 
 def test_what_is_made_from_the_code_is_up_to_date() -> None:
     done = subprocess.run(
-        [sys.executable, ROOT / "scripts" / "make_reference.py", "--check"], capture_output=True, text=True, check=False
+        [sys.executable, ROOT / "scripts" / "make_reference.py", "--check"],
+        capture_output=True,
+        text=True,
+        check=False,
     )
     assert done.returncode == 0, f"{done.stdout}{done.stderr}Run: python scripts/make_reference.py"
 
@@ -57,14 +66,20 @@ def test_every_error_has_a_page_with_causes_and_cures_and_every_page_an_error() 
         sections = dict(re.findall(r"## (.+)\n\n([\s\S]*?)(?=\n## |\Z)", page))
         assert list(sections) == ["Why it happens", "What to do", "Example"], code
         for name in ("Why it happens", "What to do"):
-            assert re.fullmatch(r"(- .{15,}\n?)+", sections[name]), f"{code}: write {name} by hand, as a list"
+            assert re.fullmatch(r"(- .{15,}\n?)+", sections[name]), (
+                f"{code}: write {name} by hand, as a list"
+            )
 
 
 def test_every_reject_code_is_documented() -> None:
     formats = (ROOT / "docs" / "formats.md").read_text()
     source = "".join(p.read_text() for p in (ROOT / "app" / "formats").glob("*.py"))
-    codes = set(re.findall(r"(?:BadCell\([^\"]*|BadRecord\(|code = )\"([a-z_0-9]+)\"", source)) | {"processing_failed"}
-    codes |= set(re.findall(r"\"(invalid_utf8|invalid_encoding|row_too_large|nul_character)\"", source))
+    codes = set(re.findall(r"(?:BadCell\([^\"]*|BadRecord\(|code = )\"([a-z_0-9]+)\"", source)) | {
+        "processing_failed"
+    }
+    codes |= set(
+        re.findall(r"\"(invalid_utf8|invalid_encoding|row_too_large|nul_character)\"", source)
+    )
     assert len(codes) > 10
     assert not [code for code in codes if f"`{code}`" not in formats]
 

@@ -12,7 +12,9 @@ BATCH = "/api/v1/jobs/batch"
 
 
 def submitted(api: Api, file_ids: list[str], job_type: str, **options: object) -> dict[str, Any]:
-    answer = api.client.post(BATCH, json={"file_ids": file_ids, "job_type": job_type, "options": options})
+    answer = api.client.post(
+        BATCH, json={"file_ids": file_ids, "job_type": job_type, "options": options}
+    )
     assert answer.status_code == 202, answer.text
     return dict(answer.json())
 
@@ -54,11 +56,17 @@ def test_each_file_gets_its_job_and_one_bad_file_costs_one_file(api: Api) -> Non
     assert outcome["counts"] == {"completed": 2, "failed": 1}
     assert [(c["file_id"], c["job_id"], c["status"]) for c in outcome["children"]] == [
         (given["file_id"], given["job_id"], state)
-        for given, state in zip(answer["children"], ["completed", "failed", "completed"], strict=True)
+        for given, state in zip(
+            answer["children"], ["completed", "failed", "completed"], strict=True
+        )
     ]
     assert "`text`" in outcome["children"][1]["error_message"]
     whole = api.status(answer["job_id"])
-    assert (whole["status"], whole["rows"]["ok"], whole["parts"]["total"]) == ("completed_with_errors", 3, 3)
+    assert (whole["status"], whole["rows"]["ok"], whole["parts"]["total"]) == (
+        "completed_with_errors",
+        3,
+        3,
+    )
     assert api.proof(answer["job_id"])["closes"]
     rows = api.client.get(f"/api/v1/results/{answer['children'][0]['job_id']}").json()
     assert rows["total"] == 2
@@ -72,12 +80,15 @@ def test_a_batch_of_analyses_has_a_result_for_each_file(api: Api) -> None:
         assert result(api, child["job_id"])["rows"]["profiled"] == 1
 
 
-MAPPING = {"columns": [{"name": "key", "from": "id"}, {"name": "twice", "expression": "integer(n) * 2"}]}
+MAPPING = {
+    "columns": [{"name": "key", "from": "id"}, {"name": "twice", "expression": "integer(n) * 2"}]
+}
 
 
 def test_a_batch_of_transforms_makes_a_file_of_each_and_does_none_twice(api: Api) -> None:
-    """A file without the column fails alone; the same again is answered with the files that are there, until one of them
-    is deleted."""
+    """A file without the column fails alone; the same again is answered with the files that are
+    there, until one of them is deleted.
+    """
     good, other, bad = uploads(api, b"id,n\n1,4\n2,5\n", b"id,n\n3,6\n", b"id,m\n1,1\n")
     answer = submitted(api, [good, other, bad], "transform", mapping=MAPPING, output_format="csv")
     status = ended(api, answer["job_id"])
@@ -94,15 +105,23 @@ def test_a_batch_of_transforms_makes_a_file_of_each_and_does_none_twice(api: Api
 
     refused = api.client.post(
         BATCH,
-        json={"file_ids": [bad], "job_type": "transform", "options": {"mapping": MAPPING, "output_format": "csv"}},
+        json={
+            "file_ids": [bad],
+            "job_type": "transform",
+            "options": {"mapping": MAPPING, "output_format": "csv"},
+        },
     )
     assert (refused.status_code, refused.json()["code"]) == (422, "invalid_transform")
-    nonsense = api.client.post(BATCH, json={"file_ids": [good], "job_type": "transform", "options": {"mappings": {}}})
+    nonsense = api.client.post(
+        BATCH, json={"file_ids": [good], "job_type": "transform", "options": {"mappings": {}}}
+    )
     assert (nonsense.status_code, nonsense.json()["code"]) == (422, "invalid_parameter")
 
 
 def test_a_batch_of_mappings_and_what_deleting_one_of_its_files_leaves(api: Api) -> None:
-    """Each mapping has parts itself. The reference and the other files stay when one file is deleted."""
+    """Each mapping has parts itself. The reference and the other files stay when one file is
+    deleted.
+    """
     reference, first, second = uploads(
         api, b"email,name\na@b.de,Ann\n", b"mail,nom\nc@d.fr,Eve\n", b"e-mail,n\nx@y.z,Z\n"
     )
@@ -112,14 +131,18 @@ def test_a_batch_of_mappings_and_what_deleting_one_of_its_files_leaves(api: Api)
     for child in answer["children"]:
         assert result(api, child["job_id"])["reference_file_id"] == reference
     assert api.client.delete(f"/api/v1/files/{first}").status_code == 204
-    wait_until(lambda: api.client.get(f"/api/v1/jobs/{answer['children'][0]['job_id']}").status_code == 404)
+    wait_until(
+        lambda: api.client.get(f"/api/v1/jobs/{answer['children'][0]['job_id']}").status_code == 404
+    )
     outcome = result(api, answer["job_id"])
     assert [child["status"] for child in outcome["children"]] == ["deleted", "completed"]
     for file_id in (reference, second):
         assert len(api.rows(file_id)) == 1
     parent_file = api.status(answer["job_id"])["file_id"]
     assert api.client.delete(f"/api/v1/files/{parent_file}").status_code == 204
-    wait_until(lambda: api.client.get(f"/api/v1/jobs/{answer['children'][1]['job_id']}").status_code == 404)
+    wait_until(
+        lambda: api.client.get(f"/api/v1/jobs/{answer['children'][1]['job_id']}").status_code == 404
+    )
     assert len(api.rows(second)) == 1  # a batch is not its files
 
 
@@ -146,19 +169,31 @@ def test_what_cannot_be_is_refused_and_nothing_is_made(api: Api) -> None:
         assert api.client.post(BATCH, json=body).status_code == 422, body
     gone = {"file_ids": [file_id], "job_type": "mapping", "options": {"reference_file_id": UNKNOWN}}
     assert api.client.post(BATCH, json=gone).status_code == 404
-    assert api.client.post(BATCH, json={"file_ids": [file_id], "job_type": "scoring"}).status_code == 503  # no service
+    # no service
+    assert (
+        api.client.post(BATCH, json={"file_ids": [file_id], "job_type": "scoring"}).status_code
+        == 503
+    )
     assert api.client.get("/api/v1/jobs", params={"limit": 500}).json()["items"] == before
 
 
 def test_cancelling_a_batch_cancels_its_parts_and_theirs(service: Service) -> None:
     service.start(GRANULA_FAIL="chunk.read=transient@4+")  # after the three uploads
     with service.api() as api:
-        reference, *file_ids = uploads(api, b"email\na@b.de\n", b"mail\nc@d.fr\n", b"e-mail\nx@y.z\n")
+        reference, *file_ids = uploads(
+            api, b"email\na@b.de\n", b"mail\nc@d.fr\n", b"e-mail\nx@y.z\n"
+        )
         answer = submitted(api, file_ids, "mapping", reference_file_id=reference)
-        assert api.client.get(f"/api/v1/jobs/{answer['job_id']}/result").json()["code"] == "result_not_ready"
+        assert (
+            api.client.get(f"/api/v1/jobs/{answer['job_id']}/result").json()["code"]
+            == "result_not_ready"
+        )
         assert api.client.post(f"/api/v1/jobs/{answer['job_id']}/cancel").status_code == 200
         status = state(api, answer["job_id"])
-        assert (status["status"], [c["status"] for c in status["children"]]) == ("cancelled", ["cancelled"] * 2)
+        assert (status["status"], [c["status"] for c in status["children"]]) == (
+            "cancelled",
+            ["cancelled"] * 2,
+        )
         active = "SELECT count(*) FROM jobs WHERE status IN ('queued', 'processing')"
         assert service.sql(active) == [(0,)]
         assert result(api, answer["job_id"])["counts"] == {"cancelled": 2}

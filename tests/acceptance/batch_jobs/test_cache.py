@@ -1,4 +1,6 @@
-"""What was found out before is answered again: the same bytes, processor, version and options, and nothing else."""
+"""What was found out before is answered again: the same bytes, processor, version and options, and
+nothing else.
+"""
 
 from __future__ import annotations
 
@@ -31,7 +33,11 @@ def test_an_analysis_is_made_once_for_the_same_bytes(api: Api) -> None:
     ended(api, made["job_id"])
     for file_id in (first, same):
         again = asked(api, "analyze", file_id=file_id)
-        assert (again["job_id"], again["status"], again["cached"]) == (made["job_id"], "completed", True)
+        assert (again["job_id"], again["status"], again["cached"]) == (
+            made["job_id"],
+            "completed",
+            True,
+        )
         assert result(api, again["job_id"])["rows"]["profiled"] == 1
     anew = asked(api, "analyze", True, file_id=first)
     assert "cached" not in anew
@@ -40,7 +46,10 @@ def test_an_analysis_is_made_once_for_the_same_bytes(api: Api) -> None:
     assert "cached" not in asked(api, "analyze", file_id=other)
     headless = api.upload(b"id,x\n1,a\n", header_rows=0)["file_id"]
     assert "cached" not in asked(api, "analyze", file_id=headless)  # read in another way
-    assert api.client.post("/api/v1/jobs/analyze?fresh=perhaps", json={"file_id": first}).status_code == 422
+    assert (
+        api.client.post("/api/v1/jobs/analyze?fresh=perhaps", json={"file_id": first}).status_code
+        == 422
+    )
 
 
 def test_what_is_not_over_or_was_deleted_is_not_answered_with(api: Api) -> None:
@@ -55,22 +64,32 @@ def test_what_is_not_over_or_was_deleted_is_not_answered_with(api: Api) -> None:
         assert "cached" not in asked(api, "analyze", file_id=same)
 
 
-def test_a_mapping_is_made_once_until_one_of_its_files_is_deleted_or_something_was_accepted(api: Api) -> None:
+def test_a_mapping_is_made_once_until_one_of_its_files_is_deleted_or_something_was_accepted(
+    api: Api,
+) -> None:
     given, wanted, twin = uploads(api, b"mail\na@b.de\n", b"email\nc@d.fr\n", b"email\nc@d.fr\n")
     made = asked(api, "mapping", input_file_id=given, reference_file_id=wanted)
     ended(api, made["job_id"])
-    assert asked(api, "mapping", input_file_id=given, reference_file_id=twin)["job_id"] == made["job_id"]
+    assert (
+        asked(api, "mapping", input_file_id=given, reference_file_id=twin)["job_id"]
+        == made["job_id"]
+    )
     turned = asked(api, "mapping", input_file_id=wanted, reference_file_id=given)
     assert "cached" not in turned
     chat = asked(api, "mapping", input_file_id=given, reference_file_id=wanted, provider="openai")
     assert "cached" not in chat
     ended(api, chat["job_id"])
-    assert "cached" not in asked(api, "mapping", input_file_id=given, reference_file_id=wanted, provider="openai")
+    assert "cached" not in asked(
+        api, "mapping", input_file_id=given, reference_file_id=wanted, provider="openai"
+    )
     name = {"name": "accepted", "job_id": made["job_id"]}
     template = api.client.post("/api/v1/templates", json=name).json()["template_id"]
     assert "cached" not in asked(api, "mapping", input_file_id=given, reference_file_id=twin)
     assert api.client.delete(f"/api/v1/templates/{template}").status_code == 204
-    assert asked(api, "mapping", input_file_id=given, reference_file_id=twin)["job_id"] == made["job_id"]
+    assert (
+        asked(api, "mapping", input_file_id=given, reference_file_id=twin)["job_id"]
+        == made["job_id"]
+    )
     assert api.client.delete(f"/api/v1/files/{wanted}").status_code == 204
     assert "cached" not in asked(api, "mapping", input_file_id=given, reference_file_id=twin)
 
@@ -95,7 +114,9 @@ def test_a_batch_uses_what_is_there_and_does_the_rest(api: Api) -> None:
     assert result(api, whole["job_id"])["counts"] == {"completed": 3}
     assert api.proof(whole["job_id"])["closes"]
     answer = api.client.post(
-        "/api/v1/jobs/batch", json={"file_ids": [one], "job_type": "sentiment"}, params={"fresh": True}
+        "/api/v1/jobs/batch",
+        json={"file_ids": [one], "job_type": "sentiment"},
+        params={"fresh": True},
     )
     assert "cached" not in answer.json()["children"][0]
     first_file = api.status(first["job_id"])["file_id"]
@@ -104,7 +125,9 @@ def test_a_batch_uses_what_is_there_and_does_the_rest(api: Api) -> None:
 
 
 def test_a_duplicate_upload_keeps_its_own_promises(api: Api) -> None:
-    """`on_duplicate=new` runs again and answers with a job of its own, whatever was found out before."""
+    """`on_duplicate=new` runs again and answers with a job of its own, whatever was found out
+    before.
+    """
     file_id = uploads(api, b"id,up\n1,a\n")[0]
     ended(api, asked(api, "analyze", file_id=file_id)["job_id"])
     again = api.upload(b"id,up\n1,a\n", processor="profile")
@@ -112,7 +135,9 @@ def test_a_duplicate_upload_keeps_its_own_promises(api: Api) -> None:
     assert UUID(again["job_id"]) != UUID(asked(api, "analyze", file_id=file_id)["job_id"])
 
 
-def test_what_results_depend_on_is_part_of_their_version(monkeypatch: pytest.MonkeyPatch, tmp_path: Any) -> None:
+def test_what_results_depend_on_is_part_of_their_version(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Any
+) -> None:
     exact, fast = (Embedder(tmp_path, precision=precision) for precision in ("fp32", "int8"))
     sentiment = {p: SentimentProcessor(embedder=p) for p in (exact, fast)}
     default, head = SentimentOptions(), SentimentOptions(model="minilm")

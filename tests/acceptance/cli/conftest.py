@@ -24,6 +24,8 @@ def server(databases: Databases, tmp_path_factory: pytest.TempPathFactory) -> It
 @pytest.fixture(scope="module")
 def cli(server: Server) -> Cli:
     """With the key of a user that the command line made."""
-    made = Cli(server.port)("users", "create", "ada", DATABASE_URL=server.url, STORAGE_DIR=server.storage)
+    made = Cli(server.port)(
+        "users", "create", "ada", DATABASE_URL=server.url, STORAGE_DIR=server.storage
+    )
     assert made.code == 0, made.err
     return Cli(server.port, made.out.strip())

@@ -1,4 +1,6 @@
-"""A connection that breaks: a proxy that cuts requests with many bytes, each after as many as it was told."""
+"""A connection that breaks: a proxy that cuts requests with many bytes, each after as many as it
+was told.
+"""
 
 from __future__ import annotations
 
@@ -9,7 +11,9 @@ from types import TracebackType
 
 
 class Cutter:
-    """Hands everything on to a port of this machine. `cuts`: bytes after which large requests are cut, one after the other."""
+    """Hands everything on to a port of this machine. `cuts`: bytes after which large requests are
+    cut, one after the other.
+    """
 
     def __init__(self, target: int, cuts: tuple[int, ...]) -> None:
         self._target = target
@@ -24,7 +28,10 @@ class Cutter:
         return self
 
     def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
     ) -> None:
         self._listener.shutdown(socket.SHUT_RDWR)
         self._listener.close()

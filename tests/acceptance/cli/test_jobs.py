@@ -1,4 +1,6 @@
-"""The commands for files and jobs, as processes against a server where everybody has to sign in, on both databases."""
+"""The commands for files and jobs, as processes against a server where everybody has to sign in, on
+both databases.
+"""
 
 from __future__ import annotations
 
@@ -55,7 +57,9 @@ def test_a_dirty_file_from_the_upload_to_the_deletion(cli: Cli, tmp_path: Path) 
     assert "has nothing under this id" in gone.err
 
 
-def test_ctrl_c_leaves_the_job_running_and_says_how_to_watch_it(cli: Cli, server: Server, tmp_path: Path) -> None:
+def test_ctrl_c_leaves_the_job_running_and_says_how_to_watch_it(
+    cli: Cli, server: Server, tmp_path: Path
+) -> None:
     path = tmp_path / "slow.csv"
     path.write_text("id\n1\n")
     terminal = cli.on_terminal("upload", path, "--wait", "--processor", "gated", "--priority", 7)
@@ -90,7 +94,9 @@ def test_ctrl_c_leaves_the_job_running_and_says_how_to_watch_it(cli: Cli, server
     assert "Not complete. Rows that are neither results nor rejects: 1." in ended.err
 
 
-def test_sigterm_while_waiting_ends_as_a_signal_does(cli: Cli, server: Server, tmp_path: Path) -> None:
+def test_sigterm_while_waiting_ends_as_a_signal_does(
+    cli: Cli, server: Server, tmp_path: Path
+) -> None:
     (server.storage.parent / "began").unlink(missing_ok=True)
     (tmp_path / "slow.csv").write_text("id\n1\n")
     process = subprocess.Popen(

@@ -1,4 +1,6 @@
-"""The commands as scripts use them, against a real server. The database makes no difference here: the embedded one."""
+"""The commands as scripts use them, against a real server. The database makes no difference here:
+the embedded one.
+"""
 
 from __future__ import annotations
 
@@ -23,10 +25,18 @@ def databases(postgres: Postgres, templates: dict[str, str]) -> Iterator[Databas
     made.close()
 
 
-def test_several_files_for_a_script_each_by_a_line_of_json_and_the_worst_as_exit_code(cli: Cli, tmp_path: Path) -> None:
+def test_several_files_for_a_script_each_by_a_line_of_json_and_the_worst_as_exit_code(
+    cli: Cli, tmp_path: Path
+) -> None:
     for name, text in (("good.csv", "id\n1\n2\n"), ("bad.csv", DIRTY), ("empty.csv", "")):
         (tmp_path / name).write_text(text)
-    done = cli("upload", *(tmp_path / f"{n}.csv" for n in ("good", "bad", "empty")), "--wait", "--json", "--quiet")
+    done = cli(
+        "upload",
+        *(tmp_path / f"{n}.csv" for n in ("good", "bad", "empty")),
+        "--wait",
+        "--json",
+        "--quiet",
+    )
     by_name = {line["filename"]: line for line in done.jsons}
     assert done.code == 4  # refused is worse than rejected rows
     assert by_name["good.csv"]["rows"]["ok"] == 2
@@ -35,18 +45,26 @@ def test_several_files_for_a_script_each_by_a_line_of_json_and_the_worst_as_exit
 
 
 def test_standard_input_is_uploaded_under_a_name_and_only_the_id_is_printed(cli: Cli) -> None:
-    done = cli("upload", "-", "--name", "piped.csv", "-O", "delimiter=;", "--quiet", stdin="a;b\n1;2\n")
+    done = cli(
+        "upload", "-", "--name", "piped.csv", "-O", "delimiter=;", "--quiet", stdin="a;b\n1;2\n"
+    )
     assert done.code == 0, done.err
     assert cli("watch", done.out.strip(), "--quiet").code == 0
     found = cli("status", done.out.strip(), "--json").json
     assert (found["filename"], found["columns"]) == ("piped.csv", ["a", "b"])
 
 
-def test_an_upload_goes_on_where_its_connection_broke(cli: Cli, server: Server, tmp_path: Path) -> None:
+def test_an_upload_goes_on_where_its_connection_broke(
+    cli: Cli, server: Server, tmp_path: Path
+) -> None:
     (tmp_path / "big.csv").write_text("id\n" + "".join(f"{n}\n" for n in range(400_000)))
     with Cutter(server.port, cuts=(1_000_000, 700_000)) as cutter:
         done = cli(
-            "upload", tmp_path / "big.csv", "--resumable", "--json", GRANULA_URL=f"http://127.0.0.1:{cutter.port}"
+            "upload",
+            tmp_path / "big.csv",
+            "--resumable",
+            "--json",
+            GRANULA_URL=f"http://127.0.0.1:{cutter.port}",
         )
     assert done.code == 0, done.err
     assert done.err.count("Going on with big.csv") == 2
@@ -72,7 +90,9 @@ def test_the_benchmark_of_a_server_leaves_nothing_on_it(cli: Cli) -> None:
     assert figures.code == 0, figures.err
     assert figures.json["rows_ok"] == 3_000
     assert figures.json["proof_closes"]
-    assert [j["file_id"] for j in cli("list", "--all", "--json").jsons] == [j["file_id"] for j in before]
+    assert [j["file_id"] for j in cli("list", "--all", "--json").jsons] == [
+        j["file_id"] for j in before
+    ]
 
 
 def test_the_doctor_looks_at_a_server_from_outside(cli: Cli) -> None:
@@ -80,4 +100,6 @@ def test_the_doctor_looks_at_a_server_from_outside(cli: Cli) -> None:
     assert (well.code, well.json["ok"]) == (0, True)
     without_key = cli("doctor", "--json", GRANULA_KEY="")
     assert without_key.code == 1
-    assert [check["name"] for check in without_key.json["checks"] if check["state"] == "bad"] == ["key"]
+    assert [check["name"] for check in without_key.json["checks"] if check["state"] == "bad"] == [
+        "key"
+    ]

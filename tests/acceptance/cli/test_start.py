@@ -1,4 +1,6 @@
-"""How processes start, and how they do not: tables of an empty database, and one line with an exit code for what is wrong."""
+"""How processes start, and how they do not: tables of an empty database, and one line with an exit
+code for what is wrong.
+"""
 
 from __future__ import annotations
 
@@ -28,7 +30,9 @@ def environment(url: str, storage: Path, **more: str) -> dict[str, str]:
 
 
 def run(command: tuple[str, ...], settings: dict[str, str]) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(command, cwd=ROOT, env=settings, capture_output=True, text=True, timeout=90)
+    return subprocess.run(
+        command, cwd=ROOT, env=settings, capture_output=True, text=True, timeout=90
+    )
 
 
 @pytest.fixture
@@ -66,7 +70,11 @@ OTHER_COMMANDS = (
     + [(fault, command, code) for fault in ("role", "folder") for command, code in OTHER_COMMANDS],
 )
 def test_a_database_that_cannot_be_reached_is_one_line_and_an_exit_code(
-    faults: dict[str, tuple[str, str]], fault: str, command: tuple[str, ...], code: int, tmp_path: Path
+    faults: dict[str, tuple[str, str]],
+    fault: str,
+    command: tuple[str, ...],
+    code: int,
+    tmp_path: Path,
 ) -> None:
     url, named = faults[fault]
     queue = "procrastinate" if command is WORKER else "embedded"
@@ -78,7 +86,9 @@ def test_a_database_that_cannot_be_reached_is_one_line_and_an_exit_code(
     assert [line for line in said.splitlines() if named in line], said
     assert "Traceback" not in said
     assert "geheim" not in said
-    assert len([line for line in said.splitlines() if not line.startswith(("INFO", "20"))]) < 15, said
+    assert len([line for line in said.splitlines() if not line.startswith(("INFO", "20"))]) < 15, (
+        said
+    )
 
 
 def test_an_empty_database_gets_its_tables_at_the_start(postgres: Postgres, tmp_path: Path) -> None:
@@ -88,7 +98,10 @@ def test_an_empty_database_gets_its_tables_at_the_start(postgres: Postgres, tmp_
         server.start()
         with server.client() as client:
             assert client.get("/ready").json()["checks"]["migrations"] == "ok"
-            assert client.post("/api/v1/upload", files={"file": ("a.csv", b"id\n1\n")}).status_code == 201
+            assert (
+                client.post("/api/v1/upload", files={"file": ("a.csv", b"id\n1\n")}).status_code
+                == 201
+            )
         server.stop()
     finally:
         postgres.drop(name)
@@ -102,7 +115,9 @@ def test_processes_that_start_at_once_on_an_empty_database_make_its_tables_once(
         settings = environment(postgres.url(name), tmp_path)
         command = (sys.executable, "-m", "alembic", "upgrade", "head")
         started = [
-            subprocess.Popen(command, cwd=ROOT, env=settings, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+            subprocess.Popen(
+                command, cwd=ROOT, env=settings, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
+            )
             for _ in range(3)
         ]
         said = [process.communicate(timeout=90)[0].decode() for process in started]
@@ -111,9 +126,15 @@ def test_processes_that_start_at_once_on_an_empty_database_make_its_tables_once(
         postgres.drop(name)
 
 
-@pytest.mark.parametrize(("command", "code"), [(UVICORN, USAGE), (SERVE, USAGE), (PIPELINE, NOT_STARTED)])
+@pytest.mark.parametrize(
+    ("command", "code"), [(UVICORN, USAGE), (SERVE, USAGE), (PIPELINE, NOT_STARTED)]
+)
 def test_an_older_schema_is_refused_and_not_changed(
-    postgres: Postgres, templates: dict[str, str], command: tuple[str, ...], code: int, tmp_path: Path
+    postgres: Postgres,
+    templates: dict[str, str],
+    command: tuple[str, ...],
+    code: int,
+    tmp_path: Path,
 ) -> None:
     name = postgres.create(templates["postgresql"])
     url = postgres.url(name)
@@ -132,8 +153,13 @@ def test_an_older_schema_is_refused_and_not_changed(
 def test_tables_that_the_role_may_not_make_are_one_line(postgres: Postgres, tmp_path: Path) -> None:
     name, role = postgres.create(), f"reader_{os.getpid()}"
     try:
-        postgres.execute(name, f"CREATE ROLE {role} LOGIN", "REVOKE CREATE ON SCHEMA public FROM PUBLIC")
-        done = run(UVICORN, environment(postgres.url(name).replace("postgres@", f"{role}@"), tmp_path / "storage"))
+        postgres.execute(
+            name, f"CREATE ROLE {role} LOGIN", "REVOKE CREATE ON SCHEMA public FROM PUBLIC"
+        )
+        done = run(
+            UVICORN,
+            environment(postgres.url(name).replace("postgres@", f"{role}@"), tmp_path / "storage"),
+        )
         assert done.returncode == USAGE
         assert "permission denied for schema public" in done.stderr
         assert "Traceback" not in done.stderr
@@ -146,7 +172,9 @@ def test_tables_of_others_do_not_keep_ours_away(postgres: Postgres, tmp_path: Pa
     name = postgres.create()
     try:
         query(postgres.url(name), "CREATE TABLE orders (id int)", "INSERT INTO orders VALUES (1)")
-        done = Cli(0, DATABASE_URL=postgres.url(name), STORAGE_DIR=tmp_path)("users", "create", "ann")
+        done = Cli(0, DATABASE_URL=postgres.url(name), STORAGE_DIR=tmp_path)(
+            "users", "create", "ann"
+        )
         assert done.code == 0, done.err
         assert query(postgres.url(name), "SELECT count(*) FROM orders, users") == [(1,)]
     finally:

@@ -1,5 +1,7 @@
-"""Standard output is never touched by what is drawn on standard error, whichever of them is a terminal: a person types
-`id=$(... upload ...)` with the bar on the screen and the id in a pipe. The database makes no difference here."""
+"""Standard output is never touched by what is drawn on standard error, whichever of them is a
+terminal: a person types `id=$(... upload ...)` with the bar on the screen and the id in a pipe. The
+database makes no difference here.
+"""
 
 from __future__ import annotations
 
@@ -82,7 +84,9 @@ def test_json_in_a_pipe_is_whole_while_a_bar_is_on_the_terminal(
         drew_a_bar(done)
 
 
-def test_json_on_the_terminal_of_the_bar_is_not_wrapped_nor_drawn_over(cli: Cli, wide: Path, file: Path) -> None:
+def test_json_on_the_terminal_of_the_bar_is_not_wrapped_nor_drawn_over(
+    cli: Cli, wide: Path, file: Path
+) -> None:
     terminal = cli.on_terminal("upload", wide, file, "--wait", "--json")
     assert terminal.end() == 1
     assert BAR in terminal.raw
@@ -94,7 +98,9 @@ def test_json_on_the_terminal_of_the_bar_is_not_wrapped_nor_drawn_over(cli: Cli,
     assert not [line for line in lines if BAR in line]
 
 
-def test_several_uploads_leave_a_line_each_and_nothing_of_their_bars(cli: Cli, file: Path, wide: Path) -> None:
+def test_several_uploads_leave_a_line_each_and_nothing_of_their_bars(
+    cli: Cli, file: Path, wide: Path
+) -> None:
     terminal = cli.on_terminal("upload", file, wide, file)
     assert terminal.end() == 0
     lines = screen(terminal.raw.replace("\r\n", "\n\r"))
@@ -104,7 +110,9 @@ def test_several_uploads_leave_a_line_each_and_nothing_of_their_bars(cli: Cli, f
 @pytest.mark.parametrize("command", ["upload", "results", "list"])
 def test_a_terminal_for_the_output_alone_gets_no_bar(cli: Cli, file: Path, command: str) -> None:
     identifier = cli("upload", file, "--wait", "--quiet").out.strip()
-    arguments = {"upload": (file, "--wait", "--json"), "results": (identifier,), "list": ()}[command]
+    arguments = {"upload": (file, "--wait", "--json"), "results": (identifier,), "list": ()}[
+        command
+    ]
     done = cli.mixed("out", command, *arguments)
     assert done.code in (0, 1), done.err
     assert BAR not in done.out + done.err
@@ -114,7 +122,8 @@ def test_a_terminal_for_the_output_alone_gets_no_bar(cli: Cli, file: Path, comma
 
 
 @pytest.mark.parametrize(
-    "arguments", [("results",), ("results", "--format", "jsonl"), ("results", "--json"), ("rejects",)]
+    "arguments",
+    [("results",), ("results", "--format", "jsonl"), ("results", "--json"), ("rejects",)],
 )
 def test_rows_go_to_the_pipe_as_they_are(cli: Cli, file: Path, arguments: tuple[str, ...]) -> None:
     identifier = cli("upload", file, "--wait", "--quiet").out.strip()
@@ -132,9 +141,15 @@ def test_the_figures_of_a_benchmark_go_to_the_pipe(cli: Cli) -> None:
 
 
 def test_every_bar_on_standard_error_leaves_standard_output_alone() -> None:
-    """What rich calls `redirect_stdout` moves everything that is printed meanwhile to the console of the bar."""
+    """What rich calls `redirect_stdout` moves everything that is printed meanwhile to the console
+    of the bar.
+    """
     drawing = re.compile(r"\bProgress\((?:[^()]|\((?:[^()]|\([^()]*\))*\))*\)")
-    sources = {path: path.read_text() for folder in ("app", "scripts") for path in (ROOT / folder).rglob("*.py")}
+    sources = {
+        path: path.read_text()
+        for folder in ("app", "scripts")
+        for path in (ROOT / folder).rglob("*.py")
+    }
     calls = [(path.name, call) for path, text in sources.items() for call in drawing.findall(text)]
     assert len(calls) > 3
     wrong = [call for call in calls if "redirect_stdout=False" not in call[1]]

@@ -1,4 +1,6 @@
-"""The commands where there is no server, one that is not Granula, or one that breaks; and those that run the service."""
+"""The commands where there is no server, one that is not Granula, or one that breaks; and those
+that run the service.
+"""
 
 from __future__ import annotations
 
@@ -41,13 +43,20 @@ class Broken(BaseHTTPRequestHandler):
             self.end_headers()
             self.wfile.write(b"id\r\n1\r\n")
         elif self.path.startswith("/api/v1/rejects/"):
-            self.wfile.write(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n4\r\nid\r\n\r\n")  # no last chunk
+            # no last chunk
+            self.wfile.write(
+                b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n4\r\nid\r\n\r\n"
+            )
         else:
             self.send_error(404)
 
     def do_POST(self) -> None:
         self.rfile.read(int(self.headers["Content-Length"]))
-        problem = {"code": "unavailable", "detail": "The service is shutting down.", "remedy": "Wait and try again"}
+        problem = {
+            "code": "unavailable",
+            "detail": "The service is shutting down.",
+            "remedy": "Wait and try again",
+        }
         body = json.dumps(problem).encode()
         self.send_response(503)
         for name, value in (("Content-Type", "application/problem+json"), ("Retry-After", "10")):
@@ -83,7 +92,11 @@ def test_a_download_that_breaks_off_leaves_no_file(broken: Cli, tmp_path: Path) 
         assert done.code == 5
         assert "The connection to" in done.err
         assert [(p.name, p.read_text()) for p in tmp_path.iterdir()] == [("out.csv", "as before")]
-        piped = broken(command, uuid4(), "--format", "jsonl") if command == "results" else broken(command, uuid4())
+        piped = (
+            broken(command, uuid4(), "--format", "jsonl")
+            if command == "results"
+            else broken(command, uuid4())
+        )
         assert piped.code == 5
 
 
@@ -101,7 +114,9 @@ def test_a_busy_server_one_of_somebody_else_and_a_taken_port_are_told_apart(brok
 
 def test_help_imports_nothing_of_the_service() -> None:
     code = f"import sys; import app.cli.main; print([m for m in {HEAVY!r} if m in sys.modules])"
-    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True
+    )
     assert done.stdout == "[]\n"
 
 
@@ -124,13 +139,21 @@ def test_the_doctor_names_what_is_broken_and_keeps_secrets(tmp_path: Path) -> No
     assert states | {"server": ""} == {
         "settings": "ok", "storage": "bad", "disk": "ok", "database": "bad", "model": "warning", "processors": "ok", "server": "",
     }  # fmt: skip
-    assert all(check["remedy"] for check in done.json["checks"] if check["state"] in ("bad", "warning"))
+    assert all(
+        check["remedy"] for check in done.json["checks"] if check["state"] in ("bad", "warning")
+    )
     assert "hunter2" not in done.out + done.err
 
 
-def test_serve_says_what_an_old_schema_needs_and_migrates_when_told(postgres: Postgres, tmp_path: Path) -> None:
+def test_serve_says_what_an_old_schema_needs_and_migrates_when_told(
+    postgres: Postgres, tmp_path: Path
+) -> None:
     name, port = postgres.create(), free_port()
-    environment = {"DATABASE_URL": postgres.url(name), "STORAGE_DIR": tmp_path, "EMBEDDING_MODEL_DIR": tmp_path}
+    environment = {
+        "DATABASE_URL": postgres.url(name),
+        "STORAGE_DIR": tmp_path,
+        "EMBEDDING_MODEL_DIR": tmp_path,
+    }
     cli = Cli(port, **environment)
     try:
         older = [sys.executable, "-m", "alembic", "upgrade", "0008"]

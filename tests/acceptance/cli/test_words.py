@@ -1,5 +1,6 @@
-"""What the command line says: the list in the width of a terminal, ids as short as people type them, and refusals in words of
-the command line. The database makes no difference here."""
+"""What the command line says: the list in the width of a terminal, ids as short as people type
+them, and refusals in words of the command line. The database makes no difference here.
+"""
 
 from __future__ import annotations
 
@@ -52,14 +53,21 @@ def jobs(cli: Cli, tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
 
 
 @pytest.mark.parametrize("columns", [80, 120])
-def test_the_list_fits_the_terminal_and_cuts_no_word_of_it(cli: Cli, jobs: dict[str, str], columns: int) -> None:
+def test_the_list_fits_the_terminal_and_cuts_no_word_of_it(
+    cli: Cli, jobs: dict[str, str], columns: int
+) -> None:
     terminal = cli.on_terminal("list", columns=columns)
     assert terminal.end() == 0
-    lines = [re.sub(r" {2,}", "  ", line.strip()) for line in screen(terminal.raw.replace("\r\n", "\n\r"))]
+    lines = [
+        re.sub(r" {2,}", "  ", line.strip())
+        for line in screen(terminal.raw.replace("\r\n", "\n\r"))
+    ]
     assert max(len(line) for line in screen(terminal.raw.replace("\r\n", "\n\r"))) <= columns
     assert len(lines) == 3, lines
     assert re.fullmatch(r"#\d+  a long name of a.*\.\.\.  completed: 1 loaded  just now", lines[0])
-    assert re.fullmatch(r"#\d+  dirty\.csv  completed with rejects: 2 rejected, 1 loaded  just now", lines[1])
+    assert re.fullmatch(
+        r"#\d+  dirty\.csv  completed with rejects: 2 rejected, 1 loaded  just now", lines[1]
+    )
     assert re.fullmatch(r"#\d+  good\.csv  completed: 2 loaded  just now", lines[2])
 
 
@@ -74,13 +82,27 @@ def test_the_list_in_a_pipe_is_whole(cli: Cli, jobs: dict[str, str]) -> None:
 
 def test_states_and_counts_in_words() -> None:
     counts = {"loaded": 23_000, "rejected": 0, "failed": 37_000, "not_processed": 0}
-    job = {"status": "completed_with_errors", "counts": counts, "error": None, "split_complete": True}
+    job = {
+        "status": "completed_with_errors",
+        "counts": counts,
+        "error": None,
+        "split_complete": True,
+    }
     assert state_text(job) == "incomplete"
     assert rows_text(job) == "60,000 rows, 37,000 failed, 23,000 loaded"
-    assert state_text(job | {"counts": counts | {"failed": 0, "rejected": 1}}) == "completed_with_errors"
-    assert state_text(job | {"counts": counts | {"failed": 0, "rejected": 1, "not_processed": 1}}) == "incomplete"
     assert (
-        state_text(job | {"counts": counts | {"failed": 0, "rejected": 1}, "error": {"code": "a part"}}) == "incomplete"
+        state_text(job | {"counts": counts | {"failed": 0, "rejected": 1}})
+        == "completed_with_errors"
+    )
+    assert (
+        state_text(job | {"counts": counts | {"failed": 0, "rejected": 1, "not_processed": 1}})
+        == "incomplete"
+    )
+    assert (
+        state_text(
+            job | {"counts": counts | {"failed": 0, "rejected": 1}, "error": {"code": "a part"}}
+        )
+        == "incomplete"
     )
     torn = job | {"status": "failed", "split_complete": False, "counts": dict.fromkeys(counts, 0)}
     assert rows_text(torn) == "0 rows, 0 loaded, the rest of the file was not read"
@@ -105,7 +127,13 @@ def test_times_are_told_as_people_do() -> None:
 def test_a_number_and_the_beginning_of_an_id_are_ids(cli: Cli, jobs: dict[str, str]) -> None:
     listed = {each["filename"]: each for each in cli("list", "--json").jsons}
     dirty = listed["dirty.csv"]
-    names = (dirty["number"], f"#{dirty['number']}", dirty["file_id"][:13], dirty["job_id"][:13], dirty["job_id"])
+    names = (
+        dirty["number"],
+        f"#{dirty['number']}",
+        dirty["file_id"][:13],
+        dirty["job_id"][:13],
+        dirty["job_id"],
+    )
     for name in names:
         assert cli("status", name, "--json").json["job_id"] == dirty["job_id"], name
     assert cli("rejects", dirty["number"], "--json").jsons[0]["row_number"] == 2
@@ -128,7 +156,9 @@ def test_a_number_and_the_beginning_of_an_id_are_ids(cli: Cli, jobs: dict[str, s
         ("-", 2, "is no id"),
     ],
 )
-def test_what_is_no_id_is_told(cli: Cli, jobs: dict[str, str], name: str, code: int, said: str) -> None:
+def test_what_is_no_id_is_told(
+    cli: Cli, jobs: dict[str, str], name: str, code: int, said: str
+) -> None:
     done = cli("status", name)
     assert (done.code, done.out) == (code, ""), done.err
     assert said in done.err
@@ -157,7 +187,9 @@ def test_the_same_file_again_is_told_with_its_id(cli: Cli, tmp_path: Path) -> No
         ("collumns", "columns"),
     ],
 )
-def test_a_slip_in_an_option_is_told_with_the_nearest_name(cli: Cli, wrong: str, right: str) -> None:
+def test_a_slip_in_an_option_is_told_with_the_nearest_name(
+    cli: Cli, wrong: str, right: str
+) -> None:
     done = cli("upload", "-", "-O", f"{wrong}=1", stdin="a\n")
     assert done.code == 4
     assert wrong in done.err
@@ -166,11 +198,17 @@ def test_a_slip_in_an_option_is_told_with_the_nearest_name(cli: Cli, wrong: str,
     assert not right or right in UploadOptions.model_fields
 
 
-def test_forms_and_bodies_are_told_the_nearest_name_as_well(api: Api, server: object, cli: Cli) -> None:
+def test_forms_and_bodies_are_told_the_nearest_name_as_well(
+    api: Api, server: object, cli: Cli
+) -> None:
     api.client.headers["Authorization"] = f"Bearer {cli.environment['GRANULA_KEY']}"
-    form = api.client.post("/api/v1/upload", files={"file": ("a.csv", b"a\n1\n")}, data={"delimeter": ";"})
+    form = api.client.post(
+        "/api/v1/upload", files={"file": ("a.csv", b"a\n1\n")}, data={"delimeter": ";"}
+    )
     assert "Did you mean delimiter?" in form.json()["errors"][0]["detail"]
-    body = api.client.post("/api/v1/webhooks", json={"url": "https://example.com", "event": ["job.failed"]})
+    body = api.client.post(
+        "/api/v1/webhooks", json={"url": "https://example.com", "event": ["job.failed"]}
+    )
     assert "Did you mean events?" in str(body.json()["errors"])
 
 
@@ -182,7 +220,9 @@ def test_the_path_of_a_server_that_is_wrong_is_no_unknown_id(cli: Cli) -> None:
     assert "has nothing under this id" in cli("status", uuid4()).err
 
 
-def test_a_retry_without_failed_rows_names_the_command_for_rejected_ones(cli: Cli, jobs: dict[str, str]) -> None:
+def test_a_retry_without_failed_rows_names_the_command_for_rejected_ones(
+    cli: Cli, jobs: dict[str, str]
+) -> None:
     done = cli("retry", jobs["good.csv"])
     assert done.code == 4
     assert "python -m app fix ID FILE" in done.err
@@ -199,9 +239,9 @@ def test_no_refusal_names_a_route() -> None:
     assert explained({"code": "job_has_parts", "detail": detail})[0].startswith(
         "The job has 2 parts, and the rows are theirs. Ask"
     )
-    assert explained({"code": "x", "detail": "A batch is made of many files, by POST /api/v1/jobs/batch."}) == [
-        "A batch is made of many files."
-    ]
+    assert explained(
+        {"code": "x", "detail": "A batch is made of many files, by POST /api/v1/jobs/batch."}
+    ) == ["A batch is made of many files."]
 
 
 # ---------------------------------------------------------------------- serve
@@ -231,7 +271,11 @@ def test_serve_begins_with_its_banner(tmp_path: Path) -> None:
     )  # fmt: skip
     try:
         wait_until(
-            lambda: process.poll() is not None or cli("doctor", "--url", f"http://127.0.0.1:{port}").code == 0, 60
+            lambda: (
+                process.poll() is not None
+                or cli("doctor", "--url", f"http://127.0.0.1:{port}").code == 0
+            ),
+            60,
         )
     finally:
         os.kill(process.pid, signal.SIGTERM)

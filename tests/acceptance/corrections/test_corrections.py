@@ -1,4 +1,6 @@
-"""Rejected rows come back corrected, and nobody can see afterwards that the file was not clean from the start."""
+"""Rejected rows come back corrected, and nobody can see afterwards that the file was not clean from
+the start.
+"""
 
 from __future__ import annotations
 
@@ -26,7 +28,10 @@ from tests.forks import Server
 from tests.harness import Api, wait_until
 
 ROWS = 250
-CLEAN = [[str(i), f"näme {i}", f'say "{i}", or\nnot' if i % 50 == 3 else str(i * 7)] for i in range(1, ROWS + 1)]
+CLEAN = [
+    [str(i), f"näme {i}", f'say "{i}", or\nnot' if i % 50 == 3 else str(i * 7)]
+    for i in range(1, ROWS + 1)
+]
 
 
 def csv_of(rows: list[list[str]], encoding: str = "utf-8") -> bytes:
@@ -57,11 +62,20 @@ def truth(line: dict[str, str]) -> dict[str, str]:
     return line | dict(zip(("id", "name", "value"), CLEAN[int(line["_row"]) - 1], strict=True))
 
 
-def test_corrected_again_and_again_until_clean_equals_a_clean_upload(server: Server, api: Api) -> None:
+def test_corrected_again_and_again_until_clean_equals_a_clean_upload(
+    server: Server, api: Api
+) -> None:
     job = api.run(dirty(), chunk_size=100)
-    assert job["rows"] == {"total": ROWS, "ok": ROWS - 22, "invalid": 22, "failed": 0, "unprocessed": 0}
+    assert job["rows"] == {
+        "total": ROWS,
+        "ok": ROWS - 22,
+        "invalid": 22,
+        "failed": 0,
+        "unprocessed": 0,
+    }
 
-    # The first half: the rest is left out, one line is still wrong, and one comes back as it went out.
+    # The first half: the rest is left out, one line is still wrong, and one comes back as it went
+    # out.
     def half(line: dict[str, str]) -> dict[str, str] | None:
         number = int(line["_row"])
         if number == 22:
@@ -71,7 +85,10 @@ def test_corrected_again_and_again_until_clean_equals_a_clean_upload(server: Ser
     answer = send(api, job["file_id"], fixed(api, job["file_id"], half))
     assert (answer.json()["rows"], answer.json()["unchanged"]) == (10, 1)
     correction = ended(api, answer)
-    assert (correction["status"], correction["parent_id"]) == ("completed_with_errors", job["job_id"])
+    assert (correction["status"], correction["parent_id"]) == (
+        "completed_with_errors",
+        job["job_id"],
+    )
     assert correction["rows"] == {"total": 10, "ok": 9, "invalid": 1, "failed": 0, "unprocessed": 0}
     status = api.status(job["file_id"])
     assert status["status"] == "completed_with_errors"
@@ -84,10 +101,16 @@ def test_corrected_again_and_again_until_clean_equals_a_clean_upload(server: Ser
     assert (left[1]["code"], left[1]["raw"]) == ("nul_character", "33,nul\0,1")
     assert [r["row_number"] for r in api.rejects(correction["file_id"])] == [33]
 
-    # The second half, as a spreadsheet would send it: other order of lines and columns, semicolons, CR LF, a mark, blanks.
+    # The second half, as a spreadsheet would send it: other order of lines and columns, semicolons,
+    # CR LF, a mark, blanks.
     header, lines = reject_file(api, job["file_id"])
-    turned = ["_row", *reversed([name for name in header if name not in ("_row", "_line", "_code")])]
-    body = written(turned, [truth(line) for line in reversed(lines)], delimiter=";", quoting=csv.QUOTE_ALL)
+    turned = [
+        "_row",
+        *reversed([name for name in header if name not in ("_row", "_line", "_code")]),
+    ]
+    body = written(
+        turned, [truth(line) for line in reversed(lines)], delimiter=";", quoting=csv.QUOTE_ALL
+    )
     body = b"\xef\xbb\xbf" + body + b";;;;;\r\n"
     assert ended(api, send(api, job["file_id"], body))["status"] == "completed"
     clean = api.run(csv_of(CLEAN), chunk_size=100)
@@ -96,27 +119,42 @@ def test_corrected_again_and_again_until_clean_equals_a_clean_upload(server: Ser
     assert len(reject_file(api, job["file_id"])[1]) == 0
 
 
-def test_records_of_json_are_corrected_in_place_whatever_is_in_them(server: Server, api: Api) -> None:
+def test_records_of_json_are_corrected_in_place_whatever_is_in_them(
+    server: Server, api: Api
+) -> None:
     good = [f'{{"a": {i}, "b": "text {i}"}}' for i in range(1, 231)]
     good[6] = '{"a": 7,\n   "c": [1.10, {"d": "\\u001e"}]}'
     bad = list(good)
     bad[0], bad[6], bad[150], bad[229] = '{"a": 1, "a": 2}', '"text"', '{"a": NaN}', '{"a": 1e999}'
-    job = api.run(f"[{','.join(bad)}]".encode(), name="data.json", type="application/json", chunk_size=100)
+    job = api.run(
+        f"[{','.join(bad)}]".encode(), name="data.json", type="application/json", chunk_size=100
+    )
     assert job["rows"]["invalid"] == 4
 
     def fix(line: dict[str, str]) -> dict[str, str]:
         wrong = {7: '{"a": "x\ny"}', 151: "{\x1e}", 230: ""}
         return line | {"_record": wrong.get(int(line["_row"]), good[int(line["_row"]) - 1])}
 
-    assert ended(api, send(api, job["file_id"], fixed(api, job["file_id"], fix)))["rows"]["invalid"] == 3
+    assert (
+        ended(api, send(api, job["file_id"], fixed(api, job["file_id"], fix)))["rows"]["invalid"]
+        == 3
+    )
     rejects = api.rejects(job["file_id"])
-    assert [(r["row_number"], r["raw"]) for r in rejects] == [(7, '{"a": "x\ny"}'), (151, "{\x1f}"), (230, "")]
+    assert [(r["row_number"], r["raw"]) for r in rejects] == [
+        (7, '{"a": "x\ny"}'),
+        (151, "{\x1f}"),
+        (230, ""),
+    ]
 
     record = {"_row": 7, "record": good[6]}
     assert ended(api, patch(api, job["file_id"], record))["status"] == "completed"
-    fixing = fixed(api, job["file_id"], lambda line: line | {"_record": good[int(line["_row"]) - 1]})
+    fixing = fixed(
+        api, job["file_id"], lambda line: line | {"_record": good[int(line["_row"]) - 1]}
+    )
     assert ended(api, send(api, job["file_id"], fixing))["status"] == "completed"
-    clean = api.run(f"[{','.join(good)}]".encode(), name="data.json", type="application/json", chunk_size=100)
+    clean = api.run(
+        f"[{','.join(good)}]".encode(), name="data.json", type="application/json", chunk_size=100
+    )
     assert_equal_tables(server, api, job, clean)
 
 
@@ -125,18 +163,27 @@ def test_a_batch_gets_the_sentiments_of_its_corrected_texts(server: Server, api:
 
     def batch(rows: list[str]) -> dict[str, Any]:
         body = ("text,id\n" + "".join(rows)).encode()
-        answer = api.client.post("/batch/upload", params={"chunk_size": 100}, files={"file": ("b.csv", body)})
+        answer = api.client.post(
+            "/batch/upload", params={"chunk_size": 100}, files={"file": ("b.csv", body)}
+        )
         assert answer.status_code == 200, answer.text
         api.finished(answer.json()["file_id"])
         return dict(answer.json())
 
     good = [f'"{texts[i % 5]}",{i}\n' for i in range(1, 151)]
-    bad = [f"{texts[i % 5].split(',')[0]},{i},more\n" if i % 30 == 0 else row for i, row in enumerate(good, 1)]
+    bad = [
+        f"{texts[i % 5].split(',')[0]},{i},more\n" if i % 30 == 0 else row
+        for i, row in enumerate(good, 1)
+    ]
     job, clean = batch(bad), batch(good)
     url = f"/batch/{job['batch_id']}"
     assert api.client.get(url).json()["rejected_count"] == 5
-    assert send(api, job["file_id"], fixed(api, job["file_id"], lambda line: line)).status_code == 422
-    fixing = fixed(api, job["file_id"], lambda x: x | {"text": texts[int(x["_row"]) % 5], "id": x["_row"]})
+    assert (
+        send(api, job["file_id"], fixed(api, job["file_id"], lambda line: line)).status_code == 422
+    )
+    fixing = fixed(
+        api, job["file_id"], lambda x: x | {"text": texts[int(x["_row"]) % 5], "id": x["_row"]}
+    )
     ended(api, send(api, job["file_id"], fixing))
     assert_equal_tables(server, api, job, clean)
     found, wanted = (api.client.get(f"/batch/{each['batch_id']}").json() for each in (job, clean))
@@ -144,14 +191,18 @@ def test_a_batch_gets_the_sentiments_of_its_corrected_texts(server: Server, api:
         assert found[what] == wanted[what], what
 
 
-def test_imported_people_are_corrected_with_their_records_and_vectors(server: Server, api: Api) -> None:
+def test_imported_people_are_corrected_with_their_records_and_vectors(
+    server: Server, api: Api
+) -> None:
     def person(i: int, email: str, age: str) -> str:
         return f"Person {i},{email},{age},Sales\n"
 
     def run(rows: list[str], **params: Any) -> dict[str, Any]:
         body = ("name,email,age,department\n" + "".join(rows)).encode()
         answer = api.client.post(
-            "/api/upload", params={"chunk_size": 100, **params}, files={"file": ("people.csv", body, "text/csv")}
+            "/api/upload",
+            params={"chunk_size": 100, **params},
+            files={"file": ("people.csv", body, "text/csv")},
         )
         assert answer.status_code == 201, answer.text
         api.finished(answer.json()["file_id"])
@@ -159,7 +210,9 @@ def test_imported_people_are_corrected_with_their_records_and_vectors(server: Se
         return dict(answer.json())
 
     def vectors(of: dict[str, Any]) -> dict[str, Any]:
-        return dict(api.client.get(f"/api/imports/{of['id']}", params={"limit": 1}).json()["vectors"])
+        return dict(
+            api.client.get(f"/api/imports/{of['id']}", params={"limit": 1}).json()["vectors"]
+        )
 
     good = [person(i, f"p{i}@example.org", str(20 + i % 50)) for i in range(1, 151)]
     bad = list(good)
@@ -168,19 +221,30 @@ def test_imported_people_are_corrected_with_their_records_and_vectors(server: Se
     assert api.status(job["file_id"])["summary"]["errors"]
     first = {"_row": 1, "values": {"email": "p1@example.org"}}
     assert ended(api, patch(api, job["file_id"], first))["rows"]["invalid"] == 1
-    assert api.status(job["file_id"])["summary"] == {"valid": 147, "invalid": 2, "errors": invalid_codes(api, job, 2)}
+    assert api.status(job["file_id"])["summary"] == {
+        "valid": 147,
+        "invalid": 2,
+        "errors": invalid_codes(api, job, 2),
+    }
     names = ("name", "email", "age", "department")
 
     def fix(line: dict[str, str]) -> dict[str, str]:
         return line | dict(zip(names, good[int(line["_row"]) - 1].strip().split(","), strict=True))
 
-    assert ended(api, send(api, job["file_id"], fixed(api, job["file_id"], fix)))["status"] == "completed"
+    assert (
+        ended(api, send(api, job["file_id"], fixed(api, job["file_id"], fix)))["status"]
+        == "completed"
+    )
     wait_until(
-        lambda: vectors(job) == {"status": "ready", "total": 150, "ready": 150, "error": None}, 30, "the vectors"
+        lambda: vectors(job) == {"status": "ready", "total": 150, "ready": 150, "error": None},
+        30,
+        "the vectors",
     )
     assert_equal_tables(server, api, job, clean)
     columns = "row_number, model, text_hash, vector"
-    found, wanted = (table(server, "record_vectors", columns, each["job_id"]) for each in (job, clean))
+    found, wanted = (
+        table(server, "record_vectors", columns, each["job_id"]) for each in (job, clean)
+    )
     assert found == wanted
     search = {"import_id": job["id"], "query": "Person 100", "limit": 200}
     hits = api.client.post("/api/records/search", json=search).json()["records"]
@@ -189,7 +253,9 @@ def test_imported_people_are_corrected_with_their_records_and_vectors(server: Se
 
 def invalid_codes(api: Api, job: dict[str, Any], limit: int) -> dict[str, int]:
     """How often each error stands in the invalid records, asked from the records themselves."""
-    found = api.client.post("/api/records/search", json={"import_id": job["id"], "status": "invalid"}).json()["records"]
+    found = api.client.post(
+        "/api/records/search", json={"import_id": job["id"], "status": "invalid"}
+    ).json()["records"]
     assert len(found) == limit
     codes: dict[str, int] = {}
     for record in found:
@@ -230,7 +296,9 @@ def test_what_cannot_be_meant_is_refused_as_a_whole(
     assert api.status(job["file_id"])["corrections"] == {"accepted": 0, "rows": 0}
 
 
-def test_jobs_that_have_no_rows_to_put_corrections_among_refuse_them(server: Server, api: Api) -> None:
+def test_jobs_that_have_no_rows_to_put_corrections_among_refuse_them(
+    server: Server, api: Api
+) -> None:
     body = b"id,name,_row\n2,x,2\n"
     file_id = api.run(b"id,name\n1,a\n2\n")["file_id"]
     analysis = api.client.post("/api/v1/jobs/analyze", json={"file_id": file_id}).json()["job_id"]
@@ -259,18 +327,30 @@ def test_single_cells_are_patched_and_the_others_keep_their_bytes(server: Server
     for body in ({"rows": []}, {"rows": [{"row": 1}]}, {}, [1]):
         answer = api.client.post(f"/api/v1/files/{job['file_id']}/corrections", json=body)
         assert_problem(answer, 422, "invalid_parameter")
-    rows = [{"_row": 1, "values": {"value": "2"}}, {"_row": 2, "values": {"value": "é"}}, {"_row": 3}]
+    rows = [
+        {"_row": 1, "values": {"value": "2"}},
+        {"_row": 2, "values": {"value": "é"}},
+        {"_row": 3},
+    ]
     assert ended(api, patch(api, job["file_id"], *rows))["status"] == "completed"
-    assert api.rows(job["file_id"]) == [(1, ["1", long, "2"]), (2, ["2", "a", "é"]), (3, ["3", 'b"c', "4"])]
+    assert api.rows(job["file_id"]) == [
+        (1, ["1", long, "2"]),
+        (2, ["2", "a", "é"]),
+        (3, ["3", 'b"c', "4"]),
+    ]
 
 
 def test_patched_json_values_keep_the_digits_that_they_were_sent_with(api: Api) -> None:
     sent = b'{"name": "A", "email": "a@example.org", "age": "old", "y": 1.10}\n'
     job = api.run(sent, filename="exact.jsonl", processor="people")
     body = (
-        '{"rows": [{"_row": 1, "values": {"age": 30, "x": [12345678901234567.89, 2.50], "z": 0.1000000000000000055}}]}'
+        '{"rows": [{"_row": 1, "values": {"age": 30, "x": [12345678901234567.89, 2.50], "z":'
+        " 0.1000000000000000055}}]}"
     )
-    url, headers = f"/api/v1/files/{job['file_id']}/corrections", {"Content-Type": "application/json"}
+    url, headers = (
+        f"/api/v1/files/{job['file_id']}/corrections",
+        {"Content-Type": "application/json"},
+    )
     for broken in (
         body.replace("30", "NaN"),
         body.replace("30", '"\\ud800"'),
@@ -291,8 +371,12 @@ FORMULAS = [
 ]  # fmt: skip
 
 
-def test_formulas_are_guarded_in_the_download_and_come_back_as_they_were(server: Server, api: Api) -> None:
-    """Each stands in a row that has a cell too many or too few; the guard goes out and in without a change of any byte."""
+def test_formulas_are_guarded_in_the_download_and_come_back_as_they_were(
+    server: Server, api: Api
+) -> None:
+    """Each stands in a row that has a cell too many or too few; the guard goes out and in without a
+    change of any byte.
+    """
     out = io.StringIO()
     csv.writer(out, quoting=csv.QUOTE_ALL).writerows(
         [["id", "text", "=name"], *([str(i), f] for i, f in enumerate(FORMULAS))]
@@ -301,10 +385,19 @@ def test_formulas_are_guarded_in_the_download_and_come_back_as_they_were(server:
     assert job["rows"]["invalid"] == len(FORMULAS)
     url = f"/api/v1/rejects/{job['file_id']}/download"
     plain, shown = (
-        list(csv.reader(io.StringIO(api.client.get(url, params={"formula_guard": guard}).content.decode(), newline="")))
+        list(
+            csv.reader(
+                io.StringIO(
+                    api.client.get(url, params={"formula_guard": guard}).content.decode(),
+                    newline="",
+                )
+            )
+        )
         for guard in ("false", "true")
     )
-    assert api.client.get(url).content == api.client.get(url, params={"formula_guard": "true"}).content
+    assert (
+        api.client.get(url).content == api.client.get(url, params={"formula_guard": "true"}).content
+    )
     assert [line[1] for line in plain[1:]] == FORMULAS
     assert (plain[0][2], shown[0][2]) == ("=name", "'=name")
     dangerous = re.compile("[=+\\-@\t\r\uff1d\uff0b\uff0d\uff20]")
@@ -322,7 +415,9 @@ def test_formulas_are_guarded_in_the_download_and_come_back_as_they_were(server:
     body = io.StringIO()
     csv.writer(body).writerows([shown[0], *lines])
     assert ended(api, send(api, job["file_id"], body.getvalue().encode()))["status"] == "completed"
-    assert [cells for _, cells in api.rows(job["file_id"])] == [[str(i), f, "mended"] for i, f in enumerate(FORMULAS)]
+    assert [cells for _, cells in api.rows(job["file_id"])] == [
+        [str(i), f, "mended"] for i, f in enumerate(FORMULAS)
+    ]
 
 
 def test_a_correction_may_say_that_its_apostrophes_are_data(api: Api) -> None:
@@ -369,25 +464,49 @@ def test_what_a_spreadsheet_adds_to_a_correction_is_left_out(api: Api, body: byt
 def test_what_would_be_lost_of_a_correction_refuses_it(api: Api, body: bytes, code: str) -> None:
     job = api.run(b"id,name\n1\n2\n")
     answer = send(api, job["file_id"], body)
-    assert (answer.status_code, answer.json()["code"]) in ((422, code), (400, "empty_body")), answer.text
+    assert (answer.status_code, answer.json()["code"]) in (
+        (422, code),
+        (400, "empty_body"),
+    ), answer.text
 
 
-def test_a_file_in_another_encoding_takes_corrections_in_it_or_in_utf8(server: Server, api: Api) -> None:
+def test_a_file_in_another_encoding_takes_corrections_in_it_or_in_utf8(
+    server: Server, api: Api
+) -> None:
     data = "id,name\n1,é\n2\n3\n4,€,1\n".encode("cp1252")
     job = api.run(data, encoding="cp1252")
     body = "id,name,_row\n2,ü,2\n".encode("cp1252")
     assert ended(api, send(api, job["file_id"], body))["status"] == "completed"
-    assert ended(api, send(api, job["file_id"], "id,name,_row\n3,ü,3\n".encode()))["status"] == "completed"
-    found = assert_problem(send(api, job["file_id"], "id,name,_row\n4,漢,4\n".encode()), 422, "correction_invalid")
+    assert (
+        ended(api, send(api, job["file_id"], "id,name,_row\n3,ü,3\n".encode()))["status"]
+        == "completed"
+    )
+    found = assert_problem(
+        send(api, job["file_id"], "id,name,_row\n4,漢,4\n".encode()), 422, "correction_invalid"
+    )
     assert found["errors"][0]["code"] == "not_encodable"
-    assert ended(api, send(api, job["file_id"], fixed(api, job["file_id"], lambda x: x, "cp1252"), run_unchanged=True))
-    assert api.rows(job["file_id"]) == [(1, ["1", "é"]), (2, ["2", "ü"]), (3, ["3", "ü"]), (4, ["4", "€,1"])]
+    assert ended(
+        api,
+        send(
+            api,
+            job["file_id"],
+            fixed(api, job["file_id"], lambda x: x, "cp1252"),
+            run_unchanged=True,
+        ),
+    )
+    assert api.rows(job["file_id"]) == [
+        (1, ["1", "é"]),
+        (2, ["2", "ü"]),
+        (3, ["3", "ü"]),
+        (4, ["4", "€,1"]),
+    ]
 
 
 def test_corrections_at_once_keep_one_version_of_each_row(server: Server, api: Api) -> None:
     """Of the same row the first one holds, and the others say so; of different rows all hold."""
     job = api.run(
-        b"id,name\n" + b"".join(b"%d\n" % i if i % 2 else b"%d,x\n" % i for i in range(1, 301)), chunk_size=100
+        b"id,name\n" + b"".join(b"%d\n" % i if i % 2 else b"%d,x\n" % i for i in range(1, 301)),
+        chunk_size=100,
     )
 
     def correct(writer: int) -> dict[str, Any]:
@@ -396,26 +515,41 @@ def test_corrections_at_once_keep_one_version_of_each_row(server: Server, api: A
         body = "id,name,_row\n" + "".join(f"{row},{name},{row}\n" for row, name in lines)
         with server.client() as client:
             answer = send(Api(client), job["file_id"], body.encode())
-            return ended(Api(client), answer) if answer.status_code == 202 else {"refused": answer.json()}
+            return (
+                ended(Api(client), answer)
+                if answer.status_code == 202
+                else {"refused": answer.json()}
+            )
 
     with ThreadPoolExecutor(4) as pool:
         made = list(pool.map(correct, range(4)))
     accepted = [each for each in made if "refused" not in each]
     status = api.status(job["file_id"])
     assert accepted
-    assert all(each["refused"]["code"] == "correction_invalid" for each in made if "refused" in each)
+    assert all(
+        each["refused"]["code"] == "correction_invalid" for each in made if "refused" in each
+    )
     assert api.proof(job["file_id"])["closes"]
     rows = dict(api.rows(job["file_id"]))
     assert len({rows[row][1] for row in range(1, 100, 2)}) == 1
-    assert status["corrections"]["rows"] == sum(each["rows"]["ok"] for each in accepted) == status["rows"]["ok"] - 150
+    assert (
+        status["corrections"]["rows"]
+        == sum(each["rows"]["ok"] for each in accepted)
+        == status["rows"]["ok"] - 150
+    )
     for each in accepted:
         assert {r["code"] for r in api.rejects(each["file_id"])} <= {"row_changed"}
         assert api.proof(each["file_id"])["closes"]
 
 
-def test_the_same_correction_sent_again_is_answered_again_and_not_made_again(server: Server, api: Api) -> None:
+def test_the_same_correction_sent_again_is_answered_again_and_not_made_again(
+    server: Server, api: Api
+) -> None:
     job = api.run(b"id,name\n1,a\n2\n")
-    url, headers = f"/api/v1/files/{job['file_id']}/corrections", {"Idempotency-Key": f"key-{job['file_id']}"}
+    url, headers = (
+        f"/api/v1/files/{job['file_id']}/corrections",
+        {"Idempotency-Key": f"key-{job['file_id']}"},
+    )
     form = {"file": ("rejects.csv", b"id,name,_row\n2,b,2\n", "text/csv")}
     first = api.client.post(url, files=form, headers=headers)
     ended(api, first)
@@ -423,6 +557,8 @@ def test_the_same_correction_sent_again_is_answered_again_and_not_made_again(ser
     assert (again.status_code, again.json()) == (202, first.json())
     assert again.headers["idempotency-replayed"] == "true"
     other = {"file": ("rejects.csv", b"id,name,_row\n2,c,2\n", "text/csv")}
-    assert_problem(api.client.post(url, files=other, headers=headers), 422, "idempotency_key_reused")
+    assert_problem(
+        api.client.post(url, files=other, headers=headers), 422, "idempotency_key_reused"
+    )
     assert api.status(job["file_id"])["corrections"] == {"accepted": 1, "rows": 1}
     assert json.loads(first.text)["corrects"]["job_id"] == job["job_id"]

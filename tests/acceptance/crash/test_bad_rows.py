@@ -1,4 +1,6 @@
-"""One bad row costs one row; a chunk without a good row fails as a whole, and can be tried again when the cause is gone."""
+"""One bad row costs one row; a chunk without a good row fails as a whole, and can be tried again
+when the cause is gone.
+"""
 
 from __future__ import annotations
 
@@ -24,11 +26,16 @@ def fussy(make_service: MakeService, max_retries: int) -> Service:
 def test_rows_that_cannot_be_processed_are_rejected_alone_with_line_and_bytes(
     make_service: MakeService, max_retries: int
 ) -> None:
-    cells = [[str(i), "two\nlines" if i % 3 == 0 else "one", BAD.get(i, "x")] for i in range(1, 601)]
+    cells = [
+        [str(i), "two\nlines" if i % 3 == 0 else "one", BAD.get(i, "x")] for i in range(1, 601)
+    ]
     for number in BAD:
         cells[number - 1][1] = "bad"
     clean = Input.of(cells)
-    lines = {number: 1 + number + sum(n % 3 == 0 and n not in BAD for n in range(1, number)) for number in BAD}
+    lines = {
+        number: 1 + number + sum(n % 3 == 0 and n not in BAD for n in range(1, number))
+        for number in BAD
+    }
     given = Input(
         clean.data,
         [(number, row) for number, row in clean.results if number not in BAD],
@@ -51,7 +58,9 @@ def test_rows_that_cannot_be_processed_are_rejected_alone_with_line_and_bytes(
             assert reject["message"] == f"ValueError: cannot do {number}"
         chunks = service.chunks(status["job_id"])
         with_bad_rows = {(number - 1) // 100 for number in BAD}
-        assert {c["chunk_index"] for c in chunks if c["attempt"] == 1 + max_retries} >= with_bad_rows
+        assert {
+            c["chunk_index"] for c in chunks if c["attempt"] == 1 + max_retries
+        } >= with_bad_rows
         assert {c["attempt"] for c in chunks if c["chunk_index"] not in with_bad_rows} == {1}
 
 
@@ -72,7 +81,9 @@ def test_a_chunk_without_a_good_row_fails_and_a_retry_runs_only_it(
         chunks = service.chunks(job_id)
         assert {c["chunk_index"] for c in chunks if c["status"] == "failed"} == broken
         assert {c["attempt"] for c in chunks if c["status"] == "failed"} == {1 + max_retries}
-        assert {c["error"]["code"] for c in chunks if c["status"] == "failed"} == {"processing_failed"}
+        assert {c["error"]["code"] for c in chunks if c["status"] == "failed"} == {
+            "processing_failed"
+        }
 
         service.raise_flag("mended")
         before = Counter(service.calls())
@@ -86,7 +97,9 @@ def test_a_chunk_without_a_good_row_fails_and_a_retry_runs_only_it(
         assert api.client.post(f"/api/v1/jobs/{job_id}/retry").status_code == 409
 
 
-def test_a_row_that_fails_among_rows_that_are_refused_costs_only_itself(make_service: MakeService) -> None:
+def test_a_row_that_fails_among_rows_that_are_refused_costs_only_itself(
+    make_service: MakeService,
+) -> None:
     """No row of the chunk becomes a result, and still the processor coped with all but one."""
     cells = [[str(i), "refused", "x"] for i in range(1, 101)]
     cells[30][1] = "bad"
@@ -94,7 +107,13 @@ def test_a_row_that_fails_among_rows_that_are_refused_costs_only_itself(make_ser
     with service.api() as api:
         status = api.run(Input.of(cells).data, chunk_size=100, processor="fussy")
         assert status["failed_chunks"] == 0
-        assert status["rows"] == {"total": 100, "ok": 0, "invalid": 99, "failed": 1, "unprocessed": 0}
+        assert status["rows"] == {
+            "total": 100,
+            "ok": 0,
+            "invalid": 99,
+            "failed": 1,
+            "unprocessed": 0,
+        }
         codes = Counter(reject["code"] for reject in api.rejects(status["file_id"]))
         assert codes == {"refused": 99, "processing_failed": 1}
         assert codes_of(api, status["file_id"], 31) == ["processing_failed"]

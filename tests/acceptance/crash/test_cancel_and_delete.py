@@ -22,7 +22,9 @@ GATED = "tests.crash.processors:GatedProcessor"
 def test_after_cancelled_is_answered_no_row_is_written_and_every_row_is_counted(
     make_service: MakeService, wide: Input
 ) -> None:
-    """Chunks are held in the processor, and half of the file is not even split, when the cancel comes."""
+    """Chunks are held in the processor, and half of the file is not even split, when the cancel
+    comes.
+    """
     service = make_service(PROCESSORS=GATED)
     other = Input.clean(500, "other")
     service.start()
@@ -35,8 +37,14 @@ def test_after_cancelled_is_answered_no_row_is_written_and_every_row_is_counted(
 
         service.raise_flag("open")
         assert_exact(service, api, api.run(other.data, chunk_size=100)["file_id"], other)
-        wait_until(lambda: api.status(upload["file_id"])["split_complete"], RECOVERY_SECONDS, "all rows counted")
-        assert [service.count(table, upload["job_id"]) for table in ("result_pages", "rejects")] == written
+        wait_until(
+            lambda: api.status(upload["file_id"])["split_complete"],
+            RECOVERY_SECONDS,
+            "all rows counted",
+        )
+        assert [
+            service.count(table, upload["job_id"]) for table in ("result_pages", "rejects")
+        ] == written
         status = assert_exact(service, api, upload["file_id"], wide)
         assert status["status"] == "cancelled"
         assert status["rows"]["unprocessed"] > 0
@@ -47,23 +55,34 @@ def test_after_cancelled_is_answered_no_row_is_written_and_every_row_is_counted(
 def test_rows_that_were_written_before_a_cancel_stay_readable_and_the_rest_is_unprocessed(
     make_service: MakeService,
 ) -> None:
-    service, given = make_service(PROCESSORS="tests.crash.processors:PacedProcessor"), Input.clean(20_000)
+    service, given = (
+        make_service(PROCESSORS="tests.crash.processors:PacedProcessor"),
+        Input.clean(20_000),
+    )
     service.start()
     with service.api() as api:
         upload = api.upload(given.data, chunk_size=100, processor="paced")
-        wait_until(lambda: service.count("result_pages", upload["job_id"]) > 10, what="some chunks done")
+        wait_until(
+            lambda: service.count("result_pages", upload["job_id"]) > 10, what="some chunks done"
+        )
         answer = api.client.post(f"/api/v1/jobs/{upload['job_id']}/cancel")
         assert answer.status_code == 200
         written = service.count("result_pages", upload["job_id"])
         api.run(Input.clean(500, "other").data, chunk_size=100)
-        wait_until(lambda: api.status(upload["file_id"])["split_complete"], RECOVERY_SECONDS, "all rows counted")
+        wait_until(
+            lambda: api.status(upload["file_id"])["split_complete"],
+            RECOVERY_SECONDS,
+            "all rows counted",
+        )
         assert service.count("result_pages", upload["job_id"]) == written
         rows = assert_exact(service, api, upload["file_id"], given)["rows"]
         assert rows["ok"] > 0
         assert rows["unprocessed"] > 0
 
 
-def test_a_file_deleted_in_work_is_gone_at_once_and_its_rows_and_bytes_soon(make_service: MakeService) -> None:
+def test_a_file_deleted_in_work_is_gone_at_once_and_its_rows_and_bytes_soon(
+    make_service: MakeService,
+) -> None:
     service = make_service(PROCESSORS=GATED, RECONCILE_SECONDS=0.5)
     doomed, kept = Input.clean(3_000), Input.clean(500, "other")
     service.start()
@@ -77,7 +96,9 @@ def test_a_file_deleted_in_work_is_gone_at_once_and_its_rows_and_bytes_soon(make
         assert api.client.get(f"/api/v1/jobs/{upload['job_id']}").status_code == 404
 
         service.raise_flag("open")
-        wait_until(lambda: set(service.files()) == {kept_id}, RECOVERY_SECONDS, "end of the deletion")
+        wait_until(
+            lambda: set(service.files()) == {kept_id}, RECOVERY_SECONDS, "end of the deletion"
+        )
         api.run(kept.data, chunk_size=100, processor="gated")
         for table in ("chunks", "result_pages", "rejects"):
             assert service.count(table, upload["job_id"]) == 0
@@ -92,7 +113,9 @@ def held_json_job(make_service: MakeService) -> tuple[Service, dict[str, Any]]:
     service.start()
     with service.api() as api:
         lines = b"".join(b'{"id": %d}\n' % i for i in range(1_000))
-        upload = api.upload(lines, name="x.jsonl", type="application/x-ndjson", chunk_size=100, processor="gated")
+        upload = api.upload(
+            lines, name="x.jsonl", type="application/x-ndjson", chunk_size=100, processor="gated"
+        )
     wait_until(lambda: service.flagged("began"), what="a chunk in work")
     return service, upload
 
@@ -101,19 +124,28 @@ def held_json_job(make_service: MakeService) -> tuple[Service, dict[str, Any]]:
 async def test_a_cancel_and_a_write_that_meet_do_not_lock_each_other_out(
     databases: Databases, held_json_job: tuple[Service, dict[str, Any]]
 ) -> None:
-    """The write wants the row of the job too, for its columns. Both must ask for the job first, then for its chunks."""
+    """The write wants the row of the job too, for its columns. Both must ask for the job first,
+    then for its chunks.
+    """
     service, upload = held_json_job
     job_id = UUID(upload["job_id"])
-    waiting = "SELECT 1 FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
+    waiting = (
+        "SELECT 1 FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type ="
+        " 'Lock'"
+    )
     database = Database(load_settings(database_url=service.url))
     try:
         async with database.engine.begin() as connection:
             assert await jobs.cancel(connection, job_id)
             service.raise_flag("open")
-            await asyncio.to_thread(wait_until, lambda: query(service.url, waiting), 10, "a write in the way")
+            await asyncio.to_thread(
+                wait_until, lambda: query(service.url, waiting), 10, "a write in the way"
+            )
             await chunks.cancel_all(connection, job_id)
     finally:
         await database.close()
-    await asyncio.to_thread(wait_until, lambda: "belongs to somebody else" in service.log.read_text(), 10, "a refusal")
+    await asyncio.to_thread(
+        wait_until, lambda: "belongs to somebody else" in service.log.read_text(), 10, "a refusal"
+    )
     assert "deadlock" not in service.log.read_text().lower()
     assert await asyncio.to_thread(service.count, "result_pages", upload["job_id"]) == 0

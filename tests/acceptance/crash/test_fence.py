@@ -17,7 +17,9 @@ from tests.harness import wait_until
 GATED = "tests.crash.processors:GatedProcessor"
 
 
-def test_a_write_that_comes_after_the_chunk_was_taken_away_is_refused(make_service: MakeService) -> None:
+def test_a_write_that_comes_after_the_chunk_was_taken_away_is_refused(
+    make_service: MakeService,
+) -> None:
     service = make_service(PROCESSORS=GATED, MAX_CONCURRENCY=4, RECONCILE_SECONDS=0.2)
     given = Input.clean(1_200)
     service.start()
@@ -26,28 +28,37 @@ def test_a_write_that_comes_after_the_chunk_was_taken_away_is_refused(make_servi
         job_id, job_key = upload["job_id"], service.key(upload["job_id"])
         wait_until(lambda: service.flagged("began"), what="a chunk in work")
         stolen = service.sql(
-            f"UPDATE chunks SET claim_token = {service.key(str(uuid4()))}, claimed_by = 'another worker', "
-            f"lease_expires_at = '2100-01-01 00:00:00.000' WHERE job_id = {job_key} AND status = 'processing' "
-            "RETURNING chunk_index"
+            f"UPDATE chunks SET claim_token = {service.key(str(uuid4()))}, claimed_by = 'another"
+            f" worker', lease_expires_at = '2100-01-01 00:00:00.000' WHERE job_id = {job_key} AND"
+            " status = 'processing' RETURNING chunk_index"
         )
         taken = {index for (index,) in stolen}
         assert taken
 
         service.raise_flag("open")
-        wait_until(lambda: service.log.read_text().count("belongs to somebody else now") >= len(taken), what="refusals")
+        wait_until(
+            lambda: service.log.read_text().count("belongs to somebody else now") >= len(taken),
+            what="refusals",
+        )
         rest = [c for c in service.chunks(job_id) if c["chunk_index"] not in taken]
         wait_until(
-            lambda: all(c["status"] == "completed" for c in service.chunks(job_id) if c["chunk_index"] not in taken)
+            lambda: all(
+                c["status"] == "completed"
+                for c in service.chunks(job_id)
+                if c["chunk_index"] not in taken
+            )
         )
         assert len(rest) == 12 - len(taken)
-        assert service.sql(f"SELECT coalesce(sum(row_count), 0) FROM result_pages WHERE job_id = {job_key}") == [
-            (100 * len(rest),)
-        ]
-        assert {c["status"] for c in service.chunks(job_id) if c["chunk_index"] in taken} == {"processing"}
+        assert service.sql(
+            f"SELECT coalesce(sum(row_count), 0) FROM result_pages WHERE job_id = {job_key}"
+        ) == [(100 * len(rest),)]
+        assert {c["status"] for c in service.chunks(job_id) if c["chunk_index"] in taken} == {
+            "processing"
+        }
 
         service.sql(  # the other worker dies
-            f"UPDATE chunks SET lease_expires_at = '2000-01-01 00:00:00.000' WHERE job_id = {job_key} "
-            "AND status = 'processing'"
+            "UPDATE chunks SET lease_expires_at = '2000-01-01 00:00:00.000' WHERE job_id ="
+            f" {job_key} AND status = 'processing'"
         )
         api.finished(upload["file_id"], RECOVERY_SECONDS)
         assert assert_exact(service, api, upload["file_id"], given)["status"] == "completed"
@@ -75,8 +86,12 @@ def split_job(service: Service) -> UUID:
     return UUID(str(job_id))
 
 
-async def test_chunks_that_are_completed_are_not_completed_again(service: Service, split_job: UUID) -> None:
-    """The answer to a commit may be lost on its way: whoever then tries again must be told that it is done."""
+async def test_chunks_that_are_completed_are_not_completed_again(
+    service: Service, split_job: UUID
+) -> None:
+    """The answer to a commit may be lost on its way: whoever then tries again must be told that it
+    is done.
+    """
     database = Database(load_settings(database_url=service.url))
     values = {
         "rows_ok": 100,
@@ -87,7 +102,9 @@ async def test_chunks_that_are_completed_are_not_completed_again(service: Servic
         "reject_codes": None,
     }
     try:
-        claims = await database.run_alone(lambda c: chunks.claim(c, split_job, "me", 60, token=uuid4(), limit=3))
+        claims = await database.run_alone(
+            lambda c: chunks.claim(c, split_job, "me", 60, token=uuid4(), limit=3)
+        )
         assert [claim.index for claim in claims] == [0, 1, 2]
         await database.transact(lambda c: chunks.complete(c, claims[:2], [values] * 2))
         with pytest.raises(LeaseLost):

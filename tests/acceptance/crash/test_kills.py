@@ -1,5 +1,7 @@
-"""kill -9, one in each family of fail-points: the process ends where it is, with its threads and its handles, and the next
-one goes on. Each fail-point on both databases is in tests/integration/crash, where the death is simulated."""
+"""kill -9, one in each family of fail-points: the process ends where it is, with its threads and
+its handles, and the next one goes on. Each fail-point on both databases is in
+tests/integration/crash, where the death is simulated.
+"""
 
 from __future__ import annotations
 
@@ -26,8 +28,12 @@ from tests.integration.crash.test_transform import EXPECTED, begin, ended, trans
 pytestmark = pytest.mark.one_database
 
 
-def test_an_upload_and_each_stage_of_its_job_outlive_the_process(service: Service, dirty: Input) -> None:
-    """One file, five lives: the upload, the split, a chunk and the end of the job are cut short in turn."""
+def test_an_upload_and_each_stage_of_its_job_outlive_the_process(
+    service: Service, dirty: Input
+) -> None:
+    """One file, five lives: the upload, the split, a chunk and the end of the job are cut short in
+    turn.
+    """
     service.start(GRANULA_FAIL="upload.after_rename=kill")
     with service.api() as api:
         assert send(api, dirty, "only") is None
@@ -80,7 +86,9 @@ def test_a_correction_outlives_the_process(service: Service) -> None:
     service.start()
     with service.api() as api:
         job = api.run(DIRTY, chunk_size=100)
-        body = fixed(api, job["file_id"], lambda line: line | {"value": CELLS[int(line["_row"]) - 1][2]})
+        body = fixed(
+            api, job["file_id"], lambda line: line | {"value": CELLS[int(line["_row"]) - 1][2]}
+        )
     service.kill()
     service.start(GRANULA_FAIL="correction.results_written=kill@3")
     with service.api() as api:
@@ -92,7 +100,9 @@ def test_a_correction_outlives_the_process(service: Service) -> None:
 
     service.start()
     with service.api() as api:
-        (correction,) = api.client.get("/api/v1/jobs", params={"parent": job["job_id"]}).json()["items"]
+        (correction,) = api.client.get("/api/v1/jobs", params={"parent": job["job_id"]}).json()[
+            "items"
+        ]
         assert api.finished(correction["file_id"], RECOVERY_SECONDS)["status"] == "completed"
         assert api.rows(job["file_id"]) == CLEAN.results
         assert api.rejects(job["file_id"]) == []

@@ -27,7 +27,9 @@ def test_a_poisoned_chunk_ends_the_service_once_then_only_processes_of_its_own_a
     service.start()
     with service.api() as api:
         other_id = api.upload(other.data, chunk_size=100)["file_id"]
-        poisoned_id = api.upload(poisoned.data, chunk_size=100, priority=5, processor="killer")["file_id"]
+        poisoned_id = api.upload(poisoned.data, chunk_size=100, priority=5, processor="killer")[
+            "file_id"
+        ]
     service.wait_for_death()
     service.start()
     wait_until(lambda: all_final(service), 60, "the end of both jobs")
@@ -37,7 +39,9 @@ def test_a_poisoned_chunk_ends_the_service_once_then_only_processes_of_its_own_a
         status = assert_exact(service, api, poisoned_id, poisoned)
         assert status["status"] == "completed_with_errors"
         assert status["rows"]["failed"] == 100
-        failed = {c["chunk_index"]: c for c in service.chunks(status["job_id"]) if c["status"] == "failed"}
+        failed = {
+            c["chunk_index"]: c for c in service.chunks(status["job_id"]) if c["status"] == "failed"
+        }
         assert list(failed) == [POISONED_CHUNK]
         assert failed[POISONED_CHUNK]["deaths"] == 3
         assert failed[POISONED_CHUNK]["error"]["code"] == "poison_chunk"
@@ -48,7 +52,9 @@ def test_a_poisoned_chunk_ends_the_service_once_then_only_processes_of_its_own_a
     assert_disk_agrees(service)
 
 
-def test_a_service_that_is_ended_from_outside_again_and_again_fails_no_chunk(make_service: MakeService) -> None:
+def test_a_service_that_is_ended_from_outside_again_and_again_fails_no_chunk(
+    make_service: MakeService,
+) -> None:
     """Also while the chunks that were near such an end run in processes of their own."""
     service = make_service(PROCESSORS="tests.crash.processors:SlowProcessor", MAX_CONCURRENCY=4)
     given = Input.clean(6_000)
@@ -69,7 +75,9 @@ def test_a_service_that_is_ended_from_outside_again_and_again_fails_no_chunk(mak
     assert_disk_agrees(service)
 
 
-def test_a_process_of_a_suspect_that_ends_with_the_service_is_not_counted(make_service: MakeService) -> None:
+def test_a_process_of_a_suspect_that_ends_with_the_service_is_not_counted(
+    make_service: MakeService,
+) -> None:
     """As when a container is ended: its processes go in any order."""
     service = make_service(PROCESSORS="tests.crash.processors:GatedProcessor", MAX_CONCURRENCY=1)
     given = Input.clean(100)
@@ -100,7 +108,9 @@ def test_twenty_kills_while_200_000_rows_go_through(make_service: MakeService) -
         upload = api.upload(given.data, chunk_size=1_000, processor="slow")
     for _ in range(20):
         before = len(service.calls())
-        wait_until(lambda b=before: len(service.calls()) > b or all_final(service), 60, "a chunk in work")  # type: ignore[misc]
+        wait_until(
+            lambda b=before: len(service.calls()) > b or all_final(service), 60, "a chunk in work"
+        )  # type: ignore[misc]
         service.kill()
         service.start()
     with service.api() as api:
@@ -109,7 +119,9 @@ def test_twenty_kills_while_200_000_rows_go_through(make_service: MakeService) -
 
 
 def test_a_chunk_that_was_near_a_death_is_not_suspected_for_ever(make_service: MakeService) -> None:
-    """Chunks that were in work when the process died for another reason are done after the restart, each at once."""
+    """Chunks that were in work when the process died for another reason are done after the restart,
+    each at once.
+    """
     service = make_service(PROCESSORS="tests.crash.processors:GatedProcessor", MAX_CONCURRENCY=10)
     given = Input.clean(1_500)
     service.start()
@@ -133,4 +145,7 @@ def test_a_conclusion_outlives_the_processes_that_draw_it(make_service: MakeServ
         upload = api.upload(Input.clean(300).data, chunk_size=100, processor="mortal")
         assert api.finished(upload["file_id"])["status"] == "completed"
         assert service.flagged("second")
-        assert api.client.get(f"/api/v1/jobs/{upload['job_id']}/result").json()["result"]["said"] == 300
+        assert (
+            api.client.get(f"/api/v1/jobs/{upload['job_id']}/result").json()["result"]["said"]
+            == 300
+        )

@@ -1,4 +1,6 @@
-"""kill -9 at random instants, again and again, in the midst of uploads, splits and writes: in the end every row is there once."""
+"""kill -9 at random instants, again and again, in the midst of uploads, splits and writes: in the
+end every row is there once.
+"""
 
 from __future__ import annotations
 
@@ -27,7 +29,9 @@ class Torment:
     deaths_at_work: int = 0
 
     def live_and_die(self, number: int) -> None:
-        """One life. Its end comes at any moment: while it starts, while it recovers, while files come in and are worked on."""
+        """One life. Its end comes at any moment: while it starts, while it recovers, while files
+        come in and are worked on.
+        """
         small = Input.clean(SMALL_ROWS, f"small {number}")
         if self.rng.random() < 0.2:
             self.service.launch()
@@ -75,15 +79,19 @@ def torment(service: Service, kills: int, patience: float) -> None:
     with service.api() as api:
         for file_id, sha256 in files.items():
             assert_exact(service, api, file_id, run.given[sha256])
-    assert service.sql("SELECT count(*) FROM chunks WHERE status IN ('pending', 'processing')") == [(0,)]
-    assert service.sql("SELECT error FROM chunks WHERE status = 'failed'") == []  # no chunk is to blame
+    assert service.sql("SELECT count(*) FROM chunks WHERE status IN ('pending', 'processing')") == [
+        (0,)
+    ]
+    # no chunk is to blame
+    assert service.sql("SELECT error FROM chunks WHERE status = 'failed'") == []
     service.kill()
     service.sweep()
     assert_disk_agrees(service)
     if service.is_sqlite:
         assert service.sql("PRAGMA integrity_check") == [("ok",)]
     print(  # noqa: T201
-        f"{len(files)} files, {len(run.given) - len(files)} uploads cut short, {run.deaths_at_work} deaths at work"
+        f"{len(files)} files, {len(run.given) - len(files)} uploads cut short, {run.deaths_at_work}"
+        " deaths at work"
     )
 
 

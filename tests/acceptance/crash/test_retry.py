@@ -32,7 +32,9 @@ def failing(make_service: MakeService, **environment: object) -> Service:
     return make_service(PROCESSORS=FUSSY, MAX_RETRIES=0, **environment).start()  # type: ignore[return-value]
 
 
-def test_an_upload_is_kept_for_its_failed_chunks_and_goes_when_they_are_done(make_service: MakeService) -> None:
+def test_an_upload_is_kept_for_its_failed_chunks_and_goes_when_they_are_done(
+    make_service: MakeService,
+) -> None:
     service = failing(make_service, DELETE_FILE_ON_COMPLETE=True)
     with service.api() as api:
         failed = half_failed(api)
@@ -48,17 +50,23 @@ def test_an_upload_is_kept_for_its_failed_chunks_and_goes_when_they_are_done(mak
         wait_until(lambda: not (uploads / file_id).exists(), 10, "removal of the file")
 
 
-def test_a_retry_of_bytes_that_are_gone_is_refused_and_changes_nothing(make_service: MakeService) -> None:
+def test_a_retry_of_bytes_that_are_gone_is_refused_and_changes_nothing(
+    make_service: MakeService,
+) -> None:
     service = failing(make_service)
     with service.api() as api:
         before = half_failed(api)
-        service.sql(f"UPDATE files SET storage_uri = NULL WHERE id = {service.key(before['file_id'])}")
+        service.sql(
+            f"UPDATE files SET storage_uri = NULL WHERE id = {service.key(before['file_id'])}"
+        )
         refused = retry(api, before["job_id"])
         assert (refused.status_code, refused.json()["code"]) == (409, "stored_bytes_gone")
         assert api.status(before["file_id"])["rows"] == before["rows"]
 
 
-def test_a_cancelled_correction_is_not_run_by_the_retry_of_its_job(make_service: MakeService) -> None:
+def test_a_cancelled_correction_is_not_run_by_the_retry_of_its_job(
+    make_service: MakeService,
+) -> None:
     service = failing(make_service)
     with service.api() as api:
         rows = [["1", "x", "refused"], *ROWS[1:]]
@@ -90,7 +98,8 @@ def test_a_part_that_is_retried_alone_ends_its_job_anew(make_service: MakeServic
         service.sql(
             drop_for_jobs(service.url),
             f"UPDATE jobs SET parent_id = {theirs} WHERE id = {mine}",
-            f"UPDATE jobs SET child_count = 2, status = 'completed_with_errors' WHERE id = {theirs}",
+            "UPDATE jobs SET child_count = 2, status = 'completed_with_errors' WHERE id ="
+            f" {theirs}",
         )
         service.raise_flag("mended")
         assert retry(api, part).status_code == 202

@@ -17,7 +17,10 @@ def test_a_stop_in_the_midst_of_work_costs_no_attempt(make_service: MakeService)
     try:
         with Service.api(server) as api:  # type: ignore[arg-type]
             upload = api.upload(given.data, chunk_size=100, processor="paced")
-            wait_until(lambda: service.count("result_pages", upload["job_id"]) > 10, what="some chunks done")
+            wait_until(
+                lambda: service.count("result_pages", upload["job_id"]) > 10,
+                what="some chunks done",
+            )
         began = time.monotonic()
         assert server.stop() in (0, -15), server.tail()
         assert time.monotonic() - began < 25
@@ -25,7 +28,8 @@ def test_a_stop_in_the_midst_of_work_costs_no_attempt(make_service: MakeService)
         assert server.process is not None
         server.process.kill()
     chunks = service.chunks(upload["job_id"])
-    assert {c["status"] for c in chunks} == {"completed", "pending"}  # neither finished nor left in work
+    # neither finished nor left in work
+    assert {c["status"] for c in chunks} == {"completed", "pending"}
     assert {c["attempt"] for c in chunks if c["status"] == "pending"} == {0}
 
     service.start()

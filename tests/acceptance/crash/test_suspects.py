@@ -1,4 +1,6 @@
-"""Chunks that run in processes of their own become what they become in the service: whatever the processor, to the byte."""
+"""Chunks that run in processes of their own become what they become in the service: whatever the
+processor, to the byte.
+"""
 
 from __future__ import annotations
 
@@ -18,13 +20,14 @@ def suspect_all(server: Server) -> None:
     if server.url.startswith("sqlite"):
         query(
             server.url,
-            "CREATE TRIGGER suspect AFTER INSERT ON chunks BEGIN "
-            "UPDATE chunks SET is_suspect = 1 WHERE job_id = NEW.job_id AND chunk_index = NEW.chunk_index; END",
+            "CREATE TRIGGER suspect AFTER INSERT ON chunks BEGIN UPDATE chunks SET is_suspect = 1"
+            " WHERE job_id = NEW.job_id AND chunk_index = NEW.chunk_index; END",
         )
         return
     query(
         server.url,
-        "CREATE FUNCTION suspect() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN NEW.is_suspect := true; RETURN NEW; END $$",
+        "CREATE FUNCTION suspect() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN NEW.is_suspect :="
+        " true; RETURN NEW; END $$",
         "CREATE TRIGGER suspect BEFORE INSERT ON chunks FOR EACH ROW EXECUTE FUNCTION suspect()",
     )
 
@@ -44,15 +47,19 @@ def outcomes(service: Service, api: Api, data: bytes, lines: bytes) -> dict[str,
     def tell(name: str, job_id: str) -> dict[str, Any]:
         status = ended(api, job_id)
         chunks = (
-            "SELECT chunk_index, status, attempt, deaths, rows_ok, rows_invalid, rows_failed, hash_read FROM chunks "
-            f"WHERE job_id = {service.key(job_id)} ORDER BY chunk_index"
+            "SELECT chunk_index, status, attempt, deaths, rows_ok, rows_invalid, rows_failed,"
+            f" hash_read FROM chunks WHERE job_id = {service.key(job_id)} ORDER BY chunk_index"
         )
         told[name] = (status["status"], status["rows"], status["summary"], service.sql(chunks))
         assert status["error"] is None, status
         return status
 
     csv = api.upload(data, chunk_size=100)
-    told["csv rows"] = (tell("csv", csv["job_id"]), api.rows(csv["file_id"]), api.rejects(csv["file_id"]))[1:]
+    told["csv rows"] = (
+        tell("csv", csv["job_id"]),
+        api.rows(csv["file_id"]),
+        api.rejects(csv["file_id"]),
+    )[1:]
     json_lines = api.upload(lines, name="a.jsonl", type="application/x-ndjson", chunk_size=100)
     tell("json", json_lines["job_id"])
     scored = api.upload(data, chunk_size=100, processor="sentiment", text_column="name")
@@ -68,7 +75,9 @@ def outcomes(service: Service, api: Api, data: bytes, lines: bytes) -> dict[str,
     return json.loads(json.dumps(told, default=str))  # type: ignore[no-any-return]
 
 
-def test_suspects_of_every_processor_become_what_others_become(make_service: MakeService, dirty: Input) -> None:
+def test_suspects_of_every_processor_become_what_others_become(
+    make_service: MakeService, dirty: Input
+) -> None:
     service = make_service(MAX_CONCURRENCY=2)
     objects = [json.dumps({"id": n, "name": f"a {n}"}) for n in range(300)]
     objects[150] = '{"torn'
@@ -78,7 +87,10 @@ def test_suspects_of_every_processor_become_what_others_become(make_service: Mak
         usual = outcomes(service, api, dirty.data, lines)
         suspect_all(service)
         alone = outcomes(service, api, dirty.data, lines)
-    assert {bool(flag) for (flag,) in service.sql("SELECT DISTINCT is_suspect FROM chunks")} == {False, True}
+    assert {bool(flag) for (flag,) in service.sql("SELECT DISTINCT is_suspect FROM chunks")} == {
+        False,
+        True,
+    }
     for name, told in usual.items():
         assert alone[name] == told, name
 
@@ -87,16 +99,23 @@ def test_suspects_of_every_processor_become_what_others_become(make_service: Mak
 def test_the_bad_rows_of_a_suspect_are_found(make_service: MakeService, retries: int) -> None:
     """Its last attempt, too, is made in a process of its own."""
     service = make_service(
-        PROCESSORS="tests.crash.processors:FussyProcessor", MAX_RETRIES=retries, BASE_BACKOFF=0.1, MAX_CONCURRENCY=1
+        PROCESSORS="tests.crash.processors:FussyProcessor",
+        MAX_RETRIES=retries,
+        BASE_BACKOFF=0.1,
+        MAX_CONCURRENCY=1,
     )
     cells = [row for _, row in Input.clean(300).results]
     cells[150] = ["151", "bad", "0"]
     given = Input.of(cells)
-    expected = Input(given.data, [r for r in given.results if r[0] != 151], [(151, 152, "processing_failed")])
+    expected = Input(
+        given.data, [r for r in given.results if r[0] != 151], [(151, 152, "processing_failed")]
+    )
     service.start()
     suspect_all(service)
     with service.api() as api:
         status = api.run(expected.data, chunk_size=100, processor="fussy")
         assert status["status"] == "completed_with_errors"
         assert api.rows(status["file_id"]) == expected.results
-        assert [(r["row_number"], r["line"], r["code"]) for r in api.rejects(status["file_id"])] == expected.rejects
+        assert [
+            (r["row_number"], r["line"], r["code"]) for r in api.rejects(status["file_id"])
+        ] == expected.rejects

@@ -1,4 +1,6 @@
-"""Transient is not failed: waiting for something burns no attempt, holds no worker, and ends by itself."""
+"""Transient is not failed: waiting for something burns no attempt, holds no worker, and ends by
+itself.
+"""
 
 from __future__ import annotations
 
@@ -14,8 +16,12 @@ from tests.crash.service import RECOVERY_SECONDS, Input, Service, assert_exact
 from tests.harness import OwnPostgres, migrate, wait_until
 
 
-def test_a_processor_that_has_to_wait_burns_no_attempt_and_holds_no_worker(make_service: MakeService) -> None:
-    service = make_service(PROCESSORS="tests.crash.processors:WaitingProcessor", MAX_CONCURRENCY=1, MAX_RETRIES=0)
+def test_a_processor_that_has_to_wait_burns_no_attempt_and_holds_no_worker(
+    make_service: MakeService,
+) -> None:
+    service = make_service(
+        PROCESSORS="tests.crash.processors:WaitingProcessor", MAX_CONCURRENCY=1, MAX_RETRIES=0
+    )
     waiting, other = Input.clean(500), Input.clean(800, "other")
     service.start()
     with service.api() as api:
@@ -35,7 +41,9 @@ def test_a_processor_that_has_to_wait_burns_no_attempt_and_holds_no_worker(make_
 
 def test_what_waits_goes_on_when_the_clock_is_set_back(make_service: MakeService) -> None:
     """For what is stored, the same as if all waits and leases were an hour longer."""
-    service = make_service(PROCESSORS="tests.crash.processors:WaitingProcessor", MAX_CONCURRENCY=1, MAX_BACKOFF=2)
+    service = make_service(
+        PROCESSORS="tests.crash.processors:WaitingProcessor", MAX_CONCURRENCY=1, MAX_BACKOFF=2
+    )
     given = Input.clean(500)
     service.start()
     with service.api() as api:
@@ -84,11 +92,15 @@ class Pulse:
         self._thread.join()
 
 
-@pytest.mark.parametrize(("mode", "at"), [("fast", "flow"), ("immediate", "flow"), ("immediate", "commit")])
+@pytest.mark.parametrize(
+    ("mode", "at"), [("fast", "flow"), ("immediate", "flow"), ("immediate", "commit")]
+)
 def test_a_database_that_goes_away_for_longer_than_a_lease_costs_no_attempt(
     own_postgres: OwnPostgres, empty: str, tmp_path: Path, mode: str, at: str
 ) -> None:
-    """`flow`: it goes while many small chunks come and go. `commit`: while chunks are held that are about to be written."""
+    """`flow`: it goes while many small chunks come and go. `commit`: while chunks are held that are
+    about to be written.
+    """
     given = Input.clean(20_000)
     service = Service(
         own_postgres.url(own_postgres.create(empty)),
@@ -104,7 +116,10 @@ def test_a_database_that_goes_away_for_longer_than_a_lease_costs_no_attempt(
             processor = "paced" if at == "flow" else "gated"
             upload = api.upload(given.data, chunk_size=100, processor=processor)
             if at == "flow":
-                wait_until(lambda: service.count("result_pages", upload["job_id"]) > 20, what="some chunks done")
+                wait_until(
+                    lambda: service.count("result_pages", upload["job_id"]) > 20,
+                    what="some chunks done",
+                )
             else:
                 wait_until(lambda: service.flagged("began"), what="a chunk in work")
             assert api.status(upload["file_id"])["status"] == "processing"
@@ -112,7 +127,11 @@ def test_a_database_that_goes_away_for_longer_than_a_lease_costs_no_attempt(
             try:
                 service.raise_flag("open")
                 began = time.monotonic()
-                assert_unavailable(api.client.post("/api/v1/upload", files={"file": ("x.csv", b"a\n1\n", "text/csv")}))
+                assert_unavailable(
+                    api.client.post(
+                        "/api/v1/upload", files={"file": ("x.csv", b"a\n1\n", "text/csv")}
+                    )
+                )
                 assert_unavailable(api.client.get(f"/api/v1/status/{upload['file_id']}"))
                 assert_unavailable(api.client.get("/ready"), "application/json")
                 wait_until(lambda: time.monotonic() - began > 2, what="the end of every lease")
@@ -128,7 +147,9 @@ def test_a_database_that_goes_away_for_longer_than_a_lease_costs_no_attempt(
         service.end()
 
 
-def assert_unavailable(answer: httpx.Response, media_type: str = "application/problem+json") -> None:
+def assert_unavailable(
+    answer: httpx.Response, media_type: str = "application/problem+json"
+) -> None:
     assert answer.status_code == 503, answer.text
     assert answer.headers["content-type"] == media_type
     if media_type.startswith("application/problem"):

@@ -1,5 +1,6 @@
-"""Resumable uploads under clients that we did not write, and that die, and over a service that dies: the file is the one that was
-sent, once."""
+"""Resumable uploads under clients that we did not write, and that die, and over a service that
+dies: the file is the one that was sent, once.
+"""
 
 from __future__ import annotations
 
@@ -33,7 +34,13 @@ class Client:
         self._command, self._folder, self._path = command, folder, path
 
     def run(
-        self, service: Service, kill_at: int = 0, *, url: str = "", chunk: int = PIECE, checksum: str = ""
+        self,
+        service: Service,
+        kill_at: int = 0,
+        *,
+        url: str = "",
+        chunk: int = PIECE,
+        checksum: str = "",
     ) -> tuple[str, int]:
         """(the upload's address or nothing, exit code of the process)"""
         endpoint = f"http://127.0.0.1:{service.port}{UPLOADS}"
@@ -60,7 +67,9 @@ def tus_js_client(tmp_path_factory: pytest.TempPathFactory) -> Client:
     npm, node = shutil.which("npm"), shutil.which("node")
     assert npm, "the long tests need Node and npm"
     assert node
-    subprocess.run([npm, "install", "--silent", "tus-js-client@4"], cwd=folder, check=True, timeout=120)
+    subprocess.run(
+        [npm, "install", "--silent", "tus-js-client@4"], cwd=folder, check=True, timeout=120
+    )
     return Client([node, str(CLIENTS / "with_tus_js_client.mjs")], folder, folder / "sent.csv")
 
 
@@ -81,11 +90,15 @@ def assert_arrived(service: Service, api: Api, url: str) -> None:
 
 
 def upload_with_deaths(service: Service, client: Client, deaths: int, seed: int) -> tuple[str, int]:
-    """Let the client die so often, each time further on, or less often if it arrives before; (the upload's address, deaths)."""
+    """Let the client die so often, each time further on, or less often if it arrives before; (the
+    upload's address, deaths).
+    """
     places = random.Random(seed)
     url, died = "", 0
     for _ in range(deaths):
-        url, code = client.run(service, places.randrange(500, 300_000), url=url, chunk=places.choice((70_000, 400_000)))
+        url, code = client.run(
+            service, places.randrange(500, 300_000), url=url, chunk=places.choice((70_000, 400_000))
+        )
         if code == 0:
             break
         died += code == -signal.SIGKILL
@@ -96,7 +109,9 @@ def upload_with_deaths(service: Service, client: Client, deaths: int, seed: int)
 
 
 @pytest.mark.one_database
-def test_a_client_killed_again_and_again_goes_on_where_it_was(service: Service, tuspy: Client) -> None:
+def test_a_client_killed_again_and_again_goes_on_where_it_was(
+    service: Service, tuspy: Client
+) -> None:
     service.start()
     url, died = upload_with_deaths(service, tuspy, 6, seed=1)
     assert died > 3
@@ -106,7 +121,9 @@ def test_a_client_killed_again_and_again_goes_on_where_it_was(service: Service, 
 
 
 @pytest.mark.one_database
-def test_a_service_killed_in_the_middle_loses_nothing_that_it_acknowledged(service: Service, tuspy: Client) -> None:
+def test_a_service_killed_in_the_middle_loses_nothing_that_it_acknowledged(
+    service: Service, tuspy: Client
+) -> None:
     """Each of its fail-points is in tests/integration/crash/test_uploads.py."""
     service.start(GRANULA_FAIL="tus.piece_written=kill@3")
     url, code = tuspy.run(service)

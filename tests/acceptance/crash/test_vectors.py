@@ -1,4 +1,6 @@
-"""kill -9 while records get their vectors: in the end each valid record has one, and it is the right one."""
+"""kill -9 while records get their vectors: in the end each valid record has one, and it is the
+right one.
+"""
 
 from __future__ import annotations
 
@@ -18,13 +20,19 @@ def test_vectors_cut_short_are_made_once_and_right(make_service: MakeService) ->
     service = make_service(EMBEDDING_MODEL_DIR=ROOT / "storage/models/all-MiniLM-L6-v2")
     service.start(GRANULA_FAIL="vectors.before_commit=kill")
     with service.client() as client:
-        answer = client.post("/api/upload", params={"chunk_size": 100}, files={"file": ("p.csv", DATA)})
+        answer = client.post(
+            "/api/upload", params={"chunk_size": 100}, files={"file": ("p.csv", DATA)}
+        )
         number = answer.json()["id"]
     service.wait_for_death()
 
     service.start()
     with service.client() as client:
-        wait_until(lambda: client.get(f"/api/imports/{number}").json()["vectors"]["status"] == "ready", 30, "vectors")
+        wait_until(
+            lambda: client.get(f"/api/imports/{number}").json()["vectors"]["status"] == "ready",
+            30,
+            "vectors",
+        )
         found = client.get(f"/api/imports/{number}", params={"limit": 1000}).json()
     assert (found["valid_records"], found["failed_records"]) == (499, 1)
     assert found["vectors"]["ready"] == 499
@@ -33,4 +41,6 @@ def test_vectors_cut_short_are_made_once_and_right(make_service: MakeService) ->
     assert [row for row, _ in stored] == sorted(valid)
     texts = [f"{valid[row]['name']}, {valid[row]['department']}" for row, _ in stored]
     expected = Embedder(ROOT / "storage/models/all-MiniLM-L6-v2").encode(texts)
-    assert np.allclose(np.stack([np.frombuffer(vector, "<f4") for _, vector in stored]), expected, atol=1e-5)
+    assert np.allclose(
+        np.stack([np.frombuffer(vector, "<f4") for _, vector in stored]), expected, atol=1e-5
+    )

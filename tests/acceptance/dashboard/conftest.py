@@ -1,5 +1,6 @@
-"""A real Chromium. It ends before its server does, and before anything else uses an event loop in this process: Playwright's
-runs in the same thread as long as a browser is open."""
+"""A real Chromium. It ends before its server does, and before anything else uses an event loop in
+this process: Playwright's runs in the same thread as long as a browser is open.
+"""
 
 from __future__ import annotations
 
@@ -7,7 +8,14 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Page, expect, sync_playwright
+from playwright.sync_api import (
+    Browser,
+    BrowserContext,
+    ConsoleMessage,
+    Page,
+    expect,
+    sync_playwright,
+)
 
 from scripts.install_browser import FLAGS, find
 from tests.conftest import Databases
@@ -19,10 +27,18 @@ expect.set_options(timeout=PATIENCE_MS)
 
 
 @pytest.fixture(scope="module")
-def server(databases: Databases, gates: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    """With the processor `gate`, whose chunks wait until a test lets them go on, and webhooks to this machine."""
+def server(
+    databases: Databases, gates: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Server]:
+    """With the processor `gate`, whose chunks wait until a test lets them go on, and webhooks to
+    this machine.
+    """
     storage = tmp_path_factory.mktemp("service") / "storage"
-    settings = {"PROCESSORS": "tests.api.gate:Gate", "TEST_GATES": gates, "WEBHOOK_ALLOW_PRIVATE": "true"}
+    settings = {
+        "PROCESSORS": "tests.api.gate:Gate",
+        "TEST_GATES": gates,
+        "WEBHOOK_ALLOW_PRIVATE": "true",
+    }
     running = Server(databases.create(storage), storage, **settings)
     try:
         yield running.start()
@@ -44,8 +60,9 @@ def browser(server: Server) -> Iterator[Browser]:
 
 @pytest.fixture
 def new_page(browser: Browser, server: Server) -> Iterator[NewPage]:
-    """Opens a page in a browser context of its own. At the end no page may have reported an error, or a violation of its
-    Content-Security-Policy."""
+    """Opens a page in a browser context of its own. At the end no page may have reported an error,
+    or a violation of its Content-Security-Policy.
+    """
     contexts: list[BrowserContext] = []
     complaints: list[str] = []
 

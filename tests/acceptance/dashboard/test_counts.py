@@ -1,5 +1,6 @@
-"""What the page says of rows that were not loaded: rejected, failed and not processed are three things, and none of them is
-"every row"."""
+"""What the page says of rows that were not loaded: rejected, failed and not processed are three
+things, and none of them is "every row".
+"""
 
 from __future__ import annotations
 
@@ -20,12 +21,16 @@ from tests.harness import Api, wait_until
 pytestmark = pytest.mark.one_database
 
 EVERY = re.compile("every row (was|got)", re.IGNORECASE)
-FAILING = ("id,text\n" + "".join(f"{n},good\n" if n % 1000 < 400 else "7,bad\n" for n in range(4_000))).encode()
+FAILING = (
+    "id,text\n" + "".join(f"{n},good\n" if n % 1000 < 400 else "7,bad\n" for n in range(4_000))
+).encode()
 """In chunks of 100 rows the processor `fussy` does 16 and loses 24."""
 
 
 @pytest.fixture(scope="module", params=["sqlite"])
-def databases(request: pytest.FixtureRequest, postgres: Postgres, templates: dict[str, str]) -> Databases:
+def databases(
+    request: pytest.FixtureRequest, postgres: Postgres, templates: dict[str, str]
+) -> Databases:
     return Databases(request.param, postgres, templates)
 
 
@@ -60,7 +65,9 @@ def tab(page: Page, name: str) -> None:
     page.get_by_role("navigation", name="Views of this job").get_by_role("link", name=name).click()
 
 
-def test_a_job_with_failed_chunks_is_incomplete_and_can_be_tried_again(page: Page, api: Api, flags: Path) -> None:
+def test_a_job_with_failed_chunks_is_incomplete_and_can_be_tried_again(
+    page: Page, api: Api, flags: Path
+) -> None:
     job = api.run(FAILING, name="failing.csv", processor="fussy", chunk_size=100)
     page.goto("/")
     entry = row(page, "failing.csv")
@@ -73,16 +80,28 @@ def test_a_job_with_failed_chunks_is_incomplete_and_can_be_tried_again(page: Pag
 
     page.get_by_role("link", name="failing.csv", exact=True).click()
     expect(page.locator(".proof.partial .proof-text")).to_have_text(
-        "It closes: 4,000 rows in the file = 1,600 loaded + 0 rejected + 2,400 failed + 0 not processed."
+        "It closes: 4,000 rows in the file = 1,600 loaded + 0 rejected + 2,400 failed + 0 not"
+        " processed."
     )
     expect(page.locator(".proof.closed")).to_have_count(0)
-    assert counts(page) == {"Loaded": "1,600", "Rejected": "0", "Failed": "2,400", "Not processed": "0"}
+    assert counts(page) == {
+        "Loaded": "1,600",
+        "Rejected": "0",
+        "Failed": "2,400",
+        "Not processed": "0",
+    }
     expect(page.locator(".tabs .pill")).to_have_count(0)
-    expect(page.locator(".timeline li.bad").filter(has_text="24 chunks failed after 1 attempt")).to_have_count(1)
+    expect(
+        page.locator(".timeline li.bad").filter(has_text="24 chunks failed after 1 attempt")
+    ).to_have_count(1)
     assert page.locator(".timeline").evaluate("node => node.offsetHeight") < 600
     tab(page, "Rejects")
-    expect(page.get_by_text("2,400 rows failed for a reason that is not in the file.")).to_be_visible()
-    expect(page.get_by_text("No row was rejected; some were not loaded all the same.")).to_be_visible()
+    expect(
+        page.get_by_text("2,400 rows failed for a reason that is not in the file.")
+    ).to_be_visible()
+    expect(
+        page.get_by_text("No row was rejected; some were not loaded all the same.")
+    ).to_be_visible()
     expect(page.get_by_text(EVERY)).to_have_count(0)
     tab(page, "Results")
     expect(page.get_by_text("1,600 rows. 2,400 rows failed")).to_be_visible()
@@ -99,7 +118,9 @@ def test_a_job_with_failed_chunks_is_incomplete_and_can_be_tried_again(page: Pag
 
 
 def test_equal_incidents_are_told_once_with_their_chunks(page: Page, api: Api) -> None:
-    data = b"id,text\n" + b"1,good\n" * 100 + b"7,bad\n" * 300 + b"1,good\n" * 100 + b"7,bad\n" * 100
+    data = (
+        b"id,text\n" + b"1,good\n" * 100 + b"7,bad\n" * 300 + b"1,good\n" * 100 + b"7,bad\n" * 100
+    )
     job = api.run(data, name="equal.csv", processor="fussy", chunk_size=100)
     page.goto(f"/#/jobs/{job['job_id']}")
     failed = page.locator(".timeline li.bad").filter(has_text="4 chunks failed after 1 attempt")
@@ -109,7 +130,9 @@ def test_equal_incidents_are_told_once_with_their_chunks(page: Page, api: Api) -
 
 
 def test_a_job_of_which_nothing_was_loaded_says_so(page: Page, api: Api) -> None:
-    job = api.run(b"id,text\n" + b"7,bad\n" * 200, name="nothing.csv", processor="fussy", chunk_size=100)
+    job = api.run(
+        b"id,text\n" + b"7,bad\n" * 200, name="nothing.csv", processor="fussy", chunk_size=100
+    )
     page.goto(f"/#/jobs/{job['job_id']}/results")
     expect(page.locator(".page-head .badge")).to_have_text("Failed")
     expect(page.get_by_text("No row was loaded. 200 rows failed")).to_be_visible()
@@ -124,7 +147,9 @@ def test_the_rows_of_a_cancelled_job_are_not_processed(page: Page, api: Api, gat
         gated.open(0)
         wait_until(lambda: api.status(job["job_id"])["counts"]["loaded"] == 100, what="a chunk")
         api.client.post(f"/api/v1/jobs/{job['job_id']}/cancel").raise_for_status()
-    wait_until(lambda: api.status(job["job_id"])["counts"]["not_processed"] == 500, what="all rows counted")
+    wait_until(
+        lambda: api.status(job["job_id"])["counts"]["not_processed"] == 500, what="all rows counted"
+    )
     page.goto("/")
     expect(row(page, "cancelled.csv")).to_contain_text("500 not processed")
     expect(row(page, "cancelled.csv")).to_contain_text("100 loaded")
@@ -155,7 +180,9 @@ def test_rejects_and_clean_jobs_are_told_as_before(page: Page, api: Api) -> None
     )
 
 
-def test_a_job_that_fails_and_is_cancelled_while_it_is_looked_at(new_page: NewPage, api: Api, gates: Path) -> None:
+def test_a_job_that_fails_and_is_cancelled_while_it_is_looked_at(
+    new_page: NewPage, api: Api, gates: Path
+) -> None:
     page = new_page()
     with GatedFile(gates, 3) as gated:
         job = api.upload(gated.data, name="watched.csv", processor="gate", chunk_size=100)

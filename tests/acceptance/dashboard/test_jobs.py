@@ -1,4 +1,6 @@
-"""What somebody does who has never seen Granula: drops files, watches, looks at what became of the rows."""
+"""What somebody does who has never seen Granula: drops files, watches, looks at what became of the
+rows.
+"""
 
 from __future__ import annotations
 
@@ -22,7 +24,10 @@ PIECE = 8 << 20
 
 def dirty() -> bytes:
     """Every hundredth row has a cell too many."""
-    lines = [f"{n},name {n},{n % 977}" + (",surplus" if n % (ROWS // BAD) == 0 else "") for n in range(1, ROWS + 1)]
+    lines = [
+        f"{n},name {n},{n % 977}" + (",surplus" if n % (ROWS // BAD) == 0 else "")
+        for n in range(1, ROWS + 1)
+    ]
     return ("id,name,value\n" + "\n".join(lines) + "\n").encode()
 
 
@@ -40,10 +45,16 @@ def drop(page: Page, name: str, data: bytes) -> None:
 
 
 def row(page: Page, name: str) -> Locator:
-    return page.get_by_role("listitem").filter(has=page.get_by_role("link", name=name, exact=True)).first
+    return (
+        page.get_by_role("listitem")
+        .filter(has=page.get_by_role("link", name=name, exact=True))
+        .first
+    )
 
 
-def test_a_dropped_dirty_file_is_watched_to_its_end_and_accounted_for_row_by_row(page: Page, api: Api) -> None:
+def test_a_dropped_dirty_file_is_watched_to_its_end_and_accounted_for_row_by_row(
+    page: Page, api: Api
+) -> None:
     page.goto("/")
     drop(page, "orders.csv", dirty())
     expect(row(page, "orders.csv")).to_contain_text("Completed with rejects", timeout=60_000)
@@ -51,7 +62,8 @@ def test_a_dropped_dirty_file_is_watched_to_its_end_and_accounted_for_row_by_row
 
     page.get_by_role("link", name="orders.csv", exact=True).click()
     expect(page.locator(".proof.closed")).to_contain_text(
-        "It closes: 100,000 rows in the file = 99,000 loaded + 1,000 rejected + 0 failed + 0 not processed."
+        "It closes: 100,000 rows in the file = 99,000 loaded + 1,000 rejected + 0 failed + 0 not"
+        " processed."
     )
     hashes = page.locator(".proof code").all_inner_texts()
     assert len(hashes) == 2
@@ -68,7 +80,8 @@ def test_a_dropped_dirty_file_is_watched_to_its_end_and_accounted_for_row_by_row
     expect(chosen).to_contain_text("100,name 100,100,surplus")
     expect(page.get_by_label("value, corrected")).to_have_value("100,surplus")
     page.get_by_label("value, corrected").fill("100")
-    page.get_by_role("gridcell", name="200", exact=True).first.dblclick()  # what was written in the row before is kept
+    # what was written in the row before is kept
+    page.get_by_role("gridcell", name="200", exact=True).first.dblclick()
     page.get_by_label("value, corrected").fill("two hundred")
     page.get_by_role("button", name="Correct 2 rows and run again").click()
     outcome = page.locator(".correction")
@@ -81,10 +94,13 @@ def test_a_dropped_dirty_file_is_watched_to_its_end_and_accounted_for_row_by_row
     page.get_by_label("Corrected file").set_input_files(
         {"name": "fixed.csv", "mimeType": "text/csv", "buffer": "\n".join(corrected).encode()}
     )
-    expect(outcome).to_have_text("1 corrected row is a result now. 1 row came back as it was and did not run.")
+    expect(outcome).to_have_text(
+        "1 corrected row is a result now. 1 row came back as it was and did not run."
+    )
     page.get_by_role("link", name="Overview").click()
     expect(page.locator(".proof.closed")).to_contain_text(
-        "It closes: 100,000 rows in the file = 99,003 loaded + 997 rejected + 0 failed + 0 not processed."
+        "It closes: 100,000 rows in the file = 99,003 loaded + 997 rejected + 0 failed + 0 not"
+        " processed."
     )
 
     page.get_by_role("link", name="Results").click()
@@ -99,7 +115,11 @@ def test_a_dropped_dirty_file_is_watched_to_its_end_and_accounted_for_row_by_row
     width = page.get_by_role("columnheader", name="id").evaluate("node => node.offsetWidth")
     page.reload()
     expect(page.get_by_role("gridcell", name="name 1", exact=True)).to_be_visible()
-    assert page.get_by_role("columnheader", name="id").evaluate("node => node.offsetWidth") == width != original
+    assert (
+        page.get_by_role("columnheader", name="id").evaluate("node => node.offsetWidth")
+        == width
+        != original
+    )
 
 
 def test_a_hostile_file_name_is_only_text(page: Page, api: Api) -> None:
@@ -115,7 +135,9 @@ def test_a_hostile_file_name_is_only_text(page: Page, api: Api) -> None:
     assert page.locator("main img, main script, main b b").count() == 0
 
 
-def test_two_browsers_see_the_same_job_move_and_one_cancels_it(new_page: NewPage, api: Api, gates: Path) -> None:
+def test_two_browsers_see_the_same_job_move_and_one_cancels_it(
+    new_page: NewPage, api: Api, gates: Path
+) -> None:
     watching, acting = new_page(), new_page()
     watching.goto("/")
     acting.goto("/")
@@ -134,21 +156,27 @@ def test_two_browsers_see_the_same_job_move_and_one_cancels_it(new_page: NewPage
     assert api.status(upload["file_id"])["status"] == "cancelled"
 
 
-def test_the_files_of_a_running_job_are_offered_as_what_they_are(page: Page, api: Api, gates: Path) -> None:
+def test_the_files_of_a_running_job_are_offered_as_what_they_are(
+    page: Page, api: Api, gates: Path
+) -> None:
     with GatedFile(gates, 2) as gated:
         upload = api.upload(gated.data, name="early.csv", processor="gate", chunk_size=100)
         gated.open(0)
         page.goto(f"/#/jobs/{upload['job_id']}/results")
         expect(page.get_by_text("100 rows so far")).to_be_visible()
         with page.expect_download() as download:
-            page.get_by_role("group", name="Download the results so far").get_by_role("link", name="CSV").click()
+            page.get_by_role("group", name="Download the results so far").get_by_role(
+                "link", name="CSV"
+            ).click()
         assert download.value.suggested_filename == "early.results.partial.csv"
         assert len(download.value.path().read_bytes().splitlines()) == 101
         page.goto(f"/#/jobs/{upload['job_id']}/rejects")
         expect(page.get_by_role("link", name="Rejected rows so far as CSV")).to_be_visible()
         page.goto(f"/#/jobs/{upload['job_id']}/results")
     with page.expect_download() as download:
-        page.get_by_role("group", name="Download all results").get_by_role("link", name="CSV").click()
+        page.get_by_role("group", name="Download all results").get_by_role(
+            "link", name="CSV"
+        ).click()
     assert download.value.suggested_filename == "early.results.csv"
     assert len(download.value.path().read_bytes().splitlines()) == 201
 
@@ -169,7 +197,9 @@ def test_the_chunk_map_moves_with_the_chunks(page: Page, api: Api, gates: Path) 
     )
 
 
-def test_a_deletion_can_be_taken_back_and_is_sent_when_the_page_is_left(page: Page, api: Api) -> None:
+def test_a_deletion_can_be_taken_back_and_is_sent_when_the_page_is_left(
+    page: Page, api: Api
+) -> None:
     kept, gone = (api.run(b"id\n1\n", name=name)["file_id"] for name in ("kept.csv", "gone.csv"))
     page.goto("/")
     page.get_by_role("button", name="Delete kept.csv").click()
@@ -178,7 +208,9 @@ def test_a_deletion_can_be_taken_back_and_is_sent_when_the_page_is_left(page: Pa
     expect(row(page, "kept.csv")).to_be_visible()
     page.get_by_role("button", name="Delete gone.csv").click()
     page.goto("about:blank")
-    wait_until(lambda: api.client.get(f"/api/v1/status/{gone}").status_code == 404, 10, "the deletion")
+    wait_until(
+        lambda: api.client.get(f"/api/v1/status/{gone}").status_code == 404, 10, "the deletion"
+    )
     assert api.status(kept)["status"] == "completed"
 
 
@@ -201,7 +233,9 @@ def test_an_upload_whose_connection_is_lost_arrives_once(page: Page, api: Api) -
     assert len(api.client.get("/api/v1/jobs", params={"search": "LOST.csv"}).json()["items"]) == 1
 
 
-def test_a_large_upload_goes_on_where_the_connection_or_the_page_was_lost(page: Page, api: Api) -> None:
+def test_a_large_upload_goes_on_where_the_connection_or_the_page_was_lost(
+    page: Page, api: Api
+) -> None:
     data = ("id,text\n" + "".join(f"{n},{'x' * 1000}\n" for n in range(20_000))).encode()
     make = """() => {
         const lines = Array.from({length: 20000}, (_, n) => `${n},${"x".repeat(1000)}\\n`);
@@ -213,7 +247,9 @@ def test_a_large_upload_goes_on_where_the_connection_or_the_page_was_lost(page: 
     is_cut = [False]
 
     def cut(route: Route) -> None:
-        """The second piece is lost once; then pieces from the third on, until the page is loaded again."""
+        """The second piece is lost once; then pieces from the third on, until the page is loaded
+        again.
+        """
         if route.request.method != "PATCH":
             return route.continue_()
         offset = int(route.request.headers["upload-offset"])
@@ -240,7 +276,12 @@ def test_a_large_upload_goes_on_where_the_connection_or_the_page_was_lost(page: 
     assert offsets == [2 * PIECE]
     (job,) = api.client.get("/api/v1/jobs", params={"search": "large.csv"}).json()["items"]
     assert api.status(job["job_id"])["sha256"] == hashlib.sha256(data).hexdigest()
-    assert page.evaluate("Object.keys(localStorage).filter((key) => key.startsWith('granula.upload:'))") == []
+    assert (
+        page.evaluate(
+            "Object.keys(localStorage).filter((key) => key.startsWith('granula.upload:'))"
+        )
+        == []
+    )
 
 
 def test_a_refused_upload_says_what_to_do(page: Page) -> None:

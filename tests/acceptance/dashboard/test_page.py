@@ -1,4 +1,6 @@
-"""What belongs to no view: forms that are used twice, uploads that are refused, a service that is away, and two tabs."""
+"""What belongs to no view: forms that are used twice, uploads that are refused, a service that is
+away, and two tabs.
+"""
 
 from __future__ import annotations
 
@@ -24,7 +26,9 @@ PICTURE = b"\x89PNG\r\n\x1a\n" + bytes(2000)
 
 
 @pytest.fixture(scope="module", params=["sqlite"])
-def databases(request: pytest.FixtureRequest, postgres: Postgres, templates: dict[str, str]) -> Databases:
+def databases(
+    request: pytest.FixtureRequest, postgres: Postgres, templates: dict[str, str]
+) -> Databases:
     return Databases(request.param, postgres, templates)
 
 
@@ -47,7 +51,9 @@ def test_a_form_can_be_used_twice(page: Page, api: Api, receiver: Receiver) -> N
         expect(page.get_by_role("listitem", name=url)).to_be_visible()
         expect(page.get_by_label("URL")).to_have_value("")
         assert page.locator("form input[type=checkbox]:not(:checked)").count() == 0
-    made = {hook["url"]: hook["events"] for hook in api.client.get("/api/v1/webhooks").json()["items"]}
+    made = {
+        hook["url"]: hook["events"] for hook in api.client.get("/api/v1/webhooks").json()["items"]
+    }
     assert [len(made[url]) for url in urls] == [4, 4]
 
     page.goto("/#/schedules")
@@ -69,15 +75,13 @@ def test_a_form_that_is_reset_is_as_it_was_made(page: Page, api: Api, view: str)
     page.goto(f"/#/{view}")
     expect(page.get_by_role("heading", level=1)).to_be_visible()
     expect(page.get_by_text("Loading …")).to_have_count(0)
-    changed = page.evaluate(
-        """() => {
+    changed = page.evaluate("""() => {
             const state = () => JSON.stringify([...document.querySelectorAll("main input, main select, main textarea")]
                 .filter((node) => node.type !== "file").map((node) => node.type === "checkbox" ? node.checked : node.value));
             const before = state();
             for (const form of document.querySelectorAll("main form")) form.reset();
             return [before, state()];
-        }"""
-    )
+        }""")
     assert changed[0] == changed[1]
 
 
@@ -220,7 +224,9 @@ def test_a_tab_of_a_job_that_cannot_be_loaded_says_so(new_page: NewPage, api: Ap
     page.goto(f"/#/jobs/{job['job_id']}")
     expect(page.locator(".proof.closed")).to_be_visible()
     page.context.set_offline(True)
-    page.get_by_role("navigation", name="Views of this job").get_by_role("link", name="Rejects").click()
+    page.get_by_role("navigation", name="Views of this job").get_by_role(
+        "link", name="Rejects"
+    ).click()
     expect(page.get_by_role("heading", name="The service cannot be reached")).to_be_visible()
     page.context.set_offline(False)
     expect(page.get_by_text("Every row was loaded.")).to_be_visible()

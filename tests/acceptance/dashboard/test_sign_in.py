@@ -1,4 +1,6 @@
-"""Where everybody has to sign in, the page asks for a key, and shows nobody what belongs to another."""
+"""Where everybody has to sign in, the page asks for a key, and shows nobody what belongs to
+another.
+"""
 
 from __future__ import annotations
 
@@ -17,7 +19,9 @@ pytestmark = pytest.mark.one_database
 
 
 @pytest.fixture(scope="module", params=["sqlite"])
-def databases(request: pytest.FixtureRequest, postgres: Postgres, templates: dict[str, str]) -> Databases:
+def databases(
+    request: pytest.FixtureRequest, postgres: Postgres, templates: dict[str, str]
+) -> Databases:
     return Databases(request.param, postgres, templates)
 
 
@@ -106,7 +110,9 @@ def test_a_session_that_ends_asks_for_the_key_over_the_page_and_nothing_written_
     expect(page.get_by_text(url)).to_have_count(0)
 
 
-def test_an_administrator_makes_users_and_keys_and_each_key_is_shown_once(new_page: NewPage, server: Server) -> None:
+def test_an_administrator_makes_users_and_keys_and_each_key_is_shown_once(
+    new_page: NewPage, server: Server
+) -> None:
     root = server.users("create", "root", "--admin").stdout.strip()
     page = new_page()
     page.goto("/")
@@ -122,7 +128,8 @@ def test_an_administrator_makes_users_and_keys_and_each_key_is_shown_once(new_pa
     card.get_by_role("button", name="New key").click()
     expect(page.get_by_label("The key of carol")).not_to_have_value(first)
     second = page.get_by_label("The key of carol").input_value()
-    expect(card.locator("li").filter(has_text="laptop")).to_be_visible()  # the list is made anew, questions in it too
+    # the list is made anew, questions in it too
+    expect(card.locator("li").filter(has_text="laptop")).to_be_visible()
     card.get_by_role("button", name="Revoke first", exact=True).click()
     expect(card.get_by_role("button", name="Keep")).to_be_focused()
     card.get_by_role("button", name="Revoke first for good").click()

@@ -1,5 +1,6 @@
-"""Every view, in both themes, on a wide and on a narrow screen; and the mapping by drag. One database is enough: what a view
-shows of it is proven elsewhere."""
+"""Every view, in both themes, on a wide and on a narrow screen; and the mapping by drag. One
+database is enough: what a view shows of it is proven elsewhere.
+"""
 
 from __future__ import annotations
 
@@ -25,13 +26,18 @@ INPUT = (
 )
 REFERENCE = (
     b"name,email,start_date\n"
-    + b"Alan Turing,alan@example.org,2021-04-19\nBarbara Liskov,barbara@example.org,2022-01-11\n" * 3
+    + b"Alan Turing,alan@example.org,2021-04-19\nBarbara Liskov,barbara@example.org,2022-01-11\n"
+    * 3
 )
-PEOPLE = b"name,email,age,department\nAda,ada@example.org,36,Research\nBob,not an address,20,Sales\n"
+PEOPLE = (
+    b"name,email,age,department\nAda,ada@example.org,36,Research\nBob,not an address,20,Sales\n"
+)
 
 
 @pytest.fixture(scope="module", params=["sqlite"])
-def databases(request: pytest.FixtureRequest, postgres: Postgres, templates: dict[str, str]) -> Databases:
+def databases(
+    request: pytest.FixtureRequest, postgres: Postgres, templates: dict[str, str]
+) -> Databases:
     return Databases(request.param, postgres, templates)
 
 
@@ -48,18 +54,33 @@ def views(server: Server) -> dict[str, str]:
     with server.client() as client:
         api = Api(client)
         rows = api.run(b"id,name\n1,a\n2,b,c\n3,c\n" * 200, name="rows.csv", chunk_size=100)
-        texts = api.run(b"id,text\n1,good\n2,bad\n3,a table\n", name="texts.csv", processor="sentiment")
-        client.post("/api/upload", params={"filename": "people.csv"}, content=PEOPLE).raise_for_status()
-        files = [api.run(data, name=name)["file_id"] for data, name in ((INPUT, "in.csv"), (REFERENCE, "ref.csv"))]
-        mapping = client.post("/api/v1/jobs/mapping", json={"input_file_id": files[0], "reference_file_id": files[1]})
+        texts = api.run(
+            b"id,text\n1,good\n2,bad\n3,a table\n", name="texts.csv", processor="sentiment"
+        )
+        client.post(
+            "/api/upload", params={"filename": "people.csv"}, content=PEOPLE
+        ).raise_for_status()
+        files = [
+            api.run(data, name=name)["file_id"]
+            for data, name in ((INPUT, "in.csv"), (REFERENCE, "ref.csv"))
+        ]
+        mapping = client.post(
+            "/api/v1/jobs/mapping", json={"input_file_id": files[0], "reference_file_id": files[1]}
+        )
         profile = client.post("/api/v1/jobs/analyze", json={"file_id": rows["file_id"]})
         for made in (mapping, profile):
             wait_until(
-                lambda made=made: not client.get(f"/api/v1/jobs/{made.json()['job_id']}/status").json()["is_active"]
+                lambda made=made: (
+                    not client.get(f"/api/v1/jobs/{made.json()['job_id']}/status").json()[
+                        "is_active"
+                    ]
+                )
             )
         schedule = {"cron": "0 2 * * *", "name": "Nightly", "job": {"source": "s3://bucket/*.csv"}}
         client.post("/api/v1/schedules", json=schedule).raise_for_status()
-        client.post("/api/v1/webhooks", json={"url": f"http://127.0.0.1:9/{'long' * 30}"}).raise_for_status()
+        client.post(
+            "/api/v1/webhooks", json={"url": f"http://127.0.0.1:9/{'long' * 30}"}
+        ).raise_for_status()
     job = f"jobs/{rows['job_id']}"
     return {
         "jobs": "jobs", "overview": job, "results": f"{job}/results", "rejects": f"{job}/rejects", "profile": f"{job}/profile",
@@ -73,7 +94,8 @@ def show(page: Page, path: str) -> None:
     page.goto(f"/#/{path}")
     expect(page.get_by_role("heading", level=1)).to_be_visible()
     page.wait_for_function(
-        "!document.body.innerText.includes('Loading …') && !document.body.innerText.includes('Reading every')"
+        "!document.body.innerText.includes('Loading …') &&"
+        " !document.body.innerText.includes('Reading every')"
     )
 
 
@@ -101,16 +123,22 @@ def test_the_first_load_is_small_and_needs_nobody_else(new_page: NewPage, server
     loaded: dict[str, int] = {}
     page.on(
         "response",
-        lambda answer: loaded.update({answer.url: len(answer.body())}) if "events" not in answer.url else None,
+        lambda answer: (
+            loaded.update({answer.url: len(answer.body())}) if "events" not in answer.url else None
+        ),
     )
     page.goto("/")
     expect(page.get_by_text("Live")).to_be_visible()
-    expect(page.get_by_role("link", name="rows.csv").or_(page.get_by_text("No jobs yet")).first).to_be_visible()
+    expect(
+        page.get_by_role("link", name="rows.csv").or_(page.get_by_text("No jobs yet")).first
+    ).to_be_visible()
     assert all(url.startswith(f"http://127.0.0.1:{server.port}/") for url in loaded)
     assert 20_000 < sum(loaded.values()) < FIRST_LOAD_BYTES
 
 
-def test_a_mapping_is_changed_by_drag_and_by_keyboard_and_kept(page: Page, views: dict[str, str], api: Api) -> None:
+def test_a_mapping_is_changed_by_drag_and_by_keyboard_and_kept(
+    page: Page, views: dict[str, str], api: Api
+) -> None:
     show(page, views["mapping"])
     expect(page.get_by_text("Answer the questions above")).to_be_visible()
     page.get_by_label("start_date: The dates are written").select_option("%d/%m/%Y")
@@ -172,7 +200,11 @@ def test_a_webhook_is_made_tried_and_its_messages_are_looked_at_and_sent_again(
     page.reload()
     expect(card).to_be_visible()
     assert secret not in page.content()
-    (hook,) = (each for each in api.client.get("/api/v1/webhooks").json()["items"] if each["url"] == receiver.url(path))
+    (hook,) = (
+        each
+        for each in api.client.get("/api/v1/webhooks").json()["items"]
+        if each["url"] == receiver.url(path)
+    )
     assert (hook["enabled"], "job.cancelled" in hook["events"]) == (False, False)
 
 
@@ -212,7 +244,9 @@ HTML, JSON = "text/html; charset=utf-8", "application/json"
         ("application/json;q=0.5, text/html;q=0.6", HTML), ("text/*", HTML), ("TEXT/HTML", HTML),
     ],
 )  # fmt: skip
-def test_browsers_get_the_page_and_programs_get_json(server: Server, accept: str | None, type: str) -> None:
+def test_browsers_get_the_page_and_programs_get_json(
+    server: Server, accept: str | None, type: str
+) -> None:
     with server.client() as client:
         del client.headers["accept"]
         answer = client.get("/", headers={"Accept": accept} if accept else {})

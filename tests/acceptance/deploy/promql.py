@@ -1,11 +1,25 @@
-"""Which metrics and labels an expression of PromQL asks for, as far as our expressions go; promtool checks the rest."""
+"""Which metrics and labels an expression of PromQL asks for, as far as our expressions go; promtool
+checks the rest.
+"""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterator
 
-WORDS = {"and", "or", "unless", "by", "without", "on", "ignoring", "group_left", "group_right", "offset", "bool"}
+WORDS = {
+    "and",
+    "or",
+    "unless",
+    "by",
+    "without",
+    "on",
+    "ignoring",
+    "group_left",
+    "group_right",
+    "offset",
+    "bool",
+}
 NOT_METRICS = (
     r"\{[^}]*\}",
     r"\[[^\]]*\]",

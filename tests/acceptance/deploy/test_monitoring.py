@@ -1,4 +1,6 @@
-"""Alert rules and dashboard: accepted and tested by Prometheus' own tool, over metrics that a running service exports."""
+"""Alert rules and dashboard: accepted and tested by Prometheus' own tool, over metrics that a
+running service exports.
+"""
 
 from __future__ import annotations
 
@@ -62,14 +64,18 @@ def test_what_every_process_reads_from_the_database_is_never_added_up() -> None:
     assert len(read) > 5
     for expression in read:
         for found in re.finditer(rf"\b({of_database})\b", expression):
-            assert not re.search(r"(sum|avg|count)( by \(\w+\))? ?\($", expression[: found.start()]), expression
+            assert not re.search(
+                r"(sum|avg|count)( by \(\w+\))? ?\($", expression[: found.start()]
+            ), expression
 
 
 def promtool(*arguments: object) -> str:
     tool = find()
     if tool is None:
         pytest.fail("there is no promtool; run .venv/bin/python scripts/install_promtool.py")
-    done = subprocess.run([tool, *map(str, arguments)], capture_output=True, text=True, timeout=60, check=False)
+    done = subprocess.run(
+        [tool, *map(str, arguments)], capture_output=True, text=True, timeout=60, check=False
+    )
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout
 
@@ -118,8 +124,12 @@ def test_the_expressions_of_the_dashboard_are_promql(tmp_path: Path) -> None:
     promtool("check", "rules", "--lint=none", file)
 
 
-def test_what_rules_and_dashboard_ask_for_is_exported(exported: dict[str, dict[str, set[str]]]) -> None:
-    adapter = yaml.safe_load((DEPLOY / "prometheus" / "adapter-values.yaml").read_text())["rules"]["external"]
+def test_what_rules_and_dashboard_ask_for_is_exported(
+    exported: dict[str, dict[str, set[str]]],
+) -> None:
+    adapter = yaml.safe_load((DEPLOY / "prometheus" / "adapter-values.yaml").read_text())["rules"][
+        "external"
+    ]
     scaled_by = (rule["name"]["as"] for rule in adapter)
     for expression in [*of_dashboard(), *(rule["expr"] for rule in RULES), *scaled_by]:
         unknown = metrics(expression) - exported.keys() - OF_PROMETHEUS.keys()
@@ -130,13 +140,17 @@ def test_what_rules_and_dashboard_ask_for_is_exported(exported: dict[str, dict[s
                 continue
             assert label in labels, f"{name} has no label {label}: {expression}"
             if operator in ("=", "=~") and not value.startswith("$"):
-                assert set(value.split("|")) <= labels[label], f"{name} never has {label}={value}: {expression}"
+                assert set(value.split("|")) <= labels[label], (
+                    f"{name} never has {label}={value}: {expression}"
+                )
 
 
 def test_every_alert_says_how_urgent_it_is_and_its_section_says_what_to_do() -> None:
     sections: dict[str, Any] = dict(
         re.findall(
-            r"^### (Granula\w+)\n\n([\s\S]*?)(?=\n#|\Z)", (ROOT / "docs" / "operations.md").read_text(), re.MULTILINE
+            r"^### (Granula\w+)\n\n([\s\S]*?)(?=\n#|\Z)",
+            (ROOT / "docs" / "operations.md").read_text(),
+            re.MULTILINE,
         )
     )
     assert list(sections) == [rule["alert"] for rule in RULES], (

@@ -1,5 +1,7 @@
-"""The pages that teach are run as written: each ```bash block by a shell, in order, in one folder, against a real server that
-was started by the command of the page. A ```text block below must be in what it printed; a line `…` stands for anything."""
+"""The pages that teach are run as written: each ```bash block by a shell, in order, in one folder,
+against a real server that was started by the command of the page. A ```text block below must be in
+what it printed; a line `…` stands for anything.
+"""
 
 from __future__ import annotations
 
@@ -22,7 +24,9 @@ PAGES = ("tutorial.md", "howto/load-a-dirty-csv.md", "howto/find-similar-records
 
 
 @pytest.fixture(scope="module")
-def environment(tmp_path_factory: pytest.TempPathFactory, model_dir: Path) -> Iterator[dict[str, str]]:
+def environment(
+    tmp_path_factory: pytest.TempPathFactory, model_dir: Path
+) -> Iterator[dict[str, str]]:
     """Of somebody who has a running service and the activated .venv."""
     folder = tmp_path_factory.mktemp("pages")
     with socket.socket() as probe:
@@ -33,7 +37,9 @@ def environment(tmp_path_factory: pytest.TempPathFactory, model_dir: Path) -> It
         "DATABASE_URL": "", "MIN_FREE_DISK_MB": "0", "EMBEDDING_MODEL_DIR": str(model_dir.resolve()),
         "GRANULA_URL": f"http://localhost:{port}", "GRANULA_KEY": "", "LC_ALL": "C.UTF-8",
     }  # fmt: skip
-    (serve,) = re.findall(r"^python (-m app serve)$", (ROOT / "docs" / "tutorial.md").read_text(), re.MULTILINE)
+    (serve,) = re.findall(
+        r"^python (-m app serve)$", (ROOT / "docs" / "tutorial.md").read_text(), re.MULTILINE
+    )
     with (folder / "log").open("wb") as log:
         process = subprocess.Popen(
             [sys.executable, *serve.split(), "--port", str(port)],
@@ -63,9 +69,13 @@ def test_a_page_works_as_written(page: str, environment: dict[str, str], tmp_pat
     text = (ROOT / "docs" / page).read_text().replace(HERE, environment["GRANULA_URL"])
     blocks = re.findall(r"```(bash|text)\n(.*?)```", text, re.DOTALL)
     assert blocks
-    # One shell runs the whole page, as a reader's does: variables live on. A mark tells the output of the blocks apart.
+    # One shell runs the whole page, as a reader's does: variables live on. A mark tells the output
+    # of the blocks apart.
     commands = [block for kind, block in blocks if kind == "bash"]
-    script = "\n".join(f"{block}\nprintf '\\n--- end of block {number}\\n'" for number, block in enumerate(commands))
+    script = "\n".join(
+        f"{block}\nprintf '\\n--- end of block {number}\\n'"
+        for number, block in enumerate(commands)
+    )
     done = subprocess.run(
         ["bash", "-euo", "pipefail", "-c", script], cwd=tmp_path, env=environment, timeout=110, check=False,
         stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
@@ -79,7 +89,9 @@ def test_a_page_works_as_written(page: str, environment: dict[str, str], tmp_pat
         else:
             for expected in block.strip("\n").split("\n…\n"):
                 wanted = " ".join(expected.split())
-                assert wanted in " ".join(output.split()), f"{shlex.quote(expected)} is not in:\n{output}"
+                assert wanted in " ".join(output.split()), (
+                    f"{shlex.quote(expected)} is not in:\n{output}"
+                )
 
 
 def test_every_document_is_in_the_index_and_every_link_leads_somewhere() -> None:
@@ -91,7 +103,13 @@ def test_every_document_is_in_the_index_and_every_link_leads_somewhere() -> None
             assert found.exists(), f"{page.relative_to(ROOT)} links to {target}"
             if page == docs / "README.md":
                 linked.add(found)
-    elsewhere = {docs / "README.md", *(docs / "errors").glob("*.md"), *(docs / "decisions").glob("*.md")}
+    elsewhere = {
+        docs / "README.md",
+        *(docs / "errors").glob("*.md"),
+        *(docs / "decisions").glob("*.md"),
+    }
     assert not [
-        str(p.relative_to(docs)) for p in docs.rglob("*.md") if p.resolve() not in linked and p not in elsewhere
+        str(p.relative_to(docs))
+        for p in docs.rglob("*.md")
+        if p.resolve() not in linked and p not in elsewhere
     ]

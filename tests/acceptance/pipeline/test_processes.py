@@ -1,4 +1,6 @@
-"""Processes beside the service: one that dies costs its task, and none of them is waited for at the end."""
+"""Processes beside the service: one that dies costs its task, and none of them is waited for at the
+end.
+"""
 
 from __future__ import annotations
 
@@ -45,7 +47,9 @@ def processes() -> Iterator[Processes]:
     made.close()
 
 
-def test_a_process_that_dies_costs_its_task_and_no_other(processes: Processes, tmp_path: Path) -> None:
+def test_a_process_that_dies_costs_its_task_and_no_other(
+    processes: Processes, tmp_path: Path
+) -> None:
     begun, released = tmp_path / "begun", tmp_path / "released"
     with ThreadPoolExecutor(2) as threads:
         held = threads.submit(processes.compute, hold, begun, released)
@@ -85,7 +89,9 @@ def test_closing_ends_work_that_would_never_end(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("work", [take, take_at_once])
-def test_what_takes_more_memory_than_it_may_fails_and_nothing_else_does(work: Callable[[int], int]) -> None:
+def test_what_takes_more_memory_than_it_may_fails_and_nothing_else_does(
+    work: Callable[[int], int],
+) -> None:
     processes = Processes(2, memory_mb=200)
     try:
         assert processes.compute(work, 50) > 0
@@ -116,7 +122,10 @@ def test_a_chunk_that_takes_too_much_memory_fails_once_and_other_jobs_go_through
 ) -> None:
     storage = tmp_path / "storage"
     server = Server(
-        databases.create(storage), storage, PROCESSORS="tests.acceptance.pipeline.hungry:Hungry", COMPUTE_MEMORY_MB=200
+        databases.create(storage),
+        storage,
+        PROCESSORS="tests.acceptance.pipeline.hungry:Hungry",
+        COMPUTE_MEMORY_MB=200,
     )
     try:
         with server.start().client() as client:

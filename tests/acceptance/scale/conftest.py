@@ -48,7 +48,9 @@ class Cluster:
 
 
 @pytest.fixture(scope="module", params=["postgresql"])
-def databases(request: pytest.FixtureRequest, postgres: Postgres, templates: dict[str, str]) -> Databases:
+def databases(
+    request: pytest.FixtureRequest, postgres: Postgres, templates: dict[str, str]
+) -> Databases:
     return Databases(request.param, postgres, templates)
 
 

@@ -21,16 +21,26 @@ from tests.storage.buckets import OurBucket
 from tests.uploads.tus import create, send
 
 
-def test_any_api_process_takes_jobs_and_tells_of_them_and_workers_share_their_chunks(make_cluster: MakeCluster) -> None:
+def test_any_api_process_takes_jobs_and_tells_of_them_and_workers_share_their_chunks(
+    make_cluster: MakeCluster,
+) -> None:
     cluster = make_cluster()
     one, other = cluster.add(Service, 2)
     workers = cluster.add(Worker, 2)
     given = Input.clean(6_000)
     with one.api() as api, other.api() as elsewhere:
         upload = api.upload(given.data, chunk_size=100, processor="gated")
-        names = lambda: {c["claimed_by"] for c in one.chunks(upload["job_id"]) if c["status"] == "processing"}  # noqa: E731
-        wait_until(lambda: len(names()) == 2, what="chunks in work at both workers")
-        assert all(f":{worker.process.pid}:" in " ".join(names()) for worker in workers if worker.process)
+
+        def claimants() -> set[str]:
+            at_work = (c for c in one.chunks(upload["job_id"]) if c["status"] == "processing")
+            return {c["claimed_by"] for c in at_work}
+
+        wait_until(lambda: len(claimants()) == 2, what="chunks in work at both workers")
+        assert all(
+            f":{worker.process.pid}:" in " ".join(claimants())
+            for worker in workers
+            if worker.process
+        )
         one.raise_flag("open")
         elsewhere.finished(upload["file_id"])
         assert assert_exact(other, elsewhere, upload["file_id"], given)["status"] == "completed"
@@ -38,12 +48,15 @@ def test_any_api_process_takes_jobs_and_tells_of_them_and_workers_share_their_ch
         (one.flags / "open").unlink()
         later = api.upload(Input.clean(6_000, "later").data, chunk_size=100, processor="gated")
         wait_until(
-            lambda: any(c["status"] == "processing" for c in one.chunks(later["job_id"])), what="a chunk of it in work"
+            lambda: any(c["status"] == "processing" for c in one.chunks(later["job_id"])),
+            what="a chunk of it in work",
         )
         assert elsewhere.client.post(f"/api/v1/jobs/{later['job_id']}/cancel").status_code == 200
         one.raise_flag("open")
         assert api.finished(later["file_id"])["status"] == "cancelled"
-    wait_until(lambda: one.sql("SELECT count(*) FROM procrastinate_jobs") == [(0,)], what="an empty queue")
+    wait_until(
+        lambda: one.sql("SELECT count(*) FROM procrastinate_jobs") == [(0,)], what="an empty queue"
+    )
 
 
 def test_workers_share_what_room_a_job_has_for_columns(make_cluster: MakeCluster) -> None:
@@ -52,16 +65,34 @@ def test_workers_share_what_room_a_job_has_for_columns(make_cluster: MakeCluster
     (service,) = cluster.add(Service)
     workers = cluster.add(Worker, 2, MAX_CONCURRENCY=1)  # else one may take both chunks
     keys, rows = 200, 200
-    data = "".join(json.dumps({f"k{row}_{key}": 1 for key in range(keys)}) + "\n" for row in range(rows)).encode()
+    data = "".join(
+        json.dumps({f"k{row}_{key}": 1 for key in range(keys)}) + "\n" for row in range(rows)
+    ).encode()
     with service.api() as api:
-        upload = api.upload(data, name="wide.jsonl", type="application/x-ndjson", chunk_size=100, processor="gated")
-        names = lambda: {c["claimed_by"] for c in service.chunks(upload["job_id"]) if c["status"] == "processing"}  # noqa: E731
-        wait_until(lambda: len(names()) == 2, what="a chunk in work at each worker")
-        assert all(f":{worker.process.pid}:" in " ".join(names()) for worker in workers if worker.process)
+        upload = api.upload(
+            data, name="wide.jsonl", type="application/x-ndjson", chunk_size=100, processor="gated"
+        )
+
+        def claimants() -> set[str]:
+            at_work = (c for c in service.chunks(upload["job_id"]) if c["status"] == "processing")
+            return {c["claimed_by"] for c in at_work}
+
+        wait_until(lambda: len(claimants()) == 2, what="a chunk in work at each worker")
+        assert all(
+            f":{worker.process.pid}:" in " ".join(claimants())
+            for worker in workers
+            if worker.process
+        )
         service.raise_flag("open")
         status = api.finished(upload["file_id"])
         room = MAX_COLUMNS // keys
-        assert status["rows"] == {"total": rows, "ok": room, "invalid": rows - room, "failed": 0, "unprocessed": 0}
+        assert status["rows"] == {
+            "total": rows,
+            "ok": room,
+            "invalid": rows - room,
+            "failed": 0,
+            "unprocessed": 0,
+        }
         assert len(status["columns"]) == room * keys
         assert api.proof(upload["file_id"])["closes"]
 
@@ -85,7 +116,9 @@ def test_the_port_of_a_worker_is_limited_as_that_of_the_service(make_cluster: Ma
             assert_problem(connection.send(half).answer(), 408, "headers_timeout")
 
 
-def test_processes_that_share_nothing_but_database_and_bucket(make_cluster: MakeCluster, bucket: OurBucket) -> None:
+def test_processes_that_share_nothing_but_database_and_bucket(
+    make_cluster: MakeCluster, bucket: OurBucket
+) -> None:
     cluster = make_cluster(**bucket.settings(bucket.url()))
     one, other = cluster.add(Service, 2)
     cluster.add(Worker, 2)
@@ -95,35 +128,45 @@ def test_processes_that_share_nothing_but_database_and_bucket(make_cluster: Make
         url = create(api.client, len(given.data), query={"chunk_size": 100})
         assert send(elsewhere.client, url, 0, given.data[:middle]).status_code == 204
         last = send(api.client, url, middle, given.data[middle:])
-        with elsewhere.client.stream("GET", f"/api/v1/status/{last.headers['granula-file-id']}/events") as events:
+        with elsewhere.client.stream(
+            "GET", f"/api/v1/status/{last.headers['granula-file-id']}/events"
+        ) as events:
             told = [line for line in events.iter_lines() if line.startswith("data:")]
         assert '"completed"' in told[-1]
         assert_exact(other, elsewhere, last.headers["granula-file-id"], given)
 
         mapping = {"columns": [{"name": "Name", "from": "name"}]}
         made = api.client.post(
-            "/api/v1/jobs/transform", json={"input_file_id": last.headers["granula-file-id"], "mapping": mapping}
+            "/api/v1/jobs/transform",
+            json={"input_file_id": last.headers["granula-file-id"], "mapping": mapping},
         )
         assert made.status_code == 202, made.text
-        result = wait_until(lambda: _result(elsewhere, made.json()["job_id"]), 60, "the result of the transform")
+        result = wait_until(
+            lambda: _result(elsewhere, made.json()["job_id"]), 60, "the result of the transform"
+        )
         lines = elsewhere.client.get(f"/api/v1/files/{result}/download").text.splitlines()
         assert lines == ["Name", *(cells[1] for _, cells in given.results)]
 
 
 def _result(api: Api, job_id: str) -> str | None:
     """The file that the transform made, once it is done."""
-    return str(api.client.get(f"/api/v1/jobs/{job_id}/status").json().get("result_file_id") or "") or None
+    return (
+        str(api.client.get(f"/api/v1/jobs/{job_id}/status").json().get("result_file_id") or "")
+        or None
+    )
 
 
-def test_a_job_and_its_token_are_committed_together_or_not_at_all(make_cluster: MakeCluster) -> None:
+def test_a_job_and_its_token_are_committed_together_or_not_at_all(
+    make_cluster: MakeCluster,
+) -> None:
     cluster = make_cluster(GRANULA_FAIL="upload.before_commit=kill@2")
     (service,) = cluster.add(Service)
     given = Input.clean(100)
     with service.api() as api:
         upload = api.upload(given.data)
-        assert service.sql("SELECT left(args->>'token', 36), status::text FROM procrastinate_jobs") == [
-            (upload["job_id"], "todo")
-        ]
+        assert service.sql(
+            "SELECT left(args->>'token', 36), status::text FROM procrastinate_jobs"
+        ) == [(upload["job_id"], "todo")]
         with pytest.raises(httpx.TransportError):
             api.upload(given.data)
     service.wait_for_death()
@@ -141,7 +184,9 @@ def test_the_work_of_killed_workers_is_done_by_others(make_cluster: MakeCluster)
         upload = api.upload(given.data, chunk_size=100)
         for _ in range(3):
             done = sum(c["status"] == "completed" for c in service.chunks(upload["job_id"]))
-            victim = dice.choice([each for each in cluster.members if isinstance(each, Worker) and each.is_alive])
+            victim = dice.choice(
+                [each for each in cluster.members if isinstance(each, Worker) and each.is_alive]
+            )
             victim.kill()
             cluster.add(Worker)
             wait_until(
@@ -173,7 +218,9 @@ def test_a_worker_that_slept_past_its_lease_writes_nothing(make_cluster: MakeClu
             assert assert_exact(service, api, upload["file_id"], given)["status"] == "completed"
         finally:
             sleeper.process.send_signal(signal.SIGCONT)
-        wait_until(lambda: "belongs to somebody else now" in sleeper.log.read_text(), what="a refusal")
+        wait_until(
+            lambda: "belongs to somebody else now" in sleeper.log.read_text(), what="a refusal"
+        )
         assert_exact(service, api, upload["file_id"], given)
         later = api.run(given.data, chunk_size=100)  # it goes on working
         assert_exact(service, api, later["file_id"], given)
@@ -193,15 +240,25 @@ def test_an_urgent_file_overtakes_a_queue_of_chunks(make_cluster: MakeCluster) -
         api.client.delete(f"/api/v1/files/{slow['file_id']}")
 
 
-def test_many_conclusions_that_wait_leave_a_worker_its_connections(make_cluster: MakeCluster) -> None:
+def test_many_conclusions_that_wait_leave_a_worker_its_connections(
+    make_cluster: MakeCluster,
+) -> None:
     """Each holds one for its lock: twelve would take all of the eight."""
     cluster = make_cluster(PROCESSORS="tests.crash.processors:PatientProcessor")
     (door,) = cluster.add(Service)
     (worker,) = cluster.add(Worker, LEASE_SECONDS=30)
     with door.api() as api:
-        patient = [api.upload(f"id\n{i}\n".encode(), processor="patient")["file_id"] for i in range(12)]
-        wait_until(lambda: all(api.status(each)["rows"]["ok"] for each in patient), 30, "all rows done")
-        wait_until(lambda: len(door.sql("SELECT 1 FROM pg_locks WHERE locktype = 'advisory'")) >= 4, 30, "conclusions")
+        patient = [
+            api.upload(f"id\n{i}\n".encode(), processor="patient")["file_id"] for i in range(12)
+        ]
+        wait_until(
+            lambda: all(api.status(each)["rows"]["ok"] for each in patient), 30, "all rows done"
+        )
+        wait_until(
+            lambda: len(door.sql("SELECT 1 FROM pg_locks WHERE locktype = 'advisory'")) >= 4,
+            30,
+            "conclusions",
+        )
         assert api.run(b"id\n1\n", priority=10)["status"] == "completed"
         worker.raise_flag("open")
         assert {api.finished(each)["status"] for each in patient} == {"completed"}
@@ -216,11 +273,16 @@ def test_a_worker_that_is_told_to_end_ends_what_it_is_at_and_at_the_second_telli
     given = Input.clean(400)
     with service.api() as api:
         upload = api.upload(given.data, chunk_size=100, processor="gated")
-        wait_until(lambda: sum(c["status"] == "processing" for c in service.chunks(upload["job_id"])) == 4)
+        wait_until(
+            lambda: sum(c["status"] == "processing" for c in service.chunks(upload["job_id"])) == 4
+        )
         for worker in (first, second):
             assert worker.process is not None
             worker.process.terminate()
-            wait_until(lambda w=worker: "ends what it is at" in w.log.read_text(), what="a worker that drains")
+            wait_until(
+                lambda w=worker: "ends what it is at" in w.log.read_text(),
+                what="a worker that drains",
+            )
         assert first.is_alive
         second.process.terminate()  # type: ignore[union-attr]
         assert second.process.wait(10) == 1  # type: ignore[union-attr]
@@ -257,7 +319,9 @@ def test_a_minute_of_kills_and_two_restarts_of_postgresql_lose_nothing(
                 own_postgres.stop_with("immediate")
                 own_postgres.start_again()
                 wait_until(lambda: service.is_ready(), 30, "a service that is ready again")
-            dice.choice([each for each in cluster.members if isinstance(each, Worker) and each.is_alive]).kill()
+            dice.choice(
+                [each for each in cluster.members if isinstance(each, Worker) and each.is_alive]
+            ).kill()
             kills += 1
             cluster.add(Worker)
             before = _moved(service)
@@ -266,7 +330,8 @@ def test_a_minute_of_kills_and_two_restarts_of_postgresql_lose_nothing(
                 15,
                 "work that moves",
             )
-            time.sleep(max(0.0, now + 2 - time.monotonic()))  # the beat of the kills, not a wait for anything
+            # the beat of the kills, not a wait for anything
+            time.sleep(max(0.0, now + 2 - time.monotonic()))
         for upload in uploads:
             api.finished(upload, 120)
             assert_exact(service, api, upload, given)

@@ -67,7 +67,11 @@ def services(
     """One service for each kind of database, started when it is first asked for."""
     running: dict[str, Server] = {}
     made: list[Databases] = []
-    environment = {**s3.environment, "ENDPOINT_URL": faulty_store.endpoint, "ML_API_URL": model_process.url}
+    environment = {
+        **s3.environment,
+        "ENDPOINT_URL": faulty_store.endpoint,
+        "ML_API_URL": model_process.url,
+    }
 
     def service(kind: str) -> Server:
         if kind not in running:

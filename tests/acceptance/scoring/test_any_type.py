@@ -1,4 +1,6 @@
-"""Objects of a bucket are read by any processor that works on a file by itself, with its options."""
+"""Objects of a bucket are read by any processor that works on a file by itself, with its
+options.
+"""
 
 from __future__ import annotations
 
@@ -25,7 +27,9 @@ def test_an_object_is_read_with_the_options_of_the_type(api: Api, bucket: Bucket
     assert "give its file_id" in needs_file.json()["detail"]
 
 
-def test_each_object_of_a_prefix_is_analysed_and_none_of_its_rows_is_stored(api: Api, bucket: Bucket) -> None:
+def test_each_object_of_a_prefix_is_analysed_and_none_of_its_rows_is_stored(
+    api: Api, bucket: Bucket
+) -> None:
     for name in ("a", "b"):
         bucket.put(f"day/{name}.csv", b"id,n\n1,2\n3,4\n")
     job_id = start(api, type="analyze", source=f"s3://{bucket.name}/day/")

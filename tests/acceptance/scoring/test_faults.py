@@ -1,4 +1,6 @@
-"""Whatever the model service and the object store do, each row is scored once, or it is told why not."""
+"""Whatever the model service and the object store do, each row is scored once, or it is told why
+not.
+"""
 
 from __future__ import annotations
 
@@ -33,7 +35,10 @@ def assert_all_scored(api: Api, server: Server, file_id: str, truth: dict[str, f
     assert status["status"] == "completed", status
     assert status["rows"]["ok"] == ROWS
     assert {cells[0]: float(cells[-2]) for _, cells in api.rows(file_id)} == truth
-    assert dict(query(server.url, "SELECT transaction_id, fraud_score FROM predictions")).items() >= truth.items()
+    assert (
+        dict(query(server.url, "SELECT transaction_id, fraud_score FROM predictions")).items()
+        >= truth.items()
+    )
     chunks = api.client.get(f"/api/v1/jobs/{status['job_id']}/chunks").json()["items"]
     assert {(c["attempt"], c["deaths"]) for c in chunks} == {(1, 0)}, "a retry was burnt"
 
@@ -42,7 +47,9 @@ def test_a_service_that_is_capped_fails_and_hangs_costs_no_row_and_no_retry(
     api: Api, server: Server, model: ModelService, data: bytes, truth: dict[str, float]
 ) -> None:
     model.misbehave(requests_per_second=15, retry_after="1", error_rate=0.3, hang_rate=0.05)
-    assert_all_scored(api, server, api.upload(data, processor="scoring", chunk_size=250)["file_id"], truth)
+    assert_all_scored(
+        api, server, api.upload(data, processor="scoring", chunk_size=250)["file_id"], truth
+    )
 
 
 def test_an_outage_is_waited_for_without_a_worker_and_told(
@@ -116,7 +123,12 @@ def test_a_replaced_object_is_an_error_and_never_a_mixture(
 
 
 def test_one_object_that_is_gone_costs_its_part_alone(
-    api: Api, server: Server, model: ModelService, bucket: Bucket, data: bytes, truth: dict[str, float]
+    api: Api,
+    server: Server,
+    model: ModelService,
+    bucket: Bucket,
+    data: bytes,
+    truth: dict[str, float],
 ) -> None:
     model.misbehave(outage_seconds=3600)
     bucket.put("in/a.csv", data)
@@ -132,9 +144,17 @@ def test_one_object_that_is_gone_costs_its_part_alone(
     assert status["parts"] == {
         "total": 3, "completed": 1, "failed": 2, "completed_with_errors": 0, "cancelled": 0, "queued": 0, "processing": 0
     }  # fmt: skip
-    codes = {each["filename"].rpartition("/")[2]: each["error"]["code"] for each in status["errors"]}
+    codes = {
+        each["filename"].rpartition("/")[2]: each["error"]["code"] for each in status["errors"]
+    }
     assert codes == {"b.csv": "s3_not_found", "c.csv": "missing_column"}
-    assert status["rows"] == {"total": ROWS + 300, "ok": ROWS, "invalid": 0, "failed": 300, "unprocessed": 0}
+    assert status["rows"] == {
+        "total": ROWS + 300,
+        "ok": ROWS,
+        "invalid": 0,
+        "failed": 300,
+        "unprocessed": 0,
+    }
     proof = api.proof(job_id)
     assert (proof["closes"], proof["rows"]["ok"]) == (True, ROWS)
     parts = api.client.get("/api/v1/jobs", params={"parent": job_id}).json()["items"]
@@ -151,10 +171,13 @@ def test_one_object_that_is_gone_costs_its_part_alone(
     assert {api.client.get(f"/api/v1/status/{each}").status_code for each in gone} == {404}
 
     def rows_left() -> int:
-        marks = ", ".join(f"'{UUID(each).hex if server.url.startswith('sqlite') else each}'" for each in gone)
+        marks = ", ".join(
+            f"'{UUID(each).hex if server.url.startswith('sqlite') else each}'" for each in gone
+        )
         tables = ("result_pages", "rejects", "chunks", "transactions", "predictions")
         return sum(
-            query(server.url, f"SELECT count(*) FROM {table} WHERE job_id IN ({marks})")[0][0] for table in tables
+            query(server.url, f"SELECT count(*) FROM {table} WHERE job_id IN ({marks})")[0][0]
+            for table in tables
         )
 
     wait_until(lambda: rows_left() == 0, what="all rows of all parts removed")
@@ -196,9 +219,12 @@ def test_an_object_whose_key_is_no_path_costs_its_part_alone(
 
     status = api.finished(score(api, base))
     assert (status["status"], status["rows"]["ok"]) == ("completed_with_errors", 30)
-    parts = api.client.get("/api/v1/jobs", params={"parent": status["job_id"], "limit": 100}).json()["items"]
+    parts = api.client.get(
+        "/api/v1/jobs", params={"parent": status["job_id"], "limit": 100}
+    ).json()["items"]
     outcomes = {
-        part["filename"].removeprefix(base): (part["status"], (part["error"] or {}).get("code")) for part in parts
+        part["filename"].removeprefix(base): (part["status"], (part["error"] or {}).get("code"))
+        for part in parts
     }
     failed = ("failed", "bad_source_uri")
     assert outcomes == {
@@ -208,12 +234,17 @@ def test_an_object_whose_key_is_no_path_costs_its_part_alone(
     assert api.finished(score(api, f"{base}plain*"))["status"] == "completed"
     assert api.finished(score(api, f"{base}plain.csv"))["status"] == "completed"
     refused = api.client.post("/api/v1/jobs/score", json={"source": f"{base}2026/folder/"})
-    assert (refused.status_code, refused.json()["code"]) == (422, "bad_source_uri"), "there is nothing else"
+    assert (refused.status_code, refused.json()["code"]) == (
+        422,
+        "bad_source_uri",
+    ), "there is nothing else"
 
 
 def test_what_a_source_text_cannot_mean_is_refused(api: Api, bucket: Bucket) -> None:
     for text in ("/lead.csv", "a//b.csv", "a/../b.csv", "./a.csv", "a/./", "a\tb.csv", "2026//"):
-        answer = api.client.post("/api/v1/jobs/score", json={"source": f"s3://{bucket.name}/{text}"})
+        answer = api.client.post(
+            "/api/v1/jobs/score", json={"source": f"s3://{bucket.name}/{text}"}
+        )
         assert (answer.status_code, answer.json()["code"]) == (422, "bad_source_uri"), text
 
 

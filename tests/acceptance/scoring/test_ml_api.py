@@ -1,5 +1,6 @@
-"""Whatever the model service answers, each transaction gets its own prediction, or is told why not; and no more calls than
-it takes."""
+"""Whatever the model service answers, each transaction gets its own prediction, or is told why not;
+and no more calls than it takes.
+"""
 
 from __future__ import annotations
 
@@ -16,7 +17,9 @@ from tests.scoring.services import ModelService, transactions
 
 
 def items(count: int, seed: int) -> list[Item]:
-    names, *rows = [line.split(",") for line in transactions(count, seed=seed).decode().splitlines()]
+    names, *rows = [
+        line.split(",") for line in transactions(count, seed=seed).decode().splitlines()
+    ]
     bodies = [dict(zip(names, row, strict=True)) | {"id": str(i)} for i, row in enumerate(rows)]
     return [Item(body["id"], msgspec.json.encode(body)) for body in bodies]
 
@@ -62,7 +65,11 @@ def truth(model_process: ModelService, given: list[Item]) -> list[float]:
     ids=lambda f: " ".join(map(str, f.values())),
 )
 async def test_what_passes_is_waited_for_and_what_is_wrong_is_asked_again(
-    client: MLApi, model: ModelService, given: list[Item], truth: list[float], faults: dict[str, object]
+    client: MLApi,
+    model: ModelService,
+    given: list[Item],
+    truth: list[float],
+    faults: dict[str, object],
 ) -> None:
     await asyncio.to_thread(model.misbehave, **faults)
     assert scores(await client.score("job", given)) == truth

@@ -1,4 +1,6 @@
-"""`python -m app pipeline`: from a bucket to the tables, with the lines and the exit codes that were promised."""
+"""`python -m app pipeline`: from a bucket to the tables, with the lines and the exit codes that
+were promised.
+"""
 
 from __future__ import annotations
 
@@ -20,7 +22,10 @@ STAMP = r"^\d{4}-\d\d-\d\d \d\d:\d\d:\d\d - "
 def pipeline(databases: Databases, bucket: Bucket, model: ModelService, tmp_path: Path) -> Pipeline:
     storage = tmp_path / "storage"
     return Pipeline(
-        databases.create(storage).replace("+asyncpg", ""), storage, ML_API_URL=model.url, **bucket.environment
+        databases.create(storage).replace("+asyncpg", ""),
+        storage,
+        ML_API_URL=model.url,
+        **bucket.environment,
     )
 
 
@@ -42,7 +47,9 @@ def test_a_run_tells_what_was_promised_and_writes_every_transaction(
     said = [re.sub(STAMP + "INFO - ", "", line) for line in lines]
     assert said[0] == "Starting batch pipeline"
     assert re.fullmatch(r"Pipeline Run ID: batch_\d{8}_\d{6}", said[1])
-    batches = [re.fullmatch(r"Batch (\d+): processed (\d+) transactions", line) for line in said[2:-2]]
+    batches = [
+        re.fullmatch(r"Batch (\d+): processed (\d+) transactions", line) for line in said[2:-2]
+    ]
     assert [int(match[1]) for match in batches if match] == list(range(3))
     assert sorted(int(match[2]) for match in batches if match) == [200, 399, 500]
     assert said[-2:] == [
@@ -54,14 +61,17 @@ def test_a_run_tells_what_was_promised_and_writes_every_transaction(
 
     model.misbehave(refuse=["tx-2-000000007"])  # what was predicted before stays
     code, lines = pipeline.run()
-    assert (code, lines[-1].rpartition(" - ")[2]) == (1, "Pipeline complete: 1098 processed, 1 failed, 1 invalid")
+    assert (code, lines[-1].rpartition(" - ")[2]) == (
+        1,
+        "Pipeline complete: 1098 processed, 1 failed, 1 invalid",
+    )
     assert count(pipeline, "transactions") == count(pipeline, "predictions") == 1099
 
 
 CONTENT = (
-    "SELECT t.transaction_id, t.content_hash, t.row_number, p.prediction, p.fraud_score, p.model_version, p.row_number "
-    "FROM transactions t JOIN predictions p ON p.transaction_id = t.transaction_id "
-    "WHERE t.transaction_id LIKE 'tx-3%' ORDER BY t.transaction_id"
+    "SELECT t.transaction_id, t.content_hash, t.row_number, p.prediction, p.fraud_score,"
+    " p.model_version, p.row_number FROM transactions t JOIN predictions p ON p.transaction_id ="
+    " t.transaction_id WHERE t.transaction_id LIKE 'tx-3%' ORDER BY t.transaction_id"
 )
 
 
@@ -70,14 +80,27 @@ def test_killed_again_and_again_it_ends_with_the_tables_of_an_undisturbed_run(
 ) -> None:
     """With transactions that come twice, so that the order in which chunks end would show."""
     header, rows = transactions(400, seed=31).split(b"\n", 1)
-    _, changed = transactions(400, seed=31, currency=dict.fromkeys(range(1, 401, 7), "USD")).split(b"\n", 1)
+    _, changed = transactions(400, seed=31, currency=dict.fromkeys(range(1, 401, 7), "USD")).split(
+        b"\n", 1
+    )
     bucket.put("a.csv", header + b"\n" + rows + changed)
     bucket.put("b.csv", header + b"\n" + rows)
-    made = api.client.post("/api/v1/jobs/score", json={"source": f"s3://{bucket.name}/*.csv", "chunk_size": 100})
+    made = api.client.post(
+        "/api/v1/jobs/score", json={"source": f"s3://{bucket.name}/*.csv", "chunk_size": 100}
+    )
     assert api.finished(made.json()["job_id"])["status"] == "completed"
 
-    patient = {"ROW_BATCH_SIZE": 100, "LEASE_SECONDS": 1, "HEARTBEAT_SECONDS": 0.3, "RECONCILE_SECONDS": 0.3}
-    for point in ("split.after_commit=kill", "ml.after_response=kill@5", "chunk.after_write=kill@3"):
+    patient = {
+        "ROW_BATCH_SIZE": 100,
+        "LEASE_SECONDS": 1,
+        "HEARTBEAT_SECONDS": 0.3,
+        "RECONCILE_SECONDS": 0.3,
+    }
+    for point in (
+        "split.after_commit=kill",
+        "ml.after_response=kill@5",
+        "chunk.after_write=kill@3",
+    ):
         code, lines = pipeline.run(**patient, GRANULA_FAIL=point)
         assert code == -9, lines
     code, lines = pipeline.run(**patient)
@@ -99,44 +122,64 @@ def test_killed_at_fifty_random_instants_it_ends_with_the_tables_of_an_undisturb
     print(f"seed {seed}")  # noqa: T201
     rng, killed_at_work = random.Random(seed), 0
     bucket.put("a.csv", transactions(3000, seed=33))
-    patient = {"ROW_BATCH_SIZE": 100, "LEASE_SECONDS": 1, "HEARTBEAT_SECONDS": 0.3, "RECONCILE_SECONDS": 0.3}
+    patient = {
+        "ROW_BATCH_SIZE": 100,
+        "LEASE_SECONDS": 1,
+        "HEARTBEAT_SECONDS": 0.3,
+        "RECONCILE_SECONDS": 0.3,
+    }
     assert pipeline.run(**patient)[0] == 0
     undisturbed = query(pipeline.url, CONTENT)
     active = "SELECT count(*) FROM jobs WHERE status IN ('queued', 'processing')"
     for number in range(25):
         begun = 1
         folder = tmp_path / f"run {number}"
-        run = Pipeline(databases.create(folder).replace("+asyncpg", ""), folder, **pipeline.environment)
+        run = Pipeline(
+            databases.create(folder).replace("+asyncpg", ""), folder, **pipeline.environment
+        )
         for _ in range(2):
             model.misbehave(latency_ms=100)
             run.launch(**patient)
             run.kill_after(rng.uniform(0, 1.0))
             at_work = query(run.url, active) != [(0,)]
             killed_at_work += at_work
-            begun += not at_work  # it was through before it was killed: the next one has nothing to continue
+            # it was through before it was killed: the next one has nothing to continue
+            begun += not at_work
         model.misbehave()
         code, lines = run.run(**patient)
         assert code == 0, lines
         assert query(run.url, CONTENT) == undisturbed
-        assert query(run.url, "SELECT count(*) FROM jobs") == [(2 * begun,)], "of the run and of its object"
+        assert query(run.url, "SELECT count(*) FROM jobs") == [(2 * begun,)], (
+            "of the run and of its object"
+        )
     assert killed_at_work > 15, "or this proves little"
 
 
-def test_a_prefix_is_taken_letter_by_letter_and_the_pattern_behind_it(pipeline: Pipeline, bucket: Bucket) -> None:
+def test_a_prefix_is_taken_letter_by_letter_and_the_pattern_behind_it(
+    pipeline: Pipeline, bucket: Bucket
+) -> None:
     bucket.put("rep[1]/a.csv", transactions(20, seed=33))
     bucket.put("rep[1]/b.txt", b"not for us")
     bucket.put("rep1/a.csv", transactions(30, seed=34))
     for arguments in (("--prefix", "rep[1]/"), ("--prefix", "rep[1]/a.csv", "--pattern", "")):
         code, lines = pipeline.run(*arguments)
         assert code == 0, lines
-        assert lines[-1].rpartition(" - ")[2] == "Pipeline complete: 20 processed, 0 failed, 0 invalid"
+        assert (
+            lines[-1].rpartition(" - ")[2] == "Pipeline complete: 20 processed, 0 failed, 0 invalid"
+        )
 
 
 def test_the_exit_code_tells_cron_what_happened(pipeline: Pipeline, bucket: Bucket) -> None:
     code, lines = pipeline.run()
-    assert (code, lines[-1].rpartition(" - ")[2]) == (2, f"No object matches s3://{bucket.name}/*.csv.")
+    assert (code, lines[-1].rpartition(" - ")[2]) == (
+        2,
+        f"No object matches s3://{bucket.name}/*.csv.",
+    )
 
     bucket.put("a.csv", transactions(300, seed=32))
     code, lines = pipeline.run("--give-up-after", "1", ML_API_URL="http://127.0.0.1:9")
     assert code == 3
-    assert any("Failed to get predictions: Connection refused (http://127.0.0.1:9)" in line for line in lines), lines
+    assert any(
+        "Failed to get predictions: Connection refused (http://127.0.0.1:9)" in line
+        for line in lines
+    ), lines

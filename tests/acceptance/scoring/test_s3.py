@@ -1,4 +1,6 @@
-"""Whatever an object store does, what is read is the version that was meant, every byte of it, or an error that says why not."""
+"""Whatever an object store does, what is read is the version that was meant, every byte of it, or
+an error that says why not.
+"""
 
 from __future__ import annotations
 
@@ -24,7 +26,9 @@ SIZE, STEP = 1 << 20, 20_000
 
 @pytest.fixture
 def source(store: FaultyStore, bucket: Bucket) -> S3Source:
-    return S3Source(endpoint_url=store.endpoint, key=bucket.key, secret=bucket.secret, region="us-east-1")
+    return S3Source(
+        endpoint_url=store.endpoint, key=bucket.key, secret=bucket.secret, region="us-east-1"
+    )
 
 
 def test_bodies_that_are_reset_cut_short_or_slowed_down_fifty_times_give_every_byte(
@@ -45,7 +49,9 @@ def test_bodies_that_are_reset_cut_short_or_slowed_down_fifty_times_give_every_b
     with ThreadPoolExecutor(8) as threads:
         assert b"".join(threads.map(read, range(0, SIZE, STEP))) == data
     assert not store.faults, "faults that nobody met"
-    assert {etag for _, asked, etag in store.requests if asked} == {found.etag}, "a read that would take any version"
+    assert {etag for _, asked, etag in store.requests if asked} == {found.etag}, (
+        "a read that would take any version"
+    )
 
 
 @pytest.mark.parametrize(
@@ -58,7 +64,12 @@ def test_bodies_that_are_reset_cut_short_or_slowed_down_fifty_times_give_every_b
     ],
 )
 def test_a_fault_that_stays_is_told_with_the_object_and_whether_it_may_pass(
-    source: S3Source, store: FaultyStore, bucket: Bucket, fault: str, error: type[Exception], kind: type[Exception]
+    source: S3Source,
+    store: FaultyStore,
+    bucket: Bucket,
+    fault: str,
+    error: type[Exception],
+    kind: type[Exception],
 ) -> None:
     bucket.put("a.csv", b"x" * 1000)
     etag = source.head(f"s3://{bucket.name}/a.csv").etag
@@ -68,7 +79,9 @@ def test_a_fault_that_stays_is_told_with_the_object_and_whether_it_may_pass(
     assert isinstance(told.value, kind)
 
 
-def test_an_object_that_was_replaced_or_removed_is_not_read(source: S3Source, bucket: Bucket) -> None:
+def test_an_object_that_was_replaced_or_removed_is_not_read(
+    source: S3Source, bucket: Bucket
+) -> None:
     bucket.put("a.csv", b"x" * 1000)
     etag = source.head(f"s3://{bucket.name}/a.csv").etag
     bucket.put("a.csv", b"y" * 1000)
@@ -107,7 +120,9 @@ def keys(source: S3Source, bucket: Bucket) -> str:
     return f"s3://{bucket.name}/"
 
 
-def test_every_key_of_a_bucket_is_found_and_each_that_is_a_path_is_read(source: S3Source, keys: str) -> None:
+def test_every_key_of_a_bucket_is_found_and_each_that_is_a_path_is_read(
+    source: S3Source, keys: str
+) -> None:
     found = {each.uri.removeprefix(keys): each for each in source.find(keys, 1000)}
     assert sorted(found) == sorted([*ODD, *PLAIN])
     for key in PLAIN:
@@ -146,14 +161,18 @@ def test_a_pattern_is_held_against_whole_keys_and_a_prefix_letter_by_letter(
     assert [each.uri.removeprefix(keys) for each in source.find(keys + source_text, 1000)] == wanted
 
 
-def test_a_listing_of_many_pages_is_read_to_its_end_or_to_the_limit(source: S3Source, bucket: Bucket) -> None:
+def test_a_listing_of_many_pages_is_read_to_its_end_or_to_the_limit(
+    source: S3Source, bucket: Bucket
+) -> None:
     for number in range(1005):
         bucket.put(f"many/{number:04}.csv", b"x")
     assert len(source.find(f"s3://{bucket.name}/many/", 10_000)) == 1005
     assert len(source.find(f"s3://{bucket.name}/many/*", 1003)) == 1004
 
 
-def test_a_listing_that_fails_for_a_moment_is_asked_again(source: S3Source, store: FaultyStore, bucket: Bucket) -> None:
+def test_a_listing_that_fails_for_a_moment_is_asked_again(
+    source: S3Source, store: FaultyStore, bucket: Bucket
+) -> None:
     bucket.put("a.csv", b"x")
     store.faults += ["503", "503"]
     assert len(source.find(f"s3://{bucket.name}/", 10)) == 1

@@ -52,7 +52,10 @@ def test_five_fields_mean_what_debians_cron_makes_of_them(cron: str, moments: li
         ("", "'' has 1 fields, not 5."),
         ("15 2 * * * *", "has 6 fields, not 5; there is none for seconds, and none for a year."),
         ("*/10 * * * * *", "has 6 fields, not 5; there is none for seconds, and none for a year."),
-        ("0 15 2 * * ? 2026", "has 7 fields, not 5; there is none for seconds, and none for a year."),
+        (
+            "0 15 2 * * ? 2026",
+            "has 7 fields, not 5; there is none for seconds, and none for a year.",
+        ),
         ("@daily", "'@daily' is a nickname, which is not taken; write `0 0 * * *`."),
         ("@reboot", "'@reboot' is a nickname, which is not taken; write the five fields."),
         ("61 * * * *", "The minute, '61', takes 0 to 59; `61` is outside of them."),
@@ -62,19 +65,37 @@ def test_five_fields_mean_what_debians_cron_makes_of_them(cron: str, moments: li
         ("0 0 * * 8", "The day of the week, '8', takes 0 to 7; `8` is outside of them."),
         (
             "0 22-2 * * *",
-            "The hour, '22-2', has a range that ends before it begins; a list like `22-23,0-2` has both parts.",
+            (
+                "The hour, '22-2', has a range that ends before it begins; a list like `22-23,0-2`"
+                " has both parts."
+            ),
         ),
-        ("0 0 * * fri-mon", "The day of the week, 'fri-mon', has a range that ends before it begins"),
+        (
+            "0 0 * * fri-mon",
+            "The day of the week, 'fri-mon', has a range that ends before it begins",
+        ),
         ("*/0 * * * *", "The minute, '*/0', has a step of 0."),
         ("1-5/00 * * * *", "The minute, '1-5/00', has a step of 0."),
         ("0 0 L * *", "The day of the month, 'L', takes numbers; `l` is none."),
         ("0 0 LW * *", "The day of the month, 'LW', takes numbers; `lw` is none."),
         ("0 0 15W * *", "The day of the month, '15W', takes numbers; `15w` is none."),
-        ("0 0 * * MON#1", "The day of the week, 'MON#1', takes numbers and names like `sun`, ranges like `1-5`"),
-        ("0 0 * * 5L", "The day of the week, '5L', takes numbers and names like `sun`; `5l` is none."),
+        (
+            "0 0 * * MON#1",
+            "The day of the week, 'MON#1', takes numbers and names like `sun`, ranges like `1-5`",
+        ),
+        (
+            "0 0 * * 5L",
+            "The day of the week, '5L', takes numbers and names like `sun`; `5l` is none.",
+        ),
         ("0 0 ? * *", "The day of the month, '?', takes numbers, ranges like `1-5`"),
-        ("0 0 * monday *", "The month, 'monday', takes numbers and names like `jan`; `monday` is none."),
-        ("0 0 * * sunday", "The day of the week, 'sunday', takes numbers and names like `sun`; `sunday` is none."),
+        (
+            "0 0 * monday *",
+            "The month, 'monday', takes numbers and names like `jan`; `monday` is none.",
+        ),
+        (
+            "0 0 * * sunday",
+            "The day of the week, 'sunday', takes numbers and names like `sun`; `sunday` is none.",
+        ),
         ("0 0 * mon *", "The month, 'mon', takes numbers"),
         ("mon 0 * * *", "The minute, 'mon', takes numbers; `mon` is none."),
         ("1,,2 * * * *", "The minute, '1,,2', takes numbers, ranges"),
@@ -121,10 +142,13 @@ def test_schedules_that_are_none_are_422_with_the_fault(api: Api, bucket: Bucket
     assert api.client.delete(path).status_code == 204
 
 
-def test_a_schedule_of_an_earlier_version_keeps_its_moments(api: Api, server: Server, bucket: Bucket) -> None:
+def test_a_schedule_of_an_earlier_version_keeps_its_moments(
+    api: Api, server: Server, bucket: Bucket
+) -> None:
     """Its seconds were taken then: it is shown, paused and deleted as any other."""
     made = api.client.post(
-        "/api/v1/schedules", json={"cron": "0 0 1 1 *", "job": {"source": f"s3://{bucket.name}/x.csv"}}
+        "/api/v1/schedules",
+        json={"cron": "0 0 1 1 *", "job": {"source": f"s3://{bucket.name}/x.csv"}},
     )
     path = made.headers["Location"]
     query(server.url, "UPDATE schedules SET cron = '15 0 0 1 1 *'")
@@ -138,7 +162,9 @@ def test_due_runs_are_made_skipped_while_one_goes_on_and_told_when_missed(
 ) -> None:
     bucket.put("a.csv", transactions(200, seed=41))
     job = {"source": f"s3://{bucket.name}/*.csv"}
-    made = api.client.post("/api/v1/schedules", json={"cron": "0 0 1 1 *", "job": job, "name": "yearly"})
+    made = api.client.post(
+        "/api/v1/schedules", json={"cron": "0 0 1 1 *", "job": job, "name": "yearly"}
+    )
     assert made.status_code == 201, made.text
     path = made.headers["Location"]
 

@@ -1,4 +1,6 @@
-"""Each row of a scored file is in exactly one of scored, invalid, failed; the tables hold what the service said, once."""
+"""Each row of a scored file is in exactly one of scored, invalid, failed; the tables hold what the
+service said, once.
+"""
 
 from __future__ import annotations
 
@@ -8,7 +10,10 @@ from tests.forks import Server
 from tests.harness import Api, query, wait_until
 from tests.scoring.services import ModelService, transactions
 
-SUMMARY = "SELECT prediction, COUNT(*) as count, AVG(fraud_score) as avg_score FROM predictions GROUP BY prediction"
+SUMMARY = (
+    "SELECT prediction, COUNT(*) as count, AVG(fraud_score) as avg_score FROM predictions GROUP BY"
+    " prediction"
+)
 PER_DAY = (
     "SELECT DATE(created_at) as date, COUNT(*) as transactions FROM transactions "
     "GROUP BY DATE(created_at) ORDER BY date DESC"
@@ -18,7 +23,13 @@ PER_DAY = (
 def test_rows_are_scored_rejected_or_failed_and_the_tables_hold_the_scored_ones(
     api: Api, server: Server, model: ModelService
 ) -> None:
-    data = transactions(1000, seed=11, amount={3: "-5", 700: "a lot"}, merchant={9: ""}, channel={10: "carrier pigeon"})
+    data = transactions(
+        1000,
+        seed=11,
+        amount={3: "-5", 700: "a lot"},
+        merchant={9: ""},
+        channel={10: "carrier pigeon"},
+    )
     model.misbehave(refuse=["tx-11-000000500"])
 
     status = api.run(data, processor="scoring", chunk_size=300)
@@ -41,11 +52,16 @@ def test_rows_are_scored_rejected_or_failed_and_the_tables_hold_the_scored_ones(
     rows = dict(api.rows(status["file_id"]))
     assert set(rows) == set(range(1, 1001)) - set(rejects)
     stored = dict(
-        query(server.url, "SELECT transaction_id, fraud_score FROM predictions WHERE transaction_id LIKE 'tx-11-%'")
+        query(
+            server.url,
+            "SELECT transaction_id, fraud_score FROM predictions WHERE transaction_id LIKE"
+            " 'tx-11-%'",
+        )
     )
     assert stored == {cells[0]: float(cells[-2]) for cells in rows.values()}
     assert status["summary"]["written"] == {
-        table: {"inserted": 995, "updated": 0, "unchanged": 0} for table in ("transactions", "predictions")
+        table: {"inserted": 995, "updated": 0, "unchanged": 0}
+        for table in ("transactions", "predictions")
     }
     assert sum(status["summary"]["predictions"].values()) == 995
     assert query(server.url, "SELECT COUNT(*) FROM transactions")[0][0] >= 995
@@ -56,7 +72,9 @@ def test_rows_are_scored_rejected_or_failed_and_the_tables_hold_the_scored_ones(
 def test_corrected_transactions_are_scored_and_nobody_can_see_that_they_were_not_at_once(
     api: Api, server: Server, model: ModelService
 ) -> None:
-    """Rows that were invalid, and one that the model service refused: tables, counts, summary, and the undo of all."""
+    """Rows that were invalid, and one that the model service refused: tables, counts, summary, and
+    the undo of all.
+    """
     good = transactions(300, seed=15)
     names, *lines = [line.split(",") for line in good.decode().splitlines()]
     bad = transactions(300, seed=15, amount={3: "-5", 250: "a lot"}, merchant={9: ""})
@@ -65,27 +83,43 @@ def test_corrected_transactions_are_scored_and_nobody_can_see_that_they_were_not
     assert job["rows"] == {"total": 300, "ok": 296, "invalid": 3, "failed": 1, "unprocessed": 0}
 
     model.misbehave()
-    body = fixed(api, job["file_id"], lambda line: line | dict(zip(names, lines[int(line["_row"]) - 1], strict=True)))
+    body = fixed(
+        api,
+        job["file_id"],
+        lambda line: line | dict(zip(names, lines[int(line["_row"]) - 1], strict=True)),
+    )
     correction = ended(api, send(api, job["file_id"], body))
     assert (correction["status"], correction["rows"]["ok"]) == ("completed", 4)
     assert model.stats()["rows"] == 4, "only they are scored again"
     status = api.status(job["file_id"])
     assert (status["status"], status["rows"]["ok"]) == ("completed", 300)
     assert sum(status["summary"]["predictions"].values()) == 300
-    assert status["summary"]["written"]["predictions"] == {"inserted": 300, "updated": 0, "unchanged": 0}
+    assert status["summary"]["written"]["predictions"] == {
+        "inserted": 300,
+        "updated": 0,
+        "unchanged": 0,
+    }
     assert api.proof(job["file_id"])["closes"]
     assert api.proof(correction["file_id"])["closes"]
 
     def held(table: str) -> list[tuple[object, ...]]:
         columns = "transaction_id, row_number, content_hash, job_id"
-        found = f"SELECT {columns} FROM {table} WHERE transaction_id LIKE 'tx-15-%' ORDER BY row_number"
+        found = (
+            f"SELECT {columns} FROM {table} WHERE transaction_id LIKE 'tx-15-%' ORDER BY row_number"
+        )
         return [(*row[:3], str(row[3]).replace("-", "")) for row in query(server.url, found)]
 
     before = {table: held(table) for table in ("transactions", "predictions")}
-    assert [row[:2] for row in before["predictions"]] == [(line[0], i) for i, line in enumerate(lines, 1)]
+    assert [row[:2] for row in before["predictions"]] == [
+        (line[0], i) for i, line in enumerate(lines, 1)
+    ]
     assert {row[3] for rows in before.values() for row in rows} == {job["job_id"].replace("-", "")}
     clean = api.run(good, processor="scoring", chunk_size=100)
-    assert clean["summary"]["written"]["transactions"] == {"inserted": 0, "updated": 0, "unchanged": 300}
+    assert clean["summary"]["written"]["transactions"] == {
+        "inserted": 0,
+        "updated": 0,
+        "unchanged": 300,
+    }
     assert clean["summary"]["predictions"] == status["summary"]["predictions"]
     assert api.rows(clean["file_id"]) == api.rows(job["file_id"])
     assert api.proof(clean["file_id"])["hash"] == api.proof(job["file_id"])["hash"]
@@ -93,12 +127,16 @@ def test_corrected_transactions_are_scored_and_nobody_can_see_that_they_were_not
     for each in (clean, job):
         assert api.client.post(f"/api/v1/undo/{each['job_id']}").status_code in (200, 202)
         url = f"/api/v1/jobs/{each['job_id']}/status"
-        wait_until(lambda at=url: api.client.get(at).json()["undo"]["state"] == "undone", what="the undo")  # type: ignore[misc]
+        wait_until(
+            lambda at=url: api.client.get(at).json()["undo"]["state"] == "undone", what="the undo"
+        )  # type: ignore[misc]
         left = {table: held(table) for table in before}
         assert left == (before if each is clean else {"transactions": [], "predictions": []})
 
 
-def test_digits_are_no_time_and_nothing_of_a_time_is_cut(api: Api, server: Server, model: ModelService) -> None:
+def test_digits_are_no_time_and_nothing_of_a_time_is_cut(
+    api: Api, server: Server, model: ModelService
+) -> None:
     exact = "2026-01-05T10:20:30.123456000+02:00"
     times = {1: "46023", 2: "31122025", 3: "2026", 4: "2026-01-05T10:20:30.123456789Z", 5: exact}
     data = transactions(6, seed=16, timestamp=times, amount={6: "1_0.5"})
@@ -106,10 +144,19 @@ def test_digits_are_no_time_and_nothing_of_a_time_is_cut(api: Api, server: Serve
     status = api.run(data, processor="scoring")
 
     assert (status["rows"]["ok"], status["rows"]["invalid"]) == (1, 5)
-    rejects = {r["row_number"]: (r["code"], r["column"], r["value"]) for r in api.rejects(status["file_id"])}
-    expected = {number: ("invalid_value", "timestamp", text) for number, text in times.items() if number != 5}
+    rejects = {
+        r["row_number"]: (r["code"], r["column"], r["value"])
+        for r in api.rejects(status["file_id"])
+    }
+    expected = {
+        number: ("invalid_value", "timestamp", text)
+        for number, text in times.items()
+        if number != 5
+    }
     assert rejects == {**expected, 6: ("invalid_value", "amount", "1_0.5")}
-    ((moment,),) = query(server.url, "SELECT timestamp FROM transactions WHERE transaction_id LIKE 'tx-16-%'")
+    ((moment,),) = query(
+        server.url, "SELECT timestamp FROM transactions WHERE transaction_id LIKE 'tx-16-%'"
+    )
     assert "08:20:30.123456" in str(moment)
 
 
@@ -119,15 +166,25 @@ def test_a_file_that_was_uploaded_before_can_be_scored(api: Api, model: ModelSer
 
     outcomes = []
     for _ in range(2):
-        made = api.client.post("/api/v1/jobs/score", json={"file_id": upload["file_id"], "chunk_size": 100})
+        made = api.client.post(
+            "/api/v1/jobs/score", json={"file_id": upload["file_id"], "chunk_size": 100}
+        )
         assert made.status_code == 201, made.text
         outcomes.append(api.finished(made.json()["job_id"]))
 
     assert [each["rows"]["ok"] for each in outcomes] == [299, 299]
     chunks = api.client.get(f"/api/v1/jobs/{outcomes[0]['job_id']}/chunks").json()["items"]
     assert len(chunks) == 3
-    assert outcomes[0]["summary"]["written"]["predictions"] == {"inserted": 299, "updated": 0, "unchanged": 0}
-    assert outcomes[1]["summary"]["written"]["predictions"] == {"inserted": 0, "updated": 0, "unchanged": 299}
+    assert outcomes[0]["summary"]["written"]["predictions"] == {
+        "inserted": 299,
+        "updated": 0,
+        "unchanged": 0,
+    }
+    assert outcomes[1]["summary"]["written"]["predictions"] == {
+        "inserted": 0,
+        "updated": 0,
+        "unchanged": 299,
+    }
     assert len(api.rows(outcomes[1]["job_id"])) == 299
     assert [reject["row_number"] for reject in api.rejects(outcomes[1]["job_id"])] == [7]
 
@@ -136,7 +193,10 @@ def test_a_file_that_was_uploaded_before_can_be_scored(api: Api, model: ModelSer
         return answer.status_code, answer.json()["code"]
 
     assert refused(file_id="00000000-0000-4000-8000-000000000000") == (404, "not_found")
-    assert refused(file_id=upload["file_id"], source="s3://transactions/a.csv") == (422, "invalid_parameter")
+    assert refused(file_id=upload["file_id"], source="s3://transactions/a.csv") == (
+        422,
+        "invalid_parameter",
+    )
     assert refused(file_id=upload["file_id"], delimiter=";") == (422, "invalid_parameter")
     assert refused() == (422, "invalid_parameter")
 
@@ -152,9 +212,24 @@ def test_suspects_are_scored_in_processes_of_their_own_as_others_are(
         alone = api.run(data, processor="scoring", chunk_size=100)
     finally:
         query(
-            server.url, "DROP TRIGGER suspect" if server.url.startswith("sqlite") else "DROP FUNCTION suspect CASCADE"
+            server.url,
+            (
+                "DROP TRIGGER suspect"
+                if server.url.startswith("sqlite")
+                else "DROP FUNCTION suspect CASCADE"
+            ),
         )
-    assert alone["rows"] == usual["rows"] == {"total": 300, "ok": 298, "invalid": 1, "failed": 1, "unprocessed": 0}
+    assert (
+        alone["rows"]
+        == usual["rows"]
+        == {
+            "total": 300,
+            "ok": 298,
+            "invalid": 1,
+            "failed": 1,
+            "unprocessed": 0,
+        }
+    )
     assert api.rows(alone["file_id"]) == api.rows(usual["file_id"])
     assert alone["summary"]["predictions"] == usual["summary"]["predictions"]
     assert api.proof(alone["file_id"])["closes"]

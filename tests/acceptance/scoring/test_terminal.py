@@ -74,5 +74,10 @@ def test_the_last_line_tells_rows_that_failed_from_rows_that_were_not_processed(
 ) -> None:
     counts = dict(zip(("ok", "failed", "invalid", "unprocessed"), rows, strict=True))
     with caplog.at_level("INFO", "pipeline"):
-        assert conclude({"rows": counts, "status": "completed_with_errors", "error": None, "errors": []}) == code
+        assert (
+            conclude(
+                {"rows": counts, "status": "completed_with_errors", "error": None, "errors": []}
+            )
+            == code
+        )
     assert caplog.messages[-1] == f"Pipeline complete: {said}"

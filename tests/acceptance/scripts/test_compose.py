@@ -1,4 +1,6 @@
-"""docker-compose.yml and Dockerfile, as far as they can be held against the code without a Docker daemon."""
+"""docker-compose.yml and Dockerfile, as far as they can be held against the code without a Docker
+daemon.
+"""
 
 from __future__ import annotations
 
@@ -24,18 +26,26 @@ def services() -> dict[str, dict[str, Any]]:
     return dict(yaml.safe_load((ROOT / "docker-compose.yml").read_text())["services"])
 
 
-def test_who_is_waited_for_can_be_what_it_is_waited_for(services: dict[str, dict[str, Any]]) -> None:
+def test_who_is_waited_for_can_be_what_it_is_waited_for(
+    services: dict[str, dict[str, Any]],
+) -> None:
     for name, service in services.items():
         for awaited, how in service.get("depends_on", {}).items():
             check = services[awaited].get("healthcheck", {})
             if how["condition"] == "service_healthy":
-                assert check.get("test"), f"{name} waits for the health of {awaited}, which has no check of its own"
+                assert check.get("test"), (
+                    f"{name} waits for the health of {awaited}, which has no check of its own"
+                )
             else:
                 assert how["condition"] == "service_completed_successfully"
-                assert "ports" not in services[awaited], f"{name} waits for the end of {awaited}, which serves"
+                assert "ports" not in services[awaited], (
+                    f"{name} waits for the end of {awaited}, which serves"
+                )
 
 
-def test_what_serves_comes_back_after_a_crash_or_a_reboot(services: dict[str, dict[str, Any]]) -> None:
+def test_what_serves_comes_back_after_a_crash_or_a_reboot(
+    services: dict[str, dict[str, Any]],
+) -> None:
     ends_by_itself = {"migrate", "samples", "bucket", "batch", "scale-bucket"}
     restarts = {name: service.get("restart") for name, service in services.items()}
     assert {name for name, policy in restarts.items() if policy is None} == ends_by_itself
@@ -46,9 +56,14 @@ def test_the_database_alone_needs_no_variable_and_is_where_the_documented_url_lo
     services: dict[str, dict[str, Any]],
 ) -> None:
     text = (ROOT / "docker-compose.yml").read_text()
-    assert not re.findall(r"\$\{\w+(?::?\?.*)?\}", text), "a variable without a default stops every command"
+    assert not re.findall(r"\$\{\w+(?::?\?.*)?\}", text), (
+        "a variable without a default stops every command"
+    )
     postgres = services["postgres"]
-    given = {name: re.sub(r"\$\{\w+:-(.*)\}", r"\1", value) for name, value in postgres["environment"].items()}
+    given = {
+        name: re.sub(r"\$\{\w+:-(.*)\}", r"\1", value)
+        for name, value in postgres["environment"].items()
+    }
     assert (given["POSTGRES_USER"], given["POSTGRES_PASSWORD"]) == ("granula_user", "granula_pass")
     assert (given["POSTGRES_DB"], postgres["ports"]) == ("granula", ["127.0.0.1:5432:5432"])
 
@@ -58,19 +73,28 @@ def test_what_is_set_is_a_setting_and_the_batch_has_the_documented_defaults(
 ) -> None:
     for name, service in services.items():
         if service.get("build") == ".":
-            unknown = {key.lower() for key in service.get("environment", {})} - set(Settings.model_fields) - OF_UVICORN
+            unknown = (
+                {key.lower() for key in service.get("environment", {})}
+                - set(Settings.model_fields)
+                - OF_UVICORN
+            )
             assert not unknown, f"{name} sets {unknown}, which nothing reads"
     batch = services["batch"]
     assert (batch["profiles"], batch["command"]) == (["batch"], ["python", "-m", "app", "pipeline"])
     for setting in ("ROW_BATCH_SIZE", "API_BATCH_SIZE", "API_MAX_WORKERS", "DB_ROW_BATCH_SIZE"):
-        assert batch["environment"][setting] == f"${{{setting}:-{Settings.model_fields[setting.lower()].default}}}"
+        assert (
+            batch["environment"][setting]
+            == f"${{{setting}:-{Settings.model_fields[setting.lower()].default}}}"
+        )
     for setting in ("KEY", "SECRET", "ENDPOINT_URL", "DATABASE_URL", "ML_API_URL"):
         assert setting in batch["environment"]
 
 
 def started_for(name: str, services: dict[str, dict[str, Any]]) -> set[str]:
     """It, and all that it waits for."""
-    return {name}.union(*(started_for(awaited, services) for awaited in services[name].get("depends_on", {})))
+    return {name}.union(
+        *(started_for(awaited, services) for awaited in services[name].get("depends_on", {}))
+    )
 
 
 def test_the_profile_scale_is_two_api_processes_and_three_workers_behind_a_balancer(
@@ -78,22 +102,34 @@ def test_the_profile_scale_is_two_api_processes_and_three_workers_behind_a_balan
 ) -> None:
     assert {name for name, service in services.items() if "profiles" not in service} == BY_DEFAULT
     started = started_for("gateway", services)
-    assert all(services[name].get("profiles", ["scale"]) == ["scale"] for name in started), "others would not be there"
-    assert started & {"api", "batch"} == set(), "what works by itself must not be on the same database"
+    assert all(services[name].get("profiles", ["scale"]) == ["scale"] for name in started), (
+        "others would not be there"
+    )
+    assert started & {"api", "batch"} == set(), (
+        "what works by itself must not be on the same database"
+    )
     api, worker = services["scale-api"], services["scale-worker"]
     assert (api["deploy"]["replicas"], worker["deploy"]["replicas"]) == (2, 3)
     shared = ("DATABASE_URL", "QUEUE", "STORAGE_URL", "KEY", "SECRET", "ENDPOINT_URL")
-    assert [api["environment"][name] for name in shared] == [worker["environment"][name] for name in shared]
+    assert [api["environment"][name] for name in shared] == [
+        worker["environment"][name] for name in shared
+    ]
     assert "ports" not in api, "two cannot have one port"
 
 
-def test_the_balancer_finds_the_api_and_holds_nothing_back(services: dict[str, dict[str, Any]]) -> None:
+def test_the_balancer_finds_the_api_and_holds_nothing_back(
+    services: dict[str, dict[str, Any]],
+) -> None:
     text = re.sub(r"#.*", "", (ROOT / "deploy" / "nginx" / "nginx.conf").read_text())
     directives = dict(re.findall(r"^\s*(\w+)\s+([^;{]+);", text, re.MULTILINE))
     name, port = re.findall(r"server ([\w-]+):(\d+) resolve", text)[0]
     assert services[name]["command"][-1] == port
     assert [f"127.0.0.1:8080:{directives['listen']}"] == services["gateway"]["ports"]
-    wanted = {"proxy_request_buffering": "off", "proxy_buffering": "off", "client_max_body_size": "0"}
+    wanted = {
+        "proxy_request_buffering": "off",
+        "proxy_buffering": "off",
+        "client_max_body_size": "0",
+    }
     assert wanted.items() <= directives.items()
     (problem,) = re.findall(r"return 503 '(.*)';", text)
     error = request_errors()["unavailable"]
@@ -103,7 +139,9 @@ def test_the_balancer_finds_the_api_and_holds_nothing_back(services: dict[str, d
     }  # fmt: skip
 
 
-def test_the_commands_that_are_run_exist_with_their_options(services: dict[str, dict[str, Any]]) -> None:
+def test_the_commands_that_are_run_exist_with_their_options(
+    services: dict[str, dict[str, Any]],
+) -> None:
     group = typer.main.get_command(app)
     for name, service in services.items():
         command = service.get("command", [])
@@ -115,7 +153,9 @@ def test_the_commands_that_are_run_exist_with_their_options(services: dict[str, 
             found.make_context(given[0], given[1:], parent=context)
 
 
-def test_volumes_are_declared_and_ports_are_open_to_this_host_alone(services: dict[str, dict[str, Any]]) -> None:
+def test_volumes_are_declared_and_ports_are_open_to_this_host_alone(
+    services: dict[str, dict[str, Any]],
+) -> None:
     declared = set(yaml.safe_load((ROOT / "docker-compose.yml").read_text())["volumes"])
     for service in services.values():
         named = {volume.partition(":")[0] for volume in service.get("volumes", [])}

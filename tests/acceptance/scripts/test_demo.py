@@ -1,4 +1,6 @@
-"""Tests of the demo, run as users run it: what it prints, how it exits, and that it leaves nothing behind."""
+"""Tests of the demo, run as users run it: what it prints, how it exits, and that it leaves nothing
+behind.
+"""
 
 from __future__ import annotations
 
@@ -18,7 +20,8 @@ from tests.cli.terminal import mixed
 from tests.harness import ROOT, Postgres, query, wait_until
 
 SCRIPT = ROOT / "scripts" / "demo.py"
-NOWHERE = "postgresql+asyncpg://nobody@127.0.0.1:1/none"  # the demo must not use what the environment names
+# the demo must not use what the environment names
+NOWHERE = "postgresql+asyncpg://nobody@127.0.0.1:1/none"
 
 
 @pytest.fixture
@@ -44,8 +47,12 @@ def run(environment: dict[str, str], *arguments: str) -> tuple[int, str]:
     return done.returncode, done.stdout
 
 
-def test_what_it_tells_goes_to_standard_output_beside_a_terminal(environment: dict[str, str]) -> None:
-    done = mixed("err", [sys.executable, str(SCRIPT), "--rows", "2000"], environment | {"TERM": "xterm"})
+def test_what_it_tells_goes_to_standard_output_beside_a_terminal(
+    environment: dict[str, str],
+) -> None:
+    done = mixed(
+        "err", [sys.executable, str(SCRIPT), "--rows", "2000"], environment | {"TERM": "xterm"}
+    )
     assert (done.code, done.err) == (0, "")
     assert "2,000 = 2,000 ok" in done.out
     assert "━" not in done.out
@@ -105,7 +112,9 @@ def test_a_dirty_file_shows_its_rejects_and_is_taken_out_of_a_named_database(
     try:
         code, output = run(environment, "--rows", "2000", "--dirty", "0.1", "--database-url", url)
         assert code == 0, output
-        left = query(url, "SELECT (SELECT count(*) FROM result_pages), (SELECT count(*) FROM rejects)")
+        left = query(
+            url, "SELECT (SELECT count(*) FROM result_pages), (SELECT count(*) FROM rejects)"
+        )
     finally:
         postgres.drop(name)
     assert re.search(r"Status +completed_with_errors\n", output)
@@ -143,7 +152,9 @@ def test_keep_leaves_a_service_that_works_until_it_is_killed(environment: dict[s
 
 def test_ctrl_c_stops_the_service_and_leaves_nothing(environment: dict[str, str]) -> None:
     command = [sys.executable, str(SCRIPT), "--rows", "1000000"]
-    with subprocess.Popen(command, cwd=ROOT, env=environment, stdout=subprocess.PIPE, text=True) as demo:
+    with subprocess.Popen(
+        command, cwd=ROOT, env=environment, stdout=subprocess.PIPE, text=True
+    ) as demo:
         assert demo.stdout is not None
         output = ""
         for line in demo.stdout:
@@ -155,7 +166,9 @@ def test_ctrl_c_stops_the_service_and_leaves_nothing(environment: dict[str, str]
     assert_nothing_left(environment, output)
 
 
-def test_a_service_that_dies_is_reported_with_its_log(environment: dict[str, str], tmp_path: Path) -> None:
+def test_a_service_that_dies_is_reported_with_its_log(
+    environment: dict[str, str], tmp_path: Path
+) -> None:
     (tmp_path / "uvicorn.py").write_text("print('settings are wrong')\nraise SystemExit(3)\n")
     code, output = run({**environment, "PYTHONPATH": str(tmp_path)}, "--rows", "2000")
     assert code == 1

@@ -1,4 +1,6 @@
-"""Tests of the sample generator: the files are what it says, and the oracle of a dirty one is true."""
+"""Tests of the sample generator: the files are what it says, and the oracle of a dirty one is
+true.
+"""
 
 import csv
 import gzip
@@ -41,13 +43,21 @@ def read_csv(data: bytes) -> list[list[str]]:
 def dirty_file(
     folder: Path, format: str, rows: int, rate: float = 0.5, seed: int = 5, **more: Any
 ) -> list[tuple[dict[str, Any], bytes]]:
-    """Each verdict of a dirty file, with the bytes from the line it names to the line of the next one."""
-    summary = script.generate(folder / f"dirty.{format}", rows, format=format, dirty=rate, seed=seed, **more)
-    lines = summary.path.read_bytes().split(b"\n")  # only LF ends a line; splitlines() would cut at CR too
+    """Each verdict of a dirty file, with the bytes from the line it names to the line of the next
+    one.
+    """
+    summary = script.generate(
+        folder / f"dirty.{format}", rows, format=format, dirty=rate, seed=seed, **more
+    )
+    # only LF ends a line; splitlines() would cut at CR too
+    lines = summary.path.read_bytes().split(b"\n")
     assert lines.pop() == b""
     if format == "json":
         assert (lines[0], lines.pop()) == (b"[", b"]")
-    verdicts = [json.loads(line, parse_float=Decimal) for line in summary.verdicts.read_text("ascii").split("\n")[:-1]]
+    verdicts = [
+        json.loads(line, parse_float=Decimal)
+        for line in summary.verdicts.read_text("ascii").split("\n")[:-1]
+    ]
     assert [verdict["row"] for verdict in verdicts] == list(range(1, rows + 1))
     starts = [verdict["line"] - 1 for verdict in verdicts]
     assert starts[0] == (0 if format == "jsonl" else 1)
@@ -122,8 +132,11 @@ def test_every_kind_appears_with_its_code_and_about_as_often(tmp_path: Path, for
     counts = Counter(verdict["kind"] for verdict in verdicts)
     assert set(counts) == set(kinds)
     assert 900 < counts.pop("clean") < 1100
-    counts.pop("quoted_delimiter", None)  # forced after each unclosed quote, so more often than the others
-    assert all(1000 / len(kinds) * 0.5 < count < 1000 / len(kinds) * 1.6 for count in counts.values())
+    # forced after each unclosed quote, so more often than the others
+    counts.pop("quoted_delimiter", None)
+    assert all(
+        1000 / len(kinds) * 0.5 < count < 1000 / len(kinds) * 1.6 for count in counts.values()
+    )
     for verdict in verdicts:
         assert verdict["code"] == kinds[verdict["kind"]].code
         assert verdict["verdict"] == ("reject" if verdict["code"] else "ok")
@@ -142,7 +155,8 @@ def test_right_csv_rows_are_what_csv_reads_and_wrong_ones_are_wrong(tmp_path: Pa
     for verdict, record in dirty_file(tmp_path, "csv", 2000, names=names):
         if verdict["verdict"] == "ok":
             (cells,) = read_csv(record)
-            assert cells in (verdict["data"], [*verdict["data"], ""]), verdict  # an empty cell behind the last is none
+            # an empty cell behind the last is none
+            assert cells in (verdict["data"], [*verdict["data"], ""]), verdict
         else:
             assert wrong[verdict["code"]](record), verdict
 
@@ -162,7 +176,9 @@ def test_the_last_row_is_never_an_unclosed_quote(tmp_path: Path) -> None:
 
 
 def split_json_array(data: bytes) -> list[bytes]:
-    """The items of an array, found by strings and brackets alone: what still works when items are wrong."""
+    """The items of an array, found by strings and brackets alone: what still works when items are
+    wrong.
+    """
     items, depth, quoted, start = [], 0, False, 0
     for token in re.finditer(rb'\\.|["\[\]{},]', data, re.DOTALL):
         sign = token[0]
@@ -182,7 +198,9 @@ def split_json_array(data: bytes) -> list[bytes]:
 
 
 @pytest.mark.parametrize("format", ["json", "jsonl"])
-def test_right_json_records_parse_to_their_data_and_wrong_ones_are_wrong(tmp_path: Path, format: str) -> None:
+def test_right_json_records_parse_to_their_data_and_wrong_ones_are_wrong(
+    tmp_path: Path, format: str
+) -> None:
     pairs = dirty_file(tmp_path, format, 2000)
     for verdict, record in pairs:
         if verdict["verdict"] == "ok":
@@ -191,7 +209,9 @@ def test_right_json_records_parse_to_their_data_and_wrong_ones_are_wrong(tmp_pat
         elif verdict["kind"] in ("syntax", "bad_utf8"):
             with pytest.raises(ValueError, match=r"Expecting|Illegal|codec"):
                 json.loads(record.decode())
-        elif verdict["kind"] != "long_int":  # Python refuses that one, too, but with a limit of its own
+        elif (
+            verdict["kind"] != "long_int"
+        ):  # Python refuses that one, too, but with a limit of its own
             value = json.loads(record)
             if verdict["code"] == "json_row_not_object":
                 assert not isinstance(value, dict)
@@ -202,7 +222,9 @@ def test_right_json_records_parse_to_their_data_and_wrong_ones_are_wrong(tmp_pat
         if format == "jsonl":
             assert b"\n" not in record
     if format == "json":
-        assert split_json_array((tmp_path / "dirty.json").read_bytes()) == [record for _, record in pairs]
+        assert split_json_array((tmp_path / "dirty.json").read_bytes()) == [
+            record for _, record in pairs
+        ]
 
 
 def run(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
@@ -214,7 +236,9 @@ def test_command_line_defaults(tmp_path: Path) -> None:
     done = run(tmp_path)
     assert (done.returncode, done.stderr) == (0, "")
     size = (tmp_path / "sample.csv").stat().st_size
-    assert re.fullmatch(rf"1,000 rows, {size:,} bytes, sample\.csv, [\d.]+ s, [\d,]+ rows/s\n", done.stdout)
+    assert re.fullmatch(
+        rf"1,000 rows, {size:,} bytes, sample\.csv, [\d.]+ s, [\d,]+ rows/s\n", done.stdout
+    )
     body = read_csv((tmp_path / "sample.csv").read_bytes())[1:]
     assert len(body) == 1000
     assert all(1 <= int(value) <= 1000 for _, _, value in body)

@@ -1,4 +1,6 @@
-"""Tests of the load test: a tiny one against the real service, and what it says of a service that fails."""
+"""Tests of the load test: a tiny one against the real service, and what it says of a service that
+fails.
+"""
 
 from __future__ import annotations
 
@@ -22,7 +24,18 @@ from tests.forks import Server
 from tests.harness import ROOT
 
 SCRIPT = ROOT / "scripts" / "load_test.py"
-TINY = ("--uploads", "6", "--rows", "200", "--big-rows", "2000", "--pollers", "2", "--seconds", "30")
+TINY = (
+    "--uploads",
+    "6",
+    "--rows",
+    "200",
+    "--big-rows",
+    "2000",
+    "--pollers",
+    "2",
+    "--seconds",
+    "30",
+)
 
 
 @pytest.fixture(scope="module")
@@ -59,7 +72,9 @@ def test_all_jobs_of_a_tiny_load_complete_and_close(server: Server) -> None:
     assert "\x1b" not in done.stdout
 
 
-def test_without_a_service_it_says_so(script: ModuleType, capsys: pytest.CaptureFixture[str]) -> None:
+def test_without_a_service_it_says_so(
+    script: ModuleType, capsys: pytest.CaptureFixture[str]
+) -> None:
     with socket.socket() as closed:
         closed.bind(("127.0.0.1", 0))  # bound, but not listening
         assert script.main(["--url", f"http://127.0.0.1:{closed.getsockname()[1]}"]) == 1
@@ -100,7 +115,8 @@ def test_order_counts_pairs_that_waited_together(script: ModuleType) -> None:
     Span = script.Span  # priority, created, started
     assert script.order([Span(9, 2, 3), Span(1, 1, 4)]) == (1, 1)
     assert script.order([Span(9, 2, 5), Span(1, 1, 4)]) == (0, 1)
-    assert script.order([Span(9, 5, 6), Span(1, 1, 4)]) == (0, 0)  # one was gone before the other came
+    # one was gone before the other came
+    assert script.order([Span(9, 5, 6), Span(1, 1, 4)]) == (0, 0)
     assert script.order([Span(5, 1, 6), Span(5, 1, 4)]) == (0, 0)
     assert script.order([Span(9, 0, 1), Span(5, 0, 3), Span(1, 0, 2)]) == (2, 3)
 
@@ -110,10 +126,17 @@ Spoil = Callable[[str, int], tuple[int, dict[str, Any]] | None]
 
 @contextmanager
 def fake_service(spoil: Spoil) -> Iterator[tuple[str, list[str]]]:
-    """(address, calls): a service that completes all at once, except where `spoil(kind, number of the call)` says otherwise."""
+    """(address, calls): a service that completes all at once, except where `spoil(kind, number of
+    the call)` says otherwise.
+    """
     calls: list[str] = []
     moment = "2026-01-01T00:00:00+00:00"
-    status = {"status": "completed", "created_at": moment, "started_at": moment, "finished_at": moment}
+    status = {
+        "status": "completed",
+        "created_at": moment,
+        "started_at": moment,
+        "finished_at": moment,
+    }
     kinds = ("ready", "upload", "status", "proof", "cancel", "results", "health")
 
     def answer(path: str) -> tuple[int, dict[str, Any]]:
@@ -162,16 +185,23 @@ def fake_service(spoil: Spoil) -> Iterator[tuple[str, list[str]]]:
     [
         (lambda kind, count: None, []),
         (
-            lambda kind, count: (503, {"code": "unavailable"}) if (kind, count) == ("upload", 2) else None,
+            lambda kind, count: (
+                (503, {"code": "unavailable"}) if (kind, count) == ("upload", 2) else None
+            ),
             ["upload refused: 503", "1 answers with 503"],
         ),
-        (lambda kind, count: (500, {}) if (kind, count) == ("status", 1) else None, ["1 answers with 500"]),
+        (
+            lambda kind, count: (500, {}) if (kind, count) == ("status", 1) else None,
+            ["1 answers with 500"],
+        ),
         (
             lambda kind, count: (200, {"closes": False}) if (kind, count) == ("proof", 1) else None,
             ["1 proofs do not close"],
         ),
         (
-            lambda kind, count: (200, {"status": "failed"}) if (kind, count) == ("status", 1) else None,
+            lambda kind, count: (
+                (200, {"status": "failed"}) if (kind, count) == ("status", 1) else None
+            ),
             ["1 jobs are failed"],
         ),
         (lambda kind, count: (404, {}) if kind == "ready" else None, ["is not Granula"]),
@@ -180,7 +210,15 @@ def fake_service(spoil: Spoil) -> Iterator[tuple[str, list[str]]]:
             ["4 x not ended within 1 seconds", "4 proofs do not close or could not be had"],
         ),
     ],
-    ids=["all well", "upload 503", "status 500", "proof broken", "job failed", "something else", "no end"],
+    ids=[
+        "all well",
+        "upload 503",
+        "status 500",
+        "proof broken",
+        "job failed",
+        "something else",
+        "no end",
+    ],
 )
 def test_what_is_wrong_makes_the_exit_code(
     script: ModuleType, capsys: pytest.CaptureFixture[str], spoil: Spoil, says: list[str]

@@ -1,5 +1,7 @@
-"""A disk that refuses, for the servers of these tests, which load this by PROCESSORS. While the file of FAULT_FILE is there, the
-call of the operating system that it names fails with the error that it names, for what is below the folder of FAULT_FOLDER."""
+"""A disk that refuses, for the servers of these tests, which load this by PROCESSORS. While the
+file of FAULT_FILE is there, the call of the operating system that it names fails with the error
+that it names, for what is below the folder of FAULT_FOLDER.
+"""
 
 from __future__ import annotations
 
@@ -16,10 +18,16 @@ FILE, FOLDER = Path(os.environ.get("FAULT_FILE", "none")), os.environ.get("FAULT
 
 
 def _path(argument: Any) -> str:
-    return os.readlink(f"/proc/self/fd/{argument}") if isinstance(argument, int) else os.fspath(argument)
+    return (
+        os.readlink(f"/proc/self/fd/{argument}")
+        if isinstance(argument, int)
+        else os.fspath(argument)
+    )
 
 
-def _faulty(call: str, real: Callable[..., Any], applies: Callable[..., bool]) -> Callable[..., Any]:
+def _faulty(
+    call: str, real: Callable[..., Any], applies: Callable[..., bool]
+) -> Callable[..., Any]:
     def called(*arguments: Any, **named: Any) -> Any:
         try:
             wanted, _, name = FILE.read_text().partition(" ")

@@ -1,4 +1,6 @@
-"""Database and storage go into a backup and come back, together and each alone, and nothing is lost on the way."""
+"""Database and storage go into a backup and come back, together and each alone, and nothing is lost
+on the way.
+"""
 
 from __future__ import annotations
 
@@ -35,20 +37,26 @@ class Home:
         return Server(self.url, self.folder, RECONCILE_SECONDS=0.1, **self.settings)
 
     def command(self, *arguments: str, code: int = 0) -> str:
-        done = run("app", *arguments, DATABASE_URL=self.url, STORAGE_DIR=self.folder, **self.settings)
+        done = run(
+            "app", *arguments, DATABASE_URL=self.url, STORAGE_DIR=self.folder, **self.settings
+        )
         assert done.returncode == code, done.stderr
         assert "Traceback" not in done.stderr
         return done.stdout + done.stderr
 
 
 @pytest.fixture(params=["folder", "bucket"])
-def homes(request: pytest.FixtureRequest, databases: Databases, bucket: OurBucket, tmp_path: Path) -> tuple[Home, Home]:
+def homes(
+    request: pytest.FixtureRequest, databases: Databases, bucket: OurBucket, tmp_path: Path
+) -> tuple[Home, Home]:
     """Two, of which the second is empty and elsewhere."""
     made = []
     for name in ("one", "other"):
         folder = tmp_path / name
         settings = (
-            bucket.settings(bucket.url()) if request.param == "bucket" else {"STORAGE_URL": f"file://{folder}/files"}
+            bucket.settings(bucket.url())
+            if request.param == "bucket"
+            else {"STORAGE_URL": f"file://{folder}/files"}
         )
         made.append(Home(databases.create(folder), folder, settings))
     return made[0], made[1]
@@ -71,7 +79,9 @@ def state(client: httpx.Client) -> dict[str, Any]:
 
 
 def fill(client: httpx.Client) -> str:
-    """Files with rejects, the result of a transform, and a resumable upload on its way, whose address this is."""
+    """Files with rejects, the result of a transform, and a resumable upload on its way, whose
+    address this is.
+    """
     api = Api(client)
     job = api.run(DIRTY)
     api.run(b"id\n" + b"12345678\n" * 2_000, chunk_size=500)
@@ -109,7 +119,11 @@ def test_both_come_back_in_another_place_as_they_were_while_the_service_ran(
         assert last.status_code == 204, last.text
         number = Api(client).finished(last.headers["granula-file-id"])["number"]
         assert number > max(Api(client).status(each)["number"] for each in before)
-        wait_until(lambda: query(other.url, "SELECT swept_at FROM installation")[0][0], 60, "a round of the sweep")
+        wait_until(
+            lambda: query(other.url, "SELECT swept_at FROM installation")[0][0],
+            60,
+            "a round of the sweep",
+        )
         assert query(other.url, "SELECT lost_files, held_files FROM installation") == [(0, 0)]
     server.stop()
 
@@ -139,7 +153,11 @@ def test_an_older_database_alone_removes_nothing_and_the_storage_alone_brings_fi
     server = one.server.start()
     with server.client() as client:
         assert state(client) == before
-        wait_until(lambda: query(one.url, "SELECT swept_at FROM installation")[0][0], 60, "a round of the sweep")
+        wait_until(
+            lambda: query(one.url, "SELECT swept_at FROM installation")[0][0],
+            60,
+            "a round of the sweep",
+        )
     server.stop()
     one.command("storage", "sweep")
 
@@ -168,7 +186,9 @@ def home(databases: Databases, tmp_path: Path) -> Home:
 def test_a_damaged_storage_or_backup_is_told(home: Home, tmp_path: Path) -> None:
     server = home.server.start()
     with server.client() as client:
-        lost, damaged, kept = (Api(client).run(b"id\n%d\n" % number)["file_id"] for number in range(3))
+        lost, damaged, kept = (
+            Api(client).run(b"id\n%d\n" % number)["file_id"] for number in range(3)
+        )
         refused = home.command("restore", str(tmp_path / "none"), code=2)
         assert "is no backup" in refused
         (home.folder / "uploads" / lost).unlink()
@@ -177,7 +197,9 @@ def test_a_damaged_storage_or_backup_is_told(home: Home, tmp_path: Path) -> None
         assert f"{lost} is missing" in said
         assert f"{damaged} was damaged" in said
         assert kept not in said
-        assert "Another process serves" in home.command("restore", str(tmp_path / "backup"), "--replace", code=5)
+        assert "Another process serves" in home.command(
+            "restore", str(tmp_path / "backup"), "--replace", code=5
+        )
     server.stop()
     (tmp_path / "backup" / "storage" / "uploads" / kept).write_bytes(b"id\ny\n")
     said = home.command("restore", str(tmp_path / "backup"), "--only", "storage", code=2)

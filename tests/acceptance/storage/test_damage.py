@@ -34,7 +34,9 @@ def flip(server: Server, file_id: str, place: int) -> None:
 
 
 @pytest.mark.parametrize("place", [0, len(SMALL) // 2, len(SMALL) - 1])
-def test_a_small_file_is_refused_before_its_first_byte(server: Server, api: Api, place: int) -> None:
+def test_a_small_file_is_refused_before_its_first_byte(
+    server: Server, api: Api, place: int
+) -> None:
     file_id = api.run(SMALL)["file_id"]
     url = f"/api/v1/files/{file_id}/download"
     assert api.client.get(url).content == SMALL

@@ -1,4 +1,6 @@
-"""What the disk refuses is answered 503 or 507 with Retry-After, through whatever way the bytes come, and leaves nothing."""
+"""What the disk refuses is answered 503 or 507 with Retry-After, through whatever way the bytes
+come, and leaves nothing.
+"""
 
 from __future__ import annotations
 
@@ -58,7 +60,9 @@ class Disk:
 
 
 @pytest.fixture(scope="module")
-def disk(postgres: Postgres, templates: dict[str, str], tmp_path_factory: pytest.TempPathFactory) -> Iterator[Disk]:
+def disk(
+    postgres: Postgres, templates: dict[str, str], tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Disk]:
     """The errors are those of a folder, whatever the database."""
     folder = tmp_path_factory.mktemp("faults")
     storage, fault_file = folder / "storage", folder / "fault"
@@ -112,20 +116,32 @@ def assert_told(answer: httpx.Response, status: int) -> None:
 @pytest.mark.parametrize("way", WAYS)
 @pytest.mark.parametrize(("call", "error", "status"), FAULTS)
 def test_no_way_in_makes_a_mistake_of_it_or_leaves_anything(
-    disk: Disk, client: httpx.Client, way: Callable[[httpx.Client], httpx.Response], call: str, error: str, status: int
+    disk: Disk,
+    client: httpx.Client,
+    way: Callable[[httpx.Client], httpx.Response],
+    call: str,
+    error: str,
+    status: int,
 ) -> None:
     before = disk.names()
     with disk.refusing(call, error):
         assert_told(way(client), status)
     left = disk.names() - before
-    if way is tus:  # the bytes that are there for good are acknowledged, and become the file as soon as they can
-        wait_until(lambda: not [each for each in disk.names() if each.startswith("partial/")], 40, "no pieces")
+    # the bytes that are there for good are acknowledged, and become the file as soon as they can
+    if way is tus:
+        wait_until(
+            lambda: not [each for each in disk.names() if each.startswith("partial/")],
+            40,
+            "no pieces",
+        )
         return
     assert left == set()
     assert way(client).status_code in (200, 201, 202)
 
 
-@pytest.mark.parametrize(("call", "error", "status"), [("pwrite", "EIO", 503), ("pwrite", "EDQUOT", 507), *FAULTS[4:7]])
+@pytest.mark.parametrize(
+    ("call", "error", "status"), [("pwrite", "EIO", 503), ("pwrite", "EDQUOT", 507), *FAULTS[4:7]]
+)
 def test_a_resumable_upload_goes_on_where_it_was(
     disk: Disk, client: httpx.Client, call: str, error: str, status: int
 ) -> None:
@@ -135,7 +151,11 @@ def test_a_resumable_upload_goes_on_where_it_was(
         assert_told(send(client, url, 5, GOOD[5:]), status)
     offset = offset_of(client, url)
     assert offset >= 5
-    last = send(client, url, offset, GOOD[offset:]) if offset < len(GOOD) else client.head(url, headers=TUS)
+    last = (
+        send(client, url, offset, GOOD[offset:])
+        if offset < len(GOOD)
+        else client.head(url, headers=TUS)
+    )
     file_id = last.headers.get("granula-file-id") or wait_until(
         lambda: client.head(url, headers=TUS).headers.get("granula-file-id"), 40, "a file"
     )
@@ -147,7 +167,9 @@ def test_a_correction_is_not_taken_and_can_be_sent_again(
     disk: Disk, client: httpx.Client, call: str, error: str, status: int
 ) -> None:
     job = Api(client).run(b"id,name\n1,a\n2\n")
-    fixed = client.get(f"/api/v1/rejects/{job['file_id']}/download").content.replace(b"2,,", b"2,b,")
+    fixed = client.get(f"/api/v1/rejects/{job['file_id']}/download").content.replace(
+        b"2,,", b"2,b,"
+    )
     path = f"/api/v1/files/{job['file_id']}/corrections"
     before = disk.names()
     with disk.refusing(call, error):
@@ -156,19 +178,27 @@ def test_a_correction_is_not_taken_and_can_be_sent_again(
     assert client.post(path, content=fixed, headers={"Content-Type": "text/csv"}).status_code == 202
 
 
-@pytest.mark.parametrize(("call", "error"), [("fsync", "EIO"), ("fsync", "ENOSPC"), ("rename", "EROFS")])
-def test_a_transform_waits_and_loses_no_attempt(disk: Disk, client: httpx.Client, call: str, error: str) -> None:
+@pytest.mark.parametrize(
+    ("call", "error"), [("fsync", "EIO"), ("fsync", "ENOSPC"), ("rename", "EROFS")]
+)
+def test_a_transform_waits_and_loses_no_attempt(
+    disk: Disk, client: httpx.Client, call: str, error: str
+) -> None:
     file_id = Api(client).run(GOOD + b"%d,c\n" % next(NUMBERS))["file_id"]
     body = {"input_file_id": file_id, "mapping": MAPPING, "output_format": "csv"}
     with disk.refusing(call, error):
         job_id = client.post("/api/v1/jobs/transform", json=body).json()["job_id"]
         waits = "disk" if error == "ENOSPC" else "storage"
-        wait_until(lambda: Api(client).status(job_id)["waiting_on"] == waits, 30, "a job that waits")
+        wait_until(
+            lambda: Api(client).status(job_id)["waiting_on"] == waits, 30, "a job that waits"
+        )
     assert Api(client).finished(job_id)["status"] == "completed"
 
 
 @pytest.mark.parametrize(("call", "error", "_"), FAULTS[:7])
-def test_ready_writes_a_byte(disk: Disk, client: httpx.Client, call: str, error: str, _: int) -> None:
+def test_ready_writes_a_byte(
+    disk: Disk, client: httpx.Client, call: str, error: str, _: int
+) -> None:
     before = set(disk.server.storage.rglob("*"))
     with disk.refusing(call, error):
         answer = client.get("/ready")

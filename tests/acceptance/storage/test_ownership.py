@@ -1,4 +1,6 @@
-"""Whose a storage is: another database never loses what lies in it, and what nobody knows is kept for days."""
+"""Whose a storage is: another database never loses what lies in it, and what nobody knows is kept
+for days.
+"""
 
 from __future__ import annotations
 
@@ -84,7 +86,9 @@ def storage(request: pytest.FixtureRequest, bucket: OurBucket, tmp_path: Path) -
 
 
 @asynccontextmanager
-async def service(url: str, storage: Storage, *, lost_seconds: float = 3600) -> AsyncIterator[Service]:
+async def service(
+    url: str, storage: Storage, *, lost_seconds: float = 3600
+) -> AsyncIterator[Service]:
     settings: Settings = load_settings(database_url=url, min_free_disk_mb=0)
     database, places = Database(settings), storage.open()
     ownership = Ownership(database, places)
@@ -112,7 +116,9 @@ async def test_a_storage_belongs_to_the_first_database_and_a_second_one_is_refus
     async with service(one, storage) as first, service(other, storage) as second:
         await first.ownership.claim()
         file_id = await first.store()
-        with pytest.raises(StorageForeign, match=r"belongs to another Granula database .* storage adopt"):
+        with pytest.raises(
+            StorageForeign, match=r"belongs to another Granula database .* storage adopt"
+        ):
             await second.ownership.claim()
         assert await second.sweep() == Swept()
         assert first.is_there(file_id)
@@ -141,7 +147,9 @@ async def test_of_two_databases_that_begin_at_once_on_a_new_storage_one_gets_it(
             await asyncio.to_thread(databases.create, tmp_path / f"2{attempt}"),
         )
         async with service(one, place) as first, service(other, place) as second:
-            claims = await asyncio.gather(first.ownership.claim(), second.ownership.claim(), return_exceptions=True)
+            claims = await asyncio.gather(
+                first.ownership.claim(), second.ownership.claim(), return_exceptions=True
+            )
             assert {type(each) for each in claims} == {type(None), StorageForeign}
 
 
@@ -149,7 +157,11 @@ async def test_processes_of_one_database_that_begin_at_once_agree(
     databases: Databases, storage: Storage, tmp_path: Path
 ) -> None:
     url = await asyncio.to_thread(databases.create, tmp_path / "1")
-    async with service(url, storage) as first, service(url, storage) as second, service(url, storage) as third:
+    async with (
+        service(url, storage) as first,
+        service(url, storage) as second,
+        service(url, storage) as third,
+    ):
         await asyncio.gather(*(each.ownership.claim() for each in (first, second, third)))
         ids = {await each.ownership.own_id() for each in (first, second, third)}
         assert len(ids) == 1
@@ -170,7 +182,8 @@ async def test_a_storage_without_a_mark_is_ours_if_we_know_something_in_it(
         file_id = await ours.store()
         await asyncio.to_thread(write_named, ours, uuid4())
         with pytest.raises(
-            StorageForeign, match=r"holds files and no granula.json, and this database knows none of them"
+            StorageForeign,
+            match=r"holds files and no granula.json, and this database knows none of them",
         ):
             await fresh.ownership.claim()
         assert await fresh.ownership.held() is None, "refusing leaves no mark"
@@ -187,7 +200,9 @@ async def test_a_storage_with_only_pieces_of_others_is_not_ours(
 ) -> None:
     async with service(await asyncio.to_thread(databases.create, tmp_path / "1"), storage) as fresh:
         if what == "outputs":
-            await asyncio.to_thread(fresh.places.outputs.write, uuid4(), "0-a.part", len(CONTENT), [CONTENT])
+            await asyncio.to_thread(
+                fresh.places.outputs.write, uuid4(), "0-a.part", len(CONTENT), [CONTENT]
+            )
         else:
             await asyncio.to_thread(write_partial, fresh, uuid4())
         with pytest.raises(StorageForeign):
@@ -269,7 +284,11 @@ async def test_an_older_database_that_is_put_back_loses_nothing_and_the_newer_on
 
 def copy_row(url: str, own_id: UUID) -> None:
     literal = own_id.hex if url.startswith("sqlite") else own_id
-    query(url, f"INSERT INTO installation (key, id, created_at) VALUES (1, '{literal}', '2026-01-01 00:00:00')")
+    query(
+        url,
+        f"INSERT INTO installation (key, id, created_at) VALUES (1, '{literal}', '2026-01-01"
+        " 00:00:00')",
+    )
 
 
 async def test_a_file_in_lost_and_found_is_given_back_to_who_reads_it(
@@ -279,11 +298,20 @@ async def test_a_file_in_lost_and_found_is_given_back_to_who_reads_it(
         await ours.ownership.claim()
         file_id, upload_id, job_id = await ours.store(), uuid4(), uuid4()
         await asyncio.to_thread(write_partial, ours, upload_id)
-        await asyncio.to_thread(ours.places.outputs.write, job_id, "0-a.part", len(CONTENT), [CONTENT])
+        await asyncio.to_thread(
+            ours.places.outputs.write, job_id, "0-a.part", len(CONTENT), [CONTENT]
+        )
         places = ours.places
-        for place, each in ((places.storage, file_id), (places.partials, upload_id), (places.outputs, job_id)):
+        for place, each in (
+            (places.storage, file_id),
+            (places.partials, upload_id),
+            (places.outputs, job_id),
+        ):
             await asyncio.to_thread(place.lost.keep, each)  # type: ignore[attr-defined]
-        assert await asyncio.to_thread(places.storage.read, str(file_id), 0, len(CONTENT), None) == CONTENT
+        assert (
+            await asyncio.to_thread(places.storage.read, str(file_id), 0, len(CONTENT), None)
+            == CONTENT
+        )
         assert await asyncio.to_thread(places.partials.size, upload_id) == len(CONTENT)
         assert b"".join(places.partials.blocks(upload_id)) == CONTENT
         assert b"".join(places.outputs.blocks(job_id, "0-a.part")) == CONTENT
@@ -314,18 +342,25 @@ async def test_parts_of_unknown_jobs_and_pieces_of_unknown_uploads_are_kept_too(
     databases: Databases, tmp_path: Path, bucket: OurBucket
 ) -> None:
     async with service(
-        await asyncio.to_thread(databases.create, tmp_path / "1"), Storage("folder", bucket, tmp_path / "files")
+        await asyncio.to_thread(databases.create, tmp_path / "1"),
+        Storage("folder", bucket, tmp_path / "files"),
     ) as ours:
         await ours.ownership.claim()
         upload_id, empty, job_id = uuid4(), uuid4(), uuid4()
         await asyncio.to_thread(write_partial, ours, upload_id)
         await asyncio.to_thread(ours.places.partials.create, empty)
-        await asyncio.to_thread(ours.places.outputs.write, job_id, "0-a.part", len(CONTENT), [CONTENT])
+        await asyncio.to_thread(
+            ours.places.outputs.write, job_id, "0-a.part", len(CONTENT), [CONTENT]
+        )
         for each in (upload_id, empty):
             os.utime(tmp_path / "files" / "partial" / str(each), (0, 0))
         assert await ours.sweep() == Swept(lost=2)
-        assert (tmp_path / "files" / "lost+found" / "partial" / str(upload_id)).read_bytes() == CONTENT
-        assert (tmp_path / "files" / "lost+found" / "outputs" / str(job_id) / "0-a.part").read_bytes() == CONTENT
+        assert (
+            tmp_path / "files" / "lost+found" / "partial" / str(upload_id)
+        ).read_bytes() == CONTENT
+        assert (
+            tmp_path / "files" / "lost+found" / "outputs" / str(job_id) / "0-a.part"
+        ).read_bytes() == CONTENT
         assert not list((tmp_path / "files" / "partial").iterdir())
 
 
@@ -333,7 +368,9 @@ async def test_parts_of_unknown_jobs_and_pieces_of_unknown_uploads_are_kept_too(
 
 
 @pytest.fixture(params=PLACES)
-def settings(request: pytest.FixtureRequest, bucket: OurBucket, tmp_path: Path) -> Iterator[dict[str, str]]:
+def settings(
+    request: pytest.FixtureRequest, bucket: OurBucket, tmp_path: Path
+) -> Iterator[dict[str, str]]:
     """Of services that share a storage."""
     if request.param == "bucket":
         yield bucket.settings(bucket.url())
@@ -342,9 +379,19 @@ def settings(request: pytest.FixtureRequest, bucket: OurBucket, tmp_path: Path) 
 
 
 def run(*command: str, **environment: object) -> subprocess.CompletedProcess[str]:
-    given = {**os.environ, "MIN_FREE_DISK_MB": "0", **{name: str(value) for name, value in environment.items()}}
+    given = {
+        **os.environ,
+        "MIN_FREE_DISK_MB": "0",
+        **{name: str(value) for name, value in environment.items()},
+    }
     return subprocess.run(
-        [sys.executable, "-m", *command], cwd=ROOT, env=given, capture_output=True, text=True, timeout=120, check=False
+        [sys.executable, "-m", *command],
+        cwd=ROOT,
+        env=given,
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
     )
 
 
@@ -420,7 +467,10 @@ def test_processes_that_start_at_once_on_a_new_storage_share_it(
     databases = Databases("postgresql", postgres, templates)
     url = databases.create(tmp_path / "1")
     shared = {"QUEUE": "procrastinate", **settings}
-    processes = [Server(url, tmp_path / "1", **shared), *(Worker(url, tmp_path / "1", **shared) for _ in range(2))]
+    processes = [
+        Server(url, tmp_path / "1", **shared),
+        *(Worker(url, tmp_path / "1", **shared) for _ in range(2)),
+    ]
     for each in processes:
         each.launch()
     try:
@@ -437,7 +487,9 @@ def test_processes_that_start_at_once_on_a_new_storage_share_it(
 def test_an_older_database_that_is_put_back_removes_no_file(
     databases: Databases, settings: dict[str, str], tmp_path: Path
 ) -> None:
-    """The service itself, started on a copy of its database from before the uploads, and then on the newer one."""
+    """The service itself, started on a copy of its database from before the uploads, and then on
+    the newer one.
+    """
     url = databases.create(tmp_path / "1")
     service = Server(url, tmp_path / "1", RECONCILE_SECONDS=0.05, **settings).start()
     contents = [CONTENT + b"%d,b\n" % number for number in range(3)]
@@ -454,7 +506,11 @@ def test_an_older_database_that_is_put_back_removes_no_file(
     restored = Server(older, tmp_path / "2", RECONCILE_SECONDS=0.05, **settings).start()
     with restored.client() as client:
         assert client.get("/api/v1/jobs").json()["items"] == []
-        wait_until(lambda: query(older, "SELECT swept_at FROM installation")[0][0], 60, "a round of the sweep")
+        wait_until(
+            lambda: query(older, "SELECT swept_at FROM installation")[0][0],
+            60,
+            "a round of the sweep",
+        )
         lost = 3.0 if is_folder else 0.0  # in the bucket they are too young
         assert f'granula_unknown_files{{state="lost_found"}} {lost}' in client.get("/metrics").text
     restored.stop()

@@ -143,7 +143,9 @@ def test_who_is_still_writing_is_not_stale_however_long_ago_it_began(places: Sto
     assert [each.name.partition("?")[0] for each in places.storage.stale(-60)] == [stored.uri]
 
 
-def test_an_object_that_somebody_replaced_is_not_read_as_if_it_were_the_file(bucket: OurBucket, tmp_path: Path) -> None:
+def test_an_object_that_somebody_replaced_is_not_read_as_if_it_were_the_file(
+    bucket: OurBucket, tmp_path: Path
+) -> None:
     url = bucket.url()
     places = stores(url, tmp_path, bucket.credentials(), most_bytes=MOST_BYTES)
     _, uri, etag = store(places, SMALL)
@@ -180,7 +182,11 @@ def test_pieces_add_up_and_are_read_in_their_order(places: Stores) -> None:
 def test_a_second_writer_of_one_process_is_turned_away(places: Stores) -> None:
     upload_id = uuid4()
     places.partials.create(upload_id)
-    with places.partials.locked(upload_id), pytest.raises(UploadLocked), places.partials.locked(upload_id):
+    with (
+        places.partials.locked(upload_id),
+        pytest.raises(UploadLocked),
+        places.partials.locked(upload_id),
+    ):
         pass
     with places.partials.locked(upload_id) as growing:
         growing.append(b"x")
@@ -202,10 +208,16 @@ def test_bytes_whose_checksum_is_not_known_yet_can_be_forgotten(places: Stores) 
     assert b"".join(partials.blocks(upload_id)) == b"kept, right"
 
 
-def test_of_two_processes_that_go_on_at_one_offset_one_wins(bucket: OurBucket, tmp_path: Path) -> None:
-    """And every byte that either was told is there, is there: the file is what one after the other has sent."""
+def test_of_two_processes_that_go_on_at_one_offset_one_wins(
+    bucket: OurBucket, tmp_path: Path
+) -> None:
+    """And every byte that either was told is there, is there: the file is what one after the other
+    has sent.
+    """
     url, upload_id = bucket.url(), uuid4()
-    processes = [stores(url, tmp_path, bucket.credentials(), most_bytes=MOST_BYTES) for _ in range(2)]
+    processes = [
+        stores(url, tmp_path, bucket.credentials(), most_bytes=MOST_BYTES) for _ in range(2)
+    ]
     data = bytes(range(256)) * 40
 
     def send(partials: Partials, size: int) -> int:
@@ -264,7 +276,9 @@ def test_parts_of_outputs_are_there_for_every_process_until_the_job_is_over(plac
 # ---------------------------------------------------------------------- where the place is chosen
 
 
-@pytest.mark.parametrize("url", ["ftp://x/y", "file://host/x", "file:x", "s3://", "s3://UPPER/x", "s3://bucket/a//b"])
+@pytest.mark.parametrize(
+    "url", ["ftp://x/y", "file://host/x", "file:x", "s3://", "s3://UPPER/x", "s3://bucket/a//b"]
+)
 def test_a_storage_url_that_cannot_be_is_refused_at_the_start(url: str, tmp_path: Path) -> None:
     with pytest.raises(SettingsInvalid, match="STORAGE_URL"):
         stores(url, tmp_path, Credentials("http://x", "k", "s", "r"), most_bytes=1)
@@ -294,6 +308,9 @@ def test_the_doctor_tries_the_bucket(bucket: OurBucket, tmp_path: Path) -> None:
 
 def test_errors_name_the_bucket_and_what_to_check(bucket: OurBucket, tmp_path: Path) -> None:
     missing = stores("s3://granula-nowhere/x", tmp_path, bucket.credentials(), most_bytes=1)
-    with pytest.raises(StorageUnavailable, match="There is no bucket granula-nowhere: make it, or correct STORAGE_URL"):
+    with pytest.raises(
+        StorageUnavailable,
+        match="There is no bucket granula-nowhere: make it, or correct STORAGE_URL",
+    ):
         missing.storage.check()
     missing.close()

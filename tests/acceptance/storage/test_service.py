@@ -1,4 +1,6 @@
-"""The service with its files in a bucket: real processes, a real S3 server, and nothing on the disk but the database."""
+"""The service with its files in a bucket: real processes, a real S3 server, and nothing on the disk
+but the database.
+"""
 
 from __future__ import annotations
 
@@ -33,7 +35,9 @@ from tests.harness import Api, Postgres, query, wait_until
 from tests.storage.buckets import Line, OurBucket
 from tests.uploads.tus import TUS, create, offset_of, send
 
-ROWS = [["id", "name", "note"]] + [[str(i), f"näme {i % 700}", "x" * (i % 400)] for i in range(1, 3_001)]
+ROWS = [["id", "name", "note"]] + [
+    [str(i), f"näme {i % 700}", "x" * (i % 400)] for i in range(1, 3_001)
+]
 MAPPING = {
     "columns": [
         {"name": "Name", "from": "name"},
@@ -49,12 +53,16 @@ def as_csv(rows: list[list[str]]) -> bytes:
 
 
 SMALL = as_csv(ROWS)
-LARGE = as_csv([ROWS[0]] + [[str(i), hashlib.sha256(b"%d" % i).hexdigest(), "y" * 25_000] for i in range(700)])
+LARGE = as_csv(
+    [ROWS[0]] + [[str(i), hashlib.sha256(b"%d" % i).hexdigest(), "y" * 25_000] for i in range(700)]
+)
 """More than two parts of a multipart upload, and few rows."""
 assert len(LARGE) > 2 * PART_BYTES
 
 
-on_one_database = pytest.mark.parametrize("databases", ["postgresql"], indirect=True, scope="module")
+on_one_database = pytest.mark.parametrize(
+    "databases", ["postgresql"], indirect=True, scope="module"
+)
 """What asks nothing of the database that would be another SQL there."""
 
 
@@ -71,7 +79,9 @@ def server(
 ) -> Iterator[Server]:
     storage = tmp_path_factory.mktemp("service") / "storage"
     temporary = tmp_path_factory.mktemp("temporary")
-    running = Server(databases.create(storage), storage, TMPDIR=temporary, **bucket.settings(place)).start()
+    running = Server(
+        databases.create(storage), storage, TMPDIR=temporary, **bucket.settings(place)
+    ).start()
     yield running
     assert running.stop() in (0, -15), running.tail()
     assert not list(temporary.glob("granula-*")), "the folder of the process is gone with it"
@@ -92,7 +102,9 @@ def files(bucket: OurBucket, place: str) -> list[str]:
 
 @on_one_database
 @pytest.mark.parametrize("data", [SMALL, LARGE], ids=["small", "large"])
-def test_rows_and_downloads_equal_an_independent_reading(api: Api, bucket: OurBucket, place: str, data: bytes) -> None:
+def test_rows_and_downloads_equal_an_independent_reading(
+    api: Api, bucket: OurBucket, place: str, data: bytes
+) -> None:
     before = files(bucket, place)
     job = api.upload(data, chunk_size=500)
     assert api.finished(job["file_id"])["status"] == "completed"
@@ -119,7 +131,8 @@ def test_rows_and_downloads_equal_an_independent_reading(api: Api, bucket: OurBu
 @on_one_database
 def test_what_is_refused_leaves_nothing(api: Api, bucket: OurBucket, place: str) -> None:
     before = files(bucket, place)
-    broken = gzip.compress(LARGE, 0)[: -PART_BYTES // 2]  # stored blocks: large as it comes, and cut off
+    # stored blocks: large as it comes, and cut off
+    broken = gzip.compress(LARGE, 0)[: -PART_BYTES // 2]
     for body, code in ((broken, "corrupt_gzip"), (b"\x89PNG" + LARGE, "content_mismatch")):
         answer = api.client.post("/api/v1/upload", files={"file": ("data.csv", body, "text/csv")})
         assert_problem(answer, answer.status_code, code)
@@ -135,17 +148,26 @@ def test_what_is_refused_leaves_nothing(api: Api, bucket: OurBucket, place: str)
 
 @on_one_database
 @pytest.mark.parametrize("form", ["csv", "parquet"])
-def test_a_transform_reads_and_writes_the_bucket(api: Api, bucket: OurBucket, place: str, form: str) -> None:
+def test_a_transform_reads_and_writes_the_bucket(
+    api: Api, bucket: OurBucket, place: str, form: str
+) -> None:
     job = api.upload(SMALL, chunk_size=500)
     api.finished(job["file_id"])
     before = files(bucket, place)
     rules = {"columns": {"Name": {"unique": True}}} if form == "parquet" else {}
-    body = {"input_file_id": job["file_id"], "mapping": MAPPING, "output_format": form, "validation": rules}
+    body = {
+        "input_file_id": job["file_id"],
+        "mapping": MAPPING,
+        "output_format": form,
+        "validation": rules,
+    }
     made = api.client.post("/api/v1/jobs/transform", json=body)
     assert made.status_code == 202, made.text
     status: dict[str, Any] = wait_until(
         lambda: (
-            (s := api.client.get(f"/api/v1/jobs/{made.json()['job_id']}/status").json()) and not s["is_active"] and s
+            (s := api.client.get(f"/api/v1/jobs/{made.json()['job_id']}/status").json())
+            and not s["is_active"]
+            and s
         ),
         60,
         "end of the transform",
@@ -153,14 +175,18 @@ def test_a_transform_reads_and_writes_the_bucket(api: Api, bucket: OurBucket, pl
     file_id = status["result_file_id"]
     content = api.client.get(f"/api/v1/files/{file_id}/download").content
     if form == "csv":
-        assert list(csv.reader(io.StringIO(content.decode())))[1:] == [[row[1], row[0]] for row in ROWS[1:]]
+        assert list(csv.reader(io.StringIO(content.decode())))[1:] == [
+            [row[1], row[0]] for row in ROWS[1:]
+        ]
     else:
         first = {row[1]: int(row[0]) for row in reversed(ROWS[1:])}
         table = pq.read_table(io.BytesIO(content)).to_pydict()
         assert dict(zip(table["Name"], table["Id"], strict=True)) == first
         assert len(table["Id"]) == len(first) == 700
     wait_until(
-        lambda: sorted(set(files(bucket, place)) - set(before)) == [f"uploads/{file_id}"], 20, "the parts are gone"
+        lambda: sorted(set(files(bucket, place)) - set(before)) == [f"uploads/{file_id}"],
+        20,
+        "the parts are gone",
     )
 
 
@@ -171,7 +197,9 @@ def test_rejects_come_back_corrected(api: Api) -> None:
     fixed = rejects.replace(b"2,,", b"2,b,")
     assert fixed != rejects
     answer = api.client.post(
-        f"/api/v1/files/{job['file_id']}/corrections", content=fixed, headers={"Content-Type": "text/csv"}
+        f"/api/v1/files/{job['file_id']}/corrections",
+        content=fixed,
+        headers={"Content-Type": "text/csv"},
     )
     assert answer.status_code == 202, answer.text
     api.finished(answer.json()["file_id"])
@@ -188,11 +216,16 @@ def test_a_resumable_upload_lies_in_pieces_until_it_is_a_file(
     assert send(client, url, 0, LARGE[:5_000]).status_code == 204
     assert files(bucket, place) == sorted([*before, f"partial/{upload_id}/{0:020}"])
     wrong = f"sha256 {base64.b64encode(bytes(32)).decode()}"
-    assert_problem(send(client, url, 5_000, LARGE[5_000:9_000], Upload_Checksum=wrong), 460, "checksum_mismatch")
+    assert_problem(
+        send(client, url, 5_000, LARGE[5_000:9_000], Upload_Checksum=wrong),
+        460,
+        "checksum_mismatch",
+    )
     assert offset_of(client, url) == 5_000
     right = f"sha256 {base64.b64encode(hashlib.sha256(LARGE[5_000:9_000]).digest()).decode()}"
     assert send(client, url, 5_000, LARGE[5_000:9_000], Upload_Checksum=right).status_code == 204
-    # Another process has gone on meanwhile; who comes second is told so, and nothing that was acknowledged is lost.
+    # Another process has gone on meanwhile; who comes second is told so, and nothing that was
+    # acknowledged is lost.
     bucket.client(place).put(f"partial/{upload_id}/{9_000:020}", LARGE[9_000:10_000])
     assert offset_of(client, url) == 10_000
     assert_problem(send(client, url, 9_000, LARGE[9_000:]), 409, "offset_mismatch")
@@ -208,7 +241,9 @@ def test_a_resumable_upload_lies_in_pieces_until_it_is_a_file(
 def test_an_upload_whose_last_answer_was_never_given_is_finished_by_another_process(
     server: Server, api: Api, bucket: OurBucket, place: str
 ) -> None:
-    """All bytes are there, and the process that took them is gone. One that nobody went on with is removed."""
+    """All bytes are there, and the process that took them is gone. One that nobody went on with is
+    removed.
+    """
     rests = create(api.client, 100)
     assert send(api.client, rests, 0, b"id,name\n").status_code == 204
     row = key_of(server, rests.rpartition("/")[2])
@@ -217,18 +252,33 @@ def test_an_upload_whose_last_answer_was_never_given_is_finished_by_another_proc
     upload_id = url.rpartition("/")[2]
     bucket.client(place).put(f"partial/{upload_id}/{0:020}", SMALL)
     # It was touched more than a minute ago, and expires in a day.
-    later = "datetime('now', '+23 hours')" if server.url.startswith("sqlite") else "now() + interval '23 hours'"
-    query(server.url, f"UPDATE uploads SET expires_at = {later} WHERE id = {key_of(server, upload_id)}")
-    found = wait_until(lambda: api.client.head(url, headers=TUS).headers.get("granula-file-id"), 30, "a file")
+    later = (
+        "datetime('now', '+23 hours')"
+        if server.url.startswith("sqlite")
+        else "now() + interval '23 hours'"
+    )
+    query(
+        server.url,
+        f"UPDATE uploads SET expires_at = {later} WHERE id = {key_of(server, upload_id)}",
+    )
+    found = wait_until(
+        lambda: api.client.head(url, headers=TUS).headers.get("granula-file-id"), 30, "a file"
+    )
     assert api.finished(found)["sha256"] == hashlib.sha256(SMALL).hexdigest()
-    wait_until(lambda: not [key for key in bucket.below(place) if key.startswith("partial/")], 30, "no pieces")
+    wait_until(
+        lambda: not [key for key in bucket.below(place) if key.startswith("partial/")],
+        30,
+        "no pieces",
+    )
 
 
 def test_what_a_killed_process_left_is_swept_and_what_may_be_a_file_is_kept(
     sqlite: Databases, bucket: OurBucket, tmp_path: Path
 ) -> None:
     place = bucket.url()
-    service = Server(sqlite.create(tmp_path / "storage"), tmp_path / "storage", **bucket.settings(place))
+    service = Server(
+        sqlite.create(tmp_path / "storage"), tmp_path / "storage", **bucket.settings(place)
+    )
     service.start(GRANULA_FAIL="upload.before_rename=kill@2")
     with service.client() as client:
         kept = Api(client).run(SMALL)["file_id"]
@@ -248,7 +298,12 @@ def test_what_a_killed_process_left_is_swept_and_what_may_be_a_file_is_kept(
     sweep(service.url, bucket, place, tmp_path, -60)
     left = set(files(bucket, place))
     (unknown,) = [key.rpartition("/")[2] for key in left if key.startswith("lost+found/")]
-    assert left == {"granula.json", f"uploads/{kept}", f"uploads/{unknown}", f"lost+found/uploads/{unknown}"}
+    assert left == {
+        "granula.json",
+        f"uploads/{kept}",
+        f"uploads/{unknown}",
+        f"lost+found/uploads/{unknown}",
+    }
 
 
 def sweep(url: str, bucket: OurBucket, place: str, folder: Path, older_than_seconds: float) -> None:
@@ -257,8 +312,16 @@ def sweep(url: str, bucket: OurBucket, place: str, folder: Path, older_than_seco
 
     async def run() -> None:
         database = Database(load_settings(database_url=url, storage_dir=folder))
-        finisher = Finisher(database, made.storage, make_destinations(is_sqlite=True), made.outputs, delete_file=False)  # type: ignore[arg-type]
-        reconciler = Reconciler(database, JobQueue(1.0), finisher, made.storage, made.outputs, asyncio.Event().wait)  # type: ignore[arg-type]
+        finisher = Finisher(
+            database,
+            made.storage,
+            make_destinations(is_sqlite=True),
+            made.outputs,
+            delete_file=False,
+        )  # type: ignore[arg-type]
+        reconciler = Reconciler(
+            database, JobQueue(1.0), finisher, made.storage, made.outputs, asyncio.Event().wait
+        )  # type: ignore[arg-type]
         await reconciler.sweep(older_than_seconds)
         await database.close()
 
@@ -280,7 +343,10 @@ def test_a_bucket_that_is_not_there_is_told_and_the_service_goes_on_when_it_is(
     service.launch()
     with ended(service), service.client() as client:
         told = wait_until(lambda: ready(client), 60, "an answer")
-        assert told["checks"]["storage"] == f"There is no bucket {name}: make it, or correct STORAGE_URL."
+        assert (
+            told["checks"]["storage"]
+            == f"There is no bucket {name}: make it, or correct STORAGE_URL."
+        )
         answer = client.post("/api/v1/upload", files={"file": ("a.csv", SMALL, "text/csv")})
         assert f"There is no bucket {name}" in assert_problem(answer, 503, "unavailable")["detail"]
         assert answer.headers["retry-after"]
@@ -292,11 +358,21 @@ def test_a_bucket_that_is_not_there_is_told_and_the_service_goes_on_when_it_is(
         with GatedFile(gates, 6) as gated:
             file_id = Api(client).upload(gated.data, chunk_size=100, processor="gate")["file_id"]
             chunks = f"/api/v1/jobs/{file_id}/chunks"
-            wait_until(lambda: "processing" in [each["status"] for each in client.get(chunks).json()["items"]])
+            wait_until(
+                lambda: (
+                    "processing" in [each["status"] for each in client.get(chunks).json()["items"]]
+                )
+            )
             line.cut()
             gated.open()
-            wait_until(lambda: Api(client).status(file_id)["waiting_on"] == "storage", 30, "a job that waits")
-            told = assert_problem(client.get(f"/api/v1/files/{file_id}/download"), 503, "unavailable")["detail"]
+            wait_until(
+                lambda: Api(client).status(file_id)["waiting_on"] == "storage",
+                30,
+                "a job that waits",
+            )
+            told = assert_problem(
+                client.get(f"/api/v1/files/{file_id}/download"), 503, "unavailable"
+            )["detail"]
             assert told.startswith(f"s3://{name}/x/uploads/{file_id} cannot be used now")
             line.mend()
         status = Api(client).finished(file_id)

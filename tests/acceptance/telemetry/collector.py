@@ -1,4 +1,6 @@
-"""A collector of OpenTelemetry traces: takes OTLP over HTTP, answers as it is told, and keeps what it got."""
+"""A collector of OpenTelemetry traces: takes OTLP over HTTP, answers as it is told, and keeps what
+it got.
+"""
 
 from __future__ import annotations
 
@@ -65,7 +67,9 @@ class Collector:
         """In the order of their begin; `name`: only those that are called so."""
         with self._lock:
             bodies = list(self.bodies)
-        found = [span for body in bodies for span in _decoded(body) if not name or span.name == name]
+        found = [
+            span for body in bodies for span in _decoded(body) if not name or span.name == name
+        ]
         return sorted(found, key=lambda span: span.nanoseconds)
 
     def close(self) -> None:
@@ -97,5 +101,7 @@ def _plain(attributes: Any) -> dict[str, Any]:
     for each in attributes:
         kind = each.value.WhichOneof("value")
         value = getattr(each.value, kind)
-        found[each.key] = [item.int_value for item in value.values] if kind == "array_value" else value
+        found[each.key] = (
+            [item.int_value for item in value.values] if kind == "array_value" else value
+        )
     return found

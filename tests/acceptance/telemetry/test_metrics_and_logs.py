@@ -45,14 +45,20 @@ def scraped(api: Api, *only: str) -> dict[tuple[str, ...], float]:
 
 
 def mixed() -> bytes:
-    """Three chunks of 100 rows: two rows not wanted, one that cannot be processed, and none that can."""
+    """Three chunks of 100 rows: two rows not wanted, one that cannot be processed, and none that
+    can.
+    """
     names = ["ok"] * 98 + ["refused"] * 2 + ["ok"] * 99 + ["bad"] * 101
     return b"id,name\n" + b"".join(b"%d,%b\n" % (i, name.encode()) for i, name in enumerate(names))
 
 
-def test_rows_chunks_stages_and_messages_are_counted_once_they_are_in_the_database(api: Api) -> None:
+def test_rows_chunks_stages_and_messages_are_counted_once_they_are_in_the_database(
+    api: Api,
+) -> None:
     receiver = Receiver()
-    hook = api.client.post("/api/v1/webhooks", json={"url": receiver.url(receiver.path(500, 204))}).json()
+    hook = api.client.post(
+        "/api/v1/webhooks", json={"url": receiver.url(receiver.path(500, 204))}
+    ).json()
     before = scraped(api)
     status = api.run(mixed(), chunk_size=100, processor="fussy")
     assert status["rows"]["ok"] == 197
@@ -71,8 +77,13 @@ def test_rows_chunks_stages_and_messages_are_counted_once_they_are_in_the_databa
         "granula_webhook_messages": {"delivered": 1, "pending": 0, "failed": 0},
     }.items():
         assert {outcome: grown[name, outcome] for outcome in counts} == counts, name
-    stages = {stage: grown["granula_chunk_seconds_count", stage] for stage in ("wait", "read", "process", "write")}
-    assert stages == {"wait": 1, "read": 1, "process": 1, "write": 2}, "rows looked for one by one are not a stage"
+    stages = {
+        stage: grown["granula_chunk_seconds_count", stage]
+        for stage in ("wait", "read", "process", "write")
+    }
+    assert stages == {"wait": 1, "read": 1, "process": 1, "write": 2}, (
+        "rows looked for one by one are not a stage"
+    )
     api.client.delete(f"/api/v1/webhooks/{hook['id']}")
 
 
@@ -88,12 +99,19 @@ def test_answers_are_counted_by_declared_route_without_uploads_and_event_streams
     assert counted["GET", "other", "4xx"] >= 1
     assert {method for method, _, _ in counted} <= {"GET", "POST", "DELETE", "other"}
     routes = {route for _, route, _ in counted}
-    assert not [route for route in routes if upload["file_id"] in route or "events" in route or "upload" in route]
+    assert not [
+        route
+        for route in routes
+        if upload["file_id"] in route or "events" in route or "upload" in route
+    ]
 
 
 def test_the_pool_tells_its_connections(api: Api) -> None:
     found = scraped(api, "granula_database_connections", "granula_database_connections_max")
-    used, idle = found["granula_database_connections", "in_use"], found["granula_database_connections", "idle"]
+    used, idle = (
+        found["granula_database_connections", "in_use"],
+        found["granula_database_connections", "idle"],
+    )
     assert 0 <= used
     assert 0 < used + idle <= found["granula_database_connections_max",]
 
@@ -103,12 +121,23 @@ def lines(server: Service) -> list[dict[str, Any]]:
     return [json.loads(line) for line in server.log.read_text().splitlines()]
 
 
-def test_every_line_of_the_log_is_an_object_that_says_what_it_is_about(server: Service, api: Api) -> None:
-    assert server.sql("SELECT count(*) FROM jobs WHERE trace IS NOT NULL") == [(0,)], "tracing is off"
+def test_every_line_of_the_log_is_an_object_that_says_what_it_is_about(
+    server: Service, api: Api
+) -> None:
+    assert server.sql("SELECT count(*) FROM jobs WHERE trace IS NOT NULL") == [(0,)], (
+        "tracing is off"
+    )
     job_id = api.run(mixed(), chunk_size=100, processor="fussy")["job_id"]
-    mine = wait_until(lambda: [line for line in lines(server) if line.get("job") == job_id], what="lines of the job")
+    mine = wait_until(
+        lambda: [line for line in lines(server) if line.get("job") == job_id],
+        what="lines of the job",
+    )
     (gave_up,) = [line for line in mine if line["level"] == "ERROR" and "failed" in line["message"]]
-    assert (gave_up["chunk"], gave_up["attempt"], gave_up["logger"]) == (2, 2, "app.pipeline.committer")
+    assert (gave_up["chunk"], gave_up["attempt"], gave_up["logger"]) == (
+        2,
+        2,
+        "app.pipeline.committer",
+    )
     first = [line for line in mine if "exception" in line and line.get("attempt") == 1]
     assert {line["chunk"] for line in first} == {1, 2}
     assert all("Traceback" in line["exception"] for line in first)

@@ -1,4 +1,6 @@
-"""One trace from the upload at an API process to the commits of workers, as a collector of OpenTelemetry gets it."""
+"""One trace from the upload at an API process to the commits of workers, as a collector of
+OpenTelemetry gets it.
+"""
 
 from __future__ import annotations
 
@@ -27,7 +29,9 @@ def collector() -> Iterator[Collector]:
 
 
 @pytest.fixture
-def cluster(postgres: Postgres, templates: dict[str, str], tmp_path: Path, collector: Collector) -> Iterator[Cluster]:
+def cluster(
+    postgres: Postgres, templates: dict[str, str], tmp_path: Path, collector: Collector
+) -> Iterator[Cluster]:
     databases = Databases("postgresql", postgres, templates)
     storage = tmp_path / "storage"
     settings = {
@@ -44,7 +48,9 @@ def cluster(postgres: Postgres, templates: dict[str, str], tmp_path: Path, colle
     databases.close()
 
 
-def test_a_trace_goes_from_the_upload_to_the_commits_of_workers(cluster: Cluster, collector: Collector) -> None:
+def test_a_trace_goes_from_the_upload_to_the_commits_of_workers(
+    cluster: Cluster, collector: Collector
+) -> None:
     (service,) = cluster.add(Service)
     workers = cluster.add(Worker, 2)
     rows = [f"{i},cell-of-somebody" for i in range(1_000)]
@@ -52,13 +58,17 @@ def test_a_trace_goes_from_the_upload_to_the_commits_of_workers(cluster: Cluster
     with service.api() as api:
         api.client.headers["traceparent"] = f"00-{TRACE}-{ABOVE}-01"
         data = "id,name\n" + "\n".join(rows)
-        upload = api.upload(data.encode(), name="name-of-somebody.csv", chunk_size=100, processor="fussy")
+        upload = api.upload(
+            data.encode(), name="name-of-somebody.csv", chunk_size=100, processor="fussy"
+        )
         del api.client.headers["traceparent"]
         assert api.finished(upload["file_id"])["rows"]["ok"] == 999
     # Three processes send them, each when it likes.
     for name in ("POST /api/v1/upload", "split", "conclude"):
         wait_until(lambda n=name: collector.spans(n), 20, f"the span {name}")
-    wait_until(lambda: len(collector.spans("chunk")) == 11, 20, "a span for each attempt at each chunk")
+    wait_until(
+        lambda: len(collector.spans("chunk")) == 11, 20, "a span for each attempt at each chunk"
+    )
     wait_until(lambda: _committed(collector) == 10, 20, "the spans of all commits")
 
     spans = collector.spans()
@@ -66,7 +76,9 @@ def test_a_trace_goes_from_the_upload_to_the_commits_of_workers(cluster: Cluster
     (door,) = collector.spans("POST /api/v1/upload")
     assert (door.parent_id, door.is_server, door.process["granula.role"]) == (ABOVE, True, "api")
     assert door.attributes["http.response.status_code"] == 201
-    assert {span.name for span in spans} == {door.name, "split", "chunk", "commit", "conclude"}, "lookers-on make none"
+    assert {span.name for span in spans} == {door.name, "split", "chunk", "commit", "conclude"}, (
+        "lookers-on make none"
+    )
 
     work = [span for span in spans if span != door]
     assert {span.process["granula.role"] for span in work} == {"worker"}
@@ -91,7 +103,9 @@ def test_a_trace_goes_from_the_upload_to_the_commits_of_workers(cluster: Cluster
         entry = (told["granula.chunk.attempt"], told["granula.outcome"], chunk.is_error)
         outcomes.setdefault(told["granula.chunk.index"], []).append(entry)
     once = [(1, "completed", False)]
-    assert outcomes == dict.fromkeys(range(10), once) | {2: [(1, "retried", True), (2, "completed", False)]}
+    assert outcomes == dict.fromkeys(range(10), once) | {
+        2: [(1, "retried", True), (2, "completed", False)]
+    }
     assert sum(chunk.attributes.get("granula.rows.ok", 0) for chunk in chunks.values()) == 999
     (ended,) = collector.spans("conclude")
     assert ended.attributes["granula.job.status"] == "completed_with_errors"
@@ -109,4 +123,8 @@ def test_a_trace_goes_from_the_upload_to_the_commits_of_workers(cluster: Cluster
 
 def _committed(collector: Collector) -> int:
     """Chunks that the commits told so far are about."""
-    return sum(len(span.attributes["granula.chunks"]) for span in collector.spans("commit") if not span.is_error)
+    return sum(
+        len(span.attributes["granula.chunks"])
+        for span in collector.spans("commit")
+        if not span.is_error
+    )

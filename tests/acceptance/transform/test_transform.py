@@ -1,4 +1,6 @@
-"""The transform door over a real server on both databases, its files read again by others, cell by cell."""
+"""The transform door over a real server on both databases, its files read again by others, cell by
+cell.
+"""
 
 from __future__ import annotations
 
@@ -34,7 +36,9 @@ def upload(api: Api) -> str:
 
 
 def submit(api: Api, file_id: str, **body: Any) -> str:
-    answer = api.client.post("/api/v1/jobs/transform?fresh=true", json={"input_file_id": file_id, **body})
+    answer = api.client.post(
+        "/api/v1/jobs/transform?fresh=true", json={"input_file_id": file_id, **body}
+    )
     assert answer.status_code == 202, answer.text
     assert answer.json()["message"] == "Transform job created and queued"
     return str(answer.json()["job_id"])
@@ -74,11 +78,20 @@ def refused(api: Api, file_id: str, **body: Any) -> list[tuple[str, str]]:
 
 
 @pytest.mark.parametrize("form", ["csv", "jsonl", "parquet"])
-def test_every_cell_is_what_an_independent_program_makes_of_it(api: Api, upload: str, form: str) -> None:
-    """Dirty rows in 15 chunks, values that repeat across them, and the same rejects with their lines."""
-    job_id, data = transformed(api, upload, mapping=MAPPING, validation=VALIDATION, output_format=form, chunk_size=100)
+def test_every_cell_is_what_an_independent_program_makes_of_it(
+    api: Api, upload: str, form: str
+) -> None:
+    """Dirty rows in 15 chunks, values that repeat across them, and the same rejects with their
+    lines.
+    """
+    job_id, data = transformed(
+        api, upload, mapping=MAPPING, validation=VALIDATION, output_format=form, chunk_size=100
+    )
     if form == "csv":
-        assert list(csv.reader(io.StringIO(data.decode(), newline=""))) == [NAMES, *map(texts, EXPECTED.rows)]
+        assert list(csv.reader(io.StringIO(data.decode(), newline=""))) == [
+            NAMES,
+            *map(texts, EXPECTED.rows),
+        ]
     elif form == "jsonl":
         lines = [json.loads(line, parse_float=Decimal) for line in data.decode().splitlines()]
         assert [list(line) for line in lines] == [NAMES] * len(EXPECTED.rows)
@@ -92,17 +105,24 @@ def test_every_cell_is_what_an_independent_program_makes_of_it(api: Api, upload:
         ]  # fmt: skip
         assert [list(row.values()) for row in table.to_pylist()] == EXPECTED.rows
     rejects = api.rejects(job_id)
-    assert {each["row_number"]: (each["column"], each["code"]) for each in rejects} == EXPECTED.rejects
+    assert {
+        each["row_number"]: (each["column"], each["code"]) for each in rejects
+    } == EXPECTED.rejects
     source = as_csv(ROWS)
     for each in rejects:
         raw = source[each["byte_start"] : each["byte_end"]]
-        assert next(csv.reader(io.StringIO(raw.decode(), newline=""), delimiter=";")) == ROWS[each["row_number"] - 1]
+        assert (
+            next(csv.reader(io.StringIO(raw.decode(), newline=""), delimiter=";"))
+            == ROWS[each["row_number"] - 1]
+        )
         assert source[: each["byte_start"]].count(b"\n") == each["line"] - 1
     repeated = [each for each in rejects if each["code"] == "not_unique"]
     assert len(repeated) > 20
     assert all(each["value"] == ROWS[each["row_number"] - 1][0] for each in repeated)
     firsts = {row[0]: number for number, row in zip(EXPECTED.numbers, EXPECTED.rows, strict=True)}
-    assert all(each["message"].startswith(f"Row {firsts[int(each['value'])]} ") for each in repeated)
+    assert all(
+        each["message"].startswith(f"Row {firsts[int(each['value'])]} ") for each in repeated
+    )
     proof = api.proof(job_id)
     assert proof["closes"], proof["problems"]
     assert proof["rows"]["ok"] == len(EXPECTED.rows)
@@ -118,10 +138,20 @@ def test_a_dry_run_counts_what_the_real_run_counts(api: Api, upload: str) -> Non
     assert (found["dry_run"], found["output"]) == (True, None)
     for name in ("rows", "rejected_by_code", "columns", "preview", "rejects"):
         assert found[name] == first[name], name
-    assert found["rows"] == {"total": len(ROWS), "ok": len(EXPECTED.rows), "rejected": len(EXPECTED.rejects)}
+    assert found["rows"] == {
+        "total": len(ROWS),
+        "ok": len(EXPECTED.rows),
+        "rejected": len(EXPECTED.rejects),
+    }
     assert [each["row_number"] for each in found["preview"]] == EXPECTED.numbers[:20]
 
-    body = {"input_file_id": upload, "mapping": MAPPING, "validation": VALIDATION, "dry_run": True, "sample_rows": 400}
+    body = {
+        "input_file_id": upload,
+        "mapping": MAPPING,
+        "validation": VALIDATION,
+        "dry_run": True,
+        "sample_rows": 400,
+    }
     answer = api.client.post("/api/v1/jobs/transform", json=body)
     assert answer.status_code == 200
     sample, wanted = answer.json(), expected(ROWS[:400])
@@ -144,10 +174,14 @@ def test_a_file_is_downloaded_in_whole_and_in_ranges(api: Api, upload: str) -> N
     tag = head.headers["etag"]
     assert tag == f'"{hashlib.sha256(data).hexdigest()}"'
     assert (head.content, head.headers["content-length"]) == (b"", str(len(data)))
-    assert head.headers["content-disposition"].startswith('attachment; filename="data.transformed.csv"')
+    assert head.headers["content-disposition"].startswith(
+        'attachment; filename="data.transformed.csv"'
+    )
 
     def get(**headers: str) -> tuple[int, bytes]:
-        answer = api.client.get(url, headers={name.replace("_", "-"): value for name, value in headers.items()})
+        answer = api.client.get(
+            url, headers={name.replace("_", "-"): value for name, value in headers.items()}
+        )
         return answer.status_code, answer.content
 
     size = len(data)
@@ -172,7 +206,9 @@ def test_a_file_is_downloaded_in_whole_and_in_ranges(api: Api, upload: str) -> N
 
 
 def test_what_a_transform_made_is_a_file_like_any_other(api: Api) -> None:
-    """Transformed back, analysed, and there after its input was deleted; Parquet is refused where rows are read."""
+    """Transformed back, analysed, and there after its input was deleted; Parquet is refused where
+    rows are read.
+    """
     upload = str(api.upload(b'id,note\n1,"a, b"\n2,""\n3,c\n')["file_id"])
     job_id, data = transformed(
         api, upload, mapping={"columns": [{"name": "note,x", "from": "note"}]}, output_format="csv"
@@ -181,7 +217,10 @@ def test_what_a_transform_made_is_a_file_like_any_other(api: Api) -> None:
     made = ended(api, job_id)["result_file_id"]
     steps = [{"operation": "default", "value": "-"}]
     _, lines = transformed(
-        api, made, mapping={"columns": [{"name": "n", "from": "note,x", "steps": steps}]}, output_format="jsonl"
+        api,
+        made,
+        mapping={"columns": [{"name": "n", "from": "note,x", "steps": steps}]},
+        output_format="jsonl",
     )
     assert lines == b'{"n":"a, b"}\n{"n":"-"}\n{"n":"c"}\n'
     assert api.client.delete(f"/api/v1/files/{upload}").status_code == 204
@@ -224,7 +263,9 @@ def test_a_template_is_carried_out_once_it_is_decided(api: Api, upload: str) -> 
          "conversion": [{"operation": "date_format", "to": "%Y/%m/%d", "from": None, "decide": True, "readings": []}]},
         {"reference_column": "nothing", "input_columns": [], "conversion": []},
     ]  # fmt: skip
-    template = api.client.post("/api/v1/templates", json={"name": "t", "columns": columns}).json()["template_id"]
+    template = api.client.post("/api/v1/templates", json={"name": "t", "columns": columns}).json()[
+        "template_id"
+    ]
     [(pointer, told)] = refused(api, upload, template_id=template)
     assert (pointer, "decided" in told) == ("template/columns/1/conversion/0", True)
     columns[1]["conversion"] = [{"operation": "date_format", "to": "%Y/%m/%d", "from": "%d.%m.%Y"}]
@@ -236,15 +277,23 @@ def test_a_template_is_carried_out_once_it_is_decided(api: Api, upload: str) -> 
     assert rows[0] == ["full_name", "birthday", "nothing"]
     assert rows[1][0] == "-".join(part for part in ROWS[0][1:3] if part).lower()
     assert refused(api, upload, template_id=template, mapping=MAPPING)
-    unknown = api.client.post("/api/v1/jobs/transform", json={"input_file_id": upload, "template_id": UNKNOWN})
+    unknown = api.client.post(
+        "/api/v1/jobs/transform", json={"input_file_id": upload, "template_id": UNKNOWN}
+    )
     assert unknown.status_code == 404
 
 
-def test_a_specification_that_cannot_be_is_refused_with_all_its_places(api: Api, upload: str) -> None:
+def test_a_specification_that_cannot_be_is_refused_with_all_its_places(
+    api: Api, upload: str
+) -> None:
     columns = [
         {"name": "a", "from": "Pricee"},
         {"name": "b", "expression": "number(Price) + Country"},
-        {"name": "c", "from": "Born", "steps": [{"operation": "trim"}, {"operation": "format_date", "format": "%Y"}]},
+        {
+            "name": "c",
+            "from": "Born",
+            "steps": [{"operation": "trim"}, {"operation": "format_date", "format": "%Y"}],
+        },
         {"name": "d", "from": ["First", "Last"]},
         {"name": "a", "constant": 1},
     ]
@@ -272,7 +321,9 @@ def test_a_specification_that_cannot_be_is_refused_with_all_its_places(api: Api,
     ]  # fmt: skip
     for body in wrong:
         assert refused(api, upload, **body), body
-    unknown = api.client.post("/api/v1/jobs/transform", json={"input_file_id": UNKNOWN, "mapping": MAPPING})
+    unknown = api.client.post(
+        "/api/v1/jobs/transform", json={"input_file_id": UNKNOWN, "mapping": MAPPING}
+    )
     assert unknown.status_code == 404
     bare = api.client.post("/api/v1/upload", params={"processor": "transform"}, content=b"a\n1\n")
     assert bare.status_code == 422
@@ -282,7 +333,9 @@ def test_a_file_without_good_rows_is_a_header(api: Api) -> None:
     upload = str(api.upload(b"id,name\nx,y\n")["file_id"])
     columns = [{"name": "id", "from": "id", "steps": [{"operation": "cast", "to": "integer"}]}]
     for form, whole in (("csv", b"id\n"), ("jsonl", b"")):
-        assert transformed(api, upload, mapping={"columns": columns}, output_format=form)[1] == whole
+        assert (
+            transformed(api, upload, mapping={"columns": columns}, output_format=form)[1] == whole
+        )
     packed = transformed(api, upload, mapping={"columns": columns}, output_format="parquet")[1]
     assert pq.read_table(io.BytesIO(packed)).num_rows == 0
 
@@ -291,14 +344,19 @@ def grown(*counts: int) -> list[dict[str, Any]]:
     return [{"operation": "replace", "find": "x", "by": "x" * count} for count in counts]
 
 
-def test_rows_whose_values_would_be_too_long_are_rejected_and_the_others_go_through(api: Api) -> None:
+def test_rows_whose_values_would_be_too_long_are_rejected_and_the_others_go_through(
+    api: Api,
+) -> None:
     """A small document that asks for 2 GB a column: what it may not have is never made."""
     lines = [f"{i},{'x' * 20 if i % 2 else 'short'}" for i in range(100)]
     file_id = api.upload(("id,word\n" + "\n".join(lines) + "\n").encode())["file_id"]
     columns = [{"name": f"c{i}", "from": "word", "steps": grown(100, 100, 100)} for i in range(3)]
     mapping = {"columns": [{"name": "id", "from": "id"}, *columns]}
     job_id, data = transformed(api, file_id, mapping=mapping)
-    assert data.decode().splitlines() == ["id,c0,c1,c2", *(f"{i},short,short,short" for i in range(0, 100, 2))]
+    assert data.decode().splitlines() == [
+        "id,c0,c1,c2",
+        *(f"{i},short,short,short" for i in range(0, 100, 2)),
+    ]
     rejects = api.rejects(job_id)
     assert [(each["row_number"], each["column"], each["code"]) for each in rejects] == [
         (i + 1, "c0", "value_too_long") for i in range(1, 100, 2)
@@ -311,7 +369,9 @@ def test_rows_whose_values_would_be_too_long_are_rejected_and_the_others_go_thro
 
 @pytest.mark.parametrize("form", ["csv", "parquet"])
 def test_a_chunk_that_becomes_large_is_written_some_rows_at_a_time(api: Api, form: str) -> None:
-    """1500 rows of 60 kB, which are more than is held at once: each of them is there, in its place."""
+    """1500 rows of 60 kB, which are more than is held at once: each of them is there, in its
+    place.
+    """
     lines = [f"{i},{'x' * (i % 7)}" for i in range(1500)]
     file_id = api.upload(("id,word\n" + "\n".join(lines) + "\n").encode())["file_id"]
     columns = [
@@ -319,35 +379,59 @@ def test_a_chunk_that_becomes_large_is_written_some_rows_at_a_time(api: Api, for
         {"name": "long", "from": "word", "steps": grown(100, 100)},
     ]
     rules = {"columns": {"id": {"unique": True}}}
-    _, data = transformed(api, file_id, mapping={"columns": columns}, output_format=form, validation=rules)
+    _, data = transformed(
+        api, file_id, mapping={"columns": columns}, output_format=form, validation=rules
+    )
     if form == "parquet":
         rows = [list(row.values()) for row in pq.read_table(io.BytesIO(data)).to_pylist()]
     else:
-        rows = [[int(line[0]), line[1]] for line in list(csv.reader(io.StringIO(data.decode())))[1:]]
-    assert [(number, len(text)) for number, text in rows] == [(i, i % 7 * 10_000) for i in range(1500)]
+        rows = [
+            [int(line[0]), line[1]] for line in list(csv.reader(io.StringIO(data.decode())))[1:]
+        ]
+    assert [(number, len(text)) for number, text in rows] == [
+        (i, i % 7 * 10_000) for i in range(1500)
+    ]
 
 
 RAGGED = b'a,b\n1,2\n3,4,five,six\n7\n8,9,,\n10,11,"tw,elve"\n' + b"13,14\n" * 300 + b"15,16,17\n"
 
 
 @pytest.mark.parametrize("form", ["csv", "jsonl", "parquet"])
-def test_a_cell_beyond_the_header_is_kept_by_name_or_its_row_is_rejected(api: Api, form: str) -> None:
-    """on_bad_row=keep keeps such cells; no transform that keeps all others loses one. In four chunks, most without any."""
+def test_a_cell_beyond_the_header_is_kept_by_name_or_its_row_is_rejected(
+    api: Api, form: str
+) -> None:
+    """on_bad_row=keep keeps such cells; no transform that keeps all others loses one. In four
+    chunks, most without any.
+    """
     file_id = api.upload(RAGGED, on_bad_row="keep")["file_id"]
     keep_all = {"columns": [{"name": "x", "from": "a"}], "others": "keep"}
 
     def rows(mapping: dict[str, Any]) -> tuple[dict[int, tuple[str, str, str]], list[list[Any]]]:
-        job_id, data = transformed(api, file_id, mapping=mapping, output_format=form, chunk_size=100)
-        dry = submit(api, file_id, mapping=mapping, output_format=form, chunk_size=100, dry_run=True)
+        job_id, data = transformed(
+            api, file_id, mapping=mapping, output_format=form, chunk_size=100
+        )
+        dry = submit(
+            api, file_id, mapping=mapping, output_format=form, chunk_size=100, dry_run=True
+        )
         ended(api, dry)
-        rejects = {each["row_number"]: (each["code"], each["value"], each["raw"]) for each in api.rejects(job_id)}
-        assert result(api, dry)["rejected_by_code"] == Counter(code for code, _, _ in rejects.values())
+        rejects = {
+            each["row_number"]: (each["code"], each["value"], each["raw"])
+            for each in api.rejects(job_id)
+        }
+        assert result(api, dry)["rejected_by_code"] == Counter(
+            code for code, _, _ in rejects.values()
+        )
         assert api.proof(job_id)["closes"]
         if form == "parquet":
-            return rejects, [list(row.values()) for row in pq.read_table(io.BytesIO(data)).to_pylist()]
+            return rejects, [
+                list(row.values()) for row in pq.read_table(io.BytesIO(data)).to_pylist()
+            ]
         if form == "jsonl":
             return rejects, [list(json.loads(line).values()) for line in data.splitlines()]
-        return rejects, [[cell or None for cell in row] for row in list(csv.reader(io.StringIO(data.decode())))[1:]]
+        return rejects, [
+            [cell or None for cell in row]
+            for row in list(csv.reader(io.StringIO(data.decode())))[1:]
+        ]
 
     rejects, made = rows(keep_all)
     assert rejects == {
@@ -358,7 +442,10 @@ def test_a_cell_beyond_the_header_is_kept_by_name_or_its_row_is_rejected(api: Ap
     assert made[:3] == [["1", "2"], ["7", None], ["8", "9"]]
     assert len(made) == 303
 
-    named = {"columns": [*keep_all["columns"], {"name": "more", "from": "column_3"}], "others": "keep"}
+    named = {
+        "columns": [*keep_all["columns"], {"name": "more", "from": "column_3"}],
+        "others": "keep",
+    }
     rejects, made = rows(named)
     assert rejects == {2: ("extra_cells", "six", "3,4,five,six")}
     assert made[-1] == ["15", "17", "16"]
@@ -373,11 +460,15 @@ def test_a_cell_beyond_the_header_is_kept_by_name_or_its_row_is_rejected(api: Ap
 
 def test_a_cell_beyond_the_header_has_no_name_where_rows_cannot_have_any(api: Api) -> None:
     file_id = api.upload(RAGGED)["file_id"]
-    ((pointer, detail),) = refused(api, file_id, mapping={"columns": [{"name": "x", "from": "column_3"}]})
+    ((pointer, detail),) = refused(
+        api, file_id, mapping={"columns": [{"name": "x", "from": "column_3"}]}
+    )
     assert pointer == "mapping/columns/0/from"
     assert "no column `column_3`" in detail
     kept = api.upload(b"a,column_3\n1,2,3\n", on_bad_row="keep")["file_id"]
     body = {"input_file_id": kept, "dry_run": True, "sample_rows": 10}
     columns = [{"name": "x", "from": "column_3"}, {"name": "y", "from": "column_3_2"}]
-    sample = api.client.post("/api/v1/jobs/transform", json=body | {"mapping": {"columns": columns}}).json()
+    sample = api.client.post(
+        "/api/v1/jobs/transform", json=body | {"mapping": {"columns": columns}}
+    ).json()
     assert [row["data"] for row in sample["preview"]] == [["2", "3"]]

@@ -21,4 +21,6 @@ class Ledger(WritesTables):
             data = msgspec.json.encode({"transaction_id": key, "account_id": account})
             hashed = f"{xxhash.xxh3_64_intdigest(data):016x}"
             given.append((key, number, None, account, None, None, data.decode(), hashed))
-        return ChunkOutcome(rows, tables={"transactions": context.encode_table("transactions", given)})
+        return ChunkOutcome(
+            rows, tables={"transactions": context.encode_table("transactions", given)}
+        )

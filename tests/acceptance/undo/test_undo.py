@@ -18,7 +18,9 @@ def undone(api: Api, job_id: str, expect: int = 200) -> dict[str, Any]:
 
 
 def imported(api: Api, data: bytes = PEOPLE) -> dict[str, Any]:
-    answer = api.client.post("/api/upload?on_duplicate=new", files={"file": ("people.csv", data, "text/csv")})
+    answer = api.client.post(
+        "/api/upload?on_duplicate=new", files={"file": ("people.csv", data, "text/csv")}
+    )
     assert answer.status_code == 201, answer.text
     api.finished(answer.json()["file_id"])
     return dict(answer.json())
@@ -34,7 +36,9 @@ def accounts(server: Service) -> dict[str, str]:
     return dict(server.sql("SELECT transaction_id, account_id FROM transactions"))  # type: ignore[arg-type]
 
 
-def test_an_import_that_is_undone_is_gone_from_records_search_and_stats(api: Api, server: Service) -> None:
+def test_an_import_that_is_undone_is_gone_from_records_search_and_stats(
+    api: Api, server: Service
+) -> None:
     kept = imported(api)
     before = api.client.get("/api/stats").json()
     gone = imported(api)
@@ -57,7 +61,8 @@ def test_an_import_that_is_undone_is_gone_from_records_search_and_stats(api: Api
     status = api.status(gone["file_id"])
     assert (status["status"], status["undo"]["removed"]) == ("completed_with_errors", 3)
     assert api.client.get(f"/api/v1/jobs/{job_id}/status").json()["undo"]["undone_at"]
-    assert api.proof(gone["file_id"])["closes"]  # what was read from the file is still in the results and rejects
+    # what was read from the file is still in the results and rejects
+    assert api.proof(gone["file_id"])["closes"]
     assert undone(api, job_id) == answer
 
 
@@ -87,7 +92,9 @@ def test_what_cannot_be_undone_is_refused(api: Api) -> None:
     assert undone(api, waiting, 409)["code"] == "nothing_to_undo"
 
 
-def test_a_job_from_before_or_too_old_is_not_undone_and_an_undone_one_is_not_retried(api: Api, server: Service) -> None:
+def test_a_job_from_before_or_too_old_is_not_undone_and_an_undone_one_is_not_retried(
+    api: Api, server: Service
+) -> None:
     for change in ("keeps_versions = false", "created_at = '2020-01-01 00:00:00'"):
         job_id = ledger(api, x=change)["job_id"]
         server.sql(f"UPDATE jobs SET {change} WHERE id = {server.key(job_id)}")
@@ -99,7 +106,11 @@ def test_a_job_from_before_or_too_old_is_not_undone_and_an_undone_one_is_not_ret
 
 def test_an_undone_import_takes_no_corrections_and_its_file_is_imported_again(api: Api) -> None:
     def upload() -> dict[str, Any]:
-        made = dict(api.client.post("/api/upload", files={"file": ("again.csv", PEOPLE + b"\n", "text/csv")}).json())
+        made = dict(
+            api.client.post(
+                "/api/upload", files={"file": ("again.csv", PEOPLE + b"\n", "text/csv")}
+            ).json()
+        )
         api.finished(made["file_id"])
         return made
 
@@ -133,4 +144,9 @@ def test_an_undo_that_was_killed_goes_on_at_the_next_start(service: Service) -> 
     with service.api() as api:
         wait_until(lambda: api.status(job_id)["undo"]["state"] == "undone", 30, "the undo")
         assert accounts(service) == {"t0": "old", "t1999": "old", "t2499": "old"}
-        assert undone(api, job_id) == {"job_id": job_id, "status": "undone", "removed": 2_497, "restored": 3}
+        assert undone(api, job_id) == {
+            "job_id": job_id,
+            "status": "undone",
+            "removed": 2_497,
+            "restored": 3,
+        }

@@ -25,16 +25,30 @@ def partials(server: Server) -> list[str]:
     return [path.name for path in (server.storage / "partial").iterdir()]
 
 
-def test_bytes_in_pieces_become_the_file_and_job_of_a_plain_upload(server: Server, api: Api) -> None:
+def test_bytes_in_pieces_become_the_file_and_job_of_a_plain_upload(
+    server: Server, api: Api
+) -> None:
     client = api.client
-    url = create(client, len(DATA), filename="näme.csv", filetype="text/csv", priority="7", chunk_size="100", own="x")
+    url = create(
+        client,
+        len(DATA),
+        filename="näme.csv",
+        filetype="text/csv",
+        priority="7",
+        chunk_size="100",
+        own="x",
+    )
     assert offset_of(client, url) == 0
     answer = send(client, url, 0, DATA[:5000])
     assert (answer.status_code, answer.headers["upload-offset"]) == (204, "5000")
     assert parsedate_to_datetime(answer.headers["upload-expires"])
     assert offset_of(client, url) == 5000
     before = client.get(url).json()
-    assert (before["state"], before["offset"], before["metadata"]["own"]) == ("uploading", 5000, "x")
+    assert (before["state"], before["offset"], before["metadata"]["own"]) == (
+        "uploading",
+        5000,
+        "x",
+    )
 
     last = send(client, url, 5000, DATA[5000:])
     assert (last.status_code, last.headers["upload-offset"]) == (204, str(len(DATA)))
@@ -51,7 +65,11 @@ def test_bytes_in_pieces_become_the_file_and_job_of_a_plain_upload(server: Serve
     known = client.head(url, headers=TUS).headers
     assert (known["upload-offset"], known["granula-file-id"]) == (str(len(DATA)), file_id)
     after = client.get(url).json()
-    assert (after["state"], after["file_id"], after["answer"]["sha256"]) == ("accepted", file_id, status["sha256"])
+    assert (after["state"], after["file_id"], after["answer"]["sha256"]) == (
+        "accepted",
+        file_id,
+        status["sha256"],
+    )
     assert url.rpartition("/")[2] not in partials(server)
     assert client.delete(url, headers=TUS).status_code == 204
     assert api.status(file_id)["rows"]["ok"] == 1000
@@ -64,16 +82,22 @@ def test_what_the_service_can_do_is_told_to_everybody(server: Server, api: Api) 
         assert answer.headers["tus-version"] == "1.0.0"
         assert set(answer.headers["tus-checksum-algorithm"].split(",")) >= {"sha1", "sha256", "md5"}
         assert int(answer.headers["tus-max-size"]) == 500 << 20
-        assert {"creation", "checksum", "expiration", "termination"} <= set(answer.headers["tus-extension"].split(","))
+        assert {"creation", "checksum", "expiration", "termination"} <= set(
+            answer.headers["tus-extension"].split(",")
+        )
 
 
-def test_every_rule_that_is_broken_has_its_answer_and_changes_nothing(server: Server, api: Api) -> None:
+def test_every_rule_that_is_broken_has_its_answer_and_changes_nothing(
+    server: Server, api: Api
+) -> None:
     client = api.client
     url = create(client, len(DATA))
     assert send(client, url, 0, DATA[:100]).status_code == 204
     version = client.head(url, headers={"Tus-Resumable": "0.2.2"})
     assert (version.status_code, version.headers["tus-version"]) == (412, "1.0.0")
-    assert_problem(client.patch(url, content=b"x", headers={"Upload-Offset": "100"}), 412, "tus_version")
+    assert_problem(
+        client.patch(url, content=b"x", headers={"Upload-Offset": "100"}), 412, "tus_version"
+    )
     assert_problem(client.post(UPLOADS, headers={"Upload-Length": "1"}), 412, "tus_version")
     assert_problem(send(client, url, 0, b"x"), 409, "offset_mismatch")
     assert_problem(send(client, url, 101, b"x"), 409, "offset_mismatch")
@@ -105,7 +129,9 @@ def test_every_rule_that_is_broken_has_its_answer_and_changes_nothing(server: Se
     assert_problem(client.delete(f"{UPLOADS}/../../x", headers=TUS), 404, "not_found")
     assert offset_of(client, url) == 100
     by_post = client.post(
-        url, content=b"x", headers=BYTES | {"Upload-Offset": "100", "X-HTTP-Method-Override": "PATCH"}
+        url,
+        content=b"x",
+        headers=BYTES | {"Upload-Offset": "100", "X-HTTP-Method-Override": "PATCH"},
     )
     assert (by_post.status_code, by_post.headers["upload-offset"]) == (204, "101")
     assert client.delete(url, headers=TUS).status_code == 204
@@ -114,32 +140,53 @@ def test_every_rule_that_is_broken_has_its_answer_and_changes_nothing(server: Se
 
 
 @pytest.mark.parametrize("algorithm", ["sha1", "sha256", "md5"])
-def test_bytes_with_a_checksum_count_all_or_not_at_all(server: Server, api: Api, algorithm: str) -> None:
+def test_bytes_with_a_checksum_count_all_or_not_at_all(
+    server: Server, api: Api, algorithm: str
+) -> None:
     client = api.client
     url = create(client, len(DATA))
 
     def checksum(data: bytes) -> str:
         return f"{algorithm} {base64.b64encode(hashlib.new(algorithm, data).digest()).decode()}"
 
-    assert send(client, url, 0, DATA[:4000], Upload_Checksum=checksum(DATA[:4000])).status_code == 204
+    assert (
+        send(client, url, 0, DATA[:4000], Upload_Checksum=checksum(DATA[:4000])).status_code == 204
+    )
     wrong = send(client, url, 4000, DATA[4000:], Upload_Checksum=checksum(b"something else"))
     assert_problem(wrong, 460, "checksum_mismatch")
     assert offset_of(client, url) == 4000
     # A connection that ends in the middle leaves nothing of bytes that nobody could check.
     with RawConnection(server) as raw:
-        lines = [f"{k}: {v}" for k, v in (BYTES | {"Upload-Offset": "4000", "Upload-Checksum": checksum(DATA)}).items()]
+        lines = [
+            f"{k}: {v}"
+            for k, v in (
+                BYTES | {"Upload-Offset": "4000", "Upload-Checksum": checksum(DATA)}
+            ).items()
+        ]
         raw.send(
-            "\r\n".join([f"PATCH {url} HTTP/1.1", "Host: localhost", "Content-Length: 5000", *lines, "", ""]).encode()
+            "\r\n".join(
+                [f"PATCH {url} HTTP/1.1", "Host: localhost", "Content-Length: 5000", *lines, "", ""]
+            ).encode()
         )
         raw.send(DATA[4000:6000])
-    assert wait_until(lambda: client.head(url, headers=TUS).headers["upload-offset"] == "4000", 10, "the old offset")
+    assert wait_until(
+        lambda: client.head(url, headers=TUS).headers["upload-offset"] == "4000",
+        10,
+        "the old offset",
+    )
     last = wait_until(
         lambda: (
-            (a := send(client, url, 4000, DATA[4000:], Upload_Checksum=checksum(DATA[4000:]))).status_code != 423 and a
+            (
+                a := send(client, url, 4000, DATA[4000:], Upload_Checksum=checksum(DATA[4000:]))
+            ).status_code
+            != 423
+            and a
         )
     )
     assert last.status_code == 204, last.text
-    assert api.finished(last.headers["granula-file-id"])["sha256"] == hashlib.sha256(DATA).hexdigest()
+    assert (
+        api.finished(last.headers["granula-file-id"])["sha256"] == hashlib.sha256(DATA).hexdigest()
+    )
 
 
 def test_a_second_sender_is_told_to_wait(server: Server, api: Api) -> None:
@@ -159,7 +206,9 @@ def test_a_second_sender_is_told_to_wait(server: Server, api: Api) -> None:
 
     thread = Thread(target=first)
     thread.start()
-    wait_until(lambda: client.get(url).json()["length"] == len(DATA), 10, "the first sender's length")
+    wait_until(
+        lambda: client.get(url).json()["length"] == len(DATA), 10, "the first sender's length"
+    )
     assert_problem(send(client, url, 0, DATA), 423, "upload_locked")
     assert client.delete(url, headers=TUS).status_code == 423
     go_on.set()
@@ -178,26 +227,35 @@ def test_asking_how_far_it_is_turns_no_sender_away(server: Server, api: Api) -> 
     askers = [Thread(target=ask) for _ in range(3)]
     for asker in askers:
         asker.start()
-    codes = [send(api.client, url, offset, DATA[offset : offset + 1]).status_code for offset in range(50)]
+    codes = [
+        send(api.client, url, offset, DATA[offset : offset + 1]).status_code for offset in range(50)
+    ]
     over.set()
     for asker in askers:
         asker.join(30)
     assert codes == [204] * 50
 
 
-def test_a_sender_that_has_fallen_silent_makes_way_and_what_it_sent_is_kept(server: Server, api: Api) -> None:
+def test_a_sender_that_has_fallen_silent_makes_way_and_what_it_sent_is_kept(
+    server: Server, api: Api
+) -> None:
     data = b"id,name\n" + b"".join(b"%d,name %d\n" % (i, i) for i in range(1, 120_001))
     client = api.client
     url = create(client, len(data))
     with RawConnection(server) as raw:
         lines = [f"{k}: {v}" for k, v in (BYTES | {"Upload-Offset": "0"}).items()]
-        raw.send(f"PATCH {url} HTTP/1.1\r\nHost: localhost\r\nContent-Length: {len(data)}\r\n".encode())
+        raw.send(
+            f"PATCH {url} HTTP/1.1\r\nHost: localhost\r\nContent-Length: {len(data)}\r\n".encode()
+        )
         raw.send("\r\n".join([*lines, "", ""]).encode(), data[:1_500_000])
         wait_until(lambda: client.get(url).json()["offset"] >= 1 << 20, 10, "the first block")
         assert_problem(send(client, url, 0, b""), 423, "upload_locked")
         wait_until(lambda: offset_of(client, url) == 1_500_000, 20, "the rest of what was sent")
         last = send(client, url, 1_500_000, data[1_500_000:])
-        assert api.finished(last.headers["granula-file-id"])["sha256"] == hashlib.sha256(data).hexdigest()
+        assert (
+            api.finished(last.headers["granula-file-id"])["sha256"]
+            == hashlib.sha256(data).hexdigest()
+        )
 
 
 def test_a_file_that_is_refused_says_why_as_often_as_it_is_asked(server: Server, api: Api) -> None:
@@ -205,10 +263,17 @@ def test_a_file_that_is_refused_says_why_as_often_as_it_is_asked(server: Server,
     data = b"\x89PNG" + bytes(1000)
     url = create(client, len(data))
     answer = assert_problem(send(client, url, 0, data), 415, "content_mismatch")
-    assert assert_problem(send(client, url, len(data), b""), 415, "content_mismatch")["detail"] == answer["detail"]
+    assert (
+        assert_problem(send(client, url, len(data), b""), 415, "content_mismatch")["detail"]
+        == answer["detail"]
+    )
     assert client.head(url, headers=TUS).status_code == 415
     found = client.get(url).json()
-    assert (found["state"], found["problem"]["code"], found["file_id"]) == ("refused", "content_mismatch", None)
+    assert (found["state"], found["problem"]["code"], found["file_id"]) == (
+        "refused",
+        "content_mismatch",
+        None,
+    )
     assert count_files(server) == before
     assert url.rpartition("/")[2] not in partials(server)
 
@@ -224,9 +289,15 @@ def test_what_goes_beyond_a_finished_upload_is_refused(server: Server, api: Api)
     assert offset_of(client, url) == len(DATA)
 
 
-def test_creation_with_bytes_gzip_and_duplicates_go_the_way_of_plain_uploads(server: Server, api: Api) -> None:
+def test_creation_with_bytes_gzip_and_duplicates_go_the_way_of_plain_uploads(
+    server: Server, api: Api
+) -> None:
     packed = gzip.compress(DATA)
-    headers = BYTES | {"Upload-Length": str(len(packed))} | metadata(filename="a.csv.gz", on_duplicate="existing")
+    headers = (
+        BYTES
+        | {"Upload-Length": str(len(packed))}
+        | metadata(filename="a.csv.gz", on_duplicate="existing")
+    )
     made = api.client.post(UPLOADS, content=packed, headers=headers, params={"chunk_size": 500})
     assert (made.status_code, made.headers["upload-offset"]) == (201, str(len(packed)))
     status = api.finished(made.headers["granula-file-id"])
@@ -241,17 +312,30 @@ def test_parts_are_put_together(server: Server, api: Api) -> None:
         headers = BYTES | {"Upload-Length": str(len(piece)), "Upload-Concat": "partial"}
         made = client.post(UPLOADS, content=piece, headers=headers)
         assert "granula-file-id" not in made.headers
-        assert client.head(made.headers["location"], headers=TUS).headers["upload-concat"] == "partial"
+        assert (
+            client.head(made.headers["location"], headers=TUS).headers["upload-concat"] == "partial"
+        )
         urls.append(made.headers["location"])
     base = str(client.base_url).rstrip("/")
-    final = TUS | {"Upload-Concat": f"final;{urls[0]} {base}{urls[1]}"} | metadata(filename="whole.csv")
+    final = (
+        TUS | {"Upload-Concat": f"final;{urls[0]} {base}{urls[1]}"} | metadata(filename="whole.csv")
+    )
     incomplete = create(client, 5)
-    assert_problem(client.post(UPLOADS, headers=TUS | {"Upload-Concat": f"final;{incomplete}"}), 400, "bad_tus_request")
+    assert_problem(
+        client.post(UPLOADS, headers=TUS | {"Upload-Concat": f"final;{incomplete}"}),
+        400,
+        "bad_tus_request",
+    )
     made = client.post(UPLOADS, headers=final)
     assert made.status_code == 201, made.text
-    assert api.finished(made.headers["granula-file-id"])["sha256"] == hashlib.sha256(DATA).hexdigest()
+    assert (
+        api.finished(made.headers["granula-file-id"])["sha256"] == hashlib.sha256(DATA).hexdigest()
+    )
     known = client.head(made.headers["location"], headers=TUS).headers
-    assert (known["upload-concat"], known["upload-length"]) == (f"final;{urls[0]} {urls[1]}", str(len(DATA)))
+    assert (known["upload-concat"], known["upload-length"]) == (
+        f"final;{urls[0]} {urls[1]}",
+        str(len(DATA)),
+    )
     assert_problem(send(client, made.headers["location"], 0, b""), 409, "offset_mismatch")
 
 
@@ -260,7 +344,9 @@ def test_an_upload_that_rests_too_long_is_gone(server: Server, api: Api) -> None
     assert send(api.client, url, 0, DATA[:10]).status_code == 204
     upload_id = url.rpartition("/")[2]
     past = "'2020-01-01 00:00:00'"
-    query(server.url, f"UPDATE uploads SET expires_at = {past} WHERE id = {key_of(server, upload_id)}")
+    query(
+        server.url, f"UPDATE uploads SET expires_at = {past} WHERE id = {key_of(server, upload_id)}"
+    )
     answer = send(api.client, url, 10, DATA[10:])
     assert answer.status_code in (404, 410)
     wait_until(lambda: upload_id not in partials(server), 30, "removal of the bytes")

@@ -20,7 +20,9 @@ ROWS = b"id\n" + b"12345678\n" * 100_000
 
 
 @pytest.fixture
-def client(databases: Databases, tmp_path_factory: pytest.TempPathFactory) -> Iterator[httpx.Client]:
+def client(
+    databases: Databases, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[httpx.Client]:
     storage = tmp_path_factory.mktemp("quota") / "storage"
     server = Server(
         databases.create(storage), storage, OWNER_MAX_BYTES=MAX_BYTES, OWNER_MAX_UPLOADS=MAX_UPLOADS
@@ -42,7 +44,9 @@ def used(client: httpx.Client) -> tuple[int, int]:
     return limits["stored_bytes"]["used"], limits["uploads"]["used"]
 
 
-def test_what_is_announced_counts_at_once_and_what_is_stored_counts_once(client: httpx.Client) -> None:
+def test_what_is_announced_counts_at_once_and_what_is_stored_counts_once(
+    client: httpx.Client,
+) -> None:
     with ThreadPoolExecutor(4) as pool:
         answers = list(pool.map(lambda _: begin(client, len(ROWS)), range(8)))
     (made,) = [answer for answer in answers if answer.status_code == 201]
@@ -50,7 +54,9 @@ def test_what_is_announced_counts_at_once_and_what_is_stored_counts_once(client:
         if answer is not made:
             assert assert_problem(answer, 429, "quota_exceeded")["limit"] == "stored_bytes"
     assert used(client) == (len(ROWS), 1)
-    assert_problem(client.post("/api/v1/upload", content=b"a\n" + b"1" * 200_000), 429, "quota_exceeded")
+    assert_problem(
+        client.post("/api/v1/upload", content=b"a\n" + b"1" * 200_000), 429, "quota_exceeded"
+    )
 
     last = send(client, made.headers["location"], 0, ROWS)
     assert last.status_code == 204, last.text
@@ -94,17 +100,22 @@ def test_parts_count_until_the_whole_is_a_file(client: httpx.Client) -> None:
     urls = []
     for piece in (ROWS[:half], ROWS[half:]):
         answer = client.post(
-            UPLOADS, content=piece, headers=BYTES | {"Upload-Length": str(len(piece)), "Upload-Concat": "partial"}
+            UPLOADS,
+            content=piece,
+            headers=BYTES | {"Upload-Length": str(len(piece)), "Upload-Concat": "partial"},
         )
         assert answer.status_code == 201, answer.text
         urls.append(answer.headers["location"])
     assert used(client) == (len(ROWS), 2)
     final = client.post(
-        UPLOADS, headers=TUS | {"Upload-Concat": f"final;{' '.join(urls)}"} | metadata(filename="a.csv")
+        UPLOADS,
+        headers=TUS | {"Upload-Concat": f"final;{' '.join(urls)}"} | metadata(filename="a.csv"),
     )
     assert final.status_code == 201, final.text
     file_id = wait_until(
-        lambda: client.head(final.headers["location"], headers=TUS).headers.get("granula-file-id"), 30, "a file"
+        lambda: client.head(final.headers["location"], headers=TUS).headers.get("granula-file-id"),
+        30,
+        "a file",
     )
     assert Api(client).finished(file_id)["rows"]["ok"] == 100_000
     assert used(client) == (len(ROWS), 0)

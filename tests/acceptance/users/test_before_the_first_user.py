@@ -1,4 +1,6 @@
-"""An Authorization header where nobody has to sign in: ignored while there are no users, a key from then on."""
+"""An Authorization header where nobody has to sign in: ignored while there are no users, a key from
+then on.
+"""
 
 from __future__ import annotations
 
@@ -32,7 +34,9 @@ def test_a_key_is_ignored_until_there_is_a_user(server: Server) -> None:
         for count, token in enumerate(TOKENS, 1):
             assert client.post("/api/v1/upload", **upload, headers=token).status_code == 201
             assert len(client.get("/api/v1/jobs", headers=token).json()["items"]) == count
-            foreign = client.post("/api/v1/upload", **upload, headers={**token, **FROM_ANOTHER_SITE})
+            foreign = client.post(
+                "/api/v1/upload", **upload, headers={**token, **FROM_ANOTHER_SITE}
+            )
             assert_problem(foreign, 403, "cross_site")
         made = server.users("create", "ann")
         assert made.returncode == 0, made.stderr

@@ -1,4 +1,6 @@
-"""Every route, as the owner, another user, one who was revoked, and nobody. The list of routes is the service's own."""
+"""Every route, as the owner, another user, one who was revoked, and nobody. The list of routes is
+the service's own.
+"""
 
 from __future__ import annotations
 
@@ -19,7 +21,10 @@ from tests.forks import Server
 from tests.users.routes import ELSEWHERE, EXAMPLES, Example, Ids, World, unknown
 
 SETTINGS = {"AUTH_FAILURES_PER_MINUTE": 0, "ML_API_URL": "http://127.0.0.1:9"}
-OPEN_PAGES = {("GET", path) for path in ("/docs", "/docs/start.js", "/docs/assets/{name}", "/redoc", "/openapi.json")}
+OPEN_PAGES = {
+    ("GET", path)
+    for path in ("/docs", "/docs/start.js", "/docs/assets/{name}", "/redoc", "/openapi.json")
+}
 
 
 @pytest.fixture(scope="module")
@@ -38,7 +43,9 @@ def told(answer: httpx.Response, ids: Ids) -> tuple[Any, ...]:
         text = text.replace(value, name)
     text = re.sub(r'"request_id":\s*"\w+"', "", text)
     headers = {
-        name: value for name, value in answer.headers.items() if name not in ("date", "x-request-id", "content-length")
+        name: value
+        for name, value in answer.headers.items()
+        if name not in ("date", "x-request-id", "content-length")
     }
     return answer.status_code, text, headers
 
@@ -49,7 +56,9 @@ def test_every_route_of_the_service_has_an_example(server: Server) -> None:
     routes = {(m, str(r.path)) for r in found for m in (r.methods or ()) if m != "HEAD"}
     assert not [r for r in found if not r.methods and not isinstance(r.original_route, Mount)]
     assert {str(r.path) for r in found if isinstance(r.original_route, Mount)} <= {"/assets"}
-    documented = {(m.upper(), p) for p, operations in app.openapi()["paths"].items() for m in operations}
+    documented = {
+        (m.upper(), p) for p, operations in app.openapi()["paths"].items() for m in operations
+    }
     assert documented <= routes
     assert routes - ELSEWHERE - OPEN_PAGES == set(EXAMPLES)
     with server.client() as client:
@@ -83,7 +92,9 @@ def check(world: World, method: str, path: str, example: Example) -> None:
     other = ask(world.other, method, path, example, ids)
     if ids or example.is_for_admins:
         strange = unknown(ids)
-        assert told(other, ids) == told(ask(world.other, method, path, example, strange), strange), name
+        assert told(other, ids) == told(
+            ask(world.other, method, path, example, strange), strange
+        ), name
         assert other.status_code == example.unknown_status, name
     else:
         assert other.status_code == example.status, (name, other.text)
@@ -101,6 +112,8 @@ def test_what_the_gate_leaves_open_is_what_the_examples_say() -> None:
     assert not any(is_open("POST", path) for _, path in OPEN_PAGES)
 
 
-@pytest.mark.parametrize("path", ["/nothing/here", "/api/v1/jobs/", "/Health", "/assets", "/errors"])
+@pytest.mark.parametrize(
+    "path", ["/nothing/here", "/api/v1/jobs/", "/Health", "/assets", "/errors"]
+)
 def test_what_is_not_named_is_closed(world: World, path: str) -> None:
     assert_problem(world.nobody.get(path), 401, "unauthenticated")

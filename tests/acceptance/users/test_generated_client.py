@@ -72,7 +72,9 @@ def test_a_generated_client_is_typed_throughout_and_uploads_a_file(
 ) -> None:
     generator = find()
     if generator is None:
-        pytest.fail("there is no generator; run .venv/bin/python scripts/install_client_generator.py")
+        pytest.fail(
+            "there is no generator; run .venv/bin/python scripts/install_client_generator.py"
+        )
     (tmp_path / "openapi.json").write_bytes(people.admin.get("/openapi.json").content)
     (tmp_path / "generator.yml").write_text(CONFIG)
     (tmp_path / "use_it.py").write_text(PROGRAM)
@@ -81,7 +83,9 @@ def test_a_generated_client_is_typed_throughout_and_uploads_a_file(
         "--path", "openapi.json", "--output-path", "granula_client",
     )  # fmt: skip
     run(tmp_path, sys.executable, "-m", "mypy", "--strict", "granula_client", "use_it.py")
-    said = run(tmp_path, sys.executable, "use_it.py", f"http://127.0.0.1:{server.port}", people.admin_key)
+    said = run(
+        tmp_path, sys.executable, "use_it.py", f"http://127.0.0.1:{server.port}", people.admin_key
+    )
     assert said == "completed_with_errors 1 [{'row': ['good', '1']}] [3]\n"
 
 

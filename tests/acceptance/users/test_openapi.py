@@ -1,4 +1,6 @@
-"""The OpenAPI document: complete for every route, and true for requests that nobody would think of."""
+"""The OpenAPI document: complete for every route, and true for requests that nobody would think
+of.
+"""
 
 from __future__ import annotations
 
@@ -35,8 +37,12 @@ ENDLESS = {"/api/v1/jobs/events"}
 HINT = "examples of bodies and ids stand in app/api/openapi.py"
 
 
-@pytest.fixture(scope="module", params=["postgresql", pytest.param("sqlite", marks=pytest.mark.long)])
-def databases(request: pytest.FixtureRequest, postgres: Postgres, templates: dict[str, str]) -> Iterator[Databases]:
+@pytest.fixture(
+    scope="module", params=["postgresql", pytest.param("sqlite", marks=pytest.mark.long)]
+)
+def databases(
+    request: pytest.FixtureRequest, postgres: Postgres, templates: dict[str, str]
+) -> Iterator[Databases]:
     """PostgreSQL is the one that minds what it is given; both in the long series."""
     made = Databases(request.param, postgres, templates)
     yield made
@@ -50,23 +56,31 @@ def test_a_route_says_who_may_call_it_how_it_fails_and_has_examples() -> None:
 
 def check(method: str, path: str, operation: dict[str, Any]) -> None:
     responses = operation["responses"]
-    assert operation["security"] == ([] if is_open(method, path) else [{"key": []}, {"session": []}])
+    assert operation["security"] == (
+        [] if is_open(method, path) else [{"key": []}, {"session": []}]
+    )
     assert is_open(method, path) or {"401", "429"} <= responses.keys()
     for status, answer in responses.items():
         if int(status) >= 400:
             content = answer["content"]["application/problem+json"]
             assert content["schema"] == {"$ref": "#/components/schemas/Problem"}
-            assert content["example"].keys() >= set(DOCUMENT["components"]["schemas"]["Problem"]["required"])
+            assert content["example"].keys() >= set(
+                DOCUMENT["components"]["schemas"]["Problem"]["required"]
+            )
     for parameter in operation.get("parameters", []):
         assert "example" in parameter or parameter["in"] != "path", HINT
     body = operation.get("requestBody", {}).get("content", {}).get("application/json")
     if body is not None:
-        model = DOCUMENT["components"]["schemas"].get(body["schema"].get("$ref", "").rpartition("/")[2], {})
+        model = DOCUMENT["components"]["schemas"].get(
+            body["schema"].get("$ref", "").rpartition("/")[2], {}
+        )
         assert "example" in body or model.get("examples"), HINT
 
 
 def test_every_json_answer_is_a_closed_object_of_which_each_member_is_described() -> None:
-    """So that the check of answers against the document can fail, and the reference has all of them."""
+    """So that the check of answers against the document can fail, and the reference has all of
+    them.
+    """
     schemas = DOCUMENT["components"]["schemas"]
     names: set[str] = set()
     for method, path, operation in operations(DOCUMENT):
@@ -85,7 +99,9 @@ def test_every_json_answer_is_a_closed_object_of_which_each_member_is_described(
         assert schemas[name].get("description"), name
         assert schemas[name]["additionalProperties"] is False, name
         members = schemas[name]["properties"].items()
-        assert not [member for member, value in members if not value.keys() & {"description", "$ref"}], name
+        assert not [
+            member for member, value in members if not value.keys() & {"description", "$ref"}
+        ], name
 
 
 def references(part: Any) -> set[str]:
@@ -99,7 +115,11 @@ def references(part: Any) -> set[str]:
 
 
 def test_bounds_are_written_as_json_schema_knows_them() -> None:
-    (limit,) = [p for p in DOCUMENT["paths"]["/api/v1/results/{file_id}"]["get"]["parameters"] if p["name"] == "limit"]
+    (limit,) = [
+        p
+        for p in DOCUMENT["paths"]["/api/v1/results/{file_id}"]["get"]["parameters"]
+        if p["name"] == "limit"
+    ]
     assert (limit["schema"]["minimum"], limit["schema"]["maximum"]) == (1, 10_000)
 
 
@@ -124,7 +144,9 @@ def test_no_request_breaks_the_service_or_is_answered_in_a_way_that_is_not_docum
         routes = [each for each in found_routes if each.path not in ENDLESS]
         for operation in sorted(routes, key=lambda each: each.method == "delete"):
             for mode in GenerationMode:
-                real = {name: value for name, value in ids.items() if f"{{{name}}}" in operation.path}
+                real = {
+                    name: value for name, value in ids.items() if f"{{{name}}}" in operation.path
+                }
                 found = fuzz(operation, mode, real, examples, base, session)
                 failures += [f"{operation.label} ({mode.value}): {failure}" for failure in found]
     assert not failures, "\n\n".join(failures[:20])
@@ -137,7 +159,9 @@ def made(api: Api) -> dict[str, str]:
     template = {"name": "t", "columns": [{"reference_column": "a", "input_columns": ["b"]}]}
     schedule = {"cron": "0 0 1 1 *", "job": {"source": "s3://bucket/key.csv"}}
     upload = {"file": ("b.csv", b"text\nfine\n", "text/csv")}
-    webhook = api.client.post("/api/v1/webhooks", json={"url": "https://receiver.invalid/"}).json()["id"]
+    webhook = api.client.post("/api/v1/webhooks", json={"url": "https://receiver.invalid/"}).json()[
+        "id"
+    ]
     return {
         "webhook_id": webhook,
         "message_id": api.client.post(f"/api/v1/webhooks/{webhook}/test").json()["id"],
@@ -150,7 +174,12 @@ def made(api: Api) -> dict[str, str]:
 
 
 def fuzz(
-    operation: Any, mode: GenerationMode, ids: dict[str, str], examples: int, base: str, session: requests.Session
+    operation: Any,
+    mode: GenerationMode,
+    ids: dict[str, str],
+    examples: int,
+    base: str,
+    session: requests.Session,
 ) -> Iterator[str]:
     """What went wrong; the ids of half of the requests are real ones."""
     for given_ids in [{}, ids] if ids else [{}]:

@@ -16,7 +16,9 @@ from tests.forks import Server
 
 
 @pytest.fixture(scope="module")
-def server(databases: Databases, tmp_path_factory: pytest.TempPathFactory, gates: Path) -> Iterator[Server]:
+def server(
+    databases: Databases, tmp_path_factory: pytest.TempPathFactory, gates: Path
+) -> Iterator[Server]:
     storage = tmp_path_factory.mktemp("streams") / "storage"
     settings = {"AUTH_REQUIRED": "true", "PROCESSORS": "tests.api.gate:Gate", "TEST_GATES": gates}
     running = Server(databases.create(storage), storage, **settings).start()
@@ -49,7 +51,10 @@ def test_a_stream_ends_with_the_key_the_user_or_the_session(
     watching, same_origin = people.client(key), {"Sec-Fetch-Site": "same-origin"}
     if way == "session":
         watching = people.client()
-        assert watching.post("/api/v1/session", json={"key": key}, headers=same_origin).status_code == 200
+        assert (
+            watching.post("/api/v1/session", json={"key": key}, headers=same_origin).status_code
+            == 200
+        )
     with watching.stream("GET", path.replace("FILE", running)) as stream:
         lines = stream.iter_lines()
         assert next(lines).startswith("event: ")
@@ -69,17 +74,23 @@ def test_a_stream_ends_with_the_key_the_user_or_the_session(
         assert len(list(lines)) < 100  # it ends
 
 
-def test_a_stream_ends_with_the_job_that_was_deleted(alice: tuple[str, httpx.Client], running: str) -> None:
+def test_a_stream_ends_with_the_job_that_was_deleted(
+    alice: tuple[str, httpx.Client], running: str
+) -> None:
     _, client = alice
     with client.stream("GET", f"/api/v1/status/{running}/events") as stream:
         lines = stream.iter_lines()
         assert next(lines).startswith("event: ")
-        with httpx.Client(base_url=client.base_url, headers=client.headers, trust_env=False) as other:
+        with httpx.Client(
+            base_url=client.base_url, headers=client.headers, trust_env=False
+        ) as other:
             assert other.delete(f"/api/v1/files/{running}").status_code == 204
         assert len(list(lines)) < 100
 
 
-def test_a_stream_goes_on_while_another_key_ends(people: People, alice: tuple[str, httpx.Client], running: str) -> None:
+def test_a_stream_goes_on_while_another_key_ends(
+    people: People, alice: tuple[str, httpx.Client], running: str
+) -> None:
     name, client = alice
     made = people.admin.post(f"/api/v1/users/{name}/keys", json={"label": "second"}).json()
     with client.stream("GET", f"/api/v1/status/{running}/events") as stream:
@@ -88,6 +99,8 @@ def test_a_stream_goes_on_while_another_key_ends(people: People, alice: tuple[st
         assert people.admin.delete(f"/api/v1/users/{name}/keys/{made['key_id']}").status_code == 204
         with people.client(made["key"]) as other:
             assert other.get("/api/v1/me").status_code == 401
-        with httpx.Client(base_url=client.base_url, headers=client.headers, trust_env=False) as same:
+        with httpx.Client(
+            base_url=client.base_url, headers=client.headers, trust_env=False
+        ) as same:
             same.post(f"/api/v1/jobs/{running}/cancel")
         assert any("cancelled" in line for line in lines)

@@ -1,4 +1,6 @@
-"""Keys, sessions, limits and what is whose, over a real server in which everybody has to sign in."""
+"""Keys, sessions, limits and what is whose, over a real server in which everybody has to sign
+in.
+"""
 
 from __future__ import annotations
 
@@ -36,7 +38,9 @@ SECRETS: set[str] = set()
 
 
 @pytest.fixture(scope="module")
-def server(databases: Databases, gates: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+def server(
+    databases: Databases, gates: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Server]:
     storage = tmp_path_factory.mktemp("users") / "storage"
     settings = {**SETTINGS, "AUTH_REQUIRED": "true", "TEST_GATES": gates}
     running = Server(databases.create(storage), storage, **settings).start()
@@ -61,12 +65,16 @@ def key_of(client: httpx.Client) -> str:
 
 
 def terminal(server: Server, *arguments: str) -> Result:
-    """`python -m app users`, in this process: the fixture has made a user by a process of its own."""
+    """`python -m app users`, in this process: the fixture has made a user by a process of its
+    own.
+    """
     environment = {"DATABASE_URL": server.url, "STORAGE_DIR": str(server.storage), "NO_COLOR": "1"}
     return CliRunner().invoke(app, ["users", *arguments], env=environment)
 
 
-def test_the_terminal_makes_lists_and_revokes_users_while_the_service_runs(server: Server, people: People) -> None:
+def test_the_terminal_makes_lists_and_revokes_users_while_the_service_runs(
+    server: Server, people: People
+) -> None:
     made = terminal(server, "create", "terry", "--expires-in", "30")
     key = made.stdout.strip()
     SECRETS.add(key)
@@ -81,7 +89,11 @@ def test_the_terminal_makes_lists_and_revokes_users_while_the_service_runs(serve
     assert "already" in again.stderr
     second = terminal(server, "keys", "create", "terry", "--label", "laptop").stdout.strip()
     SECRETS.add(second)
-    (row,) = [line for line in terminal(server, "keys", "list", "terry").stdout.splitlines() if "laptop" in line]
+    (row,) = [
+        line
+        for line in terminal(server, "keys", "list", "terry").stdout.splitlines()
+        if "laptop" in line
+    ]
     assert people.client(second).get("/api/v1/me").status_code == 200
     assert terminal(server, "keys", "revoke", row.split()[0]).exit_code == 0
     assert people.client(second).get("/api/v1/me").status_code == 401
@@ -97,14 +109,19 @@ def test_all_keys_that_do_not_work_are_answered_alike(
     name, client = alice
     revoked, expired = people.create(f"{name}-r"), people.create(f"{name}-e", expires_in_days=1)
     assert people.admin.delete(f"/api/v1/users/{name}-r").status_code == 204
-    query(server.url, f"UPDATE user_keys SET expires_at = '2020-01-01 00:00:00.000' WHERE user_id = '{name}-e'")
+    query(
+        server.url,
+        f"UPDATE user_keys SET expires_at = '2020-01-01 00:00:00.000' WHERE user_id = '{name}-e'",
+    )
     unknown = f"granula_{'x' * 43}"
     SECRETS.update((revoked, expired))
     wrong = [
-        f"Bearer {each}" for each in (revoked, expired, unknown, "x", "granula_", key_of(client) + "A", "", "\xff")
+        f"Bearer {each}"
+        for each in (revoked, expired, unknown, "x", "granula_", key_of(client) + "A", "", "\xff")
     ]
     answers = [
-        people.client().get("/api/v1/me", headers={"Authorization": each.strip().encode("latin-1")}) for each in wrong
+        people.client().get("/api/v1/me", headers={"Authorization": each.strip().encode("latin-1")})
+        for each in wrong
     ]
     twice = [("Authorization", f"Bearer {key_of(client)}")] * 2
     answers.append(people.client().get("/api/v1/me", headers=twice))
@@ -113,13 +130,19 @@ def test_all_keys_that_do_not_work_are_answered_alike(
         assert answer.headers["www-authenticate"] == 'Bearer realm="granula", error="invalid_token"'
     assert len({answer.json()["detail"] for answer in answers}) == 1
     assert client.get("/api/v1/me").status_code == 200
-    in_the_address = people.client().get("/api/v1/me", params={"key": key_of(client), "access_token": key_of(client)})
+    in_the_address = people.client().get(
+        "/api/v1/me", params={"key": key_of(client), "access_token": key_of(client)}
+    )
     assert_problem(in_the_address, 401, "unauthenticated")
 
 
-def test_a_key_is_changed_for_another_without_a_gap(people: People, alice: tuple[str, httpx.Client]) -> None:
+def test_a_key_is_changed_for_another_without_a_gap(
+    people: People, alice: tuple[str, httpx.Client]
+) -> None:
     name, client = alice
-    made = people.admin.post(f"/api/v1/users/{name}/keys", json={"label": "new laptop", "expires_in_days": 90}).json()
+    made = people.admin.post(
+        f"/api/v1/users/{name}/keys", json={"label": "new laptop", "expires_in_days": 90}
+    ).json()
     SECRETS.add(made["key"])
     newer = people.client(made["key"])
     assert newer.get("/api/v1/me").json()["key"]["label"] == "new laptop"
@@ -149,14 +172,18 @@ def test_a_revoked_user_gets_no_key_until_restored(
 
 @pytest.mark.parametrize("name", ["", "Alice", "a/b", "-a", "a b", "a" * 64, "ä"])
 def test_a_name_that_could_be_mistaken_is_refused(people: People, name: str) -> None:
-    assert_problem(people.admin.post("/api/v1/users", json={"user_id": name}), 422, "invalid_parameter")
+    assert_problem(
+        people.admin.post("/api/v1/users", json={"user_id": name}), 422, "invalid_parameter"
+    )
 
 
 # ---------------------------------------------------------------------- before the body
 
 
 @pytest.mark.parametrize("expect", [(), ("Expect: 100-continue",)])
-def test_an_upload_without_a_key_is_answered_before_its_body(server: Server, expect: tuple[str, ...]) -> None:
+def test_an_upload_without_a_key_is_answered_before_its_body(
+    server: Server, expect: tuple[str, ...]
+) -> None:
     files = count_files(server)
     with RawConnection(server) as connection:
         lines = head("Content-Type: text/csv", f"Content-Length: {10 << 20}", *expect)
@@ -179,7 +206,9 @@ def test_little_is_read_of_a_body_whose_sender_has_no_key(server: Server) -> Non
 def signed_in(people: People, client: httpx.Client) -> httpx.Client:
     """A browser with the session of this user."""
     browser = people.client()
-    answer = browser.post("/api/v1/session", json={"key": key_of(client)}, headers={"Sec-Fetch-Site": "same-origin"})
+    answer = browser.post(
+        "/api/v1/session", json={"key": key_of(client)}, headers={"Sec-Fetch-Site": "same-origin"}
+    )
     assert answer.status_code == 200, answer.text
     SECRETS.add(browser.cookies["granula_session"])
     told = answer.headers["set-cookie"]
@@ -198,7 +227,10 @@ def test_a_browser_signs_in_reads_streams_and_downloads_and_signs_out(
     assert "event: status" in browser.get(f"/api/v1/status/{file_id}/events").text
     assert browser.get(f"/api/v1/results/{file_id}/download").text == "a,b\r\n1,2\r\n"
     cookie = browser.cookies["granula_session"]
-    assert browser.delete("/api/v1/session", headers={"Sec-Fetch-Site": "same-origin"}).status_code == 204
+    assert (
+        browser.delete("/api/v1/session", headers={"Sec-Fetch-Site": "same-origin"}).status_code
+        == 204
+    )
     assert "granula_session" not in browser.cookies
     kept = people.client().get("/api/v1/me", headers={"Cookie": f"granula_session={cookie}"})
     assert_problem(kept, 401, "unauthenticated")
@@ -226,7 +258,9 @@ def test_with_a_cookie_only_pages_of_the_service_change_anything(
         {"Sec-Fetch-Site": "cross-site", "Origin": here},
     ]  # fmt: skip
     for headers in refused:
-        assert_problem(browser.post("/api/v1/upload", content=b"a\n1\n", headers=headers), 403, "cross_site")
+        assert_problem(
+            browser.post("/api/v1/upload", content=b"a\n1\n", headers=headers), 403, "cross_site"
+        )
         assert browser.get("/api/v1/jobs", headers=headers).json()["items"] == []
     accepted: list[dict[str, str]] = [{"Sec-Fetch-Site": "same-origin"}, {"Origin": here}]
     for number, headers in enumerate(accepted):
@@ -234,9 +268,13 @@ def test_with_a_cookie_only_pages_of_the_service_change_anything(
         assert made.status_code == 201, made.text
         Api(client).finished(made.json()["file_id"])
     assert_problem(
-        people.client().post("/api/v1/session", json={"key": key_of(client)}, headers=EVIL), 403, "cross_site"
+        people.client().post("/api/v1/session", json={"key": key_of(client)}, headers=EVIL),
+        403,
+        "cross_site",
     )
-    assert client.post("/api/v1/upload", content=b"a\n3\n", headers=EVIL).status_code == 201, "a key is no cookie"
+    assert client.post("/api/v1/upload", content=b"a\n3\n", headers=EVIL).status_code == 201, (
+        "a key is no cookie"
+    )
 
 
 # ---------------------------------------------------------------------- what is whose
@@ -248,7 +286,9 @@ def test_users_with_the_same_bytes_and_the_same_idempotency_key_know_nothing_of_
     name, mine = alice
     theirs = people.new(f"{name}-2")
     headers = {"Idempotency-Key": "the-same"}
-    made = [c.post("/api/v1/upload", content=b"a\n1\n", headers=headers) for c in (mine, theirs, mine)]
+    made = [
+        c.post("/api/v1/upload", content=b"a\n1\n", headers=headers) for c in (mine, theirs, mine)
+    ]
     assert [m.status_code for m in made] == [201, 201, 201]
     assert "idempotency-replayed" not in made[1].headers
     assert made[2].headers["idempotency-replayed"] == "true"
@@ -270,11 +310,22 @@ def test_jobs_are_listed_by_status_processor_and_moment(alice: tuple[str, httpx.
     made = [Api(client).run(f"a\n{n}\n".encode()) for n in range(3)]
     since = client.get("/api/v1/jobs", params={"since": made[1]["created_at"]}).json()["items"]
     assert [job["job_id"] for job in since] == [made[2]["job_id"], made[1]["job_id"]]
-    page = client.get("/api/v1/jobs", params={"limit": 2, "status": "completed", "processor": "rows"}).json()
+    page = client.get(
+        "/api/v1/jobs", params={"limit": 2, "status": "completed", "processor": "rows"}
+    ).json()
     rest = client.get("/api/v1/jobs", params={"limit": 2, "before": page["next_before"]}).json()
-    assert [job["job_id"] for job in page["items"] + rest["items"]] == [m["job_id"] for m in reversed(made)]
-    for wrong in ("yesterday", "2026-01-01T00:00:00", "0001-01-01T00:00:00+14:00", "9999-12-31T23:59:59-14:00"):
-        assert_problem(client.get("/api/v1/jobs", params={"since": wrong}), 422, "invalid_parameter")
+    assert [job["job_id"] for job in page["items"] + rest["items"]] == [
+        m["job_id"] for m in reversed(made)
+    ]
+    for wrong in (
+        "yesterday",
+        "2026-01-01T00:00:00",
+        "0001-01-01T00:00:00+14:00",
+        "9999-12-31T23:59:59-14:00",
+    ):
+        assert_problem(
+            client.get("/api/v1/jobs", params={"since": wrong}), 422, "invalid_parameter"
+        )
 
 
 # ---------------------------------------------------------------------- limits
@@ -306,7 +357,11 @@ def test_uploads_at_once_do_not_get_over_the_limit_of_bytes_together(
     unannounced = iter([b"a\n" + b"1" * 60_000])
     assert_problem(client.post("/api/v1/upload", content=unannounced), 429, "quota_exceeded")
     with RawConnection(server) as connection:  # told before the body where its length is told
-        lines = ("Content-Type: text/csv", "Content-Length: 60000", f"Authorization: Bearer {key_of(client)}")
+        lines = (
+            "Content-Type: text/csv",
+            "Content-Length: 60000",
+            f"Authorization: Bearer {key_of(client)}",
+        )
         assert_problem(connection.send(head(*lines)).answer(), 429, "quota_exceeded")
     other = people.new(f"other-{uuid4().hex[:8]}")
     assert other.post("/api/v1/upload", content=b"a\n" + b"1" * 60_000).status_code == 201
@@ -328,7 +383,10 @@ def test_jobs_that_wait_or_run_are_limited_for_each_user_and_in_every_door(
         assert refused.headers["retry-after"]
         analyze = {"file_id": first["file_id"]}
         assert_problem(client.post("/api/v1/jobs/analyze", json=analyze), 429, "quota_exceeded")
-        assert client.get("/api/v1/me").json()["limits"]["queued_jobs"] == {"used": 2, "limit": MAX_JOBS}
+        assert client.get("/api/v1/me").json()["limits"]["queued_jobs"] == {
+            "used": 2,
+            "limit": MAX_JOBS,
+        }
         other = people.new(f"other-{uuid4().hex[:8]}")
         assert other.post("/api/v1/upload", content=b"a\n1\n").status_code == 201
     for each in (first, second):
@@ -339,7 +397,9 @@ def test_jobs_that_wait_or_run_are_limited_for_each_user_and_in_every_door(
     assert both.status_code in (202, 429), "two parts: with the analysis they may be too many"
 
 
-def test_requests_are_limited_by_the_minute_for_each_user(people: People, alice: tuple[str, httpx.Client]) -> None:
+def test_requests_are_limited_by_the_minute_for_each_user(
+    people: People, alice: tuple[str, httpx.Client]
+) -> None:
     _, client = alice
     first = client.get("/api/v1/templates")
     assert first.headers["ratelimit-policy"] == f'"requests";q={REQUESTS};w=60'
@@ -359,14 +419,25 @@ def test_guessing_keys_is_slowed_down_by_address_and_locks_nobody_out(
 ) -> None:
     _, client = alice
     base = f"http://127.0.0.1:{server.port}"
-    with httpx.Client(base_url=base, transport=httpx.HTTPTransport(local_address="127.0.0.9")) as guesser:
+    with httpx.Client(
+        base_url=base, transport=httpx.HTTPTransport(local_address="127.0.0.9")
+    ) as guesser:
         for _ in range(3 * FAILURES):
-            answer = guesser.get("/api/v1/me", headers={"Authorization": f"Bearer granula_{'y' * 43}"})
+            answer = guesser.get(
+                "/api/v1/me", headers={"Authorization": f"Bearer granula_{'y' * 43}"}
+            )
             if answer.status_code == 429:
                 break
         assert_problem(answer, 429, "rate_limited")
-        assert_problem(guesser.post("/api/v1/session", json={"key": "granula_"}), 429, "rate_limited")
-        assert guesser.get("/api/v1/me", headers={"Authorization": f"Bearer {key_of(client)}"}).status_code == 200
+        assert_problem(
+            guesser.post("/api/v1/session", json={"key": "granula_"}), 429, "rate_limited"
+        )
+        assert (
+            guesser.get(
+                "/api/v1/me", headers={"Authorization": f"Bearer {key_of(client)}"}
+            ).status_code
+            == 200
+        )
     unknown = client.get("/api/v1/me", headers={"Authorization": "Bearer granula_"})
     assert_problem(unknown, 401, "unauthenticated")
 
@@ -379,10 +450,14 @@ def test_no_key_and_no_cookie_is_in_the_logs_or_in_the_database(server: Server) 
     log = server.log.read_text(errors="replace")
     assert "A key from 127.0.0.1 is not valid" in log
     if server.url.startswith("sqlite"):
-        stored = b"".join(path.read_bytes() for path in server.storage.glob("granula.db*")).decode("latin-1")
+        stored = b"".join(path.read_bytes() for path in server.storage.glob("granula.db*")).decode(
+            "latin-1"
+        )
     else:
         tables = ("users", "user_keys", "user_sessions", "idempotency_keys", "jobs", "files")
-        stored = "\n".join(str(query(server.url, f"SELECT t::text FROM {table} t")) for table in tables)
+        stored = "\n".join(
+            str(query(server.url, f"SELECT t::text FROM {table} t")) for table in tables
+        )
     assert "alice-" in stored
     for secret in SECRETS:
         assert secret not in log

@@ -38,7 +38,11 @@ def service(databases: Databases, tmp_path: Path) -> Iterator[Service]:
     """A service of one test, not started yet; killed at its end."""
     storage = tmp_path / "storage"
     made = Service(
-        databases.create(storage), storage, WEBHOOK_TIMEOUT_SECONDS=0.5, RECONCILE_SECONDS=0.5, LEASE_SECONDS=1
+        databases.create(storage),
+        storage,
+        WEBHOOK_TIMEOUT_SECONDS=0.5,
+        RECONCILE_SECONDS=0.5,
+        LEASE_SECONDS=1,
     )
     yield made
     made.end()

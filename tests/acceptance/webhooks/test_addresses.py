@@ -86,7 +86,9 @@ class Names(AbstractResolver):
     def __init__(self, *answers: list[str]) -> None:
         self.answers = list(answers)
 
-    async def resolve(self, host: str, port: int = 0, family: Any = socket.AF_INET) -> list[ResolveResult]:
+    async def resolve(
+        self, host: str, port: int = 0, family: Any = socket.AF_INET
+    ) -> list[ResolveResult]:
         found = self.answers.pop(0)
         return [
             ResolveResult(
@@ -101,7 +103,9 @@ class Names(AbstractResolver):
 
 
 async def test_what_a_name_resolves_to_is_checked_for_each_connection(canary: Canary) -> None:
-    """A name that is public once and private the next time, or both at once, brings no connection to this machine."""
+    """A name that is public once and private the next time, or both at once, brings no connection
+    to this machine.
+    """
     names = Names(["127.0.0.1"], ["::ffff:127.0.0.1"], ["93.184.216.34", "127.0.0.1"])
     sender = WebhookSender(timeout_seconds=5, allow_private=False, resolver=names)
     url = f"https://rebind.example:{canary.port}/"
@@ -116,7 +120,8 @@ async def test_what_a_name_resolves_to_is_checked_for_each_connection(canary: Ca
 async def test_an_address_is_checked_at_the_socket_however_it_came_there(
     canary: Canary, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(WebhookSender, "_objection", lambda self, url: None)  # as if the URL were read in another way
+    # as if the URL were read in another way
+    monkeypatch.setattr(WebhookSender, "_objection", lambda self, url: None)
     sender = WebhookSender(timeout_seconds=5, allow_private=False)
     for host in ("127.0.0.1", "[::ffff:127.0.0.1]"):
         answer = await sender.send(f"https://{host}:{canary.port}/", "msg_1", "{}", [b"secret"])
@@ -125,7 +130,9 @@ async def test_an_address_is_checked_at_the_socket_however_it_came_there(
     assert canary.connections == 0
 
 
-async def test_proxies_of_the_environment_are_not_used(canary: Canary, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_proxies_of_the_environment_are_not_used(
+    canary: Canary, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("HTTPS_PROXY", f"http://127.0.0.1:{canary.port}")
     sender = WebhookSender(timeout_seconds=5, allow_private=False, resolver=Names(["127.0.0.1"]))
     await sender.send("https://example.com/", "msg_1", "{}", [b"secret"])
@@ -133,7 +140,9 @@ async def test_proxies_of_the_environment_are_not_used(canary: Canary, monkeypat
     assert canary.connections == 0
 
 
-async def test_a_receiver_that_answers_without_end_or_not_at_all_costs_the_timeout_at_most() -> None:
+async def test_a_receiver_that_answers_without_end_or_not_at_all_costs_the_timeout_at_most() -> (
+    None
+):
     endless = socket.create_server(("127.0.0.1", 0))
 
     def answer() -> None:
@@ -147,7 +156,9 @@ async def test_a_receiver_that_answers_without_end_or_not_at_all_costs_the_timeo
             connection.close()
 
     threading.Thread(target=answer, daemon=True).start()
-    patient, hasty = (WebhookSender(timeout_seconds=seconds, allow_private=True) for seconds in (60, 0.5))
+    patient, hasty = (
+        WebhookSender(timeout_seconds=seconds, allow_private=True) for seconds in (60, 0.5)
+    )
     url = f"http://127.0.0.1:{endless.getsockname()[1]}/"
     assert (await patient.send(url, "msg_1", "{}", [b"secret"])).status_code == 200
     assert (await hasty.send(url, "msg_1", "{}", [b"secret"])).error == "timeout"
@@ -157,7 +168,9 @@ async def test_a_receiver_that_answers_without_end_or_not_at_all_costs_the_timeo
 
 
 @pytest.mark.parametrize("databases", ["sqlite"], indirect=True)
-def test_a_webhook_from_a_time_when_it_was_allowed_is_not_sent_to(service: Service, receiver: Receiver) -> None:
+def test_a_webhook_from_a_time_when_it_was_allowed_is_not_sent_to(
+    service: Service, receiver: Receiver
+) -> None:
     path = receiver.path()
     service.environment["WEBHOOK_RETRY_SECONDS"] = "0.05"
     service.start(WEBHOOK_ALLOW_PRIVATE="true")

@@ -1,4 +1,6 @@
-"""Messages and crashes: none is lost, none comes from a transaction that was rolled back, none is sent by two at once."""
+"""Messages and crashes: none is lost, none comes from a transaction that was rolled back, none is
+sent by two at once.
+"""
 
 from __future__ import annotations
 
@@ -79,14 +81,19 @@ async def both_claim(url: str, storage: Path) -> None:
     assert sorted(numbers) == due
     stale = next(row for rows in taken for row in rows)
     settled = [
-        await databases[0].transact(lambda c, row=row: webhooks.settle(c, row, {}, "delivered", 0.0))
+        await databases[0].transact(
+            lambda c, row=row: webhooks.settle(c, row, {}, "delivered", 0.0)
+        )
         for row in (stale, stale)
     ]
     assert settled == [True, False]
     gone = insert(User).values(id="local", is_admin=False, created_at=now(), revoked_at=now())
     await databases[0].transact(lambda c: c.execute(gone))
-    await databases[0].transact(lambda c: c.execute(update(WebhookDelivery).values(next_attempt_at=now())))
+    await databases[0].transact(
+        lambda c: c.execute(update(WebhookDelivery).values(next_attempt_at=now()))
+    )
     async with databases[0].reading() as connection:
-        assert await webhooks.find_due(connection, without=[], per_webhook=4, limit=10) == []  # revoked meanwhile
+        # revoked meanwhile
+        assert await webhooks.find_due(connection, without=[], per_webhook=4, limit=10) == []
     for each in databases:
         await each.close()

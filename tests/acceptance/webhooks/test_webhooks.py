@@ -1,4 +1,6 @@
-"""The webhooks door over a real server and a real receiver, on both databases; signatures checked by another's library."""
+"""The webhooks door over a real server and a real receiver, on both databases; signatures checked
+by another's library.
+"""
 
 from __future__ import annotations
 
@@ -14,7 +16,9 @@ UNKNOWN = "00000000-0000-4000-8000-000000000000"
 HOOKS = "/api/v1/webhooks"
 
 
-def made(api: Api, receiver: Receiver, *answers: int | tuple[int, dict[str, str]], **given: Any) -> dict[str, Any]:
+def made(
+    api: Api, receiver: Receiver, *answers: int | tuple[int, dict[str, str]], **given: Any
+) -> dict[str, Any]:
     """A webhook to a path of its own that answers so; with `path` and `secret`."""
     path = receiver.path(*answers)
     answer = api.client.post(HOOKS, json={"url": receiver.url(path), **given})
@@ -58,7 +62,11 @@ def test_the_end_of_a_job_is_told_once_signed_and_logged(api: Api, receiver: Rec
     assert content["timestamp"] == status["finished_at"]
     assert content["data"]["job_id"] == status["job_id"]
     assert content["data"]["rows"] == status["rows"]
-    assert (delivery["status"], delivery["id"], delivery["body"]) == ("delivered", message.id, message.body.decode())
+    assert (delivery["status"], delivery["id"], delivery["body"]) == (
+        "delivered",
+        message.id,
+        message.body.decode(),
+    )
     assert [attempt["status_code"] for attempt in delivery["attempts"]] == [204]
     with pytest.raises(WebhookVerificationError):
         message.verified("whsec_AAAA")
@@ -79,23 +87,32 @@ def test_each_final_state_is_told_and_a_job_with_parts_once(api: Api, receiver: 
     body = {"input_file_id": file_id, "reference_file_id": file_id}
     parent = api.client.post("/api/v1/jobs/mapping", json=body).json()["job_id"]
     receiver.received(hook["path"], 6)
-    wait_until(lambda: not api.client.get(f"/api/v1/jobs/{parent}/status").json()["is_active"], 30, "the mapping")
+    wait_until(
+        lambda: not api.client.get(f"/api/v1/jobs/{parent}/status").json()["is_active"],
+        30,
+        "the mapping",
+    )
     messages = [each.content for each in receiver.received(hook["path"], 6)]
     found = [(each["data"]["job_id"], each["type"]) for each in messages]
     assert set(told) <= set(found)
     assert found.count((parent, "job.completed")) == 1
     assert len(found) == 6  # the two parts told nothing
-    assert api.client.post(f"/api/v1/jobs/{waiting}/cancel").status_code == 200  # again: no second message
+    # again: no second message
+    assert api.client.post(f"/api/v1/jobs/{waiting}/cancel").status_code == 200
     assert len(log(api, hook)) == 6
 
 
-def test_a_correction_is_told_and_the_job_that_it_completes_is_told_again(api: Api, receiver: Receiver) -> None:
+def test_a_correction_is_told_and_the_job_that_it_completes_is_told_again(
+    api: Api, receiver: Receiver
+) -> None:
     job = api.run(b"id,n\n1,2\n3\n4\n")
     hook = made(api, receiver)
     url = f"/api/v1/files/{job['file_id']}/corrections"
     corrections = []
     for count, line in ((1, b"3,4,2\n"), (3, b"4,5,3\n")):
-        answer = api.client.post(url, content=b"id,n,_row\n" + line, headers={"Content-Type": "text/csv"})
+        answer = api.client.post(
+            url, content=b"id,n,_row\n" + line, headers={"Content-Type": "text/csv"}
+        )
         assert answer.status_code == 202, answer.text
         corrections.append(answer.json()["job_id"])
         receiver.received(hook["path"], count)
@@ -109,7 +126,13 @@ def test_a_correction_is_told_and_the_job_that_it_completes_is_told_again(api: A
         assert found[correction]["data"]["rows"]["ok"] == 1
     again = found[job["job_id"]]
     assert again["data"]["corrects"] is None
-    assert again["data"]["rows"] == {"total": 3, "ok": 3, "invalid": 0, "failed": 0, "unprocessed": 0}
+    assert again["data"]["rows"] == {
+        "total": 3,
+        "ok": 3,
+        "invalid": 0,
+        "failed": 0,
+        "unprocessed": 0,
+    }
     assert again["timestamp"] > again["data"]["finished_at"]
 
 
@@ -130,7 +153,9 @@ def test_a_receiver_in_trouble_is_asked_again_as_it_wants_and_a_redirect_is_not_
         message.verified(hook["secret"])
 
 
-def test_a_message_is_given_up_at_last_and_can_be_replayed_under_its_id(api: Api, receiver: Receiver) -> None:
+def test_a_message_is_given_up_at_last_and_can_be_replayed_under_its_id(
+    api: Api, receiver: Receiver
+) -> None:
     hook = made(api, receiver, 500, 500, 500, 500)
     api.run(b"id\n1\n")
     delivery = ended(api, hook)
@@ -139,7 +164,9 @@ def test_a_message_is_given_up_at_last_and_can_be_replayed_under_its_id(api: Api
     assert (answer.status_code, answer.json()["status"]) == (202, "pending")
     assert receiver.received(hook["path"], 5)[-1].id == delivery["id"]
     assert ended(api, hook)["status"] == "delivered"
-    assert api.client.post(f"{HOOKS}/{hook['id']}/deliveries/msg_{UNKNOWN}/replay").status_code == 404
+    assert (
+        api.client.post(f"{HOOKS}/{hook['id']}/deliveries/msg_{UNKNOWN}/replay").status_code == 404
+    )
     assert api.client.post(f"{HOOKS}/{hook['id']}/deliveries/nonsense/replay").status_code == 404
 
 
@@ -148,7 +175,9 @@ def test_410_switches_the_webhook_off_until_it_is_switched_on(api: Api, receiver
     assert api.client.post(f"{HOOKS}/{hook['id']}/test").status_code == 202
     assert ended(api, hook)["status"] == "failed"
     assert receiver.received(hook["path"])[0].verified(hook["secret"])["type"] == "webhook.test"
-    body = wait_until(lambda: (b := api.client.get(f"{HOOKS}/{hook['id']}").json()) and not b["enabled"] and b)
+    body = wait_until(
+        lambda: (b := api.client.get(f"{HOOKS}/{hook['id']}").json()) and not b["enabled"] and b
+    )
     assert body["disabled_reason"] == "gone"
     assert api.client.post(f"{HOOKS}/{hook['id']}/test").json()["code"] == "webhook_disabled"
     api.run(b"id\n1\n")
@@ -176,7 +205,9 @@ def test_after_a_rotation_both_secrets_verify_and_after_the_next_the_first_does_
         message.verified(secrets[0])
 
 
-def test_a_message_outlives_its_job_and_waits_while_the_webhook_is_off(api: Api, receiver: Receiver) -> None:
+def test_a_message_outlives_its_job_and_waits_while_the_webhook_is_off(
+    api: Api, receiver: Receiver
+) -> None:
     hook = made(api, receiver, (503, {"Retry-After": "1"}))
     status = api.run(b"id\n1\n")
     receiver.received(hook["path"])
@@ -188,7 +219,9 @@ def test_a_message_outlives_its_job_and_waits_while_the_webhook_is_off(api: Api,
     assert receiver.received(hook["path"], 2)[-1].content["data"]["job_id"] == status["job_id"]
 
 
-def test_only_the_events_asked_for_are_told_and_the_log_has_pages(api: Api, receiver: Receiver) -> None:
+def test_only_the_events_asked_for_are_told_and_the_log_has_pages(
+    api: Api, receiver: Receiver
+) -> None:
     hook = made(api, receiver, events=["job.failed"])
     api.run(b"id\n1\n")
     assert log(api, hook) == []
@@ -207,12 +240,27 @@ def test_only_the_events_asked_for_are_told_and_the_log_has_pages(api: Api, rece
 
 def test_what_cannot_be_is_refused(api: Api, receiver: Receiver) -> None:
     post = api.client.post
-    for url in ("", "ftp://example.com/", "https://", "https://a:b@example.com/", "https://example.com/#x", "nonsense"):
+    for url in (
+        "",
+        "ftp://example.com/",
+        "https://",
+        "https://a:b@example.com/",
+        "https://example.com/#x",
+        "nonsense",
+    ):
         assert post(HOOKS, json={"url": url}).status_code == 422, url
     assert post(HOOKS, json={"url": "https://example.com/" + "x" * 2048}).status_code == 422
-    for wrong in ({}, {"url": 5}, {"url": "https://example.com", "events": []}, {"url": "https://example.com", "x": 1}):
+    for wrong in (
+        {},
+        {"url": 5},
+        {"url": "https://example.com", "events": []},
+        {"url": "https://example.com", "x": 1},
+    ):
         assert post(HOOKS, json=wrong).status_code == 422
-    assert post(HOOKS, json={"url": "https://example.com", "events": ["job.exploded"]}).status_code == 422
+    assert (
+        post(HOOKS, json={"url": "https://example.com", "events": ["job.exploded"]}).status_code
+        == 422
+    )
     hook = made(api, receiver)
     for wrong in ({"enabled": "yes"}, {"url": "ftp://x"}, {"owner": "me"}):
         assert api.client.patch(f"{HOOKS}/{hook['id']}", json=wrong).status_code == 422

@@ -1,4 +1,6 @@
-"""Death at each place of a correction: the rows that it mends are rejects or results, never both and never neither."""
+"""Death at each place of a correction: the rows that it mends are rejects or results, never both
+and never neither.
+"""
 
 from __future__ import annotations
 
@@ -14,7 +16,8 @@ CELLS = [[str(i), f"row {i}", str(i * 7 % 1000)] for i in range(1, 501)]
 CLEAN = Input.of(CELLS)
 BAD = [3, 7, 99, 100, 101, 250, 251, 252, 500]
 DIRTY = b"\n".join(
-    line if number not in BAD else line.rpartition(b",")[0] for number, line in enumerate(CLEAN.data.split(b"\n"))
+    line if number not in BAD else line.rpartition(b",")[0]
+    for number, line in enumerate(CLEAN.data.split(b"\n"))
 )
 """CLEAN with rows in four of its five chunks that lack their last cell."""
 
@@ -39,7 +42,9 @@ def correction(api: Api, file_id: str) -> bytes:
         ("job.after_finish", 1),
     ],
 )
-def test_a_correction_cut_short_is_made_once_or_not_at_all(engine: Engine, point: str, occurrence: int) -> None:
+def test_a_correction_cut_short_is_made_once_or_not_at_all(
+    engine: Engine, point: str, occurrence: int
+) -> None:
     engine.start()
     with engine.api() as api:
         job = api.run(DIRTY, chunk_size=100)
@@ -61,14 +66,19 @@ def test_a_correction_cut_short_is_made_once_or_not_at_all(engine: Engine, point
             assert len(reject_file(api, job["file_id"])[1]) == len(BAD)
             assert send(api, job["file_id"], body).status_code == 202
         made = engine.wait_until(
-            lambda: api.client.get("/api/v1/jobs", params={"parent": job["job_id"]}).json()["items"],
+            lambda: api.client.get("/api/v1/jobs", params={"parent": job["job_id"]}).json()[
+                "items"
+            ],
             10,
             "the correction",
         )
         assert len(made) == 1
         assert api.finished(made[0]["file_id"], RECOVERY_SECONDS)["status"] == "completed"
         status = api.status(job["file_id"])
-        assert (status["status"], status["corrections"]) == ("completed", {"accepted": 1, "rows": len(BAD)})
+        assert (status["status"], status["corrections"]) == (
+            "completed",
+            {"accepted": 1, "rows": len(BAD)},
+        )
         assert api.rows(job["file_id"]) == CLEAN.results
         assert api.rejects(job["file_id"]) == []
         clean = api.run(CLEAN.data, chunk_size=100)
@@ -79,7 +89,9 @@ def test_a_correction_cut_short_is_made_once_or_not_at_all(engine: Engine, point
     assert set(engine.stored()) == set(engine.files())
 
 
-def test_a_cancelled_correction_keeps_what_it_has_written_and_the_rest_can_be_corrected(engine: Engine) -> None:
+def test_a_cancelled_correction_keeps_what_it_has_written_and_the_rest_can_be_corrected(
+    engine: Engine,
+) -> None:
     engine.environment["PROCESSORS"] = "tests.crash.processors:GatedProcessor"
     engine.raise_flag("open")
     engine.start()
@@ -94,8 +106,12 @@ def test_a_cancelled_correction_keeps_what_it_has_written_and_the_rest_can_be_co
         engine.raise_flag("open")
         proof = api.proof(job["file_id"])
         assert proof["closes"], proof["problems"]
-        left = fixed(api, job["file_id"], lambda line: line | {"value": CELLS[int(line["_row"]) - 1][2]})
-        assert api.finished(send(api, job["file_id"], left).json()["file_id"])["status"] == "completed"
+        left = fixed(
+            api, job["file_id"], lambda line: line | {"value": CELLS[int(line["_row"]) - 1][2]}
+        )
+        assert (
+            api.finished(send(api, job["file_id"], left).json()["file_id"])["status"] == "completed"
+        )
         assert api.status(job["file_id"])["status"] == "completed"
         assert api.rows(job["file_id"]) == CLEAN.results
         assert api.proof(job["file_id"])["closes"]

@@ -1,4 +1,6 @@
-"""Death at each named place of the code: what was acknowledged is there, and the work goes on where it was left."""
+"""Death at each named place of the code: what was acknowledged is there, and the work goes on where
+it was left.
+"""
 
 from __future__ import annotations
 
@@ -28,7 +30,10 @@ def send(api: Api, given: Input, key: str, **params: object) -> dict[str, Any] |
     files = {"file": ("data.csv", given.data, "text/csv")}
     try:
         answer = api.client.post(
-            "/api/v1/upload", params={"chunk_size": 100, **params}, files=files, headers={"Idempotency-Key": key}
+            "/api/v1/upload",
+            params={"chunk_size": 100, **params},
+            files=files,
+            headers={"Idempotency-Key": key},
         )
     except httpx.TransportError:
         return None
@@ -85,7 +90,8 @@ def test_a_job_cut_short_is_completed_with_every_row_once(
     given = wide if (point.startswith("split."), occurrence) == (True, 2) else dirty
     engine.start(GRANULA_FAIL=f"{point}=kill@{occurrence}")
     with engine.api() as api:
-        acknowledged = send(api, given, "only")  # the first split may begin before the answer is out
+        # the first split may begin before the answer is out
+        acknowledged = send(api, given, "only")
     engine.wait_for_death()
     assert_no_row_without_its_file(engine)
     (file_id,) = engine.files()
@@ -142,12 +148,17 @@ def test_a_deletion_cut_short_is_finished_and_spares_its_neighbour(
         except httpx.TransportError:
             pass  # the rows are removed behind the answer, and may be faster
     engine.wait_for_death()
-    assert set(engine.files()) == {doomed["file_id"], kept["file_id"]}  # not finished, or this proves nothing
+    # not finished, or this proves nothing
+    assert set(engine.files()) == {doomed["file_id"], kept["file_id"]}
 
     engine.start()
     with engine.api() as api:
         assert api.client.get(f"/api/v1/status/{doomed['file_id']}").status_code == 404
-        engine.wait_until(lambda: set(engine.files()) == {kept["file_id"]}, RECOVERY_SECONDS, "end of the deletion")
+        engine.wait_until(
+            lambda: set(engine.files()) == {kept["file_id"]},
+            RECOVERY_SECONDS,
+            "end of the deletion",
+        )
         for table in ("result_pages", "rejects", "chunks"):
             assert engine.count(table, doomed["job_id"]) == 0
         assert_exact(engine, api, kept["file_id"], neighbour)

@@ -1,5 +1,7 @@
-"""Death in the middle of an analysis, of a mapping and of a batch: each ends as if nothing had happened, with the result of
-an undisturbed job, whether it died over a chunk, over a part or over its own end. (Transforms have their own file.)"""
+"""Death in the middle of an analysis, of a mapping and of a batch: each ends as if nothing had
+happened, with the result of an undisturbed job, whether it died over a chunk, over a part or over
+its own end. (Transforms have their own file.)
+"""
 
 from __future__ import annotations
 
@@ -16,13 +18,17 @@ from tests.harness import Api
 
 FIRST = Input.clean(150).data
 """Few enough numbers for quantiles that do not depend on chance."""
-SECOND = b"email,born\n" + b"".join(b"p%d@example.org,1980-02-%02d\n" % (i, i % 28 + 1) for i in range(250))
+SECOND = b"email,born\n" + b"".join(
+    b"p%d@example.org,1980-02-%02d\n" % (i, i % 28 + 1) for i in range(250)
+)
 REFERENCE = b"mail,birth_date,title\nann@example.org,1988-12-24,Dr\neve@example.org,1990-02-03,Ms\n"
 
 
 @dataclass(frozen=True)
 class JobType:
-    """A request over the three files, and where its job dies: each place in a life of its own, in this order."""
+    """A request over the three files, and where its job dies: each place in a life of its own, in
+    this order.
+    """
 
     path: str
     body: dict[str, Any]
@@ -31,7 +37,8 @@ class JobType:
     parts: int = 0
 
 
-# No part has ended before the last life of a parent, in which its own end comes behind those of all parts.
+# No part has ended before the last life of a parent, in which its own end comes behind those of all
+# parts.
 JOB_TYPES = {
     "analyze": JobType(
         "analyze",
@@ -78,7 +85,9 @@ def found_out(api: Api, job_id: str) -> list[Any]:
 
 
 @pytest.mark.parametrize("name", JOB_TYPES)
-def test_a_job_killed_at_each_step_finds_out_what_an_undisturbed_one_does(engine: Engine, name: str) -> None:
+def test_a_job_killed_at_each_step_finds_out_what_an_undisturbed_one_does(
+    engine: Engine, name: str
+) -> None:
     kind = JOB_TYPES[name]
     engine.start()
     with engine.api() as api:

@@ -1,4 +1,6 @@
-"""A stored file that was damaged behind our back gives no wrong row: its chunks, or its job, fail with the reason."""
+"""A stored file that was damaged behind our back gives no wrong row: its chunks, or its job, fail
+with the reason.
+"""
 
 from __future__ import annotations
 
@@ -32,7 +34,11 @@ def delete(path: Path) -> None:
     path.unlink()
 
 
-DAMAGES = [(truncate, "stored_file_corrupt"), (flip, "stored_file_corrupt"), (delete, "stored_file_missing")]
+DAMAGES = [
+    (truncate, "stored_file_corrupt"),
+    (flip, "stored_file_corrupt"),
+    (delete, "stored_file_missing"),
+]
 
 
 def stored_file(engine: Engine) -> Path:
@@ -68,7 +74,9 @@ def test_a_file_damaged_after_it_was_split_fails_the_chunks_concerned(
     with engine.api() as api:
         upload = api.upload(GIVEN.data, chunk_size=100, processor="gated")
         engine.wait_until(lambda: engine.flagged("began"), what="a chunk in work")
-        engine.wait_until(lambda: api.status(upload["file_id"])["split_complete"], what="the whole file is split")
+        engine.wait_until(
+            lambda: api.status(upload["file_id"])["split_complete"], what="the whole file is split"
+        )
         damage(stored_file(engine))
         engine.raise_flag("open")
         api.finished(upload["file_id"], RECOVERY_SECONDS)

@@ -1,4 +1,6 @@
-"""The sweep takes away what dead uploads left on disk, keeps what nobody knows in lost+found, and touches nothing else."""
+"""The sweep takes away what dead uploads left on disk, keeps what nobody knows in lost+found, and
+touches nothing else.
+"""
 
 from __future__ import annotations
 
@@ -68,7 +70,10 @@ async def parts(url: str, tmp_path: Path) -> AsyncIterator[Parts]:
 
     outputs = OutputParts(tmp_path / "outputs")
     destinations = make_destinations(is_sqlite=True)
-    queue, finisher = JobQueue(1.0), Finisher(database, storage, destinations, outputs, delete_file=False)
+    queue, finisher = (
+        JobQueue(1.0),
+        Finisher(database, storage, destinations, outputs, delete_file=False),
+    )
     limits = OwnerLimits(settings, database)
     factory = JobFactory(settings, Processors(), limits, queue.enqueue)
     yield Parts(
@@ -101,7 +106,9 @@ async def test_old_files_without_a_row_go_and_all_others_stay(parts: Parts) -> N
 
 
 async def test_bytes_that_were_given_up_but_not_removed_go(parts: Parts, url: str) -> None:
-    """DELETE_FILE_ON_COMPLETE forgets them in the database first: a process that dies then, or a bucket that is away."""
+    """DELETE_FILE_ON_COMPLETE forgets them in the database first: a process that dies then, or a
+    bucket that is away.
+    """
     given_up, known = await parts.upload(pieces(b"id\n1\n")), await parts.upload(pieces(b"id\n2\n"))
     condition = f"id = '{given_up.hex if url.startswith('sqlite') else given_up}'"
     await asyncio.to_thread(query, url, f"UPDATE files SET storage_uri = NULL WHERE {condition}")
@@ -111,15 +118,21 @@ async def test_bytes_that_were_given_up_but_not_removed_go(parts: Parts, url: st
     assert [path.name for path in parts.storage.folder.iterdir()] == [str(known)]
 
 
-async def test_an_upload_that_comes_slowly_is_not_swept_away(parts: Parts, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Its bytes are written by the mebibyte: from a slow client that takes longer than a dead file is left alone."""
+async def test_an_upload_that_comes_slowly_is_not_swept_away(
+    parts: Parts, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its bytes are written by the mebibyte: from a slow client that takes longer than a dead file
+    is left alone.
+    """
     monkeypatch.setattr(upload, "TOUCH_SECONDS", 0.01)
 
     async def slow() -> AsyncIterator[bytes]:
         yield b"id\n"
         (part,) = parts.storage.folder.iterdir()
         parts.make_old(part)
-        await asyncio.to_thread(wait_until, lambda: part.stat().st_mtime > time.time() - 30, 10, "a sign of life")
+        await asyncio.to_thread(
+            wait_until, lambda: part.stat().st_mtime > time.time() - 30, 10, "a sign of life"
+        )
         await parts.reconciler.sweep()
         yield b"1\n"
 

@@ -1,5 +1,6 @@
-"""Death while a transform works, settles what must be unique and publishes: the file is there whole or not at all, and in
-the end it is the one of a run that nobody disturbed."""
+"""Death while a transform works, settles what must be unique and publishes: the file is there whole
+or not at all, and in the end it is the one of a run that nobody disturbed.
+"""
 
 from __future__ import annotations
 
@@ -40,17 +41,31 @@ def ended(api: Api, job_id: str, seconds: float = 2 * RECOVERY_SECONDS) -> dict[
 def begin(api: Api, data: bytes) -> str:
     file_id = api.upload(data)["file_id"]
     api.finished(file_id)
-    body = {"input_file_id": file_id, "mapping": MAPPING, "validation": VALIDATION, "chunk_size": 100}
+    body = {
+        "input_file_id": file_id,
+        "mapping": MAPPING,
+        "validation": VALIDATION,
+        "chunk_size": 100,
+    }
     answer = api.client.post("/api/v1/jobs/transform", json=body)
     assert answer.status_code == 202, answer.text
     return str(answer.json()["job_id"])
 
 
-KILLS = ("output.part_written=kill@2", "output.settled=kill@2", "output.written=kill", "output.renamed=kill")
+KILLS = (
+    "output.part_written=kill@2",
+    "output.settled=kill@2",
+    "output.written=kill",
+    "output.renamed=kill",
+)
 
 
-def test_a_transform_killed_at_each_step_makes_the_file_of_an_undisturbed_one(engine: Engine, data: bytes) -> None:
-    """One job that dies while it writes parts, settles what must be unique, has the file flushed, and has it named."""
+def test_a_transform_killed_at_each_step_makes_the_file_of_an_undisturbed_one(
+    engine: Engine, data: bytes
+) -> None:
+    """One job that dies while it writes parts, settles what must be unique, has the file flushed,
+    and has it named.
+    """
     job_id = ""
     for point in KILLS:
         engine.start(GRANULA_FAIL=point, COMPUTE_PROCESSES=1)
@@ -58,7 +73,9 @@ def test_a_transform_killed_at_each_step_makes_the_file_of_an_undisturbed_one(en
             with engine.api() as api:
                 job_id = begin(api, data)
         engine.wait_for_death(60)
-        assert engine.sql("SELECT count(*) FROM files WHERE filename LIKE '%transformed%'") == [(0,)], point
+        assert engine.sql("SELECT count(*) FROM files WHERE filename LIKE '%transformed%'") == [
+            (0,)
+        ], point
 
     engine.start()
     with engine.api() as api:
@@ -67,7 +84,9 @@ def test_a_transform_killed_at_each_step_makes_the_file_of_an_undisturbed_one(en
         made = api.client.get(f"/api/v1/files/{status['result_file_id']}/download").content.decode()
         rows = list(csv.reader(io.StringIO(made, newline="")))
         assert [row[0] for row in rows[1:]] == [str(row[0]) for row in EXPECTED.rows]
-        assert {each["row_number"]: (each["column"], each["code"]) for each in api.rejects(job_id)} == EXPECTED.rejects
+        assert {
+            each["row_number"]: (each["column"], each["code"]) for each in api.rejects(job_id)
+        } == EXPECTED.rejects
         proof = api.proof(job_id)
         assert proof["closes"], proof["problems"]
         assert len(engine.files()) == 2
@@ -77,9 +96,12 @@ def test_a_transform_killed_at_each_step_makes_the_file_of_an_undisturbed_one(en
     assert not list((engine.storage / "outputs").iterdir())
 
 
-def test_a_transform_with_a_failed_chunk_makes_no_file_until_a_retry_has_done_it(engine: Engine, data: bytes) -> None:
-    """The stored file is damaged in its last chunk, and mended. What the other chunks left waits for the retry, and is not
-    made again."""
+def test_a_transform_with_a_failed_chunk_makes_no_file_until_a_retry_has_done_it(
+    engine: Engine, data: bytes
+) -> None:
+    """The stored file is damaged in its last chunk, and mended. What the other chunks left waits
+    for the retry, and is not made again.
+    """
     engine.start(GRANULA_FAIL="output.part_written=kill", COMPUTE_PROCESSES=1)
     with engine.api() as api:
         job_id = begin(api, data)
@@ -93,7 +115,9 @@ def test_a_transform_with_a_failed_chunk_makes_no_file_until_a_retry_has_done_it
         assert (status["status"], status["result_file_id"]) == ("failed", None)
         assert api.status(job_id)["error"]["code"] == "output_incomplete"
         assert [c["status"] for c in engine.chunks(job_id)] == ["completed", "completed", "failed"]
-        assert api.client.get(f"/api/v1/jobs/{job_id}/result").json()["code"] == "result_unavailable"
+        assert (
+            api.client.get(f"/api/v1/jobs/{job_id}/result").json()["code"] == "result_unavailable"
+        )
         assert len(engine.files()) == 1
     engine.kill()
     engine.sweep()
@@ -109,7 +133,9 @@ def test_a_transform_with_a_failed_chunk_makes_no_file_until_a_retry_has_done_it
         made = api.client.get(f"/api/v1/files/{status['result_file_id']}/download").content.decode()
         rows = list(csv.reader(io.StringIO(made, newline="")))
         assert [row[0] for row in rows[1:]] == [str(row[0]) for row in EXPECTED.rows]
-        assert {each["row_number"]: (each["column"], each["code"]) for each in api.rejects(job_id)} == EXPECTED.rejects
+        assert {
+            each["row_number"]: (each["column"], each["code"]) for each in api.rejects(job_id)
+        } == EXPECTED.rejects
         assert api.proof(job_id)["closes"]
         assert [(c["attempt"], c["deaths"]) for c in engine.chunks(job_id)[:2]] == before
     engine.kill()
@@ -123,13 +149,17 @@ def test_a_cancelled_transform_leaves_no_file_and_no_part(engine: Engine, data: 
     with engine.api() as api:
         job_id = begin(api, data)
         engine.wait_until(
-            lambda: api.client.get(f"/api/v1/jobs/{job_id}/status").json()["progress"] == 80, 30, "writing"
+            lambda: api.client.get(f"/api/v1/jobs/{job_id}/status").json()["progress"] == 80,
+            30,
+            "writing",
         )
         assert api.client.get(f"/api/v1/jobs/{job_id}/status").json()["stage"] == "writing"
         assert api.client.post(f"/api/v1/jobs/{job_id}/cancel").status_code == 200
         status = ended(api, job_id)
         assert (status["status"], status["result_file_id"]) == ("cancelled", None)
-        assert api.client.get(f"/api/v1/jobs/{job_id}/result").json()["code"] == "result_unavailable"
+        assert (
+            api.client.get(f"/api/v1/jobs/{job_id}/result").json()["code"] == "result_unavailable"
+        )
     engine.kill()
     engine.sweep()
     assert len(engine.stored()) == 1

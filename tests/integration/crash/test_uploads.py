@@ -1,4 +1,6 @@
-"""Resumable uploads over a service that dies: the file is the one that was sent, once, and what was acknowledged is there."""
+"""Resumable uploads over a service that dies: the file is the one that was sent, once, and what was
+acknowledged is there.
+"""
 
 from __future__ import annotations
 
@@ -67,7 +69,9 @@ def test_a_service_that_dies_in_the_middle_loses_nothing_that_it_acknowledged(
         if upload["state"] == "uploading":
             send_rest(api.client, url, with_checksum=with_checksum)
         engine.wait_until(
-            lambda: api.client.get(url).json()["state"] == "accepted", RECOVERY_SECONDS, "the file of the upload"
+            lambda: api.client.get(url).json()["state"] == "accepted",
+            RECOVERY_SECONDS,
+            "the file of the upload",
         )
         status = api.finished(api.client.get(url).json()["file_id"])
         assert (status["sha256"], status["rows"]["ok"]) == (GIVEN.sha256, GIVEN.row_count)

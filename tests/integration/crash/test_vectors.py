@@ -1,4 +1,6 @@
-"""Death while records get their vectors: in the end each valid record has one, and it is the right one."""
+"""Death while records get their vectors: in the end each valid record has one, and it is the right
+one.
+"""
 
 from __future__ import annotations
 
@@ -13,20 +15,26 @@ ROWS = "".join(f"Name {i % 40},p{i}@example.com,{i % 100},Team {i % 3}\n" for i 
 DATA = ("name,email,age,department\n" + ROWS).replace("p13@", "nobody ").encode()
 
 
-@pytest.mark.parametrize("point", ["chunk.after_commit", "vectors.before_commit", "vectors.after_commit@3"])
+@pytest.mark.parametrize(
+    "point", ["chunk.after_commit", "vectors.before_commit", "vectors.after_commit@3"]
+)
 def test_vectors_cut_short_are_made_once_and_right(engine: Engine, point: str) -> None:
     name, _, occurrence = point.partition("@")
     engine.environment["EMBEDDING_MODEL_DIR"] = ROOT / "storage/models/all-MiniLM-L6-v2"
     engine.start(GRANULA_FAIL=f"{name}=kill@{occurrence or 1}")
     with engine.client() as client:
-        answer = client.post("/api/upload", params={"chunk_size": 100}, files={"file": ("p.csv", DATA)})
+        answer = client.post(
+            "/api/upload", params={"chunk_size": 100}, files={"file": ("p.csv", DATA)}
+        )
         number = answer.json()["id"]
     engine.wait_for_death()
 
     engine.start()
     with engine.client() as client:
         engine.wait_until(
-            lambda: client.get(f"/api/imports/{number}").json()["vectors"]["status"] == "ready", 30, "vectors"
+            lambda: client.get(f"/api/imports/{number}").json()["vectors"]["status"] == "ready",
+            30,
+            "vectors",
         )
         found = client.get(f"/api/imports/{number}", params={"limit": 1000}).json()
     assert (found["valid_records"], found["failed_records"]) == (499, 1)
@@ -36,4 +44,6 @@ def test_vectors_cut_short_are_made_once_and_right(engine: Engine, point: str) -
     assert [row for row, _ in stored] == sorted(valid)
     texts = [f"{valid[row]['name']}, {valid[row]['department']}" for row, _ in stored]
     expected = Embedder(ROOT / "storage/models/all-MiniLM-L6-v2").encode(texts)
-    assert np.allclose(np.stack([np.frombuffer(vector, "<f4") for _, vector in stored]), expected, atol=1e-5)
+    assert np.allclose(
+        np.stack([np.frombuffer(vector, "<f4") for _, vector in stored]), expected, atol=1e-5
+    )

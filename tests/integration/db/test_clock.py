@@ -1,6 +1,7 @@
 """The wall clock was set back by an hour: nothing waits for it to get there again.
 
-For the database that is the same as if everything had been stored an hour too far ahead, which is what these tests do.
+For the database that is the same as if everything had been stored an hour too far ahead, which is
+what these tests do.
 """
 
 from __future__ import annotations
@@ -56,16 +57,22 @@ def check(databases: Databases, tmp_path: Path) -> Callable[[Check], None]:
 async def job_with_chunks(database: Database, count: int) -> UUID:
     _, job_id = await database.transact(made)
     spans = [Span(n, n + 1, n + 1, 1, n + 1, 0) for n in range(count)]
-    await database.transact(lambda c: chunks.insert_chunks(c, job_id, 0, spans, ChunkStatus.PENDING))
+    await database.transact(
+        lambda c: chunks.insert_chunks(c, job_id, 0, spans, ChunkStatus.PENDING)
+    )
     return job_id
 
 
 async def claim(database: Database, job_id: UUID, **more: Any) -> list[int]:
-    claimed = await database.run_alone(lambda c: chunks.claim(c, job_id, "w", LEASE, token=uuid4(), limit=10, **more))
+    claimed = await database.run_alone(
+        lambda c: chunks.claim(c, job_id, "w", LEASE, token=uuid4(), limit=10, **more)
+    )
     return [each.index for each in claimed]
 
 
-def test_a_waiting_chunk_is_due_when_no_backoff_explains_its_wait(check: Callable[[Check], None]) -> None:
+def test_a_waiting_chunk_is_due_when_no_backoff_explains_its_wait(
+    check: Callable[[Check], None],
+) -> None:
     longest = RetryPolicy(3, 1.0, 30.0).longest_wait
 
     async def run(database: Database) -> None:
@@ -96,22 +103,35 @@ def test_a_wait_of_a_day_that_is_set_is_kept(check: Callable[[Check], None]) -> 
     check(run)
 
 
-def test_the_lease_of_a_dead_worker_ends_in_the_time_of_a_lease(check: Callable[[Check], None]) -> None:
+def test_the_lease_of_a_dead_worker_ends_in_the_time_of_a_lease(
+    check: Callable[[Check], None],
+) -> None:
     async def run(database: Database) -> None:
         job_id = await job_with_chunks(database, 1)
         assert await claim(database, job_id) == [0]
-        await database.transact(lambda c: c.execute(update(Chunk).values(lease_expires_at=now(HOUR))))
+        await database.transact(
+            lambda c: c.execute(update(Chunk).values(lease_expires_at=now(HOUR)))
+        )
         await database.transact(lambda c: chunks.shorten_leases(c, LEASE))
         async with database.reading() as connection:
             ends, at = (await connection.execute(select(Chunk.lease_expires_at, now()))).one()
-        assert timedelta(0) < ends - at <= timedelta(seconds=LEASE)  # not at once: its worker may be alive
+        # not at once: its worker may be alive
+        assert timedelta(0) < ends - at <= timedelta(seconds=LEASE)
 
     check(run)
 
 
-def test_a_message_is_sent_when_no_wait_of_its_own_explains_that_it_waits(check: Callable[[Check], None]) -> None:
+def test_a_message_is_sent_when_no_wait_of_its_own_explains_that_it_waits(
+    check: Callable[[Check], None],
+) -> None:
     hook = NewWebhook(owner="local", url="https://example.com/", events=[], secret=b"x")
-    asked: dict[str, Any] = {"at": "", "status_code": 503, "error": None, "duration_ms": 1, "retry_after": 7000.0}
+    asked: dict[str, Any] = {
+        "at": "",
+        "status_code": 503,
+        "error": None,
+        "duration_ms": 1,
+        "retry_after": 7000.0,
+    }
     silent: dict[str, Any] = {"at": "", "status_code": None, "error": "timeout", "duration_ms": 1}
     waiting: list[tuple[int, list[dict[str, Any]], float]] = [
         (0, [], HOUR),  # new
@@ -129,7 +149,9 @@ def test_a_message_is_sent_when_no_wait_of_its_own_explains_that_it_waits(check:
         for attempt, attempts, ahead in waiting:
             await database.transact(lambda c: outbox.put(c, hook.id, "webhook.test", body))
             async with database.reading() as connection:
-                number = (await connection.execute(select(func.max(WebhookDelivery.number)))).scalar_one()
+                number = (
+                    await connection.execute(select(func.max(WebhookDelivery.number)))
+                ).scalar_one()
             numbers.append(number)
             values = {"attempt": attempt, "attempts": attempts, "next_attempt_at": now(ahead)}
             moved = update(WebhookDelivery).where(WebhookDelivery.number == number).values(**values)
@@ -146,7 +168,9 @@ def test_a_message_is_sent_when_no_wait_of_its_own_explains_that_it_waits(check:
     check(run)
 
 
-def test_a_schedule_runs_at_the_next_moment_that_its_cron_names(check: Callable[[Check], None]) -> None:
+def test_a_schedule_runs_at_the_next_moment_that_its_cron_names(
+    check: Callable[[Check], None],
+) -> None:
     async def run(database: Database) -> None:
         async def submit(owner: str, job: dict[str, Any]) -> dict[str, Any]:
             raise AssertionError("no run is due")
@@ -179,11 +203,15 @@ def test_tokens_and_workers_of_the_future_are_those_of_now(
         await database.transact(lambda c: hour_ahead.enqueue(c, old, 0))
         await database.transact(lambda c: hour_ahead.enqueue(c, urgent, 5))
         await database.transact(lambda c: right.enqueue(c, new, 2))
-        heard = text("INSERT INTO procrastinate_workers (last_heartbeat) VALUES (now() + interval '1 hour')")
+        heard = text(
+            "INSERT INTO procrastinate_workers (last_heartbeat) VALUES (now() + interval '1 hour')"
+        )
         await database.transact(lambda c: c.execute(heard))
         await database.transact(lambda c: right._trust_no_future(c, LEASE))
         async with database.reading() as connection:
-            found = await connection.execute(text("SELECT queueing_lock, -priority FROM procrastinate_jobs"))
+            found = await connection.execute(
+                text("SELECT queueing_lock, -priority FROM procrastinate_jobs")
+            )
             ranks = {lock: rank for lock, rank in found}  # noqa: C416
             is_future = text("SELECT max(last_heartbeat) > now() FROM procrastinate_workers")
             assert not (await connection.execute(is_future)).scalar_one()

@@ -57,10 +57,16 @@ async def test_one_process_is_alone_with_a_thing_until_it_is_done_or_has_stopped
     databases: Databases, tmp_path: Path
 ) -> None:
     url = await asyncio.to_thread(databases.create, tmp_path)
-    settings = load_settings(database_url=url, storage_dir=tmp_path, lease_seconds=5, heartbeat_seconds=3600)
+    settings = load_settings(
+        database_url=url, storage_dir=tmp_path, lease_seconds=5, heartbeat_seconds=3600
+    )
     one, other = Database(settings), Database(settings)
     try:
-        async with one.alone("split") as mine, other.alone("split") as theirs, other.alone("conclude") as another:
+        async with (
+            one.alone("split") as mine,
+            other.alone("split") as theirs,
+            other.alone("conclude") as another,
+        ):
             assert (mine, theirs, another) == (True, False, True)
         async with other.alone("split") as theirs:
             assert theirs
@@ -81,7 +87,10 @@ async def test_who_stopped_between_the_preparation_of_a_statement_and_its_run_is
     databases: Databases, tmp_path: Path
 ) -> None:
     url = await asyncio.to_thread(databases.create, tmp_path)
-    one, other = (Database(load_settings(database_url=url, storage_dir=tmp_path, lease_seconds=5)) for _ in range(2))
+    one, other = (
+        Database(load_settings(database_url=url, storage_dir=tmp_path, lease_seconds=5))
+        for _ in range(2)
+    )
     try:
         async with one.engine.connect() as sleeping, one.engine.connect() as waiting:
             for connection in (sleeping, waiting):
@@ -104,7 +113,9 @@ async def test_who_stopped_between_the_preparation_of_a_statement_and_its_run_is
         await other.close()
 
 
-async def test_what_is_to_follow_a_commit_does_not_follow_a_rollback(databases: Databases, tmp_path: Path) -> None:
+async def test_what_is_to_follow_a_commit_does_not_follow_a_rollback(
+    databases: Databases, tmp_path: Path
+) -> None:
     url = await asyncio.to_thread(databases.create, tmp_path)
     database = Database(load_settings(database_url=url, storage_dir=tmp_path))
     seen: list[str] = []

@@ -1,4 +1,6 @@
-"""The time left, from the chunks in the database: nothing at first, and the same in the status and in the list."""
+"""The time left, from the chunks in the database: nothing at first, and the same in the status and
+in the list.
+"""
 
 from __future__ import annotations
 
@@ -30,11 +32,15 @@ async def told(database: Database, job_id: Any) -> list[float | None]:
     return [status["eta_seconds"], page["items"][0]["eta_seconds"]]
 
 
-async def test_the_time_left_is_not_told_at_first_and_then_alike(databases: Databases, tmp_path: Path) -> None:
+async def test_the_time_left_is_not_told_at_first_and_then_alike(
+    databases: Databases, tmp_path: Path
+) -> None:
     async with opened(databases, tmp_path) as database:
         job_id = await a_job_of_two_chunks(database)
         spans = [Span(2 * n, 2 * n + 2, n + 1, 1, n + 1, 0) for n in range(2, COUNT)]
-        await database.transact(lambda c: chunks.insert_chunks(c, job_id, 2, spans, ChunkStatus.PENDING))
+        await database.transact(
+            lambda c: chunks.insert_chunks(c, job_id, 2, spans, ChunkStatus.PENDING)
+        )
         size = update(Job).values(started_at=now(-10.0), split_rows=COUNT, chunk_count=COUNT)
         await database.transact(lambda c: c.execute(size))
 

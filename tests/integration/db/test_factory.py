@@ -30,7 +30,9 @@ class Made:
         settings = Settings(storage_dir=tmp_path, owner_max_queued_jobs=max_jobs)
         self._database = database
         self.queued: list[UUID] = []
-        self.factory = JobFactory(settings, Processors(), OwnerLimits(settings, database), self._enqueue)
+        self.factory = JobFactory(
+            settings, Processors(), OwnerLimits(settings, database), self._enqueue
+        )
 
     async def _enqueue(self, connection: AsyncConnection, job_id: UUID, priority: int) -> None:
         self.queued.append(job_id)
@@ -73,7 +75,9 @@ async def test_a_job_with_parts_is_made_at_once_and_failed_parts_do_not_wait(
         assert parts[1].split_done
 
 
-async def test_more_jobs_than_the_owner_may_have_are_not_made(databases: Databases, tmp_path: Path) -> None:
+async def test_more_jobs_than_the_owner_may_have_are_not_made(
+    databases: Databases, tmp_path: Path
+) -> None:
     async with opened(databases, tmp_path) as database:
         made = Made(database, tmp_path, max_jobs=1)
         files = [a_file("first"), a_file("second")]

@@ -1,4 +1,6 @@
-"""Connections to PostgreSQL that die in silence: behind a proxy that goes on accepting bytes and hands none of them on."""
+"""Connections to PostgreSQL that die in silence: behind a proxy that goes on accepting bytes and
+hands none of them on.
+"""
 
 from __future__ import annotations
 
@@ -77,7 +79,10 @@ class Wire:
                     target.write(data)
                     await target.drain()
 
-        pumps = [asyncio.create_task(pump(reader, upstream_writer)), asyncio.create_task(pump(upstream_reader, writer))]
+        pumps = [
+            asyncio.create_task(pump(reader, upstream_writer)),
+            asyncio.create_task(pump(upstream_reader, writer)),
+        ]
         try:
             await asyncio.wait(pumps, return_when=asyncio.FIRST_COMPLETED)
         finally:
@@ -159,7 +164,9 @@ async def test_a_long_statement_is_left_alone(databases: Databases, tmp_path: Pa
         assert await one(database) == 1
 
 
-async def test_a_server_that_does_not_answer_at_all_is_an_error_in_time(databases: Databases, tmp_path: Path) -> None:
+async def test_a_server_that_does_not_answer_at_all_is_an_error_in_time(
+    databases: Databases, tmp_path: Path
+) -> None:
     async with wired(databases, tmp_path) as (database, wire):
         await one(database)
         wire.silence()

@@ -1,4 +1,6 @@
-"""On PostgreSQL: what one process is just writing holds up no other, and what it has written is seen by the next."""
+"""On PostgreSQL: what one process is just writing holds up no other, and what it has written is
+seen by the next.
+"""
 
 from __future__ import annotations
 
@@ -23,7 +25,9 @@ from app.states import ChunkStatus, JobStatus
 from tests.harness import Postgres, query, wait_until
 from tests.integration.undo.test_versions import made, stored, tables, undone, writing
 
-WAITS = "SELECT 1 FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
+WAITS = (
+    "SELECT 1 FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
+)
 
 
 @pytest.fixture
@@ -34,7 +38,10 @@ def url(postgres: Postgres, templates: dict[str, str]) -> Iterator[str]:
 
 
 async def while_open(
-    database: Database, url: str, first: Callable[[AsyncConnection], Awaitable[Any]], other: Awaitable[Any]
+    database: Database,
+    url: str,
+    first: Callable[[AsyncConnection], Awaitable[Any]],
+    other: Awaitable[Any],
 ) -> Any:
     """What `other` gives, begun when `first` has done its part and has not committed it."""
     done, go = asyncio.Event(), asyncio.Event()
@@ -55,18 +62,28 @@ async def while_open(
     return found
 
 
-def test_the_leases_of_others_are_renewed_while_one_chunk_is_written(url: str, tmp_path: Path) -> None:
+def test_the_leases_of_others_are_renewed_while_one_chunk_is_written(
+    url: str, tmp_path: Path
+) -> None:
     async def run() -> None:
         database = Database(load_settings(database_url=url, storage_dir=tmp_path))
         _, job_id = await database.transact(made)
         spans = [Span(n, n + 1, n + 1, 1, n + 1, 0) for n in range(2)]
-        await database.transact(lambda c: chunks.insert_chunks(c, job_id, 0, spans, ChunkStatus.PENDING))
+        await database.transact(
+            lambda c: chunks.insert_chunks(c, job_id, 0, spans, ChunkStatus.PENDING)
+        )
         tokens = [uuid4(), uuid4()]
         written, _ = [
-            (await database.run_alone(lambda c, t=token: chunks.claim(c, job_id, "w", 60.0, token=t)))[0]  # type: ignore[misc]
+            (
+                await database.run_alone(
+                    lambda c, t=token: chunks.claim(c, job_id, "w", 60.0, token=t)
+                )
+            )[0]  # type: ignore[misc]
             for token in tokens
         ]
-        await database.transact(lambda c: c.execute(update(Chunk).values(lease_expires_at=text("now()"))))
+        await database.transact(
+            lambda c: c.execute(update(Chunk).values(lease_expires_at=text("now()")))
+        )
         renewing = database.transact(lambda c: chunks.renew(c, tokens, 60.0))
         assert await while_open(database, url, lambda c: chunks.hold(c, [written]), renewing) == 1
         await database.close()
@@ -74,7 +91,9 @@ def test_the_leases_of_others_are_renewed_while_one_chunk_is_written(url: str, t
     asyncio.run(run())
 
 
-def test_a_whole_is_cleared_by_the_second_of_two_parts_that_are_cleared_at_once(url: str, tmp_path: Path) -> None:
+def test_a_whole_is_cleared_by_the_second_of_two_parts_that_are_cleared_at_once(
+    url: str, tmp_path: Path
+) -> None:
     async def run() -> None:
         database = Database(load_settings(database_url=url, storage_dir=tmp_path))
         whole, one, other = [(await database.transact(made))[1] for _ in range(3)]
@@ -92,7 +111,9 @@ def test_a_whole_is_cleared_by_the_second_of_two_parts_that_are_cleared_at_once(
         clearing = database.transact(lambda c: clear(c, other))
         await while_open(database, url, lambda c: clear(c, one), clearing)
         async with database.reading() as connection:
-            assert set((await connection.execute(select(Job.status))).scalars()) == {JobStatus.COMPLETED}
+            assert set((await connection.execute(select(Job.status))).scalars()) == {
+                JobStatus.COMPLETED
+            }
         await database.close()
 
     asyncio.run(run())

@@ -1,4 +1,6 @@
-"""The migrations make the schema that the models describe, on both databases, from any earlier state."""
+"""The migrations make the schema that the models describe, on both databases, from any earlier
+state.
+"""
 
 from __future__ import annotations
 
@@ -56,7 +58,9 @@ def test_upgrade_head_equals_the_models(empty_url: str) -> None:
     assert look(empty_url, differences) == []
 
 
-def test_every_revision_upgrades_and_downgrades_and_head_is_reached_from_each(empty_url: str) -> None:
+def test_every_revision_upgrades_and_downgrades_and_head_is_reached_from_each(
+    empty_url: str,
+) -> None:
     config = _config(empty_url)
     revisions = [r.revision for r in ScriptDirectory.from_config(config).walk_revisions()]
     for revision in reversed(revisions):
@@ -66,7 +70,9 @@ def test_every_revision_upgrades_and_downgrades_and_head_is_reached_from_each(em
         assert look(empty_url, lambda c: inspect(c).get_table_names()) == ["alembic_version"]
 
 
-def test_an_interrupted_migration_leaves_nothing_behind(empty_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_interrupted_migration_leaves_nothing_behind(
+    empty_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     from alembic import op
 
     def stop(*_: Any, **__: Any) -> None:
@@ -84,6 +90,9 @@ def test_an_interrupted_migration_leaves_nothing_behind(empty_url: str, monkeypa
 def test_a_chunk_cannot_be_completed_with_counts_that_do_not_close(empty_url: str) -> None:
     command.upgrade(_config(empty_url), "head")
     checks = look(
-        empty_url, lambda c: c.execute(text("SELECT 1 WHERE 1=0")) and inspect(c).get_check_constraints("chunks")
+        empty_url,
+        lambda c: (
+            c.execute(text("SELECT 1 WHERE 1=0")) and inspect(c).get_check_constraints("chunks")
+        ),
     )
     assert any("rows_ok + rows_invalid + rows_failed" in c["sqltext"] for c in checks)

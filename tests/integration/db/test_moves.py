@@ -1,5 +1,6 @@
-"""The tables of legal moves are law: the databases of tests refuse every other change of status, and no guard can be built
-for one."""
+"""The tables of legal moves are law: the databases of tests refuse every other change of status,
+and no guard can be built for one.
+"""
 
 from __future__ import annotations
 
@@ -47,7 +48,9 @@ async def changed(database: Database, table: str, before: str, after: str) -> bo
 
 
 @pytest.mark.parametrize("table", ["jobs", "chunks"])
-async def test_every_move_that_the_table_lacks_is_refused(databases: Databases, tmp_path: Path, table: str) -> None:
+async def test_every_move_that_the_table_lacks_is_refused(
+    databases: Databases, tmp_path: Path, table: str
+) -> None:
     statuses: type[JobStatus | ChunkStatus] = JobStatus if table == "jobs" else ChunkStatus
     moves = JOB_MOVES if table == "jobs" else CHUNK_MOVES
     async with opened(databases, tmp_path) as database:
@@ -60,7 +63,10 @@ async def test_every_move_that_the_table_lacks_is_refused(databases: Databases, 
 
 
 def test_a_guard_names_the_states_that_a_move_may_begin_in() -> None:
-    assert set(origins(JobStatus.COMPLETED)) == {JobStatus.PROCESSING, JobStatus.COMPLETED_WITH_ERRORS}
+    assert set(origins(JobStatus.COMPLETED)) == {
+        JobStatus.PROCESSING,
+        JobStatus.COMPLETED_WITH_ERRORS,
+    }
     assert origins(ChunkStatus.PROCESSING) == (ChunkStatus.PENDING,)
     guard = may_become(column("status"), JobStatus.PROCESSING, among=(JobStatus.FAILED,))
     assert list(guard.compile().params.values()) == [JobStatus.FAILED]

@@ -1,4 +1,6 @@
-"""Those who read do not wait for those who work, however many there are of both, and work makes way for them."""
+"""Those who read do not wait for those who work, however many there are of both, and work makes way
+for them.
+"""
 
 from __future__ import annotations
 
@@ -26,7 +28,9 @@ from tests.harness import query, wait_until
 from tests.integration.pipeline.test_leases import a_job_of_two_chunks
 
 OWNER = "o"
-LOCKED = "SELECT 1 FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
+LOCKED = (
+    "SELECT 1 FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
+)
 
 
 @asynccontextmanager
@@ -48,14 +52,18 @@ async def hold_all_for_work(database: Database, stack: AsyncExitStack) -> asynci
 
     writing = asyncio.create_task(database.transact(write))
     await held.wait()
-    others = SQLITE_WORK_READERS if database.is_sqlite else database.connections["max"] - READERS - 1
+    others = (
+        SQLITE_WORK_READERS if database.is_sqlite else database.connections["max"] - READERS - 1
+    )
     for _ in range(others):
         await stack.enter_async_context(database.working())
     stack.callback(release.set)
     return writing
 
 
-async def test_a_reader_gets_a_connection_while_work_holds_all_of_its_own(databases: Databases, tmp_path: Path) -> None:
+async def test_a_reader_gets_a_connection_while_work_holds_all_of_its_own(
+    databases: Databases, tmp_path: Path
+) -> None:
     async with opened(databases, tmp_path) as database:
         async with AsyncExitStack() as stack:
             writing = await hold_all_for_work(database, stack)
@@ -69,7 +77,9 @@ async def test_a_reader_gets_a_connection_while_work_holds_all_of_its_own(databa
         await more
 
 
-async def test_work_gets_a_connection_while_readers_hold_all_of_their_own(databases: Databases, tmp_path: Path) -> None:
+async def test_work_gets_a_connection_while_readers_hold_all_of_their_own(
+    databases: Databases, tmp_path: Path
+) -> None:
     async with opened(databases, tmp_path) as database:
         async with AsyncExitStack() as stack:
             for _ in range(READERS):
@@ -78,15 +88,22 @@ async def test_work_gets_a_connection_while_readers_hold_all_of_their_own(databa
             async with asyncio.timeout(20):
                 assert await _one(database.working()) == 1
                 assert await database.transact(lambda c: _select(c)) == 1
-            await asyncio.to_thread(wait_until, lambda: database.waiting.longest_seconds > PATIENCE_SECONDS)
+            await asyncio.to_thread(
+                wait_until, lambda: database.waiting.longest_seconds > PATIENCE_SECONDS
+            )
             assert not more.done()
         assert await more == 1
         assert database.waiting.longest_seconds == 0
 
 
-async def test_long_reads_leave_connections_to_short_ones(databases: Databases, tmp_path: Path) -> None:
+async def test_long_reads_leave_connections_to_short_ones(
+    databases: Databases, tmp_path: Path
+) -> None:
     async with opened(databases, tmp_path) as database, AsyncExitStack() as stack:
-        taken = [asyncio.create_task(stack.enter_async_context(database.snapshot())) for _ in range(READERS)]
+        taken = [
+            asyncio.create_task(stack.enter_async_context(database.snapshot()))
+            for _ in range(READERS)
+        ]
         async with asyncio.timeout(20):
             await asyncio.wait(taken, return_when=asyncio.FIRST_COMPLETED)
             assert await _one(database.reading()) == 1
@@ -96,10 +113,14 @@ async def test_long_reads_leave_connections_to_short_ones(databases: Databases, 
         await asyncio.wait(taken)
 
 
-async def test_a_crowd_that_asks_whether_the_database_answers_asks_once(databases: Databases, tmp_path: Path) -> None:
+async def test_a_crowd_that_asks_whether_the_database_answers_asks_once(
+    databases: Databases, tmp_path: Path
+) -> None:
     async with opened(databases, tmp_path) as database:
         seen: list[str] = []
-        event.listen(database.engine.sync_engine, "before_cursor_execute", lambda *a: seen.append(a[2]))
+        event.listen(
+            database.engine.sync_engine, "before_cursor_execute", lambda *a: seen.append(a[2])
+        )
         await asyncio.gather(*(database.ping() for _ in range(100)))
         assert seen.count("SELECT 1") == 1
         await database.ping()
@@ -118,34 +139,52 @@ async def _select(connection: AsyncConnection) -> int:
 # ---------------------------------------------------------------------- status
 
 
-async def test_a_crowd_of_askers_is_served_by_a_few_statements(databases: Databases, tmp_path: Path) -> None:
+async def test_a_crowd_of_askers_is_served_by_a_few_statements(
+    databases: Databases, tmp_path: Path
+) -> None:
     async with opened(databases, tmp_path) as database:
         ids = [await a_job_of_two_chunks(database) for _ in range(20)]
         statuses = Statuses(database)
         alone = [await statuses.get(job_id, OWNER) for job_id in ids]
         seen: list[str] = []
-        event.listen(database.engine.sync_engine, "before_cursor_execute", lambda *a: seen.append(a[2]))
-        crowd = await asyncio.gather(*(statuses.get(job_id, OWNER) for job_id in ids for _ in range(25)))
+        event.listen(
+            database.engine.sync_engine, "before_cursor_execute", lambda *a: seen.append(a[2])
+        )
+        crowd = await asyncio.gather(
+            *(statuses.get(job_id, OWNER) for job_id in ids for _ in range(25))
+        )
         assert len(seen) <= 4  # two for a read, and nobody asks later than the second
         unlike = [name for name in alone[0] if name not in ("eta_seconds", "rows_per_second")]
         for position, status in enumerate(crowd):
             assert {n: status[n] for n in unlike} == {n: alone[position // 25][n] for n in unlike}
 
 
-async def test_each_asker_gets_the_own_job_by_either_id_or_a_404(databases: Databases, tmp_path: Path) -> None:
+async def test_each_asker_gets_the_own_job_by_either_id_or_a_404(
+    databases: Databases, tmp_path: Path
+) -> None:
     async with opened(databases, tmp_path) as database:
         job_id = await a_job_of_two_chunks(database)
         statuses = Statuses(database)
         file_id = UUID((await statuses.get(job_id, OWNER))["file_id"])
-        asked = [(job_id, OWNER), (file_id, OWNER), (job_id, "somebody"), (file_id, "somebody"), (uuid4(), OWNER)]
+        asked = [
+            (job_id, OWNER),
+            (file_id, OWNER),
+            (job_id, "somebody"),
+            (file_id, "somebody"),
+            (uuid4(), OWNER),
+        ]
         found = await asyncio.gather(*(statuses.get(*key) for key in asked), return_exceptions=True)
         assert [each["job_id"] for each in found[:2]] == [str(job_id)] * 2  # type: ignore[index]
         assert [type(each) for each in found[2:]] == [NotFound] * 3
 
 
 @pytest.mark.parametrize("databases", ["postgresql"], indirect=True)
-async def test_nobody_is_told_what_was_before_they_asked(databases: Databases, tmp_path: Path) -> None:
-    """A read is under way when the job is cancelled; who asks after that is not given what it finds."""
+async def test_nobody_is_told_what_was_before_they_asked(
+    databases: Databases, tmp_path: Path
+) -> None:
+    """A read is under way when the job is cancelled; who asks after that is not given what it
+    finds.
+    """
     async with opened(databases, tmp_path) as database:
         job_id = await a_job_of_two_chunks(database)
         url = database.engine.url.render_as_string(hide_password=False)
@@ -160,7 +199,8 @@ async def test_nobody_is_told_what_was_before_they_asked(databases: Databases, t
         locking = asyncio.create_task(database.transact(lock))
         await locked.wait()
         before = asyncio.create_task(statuses.get(job_id, OWNER))
-        await asyncio.to_thread(wait_until, lambda: query(url, LOCKED))  # it has read the job, and waits for the chunks
+        # it has read the job, and waits for the chunks
+        await asyncio.to_thread(wait_until, lambda: query(url, LOCKED))
         await database.transact(lambda c: jobs.cancel(c, job_id))
         after = asyncio.create_task(statuses.get(job_id, OWNER))
         unlock.set()
@@ -169,7 +209,9 @@ async def test_nobody_is_told_what_was_before_they_asked(databases: Databases, t
         assert (await after)["status"] == "cancelled"
 
 
-async def test_a_read_that_fails_fails_for_its_askers_and_no_later_ones(databases: Databases, tmp_path: Path) -> None:
+async def test_a_read_that_fails_fails_for_its_askers_and_no_later_ones(
+    databases: Databases, tmp_path: Path
+) -> None:
     async with opened(databases, tmp_path) as database:
         job_id = await a_job_of_two_chunks(database)
         statuses = Statuses(database)
@@ -180,7 +222,9 @@ async def test_a_read_that_fails_fails_for_its_askers_and_no_later_ones(database
                 raise ValueError("broken")
 
         event.listen(database.engine.sync_engine, "before_cursor_execute", refuse)
-        failed = await asyncio.gather(*(statuses.get(job_id, OWNER) for _ in range(3)), return_exceptions=True)
+        failed = await asyncio.gather(
+            *(statuses.get(job_id, OWNER) for _ in range(3)), return_exceptions=True
+        )
         assert [type(each) for each in failed] == [ValueError] * 3
         broken = False
         assert (await statuses.get(job_id, OWNER))["job_id"] == str(job_id)
@@ -195,7 +239,9 @@ def test_lists_of_all_lengths_make_a_few_statements() -> None:
 # ---------------------------------------------------------------------- work makes way
 
 
-async def test_work_takes_one_turn_at_a_time_while_readers_wait(databases: Databases, tmp_path: Path) -> None:
+async def test_work_takes_one_turn_at_a_time_while_readers_wait(
+    databases: Databases, tmp_path: Path
+) -> None:
     async with opened(databases, tmp_path) as database:
         unused: Any = None
         pool = WorkerPool(
@@ -206,12 +252,15 @@ async def test_work_takes_one_turn_at_a_time_while_readers_wait(databases: Datab
         pool._start(_until(end), pool._turns, "turn")
         await asyncio.wait_for(pool._make_way(), 20)  # nobody waits
         with database.waiting.counted() as served:
-            await asyncio.to_thread(wait_until, lambda: database.waiting.longest_seconds > PATIENCE_SECONDS)
+            await asyncio.to_thread(
+                wait_until, lambda: database.waiting.longest_seconds > PATIENCE_SECONDS
+            )
             next_turn = asyncio.create_task(pool._make_way())
             await asyncio.sleep(3 * PATIENCE_SECONDS)
             assert not next_turn.done()
             end.set()
-            await asyncio.wait_for(next_turn, 20)  # the turn before has ended: work never stands still
+            # the turn before has ended: work never stands still
+            await asyncio.wait_for(next_turn, 20)
             end.clear()
             pool._start(_until(end), pool._turns, "turn")
             next_turn = asyncio.create_task(pool._make_way())

@@ -1,4 +1,6 @@
-"""The texts whose vectors are in reference_vectors.npy, one row each, as sentence-transformers computes them."""
+"""The texts whose vectors are in reference_vectors.npy, one row each, as sentence-transformers
+computes them.
+"""
 
 from __future__ import annotations
 

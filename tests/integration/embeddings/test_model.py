@@ -1,4 +1,6 @@
-"""The vectors are those of sentence-transformers, whatever is batched with what; and a model that is not right is not used."""
+"""The vectors are those of sentence-transformers, whatever is batched with what; and a model that
+is not right is not used.
+"""
 
 from __future__ import annotations
 
@@ -33,8 +35,13 @@ def reference() -> Any:
     return vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
 
 
-def test_every_vector_is_the_one_of_sentence_transformers(embedder: Embedder, reference: Any) -> None:
-    for vectors in (embedder.encode(TEXTS), np.stack([embedder.encode_query(text) for text in TEXTS])):
+def test_every_vector_is_the_one_of_sentence_transformers(
+    embedder: Embedder, reference: Any
+) -> None:
+    for vectors in (
+        embedder.encode(TEXTS),
+        np.stack([embedder.encode_query(text) for text in TEXTS]),
+    ):
         assert vectors.dtype == np.float32
         assert vectors.shape == (len(TEXTS), embedder.dimensions)
         assert np.allclose(np.linalg.norm(vectors, axis=1), 1, atol=1e-5)
@@ -42,7 +49,9 @@ def test_every_vector_is_the_one_of_sentence_transformers(embedder: Embedder, re
         assert cosines.min() >= 0.99999, TEXTS[int(cosines.argmin())][:60]
 
 
-def test_int8_is_near_but_says_that_it_is_another_precision(model_dir: Path, reference: Any) -> None:
+def test_int8_is_near_but_says_that_it_is_another_precision(
+    model_dir: Path, reference: Any
+) -> None:
     embedder = Embedder(model_dir, precision="int8")
     assert (embedder.model_id, embedder.precision) == ("all-MiniLM-L6-v2", "int8")
     cosines = (embedder.encode(TEXTS) * reference).sum(axis=1)
@@ -54,13 +63,15 @@ def test_int8_is_near_but_says_that_it_is_another_precision(model_dir: Path, ref
 def test_a_text_has_the_same_vector_in_any_company_and_order(
     embedder: Embedder, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(model, "SLAB_TEXTS", 50)  # so that texts meet in several slabs and many batches
+    # so that texts meet in several slabs and many batches
+    monkeypatch.setattr(model, "SLAB_TEXTS", 50)
     alone = np.concatenate([embedder.encode([text]) for text in TEXTS])
     places = [*range(len(TEXTS)), *range(0, len(TEXTS), 3)]
     random.Random(7).shuffle(places)
     together = embedder.encode([TEXTS[i] for i in places])
     assert np.abs(together - alone[places]).max() < 1e-5
-    assert len({vector.tobytes() for vector in np.round(alone, 3)}) > len(TEXTS) - 10  # not all the same
+    # not all the same
+    assert len({vector.tobytes() for vector in np.round(alone, 3)}) > len(TEXTS) - 10
 
 
 def test_equal_texts_are_computed_once(embedder: Embedder, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -79,7 +90,10 @@ def test_equal_texts_are_computed_once(embedder: Embedder, monkeypatch: pytest.M
 
 def test_no_text_and_half_a_surrogate_pair_are_no_errors(embedder: Embedder) -> None:
     assert embedder.encode([]).shape == (0, embedder.dimensions)
-    assert np.abs(embedder.encode(["broken \ud83d pair"]) - embedder.encode(["broken ? pair"])).max() < 1e-6
+    assert (
+        np.abs(embedder.encode(["broken \ud83d pair"]) - embedder.encode(["broken ? pair"])).max()
+        < 1e-6
+    )
 
 
 def test_a_long_text_is_read_no_further_than_needed_and_gets_the_same_tokens(
@@ -89,7 +103,8 @@ def test_a_long_text_is_read_no_further_than_needed_and_gets_the_same_tokens(
     ours, _ = embedder._network.parts()
     oracle = type(ours).from_str(ours.to_str())
     oracle.enable_truncation(model.MAX_TOKENS)
-    monkeypatch.setattr(model, "FIRST_LOOK", 600)  # so that the cut falls near the last token that counts
+    # so that the cut falls near the last token that counts
+    monkeypatch.setattr(model, "FIRST_LOOK", 600)
     chance = random.Random(3)
     parts = [
         "word ",
@@ -107,14 +122,22 @@ def test_a_long_text_is_read_no_further_than_needed_and_gets_the_same_tokens(
         "don't ",
         "\0",
     ]
-    texts = [" " * 10_000 + "far away", "z" * 900 + " near", "n" * 600, "a b " * 500, "\ud800" * 1_000]
+    texts = [
+        " " * 10_000 + "far away",
+        "z" * 900 + " near",
+        "n" * 600,
+        "a b " * 500,
+        "\ud800" * 1_000,
+    ]
     for _ in range(500):
         few = chance.choices(parts, k=chance.randint(1, 4))
         filler = chance.choice([" " * chance.randint(0, 700), "q" * 590 + " ", ""])
         texts.append(filler + "".join(chance.choices(few, k=chance.randint(1, 400))))
     found = model._token_ids(ours, texts)
     assert found == [oracle.encode(model._encodable(text)).ids for text in texts]
-    long = [len(ids) for ids, text in zip(found, texts, strict=True) if len(text) > model.FIRST_LOOK]
+    long = [
+        len(ids) for ids, text in zip(found, texts, strict=True) if len(text) > model.FIRST_LOOK
+    ]
     assert min(long.count(model.MAX_TOKENS), len(long) - long.count(model.MAX_TOKENS)) > 50
 
 
@@ -131,7 +154,10 @@ def test_batches_take_every_text_once_and_stay_small() -> None:
     ids = [[0] * length for length in [256] * 40 + [100] * 90 + [3] * 300]
     batches = list(model._batches(range(len(ids)), ids))
     assert [i for batch in batches for i in batch] == list(range(len(ids)))
-    assert all(len(batch) <= 64 and len(batch) * len(ids[batch[0]]) <= model.BATCH_TOKENS for batch in batches)
+    assert all(
+        len(batch) <= 64 and len(batch) * len(ids[batch[0]]) <= model.BATCH_TOKENS
+        for batch in batches
+    )
 
 
 def test_many_threads_open_the_model_once(model_dir: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -185,7 +211,10 @@ def test_an_unknown_precision_is_told_at_once() -> None:
 
 def test_a_service_that_never_embeds_does_not_pay_for_it() -> None:
     check = (
-        "import sys, app.main, app.embeddings.model; print({'onnxruntime', 'tokenizers', 'onnx'} & set(sys.modules))"
+        "import sys, app.main, app.embeddings.model; print({'onnxruntime', 'tokenizers', 'onnx'} &"
+        " set(sys.modules))"
     )
-    run = subprocess.run([sys.executable, "-c", check], cwd=ROOT, capture_output=True, text=True, check=True)
+    run = subprocess.run(
+        [sys.executable, "-c", check], cwd=ROOT, capture_output=True, text=True, check=True
+    )
     assert run.stdout.strip() == "set()"

@@ -1,4 +1,6 @@
-"""Cancel, retry, reprioritise and delete, asked of the use cases themselves while the machine is at work."""
+"""Cancel, retry, reprioritise and delete, asked of the use cases themselves while the machine is at
+work.
+"""
 
 from __future__ import annotations
 
@@ -56,7 +58,9 @@ def test_a_priority_counts_for_the_token_that_waits(engine: Engine) -> None:
     with engine.api() as api:
         begun(engine, api)
         first, second = (api.upload(Input.clean(100, mark).data) for mark in ("first", "second"))
-        job = engine.run(engine.services.control.reprioritise(UUID(second["job_id"]), LOCAL_OWNER, 10))
+        job = engine.run(
+            engine.services.control.reprioritise(UUID(second["job_id"]), LOCAL_OWNER, 10)
+        )
         assert job.priority == 10
         queue = engine.services.machine.queue
         assert queue.rank(UUID(second["job_id"])) < queue.rank(UUID(first["job_id"]))

@@ -69,8 +69,9 @@ async def a_job_of_two_chunks(database: Database) -> UUID:
 async def test_a_chunk_claimed_while_leases_are_renewed_is_no_stray(
     database: Database, url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Renewing may take long where the database is busy. What is claimed meanwhile was taken from its worker, and all its
-    calls to a model service were made again."""
+    """Renewing may take long where the database is busy. What is claimed meanwhile was taken from
+    its worker, and all its calls to a model service were made again.
+    """
     job = await load(database, Processors(), await a_job_of_two_chunks(database))
     assert job is not None
     leases = Leases(database, "w", LEASE_SECONDS)
@@ -86,12 +87,15 @@ async def test_a_chunk_claimed_while_leases_are_renewed_is_no_stray(
         renewed = await renew(*given)
         second.extend(await leases.claim(job.id, 1))
         await until(
-            f"SELECT lease_expires_at < clock_timestamp() + interval '{LEASE_SECONDS - 2 * chunks.FRESH_SECONDS} s' "
-            f"FROM chunks WHERE chunk_index = {second[0].index}"
+            "SELECT lease_expires_at < clock_timestamp() + interval"
+            f" '{LEASE_SECONDS - 2 * chunks.FRESH_SECONDS} s' FROM chunks WHERE chunk_index ="
+            f" {second[0].index}"
         )
         return renewed
 
     monkeypatch.setattr(chunks, "renew", long)
     await leases.renew()
-    held = await asyncio.to_thread(query, url, "SELECT claim_token FROM chunks ORDER BY chunk_index")
+    held = await asyncio.to_thread(
+        query, url, "SELECT claim_token FROM chunks ORDER BY chunk_index"
+    )
     assert held == [(first.token,), (second[0].token,)]

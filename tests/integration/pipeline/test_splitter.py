@@ -55,7 +55,9 @@ async def loaded(database: Database, job_id: str) -> RunningJob:
     return job
 
 
-async def test_of_two_at_the_same_stretch_one_wins_and_no_chunk_is_there_twice(engine: Engine, job_id: str) -> None:
+async def test_of_two_at_the_same_stretch_one_wins_and_no_chunk_is_there_twice(
+    engine: Engine, job_id: str
+) -> None:
     async with database_of(engine) as database:
         splitter = Splitter(database, sources(engine), JobQueue(1.0))
         one, other = await loaded(database, job_id), await loaded(database, job_id)
@@ -66,13 +68,17 @@ async def test_of_two_at_the_same_stretch_one_wins_and_no_chunk_is_there_twice(e
         assert (again.split_done, again.chunk_count) == (True, 10)
 
 
-async def test_chunks_tile_the_file_and_a_token_is_put_for_them(engine: Engine, job_id: str) -> None:
+async def test_chunks_tile_the_file_and_a_token_is_put_for_them(
+    engine: Engine, job_id: str
+) -> None:
     async with database_of(engine) as database:
         queue = JobQueue(1.0)
         await Splitter(database, sources(engine), queue).advance(await loaded(database, job_id))
         assert UUID(job_id) in queue
     columns = "byte_start, byte_end, first_row, row_count"
-    chunks = await asyncio.to_thread(engine.sql, f"SELECT {columns} FROM chunks ORDER BY chunk_index")
+    chunks = await asyncio.to_thread(
+        engine.sql, f"SELECT {columns} FROM chunks ORDER BY chunk_index"
+    )
     offset, row = len(b"id,name,value\n"), 1
     for byte_start, byte_end, first_row, row_count in chunks:
         assert (byte_start, first_row) == (offset, row)
@@ -81,7 +87,9 @@ async def test_chunks_tile_the_file_and_a_token_is_put_for_them(engine: Engine, 
     assert (offset, row) == (len(INPUT.data), INPUT.row_count + 1)
 
 
-async def test_a_file_that_is_not_what_was_received_is_found_out_at_its_end(engine: Engine, job_id: str) -> None:
+async def test_a_file_that_is_not_what_was_received_is_found_out_at_its_end(
+    engine: Engine, job_id: str
+) -> None:
     (path,) = (engine.storage / "uploads").iterdir()
     path.write_bytes(INPUT.data[:-2] + bytes([INPUT.data[-2] ^ 1]) + INPUT.data[-1:])
     async with database_of(engine) as database:

@@ -1,4 +1,6 @@
-"""The lines of `python -m app pipeline`: one for each chunk, whichever transaction commits first and whatever the clocks say."""
+"""The lines of `python -m app pipeline`: one for each chunk, whichever transaction commits first
+and whatever the clocks say.
+"""
 
 from __future__ import annotations
 
@@ -24,7 +26,13 @@ from tests.conftest import Databases
 from tests.harness import Postgres
 from tests.integration.undo.test_versions import made
 
-COUNTS = {"rows_invalid": 0, "rows_failed": 0, "hash_read": f"{0:016x}", "summary": None, "reject_codes": None}
+COUNTS = {
+    "rows_invalid": 0,
+    "rows_failed": 0,
+    "hash_read": f"{0:016x}",
+    "summary": None,
+    "reject_codes": None,
+}
 
 
 @pytest.fixture
@@ -88,7 +96,9 @@ def test_a_chunk_whose_commit_is_held_back_gets_its_line(
 def test_lines_do_not_depend_on_the_moments_that_chunks_ended(
     databases: Databases, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """A clock that was set back; more than a page of chunks that ended in the same moment; parts of a job."""
+    """A clock that was set back; more than a page of chunks that ended in the same moment; parts of
+    a job.
+    """
     caplog.set_level(logging.INFO, "pipeline")
     count = 700
     url = databases.create(tmp_path)
@@ -96,17 +106,23 @@ def test_lines_do_not_depend_on_the_moments_that_chunks_ended(
     async def run() -> None:
         database = Database(load_settings(database_url=url, storage_dir=tmp_path))
         parent: UUID = (await database.transact(lambda c: claimed(c, (1,))))[0].job_id
-        parts = [await database.transact(lambda c: claimed(c, range(1, count + 1))) for _ in range(2)]
+        parts = [
+            await database.transact(lambda c: claimed(c, range(1, count + 1))) for _ in range(2)
+        ]
         for part in parts:
             await database.transact(
-                lambda c, i=part[0].job_id: c.execute(update(Job).where(Job.id == i).values(parent_id=parent))  # type: ignore[misc]
+                lambda c, i=part[0].job_id: c.execute(
+                    update(Job).where(Job.id == i).values(parent_id=parent)
+                )  # type: ignore[misc]
             )
         watch = Watch(database, parent)
 
         async def complete_some(connection: AsyncConnection, shift: int, start: int) -> None:
             for part in parts:
                 some = part[start::2]
-                await chunks.complete(connection, some, [{"rows_ok": c.span.row_count, **COUNTS} for c in some])
+                await chunks.complete(
+                    connection, some, [{"rows_ok": c.span.row_count, **COUNTS} for c in some]
+                )
                 ended = update(Chunk).where(
                     Chunk.job_id == part[0].job_id, Chunk.chunk_index.in_([c.index for c in some])
                 )

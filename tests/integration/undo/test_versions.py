@@ -1,4 +1,6 @@
-"""Whatever jobs wrote in whatever order, and whichever were undone when: the tables are as if these had never been."""
+"""Whatever jobs wrote in whatever order, and whichever were undone when: the tables are as if these
+had never been.
+"""
 
 from __future__ import annotations
 
@@ -66,15 +68,23 @@ def expected(writers: list[Writer]) -> dict[str, tuple[int, int, str]]:
 
 
 async def begin(connection: AsyncConnection) -> None:
-    """As a chunk does by its fence: COPY goes past SQLAlchemy, which begins a transaction with its first statement."""
+    """As a chunk does by its fence: COPY goes past SQLAlchemy, which begins a transaction with its
+    first statement.
+    """
     await connection.execute(text("SELECT 1"))
 
 
-def writing(destinations: Destinations, job_id: UUID, given: dict[str, list[tuple[Any, ...]]]) -> Any:
+def writing(
+    destinations: Destinations, job_id: UUID, given: dict[str, list[tuple[Any, ...]]]
+) -> Any:
     async def write(connection: AsyncConnection) -> None:
         await begin(connection)
         await destinations.write(
-            connection, job_id, [], [], {name: destinations.encode_table(name, rows) for name, rows in given.items()}
+            connection,
+            job_id,
+            [],
+            [],
+            {name: destinations.encode_table(name, rows) for name, rows in given.items()},
         )
 
     return write
@@ -82,7 +92,10 @@ def writing(destinations: Destinations, job_id: UUID, given: dict[str, list[tupl
 
 async def stored(connection: AsyncConnection) -> list[dict[str, tuple[int, int, str]]]:
     found = []
-    for table, value in ((TransactionRow, TransactionRow.account_id), (PredictionRow, PredictionRow.prediction)):
+    for table, value in (
+        (TransactionRow, TransactionRow.account_id),
+        (PredictionRow, PredictionRow.prediction),
+    ):
         query = select(table.transaction_id, table.job_number, table.row_number, value)
         found.append({key: (j, r, v) for key, j, r, v in (await connection.execute(query)).all()})
     return found
@@ -129,14 +142,18 @@ async def undone(database: Database, destinations: Destinations, job_id: UUID) -
 def test_the_tables_are_as_if_the_undone_jobs_had_never_been(
     databases: Databases, tmp_path: Path, monkeypatch: Any
 ) -> None:
-    """Random writes of five jobs in random order, with undos between them and after them, one step of two rows at a time."""
+    """Random writes of five jobs in random order, with undos between them and after them, one step
+    of two rows at a time.
+    """
     monkeypatch.setattr(undoer, "ROWS_AT_ONCE", 2)
     for seed in range(3):
         folder = tmp_path / str(seed)
         asyncio.run(run(databases.create(folder), folder, seed))
 
 
-def test_a_restored_row_is_what_it_was_to_the_last_bit(databases: Databases, tmp_path: Path) -> None:
+def test_a_restored_row_is_what_it_was_to_the_last_bit(
+    databases: Databases, tmp_path: Path
+) -> None:
     asyncio.run(exact(databases.create(tmp_path), tmp_path))
 
 
@@ -150,12 +167,15 @@ async def exact(url: str, folder: Path) -> None:
     async def everything() -> list[Any]:
         async with database.reading() as connection:
             return [
-                (await connection.execute(text(f"SELECT * FROM {t}"))).all() for t in ("transactions", "predictions")
+                (await connection.execute(text(f"SELECT * FROM {t}"))).all()
+                for t in ("transactions", "predictions")
             ]
 
     async def write(job_id: UUID, rows: list[Row]) -> None:
         given = tables(rows)
-        given["transactions"] = [(*row[:6], '{"value": 0.1}', row[7]) for row in given["transactions"]]
+        given["transactions"] = [
+            (*row[:6], '{"value": 0.1}', row[7]) for row in given["transactions"]
+        ]
         await database.transact(writing(destinations, job_id, given))
 
     await write(first, before)
@@ -167,7 +187,9 @@ async def exact(url: str, folder: Path) -> None:
     await database.close()
 
 
-def test_old_versions_are_forgotten_and_a_deleted_job_does_not_come_back(databases: Databases, tmp_path: Path) -> None:
+def test_old_versions_are_forgotten_and_a_deleted_job_does_not_come_back(
+    databases: Databases, tmp_path: Path
+) -> None:
     asyncio.run(forgotten(databases.create(tmp_path), tmp_path))
 
 
@@ -183,12 +205,16 @@ async def forgotten(url: str, folder: Path) -> None:
         pass
     await undone(database, destinations, third)
     async with database.reading() as connection:
-        assert [found["k"][2] for found in await stored(connection)] == ["a", "a"]  # not the deleted one's
+        # not the deleted one's
+        assert [found["k"][2] for found in await stored(connection)] == ["a", "a"]
     await database.transact(writing(destinations, second, tables([("k", 1, "d")])))
-    assert not await database.transact(lambda c: destinations.forget_versions(c, 3600.0, 2))  # nothing is so old
+    # nothing is so old
+    assert not await database.transact(lambda c: destinations.forget_versions(c, 3600.0, 2))
     while await database.transact(lambda c: destinations.forget_versions(c, -1.0, 2)):
         pass
-    await database.transact(lambda c: c.execute(update(Job).where(Job.id == second).values(undo_state=None)))
+    await database.transact(
+        lambda c: c.execute(update(Job).where(Job.id == second).values(undo_state=None))
+    )
     await undone(database, destinations, second)
     async with database.reading() as connection:
         assert await stored(connection) == [{}, {}]

@@ -1,4 +1,6 @@
-"""Columns of other words are found by what they mean and hold, and a wrong pair is never a sure one."""
+"""Columns of other words are found by what they mean and hold, and a wrong pair is never a sure
+one.
+"""
 
 from __future__ import annotations
 
@@ -22,13 +24,18 @@ SURE = 0.8
 
 def table(columns: dict[str, list[str]]) -> tuple[list[dict[str, Any]], str]:
     height = max(map(len, columns.values()))
-    rows = [[values[i] if i < len(values) else "" for values in columns.values()] for i in range(height)]
+    rows = [
+        [values[i] if i < len(values) else "" for values in columns.values()] for i in range(height)
+    ]
     packed = of_cells(rows, list(columns), range(1, height + 1))
     return report(packed), packed
 
 
 def mapped(
-    given: dict[str, list[str]], wanted: dict[str, list[str]], embedder: Embedder | None = None, **accepted: list[str]
+    given: dict[str, list[str]],
+    wanted: dict[str, list[str]],
+    embedder: Embedder | None = None,
+    **accepted: list[str],
 ) -> dict[str, dict[str, Any]]:
     (sources, source_state), (targets, target_state) = table(given), table(wanted)
     cosines = None
@@ -39,14 +46,18 @@ def mapped(
     return {mapping["reference_column"]: mapping for mapping in found["mappings"]}
 
 
-def sides(pair: Sequence[Row]) -> tuple[dict[str, list[str]], dict[str, list[str]], dict[str, str | None]]:
+def sides(
+    pair: Sequence[Row],
+) -> tuple[dict[str, list[str]], dict[str, list[str]], dict[str, str | None]]:
     # The input is turned round, so that the order of the columns says nothing.
     given = {name: values.split("|") for name, _, values, _ in reversed(pair) if name}
     wanted = {name: values.split("|") for _, name, _, values in pair if name}
     return given, wanted, {want: have for have, want, _, _ in pair if want}
 
 
-def outcome(embedder: Embedder | None, *, with_values: bool) -> tuple[int, int, list[str], list[str]]:
+def outcome(
+    embedder: Embedder | None, *, with_values: bool
+) -> tuple[int, int, list[str], list[str]]:
     """(right, all, wrong ones, wrong ones that were sure)."""
     right, total, wrong, sure = 0, 0, [], []
     for name, pair in PAIRS.items():
@@ -59,7 +70,10 @@ def outcome(embedder: Embedder | None, *, with_values: bool) -> tuple[int, int, 
             if have == truth[want]:
                 right += 1
                 continue
-            said = f"{name}: {want} <- {have} at {mapping['confidence']} ({mapping['reason']}), not {truth[want]}"
+            said = (
+                f"{name}: {want} <- {have} at {mapping['confidence']} ({mapping['reason']}), not"
+                f" {truth[want]}"
+            )
             wrong.append(said)
             if have is not None and mapping["confidence"] > SURE:
                 sure.append(said)
@@ -73,14 +87,20 @@ def test_nine_of_ten_columns_are_found_and_no_wrong_one_is_sure(
 ) -> None:
     """Also without the sentence model, and with headers alone."""
     folder: Path | None = request.getfixturevalue("model_dir") if with_model else None
-    right, total, wrong, sure = outcome(Embedder(folder) if folder else None, with_values=with_values)
+    right, total, wrong, sure = outcome(
+        Embedder(folder) if folder else None, with_values=with_values
+    )
     assert len(PAIRS) == 10
     assert right >= 0.9 * total, "\n".join(wrong)
     assert not sure
 
 
 def test_tables_that_have_nothing_in_common_are_not_matched() -> None:
-    given = {"glucose_mmol": ["5.1", "6.2"], "ward": ["B2", "C1"], "admitted": ["2026-01-01", "2026-01-02"]}
+    given = {
+        "glucose_mmol": ["5.1", "6.2"],
+        "ward": ["B2", "C1"],
+        "admitted": ["2026-01-01", "2026-01-02"],
+    }
     wanted = {"sku": ["AB-1", "AB-2"], "unit_price": ["10.00", "12.50"], "country": ["DE", "FR"]}
     assert [m["input_column"] for m in mapped(given, wanted).values()] == [None, None, None]
 
@@ -115,7 +135,9 @@ def test_the_assignment_is_the_best_as_a_whole_and_may_leave_columns_alone() -> 
         (["Ann"], ["Bob"], []),
     ],
 )
-def test_the_conversion_is_told_from_the_values(given: list[str], wanted: list[str], steps: list[Any]) -> None:
+def test_the_conversion_is_told_from_the_values(
+    given: list[str], wanted: list[str], steps: list[Any]
+) -> None:
     found = mapped({"x": given}, {"x": wanted})["x"]
     assert found["input_column"] == "x"
     assert [(step["operation"], step.get("to")) for step in found["conversion"]] == steps
@@ -150,7 +172,9 @@ def test_a_conversion_that_cannot_be_told_is_left_open() -> None:
         (["1_234_567", "12"], "decide"),
     ],
 )
-def test_marks_of_numbers_are_told_by_where_they_stand(given: list[str], marks: tuple[str, str | None] | str) -> None:
+def test_marks_of_numbers_are_told_by_where_they_stand(
+    given: list[str], marks: tuple[str, str | None] | str
+) -> None:
     *_, step = mapped({"x": given}, {"x": ["1", "20", "300", "4567", "12345"]})["x"]["conversion"]
     if marks == "decide":
         assert (step["decide"], step["readings"]) == (True, ["decimal", "thousands"])
@@ -161,9 +185,16 @@ def test_marks_of_numbers_are_told_by_where_they_stand(given: list[str], marks: 
 
 @pytest.mark.parametrize(
     ("value", "likely"),
-    [("active", "inactive"), ("married", "unmarried"), ("2025-Q1", "2024-Q1"), ("employer", "employee")],
+    [
+        ("active", "inactive"),
+        ("married", "unmarried"),
+        ("2025-Q1", "2024-Q1"),
+        ("employer", "employee"),
+    ],
 )
-def test_a_value_that_is_only_written_alike_is_suggested_and_left_open(value: str, likely: str) -> None:
+def test_a_value_that_is_only_written_alike_is_suggested_and_left_open(
+    value: str, likely: str
+) -> None:
     given, wanted = {"x": [value, "other"] * 3}, {"x": [likely, "other"] * 3}
     (step,) = mapped(given, wanted)["x"]["conversion"]
     assert step == {
@@ -173,7 +204,9 @@ def test_a_value_that_is_only_written_alike_is_suggested_and_left_open(value: st
     alone = mapped({"x": [value] * 3}, {"x": [likely] * 3})["x"]["conversion"][0]
     assert (alone["table"], alone["unknown"], alone["suggested"]) == ({}, [value], {value: likely})
     # Once it is decided, what was suggested is no part of the step.
-    chosen = {name: member for name, member in step.items() if name != "decide"} | {"otherwise": "keep"}
+    chosen = {name: member for name, member in step.items() if name != "decide"} | {
+        "otherwise": "keep"
+    }
     template = [{"reference_column": "x", "input_columns": ["x"], "conversion": [chosen]}]
     (taken,) = Mapping.model_validate(of_template(template)).columns[0].steps
     assert taken.model_dump(exclude_unset=True) == {
@@ -194,7 +227,9 @@ def test_a_value_that_is_only_written_alike_is_suggested_and_left_open(value: st
         ("complete", ["incomplete"], None),
     ],
 )
-def test_what_surely_means_the_same_is_taken(value: str, among: list[str], same: str | None) -> None:
+def test_what_surely_means_the_same_is_taken(
+    value: str, among: list[str], same: str | None
+) -> None:
     assert meaning(value, among) == same
 
 
@@ -204,5 +239,10 @@ def test_columns_are_split_and_joined() -> None:
         "first_name": "first",
         "last_name": "last",
     }
-    joined = mapped({"first_name": ["Bob"], "last_name": ["Ray"]}, {"full name": ["Ann Lee"]})["full name"]
-    assert (joined["input_columns"], joined["conversion"][0]["operation"]) == (["first_name", "last_name"], "join")
+    joined = mapped({"first_name": ["Bob"], "last_name": ["Ray"]}, {"full name": ["Ann Lee"]})[
+        "full name"
+    ]
+    assert (joined["input_columns"], joined["conversion"][0]["operation"]) == (
+        ["first_name", "last_name"],
+        "join",
+    )

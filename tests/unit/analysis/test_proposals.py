@@ -1,4 +1,6 @@
-"""What a mapping proposes keeps every value that is known, or asks: held against the transform that it becomes."""
+"""What a mapping proposes keeps every value that is known, or asks: held against the transform that
+it becomes.
+"""
 
 from __future__ import annotations
 
@@ -15,16 +17,27 @@ from tests.unit.analysis.test_matching import table
 NAMES = ["Ann Lee", "Bo Ray", "Cy Day", "Di May", "Ed Fay"]
 
 
-def proposed(given: dict[str, list[str]], wanted: dict[str, list[str]]) -> dict[str, dict[str, Any]]:
+def proposed(
+    given: dict[str, list[str]], wanted: dict[str, list[str]]
+) -> dict[str, dict[str, Any]]:
     (sources, source_state), (targets, target_state) = table(given), table(wanted)
     found = mapping.match(sources, targets, source_state, target_state, None, {})
     return {each["reference_column"]: each for each in found["mappings"]}
 
 
-def carried_out(mappings: dict[str, dict[str, Any]], given: dict[str, list[str]]) -> tuple[list[list[Any]], list[str]]:
-    """(rows, codes of rejects) of the transform as it is proposed, or as somebody decides to leave it."""
+def carried_out(
+    mappings: dict[str, dict[str, Any]], given: dict[str, list[str]]
+) -> tuple[list[list[Any]], list[str]]:
+    """(rows, codes of rejects) of the transform as it is proposed, or as somebody decides to leave
+    it.
+    """
     columns = [
-        each | {"conversion": [{k: v for k, v in step.items() if k not in PROPOSED} for step in each["conversion"]]}
+        each
+        | {
+            "conversion": [
+                {k: v for k, v in step.items() if k not in PROPOSED} for step in each["conversion"]
+            ]
+        }
         for each in mappings.values()
     ]
     document = {"mapping": of_template(columns), "header": list(given)}
@@ -37,18 +50,25 @@ def asks(found: dict[str, Any]) -> bool:
     return any(step.get("decide") for step in found["conversion"])
 
 
-@pytest.mark.parametrize("odd", ["Jan van Dyk", "Cher", "Eva  Maria", " Ann Lee", "Ludwig van der Rohe"])
+@pytest.mark.parametrize(
+    "odd", ["Jan van Dyk", "Cher", "Eva  Maria", " Ann Lee", "Ludwig van der Rohe"]
+)
 def test_a_name_that_is_not_two_words_is_asked_for_and_no_word_is_lost(odd: str) -> None:
     given = {"full name": [*NAMES, odd]}
     found = proposed(given, {"first_name": ["Al", "Cy"], "last_name": ["Kay", "Ide"]})
     assert asks(found["first_name"])
     assert asks(found["last_name"])
-    assert [step["lost"] for each in found.values() for step in each["conversion"]] == [[odd], [odd]]
+    assert [step["lost"] for each in found.values() for step in each["conversion"]] == [
+        [odd],
+        [odd],
+    ]
     with pytest.raises(Undecided):
         of_template(list(found.values()))
     rows, codes = carried_out(found, {"full name": [*NAMES, odd.strip()]})
     assert codes == []
-    assert [f"{first} {last}".split() for first, last in rows] == [name.split() for name in [*NAMES, odd]]
+    assert [f"{first} {last}".split() for first, last in rows] == [
+        name.split() for name in [*NAMES, odd]
+    ]
 
 
 def test_names_of_two_words_are_split_and_those_that_are_not_known_keep_their_words() -> None:
@@ -58,7 +78,10 @@ def test_names_of_two_words_are_split_and_those_that_are_not_known_keep_their_wo
     many = [f"Name{i} Family{i}" for i in range(500)]
     found = proposed({"full name": many}, {"first_name": ["Al"], "last_name": ["Kay"]})
     rows, _ = carried_out(found, {"full name": ["Jan van Dyk", "Cher"]})
-    assert rows == [["Jan", "van Dyk"], ["Cher", ""]] or rows == [["Jan", "van Dyk"], ["Cher", None]]
+    assert rows == [["Jan", "van Dyk"], ["Cher", ""]] or rows == [
+        ["Jan", "van Dyk"],
+        ["Cher", None],
+    ]
 
 
 @pytest.mark.parametrize(
@@ -81,7 +104,9 @@ def test_names_of_two_words_are_split_and_those_that_are_not_known_keep_their_wo
 def test_a_number_that_would_be_refused_is_asked_for(
     given: list[str], wanted: list[str], numbers: list[str] | None
 ) -> None:
-    """`numbers`: of what is offered, which takes all; none: nothing to ask; empty: nothing can be offered."""
+    """`numbers`: of what is offered, which takes all; none: nothing to ask; empty: nothing can be
+    offered.
+    """
     found = proposed({"total": given}, {"total": wanted})
     rows, codes = carried_out(found, {"total": given})
     assert asks(found["total"]) == (numbers is not None)
@@ -129,4 +154,8 @@ def test_values_that_are_in_another_column_outvote_a_word_of_the_name() -> None:
     assert found["Stage"]["input_column"] != "status"
     assert found["role"]["input_column"] != "position"
     for each in found.values():
-        assert all(other["confidence"] <= each["confidence"] for other in each["runners_up"] if each["input_column"])
+        assert all(
+            other["confidence"] <= each["confidence"]
+            for other in each["runners_up"]
+            if each["input_column"]
+        )

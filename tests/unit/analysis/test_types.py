@@ -1,4 +1,6 @@
-"""A type is given only if every value comes back from it as it was written; the answer does not depend on the chunks."""
+"""A type is given only if every value comes back from it as it was written; the answer does not
+depend on the chunks.
+"""
 
 from __future__ import annotations
 
@@ -21,7 +23,9 @@ def column(values: list[str], *, pieces: int = 1) -> dict[str, object]:
     size = -(-len(values) // pieces)
     rows = [[value] for value in values]
     starts = range(0, len(rows), size)
-    parts = [of_cells(rows[i : i + size], ["x"], range(1, len(rows) + 1)[i : i + size]) for i in starts]
+    parts = [
+        of_cells(rows[i : i + size], ["x"], range(1, len(rows) + 1)[i : i + size]) for i in starts
+    ]
     return report(merge(parts))[0]
 
 
@@ -52,8 +56,14 @@ def test_counter_examples_say_in_which_row_they_stand_and_what_is_wrong() -> Non
 
 def test_json_keeps_the_types_that_it_states() -> None:
     rows = [
-        b'{"n": 1, "s": "1", "e": 1e5, "b": true, "mixed": 1, "id": 1234567890123456789, "o": {"a": 1}, "d": "2026-03-04"}',
-        b'{"n": 2.5, "s": "2", "e": 2, "b": false, "mixed": "x", "id": 2, "o": [1], "d": "2026-03-05", "late": 1}',
+        (
+            b'{"n": 1, "s": "1", "e": 1e5, "b": true, "mixed": 1, "id": 1234567890123456789, "o":'
+            b' {"a": 1}, "d": "2026-03-04"}'
+        ),
+        (
+            b'{"n": 2.5, "s": "2", "e": 2, "b": false, "mixed": "x", "id": 2, "o": [1], "d":'
+            b' "2026-03-05", "late": 1}'
+        ),
         b'{"n": null}',
     ]
     found = {c["name"]: c for c in report(of_objects(rows, [1, 2, 3]))}
@@ -82,19 +92,31 @@ def test_json_keeps_the_types_that_it_states() -> None:
         ("id", ["1234567", "7654321"], []),
     ],
 )
-def test_personal_data_are_flagged_by_what_the_values_look_like(name: str, values: list[str], kinds: list[str]) -> None:
+def test_personal_data_are_flagged_by_what_the_values_look_like(
+    name: str, values: list[str], kinds: list[str]
+) -> None:
     assert report(of_cells([[v] for v in values], [name], [1, 2]))[0]["personal_data"] == kinds
 
 
 def test_a_chunk_read_in_any_way_and_in_any_pieces_says_the_same() -> None:
-    """Clean lines, cells and pieces of them: the counts are equal, and so are types, ends, examples and distinct."""
-    rows = [[str(i), f"{i % 7}.5", f"2026-01-{1 + i % 28:02}", f"word {i % 300}", ""] for i in range(1, 2001)]
+    """Clean lines, cells and pieces of them: the counts are equal, and so are types, ends, examples
+    and distinct.
+    """
+    rows = [
+        [str(i), f"{i % 7}.5", f"2026-01-{1 + i % 28:02}", f"word {i % 300}", ""]
+        for i in range(1, 2001)
+    ]
     names = ["id", "amount", "day", "word", "none"]
     data = "".join(",".join(row) + "\n" for row in rows).encode()
     whole = report(of_lines(data, b",", names, 1))
     cells = report(of_cells(rows, names, range(1, 2001)))
     pieces = report(
-        merge([of_cells(rows[i : i + 333], names, range(1, 2001)[i : i + 333]) for i in range(0, 2000, 333)])
+        merge(
+            [
+                of_cells(rows[i : i + 333], names, range(1, 2001)[i : i + 333])
+                for i in range(0, 2000, 333)
+            ]
+        )
     )
     for other in (cells, pieces):
         for mine, theirs in zip(whole, other, strict=True):
@@ -104,7 +126,9 @@ def test_a_chunk_read_in_any_way_and_in_any_pieces_says_the_same() -> None:
 
 
 def test_frequent_values_are_found_whatever_chunks_they_are_in() -> None:
-    """Misra-Gries: a value more frequent than the error cannot be missed, and its count is within the error."""
+    """Misra-Gries: a value more frequent than the error cannot be missed, and its count is within
+    the error.
+    """
     parts = []
     for piece in range(20):
         values = [f"rare {piece} {i}" for i in range(900)] + ["often"] * 80 + ["some"] * 40
@@ -118,7 +142,11 @@ def test_ragged_rows_and_many_columns_are_bounded() -> None:
     for second in ("b", "column_3"):
         found = report(profile.of_cells([["1"], ["2", "x", "y"]], ["a", second], [1, 2]))
         third = "column_3" if second == "b" else "column_3_2"
-        assert [(c["name"], c["count"], c["nulls"]) for c in found] == [("a", 2, 0), (second, 1, 1), (third, 1, 1)]
+        assert [(c["name"], c["count"], c["nulls"]) for c in found] == [
+            ("a", 2, 0),
+            (second, 1, 1),
+            (third, 1, 1),
+        ]
     keys = b"{" + b",".join(b'"k%d":%d' % (i, i) for i in range(1500)) + b"}"
     table = Table.unpacked(of_objects([keys], [1]))
     assert (len(table.columns), table.left_out) == (1000, 500)
@@ -139,7 +167,10 @@ def test_json_that_no_database_would_take_is_shown_all_the_same() -> None:
 def test_a_mean_beyond_any_double_is_not_reported(greatest: str, pieces: int) -> None:
     rows = [b'{"n": %s}' % n.encode() for n in (greatest, greatest, "1", "-" + greatest, "2", "3")]
     size = len(rows) // pieces
-    parts = [of_objects(rows[i : i + size], range(i + 1, i + size + 1)) for i in range(0, len(rows), size)]
+    parts = [
+        of_objects(rows[i : i + size], range(i + 1, i + size + 1))
+        for i in range(0, len(rows), size)
+    ]
     (found,) = report(merge(parts))
     json.dumps(found, allow_nan=False)
     assert (found["type"], found["stddev"], found["max"]) == ("number", None, greatest)
@@ -156,13 +187,25 @@ def test_an_empty_chunk_of_a_column_changes_nothing() -> None:
 
     some = Column.of(pa.array(["1", "2"]), np.array([1, 2]))
     none = Column.of(pa.array([], pa.string()), np.array([], np.int64))
-    assert some.merged(none).report("x", 2) == none.merged(some).report("x", 2) == some.report("x", 2)
+    assert (
+        some.merged(none).report("x", 2) == none.merged(some).report("x", 2) == some.report("x", 2)
+    )
 
 
 @pytest.mark.parametrize("name", COLUMNS)
-def test_however_distinct_values_are_found_they_are_those_of_python(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_however_distinct_values_are_found_they_are_those_of_python(
+    name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """By their hashes, or by numbering them."""
-    values = [*COLUMNS[name][2] * 3, "", *(f"v{i}" for i in range(100)), None, "v7", "é" * 40, "é" * 40]
+    values = [
+        *COLUMNS[name][2] * 3,
+        "",
+        *(f"v{i}" for i in range(100)),
+        None,
+        "v7",
+        "é" * 40,
+        "é" * 40,
+    ]
     random.Random(name).shuffle(values)
     rows = np.arange(10, 10 + len(values))
     found = []
@@ -184,7 +227,9 @@ def test_however_distinct_values_are_found_they_are_those_of_python(name: str, m
 
 
 def test_values_that_share_a_hash_are_not_taken_for_one(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(columns, "hash_texts", lambda texts: np.arange(len(texts), dtype=np.uint64) // 2)
+    monkeypatch.setattr(
+        columns, "hash_texts", lambda texts: np.arange(len(texts), dtype=np.uint64) // 2
+    )
     found = Column.of(pa.array(["1", "x", "2", "3"]), np.arange(4))
     assert sum(found.classes.values()) == 4
     assert found.classes["text"] == 1
@@ -194,7 +239,9 @@ def test_values_that_share_a_hash_are_not_taken_for_one(monkeypatch: pytest.Monk
 
 
 def test_nested_values_are_counted_by_what_they_hold() -> None:
-    """Equal but for spaces and the order of keys is equal; a number is equal if it is written so."""
+    """Equal but for spaces and the order of keys is equal; a number is equal if it is written
+    so.
+    """
     values = [
         '{"a": 1, "b": [1, 2.50]}', '{ "b" : [1,2.50], "a":1 }', '{"a": 1, "b": [1, 2.5]}', "[]", "[ ]", '["x", null, true]',
         '{"n": 12345678901234567890123456789.10}', '{"n": 12345678901234567890123456789.1}', '{"a": {"c": 1, "b": 2}}',
@@ -208,18 +255,32 @@ def test_nested_values_are_counted_by_what_they_hold() -> None:
             for i in range(0, len(raw), size)
         ]
         (found,) = report(merge(parts))
-        assert (found["count"], found["distinct"], found["distinct_is_exact"]) == (len(values), 7 + 1, True)
+        assert (found["count"], found["distinct"], found["distinct_is_exact"]) == (
+            len(values),
+            7 + 1,
+            True,
+        )
         assert found["lengths"] is None
         assert found["top"][0]["count"] == 2
         assert {each["value"] for each in found["top"] if each["count"] == 2} == {
             '{"a":1,"b":[1,2.50]}', "[]", '{"a":{"b":2,"c":1}}'
         }  # fmt: skip
-        assert (found["type"], found["reason"], found["classes"]) == ("text", "nested", {"nested": len(values)})
+        assert (found["type"], found["reason"], found["classes"]) == (
+            "text",
+            "nested",
+            {"nested": len(values)},
+        )
 
 
 def test_lengths_are_those_of_the_values_that_have_one() -> None:
     huge = "9" * 400
-    raw = [b'{"x": "four"}', b'{"x": [1, 2, 3]}', b'{"x": {}}', b'{"x": "seven 7"}', f'{{"x": {huge}}}'.encode()]
+    raw = [
+        b'{"x": "four"}',
+        b'{"x": [1, 2, 3]}',
+        b'{"x": {}}',
+        b'{"x": "seven 7"}',
+        f'{{"x": {huge}}}'.encode(),
+    ]
     for rows in (raw, raw[::-1]):
         (found,) = report(merge([of_objects([each], [i]) for i, each in enumerate(rows, 1)]))
         assert found["lengths"] == {"min": 4, "max": 400, "mean": (4 + 7 + 400) / 3}
@@ -227,10 +288,24 @@ def test_lengths_are_those_of_the_values_that_have_one() -> None:
 
 
 def test_what_is_cut_says_so_and_how_long_it_is() -> None:
-    long = ["a" * 199, "a" * 200, "a" * 200 + "b", "a" * 200 + "c" * 300, "z" * 1000, "z" * 1000, "short"]
+    long = [
+        "a" * 199,
+        "a" * 200,
+        "a" * 200 + "b",
+        "a" * 200 + "c" * 300,
+        "z" * 1000,
+        "z" * 1000,
+        "short",
+    ]
     found = column(long, pieces=3)
-    assert (found["distinct"], found["lengths"]) == (6, {"min": 5, "max": 1000, "mean": sum(map(len, long)) / 7})
-    told = {(each["value"], each.get("truncated"), each.get("length")): each["count"] for each in found["top"]}
+    assert (found["distinct"], found["lengths"]) == (
+        6,
+        {"min": 5, "max": 1000, "mean": sum(map(len, long)) / 7},
+    )
+    told = {
+        (each["value"], each.get("truncated"), each.get("length")): each["count"]
+        for each in found["top"]
+    }
     assert told == {
         ("z" * 200, True, 1000): 2, ("a" * 199, None, None): 1, ("a" * 200, None, None): 1, ("a" * 200, True, 201): 1,
         ("a" * 200, True, 500): 1, ("short", None, None): 1,

@@ -1,4 +1,6 @@
-"""Rows as CSV, JSON Lines and Parquet: the same rows in whatever pieces, and no file whose end cannot be held."""
+"""Rows as CSV, JSON Lines and Parquet: the same rows in whatever pieces, and no file whose end
+cannot be held.
+"""
 
 from __future__ import annotations
 
@@ -12,7 +14,13 @@ import pyarrow.parquet as pq
 import pytest
 
 from app.db.rows import PageRow
-from app.features.files.encoders import PIECE_BYTES, CsvEncoder, Encoder, JsonLinesEncoder, fits_parquet
+from app.features.files.encoders import (
+    PIECE_BYTES,
+    CsvEncoder,
+    Encoder,
+    JsonLinesEncoder,
+    fits_parquet,
+)
 from app.features.files.parquet import ParquetEncoder
 
 COLUMNS = ["a", "b", "c"]
@@ -20,12 +28,17 @@ LONG = "x" * (PIECE_BYTES // 3)
 
 
 def pages(rows: Sequence[Any], size: int) -> list[PageRow]:
-    return [PageRow(1, size, None, json.dumps(rows[start : start + size])) for start in range(0, len(rows), size)]
+    return [
+        PageRow(1, size, None, json.dumps(rows[start : start + size]))
+        for start in range(0, len(rows), size)
+    ]
 
 
 def whole(encoder: Encoder, rows: Sequence[Any], size: int) -> tuple[bytes, list[int]]:
     """(the file, the sizes of its pieces)."""
-    pieces = [piece for page in pages(rows, size) for piece in encoder.encode(page)] + [encoder.finish()]
+    pieces = [piece for page in pages(rows, size) for piece in encoder.encode(page)] + [
+        encoder.finish()
+    ]
     return b"".join(pieces), [len(piece) for piece in pieces]
 
 
@@ -61,7 +74,9 @@ def test_json_lines_and_parquet_have_each_row_once(size: int) -> None:
 def test_without_rows_there_is_a_header_and_a_footer() -> None:
     assert whole(CsvEncoder(COLUMNS, True), [], 1)[0] == b"a,b,c\r\n"
     assert whole(CsvEncoder([], True), [], 1)[0] == b""
-    assert pq.read_table(io.BytesIO(whole(ParquetEncoder(COLUMNS), [], 1)[0])).column_names == COLUMNS
+    assert (
+        pq.read_table(io.BytesIO(whole(ParquetEncoder(COLUMNS), [], 1)[0])).column_names == COLUMNS
+    )
 
 
 @pytest.mark.parametrize(
@@ -74,5 +89,7 @@ def test_without_rows_there_is_a_header_and_a_footer() -> None:
         (100_000_000, 2_000, 100 << 30, False),
     ],
 )
-def test_a_parquet_file_is_made_if_its_footer_can_be_held(rows: int, columns: int, size: int, fits: bool) -> None:
+def test_a_parquet_file_is_made_if_its_footer_can_be_held(
+    rows: int, columns: int, size: int, fits: bool
+) -> None:
     assert fits_parquet(rows, columns, size) is fits

@@ -44,7 +44,9 @@ def test_without_a_slowest_speed_only_silence_counts() -> None:
 
 
 @given(STEPS)
-def test_no_more_time_is_spent_than_the_bytes_and_the_first_sum_allow(steps: list[tuple[float, int]]) -> None:
+def test_no_more_time_is_spent_than_the_bytes_and_the_first_sum_allow(
+    steps: list[tuple[float, int]],
+) -> None:
     pace, waited, size = Pace(30, 1024), 0.0, 0
     for seconds, count in steps:
         if pace.left <= seconds:  # here the client would be ended

@@ -41,7 +41,9 @@ async def until_polled_to_the_end(feed: StatusFeed) -> None:
     await topic.reader
 
 
-async def test_a_watcher_that_reads_slowly_still_gets_the_final_status(states: list[dict[str, Any]]) -> None:
+async def test_a_watcher_that_reads_slowly_still_gets_the_final_status(
+    states: list[dict[str, Any]],
+) -> None:
     states += [step("processing", 0), step("processing", 50), step("completed", 100)]
     feed = StatusFeed(Statuses(cast(Database, None)))
     changes = feed.watch(uuid4(), "local")
@@ -50,7 +52,9 @@ async def test_a_watcher_that_reads_slowly_still_gets_the_final_status(states: l
     assert [change["status"] async for change in changes] == ["completed"]
 
 
-async def test_a_watcher_that_joins_later_never_sees_a_smaller_percentage(states: list[dict[str, Any]]) -> None:
+async def test_a_watcher_that_joins_later_never_sees_a_smaller_percentage(
+    states: list[dict[str, Any]],
+) -> None:
     def rising() -> Iterator[dict[str, Any]]:
         yield from (step("processing", n) for n in range(0, 100, 5))
         yield step("completed", 100)
@@ -75,7 +79,9 @@ async def test_the_deletion_of_a_job_ends_the_stream(states: list[dict[str, Any]
     assert not feed._topics
 
 
-async def test_nothing_is_kept_of_a_stream_that_nobody_reads_any_more(states: list[dict[str, Any]]) -> None:
+async def test_nothing_is_kept_of_a_stream_that_nobody_reads_any_more(
+    states: list[dict[str, Any]],
+) -> None:
     states += [step("processing", 0)]
     feed = StatusFeed(Statuses(cast(Database, None)))
     changes = feed.watch(uuid4(), "local")

@@ -99,7 +99,9 @@ def test_nothing_is_said_at_first_and_never_a_wild_guess(make: Callable[[], Cour
     pauses = [(a.at, b.at) for a, b in pairwise(marks) if b.at - a.at > 60]
     longest = {slow_then_fast: 4.0}.get(make, 2.0)  # nobody can know that it will become faster
     for mark in marks:
-        truth = marks[-1].at - mark.at - sum(end - start for start, end in pauses if start >= mark.at)
+        truth = (
+            marks[-1].at - mark.at - sum(end - start for start, end in pauses if start >= mark.at)
+        )
         eta = told(marks, mark.at)
         assert eta is None or truth / 2 - 2 <= eta <= longest * truth + 2
 
@@ -125,7 +127,9 @@ def test_a_job_that_stands_still_is_not_about_to_end() -> None:
 
 def test_a_clock_that_is_set_back_does_no_harm() -> None:
     marks = steady()
-    shifted = [Mark(mark.at - (3600 if n > 100 else 0), mark.rows) for n, mark in enumerate(marks[:200])]
+    shifted = [
+        Mark(mark.at - (3600 if n > 100 else 0), mark.rows) for n, mark in enumerate(marks[:200])
+    ]
     eta = seconds_left(shifted, 200_000, shifted[-1].at)
     assert eta is not None
     assert abs(eta - 20) < 4

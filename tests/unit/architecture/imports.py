@@ -21,7 +21,9 @@ MODULES = {name_of(path): path for path in sorted(APP.rglob("*.py"))}
 
 
 def imports(path: Path) -> set[str]:
-    """Names under `app`: of modules, or of packages where something of the package itself is imported."""
+    """Names under `app`: of modules, or of packages where something of the package itself is
+    imported.
+    """
     return imports_of(path.read_text(), name_of(path), is_package=path.name == "__init__.py")
 
 

@@ -1,5 +1,6 @@
-"""Who may import whom: the core imports the core, downwards; a feature imports the core, and what another feature
-exports; nobody else imports a feature."""
+"""Who may import whom: the core imports the core, downwards; a feature imports the core, and what
+another feature exports; nobody else imports a feature.
+"""
 
 from __future__ import annotations
 
@@ -56,7 +57,9 @@ LAYERS: dict[str, set[str]] = {
     },
     "__main__": {"cli"},
 }  # fmt: skip
-"""What each package of the core may import. `features` is the list of features; what it holds is below."""
+"""What each package of the core may import. `features` is the list of features; what it holds is
+below.
+"""
 FOR_FEATURES = set(LAYERS) - {"main", "plugins", "worker", "cli", "__main__"}
 COMMANDS_MAY_SEE = {"cli"}
 ENDPOINTS_MAY_SEE_OF_DB = {"app.db.engine", "app.db.jobs", "app.db.migrations"}
@@ -98,11 +101,17 @@ def problem(importer: str, imported: str) -> str | None:
     return f"{layer} must not import {imported}"
 
 
-def _problem_with_feature(importer: str, imported: str, mine: str | None, theirs: str) -> str | None:
+def _problem_with_feature(
+    importer: str, imported: str, mine: str | None, theirs: str
+) -> str | None:
     if mine == theirs:
         return None
     if importer == "app.features":  # the list
-        return None if imported == f"app.features.{theirs}.feature" else "the list names features, and nothing of them"
+        return (
+            None
+            if imported == f"app.features.{theirs}.feature"
+            else "the list names features, and nothing of them"
+        )
     if mine is None:
         return f"only features import features, and this is {imported}"
     rest = imported.removeprefix(f"app.features.{theirs}").lstrip(".")
@@ -123,12 +132,24 @@ def test_a_module_imports_only_what_it_may(module: str) -> None:
         ("import app.features.undo.service", "app.db.jobs", {"app.features.undo.service"}),
         ("import app.features.undo.service as s", "app.db.jobs", {"app.features.undo.service"}),
         ("from app.features.undo import service", "app.db.jobs", {"app.features.undo.service"}),
-        ("from app.features.undo.service import Undos", "app.db.jobs", {"app.features.undo.service"}),
+        (
+            "from app.features.undo.service import Undos",
+            "app.db.jobs",
+            {"app.features.undo.service"},
+        ),
         ("from app.features import undo", "app.db.jobs", {"app.features.undo"}),
         ("from ..features.undo import service", "app.db.jobs", {"app.features.undo.service"}),
         ("from . import chunks", "app.db.jobs", {"app.db.chunks"}),
-        ("def late():\n    from app.features.undo import service", "app.db.jobs", {"app.features.undo.service"}),
-        ("import importlib\nimportlib.import_module('app.features.undo')", "app.db.jobs", {"app.features.undo"}),
+        (
+            "def late():\n    from app.features.undo import service",
+            "app.db.jobs",
+            {"app.features.undo.service"},
+        ),
+        (
+            "import importlib\nimportlib.import_module('app.features.undo')",
+            "app.db.jobs",
+            {"app.features.undo"},
+        ),
         ("import os\nimport application", "app.db.jobs", set()),
     ],
 )
@@ -152,7 +173,9 @@ def test_what_is_forbidden_is_found(importer: str, imported: str) -> None:
 
 
 def test_every_package_of_features_is_in_the_list() -> None:
-    packages = {path.name for path in (APP / "features").iterdir() if (path / "__init__.py").exists()}
+    packages = {
+        path.name for path in (APP / "features").iterdir() if (path / "__init__.py").exists()
+    }
     assert {feature.name for feature in FEATURES} == packages
 
 
@@ -162,7 +185,10 @@ def test_features_are_listed_without_what_they_need() -> None:
     for feature in FEATURES:
         tree = ast.parse(MODULES[f"app.features.{feature.name}.feature"].read_text())
         at_once = [node for node in tree.body if isinstance(node, ast.Import | ast.ImportFrom)]
-        names = {(node.module or "") if isinstance(node, ast.ImportFrom) else node.names[0].name for node in at_once}
+        names = {
+            (node.module or "") if isinstance(node, ast.ImportFrom) else node.names[0].name
+            for node in at_once
+        }
         assert not [name for name in names if name.split(".")[0] in heavy], feature.name
 
 
@@ -179,15 +205,30 @@ def test_endpoints_hold_no_sql(path: Path) -> None:
 
 
 def test_the_core_names_no_table_of_a_feature() -> None:
-    """It asks the destinations that the features register, so that a further table needs no change in the core."""
+    """It asks the destinations that the features register, so that a further table needs no change
+    in the core.
+    """
     tables = {table.name for feature in FEATURES for table in feature.tables}
-    tables |= {table.versions for feature in FEATURES for table in feature.tables if isinstance(table, KeyedTable)}
+    tables |= {
+        table.versions
+        for feature in FEATURES
+        for table in feature.tables
+        if isinstance(table, KeyedTable)
+    }
     assert tables >= {"records", "vector_tasks", "predictions", "prediction_versions"}
-    models = {mapper.class_.__name__ for mapper in Base.registry.mappers if mapper.class_.__tablename__ in tables}
+    models = {
+        mapper.class_.__name__
+        for mapper in Base.registry.mappers
+        if mapper.class_.__tablename__ in tables
+    }
     assert len(models) == len(tables)
     for module, path in MODULES.items():
         if feature_of(module) is None and module != "app.db.models":
-            names = {node.id for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, ast.Name)}
+            names = {
+                node.id
+                for node in ast.walk(ast.parse(path.read_text()))
+                if isinstance(node, ast.Name)
+            }
             imported = {
                 alias.name
                 for node in ast.walk(ast.parse(path.read_text()))
@@ -210,12 +251,24 @@ def test_processors_and_formats_do_no_input_or_output() -> None:
     paths = [*(APP / "formats").glob("*.py"), *(APP / "processors").glob("*.py")]
     for path in paths:
         names = {
-            (node.module or "").split(".")[0] if isinstance(node, ast.ImportFrom) else alias.name.split(".")[0]
+            (
+                (node.module or "").split(".")[0]
+                if isinstance(node, ast.ImportFrom)
+                else alias.name.split(".")[0]
+            )
             for node in ast.walk(ast.parse(path.read_text()))
             if isinstance(node, ast.Import | ast.ImportFrom)
             for alias in node.names
         }
-        assert not names & {"sqlalchemy", "os", "pathlib", "asyncio", "httpx", "aiofiles", "socket"}, path
+        assert not names & {
+            "sqlalchemy",
+            "os",
+            "pathlib",
+            "asyncio",
+            "httpx",
+            "aiofiles",
+            "socket",
+        }, path
 
 
 def test_only_the_factory_makes_jobs() -> None:
@@ -226,8 +279,12 @@ def test_only_the_factory_makes_jobs() -> None:
 
 def called(path: Path) -> set[str]:
     """The names of the functions and methods that a module calls."""
-    calls = [node.func for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, ast.Call)]
-    return {func.attr if isinstance(func, ast.Attribute) else getattr(func, "id", "") for func in calls}
+    calls = [
+        node.func for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, ast.Call)
+    ]
+    return {
+        func.attr if isinstance(func, ast.Attribute) else getattr(func, "id", "") for func in calls
+    }
 
 
 def test_what_endpoints_depend_on_are_coroutines() -> None:
@@ -241,19 +298,27 @@ def test_what_endpoints_depend_on_are_coroutines() -> None:
     ]
     wanted = {ast.unparse(call.args[0]) for call in calls}
     assert {"services", "owner", "single_values"} <= wanted
-    coroutines = {n.name for tree in trees for n in ast.walk(tree) if isinstance(n, ast.AsyncFunctionDef)}
+    coroutines = {
+        n.name for tree in trees for n in ast.walk(tree) if isinstance(n, ast.AsyncFunctionDef)
+    }
     assert not wanted - coroutines
 
 
 def test_only_endpoints_need_a_web_server() -> None:
     """So that the pipeline, which is started by cron, need not load one."""
     web = {
-        name_of(p) for p in APP.rglob("*.py") if "from fastapi" in p.read_text() or "from starlette" in p.read_text()
+        name_of(p)
+        for p in APP.rglob("*.py")
+        if "from fastapi" in p.read_text() or "from starlette" in p.read_text()
     }
     of_core = {module for module in web if not module.startswith(("app.api.", "app.features."))}
     assert of_core == {"app.feature", "app.main", "app.worker"}  # the first only names the type
     of_features = {module for module in web if module.startswith("app.features.")}
-    assert {module.rpartition(".")[2] for module in of_features} <= {"endpoints", "stored", "service"}
+    assert {module.rpartition(".")[2] for module in of_features} <= {
+        "endpoints",
+        "stored",
+        "service",
+    }
 
 
 def test_rows_leave_the_sql_as_structs() -> None:

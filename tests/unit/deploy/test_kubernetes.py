@@ -27,10 +27,18 @@ def documents() -> Iterator[tuple[str, dict[str, Any]]]:
 
 
 def named(kind: str) -> dict[str, dict[str, Any]]:
-    return {document["metadata"]["name"]: document for _, document in documents() if document["kind"] == kind}
+    return {
+        document["metadata"]["name"]: document
+        for _, document in documents()
+        if document["kind"] == kind
+    }
 
 
-PODS = {name: document["spec"]["template"] for kind in ("Deployment", "Job") for name, document in named(kind).items()}
+PODS = {
+    name: document["spec"]["template"]
+    for kind in ("Deployment", "Job")
+    for name, document in named(kind).items()
+}
 
 
 @pytest.mark.parametrize("version", VERSIONS)
@@ -41,7 +49,8 @@ def test_kubernetes_knows_every_field(version: str) -> None:
             kubernetes_validate.validate(document, version, strict=True)
         except kubernetes_validate.ValidationError as error:
             wrong.append(
-                f"{file}, {document['kind']} {document['metadata']['name']}: {list(error.path)}: {error.message}"
+                f"{file}, {document['kind']} {document['metadata']['name']}: {list(error.path)}:"
+                f" {error.message}"
             )
     assert not wrong
 
@@ -76,7 +85,11 @@ def test_what_serves_is_probed_and_may_end_what_it_began() -> None:
         pod = deployment["spec"]["template"]["spec"]
         (container,) = pod["containers"]
         ports = {port["name"] for port in container["ports"]}
-        for probe, path in (("startupProbe", "/health"), ("livenessProbe", "/health"), ("readinessProbe", "/ready")):
+        for probe, path in (
+            ("startupProbe", "/health"),
+            ("livenessProbe", "/health"),
+            ("readinessProbe", "/ready"),
+        ):
             assert container[probe]["httpGet"]["path"] == path, name
             assert container[probe]["httpGet"]["port"] in ports, name
         assert pod["terminationGracePeriodSeconds"] >= 120
@@ -91,7 +104,9 @@ def test_the_commands_are_those_of_docker_compose() -> None:
     for name, deployment in named("Deployment").items():
         (container,) = deployment["spec"]["template"]["spec"]["containers"]
         compose = services[name.replace("granula-", "scale-")]["command"]
-        assert container["command"] == [word.replace("${WORKER_CONCURRENCY:-4}", "4") for word in compose]
+        assert container["command"] == [
+            word.replace("${WORKER_CONCURRENCY:-4}", "4") for word in compose
+        ]
 
 
 def test_what_is_named_is_there() -> None:
@@ -101,8 +116,13 @@ def test_what_is_named_is_there() -> None:
             wanted = {next(iter(source.values()))["name"] for source in container["envFrom"]}
             assert wanted <= given
     for service in named("Service").values():
-        (deployment,) = (d for d in named("Deployment").values() if _selects(service["spec"]["selector"], d))
-        ports = {port["name"] for port in deployment["spec"]["template"]["spec"]["containers"][0]["ports"]}
+        (deployment,) = (
+            d for d in named("Deployment").values() if _selects(service["spec"]["selector"], d)
+        )
+        ports = {
+            port["name"]
+            for port in deployment["spec"]["template"]["spec"]["containers"][0]["ports"]
+        }
         assert {port["targetPort"] for port in service["spec"]["ports"]} <= ports
     for scaler in named("HorizontalPodAutoscaler").values():
         scaled = named("Deployment")[scaler["spec"]["scaleTargetRef"]["name"]]
@@ -115,7 +135,9 @@ def test_what_is_named_is_there() -> None:
 def test_what_is_set_is_a_setting_and_no_secret_is_among_the_settings() -> None:
     (settings,) = named("ConfigMap").values()
     (secret,) = named("Secret").values()
-    assert {name.lower() for name in (*settings["data"], *secret["stringData"])} <= set(Settings.model_fields)
+    assert {name.lower() for name in (*settings["data"], *secret["stringData"])} <= set(
+        Settings.model_fields
+    )
     assert not {"DATABASE_URL", "KEY", "SECRET", "OPENAI_API_KEY"} & settings["data"].keys()
     assert "CHANGE_ME" in (FOLDER / "secret.example.yaml").read_text()
     both = settings["data"] | secret["stringData"]
@@ -129,7 +151,9 @@ def _selects(selector: dict[str, str], deployment: dict[str, Any]) -> bool:
 
 def test_the_autoscaler_and_the_adapter_name_the_same_metric() -> None:
     (scaler,) = named("HorizontalPodAutoscaler").values()
-    values = yaml.safe_load(Path(ROOT / "deploy" / "prometheus" / "adapter-values.yaml").read_text())
+    values = yaml.safe_load(
+        Path(ROOT / "deploy" / "prometheus" / "adapter-values.yaml").read_text()
+    )
     (metric,) = scaler["spec"]["metrics"]
     (rule,) = values["rules"]["external"]
     assert metric["external"]["metric"]["name"] == rule["name"]["as"]

@@ -29,8 +29,9 @@ def test_csv_spectrum_gives_exactly_its_truth(corpora: Path, name: str) -> None:
 
     assert isinstance(dialect, CsvDialect)
     if name == "location_coordinates":
-        # An unquoted cell holds quotes, and the truth, one object in place of a list, has another phone number than
-        # the file. Such a row is rejected; only where the user asks to keep it as it is can it be compared.
+        # An unquoted cell holds quotes, and the truth, one object in place of a list, has another
+        # phone number than the file. Such a row is rejected; only where the user asks to keep it as
+        # it is can it be compared.
         rows, rejects = read_all(data, dialect)
         assert (rows, [reject.code for reject in rejects]) == ([], ["csv_bad_quote"])
         truth = [truth | {"Contact Phone Number": "2095257564"}]
@@ -43,7 +44,9 @@ def test_csv_spectrum_gives_exactly_its_truth(corpora: Path, name: str) -> None:
 
 
 def embedded(text: bytes) -> list[tuple[bytes, Declared]]:
-    """The text as the value of a field: in an array of two records, and in JSON Lines if it has no line end."""
+    """The text as the value of a field: in an array of two records, and in JSON Lines if it has no
+    line end.
+    """
     first, second = b'{"id":1,"v":' + text + b"}", b'{"id":2,"v":0}'
     files = [(b"[" + first + b"," + second + b"]", Declared("json"))]
     if b"\n" not in text:

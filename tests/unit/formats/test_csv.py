@@ -34,9 +34,13 @@ class Case:
 
     def file(self) -> tuple[bytes, CsvDialect]:
         start = self.mark + self.header.encode(self.dialect.encoding)
-        body = self.body if isinstance(self.body, bytes) else self.body.encode(self.dialect.encoding)
+        body = (
+            self.body if isinstance(self.body, bytes) else self.body.encode(self.dialect.encoding)
+        )
         columns = self.header.strip("\r\n").split(self.dialect.delimiter)
-        return start + body, replace(self.dialect, columns=columns, data_start=len(start), data_line=2)
+        return start + body, replace(
+            self.dialect, columns=columns, data_start=len(start), data_line=2
+        )
 
 
 REJECTS = "csv rejects no row"
@@ -85,7 +89,8 @@ CASES = [
     Case("blank_lines_only", "\n\r\n\n", []),
     Case("nothing_after_the_header", "", []),
     Case("byte_order_mark", '1,"x\n"\n', [["1", "x\n"]], mark=b"\xef\xbb\xbf"),
-    # Code units with 0A, 22 and 2C in one of their bytes, two-unit characters, and a line end inside quotes.
+    # Code units with 0A, 22 and 2C in one of their bytes, two-unit characters, and a line end
+    # inside quotes.
     Case(
         "utf_16_le", '1,"\u0a0a\u2222\n😀,"\n\u220a,\u2c0d\u2c22\n"",x\u010a',
         [["1", "\u0a0a\u2222\n😀,"], ["\u220a", "\u2c0d\u2c22"], ["", "x\u010a"]], CsvDialect(encoding="utf-16-le"),
@@ -244,19 +249,39 @@ def outcome(rows: list[tuple[int, Any]], rejects: list[Any]) -> list[Cells | Bad
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
 def test_every_chunk_size_and_every_buffer_size_gives_the_rows_written_by_hand(case: Case) -> None:
     data, dialect = case.file()
-    for chunk_rows, chunk_bytes in [(1000, 1 << 20), (1, 1 << 20), (2, 1 << 20), (3, 1 << 20), (1000, 1), (1000, 9)]:
+    for chunk_rows, chunk_bytes in [
+        (1000, 1 << 20),
+        (1, 1 << 20),
+        (2, 1 << 20),
+        (3, 1 << 20),
+        (1000, 1),
+        (1000, 9),
+    ]:
         spans = cut_all(data, dialect, Setting(chunk_rows, chunk_bytes))
         assert outcome(*read_spans(data, dialect, spans)) == case.expected
         for window_bytes in range(1, len(data) + 2):
             assert cut_all(data, dialect, Setting(chunk_rows, chunk_bytes, window_bytes)) == spans
         assert cut_all(data, dialect, Setting(chunk_rows, chunk_bytes, budget=1)) == spans
-        assert cut_all(data, dialect, Setting(chunk_rows, chunk_bytes, window_bytes=5, budget=1)) == spans
+        assert (
+            cut_all(data, dialect, Setting(chunk_rows, chunk_bytes, window_bytes=5, budget=1))
+            == spans
+        )
 
 
-@pytest.mark.parametrize("case", [case for case in CASES if not case.csv_differs], ids=lambda case: case.name)
+@pytest.mark.parametrize(
+    "case", [case for case in CASES if not case.csv_differs], ids=lambda case: case.name
+)
 def test_the_rows_written_by_hand_are_those_of_pythons_csv(case: Case) -> None:
     data, dialect = case.file()
     text = data[dialect.data_start :].decode(dialect.encoding)
-    quoting: dict[str, Any] = {"quotechar": dialect.quote} if dialect.quote else {"quoting": csv.QUOTE_NONE}
-    options: dict[str, Any] = {"delimiter": dialect.delimiter, "escapechar": dialect.escape or None, "strict": True}
-    assert [row for row in csv.reader(io.StringIO(text, newline=""), **quoting, **options) if row] == case.expected
+    quoting: dict[str, Any] = (
+        {"quotechar": dialect.quote} if dialect.quote else {"quoting": csv.QUOTE_NONE}
+    )
+    options: dict[str, Any] = {
+        "delimiter": dialect.delimiter,
+        "escapechar": dialect.escape or None,
+        "strict": True,
+    }
+    assert [
+        row for row in csv.reader(io.StringIO(text, newline=""), **quoting, **options) if row
+    ] == case.expected

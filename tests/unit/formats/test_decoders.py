@@ -18,7 +18,11 @@ ENCODED = {"gzip": gzip.compress(TEXT[:100_000]) + gzip.compress(TEXT[100_000:])
 
 def decoded(kind: Kind, data: bytes, size: int) -> bytes:
     decoder = kind.open()
-    pieces = [piece for start in range(0, len(data), size) for piece in decoder.feed(data[start : start + size])]
+    pieces = [
+        piece
+        for start in range(0, len(data), size)
+        for piece in decoder.feed(data[start : start + size])
+    ]
     return b"".join([*pieces, *decoder.finish()])
 
 

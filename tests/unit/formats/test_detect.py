@@ -185,22 +185,78 @@ JSON_CASES: dict[str, tuple[bytes, str, Declared, str, int, int]] = {
     "object_over_lines": (b'{\n"a":1\n}\n', "", Declared(), "object", 0, 1),
     "two_lines": (b'{"a":1}\n{"a":2}', "", Declared(), "lines", 0, 1),
     "most_lines_are_right": (b'{"a":1}\n{"a":\n{"a":2}\n', "x.json", Declared(), "lines", 0, 1),
-    "most_lines_are_wrong": (b'{"a":NaN}\n' * 60 + b'{"a":1}\n' * 20, "x.json", Declared(), "lines", 0, 1),
-    "a_first_line_that_is_none": (b'{"a":"}",}\r\n{"a":\n{"a":\n{"a":1}\n', "x.json", Declared(), "lines", 0, 1),
+    "most_lines_are_wrong": (
+        b'{"a":NaN}\n' * 60 + b'{"a":1}\n' * 20,
+        "x.json",
+        Declared(),
+        "lines",
+        0,
+        1,
+    ),
+    "a_first_line_that_is_none": (
+        b'{"a":"}",}\r\n{"a":\n{"a":\n{"a":1}\n',
+        "x.json",
+        Declared(),
+        "lines",
+        0,
+        1,
+    ),
     "a_compact_object": (b'{"a":{"b":"}"}}\n', "x.json", Declared(), "object", 0, 1),
-    "two_objects_over_lines": (b'{\n"a": 1\n}\n{\n"a": 2\n}\n', "x.json", Declared(), "objects", 0, 1),
-    "objects_in_an_object": (b'{"a": [{"b": {}}\n,\n{"b": {}}\n]}', "x.json", Declared(), "object", 0, 1),
+    "two_objects_over_lines": (
+        b'{\n"a": 1\n}\n{\n"a": 2\n}\n',
+        "x.json",
+        Declared(),
+        "objects",
+        0,
+        1,
+    ),
+    "objects_in_an_object": (
+        b'{"a": [{"b": {}}\n,\n{"b": {}}\n]}',
+        "x.json",
+        Declared(),
+        "object",
+        0,
+        1,
+    ),
     "one_line_in_a_jsonl_file": (b'{"a":1}', "data.jsonl.gz", Declared(), "lines", 0, 1),
     "an_array_in_a_jsonl_file": (b'[{"a":1}]', "data.jsonl", Declared(), "array", 1, 1),
     "ndjson_after_mark": (b'\xef\xbb\xbf{"a":1}', "data.ndjson", Declared(), "lines", 3, 1),
     "declared_lines": (b"1\n2\n", "data.csv", Declared(format="jsonl"), "lines", 0, 1),
     "declared_json": (b'{"a":1}\n{"a":2}', "", Declared(format="json"), "objects", 0, 1),
     "objects_one_behind_the_other": (b'{"a":1}{"a":2}', "", Declared(), "objects", 0, 1),
-    "objects_over_lines_in_a_jsonl_file": (b'{\r\n"a": 1\r\n}\r\n{}', "x.jsonl", Declared(), "objects", 0, 1),
+    "objects_over_lines_in_a_jsonl_file": (
+        b'{\r\n"a": 1\r\n}\r\n{}',
+        "x.jsonl",
+        Declared(),
+        "objects",
+        0,
+        1,
+    ),
     "blank_lines_before_lines": (b'\n\n{"a":1}\n{"a":2}\n', "", Declared(), "lines", 0, 1),
-    "blank_lines_before_lines_in_a_file_called_csv": (b'\n\n{"a":1}\n{"a":2}\n', "x.csv", Declared(), "lines", 0, 1),
-    "lines_with_a_mistake_in_the_first": (b'{"a":1,}\n{"a":2}\n{"a":3}\n', "", Declared(), "lines", 0, 1),
-    "an_array_in_a_file_called_csv": (b'[{"a":1},\n{"a":2}]\n', "x.csv", Declared(header_rows=0), "array", 1, 1),
+    "blank_lines_before_lines_in_a_file_called_csv": (
+        b'\n\n{"a":1}\n{"a":2}\n',
+        "x.csv",
+        Declared(),
+        "lines",
+        0,
+        1,
+    ),
+    "lines_with_a_mistake_in_the_first": (
+        b'{"a":1,}\n{"a":2}\n{"a":3}\n',
+        "",
+        Declared(),
+        "lines",
+        0,
+        1,
+    ),
+    "an_array_in_a_file_called_csv": (
+        b'[{"a":1},\n{"a":2}]\n',
+        "x.csv",
+        Declared(header_rows=0),
+        "array",
+        1,
+        1,
+    ),
     "an_array_and_more": (b'[{"a":1}]\nx', "", Declared(), "array", 1, 1),
     "an_array_with_a_mistake": (b'[{"a":1,},{"a":2}]', "", Declared(), "array", 1, 1),
 }
@@ -217,7 +273,12 @@ def test_the_kind_of_json_is_found(name: str) -> None:
 
 CSV_LIKE_JSON: dict[str, tuple[bytes, str, str, Declared]] = {
     # data, file name, media type, declared
-    "braces_with_all_hints": (b"{3F25},x\n{3F26},y\n", "g.csv", "text/csv", Declared(header_rows=0)),
+    "braces_with_all_hints": (
+        b"{3F25},x\n{3F26},y\n",
+        "g.csv",
+        "text/csv",
+        Declared(header_rows=0),
+    ),
     "braces_by_name": (b"{3F25},x\n{3F26},y\n", "g.csv", "", Declared()),
     "braces_by_type": (b"{3F25},x\n{3F26},y\n", "", "text/csv", Declared()),
     "braces_by_an_option": (b"{3F25},x\n{3F26},y\n", "", "", Declared(header_rows=0)),
@@ -231,7 +292,12 @@ CSV_LIKE_JSON: dict[str, tuple[bytes, str, str, Declared]] = {
     "numbers_in_brackets": (b"[1],[2]\n[3],[4]\n", "", "", Declared()),
     "rows_in_brackets": (b"[1,2]\n[3,4]\n", "", "", Declared()),
     "texts_in_brackets": (b'["a"],b\n["c"],d\n', "", "", Declared()),
-    "times_in_brackets": (b"[2024-01-01 10:00] INFO, up\n[2024-01-01 10:01] INFO, down\n", "", "", Declared()),
+    "times_in_brackets": (
+        b"[2024-01-01 10:00] INFO, up\n[2024-01-01 10:01] INFO, down\n",
+        "",
+        "",
+        Declared(),
+    ),
     "names_in_brackets": (b"[id],[name]\n1,x\n", "x.csv", "", Declared()),
     "quotes": (b'"id","name"\n"1","x"\n', "", "", Declared()),
     "lines_of_jsonl_by_name_alone": (b"{3F25},x\n{3F26},y\n", "x.jsonl", "text/csv", Declared()),
@@ -241,7 +307,9 @@ CSV_LIKE_JSON: dict[str, tuple[bytes, str, str, Declared]] = {
 @pytest.mark.parametrize("name", CSV_LIKE_JSON)
 def test_what_begins_with_a_bracket_is_json_only_if_it_reads_as_json(name: str) -> None:
     data, filename, media_type, declared = CSV_LIKE_JSON[name]
-    dialect = detect(data, complete=True, declared=declared, filename=filename, media_type=media_type)
+    dialect = detect(
+        data, complete=True, declared=declared, filename=filename, media_type=media_type
+    )
     assert isinstance(dialect, CsvDialect)
     rows, rejects = read_all(data, dialect)
     assert len(rows) + len(rejects) == data.count(b"\n") - dialect.header_rows
@@ -260,9 +328,13 @@ def test_what_begins_with_a_bracket_is_json_only_if_it_reads_as_json(name: str) 
     ],
     ids=lambda value: str(value[:9]),
 )
-def test_json_that_goes_on_behind_the_sample_is_json_whatever_it_is_called(begin: bytes, root: str) -> None:
+def test_json_that_goes_on_behind_the_sample_is_json_whatever_it_is_called(
+    begin: bytes, root: str
+) -> None:
     for filename in ("", "x.csv"):
-        dialect = detect(begin[:SAMPLE_BYTES], complete=False, declared=Declared(), filename=filename)
+        dialect = detect(
+            begin[:SAMPLE_BYTES], complete=False, declared=Declared(), filename=filename
+        )
         assert isinstance(dialect, JsonDialect)
         assert dialect.root == root
 
@@ -273,7 +345,11 @@ def test_json_lines_may_end_like_lines_of_csv() -> None:
         dialect = detected(data, filename="x.jsonl")
         assert isinstance(dialect, JsonDialect)
         assert (dialect.root, dialect.newline) == ("lines", newline)
-        assert [row for _, row in read_all(data, dialect)[0]] == [b'{"a":1}', b'{"a":2}', b'{"a":3}']
+        assert [row for _, row in read_all(data, dialect)[0]] == [
+            b'{"a":1}',
+            b'{"a":2}',
+            b'{"a":3}',
+        ]
 
 
 def test_the_media_type_tells_json_lines_and_json() -> None:
@@ -287,7 +363,9 @@ def test_the_media_type_tells_json_lines_and_json() -> None:
 
 
 @pytest.mark.parametrize(
-    "sample", [b'{"a":"' + b"x" * SAMPLE_BYTES, b'{"a":1}\n{"a":"' + b"x" * SAMPLE_BYTES], ids=["first", "second"]
+    "sample",
+    [b'{"a":"' + b"x" * SAMPLE_BYTES, b'{"a":1}\n{"a":"' + b"x" * SAMPLE_BYTES],
+    ids=["first", "second"],
 )
 def test_a_line_that_is_longer_than_the_sample_is_a_line(sample: bytes) -> None:
     dialect = detect(sample[:SAMPLE_BYTES], complete=False, declared=Declared(), filename="x.json")
@@ -351,16 +429,27 @@ def test_what_is_no_table_is_refused_with_its_code(name: str) -> None:
     assert refused.value.code == code
 
 
-@pytest.mark.parametrize("encoding", ["cp949", "euc-jp", "gbk", "big5", "shift-jis", "latin-1", "cp1251"])
+@pytest.mark.parametrize(
+    "encoding", ["cp949", "euc-jp", "gbk", "big5", "shift-jis", "latin-1", "cp1251"]
+)
 def test_a_header_in_another_encoding_is_refused_with_what_to_do(encoding: str) -> None:
-    text = "naïve,größe\n" if encoding == "latin-1" else "имя,дом\n" if encoding == "cp1251" else "番号,日付,山川\n"
+    text = (
+        "naïve,größe\n"
+        if encoding == "latin-1"
+        else "имя,дом\n"
+        if encoding == "cp1251"
+        else "番号,日付,山川\n"
+    )
     text = {"cp949": "번호,도시\n", "big5": "號碼,日期,山川\n"}.get(encoding, text)
     with pytest.raises(RequestError) as refused:
         detected(text.encode(encoding) + b"1,2,3\n")
     assert refused.value.code == "bad_header"
     assert "convert the file to UTF-8, as with `iconv -f" in refused.value.detail
     if encoding in ("latin-1", "cp1251"):
-        assert "declare an encoding of one byte a character, as in encoding=cp1252" in refused.value.detail
+        assert (
+            "declare an encoding of one byte a character, as in encoding=cp1252"
+            in refused.value.detail
+        )
     if encoding in ("cp949", "euc-jp"):
         assert "declare" not in refused.value.detail
 
@@ -398,4 +487,8 @@ def test_a_sample_that_ends_inside_a_character_or_a_record_does_not_mislead() ->
     for size in range(header, len(whole)):
         dialect = detect(whole[:size], complete=False, declared=Declared())
         assert isinstance(dialect, CsvDialect)
-        assert (dialect.encoding, dialect.columns, dialect.data_start) == ("utf-8", ["id", "näme"], header)
+        assert (dialect.encoding, dialect.columns, dialect.data_start) == (
+            "utf-8",
+            ["id", "näme"],
+            header,
+        )

@@ -64,12 +64,16 @@ def test_every_row_of_a_dirty_file_ends_as_the_oracle_says(dirty: Dirty, setting
     assert [(number, value_of(row)) for number, row in rows] == truth
     bad = [verdict for verdict in dirty.verdicts if verdict["verdict"] == "reject"]
     assert len(bad) > ROWS / 20
-    assert [(r.row_number, r.code, r.line) for r in rejects] == [(v["row"], v["code"], v["line"]) for v in bad]
+    assert [(r.row_number, r.code, r.line) for r in rejects] == [
+        (v["row"], v["code"], v["line"]) for v in bad
+    ]
 
 
 def test_every_chunk_of_one_row_begins_on_the_line_the_oracle_says(dirty: Dirty) -> None:
     spans = cut_all(dirty.data, dirty.dialect, Setting(chunk_rows=1))
     found = [
-        span.first_line + dirty.data[span.byte_start : span.byte_end].lstrip(b", \t")[:1].count(b"\n") for span in spans
+        span.first_line
+        + dirty.data[span.byte_start : span.byte_end].lstrip(b", \t")[:1].count(b"\n")
+        for span in spans
     ]
     assert found == [verdict["line"] for verdict in dirty.verdicts]

@@ -1,4 +1,6 @@
-"""JSON: arrays, objects and lines, at every chunk size, every read-buffer size, and cut off at every byte."""
+"""JSON: arrays, objects and lines, at every chunk size, every read-buffer size, and cut off at
+every byte.
+"""
 
 from __future__ import annotations
 
@@ -51,7 +53,13 @@ BACKSLASHES = [
     rb'{"a":"\"],"}', rb'{"a":"\\"}', rb'{"a":"\\\"},{"}', rb'{"a":"\\\\"}', rb'{"a":"\\\\\"]"}',
     rb'{"\\":"\"","b":"\\\\\\"}',
 ]  # fmt: skip
-BRACKETS = [b'{"a":"]"}', b'{"},{":[{"b":"}"}],"c":"[[["}', b'{"":"{"}', b'{"a":[[],[{}],{"b":{}}]}', b"{}"]
+BRACKETS = [
+    b'{"a":"]"}',
+    b'{"},{":[{"b":"}"}],"c":"[[["}',
+    b'{"":"{"}',
+    b'{"a":[[],[{}],{"b":{}}]}',
+    b"{}",
+]
 SPACED = [b'{ "a" :\t1 ,\r\n "b"\n:\n[ 1 ,\n2 ] }', b'{\n"a": "x y"\n}']
 NUMBERS = [
     b'{"a":12345678901234567890123,"b":1.10,"c":1e3,"d":-0.0}',
@@ -169,17 +177,31 @@ def outcome(rows: list[tuple[int, Any]], rejects: list[Any]) -> list[bytes | Bad
 
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
-def test_every_chunk_size_and_every_buffer_size_gives_the_records_written_by_hand(case: Case) -> None:
+def test_every_chunk_size_and_every_buffer_size_gives_the_records_written_by_hand(
+    case: Case,
+) -> None:
     data, dialect = case.data, case.dialect()
-    for chunk_rows, chunk_bytes in [(1000, 1 << 20), (1, 1 << 20), (2, 1 << 20), (3, 1 << 20), (1000, 1), (1000, 20)]:
+    for chunk_rows, chunk_bytes in [
+        (1000, 1 << 20),
+        (1, 1 << 20),
+        (2, 1 << 20),
+        (3, 1 << 20),
+        (1000, 1),
+        (1000, 20),
+    ]:
         spans = cut_all(data, dialect, Setting(chunk_rows, chunk_bytes))
         assert outcome(*read_spans(data, dialect, spans)) == case.expected
         for window_bytes in range(1, len(data) + 2):
             assert cut_all(data, dialect, Setting(chunk_rows, chunk_bytes, window_bytes)) == spans
-        assert cut_all(data, dialect, Setting(chunk_rows, chunk_bytes, window_bytes=5, budget=1)) == spans
+        assert (
+            cut_all(data, dialect, Setting(chunk_rows, chunk_bytes, window_bytes=5, budget=1))
+            == spans
+        )
 
 
-@pytest.mark.parametrize("case", [case for case in CASES if case.is_good], ids=lambda case: case.name)
+@pytest.mark.parametrize(
+    "case", [case for case in CASES if case.is_good], ids=lambda case: case.name
+)
 def test_the_records_written_by_hand_are_those_of_pythons_json(case: Case) -> None:
     text = case.data.decode("utf-8-sig")
     if case.root == "lines":
@@ -215,8 +237,12 @@ def is_complete(data: bytes, root: str) -> bool:
     return True
 
 
-@pytest.mark.parametrize("case", [case for case in CASES if case.is_good], ids=lambda case: case.name)
-def test_a_file_cut_off_at_any_byte_loses_no_whole_record_and_does_not_pass_for_complete(case: Case) -> None:
+@pytest.mark.parametrize(
+    "case", [case for case in CASES if case.is_good], ids=lambda case: case.name
+)
+def test_a_file_cut_off_at_any_byte_loses_no_whole_record_and_does_not_pass_for_complete(
+    case: Case,
+) -> None:
     for size in range(len(case.data)):
         data, dialect = case.data[:size], case.dialect(size)
         if not data[dialect.data_start :].strip():
@@ -227,11 +253,17 @@ def test_a_file_cut_off_at_any_byte_loses_no_whole_record_and_does_not_pass_for_
         rows, rejects = read_all(data, dialect)
         assert (rows, rejects) == read_all(data, dialect, Setting(chunk_rows=1, window_bytes=3))
         assert [row for _, row in rows] == case.expected[: len(rows)]
-        assert [reject.row_number for reject in rejects] == ([] if is_complete(data, case.root) else [len(rows) + 1])
+        assert [reject.row_number for reject in rejects] == (
+            [] if is_complete(data, case.root) else [len(rows) + 1]
+        )
 
 
 def test_the_bytes_of_the_last_record_are_the_record_alone() -> None:
-    for data in (b'[{"a":1},{"a":NaN}]', b'[\n{"a":1}\n,\n{"a":NaN}\n]\n', b'[{"a":1},{"a":NaN} ] x'):
+    for data in (
+        b'[{"a":1},{"a":NaN}]',
+        b'[\n{"a":1}\n,\n{"a":NaN}\n]\n',
+        b'[{"a":1},{"a":NaN} ] x',
+    ):
         dialect = JsonDialect(root="array", data_start=1, data_end=len(data))
         for setting in (Setting(), Setting(chunk_rows=1, window_bytes=1)):
             _, rejects = read_all(data, dialect, setting)
@@ -240,7 +272,23 @@ def test_the_bytes_of_the_last_record_are_the_record_alone() -> None:
             assert [reject.raw for reject in rejects[1:]] == ([b"x"] if data.endswith(b"x") else [])
 
 
-TOKENS = ["{", "}", "[", "]", ",", ",", '"', '"]"', '{"a":1}', '{"a":[1,2]}', " ", "\n", "x", "\\", '"\\"]"']
+TOKENS = [
+    "{",
+    "}",
+    "[",
+    "]",
+    ",",
+    ",",
+    '"',
+    '"]"',
+    '{"a":1}',
+    '{"a":[1,2]}',
+    " ",
+    "\n",
+    "x",
+    "\\",
+    '"\\"]"',
+]
 
 
 @pytest.mark.parametrize("root", ["array", "objects", "lines"])
@@ -257,7 +305,9 @@ TOKENS = ["{", "}", "[", "]", ",", ",", '"', '"]"', '{"a":1}', '{"a":[1,2]}', " 
 )
 @example(text="}]\\", block=1, setting=Setting())
 @settings(max_examples=300, deadline=None)
-def test_a_record_ends_at_the_same_place_however_it_is_read(root: str, text: str, block: int, setting: Setting) -> None:
+def test_a_record_ends_at_the_same_place_however_it_is_read(
+    root: str, text: str, block: int, setting: Setting
+) -> None:
     data = text.encode()
     dialect = JsonDialect(root=root, data_end=len(data))
     assert read_all(data, dialect, setting) == read_all(data, dialect)
@@ -325,7 +375,8 @@ def test_a_hundred_thousand_opening_brackets_cost_one_record_and_little_time(roo
 
     assert time.monotonic() - started < 5
     assert rows[0] == (1, b'{"id":1}')
-    assert len(rows) == (1 if root == "array" else 2)  # in an array nothing after them is outside them
+    # in an array nothing after them is outside them
+    assert len(rows) == (1 if root == "array" else 2)
     assert [reject.row_number for reject in rejects] == [2]
 
 

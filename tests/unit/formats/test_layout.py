@@ -1,4 +1,6 @@
-"""Where the table stands in a file: no row is ever taken for a line above the table, and true titles are found."""
+"""Where the table stands in a file: no row is ever taken for a line above the table, and true
+titles are found.
+"""
 
 from __future__ import annotations
 
@@ -13,7 +15,20 @@ from app.formats.detect import SAMPLE_BYTES, Declared, detect
 from tests.formats.reading import detected, read_all
 
 WORDS = "ash birch cedar elm fir hazel juniper larch maple oak pine rowan spruce willow yew".split()
-NAMES = ["id", "name", "full name", "amount", "city", "note", "date", "text", "Review (en)", "e-mail", "x1", "Größe"]
+NAMES = [
+    "id",
+    "name",
+    "full name",
+    "amount",
+    "city",
+    "note",
+    "date",
+    "text",
+    "Review (en)",
+    "e-mail",
+    "x1",
+    "Größe",
+]
 
 
 def sentence(random: random.Random) -> str:
@@ -26,7 +41,9 @@ def sentence(random: random.Random) -> str:
 
 
 def joined(random: random.Random) -> str:
-    return random.choice([",", ";", "|", ":", "\t", ", ", "; "]).join(random.choices(WORDS, k=random.randint(2, 4)))
+    return random.choice([",", ";", "|", ":", "\t", ", ", "; "]).join(
+        random.choices(WORDS, k=random.randint(2, 4))
+    )
 
 
 def cell(random: random.Random) -> str:
@@ -38,30 +55,40 @@ def cell(random: random.Random) -> str:
     if kind == 3:
         return f"20{random.randint(10, 29)}-0{random.randint(1, 9)}-1{random.randint(0, 9)}"
     if kind == 4:
-        return random.choice(["", "'tis", "it's", "'so'", "#tag", "# of it", "N/A", "{x}", "[y]", "12:30", "a=b"])
+        return random.choice(
+            ["", "'tis", "it's", "'so'", "#tag", "# of it", "N/A", "{x}", "[y]", "12:30", "a=b"]
+        )
     if kind < 7:
         return sentence(random)
     return joined(random) if kind == 7 else random.choice(WORDS)
 
 
 def of_one_column(random: random.Random) -> list[str]:
-    """Lines as they are typed, nothing quoted, with what elsewhere is a delimiter in any of them."""
+    """Lines as they are typed, nothing quoted, with what elsewhere is a delimiter in any of
+    them.
+    """
     style = random.choice([cell, sentence, joined, cell])
     header = random.choice([*NAMES, *WORDS, sentence(random)])
     lines = [style(random) for _ in range(random.randint(1, 60))]
     if random.random() < 0.4:  # the last ones alike
         delimiter, width = random.choice([",", ";", "|", ", "]), random.randint(2, 4)
-        lines += [delimiter.join(random.choices(WORDS, k=width)) for _ in range(random.randint(1, 12))]
+        lines += [
+            delimiter.join(random.choices(WORDS, k=width)) for _ in range(random.randint(1, 12))
+        ]
     return [header, *lines]
 
 
 def of_several_columns(random: random.Random) -> list[str]:
-    """A header and rows, of which the first may be short, and any may be ragged; quoted where they must be."""
+    """A header and rows, of which the first may be short, and any may be ragged; quoted where they
+    must be.
+    """
     width, delimiter = random.randint(2, 7), random.choice([",", ";", "\t", "|"])
     out = io.StringIO()
     writer = csv.writer(out, delimiter=delimiter, lineterminator="\n")
     header = random.sample([*NAMES, *WORDS], width)
-    kinds = [random.choice([cell, sentence, lambda r: str(r.randint(0, 999)), lambda r: r.choice(WORDS)])] * width
+    kinds = [
+        random.choice([cell, sentence, lambda r: str(r.randint(0, 999)), lambda r: r.choice(WORDS)])
+    ] * width
     rows = [[kind(random) for kind in kinds] for _ in range(random.randint(1, 40))]
     for place in range(random.choice([0, 0, 1, 2, 5])):
         if place < len(rows):
@@ -87,7 +114,11 @@ def test_no_row_of_two_thousand_tables_is_taken_for_a_line_above_the_table(make)
         assert (dialect.skip_rows, dialect.skipped) == (0, []), (seed, lines)
         rows, rejects = read_all(data, dialect)
         header = data[: dialect.data_start].decode().strip("\n")
-        assert header == "" if dialect.header_rows == 0 else data.decode().lstrip("\n").startswith(header)
+        assert (
+            header == ""
+            if dialect.header_rows == 0
+            else data.decode().lstrip("\n").startswith(header)
+        )
         if make is of_one_column and dialect.columns == [lines[0].strip()]:
             # Nothing but quotes and blank lines may be read otherwise than line by line.
             assert len(rows) + len(rejects) == sum(line != "" for line in lines[1:]), (seed, lines)
@@ -100,26 +131,53 @@ FOUND: dict[str, tuple[str, list[tuple[list[int], str]]]] = {
     "a_title_of_one_word": ("Cities\n" + TABLE, [([1, 1], "title")]),
     "a_title_and_a_blank_line": ("Cities\n\n" + TABLE, [([1, 1], "title")]),
     "a_title_with_commas": ("Cities, by age\n\n" + TABLE, [([1, 1], "metadata")]),
-    "two_titles": ("Cities of the north\nas of this year\n" + TABLE, [([1, 1], "title"), ([2, 2], "title")]),
+    "two_titles": (
+        "Cities of the north\nas of this year\n" + TABLE,
+        [([1, 1], "title"), ([2, 2], "title")],
+    ),
     "a_padded_title": ("Cities of the north,,\n" + TABLE, [([1, 1], "title")]),
-    "a_padded_title_and_an_empty_row": ("Cities,,\n,,\n" + TABLE, [([1, 1], "title"), ([2, 2], "empty")]),
+    "a_padded_title_and_an_empty_row": (
+        "Cities,,\n,,\n" + TABLE,
+        [([1, 1], "title"), ([2, 2], "empty")],
+    ),
     "a_comment": ("# made by hand\n" + TABLE, [([1, 1], "comment")]),
-    "comments_with_delimiters": ("# a, b, c\n#\n" + TABLE, [([1, 1], "comment"), ([2, 2], "comment")]),
-    "comments_and_a_title": ("# by hand\n\nCities of old\n" + TABLE, [([1, 1], "comment"), ([3, 3], "title")]),
-    "metadata": ("Owner:,Ann\nFrom:,2024-01-01\n" + TABLE, [([1, 1], "metadata"), ([2, 2], "metadata")]),
+    "comments_with_delimiters": (
+        "# a, b, c\n#\n" + TABLE,
+        [([1, 1], "comment"), ([2, 2], "comment")],
+    ),
+    "comments_and_a_title": (
+        "# by hand\n\nCities of old\n" + TABLE,
+        [([1, 1], "comment"), ([3, 3], "title")],
+    ),
+    "metadata": (
+        "Owner:,Ann\nFrom:,2024-01-01\n" + TABLE,
+        [([1, 1], "metadata"), ([2, 2], "metadata")],
+    ),
     "metadata_in_other_words": ("Owner,123\n\n" + TABLE, [([1, 1], "metadata")]),
     "padded_metadata": ("Owner:,Ann,\n\n" + TABLE, [([1, 1], "metadata")]),
     "a_title_over_two_lines": ('"Cities\nof the north"\n' + TABLE, [([1, 2], "title")]),
     "a_title_above_text": (
-        "Who lives where\n\nname,city,mood\nAnn,Bonn,good\nBob,Oslo,bad\nEve,Riga,odd\nIda,Rome,new\n",
+        (
+            "Who lives"
+            " where\n\nname,city,mood\nAnn,Bonn,good\nBob,Oslo,bad\nEve,Riga,odd\nIda,Rome,new\n"
+        ),
         [([1, 1], "title")],
     ),
     "a_title_above_a_ragged_row": (
-        "Cities of the north\n" + TABLE + "".join(f"City {i},{i},{i}\n" for i in range(10)) + "Total\n",
+        "Cities of the north\n"
+        + TABLE
+        + "".join(f"City {i},{i},{i}\n" for i in range(10))
+        + "Total\n",
         [([1, 1], "title")],
     ),
-    "a_title_above_semicolons": ("Cities of the north\n" + TABLE.replace(",", ";"), [([1, 1], "title")]),
-    "a_line_that_names_the_delimiter": ("sep=|\n" + TABLE.replace(",", "|"), [([1, 1], "delimiter")]),
+    "a_title_above_semicolons": (
+        "Cities of the north\n" + TABLE.replace(",", ";"),
+        [([1, 1], "title")],
+    ),
+    "a_line_that_names_the_delimiter": (
+        "sep=|\n" + TABLE.replace(",", "|"),
+        [([1, 1], "delimiter")],
+    ),
 }
 
 
@@ -220,13 +278,25 @@ def test_the_text_of_one_column_may_have_any_delimiter_behind_the_sample() -> No
 QUOTES: dict[str, tuple[str, str, list[list[str]]]] = {
     # text, quote, rows
     "words_that_begin_with_an_apostrophe": ("text\n'tis\n'twas\n", '"', [["'tis"], ["'twas"]]),
-    "words_that_end_with_one": ("text\n'tis\nthe boys'\n'so'\n", '"', [["'tis"], ["the boys'"], ["'so'"]]),
+    "words_that_end_with_one": (
+        "text\n'tis\nthe boys'\n'so'\n",
+        '"',
+        [["'tis"], ["the boys'"], ["'so'"]],
+    ),
     "quoted_words_of_a_text": ("text\n'so'\n'yes'\n", '"', [["'so'"], ["'yes'"]]),
-    "two_quoted_parts": ("text\n'so' and 'so'\n'a' or 'b'\n", '"', [["'so' and 'so'"], ["'a' or 'b'"]]),
+    "two_quoted_parts": (
+        "text\n'so' and 'so'\n'a' or 'b'\n",
+        '"',
+        [["'so' and 'so'"], ["'a' or 'b'"]],
+    ),
     "cells_that_need_quotes": ("a,b\n'x, y',1\n'z',2\n", "'", [["x, y", "1"], ["z", "2"]]),
     "doubled_apostrophes": ("a,b\n'O''Neil',1\n'z',2\n", "'", [["O'Neil", "1"], ["z", "2"]]),
     "quotes_in_each_row": ("'a','b'\n'x','y'\n'z','w'\n", "'", [["x", "y"], ["z", "w"]]),
-    "one_line_in_apostrophes": ("a,b\n'x',1\ny,2\nz,3\n", '"', [["'x'", "1"], ["y", "2"], ["z", "3"]]),
+    "one_line_in_apostrophes": (
+        "a,b\n'x',1\ny,2\nz,3\n",
+        '"',
+        [["'x'", "1"], ["y", "2"], ["z", "3"]],
+    ),
 }
 
 
@@ -271,7 +341,11 @@ NUMBERS: dict[str, tuple[str, int, list[str]]] = {
     "names_that_are_numbers": ("2010,2020,2030\n5,6,7\n", 1, ["2010", "2020", "2030"]),
     "numbers_below_a_name": ("5,a\n6,7\n", 1, ["5", "a"]),
     "a_text_below": ("5,2\n6,x\n", 1, ["5", "2"]),
-    "numbers_of_many_digits": ("7" * 900 + ",8\n" + "7" * 900 + ",9\n", 0, ["column_1", "column_2"]),
+    "numbers_of_many_digits": (
+        "7" * 900 + ",8\n" + "7" * 900 + ",9\n",
+        0,
+        ["column_1", "column_2"],
+    ),
     "a_header_alone": ("5,2\n", 1, ["5", "2"]),
 }
 

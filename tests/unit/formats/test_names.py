@@ -25,14 +25,24 @@ NAMES: list[tuple[list[str], list[str]]] = [
 
 
 @pytest.mark.parametrize(("written", "expected"), NAMES, ids=str)
-def test_a_name_belongs_to_the_first_column_that_is_called_so(written: list[str], expected: list[str]) -> None:
+def test_a_name_belongs_to_the_first_column_that_is_called_so(
+    written: list[str], expected: list[str]
+) -> None:
     assert unique_names(written) == expected
     header = ",".join(name or '""' for name in written)
     assert detected(header.encode() + b"\n").columns == expected
-    assert detected(b",".join([b"x"] * len(written)) + b"\n", Declared(columns=written)).columns == expected
+    assert (
+        detected(b",".join([b"x"] * len(written)) + b"\n", Declared(columns=written)).columns
+        == expected
+    )
 
 
-@given(st.lists(st.sampled_from(["", "a", "a_2", "a_2_2", "a_3", "column_1", "column_2", "column_2_2"]), max_size=12))
+@given(
+    st.lists(
+        st.sampled_from(["", "a", "a_2", "a_2_2", "a_3", "column_1", "column_2", "column_2_2"]),
+        max_size=12,
+    )
+)
 def test_no_name_is_given_twice_or_taken_from_its_owner(written: list[str]) -> None:
     names = unique_names(written)
     assert len(set(names)) == len(names) == len(written)
@@ -42,7 +52,13 @@ def test_no_name_is_given_twice_or_taken_from_its_owner(written: list[str]) -> N
     assert unique_names(names) == names
 
 
-@given(st.lists(st.sampled_from(["a", "column_2", "column_3", "column_3_2", "column_4"]), max_size=5, unique=True))
+@given(
+    st.lists(
+        st.sampled_from(["a", "column_2", "column_3", "column_3_2", "column_4"]),
+        max_size=5,
+        unique=True,
+    )
+)
 def test_cells_beyond_the_header_take_no_name_of_a_column(columns: list[str]) -> None:
     for width in range(8):
         names = cell_names(columns, width)

@@ -1,4 +1,6 @@
-"""The fast path and the careful one store and prove the same; and the proof notices every change."""
+"""The fast path and the careful one store and prove the same; and the proof notices every
+change.
+"""
 
 from __future__ import annotations
 
@@ -50,7 +52,10 @@ def both_ways(data: bytes, dialect: CsvDialect) -> tuple[PlainRows, CellRows]:
 
 
 def decoded(rows: Rows) -> list[tuple[int, int, list[int] | None, Any]]:
-    return [(page.first_row, page.row_count, page.numbers, msgspec.json.decode(page.data)) for page in rows.pages()]
+    return [
+        (page.first_row, page.row_count, page.numbers, msgspec.json.decode(page.data))
+        for page in rows.pages()
+    ]
 
 
 def numbers_of(page: Page) -> list[int]:
@@ -87,7 +92,10 @@ def test_the_fast_path_stores_and_hashes_exactly_what_the_careful_one_does(
     words = ["é", "x/y", "[1]", "", "\x7f", "0042", "{}"] + (
         ["\u2028", "😀", "\ufeff"] if dialect.encoding != "cp1252" else []
     )
-    table = [[f"{words[(i + j) % len(words)]}{i % 11 or ''}" for j in range(len(columns))] for i in range(ROWS)]
+    table = [
+        [f"{words[(i + j) % len(words)]}{i % 11 or ''}" for j in range(len(columns))]
+        for i in range(ROWS)
+    ]
     if len(columns) == 1:
         table = [[cells[0] or "-"] for cells in table]  # an empty line would be no row
     end = {"lf": "\n", "crlf": "\r\n", "cr": "\r"}[dialect.newline]
@@ -135,7 +143,11 @@ def test_the_fast_path_is_taken_only_where_the_careful_one_agrees(
     text: str, newline: str, delimiter: str, quote: str, encoding: str, width: int
 ) -> None:
     dialect = CsvDialect(
-        encoding=encoding, newline=newline, delimiter=delimiter, quote=quote, columns=["a", "b"][:width]
+        encoding=encoding,
+        newline=newline,
+        delimiter=delimiter,
+        quote=quote,
+        columns=["a", "b"][:width],
     )
     data = text.encode(encoding, "ignore")
     for span in cut_all(data, dialect):
@@ -144,7 +156,10 @@ def test_the_fast_path_is_taken_only_where_the_careful_one_agrees(
         careful = form._read_with_care(data[span.byte_start : span.byte_end], span)
         if plain is not None:
             assert careful.rejects == []
-            assert (plain.rows.records(), decoded(plain.rows)) == (careful.rows.records(), decoded(careful.rows))
+            assert (plain.rows.records(), decoded(plain.rows)) == (
+                careful.rows.records(),
+                decoded(careful.rows),
+            )
             assert plain.rows.hash_sum() == careful.rows.hash_sum()
 
 
@@ -190,7 +205,10 @@ def test_the_proof_of_a_page_notices_every_change_and_every_swap(
 def test_pages_say_which_rows_are_missing_between_the_first_and_the_last() -> None:
     objects = ObjectRows(["a"], list(range(1, ROWS + 1)), [b'{"a":%d}' % i for i in range(ROWS)])
     kept = [i for i in range(ROWS) if i != 3]
-    for rows in (objects.select(kept), CellRows(["a"], [i + 1 for i in range(ROWS)], [["x"]] * ROWS).select(kept)):
+    for rows in (
+        objects.select(kept),
+        CellRows(["a"], [i + 1 for i in range(ROWS)], [["x"]] * ROWS).select(kept),
+    ):
         pages = list(rows.pages())
         assert [numbers_of(page) for page in pages] == [
             [1, 2, 3, *range(5, PAGE_ROWS + 2)],
@@ -203,7 +221,9 @@ def test_pages_say_which_rows_are_missing_between_the_first_and_the_last() -> No
 
 
 def test_pages_are_cut_by_bytes_too_whatever_holds_the_rows() -> None:
-    """So that whoever reads some rows holds about a megabyte; a single longer row has a page of its own."""
+    """So that whoever reads some rows holds about a megabyte; a single longer row has a page of its
+    own.
+    """
     sizes = [10, PAGE_BYTES // 3, PAGE_BYTES // 3, PAGE_BYTES // 3, 3 * PAGE_BYTES, 10, 10]
     numbers = list(range(1, len(sizes) + 1))
     lines = [b"x" * size for size in sizes]
@@ -229,20 +249,29 @@ def test_pages_are_cut_by_bytes_too_whatever_holds_the_rows() -> None:
 
 @given(st.lists(st.integers(1, PAGE_BYTES), max_size=2 * PAGE_ROWS), st.sampled_from([1, 400]))
 @settings(max_examples=100, deadline=None)
-def test_every_row_is_in_one_page_and_no_page_could_take_the_next_row(sizes: list[int], scale: int) -> None:
+def test_every_row_is_in_one_page_and_no_page_could_take_the_next_row(
+    sizes: list[int], scale: int
+) -> None:
     sizes = [max(1, size // scale) for size in sizes]
     cuts = list(page_cuts(np.cumsum(sizes, dtype=np.int64)))
     assert [place for start, end in cuts for place in range(start, end)] == list(range(len(sizes)))
     for start, end in cuts:
-        assert end - start == 1 or (end - start <= PAGE_ROWS and sum(sizes[start:end]) <= PAGE_BYTES)
+        assert end - start == 1 or (
+            end - start <= PAGE_ROWS and sum(sizes[start:end]) <= PAGE_BYTES
+        )
     for (start, end), _ in pairwise(cuts):
         assert end - start == PAGE_ROWS or sum(sizes[start : end + 1]) > PAGE_BYTES
 
 
 def test_a_part_of_plain_rows_is_handed_over_as_its_lines_alone() -> None:
-    plain, cells = both_ways(b"1,Ann\n2,Bob\n3,Eve\n", CsvDialect(columns=["a", "b"], header_rows=0))
+    plain, cells = both_ways(
+        b"1,Ann\n2,Bob\n3,Eve\n", CsvDialect(columns=["a", "b"], header_rows=0)
+    )
     assert plain.held(1, 3) == (Form.LINES, (b"2,Bob\n3,Eve\n", b",", plain.columns, 1002))
     assert plain.held(0, 3).arguments[0] is plain.data  # not copied
-    assert cells.held(1, 3) == (Form.CELLS, ([["2", "Bob"], ["3", "Eve"]], cells.columns, [1002, 1003]))
+    assert cells.held(1, 3) == (
+        Form.CELLS,
+        ([["2", "Bob"], ["3", "Eve"]], cells.columns, [1002, 1003]),
+    )
     objects = ObjectRows(["a"], [5, 9], [b'{"a":1.0}', b'{"a":2}'])
     assert objects.held(1, 2) == (Form.OBJECTS, ([b'{"a":2}'], [9]))

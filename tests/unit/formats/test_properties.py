@@ -1,5 +1,6 @@
-"""Properties: what random tables, texts and bytes must give however they are cut, judged by Python's csv and json and
-by the grammar written down a second time, character by character."""
+"""Properties: what random tables, texts and bytes must give however they are cut, judged by
+Python's csv and json and by the grammar written down a second time, character by character.
+"""
 
 from __future__ import annotations
 
@@ -28,7 +29,9 @@ SETTINGS = st.builds(
 CHARACTERS = st.characters(exclude_characters="\0", exclude_categories=["Cs"])
 NASTY = st.sampled_from(list(",;\t|\"'\\\r\n \u2028\x85\ufeff😀\u0a0a\u2c22"))
 CELLS = st.text(CHARACTERS | NASTY, max_size=8)
-TABLES = st.integers(1, 4).flatmap(lambda width: st.lists(st.lists(CELLS, min_size=width, max_size=width), max_size=8))
+TABLES = st.integers(1, 4).flatmap(
+    lambda width: st.lists(st.lists(CELLS, min_size=width, max_size=width), max_size=8)
+)
 
 
 @given(
@@ -53,8 +56,11 @@ def test_what_pythons_csv_writes_comes_back_identical(
     setting: Setting,
 ) -> None:
     terminator = {"lf": "\n", "crlf": "\r\n", "cr": "\r", "any": "\r\n"}[newline]
-    # Where it is free to choose, csv.writer leaves a CR or LF that is not its own terminator without quotes.
-    quoting: Literal[0, 1] = csv.QUOTE_ALL if quote_all or len(terminator) == 1 else csv.QUOTE_MINIMAL
+    # Where it is free to choose, csv.writer leaves a CR or LF that is not its own terminator
+    # without quotes.
+    quoting: Literal[0, 1] = (
+        csv.QUOTE_ALL if quote_all or len(terminator) == 1 else csv.QUOTE_MINIMAL
+    )
     out = io.StringIO(newline="")
     csv.writer(
         out, delimiter=delimiter, quotechar=quote, escapechar=escape or None, doublequote=not escape,
@@ -62,7 +68,12 @@ def test_what_pythons_csv_writes_comes_back_identical(
     ).writerows(table)  # fmt: skip
     columns = [f"c{i}" for i in range(len(table[0]) if table else 1)]
     dialect = CsvDialect(
-        encoding=encoding, delimiter=delimiter, quote=quote, escape=escape, newline=newline, columns=columns
+        encoding=encoding,
+        delimiter=delimiter,
+        quote=quote,
+        escape=escape,
+        newline=newline,
+        columns=columns,
     )
 
     rows, rejects = read_all(out.getvalue().encode(encoding), dialect, setting)
@@ -73,7 +84,9 @@ def test_what_pythons_csv_writes_comes_back_identical(
 
 def line_end_at(text: str, at: int, newline: str) -> int:
     """Length of the line end that begins here, or 0."""
-    ends = {"lf": ["\r\n", "\n"], "crlf": ["\r\n"], "cr": ["\r"], "any": ["\r\n", "\n", "\r"]}[newline]
+    ends = {"lf": ["\r\n", "\n"], "crlf": ["\r\n"], "cr": ["\r"], "any": ["\r\n", "\n", "\r"]}[
+        newline
+    ]
     return next((len(end) for end in ends if text.startswith(end, at)), 0)
 
 
@@ -84,7 +97,9 @@ def behind_spaces(text: str, at: int, d: CsvDialect) -> int:
 
 
 def quoted_cell(text: str, at: int, d: CsvDialect) -> tuple[str, int] | None:
-    """The cell whose opening quote stands here, and where it ends; None if it is not properly closed."""
+    """The cell whose opening quote stands here, and where it ends; None if it is not properly
+    closed.
+    """
     value, at = "", at + 1
     while at < len(text):
         if d.escape and text[at] == d.escape and at + 1 < len(text):
@@ -93,7 +108,11 @@ def quoted_cell(text: str, at: int, d: CsvDialect) -> tuple[str, int] | None:
             value, at = value + d.quote, at + 2
         elif text[at] == d.quote:
             at = behind_spaces(text, at + 1, d)
-            ends = at == len(text) or text.startswith(d.delimiter, at) or line_end_at(text, at, d.newline)
+            ends = (
+                at == len(text)
+                or text.startswith(d.delimiter, at)
+                or line_end_at(text, at, d.newline)
+            )
             return (value, at) if ends else None
         else:
             value, at = value + text[at], at + 1
@@ -101,7 +120,9 @@ def quoted_cell(text: str, at: int, d: CsvDialect) -> tuple[str, int] | None:
 
 
 def record_at(text: str, at: int, d: CsvDialect) -> tuple[list[str], bool, int]:
-    """The cells of the record that begins here, whether any of them has a bad quote, and where its content ends."""
+    """The cells of the record that begins here, whether any of them has a bad quote, and where its
+    content ends.
+    """
     cells, bad = [], False
     while True:
         at = behind_spaces(text, at, d)
@@ -109,7 +130,11 @@ def record_at(text: str, at: int, d: CsvDialect) -> tuple[list[str], bool, int]:
             value, at = closed
         else:
             value = ""
-            while at < len(text) and not text.startswith(d.delimiter, at) and not line_end_at(text, at, d.newline):
+            while (
+                at < len(text)
+                and not text.startswith(d.delimiter, at)
+                and not line_end_at(text, at, d.newline)
+            ):
                 if d.escape and text[at] == d.escape and at + 1 < len(text):
                     at += 1
                 else:
@@ -199,13 +224,22 @@ def test_any_text_is_read_as_the_grammar_says(
     rows, rejects = read_all(text.encode(encoding), dialect, setting)
 
     found: dict[int, Any] = dict(rows)
-    found |= {reject.row_number: reject.code.replace("csv_bad_", "").replace("csv_unclosed_", "") for reject in rejects}
+    found |= {
+        reject.row_number: reject.code.replace("csv_bad_", "").replace("csv_unclosed_", "")
+        for reject in rejects
+    }
     assert [found[number] for number in sorted(found)] == table_of(text, dialect)
 
 
-JSON_TEXTS = st.text(st.characters(exclude_categories=["Cs"]) | st.sampled_from('"\\[]{},:\n'), max_size=6)
+JSON_TEXTS = st.text(
+    st.characters(exclude_categories=["Cs"]) | st.sampled_from('"\\[]{},:\n'), max_size=6
+)
 JSON_VALUES = st.recursive(
-    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | JSON_TEXTS,
+    st.none()
+    | st.booleans()
+    | st.integers()
+    | st.floats(allow_nan=False, allow_infinity=False)
+    | JSON_TEXTS,
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(JSON_TEXTS, inner, max_size=3),
     max_leaves=6,
 )
@@ -253,7 +287,9 @@ def test_what_pythons_json_writes_comes_back_identical(
 @given(
     data=st.binary(max_size=80)
     | st.text(st.sampled_from('{}[]",:\\ 1a\n'), max_size=60).map(str.encode)
-    | st.text(st.sampled_from("a1,;\t|\"'\\\r\n #=\x0b\xa0é"), max_size=60).map(lambda text: text.encode("latin-1")),
+    | st.text(st.sampled_from("a1,;\t|\"'\\\r\n #=\x0b\xa0é"), max_size=60).map(
+        lambda text: text.encode("latin-1")
+    ),
     setting=SETTINGS,
 )
 @settings(max_examples=150, deadline=None)

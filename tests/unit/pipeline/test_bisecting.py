@@ -1,4 +1,6 @@
-"""One bad row costs one row: those that raise are found among all others, whatever their number and place."""
+"""One bad row costs one row: those that raise are found among all others, whatever their number and
+place.
+"""
 
 from __future__ import annotations
 
@@ -50,20 +52,30 @@ class Calls:
 async def isolated(calls: Calls) -> Prepared:
     form = open_format(CsvDialect(columns=["id", "name"]))
     span = Span(0, len(DATA), 1, ROWS, 1, zlib.crc32(DATA))
-    job: Any = SimpleNamespace(form=form, processor=RowsProcessor(), columns=Columns(["id", "name"]))
+    job: Any = SimpleNamespace(
+        form=form, processor=RowsProcessor(), columns=Columns(["id", "name"])
+    )
     claim = Claim(uuid4(), 0, uuid4(), 3, span)
     read = Read(DATA, form.read(DATA, span))
     return await isolate_bad_rows(job, claim, read, calls.process, calls.rehearse)
 
 
 @pytest.mark.parametrize("in_database", [False, True], ids=["processor raises", "database refuses"])
-@pytest.mark.parametrize("bad", [{1}, {ROWS}, {18, 19}, set(range(1, ROWS)), set(range(1, ROWS + 1, 2)), {7, 8, 9, 30}])
-async def test_exactly_the_bad_rows_are_rejected_with_their_place(bad: set[int], in_database: bool) -> None:
+@pytest.mark.parametrize(
+    "bad", [{1}, {ROWS}, {18, 19}, set(range(1, ROWS)), set(range(1, ROWS + 1, 2)), {7, 8, 9, 30}]
+)
+async def test_exactly_the_bad_rows_are_rejected_with_their_place(
+    bad: set[int], in_database: bool
+) -> None:
     prepared = await isolated(Calls(bad, ValueError("no"), in_database=in_database))
     assert [reject.row_number for reject in prepared.rejects] == sorted(bad)
     assert prepared.rows_ok == ROWS - len(bad)
     for reject in prepared.rejects:
-        assert (reject.kind, reject.code, reject.message) == ("failed", "processing_failed", "ValueError: no")
+        assert (reject.kind, reject.code, reject.message) == (
+            "failed",
+            "processing_failed",
+            "ValueError: no",
+        )
         line = b"%d,row %d" % (reject.row_number, reject.row_number)
         assert DATA[reject.byte_start : reject.byte_end].rstrip() == line
         assert reject.raw.rstrip() == line

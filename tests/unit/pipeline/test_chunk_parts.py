@@ -1,4 +1,6 @@
-"""What becomes of a chunk between the processor and the transaction: results gathered, rejects placed, outputs written."""
+"""What becomes of a chunk between the processor and the transaction: results gathered, rejects
+placed, outputs written.
+"""
 
 from __future__ import annotations
 
@@ -57,12 +59,16 @@ def page_of(*numbers: int) -> Page:
 
 def test_the_outcomes_of_halves_are_those_of_the_whole() -> None:
     whole, halves, processor = Prepared(), Prepared(), Adding()
-    whole.add(ChunkOutcome(rows(1, 2, 3, 4), [reject(5)], {"rows": 4}, {"records": [1, 2]}), processor)
+    whole.add(
+        ChunkOutcome(rows(1, 2, 3, 4), [reject(5)], {"rows": 4}, {"records": [1, 2]}), processor
+    )
     halves.add(ChunkOutcome(rows(1, 2), [], {"rows": 2}, {"records": [1]}), processor)
     halves.add(ChunkOutcome(rows(3, 4), [reject(5)], {"rows": 2}, {"records": [2]}), processor)
     assert halves.values() == whole.values()
     assert halves.tables == whole.tables == {"records": [1, 2]}
-    assert [row for page in halves.pages for row in cells(page)] == [(n, [str(n)]) for n in (1, 2, 3, 4)]
+    assert [row for page in halves.pages for row in cells(page)] == [
+        (n, [str(n)]) for n in (1, 2, 3, 4)
+    ]
 
 
 def test_rows_that_could_not_be_done_are_counted_apart_from_those_that_are_wrong() -> None:
@@ -98,7 +104,9 @@ def span() -> Span:
 
 
 def test_a_refused_row_is_found_in_its_file() -> None:
-    form = open_format(detect(DATA, complete=True, declared=Declared(), filename="a.csv", media_type="text/csv"))
+    form = open_format(
+        detect(DATA, complete=True, declared=Declared(), filename="a.csv", media_type="text/csv")
+    )
     chunk = DATA[span().byte_start :]
     found = located(form, span(), chunk, [reject(3), reject(1)])
     for row, line in ((found[1], 2), (found[0], 5)):
@@ -109,7 +117,9 @@ def test_a_refused_row_is_found_in_its_file() -> None:
 
 def test_a_reject_whose_place_is_known_is_left_alone() -> None:
     placed = Reject(2, 4, 10, 20, b"as read", "column_count", "It has other columns.")
-    form = open_format(detect(DATA, complete=True, declared=Declared(), filename="a.csv", media_type="text/csv"))
+    form = open_format(
+        detect(DATA, complete=True, declared=Declared(), filename="a.csv", media_type="text/csv")
+    )
     assert located(form, span(), DATA[span().byte_start :], [placed]) == [placed]
 
 
@@ -133,7 +143,10 @@ def pieces(data: bytes) -> Pieces:
 
 def test_a_part_is_all_of_its_pieces_in_their_order(tmp_path: Path) -> None:
     parts, job_id = OutputParts(tmp_path), uuid4()
-    outputs = [Output(pieces(b"first"), pieces(b"k1"), [[1]]), Output(pieces(b"second"), pieces(b"k2"), [[2, 0]])]
+    outputs = [
+        Output(pieces(b"first"), pieces(b"k1"), [[1]]),
+        Output(pieces(b"second"), pieces(b"k2"), [[2, 0]]),
+    ]
     part = write_part(parts, job_id, "7", outputs)
     assert b"".join(parts.blocks(job_id, "7.part")) == b"firstsecond"
     assert b"".join(parts.blocks(job_id, "7.keys")) == b"k1k2"
@@ -162,18 +175,26 @@ def held(page: Page) -> PageRow:
 
 
 def test_corrected_rows_are_put_among_the_others_in_their_order() -> None:
-    merged = list(merged_pages([held(page_of(1, 2, 5)), held(page_of(6, 8))], [page_of(7), page_of(3, 4)]))
+    merged = list(
+        merged_pages([held(page_of(1, 2, 5)), held(page_of(6, 8))], [page_of(7), page_of(3, 4)])
+    )
     assert [row for page in merged for row in cells(page)] == [(n, [str(n)]) for n in range(1, 9)]
     assert [page.numbers for page in merged] == [None]
 
 
 @pytest.mark.parametrize("changed", [frozenset(), frozenset({30})])
 def test_rows_of_a_correction_get_the_numbers_of_the_corrected_job(changed: frozenset[int]) -> None:
-    """Rows 1 to 3 of the correction are rows 10, 30 and 40 of the job; one that changed there is not run again."""
-    form = open_format(detect(DATA, complete=True, declared=Declared(), filename="a.csv", media_type="text/csv"))
+    """Rows 1 to 3 of the correction are rows 10, 30 and 40 of the job; one that changed there is
+    not run again.
+    """
+    form = open_format(
+        detect(DATA, complete=True, declared=Declared(), filename="a.csv", media_type="text/csv")
+    )
     parsed = form.read(DATA[span().byte_start :], span())
     live = Live(CorrectionPart(0, {10: 0, 30: 0, 40: 1}), changed)
-    result = renumbered(parsed, span(), live, lambda numbers: [b"raw %d" % number for number in numbers])
+    result = renumbered(
+        parsed, span(), live, lambda numbers: [b"raw %d" % number for number in numbers]
+    )
     assert list(result.rows.numbers) == [number for number in (10, 30, 40) if number not in changed]
     assert [(r.row_number, r.code, r.raw, r.kind) for r in result.rejects] == [
         (number, OVERTAKEN, b"raw 2", "failed") for number in changed

@@ -1,4 +1,6 @@
-"""However many keys the rows of a job bring, its columns are bounded, and the rows without room are rejects."""
+"""However many keys the rows of a job bring, its columns are bounded, and the rows without room are
+rejects.
+"""
 
 from __future__ import annotations
 
@@ -40,7 +42,9 @@ def test_rows_with_room_go_through_untouched() -> None:
 
 def test_a_row_without_room_for_its_keys_is_rejected_and_those_behind_it_may_have_room() -> None:
     known = Columns(names_of(0, MAX_COLUMNS - 2))
-    rows = objects([["k0", "new 1"], ["new 2", "new 3"], ["new 2"], ["new 4"], ["k5"], ["new 1", "new 2"]])
+    rows = objects(
+        [["k0", "new 1"], ["new 2", "new 3"], ["new 2"], ["new 4"], ["k5"], ["new 1", "new 2"]]
+    )
     outcome, runs = fitted(known, rows)
     assert runs == 2
     assert list(outcome.results.columns) == ["new 1", "new 2"]
@@ -54,7 +58,9 @@ def test_a_row_without_room_for_its_keys_is_rejected_and_those_behind_it_may_hav
     assert [msgspec.json.decode(page.data) for page in outcome.results.pages()] == [
         [msgspec.json.decode(raw) for raw in kept.raw]
     ]
-    assert not known.new(names_of(0, MAX_COLUMNS - 2)), "what is looked at by others does not change"
+    assert not known.new(names_of(0, MAX_COLUMNS - 2)), (
+        "what is looked at by others does not change"
+    )
 
 
 def test_if_no_row_has_room_the_processor_is_not_run_again() -> None:
@@ -65,7 +71,9 @@ def test_if_no_row_has_room_the_processor_is_not_run_again() -> None:
 
 
 def test_names_that_only_rejected_rows_brought_cost_no_room() -> None:
-    """The reader names the keys of all rows of a chunk; the processor may have refused some of them."""
+    """The reader names the keys of all rows of a chunk; the processor may have refused some of
+    them.
+    """
     known = Columns(names_of(0, MAX_COLUMNS - 1))
     rows = objects([["a"], ["b"], ["c"]])
     outcome = Fitting(known, rows).take(ChunkOutcome(rows.select([1])))

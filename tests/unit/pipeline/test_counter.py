@@ -27,12 +27,16 @@ def messy_file(rng: random.Random) -> bytes:
     lines = []
     for number in range(rng.randint(0, 60)):
         text = "".join(rng.choices(alphabet, k=rng.choice((0, 3, 10, 50, 400))))
-        lines.append(f"{number}," + (text if rng.random() < 0.4 else '"' + text.replace('"', '""') + '"'))
+        lines.append(
+            f"{number}," + (text if rng.random() < 0.4 else '"' + text.replace('"', '""') + '"')
+        )
     head = "id,text" + rng.choice(("\n", "\r\n"))
     return (head + rng.choice(("\n", "\r\n")).join(lines) + rng.choice(("", "\n", "\n\n"))).encode()
 
 
-def counted(data: bytes, declared: Declared, rng: random.Random, window_bytes: int) -> tuple[int, Dialect]:
+def counted(
+    data: bytes, declared: Declared, rng: random.Random, window_bytes: int
+) -> tuple[int, Dialect]:
     seen: list[Dialect] = []
 
     def look(sample: bytes, complete: bool) -> Dialect:
@@ -51,21 +55,37 @@ def counted(data: bytes, declared: Declared, rng: random.Random, window_bytes: i
 @pytest.mark.parametrize("seed", range(4))
 def test_the_count_is_that_of_the_splitter_however_the_bytes_come(seed: int) -> None:
     rng = random.Random(seed)
-    strict = Declared(format="csv", delimiter=",", quote='"', escape="", skip_rows=0, on_bad_row="keep")
+    strict = Declared(
+        format="csv", delimiter=",", quote='"', escape="", skip_rows=0, on_bad_row="keep"
+    )
     compared = 0
     for _ in range(150):
         data, window_bytes = messy_file(rng), rng.choice((1, 50, 300, 100_000))
-        declared = rng.choice((strict, Declared(), Declared(format="jsonl"), Declared(skip_footer=2)))
+        declared = rng.choice(
+            (strict, Declared(), Declared(format="jsonl"), Declared(skip_footer=2))
+        )
         try:
             count, dialect = counted(data, declared, rng, window_bytes)
         except RequestError:
             continue
         start = Position(dialect.data_start, 0, dialect.data_line)
         limits, budget = Limits(rng.choice((1, 5, 1000))), rng.choice((1, 1 << 30))
-        made = cut(io.BytesIO(data), open_format(dialect), start, size=len(data), limits=limits, budget=budget)
+        made = cut(
+            io.BytesIO(data),
+            open_format(dialect),
+            start,
+            size=len(data),
+            limits=limits,
+            budget=budget,
+        )
         while not made.done:
             made = cut(
-                io.BytesIO(data), open_format(dialect), made.position, size=len(data), limits=limits, budget=budget
+                io.BytesIO(data),
+                open_format(dialect),
+                made.position,
+                size=len(data),
+                limits=limits,
+                budget=budget,
             )
         assert count == made.position.rows, (data, declared, window_bytes)
         compared += 1
@@ -74,7 +94,9 @@ def test_the_count_is_that_of_the_splitter_however_the_bytes_come(seed: int) -> 
 
 def test_records_too_long_to_be_held_count_once_and_are_not_held() -> None:
     counter = RowCounter(
-        lambda sample, complete: detect(sample, complete=complete, declared=Declared(format="csv", delimiter=",")),
+        lambda sample, complete: detect(
+            sample, complete=complete, declared=Declared(format="csv", delimiter=",")
+        ),
         window_bytes=100,
         row_bytes=1000,
     )
@@ -85,6 +107,8 @@ def test_records_too_long_to_be_held_count_once_and_are_not_held() -> None:
 
 
 def test_what_is_no_file_of_rows_is_refused() -> None:
-    counter = RowCounter(lambda sample, complete: detect(sample, complete=complete, declared=Declared()))
+    counter = RowCounter(
+        lambda sample, complete: detect(sample, complete=complete, declared=Declared())
+    )
     with pytest.raises(EmptyFile):
         counter.finish()

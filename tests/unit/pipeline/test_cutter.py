@@ -40,11 +40,15 @@ def tricky(count: int) -> bytes:
     return b'{"v":["' + rb"a,]}\"[{\\" * count + b'",{"w":[1,{"x":2}]}],"y":"\\\\"},'
 
 
-def csv_case(newline: str, encoding: str = "utf-8", delimiter: str = ",") -> tuple[Dialect, bytes, bytes, bytes]:
+def csv_case(
+    newline: str, encoding: str = "utf-8", delimiter: str = ","
+) -> tuple[Dialect, bytes, bytes, bytes]:
     """(dialect, small record, too long record, record as long as a window may be)."""
     end = {"lf": "\n", "crlf": "\r\n", "cr": "\r"}[newline]
     small = f"7,small{end}".replace(",", delimiter).encode(encoding)
-    dialect = CsvDialect(newline=newline, encoding=encoding, delimiter=delimiter, columns=["a", "b"])
+    dialect = CsvDialect(
+        newline=newline, encoding=encoding, delimiter=delimiter, columns=["a", "b"]
+    )
     return dialect, small, csv_row(5000, end, encoding), csv_row(20_000, end, encoding)
 
 
@@ -56,7 +60,12 @@ CASES: dict[str, tuple[Dialect, bytes, bytes, bytes]] = {
     "utf_16_crlf": csv_case("crlf", "utf-16-be"),
     "long_delimiter": csv_case("lf", delimiter="||"),
     "json_lines": (LINES, b'{"id":1}\n', json_row(5000), json_row(20_000)),
-    "json_array": (JsonDialect(root="array"), b'{"id":1},\n', json_row(5000, b",\n"), json_row(20_000, b",\n")),
+    "json_array": (
+        JsonDialect(root="array"),
+        b'{"id":1},\n',
+        json_row(5000, b",\n"),
+        json_row(20_000, b",\n"),
+    ),
     "json_array_on_one_line": (JsonDialect(root="array"), b'{"id":1},', tricky(500), tricky(2000)),
 }
 
@@ -77,8 +86,12 @@ def test_a_record_too_long_to_be_read_is_one_reject_and_its_neighbours_come_thro
         spans = cut_all(data, dialect, Setting(1000, 500, window_bytes), ROW_BYTES)
         rows, rejects = read_spans(data, dialect, spans)
 
-        assert [number for number, _ in rows] == [i for i, letter in enumerate(order, 1) if letter == "s"]
-        assert [reject.row_number for reject in rejects] == [i for i, letter in enumerate(order, 1) if letter != "s"]
+        assert [number for number, _ in rows] == [
+            i for i, letter in enumerate(order, 1) if letter == "s"
+        ]
+        assert [reject.row_number for reject in rejects] == [
+            i for i, letter in enumerate(order, 1) if letter != "s"
+        ]
         assert {reject.code for reject in rejects} == {"row_too_large"}
         for reject in rejects:
             start = sum(map(len, records[: reject.row_number - 1]))
@@ -89,7 +102,9 @@ def test_a_record_too_long_to_be_read_is_one_reject_and_its_neighbours_come_thro
 
 
 @pytest.mark.parametrize("encoding", ["utf-8", "utf-16-le", "utf-16-be"])
-def test_the_end_of_a_record_too_long_to_be_read_is_found_wherever_the_blocks_end(encoding: str) -> None:
+def test_the_end_of_a_record_too_long_to_be_read_is_found_wherever_the_blocks_end(
+    encoding: str,
+) -> None:
     dialect = CsvDialect(columns=["a", "b"], newline="crlf", encoding=encoding)
     for length in range(1500, 1500 + 98):
         # In UTF-16 the bytes of a line end also stand between two of these characters.
@@ -142,7 +157,15 @@ def test_a_stretch_ends_when_its_budget_is_spent_and_the_next_goes_on_there() ->
     data = b"".join(b"%d,x\n" % i for i in range(1000))
     form, position, stretches = open_format(CSV), Position(0, 0, 1), 0
     while True:
-        made = cut(io.BytesIO(data), form, position, size=len(data), limits=Limits(10), budget=1000, window_bytes=200)
+        made = cut(
+            io.BytesIO(data),
+            form,
+            position,
+            size=len(data),
+            limits=Limits(10),
+            budget=1000,
+            window_bytes=200,
+        )
         stretches += 1
         assert made.spans[0].byte_start == position.offset
         assert made.spans[0].first_row == position.rows + 1
@@ -163,7 +186,9 @@ def test_no_more_of_a_file_is_read_at_once_than_the_window_and_the_longest_recor
             self.most = max(self.most, len(block))
             return block
 
-    data = b"".join(csv_row(length) for length in [700, 900, 10, 10, 900, 800, 900, 950] * 50) + csv_row(50_000)
+    data = b"".join(
+        csv_row(length) for length in [700, 900, 10, 10, 900, 800, 900, 950] * 50
+    ) + csv_row(50_000)
     file = Watched(data)
     cut(file, open_format(CSV), Position(0, 0, 1), size=len(data),
         limits=Limits(3, row_bytes=ROW_BYTES), budget=1 << 40, window_bytes=512)  # fmt: skip
@@ -208,7 +233,14 @@ def test_open_quotes_cost_work_by_the_length_of_the_file_and_memory_by_that_of_a
 
 
 def test_a_file_that_became_shorter_ends_the_cutting() -> None:
-    made = cut(io.BytesIO(b"1,2\n3,"), open_format(CSV), Position(0, 0, 1), size=100, limits=Limits(10), budget=1000)
+    made = cut(
+        io.BytesIO(b"1,2\n3,"),
+        open_format(CSV),
+        Position(0, 0, 1),
+        size=100,
+        limits=Limits(10),
+        budget=1000,
+    )
     assert made.done
     assert [(span.byte_start, span.byte_end, span.row_count) for span in made.spans] == [(0, 6, 2)]
 

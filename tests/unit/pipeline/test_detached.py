@@ -1,4 +1,6 @@
-"""What waits for others is bounded by its bytes, over all jobs of a processor, and nobody is forgotten for it."""
+"""What waits for others is bounded by its bytes, over all jobs of a processor, and nobody is
+forgotten for it.
+"""
 
 from __future__ import annotations
 
@@ -10,7 +12,9 @@ from app.pipeline.detached import DetachedBudget
 def test_a_job_that_finds_no_room_is_called_when_there_is_some() -> None:
     budget, first, second = DetachedBudget(100), uuid4(), uuid4()
     assert budget.take("scoring", first, 99)
-    assert budget.take("scoring", first, 1000), "there was room: else a large chunk would never begin"
+    assert budget.take("scoring", first, 1000), (
+        "there was room: else a large chunk would never begin"
+    )
     assert not budget.take("scoring", second, 1)
     assert budget.take("mapping", second, 1), "another processor waits for another service"
     assert budget.give_back("scoring", 1000) == {second}

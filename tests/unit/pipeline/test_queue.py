@@ -60,7 +60,9 @@ async def test_a_waiting_job_rises_one_step_for_each_ageing_time() -> None:
     assert await queue.get() == old
 
 
-async def test_under_a_constant_stream_of_priority_10_a_job_of_priority_0_gets_its_turn_in_time() -> None:
+async def test_under_a_constant_stream_of_priority_10_a_job_of_priority_0_gets_its_turn_in_time() -> (
+    None
+):
     clock = Clock()
     queue = JobQueue(10.0, clock)
     patient = uuid4()
@@ -100,7 +102,10 @@ async def test_a_free_thread_goes_to_the_lowest_rank_and_one_who_gave_up_holds_n
     gate = threading.Event()
     first = asyncio.create_task(threads.run(0.0, gate.wait))
     await asyncio.sleep(0)
-    tasks = {rank: asyncio.create_task(threads.run(rank, order.append, rank)) for rank in (3.0, 1.0, 2.0, 1.5)}
+    tasks = {
+        rank: asyncio.create_task(threads.run(rank, order.append, rank))
+        for rank in (3.0, 1.0, 2.0, 1.5)
+    }
     await asyncio.sleep(0)
     tasks[1.5].cancel()
     gate.set()

@@ -21,7 +21,8 @@ NOTHING = {"nothing_to_claim": True}
         ({"is_shared": True}, Step.SPLIT),
         ({"has_chunks_in_work": True}, Step.SPLIT),
         ({"is_splitting": True}, Step.RUN),
-        ({"is_cancelled": True}, Step.SPLIT),  # only so can its other rows be counted as not processed
+        # only so can its other rows be counted as not processed
+        ({"is_cancelled": True}, Step.SPLIT),
         # chunks to run
         (SPLIT, Step.RUN),
         (SPLIT | {"has_chunks_in_work": True}, Step.RUN),
@@ -29,7 +30,10 @@ NOTHING = {"nothing_to_claim": True}
         # chunks whose processor waits for a service
         (SPLIT | {"waits_for_service": True}, Step.RUN_DETACHED),
         ({"is_splitting": True, "waits_for_service": True}, Step.RUN_DETACHED),
-        (SPLIT | {"waits_for_service": True, "detached_turns": MAX_DETACHED_TURNS - 1}, Step.RUN_DETACHED),
+        (
+            SPLIT | {"waits_for_service": True, "detached_turns": MAX_DETACHED_TURNS - 1},
+            Step.RUN_DETACHED,
+        ),
         (SPLIT | {"waits_for_service": True, "detached_turns": MAX_DETACHED_TURNS}, Step.LEAVE),
         (SPLIT | {"waits_for_service": True, "is_held_up": True}, Step.RUN_DETACHED),
         (SPLIT | {"waits_for_service": True, "is_held_up": True, "detached_turns": 1}, Step.LEAVE),
@@ -72,9 +76,13 @@ def test_a_job_is_ended_only_when_it_is_cut_and_nothing_of_it_is_in_work() -> No
 def test_a_token_is_dropped_only_where_somebody_else_puts_one() -> None:
     for view in every_view():
         if next_step(view) is Step.LEAVE:
-            others_at_work = view.has_chunks_in_work or view.is_reducing or view.is_splitting or view.is_shared
+            others_at_work = (
+                view.has_chunks_in_work or view.is_reducing or view.is_splitting or view.is_shared
+            )
             assert others_at_work or view.detached_turns, view
 
 
 def test_a_file_is_never_cut_twice_at_once() -> None:
-    assert not [view for view in every_view() if view.is_splitting and next_step(view) is Step.SPLIT]
+    assert not [
+        view for view in every_view() if view.is_splitting and next_step(view) is Step.SPLIT
+    ]

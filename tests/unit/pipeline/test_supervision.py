@@ -1,4 +1,6 @@
-"""Services that run beside the doors: one that dies is started again, one that is cancelled ends, whatever it dies of."""
+"""Services that run beside the doors: one that dies is started again, one that is cancelled ends,
+whatever it dies of.
+"""
 
 from __future__ import annotations
 

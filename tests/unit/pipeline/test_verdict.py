@@ -1,4 +1,6 @@
-"""A job is completed only if every row of its file is in a table: each equation that fails ends it, with both sides."""
+"""A job is completed only if every row of its file is in a table: each equation that fails ends it,
+with both sides.
+"""
 
 from __future__ import annotations
 
@@ -9,7 +11,9 @@ from app.pipeline.verdict import Stored, verdict
 from app.states import JobStatus
 
 
-def chunks(status: str, *, ok: int = 0, invalid: int = 0, failed: int = 0, count: int = 1) -> ChunkTally:
+def chunks(
+    status: str, *, ok: int = 0, invalid: int = 0, failed: int = 0, count: int = 1
+) -> ChunkTally:
     return ChunkTally(status, count, ok + invalid + failed, ok, invalid, failed, 100)
 
 
@@ -36,7 +40,9 @@ def by_status(*tallies: ChunkTally) -> dict[str, ChunkTally]:
         (by_status(chunks("failed", failed=10)), Stored(0, {}), JobStatus.FAILED),
     ],
 )
-def test_counts_that_close_give_the_status(tally: dict[str, ChunkTally], stored: Stored, status: JobStatus) -> None:
+def test_counts_that_close_give_the_status(
+    tally: dict[str, ChunkTally], stored: Stored, status: JobStatus
+) -> None:
     rows = sum(each.rows for each in tally.values())
     assert verdict(tally, stored, rows=rows, stores_results=True) == (status, None)
 
@@ -51,7 +57,9 @@ def test_counts_that_close_give_the_status(tally: dict[str, ChunkTally], stored:
         (Stored(7, {"invalid": 2}), 10, "failed rows stored: 0, expected 1"),
     ],
 )
-def test_a_row_that_is_lost_or_doubled_fails_the_job(stored: Stored, rows: int, problem: str) -> None:
+def test_a_row_that_is_lost_or_doubled_fails_the_job(
+    stored: Stored, rows: int, problem: str
+) -> None:
     tally = by_status(chunks("completed", ok=7, invalid=2, failed=1))
     assert verdict(tally, stored, rows=rows, stores_results=True) == (JobStatus.FAILED, problem)
 
@@ -64,6 +72,9 @@ def test_a_row_that_a_chunk_does_not_account_for_fails_the_job() -> None:
 
 def test_results_of_a_job_that_stores_none_are_too_many() -> None:
     tally = by_status(chunks("completed", ok=10))
-    assert verdict(tally, Stored(0, {}), rows=10, stores_results=False) == (JobStatus.COMPLETED, None)
+    assert verdict(tally, Stored(0, {}), rows=10, stores_results=False) == (
+        JobStatus.COMPLETED,
+        None,
+    )
     status, problem = verdict(tally, Stored(10, {}), rows=10, stores_results=False)
     assert (status, problem) == (JobStatus.FAILED, "results stored: 10, expected 0")

@@ -1,4 +1,6 @@
-"""The contract of processors: what is refused at the start, what is declared, and how options are read."""
+"""The contract of processors: what is refused at the start, what is declared, and how options are
+read.
+"""
 
 from __future__ import annotations
 
@@ -141,7 +143,9 @@ class Asking(WaitsForService):
         ("NotThere", "cannot be loaded"),
     ],
 )
-def test_a_processor_that_cannot_be_used_stops_the_service_with_the_reason(name: str, reason: str) -> None:
+def test_a_processor_that_cannot_be_used_stops_the_service_with_the_reason(
+    name: str, reason: str
+) -> None:
     with pytest.raises(SettingsInvalid) as caught:
         Processors([f"{HERE}:{name}"])
     assert f"'{HERE}:{name}'" in caught.value.detail
@@ -160,9 +164,13 @@ def test_what_a_processor_can_do_is_the_classes_that_it_derives_from() -> None:
 
 
 def test_the_processors_of_the_service_keep_the_contract() -> None:
-    """As one from outside must: what the registry refuses there holds of those of the house as well."""
+    """As one from outside must: what the registry refuses there holds of those of the house as
+    well.
+    """
     processors = plugins.make_processors(Settings(_env_file=None))
-    assert {name: problem_of(processors.get(name)) for name in processors.names} == dict.fromkeys(processors.names)
+    assert {name: problem_of(processors.get(name)) for name in processors.names} == dict.fromkeys(
+        processors.names
+    )
     assert set(processors.names) - set(processors.uploadable) == {"batch", "mapping", "transform"}
 
 
@@ -184,7 +192,9 @@ def test_counts_of_the_same_name_are_added_up() -> None:
         ),
     ],
 )
-def test_options_are_read_from_json_and_from_texts(given: dict[str, Any], stored: dict[str, Any]) -> None:
+def test_options_are_read_from_json_and_from_texts(
+    given: dict[str, Any], stored: dict[str, Any]
+) -> None:
     """And kept as JSON, without what was not given."""
     options = validated(Wanted, "the processor p", given)
     assert as_json(options) == stored
@@ -196,19 +206,32 @@ def test_options_are_read_from_json_and_from_texts(given: dict[str, Any], stored
     [
         ({"limit": 1, "lmit": 2}, "The processor p has no option 'lmit'."),
         ({}, "These options of the processor p cannot be used: limit: Field required."),
-        ({"limit": "many"}, "These options of the processor p cannot be used: limit: Input should be a valid integer"),
-        ({"limit": 1, "names": '["a", 2]'}, "These options of the processor p cannot be used: names"),
+        (
+            {"limit": "many"},
+            (
+                "These options of the processor p cannot be used: limit: Input should be a valid"
+                " integer"
+            ),
+        ),
+        (
+            {"limit": 1, "names": '["a", 2]'},
+            "These options of the processor p cannot be used: names",
+        ),
         ({"limit": 1, "word": "a\0b"}, "An option of the processor p has a NUL character."),
     ],
 )
-def test_options_that_cannot_be_used_are_refused_by_name(given: dict[str, Any], detail: str) -> None:
+def test_options_that_cannot_be_used_are_refused_by_name(
+    given: dict[str, Any], detail: str
+) -> None:
     with pytest.raises(InvalidParameter) as caught:
         validated(Wanted, "the processor p", given)
     assert caught.value.detail.startswith(detail)
 
 
 def test_stored_options_that_do_not_fit_any_more_are_told_as_such() -> None:
-    """A job that waited while its processor was changed fails with a sentence, and does not try for ever."""
+    """A job that waited while its processor was changed fails with a sentence, and does not try for
+    ever.
+    """
     with pytest.raises(InvalidParameter, match="limit: Field required"):
         restored(Wanted, "the processor p", {"word": "x"})
 
@@ -221,11 +244,15 @@ def test_options_of_which_more_may_come_are_refused_only_for_what_is_there() -> 
 
 def test_a_table_that_was_not_declared_is_an_error_of_its_processor() -> None:
     processors = Processors([f"{HERE}:Counting"])
-    job: Any = SimpleNamespace(processor=processors.get("counting"), can=processors.capabilities("counting"))
+    job: Any = SimpleNamespace(
+        processor=processors.get("counting"), can=processors.capabilities("counting")
+    )
     rows = CellRows(["a"], [1], [["x"]])
     declared = ChunkOutcome(rows, tables={"records": []})
     assert _accounted(job, declared, rows) is declared
-    with pytest.raises(TypeError, match="counting writes to predictions, which is not one of its `tables`"):
+    with pytest.raises(
+        TypeError, match="counting writes to predictions, which is not one of its `tables`"
+    ):
         _accounted(job, ChunkOutcome(rows, tables={"predictions": []}), rows)
 
 
@@ -241,4 +268,7 @@ def test_the_stages_of_the_processors_begin_where_the_interface_says() -> None:
         "rows": [("queued", 0), ("processing", 0), ("done", 100)],
         "batch": [("queued", 0), ("processing", 0), ("done", 100)],
     }  # fmt: skip
-    assert [name for name in processors.names if processors.get(name).stages.is_of_parts] == ["batch", "mapping"]
+    assert [name for name in processors.names if processors.get(name).stages.is_of_parts] == [
+        "batch",
+        "mapping",
+    ]

@@ -1,4 +1,6 @@
-"""What docs/values.md says is read from a text and from JSON, in models and schemas in ordinary Pydantic, and nothing else."""
+"""What docs/values.md says is read from a text and from JSON, in models and schemas in ordinary
+Pydantic, and nothing else.
+"""
 
 from __future__ import annotations
 
@@ -101,7 +103,11 @@ NO_JSON: dict[str, list[str]] = {
 
 
 def pairs(table: dict[str, Any]) -> list[Any]:
-    return [pytest.param(name, text, id=f"{name}-{text!a}") for name, texts in table.items() for text in texts]
+    return [
+        pytest.param(name, text, id=f"{name}-{text!a}")
+        for name, texts in table.items()
+        for text in texts
+    ]
 
 
 def validated(model: str, name: str, text: str) -> list[Any]:
@@ -129,7 +135,9 @@ def wrong_object(_: str, name: str, value: str) -> Any:
 
 @pytest.mark.parametrize("model", ["Everything", "StrictEverything"])
 @pytest.mark.parametrize(("name", "text"), pairs(TEXTS))
-def test_a_documented_text_is_read_as_the_value_that_it_says(model: str, name: str, text: str) -> None:
+def test_a_documented_text_is_read_as_the_value_that_it_says(
+    model: str, name: str, text: str
+) -> None:
     assert not of_cell(model, name, text)
     assert not wrong_cell(model, name, text)
     (value,) = validated(model, name, text)
@@ -150,7 +158,10 @@ def test_a_documented_json_value_is_read_exactly(name: str, value: str) -> None:
     assert not of_object("Everything", name, value)
     assert not wrong_object("Record", name, value)
     decoded = msgspec.json.Decoder(float_hook=strict.Number).decode(value)
-    got = getattr(strict.strict_validator(models.Everything, of_cells=False).validate_python({name: decoded}), name)
+    got = getattr(
+        strict.strict_validator(models.Everything, of_cells=False).validate_python({name: decoded}),
+        name,
+    )
     assert (got, type(got)) == (JSON[name][value], type(JSON[name][value]))
 
 
@@ -162,9 +173,12 @@ def test_any_other_json_value_is_refused(wrong: Callable[..., Any], name: str, v
 
 @pytest.mark.parametrize("wrong", [of_object, wrong_object], ids=["scoring", "imports"])
 @pytest.mark.parametrize(
-    ("name", "value"), [("whole", '"30"'), ("double", '"1.5"'), ("truth", '"true"'), ("level", '"1"')]
+    ("name", "value"),
+    [("whole", '"30"'), ("double", '"1.5"'), ("truth", '"true"'), ("level", '"1"')],
 )
-def test_a_strict_model_takes_no_number_in_quotes(wrong: Callable[..., Any], name: str, value: str) -> None:
+def test_a_strict_model_takes_no_number_in_quotes(
+    wrong: Callable[..., Any], name: str, value: str
+) -> None:
     assert wrong("StrictEverything", name, value)
 
 
@@ -176,7 +190,9 @@ def test_what_is_refused_is_named_as_it_was_written_and_without_a_word_of_python
         "truth": of_object("Everything", "truth", "1.0"),
         "inner": of_object("Everything", "inner", '{"at": 46023}'),
     }
-    assert not of_object("Everything", "either", '"2026"'), "a whole number, as the field says that it may be"
+    assert not of_object("Everything", "either", '"2026"'), (
+        "a whole number, as the field says that it may be"
+    )
     found = {name: (each.code, each.column, each.value) for name, (each,) in rejects.items()}
     assert found == {
         "moment": ("invalid_value", "moment", "46023"),
@@ -234,7 +250,9 @@ def test_a_transaction_without_a_zone_is_in_utc_and_any_other_keeps_its_moment()
         ("country", "D\u00cb"),
     ],
 )  # fmt: skip
-def test_a_value_of_a_transaction_that_is_not_as_documented_rejects_its_row(name: str, text: str) -> None:
+def test_a_value_of_a_transaction_that_is_not_as_documented_rejects_its_row(
+    name: str, text: str
+) -> None:
     (reject,) = shipped(**{name: text}).rejects
     assert (reject.code, reject.column, reject.value) == ("invalid_value", name, text)
 
@@ -243,7 +261,11 @@ def test_json_transactions_are_read_and_sent_with_all_their_digits() -> None:
     raw = b'{"transaction_id": "t", "data": {"a": 1}, "id": "mine", "x": 1e2}'
     (body,) = check(f"{HERE}:Anything", ObjectRows([], [7], [raw])).bodies
     assert (json.loads(body)["id"], body.count(b'"id"')) == ("7", 1)
-    members = {**{k: v for k, v in GOOD.items() if k != "amount"}, "transactions_24h": 3, "account_age_days": 40}
+    members = {
+        **{k: v for k, v in GOOD.items() if k != "amount"},
+        "transactions_24h": 3,
+        "account_age_days": 40,
+    }
     text = json.dumps(members)[:-1] + ', "amount": 999999999999.99}'
     checked = check(SHIPPED, ObjectRows([], [1], [text.encode()]))
     assert json.loads(checked.bodies[0])["amount"] == "999999999999.99"
@@ -268,7 +290,11 @@ def test_a_model_with_aliases_takes_the_columns_that_they_name() -> None:
             "id": "1", "transaction_id": "t", "Account": "a", "amount": "1.5", "timestamp": "2026-01-05T00:00:00", "note": "",
         }  # fmt: skip
         bad = by_name | {"Betrag": "x", "Amount": "x", "TxnID": "", "When": "5", "at": "5"}
-        rows = [[(by_name | {name: bad[name]})[key] for key in header] for name in header if name != "Account"]
+        rows = [
+            [(by_name | {name: bad[name]})[key] for key in header]
+            for name in header
+            if name != "Account"
+        ]
         found = check(f"{HERE}:Aliased", CellRows(header, [1, 2, 3], rows)).rejects
         assert [each.column for each in found] == [name for name in header if name != "Account"]
 
@@ -276,7 +302,10 @@ def test_a_model_with_aliases_takes_the_columns_that_they_name() -> None:
 def test_a_model_may_take_names_besides_aliases_and_make_aliases_by_a_rule() -> None:
     for name in ("TxnID", "transaction_id"):
         raw = f'{{"{name}": "t", "address": {{"city": "Ulm"}}}}'.encode()
-        assert json.loads(check(f"{HERE}:ByName", ObjectRows([], [1], [raw])).bodies[0])["city"] == "Ulm"
+        assert (
+            json.loads(check(f"{HERE}:ByName", ObjectRows([], [1], [raw])).bodies[0])["city"]
+            == "Ulm"
+        )
         assert not check(f"{HERE}:ByName", CellRows([name], [1], [["t"]])).rejects
     rows = CellRows(["TRANSACTION_ID", "AMOUNT", "id"], [3], [["t", "2.50", "own"]])
     body = check(f"{HERE}:Generated", rows).bodies[0]
@@ -305,7 +334,9 @@ def test_a_naive_timestamp_of_a_model_of_ones_own_gets_its_column_too() -> None:
 
 def test_the_page_of_values_shows_what_is_read() -> None:
     """Each example in the table of docs/values.md, in the columns that say so."""
-    rows = re.findall(r"^\| `(\w+)` \| (.+?) \| (.+?) \|$", (ROOT / "docs/values.md").read_text(), re.MULTILINE)
+    rows = re.findall(
+        r"^\| `(\w+)` \| (.+?) \| (.+?) \|$", (ROOT / "docs/values.md").read_text(), re.MULTILINE
+    )
     fields = {
         "int": "whole", "Decimal": "decimal", "float": "double", "bool": "truth", "datetime": "moment", "date": "day",
         "time": "clock", "timedelta": "duration",
@@ -324,7 +355,10 @@ def test_a_csv_file_is_taken_if_each_required_field_has_one_of_its_columns() -> 
         return list(ScoringProcessor(ml_api, f"{HERE}:{model}").columns(header, NoOptions()))
 
     added = ["prediction", "fraud_score", "model_version"]
-    for header in (["TxnID", "Account", "Betrag", "When"], ["at", "Amount", "Account", "TxnID", "more"]):
+    for header in (
+        ["TxnID", "Account", "Betrag", "When"],
+        ["at", "Amount", "Account", "TxnID", "more"],
+    ):
         assert columns("Aliased", *header) == [*header, *added]
     assert columns("ByName", "transaction_id") == ["transaction_id", *added]
     for model, header, sentence in (

@@ -1,4 +1,6 @@
-"""The lexicon scores as its library does, in linear time; a model's answers are checked before they are believed."""
+"""The lexicon scores as its library does, in linear time; a model's answers are checked before they
+are believed.
+"""
 
 from __future__ import annotations
 
@@ -10,7 +12,12 @@ from uuid import uuid4
 
 import msgspec
 import pytest
-from vaderSentiment.vaderSentiment import BOOSTER_DICT, NEGATE, SPECIAL_CASES, SentimentIntensityAnalyzer
+from vaderSentiment.vaderSentiment import (
+    BOOSTER_DICT,
+    NEGATE,
+    SPECIAL_CASES,
+    SentimentIntensityAnalyzer,
+)
 
 from app.embeddings.model import Embedder
 from app.errors import ModelUnavailable, SettingsInvalid, UnknownModel
@@ -25,7 +32,9 @@ LIBRARY = SentimentIntensityAnalyzer()
 
 def expected(text: str) -> tuple[str, float]:
     compound = LIBRARY.polarity_scores(re.sub("[\u2019\u2018\u02bc\uff07]", "'", text))["compound"]
-    return ("positive" if compound >= 0.05 else "negative" if compound <= -0.05 else "neutral"), compound
+    return (
+        "positive" if compound >= 0.05 else "negative" if compound <= -0.05 else "neutral"
+    ), compound
 
 
 def test_real_texts_score_as_the_library_scores_them(corpora: Path) -> None:
@@ -52,7 +61,8 @@ def test_every_rule_of_the_library_holds_in_any_mix_of_words() -> None:
         *" ".join(SPECIAL_CASES).split() * 3,
     ]
     texts = [
-        " ".join(rng.choices(words, k=rng.randint(0, 25))) + rng.choice(("", "!!", "??", "!?!?")) for _ in range(1_500)
+        " ".join(rng.choices(words, k=rng.randint(0, 25))) + rng.choice(("", "!!", "??", "!?!?"))
+        for _ in range(1_500)
     ]
     texts += [text.upper() if rng.random() < 0.3 else text.title() for text in texts[:500]]
     assert Vader().score(texts) == [expected(text) for text in texts]
@@ -79,7 +89,9 @@ def test_a_result_has_the_text_as_it_was_written() -> None:
     assert (row["text"], row["sentiment"], row["score"]) == (text, "negative", -0.2755)
 
 
-def test_a_long_text_costs_as_much_as_its_words_and_no_more(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_long_text_costs_as_much_as_its_words_and_no_more(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     looked_at = 0
     original = SentimentIntensityAnalyzer._negation_check
 
@@ -94,13 +106,20 @@ def test_a_long_text_costs_as_much_as_its_words_and_no_more(monkeypatch: pytest.
     assert looked_at < 20 * len(text.split())
 
 
-def test_an_id_that_is_a_number_keeps_its_digits_and_a_text_that_is_none_is_shown_as_it_was_written() -> None:
+def test_an_id_that_is_a_number_keeps_its_digits_and_a_text_that_is_none_is_shown_as_it_was_written() -> (
+    None
+):
     def compute(function: object, model: str, texts: list[str]) -> list[tuple[str, float]]:
         return [("positive", 0.5)] * len(texts)
 
-    raw = [b'{"id": 12345678901234567.89, "text": "a"}', b'{"id": null, "text": "b"}', b'{"id": "x", "text": 1.10}']
+    raw = [
+        b'{"id": 12345678901234567.89, "text": "a"}',
+        b'{"id": null, "text": "b"}',
+        b'{"id": "x", "text": 1.10}',
+    ]
     done = SentimentProcessor().process(
-        ObjectRows([], [1, 2, 3], raw), ChunkContext(uuid4(), 0, 1, SentimentOptions(), compute=compute)
+        ObjectRows([], [1, 2, 3], raw),
+        ChunkContext(uuid4(), 0, 1, SentimentOptions(), compute=compute),
     )
     assert [row["row_id"] for row in done.results.records()] == ["12345678901234567.89", "2"]
     assert [(each.code, each.value) for each in done.rejects] == [("text_not_string", "1.10")]
@@ -126,14 +145,22 @@ def test_without_the_sentence_model_its_chunks_fail_saying_what_to_do(tmp_path: 
     processor.check(SentimentOptions(model="minilm"))
     with pytest.raises(ModelUnavailable, match="install_model"):
         processor.process(
-            CellRows(["text"], [1], [["a"]]), ChunkContext(uuid4(), 0, 1, SentimentOptions(model="minilm"))
+            CellRows(["text"], [1], [["a"]]),
+            ChunkContext(uuid4(), 0, 1, SentimentOptions(model="minilm")),
         )
     with pytest.raises(UnknownModel):
         SentimentProcessor().check(SentimentOptions(model="minilm"))
 
 
 @pytest.mark.parametrize(
-    "answer", [[], [("positive", 1.0)] * 2, [("good", 1.0)], [("neutral", float("nan"))], [("neutral", float("inf"))]]
+    "answer",
+    [
+        [],
+        [("positive", 1.0)] * 2,
+        [("good", 1.0)],
+        [("neutral", float("nan"))],
+        [("neutral", float("inf"))],
+    ],
 )
 def test_an_answer_that_does_not_fit_the_texts_is_an_error(answer: list[tuple[str, float]]) -> None:
     with pytest.raises(BadScores):

@@ -33,7 +33,10 @@ def locked(name: str) -> dict[str, tuple[Requirement, list[str]]]:
     found = {}
     for pin in pins:
         requirement = Requirement(pin.partition("--hash")[0].strip())
-        found[canonicalize_name(requirement.name)] = (requirement, re.findall(r"--hash=sha256:([0-9a-f]{64})", pin))
+        found[canonicalize_name(requirement.name)] = (
+            requirement,
+            re.findall(r"--hash=sha256:([0-9a-f]{64})", pin),
+        )
     return found
 
 
@@ -43,16 +46,22 @@ def version_of(pin: Requirement) -> Version:
 
 
 @pytest.mark.parametrize(("ranges", "lock"), PAIRS)
-def test_every_requirement_has_a_range_and_a_reason_and_is_locked_within_it(ranges: str, lock: str) -> None:
+def test_every_requirement_has_a_range_and_a_reason_and_is_locked_within_it(
+    ranges: str, lock: str
+) -> None:
     pins = locked(lock)
     for requirement, reason in asked(ranges):
         assert {each.operator for each in requirement.specifier} == {">=", "<"}, requirement
         assert len(reason) >= 8, requirement
-        assert version_of(pins[canonicalize_name(requirement.name)][0]) in requirement.specifier, requirement
+        assert version_of(pins[canonicalize_name(requirement.name)][0]) in requirement.specifier, (
+            requirement
+        )
 
 
 @pytest.mark.parametrize(("ranges", "lock"), PAIRS)
-def test_a_range_of_a_0_x_package_ends_before_the_minor_that_was_not_tried(ranges: str, lock: str) -> None:
+def test_a_range_of_a_0_x_package_ends_before_the_minor_that_was_not_tried(
+    ranges: str, lock: str
+) -> None:
     pins = locked(lock)
     for requirement, _ in asked(ranges):
         tried = version_of(pins[canonicalize_name(requirement.name)][0])

@@ -30,7 +30,9 @@ def test_each_person_is_what_its_truth_says(tmp_path: Path) -> None:
     seen: dict[str, int] = {}
     for person, truth in zip(people, truths, strict=True):
         assert person == truth["data"]
-        assert [name for name, is_right in RIGHT.items() if not is_right(person[name])] == truth["fields"], person
+        assert [name for name, is_right in RIGHT.items() if not is_right(person[name])] == truth[
+            "fields"
+        ], person
         assert (truth["verdict"] == "invalid") == bool(truth["fields"])
         if truth["verdict"] == "duplicate":
             assert seen[person["email"].lower()] == truth["duplicate_of"] < truth["row"]
@@ -48,7 +50,11 @@ def test_clean_people_are_right_and_have_no_verdicts(tmp_path: Path) -> None:
     done = generate(tmp_path / "people.csv", ROWS, kind="people", seed=1)
     with done.path.open(newline="") as file:
         people = list(csv.DictReader(file))
-    assert (len(people), len({person["email"] for person in people}), done.verdicts) == (ROWS, ROWS, None)
+    assert (len(people), len({person["email"] for person in people}), done.verdicts) == (
+        ROWS,
+        ROWS,
+        None,
+    )
     assert all(is_right(person[name]) for person in people for name, is_right in RIGHT.items())
 
 
@@ -66,7 +72,11 @@ def test_reviews_repeat_as_often_as_asked_and_are_counted(tmp_path: Path, repeat
     again = generate(tmp_path / "again.csv", ROWS, kind="reviews", repeat=repeat, seed=1).path
     assert again.read_bytes() == path.read_bytes()
     generate(tmp_path / "reviews.csv", 1)
-    assert sorted(file.name for file in tmp_path.iterdir()) == ["again.csv", "again.csv.truth.json", "reviews.csv"]
+    assert sorted(file.name for file in tmp_path.iterdir()) == [
+        "again.csv",
+        "again.csv.truth.json",
+        "reviews.csv",
+    ]
 
 
 @pytest.mark.parametrize(

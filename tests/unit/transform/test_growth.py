@@ -1,4 +1,6 @@
-"""A transform that makes much of little: what is too long is never made, and memory stays bounded whatever is asked."""
+"""A transform that makes much of little: what is too long is never made, and memory stays bounded
+whatever is asked.
+"""
 
 from __future__ import annotations
 
@@ -35,11 +37,17 @@ def times(count: int, find: str = "x") -> dict[str, Any]:
     return {"operation": "replace", "find": find, "by": "x" * count}
 
 
-def peak_mib(document: bytes, rows: list[list[str]], header: list[str]) -> tuple[int, run.Transformed]:
-    """In a process of its own: the most memory that it ever had, and what became of the rows, without the output."""
+def peak_mib(
+    document: bytes, rows: list[list[str]], header: list[str]
+) -> tuple[int, run.Transformed]:
+    """In a process of its own: the most memory that it ever had, and what became of the rows,
+    without the output.
+    """
     done = run.of_cells(document, rows, header, range(1, len(rows) + 1), True)
     # Not ru_maxrss: that keeps what the process had that started this one.
-    (peak_kib,) = re.findall(r"^VmHWM:\s+(\d+) kB", Path("/proc/self/status").read_text(), re.MULTILINE)
+    (peak_kib,) = re.findall(
+        r"^VmHWM:\s+(\d+) kB", Path("/proc/self/status").read_text(), re.MULTILINE
+    )
     return int(peak_kib) >> 10, replace(done, output=b"")
 
 
@@ -87,7 +95,9 @@ GROWING: dict[str, tuple[dict[str, Any], str]] = {
 def test_no_way_to_grow_takes_the_memory(processes: Processes, way: str, distinct: bool) -> None:
     """2000 rows of some bytes would become gigabytes; those that are alike are worked on once."""
     column, code = GROWING[way]
-    document = json.dumps({"mapping": {"columns": [{"name": "out", **column}]}, "header": ["a", "b", "c"]}).encode()
+    document = json.dumps(
+        {"mapping": {"columns": [{"name": "out", **column}]}, "header": ["a", "b", "c"]}
+    ).encode()
     rows = [["x" * 20, f"x{i}" if distinct else "x", ""] for i in range(2000)]
     peak, done = processes.compute(peak_mib, document, rows, ["a", "b", "c"])
     assert peak < PEAK_MIB
@@ -96,7 +106,9 @@ def test_no_way_to_grow_takes_the_memory(processes: Processes, way: str, distinc
 
 
 def test_a_branch_that_is_not_taken_rejects_nothing() -> None:
-    expression = "if(length(a) > 30, " + "replace(" * 4 + "a" + f", 'x', '{'x' * 99}')" * 4 + ", 'none')"
+    expression = (
+        "if(length(a) > 30, " + "replace(" * 4 + "a" + f", 'x', '{'x' * 99}')" * 4 + ", 'none')"
+    )
     done = outcome([["x" * 20], ["x" * 31]], [{"name": "out", "expression": expression}], ["a"])
     assert [row for _, row in done.preview] == [["none"]]
     assert [(each.row, each.code) for each in done.findings] == [(1, growth.VALUE_TOO_LONG)]
@@ -105,7 +117,10 @@ def test_a_branch_that_is_not_taken_rejects_nothing() -> None:
 @pytest.mark.parametrize("columns", [20, 60])
 def test_a_row_may_be_as_long_as_a_record(columns: int) -> None:
     """Each value is short enough; of 60 times 0.4 MB the row would be too large."""
-    made = [{"name": f"c{i}", "from": "a", "steps": [times(100), times(100), times(40)]} for i in range(columns)]
+    made = [
+        {"name": f"c{i}", "from": "a", "steps": [times(100), times(100), times(40)]}
+        for i in range(columns)
+    ]
     done = outcome([["x"], ["y"]], made, ["a"])
     codes = [(each.row, each.code) for each in done.findings]
     assert codes == ([(0, growth.ROW_TOO_LARGE)] if columns == 60 else [])
@@ -124,19 +139,27 @@ plain_steps = st.tuples(st.text("xyé", min_size=1, max_size=2), st.text("xyé",
     lambda pair: {"operation": "replace", "find": pair[0], "by": pair[1]}
 )
 regex_steps = st.tuples(
-    st.sampled_from(["(x)(y?)", "([xy]+)()", "(é|x)(.)"]), st.sampled_from(["", "a", r"\1\1", r"\2é\1", r"\\x\1"])
+    st.sampled_from(["(x)(y?)", "([xy]+)()", "(é|x)(.)"]),
+    st.sampled_from(["", "a", r"\1\1", r"\2é\1", r"\\x\1"]),
 ).map(lambda pair: {"operation": "replace", "find": pair[0], "by": pair[1], "regex": True})
 step = plain_steps | regex_steps | st.just({"operation": "case", "to": "upper"})
 
 
 @settings(max_examples=150, deadline=None)
-@given(st.lists(st.text("xyéɐ", max_size=12), min_size=1, max_size=6), st.lists(step, min_size=1, max_size=4))
-def test_exactly_the_values_that_would_be_longer_are_refused(texts: list[str], steps: Steps) -> None:
+@given(
+    st.lists(st.text("xyéɐ", max_size=12), min_size=1, max_size=6),
+    st.lists(step, min_size=1, max_size=4),
+)
+def test_exactly_the_values_that_would_be_longer_are_refused(
+    texts: list[str], steps: Steps
+) -> None:
     """The same code with a limit of 30 bytes, held against Python's own replacements."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(growth, "MAX_VALUE_BYTES", 30)
         patch.setattr(growth, "SURELY_FINE", 0)
-        done = outcome([[text] for text in texts], [{"name": "out", "from": "x", "steps": steps}], ["x"])
+        done = outcome(
+            [[text] for text in texts], [{"name": "out", "from": "x", "steps": steps}], ["x"]
+        )
     wanted: list[str | None] = []
     for text in texts:
         result: str | None = text
@@ -144,7 +167,9 @@ def test_exactly_the_values_that_would_be_longer_are_refused(texts: list[str], s
             result = python_replace(result, each) if result is not None else None
             result = None if result is not None and len(result.encode()) > 30 else result
         wanted.append(result)
-    assert [each.row for each in done.findings] == [i for i, text in enumerate(wanted) if text is None]
+    assert [each.row for each in done.findings] == [
+        i for i, text in enumerate(wanted) if text is None
+    ]
     assert [row[0] for _, row in done.preview] == [text for text in wanted if text is not None]
 
 
@@ -163,7 +188,10 @@ def rows_of(kind: str, count: int) -> Any:
     if kind == "cells":
         return CellRows(["a", "b"], range(1, count + 1), [line.split(",") for line in lines])  # type: ignore[misc]
     if kind == "objects":
-        raw = [json.dumps(dict(zip(["a", "b"], line.split(","), strict=True))).encode() for line in lines]
+        raw = [
+            json.dumps(dict(zip(["a", "b"], line.split(","), strict=True))).encode()
+            for line in lines
+        ]
         return ObjectRows(["a", "b"], range(1, count + 1), raw)
     data = "".join(line + "\n" for line in lines).encode()
     ends = pa.array([i + 1 for i, byte in enumerate(data) if byte == 10]).to_numpy()
@@ -173,7 +201,9 @@ def rows_of(kind: str, count: int) -> Any:
 @pytest.mark.parametrize("kind", ["plain", "cells", "objects"])
 @pytest.mark.parametrize("form", ["csv", "jsonl", "parquet"])
 def test_rows_that_cannot_be_held_at_once_are_done_some_at_a_time(kind: str, form: str) -> None:
-    """800 rows of up to 60 kB: the same file, rejects and numbers as with memory for all of them."""
+    """800 rows of up to 60 kB: the same file, rejects and numbers as with memory for all of
+    them.
+    """
     columns = [
         {"name": "a", "from": "a", "steps": [{"operation": "cast", "to": "integer"}]},
         {"name": "b", "from": "b", "steps": [times(100), times(100)]},
@@ -184,7 +214,9 @@ def test_rows_that_cannot_be_held_at_once_are_done_some_at_a_time(kind: str, for
     made = []
     for held in (growth.MAX_HELD_BYTES, 5 << 20, 1 << 16):
         counted = Counted()
-        context = ChunkContext(UUID(int=1), 0, 1, StoredOptions(specification=document), compute=counted)
+        context = ChunkContext(
+            UUID(int=1), 0, 1, StoredOptions(specification=document), compute=counted
+        )
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(growth, "MAX_HELD_BYTES", held)
             done = TransformProcessor().process(rows_of(kind, 800), context)
@@ -196,11 +228,15 @@ def test_rows_that_cannot_be_held_at_once_are_done_some_at_a_time(kind: str, for
             with pa.ipc.open_stream(source) as reader:
                 batches += list(reader)
         keys = sum(counts[0] for counts in done.output.key_counts)
-        made.append((pa.Table.from_batches(batches), done.rejects, done.results.numbers, done.summary, keys))  # type: ignore[attr-defined]
+        made.append(
+            (pa.Table.from_batches(batches), done.rejects, done.results.numbers, done.summary, keys)
+        )  # type: ignore[attr-defined]
         assert (counted.calls > 1) == (held < 40 << 20)
     for other in made[1:]:
         assert other[0].to_pylist() == made[0][0].to_pylist()
-        assert [list(each) for each in (other[1], other[2])] == [list(each) for each in (made[0][1], made[0][2])]
+        assert [list(each) for each in (other[1], other[2])] == [
+            list(each) for each in (made[0][1], made[0][2])
+        ]
         assert other[4] == made[0][4] == 799
         assert other[3]["rows"] == 799
         assert other[3]["preview"][:2] == made[0][3]["preview"][:2]
@@ -209,14 +245,20 @@ def test_rows_that_cannot_be_held_at_once_are_done_some_at_a_time(kind: str, for
 def test_the_rows_of_many_columns_are_done_some_at_a_time(processes: Processes) -> None:
     """A thousand constants beside 100 000 short rows, with long names in JSON."""
     columns = [{"name": f"{'n' * 900}{i}", "constant": i} for i in range(1000)]
-    document = json.dumps({"mapping": {"columns": columns}, "output_format": "jsonl", "header": ["a"]}).encode()
+    document = json.dumps(
+        {"mapping": {"columns": columns}, "output_format": "jsonl", "header": ["a"]}
+    ).encode()
     peak, done = processes.compute(peak_mib, document, [["1"]] * 100_000, ["a"])
     assert peak < PEAK_MIB
     assert 0 < done.rows == done.count < 100_000
 
 
 def test_a_preview_holds_no_more_than_can_be_shown() -> None:
-    done = outcome([["x"]] * 30, [{"name": "b", "from": "a", "steps": [times(100), times(100), times(8)]}], ["a"])
+    done = outcome(
+        [["x"]] * 30,
+        [{"name": "b", "from": "a", "steps": [times(100), times(100), times(8)]}],
+        ["a"],
+    )
     assert [len(row[0]) for _, row in done.preview] == [80_000] * 3
     lines = list(csv.reader(io.StringIO(done.output.decode())))
     assert done.count == len(lines) == 30

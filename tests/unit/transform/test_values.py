@@ -1,4 +1,6 @@
-"""Expressions, casts and dates held against Python's own: Decimal, datetime, str. Nothing may differ, and nothing be guessed."""
+"""Expressions, casts and dates held against Python's own: Decimal, datetime, str. Nothing may
+differ, and nothing be guessed.
+"""
 
 from __future__ import annotations
 
@@ -29,7 +31,10 @@ WIDE = Context(prec=200, rounding=ROUND_HALF_EVEN)
 
 
 def outcome(
-    rows: Sequence[Sequence[str | None]], columns: list[dict[str, Any]], header: Sequence[str], **more: Any
+    rows: Sequence[Sequence[str | None]],
+    columns: list[dict[str, Any]],
+    header: Sequence[str],
+    **more: Any,
 ) -> run.Transformed:
     document = {"mapping": {"columns": columns}, "header": list(header), **more}
     return run.of_cells(json.dumps(document).encode(), rows, header, range(1, len(rows) + 1), True)
@@ -44,15 +49,17 @@ def values_of(texts: Sequence[str | None], *steps: dict[str, Any]) -> tuple[list
 
 # ---------------------------------------------------------------------- expressions
 
-numbers = st.decimals(allow_nan=False, allow_infinity=False, min_value=-(10**14), max_value=10**14, places=None).map(
-    lambda d: Decimal(f"{d:.{min(6, max(0, -int(d.as_tuple().exponent)))}f}")
-)
+numbers = st.decimals(
+    allow_nan=False, allow_infinity=False, min_value=-(10**14), max_value=10**14, places=None
+).map(lambda d: Decimal(f"{d:.{min(6, max(0, -int(d.as_tuple().exponent)))}f}"))
 wide_numbers = st.integers(-(10**30), 10**30).map(lambda i: Decimal(i).scaleb(-4, WIDE))
 
 
 @st.composite
 def trees(draw: st.DrawFn, depth: int = 3) -> tuple[str, Any]:
-    """An expression over the numbers a and b, and a function that says what Python makes of it; None: no value."""
+    """An expression over the numbers a and b, and a function that says what Python makes of it;
+    None: no value.
+    """
     if depth == 0 or draw(st.booleans()):
         kind = draw(st.sampled_from(["a", "b", "literal"]))
         if kind != "literal":
@@ -67,7 +74,9 @@ def trees(draw: st.DrawFn, depth: int = 3) -> tuple[str, Any]:
         return f"abs({left})", lambda row: abs(of_left(row))
     if operator == "round":
         places = draw(st.integers(0, 6))
-        return f"round({left}, {places})", lambda row: of_left(row).quantize(Decimal(1).scaleb(-places), context=WIDE)
+        return f"round({left}, {places})", lambda row: of_left(row).quantize(
+            Decimal(1).scaleb(-places), context=WIDE
+        )
     right, of_right = draw(trees(depth=depth - 1))
     if operator == "least":
         return f"least({left}, {right})", lambda row: min(of_left(row), of_right(row))
@@ -77,7 +86,9 @@ def trees(draw: st.DrawFn, depth: int = 3) -> tuple[str, Any]:
             lambda row: of_left(row) if of_left(row) <= of_right(row) else of_right(row),
         )
     functions = {"+": lambda x, y: x + y, "-": lambda x, y: x - y, "*": lambda x, y: x * y}
-    return f"({left} {operator} {right})", lambda row: functions[operator](of_left(row), of_right(row))
+    return f"({left} {operator} {right})", lambda row: functions[operator](
+        of_left(row), of_right(row)
+    )
 
 
 def fits(value: Decimal) -> bool:
@@ -88,14 +99,18 @@ def fits(value: Decimal) -> bool:
 
 @settings(max_examples=80, deadline=None)
 @given(trees(), st.lists(st.tuples(numbers | wide_numbers, numbers), min_size=1, max_size=6))
-def test_arithmetic_is_that_of_exact_decimals(tree: tuple[str, Any], pairs: list[tuple[Decimal, Decimal]]) -> None:
+def test_arithmetic_is_that_of_exact_decimals(
+    tree: tuple[str, Any], pairs: list[tuple[Decimal, Decimal]]
+) -> None:
     expression, python = tree
     rows = [[f"{a:f}", f"{b:f}"] for a, b in pairs]
     done = outcome(rows, [{"name": "out", "expression": expression}], ["a", "b"])
     found = {place: Decimal(row[0]) for place, row in done.preview}
     with localcontext(WIDE):
         wanted = {i: python({"a": a, "b": b}) for i, (a, b) in enumerate(pairs)}
-    assert {each.row for each in done.findings} >= {i for i, value in wanted.items() if not fits(value)}
+    assert {each.row for each in done.findings} >= {
+        i for i, value in wanted.items() if not fits(value)
+    }
     assert all(each.code == "out_of_range" for each in done.findings)
     assert found == {i: wanted[i] for i in found}
     assert found.keys() == wanted.keys() - {each.row for each in done.findings}
@@ -103,7 +118,9 @@ def test_arithmetic_is_that_of_exact_decimals(tree: tuple[str, Any], pairs: list
 
 @settings(max_examples=40, deadline=None)
 @given(st.lists(st.tuples(numbers, numbers), min_size=1, max_size=8))
-def test_division_is_rounded_once_and_by_zero_rejects_its_row(pairs: list[tuple[Decimal, Decimal]]) -> None:
+def test_division_is_rounded_once_and_by_zero_rejects_its_row(
+    pairs: list[tuple[Decimal, Decimal]],
+) -> None:
     rows = [[f"{a:f}", f"{b:f}"] for a, b in pairs]
     done = outcome(rows, [{"name": "out", "expression": "number(a) / number(b)"}], ["a", "b"])
     assert {each.row: each.code for each in done.findings} == {
@@ -121,15 +138,27 @@ TRUTH = {"true": True, "false": False, "": None}
 
 @settings(max_examples=40, deadline=None)
 @given(
-    st.lists(st.tuples(*[st.sampled_from(["1", "2", "x", "xy", "", "é", "'"])] * 2), min_size=1, max_size=8), st.data()
+    st.lists(
+        st.tuples(*[st.sampled_from(["1", "2", "x", "xy", "", "é", "'"])] * 2),
+        min_size=1,
+        max_size=8,
+    ),
+    st.data(),
 )
-def test_conditions_and_texts_are_those_of_python(pairs: list[tuple[str, str]], data: st.DataObject) -> None:
+def test_conditions_and_texts_are_those_of_python(
+    pairs: list[tuple[str, str]], data: st.DataObject
+) -> None:
     operator = data.draw(st.sampled_from(["==", "!=", "<", "<=", ">", ">="]))
-    expression = f"a {operator} b and not contains(a, 'x') or length(concat(a, b)) in (3, 4) or b == ''''"
+    expression = (
+        f"a {operator} b and not contains(a, 'x') or length(concat(a, b)) in (3, 4) or b == ''''"
+    )
     python = {
         "==": str.__eq__, "!=": str.__ne__, "<": str.__lt__, "<=": str.__le__, ">": str.__gt__, ">=": str.__ge__,
     }[operator]  # fmt: skip
-    columns = [{"name": "out", "expression": expression}, {"name": "t", "expression": "upper(right(concat(b, a), 2))"}]
+    columns = [
+        {"name": "out", "expression": expression},
+        {"name": "t", "expression": "upper(right(concat(b, a), 2))"},
+    ]
     done = outcome(pairs, columns, ["a", "b"])
     assert [row[0] for _, row in done.preview] == [
         (python(a, b) and "x" not in a) or len(a + b) in (3, 4) or b == "'" for a, b in pairs
@@ -147,7 +176,9 @@ def test_what_is_not_looked_at_rejects_nothing() -> None:
     assert done.findings == []
     assert [row for _, row in done.preview] == [["0", False, "0"], ["0.25", False, "4"]]
     done = outcome([[""], ["x"]], [{"name": "out", "expression": "1 / number(n)"}], ["n"])
-    assert [(each.row, each.code, each.value) for each in done.findings] == [(1, "not_a_number", "x")]
+    assert [(each.row, each.code, each.value) for each in done.findings] == [
+        (1, "not_a_number", "x")
+    ]
     assert done.preview == [(0, [None])]
 
 
@@ -155,9 +186,15 @@ def test_what_is_not_looked_at_rejects_nothing() -> None:
     ("expression", "told"),
     [
         ("pirce * 2", "At character 1: There is no column `pirce`; the nearest is `price`."),
-        ("price * 2", "At character 1: `*` takes numbers, and this is text; make it one by number(...)."),
+        (
+            "price * 2",
+            "At character 1: `*` takes numbers, and this is text; make it one by number(...).",
+        ),
         ("price + 'x'", "concat(...)"),
-        ("rond(number(price), 2)", "At character 1: There is no function `rond`; the nearest is `round`."),
+        (
+            "rond(number(price), 2)",
+            "At character 1: There is no function `rond`; the nearest is `round`.",
+        ),
         ("price == 2", "compares text with an integer; make that a number"),
         ("if(price, 1, 2)", "`if` takes a condition first"),
         ("if(price == 'a', 1, 'b')", "of different types: integer, text"),
@@ -181,7 +218,10 @@ def test_what_is_not_looked_at_rejects_nothing() -> None:
     ],
 )
 def test_a_wrong_expression_is_told_with_its_place(expression: str, told: str) -> None:
-    document = {"mapping": {"columns": [{"name": "out", "expression": expression}]}, "header": ["price"]}
+    document = {
+        "mapping": {"columns": [{"name": "out", "expression": expression}]},
+        "header": ["price"],
+    }
     with pytest.raises(BadSpecification, match=re.escape(told)) as error:
         plan(Specification.model_validate(document))
     assert error.value.problems[0].pointer == "mapping/columns/0/expression"
@@ -191,7 +231,10 @@ def test_a_wrong_expression_is_told_with_its_place(expression: str, told: str) -
 @given(st.text(st.characters(codec="utf-8", exclude_characters="\0"), max_size=60))
 def test_no_text_breaks_the_parser(expression: str) -> None:
     """It says yes or that it cannot be used, and raises nothing else."""
-    document = {"mapping": {"columns": [{"name": "out", "expression": expression or "1"}]}, "header": ["price"]}
+    document = {
+        "mapping": {"columns": [{"name": "out", "expression": expression or "1"}]},
+        "header": ["price"],
+    }
     with suppress(BadSpecification):
         plan(Specification.model_validate(document))
 
@@ -212,66 +255,112 @@ def test_integers_and_numbers_are_digits_or_nothing() -> None:
     good = [
         t
         for t in ODD
-        if re.fullmatch(r"-?(0|[1-9][0-9]*)", t, re.ASCII) and -(2**63) <= int(t) < 2**63 and "\n" not in t
+        if re.fullmatch(r"-?(0|[1-9][0-9]*)", t, re.ASCII)
+        and -(2**63) <= int(t) < 2**63
+        and "\n" not in t
     ]
     assert [v for v in integers if v is not None] == good
     assert integers.count(None) == 1  # the empty one is missing, not wrong
     assert len(codes) == len(ODD) - len(good) - 1
     done = outcome(
-        [[t] for t in ODD], [{"name": "o", "from": "x", "steps": [{"operation": "cast", "to": "number"}]}], ["x"]
+        [[t] for t in ODD],
+        [{"name": "o", "from": "x", "steps": [{"operation": "cast", "to": "number"}]}],
+        ["x"],
     )
     kept = {ODD[place]: row[0] for place, row in done.preview}
     plain = [
-        t for t in ODD if re.fullmatch(r"-?(0|[1-9][0-9]*)(\.[0-9]{1,18})?", t) and len(re.sub(r"\D", "", t)) <= 38
+        t
+        for t in ODD
+        if re.fullmatch(r"-?(0|[1-9][0-9]*)(\.[0-9]{1,18})?", t) and len(re.sub(r"\D", "", t)) <= 38
     ]
     assert [t for t in kept if t] == [t for t in plain if "\n" not in t]
     assert all(kept[t] == t for t in kept if t), "digits were changed"
 
 
 def test_marks_are_taken_only_where_they_belong() -> None:
-    texts = ["1.234,56", "1234,56", "-1.234.567,8", "1.23,4", "12.34.567", "1,234.56", "0,5", ".234", "1.234"]
-    got, _ = values_of(texts, {"operation": "cast", "to": "number", "decimal": ",", "thousands": "."})
+    texts = [
+        "1.234,56",
+        "1234,56",
+        "-1.234.567,8",
+        "1.23,4",
+        "12.34.567",
+        "1,234.56",
+        "0,5",
+        ".234",
+        "1.234",
+    ]
+    got, _ = values_of(
+        texts, {"operation": "cast", "to": "number", "decimal": ",", "thousands": "."}
+    )
     assert got == ["1234.56", "1234.56", "-1234567.8", "0.5", "1234"]
 
 
 def test_decimals_are_exact_and_rounded_only_on_request() -> None:
-    texts = ["0.1", "2.675", "1.005", "-2.5", "100", "0.30000000000000004", "123456789012345678.125"]
+    texts = [
+        "0.1",
+        "2.675",
+        "1.005",
+        "-2.5",
+        "100",
+        "0.30000000000000004",
+        "123456789012345678.125",
+    ]
     got, codes = values_of(texts, {"operation": "cast", "to": "decimal", "scale": 2})
     assert (got, codes) == (["0.10", "-2.50", "100.00"], ["too_many_decimals"] * 4)
     for rounding, mode in (("half_even", "ROUND_HALF_EVEN"), ("half_up", "ROUND_HALF_UP")):
-        got, codes = values_of(texts, {"operation": "cast", "to": "decimal", "scale": 2, "rounding": rounding})
+        got, codes = values_of(
+            texts, {"operation": "cast", "to": "decimal", "scale": 2, "rounding": rounding}
+        )
         assert got == [str(Decimal(t).quantize(Decimal("0.01"), rounding=mode)) for t in texts]
         assert not codes
-    done = outcome([["0.1", "0.2"]], [{"name": "o", "expression": "number(a) + number(b)"}], ["a", "b"])
+    done = outcome(
+        [["0.1", "0.2"]], [{"name": "o", "expression": "number(a) + number(b)"}], ["a", "b"]
+    )
     assert done.preview == [(0, ["0.3"])]
 
 
-@pytest.mark.parametrize("texts", [["-922337203685477580.8"], ["-922337203685477580.8", "922337203685477580.7", "0.5"]])
+@pytest.mark.parametrize(
+    "texts", [["-922337203685477580.8"], ["-922337203685477580.8", "922337203685477580.7", "0.5"]]
+)
 def test_the_least_number_of_64_bits_keeps_its_sign(texts: list[str]) -> None:
     for rounding, mode in (("half_even", "ROUND_HALF_EVEN"), ("half_up", "ROUND_HALF_UP")):
         got, _ = values_of(
-            texts, {"operation": "cast", "to": "number"}, {"operation": "round", "scale": 0, "rounding": rounding}
+            texts,
+            {"operation": "cast", "to": "number"},
+            {"operation": "round", "scale": 0, "rounding": rounding},
         )
         assert got == [str(Decimal(text).quantize(Decimal(1), rounding=mode)) for text in texts]
 
 
-@pytest.mark.parametrize("digits", ["12345678901234567.25", "0.1234567890123456", "1234567890123456.5e3"])
+@pytest.mark.parametrize(
+    "digits", ["12345678901234567.25", "0.1234567890123456", "1234567890123456.5e3"]
+)
 def test_a_number_that_json_rounds_is_refused_and_exact_in_an_expression(digits: str) -> None:
     for document in (
         '{"mapping": {"columns": [{"name": "n", "constant": %s}]}, "header": ["x"]}',
-        '{"mapping": {"columns": [{"name": "x", "from": "x"}]}, "header": ["x"],'
-        ' "validation": {"columns": {"x": {"type": "number", "min": %s}}}}',
+        (
+            '{"mapping": {"columns": [{"name": "x", "from": "x"}]}, "header": ["x"],'
+            ' "validation": {"columns": {"x": {"type": "number", "min": %s}}}}'
+        ),
     ):
         with pytest.raises(ValidationError, match="write the number in an `expression`"):
             Specification.model_validate_json(document % digits)
     if "e" not in digits:
-        assert outcome([["a"]], [{"name": "n", "expression": digits}], ["x"]).preview == [(0, [digits])]
+        assert outcome([["a"]], [{"name": "n", "expression": digits}], ["x"]).preview == [
+            (0, [digits])
+        ]
 
 
-@pytest.mark.parametrize("digits", ["12345678901234567890", "123456789.012345", "-0.5", "1e18", "0.0"])
+@pytest.mark.parametrize(
+    "digits", ["12345678901234567890", "123456789.012345", "-0.5", "1e18", "0.0"]
+)
 def test_a_number_that_json_keeps_stays_what_it_is(digits: str) -> None:
-    document = '{"mapping": {"columns": [{"name": "n", "constant": ' + digits + '}]}, "header": ["x"]}'
-    assert Specification.model_validate_json(document).mapping.columns[0].constant == Decimal(digits)
+    document = (
+        '{"mapping": {"columns": [{"name": "n", "constant": ' + digits + '}]}, "header": ["x"]}'
+    )
+    assert Specification.model_validate_json(document).mapping.columns[0].constant == Decimal(
+        digits
+    )
 
 
 # ---------------------------------------------------------------------- rules
@@ -287,7 +376,9 @@ def test_a_number_that_json_keeps_stays_what_it_is(digits: str) -> None:
         ({"type": "boolean", "enum": ["true"], "max_length": 4}, ["true", ""]),
     ],
 )
-def test_a_text_that_is_held_to_be_of_a_type_keeps_the_rules_for_texts(rules: dict[str, Any], good: list[str]) -> None:
+def test_a_text_that_is_held_to_be_of_a_type_keeps_the_rules_for_texts(
+    rules: dict[str, Any], good: list[str]
+) -> None:
     texts = ["12", "-3", "5", "12345", "7.50", "7.5", "true", "false", "x", ""]
     more = {"validation": {"columns": {"x": rules}}}
     done = outcome([[text] for text in texts], [{"name": "x", "from": "x"}], ["x"], **more)
@@ -344,7 +435,9 @@ def test_the_allowed_values_of_a_date_are_dates() -> None:
 
     def done(*allowed: str) -> list[Any]:
         rules = {"x": {"enum": list(allowed)}, "nothing": {"enum": ["a"]}}
-        given = outcome([["31.01.2024"], ["01.02.2024"]], columns, ["x"], validation={"columns": rules})
+        given = outcome(
+            [["31.01.2024"], ["01.02.2024"]], columns, ["x"], validation={"columns": rules}
+        )
         return [row[0] for _, row in given.preview]
 
     assert done("2024-01-31") == ["2024-01-31"]
@@ -361,7 +454,8 @@ FORMATS = ["%Y-%m-%d", "%d/%m/%Y", "%m/%d/%Y %H:%M", "%Y%m%d%H%M%S", "%Y-%m-%dT%
 
 @settings(max_examples=40, deadline=None)
 @given(
-    st.lists(st.datetimes(datetime(1, 1, 1), datetime(9999, 12, 31)), min_size=1, max_size=5), st.sampled_from(FORMATS)
+    st.lists(st.datetimes(datetime(1, 1, 1), datetime(9999, 12, 31)), min_size=1, max_size=5),
+    st.sampled_from(FORMATS),
 )
 def test_dates_go_there_and_back(moments: list[datetime], pattern: str) -> None:
     texts = [_written(moment, pattern) for moment in moments]
@@ -382,7 +476,12 @@ def test_only_what_is_to_the_letter_of_the_format_is_a_date() -> None:
     got, codes = values_of(texts, {"operation": "parse_date", "format": "%d/%m/%Y"})
     assert got == ["2026-01-31", "2024-02-29", None]
     assert codes == ["not_a_date"] * 12
-    zoned = ["2026-01-31T23:30:00+02:00", "2026-01-31T23:30:00Z", "2026-01-31T23:30:00-0100", "2026-01-31T23:30:00+2"]
+    zoned = [
+        "2026-01-31T23:30:00+02:00",
+        "2026-01-31T23:30:00Z",
+        "2026-01-31T23:30:00-0100",
+        "2026-01-31T23:30:00+2",
+    ]
     got, codes = values_of(zoned, {"operation": "parse_date", "format": "%Y-%m-%dT%H:%M:%S%z"})
     assert got == ["2026-01-31T21:30:00Z", "2026-01-31T23:30:00Z", "2026-02-01T00:30:00Z"]
     assert codes == ["not_a_date"]
@@ -394,11 +493,17 @@ def test_fractions_and_zones_are_read_as_they_are_found() -> None:
     fractions = ["123456", "123", "5", "123456000", "1234567", "1234567890", "", "12x", "123 45"]
     texts = [f"{day}.{fraction}" for fraction in fractions]
     got, codes = values_of(texts, {"operation": "parse_date", "format": "%Y-%m-%d %H:%M:%S.%f"})
-    assert got == [f"2026-01-05T10:00:00.{micros}" for micros in ("123456", "123000", "500000", "123456")]
+    assert got == [
+        f"2026-01-05T10:00:00.{micros}" for micros in ("123456", "123000", "500000", "123456")
+    ]
     assert codes == ["not_a_date"] * 5
     zones = ["+00", "-01", "+05:30", "+0530", "Z", "+24", "+1", "+"]
-    got, codes = values_of([day + z for z in zones], {"operation": "parse_date", "format": "%Y-%m-%d %H:%M:%S%z"})
-    assert got == [f"2026-01-05T{clock}:00Z" for clock in ("10:00", "11:00", "04:30", "04:30", "10:00")]
+    got, codes = values_of(
+        [day + z for z in zones], {"operation": "parse_date", "format": "%Y-%m-%d %H:%M:%S%z"}
+    )
+    assert got == [
+        f"2026-01-05T{clock}:00Z" for clock in ("10:00", "11:00", "04:30", "04:30", "10:00")
+    ]
     assert codes == ["not_a_date"] * 3
 
 
@@ -412,7 +517,11 @@ def test_a_format_that_was_found_in_values_reads_them(tail: str) -> None:
 
 texts_like_dates = st.builds(
     lambda year, left, right, separator, joint, clock, fraction, zone, turned: (
-        (f"{left}{separator}{right}{separator}{year}" if turned else f"{year}{separator}{left}{separator}{right}")
+        (
+            f"{left}{separator}{right}{separator}{year}"
+            if turned
+            else f"{year}{separator}{left}{separator}{right}"
+        )
         + (f"{joint}{clock}{fraction}{zone}" if clock else "")
     ),
     st.sampled_from(["2026", "2024", "0001", "9999", "1900"]),
@@ -445,7 +554,9 @@ def test_whatever_the_analysis_calls_a_date_a_transform_reads(texts: list[str]) 
 )
 def test_a_value_table_may_be_empty(otherwise: str, got: list[Any], codes: list[str]) -> None:
     """As one is proposed of which no value was sure."""
-    found, told = values_of(["x", ""], {"operation": "value_table", "table": {}, "otherwise": otherwise})
+    found, told = values_of(
+        ["x", ""], {"operation": "value_table", "table": {}, "otherwise": otherwise}
+    )
     assert ([value or None for value in found], told) == ([value or None for value in got], codes)
 
 
@@ -498,13 +609,20 @@ def test_a_value_that_repeats_becomes_what_it_becomes_alone(form: str) -> None:
         more = {"output_format": form, "validation": {"columns": {"made": {"required": True}}}}
         whole = outcome(rows, columns, header, **more)
         pieces = [outcome(rows[i : i + 500], columns, header, **more) for i in range(0, 3000, 500)]
-        told = [replace(each, row=each.row + 500 * i) for i, piece in enumerate(pieces) for each in piece.findings]
+        told = [
+            replace(each, row=each.row + 500 * i)
+            for i, piece in enumerate(pieces)
+            for each in piece.findings
+        ]
         assert whole.findings == told
         assert whole.count == sum(piece.count for piece in pieces) > 0
         if form != "parquet":
             assert whole.output == b"".join(piece.output for piece in pieces)
         else:
-            tables = [pa.ipc.open_stream(piece.output).read_all().drop(["row number"]) for piece in (whole, *pieces)]
+            tables = [
+                pa.ipc.open_stream(piece.output).read_all().drop(["row number"])
+                for piece in (whole, *pieces)
+            ]
             assert tables[0].combine_chunks() == pa.concat_tables(tables[1:]).combine_chunks()
 
 

@@ -1,5 +1,7 @@
-"""tuspy as a process: `with_tuspy.py ENDPOINT FILE KILL_AT CHUNK [URL]`. Dies by SIGKILL after sending KILL_AT bytes, if that is
-not 0; with URL it goes on with that upload. Prints the URL as soon as it is known."""
+"""tuspy as a process: `with_tuspy.py ENDPOINT FILE KILL_AT CHUNK [URL]`. Dies by SIGKILL after
+sending KILL_AT bytes, if that is not 0; with URL it goes on with that upload. Prints the URL as
+soon as it is known.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,5 @@
-"""`python -m app ml-api`: a model service to try the pipeline with. It really predicts, and it fails on request.
+"""`python -m app ml-api`: a model service to try the pipeline with. It really predicts, and it
+fails on request.
 
 `PUT /faults` sets what goes wrong from now on, `GET /stats` tells what was asked of it.
 """
@@ -34,14 +35,24 @@ class Faults(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     latency_ms: float = Field(default=0, ge=0, description="A request takes at least so long.")
-    requests_per_second: float = Field(default=0, ge=0, description="More are answered by 429; 0: any number.")
+    requests_per_second: float = Field(
+        default=0, ge=0, description="More are answered by 429; 0: any number."
+    )
     retry_after: str = Field(default="1", description="Of the 429 answers; empty: none.")
     error_rate: float = Field(default=0, ge=0, le=1, description="Answered by 500.")
     hang_rate: float = Field(default=0, ge=0, le=1, description="Never answered.")
-    outage_seconds: float = Field(default=0, ge=0, description="From now on everything is answered by 503.")
-    bad_answers: int = Field(default=0, ge=0, description="The next answers are spoilt as `bad_answer` says.")
-    bad_answer: Literal["truncated", "missing", "other_ids", "nan", "html", "huge", "shuffled"] = "truncated"
-    refuse: list[str] = Field(default=[], description="A batch with one of these transaction_ids is answered by 422.")
+    outage_seconds: float = Field(
+        default=0, ge=0, description="From now on everything is answered by 503."
+    )
+    bad_answers: int = Field(
+        default=0, ge=0, description="The next answers are spoilt as `bad_answer` says."
+    )
+    bad_answer: Literal["truncated", "missing", "other_ids", "nan", "html", "huge", "shuffled"] = (
+        "truncated"
+    )
+    refuse: list[str] = Field(
+        default=[], description="A batch with one of these transaction_ids is answered by 422."
+    )
     seed: int = 1
 
 
@@ -108,15 +119,21 @@ def create_model_service(model: Model) -> FastAPI:
     @app.get("/metrics")
     async def metrics() -> PlainTextResponse:
         lines = [f"ml_api_{name} {value}" for name, value in state.stats.items()]
-        lines += [f'ml_api_responses{{status="{status}"}} {count}' for status, count in state.by_status.items()]
+        lines += [
+            f'ml_api_responses{{status="{status}"}} {count}'
+            for status, count in state.by_status.items()
+        ]
         return PlainTextResponse("\n".join(lines) + "\n")
 
     @app.post("/predict")
     async def predict(
-        call: Call, request: Request, idempotency_key: Annotated[str | None, Header(max_length=255)] = None
+        call: Call,
+        request: Request,
+        idempotency_key: Annotated[str | None, Header(max_length=255)] = None,
     ) -> Response:
-        """One prediction for each transaction, under the id that it was sent with. A repeated Idempotency-Key is answered
-        by what was answered first."""
+        """One prediction for each transaction, under the id that it was sent with. A repeated
+        Idempotency-Key is answered by what was answered first.
+        """
         state.stats["requests"] += 1
         state.at_once += 1
         state.stats["most_at_once"] = max(state.stats["most_at_once"], state.at_once)
@@ -151,7 +168,9 @@ def create_model_service(model: Model) -> FastAPI:
             try:
                 scores = await asyncio.to_thread(model.scores, call.transactions)
             except (KeyError, ValueError, TypeError) as error:
-                return JSONResponse({"detail": f"a transaction cannot be read: {error!r}"[:200]}, 422)
+                return JSONResponse(
+                    {"detail": f"a transaction cannot be read: {error!r}"[:200]}, 422
+                )
             content = _body(call.transactions, scores, model.version)
             state.stats["rows"] += len(scores)
             if key is not None:
@@ -169,7 +188,11 @@ def create_model_service(model: Model) -> FastAPI:
 
 def _body(transactions: list[dict[str, Any]], scores: list[float], version: str) -> bytes:
     predictions = [
-        {"id": t.get("id"), "prediction": FRAUD if score >= 0.5 else LEGITIMATE, "fraud_score": score}
+        {
+            "id": t.get("id"),
+            "prediction": FRAUD if score >= 0.5 else LEGITIMATE,
+            "fraud_score": score,
+        }
         for t, score in zip(transactions, scores, strict=True)
     ]
     return JSONResponse({"model_version": version, "predictions": predictions}).body  # type: ignore[return-value]

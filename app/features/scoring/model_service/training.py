@@ -1,5 +1,6 @@
-"""The model: features of a transaction, and a classifier trained on made transactions. Imported by the model service and
-`scripts/train_model.py` alone; the service itself never loads scikit-learn."""
+"""The model: features of a transaction, and a classifier trained on made transactions. Imported by
+the model service and `scripts/train_model.py` alone; the service itself never loads scikit-learn.
+"""
 
 from __future__ import annotations
 
@@ -22,8 +23,9 @@ Matrix = npt.NDArray[np.float64]
 
 
 def features(transactions: Iterable[dict[str, Any]]) -> Matrix:
-    """(n, 8): log of the amount, whether it is round, hour, category, channel, abroad, transactions in 24 h, age of the
-    account. Raises KeyError, ValueError for a transaction that lacks them."""
+    """(n, 8): log of the amount, whether it is round, hour, category, channel, abroad, transactions
+    in 24 h, age of the account. Raises KeyError, ValueError for a transaction that lacks them.
+    """
     rows = []
     for fields in transactions:
         amount = float(fields["amount"])
@@ -59,9 +61,15 @@ class Trained:
 
 
 def train(count: int = 20_000, *, seed: int = 7) -> Trained:
-    """Train on `count` made transactions, test on half as many others; the same seed gives the same model."""
+    """Train on `count` made transactions, test on half as many others; the same seed gives the same
+    model.
+    """
     classifier = HistGradientBoostingClassifier(
-        max_iter=40, learning_rate=0.15, max_leaf_nodes=15, categorical_features=[3, 4], random_state=seed
+        max_iter=40,
+        learning_rate=0.15,
+        max_leaf_nodes=15,
+        categorical_features=[3, 4],
+        random_state=seed,
     )
     classifier.fit(*_labelled(list(make(count, seed=seed))))
     matrix, labels = _labelled(list(make(count // 2, seed=seed + 1)))

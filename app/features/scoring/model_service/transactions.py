@@ -1,8 +1,10 @@
-"""Made transactions with planted fraud: what the model is trained on, and what the demos and tests score.
+"""Made transactions with planted fraud: what the model is trained on, and what the demos and tests
+score.
 
-Four kinds of fraud are hidden among ordinary purchases: abroad at night online, bursts of small amounts (a stolen card being
-tried), large electronics from new accounts, and round sums drawn from machines in a hurry. Ordinary customers do each of
-these things alone; only together are they suspicious, and some fraud looks quite ordinary.
+Four kinds of fraud are hidden among ordinary purchases: abroad at night online, bursts of small
+amounts (a stolen card being tried), large electronics from new accounts, and round sums drawn from
+machines in a hurry. Ordinary customers do each of these things alone; only together are they
+suspicious, and some fraud looks quite ordinary.
 """
 
 from __future__ import annotations
@@ -18,9 +20,19 @@ from app.features.scoring.transactions import Category, Channel
 CATEGORIES, CHANNELS = get_args(Category), get_args(Channel)
 COUNTRIES = ("DE", "FR", "NL", "ES", "IT", "PL", "US", "GB", "BR", "NG", "VN", "TR")
 COLUMNS = (
-    "transaction_id", "timestamp", "account_id", "merchant", "category", "channel", "country", "home_country", "amount",
-    "currency", "transactions_24h", "account_age_days",
-)  # fmt: skip
+    "transaction_id",
+    "timestamp",
+    "account_id",
+    "merchant",
+    "category",
+    "channel",
+    "country",
+    "home_country",
+    "amount",
+    "currency",
+    "transactions_24h",
+    "account_age_days",
+)
 START = datetime(2025, 1, 1, tzinfo=UTC)
 
 
@@ -37,7 +49,9 @@ def make(count: int, *, seed: int = 1, fraud_rate: float = 0.03) -> Iterator[Mad
         is_fraud = rng.random() < fraud_rate
         fields = _ordinary(rng)
         if is_fraud and rng.random() < 0.93:  # the rest cannot be told from honest ones
-            rng.choice((_abroad_at_night, _card_being_tried, _new_account, _drawn_in_a_hurry))(rng, fields)
+            rng.choice((_abroad_at_night, _card_being_tried, _new_account, _drawn_in_a_hurry))(
+                rng, fields
+            )
         hour, day = fields.pop("hour"), rng.randrange(365)
         when = START + timedelta(days=day, hours=hour, seconds=rng.randrange(3600))
         yield Made(
@@ -75,12 +89,20 @@ def _abroad_at_night(rng: random.Random, fields: dict[str, Any]) -> None:
 
 
 def _card_being_tried(rng: random.Random, fields: dict[str, Any]) -> None:
-    fields.update(channel="online", amount=rng.uniform(0.5, 6), transactions_24h=rng.randrange(8, 40))
+    fields.update(
+        channel="online", amount=rng.uniform(0.5, 6), transactions_24h=rng.randrange(8, 40)
+    )
 
 
 def _new_account(rng: random.Random, fields: dict[str, Any]) -> None:
-    fields.update(category="electronics", amount=rng.uniform(400, 3000), account_age_days=rng.randrange(0, 20))
+    fields.update(
+        category="electronics", amount=rng.uniform(400, 3000), account_age_days=rng.randrange(0, 20)
+    )
 
 
 def _drawn_in_a_hurry(rng: random.Random, fields: dict[str, Any]) -> None:
-    fields.update(channel="atm", amount=float(rng.choice((200, 300, 500))), transactions_24h=rng.randrange(4, 12))
+    fields.update(
+        channel="atm",
+        amount=float(rng.choice((200, 300, 500))),
+        transactions_24h=rng.randrange(4, 12),
+    )
