@@ -4,14 +4,17 @@ Markdown; asserts nothing.
     ./scripts/benchmark                                                     everything
     ./scripts/benchmark --rows 50000 --repeat 2 --memory-mb 0 --big-rows 0  a quick look
     ./scripts/benchmark --only sqlite --json speed.json
+    ./scripts/benchmark --kinds clean,quoted --memory-mb 0 --big-rows 0     some kinds of files
+    ./scripts/benchmark --only memory --memory-kinds all --memory-mb 1000   each kind at 20 MB and 1 GB
 
 How it is measured:
 
 - The contestants take turns within each repeat (in reverse order in every second one), so that a
   drift of the machine hits all alike. Each starts with an empty database, dirty pages flushed. One
   that takes over SLOW_SECONDS runs once.
-- Loader: `psql \\copy` into three text columns (by its own \\timing), or `sqlite3 .import` (the
-  whole command).
+- Kinds of files: those of scripts/benchmark_kinds.py.
+- Loader: `psql \\copy` of the same file into as many text columns (by its own \\timing), of JSON each
+  line into one; `sqlite3 .import` (the whole command) of the clean file, whatever the kind.
 - Granula: a real server process with default settings (unless the environment or .env says
   otherwise), warmed up with 1,000 rows. From just before the upload to the job's `finished_at`,
   both by the clock of this host; the commit that follows `finished_at` is not in it. The upload is
@@ -20,6 +23,7 @@ How it is measured:
 - Peer: SQLAlchemy's bulk insert of JSON rows by an async driver, one transaction per 10,000 rows,
   without any upload.
 - Bytes per row: the table with its indexes, without the stored upload.
+- Proof and downloads: one request each after the load, the whole answer read.
 - Latency: small files of priority 10, one after another, while a big one of priority 0 is being
   processed.
 - Memory: the highest resident size (VmHWM) of a fresh server process. /health is asked each 10 ms
@@ -53,7 +57,7 @@ from datetime import datetime
 from http.client import HTTPConnection
 from itertools import islice
 from pathlib import Path
-from statistics import fmean, median
+from statistics import median
 from typing import Any
 from uuid import uuid4
 
@@ -66,10 +70,11 @@ from sqlalchemy.engine import make_url
 from sqlalchemy.ext.asyncio import create_async_engine
 
 ROOT = Path(__file__).resolve().parents[1]
-README = ROOT / "README.md"
+PAGE = ROOT / "docs" / "benchmarks.md"
 sys.path[:0] = [str(ROOT), str(ROOT / "scripts")]
 
-from generate_csv import DEFAULT_NAMES, generate  # noqa: E402
+from benchmark_kinds import BY_NAME, KINDS, Kind  # noqa: E402
+from generate_csv import generate  # noqa: E402
 
 from tests.harness import FINAL, Server, migrate, query, wait_until  # noqa: E402
 
@@ -79,9 +84,11 @@ SLOW_SECONDS = 10.0
 LONGEST_SECONDS = 3600.0
 SMALL_ROWS, SMALL_FILES = 1_000, 20
 PROBE_SECONDS = 0.010
-TARGET_RATIO, TARGET_MIB, TARGET_HEALTH_MS, TARGET_LATENCY = 2.0, 300, 50, 1.0
+TARGET_SQLITE, TARGET_MIB, TARGET_HEALTH_MS, TARGET_LATENCY = 1.0, 300, 50, 0.5
+SMALL_MB = 20
+"""Of the file that the memory part compares a big one with."""
 MARKERS = ("<!-- benchmark -->", "<!-- /benchmark -->")
-BARE = "CREATE TABLE bare (id text, name text, value text)"
+MEDIA_TYPES = {"csv": "text/csv", "json": "application/json", "jsonl": "application/x-ndjson"}
 PEER = Table(
     "peer", MetaData(), Column("row_number", Integer, primary_key=True), Column("data", JSON)
 )
@@ -100,7 +107,25 @@ class Run:
     phases: dict[str, float] = field(default_factory=dict)
     cpu: dict[str, float] = field(default_factory=dict)
     bytes_per_row: float = 0.0
-    proof_seconds: float = 0.0
+    reading: dict[str, float] = field(default_factory=dict)
+    """Seconds of the proof and of each download, afterwards."""
+
+
+@dataclass
+class Sample:
+    """A file of one kind."""
+
+    path: Path
+    kind: str
+    rows: int
+    bad_rows: int
+    megabytes: float
+
+    @classmethod
+    def write(cls, folder: Path, kind: Kind, rows: int) -> Sample:
+        path = folder / f"{kind.name}.{kind.suffix}"
+        bad = kind.write(path, rows)
+        return cls(path, kind.name, rows, bad, path.stat().st_size / 1e6)
 
 
 @dataclass
@@ -108,9 +133,11 @@ class Results:
     """All that was measured so far."""
 
     facts: list[str] = field(default_factory=list)
-    rows: int = 0
-    megabytes: float = 0.0
-    speed: dict[str, dict[str, list[Run]]] = field(default_factory=dict)
+    loaders: dict[str, str] = field(default_factory=dict)
+    """By database."""
+    samples: dict[str, Sample] = field(default_factory=dict)
+    speed: dict[str, dict[str, dict[str, list[Run]]]] = field(default_factory=dict)
+    """By database, kind of file and contestant."""
     latency: list[dict[str, Any]] = field(default_factory=list)
     memory: list[dict[str, Any]] = field(default_factory=list)
 
@@ -129,7 +156,11 @@ class Engine:
         """The URL of an empty database, which is gone after the block."""
         raise NotImplementedError
 
-    def load(self, url: str, sample: Path) -> float:
+    def compares(self, kind: Kind) -> bool:
+        """Whether the loader loads files of this kind."""
+        raise NotImplementedError
+
+    def load(self, url: str, sample: Path, kind: Kind) -> float:
         """Seconds that the loader takes for the table `bare`."""
         raise NotImplementedError
 
@@ -171,7 +202,10 @@ class SQLite(Engine):
         with tempfile.TemporaryDirectory(prefix="granula-") as folder:
             yield f"sqlite+aiosqlite:///{Path(folder) / 'granula.db'}"
 
-    def load(self, url: str, sample: Path) -> float:
+    def compares(self, kind: Kind) -> bool:
+        return kind.name == "clean"
+
+    def load(self, url: str, sample: Path, kind: Kind) -> float:
         database = url.partition(":///")[2]
         started = time.perf_counter()
         if self._shell:
@@ -239,12 +273,17 @@ class PostgreSQL(Engine):
         finally:
             self._query(f"DROP DATABASE IF EXISTS {name} WITH (FORCE)")
 
-    def load(self, url: str, sample: Path) -> float:
+    def compares(self, kind: Kind) -> bool:
+        return kind.times_clean is None
+
+    def load(self, url: str, sample: Path, kind: Kind) -> float:
         url = url.replace("+asyncpg", "")
         if self._psql is None:
-            return asyncio.run(_copy(url, sample))
+            return asyncio.run(_copy(url, sample, kind))
+        # Each line of JSON is one cell: its quotes and commas are not those of this CSV.
+        form = "CSV QUOTE E'\\x01' DELIMITER E'\\x02'" if kind.is_json else "CSV HEADER"
         command = [self._psql, "-X", "-q", "-v", "ON_ERROR_STOP=1", url, "-c", "\\timing on"]
-        command += ["-c", f"\\copy bare FROM '{sample}' CSV HEADER"]
+        command += ["-c", f"\\copy bare FROM '{sample}' {form}"]
         environment = {**os.environ, "LC_ALL": "C"}
         done = subprocess.run(command, check=True, capture_output=True, text=True, env=environment)
         return float(re.findall(r"Time: ([\d.]+) ms", done.stdout)[-1]) / 1000
@@ -261,13 +300,16 @@ class PostgreSQL(Engine):
         os.sync()
 
 
-async def _copy(url: str, sample: Path) -> float:
+async def _copy(url: str, sample: Path, kind: Kind) -> float:
+    form: dict[str, Any] = {"format": "csv", "header": True}
+    if kind.is_json:
+        form = {"format": "csv", "quote": "\x01", "delimiter": "\x02"}
     async with (
         asyncpg.create_pool(url, min_size=1, max_size=1) as pool,
         pool.acquire() as connection,
     ):
         started = time.perf_counter()
-        await connection.copy_to_table("bare", source=sample, format="csv", header=True)
+        await connection.copy_to_table("bare", source=sample, **form)
         return time.perf_counter() - started
 
 
@@ -326,7 +368,8 @@ def ask(
 
 def upload(server: Server, sample: Path, priority: int = 0) -> str:
     """The file's id."""
-    headers = {"Content-Type": "text/csv", "Content-Length": str(sample.stat().st_size)}
+    media_type = MEDIA_TYPES[sample.suffix[1:]]
+    headers = {"Content-Type": media_type, "Content-Length": str(sample.stat().st_size)}
     with sample.open("rb") as file:
         return str(
             ask(server, "POST", f"/api/v1/upload?priority={priority}", file, headers)["file_id"]
@@ -345,7 +388,7 @@ def process_file(
                 f"The job has not ended: {json.dumps(status)[:1000]}\n{server.tail()}"
             )
         time.sleep(poll_seconds)
-    if status["status"] != "completed":
+    if status["status"] not in ("completed", "completed_with_errors"):
         raise BenchmarkError(
             f"The job did not complete: {json.dumps(status)[:1000]}\n{server.tail()}"
         )
@@ -421,12 +464,14 @@ def run_plain(engine: Engine, url: str, table: str, rows: int, work: Callable[[]
     return run
 
 
-def run_loader(engine: Engine, url: str, sample: Path, rows: int) -> Run:
-    query(url, BARE)
-    return run_plain(engine, url, "bare", rows, lambda: engine.load(url, sample))
+def run_loader(engine: Engine, url: str, sample: Sample) -> Run:
+    kind = BY_NAME[sample.kind]
+    columns = ", ".join(f"c{i} text" for i in range(1 if kind.is_json else kind.columns))
+    query(url, f"CREATE TABLE bare ({columns})")
+    return run_plain(engine, url, "bare", sample.rows, lambda: engine.load(url, sample.path, kind))
 
 
-def run_granula(engine: Engine, url: str, sample: Path, rows: int, small: Path) -> Run:
+def run_granula(engine: Engine, url: str, sample: Sample, small: Path) -> Run:
     spent = Run()
     with serving(url) as server:
         process_file(server, small)
@@ -434,15 +479,31 @@ def run_granula(engine: Engine, url: str, sample: Path, rows: int, small: Path) 
         with clocked(
             spent, **engine.processes(), server=process_of(server), client=psutil.Process()
         ):
-            job_id, run = process_file(server, sample)
+            job_id, run = process_file(server, sample.path)
         run.cpu = spent.cpu
         started = time.perf_counter()
         proof = ask(server, "GET", f"/api/v1/jobs/{job_id}/proof")
-        run.proof_seconds = time.perf_counter() - started
-    if not proof["closes"] or proof["rows"]["ok"] != rows:
+        run.reading["proof"] = time.perf_counter() - started
+        for suffix in ("csv", "jsonl"):
+            path = f"/api/v1/results/{proof['file_id']}/download?format={suffix}"
+            run.reading[suffix] = download(server, path)
+    if not proof["closes"] or proof["rows"]["ok"] != sample.rows - sample.bad_rows:
         raise BenchmarkError(f"The proof does not close: {json.dumps(proof)[:1000]}")
-    run.bytes_per_row = engine.size(url, "result_pages") / (rows + SMALL_ROWS)
+    run.bytes_per_row = engine.size(url, "result_pages") / (sample.rows + SMALL_ROWS)
     return run
+
+
+def download(server: Server, path: str) -> float:
+    """Seconds until the last byte is here."""
+    started = time.perf_counter()
+    with connect(server) as connection:
+        connection.request("GET", path)
+        response = connection.getresponse()
+        if response.status != 200:
+            raise BenchmarkError(f"GET {path}: {response.status} {response.read(500)!r}")
+        while response.read(BLOCK_BYTES):
+            pass
+    return time.perf_counter() - started
 
 
 def run_peer(engine: Engine, url: str, sample: Path, rows: int) -> Run:
@@ -466,20 +527,22 @@ def run_peer(engine: Engine, url: str, sample: Path, rows: int) -> Run:
 
 
 def measure_speed(
-    engine: Engine, sample: Path, rows: int, repeat: int, small: Path, show: Callable[[str], None]
+    engine: Engine, sample: Sample, repeat: int, small: Path, show: Callable[[str], None]
 ) -> dict[str, list[Run]]:
-    contestants: dict[str, Callable[[str], Run]] = {
-        engine.loader: lambda url: run_loader(engine, url, sample, rows),
-        GRANULA: lambda url: run_granula(engine, url, sample, rows, small),
-        PEER_NAME: lambda url: run_peer(engine, url, sample, rows),
-    }
+    contestants: dict[str, Callable[[str], Run]] = {}
+    if engine.compares(BY_NAME[sample.kind]):
+        contestants[engine.loader] = lambda url: run_loader(engine, url, sample)
+    contestants[GRANULA] = lambda url: run_granula(engine, url, sample, small)
+    if sample.kind == "clean":
+        contestants[PEER_NAME] = lambda url: run_peer(engine, url, sample.path, sample.rows)
     runs: dict[str, list[Run]] = {name: [] for name in contestants}
     for turn in range(repeat):
         for name in list(contestants)[:: -1 if turn % 2 else 1]:
             if not runs[name] or runs[name][0].seconds <= SLOW_SECONDS:
                 with engine.fresh() as url:
                     runs[name].append(contestants[name](url))
-            show(f"{engine.name} {turn + 1}/{repeat}: {name} {runs[name][-1].seconds:.2f} s")
+            seconds = runs[name][-1].seconds
+            show(f"{engine.name} {turn + 1}/{repeat}, {sample.kind}: {name} {seconds:.2f} s")
     return runs
 
 
@@ -505,22 +568,21 @@ def measure_latency(
     return {"database": engine.name, "p50": p50, "p95": p95, "max": slowest, "runs": runs}
 
 
-def measure_memory(
-    engine: Engine, sample: Path, rows: int, show: Callable[[str], None]
-) -> dict[str, Any]:
+def measure_memory(engine: Engine, sample: Sample, show: Callable[[str], None]) -> dict[str, Any]:
     spent = Run()
-    with engine.fresh() as url, serving(url, sample.stat().st_size) as server:
+    with engine.fresh() as url, serving(url, sample.path.stat().st_size) as server:
         with probing(server) as idle:
             time.sleep(2)
         processes = {**engine.processes(), "server": process_of(server), "client": psutil.Process()}
         with probing(server) as latencies, clocked(spent, **processes):
-            run = process_file(server, sample)[1]
+            run = process_file(server, sample.path)[1]
         run.cpu = spent.cpu
         kib = re.findall(
             r"VmHWM:\s+(\d+) kB", Path(f"/proc/{process_of(server).pid}/status").read_text()
         )[0]
-    megabytes, mib = sample.stat().st_size / 1e6, int(kib) / 1024
-    show(f"{engine.name}: memory at {megabytes:,.0f} MB: {mib:.0f} MiB, {run.seconds:.1f} s")
+    mib = int(kib) / 1024
+    size = f"{sample.kind}, {sample.megabytes:,.0f} MB"
+    show(f"{engine.name}: memory at {size}: {mib:.0f} MiB, {run.seconds:.1f} s")
     p50, p99, slowest = (percentile(latencies, p) for p in (50, 99, 100))
     health = {
         "idle p99": percentile(idle, 99),
@@ -531,8 +593,9 @@ def measure_memory(
     }
     return {
         "database": engine.name,
-        "megabytes": megabytes,
-        "rows": rows,
+        "kind": sample.kind,
+        "megabytes": sample.megabytes,
+        "rows": sample.rows,
         "peak_mib": mib,
         "health_ms": health,
         "run": run,
@@ -544,21 +607,18 @@ def percentile(values: Sequence[float], percent: float) -> float:
     return sorted(values)[max(0, math.ceil(percent / 100 * len(values)) - 1)]
 
 
-def rows_of(megabytes: int) -> int:
-    """How many rows of scripts/generate_csv.py make a file of about this size."""
-    besides_id = fmean(map(len, DEFAULT_NAMES)) + 2.893 + 3  # 1 to 1000 has 2.893 digits on average
-    rows = megabytes * 50_000
-    for _ in range(5):
-        digits = sum(rows - 10**k + 1 for k in range(10) if rows >= 10**k)
-        rows = int(rows * megabytes * 1e6 / (digits + rows * besides_id))
-    return rows
+def rows_of(folder: Path, kind: Kind, megabytes: int) -> int:
+    """How many rows make a file of this kind and about this size."""
+    tried = Sample.write(folder, kind, 20_000)
+    # The ids of a larger file are longer.
+    return int(20_000 * megabytes / (tried.megabytes * 1.1))
 
 
 def measure(args: argparse.Namespace, folder: Path, results: Results, console: Console) -> None:
     """Every part that was asked for, into `results`."""
-    sizes = (
-        sorted({200, args.memory_mb}) if args.memory_mb and args.only in (None, "memory") else []
-    )
+    sizes: list[int] = []
+    if args.memory_mb and args.only in (None, "memory"):
+        sizes = sorted({SMALL_MB, args.memory_mb})
     if sizes and not Path("/proc/self/status").exists():
         raise BenchmarkError("The memory part needs Linux; --memory-mb 0 leaves it out.")
     if shutil.disk_usage(folder).free < 6e6 * max(sizes, default=0):
@@ -572,6 +632,7 @@ def measure(args: argparse.Namespace, folder: Path, results: Results, console: C
         if args.only != "postgresql":
             engines.append(SQLite())
         results.facts += [engine.facts for engine in engines]
+        results.loaders = {engine.name: engine.loader for engine in engines}
         columns = (
             TextColumn("{task.description}"),
             BarColumn(),
@@ -581,32 +642,39 @@ def measure(args: argparse.Namespace, folder: Path, results: Results, console: C
         progress = stack.enter_context(
             Progress(*columns, console=console, transient=True, redirect_stdout=False)
         )
-        each = len(sizes) + (args.only != "memory") * (3 * args.repeat + bool(args.big_rows))
-        bar = progress.add_task("measuring", total=each * len(engines))
+        total = len(sizes) * len(args.memory_kinds) * len(engines)
+        if args.only != "memory":
+            for engine in engines:
+                loads = sum(map(engine.compares, args.kinds)) + len(args.kinds)
+                total += args.repeat * (loads + (KINDS[0] in args.kinds)) + bool(args.big_rows)
+        bar = progress.add_task("measuring", total=total)
 
         def show(text: str) -> None:
             console.print(text, highlight=False, markup=False)
             progress.advance(bar)
 
-        sample, small, big = (folder / f"{name}.csv" for name in ("sample", "small", "big"))
+        small = folder / "small.csv"
+        generate(small, SMALL_ROWS, seed=SEED)
         if args.only != "memory":
-            generate(small, SMALL_ROWS, seed=SEED)
-            results.rows, results.megabytes = (
-                args.rows,
-                generate(sample, args.rows, seed=SEED).bytes / 1e6,
-            )
-            for engine in engines:
-                results.speed[engine.name] = measure_speed(
-                    engine, sample, args.rows, args.repeat, small, show
-                )
+            for kind in args.kinds:
+                sample = Sample.write(folder, kind, round(args.rows * kind.rows_share))
+                results.samples[kind.name] = sample
+                for engine in engines:
+                    runs = measure_speed(engine, sample, args.repeat, small, show)
+                    results.speed.setdefault(engine.name, {})[kind.name] = runs
+                sample.path.unlink()
             if args.big_rows:
+                big = folder / "big.csv"
                 generate(big, args.big_rows, seed=SEED)
                 for engine in engines:
                     results.latency.append(measure_latency(engine, big, small, show))
-        for megabytes in sizes:
-            rows = generate(big, rows_of(megabytes), seed=SEED).rows
-            for engine in engines:
-                results.memory.append(measure_memory(engine, big, rows, show))
+                big.unlink()
+        for kind in args.memory_kinds if sizes else ():
+            for megabytes in sizes:
+                sample = Sample.write(folder, kind, rows_of(folder, kind, megabytes))
+                for engine in engines:
+                    results.memory.append(measure_memory(engine, sample, show))
+                sample.path.unlink()
 
 
 # ---------------------------------------------------------------------- report
@@ -623,35 +691,69 @@ def report(results: Results) -> str:
 
 
 def _speed_report(results: Results) -> Iterator[str]:
-    yield f"**Speed**: {results.rows:,} rows, {results.megabytes:.1f} MB of CSV\n"
-    yield (
-        "| | seconds: median (min to max, runs) | rows per second | times the loader | bytes per"
-        " row |"
-    )
-    yield "|---|---|---|---|---|"
-    notes = [""]
-    for engine, contest in results.speed.items():
-        loader = next(iter(contest))
-        base = median(run.seconds for run in contest[loader])
-        for name, runs in contest.items():
-            seconds, middle = [run.seconds for run in runs], median(run.seconds for run in runs)
+    for engine, by_kind in results.speed.items():
+        yield f"**{engine}**: seconds, medians (min to max), beside {results.loaders[engine]}\n"
+        yield (
+            "| file | rows, MB | loader | Granula | times | target | rows per second | proof, CSV,"
+            " JSON Lines: s per million rows | bytes per row |"
+        )
+        yield "|---|---|---|---|---|---|---|---|---|"
+        for name, contest in by_kind.items():
+            yield _speed_row(results, engine, BY_NAME[name], contest)
+        yield ""
+        for name, contest in by_kind.items():
+            runs = contest[GRANULA]
             yield (
-                f"| {engine}: {name} | {middle:.2f} ({min(seconds):.2f} to {max(seconds):.2f},"
-                f" {len(runs)}) | {results.rows / middle:,.0f} | {middle / base:.2f} |"
-                f" {median(r.bytes_per_row for r in runs):.1f} |"
+                f"- {BY_NAME[name].title}: {_medians([run.phases for run in runs])}; CPU seconds:"
+                f" {_medians([run.cpu for run in runs])}"
             )
-        runs = contest[GRANULA]
-        verdict = (
-            "reached" if median(run.seconds for run in runs) <= TARGET_RATIO * base else "missed"
-        )
-        notes.append(
-            f"- {engine}: the target, {TARGET_RATIO} times {loader}, is {verdict}. Where the"
-            f" seconds of Granula go: {_medians([run.phases for run in runs])}. CPU seconds:"
-            f" {_medians([run.cpu for run in runs])}; of {loader}:"
-            f" {_medians([run.cpu for run in contest[loader]])}. The proof, which reads all rows"
-            f" again, takes {median(run.proof_seconds for run in runs):.2f} s."
-        )
-    yield from notes
+        yield ""
+        yield from _peer_report(engine, by_kind)
+
+
+def _speed_row(
+    results: Results, engine: str, kind: Kind, contest: Mapping[str, Sequence[Run]]
+) -> str:
+    sample, runs = results.samples[kind.name], contest[GRANULA]
+    seconds = [run.seconds for run in runs]
+    middle = median(seconds)
+    base, compared, target = _compared(results, engine, kind)
+    times = f"{middle / base:.2f}" if base else ""
+    loader = f"{base:.2f} ({compared})" if base else ""
+    per_million = 1e6 / sample.rows
+    reading = ", ".join(
+        f"{median(run.reading[name] for run in runs) * per_million:.2f}"
+        for name in ("proof", "csv", "jsonl")
+    )
+    return (
+        f"| {kind.title} | {sample.rows:,}, {sample.megabytes:.1f} | {loader} | {middle:.2f}"
+        f" ({min(seconds):.2f} to {max(seconds):.2f}) | {times} | {target:g} |"
+        f" {sample.rows / middle:,.0f} | {reading} |"
+        f" {median(run.bytes_per_row for run in runs):.1f} |"
+    )
+
+
+def _compared(results: Results, engine: str, kind: Kind) -> tuple[float | None, str, float]:
+    """Seconds to compare a kind with, what took them, and how many times as long it may take."""
+    by_kind = results.speed[engine]
+    clean = by_kind.get("clean")
+    if engine == SQLite.name:
+        loader = None if clean is None else next(iter(clean.values()))
+        return _middle(loader), "clean", TARGET_SQLITE
+    if kind.times_clean is not None:
+        return _middle(clean[GRANULA] if clean else None), "Granula, clean", kind.times_clean
+    return _middle(next(iter(by_kind[kind.name].values()))), "same", kind.times_loader
+
+
+def _middle(runs: Sequence[Run] | None) -> float | None:
+    return None if runs is None else median(run.seconds for run in runs)
+
+
+def _peer_report(engine: str, by_kind: Mapping[str, Mapping[str, Sequence[Run]]]) -> Iterator[str]:
+    peer = by_kind.get("clean", {}).get(PEER_NAME)
+    if peer:
+        size = median(run.bytes_per_row for run in peer)
+        yield f"{PEER_NAME}, clean: {_middle(peer):.2f} s, {size:.1f} bytes per row.\n"
 
 
 def _medians(samples: Sequence[Mapping[str, float]]) -> str:
@@ -680,7 +782,7 @@ def _latency_report(results: Results) -> Iterator[str]:
 def _memory_report(results: Results) -> Iterator[str]:
     yield "**Memory** of the server process, and the latency of /health meanwhile\n"
     yield (
-        f"| | input | peak (target {TARGET_MIB} MiB) | /health p50 | p99 (target {TARGET_HEALTH_MS}"
+        f"| | file | peak (target {TARGET_MIB} MiB) | /health p50 | p99 (target {TARGET_HEALTH_MS}"
         " ms) | slowest | p99 before, idle | rows per second |\n|---|---|---|---|---|---|---|---|"
     )
     for m in results.memory:
@@ -689,7 +791,7 @@ def _memory_report(results: Results) -> Iterator[str]:
         )
         speed = m["rows"] / m["run"].seconds
         yield (
-            f"| {m['database']} | {m['megabytes']:,.0f} MB | {m['peak_mib']:.0f} MiB | {health} |"
+            f"| {m['database']} | {m['kind']}, {m['megabytes']:,.0f} MB | {m['peak_mib']:.0f} MiB | {health} |"
             f" {speed:,.0f} |"
         )
 
@@ -704,14 +806,23 @@ def machine_facts(folder: Path) -> list[str]:
     return [f"{os.cpu_count()} cores", memory, disk, system, f"Python {platform.python_version()}"]
 
 
-def write_readme(text: str | None) -> None:
+def write_page(text: str | None) -> None:
     """Put the text between the markers; with None, only find out whether there are markers."""
-    before, start, rest = README.read_text(encoding="utf-8").partition(MARKERS[0])
+    before, start, rest = PAGE.read_text(encoding="utf-8").partition(MARKERS[0])
     _, end, after = rest.partition(MARKERS[1])
     if not (start and end):
-        raise BenchmarkError(f"README.md has no {' ... '.join(MARKERS)} to write between.")
+        raise BenchmarkError(f"{PAGE.name} has no {' ... '.join(MARKERS)} to write between.")
     if text is not None:
-        README.write_text(f"{before}{start}\n{text}\n{end}{after}", encoding="utf-8")
+        PAGE.write_text(f"{before}{start}\n{text}\n{end}{after}", encoding="utf-8")
+
+
+def _kinds(text: str) -> tuple[Kind, ...]:
+    if text == "all":
+        return KINDS
+    unknown = set(text.split(",")) - BY_NAME.keys()
+    if unknown:
+        raise argparse.ArgumentTypeError(f"no kind is called {min(unknown)}")
+    return tuple(kind for kind in KINDS if kind.name in text.split(","))
 
 
 def main() -> None:
@@ -759,8 +870,22 @@ def main() -> None:
         metavar="URL",
         help="use this server, on this host, and make databases in it",
     )
+    add(
+        "--kinds",
+        type=_kinds,
+        default=KINDS,
+        metavar="A,B",
+        help=f"kinds of files of the speed part: {', '.join(BY_NAME)} (default all)",
+    )
+    add(
+        "--memory-kinds",
+        type=_kinds,
+        default=KINDS[:1],
+        metavar="A,B",
+        help="those of the memory part, or all (default clean)",
+    )
     add("--json", type=Path, metavar="OUT", help="write every single measurement to this file")
-    add("--readme", action="store_true", help="write the report between the markers of README.md")
+    add("--write", action="store_true", help="write the report into docs/benchmarks.md")
     args = parser.parse_args()
     if args.rows < 1 or args.repeat < 1 or args.big_rows < 0 or args.memory_mb < 0:
         parser.error("rows and repeat must be 1 or more, the others 0 or more")
@@ -771,14 +896,14 @@ def main() -> None:
         )
     console, results, failed = Console(stderr=True), Results(), False
     try:
-        if args.readme:
-            write_readme(None)
+        if args.write:
+            write_page(None)
         with tempfile.TemporaryDirectory(prefix="granula-", ignore_cleanup_errors=True) as name:
             folder = Path(name).resolve()
             results.facts = machine_facts(folder)
             measure(args, folder, results, console)
-        if args.readme:
-            write_readme(report(results))
+        if args.write:
+            write_page(report(results))
     except KeyboardInterrupt:
         parser.exit(130, f"{parser.prog}: interrupted\n")
     except (
@@ -797,7 +922,7 @@ def main() -> None:
         )
     print(report(results))
     if args.json:
-        args.json.write_text(json.dumps(asdict(results), indent=2) + "\n")
+        args.json.write_text(json.dumps(asdict(results), indent=2, default=str) + "\n")
     sys.exit(int(failed))
 
 
