@@ -8,21 +8,16 @@ import sys
 
 from app.config import Settings
 from app.errors import request_errors
-from app.main import create_app
 from app.states import CHUNK_MOVES, JOB_MOVES
 from tests.harness import ROOT
 
-README = (ROOT / "README.md").read_text()
-UNDOCUMENTED_ROUTES = {"/", "/api/v1/upload/{filename}"}
 
-
-def test_every_setting_is_in_the_readme_and_in_env_example_with_its_default() -> None:
+def test_every_setting_is_in_env_example_with_its_default() -> None:
     example = dict(
         re.findall(r"^#([A-Z_]+)=(.*)$", (ROOT / ".env.example").read_text(), re.MULTILINE)
     )
     assert {name.upper() for name in Settings.model_fields} == set(example)
     for name, field in Settings.model_fields.items():
-        assert f"`{name.upper()}`" in README, name
         if example[name.upper()]:
             loaded = Settings(_env_file=None, **{name: example[name.upper()]})  # type: ignore[call-arg]
             assert getattr(loaded, name) == field.default, name
@@ -31,16 +26,6 @@ def test_every_setting_is_in_the_readme_and_in_env_example_with_its_default() ->
 def test_a_copy_of_env_example_changes_nothing() -> None:
     lines = (ROOT / ".env.example").read_text().splitlines()
     assert all(line.startswith("#") for line in lines if line)
-
-
-def test_every_route_is_in_the_readme() -> None:
-    paths = {path for path in create_app().openapi()["paths"]} - UNDOCUMENTED_ROUTES  # noqa: C416
-    missing = [
-        p
-        for p in sorted(paths)
-        if p not in README and not (p.endswith("/events") and "`/events`" in README)
-    ]
-    assert not missing
 
 
 def test_what_is_made_from_the_code_is_up_to_date() -> None:

@@ -20,7 +20,12 @@ import pytest
 from tests.harness import ROOT, wait_until
 
 HERE = "http://localhost:8000"
-PAGES = ("tutorial.md", "howto/load-a-dirty-csv.md", "howto/find-similar-records.md")
+PAGES = (
+    "../README.md",
+    "tutorial.md",
+    "howto/load-a-dirty-csv.md",
+    "howto/find-similar-records.md",
+)
 
 
 @pytest.fixture(scope="module")
