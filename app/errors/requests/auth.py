@@ -6,7 +6,7 @@ from app.errors.base import RequestError
 
 
 class AdminOnly(RequestError):
-    """Only an administrator may do this."""
+    """Administrator required."""
 
     status = 403
     code = "admin_only"
@@ -14,7 +14,7 @@ class AdminOnly(RequestError):
 
 
 class CrossSite(RequestError):
-    """The request comes from a page of another site."""
+    """Request from a page of another site."""
 
     status = 403
     code = "cross_site"
@@ -22,18 +22,18 @@ class CrossSite(RequestError):
 
 
 class Unauthenticated(RequestError):
-    """A valid key is needed here."""
+    """Valid key required."""
 
     status = 401
     code = "unauthenticated"
     remedy = (
-        "Send `Authorization: Bearer granula_...`, or sign in by POST /api/v1/session; `python -m "
-        "app users` makes keys."
+        "Send `Authorization: Bearer granula_...`, or sign in with POST /api/v1/session; `python -m"
+        " app users` makes keys."
     )
 
 
 class UserExists(RequestError):
-    """There is a user of that name."""
+    """User already exists."""
 
     status = 409
     code = "user_exists"
@@ -41,8 +41,8 @@ class UserExists(RequestError):
 
 
 class UserRevoked(RequestError):
-    """The user is revoked."""
+    """User revoked."""
 
     status = 409
     code = "user_revoked"
-    remedy = "Let the user in again by `python -m app users restore NAME`, then make a key."
+    remedy = "Restore the user with `python -m app users restore NAME`, then make a key."

@@ -6,7 +6,7 @@ from app.errors.base import RequestError
 
 
 class BatchBadEncoding(RequestError):
-    """The file of a batch is not UTF-8."""
+    """Batch file is not UTF-8."""
 
     status = 400
     code = "batch_bad_encoding"
@@ -14,7 +14,7 @@ class BatchBadEncoding(RequestError):
 
 
 class BatchEmpty(RequestError):
-    """The file of a batch has no rows."""
+    """Batch file has no rows."""
 
     status = 400
     code = "batch_empty"
@@ -22,15 +22,15 @@ class BatchEmpty(RequestError):
 
 
 class BatchMalformed(RequestError):
-    """The file of a batch cannot be read as CSV."""
+    """Batch file cannot be read as CSV."""
 
     status = 400
     code = "batch_malformed"
-    remedy = "Send comma-separated values, with double quotes around cells that hold commas."
+    remedy = "Send comma-separated values, with double quotes around cells that contain commas."
 
 
 class BatchNotCsv(RequestError):
-    """The file of a batch must be a CSV."""
+    """Batch file must be a CSV."""
 
     status = 400
     code = "batch_not_csv"
@@ -46,8 +46,8 @@ class BatchNotFound(RequestError):
 
 
 class BatchWithoutText(RequestError):
-    """The file of a batch lacks the column `text`."""
+    """Batch file has no column `text`."""
 
     status = 400
     code = "batch_without_text"
-    remedy = "Name the column that holds the texts `text`."
+    remedy = "Name the column with the texts `text`."

@@ -7,7 +7,7 @@ from app.errors.requests.parameters import InvalidParameter
 
 
 class BadHeader(RequestError):
-    """The header of the file cannot be used."""
+    """Unusable header row."""
 
     status = 422
     code = "bad_header"
@@ -15,18 +15,18 @@ class BadHeader(RequestError):
 
 
 class BinaryContent(RequestError):
-    """The content is binary, not text."""
+    """Binary content instead of text."""
 
     status = 415
     code = "binary_content"
     remedy = (
-        "Export the data as CSV, JSON or JSON Lines; for UTF-16 without a byte order mark give"
+        "Export the data as CSV, JSON or JSON Lines; for UTF-16 without a byte order mark, set"
         " encoding=utf-16-le."
     )
 
 
 class ContentMismatch(RequestError):
-    """The content is not CSV or JSON."""
+    """Content is not CSV or JSON."""
 
     status = 415
     code = "content_mismatch"
@@ -34,23 +34,23 @@ class ContentMismatch(RequestError):
 
 
 class CorruptGzip(RequestError):
-    """The gzip data is damaged or incomplete."""
+    """Damaged or incomplete gzip data."""
 
     status = 422
     code = "corrupt_gzip"
-    remedy = "Compress the file again and upload it again; nothing was kept."
+    remedy = "Compress the file again and upload it again; nothing was stored."
 
 
 class EmptyFile(RequestError):
-    """The file holds no data."""
+    """File contains no data."""
 
     status = 422
     code = "empty_file"
-    remedy = "Check the export that made it."
+    remedy = "Check the export that produced it."
 
 
 class JsonNotRows(RequestError):
-    """The JSON is not an array of objects, an object, or JSON Lines."""
+    """JSON is not an array of objects, an object, or JSON Lines."""
 
     status = 422
     code = "json_not_rows"
@@ -58,23 +58,25 @@ class JsonNotRows(RequestError):
 
 
 class MissingColumn(RequestError):
-    """The file lacks a column that the processor needs."""
+    """Missing column."""
 
     status = 422
     code = "missing_column"
-    remedy = "Rename the column, or name the columns with `columns`."
+    remedy = "Rename a column to the name in `detail`, or name the columns with `columns`."
 
 
 class NotRows(RequestError):
-    """The file is not one that jobs read rows from."""
+    """File format cannot be read as rows."""
 
     status = 415
     code = "not_rows"
-    remedy = "Jobs read CSV, JSON and JSON Lines; make a transform with another output_format."
+    remedy = (
+        "Use a CSV, JSON or JSON Lines file; a transform can write one with another output_format."
+    )
 
 
 class TooManyColumns(RequestError):
-    """The file has too many columns."""
+    """Too many columns."""
 
     status = 422
     code = "too_many_columns"
@@ -82,7 +84,7 @@ class TooManyColumns(RequestError):
 
 
 class UnsupportedEncoding(InvalidParameter):
-    """This text encoding is not supported."""
+    """Text encoding not supported."""
 
     status = 422
     code = "unsupported_encoding"

@@ -6,28 +6,29 @@ from app.errors.base import RequestError
 
 
 class CorrectionColumns(RequestError):
-    """The columns are not those of the rejects."""
+    """Columns differ from those of the rejects."""
 
     status = 422
     code = "correction_columns"
     remedy = (
-        "Send the columns of GET /api/v1/rejects/{file_id}/download, in any order; `_row` must be"
-        " there."
+        "Send the columns of GET /api/v1/rejects/{file_id}/download, in any order; `_row` is"
+        " required."
     )
 
 
 class CorrectionInvalid(RequestError):
-    """Some rows of the correction cannot be taken."""
+    """Invalid rows in the correction."""
 
     status = 422
     code = "correction_invalid"
     remedy = (
-        "Mend or leave out the rows listed in `errors`; rejects that are left out stay rejected."
+        "Correct or remove the rows listed in `errors`; rejects that are not in the correction stay"
+        " rejected."
     )
 
 
 class NotCorrectable(RequestError):
-    """The rejects of this job cannot be corrected."""
+    """Rejects of this job cannot be corrected."""
 
     status = 409
     code = "not_correctable"
@@ -40,6 +41,5 @@ class NothingCorrected(RequestError):
     status = 422
     code = "nothing_corrected"
     remedy = (
-        "Change what is wrong in at least one row; run_unchanged=true takes rows as the download"
-        " shows them."
+        "Change at least one row; run_unchanged=true runs rows again as the download shows them."
     )

@@ -6,7 +6,7 @@ from app.errors.base import RequestError
 
 
 class BadHost(RequestError):
-    """The Host header is missing, doubled or malformed."""
+    """Missing, repeated or malformed Host header."""
 
     status = 400
     code = "bad_host"
@@ -14,7 +14,7 @@ class BadHost(RequestError):
 
 
 class BadIdempotencyKey(RequestError):
-    """The Idempotency-Key cannot be used."""
+    """Invalid Idempotency-Key."""
 
     status = 400
     code = "bad_idempotency_key"
@@ -22,23 +22,23 @@ class BadIdempotencyKey(RequestError):
 
 
 class BodyTooLarge(RequestError):
-    """The body of the request is too large."""
+    """Request body too large."""
 
     status = 413
     code = "body_too_large"
-    remedy = "Send less than 1 MiB here; files go to /api/v1/upload."
+    remedy = "Send less than 1 MiB to this endpoint; upload files to /api/v1/upload."
 
 
 class HeadersTimeout(RequestError):
-    """The headers of the request did not come in time."""
+    """Request headers timed out."""
 
     status = 408
     code = "headers_timeout"
-    remedy = "Send the request again, its headers at once."
+    remedy = "Send all headers of the request at once."
 
 
 class HeadersTooLarge(RequestError):
-    """The request headers are too large."""
+    """Request headers too large."""
 
     status = 431
     code = "headers_too_large"
@@ -46,25 +46,25 @@ class HeadersTooLarge(RequestError):
 
 
 class HostNotAllowed(RequestError):
-    """The service is not to be asked for under this name."""
+    """Host name not allowed."""
 
     status = 421
     code = "host_not_allowed"
     remedy = (
-        "Use localhost or an address, or set ALLOWED_HOSTS to the name and start the service again."
+        "Use localhost or an address, or add the name to ALLOWED_HOSTS and restart the service."
     )
 
 
 class IdempotencyInFlight(RequestError):
-    """A request with this Idempotency-Key is still running."""
+    """Request with this Idempotency-Key still running."""
 
     status = 409
     code = "idempotency_in_flight"
-    remedy = "Wait for its end and send the request again."
+    remedy = "Wait until it has ended, then send the request again."
 
 
 class IdempotencyKeyReused(RequestError):
-    """This Idempotency-Key was used for another request."""
+    """Idempotency-Key already used for another request."""
 
     status = 422
     code = "idempotency_key_reused"
@@ -72,7 +72,7 @@ class IdempotencyKeyReused(RequestError):
 
 
 class MalformedJson(RequestError):
-    """The JSON body cannot be read."""
+    """Malformed JSON body."""
 
     status = 400
     code = "malformed_json"
@@ -80,18 +80,15 @@ class MalformedJson(RequestError):
 
 
 class MalformedRequest(RequestError):
-    """The request is not one of HTTP/1.1."""
+    """Malformed HTTP request."""
 
     status = 400
     code = "malformed_request"
-    remedy = (
-        "Send it by an HTTP client; an address that begins with https needs a server in front that"
-        " speaks TLS."
-    )
+    remedy = "Use an HTTP/1.1 client; an https address needs a server in front that terminates TLS."
 
 
 class MethodNotAllowed(RequestError):
-    """This address does not take that method."""
+    """Method not allowed."""
 
     status = 405
     code = "method_not_allowed"
@@ -99,32 +96,34 @@ class MethodNotAllowed(RequestError):
 
 
 class NotFound(RequestError):
-    """There is nothing under this address."""
+    """Not found."""
 
     status = 404
     code = "not_found"
-    remedy = "Check the id; deleted files answer like unknown ones."
+    remedy = "Check the id; deleted files answer as unknown ones do."
 
 
 class RangeNotSatisfiable(RequestError):
-    """The file does not have the bytes asked for."""
+    """Range not satisfiable."""
 
     status = 416
     code = "range_not_satisfiable"
-    remedy = "Ask for a range within the size that Content-Range tells."
+    remedy = "Request a range within the size in Content-Range."
 
 
 class UnsupportedMediaType(RequestError):
-    """This media type is not accepted."""
+    """Media type not accepted."""
 
     status = 415
     code = "unsupported_media_type"
-    remedy = "Send one of the accepted types, or application/octet-stream to decide by content."
+    remedy = (
+        "Send one of the accepted types, or application/octet-stream to let the content decide."
+    )
 
 
 class UnsupportedTransferEncoding(RequestError):
-    """This encoding of the body is not accepted."""
+    """Encoding of the body not accepted."""
 
     status = 415
     code = "unsupported_transfer_encoding"
-    remedy = "Send the bytes as they are, or compressed with gzip."
+    remedy = "Send the bytes uncompressed or compressed with gzip."

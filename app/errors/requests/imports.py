@@ -14,7 +14,7 @@ class ImportNotFound(RequestError):
 
 
 class SearchUnavailable(RequestError):
-    """Search by meaning is not possible: the language model is not there."""
+    """Language model not installed."""
 
     status = 503
     code = "search_unavailable"
@@ -22,7 +22,7 @@ class SearchUnavailable(RequestError):
 
 
 class UnknownSchema(RequestError):
-    """There is no such schema."""
+    """Unknown schema."""
 
     status = 422
     code = "unknown_schema"

@@ -6,7 +6,7 @@ from app.errors.base import RequestError
 
 
 class Conflict(RequestError):
-    """The state of the job does not allow this."""
+    """Conflict with the state of the job."""
 
     status = 409
     code = "conflict"
@@ -14,26 +14,26 @@ class Conflict(RequestError):
 
 
 class DownloadIncomplete(RequestError):
-    """The job has not ended, so its rows are not all there."""
+    """Job still running, so its rows are incomplete."""
 
     status = 409
     code = "download_incomplete"
     remedy = (
-        "Wait until its status is final (GET /api/v1/status/{file_id}), or ask for the rows so far"
+        "Wait until its status is final (GET /api/v1/status/{file_id}), or request the rows so far"
         " with partial=true."
     )
 
 
 class JobHasParts(RequestError):
-    """The job has parts, and the rows are theirs."""
+    """Job consists of parts, and the parts have the rows."""
 
     status = 409
     code = "job_has_parts"
-    remedy = "List the parts by GET /api/v1/jobs?parent={job_id} and ask for the rows of each."
+    remedy = "List the parts with GET /api/v1/jobs?parent={job_id} and request the rows of each."
 
 
 class NotCancellable(RequestError):
-    """The job has ended already."""
+    """Job already ended."""
 
     status = 409
     code = "not_cancellable"
@@ -41,52 +41,52 @@ class NotCancellable(RequestError):
 
 
 class NotUndoable(RequestError):
-    """The job is too old to be undone."""
+    """Job too old to be undone."""
 
     status = 409
     code = "not_undoable"
     remedy = (
-        "What rows were before is kept for UNDO_KEEP_DAYS; delete the file to remove what its job"
-        " wrote last."
+        "Earlier versions of rows are kept for UNDO_KEEP_DAYS; delete the file to remove what its"
+        " job wrote last."
     )
 
 
 class NothingToRetry(RequestError):
-    """The job has no failed chunk."""
+    """No failed chunk to retry."""
 
     status = 409
     code = "nothing_to_retry"
-    remedy = "Only failed chunks can be retried; rejected rows need a corrected upload."
+    remedy = "Only failed chunks can be retried; correct rejected rows instead."
 
 
 class NothingToUndo(RequestError):
-    """The job has written nothing into tables that could be taken back."""
+    """Nothing to undo."""
 
     status = 409
     code = "nothing_to_undo"
     remedy = (
-        "Imports and scoring jobs can be undone; to remove results and rejects, delete the file."
+        "Imports and scoring jobs can be undone; delete the file to remove results and rejects."
     )
 
 
 class ResultNotReady(RequestError):
-    """The job has not ended yet."""
+    """Job still running."""
 
     status = 409
     code = "result_not_ready"
-    remedy = "Ask again when its status is completed."
+    remedy = "Request the result again when the status is completed."
 
 
 class ResultUnavailable(RequestError):
-    """The job has no result of its own."""
+    """Job has no result document."""
 
     status = 409
     code = "result_unavailable"
-    remedy = "Read its status for what happened; rows are under /api/v1/results."
+    remedy = "Read its status; the rows are at /api/v1/results."
 
 
 class StoredBytesGone(RequestError):
-    """The bytes of the file are not stored here any more."""
+    """Stored bytes deleted."""
 
     status = 409
     code = "stored_bytes_gone"

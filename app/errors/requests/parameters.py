@@ -6,7 +6,7 @@ from app.errors.base import RequestError
 
 
 class BadCursor(RequestError):
-    """The cursor is not one that this service gave out."""
+    """Unknown cursor."""
 
     status = 400
     code = "bad_cursor"
@@ -14,7 +14,7 @@ class BadCursor(RequestError):
 
 
 class InvalidParameter(RequestError):
-    """A parameter has a value that cannot be used."""
+    """Invalid parameter."""
 
     status = 422
     code = "invalid_parameter"
@@ -22,7 +22,7 @@ class InvalidParameter(RequestError):
 
 
 class InvalidTransform(RequestError):
-    """The transform cannot be carried out as it is written."""
+    """Invalid transform."""
 
     status = 422
     code = "invalid_transform"
@@ -30,24 +30,24 @@ class InvalidTransform(RequestError):
 
 
 class UnknownJobType(InvalidParameter):
-    """There is no job type of that name."""
+    """Unknown job type."""
 
     status = 422
     code = "unknown_job_type"
-    remedy = "Use one of the names in the answer."
+    remedy = "Use one of the names in `detail`."
 
 
 class UnknownModel(InvalidParameter):
-    """There is no model of that name."""
+    """Unknown model."""
 
     status = 422
     code = "unknown_model"
-    remedy = "Use one of the names in the answer, or list yours in SENTIMENT_MODELS."
+    remedy = "Use one of the names in `detail`, or add yours to SENTIMENT_MODELS."
 
 
 class UnknownProcessor(InvalidParameter):
-    """There is no processor of that name."""
+    """Unknown processor."""
 
     status = 422
     code = "unknown_processor"
-    remedy = "Use one of the names in the answer."
+    remedy = "Use one of the names in `detail`."

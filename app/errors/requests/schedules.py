@@ -7,7 +7,7 @@ from app.errors.requests.parameters import InvalidParameter
 
 
 class BadCron(InvalidParameter):
-    """The cron expression cannot be used."""
+    """Invalid cron expression."""
 
     status = 422
     code = "bad_cron"
@@ -18,8 +18,8 @@ class BadCron(InvalidParameter):
 
 
 class RunGoesOn(RequestError):
-    """The run before is still going on."""
+    """Previous run still in progress."""
 
     status = 409
     code = "run_goes_on"
-    remedy = "Wait for its end, or cancel its job."
+    remedy = "Wait until it has ended, or cancel its job."

@@ -6,7 +6,7 @@ from app.errors.base import RequestError
 
 
 class InsufficientStorage(RequestError):
-    """There is not enough disk space."""
+    """Not enough disk space."""
 
     status = 507
     code = "insufficient_storage"
@@ -14,7 +14,7 @@ class InsufficientStorage(RequestError):
 
 
 class InternalError(RequestError):
-    """The service made a mistake."""
+    """Internal server error."""
 
     status = 500
     code = "internal_error"
@@ -22,19 +22,19 @@ class InternalError(RequestError):
 
 
 class NotConfigured(RequestError):
-    """The service is not configured for this."""
+    """Feature not configured."""
 
     status = 503
     code = "not_configured"
-    remedy = "Set the variables that the answer names and start the service again."
+    remedy = "Set the variables that `detail` names and restart the service."
 
 
 class QuotaExceeded(RequestError):
-    """You have as much here as you may."""
+    """Quota exceeded."""
 
     status = 429
     code = "quota_exceeded"
-    remedy = "Delete files, or wait until jobs have ended; GET /api/v1/me tells what you have."
+    remedy = "Delete files, or wait until jobs have ended; GET /api/v1/me shows quota and usage."
 
 
 class RateLimited(RequestError):
@@ -46,7 +46,7 @@ class RateLimited(RequestError):
 
 
 class Unavailable(RequestError):
-    """The service cannot take this request now."""
+    """Service unavailable."""
 
     status = 503
     code = "unavailable"

@@ -7,15 +7,15 @@ from app.errors.requests.parameters import InvalidParameter
 
 
 class BadSourceUri(InvalidParameter):
-    """The source cannot be used."""
+    """Invalid source."""
 
     status = 422
     code = "bad_source_uri"
-    remedy = "Write it as s3://bucket/key, or s3://bucket/prefix*.csv for many objects."
+    remedy = "Write s3://bucket/key, or s3://bucket/prefix*.csv for many objects."
 
 
 class ObjectAccessDenied(RequestError):
-    """The object store denies access."""
+    """Object store denies access."""
 
     status = 422
     code = "s3_access_denied"
@@ -23,11 +23,11 @@ class ObjectAccessDenied(RequestError):
 
 
 class ObjectNotFound(RequestError):
-    """There is no such object."""
+    """Object not found."""
 
     status = 422
     code = "s3_not_found"
     remedy = (
-        "Check bucket, key and ENDPOINT_URL; list what is there with `aws "
-        "--endpoint-url=$ENDPOINT_URL s3 ls s3://bucket/`."
+        "Check bucket, key and ENDPOINT_URL; `aws --endpoint-url=$ENDPOINT_URL s3 ls s3://bucket/`"
+        " lists the objects."
     )

@@ -6,34 +6,31 @@ from app.errors.base import RequestError
 
 
 class BadTusRequest(RequestError):
-    """A header of the tus protocol is missing or wrong."""
+    """Missing or invalid tus header."""
 
     status = 400
     code = "bad_tus_request"
-    remedy = (
-        "Read the answer's detail; https://tus.io/protocols/resumable-upload says how the headers"
-        " are written."
-    )
+    remedy = "Read `detail`; https://tus.io/protocols/resumable-upload describes the headers."
 
 
 class ChecksumMismatch(RequestError):
-    """The bytes do not have the checksum that came with them."""
+    """Checksum mismatch."""
 
     status = 460
     code = "checksum_mismatch"
-    remedy = "Send them again; none of them was kept."
+    remedy = "Send the bytes again; none of them was stored."
 
 
 class OffsetMismatch(RequestError):
-    """The upload stands at another offset."""
+    """Upload offset mismatch."""
 
     status = 409
     code = "offset_mismatch"
-    remedy = "Ask for the offset by HEAD and go on from there."
+    remedy = "Request the offset with HEAD and continue from there."
 
 
 class TusVersion(RequestError):
-    """The header Tus-Resumable is missing or names another version."""
+    """Missing or unsupported Tus-Resumable header."""
 
     status = 412
     code = "tus_version"
@@ -41,16 +38,16 @@ class TusVersion(RequestError):
 
 
 class UploadExpired(RequestError):
-    """The upload was not finished in time."""
+    """Upload expired."""
 
     status = 410
     code = "upload_expired"
-    remedy = "Begin again; UPLOAD_EXPIRY_HOURS says how long an upload may rest."
+    remedy = "Start a new upload; UPLOAD_EXPIRY_HOURS sets how long an upload may be idle."
 
 
 class UploadLocked(RequestError):
-    """Another request is sending bytes of this upload."""
+    """Upload locked by another request."""
 
     status = 423
     code = "upload_locked"
-    remedy = "Wait a moment, ask for the offset by HEAD and go on from there."
+    remedy = "Wait a moment, request the offset with HEAD and continue from there."

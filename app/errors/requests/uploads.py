@@ -6,15 +6,15 @@ from app.errors.base import RequestError
 
 
 class BadDigest(RequestError):
-    """The Repr-Digest header cannot be read."""
+    """Invalid Repr-Digest header."""
 
     status = 400
     code = "bad_digest"
-    remedy = "Write it as `Repr-Digest: sha-256=:<base64 of the 32 bytes>:`."
+    remedy = "Write `Repr-Digest: sha-256=:<base64 of the 32 bytes>:`."
 
 
 class DecompressedTooLarge(RequestError):
-    """The file is too large once decompressed."""
+    """File too large once decompressed."""
 
     status = 413
     code = "decompressed_too_large"
@@ -22,15 +22,15 @@ class DecompressedTooLarge(RequestError):
 
 
 class DigestMismatch(RequestError):
-    """The bytes received do not have the announced digest."""
+    """Digest mismatch."""
 
     status = 422
     code = "digest_mismatch"
-    remedy = "Send the file again; nothing was kept."
+    remedy = "Send the file again; nothing was stored."
 
 
 class DuplicateUpload(RequestError):
-    """The same bytes were uploaded before with the same options."""
+    """Same bytes already uploaded with the same options."""
 
     status = 409
     code = "duplicate_upload"
@@ -38,7 +38,7 @@ class DuplicateUpload(RequestError):
 
 
 class FileTooLarge(RequestError):
-    """The file is larger than the limit."""
+    """File larger than the limit."""
 
     status = 413
     code = "file_too_large"
@@ -46,7 +46,7 @@ class FileTooLarge(RequestError):
 
 
 class MalformedMultipart(RequestError):
-    """The multipart body cannot be read."""
+    """Malformed multipart body."""
 
     status = 400
     code = "malformed_multipart"
@@ -57,7 +57,7 @@ class MalformedMultipart(RequestError):
 
 
 class MissingFilePart(RequestError):
-    """The form has no part named `file`."""
+    """Form has no part named `file`."""
 
     status = 422
     code = "missing_file_part"
@@ -65,7 +65,7 @@ class MissingFilePart(RequestError):
 
 
 class MultipartLimits(RequestError):
-    """The multipart body has too many or too large form fields."""
+    """Too many or too large form fields."""
 
     status = 400
     code = "multipart_limits"
@@ -73,24 +73,24 @@ class MultipartLimits(RequestError):
 
 
 class TooManyFiles(RequestError):
-    """The form has more than one file."""
+    """More than one file in the form."""
 
     status = 422
     code = "too_many_files"
-    remedy = "Send one file a request."
+    remedy = "Send one file per request."
 
 
 class TruncatedMultipart(RequestError):
-    """The multipart body ended before its closing boundary."""
+    """Multipart body ended before its closing boundary."""
 
     status = 400
     code = "truncated_multipart"
-    remedy = "Send the whole body again; nothing was kept."
+    remedy = "Send the whole body again; nothing was stored."
 
 
 class UploadStalled(RequestError):
-    """The upload stopped sending."""
+    """Upload stalled."""
 
     status = 408
     code = "upload_stalled"
-    remedy = "Send it again over a steadier connection."
+    remedy = "Send it again over a more stable connection."

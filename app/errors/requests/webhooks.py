@@ -7,27 +7,27 @@ from app.errors.requests.parameters import InvalidParameter
 
 
 class TooManyWebhooks(RequestError):
-    """There are too many webhooks."""
+    """Too many webhooks."""
 
     status = 409
     code = "too_many_webhooks"
-    remedy = "Delete those that nobody needs."
+    remedy = "Delete webhooks that are no longer needed."
 
 
 class WebhookDisabled(RequestError):
-    """The webhook is switched off."""
+    """Webhook disabled."""
 
     status = 409
     code = "webhook_disabled"
-    remedy = 'Switch it on by PATCH with {"enabled": true}.'
+    remedy = 'Enable it with PATCH and {"enabled": true}.'
 
 
 class WebhookUrlRefused(InvalidParameter):
-    """No messages can be sent to this URL."""
+    """Webhook URL not allowed."""
 
     status = 422
     code = "webhook_url_refused"
     remedy = (
-        "Give an https URL of a public address; for receivers on your own network start with "
-        "WEBHOOK_ALLOW_PRIVATE=true."
+        "Use an https URL with a public address; for receivers on your own network, start the"
+        " service with WEBHOOK_ALLOW_PRIVATE=true."
     )

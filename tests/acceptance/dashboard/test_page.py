@@ -185,7 +185,7 @@ def test_a_wrong_corrected_file_is_refused_in_words_of_the_page(page: Page, api:
         {"name": "fixed.csv", "mimeType": "text/csv", "buffer": b"other,_row\n1,2\n"}
     )
     told = page.locator(".toast.bad")
-    expect(told).to_contain_text("The columns are not those of the rejects")
+    expect(told).to_contain_text("Columns differ from those of the rejects")
     assert not re.search(r"/api/|\bGET\b", told.inner_text())
 
 
