@@ -79,166 +79,158 @@ class Settings(BaseSettings):
     )
 
     database_url: Annotated[str, AfterValidator(_known_driver)] = ""
-    """SQLAlchemy URL, or `postgresql://...`; empty means the embedded SQLite file
+    """SQLAlchemy URL, or `postgresql://...`. Empty: the embedded SQLite file
     `STORAGE_DIR/granula.db`.
     """
 
     queue: Literal["embedded", "procrastinate"] = "embedded"
-    """embedded: the service does its work itself; procrastinate: workers do (`python -m app
-    worker`), on PostgreSQL.
+    """Who runs jobs. `embedded`: the service itself. `procrastinate`: any number of `python -m
+    app worker`, on PostgreSQL.
     """
 
     storage_dir: Path = Path("storage")
-    """Folder of the embedded database, and of uploads and outputs unless STORAGE_URL says another
-    place.
-    """
+    """Folder of the embedded database, and of uploads and outputs unless STORAGE_URL is set."""
 
     storage_url: str = ""
-    """Where uploads and outputs lie: `file:///folder`, or `s3://bucket/prefix` with ENDPOINT_URL,
-    KEY and SECRET; empty: STORAGE_DIR.
+    """Where uploads and outputs are stored: `file:///folder`, or `s3://bucket/prefix` with
+    ENDPOINT_URL, KEY and SECRET. Empty: STORAGE_DIR.
     """
 
     max_concurrency: int = Field(default=0, ge=0, le=256)
-    """Chunks in work at once; 0 means 10 on PostgreSQL and 1 on SQLite (its one writer; parsing
-    still uses every core).
+    """Chunks processed at the same time. 0: 10 on PostgreSQL, 1 on SQLite, which has one writer
+    (parsing still uses every core).
     """
 
     chunk_size: int = Field(default=10_000, ge=100, le=100_000)
-    """Rows per chunk at most; a chunk is also cut at 2 MiB."""
+    """Maximum rows per chunk. A chunk also ends at 2 MiB."""
 
     max_retries: int = Field(default=3, ge=0, le=20)
-    """Further attempts after a chunk's first one failed."""
+    """Attempts after the first one of a chunk failed."""
 
     base_backoff: float = Field(default=1.0, ge=0, le=3600)
-    """Seconds before the first retry; doubles with each one, with full jitter."""
+    """Seconds before the first retry. Doubles with each retry, with full jitter."""
 
     max_backoff: float = Field(default=30.0, ge=0, le=86_400)
-    """Seconds between two attempts at most."""
+    """Maximum seconds between two attempts."""
 
     max_upload_mb: int = Field(default=500, ge=1)
-    """Largest upload in MiB, before and after decompression."""
+    """Maximum size of an upload in MiB, before and after decompression."""
 
     allowed_content_types: Annotated[tuple[str, ...], NoDecode] = tuple(
         DEFAULT_CONTENT_TYPES.split(",")
     )
-    """Comma-separated media types an upload may declare; application/octet-stream and none are
-    decided by content.
+    """Comma-separated media types that an upload may declare. For application/octet-stream, or
+    none, the content decides.
     """
 
     delete_file_on_complete: bool = False
-    """Remove the stored upload once its job has completed and no chunk has failed; results and
+    """Delete the stored upload once its job has completed without a failed chunk. Results and
     rejects stay.
     """
 
     min_free_disk_mb: int = Field(default=256, ge=0)
-    """An upload that would leave less free space (MiB) than this is refused with 507."""
+    """Free disk space in MiB that uploads must leave. Others are refused with 507."""
 
     lost_found_days: float = Field(default=14.0, gt=0)
-    """Files in the storage that no row of the database knows stay in `lost+found` for so long, then
-    they are removed.
-    """
+    """Days that files unknown to the database stay in `lost+found` before they are deleted."""
 
     upload_stall_seconds: float = Field(default=30.0, gt=0)
-    """A body that sends nothing for so long, or less than MIN_BYTES_PER_SECOND over so long, is
-    ended with 408.
+    """Seconds after which an upload is ended with 408 if it sends nothing, or less than
+    MIN_BYTES_PER_SECOND.
     """
 
     download_stall_seconds: float = Field(default=60.0, gt=0)
-    """The connection of a client that reads nothing of its answer for so long, or less than
-    MIN_BYTES_PER_SECOND, is cut.
+    """Seconds after which a client is disconnected if it reads nothing, or less than
+    MIN_BYTES_PER_SECOND.
     """
 
     min_bytes_per_second: int = Field(default=1024, ge=0)
-    """How fast a client must send a body and read an answer, at least; 0: any speed above
-    nothing.
+    """Minimum speed in bytes per second at which clients must send bodies and read answers. 0:
+    any speed.
     """
 
     header_seconds: float = Field(default=10.0, gt=0)
-    """The headers of a request that have not come whole in so long are answered 408; so long may a
-    new connection say nothing.
+    """Seconds in which a client must send all headers of a request, or is answered 408. A new
+    connection may be silent for as long.
     """
 
     max_connections: int = Field(default=0, ge=0)
-    """Requests in work at once in a process, event streams too; more are answered 503, except
-    /health. 0: half of the file descriptors that the process may have, at most 4096.
+    """Maximum requests in progress per process, event streams included. More are answered 503,
+    except /health. 0: half of the file descriptors, at most 4096.
     """
 
     shutdown_seconds: float = Field(default=10.0, gt=0)
-    """After SIGTERM, connections that are still open are cut after so long; then work ends."""
+    """Seconds after SIGTERM until open connections are closed. Work then stops."""
 
     allowed_hosts: Annotated[tuple[Annotated[str, AfterValidator(_host_name)], ...], NoDecode] = ()
-    """Comma-separated names under which the service is asked for, `*.example.com` too, without
-    port; `*`: any. `localhost` and addresses always pass. Empty: others are refused where nobody
-    has to sign in.
+    """Comma-separated host names of the service, without port. `*.example.com` allows
+    subdomains, `*` any name. `localhost` and addresses are always allowed. Empty: other names
+    are refused unless AUTH_REQUIRED is true.
     """
 
     forwarded_allow_ips: Annotated[
         tuple[Annotated[str, AfterValidator(_address)], ...], NoDecode
     ] = ()
-    """Comma-separated addresses and networks of proxies whose X-Forwarded-For and X-Forwarded-Proto
-    are believed; `*`: all.
+    """Comma-separated addresses and networks of proxies whose X-Forwarded-For and
+    X-Forwarded-Proto are trusted. `*`: all.
     """
 
     upload_expiry_hours: float = Field(default=24.0, gt=0)
-    """A resumable upload that nobody goes on with for so long is removed."""
+    """Hours after which an idle resumable upload is deleted."""
 
     ageing_seconds: float = Field(default=10.0, gt=0)
-    """Waiting this long is worth one step of priority, so that nothing starves."""
+    """Seconds of waiting that raise a job by one step of priority, so that no job starves."""
 
     lease_seconds: float = Field(default=10.0, ge=1)
-    """A chunk whose worker has not been heard of for so long is given to another."""
+    """Seconds without a heartbeat after which another worker takes over a chunk."""
 
     heartbeat_seconds: float = Field(default=3.0, gt=0)
-    """How often a worker renews the leases of its chunks."""
+    """Seconds between two renewals of the leases of a worker."""
 
     reconcile_seconds: float = Field(default=3.0, gt=0)
-    """How often the queue is checked against the database."""
+    """Seconds between two comparisons of the queue with the database."""
 
     db_pool_size: int = Field(default=0, ge=0, le=256)
-    """PostgreSQL connections of a process for work and writing; 0 means MAX_CONCURRENCY + 6.
-    Readers have six more.
+    """PostgreSQL connections per process for work and writes. Reads have six more. 0:
+    MAX_CONCURRENCY + 6.
     """
 
     processors: Annotated[tuple[str, ...], NoDecode] = ()
     """Comma-separated processors of your own, each as `package.module:Class`."""
 
     sentiment_models: Annotated[tuple[str, ...], NoDecode] = ()
-    """Comma-separated sentiment models of your own that an upload may name, each as
-    `package.module:Class`.
-    """
+    """Comma-separated sentiment models of your own, each as `package.module:Class`."""
 
     compute_processes: int = Field(default=0, ge=0, le=256)
-    """Processes for processors that need whole cores, started at need; 0 means as many as there are
-    cores.
-    """
+    """Processes for processors that need whole cores, started on demand. 0: one per core."""
 
     compute_memory_mb: int = Field(default=1024, ge=0)
-    """Memory (MiB) that each of these processes may take; what needs more fails with
-    `out_of_memory`. 0: whatever it wants.
+    """Memory in MiB that each of these processes may use. A chunk that needs more fails with
+    `out_of_memory`. 0: no limit.
     """
 
     schemas: Annotated[tuple[str, ...], NoDecode] = ()
     """Comma-separated schemas of your own for imports, each as `package.module:Class`."""
 
     vector_cache_mb: int = Field(default=128, ge=0)
-    """Memory (MiB) for the vectors of searched records, where there is no pgvector; one takes 1.5
-    KiB.
+    """Memory in MiB for the vectors of searched records if there is no pgvector. One vector
+    takes 1.5 KiB.
     """
 
     embedding_model_dir: Path = Path("storage/models/all-MiniLM-L6-v2")
-    """Folder of the sentence model; ./scripts/install_model fills it."""
+    """Folder of the sentence model, filled by ./scripts/install_model."""
 
     embedding_precision: Literal["fp32", "int8"] = "fp32"
-    """fp32 equals the original model, int8 is faster and finds visibly other neighbours."""
+    """`fp32` equals the original model. `int8` is faster and finds visibly different neighbours."""
 
     key: str = ""
-    """Access key of the S3 or MinIO service; empty: requests are not signed (public buckets)."""
+    """Access key of the S3 or MinIO service. Empty: requests are not signed (public buckets)."""
 
     secret: SecretStr = SecretStr("")
     """Secret key of the S3 or MinIO service."""
 
     endpoint_url: str = Field(default="", pattern=r"^(https?://\S+)?$")
-    """URL of the S3 or MinIO service; empty: `s3://` sources are refused."""
+    """URL of the S3 or MinIO service. Empty: `s3://` sources are refused."""
 
     region: str = "us-east-1"
     """Region of the S3 service."""
@@ -247,85 +239,81 @@ class Settings(BaseSettings):
     """Bucket that `python -m app pipeline` reads."""
 
     prefix: str = ""
-    """Beginning of the keys that the pipeline reads."""
+    """Prefix of the keys that `python -m app pipeline` reads."""
 
     pattern: str = "*.csv"
-    """What the rest of a key must look like: `*`, `?` and `[...]` as in a shell."""
+    """Pattern of the rest of these keys, with `*`, `?` and `[...]` as in a shell."""
 
     ml_api_url: str = Field(default="", pattern=r"^(https?://\S+)?$")
-    """URL of the model service, without `/predict`; empty: scoring is refused."""
+    """URL of the model service, without `/predict`. Empty: scoring is refused."""
 
     row_batch_size: int = Field(default=5000, ge=100, le=100_000)
-    """Rows of a chunk of a scoring job."""
+    """Rows per chunk of a scoring job."""
 
     api_batch_size: int = Field(default=100, ge=1, le=10_000)
-    """Transactions in one call of the model service."""
+    """Transactions per call of the model service."""
 
     api_max_workers: int = Field(default=5, ge=1, le=256)
-    """Calls of the model service at once, at most; fewer while it is busy."""
+    """Maximum concurrent calls of the model service. Fewer while it is busy."""
 
     api_timeout_seconds: float = Field(default=10.0, gt=0)
-    """A call of the model service that takes longer has failed."""
+    """Seconds after which a call of the model service has failed."""
 
     db_row_batch_size: int = Field(default=1000, ge=1, le=100_000)
-    """Transactions in one bulk write."""
+    """Transactions per bulk write."""
 
     transaction_model: str = Field(
         default="app.features.scoring.transactions:Transaction", pattern=r"^[\w.]+:\w+$"
     )
-    """The Pydantic model of a transaction, `package.module:Model`."""
+    """Pydantic model of a transaction, as `package.module:Model`."""
 
     openai_base_url: str = Field(default="", pattern=r"^(https?://\S+)?$")
-    """URL of an OpenAI-compatible service, as far as `/v1`, for mappings with provider=openai;
-    empty: they are made locally.
+    """URL of an OpenAI-compatible service up to `/v1`, for mappings with provider=openai. Empty:
+    they are made locally.
     """
 
     openai_api_key: SecretStr = SecretStr("")
-    """Its key."""
+    """API key sent to OPENAI_BASE_URL."""
 
     openai_model: str = "gpt-4o-mini"
-    """Its model."""
+    """Model name sent to OPENAI_BASE_URL."""
 
     openai_send_values: bool = False
-    """Whether some values of each column may be sent to it; else only names, types and figures
-    are.
+    """Send some values of each column to OPENAI_BASE_URL. Otherwise only names, types and
+    statistics are sent.
     """
 
     openai_timeout_seconds: float = Field(default=60.0, gt=0)
-    """A call of it that takes longer has failed."""
+    """Seconds after which a call of OPENAI_BASE_URL has failed."""
 
     auth_required: bool = False
-    """Whether everybody has to sign in; else those who do not are the owner `local`."""
+    """Require everyone to sign in. Otherwise anonymous requests act as the user `local`."""
 
     session_hours: float = Field(default=12.0, gt=0, le=24 * 365)
-    """How long a browser stays signed in."""
+    """Hours that a browser stays signed in."""
 
     auth_failures_per_minute: int = Field(default=30, ge=0)
-    """Keys that are not valid from one address, before it is answered 429; 0: any number."""
+    """Invalid keys per minute from one address before it is answered 429. 0: no limit."""
 
     owner_max_bytes: int = Field(default=0, ge=0)
-    """Bytes that a user may have stored, resumable uploads from their creation on; 0: any
-    number.
-    """
+    """Storage quota per user in bytes. Resumable uploads count from their creation. 0: no limit."""
 
     owner_max_queued_jobs: int = Field(default=0, ge=0)
-    """Jobs of a user that may wait or run; 0: any number."""
+    """Maximum queued and running jobs per user. 0: no limit."""
 
     owner_max_uploads: int = Field(default=1000, ge=0)
-    """Resumable uploads of a user that may be open; 0: any number."""
+    """Maximum open resumable uploads per user. 0: no limit."""
 
     owner_requests_per_minute: int = Field(default=0, ge=0)
-    """Requests that a user may send a minute, and as many at once after a quiet minute; 0: any
-    number.
-    """
+    """Maximum requests per user and minute, per process of the service. 0: no limit."""
 
     webhook_allow_private: bool = False
-    """Whether webhooks may be http and go to addresses of your own network; else https to public
-    addresses only.
+    """Allow webhooks over http and to private addresses. Otherwise only https to public
+    addresses.
     """
 
     webhook_timeout_seconds: float = Field(default=15.0, gt=0, le=120)
-    """A receiver that has not answered for so long has not got the message."""
+    """Seconds after which an attempt to deliver a webhook has failed."""
 
     webhook_retry_seconds: Annotated[
         tuple[Annotated[float, Field(ge=0, le=7 * 86_400)], ...], NoDecode
@@ -339,35 +327,35 @@ class Settings(BaseSettings):
         36_000,
         36_000,
     )
-    """Comma-separated waits before each further attempt at a message, give or take a fifth; then it
-    has failed.
+    """Comma-separated seconds to wait before each further delivery attempt, with a jitter of one
+    fifth. The delivery then fails.
     """
 
     webhook_old_secret_hours: float = Field(default=24.0, ge=0, le=24 * 365)
-    """After a rotation, messages are signed with the old secret too for so long."""
+    """Hours after a rotation in which messages are also signed with the old secret."""
 
     webhook_keep_days: float = Field(default=30.0, gt=0)
-    """Delivered and failed messages stay in the delivery log for so long."""
+    """Days that delivered and failed messages stay in the delivery log."""
 
     undo_keep_days: float = Field(default=30.0, gt=0)
-    """A job can be undone for so long: what it replaced in transactions and predictions is kept."""
+    """Days in which a job can be undone. What it replaced is kept for as long."""
 
     cors_origins: Annotated[tuple[str, ...], NoDecode] = ()
-    """Comma-separated origins of web pages that may call the API; none by default."""
+    """Comma-separated origins of web pages that may call the API."""
 
     log_level: str = Field(default="INFO", pattern="^(DEBUG|INFO|WARNING|ERROR)$")
     """DEBUG, INFO, WARNING or ERROR."""
 
     log_format: Literal["text", "json"] = "text"
-    """text: lines for people; json: an object a line."""
+    """`text`: lines for people. `json`: one object per line."""
 
     otel_exporter_otlp_endpoint: str = Field(default="", pattern=r"^(https?://\S+)?$")
-    """URL of a collector of OpenTelemetry traces (OTLP over HTTP), without `/v1/traces`; empty:
-    nothing is traced. The other OTEL_ variables of the environment count too.
+    """URL of an OpenTelemetry collector (OTLP over HTTP), without `/v1/traces`. Empty: no
+    tracing. The other OTEL_ variables also apply.
     """
 
     granula_fail: str = ""
-    """Test only: fail-points such as `chunk.after_write=kill@3` (see app/failpoints.py)."""
+    """Tests only: fail points such as `chunk.after_write=kill@3` (see app/failpoints.py)."""
 
     @model_validator(mode="after")
     def _queue_has_its_database(self) -> Settings:
