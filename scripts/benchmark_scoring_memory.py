@@ -37,11 +37,11 @@ from uuid import uuid4
 import boto3
 import httpx
 import psutil
-from benchmark_scoring import ROOT, answered, free_port, postgresql, process
 
-sys.path.insert(0, str(ROOT))
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from app.features.scoring.model_service.transactions import COLUMNS, make
+from scripts.benchmark_scoring import ROOT, answered, free_port, postgresql, process
 
 STUB = ROOT / "scripts" / "benchmark_scoring.py"
 TEXT_BYTES = 20_000
@@ -107,18 +107,24 @@ def filled_bucket(client: Any, objects: int, size: int) -> Iterator[str]:
         for number in range(objects):
             key = f"part-{number:03}.csv"
             upload = client.create_multipart_upload(Bucket=name, Key=key)["UploadId"]
-            parts, held, in_part = [], bytearray(), iter(wide_rows(number, size))
+            parts: list[dict[str, Any]] = []
+            held = bytearray()
+            in_part = iter(wide_rows(number, size))
             done = False
             while not done:
                 line = next(in_part, None)
                 done = line is None
                 held += line or b""
                 if len(held) >= PART_BYTES or done:
-                    part = {"PartNumber": len(parts) + 1}
-                    made = client.upload_part(
-                        Bucket=name, Key=key, UploadId=upload, Body=bytes(held), **part
+                    part_number = len(parts) + 1
+                    uploaded = client.upload_part(
+                        Bucket=name,
+                        Key=key,
+                        UploadId=upload,
+                        PartNumber=part_number,
+                        Body=bytes(held),
                     )
-                    parts.append(part | {"ETag": made["ETag"]})
+                    parts.append({"PartNumber": part_number, "ETag": uploaded["ETag"]})
                     held.clear()
             client.complete_multipart_upload(
                 Bucket=name, Key=key, UploadId=upload, MultipartUpload={"Parts": parts}
@@ -134,7 +140,8 @@ def follow(
     client: httpx.Client, server: psutil.Process, job_id: str
 ) -> tuple[dict[str, Any], Peaks]:
     """The final status."""
-    peaks, asked_at, status = Peaks(), 0.0, {"progress_percent": 0.0, "finished_at": None}
+    peaks, asked_at = Peaks(), 0.0
+    status: dict[str, Any] = {"progress_percent": 0.0, "finished_at": None}
     while not status["finished_at"]:
         if time.monotonic() - asked_at > 1:
             status, asked_at = client.get(f"/api/v1/jobs/{job_id}").json(), time.monotonic()

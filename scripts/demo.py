@@ -34,7 +34,6 @@ from types import FrameType
 from typing import Any
 
 import httpx
-from generate_csv import BadArgument, generate
 from rich import box
 from rich.console import Console
 from rich.progress import (
@@ -47,6 +46,10 @@ from rich.progress import (
 )
 from rich.table import Table
 from rich.text import Text
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+from scripts.generate_csv import BadArgument, generate
 
 ROOT = Path(__file__).resolve().parents[1]
 FINAL = ("completed", "completed_with_errors", "failed", "cancelled")

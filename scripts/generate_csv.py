@@ -44,8 +44,9 @@ import numpy as np
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-sys.path.insert(0, str(Path(__file__).resolve().parent))  # when it is imported from elsewhere, too
-from sample_kinds import Maker, People, Reviews
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+from scripts.sample_kinds import Maker, People, Reviews
 
 DEFAULT_NAMES = (
     "Ada",

@@ -34,7 +34,7 @@ def main() -> int:
     print(f"Installing {PROGRAM} ...", flush=True)
     uv = str(Path(sys.executable).with_name("uv"))
     requirements = ROOT / "requirements-client.txt"
-    for command in (
+    commands: tuple[list[str | Path], ...] = (
         [uv, "venv", "--quiet", "--clear", "--python", sys.executable, FOLDER],
         [
             uv,
@@ -46,7 +46,8 @@ def main() -> int:
             FOLDER / "bin" / "python",
             requirements,
         ],
-    ):
+    )
+    for command in commands:
         if subprocess.run(command, check=False).returncode:
             print(
                 f"{PROGRAM} was not installed. Name one by GRANULA_CLIENT_GENERATOR.",

@@ -39,11 +39,14 @@ from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 
 import aiohttp
-from generate_csv import generate
 from rich import box
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+from scripts.generate_csv import generate
 
 FINAL = ("completed", "completed_with_errors", "failed", "cancelled")
 CLASSES = ((0, 3), (4, 7), (8, 10))
@@ -238,9 +241,8 @@ def make_files(args: argparse.Namespace) -> tuple[bytes, list[bytes]]:
     with tempfile.TemporaryDirectory(prefix="granula-load-") as folder:
 
         def make(rows: int, number: int) -> bytes:
-            return generate(
-                Path(folder) / "sample.csv", rows, seed=args.seed + number
-            ).path.read_bytes()
+            generated = generate(Path(folder) / "sample.csv", rows, seed=args.seed + number)
+            return generated.path.read_bytes()
 
         return make(args.big_rows, 0), [
             make(args.rows, 1 + n) for n in range(min(SAMPLES, args.uploads))

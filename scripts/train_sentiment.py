@@ -247,7 +247,8 @@ def embed(texts: list[str], cache: Path | None) -> Floats:
         else None
     )
     if place and place.exists():
-        return np.load(place).astype(np.float64)
+        kept: Floats = np.load(place).astype(np.float64)
+        return kept
     embedder = Embedder(load_settings().embedding_model_dir)
     vectors = []
     for start in range(0, len(texts), 1000):

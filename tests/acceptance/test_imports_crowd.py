@@ -5,8 +5,6 @@ behind.
 from __future__ import annotations
 
 import asyncio
-import importlib.util
-import sys
 from collections import Counter
 from pathlib import Path
 
@@ -14,10 +12,11 @@ import httpx
 import psutil
 import pytest
 
+from scripts.generate_csv import generate
 from tests.acceptance.test_imports import TABLES, Client, people
 from tests.conftest import Databases
 from tests.forks import Server
-from tests.harness import ROOT, query, wait_until
+from tests.harness import query, wait_until
 
 
 def test_twenty_uploads_two_hundred_pollers_and_twenty_searchers_at_once_are_all_served(
@@ -88,15 +87,7 @@ def test_twenty_uploads_two_hundred_pollers_and_twenty_searchers_at_once_are_all
 def test_a_hundred_thousand_people_are_imported_searched_and_deleted_in_flat_memory(
     databases: Databases, tmp_path: Path
 ) -> None:
-    spec = importlib.util.spec_from_file_location(
-        "generate_csv", ROOT / "scripts" / "generate_csv.py"
-    )
-    assert spec is not None
-    assert spec.loader is not None
-    sys.path.insert(0, str(ROOT / "scripts"))
-    generator = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(generator)
-    made = generator.generate(tmp_path / "people.csv", 100_000, kind="people", dirty=0.05, seed=3)
+    made = generate(tmp_path / "people.csv", 100_000, kind="people", dirty=0.05, seed=3)
     storage = tmp_path / "storage"
     server = Server(databases.create(storage), storage).start()
     try:

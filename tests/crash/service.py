@@ -7,7 +7,6 @@ from __future__ import annotations
 import asyncio
 import csv
 import hashlib
-import importlib.util
 import io
 import json
 import signal
@@ -15,7 +14,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from types import ModuleType
 from typing import Any, Self
 from uuid import UUID, uuid4
 
@@ -27,10 +25,12 @@ from app.pipeline.finisher import Finisher
 from app.pipeline.queue import JobQueue
 from app.pipeline.reconciler import Reconciler
 from app.plugins import make_destinations
+from app.sources.base import Sources
 from app.sources.outputs import OutputParts
 from app.sources.storage import LocalStorage
+from scripts.generate_csv import generate
 from tests.forks import Server, work
-from tests.harness import FINAL, ROOT, Api, query, wait_until
+from tests.harness import FINAL, Api, query, wait_until
 
 RECOVERY_SECONDS = 15
 """Work must move again, and a small file be done, so soon after the process is up."""
@@ -118,8 +118,9 @@ class ServiceFolder:
         async def sweep() -> None:
             database = Database(settings)
             parts = OutputParts(self.storage / "outputs")
+            sources = Sources(storage, parts, storage)
             finisher = Finisher(
-                database, storage, make_destinations(is_sqlite=True), parts, delete_file=False
+                database, sources, make_destinations(is_sqlite=True), parts, delete_file=False
             )
             reconciler = Reconciler(database, JobQueue(1.0), finisher, storage, parts, _nothing)
             await reconciler.sweep(older_than_seconds=0)
@@ -211,24 +212,14 @@ class Input:
     @classmethod
     def dirty(cls, folder: Path, rows: int, rate: float, seed: int) -> Input:
         """By the generator, with its verdicts."""
-        made = _generator().generate(folder / f"dirty-{seed}.csv", rows, dirty=rate, seed=seed)
+        made = generate(folder / f"dirty-{seed}.csv", rows, dirty=rate, seed=seed)
+        assert made.verdicts is not None
         verdicts = [json.loads(line) for line in made.verdicts.read_text("ascii").split("\n")[:-1]]
         return cls(
             made.path.read_bytes(),
             [(v["row"], v["data"]) for v in verdicts if v["verdict"] == "ok"],
             [(v["row"], v["line"], v["code"]) for v in verdicts if v["verdict"] == "reject"],
         )
-
-
-def _generator() -> ModuleType:
-    spec = importlib.util.spec_from_file_location(
-        "generate_csv", ROOT / "scripts" / "generate_csv.py"
-    )
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
 
 
 def assert_exact(service: ServiceFolder, api: Api, file_id: str, given: Input) -> dict[str, Any]:
@@ -284,10 +275,10 @@ def assert_disk_agrees(service: ServiceFolder) -> None:
     assert service.stored() == service.files()
 
 
-def post(api: Api, given: Input, **params: object) -> dict[str, Any] | None:
+def post(api: Api, given: Input, *, chunk_size: int) -> dict[str, Any] | None:
     """Upload; None if the service died before it answered."""
     try:
-        return api.upload(given.data, **params)
+        return api.upload(given.data, chunk_size=chunk_size)
     except httpx.TransportError:
         return None
 
