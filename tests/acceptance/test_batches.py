@@ -25,7 +25,7 @@ from app.features.batches.service import list_batches
 from app.features.sentiment.head import classify
 from tests.conftest import Databases
 from tests.forks import Server
-from tests.harness import Api, query, wait_until
+from tests.harness import Api, Parameter, query, wait_until
 
 SAMPLE = b"""id,text
 1,This product is amazing and exceeded expectations!
@@ -55,12 +55,12 @@ class Client:
     def __init__(self, http: httpx.Client) -> None:
         self.http = http
 
-    def post(self, data: Any, name: str = "test.csv", **params: object) -> httpx.Response:
+    def post(self, data: Any, name: str = "test.csv", **params: Parameter) -> httpx.Response:
         return self.http.post(
             "/batch/upload", params=params, files={"file": (name, data, "text/csv")}
-        )  # type: ignore[arg-type]
+        )
 
-    def upload(self, data: Any, name: str = "test.csv", **params: object) -> dict[str, Any]:
+    def upload(self, data: Any, name: str = "test.csv", **params: Parameter) -> dict[str, Any]:
         answer = self.post(data, name, **params)
         assert answer.status_code == 200, answer.text
         return dict(answer.json())
@@ -287,7 +287,10 @@ def test_what_no_client_should_send_is_refused_without_harm(client: Client) -> N
         )
         assert answer.status_code == 422, parameters
     assert "vader" in client.post(SAMPLE, model="best").json()["detail"]
-    late = {"file": ("test.csv", SAMPLE), "priority": (None, "11")}
+    late: dict[str, tuple[str | None, bytes | str]] = {
+        "file": ("test.csv", SAMPLE),
+        "priority": (None, "11"),
+    }
     assert client.http.post("/batch/upload", files=late).status_code == 422
     assert client.http.post("/batch/upload", content=SAMPLE).json()["code"] == "missing_file_part"
     assert client.http.post("/batch/upload", files={"f": ("a.csv", SAMPLE)}).status_code == 422

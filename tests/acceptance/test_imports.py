@@ -365,7 +365,8 @@ def test_no_endless_answers_pages_by_cursor_and_by_offset_show_each_record_once(
         people(230, "Page").replace(b"p7@example.com", b"nobody"), "pages.csv", chunk_size=100
     )
     assert client.finished(number)["status"] == "completed_with_errors"
-    pages, after = [], 0
+    pages: list[list[int]] = []
+    after: int | None = 0
     while after is not None:
         page = client.get(number, limit=100, after=after)
         pages.append([r["row_number"] for r in page["records"]])
@@ -382,7 +383,7 @@ def test_no_endless_answers_pages_by_cursor_and_by_offset_show_each_record_once(
         100:200
     ]
     for params in ({"limit": 0}, {"limit": 10_001}, {"offset": -1}, {"after": "x"}):
-        assert client.http.get(f"/api/imports/{number}", params=params).status_code == 422  # type: ignore[arg-type]
+        assert client.http.get(f"/api/imports/{number}", params=params).status_code == 422
 
 
 @pytest.mark.parametrize(

@@ -119,7 +119,8 @@ def test_long_rows_that_ten_clients_read_at_once(api: Api, server: Server) -> No
     with at_most(server, 320):  # some copies of a row: 150 to 251 were measured
         assert read_all(server, f"/api/v1/results/{file_id}/download?format=csv") > count * long
         read_all(server, f"/api/v1/jobs/{file_id}/proof")
-    numbers, after = [], 0
+    numbers: list[int] = []
+    after: int | None = 0
     while after is not None:
         page = api.client.get(
             f"/api/v1/results/{file_id}", params={"limit": 10, "after": after}
@@ -147,7 +148,8 @@ def test_records_and_rejects_with_long_values_are_bounded_too(api: Api, server: 
         assert read_all(server, f"/api/imports/{number}?limit=10000") < 12 * MIB
         answer = api.client.post("/api/records/search", json={"import_id": number, "limit": 1000})
         assert len(answer.content) < 12 * MIB
-    seen, after = [], 0
+    seen: list[int] = []
+    after: int | None = 0
     while after is not None:
         page = api.client.get(
             f"/api/imports/{number}", params={"limit": 100, "after": after}
@@ -155,7 +157,8 @@ def test_records_and_rejects_with_long_values_are_bounded_too(api: Api, server: 
         seen += [record["row_number"] for record in page["records"]]
         after = page["next_after"]
     assert seen == list(range(1, 31))
-    seen, after = [], 0
+    seen = []
+    after = 0
     while after is not None:
         page = api.client.post(
             "/api/records/search", json={"import_id": number, "limit": 100, "after": after}

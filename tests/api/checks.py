@@ -10,8 +10,7 @@ from typing import Any
 
 import httpx
 
-from tests.forks import Server
-from tests.harness import query, wait_until
+from tests.harness import Server, query, wait_until
 
 MEMBERS = {"type", "title", "status", "code", "detail", "instance", "request_id"}
 TABLES = ("files", "jobs", "chunks", "result_pages", "rejects")

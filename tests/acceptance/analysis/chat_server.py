@@ -6,7 +6,6 @@ from __future__ import annotations
 
 import json
 import threading
-from collections.abc import Callable
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
@@ -35,7 +34,7 @@ class ChatServer:
     def __init__(self) -> None:
         self.asked: list[dict[str, Any]] = []
         self.keys: list[str | None] = []
-        self.answers: list[Answer | Callable[[], Answer]] = []
+        self.answers: list[Answer] = []
         outer = self
 
         class Handler(BaseHTTPRequestHandler):
@@ -43,9 +42,7 @@ class ChatServer:
                 body = self.rfile.read(int(self.headers["Content-Length"]))
                 outer.asked.append(json.loads(body))
                 outer.keys.append(self.headers.get("Authorization"))
-                status, headers, text = (
-                    outer.answers.pop(0) if outer.answers else (500, {}, "no answer left")
-                )  # type: ignore[misc]
+                status, headers, text = outer.next_answer()
                 self.send_response(status if self.path == "/v1/chat/completions" else 404)
                 for name, value in headers.items():
                     self.send_header(name, value)
@@ -59,6 +56,11 @@ class ChatServer:
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
         self.url = f"http://127.0.0.1:{self._server.server_port}/v1"
         threading.Thread(target=self._server.serve_forever, daemon=True).start()
+
+    def next_answer(self) -> Answer:
+        if not self.answers:
+            return 500, {}, "no answer left"
+        return self.answers.pop(0)
 
     def close(self) -> None:
         self._server.shutdown()

@@ -89,7 +89,14 @@ def test_requests_that_cannot_be_met_are_refused(api: Api) -> None:
     api.finished(upload["file_id"])
     post, get = api.client.post, api.client.get
     assert post("/api/v1/jobs/analyze", json={"file_id": UNKNOWN}).status_code == 404
-    for wrong in ({}, {"file_id": 5}, {"file_id": "uuid"}, {"file_id": UNKNOWN, "other": 1}, []):
+    bodies: tuple[object, ...] = (
+        {},
+        {"file_id": 5},
+        {"file_id": "uuid"},
+        {"file_id": UNKNOWN, "other": 1},
+        [],
+    )
+    for wrong in bodies:
         assert post("/api/v1/jobs/analyze", json=wrong).status_code == 422
     assert get(f"/api/v1/jobs/{UNKNOWN}/status").status_code == 404
     assert get(f"/api/v1/jobs/{UNKNOWN}/result").status_code == 404

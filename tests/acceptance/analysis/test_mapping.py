@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from app.features.mapping.chat import Chat, ChatUnavailable
-from tests.acceptance.analysis.chat_server import ChatServer, completion, mapping
+from tests.acceptance.analysis.chat_server import Answer, ChatServer, completion, mapping
 from tests.acceptance.analysis.test_analyze import UNKNOWN, ended
 from tests.harness import Api, wait_until
 
@@ -203,9 +203,14 @@ async def test_an_answer_that_does_not_fit_is_asked_for_once_more(
 async def test_a_busy_service_is_asked_again_and_a_refusing_one_is_not(server_: ChatServer) -> None:
     server_.answers = [(429, {"Retry-After": "0"}, "busy"), mapping(zip="plz")]
     assert (await chat(server_).map_columns(GIVEN, WANTED))["zip"][0] == "plz"
-    for answers in ([(401, {}, "no")], [(429, {"Retry-After": "3600"}, "")], [(200, {}, "<html>")]):
+    refusals: tuple[Answer, ...] = (
+        (401, {}, "no"),
+        (429, {"Retry-After": "3600"}, ""),
+        (200, {}, "<html>"),
+    )
+    for refusal in refusals:
         server_.asked.clear()
-        server_.answers = [*answers, mapping(zip="plz")]
+        server_.answers = [refusal, mapping(zip="plz")]
         with pytest.raises(ChatUnavailable):
             await chat(server_).map_columns(GIVEN, WANTED)
         assert len(server_.asked) == 1

@@ -511,9 +511,9 @@ def test_the_limits_hold_however_the_service_was_started(tmp_path: Path, how: st
             answer = client.get("/health")
             assert answer.status_code == 200
             assert "server" not in answer.headers
-        with RawConnection(server) as connection:  # type: ignore[arg-type]
+        with RawConnection(server) as connection:
             assert_problem(connection.send(HALF).answer(), 408, "headers_timeout")
-        with RawConnection(server) as connection:  # type: ignore[arg-type]
+        with RawConnection(server) as connection:
             assert connection.send(HALF).send_until_cut(b"x" * 65_536, 64 << 20) < 64 << 20
         assert server.process is not None
         limits = Path(f"/proc/{server.process.pid}/limits").read_text()

@@ -18,7 +18,7 @@ from tests.api.checks import assert_problem
 from tests.api.gate import GatedFile
 from tests.conftest import Databases
 from tests.forks import Server
-from tests.harness import Api
+from tests.harness import Api, Parameter
 
 
 @pytest.fixture(scope="module")
@@ -130,7 +130,7 @@ def test_only_jobs_that_went_are_missing_and_not_those_that_newer_ones_pushed_ou
     assert topic.missing(there(3, 2, 1)) == [], "the first was pushed out"
     assert topic.missing(there(3, 1, 0)) == [ids[2]], "and came back for one that went"
     assert topic.missing(there(5, 4, 3)) == [], "two new ones pushed out two"
-    assert sorted(topic.missing(there(4)), key=numbered.get) == [ids[3], ids[5]]
+    assert sorted(topic.missing(there(4)), key=numbered.__getitem__) == [ids[3], ids[5]]
 
 
 def test_who_connects_later_is_told_what_is_at_work(api: Api, server: Server, gates: Path) -> None:
@@ -151,11 +151,11 @@ def test_the_list_finds_by_part_of_the_name_literally_and_leaves_out_parts(api: 
         "/api/v1/jobs/mapping", json={"input_file_id": files[0], "reference_file_id": files[1]}
     ).json()
 
-    def names(**params: object) -> list[str]:
+    def names(**params: Parameter) -> list[str]:
         return [
             item["filename"]
             for item in api.client.get("/api/v1/jobs", params=params).json()["items"]
-        ]  # type: ignore[arg-type]
+        ]
 
     assert set(names(search="SALES")) == {"Sales_100%.csv", "sales-1000.csv"}
     assert set(names(search="s_100%", parts=False)) == {"Sales_100%.csv"}

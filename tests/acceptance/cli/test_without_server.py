@@ -151,8 +151,8 @@ def test_serve_says_what_an_old_schema_needs_and_migrates_when_told(
     name, port = postgres.create(), free_port()
     environment = {
         "DATABASE_URL": postgres.url(name),
-        "STORAGE_DIR": tmp_path,
-        "EMBEDDING_MODEL_DIR": tmp_path,
+        "STORAGE_DIR": str(tmp_path),
+        "EMBEDDING_MODEL_DIR": str(tmp_path),
     }
     cli = Cli(port, **environment)
     try:

@@ -324,10 +324,11 @@ def test_single_cells_are_patched_and_the_others_keep_their_bytes(server: Server
     for row, code in wrong:
         found = assert_problem(patch(api, job["file_id"], row), 422, "correction_invalid")
         assert found["errors"][0]["code"] == code
-    for body in ({"rows": []}, {"rows": [{"row": 1}]}, {}, [1]):
+    bodies: tuple[object, ...] = ({"rows": []}, {"rows": [{"row": 1}]}, {}, [1])
+    for body in bodies:
         answer = api.client.post(f"/api/v1/files/{job['file_id']}/corrections", json=body)
         assert_problem(answer, 422, "invalid_parameter")
-    rows = [
+    rows: list[dict[str, Any]] = [
         {"_row": 1, "values": {"value": "2"}},
         {"_row": 2, "values": {"value": "é"}},
         {"_row": 3},

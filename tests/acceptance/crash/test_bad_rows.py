@@ -19,7 +19,7 @@ BAD = {5: "a", 250: "b", 251: "c", 600: "d"}
 def fussy(make_service: MakeService, max_retries: int) -> Service:
     return make_service(
         PROCESSORS="tests.crash.processors:FussyProcessor", MAX_RETRIES=max_retries, BASE_BACKOFF=0
-    ).start()  # type: ignore[return-value]
+    ).start()
 
 
 @pytest.mark.parametrize("max_retries", [0, 2])

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import psutil
 import pytest
 
@@ -106,11 +108,12 @@ def test_twenty_kills_while_200_000_rows_go_through(make_service: MakeService) -
     service.start()
     with service.api() as api:
         upload = api.upload(given.data, chunk_size=1_000, processor="slow")
+
+    def has_moved(calls: int) -> bool:
+        return len(service.calls()) > calls or all_final(service)
+
     for _ in range(20):
-        before = len(service.calls())
-        wait_until(
-            lambda b=before: len(service.calls()) > b or all_final(service), 60, "a chunk in work"
-        )  # type: ignore[misc]
+        wait_until(partial(has_moved, len(service.calls())), 60, "a chunk in work")
         service.kill()
         service.start()
     with service.api() as api:

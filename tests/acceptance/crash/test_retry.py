@@ -29,7 +29,7 @@ def retry(api: Api, job_id: str) -> httpx.Response:
 
 
 def failing(make_service: MakeService, **environment: object) -> Service:
-    return make_service(PROCESSORS=FUSSY, MAX_RETRIES=0, **environment).start()  # type: ignore[return-value]
+    return make_service(PROCESSORS=FUSSY, MAX_RETRIES=0, **environment).start()
 
 
 def test_an_upload_is_kept_for_its_failed_chunks_and_goes_when_they_are_done(

@@ -14,9 +14,9 @@ from playwright.sync_api import Page, expect
 from tests.acceptance.dashboard.conftest import NewPage
 from tests.acceptance.dashboard.test_jobs import row
 from tests.api.gate import GatedFile
-from tests.conftest import Databases, Postgres
+from tests.conftest import Databases
 from tests.forks import Server
-from tests.harness import Api, wait_until
+from tests.harness import Api, Postgres, wait_until
 
 pytestmark = pytest.mark.one_database
 

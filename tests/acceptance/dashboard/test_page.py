@@ -15,8 +15,8 @@ from playwright.sync_api import Page, Route, expect
 from app.errors import request_errors
 from tests.acceptance.dashboard.conftest import NewPage
 from tests.acceptance.dashboard.test_jobs import row
-from tests.conftest import Databases, Postgres
-from tests.harness import ROOT, Api, wait_until
+from tests.conftest import Databases
+from tests.harness import ROOT, Api, Postgres, wait_until
 from tests.webhooks.receiver import Receiver
 
 pytestmark = pytest.mark.one_database

@@ -11,9 +11,9 @@ from playwright.sync_api import expect
 
 from tests.acceptance.dashboard.conftest import NewPage
 from tests.acceptance.dashboard.test_jobs import drop
-from tests.conftest import Databases, Postgres
+from tests.conftest import Databases
 from tests.forks import Server
-from tests.harness import Api
+from tests.harness import Api, Postgres
 
 pytestmark = pytest.mark.one_database
 

@@ -5,6 +5,7 @@ database is enough: what a view shows of it is proven elsewhere.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from functools import partial
 
 import httpx
 import pytest
@@ -12,9 +13,9 @@ from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Page, expect
 
 from tests.acceptance.dashboard.conftest import NewPage
-from tests.conftest import Databases, Postgres
+from tests.conftest import Databases
 from tests.forks import Server
-from tests.harness import Api, wait_until
+from tests.harness import Api, Postgres, wait_until
 from tests.webhooks.receiver import Receiver
 
 pytestmark = pytest.mark.one_database
@@ -68,14 +69,12 @@ def views(server: Server) -> dict[str, str]:
             "/api/v1/jobs/mapping", json={"input_file_id": files[0], "reference_file_id": files[1]}
         )
         profile = client.post("/api/v1/jobs/analyze", json={"file_id": rows["file_id"]})
+
+        def has_ended(job_id: str) -> bool:
+            return not client.get(f"/api/v1/jobs/{job_id}/status").json()["is_active"]
+
         for made in (mapping, profile):
-            wait_until(
-                lambda made=made: (
-                    not client.get(f"/api/v1/jobs/{made.json()['job_id']}/status").json()[
-                        "is_active"
-                    ]
-                )
-            )
+            wait_until(partial(has_ended, made.json()["job_id"]))
         schedule = {"cron": "0 2 * * *", "name": "Nightly", "job": {"source": "s3://bucket/*.csv"}}
         client.post("/api/v1/schedules", json=schedule).raise_for_status()
         client.post(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import TypeVar
 from uuid import uuid4
 
 import pytest
@@ -13,6 +14,7 @@ from tests.crash.service import Service
 from tests.harness import Postgres, wait_until
 from tests.storage.buckets import OurBucket
 
+Member = TypeVar("Member", bound=Service)
 MakeCluster = Callable[..., "Cluster"]
 QUICK = {"LEASE_SECONDS": 2, "HEARTBEAT_SECONDS": 0.3, "RECONCILE_SECONDS": 0.5}
 
@@ -25,7 +27,7 @@ class Cluster:
         } | QUICK | settings  # fmt: skip
         self.members: list[Service] = []
 
-    def add(self, kind: type[Service], count: int = 1, **settings: object) -> list[Service]:
+    def add(self, kind: type[Member], count: int = 1, **settings: object) -> list[Member]:
         """Started together."""
         made = [kind(self._url, self._storage, **self._settings | settings) for _ in range(count)]
         self.members += made

@@ -7,6 +7,7 @@ import random
 import signal
 import time
 from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
 
 import httpx
@@ -182,21 +183,22 @@ def test_the_work_of_killed_workers_is_done_by_others(make_cluster: MakeCluster)
     dice = random.Random(6)
     with service.api() as api:
         upload = api.upload(given.data, chunk_size=100)
+
+        def count_completed() -> int:
+            return sum(c["status"] == "completed" for c in service.chunks(upload["job_id"]))
+
+        def has_moved(before: int) -> bool:
+            is_done = bool(api.status(upload["file_id"])["status"] == "completed")
+            return count_completed() > before or is_done
+
         for _ in range(3):
-            done = sum(c["status"] == "completed" for c in service.chunks(upload["job_id"]))
+            before = count_completed()
             victim = dice.choice(
                 [each for each in cluster.members if isinstance(each, Worker) and each.is_alive]
             )
             victim.kill()
             cluster.add(Worker)
-            wait_until(
-                lambda d=done: (
-                    sum(c["status"] == "completed" for c in service.chunks(upload["job_id"])) > d
-                    or api.status(upload["file_id"])["status"] == "completed"
-                ),
-                15,
-                "work that moves",
-            )
+            wait_until(partial(has_moved, before), 15, "work that moves")
         api.finished(upload["file_id"])
         assert assert_exact(service, api, upload["file_id"], given)["status"] == "completed"
 
@@ -276,18 +278,16 @@ def test_a_worker_that_is_told_to_end_ends_what_it_is_at_and_at_the_second_telli
         wait_until(
             lambda: sum(c["status"] == "processing" for c in service.chunks(upload["job_id"])) == 4
         )
-        for worker in (first, second):
-            assert worker.process is not None
-            worker.process.terminate()
-            wait_until(
-                lambda w=worker: "ends what it is at" in w.log.read_text(),
-                what="a worker that drains",
-            )
+        assert first.process is not None
+        assert second.process is not None
+        for worker, process in ((first, first.process), (second, second.process)):
+            process.terminate()
+            wait_until(partial(drains, worker), what="a worker that drains")
         assert first.is_alive
-        second.process.terminate()  # type: ignore[union-attr]
-        assert second.process.wait(10) == 1  # type: ignore[union-attr]
+        second.process.terminate()
+        assert second.process.wait(10) == 1
         service.raise_flag("open")
-        assert first.process.wait(20) == 0  # type: ignore[union-attr]
+        assert first.process.wait(20) == 0
         by_first = [c for c in service.chunks(upload["job_id"]) if c["status"] == "completed"]
         assert len(by_first) == 2
         cluster.add(Worker)
@@ -307,10 +307,17 @@ def test_a_minute_of_kills_and_two_restarts_of_postgresql_lose_nothing(
     (service,) = cluster.add(Service)
     cluster.add(Worker, 3)
     given = Input.clean(60_000)
-    dice, uploads, kills = random.Random(60), [], 0
+    dice = random.Random(60)
+    uploads: list[str] = []
+    kills = 0
     begun = time.monotonic()
     restarts = [begun + 20, begun + 40]
     with service.api() as api:
+
+        def has_moved(before: int) -> bool:
+            is_final = api.status(uploads[-1])["status"] in FINAL
+            return _moved(service) > before or is_final
+
         while (now := time.monotonic()) < begun + 60:
             if not uploads or api.status(uploads[-1])["status"] in FINAL:
                 uploads.append(api.upload(given.data, chunk_size=100)["file_id"])
@@ -324,18 +331,17 @@ def test_a_minute_of_kills_and_two_restarts_of_postgresql_lose_nothing(
             ).kill()
             kills += 1
             cluster.add(Worker)
-            before = _moved(service)
-            wait_until(
-                lambda b=before: _moved(service) > b or api.status(uploads[-1])["status"] in FINAL,
-                15,
-                "work that moves",
-            )
+            wait_until(partial(has_moved, _moved(service)), 15, "work that moves")
             # the beat of the kills, not a wait for anything
             time.sleep(max(0.0, now + 2 - time.monotonic()))
         for upload in uploads:
             api.finished(upload, 120)
             assert_exact(service, api, upload, given)
     assert kills >= 15
+
+
+def drains(worker: Worker) -> bool:
+    return "ends what it is at" in worker.log.read_text()
 
 
 def _moved(service: Service) -> int:

@@ -4,6 +4,8 @@ service said, once.
 
 from __future__ import annotations
 
+from functools import partial
+
 from tests.acceptance.crash.test_suspects import suspect_all
 from tests.corrections.tables import ended, fixed, send
 from tests.forks import Server
@@ -124,12 +126,13 @@ def test_corrected_transactions_are_scored_and_nobody_can_see_that_they_were_not
     assert api.rows(clean["file_id"]) == api.rows(job["file_id"])
     assert api.proof(clean["file_id"])["hash"] == api.proof(job["file_id"])["hash"]
 
+    def is_undone(job_id: str) -> bool:
+        undo = api.client.get(f"/api/v1/jobs/{job_id}/status").json()["undo"]
+        return bool(undo["state"] == "undone")
+
     for each in (clean, job):
         assert api.client.post(f"/api/v1/undo/{each['job_id']}").status_code in (200, 202)
-        url = f"/api/v1/jobs/{each['job_id']}/status"
-        wait_until(
-            lambda at=url: api.client.get(at).json()["undo"]["state"] == "undone", what="the undo"
-        )  # type: ignore[misc]
+        wait_until(partial(is_undone, each["job_id"]), what="the undo")
         left = {table: held(table) for table in before}
         assert left == (before if each is clean else {"transactions": [], "predictions": []})
 

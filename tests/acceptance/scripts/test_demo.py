@@ -66,9 +66,10 @@ def pid_of_server(output: str) -> int:
 
 def is_running(pid: int) -> bool:
     try:
-        return psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
+        status: str = psutil.Process(pid).status()
     except psutil.NoSuchProcess:
         return False
+    return status != str(psutil.STATUS_ZOMBIE)
 
 
 def assert_nothing_left(environment: dict[str, str], output: str) -> None:

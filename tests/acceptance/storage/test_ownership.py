@@ -307,7 +307,7 @@ async def test_a_file_in_lost_and_found_is_given_back_to_who_reads_it(
             (places.partials, upload_id),
             (places.outputs, job_id),
         ):
-            await asyncio.to_thread(place.lost.keep, each)  # type: ignore[attr-defined]
+            await asyncio.to_thread(place.lost.keep, each)
         assert (
             await asyncio.to_thread(places.storage.read, str(file_id), 0, len(CONTENT), None)
             == CONTENT

@@ -25,7 +25,9 @@ from app.pipeline.finisher import Finisher
 from app.pipeline.queue import JobQueue
 from app.pipeline.reconciler import Reconciler
 from app.plugins import make_destinations
+from app.sources.base import Sources
 from app.sources.bucket import PART_BYTES
+from app.sources.storage import LocalStorage
 from app.sources.stores import stores
 from tests.api.checks import assert_problem, key_of
 from tests.api.gate import GatedFile
@@ -310,18 +312,17 @@ def sweep(url: str, bucket: OurBucket, place: str, folder: Path, older_than_seco
     """What the reconciler does every ten minutes, for files of any age."""
     made = stores(place, folder, bucket.credentials(), most_bytes=1 << 30)
 
+    async def renew_leases() -> None:
+        """There are none."""
+
     async def run() -> None:
         database = Database(load_settings(database_url=url, storage_dir=folder))
-        finisher = Finisher(
-            database,
-            made.storage,
-            make_destinations(is_sqlite=True),
-            made.outputs,
-            delete_file=False,
-        )  # type: ignore[arg-type]
+        sources = Sources(made.storage, made.outputs, LocalStorage(folder / "spool"))
+        destinations = make_destinations(is_sqlite=True)
+        finisher = Finisher(database, sources, destinations, made.outputs, delete_file=False)
         reconciler = Reconciler(
-            database, JobQueue(1.0), finisher, made.storage, made.outputs, asyncio.Event().wait
-        )  # type: ignore[arg-type]
+            database, JobQueue(1.0), finisher, made.storage, made.outputs, renew_leases
+        )
         await reconciler.sweep(older_than_seconds)
         await database.close()
 

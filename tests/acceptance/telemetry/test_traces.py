@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -65,7 +66,7 @@ def test_a_trace_goes_from_the_upload_to_the_commits_of_workers(
         assert api.finished(upload["file_id"])["rows"]["ok"] == 999
     # Three processes send them, each when it likes.
     for name in ("POST /api/v1/upload", "split", "conclude"):
-        wait_until(lambda n=name: collector.spans(n), 20, f"the span {name}")
+        wait_until(partial(collector.spans, name), 20, f"the span {name}")
     wait_until(
         lambda: len(collector.spans("chunk")) == 11, 20, "a span for each attempt at each chunk"
     )

@@ -33,7 +33,7 @@ def ledger(api: Api, **accounts: str) -> dict[str, Any]:
 
 
 def accounts(server: Service) -> dict[str, str]:
-    return dict(server.sql("SELECT transaction_id, account_id FROM transactions"))  # type: ignore[arg-type]
+    return dict(server.sql("SELECT transaction_id, account_id FROM transactions"))
 
 
 def test_an_import_that_is_undone_is_gone_from_records_search_and_stats(

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from email.utils import parsedate_to_datetime
 from threading import Event, Thread
 
+import httpx
 import pytest
 
 from tests.api.checks import RawConnection, assert_problem, count_files, key_of
@@ -174,15 +175,12 @@ def test_bytes_with_a_checksum_count_all_or_not_at_all(
         10,
         "the old offset",
     )
-    last = wait_until(
-        lambda: (
-            (
-                a := send(client, url, 4000, DATA[4000:], Upload_Checksum=checksum(DATA[4000:]))
-            ).status_code
-            != 423
-            and a
-        )
-    )
+
+    def sent() -> httpx.Response | None:
+        answer = send(client, url, 4000, DATA[4000:], Upload_Checksum=checksum(DATA[4000:]))
+        return None if answer.status_code == 423 else answer
+
+    last = wait_until(sent)
     assert last.status_code == 204, last.text
     assert (
         api.finished(last.headers["granula-file-id"])["sha256"] == hashlib.sha256(DATA).hexdigest()
@@ -284,7 +282,8 @@ def test_what_goes_beyond_a_finished_upload_is_refused(server: Server, api: Api)
     assert send(client, url, 0, DATA).status_code == 204
     for more in (b"x", iter([b"x"])):
         assert_problem(send(client, url, len(DATA), more), 413, "file_too_large")
-    for nothing in (b"", iter([])):
+    no_pieces: list[bytes] = []
+    for nothing in (b"", iter(no_pieces)):
         assert send(client, url, len(DATA), nothing).status_code == 204
     assert offset_of(client, url) == len(DATA)
 

@@ -29,13 +29,13 @@ def server(databases: Databases, tmp_path: Path) -> Iterator[Server]:
 
 
 def test_a_key_is_ignored_until_there_is_a_user(server: Server) -> None:
-    upload = {"files": {"file": ("a.csv", b"id\n1\n")}}
+    files = {"file": ("a.csv", b"id\n1\n")}
     with server.client() as client:
         for count, token in enumerate(TOKENS, 1):
-            assert client.post("/api/v1/upload", **upload, headers=token).status_code == 201
+            assert client.post("/api/v1/upload", files=files, headers=token).status_code == 201
             assert len(client.get("/api/v1/jobs", headers=token).json()["items"]) == count
             foreign = client.post(
-                "/api/v1/upload", **upload, headers={**token, **FROM_ANOTHER_SITE}
+                "/api/v1/upload", files=files, headers={**token, **FROM_ANOTHER_SITE}
             )
             assert_problem(foreign, 403, "cross_site")
         made = server.users("create", "ann")

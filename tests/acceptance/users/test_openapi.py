@@ -15,6 +15,7 @@ from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis.errors import Unsatisfiable
 from schemathesis import Case, GenerationMode
 from schemathesis.checks import content_type_conformance
+from schemathesis.core.result import Ok
 from schemathesis.specs.openapi.checks import response_schema_conformance, status_code_conformance
 
 from app.api.gate import is_open
@@ -140,7 +141,8 @@ def test_no_request_breaks_the_service_or_is_answered_in_a_way_that_is_not_docum
     with requests.Session() as session:
         session.trust_env = False
         session.headers["Authorization"] = f"Bearer {people.admin_key}"
-        found_routes = [each.ok() for each in schema.get_all_operations()]
+        found_routes = [each.ok() for each in schema.get_all_operations() if isinstance(each, Ok)]
+        assert found_routes
         routes = [each for each in found_routes if each.path not in ENDLESS]
         for operation in sorted(routes, key=lambda each: each.method == "delete"):
             for mode in GenerationMode:
@@ -186,7 +188,7 @@ def fuzz(
         failures: list[str] = []
         cases = operation.as_strategy(generation_mode=mode, path_parameters=given_ids or None)
 
-        def run(case: Case) -> None:
+        def run(case: Case[Any]) -> None:
             answer = case.call(base_url=base, session=session)
             try:
                 assert answer.status_code != 500

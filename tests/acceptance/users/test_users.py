@@ -120,7 +120,9 @@ def test_all_keys_that_do_not_work_are_answered_alike(
         for each in (revoked, expired, unknown, "x", "granula_", key_of(client) + "A", "", "\xff")
     ]
     answers = [
-        people.client().get("/api/v1/me", headers={"Authorization": each.strip().encode("latin-1")})
+        people.client().get(
+            "/api/v1/me", headers=[(b"Authorization", each.strip().encode("latin-1"))]
+        )
         for each in wrong
     ]
     twice = [("Authorization", f"Bearer {key_of(client)}")] * 2

@@ -81,10 +81,8 @@ async def both_claim(url: str, storage: Path) -> None:
     assert sorted(numbers) == due
     stale = next(row for rows in taken for row in rows)
     settled = [
-        await databases[0].transact(
-            lambda c, row=row: webhooks.settle(c, row, {}, "delivered", 0.0)
-        )
-        for row in (stale, stale)
+        await databases[0].transact(lambda c: webhooks.settle(c, stale, {}, "delivered", 0.0))
+        for _ in range(2)
     ]
     assert settled == [True, False]
     gone = insert(User).values(id="local", is_admin=False, created_at=now(), revoked_at=now())

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from standardwebhooks.webhooks import WebhookVerificationError
 
-from tests.harness import Api, wait_until
+from tests.harness import Api, Parameter, wait_until
 from tests.webhooks.receiver import Receiver
 
 UNKNOWN = "00000000-0000-4000-8000-000000000000"
@@ -23,10 +23,10 @@ def made(
     path = receiver.path(*answers)
     answer = api.client.post(HOOKS, json={"url": receiver.url(path), **given})
     assert answer.status_code == 201, answer.text
-    return answer.json() | {"path": path}
+    return {**answer.json(), "path": path}
 
 
-def log(api: Api, hook: dict[str, Any], **params: object) -> list[dict[str, Any]]:
+def log(api: Api, hook: dict[str, Any], **params: Parameter) -> list[dict[str, Any]]:
     answer = api.client.get(f"{HOOKS}/{hook['id']}/deliveries", params=params)
     assert answer.status_code == 200, answer.text
     return list(answer.json()["items"])
@@ -250,20 +250,21 @@ def test_what_cannot_be_is_refused(api: Api, receiver: Receiver) -> None:
     ):
         assert post(HOOKS, json={"url": url}).status_code == 422, url
     assert post(HOOKS, json={"url": "https://example.com/" + "x" * 2048}).status_code == 422
-    for wrong in (
+    bodies: tuple[dict[str, Any], ...] = (
         {},
         {"url": 5},
         {"url": "https://example.com", "events": []},
         {"url": "https://example.com", "x": 1},
-    ):
+    )
+    for wrong in bodies:
         assert post(HOOKS, json=wrong).status_code == 422
     assert (
         post(HOOKS, json={"url": "https://example.com", "events": ["job.exploded"]}).status_code
         == 422
     )
     hook = made(api, receiver)
-    for wrong in ({"enabled": "yes"}, {"url": "ftp://x"}, {"owner": "me"}):
-        assert api.client.patch(f"{HOOKS}/{hook['id']}", json=wrong).status_code == 422
+    for change in ({"enabled": "yes"}, {"url": "ftp://x"}, {"owner": "me"}):
+        assert api.client.patch(f"{HOOKS}/{hook['id']}", json=change).status_code == 422
     for identifier in (UNKNOWN, "nonsense"):
         path = f"{HOOKS}/{identifier}"
         calls = [

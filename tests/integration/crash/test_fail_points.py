@@ -18,14 +18,14 @@ from tests.crash.service import (
     assert_no_row_without_its_file,
 )
 from tests.engine import Engine
-from tests.harness import Api
+from tests.harness import Api, Parameter
 
 
 def points(prefix: str) -> list[str]:
     return sorted(name for name in NAMES if name.startswith(prefix))
 
 
-def send(api: Api, given: Input, key: str, **params: object) -> dict[str, Any] | None:
+def send(api: Api, given: Input, key: str, **params: Parameter) -> dict[str, Any] | None:
     """Upload under an Idempotency-Key; None if the service died before it answered."""
     files = {"file": ("data.csv", given.data, "text/csv")}
     try:

@@ -25,6 +25,7 @@ from app.pipeline.reconciler import Reconciler
 from app.plugins import make_destinations
 from app.processors.registry import Processors
 from app.sources import upload
+from app.sources.base import Sources
 from app.sources.outputs import OutputParts
 from app.sources.storage import LocalStorage
 from tests.conftest import Databases
@@ -70,10 +71,9 @@ async def parts(url: str, tmp_path: Path) -> AsyncIterator[Parts]:
 
     outputs = OutputParts(tmp_path / "outputs")
     destinations = make_destinations(is_sqlite=True)
-    queue, finisher = (
-        JobQueue(1.0),
-        Finisher(database, storage, destinations, outputs, delete_file=False),
-    )
+    sources = Sources(storage, outputs, storage)
+    queue = JobQueue(1.0)
+    finisher = Finisher(database, sources, destinations, outputs, delete_file=False)
     limits = OwnerLimits(settings, database)
     factory = JobFactory(settings, Processors(), limits, queue.enqueue)
     yield Parts(

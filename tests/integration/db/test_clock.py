@@ -21,6 +21,8 @@ from app.db import chunks, outbox
 from app.db.engine import Database
 from app.db.models import Chunk, Schedule, WebhookDelivery
 from app.db.types import now
+from app.features.job_types.requests import NewJob
+from app.features.job_types.service import JobStarter, Started
 from app.features.schedules import queries as schedules
 from app.features.schedules.service import Schedules, next_runs
 from app.features.webhooks import queries as webhooks
@@ -115,6 +117,7 @@ def test_the_lease_of_a_dead_worker_ends_in_the_time_of_a_lease(
         await database.transact(lambda c: chunks.shorten_leases(c, LEASE))
         async with database.reading() as connection:
             ends, at = (await connection.execute(select(Chunk.lease_expires_at, now()))).one()
+        assert ends is not None
         # not at once: its worker may be alive
         assert timedelta(0) < ends - at <= timedelta(seconds=LEASE)
 
@@ -168,14 +171,20 @@ def test_a_message_is_sent_when_no_wait_of_its_own_explains_that_it_waits(
     check(run)
 
 
+class NoJobs(JobStarter):
+    """For a time at which no run is due."""
+
+    def __init__(self) -> None: ...
+
+    async def start(self, owner: str, job: NewJob, *, fresh: bool = False) -> Started:
+        raise AssertionError("no run is due")
+
+
 def test_a_schedule_runs_at_the_next_moment_that_its_cron_names(
     check: Callable[[Check], None],
 ) -> None:
     async def run(database: Database) -> None:
-        async def submit(owner: str, job: dict[str, Any]) -> dict[str, Any]:
-            raise AssertionError("no run is due")
-
-        service = Schedules(database, submit)
+        service = Schedules(database, NoJobs())
         cron = "7 3 * * *"
         made = await service.create("local", name="nightly", cron=cron, timezone="UTC", job={})
         planned = next(next_runs(cron, "UTC", datetime.now(UTC)))

@@ -208,6 +208,7 @@ async def test_a_worker_takes_tokens_again_after_the_connections_of_its_queue_di
 async def test_the_kernel_is_told_to_find_dead_peers(databases: Databases, tmp_path: Path) -> None:
     async with wired(databases, tmp_path) as (database, _), database.reading_singly() as connection:
         raw = await connection.get_raw_connection()
+        assert raw.driver_connection is not None
         found = raw.driver_connection._transport.get_extra_info("socket")
         assert found.getsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT) == 10_000
         assert found.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE) == 1

@@ -8,7 +8,7 @@ import asyncio
 from collections.abc import Awaitable, Callable, Iterator
 from pathlib import Path
 from typing import Any
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 import pytest
 from sqlalchemy import select, text, update
@@ -73,14 +73,14 @@ def test_the_leases_of_others_are_renewed_while_one_chunk_is_written(
             lambda c: chunks.insert_chunks(c, job_id, 0, spans, ChunkStatus.PENDING)
         )
         tokens = [uuid4(), uuid4()]
-        written, _ = [
-            (
-                await database.run_alone(
-                    lambda c, t=token: chunks.claim(c, job_id, "w", 60.0, token=t)
-                )
-            )[0]  # type: ignore[misc]
-            for token in tokens
-        ]
+
+        async def claimed(token: UUID) -> chunks.Claim:
+            (claim,) = await database.run_alone(
+                lambda c: chunks.claim(c, job_id, "w", 60.0, token=token)
+            )
+            return claim
+
+        written, _ = [await claimed(token) for token in tokens]
         await database.transact(
             lambda c: c.execute(update(Chunk).values(lease_expires_at=text("now()")))
         )

@@ -44,7 +44,7 @@ def look(url: str, work: Any) -> Any:
 
 def differences(connection: Connection) -> list[Any]:
     context = MigrationContext.configure(connection, opts={"include_object": is_ours})
-    return compare_metadata(context, Base.metadata)
+    return list(compare_metadata(context, Base.metadata))
 
 
 def is_ours(part: Any, name: str | None, kind: str, *_: Any) -> bool:

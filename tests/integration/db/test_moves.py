@@ -5,7 +5,9 @@ and no guard can be built for one.
 from __future__ import annotations
 
 import itertools
+from collections.abc import Collection
 from pathlib import Path
+from typing import Any
 
 import asyncpg
 import pytest
@@ -52,7 +54,7 @@ async def test_every_move_that_the_table_lacks_is_refused(
     databases: Databases, tmp_path: Path, table: str
 ) -> None:
     statuses: type[JobStatus | ChunkStatus] = JobStatus if table == "jobs" else ChunkStatus
-    moves = JOB_MOVES if table == "jobs" else CHUNK_MOVES
+    moves: dict[Any, Collection[Any]] = dict(JOB_MOVES if table == "jobs" else CHUNK_MOVES)
     async with opened(databases, tmp_path) as database:
         await a_job_of_two_chunks(database)
         if table == "jobs":

@@ -90,7 +90,7 @@ def writing(
     return write
 
 
-async def stored(connection: AsyncConnection) -> list[dict[str, tuple[int, int, str]]]:
+async def stored(connection: AsyncConnection) -> list[dict[str, tuple[int, int, str | None]]]:
     found = []
     for table, value in (
         (TransactionRow, TransactionRow.account_id),

@@ -7,6 +7,7 @@ from __future__ import annotations
 import json
 import random
 from collections import Counter
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -19,7 +20,7 @@ from app.profiling.tables import Table, merge, of_cells, of_lines, of_objects, r
 from tests.unit.analysis.columns import COLUMNS
 
 
-def column(values: list[str], *, pieces: int = 1) -> dict[str, object]:
+def column(values: list[str], *, pieces: int = 1) -> dict[str, Any]:
     size = -(-len(values) // pieces)
     rows = [[value] for value in values]
     starts = range(0, len(rows), size)

@@ -11,7 +11,7 @@ import kubernetes_validate
 import pytest
 import yaml
 
-from app.config import Settings
+from app.config import Settings, load_settings
 from tests.harness import ROOT
 
 FOLDER = ROOT / "deploy" / "kubernetes"
@@ -141,7 +141,7 @@ def test_what_is_set_is_a_setting_and_no_secret_is_among_the_settings() -> None:
     assert not {"DATABASE_URL", "KEY", "SECRET", "OPENAI_API_KEY"} & settings["data"].keys()
     assert "CHANGE_ME" in (FOLDER / "secret.example.yaml").read_text()
     both = settings["data"] | secret["stringData"]
-    Settings(_env_file=None, **{name.lower(): value for name, value in both.items()})  # type: ignore[arg-type]
+    load_settings(_env_file=None, **{name.lower(): value for name, value in both.items()})
 
 
 def _selects(selector: dict[str, str], deployment: dict[str, Any]) -> bool:

@@ -46,6 +46,14 @@ def joined(random: random.Random) -> str:
     )
 
 
+def number(random: random.Random) -> str:
+    return str(random.randint(0, 999))
+
+
+def word(random: random.Random) -> str:
+    return random.choice(WORDS)
+
+
 def cell(random: random.Random) -> str:
     kind = random.randrange(10)
     if kind < 2:
@@ -86,9 +94,7 @@ def of_several_columns(random: random.Random) -> list[str]:
     out = io.StringIO()
     writer = csv.writer(out, delimiter=delimiter, lineterminator="\n")
     header = random.sample([*NAMES, *WORDS], width)
-    kinds = [
-        random.choice([cell, sentence, lambda r: str(r.randint(0, 999)), lambda r: r.choice(WORDS)])
-    ] * width
+    kinds = [random.choice([cell, sentence, number, word])] * width
     rows = [[kind(random) for kind in kinds] for _ in range(random.randint(1, 40))]
     for place in range(random.choice([0, 0, 1, 2, 5])):
         if place < len(rows):

@@ -38,7 +38,7 @@ class Calls:
         self.count += 1
         if not self.in_database:
             self._raise_for(rows)
-        return ChunkOutcome(rows)  # type: ignore[arg-type]
+        return ChunkOutcome(rows)
 
     async def rehearse(self, rows: Rows, outcome: ChunkOutcome) -> None:
         if self.in_database:

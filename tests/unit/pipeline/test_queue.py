@@ -98,7 +98,8 @@ async def test_a_forgotten_job_does_not_come_back_even_from_a_wait() -> None:
 
 
 async def test_a_free_thread_goes_to_the_lowest_rank_and_one_who_gave_up_holds_nothing() -> None:
-    threads, order = Threads(1), []
+    threads = Threads(1)
+    order: list[float] = []
     gate = threading.Event()
     first = asyncio.create_task(threads.run(0.0, gate.wait))
     await asyncio.sleep(0)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 from dataclasses import fields
+from typing import Any
 
 import pytest
 
@@ -51,7 +52,7 @@ NOTHING = {"nothing_to_claim": True}
         (NOTHING | SPLIT | {"has_result": True, "has_chunks_in_work": True}, Step.LEAVE),
     ],
 )
-def test_each_situation_has_its_step(situation: dict[str, bool | int], step: Step) -> None:
+def test_each_situation_has_its_step(situation: dict[str, Any], step: Step) -> None:
     assert next_step(JobView(**situation)) is step
 
 

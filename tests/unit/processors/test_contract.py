@@ -11,7 +11,7 @@ from uuid import UUID
 import pytest
 
 from app import plugins
-from app.config import Settings
+from app.config import load_settings
 from app.errors import InvalidParameter, SettingsInvalid
 from app.formats.base import CellRows, Rows
 from app.pipeline.preparing import _accounted
@@ -167,7 +167,7 @@ def test_the_processors_of_the_service_keep_the_contract() -> None:
     """As one from outside must: what the registry refuses there holds of those of the house as
     well.
     """
-    processors = plugins.make_processors(Settings(_env_file=None))
+    processors = plugins.make_processors(load_settings(_env_file=None))
     assert {name: problem_of(processors.get(name)) for name in processors.names} == dict.fromkeys(
         processors.names
     )
@@ -258,7 +258,7 @@ def test_a_table_that_was_not_declared_is_an_error_of_its_processor() -> None:
 
 def test_the_stages_of_the_processors_begin_where_the_interface_says() -> None:
     """The numbers are those of the interface that the job routes keep to the letter."""
-    processors = plugins.make_processors(Settings(_env_file=None))
+    processors = plugins.make_processors(load_settings(_env_file=None))
     assert {name: processors.get(name).stages.named for name in ("profile", "transform", "mapping", "rows", "batch")} == {
         "profile": [("queued", 0), ("splitting", 10), ("profiling", 30), ("done", 100)],
         "transform": [("queued", 0), ("splitting", 20), ("transforming", 50), ("writing", 80), ("done", 100)],

@@ -290,7 +290,7 @@ def test_a_model_with_aliases_takes_the_columns_that_they_name() -> None:
             "id": "1", "transaction_id": "t", "Account": "a", "amount": "1.5", "timestamp": "2026-01-05T00:00:00", "note": "",
         }  # fmt: skip
         bad = by_name | {"Betrag": "x", "Amount": "x", "TxnID": "", "When": "5", "at": "5"}
-        rows = [
+        rows: list[list[str | None]] = [
             [(by_name | {name: bad[name]})[key] for key in header]
             for name in header
             if name != "Account"

@@ -30,7 +30,7 @@ def locked(name: str) -> dict[str, tuple[Requirement, list[str]]]:
     """By package, its pin and its hashes."""
     text = (ROOT / name).read_text().replace("\\\n", " ")
     pins = [line for line in text.splitlines() if line and not line.startswith(("#", " "))]
-    found = {}
+    found: dict[str, tuple[Requirement, list[str]]] = {}
     for pin in pins:
         requirement = Requirement(pin.partition("--hash")[0].strip())
         found[canonicalize_name(requirement.name)] = (

@@ -4,6 +4,7 @@ import csv
 import json
 import re
 from collections import Counter
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -12,7 +13,7 @@ from scripts.generate_csv import BadArgument, generate
 
 ROWS = 3_000
 EMAIL = re.compile(r"[^@\s]+@[^@\s]+\.[a-zA-Z]+")
-RIGHT = {
+RIGHT: dict[str, Callable[[str], object]] = {
     "name": lambda cell: bool(cell.strip()),
     "email": EMAIL.fullmatch,
     "age": lambda cell: cell.isdecimal() and 0 <= int(cell) <= 150,

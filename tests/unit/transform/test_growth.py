@@ -228,9 +228,9 @@ def test_rows_that_cannot_be_held_at_once_are_done_some_at_a_time(kind: str, for
             with pa.ipc.open_stream(source) as reader:
                 batches += list(reader)
         keys = sum(counts[0] for counts in done.output.key_counts)
-        made.append(
-            (pa.Table.from_batches(batches), done.rejects, done.results.numbers, done.summary, keys)
-        )  # type: ignore[attr-defined]
+        assert isinstance(done.results, CellRows)
+        numbers = done.results.numbers
+        made.append((pa.Table.from_batches(batches), done.rejects, numbers, done.summary, keys))
         assert (counted.calls > 1) == (held < 40 << 20)
     for other in made[1:]:
         assert other[0].to_pylist() == made[0][0].to_pylist()

@@ -431,7 +431,10 @@ def test_a_bound_that_would_not_be_held_is_refused(
 
 def test_the_allowed_values_of_a_date_are_dates() -> None:
     steps = [{"operation": "parse_date", "format": "%d.%m.%Y"}]
-    columns = [{"name": "x", "from": "x", "steps": steps}, {"name": "nothing", "constant": None}]
+    columns: list[dict[str, Any]] = [
+        {"name": "x", "from": "x", "steps": steps},
+        {"name": "nothing", "constant": None},
+    ]
 
     def done(*allowed: str) -> list[Any]:
         rules = {"x": {"enum": list(allowed)}, "nothing": {"enum": ["a"]}}
