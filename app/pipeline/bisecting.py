@@ -13,7 +13,7 @@ from app.pipeline.columns import Columns
 from app.pipeline.prepared import Prepared
 from app.pipeline.preparing import Read
 from app.pipeline.rejecting import failed_row, located
-from app.pipeline.running import RunningJob
+from app.pipeline.running import JobSnapshot
 from app.processors.base import ChunkOutcome
 
 
@@ -22,7 +22,7 @@ class EveryRowFailed(TerminalError):
 
 
 async def isolate_bad_rows(
-    job: RunningJob,
+    job: JobSnapshot,
     claim: Claim,
     read: Read,
     process: Callable[[Rows, Columns], Awaitable[ChunkOutcome]],

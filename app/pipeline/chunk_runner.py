@@ -32,8 +32,9 @@ from app.pipeline.preparing import Preparer, Read
 from app.pipeline.processes import Processes, WorkerDied
 from app.pipeline.quarantine import Quarantine
 from app.pipeline.retry import TRANSIENT_DELAY_SECONDS, RetryPolicy
-from app.pipeline.running import RunningJob
+from app.pipeline.running import JobSnapshot, RunningJob
 from app.pipeline.suspects import MakeProcessors
+from app.pipeline.targets import CommitTarget
 from app.pipeline.threads import Threads
 from app.processors.base import ChunkOutcome
 from app.sources.base import Sources
@@ -89,35 +90,37 @@ class ChunkRunner:
             destinations.encode_table,
         )
 
-    async def _in_thread(self, job: RunningJob, work: Any, *arguments: Any) -> Any:
+    async def _in_thread(self, job: JobSnapshot, work: Any, *arguments: Any) -> Any:
         return await self._threads.run(self._rank(job.id), work, *arguments)
 
-    def expect(self, job: RunningJob) -> None:
+    def expect(self, job: JobSnapshot) -> None:
         """Its chunks will come soon."""
         if job.processor.computes_with:
             self._processes.prepare(*job.processor.computes_with)
 
-    async def run(self, job: RunningJob, claims: Sequence[Claim]) -> float | None:
+    async def run(self, running: RunningJob, claims: Sequence[Claim]) -> float | None:
         """Run chunks claimed together to their ends. Seconds until one of them may be tried again,
         or None.
 
         They are written in one transaction, since a transaction costs more than the rows of a small
         chunk. If that fails for whatever reason, each is written, retried or failed by itself.
         """
-        with observing.at_work(job, claims):
-            return await self._run(job, claims)
+        with observing.at_work(running.snapshot, claims):
+            return await self._run(running, claims)
 
-    async def _run(self, job: RunningJob, claims: Sequence[Claim]) -> float | None:
+    async def _run(self, running: RunningJob, claims: Sequence[Claim]) -> float | None:
         hit("chunk.claimed")
-        await self._committer.target(job).load(claims)
+        job = running.snapshot
+        target = self._committer.target(job)
+        await target.load(claims)
         unsettled = [Tried(claim) for claim in claims if self._is_last_try(claim)]
         tried = await self._prepare_all(
-            job, [claim for claim in claims if not self._is_last_try(claim)]
+            job, target, [claim for claim in claims if not self._is_last_try(claim)]
         )
         ready = [(each.claim, each.prepared) for each in tried if each.prepared is not None]
-        if len(ready) > 1 and await self._committer.commit_together(job, ready):
+        if len(ready) > 1 and await self._committer.commit_together(running, target, ready):
             tried = [each for each in tried if each.prepared is None]
-        delays = [await self._settle(job, each) for each in [*tried, *unsettled]]
+        delays = [await self._settle(running, target, each) for each in [*tried, *unsettled]]
         return min((delay for delay in delays if delay is not None), default=None)
 
     def _is_last_try(self, claim: Claim) -> bool:
@@ -126,7 +129,9 @@ class ChunkRunner:
 
     # ------------------------------------------------------------------ read and process
 
-    async def _prepare_all(self, job: RunningJob, claims: Sequence[Claim]) -> list[Tried]:
+    async def _prepare_all(
+        self, job: JobSnapshot, target: CommitTarget, claims: Sequence[Claim]
+    ) -> list[Tried]:
         """Chunks of a processor that computes go through a thread together; those of one that waits
         wait together. A suspect comes alone, and has a process of its own.
         """
@@ -135,20 +140,22 @@ class ChunkRunner:
             return [Tried(claim, error=unavailable) for claim in claims]
         if any(claim.is_suspect for claim in claims):
             return [
-                await self._try(claim, self._quarantine.prepare(job, claim)) for claim in claims
+                await self._try(claim, self._quarantine.prepare(job, claim, target.live(claim)))
+                for claim in claims
             ]
         if job.is_waiting_processor:
             waiting = [
-                self._try(claim, self._preparer.prepare_waiting(job, claim)) for claim in claims
+                self._try(claim, self._preparer.prepare_waiting(job, claim, target.live(claim)))
+                for claim in claims
             ]
             return list(await asyncio.gather(*waiting))
         tried: list[Tried] = await self._in_thread(
-            job, self._prepare_here, job, claims, perf_counter()
+            job, self._prepare_here, job, target, claims, perf_counter()
         )
         return tried
 
     def _prepare_here(
-        self, job: RunningJob, claims: Sequence[Claim], queued_at: float
+        self, job: JobSnapshot, target: CommitTarget, claims: Sequence[Claim], queued_at: float
     ) -> list[Tried]:
         """In a thread, one chunk after the other."""
         tried: list[Tried] = []
@@ -156,7 +163,8 @@ class ChunkRunner:
         for claim in claims:
             try:
                 with observing.told_of(claim):
-                    tried.append(Tried(claim, self._preparer.prepare(job, claim, waited)))
+                    prepared = self._preparer.prepare(job, claim, target.live(claim), waited)
+                tried.append(Tried(claim, prepared))
                 waited = 0.0  # for a thread: once, for all of them
             except Exception as error:
                 tried.append(Tried(claim, error=error))
@@ -171,7 +179,7 @@ class ChunkRunner:
             return Tried(claim, error=error)
 
     async def _process(
-        self, job: RunningJob, claim: Claim, rows: Rows, known: Columns
+        self, job: JobSnapshot, claim: Claim, rows: Rows, known: Columns
     ) -> ChunkOutcome:
         """`known`: the columns of the job so far."""
         if claim.is_suspect:
@@ -180,69 +188,77 @@ class ChunkRunner:
 
     # ------------------------------------------------------------------ bring it to its end
 
-    async def _settle(self, job: RunningJob, tried: Tried) -> float | None:
+    async def _settle(
+        self, running: RunningJob, target: CommitTarget, tried: Tried
+    ) -> float | None:
         """Bring one chunk to its end, whatever happened to it so far. Seconds until it may be tried
         again, or None.
         """
         with observing.told_of(tried.claim):
-            return await self._end(job, tried)
+            return await self._end(running, target, tried)
 
-    async def _end(self, job: RunningJob, tried: Tried) -> float | None:
+    async def _end(self, running: RunningJob, target: CommitTarget, tried: Tried) -> float | None:
         claim = tried.claim
         try:
             if tried.error is not None:
                 raise tried.error
             prepared = tried.prepared
             if prepared is None:
-                prepared = await self._isolate(job, claim)
-            await self._committer.commit(job, [(claim, prepared)])
+                prepared = await self._isolate(running.snapshot, target, claim)
+            await self._committer.commit(running, target, [(claim, prepared)])
         except LeaseLost as error:
             observing.lost(claim, error)
             logger.warning(
-                "Chunk %s/%s belongs to somebody else now; nothing was written", job.id, claim.index
+                "Chunk %s/%s belongs to somebody else now; nothing was written",
+                running.id,
+                claim.index,
             )
         except TransientError as error:
-            logger.warning("Chunk %s/%s waits: %s", job.id, claim.index, error)
+            logger.warning("Chunk %s/%s waits: %s", running.id, claim.index, error)
             delay = min(error.retry_after or TRANSIENT_DELAY_SECONDS, self._retry.longest_wait)
-            return await self._committer.give_back(job, claim, delay, error, refund=True)
+            return await self._committer.give_back(running, claim, delay, error, refund=True)
         except TerminalError as error:
             await self._committer.fail(claim, error)
         except WorkerDied as error:
             if claim.is_suspect:
                 return await self._quarantine.count_death(claim, error)
-            return await self._try_again(job, tried, error)
+            return await self._try_again(running, target, tried, error)
         except Exception as error:
-            return await self._try_again(job, tried, error)
+            return await self._try_again(running, target, tried, error)
         return None
 
-    async def _try_again(self, job: RunningJob, tried: Tried, error: Exception) -> float | None:
+    async def _try_again(
+        self, running: RunningJob, target: CommitTarget, tried: Tried, error: Exception
+    ) -> float | None:
         """Later, or row by row after the last attempt; fails the chunk when that was of no use."""
         claim = tried.claim
-        logger.error("Chunk %s/%s, attempt %s", job.id, claim.index, claim.attempt, exc_info=error)
+        logger.error(
+            "Chunk %s/%s, attempt %s", running.id, claim.index, claim.attempt, exc_info=error
+        )
         if not self._retry.is_last(claim.attempt):
             delay = self._retry.delay_seconds(claim.attempt)
-            return await self._committer.give_back(job, claim, delay, error, refund=False)
+            return await self._committer.give_back(running, claim, delay, error, refund=False)
         was_tried_whole = tried.prepared is not None or tried.error is not None
         # MAX_RETRIES=0: the first attempt is the last, so look for the bad rows at once
         if was_tried_whole:
-            return await self._end(job, Tried(claim))
+            return await self._end(running, target, Tried(claim))
         await self._committer.fail(claim, error)
         return None
 
-    async def _isolate(self, job: RunningJob, claim: Claim) -> Prepared:
+    async def _isolate(self, job: JobSnapshot, target: CommitTarget, claim: Claim) -> Prepared:
         """The last attempt, row by row."""
-        read: Read = await self._in_thread(job, self._preparer.read, job, claim)
+        read: Read = await self._in_thread(job, self._preparer.read, job, claim, target.live(claim))
 
         async def process(rows: Rows, known: Columns) -> ChunkOutcome:
             return await self._process(job, claim, rows, known)
 
         async def rehearse(rows: Rows, outcome: ChunkOutcome) -> None:
-            await self._committer.rehearse(job, claim, rows, outcome)
+            await self._committer.rehearse(job, target, claim, rows, outcome)
 
         return await isolate_bad_rows(job, claim, read, process, rehearse)
 
 
-def _why_unavailable(job: RunningJob) -> TransientError | None:
+def _why_unavailable(job: JobSnapshot) -> TransientError | None:
     """Why the processor could not make anything of any rows now, if it knows: then they need not be
     read.
     """

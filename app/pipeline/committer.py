@@ -25,7 +25,7 @@ from app.pipeline.columns import Columns, ColumnsTaken
 from app.pipeline.merger import Merger
 from app.pipeline.parts import write_part
 from app.pipeline.prepared import Prepared
-from app.pipeline.running import RunningJob
+from app.pipeline.running import JobSnapshot, RunningJob
 from app.pipeline.targets import CommitTarget, CorrectedJob, OwnJob
 from app.processors.base import ChunkOutcome
 from app.sources.places import Outputs
@@ -48,29 +48,34 @@ class Committer:
         self._in_thread = in_thread
         self._merger = Merger(destinations)
 
-    def target(self, job: RunningJob) -> CommitTarget:
+    def target(self, job: JobSnapshot) -> CommitTarget:
+        """Where these rows go."""
         if job.corrects is None:
             return OwnJob(job, self._destinations)
         return CorrectedJob(job, self._database, self._merger)
 
     async def commit_together(
-        self, job: RunningJob, ready: Sequence[tuple[Claim, Prepared]]
+        self, running: RunningJob, target: CommitTarget, ready: Sequence[tuple[Claim, Prepared]]
     ) -> bool:
         """Several chunks in one transaction, since a transaction costs more than the rows of a
         small chunk; false if that failed, for whatever reason, and nothing was written.
         """
         try:
-            await self.commit(job, ready)
+            await self.commit(running, target, ready)
         except Exception as error:
-            logger.info("Job %s: %d chunks are written one by one: %r", job.id, len(ready), error)
+            logger.info(
+                "Job %s: %d chunks are written one by one: %r", running.id, len(ready), error
+            )
             return False
         return True
 
-    async def commit(self, job: RunningJob, ready: Sequence[tuple[Claim, Prepared]]) -> None:
+    async def commit(
+        self, running: RunningJob, target: CommitTarget, ready: Sequence[tuple[Claim, Prepared]]
+    ) -> None:
         """These chunks together or not at all; raises LeaseLost if one of the claims is not ours
         any more.
         """
-        target = self.target(job)
+        job = running.snapshot
         new_columns = job.columns.new(
             chain.from_iterable(prepared.columns for _, prepared in ready)
         )
@@ -95,7 +100,7 @@ class Committer:
             hit("chunk.before_write")
             await target.write(connection, ready)
             written_at = perf_counter()
-            spent = round(written_at - begun + job.in_flight.commit_seconds, 6)
+            spent = round(written_at - begun + running.in_flight.commit_seconds, 6)
             await chunks.set_timings(
                 connection, claims[0], {**values[0]["timings"], "write": spent}
             )
@@ -105,18 +110,19 @@ class Committer:
             try:
                 await self._database.transact(write)
             except ColumnsTaken as taken:
-                job.columns = taken.known
+                running.has_columns(taken.known)
                 raise
         hit("chunk.after_commit")
         ended = perf_counter()
         # known only now: counted with what is written next
-        job.in_flight.commit_seconds = ended - written_at
+        running.in_flight.commit_seconds = ended - written_at
         observing.completed(claims, values, ended - begun)
-        job.waiting_on = None
+        running.waits_for(None)
         if new_columns:
-            job.columns = job.columns.and_also(new_columns)
+            known = running.snapshot.columns
+            running.has_columns(known.and_also(known.new(new_columns)))
 
-    def _write_parts(self, job: RunningJob, ready: Sequence[tuple[Claim, Prepared]]) -> None:
+    def _write_parts(self, job: JobSnapshot, ready: Sequence[tuple[Claim, Prepared]]) -> None:
         """Before the transaction, under names that no other attempt has: what it names is there,
         and whole.
         """
@@ -129,10 +135,14 @@ class Committer:
         hit("output.part_written")
 
     async def rehearse(
-        self, job: RunningJob, claim: Claim, rows: Rows, outcome: ChunkOutcome
+        self,
+        job: JobSnapshot,
+        target: CommitTarget,
+        claim: Claim,
+        rows: Rows,
+        outcome: ChunkOutcome,
     ) -> None:
         """Find out whether the database takes these rows, and leave no trace; raises LeaseLost."""
-        target = self.target(job)
 
         class Undo(Exception):
             pass
@@ -153,7 +163,7 @@ class Committer:
             return
 
     async def give_back(
-        self, job: RunningJob, claim: Claim, delay: float, reason: Exception, *, refund: bool
+        self, running: RunningJob, claim: Claim, delay: float, reason: Exception, *, refund: bool
     ) -> float | None:
         """Let the chunk be tried again in `delay` seconds; None if it is somebody else's. `refund`:
         the attempt does not count.
@@ -162,15 +172,15 @@ class Committer:
         error = None if refund else _as_json(reason)
 
         async def release(connection: AsyncConnection) -> bool:
-            if waiting_on != job.waiting_on:
-                await jobs.set_waiting_on(connection, job.id, waiting_on)
+            if waiting_on != running.snapshot.waiting_on:
+                await jobs.set_waiting_on(connection, running.id, waiting_on)
             return await chunks.release(
                 connection, claim, delay_seconds=delay, refund=refund, error=error
             )
 
         try:
             is_ours = await self._database.transact(release)
-            job.waiting_on = waiting_on
+            running.waits_for(waiting_on)
         except TransientError:  # the heartbeat will give it back
             return delay
         if not is_ours:

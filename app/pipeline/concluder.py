@@ -17,7 +17,7 @@ from app.db.engine import Database
 from app.db.rows import JobResultRow, JobRow
 from app.pipeline.processes import WorkerDied
 from app.pipeline.publisher import Publisher
-from app.pipeline.running import RunningJob
+from app.pipeline.running import JobSnapshot
 from app.processors.base import Conclusion, FileFacts, Part
 from app.states import ChunkStatus, JobStatus
 
@@ -36,13 +36,13 @@ class Concluded:
     """None if nothing was completed that one could be drawn from."""
 
 
-def concludes(job: RunningJob) -> bool:
+def concludes(job: JobSnapshot) -> bool:
     if job.is_parent:
         return job.can.reduces_parts is not None
     return job.can.makes_file is not None or job.can.reduces is not None
 
 
-async def basis_of(connection: AsyncConnection, job: RunningJob) -> Basis | None:
+async def basis_of(connection: AsyncConnection, job: JobSnapshot) -> Basis | None:
     """None while something is left to do."""
     if job.is_parent:
         parts = await jobs.children(connection, job.id)
@@ -80,7 +80,7 @@ class Concluder:
         self._compute = bearing_deaths(compute)
         self._publisher = publisher
 
-    async def conclude(self, job: RunningJob) -> Concluded | None:
+    async def conclude(self, job: JobSnapshot) -> Concluded | None:
         """The conclusion if the job is due, else None. Raises what the processor raises."""
         basis = await self._basis(job)
         if basis is None:
@@ -92,11 +92,11 @@ class Concluder:
         conclusion = await (self._of_parts(job) if job.is_parent else self._of_chunks(job))
         return Concluded(basis, conclusion)
 
-    async def _basis(self, job: RunningJob) -> Basis | None:
+    async def _basis(self, job: JobSnapshot) -> Basis | None:
         async with self._database.working() as connection:
             return await basis_of(connection, job)
 
-    async def _of_chunks(self, job: RunningJob) -> Conclusion | None:
+    async def _of_chunks(self, job: JobSnapshot) -> Conclusion | None:
         """The summaries are merged a few at a time, so that the memory does not grow with the
         file.
         """
@@ -130,7 +130,7 @@ class Concluder:
         conclusion: Conclusion = await self._compute(reduces.conclude, combined, facts)
         return conclusion
 
-    async def _of_parts(self, job: RunningJob) -> Conclusion | None:
+    async def _of_parts(self, job: JobSnapshot) -> Conclusion | None:
         async with self._database.working() as connection:
             rows = await jobs.children(connection, job.id)
             stored = {row.id: await jobs.find_result(connection, row.id) for row in rows}

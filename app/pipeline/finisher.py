@@ -18,7 +18,7 @@ from app.errors import GranulaError, TerminalError, TransientError
 from app.failpoints import hit
 from app.pipeline.concluder import WHOLE, Concluded, Concluder, basis_of, bearing_deaths, concludes
 from app.pipeline.publisher import Publisher
-from app.pipeline.running import RunningJob
+from app.pipeline.running import JobSnapshot
 from app.pipeline.verdict import Stored, verdict
 from app.processors.base import compute_here
 from app.sources.base import Sources
@@ -51,7 +51,7 @@ class Finisher:
         self._publisher = Publisher(database, sources, destinations, parts, bearing_deaths(compute))
         self._concluder = Concluder(database, compute, self._publisher)
 
-    async def try_finish(self, job: RunningJob) -> bool:
+    async def try_finish(self, job: JobSnapshot) -> bool:
         """Move the job to its final status if nothing is left to do. True if it is final now, by
         whomever.
 
@@ -60,7 +60,7 @@ class Finisher:
         with tracing.span("conclude", job.trace, {"granula.job.id": str(job.id)}) as span:
             return await self._try_finish(job, span)
 
-    async def _try_finish(self, job: RunningJob, span: Span) -> bool:
+    async def _try_finish(self, job: JobSnapshot, span: Span) -> bool:
         concluded = await self._concluder.conclude(job) if concludes(job) else None
 
         async def finish(connection: AsyncConnection) -> tuple[bool, JobStatus | None]:
@@ -117,7 +117,7 @@ class Finisher:
     async def _keep(
         self,
         connection: AsyncConnection,
-        job: RunningJob,
+        job: JobSnapshot,
         concluded: Concluded,
         tally: dict[str, ChunkTally],
         status: JobStatus,
@@ -148,7 +148,7 @@ class Finisher:
     async def _finish_parent(
         self,
         connection: AsyncConnection,
-        job: RunningJob,
+        job: JobSnapshot,
         row: LockedJob,
         concluded: Concluded | None,
     ) -> tuple[bool, JobStatus | None]:
@@ -246,7 +246,7 @@ class Finisher:
             return [*mine, *(part.id for part in await jobs.descendants(connection, mine))]
 
 
-def _combined(job: RunningJob, summaries: Iterable[dict[str, Any]]) -> dict[str, Any]:
+def _combined(job: JobSnapshot, summaries: Iterable[dict[str, Any]]) -> dict[str, Any]:
     """What the processor raises ends its job: it would raise it again each time."""
     try:
         return job.processor.combine(summaries)

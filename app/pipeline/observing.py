@@ -10,7 +10,7 @@ from contextvars import ContextVar
 from typing import Any
 
 from app.db.chunks import Claim
-from app.pipeline.running import RunningJob
+from app.pipeline.running import JobSnapshot
 from app.telemetry import counters, logs, tracing
 from app.telemetry.tracing import NOTHING, Span, Value
 
@@ -23,7 +23,7 @@ def told_of(claim: Claim) -> AbstractContextManager[None]:
 
 
 @contextmanager
-def at_work(job: RunningJob, claims: Sequence[Claim]) -> Iterator[None]:
+def at_work(job: JobSnapshot, claims: Sequence[Claim]) -> Iterator[None]:
     """These chunks, claimed together, are in work."""
     if not tracing.is_on():
         yield
@@ -39,7 +39,7 @@ def at_work(job: RunningJob, claims: Sequence[Claim]) -> Iterator[None]:
             _spans.reset(token)
 
 
-def _begun(job: RunningJob, claim: Claim) -> Span:
+def _begun(job: JobSnapshot, claim: Claim) -> Span:
     attributes: dict[str, Value] = {
         "granula.job.id": str(job.id),
         "granula.chunk.index": claim.index,

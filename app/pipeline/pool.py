@@ -27,7 +27,7 @@ from app.pipeline.detached import DetachedBudget
 from app.pipeline.finisher import Finisher, as_ours
 from app.pipeline.leases import Leases
 from app.pipeline.queue import JobQueue, Queue
-from app.pipeline.running import RunningJob, load
+from app.pipeline.running import JobSnapshot, RunningJob, load
 from app.pipeline.splitter import Splitter
 from app.pipeline.steps import JobView, Step, next_step
 from app.processors.registry import Processors
@@ -210,19 +210,20 @@ class WorkerPool:
             job.in_flight.is_reducing = True
             self._start(self._reduce(job), self._detached, _detached_name(job.id))
         elif step is Step.FINISH:
-            await self._finish(job)
+            await self._finish(job.snapshot)
 
     def _view(self, job: RunningJob) -> JobView:
+        snapshot, in_flight = job.snapshot, job.in_flight
         return JobView(
-            is_split=job.split_done,
-            is_splitting=job.in_flight.is_splitting,
-            waits_for_service=job.is_waiting_processor,
-            is_held_up=job.waiting_on is not None,
-            detached_turns=job.in_flight.detached_turns,
-            has_chunks_in_work=bool(job.in_flight.chunks),
-            is_reducing=job.in_flight.is_reducing,
-            has_result=concludes(job),
-            is_cancelled=job.status is JobStatus.CANCELLED,
+            is_split=snapshot.split_done,
+            is_splitting=in_flight.is_splitting,
+            waits_for_service=snapshot.is_waiting_processor,
+            is_held_up=snapshot.waiting_on is not None,
+            detached_turns=in_flight.detached_turns,
+            has_chunks_in_work=bool(in_flight.chunks),
+            is_reducing=in_flight.is_reducing,
+            has_result=concludes(snapshot),
+            is_cancelled=snapshot.status is JobStatus.CANCELLED,
             is_shared=self._is_shared,
         )
 
@@ -239,15 +240,15 @@ class WorkerPool:
         """Run some chunks without a slot, since their processor waits for a service; false if there
         is none.
         """
-        size = self._bytes_per_turn(job)
-        if not self._budget.take(job.processor.name, job.id, size):
+        size = self._bytes_per_turn(job.snapshot)
+        if not self._budget.take(job.snapshot.processor.name, job.id, size):
             return True  # a turn that ends puts the token back
         claims: list[Claim] = []
         try:
             claims = await self._claim(job)
         finally:
             if not claims:
-                self._give_back(job, size)
+                self._give_back(job.snapshot, size)
         if not claims:
             return False
         self._queue.put(job.id)
@@ -255,7 +256,7 @@ class WorkerPool:
         self._start(self._run_detached(job, claims, size), self._detached, _detached_name(job.id))
         return True
 
-    def _give_back(self, job: RunningJob, size: int) -> None:
+    def _give_back(self, job: JobSnapshot, size: int) -> None:
         for held_back in self._budget.give_back(job.processor.name, size):
             self._queue.put(held_back)
 
@@ -263,19 +264,27 @@ class WorkerPool:
         job = self._jobs.get(job_id)
         if job is not None and not self._is_shared:
             return job
-        found = await load(self._database, self._processors, job_id)
-        if found is None or (
-            found.status.is_final and (found.split_done or found.status is not JobStatus.CANCELLED)
-        ):
+        snapshot = await self._read(job_id, job)
+        if snapshot is None or _is_over(snapshot):
             self._forget(job_id)
             return None
         if job is not None:
-            job.follow(found)
+            job.follow(snapshot)
         else:
-            job = self._jobs.setdefault(job_id, found)
-            self._runner.expect(job)
-        self._queue.know(job_id, found.priority)
+            job = self._jobs.setdefault(job_id, RunningJob(snapshot))
+            self._runner.expect(snapshot)
+        self._queue.know(job_id, snapshot.priority)
         return job
+
+    async def _read(self, job_id: UUID, job: RunningJob | None) -> JobSnapshot | None:
+        """The job as the database has it. Read again if this process has changed it meanwhile: what
+        was read may be older than that.
+        """
+        while True:
+            before = None if job is None else job.snapshot
+            snapshot = await load(self._database, self._processors, job_id)
+            if job is None or job.snapshot is before:
+                return snapshot
 
     async def _split(self, job: RunningJob) -> bool:
         """Cut a stretch of its file; False if another process is at it."""
@@ -284,7 +293,7 @@ class WorkerPool:
             async with self._alone_with(job, "split") as is_mine:
                 if not is_mine:
                     return False
-                if job.chunk_count:
+                if job.snapshot.chunk_count:
                     self._queue.put(job.id)  # others may run the chunks that are there already
                 if not await self._splitter.advance(job):
                     self._jobs.pop(job.id, None)  # moved on by somebody else: read it anew
@@ -306,11 +315,11 @@ class WorkerPool:
             yield is_mine
 
     async def _claim(self, job: RunningJob) -> list[Claim]:
-        claims = await self._leases.claim(job.id, self._chunks_per_turn(job))
+        claims = await self._leases.claim(job.id, self._chunks_per_turn(job.snapshot))
         job.in_flight.chunks.update(claim.index for claim in claims)
         return claims
 
-    def _chunks_per_turn(self, job: RunningJob) -> int:
+    def _chunks_per_turn(self, job: JobSnapshot) -> int:
         """As many as make a turn worth its transaction, but few enough that a turn stays short and
         every core has some.
         """
@@ -323,7 +332,7 @@ class WorkerPool:
             ),
         )
 
-    def _bytes_per_turn(self, job: RunningJob) -> int:
+    def _bytes_per_turn(self, job: JobSnapshot) -> int:
         return self._chunks_per_turn(job) * _mean_bytes(job)
 
     async def _run(self, job: RunningJob, claims: list[Claim]) -> None:
@@ -335,7 +344,7 @@ class WorkerPool:
         if delay is not None:
             self._queue.put_later(job.id, delay)
         # else its other chunks would only find out the same
-        if delay is None or not job.waiting_on:
+        if delay is None or not job.snapshot.waiting_on:
             self._queue.put(job.id)
 
     async def _run_detached(self, job: RunningJob, claims: list[Claim], size: int) -> None:
@@ -343,8 +352,8 @@ class WorkerPool:
             await self._run(job, claims)
         finally:
             job.in_flight.detached_turns -= 1
-            self._give_back(job, size)
-            if not job.waiting_on:
+            self._give_back(job.snapshot, size)
+            if not job.snapshot.waiting_on:
                 self._queue.put(job.id)
 
     def stop_waiting(self, job_id: UUID) -> None:
@@ -358,7 +367,7 @@ class WorkerPool:
         try:
             async with self._reducing, self._alone_with(job, "conclude") as is_mine:
                 if is_mine:
-                    await self._finish(job)
+                    await self._finish(job.snapshot)
         except TransientError as error:
             logger.warning("Job %s waits: %s", job.id, error)
             self._queue.put_later(job.id, error.retry_after or UNAVAILABLE_DELAY_SECONDS)
@@ -368,7 +377,7 @@ class WorkerPool:
         finally:
             job.in_flight.is_reducing = False
 
-    async def _finish(self, job: RunningJob) -> None:
+    async def _finish(self, job: JobSnapshot) -> None:
         if job.status is JobStatus.CANCELLED or await self._finisher.try_finish(job):
             self._forget(job.id)
             self._tell_parent(job)
@@ -377,7 +386,7 @@ class WorkerPool:
         if seconds is not None:
             self._queue.put_later(job.id, seconds)
 
-    def _tell_parent(self, job: RunningJob) -> None:
+    def _tell_parent(self, job: JobSnapshot) -> None:
         """The last part of a job lets it end."""
         if job.parent_id is not None:
             self._queue.put(job.parent_id)
@@ -390,7 +399,7 @@ class WorkerPool:
             self._queue.put_later(job_id, UNAVAILABLE_DELAY_SECONDS)
         else:
             if (job := self._jobs.get(job_id)) is not None:
-                self._tell_parent(job)
+                self._tell_parent(job.snapshot)
             self._forget(job_id)
 
     def _forget(self, job_id: UUID) -> None:
@@ -406,7 +415,12 @@ class WorkerPool:
             self._jobs.pop(job_id, None)
 
 
-def _mean_bytes(job: RunningJob) -> int:
+def _is_over(job: JobSnapshot) -> bool:
+    """Whether nothing is left to do for it. A cancelled one is cut to its end all the same."""
+    return job.status.is_final and (job.split_done or job.status is not JobStatus.CANCELLED)
+
+
+def _mean_bytes(job: JobSnapshot) -> int:
     """Of a chunk."""
     return 1 + (job.position.offset - job.data_start) // max(1, job.chunk_count)
 

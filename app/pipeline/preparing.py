@@ -17,13 +17,13 @@ from app.errors import StoredFileCorrupt, TerminalError
 from app.failpoints import hit
 from app.formats.base import MAX_REJECT_BYTES, Parsed, Rows, Span
 from app.pipeline.columns import Columns, Fitting
-from app.pipeline.merger import renumbered
+from app.pipeline.merger import Live, renumbered
 from app.pipeline.prepared import Prepared
 from app.pipeline.rejecting import located
-from app.pipeline.running import RunningJob
+from app.pipeline.running import JobSnapshot
 from app.processors.base import ChunkContext, ChunkOutcome, TableEncoder
 
-ReadBytes = Callable[[RunningJob, int, int], bytes]
+ReadBytes = Callable[[JobSnapshot, int, int], bytes]
 """(job, start, end): these bytes of its file."""
 
 
@@ -70,7 +70,7 @@ class Preparer:
         # loop then waits for both before it gets the interpreter back.
         self._python = threading.Lock()
 
-    def bytes_of(self, job: RunningJob, span: Span) -> bytes:
+    def bytes_of(self, job: JobSnapshot, span: Span) -> bytes:
         end = (
             min(span.byte_end, span.byte_start + MAX_REJECT_BYTES)
             if span.is_oversize
@@ -78,7 +78,10 @@ class Preparer:
         )
         return self._read_bytes(job, span.byte_start, end)
 
-    def read(self, job: RunningJob, claim: Claim) -> Read:
+    def read(self, job: JobSnapshot, claim: Claim, live: Live | None) -> Read:
+        """`live`: of a chunk of a correction, whose rows have their numbers in the corrected
+        job.
+        """
         begun, span = perf_counter(), claim.span
         data = self.bytes_of(job, span)
         if not span.is_oversize and zlib.crc32(data) != span.crc32:
@@ -95,26 +98,27 @@ class Preparer:
             )
         hit("chunk.read")
         own = None
-        if job.corrects is not None:
-            live = job.live[claim.index]
+        if live is not None:
             own = {number: span.first_row + i for i, number in enumerate(live.part.seen)}
             parsed = renumbered(
                 parsed, span, live, lambda rows: _bytes_of_rows(job, data, span, rows)
             )
         return Read(data, parsed, perf_counter() - begun - waited, waited, own)
 
-    def prepare(self, job: RunningJob, claim: Claim, waited: float = 0.0) -> Prepared:
-        read = self.read(job, claim)
+    def prepare(
+        self, job: JobSnapshot, claim: Claim, live: Live | None, waited: float = 0.0
+    ) -> Prepared:
+        read = self.read(job, claim, live)
         begun = perf_counter()
         outcome = self._process_here(job, claim, read.rows, job.columns) if len(read.rows) else None
         prepared = self._prepared(job, claim, read, outcome)
         prepared.timings = _timings(read, waited, perf_counter() - begun)
         return prepared
 
-    async def prepare_waiting(self, job: RunningJob, claim: Claim) -> Prepared:
+    async def prepare_waiting(self, job: JobSnapshot, claim: Claim, live: Live | None) -> Prepared:
         """The same with a processor that waits for others."""
         queued = perf_counter()
-        read: Read = await self._in_thread(job, self.read, job, claim)
+        read: Read = await self._in_thread(job, self.read, job, claim, live)
         waited, begun = perf_counter() - queued - read.seconds - read.waited, perf_counter()
         outcome = await self.process(job, claim, read.rows, job.columns) if len(read.rows) else None
         seconds = perf_counter() - begun
@@ -123,7 +127,7 @@ class Preparer:
         return prepared
 
     def _prepared(
-        self, job: RunningJob, claim: Claim, read: Read, outcome: ChunkOutcome | None
+        self, job: JobSnapshot, claim: Claim, read: Read, outcome: ChunkOutcome | None
     ) -> Prepared:
         prepared = Prepared(rejects=list(read.parsed.rejects))
         if outcome is not None:
@@ -135,7 +139,7 @@ class Preparer:
         return prepared
 
     async def process(
-        self, job: RunningJob, claim: Claim, rows: Rows, known: Columns
+        self, job: JobSnapshot, claim: Claim, rows: Rows, known: Columns
     ) -> ChunkOutcome:
         """A coroutine on the loop, anything else in a thread. `known`: the columns of the job so
         far.
@@ -151,7 +155,7 @@ class Preparer:
                 return fitted
 
     def _process_here(
-        self, job: RunningJob, claim: Claim, rows: Rows, known: Columns
+        self, job: JobSnapshot, claim: Claim, rows: Rows, known: Columns
     ) -> ChunkOutcome:
         fitting = Fitting(known, rows)
         while True:
@@ -159,7 +163,7 @@ class Preparer:
             if (fitted := fitting.take(_accounted(job, outcome, fitting.rows))) is not None:
                 return fitted
 
-    def _context(self, job: RunningJob, claim: Claim) -> ChunkContext:
+    def _context(self, job: JobSnapshot, claim: Claim) -> ChunkContext:
         return ChunkContext(
             job.id,
             claim.index,
@@ -172,7 +176,7 @@ class Preparer:
         )
 
 
-def _accounted(job: RunningJob, outcome: ChunkOutcome, rows: Rows) -> ChunkOutcome:
+def _accounted(job: JobSnapshot, outcome: ChunkOutcome, rows: Rows) -> ChunkOutcome:
     if len(outcome.results) + len(outcome.rejects) != len(rows):
         raise CountsDisagree(
             f"The processor was given {len(rows)} rows and did not account for all of them."
@@ -184,7 +188,7 @@ def _accounted(job: RunningJob, outcome: ChunkOutcome, rows: Rows) -> ChunkOutco
     return outcome
 
 
-def _bytes_of_rows(job: RunningJob, data: bytes, span: Span, rows: Sequence[int]) -> list[bytes]:
+def _bytes_of_rows(job: JobSnapshot, data: bytes, span: Span, rows: Sequence[int]) -> list[bytes]:
     places = job.form.locate(data, span, rows) if rows else []
     return [data[start - span.byte_start : end - span.byte_start] for start, end, _ in places]
 

@@ -36,7 +36,7 @@ from app.formats.registry import to_json
 from app.pipeline.assembly import Assembled, PartDamaged, PartFile, joined
 from app.pipeline.parts import part_file
 from app.pipeline.rejecting import located
-from app.pipeline.running import RunningJob
+from app.pipeline.running import JobSnapshot
 from app.processors.base import Conclusion, OutputMaker
 from app.sources.base import Sources
 from app.sources.faults import translated
@@ -88,7 +88,7 @@ class Publisher:
         with translated("The folder of the parts"):
             return await self._run(function, *arguments)
 
-    async def _chunks(self, job: RunningJob) -> AsyncIterator[ChunkRow]:
+    async def _chunks(self, job: JobSnapshot) -> AsyncIterator[ChunkRow]:
         after = -1
         while True:
             async with self._database.working() as connection:
@@ -103,7 +103,7 @@ class Publisher:
 
     # ------------------------------------------------------------------ unique in the whole file
 
-    async def settle(self, job: RunningJob) -> None:
+    async def settle(self, job: JobSnapshot) -> None:
         """Make rejects of the rows that repeat what an earlier row has. Raises
         OutputPartMissing.
         """
@@ -128,7 +128,7 @@ class Publisher:
                 await self._settle_chunk(job, folder, chunk)
                 hit("output.settled")
 
-    async def _workspace(self, job: RunningJob, names: Sequence[str | None]) -> str:
+    async def _workspace(self, job: JobSnapshot, names: Sequence[str | None]) -> str:
         """A folder of this machine with these parts; raises FileNotFoundError, DiskFull,
         StorageUnavailable.
         """
@@ -136,7 +136,7 @@ class Publisher:
             await asyncio.to_thread(self._parts.workspace, job.id, [name for name in names if name])
         )
 
-    async def _settle_chunk(self, job: RunningJob, folder: str, chunk: ChunkRow) -> None:
+    async def _settle_chunk(self, job: JobSnapshot, folder: str, chunk: ChunkRow) -> None:
         first, count = chunk.first_row, chunk.row_count
         repeated = await asyncio.to_thread(repeated_rows, folder, first, count)
         if not repeated:
@@ -171,14 +171,18 @@ class Publisher:
         await self._database.transact(write)
 
     def _rejects(
-        self, job: RunningJob, span: Span, rows: Sequence[int], told: Sequence[tuple[str, str, int]]
+        self,
+        job: JobSnapshot,
+        span: Span,
+        rows: Sequence[int],
+        told: Sequence[tuple[str, str, int]],
     ) -> list[Reject]:
         data = self._sources.read(job.uri, span.byte_start, span.byte_end, job.etag)
         return located(job.form, span, data, repeating(rows, told))
 
     # ------------------------------------------------------------------ the file
 
-    async def publish(self, job: RunningJob) -> Conclusion | None:
+    async def publish(self, job: JobSnapshot) -> Conclusion | None:
         """The file, on disk under its name and in no table yet, and what the job ends with; None if
         a chunk failed: a file without its rows would look whole. Raises OutputPartMissing,
         DiskFull.
@@ -241,7 +245,7 @@ class Publisher:
 
     async def _write(
         self,
-        job: RunningJob,
+        job: JobSnapshot,
         document: bytes,
         found: Sequence[PartFile],
         header: bytes,
@@ -274,7 +278,7 @@ class Publisher:
 
     async def _encode(
         self,
-        job: RunningJob,
+        job: JobSnapshot,
         writer: Writer,
         document: bytes,
         folder: str,
@@ -293,7 +297,7 @@ class Publisher:
         await asyncio.to_thread(file.__exit__, None, None, None)
         return made
 
-    async def _counts(self, job: RunningJob, rows: int) -> dict[str, Any]:
+    async def _counts(self, job: JobSnapshot, rows: int) -> dict[str, Any]:
         async with self._database.working() as connection:
             codes = await results.count_rejects(connection, job.id)
             shown, _ = await results.list_rejects(connection, job.id, after=0, limit=SHOWN_REJECTS)
@@ -309,7 +313,7 @@ class Publisher:
 
     async def _file(
         self,
-        job: RunningJob,
+        job: JobSnapshot,
         file_id: UUID,
         made: Assembled,
         stored: Stored,
@@ -358,7 +362,7 @@ class Publisher:
                 await asyncio.to_thread(self._sources.storage.release, file_id)
 
 
-def _output(job: RunningJob) -> OutputMaker:
+def _output(job: JobSnapshot) -> OutputMaker:
     assert job.can.makes_file is not None, "asked only of processors that make a file"
     return job.can.makes_file.output
 

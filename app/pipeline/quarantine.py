@@ -17,11 +17,12 @@ from app.errors import TransientError
 from app.formats.base import Rows
 from app.pipeline import observing, suspects
 from app.pipeline.columns import Columns
+from app.pipeline.merger import Live
 from app.pipeline.prepared import Prepared
 from app.pipeline.preparing import Preparer
 from app.pipeline.processes import Processes, WorkerDied
 from app.pipeline.retry import TRANSIENT_DELAY_SECONDS
-from app.pipeline.running import RunningJob
+from app.pipeline.running import JobSnapshot
 from app.pipeline.suspects import MakeProcessors, Suspect
 from app.processors.base import ChunkOutcome, TableEncoder
 from app.states import ChunkStatus
@@ -51,13 +52,15 @@ class Quarantine:
         # there are.
         self._one_suspect = asyncio.Lock()
 
-    async def prepare(self, job: RunningJob, claim: Claim) -> Prepared:
-        """What is to be written of the chunk; raises WorkerDied if its process ends."""
+    async def prepare(self, job: JobSnapshot, claim: Claim, live: Live | None) -> Prepared:
+        """What is to be written of the chunk; raises WorkerDied if its process ends. `live` as for
+        the Preparer.
+        """
         data = await self._in_thread(job, self._preparer.bytes_of, job, claim.span)
-        return await self._run(job, claim, suspects.prepare, data)  # type: ignore[no-any-return]
+        return await self._run(job, claim, suspects.prepare, data, live)  # type: ignore[no-any-return]
 
     async def process(
-        self, job: RunningJob, claim: Claim, rows: Rows, known: Columns
+        self, job: JobSnapshot, claim: Claim, rows: Rows, known: Columns
     ) -> ChunkOutcome:
         """What the processor makes of some rows of the chunk; raises WorkerDied if its process
         ends.
@@ -66,11 +69,11 @@ class Quarantine:
         return await self._run(job, claim, suspects.process, rows)  # type: ignore[no-any-return]
 
     async def _run(
-        self, job: RunningJob, claim: Claim, work: Callable[..., Any], argument: Any
+        self, job: JobSnapshot, claim: Claim, work: Callable[..., Any], *arguments: Any
     ) -> Any:
         suspect = Suspect.of(self._make_processors, job, claim, self._encode_table)
         async with self._one_suspect:
-            return await self._in_thread(job, self._processes.compute, work, suspect, argument)
+            return await self._in_thread(job, self._processes.compute, work, suspect, *arguments)
 
     async def count_death(self, claim: Claim, error: WorkerDied) -> float | None:
         """The process of the chunk ended while this one lives on. Seconds until it may be tried

@@ -1,10 +1,10 @@
-"""What the machine keeps in memory of a job in work: a copy of its rows, plus what is going on
-right now.
+"""What the machine keeps in memory of a job in work: what the database says of it, and what this
+process has in flight.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from uuid import UUID
 
 from app.db import jobs
@@ -16,30 +16,18 @@ from app.formats.base import Format
 from app.formats.registry import from_json, open_format
 from app.pipeline.columns import Columns
 from app.pipeline.cutter import Position
-from app.pipeline.merger import Live
 from app.processors.base import Capabilities, Processor
 from app.processors.options import Options
 from app.processors.registry import Processors
 from app.states import JobStatus
 
 
-@dataclass(slots=True)
-class InFlight:
-    """What this process is doing with a job."""
+@dataclass(frozen=True, slots=True)
+class JobSnapshot:
+    """What the database says of a job, at one moment. Whoever works on rows gets this and nothing
+    else of the job.
+    """
 
-    chunks: set[int] = field(default_factory=set)
-    """Indexes of those in work."""
-    detached_turns: int = 0
-    """Turns that run its chunks without a slot."""
-    is_splitting: bool = False
-    is_reducing: bool = False
-    """Its result is being made."""
-    commit_seconds: float = 0.0
-    """Of the last commit."""
-
-
-@dataclass(slots=True)
-class RunningJob:
     id: UUID
     file_id: UUID
     uri: str
@@ -54,12 +42,14 @@ class RunningJob:
     chunk_size: int
     columns: Columns
     position: Position
+    """How far its file is cut into chunks."""
     split_crc32: int | None
     chunk_count: int
     split_done: bool
     status: JobStatus
     data_start: int
     waiting_on: str | None
+    """The service that does not answer."""
     parent_id: UUID | None
     is_parent: bool
     child_count: int
@@ -69,15 +59,6 @@ class RunningJob:
     """The traceparent of the request that made it."""
     corrects: UUID | None = None
     """The job whose rejected rows these are."""
-    live: dict[int, Live] = field(default_factory=dict)
-    """Of a correction: what its chunks in work hold, by index."""
-    in_flight: InFlight = field(default_factory=InFlight)
-
-    def follow(self, now: RunningJob) -> None:
-        """Take over what other processes may have changed."""
-        self.position, self.split_crc32 = now.position, now.split_crc32
-        self.chunk_count, self.split_done = now.chunk_count, now.split_done
-        self.status, self.priority = now.status, now.priority
 
     @property
     def is_waiting_processor(self) -> bool:
@@ -85,20 +66,85 @@ class RunningJob:
         return self.can.waits is not None
 
 
-async def load(database: Database, processors: Processors, job_id: UUID) -> RunningJob | None:
+@dataclass(slots=True)
+class InFlight:
+    """What this process is doing with a job. No other process sees it, and it ends with this one.
+    The pool changes it, and the committer its time.
+    """
+
+    chunks: set[int] = field(default_factory=set)
+    """Indexes of those in work."""
+    detached_turns: int = 0
+    """Turns that run its chunks without a slot."""
+    is_splitting: bool = False
+    is_reducing: bool = False
+    """Its result is being made."""
+    commit_seconds: float = 0.0
+    """Of the last commit."""
+
+
+class RunningJob:
+    """A job in work here. Its snapshot never changes. It is replaced whole by a newer one, by the
+    methods below and by nothing else: each says who calls it, after what was committed.
+    """
+
+    __slots__ = ("_snapshot", "in_flight")
+
+    def __init__(self, snapshot: JobSnapshot) -> None:
+        self._snapshot = snapshot
+        self.in_flight = InFlight()
+
+    @property
+    def snapshot(self) -> JobSnapshot:
+        """The newest that is known. Two that are one object say that nothing changed meanwhile."""
+        return self._snapshot
+
+    @property
+    def id(self) -> UUID:
+        return self._snapshot.id
+
+    def follow(self, newer: JobSnapshot) -> None:
+        """The pool has read it from the database."""
+        self._snapshot = newer
+
+    def was_cut(
+        self, position: Position, chunk_count: int, status: JobStatus, *, done: bool
+    ) -> None:
+        """The splitter has committed the chunks up to this position; the status was read then."""
+        self._snapshot = replace(
+            self._snapshot,
+            position=position,
+            split_crc32=position.crc32,
+            chunk_count=chunk_count,
+            split_done=done,
+            status=status,
+        )
+
+    def has_columns(self, columns: Columns) -> None:
+        """The committer has written them, or found them there."""
+        self._snapshot = replace(self._snapshot, columns=columns)
+
+    def waits_for(self, service: str | None) -> None:
+        """The committer has written which service does not answer; None if all do."""
+        if service != self._snapshot.waiting_on:
+            self._snapshot = replace(self._snapshot, waiting_on=service)
+
+
+async def load(database: Database, processors: Processors, job_id: UUID) -> JobSnapshot | None:
     """The job as the database has it; None if it was deleted. Raises StoredFileMissing,
     UnknownProcessor, and InvalidParameter for options that its processor does not take any more.
     """
     async with database.working() as connection:
         row = await jobs.load_job(connection, job_id)
-    return None if row is None else from_row(row, processors)
+    return None if row is None else snapshot_of(row, processors)
 
 
-def from_row(row: JobRow, processors: Processors) -> RunningJob:
+def snapshot_of(row: JobRow, processors: Processors) -> JobSnapshot:
+    """Raises the same."""
     is_parent = row.child_count is not None
     if row.storage_uri is None and not is_parent:
         raise StoredFileMissing("The stored upload was deleted.")
-    return RunningJob(
+    return JobSnapshot(
         id=row.id,
         file_id=row.file_id,
         uri=row.storage_uri or "",

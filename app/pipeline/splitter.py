@@ -16,7 +16,7 @@ from app.failpoints import hit
 from app.formats.base import MAX_CHUNK_BYTES
 from app.pipeline.cutter import Cut, Limits, crc32_before, cut
 from app.pipeline.queue import Queue
-from app.pipeline.running import RunningJob
+from app.pipeline.running import JobSnapshot, RunningJob
 from app.sources.base import Sources
 from app.states import ChunkStatus, JobStatus
 from app.telemetry import tracing
@@ -33,7 +33,7 @@ class Splitter:
         self._sources = sources
         self._queue = queue
 
-    async def advance(self, job: RunningJob) -> bool:
+    async def advance(self, running: RunningJob) -> bool:
         """Cut one stretch; False if somebody else has moved the split meanwhile, or the job is
         gone.
 
@@ -41,12 +41,14 @@ class Splitter:
         so that a crash loses a stretch of work but never a chunk, and two splitters never both win.
         So do the tokens for the chunks.
         """
+        job = running.snapshot
         with tracing.span("split", job.trace, {"granula.job.id": str(job.id)}) as span:
-            return await self._advance(job, span)
+            return await self._advance(running, job, span)
 
-    async def _advance(self, job: RunningJob, span: Span) -> bool:
+    async def _advance(self, running: RunningJob, job: JobSnapshot, span: Span) -> bool:
         hit("split.begin")
         made = await asyncio.to_thread(self._cut, job)
+        chunk_count = job.chunk_count + len(made.spans)
 
         async def commit(connection: AsyncConnection) -> JobStatus | None:
             values = {
@@ -55,7 +57,7 @@ class Splitter:
                 "split_lines": made.position.line,
                 "split_crc32": made.position.crc32,
                 "split_done": made.done,
-                "chunk_count": job.chunk_count + len(made.spans),
+                "chunk_count": chunk_count,
             }
             status = await jobs.advance_split(
                 connection,
@@ -80,9 +82,7 @@ class Splitter:
         hit("split.after_commit")
         if status is None:
             return False
-        job.status = status
-        job.position, job.split_crc32 = made.position, made.position.crc32
-        job.split_done = made.done
+        running.was_cut(made.position, chunk_count, status, done=made.done)
         span.set(
             {
                 "granula.chunks.first": job.chunk_count,
@@ -90,10 +90,9 @@ class Splitter:
                 "granula.rows": sum(each.row_count for each in made.spans),
             }
         )
-        job.chunk_count += len(made.spans)
         return True
 
-    def _cut(self, job: RunningJob) -> Cut:
+    def _cut(self, job: JobSnapshot) -> Cut:
         with self._sources.open(job.uri, job.stored_bytes, job.etag) as file:
             start = job.position
             if job.split_crc32 is None:

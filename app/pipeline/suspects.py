@@ -14,9 +14,10 @@ from typing import Any
 
 from app.db.chunks import Claim
 from app.formats.base import PagedRows, Rows
+from app.pipeline.merger import Live
 from app.pipeline.prepared import Prepared
 from app.pipeline.preparing import Preparer
-from app.pipeline.running import RunningJob
+from app.pipeline.running import JobSnapshot
 from app.processors.base import ChunkOutcome, TableEncoder, compute_here
 from app.processors.registry import Processors
 
@@ -30,7 +31,7 @@ class Suspect:
 
     make_processors: MakeProcessors
     processor: str
-    job: RunningJob
+    job: JobSnapshot
     """Without its processor, which stays where it was made."""
     claim: Claim
     encode_table: TableEncoder
@@ -39,24 +40,23 @@ class Suspect:
     def of(
         cls,
         make_processors: MakeProcessors,
-        job: RunningJob,
+        job: JobSnapshot,
         claim: Claim,
         encode_table: TableEncoder,
     ) -> Suspect:
-        live = {claim.index: job.live[claim.index]} if claim.index in job.live else {}
         bare: Any = None
-        alone = replace(job, processor=bare, can=bare, live=live)
+        alone = replace(job, processor=bare, can=bare)
         return cls(make_processors, job.processor.name, alone, claim, encode_table)
 
 
-def prepare(suspect: Suspect, data: bytes) -> Prepared:
+def prepare(suspect: Suspect, data: bytes, live: Live | None) -> Prepared:
     """What is to be written of the chunk, of which these are the bytes. For a process of its
     own.
     """
     job, preparer = _equipped(suspect, data)
     if job.is_waiting_processor:
-        return _loop().run_until_complete(preparer.prepare_waiting(job, suspect.claim))
-    return preparer.prepare(job, suspect.claim)
+        return _loop().run_until_complete(preparer.prepare_waiting(job, suspect.claim, live))
+    return preparer.prepare(job, suspect.claim, live)
 
 
 def process(suspect: Suspect, rows: Rows) -> ChunkOutcome:
@@ -75,7 +75,7 @@ def get_ready(make_processors: MakeProcessors) -> None:
     _processors(make_processors)
 
 
-def _equipped(suspect: Suspect, data: bytes) -> tuple[RunningJob, Preparer]:
+def _equipped(suspect: Suspect, data: bytes) -> tuple[JobSnapshot, Preparer]:
     processors = _processors(suspect.make_processors)
     can = processors.capabilities(suspect.processor)
     job = replace(suspect.job, processor=processors.get(suspect.processor), can=can)
@@ -106,5 +106,5 @@ def _loop() -> asyncio.AbstractEventLoop:
     return asyncio.new_event_loop()
 
 
-async def _in_thread(job: RunningJob, work: Callable[..., Any], *arguments: Any) -> Any:
+async def _in_thread(job: JobSnapshot, work: Callable[..., Any], *arguments: Any) -> Any:
     return work(*arguments)

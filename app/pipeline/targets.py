@@ -16,9 +16,9 @@ from app.db.engine import Database
 from app.db.rows import LockedJob
 from app.destinations.registry import Destinations
 from app.formats.base import Rows
-from app.pipeline.merger import Merger, look, only
+from app.pipeline.merger import Live, Merger, look, only
 from app.pipeline.prepared import Prepared, gathered
-from app.pipeline.running import RunningJob
+from app.pipeline.running import JobSnapshot
 
 KEPT_ELSEWHERE = {"hash_read": f"{0:016x}", "summary": None}
 """What a chunk of a correction stores of its results: they are part of the chunk that it
@@ -27,8 +27,13 @@ corrects.
 
 
 class CommitTarget(Protocol):
+    """Made for one run of some chunks, which it serves from their bytes to their ends."""
+
     async def load(self, claims: Sequence[Claim]) -> None:
         """Read what these chunks need to know, before their rows are read."""
+
+    def live(self, claim: Claim) -> Live | None:
+        """Of a chunk of a correction: what was loaded."""
 
     async def lock(self, connection: AsyncConnection) -> None:
         """Take the locks that come before those of the chunks. Raises LeaseLost if the target is
@@ -54,12 +59,15 @@ class CommitTarget(Protocol):
 class OwnJob:
     """The rows of a chunk belong to its job."""
 
-    def __init__(self, job: RunningJob, destinations: Destinations) -> None:
+    def __init__(self, job: JobSnapshot, destinations: Destinations) -> None:
         self._job = job
         self._destinations = destinations
 
     async def load(self, claims: Sequence[Claim]) -> None:
         """There is nothing to know."""
+
+    def live(self, claim: Claim) -> Live | None:
+        return None
 
     async def lock(self, connection: AsyncConnection) -> None:
         """The chunks come first."""
@@ -89,11 +97,14 @@ class OwnJob:
 class CorrectedJob:
     """The rows of a correction replace rejects of another job."""
 
-    def __init__(self, job: RunningJob, database: Database, merger: Merger) -> None:
+    def __init__(self, job: JobSnapshot, database: Database, merger: Merger) -> None:
         self._job = job
         self._database = database
         self._merger = merger
+        self._live: dict[int, Live] = {}
+        """What the chunks hold, by index."""
         self._target: LockedJob | None = None
+        """As the transaction that goes on has locked it."""
 
     async def load(self, claims: Sequence[Claim]) -> None:
         """Which rows these chunks have, and which of them are still to be corrected."""
@@ -104,7 +115,10 @@ class CorrectedJob:
                 connection, job.id, [claim.index for claim in claims]
             )
             for index, part in parts.items():
-                job.live[index] = await look(connection, job.corrects, part)
+                self._live[index] = await look(connection, job.corrects, part)
+
+    def live(self, claim: Claim) -> Live | None:
+        return self._live[claim.index]
 
     async def lock(self, connection: AsyncConnection) -> None:
         assert self._job.corrects is not None
@@ -119,7 +133,7 @@ class CorrectedJob:
         job, target = self._job, self._target
         assert target is not None
         for claim, prepared in ready:
-            live = job.live[claim.index]
+            live = self._live[claim.index]
             target = await self._merger.merge(
                 connection, job.id, target, job.processor, live, prepared
             )
@@ -129,5 +143,5 @@ class CorrectedJob:
     ) -> None:
         job, target = self._job, self._target
         assert target is not None
-        live = only(job.live[claim.index], rows.numbers)
+        live = only(self._live[claim.index], rows.numbers)
         await self._merger.merge(connection, job.id, target, job.processor, live, prepared)

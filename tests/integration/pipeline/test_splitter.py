@@ -50,9 +50,9 @@ async def database_of(engine: Engine) -> AsyncIterator[Database]:
 
 
 async def loaded(database: Database, job_id: str) -> RunningJob:
-    job = await load(database, Processors(), UUID(job_id))
-    assert job is not None
-    return job
+    snapshot = await load(database, Processors(), UUID(job_id))
+    assert snapshot is not None
+    return RunningJob(snapshot)
 
 
 async def test_of_two_at_the_same_stretch_one_wins_and_no_chunk_is_there_twice(
@@ -63,9 +63,11 @@ async def test_of_two_at_the_same_stretch_one_wins_and_no_chunk_is_there_twice(
         one, other = await loaded(database, job_id), await loaded(database, job_id)
         assert await splitter.advance(one)
         assert not await splitter.advance(other)
-        assert (one.split_done, one.chunk_count) == (True, 10)
-        again = await loaded(database, job_id)
+        assert (one.snapshot.split_done, one.snapshot.chunk_count) == (True, 10)
+        assert (other.snapshot.split_done, other.snapshot.chunk_count) == (False, 0)
+        again = (await loaded(database, job_id)).snapshot
         assert (again.split_done, again.chunk_count) == (True, 10)
+        assert again.position == one.snapshot.position
 
 
 async def test_chunks_tile_the_file_and_a_token_is_put_for_them(
@@ -96,4 +98,4 @@ async def test_a_file_that_is_not_what_was_received_is_found_out_at_its_end(
         splitter = Splitter(database, sources(engine), JobQueue(1.0))
         with pytest.raises(StoredFileCorrupt):
             await splitter.advance(await loaded(database, job_id))
-        assert (await loaded(database, job_id)).chunk_count == 0
+        assert (await loaded(database, job_id)).snapshot.chunk_count == 0
