@@ -34,6 +34,7 @@ from app.db.rows import (
     JobPart,
     JobResultRow,
     JobRow,
+    JobWork,
     ListedJob,
     LockedJob,
     NewJob,
@@ -164,6 +165,12 @@ async def count_undone(connection: AsyncConnection, owner: str, door: str) -> in
         Job.undo_state.is_not(None),
     )
     return int((await connection.execute(query.where(*mine))).scalar_one())
+
+
+async def find_work(connection: AsyncConnection, job_id: UUID) -> JobWork | None:
+    """Also of a job whose file is being deleted."""
+    query = select(*columns_of(JobWork, Job)).where(Job.id == job_id)
+    return await fetch_first(connection, JobWork, query)
 
 
 async def load_job(connection: AsyncConnection, job_id: UUID) -> JobRow | None:

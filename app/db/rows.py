@@ -190,6 +190,20 @@ class ActiveJob(msgspec.Struct, frozen=True):
     priority: int
 
 
+class JobWork(msgspec.Struct, frozen=True):
+    """What is done with the rows of a job, which says where they go."""
+
+    processor: str
+    options: dict[str, Any]
+
+
+class UndoneJob(JobWork, frozen=True):
+    """A job whose undo goes on, not to be changed by others until the end of the transaction."""
+
+    undo_state: str | None
+    undo_counts: dict[str, int]
+
+
 class JobPart(msgspec.Struct, frozen=True):
     """A part of a job, also of one whose file is being deleted."""
 

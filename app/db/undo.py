@@ -11,7 +11,7 @@ from sqlalchemy import select, text, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from app.db.models import Job
-from app.db.rows import JobBase
+from app.db.rows import JobBase, UndoneJob, columns_of, fetch_first
 from app.db.types import now
 
 
@@ -41,18 +41,18 @@ async def find_undoing(connection: AsyncConnection) -> list[UUID]:
     return list((await connection.execute(query)).scalars())
 
 
-async def lock(connection: AsyncConnection, job_id: UUID) -> dict[str, int] | None:
-    """Rows removed and restored so far by an undo that goes on until the end of the transaction;
-    None if it is finished. One job at a time: two whose rows replaced each other's would each not
-    see what the other is just putting back.
+async def lock(connection: AsyncConnection, job_id: UUID) -> UndoneJob | None:
+    """The job, with the rows that were removed and restored so far; None if its undo is finished.
+    One job at a time: two whose rows replaced each other's would each not see what the other is
+    just putting back.
     """
     if connection.dialect.name == "postgresql":
         await connection.execute(text("SELECT pg_advisory_xact_lock(hashtextextended('undo', 0))"))
-    query = select(Job.undo_state, Job.undo_counts).where(Job.id == job_id).with_for_update()
-    job = (await connection.execute(query)).first()
+    query = select(*columns_of(UndoneJob, Job)).where(Job.id == job_id).with_for_update()
+    job = await fetch_first(connection, UndoneJob, query)
     if job is None or job.undo_state != "undoing":
         return None
-    return dict(job.undo_counts)
+    return job
 
 
 async def set_counts(connection: AsyncConnection, job_id: UUID, counts: dict[str, int]) -> None:

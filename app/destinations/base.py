@@ -5,15 +5,16 @@ their destination.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple, Protocol
 from uuid import UUID
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from app.destinations.encoding import Encode
-from app.destinations.tables import KeyedTable, Piece
+from app.db.results import PageHead
+from app.db.rows import PageRow
+from app.formats.base import Page
 
 
 class TakenBack(NamedTuple):
@@ -86,7 +87,14 @@ class Destination(ABC):
 
 
 class ResultDestination(Destination):
-    """A destination of results: the proof of their job reads them back."""
+    """Where the results of a job go. They are read from here, and the proof of the job reads them
+    back.
+    """
+
+    @abstractmethod
+    async def write(
+        self, connection: AsyncConnection, job_id: UUID, rows: Sequence[Page]
+    ) -> dict[str, int]: ...
 
     @abstractmethod
     async def count(self, connection: AsyncConnection, job_id: UUID) -> int:
@@ -98,25 +106,28 @@ class ResultDestination(Destination):
     ) -> ReadBack:
         """`first_rows` of its chunks, in their order."""
 
+    @abstractmethod
+    async def heads(
+        self, connection: AsyncConnection, job_id: UUID, first_row: int
+    ) -> list[PageHead]:
+        """Of some pages in the order of the rows, beginning with the one that may hold
+        `first_row`.
+        """
 
-class TableWriter(Protocol):
-    """How one kind of database takes many rows."""
+    @abstractmethod
+    async def pages(
+        self, connection: AsyncConnection, job_id: UUID, after: int, limit: int, most_bytes: int
+    ) -> Sequence[PageRow]:
+        """Pages in the order of the rows, with rows behind `after`: at most `limit`, and no more
+        than fit into `most_bytes`; one at least, if there is one. The first may hold rows up to
+        `after` too. None at all means that there are none.
+        """
 
-    @property
-    def encode(self) -> Encode:
-        """Rows as `upsert` takes them. It can be sent to another process."""
 
-    async def insert(
-        self,
-        connection: AsyncConnection,
-        job_id: UUID,
-        table: str,
-        columns: Sequence[str],
-        rows: Sequence[tuple[Any, ...]],
-    ) -> None:
-        """Into a table with these columns behind `job_id`."""
+class ResultKind(Protocol):
+    """Results that go somewhere else than into the pages of the service."""
 
-    async def upsert(
-        self, connection: AsyncConnection, job_id: UUID, table: KeyedTable, pieces: Sequence[Piece]
-    ) -> dict[str, int]:
-        """Keep the versions of what it replaces; rows inserted, updated and unchanged."""
+    def of(self, processor: str, options: Mapping[str, Any]) -> ResultDestination | None:
+        """The destination of jobs with this processor and these options, as the database has them;
+        None if their results go elsewhere. The same one for jobs that share a place.
+        """

@@ -13,8 +13,9 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from app.db.models import Base
 from app.db.types import now
-from app.destinations.base import Destination, TableWriter, TakenBack
+from app.destinations.base import Destination, TakenBack
 from app.destinations.tables import KeyedTable, Piece
+from app.destinations.writer import TableWriter
 
 
 class KeyedRows(Destination):

@@ -10,8 +10,9 @@ from sqlalchemy import delete, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from app.db.models import Base
-from app.destinations.base import Destination, TableWriter, TakenBack
+from app.destinations.base import Destination, TakenBack
 from app.destinations.tables import OwnTable
+from app.destinations.writer import NewRows, TableWriter
 
 ROWS_AT_ONCE = 1_000
 
@@ -29,7 +30,8 @@ class OwnRows(Destination):
     async def write(
         self, connection: AsyncConnection, job_id: UUID, rows: Sequence[Any]
     ) -> dict[str, int]:
-        await self._writer.insert(connection, job_id, self._table.name, self._table.columns, rows)
+        table = self._table
+        await self._writer.insert(connection, NewRows(job_id, table.name, table.columns, rows))
         return {}
 
     async def remove_rejected(

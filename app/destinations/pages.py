@@ -15,8 +15,10 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from app.db import results
 from app.db.models import ResultPage
+from app.db.results import PageHead
 from app.db.rows import PageRow, columns_of, fetch_all
-from app.destinations.base import ReadBack, ResultDestination, TableWriter
+from app.destinations.base import ReadBack, ResultDestination
+from app.destinations.writer import NewRows, TableWriter
 from app.formats.base import MASK, Page, gaps, page_cuts, row_ends, stored_hash_sum
 
 COLUMNS = ("first_row", "row_count", "row_numbers", "data")
@@ -36,7 +38,7 @@ class Pages(ResultDestination):
             (page.first_row, page.row_count, _json(page.numbers), page.data.decode())
             for page in rows
         ]
-        await self._writer.insert(connection, job_id, "result_pages", COLUMNS, pages)
+        await self._writer.insert(connection, NewRows(job_id, "result_pages", COLUMNS, pages))
         return {}
 
     async def merge(
@@ -85,6 +87,16 @@ class Pages(ResultDestination):
                     )
                 stored.sums[position] = (stored.sums.get(position, 0) + value) & MASK
             after, limit = pages[-1].first_row, results.pages_next(pages)
+
+    async def heads(
+        self, connection: AsyncConnection, job_id: UUID, first_row: int
+    ) -> list[PageHead]:
+        return await results.page_heads(connection, job_id, first_row, results.MOST_PAGES)
+
+    async def pages(
+        self, connection: AsyncConnection, job_id: UUID, after: int, limit: int, most_bytes: int
+    ) -> Sequence[PageRow]:
+        return await results.pages_behind(connection, job_id, after, limit, most_bytes)
 
 
 async def _take(

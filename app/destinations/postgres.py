@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Sequence
 from functools import cache, partial
 from typing import Any
-from uuid import UUID
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from app.destinations.encoding import as_copy_text
 from app.destinations.tables import KeyedTable, Piece
+from app.destinations.writer import NewRows, Replaced, TableWriter, Upsert
 
 
 @cache
@@ -69,56 +68,46 @@ def _statements(table: KeyedTable) -> tuple[str, ...]:
     )
 
 
-class PostgresWriter:
+class PostgresWriter(TableWriter):
     def __init__(self, rows_per_write: int = 1000) -> None:
         """`rows_per_write`: of a table with a key in one statement."""
-        self.encode = partial(as_copy_text, rows_per_write)
+        super().__init__(partial(as_copy_text, rows_per_write))
 
-    async def insert(
-        self,
-        connection: AsyncConnection,
-        job_id: UUID,
-        table: str,
-        columns: Sequence[str],
-        rows: Sequence[tuple[Any, ...]],
-    ) -> None:
-        records = ((job_id, *row) for row in rows)
+    async def insert(self, connection: AsyncConnection, new: NewRows) -> None:
+        records = ((new.job_id, *row) for row in new.rows)
+        columns = ("job_id", *new.columns)
         driver = await _driver(connection)
-        await driver.copy_records_to_table(table, records=records, columns=("job_id", *columns))
+        await driver.copy_records_to_table(new.table, records=records, columns=columns)
 
-    async def upsert(
-        self, connection: AsyncConnection, job_id: UUID, table: KeyedTable, pieces: Sequence[Piece]
-    ) -> dict[str, int]:
-        """COPY into a staging table, which lasts as long as the connection and is empty outside of
-        this, then one INSERT ... ON CONFLICT, and more only where rows were there already. In the
-        order of the key, so that two transactions do not wait for each other in a ring.
+    async def _begin(self, connection: AsyncConnection, table: KeyedTable) -> None:
+        """The staging table lasts as long as the connection, and is empty outside of an upsert."""
+        driver = await _driver(connection)
+        listed = ", ".join(table.columns)
+        await driver.execute(
+            f"CREATE TEMPORARY TABLE IF NOT EXISTS staged_{table.name} ON COMMIT DELETE ROWS"  # noqa: S608 our own names
+            f" AS SELECT {listed} FROM {table.name} WITH NO DATA"
+        )
+
+    async def _upsert(self, connection: AsyncConnection, upsert: Upsert, piece: Piece) -> Replaced:
+        """COPY into the staging table, then one INSERT ... ON CONFLICT, and more only where rows
+        were there already. In the order of the key, so that two transactions do not wait for each
+        other in a ring.
         """
         driver = await _driver(connection)
-        name, columns = table.name, table.columns
-        listed = ", ".join(columns)
-        await driver.execute(
-            f"CREATE TEMPORARY TABLE IF NOT EXISTS staged_{name} ON COMMIT DELETE ROWS"  # noqa: S608 our own names
-            f" AS SELECT {listed} FROM {name} WITH NO DATA"
-        )
-        number = await driver.fetchval("SELECT number FROM jobs WHERE id = $1", job_id)
+        table, job_id, number = upsert
         insert, keep_replaced, keep_late, replace = _statements(table)
-        inserted = updated = 0
-        for piece in pieces:
-            await driver.copy_to_table(
-                f"staged_{name}", source=io.BytesIO(piece.data), columns=columns, format="text"
-            )
-            done = await driver.fetchrow(insert, job_id, number)
-            inserted += done["inserted"]
-            if done["inserted"] < done["given"]:
-                await driver.execute(keep_replaced, number)
-                await driver.execute(keep_late, job_id, number)
-                updated += await driver.fetchval(replace, job_id, number)
-            await driver.execute(f"DELETE FROM staged_{name}")  # noqa: S608
-        return {
-            "inserted": inserted,
-            "updated": updated,
-            "unchanged": sum(p.rows for p in pieces) - inserted - updated,
-        }
+        source, columns = io.BytesIO(piece.data), table.columns
+        await driver.copy_to_table(
+            f"staged_{table.name}", source=source, columns=columns, format="text"
+        )
+        done = await driver.fetchrow(insert, job_id, number)
+        updated = 0
+        if done["inserted"] < done["given"]:
+            await driver.execute(keep_replaced, number)
+            await driver.execute(keep_late, job_id, number)
+            updated = await driver.fetchval(replace, job_id, number)
+        await driver.execute(f"DELETE FROM staged_{table.name}")  # noqa: S608
+        return Replaced(done["inserted"], updated)
 
 
 async def _driver(connection: AsyncConnection) -> Any:

@@ -1,169 +1,100 @@
-"""Destinations: every destination of this process, asked by the engine for what it has to do with
-stored rows.
-"""
+"""Destinations: every destination of this process, and which of them a job has."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from functools import partial
-from typing import Any
+from typing import Any, Protocol
 from uuid import UUID
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from app.destinations.base import Destination, ResultDestination, TableWriter, TakenBack
+from app.db.rows import LockedJob
+from app.destinations.base import Destination, ResultDestination, ResultKind
 from app.destinations.encoding import encoded
+from app.destinations.job import JobDestination
 from app.destinations.keyed_rows import KeyedRows
 from app.destinations.own_rows import OwnRows
 from app.destinations.pages import Pages
 from app.destinations.postgres import PostgresWriter
+from app.destinations.rejects import Rejects
 from app.destinations.sqlite import SqliteWriter
-from app.destinations.tables import Counts, KeyedTable, Table, TableRows
-from app.formats.base import Page, Reject
+from app.destinations.tables import KeyedTable, Table
+from app.destinations.writer import TableWriter
 
-REJECT_COLUMNS = (
-    "row_number",
-    "kind",
-    "line",
-    "byte_start",
-    "byte_end",
-    "raw",
-    "column_name",
-    "value",
-    "code",
-    "message",
-)
+
+class HasDestination(Protocol):
+    """A row of a job."""
+
+    @property
+    def processor(self) -> str: ...
+
+    @property
+    def options(self) -> dict[str, Any]: ...
 
 
 class Destinations:
     def __init__(
-        self, tables: Sequence[Table], *, is_sqlite: bool, rows_per_write: int = 1000
+        self,
+        tables: Sequence[Table],
+        *,
+        is_sqlite: bool,
+        rows_per_write: int = 1000,
+        kinds: Sequence[ResultKind] = (),
     ) -> None:
         """`tables`: in the order in which an undo takes their rows back. `rows_per_write`: of a
-        table with a key in one statement.
+        table with a key in one statement. `kinds`: asked in their order where the results of a job
+        go; if none of them takes it, into pages.
         """
-        self._writer: TableWriter = (
+        writer: TableWriter = (
             SqliteWriter(rows_per_write) if is_sqlite else PostgresWriter(rows_per_write)
         )
-        self._tables = {table.name: self._of(table) for table in tables}
-        self.results: ResultDestination = Pages(self._writer)
-        self._all: tuple[Destination, ...] = (self.results, *self._tables.values())
+        self.tables: Mapping[str, Destination] = {
+            table.name: _of_table(table, writer) for table in tables
+        }
+        self._rejects = Rejects(writer)
+        self._kinds = kinds
+        self._in_pages = self._with(Pages(writer))
         keyed = {table.name: table for table in tables if isinstance(table, KeyedTable)}
-        self.encode_table = partial(encoded, self._writer.encode, keyed)
+        self.encode_table = partial(encoded, writer.encode, keyed)
         """(name of a table with a key, rows) to what is written to it; it can be sent to another
         process.
         """
 
-    def _of(self, table: Table) -> Destination:
-        return (
-            KeyedRows(table, self._writer)
-            if isinstance(table, KeyedTable)
-            else OwnRows(table, self._writer)
-        )
+    def of(self, job: HasDestination) -> JobDestination:
+        """Chosen by what the database says of the job, so that it is the same one at any time."""
+        for kind in self._kinds:
+            results = kind.of(job.processor, job.options)
+            if results is not None:
+                return self._with(results)
+        return self._in_pages
 
-    # ------------------------------------------------------------------ a chunk
+    def _with(self, results: ResultDestination) -> JobDestination:
+        return JobDestination(results, self.tables, self._rejects)
 
-    async def write(
-        self,
-        connection: AsyncConnection,
-        job_id: UUID,
-        pages: Sequence[Page],
-        rejects: Sequence[Reject],
-        tables: TableRows,
-    ) -> Counts:
-        """Store all of them, or raise and let the transaction roll back."""
-        if pages:
-            await self.results.write(connection, job_id, pages)
-        if rejects:
-            rejected = [_reject_row(reject) for reject in rejects]
-            await self._writer.insert(connection, job_id, "rejects", REJECT_COLUMNS, rejected)
-        counts: Counts = {}
-        for name, rows in tables.items():
-            written = await self._tables[name].write(connection, job_id, rows) if rows else {}
-            if written:
-                counts[name] = written
-        return counts
-
-    # ------------------------------------------------------------------ a correction
-
-    async def remove_rejected(
-        self, connection: AsyncConnection, job_id: UUID, tables: TableRows, numbers: Sequence[int]
-    ) -> dict[str, list[dict[str, Any]]]:
-        """By table, of those that the correction writes to: what was removed there of the rejected
-        rows.
-        """
-        return {
-            name: await self._tables[name].remove_rejected(connection, job_id, numbers)
-            for name in tables
+    async def have_rows(self, connection: AsyncConnection, jobs: Sequence[LockedJob]) -> bool:
+        """Whether one of these jobs has written anything that an undo would take back."""
+        by_destination: dict[Destination, list[UUID]] = {
+            table: [job.id for job in jobs] for table in self.tables.values()
         }
-
-    async def merge(
-        self,
-        connection: AsyncConnection,
-        job_id: UUID,
-        pages: Sequence[Page],
-        tables: Mapping[str, Sequence[Any]],
-        start: int,
-        end: int,
-    ) -> Counts:
-        """Put corrected rows among those of the chunk with the rows [start, end)."""
-        if pages:
-            await self.results.merge(connection, job_id, pages, start, end)
-        counts: Counts = {}
-        for name, rows in tables.items():
-            written = (
-                await self._tables[name].merge(connection, job_id, rows, start, end) if rows else {}
-            )
-            if written:
-                counts[name] = written
-        return counts
-
-    # ------------------------------------------------------------------ undo and deletion, in bounded steps
-
-    async def has_rows(self, connection: AsyncConnection, job_ids: Sequence[UUID]) -> bool:
-        """Whether one of the jobs has written anything that an undo would take back."""
-        for destination in self._all:
+        for job in jobs:
+            by_destination.setdefault(self.of(job).results, []).append(job.id)
+        for destination, job_ids in by_destination.items():
             if await destination.has_rows(connection, job_ids):
                 return True
         return False
-
-    async def take_back(
-        self, connection: AsyncConnection, job_id: UUID, at_most: int
-    ) -> TakenBack | None:
-        """Some rows of the job; None if nothing is left."""
-        for destination in self._all:
-            taken = await destination.take_back(connection, job_id, at_most)
-            if taken is not None:
-                return taken
-        return None
 
     async def forget_versions(
         self, connection: AsyncConnection, older_than_seconds: float, at_most: int
     ) -> bool:
         """Some versions that nobody can restore any more; True while there may be more."""
-        for destination in self._all:
-            if await destination.forget_versions(connection, older_than_seconds, at_most):
-                return True
-        return False
-
-    async def remove(self, connection: AsyncConnection, job_id: UUID, at_most: int) -> bool:
-        """Some rows of a deleted job; True while there may be more."""
-        for destination in self._all:
-            if await destination.remove(connection, job_id, at_most):
+        for table in self.tables.values():
+            if await table.forget_versions(connection, older_than_seconds, at_most):
                 return True
         return False
 
 
-def _reject_row(reject: Reject) -> tuple[Any, ...]:
-    return (
-        reject.row_number,
-        reject.kind,
-        reject.line,
-        reject.byte_start,
-        reject.byte_end,
-        reject.raw,
-        reject.column,
-        reject.value,
-        reject.code,
-        reject.message,
-    )
+def _of_table(table: Table, writer: TableWriter) -> Destination:
+    if isinstance(table, KeyedTable):
+        return KeyedRows(table, writer)
+    return OwnRows(table, writer)

@@ -2,64 +2,48 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from functools import lru_cache, partial
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from app.db.models import Job
 from app.destinations.encoding import as_parameters
 from app.destinations.tables import KeyedTable, Piece
+from app.destinations.writer import NewRows, Replaced, TableWriter, Upsert
 
 NOW = "strftime('%Y-%m-%d %H:%M:%f', 'now')"
 
 
-class SqliteWriter:
+class SqliteWriter(TableWriter):
     def __init__(self, rows_per_write: int = 1000) -> None:
         """`rows_per_write`: of a table with a key in one statement."""
-        self.encode = partial(as_parameters, rows_per_write)
+        super().__init__(partial(as_parameters, rows_per_write))
 
-    async def insert(
-        self,
-        connection: AsyncConnection,
-        job_id: UUID,
-        table: str,
-        columns: Sequence[str],
-        rows: Sequence[tuple[Any, ...]],
-    ) -> None:
-        listed = ", ".join(("job_id", *columns))
-        statement = f"INSERT INTO {table} ({listed}) VALUES ({', '.join('?' * (1 + len(columns)))})"  # noqa: S608 our own names
-        await connection.exec_driver_sql(statement, [(job_id.hex, *row) for row in rows])
+    async def insert(self, connection: AsyncConnection, new: NewRows) -> None:
+        columns = ("job_id", *new.columns)
+        listed, marks = ", ".join(columns), ", ".join("?" * len(columns))
+        statement = f"INSERT INTO {new.table} ({listed}) VALUES ({marks})"  # noqa: S608 our own names
+        parameters = [(new.job_id.hex, *row) for row in new.rows]
+        await connection.exec_driver_sql(statement, parameters)
 
-    async def upsert(
-        self, connection: AsyncConnection, job_id: UUID, table: KeyedTable, pieces: Sequence[Piece]
-    ) -> dict[str, int]:
+    async def _upsert(self, connection: AsyncConnection, upsert: Upsert, piece: Piece) -> Replaced:
         """Many rows in one statement each. The driver lets go of the interpreter once for a
         statement, and has to win it back from the threads that parse: with `executemany` that is
         once for each row.
         """
-        number = (await connection.execute(select(Job.number).where(Job.id == job_id))).scalar_one()
-        inserted = updated = 0
-        for piece in pieces:
-            count, looked_up, given = piece.data
-            looked: Any = await connection.exec_driver_sql(
-                _before_statement(table, count), (*looked_up, number)
-            )
-            [(there, changed)] = looked.all()
-            if there:
-                await _keep_versions(connection, table, looked_up[::3], given, job_id, number)
-            await connection.exec_driver_sql(
-                _upsert_statement(table, count), (job_id.hex, number, *given)
-            )
-            inserted, updated = inserted + count - there, updated + changed
-        return {
-            "inserted": inserted,
-            "updated": updated,
-            "unchanged": sum(p.rows for p in pieces) - inserted - updated,
-        }
+        table, job_id, number = upsert
+        count, looked_up, given = piece.data
+        looked: Any = await connection.exec_driver_sql(
+            _before_statement(table, count), (*looked_up, number)
+        )
+        [(there, changed)] = looked.all()
+        if there:
+            await _keep_versions(connection, table, looked_up[::3], given, job_id, number)
+        await connection.exec_driver_sql(
+            _upsert_statement(table, count), (job_id.hex, number, *given)
+        )
+        return Replaced(count - there, changed)
 
 
 def _marks(columns: int, rows: int) -> str:

@@ -13,8 +13,10 @@ from uuid import UUID
 import msgspec
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from app.db import chunks, results
+from app.db import chunks
+from app.db.results import PageHead
 from app.db.rows import PageRow
+from app.destinations.base import ResultDestination
 from app.formats.base import PAGE_ROWS, cell_names
 
 ANSWER_BYTES = 8 << 20
@@ -62,6 +64,7 @@ class Some:
 
 async def rows_behind(
     connection: AsyncConnection,
+    stored: ResultDestination,
     job_id: UUID,
     after: int,
     limit: int,
@@ -77,7 +80,7 @@ async def rows_behind(
     size = 0
     while True:
         wanted = 1 + (skip + limit - len(rows)) // PAGE_ROWS
-        pages = await results.pages_behind(
+        pages = await stored.pages(
             connection, job_id, after, wanted + 1, max(1, ANSWER_BYTES - size)
         )
         if not pages:
@@ -99,7 +102,13 @@ def _rows_of_all(pages: Sequence[PageRow]) -> list[Row]:
 
 
 async def rows_at(
-    connection: AsyncConnection, job_id: UUID, offset: int, limit: int, *, padding: int = 0
+    connection: AsyncConnection,
+    stored: ResultDestination,
+    job_id: UUID,
+    offset: int,
+    limit: int,
+    *,
+    padding: int = 0,
 ) -> Some:
     """The same from an offset on, in results: whole chunks are skipped by their counts, then whole
     pages by theirs.
@@ -108,12 +117,12 @@ async def rows_at(
     if place is None:
         return Some([], False)
     first_row, before = place
-    while heads := await _heads_from(connection, job_id, first_row):
+    while heads := await _heads_from(connection, stored, job_id, first_row):
         for head in heads:
             if before + head.row_count > offset:
                 behind, skip = head.first_row - 1, offset - before
                 return await rows_behind(
-                    connection, job_id, behind, limit, skip=skip, padding=padding
+                    connection, stored, job_id, behind, limit, skip=skip, padding=padding
                 )
             before += head.row_count
         first_row = heads[-1].first_row + 1
@@ -121,7 +130,7 @@ async def rows_at(
 
 
 async def _heads_from(
-    connection: AsyncConnection, job_id: UUID, first_row: int
-) -> list[results.PageHead]:
-    heads = await results.page_heads(connection, job_id, first_row, results.MOST_PAGES)
+    connection: AsyncConnection, stored: ResultDestination, job_id: UUID, first_row: int
+) -> list[PageHead]:
+    heads = await stored.heads(connection, job_id, first_row)
     return [head for head in heads if head.first_row >= first_row]

@@ -43,7 +43,6 @@ class Committer:
     ) -> None:
         """`await in_thread(job, work, *arguments)`."""
         self._database = database
-        self._destinations = destinations
         self._parts = parts
         self._in_thread = in_thread
         self._merger = Merger(destinations)
@@ -51,7 +50,7 @@ class Committer:
     def target(self, job: JobSnapshot) -> CommitTarget:
         """Where these rows go."""
         if job.corrects is None:
-            return OwnJob(job, self._destinations)
+            return OwnJob(job)
         return CorrectedJob(job, self._database, self._merger)
 
     async def commit_together(

@@ -48,7 +48,7 @@ class Finisher:
         self._sources = sources
         self._destinations = destinations
         self._delete_file = delete_file
-        self._publisher = Publisher(database, sources, destinations, parts, bearing_deaths(compute))
+        self._publisher = Publisher(database, sources, parts, bearing_deaths(compute))
         self._concluder = Concluder(database, compute, self._publisher)
 
     async def try_finish(self, job: JobSnapshot) -> bool:
@@ -184,7 +184,7 @@ class Finisher:
         of the file.
         """
         stored = Stored(
-            await self._destinations.results.count(connection, row.id),
+            await self._destinations.of(row).results.count(connection, row.id),
             await results.count_kinds(connection, row.id),
         )
         status, problem = verdict(
@@ -236,8 +236,11 @@ class Finisher:
 
     async def _remove_some(self, connection: AsyncConnection, job_id: UUID) -> bool:
         """A bounded number of rows of the job; True while there may be more."""
-        if await self._destinations.remove(connection, job_id, results.DELETE_STEP):
-            return True
+        work = await jobs.find_work(connection, job_id)
+        if work is not None:
+            destination = self._destinations.of(work)
+            if await destination.remove(connection, job_id, results.DELETE_STEP):
+                return True
         return await results.delete_some(connection, job_id)
 
     async def _jobs_of(self, file_id: UUID) -> list[UUID]:

@@ -118,6 +118,7 @@ class Machine:
             database=database,
             queue=self.queue,
             processors=processors,
+            destinations=destinations,
             splitter=Splitter(database, sources, self.queue),
             runner=ChunkRunner(
                 database,

@@ -147,15 +147,15 @@ class Merger:
         await corrections.insert_rejects(
             connection, [_rejected_again(target_id, r, places[r.row_number]) for r in again]
         )
-        removed = await self._destinations.remove_rejected(
-            connection, target_id, prepared.tables, numbers
-        )
+        destination = self._destinations.of(target)
+        removed = await destination.remove_rejected(connection, target_id, prepared.tables, numbers)
         hit("correction.rejects_removed")
-        written = await self._destinations.merge(
+        written = await destination.merge(
             connection, target_id, prepared.pages, prepared.tables, start, end
         )
         own_rejects = [_placed(reject, places) for reject in prepared.rejects]
-        await self._destinations.write(connection, job_id, (), own_rejects, {})
+        if own_rejects:
+            await destination.rejects.write(connection, job_id, own_rejects)
         hit("correction.results_written")
         summary = {**prepared.summary, "written": written} if written else prepared.summary
         counts = {

@@ -20,6 +20,7 @@ from uuid import UUID
 
 from app.db.chunks import Claim
 from app.db.engine import Database
+from app.destinations.registry import Destinations
 from app.errors import GranulaError, TransientError
 from app.pipeline.chunk_runner import ChunkRunner
 from app.pipeline.concluder import concludes
@@ -58,6 +59,7 @@ class WorkerPool:
         database: Database,
         queue: Queue,
         processors: Processors,
+        destinations: Destinations,
         splitter: Splitter,
         runner: ChunkRunner,
         finisher: Finisher,
@@ -72,6 +74,7 @@ class WorkerPool:
         self._database = database
         self._queue = queue
         self._processors = processors
+        self._destinations = destinations
         self._splitter = splitter
         self._runner = runner
         self._finisher = finisher
@@ -282,7 +285,7 @@ class WorkerPool:
         """
         while True:
             before = None if job is None else job.snapshot
-            snapshot = await load(self._database, self._processors, job_id)
+            snapshot = await load(self._database, self._processors, self._destinations, job_id)
             if job is None or job.snapshot is before:
                 return snapshot
 

@@ -26,7 +26,6 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from app.db import chunks, jobs, results
 from app.db.engine import Database
 from app.db.rows import ChunkRow, NewFile
-from app.destinations.registry import Destinations
 from app.errors import TerminalError, TransientError
 from app.failpoints import hit
 from app.formats.base import Reject, Span
@@ -70,14 +69,12 @@ class Publisher:
         self,
         database: Database,
         sources: Sources,
-        destinations: Destinations,
         parts: Outputs,
         compute: Callable[..., Awaitable[Any]],
     ) -> None:
         """`compute` runs a function in a process beside the service."""
         self._database = database
         self._sources = sources
-        self._destinations = destinations
         self._parts = parts
         self._run = compute
         self._files: dict[UUID, UUID] = {}
@@ -166,7 +163,7 @@ class Publisher:
             if await chunks.demote(
                 connection, job.id, index, rows_ok=rows_ok, by=len(new), code=NOT_UNIQUE
             ):
-                await self._destinations.write(connection, job.id, [], rejects, {})
+                await job.destination.rejects.write(connection, job.id, rejects)
 
         await self._database.transact(write)
 

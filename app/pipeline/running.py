@@ -11,6 +11,8 @@ from app.db import jobs
 from app.db.corrections import DOOR
 from app.db.engine import Database
 from app.db.rows import JobRow
+from app.destinations.job import JobDestination
+from app.destinations.registry import Destinations
 from app.errors import StoredFileMissing
 from app.formats.base import Format
 from app.formats.registry import from_json, open_format
@@ -39,6 +41,7 @@ class JobSnapshot:
     processor: Processor
     can: Capabilities
     options: Options
+    destination: JobDestination
     chunk_size: int
     columns: Columns
     position: Position
@@ -130,16 +133,18 @@ class RunningJob:
             self._snapshot = replace(self._snapshot, waiting_on=service)
 
 
-async def load(database: Database, processors: Processors, job_id: UUID) -> JobSnapshot | None:
+async def load(
+    database: Database, processors: Processors, destinations: Destinations, job_id: UUID
+) -> JobSnapshot | None:
     """The job as the database has it; None if it was deleted. Raises StoredFileMissing,
     UnknownProcessor, and InvalidParameter for options that its processor does not take any more.
     """
     async with database.working() as connection:
         row = await jobs.load_job(connection, job_id)
-    return None if row is None else snapshot_of(row, processors)
+    return None if row is None else snapshot_of(row, processors, destinations)
 
 
-def snapshot_of(row: JobRow, processors: Processors) -> JobSnapshot:
+def snapshot_of(row: JobRow, processors: Processors, destinations: Destinations) -> JobSnapshot:
     """Raises the same."""
     is_parent = row.child_count is not None
     if row.storage_uri is None and not is_parent:
@@ -155,6 +160,7 @@ def snapshot_of(row: JobRow, processors: Processors) -> JobSnapshot:
         processor=processors.get(row.processor),
         can=processors.capabilities(row.processor),
         options=processors.restored(row.processor, row.options),
+        destination=destinations.of(row),
         chunk_size=row.chunk_size,
         columns=Columns(row.columns),
         position=Position(row.split_offset, row.split_rows, row.split_lines, row.split_crc32 or 0),

@@ -32,7 +32,7 @@ class Suspect:
     make_processors: MakeProcessors
     processor: str
     job: JobSnapshot
-    """Without its processor, which stays where it was made."""
+    """Without its processor and its destination, which stay where they were made."""
     claim: Claim
     encode_table: TableEncoder
 
@@ -45,7 +45,7 @@ class Suspect:
         encode_table: TableEncoder,
     ) -> Suspect:
         bare: Any = None
-        alone = replace(job, processor=bare, can=bare)
+        alone = replace(job, processor=bare, can=bare, destination=bare)
         return cls(make_processors, job.processor.name, alone, claim, encode_table)
 
 

@@ -14,7 +14,6 @@ from app.db import chunks, corrections
 from app.db.chunks import Claim
 from app.db.engine import Database
 from app.db.rows import LockedJob
-from app.destinations.registry import Destinations
 from app.formats.base import Rows
 from app.pipeline.merger import Live, Merger, look, only
 from app.pipeline.prepared import Prepared, gathered
@@ -59,9 +58,8 @@ class CommitTarget(Protocol):
 class OwnJob:
     """The rows of a chunk belong to its job."""
 
-    def __init__(self, job: JobSnapshot, destinations: Destinations) -> None:
+    def __init__(self, job: JobSnapshot) -> None:
         self._job = job
-        self._destinations = destinations
 
     async def load(self, claims: Sequence[Claim]) -> None:
         """There is nothing to know."""
@@ -81,7 +79,8 @@ class OwnJob:
         pages = [page for _, prepared in ready for page in prepared.pages]
         rejects = [reject for _, prepared in ready for reject in prepared.rejects]
         tables = gathered([prepared.tables for _, prepared in ready])
-        written = await self._destinations.write(connection, self._job.id, pages, rejects, tables)
+        job = self._job
+        written = await job.destination.write(connection, job.id, pages, rejects, tables)
         if written:  # counted for all together; the summary of the job is their sum anyway
             claim, first = ready[0]
             await chunks.set_summary(connection, claim, {**first.summary, "written": written})
@@ -89,8 +88,9 @@ class OwnJob:
     async def rehearse(
         self, connection: AsyncConnection, claim: Claim, rows: Rows, prepared: Prepared
     ) -> None:
-        await self._destinations.write(
-            connection, self._job.id, prepared.pages, prepared.rejects, prepared.tables
+        job = self._job
+        await job.destination.write(
+            connection, job.id, prepared.pages, prepared.rejects, prepared.tables
         )
 
 

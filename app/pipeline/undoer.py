@@ -21,15 +21,18 @@ ROWS_AT_ONCE = 1_000
 
 async def advance(connection: AsyncConnection, destinations: Destinations, job_id: UUID) -> bool:
     """Take back a bounded number of rows; False when the job is undone."""
-    counts = await undo.lock(connection, job_id)
-    if counts is None:
+    job = await undo.lock(connection, job_id)
+    if job is None:
         return False
-    taken = await destinations.take_back(connection, job_id, ROWS_AT_ONCE)
+    taken = await destinations.of(job).take_back(connection, job_id, ROWS_AT_ONCE)
     if taken is None:
         await undo.end(connection, job_id)
         return False
-    removed, restored = counts["removed"] + taken.removed, counts["restored"] + taken.restored
-    await undo.set_counts(connection, job_id, {"removed": removed, "restored": restored})
+    counts = {
+        "removed": job.undo_counts["removed"] + taken.removed,
+        "restored": job.undo_counts["restored"] + taken.restored,
+    }
+    await undo.set_counts(connection, job_id, counts)
     return True
 
 

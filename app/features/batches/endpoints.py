@@ -85,7 +85,9 @@ async def get_batch_results(
     per_page: Annotated[Integer, Query(description="1 to 100; 50 if it is not.")] = 50,
 ) -> StreamingResponse:
     """Results in the order of the file, from the first finished chunk on."""
-    body = batches.get_results(app.database, batch_id, owner, page=page, per_page=per_page)
+    body = batches.get_results(
+        app.database, app.destinations, batch_id, owner, page=page, per_page=per_page
+    )
     return StreamingResponse(await begun(body), media_type="application/json")
 
 

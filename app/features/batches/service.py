@@ -14,6 +14,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from app.db import chunks, jobs
 from app.db.engine import Database
 from app.db.rows import NO_TOTALS, JobRow, JobTotals, ListedJob
+from app.destinations.registry import Destinations
 from app.errors import (
     BadHeader,
     BatchBadEncoding,
@@ -163,7 +164,13 @@ async def list_batches(
 
 
 async def get_results(
-    database: Database, batch_id: str, owner: str, *, page: int, per_page: int
+    database: Database,
+    destinations: Destinations,
+    batch_id: str,
+    owner: str,
+    *,
+    page: int,
+    per_page: int,
 ) -> AsyncIterator[bytes]:
     """One page of results in the order of the rows, as JSON; raises BatchNotFound. A page below 1
     is the first, and a page of no or more than 100 results has 50. All of them are in it however
@@ -177,8 +184,9 @@ async def get_results(
         job = await find(connection, batch_id, owner)
         totals = (await chunks.totals(connection, [job.id])).get(job.id)
         count = int(totals.ok) if totals else 0
+        stored = destinations.of(job).results
         some = (
-            await rows_at(connection, job.id, offset, per_page)
+            await rows_at(connection, stored, job.id, offset, per_page)
             if offset < count
             else Some([], False)
         )
@@ -199,7 +207,7 @@ async def get_results(
         yield piece + b","
         piece, after = b"", some.rows[-1][0]
         async with database.snapshot() as connection:
-            some = await rows_behind(connection, job.id, after, left)
+            some = await rows_behind(connection, stored, job.id, after, left)
     if left:
         raise RowsGone("The batch was deleted while its results were read.")
     yield piece + b"]}"

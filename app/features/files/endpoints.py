@@ -154,6 +154,7 @@ async def get_results(
     """
     body = await results.get_results(
         app.database,
+        app.destinations,
         file_id,
         owner,
         limit=limit,
@@ -196,7 +197,7 @@ async def download(
     known, and the name ends in `.partial`. If the rows go away while they are read, the transfer is
     aborted.
     """
-    export = await exports.begin(app.database, file_id, owner, partial=partial)
+    export = await exports.begin(app.database, app.destinations, file_id, owner, partial=partial)
     packed = gzip and format != "parquet"
     types = {
         "csv": "text/csv; charset=utf-8",
@@ -270,7 +271,7 @@ async def download_rejects(
     """All rejects as CSV: the original columns and bytes, then `_row,_line,_column,_code,_message`.
     What is said of the download of results holds here too.
     """
-    export = await exports.begin(app.database, file_id, owner, partial=partial)
+    export = await exports.begin(app.database, app.destinations, file_id, owner, partial=partial)
     body = exports.reject_bytes(app.database, app.sources, export, formula_guard=formula_guard)
     return await _exported(export, body, "rejects", "csv", "text/csv")
 

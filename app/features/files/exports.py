@@ -18,6 +18,8 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from app.db import chunks, jobs, results
 from app.db.engine import Database
 from app.db.rows import JobRow, PageRow
+from app.destinations.base import ResultDestination
+from app.destinations.registry import Destinations
 from app.errors import DownloadIncomplete, NotFound, RowsGone, TooManyColumns
 from app.features.files.encoders import CsvEncoder, Encoder, JsonLinesEncoder, fits_parquet
 from app.formats.base import MAX_COLUMNS, cell_names
@@ -35,6 +37,8 @@ class Export:
     """The rows of a job on their way out, as they were when that began."""
 
     job: JobRow
+    stored: ResultDestination
+    """Where its results are."""
     results: int
     rejects: int
     missing: int | None
@@ -51,7 +55,14 @@ class Export:
         return JobStatus(self.job.status) in WHOLE and self.missing == 0
 
 
-async def begin(database: Database, identifier: UUID, owner: str, *, partial: bool) -> Export:
+async def begin(
+    database: Database,
+    destinations: Destinations,
+    identifier: UUID,
+    owner: str,
+    *,
+    partial: bool,
+) -> Export:
     """`partial`: also of a job that has not ended. Raises NotFound, JobHasParts,
     DownloadIncomplete.
     """
@@ -63,6 +74,7 @@ async def begin(database: Database, identifier: UUID, owner: str, *, partial: bo
     finished = int(done.rows) if done else 0
     export = Export(
         job,
+        destinations.of(job).results,
         results=int(done.ok) if done and job.stores_results else 0,
         rejects=int(done.invalid + done.failed) if done else 0,
         missing=rows - finished if job.split_done else None,
@@ -150,7 +162,9 @@ async def _all_pages(database: Database, export: Export) -> AsyncIterator[PageRo
     after, limit, count = 0, results.pages_next(), 0
     while True:
         async with database.snapshot() as connection:
-            found = await results.pages_behind(connection, export.job.id, after, limit)
+            found = await export.stored.pages(
+                connection, export.job.id, after, limit, results.BYTES_AT_ONCE
+            )
             now = await _still_there(connection, export)
         if not found:
             break

@@ -13,6 +13,7 @@ import msgspec
 from app.db import chunks, results
 from app.db.engine import Database
 from app.db.rows import JobRow, RejectRow
+from app.destinations.registry import Destinations
 from app.jobs.progress import find_with_rows
 from app.jobs.stored_rows import ANSWER_BYTES, Row, named, rows_at, rows_behind
 from app.states import JobStatus
@@ -22,6 +23,7 @@ NO_CELL = len(b",null")
 
 async def get_results(
     database: Database,
+    destinations: Destinations,
     identifier: UUID,
     owner: str,
     *,
@@ -45,12 +47,13 @@ async def get_results(
             if job.stores_results
             else 0
         )
+        stored = destinations.of(job).results
         # Objects as cells have one for each column of the job, however few of them a row has.
         padding = 0 if as_object or job.dialect.get("columns") else NO_CELL * len(job.columns)
         if after is not None:
-            some = await rows_behind(connection, job.id, after, limit, padding=padding)
+            some = await rows_behind(connection, stored, job.id, after, limit, padding=padding)
         else:
-            some = await rows_at(connection, job.id, offset, limit, padding=padding)
+            some = await rows_at(connection, stored, job.id, offset, limit, padding=padding)
         rows = some.rows
         spans = await chunks.indexes_of(connection, job.id, rows[0][0], rows[-1][0]) if rows else []
     body: dict[str, Any] = {

@@ -57,7 +57,7 @@ class VectorService:
         other processes are at the same tasks."""
         self._is_shared = is_shared
         self._database = database
-        self._destinations = destinations
+        self._vectors = destinations.tables["record_vectors"]
         self._schemas = schemas
         self.embedder = embedder
         # One thread for the records, since the model itself uses every core, and others for the
@@ -196,7 +196,8 @@ class VectorService:
         async def write(connection: AsyncConnection) -> None:
             if not await records.finish_task(connection, task):
                 return  # deleted, done by somebody else, or another task since a correction
-            await self._destinations.write(connection, job_id, (), (), {"record_vectors": rows})
+            if rows:
+                await self._vectors.write(connection, job_id, rows)
             if has_halfvecs:
                 numbers, with_vectors = [row[0] for row in rows], [row[4] for row in rows]
                 await halfvecs.insert(connection, job_id, numbers, with_vectors)

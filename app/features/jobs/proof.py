@@ -33,7 +33,8 @@ async def prove(
         job = await find(connection, identifier, owner)
         parts = await jobs.children(connection, job.id) if job.child_count is not None else None
         chunk_rows = await results.chunk_hashes(connection, job.id)
-        stored_count = await destinations.results.count(connection, job.id)
+        stored_results = destinations.of(job).results
+        stored_count = await stored_results.count(connection, job.id)
         rejected = await results.count_kinds(connection, job.id)
         problems = _count_problems(job, chunk_rows, stored_count, rejected)
         sums: dict[int, int] = {}
@@ -41,7 +42,7 @@ async def prove(
             # The rows at the same moment, too: a correction changes them together with the sums of
             # their chunk.
             first_rows = [chunk.first_row for chunk in chunk_rows]
-            read_back = await destinations.results.read_back(connection, job.id, first_rows)
+            read_back = await stored_results.read_back(connection, job.id, first_rows)
             sums = read_back.sums
             problems += read_back.problems
     if parts is not None:

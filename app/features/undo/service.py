@@ -57,11 +57,15 @@ class Undos:
         family = [*reversed([part.id for part in parts]), job_id]
         if job.undo_state:
             return family
+        members: list[LockedJob] = []
         for each in family:
             member = await jobs.lock_job(connection, each)
-            if member is not None and not JobStatus(member.status).is_final:
+            if member is None:
+                continue
+            if not JobStatus(member.status).is_final:
                 raise Conflict("The job has not ended; cancel it first.")
-        if not await self._destinations.has_rows(connection, family):
+            members.append(member)
+        if not await self._destinations.have_rows(connection, members):
             raise NothingToUndo
         if not job.keeps_versions or datetime.now(UTC) - job.created_at > self._keep:
             raise NotUndoable

@@ -18,6 +18,7 @@ from app.db.rows import NewFile, NewJob
 from app.formats.base import Span
 from app.pipeline.leases import Leases
 from app.pipeline.running import load
+from app.plugins import make_destinations
 from app.processors.registry import Processors
 from app.states import ChunkStatus, JobStatus
 from tests.harness import Postgres, query, wait_until
@@ -72,7 +73,12 @@ async def test_a_chunk_claimed_while_leases_are_renewed_is_no_stray(
     """Renewing may take long where the database is busy. What is claimed meanwhile was taken from
     its worker, and all its calls to a model service were made again.
     """
-    job = await load(database, Processors(), await a_job_of_two_chunks(database))
+    job = await load(
+        database,
+        Processors(),
+        make_destinations(is_sqlite=False),
+        await a_job_of_two_chunks(database),
+    )
     assert job is not None
     leases = Leases(database, "w", LEASE_SECONDS)
 

@@ -16,6 +16,7 @@ from app.errors import StoredFileCorrupt
 from app.pipeline.queue import JobQueue
 from app.pipeline.running import RunningJob, load
 from app.pipeline.splitter import Splitter
+from app.plugins import make_destinations
 from app.processors.registry import Processors
 from app.sources.base import Sources
 from app.sources.storage import LocalStorage
@@ -50,7 +51,8 @@ async def database_of(engine: Engine) -> AsyncIterator[Database]:
 
 
 async def loaded(database: Database, job_id: str) -> RunningJob:
-    snapshot = await load(database, Processors(), UUID(job_id))
+    destinations = make_destinations(is_sqlite=database.is_sqlite)
+    snapshot = await load(database, Processors(), destinations, UUID(job_id))
     assert snapshot is not None
     return RunningJob(snapshot)
 

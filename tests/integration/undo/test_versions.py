@@ -18,7 +18,7 @@ from app.config import load_settings
 from app.db import files, jobs, undo
 from app.db.engine import Database
 from app.db.models import Job, PredictionRow, PredictionVersion, TransactionRow, TransactionVersion
-from app.db.rows import NewFile, NewJob
+from app.db.rows import JobWork, NewFile, NewJob
 from app.destinations.registry import Destinations
 from app.pipeline import undoer
 from app.plugins import make_destinations
@@ -79,7 +79,7 @@ def writing(
 ) -> Any:
     async def write(connection: AsyncConnection) -> None:
         await begin(connection)
-        await destinations.write(
+        await destinations.of(JobWork("scoring", {})).write(
             connection,
             job_id,
             [],
@@ -201,7 +201,8 @@ async def forgotten(url: str, folder: Path) -> None:
         rows = tables([("k", 1, value)])
         await database.transact(writing(destinations, job_id, rows))
     _, (_, second), (_, third) = made_jobs
-    while await database.transact(lambda c: destinations.remove(c, second, 2)):
+    destination = destinations.of(JobWork("scoring", {}))
+    while await database.transact(lambda c: destination.remove(c, second, 2)):
         pass
     await undone(database, destinations, third)
     async with database.reading() as connection:

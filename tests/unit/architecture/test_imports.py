@@ -35,8 +35,8 @@ LAYERS: dict[str, set[str]] = {
         "failpoints", "telemetry",
     },
     "jobs": {
-        "pipeline", "decoders", "formats", "processors", "sources", "db", "states", "errors", "config", "failpoints",
-        "telemetry",
+        "pipeline", "decoders", "formats", "processors", "sources", "destinations", "db", "states", "errors", "config",
+        "failpoints", "telemetry",
     },
     "feature": {"config", "destinations", "embeddings", "jobs", "processors", "wiring"},
     "plugins": {"feature", "features", "processors", "destinations", "embeddings", "config"},

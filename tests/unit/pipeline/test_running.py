@@ -10,6 +10,8 @@ from uuid import UUID, uuid4
 
 import pytest
 
+from app.db.rows import JobWork
+from app.destinations.registry import Destinations
 from app.formats.csv import CsvDialect
 from app.formats.registry import open_format
 from app.pipeline import pool
@@ -36,6 +38,7 @@ def snapshot() -> JobSnapshot:
         processor=processor,
         can=Capabilities.of(processor),
         options=NoOptions(),
+        destination=Destinations((), is_sqlite=True).of(JobWork("rows", {})),
         chunk_size=10,
         columns=Columns(["a"]),
         position=Position(2, 0, 2),
@@ -95,6 +98,7 @@ async def test_what_was_read_before_a_change_of_our_own_is_read_again(
         database=nothing,
         queue=nothing,
         processors=nothing,
+        destinations=nothing,
         splitter=nothing,
         runner=nothing,
         finisher=nothing,
@@ -103,7 +107,9 @@ async def test_what_was_read_before_a_change_of_our_own_is_read_again(
     job = RunningJob(snapshot())
     stored = [job.snapshot, replace(job.snapshot, waiting_on="ml_api")]
 
-    async def load(database: Any, processors: Any, job_id: UUID) -> JobSnapshot | None:
+    async def load(
+        database: Any, processors: Any, destinations: Any, job_id: UUID
+    ) -> JobSnapshot | None:
         old = stored.pop(0)
         if stored:
             job.waits_for("ml_api")

@@ -1,0 +1,78 @@
+"""TableWriter: how one kind of database takes many rows."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+from uuid import UUID
+
+from sqlalchemy import select
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from app.db.models import Job
+from app.destinations.encoding import Encode
+from app.destinations.tables import KeyedTable, Piece
+
+
+@dataclass(frozen=True, slots=True)
+class NewRows:
+    """Rows of a job for a table with these columns behind `job_id`."""
+
+    job_id: UUID
+    table: str
+    columns: Sequence[str]
+    rows: Sequence[tuple[Any, ...]]
+
+
+class Upsert(NamedTuple):
+    """Rows of a job for a table with a key."""
+
+    table: KeyedTable
+    job_id: UUID
+    job_number: int
+
+
+class Replaced(NamedTuple):
+    """What became of the rows of a piece. Those that are neither are there already."""
+
+    inserted: int
+    updated: int
+
+
+class TableWriter(ABC):
+    def __init__(self, encode: Encode) -> None:
+        self.encode = encode
+        """Rows as `upsert` takes them. It can be sent to another process."""
+
+    @abstractmethod
+    async def insert(self, connection: AsyncConnection, new: NewRows) -> None: ...
+
+    async def upsert(
+        self, connection: AsyncConnection, job_id: UUID, table: KeyedTable, pieces: Sequence[Piece]
+    ) -> dict[str, int]:
+        """Keep the versions of what it replaces; rows inserted, updated and unchanged."""
+        query = select(Job.number).where(Job.id == job_id)
+        job_number = (await connection.execute(query)).scalar_one()
+        upsert = Upsert(table, job_id, job_number)
+        await self._begin(connection, table)
+        rows = inserted = updated = 0
+        for piece in pieces:
+            replaced = await self._upsert(connection, upsert, piece)
+            rows += piece.rows
+            inserted += replaced.inserted
+            updated += replaced.updated
+        return {
+            "inserted": inserted,
+            "updated": updated,
+            "unchanged": rows - inserted - updated,
+        }
+
+    async def _begin(self, connection: AsyncConnection, table: KeyedTable) -> None:  # noqa: B027
+        """Before the first piece."""
+
+    @abstractmethod
+    async def _upsert(
+        self, connection: AsyncConnection, upsert: Upsert, piece: Piece
+    ) -> Replaced: ...
