@@ -18,6 +18,7 @@ from app.config import Settings
 from app.db import migrations
 from app.db.engine import Database
 from app.db.presence import Presence
+from app.destinations.output_file import OutputFiles
 from app.destinations.registry import Destinations
 from app.embeddings.model import Embedder
 from app.feature import Service
@@ -159,6 +160,7 @@ async def start(
     destinations = plugins.make_destinations(
         is_sqlite=database.is_sqlite, rows_per_write=settings.db_row_batch_size
     )
+    destinations.add(OutputFiles(database, sources, processors, destinations.rejects))
     machine = Machine(
         settings,
         database,

@@ -13,6 +13,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from app.destinations.base import Destination, ResultDestination, TakenBack
 from app.destinations.rejects import Rejects
+from app.destinations.staged import StagedResults
 from app.destinations.tables import Counts, TableRows
 from app.formats.base import Page, Reject
 
@@ -24,6 +25,11 @@ class JobDestination:
     tables: Mapping[str, Destination]
     """Of features, by name: those that any job may have rows in."""
     rejects: Rejects
+
+    @property
+    def staged(self) -> StagedResults | None:
+        """The same results, if they are published whole with the final status."""
+        return self.results if isinstance(self.results, StagedResults) else None
 
     @property
     def _all(self) -> tuple[Destination, ...]:

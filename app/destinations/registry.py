@@ -40,11 +40,9 @@ class Destinations:
         *,
         is_sqlite: bool,
         rows_per_write: int = 1000,
-        kinds: Sequence[ResultKind] = (),
     ) -> None:
         """`tables`: in the order in which an undo takes their rows back. `rows_per_write`: of a
-        table with a key in one statement. `kinds`: asked in their order where the results of a job
-        go; if none of them takes it, into pages.
+        table with a key in one statement.
         """
         writer: TableWriter = (
             SqliteWriter(rows_per_write) if is_sqlite else PostgresWriter(rows_per_write)
@@ -52,14 +50,18 @@ class Destinations:
         self.tables: Mapping[str, Destination] = {
             table.name: _of_table(table, writer) for table in tables
         }
-        self._rejects = Rejects(writer)
-        self._kinds = kinds
+        self.rejects = Rejects(writer)
+        self._kinds: list[ResultKind] = []
         self._in_pages = self._with(Pages(writer))
         keyed = {table.name: table for table in tables if isinstance(table, KeyedTable)}
         self.encode_table = partial(encoded, writer.encode, keyed)
         """(name of a table with a key, rows) to what is written to it; it can be sent to another
         process.
         """
+
+    def add(self, kind: ResultKind) -> None:
+        """Asked in this order where the results of a job go; if none takes it, into pages."""
+        self._kinds.append(kind)
 
     def of(self, job: HasDestination) -> JobDestination:
         """Chosen by what the database says of the job, so that it is the same one at any time."""
@@ -70,7 +72,7 @@ class Destinations:
         return self._in_pages
 
     def _with(self, results: ResultDestination) -> JobDestination:
-        return JobDestination(results, self.tables, self._rejects)
+        return JobDestination(results, self.tables, self.rejects)
 
     async def have_rows(self, connection: AsyncConnection, jobs: Sequence[LockedJob]) -> bool:
         """Whether one of these jobs has written anything that an undo would take back."""

@@ -50,7 +50,7 @@ class Control:
             parts = await jobs.descendants(connection, [job_id])
         for cancelled_id in (job_id, *(part.id for part in parts)):
             self._machine.pool.stop_waiting(cancelled_id)
-            await self._machine.finisher.forget_parts(cancelled_id)
+            await self._machine.finisher.forget_staged(cancelled_id)
         return job
 
     async def _enqueue(self, connection: AsyncConnection, *some: JobBase | JobPart) -> None:

@@ -9,10 +9,10 @@ from collections.abc import Awaitable, Callable
 from app.db.chunks import Claim
 from app.errors import TerminalError, TransientError
 from app.formats.base import Rows
+from app.formats.rejecting import failed_row, located
 from app.pipeline.columns import Columns
 from app.pipeline.prepared import Prepared
 from app.pipeline.preparing import Read
-from app.pipeline.rejecting import failed_row, located
 from app.pipeline.running import JobSnapshot
 from app.processors.base import ChunkOutcome
 

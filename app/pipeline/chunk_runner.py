@@ -38,7 +38,6 @@ from app.pipeline.targets import CommitTarget
 from app.pipeline.threads import Threads
 from app.processors.base import ChunkOutcome
 from app.sources.base import Sources
-from app.sources.places import Outputs
 
 logger = logging.getLogger(__name__)
 
@@ -63,7 +62,6 @@ class ChunkRunner:
         retry: RetryPolicy,
         threads: Threads,
         processes: Processes,
-        parts: Outputs,
         rank: Callable[[UUID], float],
         make_processors: MakeProcessors,
     ) -> None:
@@ -80,7 +78,7 @@ class ChunkRunner:
             in_thread=self._in_thread,
             encode_table=destinations.encode_table,
         )
-        self._committer = Committer(database, destinations, parts, self._in_thread)
+        self._committer = Committer(database, destinations, self._in_thread)
         self._quarantine = Quarantine(
             database,
             processes,

@@ -17,18 +17,17 @@ from app.db import chunks, jobs
 from app.db.chunks import Claim
 from app.db.engine import Database
 from app.destinations.registry import Destinations
+from app.destinations.staged import StagedResults
 from app.errors import GranulaError, TerminalError, TransientError
 from app.failpoints import hit
 from app.formats.base import Rows
 from app.pipeline import observing
 from app.pipeline.columns import Columns, ColumnsTaken
 from app.pipeline.merger import Merger
-from app.pipeline.parts import write_part
 from app.pipeline.prepared import Prepared
 from app.pipeline.running import JobSnapshot, RunningJob
 from app.pipeline.targets import CommitTarget, CorrectedJob, OwnJob
 from app.processors.base import ChunkOutcome
-from app.sources.places import Outputs
 
 logger = logging.getLogger(__name__)
 
@@ -38,12 +37,10 @@ class Committer:
         self,
         database: Database,
         destinations: Destinations,
-        parts: Outputs,
         in_thread: Callable[..., Awaitable[Any]],
     ) -> None:
         """`await in_thread(job, work, *arguments)`."""
         self._database = database
-        self._parts = parts
         self._in_thread = in_thread
         self._merger = Merger(destinations)
 
@@ -79,8 +76,9 @@ class Committer:
             chain.from_iterable(prepared.columns for _, prepared in ready)
         )
         begun, written_at = perf_counter(), 0.0
-        if any(prepared.outputs for _, prepared in ready):
-            await self._in_thread(job, self._write_parts, job, ready)
+        staged = job.destination.staged
+        if staged is not None and any(prepared.outputs for _, prepared in ready):
+            await self._in_thread(job, _stage, staged, ready)
         claims = [claim for claim, _ in ready]
         values = [prepared.values() for _, prepared in ready]
 
@@ -120,18 +118,6 @@ class Committer:
         if new_columns:
             known = running.snapshot.columns
             running.has_columns(known.and_also(known.new(new_columns)))
-
-    def _write_parts(self, job: JobSnapshot, ready: Sequence[tuple[Claim, Prepared]]) -> None:
-        """Before the transaction, under names that no other attempt has: what it names is there,
-        and whole.
-        """
-        for claim, prepared in ready:
-            if prepared.outputs and "part" not in prepared.summary:
-                part = write_part(
-                    self._parts, job.id, f"{claim.index}-{claim.token.hex}", prepared.outputs
-                )
-                prepared.summary = {**prepared.summary, "part": part}
-        hit("output.part_written")
 
     async def rehearse(
         self,
@@ -200,6 +186,19 @@ class Committer:
                 claim.job_id,
                 claim.index,
             )
+
+
+def _stage(staged: StagedResults, ready: Sequence[tuple[Claim, Prepared]]) -> None:
+    """Before the transaction, under names that no other attempt has: what it names is there, and
+    whole.
+    """
+    for claim, prepared in ready:
+        if prepared.outputs and not prepared.is_staged:
+            stem = f"{claim.index}-{claim.token.hex}"
+            told = staged.stage(claim.job_id, stem, prepared.outputs)
+            prepared.summary = {**prepared.summary, **told}
+            prepared.is_staged = True
+    hit("output.part_written")
 
 
 async def _add_columns(connection: AsyncConnection, job_id: UUID, columns: Sequence[str]) -> None:

@@ -15,8 +15,8 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from app.db import chunks, jobs, results
 from app.db.engine import Database
 from app.db.rows import JobResultRow, JobRow
+from app.destinations.staged import Assembly, StagedResults
 from app.pipeline.processes import WorkerDied
-from app.pipeline.publisher import Publisher
 from app.pipeline.running import JobSnapshot
 from app.processors.base import Conclusion, FileFacts, Part
 from app.states import ChunkStatus, JobStatus
@@ -34,12 +34,14 @@ class Concluded:
     basis: Basis
     conclusion: Conclusion | None
     """None if nothing was completed that one could be drawn from."""
+    assembly: Assembly | None = None
+    """Of staged results, which end with the same conclusion."""
 
 
 def concludes(job: JobSnapshot) -> bool:
     if job.is_parent:
         return job.can.reduces_parts is not None
-    return job.can.makes_file is not None or job.can.reduces is not None
+    return job.destination.staged is not None or job.can.reduces is not None
 
 
 async def basis_of(connection: AsyncConnection, job: JobSnapshot) -> Basis | None:
@@ -73,24 +75,28 @@ def bearing_deaths(compute: Callable[..., Any]) -> Callable[..., Awaitable[Any]]
 
 
 class Concluder:
-    def __init__(
-        self, database: Database, compute: Callable[..., Any], publisher: Publisher
-    ) -> None:
+    def __init__(self, database: Database, compute: Callable[..., Any]) -> None:
         self._database = database
         self._compute = bearing_deaths(compute)
-        self._publisher = publisher
 
     async def conclude(self, job: JobSnapshot) -> Concluded | None:
         """The conclusion if the job is due, else None. Raises what the processor raises."""
         basis = await self._basis(job)
         if basis is None:
             return None
-        if job.can.makes_file is not None and not job.is_parent:
-            await self._publisher.settle(job)
-            basis = await self._basis(job)  # it changes what chunks count
-            return None if basis is None else Concluded(basis, await self._publisher.publish(job))
+        staged = job.destination.staged
+        if staged is not None and not job.is_parent:
+            return await self._of_staged(job, staged)
         conclusion = await (self._of_parts(job) if job.is_parent else self._of_chunks(job))
         return Concluded(basis, conclusion)
+
+    async def _of_staged(self, job: JobSnapshot, staged: StagedResults) -> Concluded | None:
+        await staged.settle(job, self._compute)
+        basis = await self._basis(job)  # to settle changes what chunks count
+        if basis is None:
+            return None
+        assembly = await staged.assemble(job, self._compute)
+        return Concluded(basis, None if assembly is None else assembly.conclusion, assembly)
 
     async def _basis(self, job: JobSnapshot) -> Basis | None:
         async with self._database.working() as connection:

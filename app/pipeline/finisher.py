@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field, replace
+from enum import Enum
 from typing import Any
 from uuid import UUID
 
@@ -16,21 +18,41 @@ from app.db.rows import ChunkTally, JobRow, LockedJob
 from app.destinations.registry import Destinations
 from app.errors import GranulaError, TerminalError, TransientError
 from app.failpoints import hit
-from app.pipeline.concluder import WHOLE, Concluded, Concluder, basis_of, bearing_deaths, concludes
-from app.pipeline.publisher import Publisher
+from app.pipeline.concluder import WHOLE, Concluded, Concluder, basis_of, concludes
 from app.pipeline.running import JobSnapshot
 from app.pipeline.verdict import Stored, verdict
 from app.processors.base import compute_here
 from app.sources.base import Sources
-from app.sources.places import Outputs
 from app.states import ACTIVE_JOBS, ChunkStatus, JobStatus, conclude
 from app.telemetry import tracing
-from app.telemetry.tracing import Span
 
 logger = logging.getLogger(__name__)
-OUTPUT_INCOMPLETE = (
-    "Some chunks failed, and a file without their rows would look whole. Retry the job."
-)
+
+
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """This turn has given the job its final status."""
+
+    status: JobStatus
+
+
+class NotEnded(Enum):
+    """This turn has changed nothing."""
+
+    WORK_LEFT = "something is left to do"
+    OVER = "the job was deleted, or a twin of this turn has ended it"
+
+
+Ending = Ended | NotEnded
+
+
+@dataclass(frozen=True, slots=True)
+class Final:
+    """What a job ends with."""
+
+    status: JobStatus
+    error: dict[str, Any] | None = None
+    summary: dict[str, Any] = field(default_factory=dict)
 
 
 class Finisher:
@@ -39,7 +61,6 @@ class Finisher:
         database: Database,
         sources: Sources,
         destinations: Destinations,
-        parts: Outputs,
         *,
         delete_file: bool,
         compute: Callable[..., Any] = compute_here,
@@ -48,8 +69,7 @@ class Finisher:
         self._sources = sources
         self._destinations = destinations
         self._delete_file = delete_file
-        self._publisher = Publisher(database, sources, parts, bearing_deaths(compute))
-        self._concluder = Concluder(database, compute, self._publisher)
+        self._concluder = Concluder(database, compute)
 
     async def try_finish(self, job: JobSnapshot) -> bool:
         """Move the job to its final status if nothing is left to do. True if it is final now, by
@@ -58,104 +78,123 @@ class Finisher:
         Raises what the processor raises where it has something to conclude.
         """
         with tracing.span("conclude", job.trace, {"granula.job.id": str(job.id)}) as span:
-            return await self._try_finish(job, span)
+            concluded = await self._concluder.conclude(job) if concludes(job) else None
+            ending = await self._database.transact(
+                lambda connection: self._end(connection, job, concluded)
+            )
+            await self._put_away(job, concluded, ending)
+            if isinstance(ending, NotEnded):
+                span.discard()
+                return ending is NotEnded.OVER
+            span.set({"granula.job.status": str(ending.status)})
+            hit("job.after_finish")
+            logger.info("Job %s is %s", job.id, ending.status)
+            if self._delete_file and job.uri and ending.status in WHOLE:
+                await self._delete_if_done(job)
+            return True
 
-    async def _try_finish(self, job: JobSnapshot, span: Span) -> bool:
-        concluded = await self._concluder.conclude(job) if concludes(job) else None
+    async def _end(
+        self, connection: AsyncConnection, job: JobSnapshot, concluded: Concluded | None
+    ) -> Ending:
+        row = await jobs.lock_job(connection, job.id)
+        if row is None or JobStatus(row.status) not in ACTIVE_JOBS:
+            return NotEnded.OVER
+        if concludes(job) and (
+            concluded is None or concluded.basis != await basis_of(connection, job)
+        ):
+            return NotEnded.WORK_LEFT
+        if row.child_count is not None:
+            final = await self._final_of_parent(connection, job, row, concluded)
+        else:
+            final = await self._final(connection, job, row, concluded)
+        if final is None:
+            return NotEnded.WORK_LEFT
+        await jobs.finish(
+            connection, job.id, final.status, summary=final.summary or None, error=final.error
+        )
+        hit("job.before_finish")
+        return Ended(final.status)
 
-        async def finish(connection: AsyncConnection) -> tuple[bool, JobStatus | None]:
-            row = await jobs.lock_job(connection, job.id)
-            if row is None or JobStatus(row.status) not in ACTIVE_JOBS:
-                return True, None  # deleted, or finished by a twin of this turn
-            if concludes(job) and (
-                concluded is None or concluded.basis != await basis_of(connection, job)
-            ):
-                return False, None
-            if row.child_count is not None:
-                ended = await self._finish_parent(connection, job, row, concluded)
-                if ended[1] is not None:
-                    hit("job.before_finish")
-                return ended
-            tally = {t.status: t for t in await chunks.tally(connection, job.id)}
-            if not row.split_done or any(not ChunkStatus(s).is_final for s in tally):
-                return False, None
-            status, error = await self._verdict(connection, row, tally)
-            if error is None and status is not JobStatus.COMPLETED:
-                failed = await chunks.errors(connection, job.id, limit=1)
-                error = failed[0].error if failed else None
-            if concluded is not None:
-                status, error, summary = await self._keep(
-                    connection, job, concluded, tally, status, error
-                )
-            elif job.corrects is not None:
-                # What the results say is in the summary of the corrected job.
-                summary = {"rows": int(sum(t.ok for t in tally.values()))}
-            else:
-                summary = _combined(job, await chunks.summaries(connection, job.id))
-            await jobs.finish(connection, job.id, status, summary=summary or None, error=error)
-            hit("job.before_finish")
-            return True, status
-
-        is_final, status = await self._database.transact(finish)
-        if concluded is not None and (status is None or status not in WHOLE):
-            await self._publisher.discard(concluded.conclusion)
-        if status is None:
-            span.discard()
-            return is_final
-        span.set({"granula.job.status": str(status)})
-        if job.can.makes_file is not None and status in WHOLE:
-            await self._publisher.forget_parts(job.id)
-        hit("job.after_finish")
-        logger.info("Job %s is %s", job.id, status)
-        if self._delete_file and job.uri and status in WHOLE:
-            async with self._database.working() as connection:
-                is_needed = await jobs.needs_bytes(connection, job.file_id)
-            if not is_needed:
-                await self.delete_stored_bytes(job.file_id, job.uri)
-        return True
+    async def _final(
+        self,
+        connection: AsyncConnection,
+        job: JobSnapshot,
+        row: LockedJob,
+        concluded: Concluded | None,
+    ) -> Final | None:
+        """None while a chunk is left to do."""
+        tally = {t.status: t for t in await chunks.tally(connection, job.id)}
+        if not row.split_done or any(not ChunkStatus(s).is_final for s in tally):
+            return None
+        status, error = await self._verdict(connection, row, tally)
+        if error is None and status is not JobStatus.COMPLETED:
+            failed = await chunks.errors(connection, job.id, limit=1)
+            error = failed[0].error if failed else None
+        if concluded is not None:
+            rows_ok = sum(t.ok for t in tally.values())
+            return await self._keep(connection, job, concluded, rows_ok, Final(status, error))
+        if job.corrects is not None:
+            # What the results say is in the summary of the corrected job.
+            return Final(status, error, {"rows": int(sum(t.ok for t in tally.values()))})
+        return Final(status, error, _combined(job, await chunks.summaries(connection, job.id)))
 
     async def _keep(
         self,
         connection: AsyncConnection,
         job: JobSnapshot,
         concluded: Concluded,
-        tally: dict[str, ChunkTally],
-        status: JobStatus,
-        error: dict[str, Any] | None,
-    ) -> tuple[JobStatus, dict[str, Any] | None, dict[str, Any]]:
-        """Write the result with the final status, if what it says covers every row that counts as
-        ok.
+        rows_ok: int,
+        final: Final,
+    ) -> Final:
+        """Write the result with the final status, and publish what was staged, if that covers every
+        row that counts as ok.
         """
-        found = concluded.conclusion
-        if status is JobStatus.FAILED or found is None:
-            if status is not JobStatus.FAILED and job.can.makes_file is not None:
-                return (
-                    JobStatus.FAILED,
-                    {"code": "output_incomplete", "message": OUTPUT_INCOMPLETE},
-                    {},
-                )
-            return status, error, {}
-        ok = sum(t.ok for t in tally.values())
-        if found.summary.get("rows") != ok:
-            message = f"rows in the summary: {found.summary.get('rows')}, expected {ok}"
-            return JobStatus.FAILED, {"code": "proof_does_not_close", "message": message}, {}
-        await jobs.put_result(connection, job.id, found.result, found.state)
-        if found.file is not None:
-            await files.insert_file(connection, found.file)
-            await jobs.set_result_file(connection, job.id, found.file.id)
-        return status, error, found.summary
+        conclusion, staged = concluded.conclusion, job.destination.staged
+        if final.status is JobStatus.FAILED:
+            return final
+        if conclusion is None:
+            return final if staged is None else Final(JobStatus.FAILED, dict(staged.incomplete))
+        if conclusion.summary.get("rows") != rows_ok:
+            told = f"rows in the summary: {conclusion.summary.get('rows')}, expected {rows_ok}"
+            error = {"code": "proof_does_not_close", "message": told}
+            return Final(JobStatus.FAILED, error)
+        await jobs.put_result(connection, job.id, conclusion.result, conclusion.state)
+        if staged is not None and concluded.assembly is not None:
+            await staged.publish(connection, job.id, concluded.assembly)
+        return replace(final, summary=conclusion.summary)
 
-    async def _finish_parent(
+    async def _put_away(
+        self, job: JobSnapshot, concluded: Concluded | None, ending: Ending
+    ) -> None:
+        """Let go of what was staged, or of what was made of it if the job did not end with that."""
+        staged = job.destination.staged
+        if staged is None:
+            return
+        if isinstance(ending, Ended) and ending.status in WHOLE:
+            await staged.forget(job.id)
+        elif concluded is not None and concluded.assembly is not None:
+            await staged.discard(concluded.assembly)
+
+    async def _delete_if_done(self, job: JobSnapshot) -> None:
+        """The bytes of its file, unless another job needs them."""
+        async with self._database.working() as connection:
+            is_needed = await jobs.needs_bytes(connection, job.file_id)
+        if not is_needed:
+            await self.delete_stored_bytes(job.file_id, job.uri)
+
+    async def _final_of_parent(
         self,
         connection: AsyncConnection,
         job: JobSnapshot,
         row: LockedJob,
         concluded: Concluded | None,
-    ) -> tuple[bool, JobStatus | None]:
-        """A job with parts ends with the last of them. Each part has closed its own counts."""
+    ) -> Final | None:
+        """A job with parts ends with the last of them; None before. Each part has closed its own
+        counts.
+        """
         tally = await jobs.tally_children(connection, job.id)
         if any(not JobStatus(s).is_final for s in tally):
-            return False, None
+            return None
         gone = (row.child_count or 0) - sum(tally.values())  # with their files
         status = conclude(
             completed_chunks=tally.get(JobStatus.COMPLETED, 0)
@@ -165,17 +204,14 @@ class Finisher:
         )
         parts = await jobs.children(connection, job.id)
         if concluded is not None:
-            found = concluded.conclusion
-            if found is None:
-                await jobs.finish(connection, job.id, JobStatus.FAILED, error=_no_conclusion(parts))
-                return True, JobStatus.FAILED
-            await jobs.put_result(connection, job.id, found.result, found.state)
-            await jobs.finish(connection, job.id, status, summary=found.summary)
-            return True, status
+            conclusion = concluded.conclusion
+            if conclusion is None:
+                return Final(JobStatus.FAILED, _no_conclusion(parts))
+            await jobs.put_result(connection, job.id, conclusion.result, conclusion.state)
+            return Final(status, None, conclusion.summary)
         error = next((dict(part.error) for part in parts if part.error), None)
         summary = _combined(job, [part.summary for part in parts if part.summary])
-        await jobs.finish(connection, job.id, status, summary=summary or None, error=error)
-        return True, status
+        return Final(status, error, summary)
 
     async def _verdict(
         self, connection: AsyncConnection, row: LockedJob, tally: dict[str, ChunkTally]
@@ -204,9 +240,13 @@ class Finisher:
         await self._database.transact(finish)
         logger.error("Job %s failed: %s", job_id, error["message"])
 
-    async def forget_parts(self, job_id: UUID) -> None:
-        """What its chunks left for a file that will not be made."""
-        await self._publisher.forget_parts(job_id)
+    async def forget_staged(self, job_id: UUID) -> None:
+        """What its chunks left for results that will not be published."""
+        async with self._database.working() as connection:
+            work = await jobs.find_work(connection, job_id)
+        staged = None if work is None else self._destinations.of(work).staged
+        if staged is not None:
+            await staged.forget(job_id)
 
     async def delete_stored_bytes(self, file_id: UUID, uri: str) -> None:
         await self._database.transact(lambda c: files.forget_stored_bytes(c, file_id))
@@ -227,7 +267,7 @@ class Finisher:
             for job_id in job_ids:
                 while await self._database.transact(lambda c, j=job_id: self._remove_some(c, j)):  # type: ignore[misc]
                     hit("delete.rows")
-                await self._publisher.forget_parts(job_id)
+                await self.forget_staged(job_id)
             await self._database.transact(lambda c, j=job_ids: jobs.remove_jobs(c, j))  # type: ignore[misc]
             await asyncio.to_thread(self._sources.delete, str(file_id))
             hit("delete.disk")

@@ -106,7 +106,6 @@ class Machine:
             database,
             sources,
             destinations,
-            parts,
             delete_file=settings.delete_file_on_complete,
             compute=self._processes.compute,
         )
@@ -127,7 +126,6 @@ class Machine:
                 retry,
                 self._threads,
                 self._processes,
-                parts,
                 self.queue.rank,
                 make_processors,
             ),

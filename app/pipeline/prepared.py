@@ -26,6 +26,8 @@ class Prepared:
     timings: dict[str, float] = field(default_factory=dict)
     """Seconds by what they went to."""
     outputs: list[Output] = field(default_factory=list)
+    """What is staged before the transaction."""
+    is_staged: bool = False
 
     def add(self, outcome: ChunkOutcome, processor: Processor) -> None:
         """What the processor made of some more rows."""

@@ -16,10 +16,10 @@ from app.db.chunks import Claim
 from app.errors import StoredFileCorrupt, TerminalError
 from app.failpoints import hit
 from app.formats.base import MAX_REJECT_BYTES, Parsed, Rows, Span
+from app.formats.rejecting import located
 from app.pipeline.columns import Columns, Fitting
 from app.pipeline.merger import Live, renumbered
 from app.pipeline.prepared import Prepared
-from app.pipeline.rejecting import located
 from app.pipeline.running import JobSnapshot
 from app.processors.base import ChunkContext, ChunkOutcome, TableEncoder
 

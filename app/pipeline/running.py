@@ -64,6 +64,11 @@ class JobSnapshot:
     """The job whose rejected rows these are."""
 
     @property
+    def rows(self) -> int:
+        """Of its file, as far as that is cut."""
+        return self.position.rows
+
+    @property
     def is_waiting_processor(self) -> bool:
         """Whether the processor waits for others instead of computing."""
         return self.can.waits is not None

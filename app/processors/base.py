@@ -171,8 +171,6 @@ class Conclusion:
     """For the result route."""
     state: str | None = None
     """What other jobs may go on from."""
-    file: Any = None
-    """The row of the file that the job made."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -120,7 +120,7 @@ class ServiceFolder:
             parts = OutputParts(self.storage / "outputs")
             sources = Sources(storage, parts, storage)
             finisher = Finisher(
-                database, sources, make_destinations(is_sqlite=True), parts, delete_file=False
+                database, sources, make_destinations(is_sqlite=True), delete_file=False
             )
             reconciler = Reconciler(database, JobQueue(1.0), finisher, storage, parts, _nothing)
             await reconciler.sweep(older_than_seconds=0)

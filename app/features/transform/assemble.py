@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from app.pipeline.assembly import Assembled, OutputWriter, PartFile, checked, in_folder
+from app.destinations.assembly import Assembled, OutputWriter, PartFile, checked, in_folder
 
 GROUP_ROWS, GROUP_BYTES = 65_536, 64 << 20
 

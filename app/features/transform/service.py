@@ -17,6 +17,8 @@ from uuid import UUID
 from pydantic import ValidationError
 
 from app.db.rows import FileRow
+from app.destinations.parts import part_file, write_part
+from app.destinations.repeats import repeated_rows, repeating
 from app.errors import InvalidTransform, NotRows, OutOfMemory
 from app.features.templates.service import Templates
 from app.features.transform import assemble
@@ -30,12 +32,10 @@ from app.features.transform.processor import (
 from app.features.transform.spec import Mapping, Specification, Undecided, Validation, of_template
 from app.formats.base import Format, Reject, Span, cell_names
 from app.formats.registry import from_json, open_format
+from app.formats.rejecting import located
 from app.jobs import file_jobs
 from app.jobs.file_jobs import FileJobs, Made
 from app.pipeline.machine import Machine
-from app.pipeline.parts import part_file, write_part
-from app.pipeline.publisher import repeated_rows, repeating
-from app.pipeline.rejecting import located
 from app.processors.base import ChunkContext, ChunkOutcome
 from app.schemas.faults import faults
 from app.sources.base import Sources

@@ -319,7 +319,7 @@ def sweep(url: str, bucket: OurBucket, place: str, folder: Path, older_than_seco
         database = Database(load_settings(database_url=url, storage_dir=folder))
         sources = Sources(made.storage, made.outputs, LocalStorage(folder / "spool"))
         destinations = make_destinations(is_sqlite=True)
-        finisher = Finisher(database, sources, destinations, made.outputs, delete_file=False)
+        finisher = Finisher(database, sources, destinations, delete_file=False)
         reconciler = Reconciler(
             database, JobQueue(1.0), finisher, made.storage, made.outputs, renew_leases
         )

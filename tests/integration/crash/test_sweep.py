@@ -73,7 +73,7 @@ async def parts(url: str, tmp_path: Path) -> AsyncIterator[Parts]:
     destinations = make_destinations(is_sqlite=True)
     sources = Sources(storage, outputs, storage)
     queue = JobQueue(1.0)
-    finisher = Finisher(database, sources, destinations, outputs, delete_file=False)
+    finisher = Finisher(database, sources, destinations, delete_file=False)
     limits = OwnerLimits(settings, database)
     factory = JobFactory(settings, Processors(), limits, queue.enqueue)
     yield Parts(

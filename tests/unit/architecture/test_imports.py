@@ -29,7 +29,7 @@ LAYERS: dict[str, set[str]] = {
     "processors": {"formats", "schemas", "errors"},
     "sources": {"decoders", "formats", "errors", "failpoints"},
     "db": {"formats", "states", "errors", "config", "telemetry"},
-    "destinations": {"formats", "db"},
+    "destinations": {"formats", "processors", "sources", "db", "states", "errors", "failpoints"},
     "pipeline": {
         "formats", "processors", "schemas", "sources", "destinations", "db", "states", "errors", "config",
         "failpoints", "telemetry",

@@ -85,9 +85,9 @@ class Table(Destination):
 @pytest.mark.parametrize("is_sqlite", [True, False])
 def test_each_job_has_the_destination_that_its_row_says(is_sqlite: bool) -> None:
     orders, prices = Place(), Place()
-    destinations = Destinations(
-        (), is_sqlite=is_sqlite, kinds=[Into(orders=orders), Into(orders=prices, prices=prices)]
-    )
+    destinations = Destinations((), is_sqlite=is_sqlite)
+    destinations.add(Into(orders=orders))
+    destinations.add(Into(orders=prices, prices=prices))
     assert destinations.of(JobWork("rows", {"into": "orders"})).results is orders
     assert destinations.of(JobWork("rows", {"into": "prices"})).results is prices
     assert isinstance(destinations.of(JobWork("rows", {})).results, Pages)
@@ -98,9 +98,9 @@ def test_each_job_has_the_destination_that_its_row_says(is_sqlite: bool) -> None
 
 async def test_all_that_is_done_with_results_is_asked_of_their_destination() -> None:
     place = Place()
-    job = Destinations((), is_sqlite=True, kinds=[Into(here=place)]).of(
-        JobWork("rows", {"into": "here"})
-    )
+    destinations = Destinations((), is_sqlite=True)
+    destinations.add(Into(here=place))
+    job = destinations.of(JobWork("rows", {"into": "here"}))
     assert await job.write(NOTHING, uuid4(), [PAGE], [], {}) == {}
     assert await job.merge(NOTHING, uuid4(), [PAGE], {}, 5, 9) == {}
     assert await job.take_back(NOTHING, uuid4(), 10) == TakenBack(removed=1)

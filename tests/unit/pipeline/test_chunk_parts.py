@@ -15,13 +15,13 @@ import pytest
 from app.db.corrections import CorrectionPart
 from app.db.rows import PageRow
 from app.destinations.pages import merged_pages
+from app.destinations.parts import part_file, write_part
 from app.formats.base import CellRows, Page, Reject, Span, gaps
 from app.formats.detect import Declared, detect
 from app.formats.registry import open_format
+from app.formats.rejecting import failed_row, located
 from app.pipeline.merger import OVERTAKEN, Live, only, renumbered
-from app.pipeline.parts import part_file, write_part
 from app.pipeline.prepared import Prepared, gathered
-from app.pipeline.rejecting import failed_row, located
 from app.processors.base import ChunkOutcome, Output
 from app.processors.pieces import Pieces
 from app.processors.rows import RowsProcessor

@@ -7,7 +7,7 @@ from itertools import chain
 from typing import Any
 from uuid import UUID
 
-from app.pipeline.assembly import PartFile
+from app.destinations.assembly import PartFile
 from app.processors.base import Output
 from app.sources.places import Outputs
 

@@ -1,9 +1,8 @@
-"""Publisher: the file of a job that makes one, from the parts that its chunks left. It is there
-whole or not at all.
+"""The file that a job makes: its chunks leave parts, and it is there whole or not at all.
 
 settle: rows that repeat what must be unique in the whole file become rejects, chunk by chunk
-publish: parts -> a file without a name, flushed -> its name -> [row of the file + final status of
-the job: ONE transaction]
+assemble: parts -> a file without a name, flushed -> its name
+publish: the row of the file and the final status of the job, in ONE transaction
 
 Killed anywhere, it begins again: what is settled stays settled, and a file without a row is swept.
 """
@@ -13,33 +12,36 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import logging
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import partial
-from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 from uuid import UUID, uuid4
 
-import numpy as np
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from app.db import chunks, jobs, results
+from app.db import chunks, files, jobs, results
 from app.db.engine import Database
-from app.db.rows import ChunkRow, NewFile
+from app.db.results import PageHead
+from app.db.rows import ChunkRow, NewFile, PageRow
+from app.destinations import repeats
+from app.destinations.assembly import Assembled, PartDamaged, PartFile, joined
+from app.destinations.base import ReadBack, ResultDestination
+from app.destinations.parts import part_file, write_part
+from app.destinations.rejects import Rejects
+from app.destinations.staged import Assembly, Compute, StagedJob, StagedResults
 from app.errors import TerminalError, TransientError
 from app.failpoints import hit
-from app.formats.base import Reject, Span
+from app.formats.base import Page, Reject, Span
 from app.formats.csv import CsvDialect
 from app.formats.json import JsonDialect
 from app.formats.registry import to_json
-from app.pipeline.assembly import Assembled, PartDamaged, PartFile, joined
-from app.pipeline.parts import part_file
-from app.pipeline.rejecting import located
-from app.pipeline.running import JobSnapshot
-from app.processors.base import Conclusion, OutputMaker
+from app.formats.rejecting import located
+from app.processors.base import Conclusion, MakesFile, Output, OutputMaker
+from app.processors.registry import Processors
 from app.sources.base import Sources
 from app.sources.faults import translated
-from app.sources.places import Outputs, Stored, Writer
+from app.sources.places import Stored, Writer
 from app.sources.upload import kept_young
 from app.states import ACTIVE_JOBS, ChunkStatus, JobStatus
 
@@ -50,7 +52,6 @@ OUTPUT_OF_PARTS = 4
 """An output is at most so many times as large as its parts: 1 if these are pieces of it; CSV of
 Arrow, some.
 """
-NOT_UNIQUE = "not_unique"
 MEDIA_TYPES = {
     "csv": "text/csv",
     "jsonl": "application/x-ndjson",
@@ -64,28 +65,81 @@ class OutputPartMissing(TerminalError):
     code = "output_part_missing"
 
 
-class Publisher:
+class OutputFiles:
+    """The results of jobs whose processor makes a file."""
+
     def __init__(
-        self,
-        database: Database,
-        sources: Sources,
-        parts: Outputs,
-        compute: Callable[..., Awaitable[Any]],
+        self, database: Database, sources: Sources, processors: Processors, rejects: Rejects
     ) -> None:
-        """`compute` runs a function in a process beside the service."""
         self._database = database
         self._sources = sources
-        self._parts = parts
-        self._run = compute
+        self._rejects = rejects
+        self._processors = processors
+        self._by_processor: dict[str, OutputFile] = {}
+
+    def of(self, processor: str, options: Mapping[str, Any]) -> ResultDestination | None:
+        made = self._by_processor.get(processor)
+        if made is None:
+            known = self._processors.find(processor)
+            if not isinstance(known, MakesFile):
+                return None
+            made = OutputFile(self._database, self._sources, self._rejects, known.output)
+            self._by_processor[processor] = made
+        return made
+
+
+class OutputFile(StagedResults):
+    incomplete: ClassVar[dict[str, str]] = {
+        "code": "output_incomplete",
+        "message": "Some chunks failed, and a file without their rows would look whole. Retry the"
+        " job.",
+    }
+
+    def __init__(
+        self, database: Database, sources: Sources, rejects: Rejects, output: OutputMaker
+    ) -> None:
+        self._database = database
+        self._rejects = rejects
+        self._sources = sources
+        self._parts = sources.outputs
+        self._output = output
         self._files: dict[UUID, UUID] = {}
         """Written by this process for jobs that have not ended."""
 
-    async def _compute(self, function: Callable[..., Any], *arguments: Any) -> Any:
-        """Raises DiskFull, StorageUnavailable for what the process could not do with files."""
-        with translated("The folder of the parts"):
-            return await self._run(function, *arguments)
+    # ------------------------------------------------------------------ in tables there is nothing
 
-    async def _chunks(self, job: JobSnapshot) -> AsyncIterator[ChunkRow]:
+    async def write(
+        self, connection: AsyncConnection, job_id: UUID, rows: Sequence[Page]
+    ) -> dict[str, int]:
+        raise AssertionError("a processor that makes a file stores no results")
+
+    async def remove(self, connection: AsyncConnection, job_id: UUID, at_most: int) -> bool:
+        return False
+
+    async def count(self, connection: AsyncConnection, job_id: UUID) -> int:
+        return 0
+
+    async def read_back(
+        self, connection: AsyncConnection, job_id: UUID, first_rows: Sequence[int]
+    ) -> ReadBack:
+        return ReadBack()
+
+    async def heads(
+        self, connection: AsyncConnection, job_id: UUID, first_row: int
+    ) -> list[PageHead]:
+        return []
+
+    async def pages(
+        self, connection: AsyncConnection, job_id: UUID, after: int, limit: int, most_bytes: int
+    ) -> Sequence[PageRow]:
+        return ()
+
+    # ------------------------------------------------------------------ a chunk
+
+    def stage(self, job_id: UUID, stem: str, outputs: Sequence[Output]) -> dict[str, Any]:
+        return {"part": write_part(self._parts, job_id, stem, outputs)}
+
+    async def _chunks(self, job: StagedJob) -> AsyncIterator[ChunkRow]:
         after = -1
         while True:
             async with self._database.working() as connection:
@@ -100,7 +154,7 @@ class Publisher:
 
     # ------------------------------------------------------------------ unique in the whole file
 
-    async def settle(self, job: JobSnapshot) -> None:
+    async def settle(self, job: StagedJob, compute: Compute) -> None:
         """Make rejects of the rows that repeat what an earlier row has. Raises
         OutputPartMissing.
         """
@@ -113,19 +167,17 @@ class Publisher:
             return
         try:
             folder = await self._workspace(job, [name for name, _ in keyed])
-            found = await self._compute(
-                _output(job).find_repeated, folder, keyed, job.position.rows
-            )
+            found = await _computed(compute, self._output.find_repeated, folder, keyed, job.rows)
         except FileNotFoundError as error:
             raise OutputPartMissing from error
         if not found:
             return
         async for chunk in self._chunks(job):
             if chunk.status == ChunkStatus.COMPLETED and chunk.summary:
-                await self._settle_chunk(job, folder, chunk)
+                await self._settle_chunk(job, compute, folder, chunk)
                 hit("output.settled")
 
-    async def _workspace(self, job: JobSnapshot, names: Sequence[str | None]) -> str:
+    async def _workspace(self, job: StagedJob, names: Sequence[str | None]) -> str:
         """A folder of this machine with these parts; raises FileNotFoundError, DiskFull,
         StorageUnavailable.
         """
@@ -133,13 +185,17 @@ class Publisher:
             await asyncio.to_thread(self._parts.workspace, job.id, [name for name in names if name])
         )
 
-    async def _settle_chunk(self, job: JobSnapshot, folder: str, chunk: ChunkRow) -> None:
+    async def _settle_chunk(
+        self, job: StagedJob, compute: Compute, folder: str, chunk: ChunkRow
+    ) -> None:
         first, count = chunk.first_row, chunk.row_count
-        repeated = await asyncio.to_thread(repeated_rows, folder, first, count)
+        repeated = await asyncio.to_thread(repeats.repeated_rows, folder, first, count)
         if not repeated:
             return
         async with self._database.working() as connection:
-            known = await results.rejected_numbers(connection, job.id, first, count, NOT_UNIQUE)
+            known = await results.rejected_numbers(
+                connection, job.id, first, count, repeats.NOT_UNIQUE
+            )
         new = [row for row in repeated if row not in known]
         if not new:
             return
@@ -148,12 +204,10 @@ class Publisher:
             await self._workspace(job, [part.name])
         except FileNotFoundError as error:
             raise OutputPartMissing from error
-        output = _output(job)
-        told = await self._compute(
-            output.repeated_values, output.document(job.options), folder, part, new
-        )
+        document = self._output.document(job.options)
+        told = await _computed(compute, self._output.repeated_values, document, folder, part, new)
         span = Span(chunk.byte_start, chunk.byte_end, first, count, chunk.first_line, chunk.crc32)
-        rejects = await asyncio.to_thread(self._rejects, job, span, new, told)
+        rejects = await asyncio.to_thread(self._repeating, job, span, new, told)
 
         async def write(connection: AsyncConnection) -> None:
             row = await jobs.lock_job(connection, job.id)
@@ -161,27 +215,26 @@ class Publisher:
                 return  # cancelled or deleted: nothing is published
             index, rows_ok = chunk.chunk_index, chunk.rows_ok
             if await chunks.demote(
-                connection, job.id, index, rows_ok=rows_ok, by=len(new), code=NOT_UNIQUE
+                connection, job.id, index, rows_ok=rows_ok, by=len(new), code=repeats.NOT_UNIQUE
             ):
-                await job.destination.rejects.write(connection, job.id, rejects)
+                await self._rejects.write(connection, job.id, rejects)
 
         await self._database.transact(write)
 
-    def _rejects(
+    def _repeating(
         self,
-        job: JobSnapshot,
+        job: StagedJob,
         span: Span,
         rows: Sequence[int],
         told: Sequence[tuple[str, str, int]],
     ) -> list[Reject]:
         data = self._sources.read(job.uri, span.byte_start, span.byte_end, job.etag)
-        return located(job.form, span, data, repeating(rows, told))
+        return located(job.form, span, data, repeats.repeating(rows, told))
 
     # ------------------------------------------------------------------ the file
 
-    async def publish(self, job: JobSnapshot) -> Conclusion | None:
-        """The file, on disk under its name and in no table yet, and what the job ends with; None if
-        a chunk failed: a file without its rows would look whole. Raises OutputPartMissing,
+    async def assemble(self, job: StagedJob, compute: Compute) -> Assembly | None:
+        """The file, on disk under its name and in no table yet. Raises OutputPartMissing,
         DiskFull.
         """
         found: list[PartFile] = []
@@ -197,15 +250,15 @@ class Publisher:
                 is_keyed = is_keyed or "keys" in chunk.summary["part"]
                 if "preview" in chunk.summary:
                     summaries.append(chunk.summary)
-        output = _output(job)
+        output = self._output
         document = output.document(job.options)
-        header, columns = await self._compute(output.described, document)
+        header, columns = await _computed(compute, output.described, document)
         folder = await self._workspace(job, [])
-        repeated = is_keyed and await asyncio.to_thread(Path(folder, "rule").exists)
+        repeated = is_keyed and await asyncio.to_thread(repeats.is_known, folder)
         preview = [row for summary in summaries for row in summary["preview"]]
         if repeated:
             lost = await asyncio.to_thread(
-                _repeated_among, folder, [number for number, _ in preview]
+                repeats.repeated_among, folder, [number for number, _ in preview]
             )
             preview = [row for row in preview if row[0] not in lost]
         result: dict[str, Any] = {
@@ -222,8 +275,8 @@ class Publisher:
         form = output.format(job.options)
         if not result["dry_run"]:
             is_final = form != "parquet" and not is_keyed
-            file_id, made, stored = await self._write(
-                job, document, found, header, is_final, repeated
+            file_id, made, stored = await self._write_file(
+                job, compute, document, found, header, is_final, repeated
             )
             if not is_final:
                 summary["rows"] = (
@@ -238,11 +291,12 @@ class Publisher:
                 "size_bytes": made.size,
                 "sha256": made.sha256,
             }
-        return Conclusion(summary, result | await self._counts(job, rows), file=file)
+        return Assembly(Conclusion(summary, result | await self._counts(job, rows)), file)
 
-    async def _write(
+    async def _write_file(
         self,
-        job: JobSnapshot,
+        job: StagedJob,
+        compute: Compute,
         document: bytes,
         found: Sequence[PartFile],
         header: bytes,
@@ -261,7 +315,7 @@ class Publisher:
                     made = await asyncio.to_thread(joined, blocks, found, header, writer)
                 else:
                     folder = await self._workspace(job, [part.name for part in found])
-                    made = await self._encode(job, writer, document, folder, found, repeated)
+                    made = await self._encode(compute, writer, document, folder, found, repeated)
                 await asyncio.to_thread(writer.finish)
                 hit("output.written")
                 stored = await asyncio.to_thread(writer.publish)
@@ -275,7 +329,7 @@ class Publisher:
 
     async def _encode(
         self,
-        job: JobSnapshot,
+        compute: Compute,
         writer: Writer,
         document: bytes,
         folder: str,
@@ -285,8 +339,8 @@ class Publisher:
         file = writer.file()
         path = str(await asyncio.to_thread(file.__enter__))
         try:
-            made: Assembled = await self._compute(
-                _output(job).encoded, document, folder, found, path, repeated
+            made: Assembled = await _computed(
+                compute, self._output.encoded, document, folder, found, path, repeated
             )
         except BaseException as error:
             await asyncio.to_thread(file.__exit__, type(error), error, error.__traceback__)
@@ -294,13 +348,13 @@ class Publisher:
         await asyncio.to_thread(file.__exit__, None, None, None)
         return made
 
-    async def _counts(self, job: JobSnapshot, rows: int) -> dict[str, Any]:
+    async def _counts(self, job: StagedJob, rows: int) -> dict[str, Any]:
         async with self._database.working() as connection:
             codes = await results.count_rejects(connection, job.id)
             shown, _ = await results.list_rejects(connection, job.id, after=0, limit=SHOWN_REJECTS)
         names = ("row_number", "line", "code", "message", "value")
         return {
-            "rows": {"total": job.position.rows, "ok": rows, "rejected": sum(codes.values())},
+            "rows": {"total": job.rows, "ok": rows, "rejected": sum(codes.values())},
             "rejected_by_code": codes,
             "rejects": [
                 {**{name: getattr(row, name) for name in names}, "column": row.column_name}
@@ -310,7 +364,7 @@ class Publisher:
 
     async def _file(
         self,
-        job: JobSnapshot,
+        job: StagedJob,
         file_id: UUID,
         made: Assembled,
         stored: Stored,
@@ -345,13 +399,20 @@ class Publisher:
             etag=stored.etag,
         )
 
-    async def discard(self, conclusion: Conclusion | None) -> None:
-        """The job did not end with it after all."""
-        if conclusion is not None and conclusion.file is not None:
-            with _left_for_the_sweep():
-                await asyncio.to_thread(self._sources.delete, conclusion.file.storage_uri)
+    async def publish(self, connection: AsyncConnection, job_id: UUID, assembly: Assembly) -> None:
+        """A dry run has made no file."""
+        file: NewFile | None = assembly.made
+        if file is not None:
+            await files.insert_file(connection, file)
+            await jobs.set_result_file(connection, job_id, file.id)
 
-    async def forget_parts(self, job_id: UUID) -> None:
+    async def discard(self, assembly: Assembly) -> None:
+        file: NewFile | None = assembly.made
+        if file is not None and file.storage_uri is not None:
+            with _left_for_the_sweep():
+                await asyncio.to_thread(self._sources.delete, file.storage_uri)
+
+    async def forget(self, job_id: UUID) -> None:
         with _left_for_the_sweep():
             await asyncio.to_thread(self._parts.remove, job_id)
         if (file_id := self._files.pop(job_id, None)) is not None:
@@ -359,9 +420,10 @@ class Publisher:
                 await asyncio.to_thread(self._sources.storage.release, file_id)
 
 
-def _output(job: JobSnapshot) -> OutputMaker:
-    assert job.can.makes_file is not None, "asked only of processors that make a file"
-    return job.can.makes_file.output
+async def _computed(compute: Compute, function: Callable[..., Any], *arguments: Any) -> Any:
+    """Raises DiskFull, StorageUnavailable for what the process could not do with files."""
+    with translated("The folder of the parts"):
+        return await compute(function, *arguments)
 
 
 @contextmanager
@@ -381,35 +443,3 @@ def _stem(filename: str) -> str:
         if stem.lower().endswith(ending):
             return stem[: -len(ending)] or "file"
     return stem or "file"
-
-
-def repeating(rows: Sequence[int], told: Sequence[tuple[str, str, int]]) -> list[Reject]:
-    """The rejects of rows that repeat a value: of which columns, which it is, and the row that has
-    it first.
-    """
-    return [
-        Reject(
-            row,
-            0,
-            0,
-            0,
-            b"",
-            NOT_UNIQUE,
-            f"Row {first} has this value already.",
-            column,
-            value[:200].replace("\0", "\\x00"),
-        )
-        for row, (column, value, first) in zip(rows, told, strict=True)
-    ]
-
-
-def repeated_rows(folder: str, first: int, count: int) -> list[int]:
-    """Those of a chunk that were found to repeat a value."""
-    rules = np.memmap(Path(folder) / "rule", "u1", "r")
-    found: list[int] = (np.flatnonzero(rules[first : first + count]) + first).tolist()
-    return found
-
-
-def _repeated_among(folder: str, rows: Sequence[int]) -> set[int]:
-    rules = np.memmap(Path(folder) / "rule", "u1", "r")
-    return {row for row in rows if rules[row]}

@@ -1,0 +1,55 @@
+"""Rows that repeat what must be unique in the whole file that a job makes. Which they are is in a
+file `rule` in the folder of its parts: a byte for each row, 0 where it repeats nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from app.formats.base import Reject
+
+NOT_UNIQUE = "not_unique"
+
+
+def is_known(folder: str) -> bool:
+    """Whether any row was looked at."""
+    return Path(folder, "rule").exists()
+
+
+def repeated_rows(folder: str, first: int, count: int) -> list[int]:
+    """Those of a chunk that repeat a value."""
+    repeated: list[int] = (np.flatnonzero(_rules(folder)[first : first + count]) + first).tolist()
+    return repeated
+
+
+def repeated_among(folder: str, rows: Sequence[int]) -> set[int]:
+    rules = _rules(folder)
+    return {row for row in rows if rules[row]}
+
+
+def _rules(folder: str) -> Any:
+    return np.memmap(Path(folder) / "rule", "u1", "r")
+
+
+def repeating(rows: Sequence[int], told: Sequence[tuple[str, str, int]]) -> list[Reject]:
+    """The rejects of rows that repeat a value: of which columns, which it is, and the row that has
+    it first.
+    """
+    return [
+        Reject(
+            row,
+            0,
+            0,
+            0,
+            b"",
+            NOT_UNIQUE,
+            f"Row {first} has this value already.",
+            column,
+            value[:200].replace("\0", "\\x00"),
+        )
+        for row, (column, value, first) in zip(rows, told, strict=True)
+    ]
