@@ -30,6 +30,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from app.db.models import Chunk, Job
 from app.db.moves import may_become
 from app.db.rows import (
+    ChunkCompletion,
     ChunkRow,
     ChunkTally,
     CompletedChunk,
@@ -38,6 +39,7 @@ from app.db.rows import (
     JobTotals,
     columns_of,
     fetch_all,
+    values_of,
 )
 from app.db.types import is_due, now, padded
 from app.errors import LeaseLost
@@ -219,20 +221,19 @@ def _held(claim: Claim, to: ChunkStatus) -> Any:
 
 
 async def complete(
-    connection: AsyncConnection, claims: Sequence[Claim], values: Sequence[dict[str, Any]]
+    connection: AsyncConnection, claims: Sequence[Claim], completions: Sequence[ChunkCompletion]
 ) -> None:  # processing -> completed
-    """Complete chunks claimed together. `values` of each: rows_ok, rows_invalid, rows_failed,
-    hash_read, summary, and timings if they are known.
+    """Complete chunks claimed together, with the completion of each.
 
     Must come before the rows in the transaction that writes them: it is the fence. Raises
     LeaseLost.
     """
     await hold(connection, claims)
-    given = [
-        {"of_job": claim.job_id, "at_index": claim.index, "timings": None, **counts}
-        for claim, counts in zip(claims, values, strict=True)
+    rows = [
+        {"of_job": claim.job_id, "at_index": claim.index, **values_of(completion)}
+        for claim, completion in zip(claims, completions, strict=True)
     ]
-    await connection.execute(_COMPLETE, given)
+    await connection.execute(_COMPLETE, rows)
 
 
 async def set_summary(connection: AsyncConnection, claim: Claim, summary: dict[str, Any]) -> None:

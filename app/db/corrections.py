@@ -6,7 +6,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 from uuid import UUID
 
 from sqlalchemy import delete, insert, select, update
@@ -16,10 +15,13 @@ from app.db import jobs, outbox
 from app.db.models import Chunk, CorrectionChunk, Job, RejectedRow
 from app.db.moves import may_become
 from app.db.rows import (
+    ChunkContents,
     ChunkRow,
     JobBase,
+    JobCorrection,
     RejectPlace,
     RejectRow,
+    changes_of,
     columns_of,
     fetch_all,
     fetch_first,
@@ -154,16 +156,17 @@ async def insert_rejects(connection: AsyncConnection, rejects: Sequence[RejectRo
 
 
 async def change_chunk(
-    connection: AsyncConnection, job_id: UUID, index: int, values: dict[str, Any]
+    connection: AsyncConnection, job_id: UUID, index: int, contents: ChunkContents
 ) -> None:
     """Of a chunk that this transaction has locked."""
     query = update(Chunk).where(Chunk.job_id == job_id, Chunk.chunk_index == index)
-    await connection.execute(query.values(**values))
+    await connection.execute(query.values(**values_of(contents)))
 
 
-async def change_job(connection: AsyncConnection, job_id: UUID, values: dict[str, Any]) -> None:
+async def change_job(connection: AsyncConnection, job_id: UUID, correction: JobCorrection) -> None:
     """Of a job that this transaction has locked."""
-    await connection.execute(update(Job).where(Job.id == job_id).values(**values, updated_at=now()))
+    query = update(Job).where(Job.id == job_id)
+    await connection.execute(query.values(**changes_of(correction), updated_at=now()))
 
 
 _MAY_BE_CLEARED = may_become(

@@ -38,6 +38,7 @@ from app.db.rows import (
     ListedJob,
     LockedJob,
     NewJob,
+    SplitPosition,
     columns_of,
     fetch_all,
     fetch_first,
@@ -461,7 +462,7 @@ async def advance_split(
     *,
     old_offset: int,
     old_count: int,
-    values: dict[str, Any],
+    new: SplitPosition,
 ) -> JobStatus | None:  # queued -> processing
     """Move the split on if it still stands where this splitter began; the job's status then, or
     None if it does not.
@@ -475,7 +476,7 @@ async def advance_split(
             Job.split_done.is_(False),
             Job.status.in_((*ACTIVE_JOBS, JobStatus.CANCELLED)),
         )
-        .values(**values, updated_at=now())
+        .values(**values_of(new), updated_at=now())
         .returning(Job.status)
     )
     status = (await connection.execute(query)).scalar()

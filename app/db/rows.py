@@ -14,6 +14,7 @@ from typing import Any, TypeVar
 from uuid import UUID, uuid4
 
 import msgspec
+from msgspec import UNSET, UnsetType
 from sqlalchemy import ColumnElement
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -65,6 +66,12 @@ async def fetch_first(
 def values_of(new: msgspec.Struct) -> dict[str, Any]:
     """What is inserted, by column."""
     return msgspec.structs.asdict(new)
+
+
+def changes_of(change: msgspec.Struct) -> dict[str, Any]:
+    """What is changed, by column: the fields that are set."""
+    values = msgspec.structs.asdict(change)
+    return {column: value for column, value in values.items() if value is not UNSET}
 
 
 class FileRow(msgspec.Struct, frozen=True):
@@ -250,6 +257,25 @@ class NewJob(msgspec.Struct, frozen=True, kw_only=True):
     chunk_count: int = 0
 
 
+class SplitPosition(msgspec.Struct, frozen=True, kw_only=True):
+    """How far the file of a job is split."""
+
+    split_offset: int
+    split_rows: int
+    split_lines: int
+    split_crc32: int | None
+    split_done: bool
+    chunk_count: int
+
+
+class JobCorrection(msgspec.Struct, frozen=True, kw_only=True):
+    """What a correction changes in the job that it corrects."""
+
+    corrected_rows: int
+    columns: list[str] | UnsetType = UNSET
+    summary: dict[str, Any] | UnsetType | None = UNSET
+
+
 class StoredAnswer(msgspec.Struct, frozen=True):
     """The answer to a request that may be sent again."""
 
@@ -286,6 +312,24 @@ class ChunkRow(msgspec.Struct, frozen=True):
     error: dict[str, Any] | None
     timings: dict[str, Any] | None
     finished_at: datetime | None
+
+
+class ChunkContents(msgspec.Struct, frozen=True, kw_only=True):
+    """What the row of a chunk says of its rows, once they are stored."""
+
+    rows_ok: int
+    rows_invalid: int
+    rows_failed: int
+    hash_read: str
+    summary: dict[str, Any] | None
+    reject_codes: dict[str, int] | None
+
+
+class ChunkCompletion(ChunkContents, frozen=True, kw_only=True):
+    """What the row of a chunk says from its completion on."""
+
+    timings: dict[str, float] | None = None
+    """Seconds by what they went to."""
 
 
 class ChunkProof(msgspec.Struct, frozen=True):

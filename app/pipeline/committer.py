@@ -80,7 +80,7 @@ class Committer:
         if staged is not None and any(prepared.outputs for _, prepared in ready):
             await self._in_thread(job, _stage, staged, ready)
         claims = [claim for claim, _ in ready]
-        values = [prepared.values() for _, prepared in ready]
+        completions = [prepared.completion() for _, prepared in ready]
 
         async def write(connection: AsyncConnection) -> None:
             nonlocal written_at
@@ -92,15 +92,14 @@ class Committer:
             if new_columns:
                 await _add_columns(connection, job.id, new_columns)
             await chunks.complete(
-                connection, claims, [target.values(prepared) for _, prepared in ready]
+                connection, claims, [target.completion(prepared) for _, prepared in ready]
             )
             hit("chunk.before_write")
             await target.write(connection, ready)
             written_at = perf_counter()
             spent = round(written_at - begun + running.in_flight.commit_seconds, 6)
-            await chunks.set_timings(
-                connection, claims[0], {**values[0]["timings"], "write": spent}
-            )
+            timings = {**(completions[0].timings or {}), "write": spent}
+            await chunks.set_timings(connection, claims[0], timings)
             hit("chunk.after_write")
 
         with observing.committing(claims):
@@ -113,7 +112,7 @@ class Committer:
         ended = perf_counter()
         # known only now: counted with what is written next
         running.in_flight.commit_seconds = ended - written_at
-        observing.completed(claims, values, ended - begun)
+        observing.completed(claims, completions, ended - begun)
         running.waits_for(None)
         if new_columns:
             known = running.snapshot.columns

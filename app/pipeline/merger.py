@@ -11,11 +11,19 @@ from dataclasses import dataclass, replace
 from typing import Any
 from uuid import UUID
 
+from msgspec.structs import replace as replaced
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from app.db import corrections, jobs
 from app.db.corrections import CorrectionPart
-from app.db.rows import ChunkRow, LockedJob, RejectPlace, RejectRow
+from app.db.rows import (
+    ChunkContents,
+    ChunkRow,
+    JobCorrection,
+    LockedJob,
+    RejectPlace,
+    RejectRow,
+)
 from app.destinations.registry import Destinations
 from app.errors import LeaseLost, TransientError
 from app.failpoints import hit
@@ -158,19 +166,16 @@ class Merger:
             await destination.rejects.write(connection, job_id, own_rejects)
         hit("correction.results_written")
         summary = {**prepared.summary, "written": written} if written else prepared.summary
-        counts = {
-            "rows_ok": chunk.rows_ok + prepared.rows_ok,
-            "rows_invalid": chunk.rows_invalid + _more("invalid", old, again),
-            "rows_failed": chunk.rows_failed + _more("failed", old, again),
-            "reject_codes": _codes(chunk, old, again),
-        }
         read = (int(chunk.hash_read or "0", 16) + prepared.hash_sum) & MASK
-        values = {
-            **counts,
-            "hash_read": f"{read:016x}",
-            "summary": _summary(processor, chunk.summary, removed, summary),
-        }
-        await corrections.change_chunk(connection, target_id, index, values)
+        contents = ChunkContents(
+            rows_ok=chunk.rows_ok + prepared.rows_ok,
+            rows_invalid=chunk.rows_invalid + _more("invalid", old, again),
+            rows_failed=chunk.rows_failed + _more("failed", old, again),
+            hash_read=f"{read:016x}",
+            summary=_summary(processor, chunk.summary, removed, summary),
+            reject_codes=_codes(chunk, old, again),
+        )
+        await corrections.change_chunk(connection, target_id, index, contents)
         return await self._count(connection, target, processor, removed, summary, prepared)
 
     async def _count(
@@ -182,15 +187,16 @@ class Merger:
         summary: dict[str, Any],
         prepared: Prepared,
     ) -> LockedJob:
-        values: dict[str, Any] = {"corrected_rows": target.corrected_rows + prepared.rows_ok}
+        correction = JobCorrection(corrected_rows=target.corrected_rows + prepared.rows_ok)
         known = Columns(target.columns)
         if new := known.new(prepared.columns):
             if not known.have_room_for(new):
                 raise ColumnsTaken(known)
-            values["columns"] = [*known, *new]
+            correction = replaced(correction, columns=[*known, *new])
         if JobStatus(target.status).is_final:  # else its end will add up all its chunks
-            values["summary"] = _summary(processor, target.summary, removed, summary)
-        await corrections.change_job(connection, target.id, values)
+            total = _summary(processor, target.summary, removed, summary)
+            correction = replaced(correction, summary=total)
+        await corrections.change_job(connection, target.id, correction)
         await corrections.clear(connection, target.id)
         job = await jobs.lock_job(connection, target.id)
         assert job is not None

@@ -7,9 +7,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from contextvars import ContextVar
-from typing import Any
 
 from app.db.chunks import Claim
+from app.db.rows import ChunkCompletion
 from app.pipeline.running import JobSnapshot
 from app.telemetry import counters, logs, tracing
 from app.telemetry.tracing import NOTHING, Span, Value
@@ -65,18 +65,20 @@ def committing(claims: Sequence[Claim]) -> Span:
     return tracing.span("commit", first.traceparent, attributes, links=others)
 
 
-def completed(claims: Sequence[Claim], values: Sequence[dict[str, Any]], seconds: float) -> None:
-    """Chunks committed together, with what was stored of each; `seconds`: what writing all of them
+def completed(
+    claims: Sequence[Claim], completions: Sequence[ChunkCompletion], seconds: float
+) -> None:
+    """Chunks committed together, with the completion of each; `seconds`: what writing all of them
     took.
     """
-    share = {"write": seconds / len(values)}
-    for claim, each in zip(claims, values, strict=True):
+    share = {"write": seconds / len(completions)}
+    for claim, completion in zip(claims, completions, strict=True):
         rows = {
-            "ok": each["rows_ok"],
-            "invalid": each["rows_invalid"],
-            "failed": each["rows_failed"],
+            "ok": completion.rows_ok,
+            "invalid": completion.rows_invalid,
+            "failed": completion.rows_failed,
         }
-        timings = each["timings"] | share
+        timings = {**(completion.timings or {}), **share}
         counters.completed(rows, timings)
         if (span := _span(claim)) is not NOTHING:
             told = {"granula.outcome": "completed"} | {

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from itertools import chain
 from typing import Any
 
+from app.db.rows import ChunkCompletion
 from app.formats.base import MASK, Page, Reject
 from app.processors.base import ChunkOutcome, Output, Processor
 
@@ -50,17 +51,18 @@ class Prepared:
         if outcome.output is not None:
             self.outputs.append(outcome.output)
 
-    def values(self) -> dict[str, Any]:
+    def completion(self) -> ChunkCompletion:
+        """What the row of the chunk is to say."""
         failed = sum(r.kind == "failed" for r in self.rejects)
-        return {
-            "rows_ok": self.rows_ok,
-            "rows_invalid": len(self.rejects) - failed,
-            "rows_failed": failed,
-            "hash_read": f"{self.hash_sum:016x}",
-            "summary": self.summary or None,
-            "reject_codes": dict(Counter(reject.code for reject in self.rejects)) or None,
-            "timings": {name: round(seconds, 6) for name, seconds in self.timings.items()},
-        }
+        return ChunkCompletion(
+            rows_ok=self.rows_ok,
+            rows_invalid=len(self.rejects) - failed,
+            rows_failed=failed,
+            hash_read=f"{self.hash_sum:016x}",
+            summary=self.summary or None,
+            reject_codes=dict(Counter(reject.code for reject in self.rejects)) or None,
+            timings={name: round(seconds, 6) for name, seconds in self.timings.items()},
+        )
 
 
 def gathered(parts: Sequence[dict[str, list[Any]]]) -> dict[str, list[Any]]:

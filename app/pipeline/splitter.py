@@ -11,6 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from app.db import chunks, jobs
 from app.db.engine import Database
+from app.db.rows import SplitPosition
 from app.errors import StoredFileCorrupt
 from app.failpoints import hit
 from app.formats.base import MAX_CHUNK_BYTES
@@ -51,20 +52,20 @@ class Splitter:
         chunk_count = job.chunk_count + len(made.spans)
 
         async def commit(connection: AsyncConnection) -> JobStatus | None:
-            values = {
-                "split_offset": made.position.offset,
-                "split_rows": made.position.rows,
-                "split_lines": made.position.line,
-                "split_crc32": made.position.crc32,
-                "split_done": made.done,
-                "chunk_count": chunk_count,
-            }
+            position = SplitPosition(
+                split_offset=made.position.offset,
+                split_rows=made.position.rows,
+                split_lines=made.position.line,
+                split_crc32=made.position.crc32,
+                split_done=made.done,
+                chunk_count=chunk_count,
+            )
             status = await jobs.advance_split(
                 connection,
                 job.id,
                 old_offset=job.position.offset,
                 old_count=job.chunk_count,
-                values=values,
+                new=position,
             )
             if status is not None:
                 # A cancelled job is cut to its end all the same: only so can its other rows be

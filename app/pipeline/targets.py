@@ -6,23 +6,22 @@ rows are its own; those of a correction belong to the job that it corrects. Whic
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, Protocol
+from typing import Protocol
 
+from msgspec.structs import replace
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from app.db import chunks, corrections
 from app.db.chunks import Claim
 from app.db.engine import Database
-from app.db.rows import LockedJob
+from app.db.rows import ChunkCompletion, LockedJob
 from app.formats.base import Rows
 from app.pipeline.merger import Live, Merger, look, only
 from app.pipeline.prepared import Prepared, gathered
 from app.pipeline.running import JobSnapshot
 
-KEPT_ELSEWHERE = {"hash_read": f"{0:016x}", "summary": None}
-"""What a chunk of a correction stores of its results: they are part of the chunk that it
-corrects.
-"""
+NO_HASH = f"{0:016x}"
+"""Of no rows."""
 
 
 class CommitTarget(Protocol):
@@ -39,8 +38,8 @@ class CommitTarget(Protocol):
         gone.
         """
 
-    def values(self, prepared: Prepared) -> dict[str, Any]:
-        """What is stored in the row of the chunk."""
+    def completion(self, prepared: Prepared) -> ChunkCompletion:
+        """What the row of the chunk is to say."""
 
     async def write(
         self, connection: AsyncConnection, ready: Sequence[tuple[Claim, Prepared]]
@@ -70,8 +69,8 @@ class OwnJob:
     async def lock(self, connection: AsyncConnection) -> None:
         """The chunks come first."""
 
-    def values(self, prepared: Prepared) -> dict[str, Any]:
-        return prepared.values()
+    def completion(self, prepared: Prepared) -> ChunkCompletion:
+        return prepared.completion()
 
     async def write(
         self, connection: AsyncConnection, ready: Sequence[tuple[Claim, Prepared]]
@@ -124,8 +123,9 @@ class CorrectedJob:
         assert self._job.corrects is not None
         self._target = await self._merger.lock(connection, self._job.corrects)
 
-    def values(self, prepared: Prepared) -> dict[str, Any]:
-        return prepared.values() | KEPT_ELSEWHERE
+    def completion(self, prepared: Prepared) -> ChunkCompletion:
+        """Its results are part of the chunk that it corrects, and so are their hash and summary."""
+        return replace(prepared.completion(), hash_read=NO_HASH, summary=None)
 
     async def write(
         self, connection: AsyncConnection, ready: Sequence[tuple[Claim, Prepared]]

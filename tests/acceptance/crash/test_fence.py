@@ -9,6 +9,7 @@ import pytest
 from app.config import load_settings
 from app.db import chunks
 from app.db.engine import Database
+from app.db.rows import ChunkCompletion
 from app.errors import LeaseLost
 from tests.acceptance.crash.conftest import MakeService
 from tests.crash.service import RECOVERY_SECONDS, Input, Service, assert_exact, post
@@ -93,24 +94,24 @@ async def test_chunks_that_are_completed_are_not_completed_again(
     is done.
     """
     database = Database(load_settings(database_url=service.url))
-    values = {
-        "rows_ok": 100,
-        "rows_invalid": 0,
-        "rows_failed": 0,
-        "hash_read": "0" * 16,
-        "summary": None,
-        "reject_codes": None,
-    }
+    completion = ChunkCompletion(
+        rows_ok=100,
+        rows_invalid=0,
+        rows_failed=0,
+        hash_read="0" * 16,
+        summary=None,
+        reject_codes=None,
+    )
     try:
         claims = await database.run_alone(
             lambda c: chunks.claim(c, split_job, "me", 60, token=uuid4(), limit=3)
         )
         assert [claim.index for claim in claims] == [0, 1, 2]
-        await database.transact(lambda c: chunks.complete(c, claims[:2], [values] * 2))
+        await database.transact(lambda c: chunks.complete(c, claims[:2], [completion] * 2))
         with pytest.raises(LeaseLost):
-            await database.transact(lambda c: chunks.complete(c, claims, [values] * 3))
+            await database.transact(lambda c: chunks.complete(c, claims, [completion] * 3))
         with pytest.raises(LeaseLost):
-            await database.transact(lambda c: chunks.complete(c, claims[:1], [values]))
-        await database.transact(lambda c: chunks.complete(c, claims[2:], [values]))
+            await database.transact(lambda c: chunks.complete(c, claims[:1], [completion]))
+        await database.transact(lambda c: chunks.complete(c, claims[2:], [completion]))
     finally:
         await database.close()

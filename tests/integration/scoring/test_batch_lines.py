@@ -20,19 +20,23 @@ from app.db import chunks
 from app.db.chunks import Claim
 from app.db.engine import Database
 from app.db.models import Chunk, Job
+from app.db.rows import ChunkCompletion
 from app.formats.base import Span
 from app.states import ChunkStatus
 from tests.conftest import Databases
 from tests.harness import Postgres
 from tests.integration.undo.test_versions import made
 
-COUNTS = {
-    "rows_invalid": 0,
-    "rows_failed": 0,
-    "hash_read": f"{0:016x}",
-    "summary": None,
-    "reject_codes": None,
-}
+
+def all_ok(claim: Claim) -> ChunkCompletion:
+    return ChunkCompletion(
+        rows_ok=claim.span.row_count,
+        rows_invalid=0,
+        rows_failed=0,
+        hash_read=f"{0:016x}",
+        summary=None,
+        reject_codes=None,
+    )
 
 
 @pytest.fixture
@@ -52,7 +56,7 @@ async def claimed(connection: AsyncConnection, rows: Sequence[int]) -> list[Clai
 
 
 async def complete(connection: AsyncConnection, claim: Claim) -> None:
-    await chunks.complete(connection, [claim], [{"rows_ok": claim.span.row_count, **COUNTS}])
+    await chunks.complete(connection, [claim], [all_ok(claim)])
 
 
 def lines(caplog: pytest.LogCaptureFixture) -> list[str]:
@@ -120,9 +124,7 @@ def test_lines_do_not_depend_on_the_moments_that_chunks_ended(
         async def complete_some(connection: AsyncConnection, shift: int, start: int) -> None:
             for part in parts:
                 some = part[start::2]
-                await chunks.complete(
-                    connection, some, [{"rows_ok": c.span.row_count, **COUNTS} for c in some]
-                )
+                await chunks.complete(connection, some, [all_ok(c) for c in some])
                 ended = update(Chunk).where(
                     Chunk.job_id == part[0].job_id, Chunk.chunk_index.in_([c.index for c in some])
                 )

@@ -64,7 +64,7 @@ def test_the_outcomes_of_halves_are_those_of_the_whole() -> None:
     )
     halves.add(ChunkOutcome(rows(1, 2), [], {"rows": 2}, {"records": [1]}), processor)
     halves.add(ChunkOutcome(rows(3, 4), [reject(5)], {"rows": 2}, {"records": [2]}), processor)
-    assert halves.values() == whole.values()
+    assert halves.completion() == whole.completion()
     assert halves.tables == whole.tables == {"records": [1, 2]}
     assert [row for page in halves.pages for row in cells(page)] == [
         (n, [str(n)]) for n in (1, 2, 3, 4)
@@ -75,9 +75,9 @@ def test_rows_that_could_not_be_done_are_counted_apart_from_those_that_are_wrong
     prepared = Prepared()
     rejects = [reject(2), reject(3, kind="failed"), reject(4)]
     prepared.add(ChunkOutcome(rows(1), rejects), RowsProcessor())
-    values = prepared.values()
-    assert (values["rows_ok"], values["rows_invalid"], values["rows_failed"]) == (1, 2, 1)
-    assert values["reject_codes"] == {"refused": 3}
+    completion = prepared.completion()
+    assert (completion.rows_ok, completion.rows_invalid, completion.rows_failed) == (1, 2, 1)
+    assert completion.reject_codes == {"refused": 3}
 
 
 def test_the_hash_does_not_depend_on_the_order_of_rows_but_on_their_numbers() -> None:
@@ -85,7 +85,7 @@ def test_the_hash_does_not_depend_on_the_order_of_rows_but_on_their_numbers() ->
         prepared = Prepared()
         for part in parts:
             prepared.add(ChunkOutcome(part), RowsProcessor())
-        return str(prepared.values()["hash_read"])
+        return prepared.completion().hash_read
 
     assert hash_of(rows(1, 2)) == hash_of(rows(2), rows(1))
     assert hash_of(rows(1)) != hash_of(CellRows(["id"], [2], [["1"]]))
