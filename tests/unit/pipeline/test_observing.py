@@ -7,6 +7,7 @@ from __future__ import annotations
 import json
 import logging
 from collections.abc import Callable
+from dataclasses import replace
 from uuid import UUID, uuid4
 
 import pytest
@@ -16,53 +17,22 @@ from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanE
 from opentelemetry.trace import StatusCode
 
 from app.db.chunks import Claim
+from app.db.rows import ChunkCompletion
 from app.errors import LeaseLost
 from app.formats.base import Span
-from app.formats.csv import CsvDialect
-from app.formats.registry import open_format
 from app.pipeline import observing
-from app.pipeline.columns import Columns
-from app.pipeline.cutter import Position
-from app.pipeline.running import RunningJob
-from app.processors.base import Capabilities
-from app.processors.options import NoOptions
-from app.processors.rows import RowsProcessor
-from app.states import JobStatus
+from app.pipeline.running import JobSnapshot
 from app.telemetry import tracing
 from app.telemetry.counters import PROCESS
 from app.telemetry.logs import JsonLines
+from tests.unit.pipeline.test_running import snapshot
 
 TRACE, ABOVE = "4bf92f3577b34da6a3ce929d0e0e4736", "00f067aa0ba902b7"
 TIMINGS = {"wait": 0.25, "read": 0.5, "process": 1.0}
 
 
-def running_job() -> RunningJob:
-    processor = RowsProcessor()
-    return RunningJob(
-        id=uuid4(),
-        file_id=uuid4(),
-        uri="f",
-        etag=None,
-        stored_bytes=0,
-        stored_crc32=None,
-        form=open_format(CsvDialect(columns=["a"], data_start=2, data_line=2)),
-        processor=processor,
-        can=Capabilities.of(processor),
-        options=NoOptions(),
-        chunk_size=10,
-        columns=Columns(["a"]),
-        position=Position(0, 0, 1, 0),
-        split_crc32=None,
-        chunk_count=3,
-        split_done=True,
-        status=JobStatus.PROCESSING,
-        data_start=2,
-        waiting_on=None,
-        parent_id=None,
-        is_parent=False,
-        child_count=0,
-        trace=f"00-{TRACE}-{ABOVE}-01",
-    )
+def traced_job() -> JobSnapshot:
+    return replace(snapshot(), trace=f"00-{TRACE}-{ABOVE}-01")
 
 
 def claims_of(job_id: UUID, count: int) -> list[Claim]:
@@ -74,9 +44,17 @@ def claims_of(job_id: UUID, count: int) -> list[Claim]:
     ]
 
 
-def stored(ok: int, invalid: int) -> dict[str, object]:
+def stored(ok: int, invalid: int) -> ChunkCompletion:
     """What is kept of a chunk that was completed."""
-    return {"rows_ok": ok, "rows_invalid": invalid, "rows_failed": 0, "timings": TIMINGS}
+    return ChunkCompletion(
+        rows_ok=ok,
+        rows_invalid=invalid,
+        rows_failed=0,
+        hash_read="",
+        summary=None,
+        reject_codes=None,
+        timings=TIMINGS,
+    )
 
 
 def counted() -> dict[str, float]:
@@ -161,7 +139,7 @@ def test_a_chunk_that_was_lost_is_counted_by_whoever_has_it() -> None:
 
 
 def test_every_chunk_has_a_span_below_the_request_that_made_its_job(spans: Spans) -> None:
-    job = running_job()
+    job = traced_job()
     claims = claims_of(job.id, 3)
     with observing.at_work(job, claims):
         observing.completed(claims[:1], [stored(8, 2)], seconds=0.5)
@@ -196,7 +174,7 @@ def test_every_chunk_has_a_span_below_the_request_that_made_its_job(spans: Spans
 
 
 def test_a_commit_is_below_the_first_of_its_chunks_and_linked_to_the_others(spans: Spans) -> None:
-    job = running_job()
+    job = traced_job()
     claims = claims_of(job.id, 3)
     with observing.at_work(job, claims), observing.committing(claims):
         pass
@@ -213,7 +191,7 @@ def test_a_commit_is_below_the_first_of_its_chunks_and_linked_to_the_others(span
 
 
 def test_chunks_at_work_side_by_side_keep_their_spans_apart(spans: Spans) -> None:
-    outer, inner = running_job(), running_job()
+    outer, inner = traced_job(), traced_job()
     (of_outer,), (of_inner,) = claims_of(outer.id, 1), claims_of(inner.id, 1)
     with observing.at_work(outer, [of_outer]):
         with observing.at_work(inner, [of_inner]):
@@ -228,7 +206,7 @@ def test_chunks_at_work_side_by_side_keep_their_spans_apart(spans: Spans) -> Non
 
 
 def test_nothing_of_a_trace_is_made_while_tracing_is_off() -> None:
-    job = running_job()
+    job = traced_job()
     claims = claims_of(job.id, 2)
     assert not tracing.is_on()
     with observing.at_work(job, claims):
