@@ -16,6 +16,7 @@ from app.api.parameters import Name
 from app.api.services import App, Owner
 from app.errors import NotFound
 from app.features.job_types.requests import NewJob
+from app.features.schedules.queries import ScheduleUpdate
 from app.features.schedules.schemas import Schedule, ScheduleList
 from app.features.schedules.service import USUAL_TYPE, Schedules
 
@@ -100,9 +101,8 @@ async def get(schedule_id: ScheduleId, app: App, owner: Owner) -> Response:
 @router.patch("/{schedule_id}", response_model=Schedule, responses=problem_responses(400, 404, 422))
 async def change(schedule_id: ScheduleId, body: ScheduleChange, app: App, owner: Owner) -> Response:
     """Pause it, go on, or give it another cron, timezone or name."""
-    return encoded(
-        await app.of(Schedules).change(schedule_id, owner, body.model_dump(exclude_unset=True))
-    )
+    new = ScheduleUpdate(**body.model_dump(exclude_unset=True))
+    return encoded(await app.of(Schedules).change(schedule_id, owner, new))
 
 
 @router.post(

@@ -9,11 +9,12 @@ from typing import Any
 from uuid import UUID, uuid4
 
 import msgspec
+from msgspec import UNSET, UnsetType
 from sqlalchemy import delete, insert, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from app.db.models import Schedule
-from app.db.rows import columns_of, fetch_all, fetch_first, values_of
+from app.db.rows import changes_of, columns_of, fetch_all, fetch_first, values_of
 from app.db.types import now
 from app.db.users import is_revoked
 
@@ -48,6 +49,16 @@ class NewSchedule(msgspec.Struct, frozen=True, kw_only=True):
     timezone: str
     job: dict[str, Any]
     next_run_at: datetime
+
+
+class ScheduleUpdate(msgspec.Struct, frozen=True, kw_only=True):
+    """What is changed of a schedule."""
+
+    name: str | UnsetType = UNSET
+    cron: str | UnsetType = UNSET
+    timezone: str | UnsetType = UNSET
+    paused: bool | UnsetType = UNSET
+    next_run_at: datetime | UnsetType = UNSET
 
 
 _SCHEDULE = columns_of(ScheduleRow, Schedule)
@@ -115,25 +126,47 @@ async def take_run(
     return (await connection.execute(query)).rowcount == 1
 
 
-async def note(connection: AsyncConnection, schedule_id: UUID, values: dict[str, Any]) -> None:
-    """What became of a run; `runs` and `skipped` are added to what was counted."""
-    counted = {
-        name: getattr(Schedule, name) + values.pop(name)
-        for name in ("runs", "skipped")
-        if name in values
-    }
-    await connection.execute(
-        update(Schedule).where(Schedule.id == schedule_id).values(**values, **counted)
+async def note_made(
+    connection: AsyncConnection,
+    schedule_id: UUID,
+    job_id: UUID,
+    last_outcome: dict[str, Any],
+    *,
+    was_planned: bool,
+) -> None:
+    """A run made this job. When a planned one ran was noted as it was taken."""
+    last_run_at = Schedule.last_run_at if was_planned else now()
+    query = update(Schedule).where(Schedule.id == schedule_id)
+    query = query.values(
+        last_job_id=job_id,
+        last_run_at=last_run_at,
+        runs=Schedule.runs + 1,
+        last_outcome=last_outcome,
     )
+    await connection.execute(query)
+
+
+async def note_skipped(
+    connection: AsyncConnection, schedule_id: UUID, last_outcome: dict[str, Any]
+) -> None:
+    """A run was skipped."""
+    query = update(Schedule).where(Schedule.id == schedule_id)
+    await connection.execute(query.values(skipped=Schedule.skipped + 1, last_outcome=last_outcome))
+
+
+async def note_failed(
+    connection: AsyncConnection, schedule_id: UUID, last_outcome: dict[str, Any]
+) -> None:
+    """A run could make no job."""
+    query = update(Schedule).where(Schedule.id == schedule_id)
+    await connection.execute(query.values(last_outcome=last_outcome))
 
 
 async def change(
-    connection: AsyncConnection, schedule_id: UUID, owner: str, values: dict[str, Any]
+    connection: AsyncConnection, schedule_id: UUID, owner: str, new: ScheduleUpdate
 ) -> bool:
-    query = (
-        update(Schedule).where(Schedule.id == schedule_id, Schedule.owner == owner).values(**values)
-    )
-    return (await connection.execute(query)).rowcount == 1
+    query = update(Schedule).where(Schedule.id == schedule_id, Schedule.owner == owner)
+    return (await connection.execute(query.values(**changes_of(new)))).rowcount == 1
 
 
 async def remove(connection: AsyncConnection, schedule_id: UUID, owner: str) -> bool:

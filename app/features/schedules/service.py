@@ -15,6 +15,8 @@ from uuid import UUID
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from cronsim import CronSim, CronSimError
+from msgspec import UNSET
+from msgspec.structs import replace
 
 from app.db import jobs
 from app.db.engine import Database
@@ -23,7 +25,7 @@ from app.features.job_types.requests import NewJob
 from app.features.job_types.service import JobStarter
 from app.features.schedules import queries as schedules
 from app.features.schedules.cron import check_cron
-from app.features.schedules.queries import NewSchedule, ScheduleRow
+from app.features.schedules.queries import NewSchedule, ScheduleRow, ScheduleUpdate
 from app.states import JobStatus
 
 logger = logging.getLogger(__name__)
@@ -81,17 +83,20 @@ class Schedules:
                 "items": [_body(row) for row in await schedules.list_schedules(connection, owner)]
             }
 
-    async def change(self, schedule_id: UUID, owner: str, given: dict[str, Any]) -> dict[str, Any]:
-        """Pause, resume, or give another cron, timezone, name or job. What was due while it was
-        paused is not made up for.
+    async def change(self, schedule_id: UUID, owner: str, new: ScheduleUpdate) -> dict[str, Any]:
+        """Pause, resume, or give another cron, timezone or name. What was due while it was paused
+        is not made up for. Raises NotFound, BadCron, InvalidParameter.
         """
         row = await self._find(schedule_id, owner)
-        if "cron" in given:
-            check_cron(given["cron"])
-        cron, timezone = given.get("cron", row.cron), given.get("timezone", row.timezone)
-        values = given | {"next_run_at": first_run(cron, timezone, datetime.now(UTC))}
+        cron, timezone = row.cron, row.timezone
+        if new.cron is not UNSET:
+            check_cron(new.cron)
+            cron = new.cron
+        if new.timezone is not UNSET:
+            timezone = new.timezone
+        new = replace(new, next_run_at=first_run(cron, timezone, datetime.now(UTC)))
         if not await self._database.transact(
-            lambda c: schedules.change(c, schedule_id, owner, values)
+            lambda c: schedules.change(c, schedule_id, owner, new)
         ):
             raise NotFound
         return await self.get(schedule_id, owner)
@@ -109,8 +114,10 @@ class Schedules:
         if await self._goes_on(row):
             raise RunGoesOn(job_id=str(row.last_job_id))
         made = await self._start(owner, row.job)
-        what = {"last_run_at": datetime.now(UTC), "last_outcome": {"outcome": "made"}}
-        await self._note(row, last_job_id=UUID(made["job_id"]), runs=1, **what)
+        job_id = UUID(made["job_id"])
+        await self._database.transact(
+            lambda c: schedules.note_made(c, row.id, job_id, {"outcome": "made"}, was_planned=False)
+        )
         return made
 
     async def _start(self, owner: str, job: dict[str, Any]) -> dict[str, Any]:
@@ -176,7 +183,7 @@ class Schedules:
                 "message": "The run before was still going on.",
                 "missed": missed,
             }
-            await self._note(row, skipped=1, last_outcome=why)
+            await self._database.transact(lambda c: schedules.note_skipped(c, row.id, why))
             return
         try:
             made = await self._start(row.owner, row.job)
@@ -188,14 +195,12 @@ class Schedules:
                 "message": error.detail[:500],
                 "missed": missed,
             }
-            await self._note(row, last_outcome=why)
+            await self._database.transact(lambda c: schedules.note_failed(c, row.id, why))
             logger.error("Schedule %s: no job could be made: %s", row.id, error.detail)
             return
-        await self._note(
-            row,
-            last_job_id=UUID(made["job_id"]),
-            runs=1,
-            last_outcome={"outcome": "made", "missed": missed},
+        job_id, outcome = UUID(made["job_id"]), {"outcome": "made", "missed": missed}
+        await self._database.transact(
+            lambda c: schedules.note_made(c, row.id, job_id, outcome, was_planned=True)
         )
 
     async def _goes_on(self, row: ScheduleRow) -> bool:
@@ -204,9 +209,6 @@ class Schedules:
         async with self._database.reading() as connection:
             job = await jobs.load_job(connection, row.last_job_id)
         return job is not None and not JobStatus(job.status).is_final
-
-    async def _note(self, row: ScheduleRow, **values: Any) -> None:
-        await self._database.transact(lambda c: schedules.note(c, row.id, dict(values)))
 
     async def _find(self, schedule_id: UUID, owner: str) -> ScheduleRow:
         async with self._database.reading() as connection:

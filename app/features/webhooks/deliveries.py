@@ -12,9 +12,9 @@ from collections import Counter
 from collections.abc import Sequence
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
-from typing import Any
 from uuid import UUID, uuid4
 
+from msgspec import UNSET
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from app.db.engine import Database
@@ -22,7 +22,7 @@ from app.errors import TransientError
 from app.failpoints import hit
 from app.features.webhooks import queries as webhooks
 from app.features.webhooks.client import Answer, WebhookSender
-from app.features.webhooks.queries import ClaimedDelivery
+from app.features.webhooks.queries import Attempt, ClaimedDelivery
 from app.features.webhooks.service import message_id
 from app.telemetry import counters
 
@@ -125,12 +125,13 @@ class Deliveries:
         hit("webhook.sent")
         status, delay = self._verdict(answer, delivery.attempt)
         asked = answer.retry_after if status == "pending" else None
-        attempt: dict[str, Any] = {
-            "at": at.isoformat(),
-            "status_code": answer.status_code,
-            "error": answer.error,
-            "duration_ms": answer.duration_ms,
-        } | ({"retry_after": asked} if asked else {})
+        attempt = Attempt(
+            at=at.isoformat(),
+            status_code=answer.status_code,
+            error=answer.error,
+            duration_ms=answer.duration_ms,
+            retry_after=asked or UNSET,
+        )
 
         async def settle(connection: AsyncConnection) -> None:
             if (

@@ -12,6 +12,7 @@ from app.api.errors import problem_responses
 from app.api.json import encoded
 from app.api.parameters import Integer, identifier, single_values
 from app.api.services import App, Owner
+from app.features.webhooks.queries import WebhookUpdate
 from app.features.webhooks.schemas import (
     Delivery,
     DeliveryPage,
@@ -68,9 +69,8 @@ async def change(webhook_id: WebhookId, body: WebhookChange, app: App, owner: Ow
     """Another URL or other events; `enabled` switches it off and on. What waits while it is off is
     sent later.
     """
-    return encoded(
-        await app.of(Webhooks).change(webhook_id, owner, body.model_dump(exclude_unset=True))
-    )
+    new = WebhookUpdate(**body.model_dump(exclude_unset=True))
+    return encoded(await app.of(Webhooks).change(webhook_id, owner, new))
 
 
 @router.delete("/{webhook_id}", status_code=204, responses=problem_responses(404))

@@ -6,15 +6,15 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 from datetime import datetime
-from typing import Any
 from uuid import UUID, uuid4
 
 import msgspec
+from msgspec import UNSET, UnsetType
 from sqlalchemy import case, delete, func, insert, literal, null, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from app.db.models import Webhook, WebhookDelivery
-from app.db.rows import DeliveryRow, columns_of, fetch_all, fetch_first, values_of
+from app.db.rows import DeliveryRow, changes_of, columns_of, fetch_all, fetch_first, values_of
 from app.db.types import now
 from app.db.users import is_revoked
 
@@ -43,6 +43,28 @@ class NewWebhook(msgspec.Struct, frozen=True, kw_only=True):
     url: str
     events: list[str]
     secret: bytes
+
+
+class WebhookUpdate(msgspec.Struct, frozen=True, kw_only=True):
+    """What is changed of a webhook."""
+
+    url: str | UnsetType = UNSET
+    events: list[str] | UnsetType = UNSET
+    enabled: bool | UnsetType = UNSET
+    disabled_reason: str | UnsetType | None = UNSET
+
+
+class Attempt(msgspec.Struct, frozen=True, kw_only=True):
+    """One attempt to send a message, as the delivery log keeps it."""
+
+    at: str
+    """When it began, as ISO 8601 has it."""
+    status_code: int | None
+    error: str | None
+    """Why there is no status code."""
+    duration_ms: int
+    retry_after: float | UnsetType = UNSET
+    """Seconds that the receiver asked to wait before the next."""
 
 
 class ClaimedDelivery(DeliveryRow, frozen=True):
@@ -80,18 +102,25 @@ async def list_webhooks(connection: AsyncConnection, owner: str) -> list[Webhook
 
 
 async def change_webhook(
-    connection: AsyncConnection, webhook_id: UUID, owner: str, values: dict[str, Any]
+    connection: AsyncConnection, webhook_id: UUID, owner: str, new: WebhookUpdate
 ) -> bool:
     query = update(Webhook).where(Webhook.id == webhook_id, Webhook.owner == owner)
-    return (await connection.execute(query.values(**values, updated_at=now()))).rowcount == 1
+    query = query.values(**changes_of(new), updated_at=now())
+    return (await connection.execute(query)).rowcount == 1
 
 
 async def rotate(
     connection: AsyncConnection, webhook_id: UUID, owner: str, secret: bytes, hours: float
 ) -> bool:
     """The secret of now becomes the old one, and the old one is forgotten."""
-    values = {"secret": secret, "old_secret": Webhook.secret, "old_secret_until": now(hours * 3600)}
-    return await change_webhook(connection, webhook_id, owner, values)
+    query = update(Webhook).where(Webhook.id == webhook_id, Webhook.owner == owner)
+    query = query.values(
+        secret=secret,
+        old_secret=Webhook.secret,
+        old_secret_until=now(hours * 3600),
+        updated_at=now(),
+    )
+    return (await connection.execute(query)).rowcount == 1
 
 
 async def remove_webhook(connection: AsyncConnection, webhook_id: UUID, owner: str) -> bool:
@@ -234,14 +263,14 @@ async def claim(
 async def settle(
     connection: AsyncConnection,
     delivery: DeliveryRow,
-    attempt: dict[str, Any],
+    attempt: Attempt,
     status: str,
     delay_seconds: float,
 ) -> bool:
     """What became of a claimed delivery: `delivered`, `failed`, or `pending` until `delay_seconds`
     are over. False if somebody else has it by now.
     """
-    attempts = [*delivery.attempts, attempt][-SHOWN_ATTEMPTS:]
+    attempts = [*delivery.attempts, msgspec.to_builtins(attempt)][-SHOWN_ATTEMPTS:]
     query = (
         update(WebhookDelivery)
         .where(

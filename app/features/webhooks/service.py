@@ -8,6 +8,8 @@ from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
 
+from msgspec import UNSET
+from msgspec.structs import replace
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from app.db import outbox
@@ -16,7 +18,7 @@ from app.db.rows import DeliveryRow
 from app.errors import NotFound, TooManyWebhooks, WebhookDisabled
 from app.features.webhooks import queries as webhooks
 from app.features.webhooks.client import WebhookSender
-from app.features.webhooks.queries import NewWebhook, WebhookRow
+from app.features.webhooks.queries import NewWebhook, WebhookRow, WebhookUpdate
 
 TEST_EVENT = "webhook.test"
 MAX_WEBHOOKS = 50
@@ -57,20 +59,19 @@ class Webhooks:
         async with self._database.reading() as connection:
             return _body(await _get(connection, webhook_id, owner))
 
-    async def change(self, webhook_id: UUID, owner: str, given: dict[str, Any]) -> dict[str, Any]:
+    async def change(self, webhook_id: UUID, owner: str, new: WebhookUpdate) -> dict[str, Any]:
         """Another url or other events, or switch it off and on; raises NotFound,
         WebhookUrlRefused.
         """
-        if "url" in given:
-            self._sender.check_url(given["url"])
-        values = dict(given)
-        if "events" in given:
-            values["events"] = sorted(set(given["events"]))
-        if "enabled" in given:
-            values["disabled_reason"] = None if given["enabled"] else "switched_off"
+        if new.url is not UNSET:
+            self._sender.check_url(new.url)
+        if new.events is not UNSET:
+            new = replace(new, events=sorted(set(new.events)))
+        if new.enabled is not UNSET:
+            new = replace(new, disabled_reason=None if new.enabled else "switched_off")
 
         async def change(connection: AsyncConnection) -> WebhookRow:
-            await webhooks.change_webhook(connection, webhook_id, owner, values)
+            await webhooks.change_webhook(connection, webhook_id, owner, new)
             return await _get(connection, webhook_id, owner)
 
         return _body(await self._database.transact(change))

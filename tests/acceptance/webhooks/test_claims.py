@@ -80,8 +80,11 @@ async def both_claim(url: str, storage: Path) -> None:
     numbers = [row.number for rows in taken for row in rows]
     assert sorted(numbers) == due
     stale = next(row for rows in taken for row in rows)
+    attempt = webhooks.Attempt(
+        at="2026-01-01T00:00:00+00:00", status_code=200, error=None, duration_ms=1
+    )
     settled = [
-        await databases[0].transact(lambda c: webhooks.settle(c, stale, {}, "delivered", 0.0))
+        await databases[0].transact(lambda c: webhooks.settle(c, stale, attempt, "delivered", 0.0))
         for _ in range(2)
     ]
     assert settled == [True, False]
