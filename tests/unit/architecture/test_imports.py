@@ -8,6 +8,7 @@ import ast
 from pathlib import Path
 
 import pytest
+from sqlalchemy import JSON
 
 from app.db.models import Base
 from app.destinations.tables import KeyedTable
@@ -332,3 +333,80 @@ def test_rows_leave_the_sql_as_structs() -> None:
         }
         assert "RowMapping" not in imported, path
         assert "mappings" not in called(path), path
+
+
+JSON_RESULTS = {
+    ("app.db.rows", "values_of"),
+    ("app.db.rows", "changes_of"),
+    ("app.db.chunks", "summaries"),
+    ("app.db.chunks", "summaries_after"),
+    ("app.db.undo", "body"),
+}
+"""What answers with JSON documents; the first two are for the SQL that is around them."""
+JSON_PARAMETERS = {("app.features.imports.queries", "fields")}
+"""Documents that no column of this name holds: the values that a search asks for."""
+
+
+def json_columns() -> set[str]:
+    columns = [column for table in Base.metadata.tables.values() for column in table.columns]
+    return {column.name for column in columns if isinstance(column.type, JSON)}
+
+
+def holds_documents(annotation: ast.expr | None) -> bool:
+    text = "" if annotation is None else ast.unparse(annotation)
+    return "dict[str, Any]" in text or "Mapping[str, Any]" in text
+
+
+def untyped(module: str, source: str) -> set[str]:
+    """Where a module that writes SQL takes or gives something without declared names that is no
+    JSON document: a parameter or a field that is called like no JSON column, an answer.
+    """
+    documents = json_columns()
+    problems: set[str] = set()
+    for node in ast.walk(ast.parse(source)):
+        names: dict[str, ast.expr | None] = {}
+        if isinstance(node, ast.ClassDef):
+            fields = [line for line in node.body if isinstance(line, ast.AnnAssign)]
+            names = {ast.unparse(field.target): field.annotation for field in fields}
+        elif isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+            arguments = [*node.args.posonlyargs, *node.args.args, *node.args.kwonlyargs]
+            names = {argument.arg: argument.annotation for argument in arguments}
+            is_private = node.name.startswith("_")
+            is_known = is_private or (module, node.name) in JSON_RESULTS
+            if holds_documents(node.returns) and not is_known:
+                problems.add(f"{node.name} -> {ast.unparse(node.returns or node)}")
+        problems |= {
+            name
+            for name, annotation in names.items()
+            if holds_documents(annotation)
+            and name not in documents
+            and (module, name) not in JSON_PARAMETERS
+        }
+    return problems
+
+
+def test_what_is_written_has_declared_names_too() -> None:
+    """Columns are changed by parameters and structs, so that no name can be wrong; what is passed
+    on as it is are JSON documents, under the names of their columns.
+    """
+    bind = {"values"}  # of statements, in the functions that run them
+    for module, path in MODULES.items():
+        if not module.startswith("app.db.") and not module.endswith(".queries"):
+            continue
+        allowed = bind if module == "app.db.rows" else set()
+        assert untyped(module, path.read_text()) <= allowed, module
+
+
+@pytest.mark.parametrize(
+    ("source", "problems"),
+    [
+        ("def change(values: dict[str, Any]) -> None: ...", {"values"}),
+        ("async def change(*, counts: Mapping[str, Any] | None) -> None: ...", {"counts"}),
+        ("def complete(rows: Sequence[dict[str, Any]]) -> None: ...", {"rows"}),
+        ("class New:\n    columns_by_name: dict[str, Any]", {"columns_by_name"}),
+        ("def find() -> list[dict[str, Any]]: ...", {"find -> list[dict[str, Any]]"}),
+        ("def finish(summary: dict[str, Any]) -> None: ...", set()),
+    ],
+)
+def test_columns_without_declared_names_are_found(source: str, problems: set[str]) -> None:
+    assert untyped("app.db.jobs", source) == problems
