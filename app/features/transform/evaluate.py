@@ -18,7 +18,7 @@ import pyarrow.compute as pc
 
 from app.features.transform import casts, dates, growth, numbers, values
 from app.features.transform.growth import Memory, Note
-from app.features.transform.language import COMPARISONS, Call, ColumnName, Literal, Node
+from app.features.transform.language import COMPARISONS, NEGATIVE, Call, ColumnName, Literal, Node
 from app.features.transform.numbers import Numbers
 from app.features.transform.signatures import of_literal
 from app.features.transform.types import BOOLEAN, INTEGER, MAX_DIGITS, NUMBER, TEXT, Type
@@ -71,7 +71,7 @@ class Evaluator:
         if name == "coalesce":
             return self._coalesce(node, wanted)
         arguments = [self._run(argument, wanted) for argument in node.arguments]
-        if name in ("+", "-", "*", "/", "negative"):
+        if name in ("+", "-", "*", "/", NEGATIVE):
             return self._arithmetic(name, [argument.data for argument in arguments], wanted)
         if name in COMPARISONS:
             return compared(name, *arguments)
@@ -130,7 +130,7 @@ class Evaluator:
     # ------------------------------------------------------------------ numbers
 
     def _arithmetic(self, name: str, operands: list[Numbers], wanted: Mask) -> Value:
-        if name == "negative":
+        if name == NEGATIVE:
             result = numbers.negative(operands[0])
         elif name == "*":
             result = numbers.multiply(*operands)

@@ -59,6 +59,8 @@ _TOKEN = re.compile(
     r"""|'(?P<single>(?:[^']|'')*)'|"(?P<double>(?:[^"]|"")*)"|(?P<sign>==|!=|<=|>=|[-+*/<>(),])|(?P<end>\Z))"""
 )
 COMPARISONS = ("==", "!=", "<", "<=", ">", ">=")
+NEGATIVE = "unary -"
+"""The sign before a number or a factor, which no function can be called."""
 WORDS = {"and", "or", "not", "in", "true", "false", "null"}
 
 
@@ -181,7 +183,7 @@ class _Parser:
         node = self._factor()
         if isinstance(node, Literal):
             return node
-        if isinstance(node, Call) and node.name == "negative" and node.arguments:
+        if isinstance(node, Call) and node.name == NEGATIVE and node.arguments:
             argument = node.arguments[0]
             if isinstance(argument, Literal) and isinstance(argument.value, Decimal):
                 return Literal(-argument.value, node.place)
@@ -203,7 +205,7 @@ class _Parser:
         token = self._next
         if self._take("-"):
             self._deeper()
-            node: Node = Call("negative", (self._factor(),), token.place)
+            node: Node = Call(NEGATIVE, (self._factor(),), token.place)
             self._depth -= 1
             return node
         if self._take("("):

@@ -10,6 +10,7 @@ from difflib import get_close_matches
 
 from app.features.transform.language import (
     COMPARISONS,
+    NEGATIVE,
     Call,
     ColumnName,
     ExpressionError,
@@ -131,7 +132,7 @@ def _of_call(node: Call, columns: Mapping[str, Type] | None) -> Type:
             message = f"`{name}` takes conditions, and this is {a(type_)}."
             _want(type_ == BOOLEAN, argument, message)
         return BOOLEAN
-    if name in ("+", "-", "*", "/", "negative"):
+    if name in ("+", "-", "*", "/", NEGATIVE):
         return _of_arithmetic(node, types)
     if name in COMPARISONS or name == "in":
         return _of_comparison(node, types)
@@ -144,7 +145,7 @@ def _of_call(node: Call, columns: Mapping[str, Type] | None) -> Type:
 
 
 def _of_arithmetic(node: Call, types: list[Type]) -> Type:
-    sign = "-" if node.name == "negative" else node.name
+    sign = "-" if node.name == NEGATIVE else node.name
     hint_for_text = "; make it one by number(...)"
     if sign == "+":
         hint_for_text = "; put texts together by concat(...)"

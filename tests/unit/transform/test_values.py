@@ -202,6 +202,8 @@ def test_what_is_not_looked_at_rejects_nothing() -> None:
         ("1 < 2 < 3", "not chained"),
         ("price.__class__", "no meaning for '.__class__'"),
         ("__import__('os')", "no function `__import__`"),
+        ("negative(number(price))", "At character 1: There is no function `negative`"),
+        ("1 in (negative(2))", "Expected a text, a number, true or false."),
         ("price; 1", "no meaning for '; 1'"),
         ("price[0]", "no meaning"),
         ("null", "no value but null"),
