@@ -83,7 +83,6 @@ from app.errors.requests.jobs import (
     StoredBytesGone,
 )
 from app.errors.requests.parameters import (
-    BadCursor,
     InvalidParameter,
     InvalidTransform,
     UnknownJobType,
@@ -145,7 +144,6 @@ __all__ = [
     "AdminOnly",
     "BackupUnusable",
     "BadCron",
-    "BadCursor",
     "BadDigest",
     "BadHeader",
     "BadHost",

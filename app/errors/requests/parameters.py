@@ -5,14 +5,6 @@ from __future__ import annotations
 from app.errors.base import RequestError
 
 
-class BadCursor(RequestError):
-    """Unknown cursor."""
-
-    status = 400
-    code = "bad_cursor"
-    remedy = "Start again without a cursor."
-
-
 class InvalidParameter(RequestError):
     """Invalid parameter."""
 
