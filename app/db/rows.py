@@ -189,6 +189,16 @@ class JobRow(ListedJob, frozen=True):
     columns: list[str]
 
 
+def data_start(file: FileRow | NewFile | ListedJob) -> int:
+    """The byte at which the rows of a file begin; 0 where no rows are read."""
+    return int(file.dialect.get("data_start", 0))
+
+
+def data_bytes(file: FileRow | NewFile | ListedJob) -> int:
+    """The bytes of its rows."""
+    return file.stored_bytes - data_start(file)
+
+
 class ActiveJob(msgspec.Struct, frozen=True):
     """A job that may have something to do."""
 

@@ -13,7 +13,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from app.config import Settings
 from app.db import files, jobs
-from app.db.rows import FileRow, NewFile, NewJob, StoredAnswer
+from app.db.rows import FileRow, NewFile, NewJob, StoredAnswer, data_start
 from app.errors import RequestError
 from app.jobs.limits import OwnerLimits
 from app.pipeline.queue import Enqueue
@@ -160,8 +160,8 @@ def _common(wanted: Wanted, file: FileRow | NewFile) -> dict[str, Any]:
         "processor": wanted.processor,
         "options": wanted.options,
         "priority": wanted.priority,
-        "split_offset": file.dialect["data_start"],
-        "split_lines": file.dialect["data_line"],
+        "split_offset": data_start(file),
+        "split_lines": file.dialect.get("data_line", 1),
     }
 
 

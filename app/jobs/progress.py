@@ -16,7 +16,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from app.db import chunks, jobs, undo
 from app.db.engine import Database
-from app.db.rows import ChunkTally, JobRow, ListedJob
+from app.db.rows import ChunkTally, JobRow, ListedJob, data_bytes
 from app.errors import JobHasParts, NotFound, TransientError
 from app.jobs.pace import Mark, marks_per_job, rows_left, rows_per_second, seconds_left
 from app.jobs.topics import Topic, Topics
@@ -199,14 +199,14 @@ def status_body(
     rows = total("rows")
     ok, invalid, failed = total("ok"), total("invalid"), total("failed")
     counts = chunks.counts(list(tally.values()))
-    data_bytes = job.stored_bytes - job.dialect["data_start"]
+    all_bytes = data_bytes(job)
     done_bytes = total("bytes", *done)
     seconds = ((job.finished_at or now) - job.started_at).total_seconds() if job.started_at else 0.0
     left = rows_left(
         known_rows=rows,
         known_bytes=total("bytes"),
         done_rows=ok + invalid + failed,
-        all_bytes=data_bytes,
+        all_bytes=all_bytes,
     )
     return {
         "file_id": str(job.file_id),
@@ -219,7 +219,7 @@ def status_body(
         "total_chunks": job.chunk_count,
         "processed_chunks": total("chunks", ChunkStatus.COMPLETED),
         "failed_chunks": total("chunks", ChunkStatus.FAILED),
-        "progress_percent": percent(status, done_bytes, data_bytes),
+        "progress_percent": percent(status, done_bytes, all_bytes),
         "chunks": {str(s): total("chunks", s) for s in ChunkStatus},
         "split_complete": job.split_done,
         "rows": {
@@ -230,7 +230,7 @@ def status_body(
             "unprocessed": rows - ok - invalid - failed,
         },
         "counts": counts,
-        "bytes": {"total": data_bytes, "processed": done_bytes},
+        "bytes": {"total": all_bytes, "processed": done_bytes},
         "rows_per_second": rows_per_second(counts["loaded"] + counts["rejected"], seconds),
         "eta_seconds": seconds_left(marks, left, now.timestamp()),
         "corrections": {"accepted": job.corrections, "rows": job.corrected_rows},
@@ -254,13 +254,13 @@ def status_body(
     }
 
 
-def percent(status: JobStatus, done_bytes: int, data_bytes: int) -> float:
+def percent(status: JobStatus, done_bytes: int, all_bytes: int) -> float:
     """By bytes, since they are known from the start; 100 only when final, so that a bar never
     stands full at work.
     """
     if status.is_final and status is not JobStatus.CANCELLED:
         return 100.0
-    share = 100 * done_bytes / data_bytes if data_bytes else 0.0
+    share = 100 * done_bytes / all_bytes if all_bytes else 0.0
     return min(99.9, int(share * 10) / 10)
 
 

@@ -12,7 +12,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from app.db import chunks, jobs
 from app.db.engine import Database
 from app.db.jobs import JobFilter
-from app.db.rows import JobTally, ListedJob
+from app.db.rows import JobTally, ListedJob, data_bytes
 from app.jobs.pace import Mark, rows_left, rows_per_second, seconds_left
 from app.jobs.progress import find, marks_of, percent
 from app.states import JobStatus, row_counts
@@ -56,7 +56,7 @@ def _item(job: ListedJob, tally: JobTally | None, marks: Sequence[Mark]) -> dict
         failed=failed,
         in_failed_chunks=tally.in_failed_chunks,
     )
-    size = job.stored_bytes - job.dialect["data_start"]
+    size = data_bytes(job)
     seconds = ((job.finished_at or now) - job.started_at).total_seconds() if job.started_at else 0.0
     done_rows = ok + invalid + failed
     left = rows_left(

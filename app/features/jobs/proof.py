@@ -10,7 +10,7 @@ from uuid import UUID
 
 from app.db import jobs, results
 from app.db.engine import Database
-from app.db.rows import ChunkProof, JobRow
+from app.db.rows import ChunkProof, JobRow, data_start
 from app.destinations.registry import Destinations
 from app.formats.base import MASK
 from app.jobs.progress import find
@@ -141,7 +141,7 @@ def _count_problems(
     job: JobRow, chunk_rows: Sequence[ChunkProof], stored: int, rejected: dict[str, int]
 ) -> list[str]:
     problems: list[str] = []
-    row, offset = 1, job.dialect["data_start"]
+    row, offset = 1, data_start(job)
     for chunk in chunk_rows:
         done = chunk.rows_ok + chunk.rows_invalid + chunk.rows_failed
         expected = (
