@@ -188,8 +188,8 @@ class Processor(ABC):
     """What is done with each row. Subclass it; only `name` and `process` have no default.
 
     One is made per process, and called from several threads at a time. What it can do besides is
-    the class that it derives from: Reduces, ReducesParts, MakesFile, WritesTables, WaitsForService,
-    ChecksRecords. They combine.
+    the class that it derives from: Reduces, ReducesParts, CollectsFiles, MakesFile, WritesTables,
+    WaitsForService, ChecksRecords. They combine.
     """
 
     name: str
@@ -316,6 +316,31 @@ class ReducesParts(Processor):
         """
 
 
+class CollectsFiles(Processor):
+    """Its job is made of others, one for each of many files, and ends with what became of them. It
+    never sees a row.
+    """
+
+    def process(self, rows: Rows, context: ChunkContext) -> ChunkOutcome:
+        raise AssertionError("the parts of the job have the rows")
+
+    def combine(self, summaries: Iterable[dict[str, Any]]) -> dict[str, Any]:
+        """Its parts may be of any type: their summaries are not added up."""
+        return {}
+
+    @abstractmethod
+    def collected(self, options: Any) -> Mapping[UUID, UUID | None]:
+        """The files in the order in which they are told, each with the earlier job whose result is
+        used for it; None where a part of the job has it.
+        """
+
+    @abstractmethod
+    def report(self, options: Any, children: Sequence[dict[str, Any]]) -> dict[str, Any]:
+        """For the result route, from what became of each file: see ChildOutcome of the feature
+        `batch_jobs`.
+        """
+
+
 class MakesFile(Processor):
     """Its job ends with a file, made from the `output` of each outcome."""
 
@@ -358,6 +383,7 @@ class Capabilities:
 
     reduces: Reduces | None = None
     reduces_parts: ReducesParts | None = None
+    collects: CollectsFiles | None = None
     makes_file: MakesFile | None = None
     waits: WaitsForService | None = None
     records: ChecksRecords | None = None
@@ -369,6 +395,7 @@ class Capabilities:
         return cls(
             reduces=processor if isinstance(processor, Reduces) else None,
             reduces_parts=processor if isinstance(processor, ReducesParts) else None,
+            collects=processor if isinstance(processor, CollectsFiles) else None,
             makes_file=processor if isinstance(processor, MakesFile) else None,
             waits=processor if isinstance(processor, WaitsForService) else None,
             records=processor if isinstance(processor, ChecksRecords) else None,

@@ -15,6 +15,7 @@ from app.errors import InvalidParameter, SettingsInvalid, UnknownProcessor
 from app.processors.base import (
     Capabilities,
     ChecksRecords,
+    CollectsFiles,
     MakesFile,
     Processor,
     Reduces,
@@ -30,6 +31,7 @@ PAGE = "docs/processors.md"
 MEMBERS: dict[str, Any] = {
     "conclude": Reduces,
     "conclude_parts": ReducesParts,
+    "collected": CollectsFiles,
     "output": MakesFile,
     "tables": WritesTables,
     "check_available": WaitsForService,

@@ -61,3 +61,4 @@ class Stages:
 
 
 IN_WORK = Stages((Stage("processing", 0, By.ROWS),))
+IN_PARTS = Stages((Stage("processing", 0, By.PARTS),))

@@ -12,6 +12,9 @@ from app.sources.places import Outputs, Storage
 from app.sources.remote import RemoteSource
 from app.sources.storage import LocalStorage
 
+OBJECTS = "objects"
+"""The format of a file that stands for several objects, and has no bytes of its own."""
+
 
 class Sources:
     def __init__(

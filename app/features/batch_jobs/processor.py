@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from typing import Any
+from uuid import UUID
 
-from app.processors.base import ChunkContext, ChunkOutcome, Processor
+from app.processors.base import CollectsFiles
 from app.processors.options import Options
-from app.processors.stages import By, Stage, Stages
+from app.processors.stages import IN_PARTS
 
 
 class BatchOptions(Options):
@@ -19,15 +21,16 @@ class BatchOptions(Options):
     cached: dict[str, str]
 
 
-class BatchProcessor(Processor):
+class BatchProcessor(CollectsFiles):
     name = "batch"
     made_by = "A batch is made of many files, by POST /api/v1/jobs/batch."
     options = BatchOptions
-    stages = Stages((Stage("processing", 0, By.PARTS),))
+    stages = IN_PARTS
 
-    def process(self, rows: Any, context: ChunkContext) -> ChunkOutcome:
-        raise AssertionError("a batch has parts, no rows")
+    def collected(self, options: BatchOptions) -> Mapping[UUID, UUID | None]:
+        earlier = {file_id: UUID(job_id) for file_id, job_id in options.cached.items()}
+        return {UUID(file_id): earlier.get(file_id) for file_id in options.file_ids}
 
-    def combine(self, summaries: Iterable[dict[str, Any]]) -> dict[str, Any]:
-        """Its parts may be of any type: their summaries are not added up."""
-        return {}
+    def report(self, options: BatchOptions, children: Sequence[dict[str, Any]]) -> dict[str, Any]:
+        counts = Counter(child["status"] for child in children)
+        return {"job_type": options.job_type, "counts": dict(counts), "children": list(children)}

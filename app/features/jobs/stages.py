@@ -4,8 +4,8 @@ that real work moves.
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from itertools import chain
 from typing import Any
 from uuid import UUID
@@ -14,13 +14,40 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from app.db import chunks, jobs, undo
 from app.db.engine import Database
-from app.db.rows import JobRow
+from app.db.rows import JobRow, data_bytes, data_start
 from app.errors import NotFound, ResultNotReady, ResultUnavailable
+from app.processors.base import CollectsFiles
+from app.processors.options import Options
 from app.processors.registry import Processors
-from app.processors.stages import IN_WORK, By, Stages
+from app.processors.stages import IN_PARTS, IN_WORK, By, Stages
+from app.sources.base import OBJECTS
 from app.states import JobStatus
 
-BATCH = "batch"
+
+@dataclass(frozen=True, slots=True)
+class _Collected:
+    """What a job over many files is about."""
+
+    processor: CollectsFiles
+    options: Options
+    files: Mapping[UUID, UUID | None]
+    """In the order in which they are told, with the earlier job that stands for one."""
+
+    @property
+    def earlier(self) -> dict[UUID, UUID]:
+        """By file, the jobs whose results are used."""
+        return {file_id: job_id for file_id, job_id in self.files.items() if job_id is not None}
+
+
+def _collected(job: JobRow, processors: Processors) -> _Collected | None:
+    """None of a job that is over one file, or whose processor is not there any more."""
+    if processors.find(job.processor) is None:
+        return None
+    collects = processors.capabilities(job.processor).collects
+    if collects is None:
+        return None
+    options = processors.restored(job.processor, job.options)
+    return _Collected(collects, options, collects.collected(options))
 
 
 async def get_status(
@@ -31,8 +58,9 @@ async def get_status(
         job = await jobs.find_job(connection, job_id, owner)
         if job is None:
             raise NotFound
+        collected = _collected(job, processors)
         parts = await jobs.children(connection, job_id) if job.child_count is not None else []
-        earlier = await _earlier(connection, job, owner)
+        earlier = await _earlier(connection, collected, owner)
         smaller = await _parts_of(connection, parts)
         tally = await chunks.tally(connection, job_id, is_parent=job.child_count is not None)
         done = await chunks.done_bytes(
@@ -40,24 +68,25 @@ async def get_status(
         )
     body = _body(job, parts, done, smaller, processors)
     body |= {"counts": chunks.counts(tally), "error_message": _error(job), "children": None}
-    if job.processor != BATCH:
+    if collected is None:
         return body
-    children = [_child(part, smaller.get(part.id, []), done, processors) for part in parts]
-    cached = [
-        _child(row, [], done, processors) | {"file_id": file_id, "cached": True}
-        for file_id, row in earlier.items()
-    ]
-    order = {file_id: place for place, file_id in enumerate(job.options["file_ids"])}
-    return body | {
-        "children": sorted([*children, *cached], key=lambda child: order[child["file_id"]])
+    children = {
+        part.file_id: _child(part, smaller.get(part.id, []), done, processors) for part in parts
     }
+    for file_id, row in earlier.items():
+        again = {"file_id": str(file_id), "cached": True}
+        children[file_id] = _child(row, [], done, processors) | again
+    in_order = [children[file_id] for file_id in collected.files if file_id in children]
+    return body | {"children": in_order}
 
 
-async def _earlier(connection: AsyncConnection, job: JobRow, owner: str) -> dict[str, JobRow]:
-    """By file, the jobs whose results a batch has used, as long as they are there."""
-    if job.processor != BATCH:
+async def _earlier(
+    connection: AsyncConnection, collected: _Collected | None, owner: str
+) -> dict[UUID, JobRow]:
+    """By file, the jobs whose results are used, as long as they are there."""
+    if collected is None:
         return {}
-    named = {file_id: UUID(job_id) for file_id, job_id in job.options["cached"].items()}
+    named = collected.earlier
     found = await jobs.find_jobs(connection, list(named.values()), owner)
     return {file_id: found[job_id] for file_id, job_id in named.items() if job_id in found}
 
@@ -98,17 +127,18 @@ async def get_result(
         if job is None:
             raise NotFound
         found = await jobs.find_result(connection, job_id)
-        parts = await jobs.children(connection, job_id) if job.processor == BATCH else []
-        earlier = await _earlier(connection, job, owner)
+        collected = _collected(job, processors)
+        parts = await jobs.children(connection, job_id) if collected is not None else []
+        earlier = await _earlier(connection, collected, owner)
     status = JobStatus(job.status)
     if not status.is_final:
         raise ResultNotReady(headers={"Retry-After": "1"})
-    if job.processor == BATCH:
+    if collected is not None:
         return {
             "job_id": str(job_id),
-            "job_type": BATCH,
+            "job_type": _job_type(job, processors),
             "status": status.in_five,
-            "result": _outcomes(job, parts, earlier),
+            "result": _outcomes(collected, parts, earlier),
         }
     if found is None:
         raise ResultUnavailable(f"The job is {status.in_five} and has no result of its own.")
@@ -121,17 +151,16 @@ async def get_result(
 
 
 def _outcomes(
-    job: JobRow, parts: Sequence[JobRow], earlier: Mapping[str, JobRow]
+    collected: _Collected, parts: Sequence[JobRow], earlier: Mapping[UUID, JobRow]
 ) -> dict[str, Any]:
-    """What became of each file of a batch, in the order in which they were given."""
-    of = {str(part.file_id): part for part in parts} | dict(earlier)
-    cached = job.options["cached"]
+    """What became of each file, in the order in which they were given."""
+    of = {part.file_id: part for part in parts} | dict(earlier)
+    cached = collected.earlier
     children = [
-        _outcome(file_id, of.get(file_id)) | {"cached": file_id in cached}
-        for file_id in job.options["file_ids"]
+        _outcome(str(file_id), of.get(file_id)) | {"cached": file_id in cached}
+        for file_id in collected.files
     ]
-    counts = Counter(child["status"] for child in children)
-    return {"job_type": job.options["job_type"], "counts": dict(counts), "children": children}
+    return collected.processor.report(collected.options, children)
 
 
 def _outcome(file_id: str, part: JobRow | None) -> dict[str, Any]:
@@ -160,7 +189,11 @@ def _job_type(job: JobRow, processors: Processors) -> str:
 def stages_of(job: JobRow, processors: Processors) -> Stages:
     """Also of a job whose processor is not there any more."""
     processor = processors.find(job.processor)
-    return IN_WORK if processor is None else processor.stages
+    if processor is None:
+        return IN_WORK
+    if job.format == OBJECTS and processor.stages.is_of_parts:
+        return IN_PARTS  # each of its parts goes through the stages of the processor
+    return processor.stages
 
 
 def _body(
@@ -244,7 +277,8 @@ def _percent_of_parts(
     of = (
         progress(p, smaller.get(p.id, ()), done, JobStatus(p.status), {}, processors) for p in parts
     )
-    cached = len(job.options.get("cached", ()))
+    collected = _collected(job, processors)
+    cached = 0 if collected is None else len(collected.earlier)
     return (sum(of) + 100 * cached) // max(1, len(parts) + cached)
 
 
@@ -263,15 +297,14 @@ def _moved(by: By, job: JobRow, parts: Sequence[JobRow], done: dict[UUID, int]) 
 
 
 def _share(job: JobRow, done: dict[UUID, int]) -> float:
-    size = job.stored_bytes - job.dialect["data_start"]
+    size = data_bytes(job)
     if JobStatus(job.status).is_final:
         return 1.0
     return min(1.0, done.get(job.id, 0) / size) if size > 0 else 0.0
 
 
 def _split_share(job: JobRow) -> float:
-    start = job.dialect["data_start"]
-    size = job.stored_bytes - start
+    size = data_bytes(job)
     if job.split_done:
         return 1.0
-    return min(1.0, (job.split_offset - start) / size) if size > 0 else 0.0
+    return min(1.0, (job.split_offset - data_start(job)) / size) if size > 0 else 0.0
