@@ -103,10 +103,13 @@ async def _begin(services: Core, source: str, own: set[UUID]) -> UUID:
                 services.machine.dispatch(job.id, job.priority)
         logger.info("Pipeline Run ID: %s (continued)", left.public_id)
         return left.id
+    scoring = services.job_types.get("scoring")
     while True:
         run_id = f"batch_{datetime.now():%Y%m%d_%H%M%S}"
         try:
-            submission = ObjectsSubmission(LOCAL_OWNER, source, door=DOOR, public_id=run_id)
+            submission = ObjectsSubmission(
+                LOCAL_OWNER, source, scoring, door=DOOR, public_id=run_id
+            )
             made = await services.objects.submit(submission, announce=own.update)
         except IntegrityError:  # another run began in this very second
             await asyncio.sleep(1)

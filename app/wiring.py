@@ -175,6 +175,7 @@ async def start(
     )
     limits = OwnerLimits(settings, database)
     factory = JobFactory(settings, processors, limits, machine.enqueue)
+    file_jobs = FileJobs(database, processors, factory)
     statuses = Statuses(database)
     logs.of_process(worker=machine.leases.worker_id)
     end_tracing = tracing.start(
@@ -194,8 +195,8 @@ async def start(
         limits=limits,
         factory=factory,
         submitter=Submitter(settings, database, places.storage, processors, limits, factory),
-        objects=ObjectsSubmitter(database, sources, processors, factory),
-        file_jobs=FileJobs(database, processors, factory),
+        objects=ObjectsSubmitter(database, sources, file_jobs, factory),
+        file_jobs=file_jobs,
         job_types=JobTypes(processors),
         control=Control(database, machine),
         statuses=statuses,

@@ -219,7 +219,7 @@ def _name_options(operation: dict[str, Any], job_types: Sequence[JobType]) -> No
     if place is None:
         return
     by_name: dict[str, dict[str, Any]] = {}
-    for job_type in (each for each in job_types if each.takes_source):
+    for job_type in (each for each in job_types if each.is_uploadable):
         for name, field in job_type.options.model_fields.items():
             description = (
                 f"Of the processor `{job_type.processor}`. {field.description or ''}".strip()

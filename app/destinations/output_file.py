@@ -39,7 +39,7 @@ from app.formats.registry import to_json
 from app.formats.rejecting import located
 from app.processors.base import Conclusion, MakesFile, Output, OutputMaker
 from app.processors.registry import Processors
-from app.sources.base import Sources
+from app.sources.base import Sources, is_remote
 from app.sources.faults import translated
 from app.sources.places import Stored, Writer
 from app.sources.upload import kept_young
@@ -438,7 +438,9 @@ def _left_for_the_sweep() -> Iterator[None]:
 
 
 def _stem(filename: str) -> str:
-    stem = filename.removesuffix(".gz")
+    """Of the name of a file, or of the URI of an object, which stands for its name."""
+    name = filename.rpartition("/")[2] if is_remote(filename) else filename
+    stem = name.removesuffix(".gz")
     for ending in (".csv", ".tsv", ".txt", ".jsonl", ".ndjson", ".json"):
         if stem.lower().endswith(ending):
             return stem[: -len(ending)] or "file"

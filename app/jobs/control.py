@@ -13,10 +13,8 @@ from app.db.rows import JobBase, JobPart, JobRow
 from app.errors import Conflict, NotCancellable, NotFound, NothingToRetry, StoredBytesGone
 from app.failpoints import hit
 from app.pipeline.machine import Machine
+from app.sources.base import OBJECTS
 from app.states import JobStatus
-
-OBJECTS = "objects"
-"""The format of a file that stands for the objects of a bucket."""
 
 
 class Control:
@@ -121,8 +119,11 @@ class Control:
                     raise NotFound
                 job_ids = await jobs.ids_of_file(connection, each)
                 parts = await jobs.descendants(connection, job_ids)
+                own = set(job_ids)
                 for part in parts:
-                    if file.format == OBJECTS or part.door == corrections.DOOR:
+                    is_of_objects = each == file_id and file.format == OBJECTS
+                    is_object = is_of_objects and part.parent_id in own
+                    if is_object or part.door == corrections.DOOR:
                         # it stands for an object, or corrects this one: nobody else's
                         pending.append(part.file_id)
                     else:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
@@ -13,20 +13,26 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from app.db import files, jobs
 from app.db.engine import Database
-from app.db.rows import FileRow, NewJob
+from app.db.rows import FileRow, NewFile, NewJob
 from app.errors import NotFound, NotRows, RequestError, StoredBytesGone
 from app.jobs.factory import JobFactory, Wanted
 from app.processors.base import version_of
 from app.processors.options import as_json
 from app.processors.registry import Processors
+from app.sources.base import OBJECTS
 
-PARQUET = "parquet"
+WITHOUT_ROWS = ("parquet", "batch", OBJECTS)
+"""Formats that jobs cannot read: of files that are only made, and that stand for others."""
 DOOR = "jobs"
+
+
+InputFile = FileRow | NewFile
+"""What a job is to read: a file that is here, or one that is inserted with the job."""
 
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """A job that is to be made over a stored file."""
+    """A job that is to be made over a file."""
 
     processor: str
     options: dict[str, Any]
@@ -111,16 +117,10 @@ class FileJobs:
         """Raises NotFound, StoredBytesGone, and what the processor has against the columns."""
 
         async def record(connection: AsyncConnection) -> Made:
-            needed = list(dict.fromkeys([file_id, *plan.part_files]))
-            found = await files.find_files(connection, needed, owner)
-            for each in needed:
-                if each not in found:
-                    raise NotFound(f"There is no file {each}.")
-            earlier = (
-                None
-                if fresh
-                else await self.find_cached(connection, owner, found[file_id], plan, found)
-            )
+            found = await all_files(connection, [file_id, *plan.part_files], owner)
+            earlier = None
+            if not fresh:
+                earlier = await self.find_cached(connection, owner, found[file_id], plan, found)
             if earlier is not None:
                 return Made(earlier, is_cached=True)
             new_jobs = self.jobs_for(owner, found[file_id], plan, priority, found)
@@ -133,9 +133,9 @@ class FileJobs:
         self,
         connection: AsyncConnection,
         owner: str,
-        file: FileRow,
+        file: InputFile,
         plan: Plan,
-        found: Mapping[UUID, FileRow],
+        found: Mapping[UUID, InputFile],
     ) -> UUID | None:
         """The job that did the same with the same bytes before, if what it found out is still
         there.
@@ -144,7 +144,9 @@ class FileJobs:
         job = None if key is None else await jobs.find_cached(connection, owner, key)
         return None if job is None else job.id
 
-    def _cache_key(self, file: FileRow, plan: Plan, found: Mapping[UUID, FileRow]) -> str | None:
+    def _cache_key(
+        self, file: InputFile, plan: Plan, found: Mapping[UUID, InputFile]
+    ) -> str | None:
         """Of all that the result depends on: not of the ids of files, but of their bytes and how
         they are read.
         """
@@ -164,28 +166,28 @@ class FileJobs:
     def jobs_for(
         self,
         owner: str,
-        file: FileRow,
+        file: InputFile,
         plan: Plan,
         priority: int,
-        found: Mapping[UUID, FileRow],
+        found: Mapping[UUID, InputFile],
         parent_id: UUID | None = None,
+        *,
+        door: str = DOOR,
+        public_id: str | None = None,
     ) -> list[NewJob]:
         """The job over this file, as a part of `parent_id` if given, then its own parts. `found`
         are the files that these read. Raises StoredBytesGone, NotRows, and what the processor has
         against the columns.
         """
-        _check_rows(file)
-        columns = plan.columns
-        if columns is None:
-            columns = self._processors.columns(
-                plan.processor, file.dialect.get("columns", []), plan.options
-            )
+        check_rows(file)
+        columns = self.columns(file, plan)
         wanted = Wanted(
             owner,
             plan.processor,
             plan.options,
             priority,
-            DOOR,
+            door,
+            public_id,
             chunk_size=plan.chunk_size,
             parent_id=parent_id,
             cache_key=self._cache_key(file, plan, found),
@@ -193,11 +195,18 @@ class FileJobs:
         if not plan.part_files:
             return [self._factory.reading(wanted, file, columns)]
         job = self._factory.of_parts(wanted, file, columns, part_count=len(plan.part_files))
-        of_part = Wanted(owner, plan.part_processor, {}, priority, DOOR, parent_id=job.id)
+        of_part = Wanted(owner, plan.part_processor, {}, priority, door, parent_id=job.id)
         return [job, *(self._part(of_part, found[file_id]) for file_id in plan.part_files)]
 
-    def _part(self, wanted: Wanted, file: FileRow) -> NewJob:
-        _check_rows(file)
+    def columns(self, file: InputFile, plan: Plan) -> Sequence[str]:
+        """Of the results of a job; raises what the processor has against those of the file."""
+        if plan.columns is not None:
+            return plan.columns
+        header = file.dialect.get("columns", [])
+        return self._processors.columns(plan.processor, header, plan.options)
+
+    def _part(self, wanted: Wanted, file: InputFile) -> NewJob:
+        check_rows(file)
         columns = self._processors.columns(
             wanted.processor, file.dialect.get("columns", []), wanted.options
         )
@@ -206,21 +215,31 @@ class FileJobs:
     def failed_job(
         self,
         owner: str,
-        file: FileRow,
+        file: InputFile,
         plan: Plan,
         priority: int,
         parent_id: UUID,
         error: RequestError,
+        *,
+        door: str = DOOR,
     ) -> NewJob:
         """A part that had failed before it could begin."""
-        wanted = Wanted(owner, plan.processor, plan.options, priority, DOOR, parent_id=parent_id)
+        wanted = Wanted(
+            owner,
+            plan.processor,
+            plan.options,
+            priority,
+            door,
+            chunk_size=plan.chunk_size,
+            parent_id=parent_id,
+        )
         return self._factory.failed(wanted, file, error)
 
     async def _file(self, connection: AsyncConnection, owner: str, file_id: UUID) -> FileRow:
         file = await files.find_file(connection, file_id, owner)
         if file is None:
             raise NotFound(f"There is no file {file_id}.")
-        _check_rows(file)
+        check_rows(file)
         return file
 
     async def file(self, owner: str, file_id: UUID) -> FileRow:
@@ -229,8 +248,23 @@ class FileJobs:
             return await self._file(connection, owner, file_id)
 
 
-def _check_rows(file: FileRow) -> None:
+async def all_files(
+    connection: AsyncConnection, ids: Iterable[UUID], owner: str
+) -> dict[UUID, FileRow]:
+    """The files with these ids, in their order; raises NotFound naming the first that is not
+    there.
+    """
+    needed = list(dict.fromkeys(ids))
+    found = await files.find_files(connection, needed, owner)
+    missing = next((file_id for file_id in needed if file_id not in found), None)
+    if missing is not None:
+        raise NotFound(f"There is no file {missing}.")
+    return {file_id: found[file_id] for file_id in needed}
+
+
+def check_rows(file: InputFile) -> None:
+    """Raises StoredBytesGone, NotRows."""
+    if file.format in WITHOUT_ROWS:
+        raise NotRows
     if file.storage_uri is None:
         raise StoredBytesGone
-    if file.format == PARQUET:
-        raise NotRows

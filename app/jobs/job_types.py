@@ -5,18 +5,17 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
-from uuid import UUID
 
 from pydantic import BaseModel
 
 from app.errors import UnknownJobType
-from app.jobs.file_jobs import Plan
+from app.jobs.file_jobs import InputFile, Plan
 from app.processors.base import Processor
 from app.processors.options import as_json
 from app.processors.registry import Processors
 
-PlanFor = Callable[[UUID], Awaitable[Plan]]
-"""The job for the file of this id; raises RequestError for a file that it cannot be made for."""
+PlanFor = Callable[[InputFile], Awaitable[Plan]]
+"""The job for this file, which holds rows; raises RequestError if it cannot be made for it."""
 Prepare = Callable[[str, Mapping[str, Any]], Awaitable[PlanFor]]
 """For (owner, options), looked at once for all files; raises RequestError for options that cannot
 be used.
@@ -30,8 +29,8 @@ class JobType:
     title: str
     options: type[BaseModel]
     prepare: Prepare
-    takes_source: bool = False
-    """Whether it also works on objects where they lie."""
+    is_uploadable: bool = False
+    """Whether an upload may name its processor."""
     is_configured: bool = True
     """Whether the settings name all that it needs."""
 
@@ -70,10 +69,6 @@ class JobTypes:
             )
         return job_type
 
-    async def prepare(self, name: str, owner: str, options: Mapping[str, Any]) -> PlanFor:
-        """Raises UnknownJobType, and the RequestError that the type has for the options."""
-        return await self.get(name).prepare(owner, options)
-
 
 def of_processor(processors: Processors, processor: Processor) -> JobType:
     """The job that runs this processor over one file, with the options that it takes."""
@@ -81,7 +76,7 @@ def of_processor(processors: Processors, processor: Processor) -> JobType:
     async def prepare(owner: str, options: Mapping[str, Any]) -> PlanFor:
         typed = as_json(processors.options(processor.name, options))
 
-        async def plan(file_id: UUID) -> Plan:
+        async def plan(file: InputFile) -> Plan:
             return Plan(processor.name, typed)
 
         return plan
@@ -92,6 +87,6 @@ def of_processor(processors: Processors, processor: Processor) -> JobType:
         processor.title or processor.name,
         processor.options,
         prepare,
-        takes_source=True,
+        is_uploadable=True,
         is_configured=processor.is_configured,
     )

@@ -7,13 +7,15 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import re
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Mapping
 from dataclasses import dataclass, field, replace
 from functools import partial
+from itertools import chain
 from typing import Any, TypeVar
 from uuid import UUID
 
 import msgspec
+from sqlalchemy.ext.asyncio import AsyncConnection
 
 from app.db.engine import Database
 from app.db.rows import NewFile, NewJob
@@ -33,9 +35,9 @@ from app.formats.csv import CsvDialect
 from app.formats.detect import SAMPLE_BYTES, Declared, detect
 from app.formats.registry import Dialect, reading_of, to_json
 from app.jobs.factory import JobFactory, Wanted
-from app.processors.options import as_json
-from app.processors.registry import Processors
-from app.sources.base import Sources
+from app.jobs.file_jobs import FileJobs, InputFile, Plan, all_files
+from app.jobs.job_types import JobType, PlanFor
+from app.sources.base import OBJECTS, Sources
 from app.sources.remote import Object, RemoteSource
 from app.sources.s3 import MAX_URI_LENGTH
 
@@ -52,9 +54,9 @@ class ObjectsSubmission:
     """`s3://bucket/key`; all keys with that beginning if it ends in `/`, all that match if it holds
     `*`, `?` or `[` and is no key itself.
     """
-    processor: str = "scoring"
+    job_type: JobType
     options: dict[str, Any] = field(default_factory=dict)
-    """Of the processor."""
+    """Of the job type."""
     priority: int = 0
     chunk_size: int | None = None
     declared: Declared = field(default_factory=Declared)
@@ -64,11 +66,10 @@ class ObjectsSubmission:
 
 @dataclass(frozen=True, slots=True)
 class _Looked:
-    """An object whose beginning was read, or why it cannot be read as rows."""
+    """An object whose beginning was read, and what is to be done with it, or why nothing can be."""
 
-    object: Object
-    dialect: Dialect
-    columns: list[str]
+    file: NewFile
+    plan: Plan
     error: RequestError | None = None
 
 
@@ -77,12 +78,12 @@ class ObjectsSubmitter:
         self,
         database: Database,
         sources: Sources,
-        processors: Processors,
+        file_jobs: FileJobs,
         factory: JobFactory,
     ) -> None:
         self._database = database
         self._sources = sources
-        self._processors = processors
+        self._file_jobs = file_jobs
         self._factory = factory
 
     async def submit(
@@ -93,17 +94,16 @@ class ObjectsSubmitter:
         """Make the job; its ids, and those of its parts. `announce` hears of them before anything
         runs.
 
-        Raises RequestError if there is nothing that it could read. An object that cannot be read as
-        rows fails the request if it is the only one, else its part alone.
+        Raises RequestError if there is nothing that it could read. An object that the job cannot be
+        made for fails the request if it is the only one, else its part alone.
         """
         source = self._sources.remote(submission.source)
         source.check_configured()
-        options = as_json(self._processors.options(submission.processor, submission.options))
-        submission = replace(submission, options=options)
+        plan_for = await submission.job_type.prepare(submission.owner, submission.options)
         uri = source.full(submission.source)
         single = await _told(asyncio.to_thread(source.single, uri))
         if single is not None:
-            looked = await self._look(submission, source, single)
+            looked = await self._look(submission, plan_for, source, single)
             if looked.error is not None:
                 raise looked.error
             return await self._record(submission, uri, [looked], announce, with_parent=False)
@@ -118,7 +118,7 @@ class ObjectsSubmitter:
 
         async def look(each: Object) -> _Looked:
             async with turn:
-                return await self._look(submission, source, each)
+                return await self._look(submission, plan_for, source, each)
 
         all_looked = await asyncio.gather(*(look(each) for each in objects))
         errors = [looked.error for looked in all_looked if looked.error is not None]
@@ -127,10 +127,15 @@ class ObjectsSubmitter:
         return await self._record(submission, uri, all_looked, announce, with_parent=True)
 
     async def _look(
-        self, submission: ObjectsSubmission, source: RemoteSource, found: Object
+        self,
+        submission: ObjectsSubmission,
+        plan_for: PlanFor,
+        source: RemoteSource,
+        found: Object,
     ) -> _Looked:
-        """Read the beginning and find out how the object is to be read."""
+        """Read the beginning and find out how the object is to be read, and what is to be done."""
         read = partial(source.read, found.uri, 0, min(found.size, SAMPLE_BYTES), found.etag)
+        file = _file_of(submission, found, CsvDialect())
         try:
             sample = await _told(asyncio.to_thread(read))
             if by_content(sample) is not None:
@@ -143,16 +148,23 @@ class ObjectsSubmitter:
                 declared=submission.declared,
                 filename=found.uri.rpartition("/")[2],
             )
-            columns = self._processors.columns(
-                submission.processor, dialect.columns, submission.options
+            file = _file_of(submission, found, dialect.of_size(found.size))
+            plan = await plan_for(file)
+            plan = replace(
+                plan,
+                options=_with_source(submission, plan.options),
+                columns=self._file_jobs.columns(file, plan),
+                chunk_size=submission.chunk_size or plan.chunk_size,
             )
         except Unavailable:
             raise
         except RequestError as error:
             if found.uri not in error.detail:
                 error.detail = f"{printable(found.uri)}: {error.detail}"
-            return _Looked(found, CsvDialect(), [], error)
-        return _Looked(found, dialect.of_size(found.size), columns)
+            options = _with_source(submission, submission.options)
+            refused = Plan(submission.job_type.processor, options, chunk_size=submission.chunk_size)
+            return _Looked(file, refused, error)
+        return _Looked(file, plan)
 
     async def _record(
         self,
@@ -164,60 +176,99 @@ class ObjectsSubmitter:
         with_parent: bool,
     ) -> dict[str, Any]:
         """All in one transaction: the parts, and first the job that they are parts of."""
-        new_files: list[NewFile] = []
-        new_jobs: list[NewJob] = []
-        parent_id = None
+        new_files = [each.file for each in looked]
+        ids = {file.id for file in new_files}
+        others = {file_id for each in looked for file_id in each.plan.part_files} - ids
+        parent = None
         if with_parent:
-            file, job = self._parent(submission, uri, looked)
-            new_files.append(file)
-            new_jobs.append(job)
-            parent_id = job.id
-        for each in looked:
-            file, job = self._job(submission, each, parent_id)
-            new_files.append(file)
-            new_jobs.append(job)
-        await self._database.transact(lambda c: self._factory.make(c, new_jobs, new_files))
+            file, parent = self._parent(submission, uri, looked)
+            new_files.insert(0, file)
+
+        async def record(connection: AsyncConnection) -> tuple[list[NewJob], list[NewJob]]:
+            found: dict[UUID, InputFile] = {file.id: file for file in new_files}
+            found |= await all_files(connection, others, submission.owner)
+            families = [self._jobs(submission, each, found, parent) for each in looked]
+            new_jobs = [] if parent is None else [parent]
+            new_jobs += chain.from_iterable(families)
+            await self._factory.make(connection, new_jobs, new_files)
+            return new_jobs, [family[0] for family in families]
+
+        new_jobs, of_objects = await self._database.transact(record)
         announce({job.id for job in new_jobs})
+        parts = [] if parent is None else of_objects
         return {
             "job_id": str(new_jobs[0].id),
             "file_id": str(new_files[0].id),
             **({"public_id": submission.public_id} if submission.public_id else {}),
             "status": str(new_jobs[0].status),
             "source": submission.source,
-            "processor": submission.processor,
+            "processor": submission.job_type.processor,
             "priority": submission.priority,
             "objects": len(looked),
             "size_bytes": new_files[0].size_bytes,
-            "parts": [str(job.id) for job in new_jobs[1:]],
+            "parts": [str(job.id) for job in parts],
         }
 
-    def _job(
-        self, submission: ObjectsSubmission, looked: _Looked, parent_id: UUID | None
-    ) -> tuple[NewFile, NewJob]:
-        uri = looked.object.uri
-        file = _file(
-            submission,
-            uri,
-            looked.object.size,
-            looked.dialect,
-            looked.dialect.format_name,
-            storage_uri=printable(uri)[:MAX_URI_LENGTH],  # as it is, if it can be read
-            etag=looked.object.etag or None,
-        )
-        wanted = _wanted(submission, None if parent_id else submission.public_id, parent_id)
+    def _jobs(
+        self,
+        submission: ObjectsSubmission,
+        looked: _Looked,
+        found: Mapping[UUID, InputFile],
+        parent: NewJob | None,
+    ) -> list[NewJob]:
+        """The job over one object and its own parts, or one that has failed already."""
+        owner, priority, door = submission.owner, submission.priority, submission.door
         if looked.error is not None:
-            return file, self._factory.failed(wanted, file, looked.error)
-        return file, self._factory.reading(wanted, file, looked.columns)
+            assert parent is not None, "the request fails with its only object"
+            return [
+                self._file_jobs.failed_job(
+                    owner, looked.file, looked.plan, priority, parent.id, looked.error, door=door
+                )
+            ]
+        return self._file_jobs.jobs_for(
+            owner,
+            looked.file,
+            looked.plan,
+            priority,
+            found,
+            None if parent is None else parent.id,
+            door=door,
+            public_id=submission.public_id if parent is None else None,
+        )
 
     def _parent(
         self, submission: ObjectsSubmission, uri: str, looked: list[_Looked]
     ) -> tuple[NewFile, NewJob]:
-        """A job without bytes of its own: its file stands for all of them."""
-        size = sum(each.object.size for each in looked)
-        file = _file(submission, uri, size, CsvDialect(), "objects")
-        columns = next(each.columns for each in looked if each.error is None)
-        wanted = _wanted(submission, submission.public_id, None)
-        return file, self._factory.of_parts(wanted, file, columns, part_count=len(looked))
+        """A job without bytes of its own: its file stands for all of them. It says what the first
+        of its parts says.
+        """
+        size = sum(each.file.size_bytes for each in looked)
+        file = _file(submission, uri, size, CsvDialect(), OBJECTS)
+        plan = next(each.plan for each in looked if each.error is None)
+        wanted = Wanted(
+            submission.owner,
+            plan.processor,
+            plan.options,
+            submission.priority,
+            submission.door,
+            submission.public_id,
+            submission.chunk_size,
+        )
+        return file, self._factory.of_parts(
+            wanted, file, plan.columns or (), part_count=len(looked)
+        )
+
+
+def _file_of(submission: ObjectsSubmission, found: Object, dialect: Dialect) -> NewFile:
+    return _file(
+        submission,
+        found.uri,
+        found.size,
+        dialect,
+        dialect.format_name,
+        storage_uri=printable(found.uri)[:MAX_URI_LENGTH],  # as it is, if it can be read
+        etag=found.etag or None,
+    )
 
 
 def _file(
@@ -230,7 +281,8 @@ def _file(
     storage_uri: str | None = None,
     etag: str | None = None,
 ) -> NewFile:
-    key = msgspec.json.encode([uri, reading_of(dialect), submission.processor], order="sorted")
+    same = [uri, reading_of(dialect), submission.job_type.processor]
+    key = msgspec.json.encode(same, order="sorted")
     return NewFile(
         owner=submission.owner,
         filename=printable(uri)[:255],
@@ -245,17 +297,8 @@ def _file(
     )
 
 
-def _wanted(submission: ObjectsSubmission, public_id: str | None, parent_id: UUID | None) -> Wanted:
-    return Wanted(
-        submission.owner,
-        submission.processor,
-        {**submission.options, "source": submission.source},
-        submission.priority,
-        submission.door,
-        public_id,
-        submission.chunk_size,
-        parent_id,
-    )
+def _with_source(submission: ObjectsSubmission, options: dict[str, Any]) -> dict[str, Any]:
+    return {**options, "source": submission.source}
 
 
 def printable(uri: str) -> str:

@@ -40,7 +40,7 @@ class Concluded:
 
 def concludes(job: JobSnapshot) -> bool:
     if job.is_parent:
-        return job.can.reduces_parts is not None
+        return job.can.reduces_parts is not None and not job.is_over_objects
     return job.destination.staged is not None or job.can.reduces is not None
 
 

@@ -21,6 +21,7 @@ from app.pipeline.cutter import Position
 from app.processors.base import Capabilities, Processor
 from app.processors.options import Options
 from app.processors.registry import Processors
+from app.sources.base import OBJECTS
 from app.states import JobStatus
 
 
@@ -55,6 +56,8 @@ class JobSnapshot:
     """The service that does not answer."""
     parent_id: UUID | None
     is_parent: bool
+    is_over_objects: bool
+    """Whether each of its parts does the same with an object, and it has nothing to conclude."""
     child_count: int
     priority: int = 0
     delimiter: str = ","
@@ -177,6 +180,7 @@ def snapshot_of(row: JobRow, processors: Processors, destinations: Destinations)
         waiting_on=row.waiting_on,
         parent_id=row.parent_id,
         is_parent=is_parent,
+        is_over_objects=row.format == OBJECTS,
         child_count=row.child_count or 0,
         priority=row.priority,
         delimiter=row.dialect.get("delimiter", ","),

@@ -11,15 +11,14 @@ from uuid import UUID
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from app.db import files
 from app.db.engine import Database
-from app.db.rows import FileRow, NewFile, NewJob
+from app.db.rows import FileRow, NewFile, NewJob, data_bytes
 from app.errors import InvalidParameter, NotConfigured, NotFound, RequestError
 from app.formats.csv import CsvDialect
 from app.formats.registry import to_json
 from app.jobs.factory import JobFactory, Wanted
-from app.jobs.file_jobs import DOOR, FileJobs, Plan
-from app.jobs.job_types import JobTypes, PlanFor
+from app.jobs.file_jobs import DOOR, FileJobs, Plan, all_files, check_rows
+from app.jobs.job_types import JobType, JobTypes, PlanFor
 
 PROCESSOR = "batch"
 MAX_FILES = 1_000
@@ -59,15 +58,17 @@ class BatchJobs:
         wanted = list(submission.file_ids)
         if len(set(wanted)) < len(wanted):
             raise InvalidParameter("A file is named twice in file_ids.")
-        plan_for = await self._job_types.prepare(
-            submission.job_type, submission.owner, submission.options
-        )
-        plans, refused = await self._plans(plan_for, submission.job_type, wanted)
+        job_type = self._job_types.get(submission.job_type)
+        plan_for = await job_type.prepare(submission.owner, submission.options)
+        async with self._database.reading() as connection:
+            to_plan = await all_files(connection, wanted, submission.owner)
+        plans, refused = await self._plans(plan_for, job_type, list(to_plan.values()))
+        others = [file_id for plan in plans.values() for file_id in plan.part_files]
 
         async def record(
             connection: AsyncConnection,
         ) -> tuple[UUID, dict[UUID, UUID], dict[UUID, UUID]]:
-            found = await self._files(connection, submission.owner, wanted, plans)
+            found = await all_files(connection, [*wanted, *others], submission.owner)
             usable = {file_id: plan for file_id, plan in plans.items() if file_id not in refused}
             cached = (
                 {}
@@ -98,22 +99,23 @@ class BatchJobs:
 
     @staticmethod
     async def _plans(
-        plan_for: PlanFor, job_type: str, wanted: Sequence[UUID]
+        plan_for: PlanFor, job_type: JobType, to_plan: Sequence[FileRow]
     ) -> tuple[dict[UUID, Plan], dict[UUID, RequestError]]:
         """What is to be done with each file, and why it cannot be done with some; raises NotFound
-        for one that is not there, and what is wrong if it is wrong with every file.
+        for what the options name and is not there, and what is wrong if that is so with every file.
         """
         plans: dict[UUID, Plan] = {}
         refused: dict[UUID, RequestError] = {}
-        for file_id in wanted:
+        for file in to_plan:
             try:
-                plans[file_id] = await plan_for(file_id)
+                check_rows(file)
+                plans[file.id] = await plan_for(file)
             except NotFound:
                 raise
             except RequestError as error:
-                plans[file_id], refused[file_id] = Plan(job_type, {}), error
-        if len(refused) == len(wanted):
-            raise refused[wanted[0]]
+                plans[file.id], refused[file.id] = Plan(job_type.processor, {}), error
+        if len(refused) == len(to_plan):
+            raise refused[to_plan[0].id]
         return plans, refused
 
     async def _cached(
@@ -131,22 +133,6 @@ class BatchJobs:
             for file_id, plan in plans.items()
         }
         return {file_id: job_id for file_id, job_id in earlier.items() if job_id is not None}
-
-    async def _files(
-        self,
-        connection: AsyncConnection,
-        owner: str,
-        wanted: Sequence[UUID],
-        plans: dict[UUID, Plan],
-    ) -> dict[UUID, FileRow]:
-        needed = list(
-            dict.fromkeys([*wanted, *(each for plan in plans.values() for each in plan.part_files)])
-        )
-        found = await files.find_files(connection, needed, owner)
-        missing = next((file_id for file_id in needed if file_id not in found), None)
-        if missing is not None:
-            raise NotFound(f"There is no file {missing}.")
-        return found
 
     def _part(
         self,
@@ -181,7 +167,7 @@ class BatchJobs:
             encoding=dialect["encoding"],
             dialect=dialect,
             size_bytes=sum(each.size_bytes for each in to_do),
-            stored_bytes=sum(each.stored_bytes - each.dialect["data_start"] for each in to_do),
+            stored_bytes=sum(data_bytes(each) for each in to_do),
             content_key="",
         )
         options = {

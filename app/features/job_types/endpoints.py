@@ -28,7 +28,9 @@ class JobTypeItem(Answer):
     processor: str = Field(description="What its jobs show as their processor.")
     title: str = Field(description="For people who choose from a list.")
     is_uploadable: bool = Field(description="Whether an upload may name the processor.")
-    takes_source: bool = Field(description="Whether it also reads objects of a bucket.")
+    takes_source: bool = Field(
+        description="Whether it also reads objects of a bucket: every type does."
+    )
     is_configured: bool = Field(description="Whether the settings name all that it needs.")
     options: dict[str, Any] = Field(description="JSON Schema of its options.")
 
@@ -42,15 +44,14 @@ class JobTypeList(Answer):
 @router.get("/job-types", response_model=JobTypeList)
 async def list_job_types(app: App, owner: Owner) -> JobTypeList:
     """What can be done with a file, by name, and the options of each."""
-    uploadable = set(app.processors.uploadable)
     return JobTypeList(
         items=[
             JobTypeItem(
                 name=job_type.name,
                 processor=job_type.processor,
                 title=job_type.title,
-                is_uploadable=job_type.processor in uploadable,
-                takes_source=job_type.takes_source,
+                is_uploadable=job_type.is_uploadable,
+                takes_source=True,
                 is_configured=job_type.is_configured,
                 options=job_type.options.model_json_schema(),
             )

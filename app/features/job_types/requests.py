@@ -10,6 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from app.api.parameters import Integer, Name, Priority
 from app.errors import InvalidParameter
 from app.formats.detect import Declared
+from app.jobs.job_types import JobType
 from app.jobs.objects import ObjectsSubmission
 
 Source = Annotated[
@@ -50,12 +51,12 @@ class Input(BaseModel):
                 " delimiter."
             )
 
-    def objects(self, owner: str, processor: str, options: dict[str, Any]) -> ObjectsSubmission:
+    def objects(self, owner: str, job_type: JobType, options: dict[str, Any]) -> ObjectsSubmission:
         return ObjectsSubmission(
             owner,
             self.source,
-            processor=processor,
-            options=options,
+            job_type,
+            options,
             priority=self.priority,
             chunk_size=self.chunk_size,
             declared=Declared(format=self.format, encoding=self.encoding, delimiter=self.delimiter),

@@ -6,7 +6,6 @@ from dataclasses import dataclass, replace
 from typing import Any
 from uuid import UUID
 
-from app.errors import InvalidParameter
 from app.features.job_types.requests import NewJob
 from app.jobs.file_jobs import FileJobs, Made
 from app.jobs.job_types import JobType, JobTypes
@@ -39,18 +38,14 @@ class JobStarter:
         job_type = self._job_types.get(job.type)
         if job.file_id is not None:
             return await self._over_file(owner, job, job_type, job.file_id, fresh=fresh)
-        if not job_type.takes_source:
-            raise InvalidParameter(
-                f"A job of the type {job_type.name} reads a file that is here: give its file_id."
-            )
-        details = await self._objects.submit(job.objects(owner, job_type.processor, job.options))
+        details = await self._objects.submit(job.objects(owner, job_type, job.options))
         return Started(Made(UUID(details["job_id"]), is_cached=False), details)
 
     async def _over_file(
         self, owner: str, job: NewJob, job_type: JobType, file_id: UUID, *, fresh: bool
     ) -> Started:
         plan_for = await job_type.prepare(owner, job.options)
-        plan = await plan_for(file_id)
+        plan = await plan_for(await self._file_jobs.file(owner, file_id))
         if job.chunk_size is not None:
             plan = replace(plan, chunk_size=job.chunk_size)
         made = await self._file_jobs.submit_plan(owner, file_id, plan, job.priority, fresh=fresh)

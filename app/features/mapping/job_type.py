@@ -10,7 +10,7 @@ from pydantic import BaseModel, ConfigDict
 
 from app.features.mapping.processor import MappingProcessor
 from app.features.templates.service import Templates
-from app.jobs.file_jobs import Plan
+from app.jobs.file_jobs import InputFile, Plan
 from app.jobs.job_types import JobType, PlanFor
 from app.processors.options import validated
 
@@ -27,16 +27,16 @@ def mapping(templates: Templates) -> JobType:
         given = validated(MappingOptions, "a mapping", options)
         accepted = await templates.accepted(owner)
 
-        async def plan(file_id: UUID) -> Plan:
+        async def plan(file: InputFile) -> Plan:
             return Plan(
                 "mapping",
                 {
-                    "input_file_id": str(file_id),
+                    "input_file_id": str(file.id),
                     "reference_file_id": str(given.reference_file_id),
                     "provider": given.provider,
                     "accepted": accepted,
                 },
-                (file_id, given.reference_file_id),
+                (file.id, given.reference_file_id),
                 "profile",
             )
 

@@ -48,5 +48,6 @@ async def score(request: Request, body: ScoreRequest, app: App, owner: Owner) ->
             "priority": body.priority,
         }
         return encoded(queued, 201, {"Location": f"/api/v1/jobs/{job_id}"})
-    made = await app.objects.submit(body.objects(owner, "scoring", {}))
+    job_type = app.job_types.get("scoring")
+    made = await app.objects.submit(body.objects(owner, job_type, {}))
     return encoded(made, 201, {"Location": f"/api/v1/jobs/{made['job_id']}"})

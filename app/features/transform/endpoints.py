@@ -122,7 +122,6 @@ async def create(body: TransformBody, app: App, owner: Owner, fresh: Fresh = Fal
     check_open(app)
     is_proposed = isinstance(body.mapping, ProposedMapping)
     request = transform.TransformRequest(
-        input_file_id=body.input_file_id,
         output_format=body.output_format,
         mapping=body.mapping if isinstance(body.mapping, Mapping) else None,
         proposed=[column.model_dump() for column in body.mapping.columns] if is_proposed else None,  # type: ignore[union-attr]
@@ -134,10 +133,11 @@ async def create(body: TransformBody, app: App, owner: Owner, fresh: Fresh = Fal
         chunk_size=body.chunk_size,
     )
     if body.sample_rows is not None:
-        return encoded_any(
-            await app.of(transform.Transforms).sample(owner, request, body.sample_rows)
+        report = await app.of(transform.Transforms).sample(
+            owner, body.input_file_id, request, body.sample_rows
         )
-    return accepted(
-        await app.of(transform.Transforms).submit(owner, request, fresh=fresh),
-        "Transform job created and queued",
+        return encoded_any(report)
+    made = await app.of(transform.Transforms).submit(
+        owner, body.input_file_id, request, fresh=fresh
     )
+    return accepted(made, "Transform job created and queued")

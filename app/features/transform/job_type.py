@@ -11,7 +11,7 @@ from pydantic import BaseModel, ConfigDict, StrictBool, StrictInt, model_validat
 from app.features.transform.processor import TransformProcessor
 from app.features.transform.service import TransformRequest, Transforms
 from app.features.transform.spec import Mapping, Validation
-from app.jobs.file_jobs import Plan
+from app.jobs.file_jobs import InputFile, Plan
 from app.jobs.job_types import JobType, PlanFor
 from app.processors.options import validated
 
@@ -47,9 +47,8 @@ def transform(transforms: Transforms) -> JobType:
             else None
         )
 
-        async def plan(file_id: UUID) -> Plan:
+        async def plan(file: InputFile) -> Plan:
             request = TransformRequest(
-                file_id,
                 given.output_format,
                 mapping=mapping,
                 proposed=columns if is_proposed else None,
@@ -58,7 +57,7 @@ def transform(transforms: Transforms) -> JobType:
                 validation=given.validation,
                 dry_run=given.dry_run,
             )
-            return await transforms.plan(owner, request)
+            return await transforms.plan(owner, file, request)
 
         return plan
 

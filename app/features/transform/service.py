@@ -34,7 +34,7 @@ from app.formats.base import Format, Reject, Span, cell_names
 from app.formats.registry import from_json, open_format
 from app.formats.rejecting import located
 from app.jobs import file_jobs
-from app.jobs.file_jobs import FileJobs, Made
+from app.jobs.file_jobs import FileJobs, InputFile, Made
 from app.pipeline.machine import Machine
 from app.processors.base import ChunkContext, ChunkOutcome
 from app.schemas.faults import faults
@@ -59,7 +59,6 @@ def check(document: bytes) -> list[tuple[str, str]]:
 class TransformRequest:
     """`mapping` or the columns of a mapping as templates keep them in `proposed`, or a template."""
 
-    input_file_id: UUID
     output_format: str
     mapping: Mapping | None = None
     proposed: list[dict[str, Any]] | None = None
@@ -80,18 +79,23 @@ class Transforms:
         self._machine = machine
         self._sources = sources
 
-    async def submit(self, owner: str, request: TransformRequest, *, fresh: bool = False) -> Made:
+    async def submit(
+        self, owner: str, file_id: UUID, request: TransformRequest, *, fresh: bool = False
+    ) -> Made:
         """The job, or, unless it must be `fresh`, the earlier one that did the same; raises
         NotFound, StoredBytesGone, NotRows, InvalidTransform.
         """
-        made = await self.plan(owner, request)
+        file = await self._file_jobs.file(owner, file_id)
+        made = await self.plan(owner, file, request)
         return await self._file_jobs.submit_plan(
-            owner, request.input_file_id, made, request.priority, fresh=fresh
+            owner, file_id, made, request.priority, fresh=fresh
         )
 
-    async def plan(self, owner: str, request: TransformRequest) -> file_jobs.Plan:
-        """The job that is to be made; raises the same."""
-        _, specification, found = await self._checked(owner, request)
+    async def plan(self, owner: str, file: InputFile, request: TransformRequest) -> file_jobs.Plan:
+        """The job that is to be made over a file of rows; raises NotFound for a template,
+        InvalidTransform.
+        """
+        specification, found = await self._checked(owner, file, request)
         options: dict[str, Any] = {
             "specification": specification.stored(),
             "dry_run": request.dry_run,
@@ -102,11 +106,14 @@ class Transforms:
             "transform", options, columns=found.names, chunk_size=request.chunk_size
         )
 
-    async def sample(self, owner: str, request: TransformRequest, rows: int) -> dict[str, Any]:
+    async def sample(
+        self, owner: str, file_id: UUID, request: TransformRequest, rows: int
+    ) -> dict[str, Any]:
         """What becomes of the first rows of the file, by the code of the job and without one;
-        raises the same.
+        raises the same as `submit`.
         """
-        file, specification, found = await self._checked(owner, request)
+        file = await self._file_jobs.file(owner, file_id)
+        specification, found = await self._checked(owner, file, request)
         options = StoredOptions(specification=specification.stored())
         try:
             return await asyncio.to_thread(self._run_sample, file, options, found, rows)
@@ -114,9 +121,8 @@ class Transforms:
             raise _invalid([("mapping", error.detail)]) from None
 
     async def _checked(
-        self, owner: str, request: TransformRequest
-    ) -> tuple[FileRow, Specification, Plan]:
-        file = await self._file_jobs.file(owner, request.input_file_id)
+        self, owner: str, file: InputFile, request: TransformRequest
+    ) -> tuple[Specification, Plan]:
         mapping = await self._mapping(owner, request)
         specification = Specification(
             mapping=mapping,
@@ -134,7 +140,7 @@ class Transforms:
             document = document_of(StoredOptions(specification=specification.stored()))
             if problems := await self._machine.compute(check, document):
                 raise _invalid(problems)
-        return file, specification, found
+        return specification, found
 
     async def _mapping(self, owner: str, request: TransformRequest) -> Mapping:
         if request.mapping is not None:
@@ -237,7 +243,7 @@ class Transforms:
         return repeating(rows, told)
 
 
-def _extra_cells(file: FileRow, mapping: Mapping) -> dict[str, list[str]]:
+def _extra_cells(file: InputFile, mapping: Mapping) -> dict[str, list[str]]:
     """Of a file whose rows may have more cells than its header: the names of those that the mapping
     may mean.
     """

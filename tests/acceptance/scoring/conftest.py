@@ -1,14 +1,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from uuid import uuid4
 
 import pytest
 
 from tests.conftest import Databases
 from tests.forks import Server
 from tests.harness import Postgres
+from tests.scoring.buckets import bucket, s3
 from tests.scoring.services import Bucket, FaultyStore, ModelService
+
+__all__ = ["bucket", "s3"]
 
 
 @pytest.fixture(scope="session")
@@ -23,21 +25,6 @@ def model(model_process: ModelService) -> ModelService:
     """The model service, in its right mind."""
     model_process.misbehave()
     return model_process
-
-
-@pytest.fixture(scope="session")
-def s3() -> Iterator[Bucket]:
-    bucket = Bucket(f"transactions-{uuid4().hex[:8]}")  # a server that was named may hold others
-    yield bucket
-    bucket.stop()
-
-
-@pytest.fixture
-def bucket(s3: Bucket) -> Bucket:
-    """An empty bucket."""
-    for key in s3.keys():
-        s3.delete(key)
-    return s3
 
 
 @pytest.fixture(scope="session")

@@ -23,8 +23,6 @@ def test_an_object_is_read_with_the_options_of_the_type(api: Api, bucket: Bucket
     assert api.finished(job_id)["summary"] == {"positive": 1, "neutral": 0, "negative": 1}
     missing = api.client.post("/api/v1/jobs", json={"type": "sentiment", "source": source})
     assert_problem(missing, 422, "missing_column")
-    needs_file = api.client.post("/api/v1/jobs", json={"type": "transform", "source": source})
-    assert "give its file_id" in needs_file.json()["detail"]
 
 
 def test_each_object_of_a_prefix_is_analysed_and_none_of_its_rows_is_stored(

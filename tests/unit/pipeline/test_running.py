@@ -50,6 +50,7 @@ def snapshot() -> JobSnapshot:
         waiting_on=None,
         parent_id=None,
         is_parent=False,
+        is_over_objects=False,
         child_count=0,
     )
 
