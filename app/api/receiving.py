@@ -26,7 +26,7 @@ from app.errors import (
     UnsupportedTransferEncoding,
 )
 from app.jobs.submit import Accepted, Complete, Submission
-from app.processors.options import as_json
+from app.processors.options import Options, as_json
 
 UNDECLARED = (
     "",
@@ -98,15 +98,16 @@ async def receive(
     submission = _submission(request, owner, is_form=is_form)
     submission = door.prepare(options.apply_to(submission, "" if is_form else content_type))
     if is_form:
-        form = _Form(MultipartBody(content_type), submission, options, app, door)
+        so_far = app.processors.options_so_far(submission.processor, submission.options)
+        form = _Form(MultipartBody(content_type), submission, so_far, options, app, door)
         await app.submitter.check(submission)
         return await _submitted(app, submission, form.file(pieces(request)), form.complete)
     submission = replace(
         submission, filename=options.name_of(""), media_type=media_type(content_type)
     )
     door.check_file(content_type, submission.filename, app)
-    await app.submitter.check(submission)
     submission = _with_checked_options(submission, app)
+    await app.submitter.check(submission)
     return await _submitted(app, submission, pieces(request))
 
 
@@ -166,6 +167,8 @@ class _Form:
     body: MultipartBody
     submission: Submission
     """As the query and the headers of the request say."""
+    so_far: Options | None
+    """Of the processor, if the query says all that it needs."""
     options: JobOptions
     app: Services
     door: Door
@@ -194,7 +197,15 @@ class _Form:
             filename=merged.name_of(self.body.filename),
             media_type=media_type(self.body.media_type),
         )
-        return _with_checked_options(self.door.prepare(submission), self.app)
+        return self._with_checked_options(self.door.prepare(submission))
+
+    def _with_checked_options(self, submission: Submission) -> Submission:
+        """Those of the query are checked already, and count if the form says no others."""
+        said = self.submission
+        is_same = (submission.processor, submission.options) == (said.processor, said.options)
+        if self.so_far is not None and is_same:
+            return replace(submission, options=as_json(self.so_far))
+        return _with_checked_options(submission, self.app)
 
 
 def idempotency_key(request: Request) -> str | None:

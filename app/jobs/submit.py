@@ -134,8 +134,8 @@ class Submitter:
         )
 
     async def check(self, submission: Submission) -> None:
-        """Everything that can be refused before the first byte of the body; raises RequestError,
-        DatabaseUnavailable.
+        """What can be refused before the first byte of the body, besides the options, which are
+        checked where they are read; raises RequestError, DatabaseUnavailable.
         """
         settings = self._settings
         length = submission.content_length or 0
@@ -144,7 +144,6 @@ class Submitter:
                 f"The upload has {length} bytes; at most {settings.max_upload_bytes} are accepted.",
                 limit_bytes=settings.max_upload_bytes,
             )
-        self._processors.check_some(submission.processor, submission.options)
         await self.check_room(length)
         await self._database.ping()
         await self._bytes_left(submission, length)

@@ -95,12 +95,15 @@ class Processors:
         processor.check(options)
         return options
 
-    def check_some(self, name: str, given: Mapping[str, Any]) -> None:
-        """Check options of which more may come; raises the same for what is wrong already."""
+    def options_so_far(self, name: str, given: Mapping[str, Any]) -> Options | None:
+        """The options where more of them may come, None if some are missing; raises the same for
+        what is wrong already.
+        """
         processor = self._usable(name)
         options = validated_some(processor.options, f"the processor {name}", given)
         if options is not None:
             processor.check(options)
+        return options
 
     def _usable(self, name: str) -> Processor:
         processor = self.get(name)

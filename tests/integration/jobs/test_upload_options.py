@@ -1,0 +1,89 @@
+"""The options of an upload are checked once, and before the bytes come as far as they are known."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from app.errors import InvalidParameter
+from app.formats.base import Rows
+from app.processors.base import ChunkContext, ChunkOutcome, Processor
+from app.processors.options import Options
+from tests.api.checks import assert_problem
+from tests.engine import Engine, EngineApi
+
+ROWS = b"id\n1\n"
+CSV = {"Content-Type": "text/csv"}
+checked: list[str] = []
+
+
+class Marked(Options):
+    mark: str = ""
+
+
+class Noting(Processor):
+    """Notes which options it is asked about."""
+
+    name = "noting"
+    options = Marked
+
+    def check(self, options: Any) -> None:
+        checked.append(options.mark)
+        if options.mark == "bad":
+            raise InvalidParameter("This mark is bad.")
+
+    def process(self, rows: Rows, context: ChunkContext) -> ChunkOutcome:
+        return ChunkOutcome(rows)  # type: ignore[arg-type]
+
+
+@pytest.fixture
+def api(engine: Engine) -> Iterator[EngineApi]:
+    engine.start(PROCESSORS="tests.integration.jobs.test_upload_options:Noting")
+    checked.clear()
+    with engine.api() as api:
+        yield api
+
+
+def test_options_of_a_raw_body_are_checked_once(api: EngineApi) -> None:
+    params = {"processor": "noting", "option.mark": "a"}
+    answer = api.client.post("/api/v1/upload", params=params, content=ROWS, headers=CSV)
+    assert answer.status_code == 201, answer.text
+    assert checked == ["a"]
+
+
+def test_options_of_a_query_beside_a_form_are_checked_once(api: EngineApi) -> None:
+    api.upload(ROWS, processor="noting", **{"option.mark": "a"})
+    assert checked == ["a"]
+
+
+def test_options_that_a_form_changes_are_checked_as_they_are_then(api: EngineApi) -> None:
+    def sent(mark: str) -> Any:
+        files = {"file": ("data.csv", ROWS, "text/csv")}
+        data = {"option.mark": mark}
+        params = {"processor": "noting"}
+        return api.client.post("/api/v1/upload", params=params, data=data, files=files)
+
+    assert sent("b").status_code == 201
+    assert checked == ["", "b"]
+    assert_problem(sent("bad"), 422, "invalid_parameter")
+    refused = {"processor": "noting", "option.mark": "bad"}
+    files = {"file": ("data.csv", ROWS, "text/csv")}
+    answer = api.client.post("/api/v1/upload", params=refused, files=files)
+    assert_problem(answer, 422, "invalid_parameter")
+
+
+def test_options_of_a_resumable_upload_are_checked_once(api: EngineApi) -> None:
+    headers = {"Tus-Resumable": "1.0.0", "Upload-Length": str(len(ROWS))}
+    params = {"processor": "noting", "option.mark": "a"}
+    made = api.client.post("/api/v1/uploads", params=params, headers=headers)
+    assert made.status_code == 201, made.text
+    piece = {
+        "Tus-Resumable": "1.0.0",
+        "Upload-Offset": "0",
+        "Content-Type": "application/offset+octet-stream",
+    }
+    sent = api.client.patch(made.headers["location"], content=ROWS, headers=piece)
+    assert sent.status_code == 204, sent.text
+    assert checked == ["a"]
