@@ -29,7 +29,8 @@ class Queued(Answer):
     cached: bool = sometimes("True if the job is an earlier one: its result is there.")
 
 
-def accepted(made: Made, message: str) -> Response:
+def accepted(made: Made, message: str, *, replayed: bool = False) -> Response:
+    """`replayed`: the answer to the same request that came before."""
     job_id = str(made.job_id)
     body: dict[str, Any] = {"job_id": job_id, "status": "pending", "message": message}
     if made.is_cached:
@@ -39,4 +40,7 @@ def accepted(made: Made, message: str) -> Response:
             "message": "This was done before",
             "cached": True,
         }
-    return JSONResponse(body, 202, {"Location": f"/api/v1/jobs/{job_id}/status"})
+    headers = {"Location": f"/api/v1/jobs/{job_id}/status"}
+    if replayed:
+        headers["Idempotency-Replayed"] = "true"
+    return JSONResponse(body, 202, headers)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
@@ -13,7 +13,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from app.db import files, jobs
 from app.db.engine import Database
-from app.db.rows import FileRow, NewFile, NewJob
+from app.db.rows import FileRow, JobRow, NewFile, NewJob
 from app.errors import NotFound, NotRows, RequestError, StoredBytesGone
 from app.jobs.factory import JobFactory, Wanted
 from app.processors.base import version_of
@@ -50,8 +50,20 @@ class Made:
     """A job that was asked for."""
 
     job_id: UUID
+    file_id: UUID
+    """Its file, which of an earlier job may be another one with the same bytes."""
     is_cached: bool
     """It had ended before: the same was asked of the same bytes, and its result is the answer."""
+
+
+Recorded = Callable[[AsyncConnection, Made], Awaitable[None]]
+"""Called inside the transaction that makes a job, or finds the one that is its equal; what it
+raises undoes that.
+"""
+
+
+async def not_recorded(connection: AsyncConnection, made: Made) -> None:
+    """Nothing else is to be kept."""
 
 
 class FileJobs:
@@ -112,7 +124,14 @@ class FileJobs:
         )
 
     async def submit_plan(
-        self, owner: str, file_id: UUID, plan: Plan, priority: int, *, fresh: bool = False
+        self,
+        owner: str,
+        file_id: UUID,
+        plan: Plan,
+        priority: int,
+        *,
+        fresh: bool = False,
+        recorded: Recorded = not_recorded,
     ) -> Made:
         """Raises NotFound, StoredBytesGone, and what the processor has against the columns."""
 
@@ -122,10 +141,13 @@ class FileJobs:
             if not fresh:
                 earlier = await self.find_cached(connection, owner, found[file_id], plan, found)
             if earlier is not None:
-                return Made(earlier, is_cached=True)
-            new_jobs = self.jobs_for(owner, found[file_id], plan, priority, found)
-            await self._factory.make(connection, new_jobs)
-            return Made(new_jobs[0].id, is_cached=False)
+                made = Made(earlier.id, earlier.file_id, is_cached=True)
+            else:
+                new_jobs = self.jobs_for(owner, found[file_id], plan, priority, found)
+                await self._factory.make(connection, new_jobs)
+                made = Made(new_jobs[0].id, file_id, is_cached=False)
+            await recorded(connection, made)
+            return made
 
         return await self._database.transact(record)
 
@@ -136,13 +158,12 @@ class FileJobs:
         file: InputFile,
         plan: Plan,
         found: Mapping[UUID, InputFile],
-    ) -> UUID | None:
+    ) -> JobRow | None:
         """The job that did the same with the same bytes before, if what it found out is still
         there.
         """
         key = self._cache_key(file, plan, found)
-        job = None if key is None else await jobs.find_cached(connection, owner, key)
-        return None if job is None else job.id
+        return None if key is None else await jobs.find_cached(connection, owner, key)
 
     def _cache_key(
         self, file: InputFile, plan: Plan, found: Mapping[UUID, InputFile]

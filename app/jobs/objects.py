@@ -35,7 +35,7 @@ from app.formats.csv import CsvDialect
 from app.formats.detect import SAMPLE_BYTES, Declared, detect
 from app.formats.registry import Dialect, reading_of, to_json
 from app.jobs.factory import JobFactory, Wanted
-from app.jobs.file_jobs import FileJobs, InputFile, Plan, all_files
+from app.jobs.file_jobs import FileJobs, InputFile, Made, Plan, Recorded, all_files, not_recorded
 from app.jobs.job_types import JobType, PlanFor
 from app.sources.base import OBJECTS, Sources
 from app.sources.remote import Object, RemoteSource
@@ -90,6 +90,7 @@ class ObjectsSubmitter:
         self,
         submission: ObjectsSubmission,
         announce: Callable[[set[UUID]], None] = lambda ids: None,
+        recorded: Recorded = not_recorded,
     ) -> dict[str, Any]:
         """Make the job; its ids, and those of its parts. `announce` hears of them before anything
         runs.
@@ -106,7 +107,9 @@ class ObjectsSubmitter:
             looked = await self._look(submission, plan_for, source, single)
             if looked.error is not None:
                 raise looked.error
-            return await self._record(submission, uri, [looked], announce, with_parent=False)
+            return await self._record(
+                submission, uri, [looked], announce, recorded, with_parent=False
+            )
         objects = await _told(asyncio.to_thread(source.find, uri, MAX_OBJECTS))
         if not objects:
             raise ObjectNotFound(f"No object matches {uri}.")
@@ -124,7 +127,7 @@ class ObjectsSubmitter:
         errors = [looked.error for looked in all_looked if looked.error is not None]
         if len(errors) == len(all_looked):
             raise errors[0]
-        return await self._record(submission, uri, all_looked, announce, with_parent=True)
+        return await self._record(submission, uri, all_looked, announce, recorded, with_parent=True)
 
     async def _look(
         self,
@@ -172,6 +175,7 @@ class ObjectsSubmitter:
         uri: str,
         looked: list[_Looked],
         announce: Callable[[set[UUID]], None],
+        recorded: Recorded,
         *,
         with_parent: bool,
     ) -> dict[str, Any]:
@@ -191,6 +195,8 @@ class ObjectsSubmitter:
             new_jobs = [] if parent is None else [parent]
             new_jobs += chain.from_iterable(families)
             await self._factory.make(connection, new_jobs, new_files)
+            made = Made(new_jobs[0].id, new_files[0].id, is_cached=False)
+            await recorded(connection, made)
             return new_jobs, [family[0] for family in families]
 
         new_jobs, of_objects = await self._database.transact(record)

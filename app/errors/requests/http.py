@@ -68,7 +68,7 @@ class IdempotencyKeyReused(RequestError):
 
     status = 422
     code = "idempotency_key_reused"
-    remedy = "Use a new key for a new upload."
+    remedy = "Use a new key for another request."
 
 
 class MalformedJson(RequestError):

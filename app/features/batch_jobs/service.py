@@ -132,7 +132,7 @@ class BatchJobs:
             )
             for file_id, plan in plans.items()
         }
-        return {file_id: job_id for file_id, job_id in earlier.items() if job_id is not None}
+        return {file_id: job.id for file_id, job in earlier.items() if job is not None}
 
     def _part(
         self,

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from fastapi import APIRouter, Depends
+from fastapi import APIRouter, Depends, Request
 from fastapi.responses import Response
 from pydantic import Field
 
@@ -14,9 +14,12 @@ from app.api.answers import Answer
 from app.api.errors import problem_responses
 from app.api.parameters import single_values
 from app.api.queued import Fresh, Queued, accepted
+from app.api.receiving import idempotency_key
 from app.api.services import App, Owner, check_open
 from app.features.job_types.requests import NewJob
 from app.features.job_types.service import JobStarter
+
+MESSAGE = "Job created and queued"
 
 router = APIRouter(prefix="/api/v1", tags=["jobs"], dependencies=[Depends(single_values)])
 
@@ -66,10 +69,18 @@ async def list_job_types(app: App, owner: Owner) -> JobTypeList:
     response_model=Queued,
     responses=problem_responses(400, 404, 409, 415, 422, 503),
 )
-async def create(body: NewJob, app: App, owner: Owner, fresh: Fresh = False) -> Response:
+async def create(
+    request: Request, body: NewJob, app: App, owner: Owner, fresh: Fresh = False
+) -> Response:
     """A job of any type: over a file that was uploaded, over an object of a bucket, or with a part
-    for each object of a prefix or pattern.
+    for each object of a prefix or pattern. The same request with the same Idempotency-Key gets the
+    same job.
     """
     check_open(app)
-    started = await app.of(JobStarter).start(owner, body, fresh=fresh)
-    return accepted(started.made, "Job created and queued")
+    starter = app.of(JobStarter)
+    key = idempotency_key(request)
+    if key is None:
+        started = await starter.start(owner, body, fresh=fresh)
+        return accepted(started.made, MESSAGE)
+    made, is_new = await starter.start_once(owner, body, key, fresh=fresh)
+    return accepted(made, MESSAGE, replayed=not is_new)

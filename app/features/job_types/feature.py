@@ -14,7 +14,8 @@ if TYPE_CHECKING:
 def _services(core: Core) -> Iterable[Service]:
     from app.features.job_types.service import JobStarter
 
-    return [Service(JobStarter(core.job_types, core.file_jobs, core.objects))]
+    starter = JobStarter(core.database, core.job_types, core.file_jobs, core.objects, core.factory)
+    return [Service(starter)]
 
 
 JOB_TYPES = Feature("job_types", services=_services)

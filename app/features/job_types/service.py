@@ -2,14 +2,22 @@
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass, replace
 from typing import Any
 from uuid import UUID
 
+import msgspec
+from sqlalchemy.exc import IntegrityError
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from app.db.engine import Database
 from app.features.job_types.requests import NewJob
-from app.jobs.file_jobs import FileJobs, Made
+from app.jobs.factory import JobFactory
+from app.jobs.file_jobs import FileJobs, Made, Recorded, not_recorded
 from app.jobs.job_types import JobType, JobTypes
 from app.jobs.objects import ObjectsSubmitter
+from app.jobs.submit import answered_before
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,12 +30,60 @@ class Started:
 
 
 class JobStarter:
-    def __init__(self, job_types: JobTypes, file_jobs: FileJobs, objects: ObjectsSubmitter) -> None:
+    def __init__(
+        self,
+        database: Database,
+        job_types: JobTypes,
+        file_jobs: FileJobs,
+        objects: ObjectsSubmitter,
+        factory: JobFactory,
+    ) -> None:
+        self._database = database
         self._job_types = job_types
         self._file_jobs = file_jobs
         self._objects = objects
+        self._factory = factory
 
-    async def start(self, owner: str, job: NewJob, *, fresh: bool = False) -> Started:
+    async def start_once(
+        self, owner: str, job: NewJob, key: str, *, fresh: bool = False
+    ) -> tuple[Made, bool]:
+        """(the job, whether it was made for this request): the same request with the same
+        Idempotency-Key gets the same job, also if both come at once.
+
+        Raises IdempotencyKeyReused, and what `start` raises; then the key is not used up.
+        """
+        fingerprint = _fingerprint(job, fresh=fresh)
+        before = await self._made_before(owner, key, fingerprint)
+        if before is not None:
+            return before, False
+
+        async def remember(connection: AsyncConnection, made: Made) -> None:
+            body = {"job_id": made.job_id, "file_id": made.file_id, "is_cached": made.is_cached}
+            await self._factory.remember(
+                connection, owner, key, fingerprint, 202, msgspec.to_builtins(body)
+            )
+
+        try:
+            started = await self.start(owner, job, fresh=fresh, recorded=remember)
+        except IntegrityError:  # a twin was faster
+            before = await self._made_before(owner, key, fingerprint)
+            if before is None:
+                raise
+            return before, False
+        return started.made, True
+
+    async def _made_before(self, owner: str, key: str, fingerprint: str) -> Made | None:
+        answer = await answered_before(self._database, owner, key, fingerprint)
+        return None if answer is None else msgspec.convert(answer.body, Made)
+
+    async def start(
+        self,
+        owner: str,
+        job: NewJob,
+        *,
+        fresh: bool = False,
+        recorded: Recorded = not_recorded,
+    ) -> Started:
         """The job, or, unless it must be `fresh`, the earlier one that did the same with the same
         bytes.
 
@@ -37,18 +93,31 @@ class JobStarter:
         job.check()
         job_type = self._job_types.get(job.type)
         if job.file_id is not None:
-            return await self._over_file(owner, job, job_type, job.file_id, fresh=fresh)
-        details = await self._objects.submit(job.objects(owner, job_type, job.options))
-        return Started(Made(UUID(details["job_id"]), is_cached=False), details)
+            return await self._over_file(
+                owner, job, job_type, job.file_id, fresh=fresh, recorded=recorded
+            )
+        submission = job.objects(owner, job_type, job.options)
+        details = await self._objects.submit(submission, recorded=recorded)
+        job_id, file_id = UUID(details["job_id"]), UUID(details["file_id"])
+        return Started(Made(job_id, file_id, is_cached=False), details)
 
     async def _over_file(
-        self, owner: str, job: NewJob, job_type: JobType, file_id: UUID, *, fresh: bool
+        self,
+        owner: str,
+        job: NewJob,
+        job_type: JobType,
+        file_id: UUID,
+        *,
+        fresh: bool,
+        recorded: Recorded,
     ) -> Started:
         plan_for = await job_type.prepare(owner, job.options)
         plan = await plan_for(await self._file_jobs.file(owner, file_id))
         if job.chunk_size is not None:
             plan = replace(plan, chunk_size=job.chunk_size)
-        made = await self._file_jobs.submit_plan(owner, file_id, plan, job.priority, fresh=fresh)
+        made = await self._file_jobs.submit_plan(
+            owner, file_id, plan, job.priority, fresh=fresh, recorded=recorded
+        )
         details = {
             "job_id": str(made.job_id),
             "file_id": str(file_id),
@@ -57,3 +126,8 @@ class JobStarter:
             "priority": job.priority,
         }
         return Started(made, details)
+
+
+def _fingerprint(job: NewJob, *, fresh: bool) -> str:
+    same = ["job", job.model_dump(mode="json"), fresh]
+    return hashlib.sha256(msgspec.json.encode(same, order="sorted")).hexdigest()
