@@ -79,6 +79,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         # Not include_router: of routers in routers, FastAPI matches each again for every request, a
         # third of what a short answer costs.
         app.router.routes.extend(router.routes)
+    openapi.name_operations(app.router.routes)
     app.router.routes.extend(heads.twins(app.router.routes))
     app.mount("/assets", assets.assets)  # the files of the dashboard
     app.add_middleware(heads.HeadsOnly)

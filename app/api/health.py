@@ -62,7 +62,7 @@ class ErrorMeaning(Answer):
 
 
 @router.get("/", response_model=Addresses, responses={200: {"content": {"text/html": {}}}})
-async def root(request: Request) -> Response:
+async def get_addresses(request: Request) -> Response:
     """Where things are; in a browser, the dashboard."""
     if wants_page(request.headers.get("accept", "")):
         return page()
@@ -78,7 +78,7 @@ async def root(request: Request) -> Response:
 
 
 @router.get("/health", response_model=Health)
-async def health() -> Response:
+async def get_health() -> Response:
     """The process lives. Nothing else is asked, so that a database outage does not get it
     restarted.
     """
@@ -90,7 +90,7 @@ async def health() -> Response:
     response_model=Readiness,
     responses={503: {"model": Readiness, "description": "Something is missing."}},
 )
-async def ready(app: App) -> Response:
+async def get_readiness(app: App) -> Response:
     """Whether uploads can be taken now: database, migrations, the storage, where a byte is written
     and removed, the room on its disk, queue. 503 if not, with the part that is missing.
     """
@@ -126,7 +126,7 @@ async def ready(app: App) -> Response:
 
 
 @router.get("/metrics", response_class=PlainTextResponse)
-async def metrics(app: App) -> Response:
+async def get_metrics(app: App) -> Response:
     """For Prometheus."""
     return Response(await render(app), media_type=CONTENT_TYPE_LATEST)
 
@@ -134,7 +134,7 @@ async def metrics(app: App) -> Response:
 @router.get(
     "/errors/{code}", response_model=ErrorMeaning, responses={200: {"content": {"text/html": {}}}}
 )
-async def explain(code: str, request: Request) -> Response:
+async def explain_error(code: str, request: Request) -> Response:
     """What an error code means and what to do: the `type` of every problem leads here. In a
     browser, a page with causes, cures and an example.
     """

@@ -4,11 +4,13 @@ example of each input.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from http import HTTPStatus
 from typing import Any
 
 from fastapi import FastAPI
+from fastapi.routing import APIRoute
+from starlette.routing import BaseRoute
 
 from app.api.doorkeeper import COOKIE, SAFE_METHODS
 from app.api.errors import MEDIA_TYPE
@@ -167,6 +169,15 @@ def install(app: FastAPI) -> None:
         return app.openapi_schema
 
     app.openapi = openapi  # type: ignore[method-assign]
+
+
+def name_operations(routes: Iterable[BaseRoute]) -> None:
+    """Call each operation by the name of its function: clients that are generated call theirs so,
+    and a path may change.
+    """
+    for route in routes:
+        if isinstance(route, APIRoute):
+            route.operation_id = route.name
 
 
 def complete(document: dict[str, Any], job_types: Sequence[JobType] = ()) -> None:

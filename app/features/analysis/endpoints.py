@@ -20,7 +20,9 @@ router = APIRouter(prefix="/api/v1/jobs", tags=["jobs"], dependencies=[Depends(s
     response_model=Queued,
     responses=problem_responses(400, 404, 409, 422, 503),
 )
-async def analyze(body: AnalyzeRequest, app: App, owner: Owner, fresh: Fresh = False) -> Response:
+async def analyze_file(
+    body: AnalyzeRequest, app: App, owner: Owner, fresh: Fresh = False
+) -> Response:
     """Find out what is in a file: one pass over all of it. The result has the type, counts,
     distinct values, quantiles, frequent values and personal data of each column.
     """

@@ -45,7 +45,9 @@ class BatchRequest(BaseModel):
     response_model=BatchQueued,
     responses=problem_responses(400, 404, 409, 422, 503),
 )
-async def batch(body: BatchRequest, app: App, owner: Owner, fresh: Fresh = False) -> Response:
+async def create_batch_job(
+    body: BatchRequest, app: App, owner: Owner, fresh: Fresh = False
+) -> Response:
     """The same job for many files: a parent with a part for each of them. One bad file costs one
     file. Status and result of the parent list the parts; cancelling it cancels them.
     """

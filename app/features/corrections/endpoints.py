@@ -93,7 +93,7 @@ CORRECTION_BODY: dict[str, Any] = {
     response_model=CorrectionAccepted,
     responses=problem_responses(400, 404, 408, 409, 413, 422, 503, 507),
 )
-async def correct(
+async def correct_rejects(
     file_id: FileId,
     request: Request,
     app: App,

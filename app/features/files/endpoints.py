@@ -54,7 +54,7 @@ router = APIRouter(prefix="/api/v1", tags=["files"], dependencies=[Depends(singl
         **problem_responses(400, 408, 409, 413, 415, 422, 503, 507),
     },
 )
-async def upload(
+async def upload_file(
     request: Request, app: App, owner: Owner, options: Annotated[FileOptions, Query()]
 ) -> Response:
     """A CSV, JSON or JSON Lines file, plain or gzipped: as the part `file` of a form, or as the raw
@@ -102,7 +102,7 @@ def created(accepted: Accepted | None) -> Response:
 
 
 @router.get("/status/{file_id}", response_model=FileStatus, responses=problem_responses(404))
-async def status(file_id: FileId, app: App, owner: Owner) -> Response:
+async def get_status(file_id: FileId, app: App, owner: Owner) -> Response:
     """How far it is: chunks, rows, bytes, speed, and the time left."""
     return encoded(await app.statuses.get(file_id, owner))
 
@@ -115,7 +115,7 @@ async def status(file_id: FileId, app: App, owner: Owner) -> Response:
         **problem_responses(404),
     },
 )
-async def events(request: Request, file_id: FileId, app: App, owner: Owner) -> EventStream:
+async def watch_status(request: Request, file_id: FileId, app: App, owner: Owner) -> EventStream:
     """The same as server-sent events (`event: status`), one at each change, until the job is final
     or deleted, or the key or session does not hold any more.
     """
@@ -176,7 +176,7 @@ Partial = Annotated[
     response_class=StreamingResponse,
     responses=problem_responses(404, 409, 422),
 )
-async def download(
+async def download_results(
     file_id: FileId,
     app: App,
     owner: Owner,
@@ -284,7 +284,7 @@ async def download_rejects(
         **problem_responses(404, 409, 422),
     },
 )
-async def original_bytes(
+async def get_bytes(
     file_id: FileId,
     app: App,
     owner: Owner,
@@ -315,7 +315,7 @@ async def original_bytes(
 
 
 @router.delete("/files/{file_id}", status_code=204, responses=problem_responses(404))
-async def delete(file_id: OnlyFileId, app: App, owner: Owner) -> Response:
+async def delete_file(file_id: OnlyFileId, app: App, owner: Owner) -> Response:
     """Delete the file with its results, rejects and bytes; cancels it first. It is gone from the
     API at once.
     """

@@ -82,7 +82,7 @@ class StoredFile(FileResponse):
         **problem_responses(404, 409, 416),
     },
 )
-async def download(
+async def download_file(
     request: Request,
     file_id: FileId,
     app: App,

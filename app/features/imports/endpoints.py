@@ -131,6 +131,6 @@ async def search_records(wanted: SearchRequest, app: App, owner: Owner) -> Respo
 
 
 @router.get("/stats", response_model=ImportStats)
-async def stats(app: App, owner: Owner) -> Response:
+async def get_stats(app: App, owner: Owner) -> Response:
     """Sums over all imports."""
     return encoded(await imports.stats(app.database, owner))

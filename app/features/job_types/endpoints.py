@@ -69,7 +69,7 @@ async def list_job_types(app: App, owner: Owner) -> JobTypeList:
     response_model=Queued,
     responses=problem_responses(400, 404, 409, 415, 422, 503),
 )
-async def create(
+async def create_job(
     request: Request, body: NewJob, app: App, owner: Owner, fresh: Fresh = False
 ) -> Response:
     """A job of any type: over a file that was uploaded, over an object of a bucket, or with a part

@@ -67,7 +67,7 @@ async def list_jobs(
         **problem_responses(422),
     },
 )
-async def list_events(
+async def watch_jobs(
     request: Request,
     app: App,
     owner: Owner,
@@ -124,7 +124,7 @@ async def get_chunks(
 
 
 @router.post("/{job_id}/cancel", response_model=Cancelled, responses=problem_responses(404, 409))
-async def cancel(job_id: JobId, app: App, owner: Owner) -> Response:
+async def cancel_job(job_id: JobId, app: App, owner: Owner) -> Response:
     """When this is answered, no further row of the job will be written. Finished rows stay
     readable.
     """
@@ -140,7 +140,7 @@ async def cancel(job_id: JobId, app: App, owner: Owner) -> Response:
     response_model=Retried,
     responses=problem_responses(404, 409),
 )
-async def retry(job_id: JobId, app: App, owner: Owner) -> Response:
+async def retry_job(job_id: JobId, app: App, owner: Owner) -> Response:
     """Run the failed chunks again, and only those."""
     count = await app.control.retry(job_id, owner)
     return encoded(
@@ -158,13 +158,13 @@ async def change_priority(
 
 
 @router.get("/{job_id}/status", response_model=JobState, responses=problem_responses(404))
-async def status(job_id: JobId, app: App, owner: Owner) -> Response:
+async def get_job_status(job_id: JobId, app: App, owner: Owner) -> Response:
     """Status, progress and stage of any job."""
     return encoded(await stages.get_status(app.database, app.processors, job_id, owner))
 
 
 @router.get("/{job_id}/result", response_model=AnyResult, responses=problem_responses(404, 409))
-async def result(job_id: JobId, app: App, owner: Owner) -> Response:
+async def get_job_result(job_id: JobId, app: App, owner: Owner) -> Response:
     """What the job found out about its file as a whole: of an analysis the profile, of a mapping
     the mapping. Rows are under /api/v1/results.
     """

@@ -21,7 +21,9 @@ router = APIRouter(prefix="/api/v1/jobs", tags=["jobs"], dependencies=[Depends(s
     response_model=Queued,
     responses=problem_responses(400, 404, 409, 422, 503),
 )
-async def mapping(body: MappingRequest, app: App, owner: Owner, fresh: Fresh = False) -> Response:
+async def map_columns(
+    body: MappingRequest, app: App, owner: Owner, fresh: Fresh = False
+) -> Response:
     """Propose which column of a file is which of a reference file, how sure that is, why, and what
     must be converted. What was accepted as a template before is proposed again.
     """

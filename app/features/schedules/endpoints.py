@@ -72,7 +72,7 @@ ScheduleId = Annotated[UUID, Depends(_schedule_id)]
 
 
 @router.post("", status_code=201, response_model=Schedule, responses=problem_responses(400, 422))
-async def create(body: NewSchedule, app: App, owner: Owner) -> Response:
+async def create_schedule(body: NewSchedule, app: App, owner: Owner) -> Response:
     """A run that is due while the one before still goes on is skipped; of several that were missed,
     one is made up for.
     """
@@ -93,13 +93,15 @@ async def list_schedules(app: App, owner: Owner) -> Response:
 
 
 @router.get("/{schedule_id}", response_model=Schedule, responses=problem_responses(404))
-async def get(schedule_id: ScheduleId, app: App, owner: Owner) -> Response:
+async def get_schedule(schedule_id: ScheduleId, app: App, owner: Owner) -> Response:
     """With its next runs, and what became of the last one."""
     return encoded(await app.of(Schedules).get(schedule_id, owner))
 
 
 @router.patch("/{schedule_id}", response_model=Schedule, responses=problem_responses(400, 404, 422))
-async def change(schedule_id: ScheduleId, body: ScheduleChange, app: App, owner: Owner) -> Response:
+async def change_schedule(
+    schedule_id: ScheduleId, body: ScheduleChange, app: App, owner: Owner
+) -> Response:
     """Pause it, go on, or give it another cron, timezone or name."""
     new = ScheduleUpdate(**body.model_dump(exclude_unset=True))
     return encoded(await app.of(Schedules).change(schedule_id, owner, new))
@@ -111,13 +113,13 @@ async def change(schedule_id: ScheduleId, body: ScheduleChange, app: App, owner:
     response_model=ObjectsAccepted,
     responses=problem_responses(404, 409, 422, 503),
 )
-async def run_now(schedule_id: ScheduleId, app: App, owner: Owner) -> Response:
+async def run_schedule(schedule_id: ScheduleId, app: App, owner: Owner) -> Response:
     """One run now, besides the planned ones."""
     return encoded(await app.of(Schedules).run_now(schedule_id, owner), 201)
 
 
 @router.delete("/{schedule_id}", status_code=204, responses=problem_responses(404))
-async def delete(schedule_id: ScheduleId, app: App, owner: Owner) -> Response:
+async def delete_schedule(schedule_id: ScheduleId, app: App, owner: Owner) -> Response:
     """The jobs that it made stay."""
     await app.of(Schedules).delete(schedule_id, owner)
     return Response(status_code=204)

@@ -28,7 +28,9 @@ class ScoreRequest(Input):
     response_model=ObjectsAccepted,
     responses=problem_responses(400, 404, 409, 415, 422, 503),
 )
-async def score(request: Request, body: ScoreRequest, app: App, owner: Owner) -> Response:
+async def score_transactions(
+    request: Request, body: ScoreRequest, app: App, owner: Owner
+) -> Response:
     """Make a job for one object, or for a file that was uploaded, or a job with a part for each
     object of a prefix or pattern. Its status, cancel, retry, rejects and proof are those of any
     job.

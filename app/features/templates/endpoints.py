@@ -33,7 +33,7 @@ TemplateId = Annotated[UUID, Depends(template_id)]
     response_model=Template,
     responses=problem_responses(400, 404, 409, 422, 503),
 )
-async def create(body: NewTemplate, app: App, owner: Owner) -> Response:
+async def create_template(body: NewTemplate, app: App, owner: Owner) -> Response:
     """Accept a mapping, as it was proposed or edited. Its headers are mapped the same way from now
     on.
     """
@@ -54,7 +54,7 @@ async def list_templates(
 
 
 @router.get("/{template_id}", response_model=Template, responses=problem_responses(404, 422))
-async def get(
+async def get_template(
     template_id: TemplateId,
     app: App,
     owner: Owner,
@@ -69,14 +69,16 @@ async def get(
 @router.put(
     "/{template_id}", response_model=Template, responses=problem_responses(400, 404, 422, 503)
 )
-async def edit(template_id: TemplateId, body: EditedTemplate, app: App, owner: Owner) -> Response:
+async def edit_template(
+    template_id: TemplateId, body: EditedTemplate, app: App, owner: Owner
+) -> Response:
     """Its next version; the earlier ones stay."""
     columns = [column.model_dump() for column in body.columns]
     return encoded_any(await app.of(Templates).edit(template_id, owner, body.name, columns))
 
 
 @router.delete("/{template_id}", status_code=204, responses=problem_responses(404))
-async def delete(template_id: TemplateId, app: App, owner: Owner) -> Response:
+async def delete_template(template_id: TemplateId, app: App, owner: Owner) -> Response:
     """Forget it in all its versions."""
     await app.of(Templates).delete(template_id, owner)
     return Response(status_code=204)

@@ -113,7 +113,9 @@ class TransformBody(BaseModel):
         **problem_responses(400, 404, 409, 415, 422, 503),
     },
 )
-async def create(body: TransformBody, app: App, owner: Owner, fresh: Fresh = False) -> Response:
+async def transform_file(
+    body: TransformBody, app: App, owner: Owner, fresh: Fresh = False
+) -> Response:
     """Bring the rows of a file into another shape. Every row ends in the new file, in the order of
     the old one, or in the rejects with its column, value and code. The file is there whole when the
     job is completed: `result_file_id` of its status. `dry_run` reports counts, first rows and first

@@ -24,7 +24,7 @@ RESPONSES: dict[int | str, dict[str, Any]] = {
 
 
 @router.post("/{job_id}", response_model=Undone, responses=RESPONSES)
-async def undo(job_id: JobId, app: App, owner: Owner) -> Response:
+async def undo_job(job_id: JobId, app: App, owner: Owner) -> Response:
     """Records, transactions and predictions that the job made are removed, those that it replaced
     are restored to what they were. Answered 200 when that is done, 202 while it goes on; asking
     again tells.

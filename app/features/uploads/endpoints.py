@@ -60,7 +60,7 @@ UploadId = Annotated[UUID, Depends(upload_id)]
 
 @router.options("", status_code=204)
 @router.options("/{upload_id}", status_code=204, include_in_schema=False)
-async def options(app: App) -> Response:
+async def describe_uploads(app: App) -> Response:
     """What this service can do of the protocol."""
     headers = {
         "Tus-Version": VERSION,
@@ -79,7 +79,7 @@ async def options(app: App) -> Response:
     dependencies=TUS,
     responses=problem_responses(400, 412, 413, 415, 422, 503, 507),
 )
-async def create(
+async def create_upload(
     request: Request, app: App, owner: Owner, options: Annotated[FileOptions, Query()]
 ) -> Response:
     """Creation, with the first bytes or without. Every option of POST /api/v1/upload may stand in
@@ -159,7 +159,9 @@ async def head(upload_id: UploadId, app: App, owner: Owner) -> Response:
     dependencies=TUS,
     responses=problem_responses(400, 404, 408, 409, 410, 412, 413, 415, 422, 423, 503, 507),
 )
-async def patch(upload_id: UploadId, request: Request, app: App, owner: Owner) -> Response:
+async def append_to_upload(
+    upload_id: UploadId, request: Request, app: App, owner: Owner
+) -> Response:
     """The bytes from Upload-Offset on. The answer to the last of them names the file and the job
     that were made, in the headers Granula-File-Id and Granula-Job-Id; GET names them later, too.
     """
@@ -189,7 +191,7 @@ async def patch(upload_id: UploadId, request: Request, app: App, owner: Owner) -
 @router.delete(
     "/{upload_id}", status_code=204, dependencies=TUS, responses=problem_responses(404, 412, 423)
 )
-async def delete(upload_id: UploadId, app: App, owner: Owner) -> Response:
+async def delete_upload(upload_id: UploadId, app: App, owner: Owner) -> Response:
     """Forget the upload and its bytes. A file that was made of it stays; delete that under its own
     id.
     """
@@ -198,7 +200,7 @@ async def delete(upload_id: UploadId, app: App, owner: Owner) -> Response:
 
 
 @router.get("/{upload_id}", response_model=UploadState, responses=problem_responses(404, 410))
-async def get(upload_id: UploadId, app: App, owner: Owner) -> Response:
+async def get_upload(upload_id: UploadId, app: App, owner: Owner) -> Response:
     """How far it is, and what has become of it; not part of the protocol."""
     upload = await app.of(Uploads).get(upload_id, owner)
     state = _state(upload)
@@ -222,9 +224,9 @@ async def override(upload_id: UploadId, request: Request, app: App, owner: Owner
     """For clients that can send nothing but POST."""
     method = request.headers.get("x-http-method-override", "").upper()
     if method == "PATCH":
-        return await patch(upload_id, request, app, owner)
+        return await append_to_upload(upload_id, request, app, owner)
     if method == "DELETE":
-        return await delete(upload_id, app, owner)
+        return await delete_upload(upload_id, app, owner)
     if method == "HEAD":
         return await head(upload_id, app, owner)
     raise MethodNotAllowed(headers={"Allow": "OPTIONS, HEAD, GET, PATCH, DELETE"})

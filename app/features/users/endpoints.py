@@ -35,7 +35,7 @@ UserId = Annotated[
 
 
 @router.get("/me", response_model=Me, responses=problem_responses(401, 429))
-async def me(app: App, caller: SignedIn) -> Response:
+async def get_me(app: App, caller: SignedIn) -> Response:
     """Who is signed in, with which key, and what they have of what they may have."""
     return encoded(await _me(app, caller))
 

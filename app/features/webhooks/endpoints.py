@@ -44,7 +44,7 @@ WebhookId = Annotated[UUID, Depends(webhook_id)]
     response_model=WebhookWithSecret,
     responses=problem_responses(400, 409, 422, 503),
 )
-async def create(body: NewWebhook, app: App, owner: Owner) -> Response:
+async def create_webhook(body: NewWebhook, app: App, owner: Owner) -> Response:
     """From now on each job that ends is told to this URL, signed as Standard Webhooks says. The
     secret is shown once.
     """
@@ -59,13 +59,15 @@ async def list_webhooks(app: App, owner: Owner) -> Response:
 
 
 @router.get("/{webhook_id}", response_model=Webhook, responses=problem_responses(404))
-async def get(webhook_id: WebhookId, app: App, owner: Owner) -> Response:
+async def get_webhook(webhook_id: WebhookId, app: App, owner: Owner) -> Response:
     """Without its secret."""
     return encoded(await app.of(Webhooks).get(webhook_id, owner))
 
 
 @router.patch("/{webhook_id}", response_model=Webhook, responses=problem_responses(400, 404, 422))
-async def change(webhook_id: WebhookId, body: WebhookChange, app: App, owner: Owner) -> Response:
+async def change_webhook(
+    webhook_id: WebhookId, body: WebhookChange, app: App, owner: Owner
+) -> Response:
     """Another URL or other events; `enabled` switches it off and on. What waits while it is off is
     sent later.
     """
@@ -74,7 +76,7 @@ async def change(webhook_id: WebhookId, body: WebhookChange, app: App, owner: Ow
 
 
 @router.delete("/{webhook_id}", status_code=204, responses=problem_responses(404))
-async def delete(webhook_id: WebhookId, app: App, owner: Owner) -> Response:
+async def delete_webhook(webhook_id: WebhookId, app: App, owner: Owner) -> Response:
     """With its delivery log; what is not delivered yet never will be."""
     await app.of(Webhooks).delete(webhook_id, owner)
     return Response(status_code=204)
@@ -83,7 +85,7 @@ async def delete(webhook_id: WebhookId, app: App, owner: Owner) -> Response:
 @router.post(
     "/{webhook_id}/rotate", response_model=WebhookWithSecret, responses=problem_responses(404)
 )
-async def rotate(webhook_id: WebhookId, app: App, owner: Owner) -> Response:
+async def rotate_webhook_secret(webhook_id: WebhookId, app: App, owner: Owner) -> Response:
     """A new secret, shown once. Messages are signed with both for WEBHOOK_OLD_SECRET_HOURS."""
     return encoded(await app.of(Webhooks).rotate(webhook_id, owner))
 
@@ -94,7 +96,7 @@ async def rotate(webhook_id: WebhookId, app: App, owner: Owner) -> Response:
     response_model=Delivery,
     responses=problem_responses(404, 409),
 )
-async def test(webhook_id: WebhookId, app: App, owner: Owner) -> Response:
+async def test_webhook(webhook_id: WebhookId, app: App, owner: Owner) -> Response:
     """Send a message of the type `webhook.test`; the delivery log tells what became of it."""
     return encoded(await app.of(Webhooks).test(webhook_id, owner), 202)
 
@@ -102,7 +104,7 @@ async def test(webhook_id: WebhookId, app: App, owner: Owner) -> Response:
 @router.get(
     "/{webhook_id}/deliveries", response_model=DeliveryPage, responses=problem_responses(404, 422)
 )
-async def deliveries(
+async def list_deliveries(
     webhook_id: WebhookId,
     app: App,
     owner: Owner,
@@ -126,7 +128,7 @@ async def deliveries(
     response_model=Delivery,
     responses=problem_responses(404, 409),
 )
-async def replay(
+async def replay_delivery(
     webhook_id: WebhookId,
     message_id: Annotated[str, Path(description="The `id` of the delivery.")],
     app: App,

@@ -22,29 +22,29 @@ import time
 
 from granula_client import AuthenticatedClient
 from granula_client.api.files import (
-    get_rejects_api_v1_rejects_file_id_get as rejects,
-    get_results_api_v1_results_file_id_get as results,
-    status_api_v1_status_file_id_get as status,
-    upload_api_v1_upload_post as upload,
+    get_rejects,
+    get_results,
+    get_status,
+    upload_file,
 )
-from granula_client.models import FileStatus, RejectPage, ResultPage, Uploaded, UploadApiV1UploadPostFilesBody
+from granula_client.models import FileStatus, RejectPage, ResultPage, Uploaded, UploadFileFilesBody
 from granula_client.types import File
 
 address, key = sys.argv[1:]
 with AuthenticatedClient(base_url=address, token=key, httpx_args={"trust_env": False}) as client:
     file = File(io.BytesIO(b"text,n\\ngood,1\\nbad\\n"), "a.csv", "text/csv")
-    accepted = upload.sync(client=client, body=UploadApiV1UploadPostFilesBody(file=file))
+    accepted = upload_file.sync(client=client, body=UploadFileFilesBody(file=file))
     assert isinstance(accepted, Uploaded), accepted
     file_id = str(accepted.file_id)
     while True:
-        state = status.sync(file_id, client=client)
+        state = get_status.sync(file_id, client=client)
         assert isinstance(state, FileStatus), state
         if state.finished_at is not None:
             break
         time.sleep(0.05)
-    page = results.sync(file_id, client=client)
+    page = get_results.sync(file_id, client=client)
     assert isinstance(page, ResultPage), page
-    bad = rejects.sync(file_id, client=client)
+    bad = get_rejects.sync(file_id, client=client)
     assert isinstance(bad, RejectPage), bad
 print(state.status, state.counts.loaded, [row.data.to_dict() for row in page.items], [row.line for row in bad.items])
 """
