@@ -36,24 +36,28 @@ UNDECLARED = (
 )
 """Types that clients send when they know nothing: the content decides."""
 
-BODY: dict[str, Any] = {
-    "requestBody": {
-        "required": True,
-        "content": {
-            "multipart/form-data": {
-                "schema": {
-                    "type": "object",
-                    "required": ["file"],
-                    "properties": {
-                        "file": {"type": "string", "format": "binary"},
-                        "priority": {"type": "integer"},
-                    },
-                }
-            },
-            "application/octet-stream": {"schema": {"type": "string", "format": "binary"}},
-        },
+BINARY = {"type": "string", "format": "binary"}
+
+
+def described_body(content: dict[str, Any]) -> dict[str, Any]:
+    """What the OpenAPI document says of a body of one of these media types."""
+    return {"requestBody": {"required": True, "content": content}}
+
+
+def form_with_file(**fields: dict[str, str]) -> dict[str, Any]:
+    """A form with a file and these fields, as a media type of the document."""
+    properties = {"file": BINARY, **fields}
+    schema = {"type": "object", "required": ["file"], "properties": properties}
+    return {"multipart/form-data": {"schema": schema}}
+
+
+BODY = described_body(
+    {
+        **form_with_file(priority={"type": "integer"}),
+        "application/octet-stream": {"schema": BINARY},
     }
-}
+)
+"""A file as a form or as the raw body."""
 
 
 async def pieces(request: Request) -> AsyncIterator[bytes]:

@@ -12,7 +12,7 @@ from app.api.answers import Message
 from app.api.errors import problem_responses
 from app.api.json import encoded
 from app.api.parameters import Integer, single_values
-from app.api.receiving import Door, receive
+from app.api.receiving import Door, described_body, form_with_file, receive
 from app.api.services import App, Owner, Services
 from app.api.streams import begun
 from app.errors import BatchNotCsv, RequestError
@@ -22,25 +22,10 @@ from app.features.sentiment.parameters import SentimentParameters
 
 router = APIRouter(tags=["batches"], dependencies=[Depends(single_values)])
 
-BODY = {
-    "requestBody": {
-        "required": True,
-        "content": {
-            "multipart/form-data": {
-                "schema": {
-                    "type": "object",
-                    "required": ["file"],
-                    "properties": {"file": {"type": "string", "format": "binary"}},
-                }
-            }
-        },
-    }
-}
-
 
 @router.post(
     "/batch/upload",
-    openapi_extra=BODY,
+    openapi_extra=described_body(form_with_file()),
     response_model=BatchCreated,
     responses=problem_responses(400, 408, 409, 413, 422, 503, 507),
 )
