@@ -9,11 +9,20 @@ from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
+from msgspec.structs import replace
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from app.config import Settings
 from app.db import files, jobs
-from app.db.rows import FileRow, NewFile, NewJob, StoredAnswer, data_start
+from app.db.rows import (
+    FileRow,
+    NewFile,
+    NewJob,
+    SplitPosition,
+    StoredAnswer,
+    data_start,
+    values_of,
+)
 from app.errors import RequestError
 from app.jobs.limits import OwnerLimits
 from app.pipeline.queue import Enqueue
@@ -61,13 +70,11 @@ class JobFactory:
         already.
         """
         processor = self._processors.get(wanted.processor)
-        chunk_size = processor.chunk_size or self._settings.chunk_size
-        return NewJob(
-            **_common(wanted, file),
+        usual = processor.chunk_size or self._settings.chunk_size
+        return replace(
+            self._new(wanted, file, JobStatus.QUEUED, columns),
+            chunk_size=wanted.chunk_size or usual,
             cache_key=wanted.cache_key,
-            chunk_size=wanted.chunk_size or chunk_size,
-            status=JobStatus.QUEUED,
-            columns=list(columns),
             stores_results=processor.stores_results,
             total_rows=total_rows,
         )
@@ -78,26 +85,53 @@ class JobFactory:
         """A job that ends with the last of its parts, which name it as their parent. Its file is
         one of theirs, or stands for all of them.
         """
-        return NewJob(
-            **_common(wanted, file),
+        return replace(
+            self._new(wanted, file, JobStatus.PROCESSING, columns),
             child_count=part_count,
             cache_key=wanted.cache_key,
-            chunk_size=wanted.chunk_size or self._settings.chunk_size,
-            status=JobStatus.PROCESSING,
-            columns=list(columns),
             split_done=True,
         )
 
+    def cut(
+        self,
+        wanted: Wanted,
+        file: FileRow | NewFile,
+        columns: Sequence[str],
+        position: SplitPosition,
+    ) -> NewJob:
+        """A job whose chunks are cut already and inserted with it. Its rows belong to the job that
+        `wanted` names as its parent.
+        """
+        job = self._new(wanted, file, JobStatus.PROCESSING, columns)
+        return replace(job, stores_results=False, **values_of(position))
+
     def failed(self, wanted: Wanted, file: FileRow | NewFile, error: RequestError) -> NewJob:
         """A part that had failed before it could begin."""
-        return NewJob(
-            **_common(wanted, file),
-            chunk_size=wanted.chunk_size or self._settings.chunk_size,
-            status=JobStatus.FAILED,
+        return replace(
+            self._new(wanted, file, JobStatus.FAILED, ()),
             error={"code": error.code, "message": error.detail[:MESSAGE_CHARACTERS]},
-            columns=[],
             stores_results=self._processors.get(wanted.processor).stores_results,
             split_done=True,
+        )
+
+    def _new(
+        self, wanted: Wanted, file: FileRow | NewFile, status: JobStatus, columns: Sequence[str]
+    ) -> NewJob:
+        """What a job says in the same way whether it reads its file, has parts or has failed."""
+        return NewJob(
+            owner=wanted.owner,
+            door=wanted.door,
+            public_id=wanted.public_id,
+            file_id=file.id,
+            parent_id=wanted.parent_id,
+            processor=wanted.processor,
+            options=wanted.options,
+            priority=wanted.priority,
+            chunk_size=wanted.chunk_size or self._settings.chunk_size,
+            status=status,
+            columns=list(columns),
+            split_offset=data_start(file),
+            split_lines=file.dialect.get("data_line", 1),
         )
 
     async def make(
@@ -147,22 +181,6 @@ class JobFactory:
             await files.insert_idempotent(
                 connection, StoredAnswer(owner, key, fingerprint, status_code, body)
             )
-
-
-def _common(wanted: Wanted, file: FileRow | NewFile) -> dict[str, Any]:
-    """What a job says in the same way whether it reads its file, has parts or has failed."""
-    return {
-        "owner": wanted.owner,
-        "door": wanted.door,
-        "public_id": wanted.public_id,
-        "file_id": file.id,
-        "parent_id": wanted.parent_id,
-        "processor": wanted.processor,
-        "options": wanted.options,
-        "priority": wanted.priority,
-        "split_offset": data_start(file),
-        "split_lines": file.dialect.get("data_line", 1),
-    }
 
 
 def _is_stored(file: NewFile) -> bool:

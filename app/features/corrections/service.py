@@ -21,14 +21,14 @@ from app.config import Settings
 from app.db import chunks, corrections, files, jobs
 from app.db.corrections import DOOR
 from app.db.engine import Database
-from app.db.rows import JobRow, NewFile, NewJob, RejectRow
+from app.db.rows import JobRow, NewFile, RejectRow, SplitPosition
 from app.decoders.base import Kind
 from app.errors import NotCorrectable, NotFound, NothingCorrected, ResultNotReady, TransientError
 from app.failpoints import hit
 from app.features.corrections.files import Problems, Spool, Written, add, read_file, write_file
 from app.formats.registry import to_json
 from app.formats.reject_layouts import RECORD_COLUMN
-from app.jobs.factory import JobFactory
+from app.jobs.factory import JobFactory, Wanted
 from app.jobs.progress import find_with_rows
 from app.jobs.reject_files import Layout, is_whole, layout_of, unchanged, whole
 from app.jobs.submit import Accepted, answered_before
@@ -332,18 +332,16 @@ class Corrections:
             storage_uri=stored.uri,
             etag=stored.etag,
         )
-        correction = NewJob(
-            owner=request.owner,
-            door=DOOR,
-            file_id=file_id,
-            parent_id=job.id,
-            processor=job.processor,
-            options=job.options,
+        wanted = Wanted(
+            request.owner,
+            job.processor,
+            job.options,
+            job.priority if request.priority is None else request.priority,
+            DOOR,
             chunk_size=job.chunk_size,
-            priority=job.priority if request.priority is None else request.priority,
-            status=JobStatus.PROCESSING,
-            columns=job.columns,
-            stores_results=False,
+            parent_id=job.id,
+        )
+        position = SplitPosition(
             split_offset=written.size,
             split_rows=len(chosen.kept),
             split_lines=written.lines + 1,
@@ -351,6 +349,7 @@ class Corrections:
             split_done=True,
             chunk_count=len(written.spans),
         )
+        correction = self._factory.cut(wanted, file, job.columns, position)
         body = {
             "job_id": str(correction.id),
             "file_id": str(file_id),
