@@ -133,39 +133,11 @@ async def find_public(
     return await fetch_first(connection, JobRow, query)
 
 
-async def list_of_door(
-    connection: AsyncConnection, owner: str, door: str, *, limit: int, offset: int
-) -> list[ListedJob]:
-    """Newest first."""
-    query = _listed().where(Job.owner == owner, Job.door == door).order_by(Job.number.desc())
-    return await fetch_all(connection, ListedJob, query.limit(limit).offset(offset))
-
-
 async def find_number(
     connection: AsyncConnection, number: int, owner: str, door: str
 ) -> JobRow | None:
     query = _with_file().where(Job.number == number, Job.owner == owner, Job.door == door)
     return await fetch_first(connection, JobRow, query)
-
-
-async def count_of_door(connection: AsyncConnection, owner: str, door: str) -> dict[str, int]:
-    """Jobs by status."""
-    query = select(Job.status, func.count()).select_from(Job).join(File, File.id == Job.file_id)
-    query = query.where(Job.owner == owner, Job.door == door, File.deleted_at.is_(None)).group_by(
-        Job.status
-    )
-    return {status: int(count) for status, count in (await connection.execute(query)).all()}
-
-
-async def count_undone(connection: AsyncConnection, owner: str, door: str) -> int:
-    query = select(func.count()).select_from(Job).join(File, File.id == Job.file_id)
-    mine = (
-        Job.owner == owner,
-        Job.door == door,
-        File.deleted_at.is_(None),
-        Job.undo_state.is_not(None),
-    )
-    return int((await connection.execute(query.where(*mine))).scalar_one())
 
 
 async def find_work(connection: AsyncConnection, job_id: UUID) -> JobWork | None:
@@ -181,7 +153,7 @@ async def load_job(connection: AsyncConnection, job_id: UUID) -> JobRow | None:
 
 @dataclass(frozen=True, slots=True)
 class JobFilter:
-    """Which jobs of a list; all that is given must hold."""
+    """Which jobs of an owner; all that is given must hold."""
 
     before: int | None = None
     """The number of the last job of the page before."""
@@ -194,18 +166,38 @@ class JobFilter:
     """Part of the file's name, in upper or lower case."""
     with_parts: bool = True
     """Also jobs that are parts of others."""
+    door: str | None = None
+    """Through which they came."""
+    is_undone: bool | None = None
+    """Whether their undo has begun."""
+
+
+ALL_JOBS = JobFilter()
 
 
 async def list_jobs(
-    connection: AsyncConnection, owner: str, wanted: JobFilter, *, limit: int
+    connection: AsyncConnection, owner: str, wanted: JobFilter, *, limit: int, offset: int = 0
 ) -> list[ListedJob]:
     """Newest first."""
+    query = _listed().where(*_conditions(connection, owner, wanted)).order_by(Job.number.desc())
+    return await fetch_all(connection, ListedJob, query.limit(limit).offset(offset))
+
+
+async def count_jobs(
+    connection: AsyncConnection, owner: str, wanted: JobFilter = ALL_JOBS
+) -> dict[str, int]:
+    """How many of those that are there, by status."""
+    query = select(Job.status, func.count()).select_from(Job).join(File, File.id == Job.file_id)
+    query = query.where(File.deleted_at.is_(None), *_conditions(connection, owner, wanted))
+    rows = (await connection.execute(query.group_by(Job.status))).all()
+    return {str(status): int(count) for status, count in rows}
+
+
+def _conditions(
+    connection: AsyncConnection, owner: str, wanted: JobFilter
+) -> Iterator[ColumnElement[bool]]:
     is_sqlite = connection.dialect.name == "sqlite"
-    query = _listed().where(Job.owner == owner, *_conditions(wanted, is_sqlite=is_sqlite))
-    return await fetch_all(connection, ListedJob, query.order_by(Job.number.desc()).limit(limit))
-
-
-def _conditions(wanted: JobFilter, *, is_sqlite: bool) -> Iterator[ColumnElement[bool]]:
+    yield Job.owner == owner
     if wanted.before is not None:
         yield Job.number < wanted.before
     if wanted.status is not None:
@@ -223,6 +215,10 @@ def _conditions(wanted: JobFilter, *, is_sqlite: bool) -> Iterator[ColumnElement
         yield _named_like(wanted.search, is_sqlite=is_sqlite)
     if not wanted.with_parts:
         yield Job.parent_id.is_(None)
+    if wanted.door is not None:
+        yield Job.door == wanted.door
+    if wanted.is_undone is not None:
+        yield Job.undo_state.is_not(None) if wanted.is_undone else Job.undo_state.is_(None)
 
 
 def _named_like(part: str, *, is_sqlite: bool) -> ColumnElement[bool]:
@@ -437,13 +433,9 @@ async def find_active_of_door(
     return next((job for job in found if job.options == options), None)
 
 
-async def count_by_status(connection: AsyncConnection, owner: str | None = None) -> dict[str, int]:
-    """Of everybody's jobs, or of this owner's."""
+async def count_by_status(connection: AsyncConnection) -> dict[str, int]:
+    """Of everybody's jobs."""
     query = select(Job.status, func.count()).group_by(Job.status)
-    if owner is not None:
-        query = query.join(File, File.id == Job.file_id).where(
-            Job.owner == owner, File.deleted_at.is_(None)
-        )
     return {str(status): int(count) for status, count in (await connection.execute(query)).all()}
 
 

@@ -13,6 +13,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from app.db import chunks, jobs
 from app.db.engine import Database
+from app.db.jobs import JobFilter
 from app.db.rows import NO_TOTALS, JobRow, JobTotals, ListedJob
 from app.destinations.registry import Destinations
 from app.errors import (
@@ -44,6 +45,7 @@ from app.processors.registry import Processors
 from app.states import JobStatus
 
 DOOR = "batches"
+BATCHES = JobFilter(door=DOOR)
 PROCESSOR = "sentiment"
 CHUNK_ROWS = 1_000
 """Small enough to show progress each tenth of a second, large enough that the commits cost next to
@@ -158,7 +160,7 @@ async def list_batches(
 ) -> list[dict[str, Any]]:
     """Newest first, in two statements however many they are."""
     async with database.reading() as connection:
-        rows = await jobs.list_of_door(connection, owner, DOOR, limit=limit, offset=skip)
+        rows = await jobs.list_jobs(connection, owner, BATCHES, limit=limit, offset=skip)
         totals = await chunks.totals(connection, [row.id for row in rows], SENTIMENTS)
     return [batch_body(row, totals.get(row.id)) for row in rows]
 

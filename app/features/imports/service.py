@@ -15,6 +15,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from app.db import chunks, jobs, results, undo
 from app.db.engine import Database
+from app.db.jobs import JobFilter
 from app.db.rows import NO_TOTALS, JobRow, JobTotals, ListedJob
 from app.errors import ImportNotFound, NotFound
 from app.features.imports import halfvecs
@@ -28,6 +29,7 @@ from app.jobs.submit import Accepted, Submission
 from app.states import JobStatus
 
 DOOR = "imports"
+IMPORTS, UNDONE = JobFilter(door=DOOR), JobFilter(door=DOOR, is_undone=True)
 CHUNK_ROWS = 1_000
 IMPORTS_AT_ONCE = 20
 STATUSES = {status: str(status) for status in JobStatus} | {JobStatus.QUEUED: "pending"}
@@ -68,9 +70,9 @@ async def list_imports(
 ) -> dict[str, Any]:
     """Newest first, in a fixed number of statements however many they are."""
     async with database.reading() as connection:
-        rows = await jobs.list_of_door(connection, owner, DOOR, limit=limit, offset=offset)
+        rows = await jobs.list_jobs(connection, owner, IMPORTS, limit=limit, offset=offset)
         bodies = await _bodies(connection, rows)
-        total = await jobs.count_of_door(connection, owner, DOOR)
+        total = await jobs.count_jobs(connection, owner, IMPORTS)
     return {"imports": bodies, "total": sum(total.values()), "limit": limit, "offset": offset}
 
 
@@ -122,8 +124,8 @@ async def stats(database: Database, owner: str) -> dict[str, Any]:
     undone imports do not count.
     """
     async with database.reading() as connection:
-        statuses = await jobs.count_of_door(connection, owner, DOOR)
-        undone = await jobs.count_undone(connection, owner, DOOR)
+        statuses = await jobs.count_jobs(connection, owner, IMPORTS)
+        undone = await jobs.count_jobs(connection, owner, UNDONE)
         sums = await records.sums_of_door(connection, owner, DOOR)
         size = await results.database_bytes(connection, is_sqlite=database.is_sqlite)
     return {
@@ -131,7 +133,7 @@ async def stats(database: Database, owner: str) -> dict[str, Any]:
         "imports_by_status": {
             STATUSES[JobStatus(status)]: count for status, count in statuses.items()
         },
-        "undone_imports": undone,
+        "undone_imports": sum(undone.values()),
         "total_records": sums["ok"] + sums["invalid"] + sums["failed"],
         "valid_records": sums["ok"],
         "invalid_records": sums["invalid"],

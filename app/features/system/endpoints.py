@@ -36,7 +36,7 @@ async def get_system(app: App, owner: Owner) -> Response:
     in_work = workers = 0
     try:
         async with app.database.reading() as connection:
-            counts = await jobs.count_by_status(connection, owner)
+            counts = await jobs.count_jobs(connection, owner)
             queued = await jobs.count_active(connection)
             in_work = await jobs.count_in_work(connection)
         workers = await app.machine.count_workers()

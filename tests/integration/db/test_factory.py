@@ -9,10 +9,11 @@ import pytest
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from app.config import Settings
-from app.db import jobs
+from app.db import files as db_files
+from app.db import jobs, undo
 from app.db.engine import Database
 from app.db.jobs import JobFilter
-from app.db.rows import NewFile, NewJob
+from app.db.rows import NewFile, NewJob, SplitPosition
 from app.errors import BinaryContent, QuotaExceeded
 from app.jobs.factory import JobFactory, Wanted
 from app.jobs.limits import OwnerLimits
@@ -107,3 +108,57 @@ async def test_all_that_a_filter_says_must_hold(databases: Databases, tmp_path: 
         async with database.reading() as connection:
             (newest,) = await jobs.list_jobs(connection, OWNER, JobFilter(), limit=1)
         assert part.id in await made.listed(JobFilter(since=newest.created_at))
+
+
+async def test_a_filter_chooses_what_is_counted_too(databases: Databases, tmp_path: Path) -> None:
+    async with opened(databases, tmp_path) as database:
+        made = Made(database, tmp_path)
+        files = [a_file(f"{number}.csv") for number in range(4)]
+        doors = ("imports", "imports", "batches", "imports")
+        new = [
+            made.factory.reading(Wanted(OWNER, "rows", {}, door=door), file, [])
+            for door, file in zip(doors, files, strict=True)
+        ]
+        await made.make(new, files)
+        first, second, third, fourth = (job.id for job in new)
+        await database.transact(lambda c: jobs.cancel(c, second))
+        await database.transact(lambda c: undo.begin(c, [second]))
+        gone = files[3].id
+        await database.transact(lambda c: db_files.mark_deleted(c, gone, OWNER))
+        of_door = JobFilter(door="imports")
+        assert await made.listed(of_door) == [second, first], "not that of a deleted file"
+        assert await made.listed(JobFilter(door="imports", is_undone=True)) == [second]
+        assert await made.listed(JobFilter(is_undone=False)) == [third, first]
+        async with database.reading() as connection:
+            (behind,) = await jobs.list_jobs(connection, OWNER, of_door, limit=5, offset=1)
+            assert behind.id == first
+            counts = await jobs.count_jobs(connection, OWNER, of_door)
+            assert counts == {"queued": 1, "cancelled": 1}
+            assert await jobs.count_jobs(connection, OWNER) == {"queued": 2, "cancelled": 1}
+            assert await jobs.count_jobs(connection, "somebody else", of_door) == {}
+            assert await jobs.count_by_status(connection) == {"queued": 3, "cancelled": 1}
+        assert fourth not in await made.listed()
+
+
+async def test_a_job_whose_chunks_are_cut_waits_for_no_split(
+    databases: Databases, tmp_path: Path
+) -> None:
+    async with opened(databases, tmp_path) as database:
+        made = Made(database, tmp_path)
+        of, file = a_file("corrected"), a_file("correction")
+        target = made.factory.reading(Wanted(OWNER, "rows", {}), of, ["a"])
+        position = SplitPosition(
+            split_offset=9, split_rows=2, split_lines=4, split_crc32=7, split_done=True,
+            chunk_count=1,
+        )  # fmt: skip
+        wanted = Wanted(OWNER, "rows", {}, 3, "corrections", chunk_size=50, parent_id=target.id)
+        cut = made.factory.cut(wanted, file, ["a"], position)
+        await made.make([target, cut], [of, file])
+        async with database.reading() as connection:
+            job = await jobs.load_job(connection, cut.id)
+        assert job is not None
+        assert (job.status, job.split_done, job.stores_results) == ("processing", True, False)
+        assert (job.split_offset, job.split_rows, job.split_lines) == (9, 2, 4)
+        assert (job.split_crc32, job.chunk_count, job.chunk_size) == (7, 1, 50)
+        assert (job.parent_id, job.door, job.priority) == (target.id, "corrections", 3)
+        assert job.started_at is not None
