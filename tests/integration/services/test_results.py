@@ -1,0 +1,89 @@
+"""Pages of results and rejects, asked of the functions that the routes call."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+from uuid import UUID, uuid4
+
+import pytest
+
+from app.errors import NotFound
+from app.features.files.results import get_rejects, get_results
+from app.jobs.users import LOCAL_OWNER
+from tests.engine import Engine
+from tests.integration.services.loading import loaded
+
+ROWS = b"id,name\n" + b"".join(
+    b"%d,name %d\n" % (number, number) if number % 4 else b"%d\n" % number
+    for number in range(1, 301)
+)
+"""Every fourth row has one cell of two."""
+GOOD = [number for number in range(1, 301) if number % 4]
+BAD = [number for number in range(1, 301) if not number % 4]
+
+
+def results(engine: Engine, file_id: UUID, **how: Any) -> dict[str, Any]:
+    wanted: dict[str, Any] = {"limit": 100, "offset": 0, "after": None, "as_object": False} | how
+    page = engine.run(get_results(engine.services.database, file_id, LOCAL_OWNER, **wanted))
+    return dict(json.loads(page))
+
+
+def rejects(engine: Engine, file_id: UUID, **how: Any) -> dict[str, Any]:
+    wanted: dict[str, Any] = {"limit": 100, "offset": 0, "after": 0, "code": None} | how
+    page = engine.run(get_rejects(engine.services.database, file_id, LOCAL_OWNER, **wanted))
+    return dict(json.loads(page))
+
+
+def test_pages_by_offset_and_by_cursor_give_each_result_once(engine: Engine) -> None:
+    engine.start()
+    file_id, job_id = loaded(engine, ROWS, chunk_size=100)
+    by_offset = [results(engine, file_id, limit=70, offset=offset) for offset in range(0, 280, 70)]
+    items = [item for page in by_offset for item in page["items"]]
+    assert [item["row_number"] for item in items] == GOOD
+    assert [item["data"]["row"] for item in items] == [[str(n), f"name {n}"] for n in GOOD]
+    assert [item["chunk_index"] for item in items] == [(n - 1) // 100 for n in GOOD]
+    assert all((page["total"], page["complete"]) == (225, True) for page in by_offset)
+    behind = results(engine, job_id, after=150, limit=3, as_object=True)  # by the id of the job
+    assert [(item["row_number"], item["data"]) for item in behind["items"]] == [
+        (n, {"id": str(n), "name": f"name {n}"}) for n in (151, 153, 154)
+    ]
+    assert results(engine, file_id, after=300)["items"] == []
+
+
+def test_pages_of_rejects_say_where_each_stands(engine: Engine) -> None:
+    engine.start()
+    file_id, _ = loaded(engine, ROWS + b"301,\xff\n", chunk_size=100)
+    page = rejects(engine, file_id, limit=500)
+    assert [item["row_number"] for item in page["items"]] == [*BAD, 301]
+    (short, wrong_bytes) = sorted(page["codes"], key=lambda code: -page["codes"][code])
+    assert page["codes"] == {short: 75, wrong_bytes: 1}
+    lines = ROWS.split(b"\n")
+    for item in page["items"][:-1]:
+        number = item["row_number"]
+        assert (item["line"], item["raw"], item["code"]) == (number + 1, str(number), short)
+        start = sum(len(line) + 1 for line in lines[:number])
+        assert item["byte_start"] == start
+    last = page["items"][-1]
+    assert (last["raw"], last["raw_base64"]) == (None, "MzAxLP8=")
+    only = rejects(engine, file_id, code=wrong_bytes)
+    assert (only["total"], [item["row_number"] for item in only["items"]]) == (1, [301])
+    behind = rejects(engine, file_id, after=BAD[9], limit=2)
+    assert [item["row_number"] for item in behind["items"]] == BAD[10:12]
+
+
+def test_pages_of_others_do_not_exist(engine: Engine) -> None:
+    engine.start()
+    file_id, _ = loaded(engine, b"id\n1\n")
+    database = engine.services.database
+    for identifier, owner in ((file_id, "somebody else"), (uuid4(), LOCAL_OWNER)):
+        with pytest.raises(NotFound):
+            engine.run(
+                get_results(
+                    database, identifier, owner, limit=1, offset=0, after=None, as_object=False
+                )
+            )
+        with pytest.raises(NotFound):
+            engine.run(
+                get_rejects(database, identifier, owner, limit=1, offset=0, after=0, code=None)
+            )
