@@ -20,10 +20,10 @@ if TYPE_CHECKING:
     from sqlalchemy.ext.asyncio import AsyncConnection
 
     from app.config import Settings
-    from app.destinations.tables import Table
     from app.embeddings.model import Embedder
     from app.jobs.job_types import JobType
     from app.processors.base import Processor
+    from app.processors.tables import Table
     from app.wiring import Core
 
 

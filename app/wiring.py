@@ -141,13 +141,19 @@ async def start(
         await migrations.prepare(database, settings.url, update=settings.is_sqlite)
         ownership = Ownership(database, places)
         await ownership.claim()
+        tools = plugins.tools(settings)
+        processors = plugins.make_processors(settings, tools)
+        destinations = plugins.make_destinations(
+            is_sqlite=database.is_sqlite,
+            rows_per_write=settings.db_row_batch_size,
+            new_tables=processors.new_tables,
+        )
+        await destinations.prepare(database)
     except BaseException:
         await presence.release()
         await database.close()
         places.close()
         raise
-    tools = plugins.tools(settings)
-    processors = plugins.make_processors(settings, tools)
     sources = Sources(places.storage, places.outputs, places.spool, remotes=(s3,))
     sweeper = Sweeper(
         database,
@@ -156,9 +162,6 @@ async def start(
         partials=places.partials,
         ownership=ownership,
         lost_seconds=settings.lost_found_days * 86_400,
-    )
-    destinations = plugins.make_destinations(
-        is_sqlite=database.is_sqlite, rows_per_write=settings.db_row_batch_size
     )
     destinations.add(OutputFiles(database, sources, processors, destinations.rejects))
     machine = Machine(

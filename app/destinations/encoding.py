@@ -10,7 +10,7 @@ from decimal import Decimal
 from itertools import chain
 from typing import Any
 
-from app.destinations.tables import KeyedTable, Piece
+from app.processors.tables import KeyedTable, Piece
 
 MAX_VARIABLES = 32_000
 """Of one statement; SQLite takes 32,766."""

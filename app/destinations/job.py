@@ -14,8 +14,8 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from app.destinations.base import Destination, ResultDestination, TakenBack
 from app.destinations.rejects import Rejects
 from app.destinations.staged import StagedResults
-from app.destinations.tables import Counts, TableRows
 from app.formats.base import Page, Reject
+from app.processors.tables import Counts, TableRows
 
 
 @dataclass(frozen=True, slots=True, eq=False)

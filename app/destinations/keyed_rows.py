@@ -11,19 +11,19 @@ from uuid import UUID
 from sqlalchemy import delete, func, insert, select, tuple_
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from app.db.models import Base
 from app.db.types import now
 from app.destinations.base import Destination, TakenBack
-from app.destinations.tables import KeyedTable, Piece
 from app.destinations.writer import TableWriter
+from app.processors.tables import KeyedTable, Piece
 
 
 class KeyedRows(Destination):
-    def __init__(self, table: KeyedTable, writer: TableWriter) -> None:
+    def __init__(self, table: KeyedTable, rows: Any, versions: Any, writer: TableWriter) -> None:
+        """`rows`, `versions`: the tables of SQLAlchemy."""
         self._table = table
         self._writer = writer
-        self._rows: Any = Base.metadata.tables[table.name]
-        self._versions: Any = Base.metadata.tables[table.versions]
+        self._rows = rows
+        self._versions = versions
         self._key = self._rows.c[table.key]
         self._version_key = self._versions.c[table.key]
 

@@ -9,20 +9,20 @@ from uuid import UUID
 from sqlalchemy import delete, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from app.db.models import Base
 from app.destinations.base import Destination, TakenBack
-from app.destinations.tables import OwnTable
 from app.destinations.writer import NewRows, TableWriter
+from app.processors.tables import OwnTable
 
 ROWS_AT_ONCE = 1_000
 
 
 class OwnRows(Destination):
-    def __init__(self, table: OwnTable, writer: TableWriter) -> None:
+    def __init__(self, table: OwnTable, stored: Any, writer: TableWriter) -> None:
+        """`stored`: the table of SQLAlchemy."""
         self._table = table
         self._writer = writer
-        columns = Base.metadata.tables[table.name].c
-        self._stored: Any = Base.metadata.tables[table.name]
+        columns = stored.c
+        self._stored = stored
         self._job_id = columns["job_id"]
         self._key = columns[table.key]
         self._handed_over = [columns[name] for name in table.corrected]

@@ -9,8 +9,8 @@ from typing import Any
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from app.destinations.encoding import as_copy_text
-from app.destinations.tables import KeyedTable, Piece
 from app.destinations.writer import NewRows, Replaced, TableWriter, Upsert
+from app.processors.tables import KeyedTable, Piece
 
 
 @cache

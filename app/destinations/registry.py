@@ -9,18 +9,21 @@ from uuid import UUID
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from app.db.engine import Database
+from app.db.models import Base
 from app.db.rows import LockedJob
 from app.destinations.base import Destination, ResultDestination, ResultKind
 from app.destinations.encoding import encoded
 from app.destinations.job import JobDestination
 from app.destinations.keyed_rows import KeyedRows
+from app.destinations.new_tables import NewTables
 from app.destinations.own_rows import OwnRows
 from app.destinations.pages import Pages
 from app.destinations.postgres import PostgresWriter
 from app.destinations.rejects import Rejects
 from app.destinations.sqlite import SqliteWriter
-from app.destinations.tables import KeyedTable, Table
 from app.destinations.writer import TableWriter
+from app.processors.tables import KeyedTable, NewTable, Table
 
 
 class HasDestination(Protocol):
@@ -40,15 +43,20 @@ class Destinations:
         *,
         is_sqlite: bool,
         rows_per_write: int = 1000,
+        new_tables: Sequence[NewTable] = (),
     ) -> None:
         """`tables`: in the order in which an undo takes their rows back. `rows_per_write`: of a
-        table with a key in one statement.
+        table with a key in one statement. `new_tables`: those that `prepare` makes. Raises
+        SettingsInvalid for one that cannot be made.
         """
+        self._new = NewTables(new_tables)
+        tables = [*tables, *self._new.tables]
+        stored = {**Base.metadata.tables, **self._new.metadata.tables}
         writer: TableWriter = (
             SqliteWriter(rows_per_write) if is_sqlite else PostgresWriter(rows_per_write)
         )
         self.tables: Mapping[str, Destination] = {
-            table.name: _of_table(table, writer) for table in tables
+            table.name: _of_table(table, stored, writer) for table in tables
         }
         self.rejects = Rejects(writer)
         self._kinds: list[ResultKind] = []
@@ -58,6 +66,12 @@ class Destinations:
         """(name of a table with a key, rows) to what is written to it; it can be sent to another
         process.
         """
+
+    async def prepare(self, database: Database) -> None:
+        """Make the new tables that are not there. Raises SettingsInvalid, MigrationsRefused,
+        DatabaseUnavailable.
+        """
+        await self._new.prepare(database)
 
     def add(self, kind: ResultKind) -> None:
         """Asked in this order where the results of a job go; if none takes it, into pages."""
@@ -96,7 +110,7 @@ class Destinations:
         return False
 
 
-def _of_table(table: Table, writer: TableWriter) -> Destination:
+def _of_table(table: Table, stored: Mapping[str, Any], writer: TableWriter) -> Destination:
     if isinstance(table, KeyedTable):
-        return KeyedRows(table, writer)
-    return OwnRows(table, writer)
+        return KeyedRows(table, stored[table.name], stored[table.versions], writer)
+    return OwnRows(table, stored[table.name], writer)

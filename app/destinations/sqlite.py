@@ -9,8 +9,8 @@ from uuid import UUID
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from app.destinations.encoding import as_parameters
-from app.destinations.tables import KeyedTable, Piece
 from app.destinations.writer import NewRows, Replaced, TableWriter, Upsert
+from app.processors.tables import KeyedTable, Piece
 
 NOW = "strftime('%Y-%m-%d %H:%M:%f', 'now')"
 

@@ -13,7 +13,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from app.db.models import Job
 from app.destinations.encoding import Encode
-from app.destinations.tables import KeyedTable, Piece
+from app.processors.tables import KeyedTable, Piece
 
 
 @dataclass(frozen=True, slots=True)

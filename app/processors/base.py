@@ -14,6 +14,7 @@ from app.formats.base import Reject, Results, Rows
 from app.processors.options import NoOptions, Options
 from app.processors.pieces import Pieces
 from app.processors.stages import IN_WORK, Stages
+from app.processors.tables import NewTable
 from app.schemas.base import RecordSchema
 
 
@@ -90,7 +91,7 @@ class ChunkOutcome:
     rejects: list[Reject] = field(default_factory=list)
     summary: dict[str, Any] = field(default_factory=dict)
     tables: dict[str, list[Any]] = field(default_factory=dict)
-    """Rows for typed tables, by table (app/destinations/tables.py), written in the same transaction
+    """Rows for typed tables, by table (app/processors/tables.py), written in the same transaction
     as the results.
     """
     output: Output | None = None
@@ -351,8 +352,8 @@ class MakesFile(Processor):
 class WritesTables(Processor):
     """Its outcomes carry rows for typed tables."""
 
-    tables: tuple[str, ...]
-    """Names of tables that a feature registers in its `feature.py`."""
+    tables: tuple[str | NewTable, ...]
+    """Names of tables that a feature registers in its `feature.py`, and tables of its own."""
 
 
 class WaitsForService(Processor):
@@ -399,10 +400,16 @@ class Capabilities:
             makes_file=processor if isinstance(processor, MakesFile) else None,
             waits=processor if isinstance(processor, WaitsForService) else None,
             records=processor if isinstance(processor, ChecksRecords) else None,
-            tables=frozenset(processor.tables)
-            if isinstance(processor, WritesTables)
-            else frozenset(),
+            tables=_names_of_tables(processor),
         )
+
+
+def _names_of_tables(processor: Processor) -> frozenset[str]:
+    if not isinstance(processor, WritesTables):
+        return frozenset()
+    return frozenset(
+        table.table.name if isinstance(table, NewTable) else table for table in processor.tables
+    )
 
 
 def version_of(processor: Processor, options: Any) -> str | None:

@@ -25,6 +25,7 @@ from app.processors.base import (
 )
 from app.processors.options import Options, restored, validated, validated_some
 from app.processors.rows import RowsProcessor
+from app.processors.tables import NewTable
 from app.schemas.base import RecordSchema
 
 PAGE = "docs/processors.md"
@@ -60,6 +61,12 @@ class Processors:
         """Those that processors hold rows against, by name, which is also that of the processor."""
         checking = {name: can.records for name, can in self._capabilities.items()}
         return {name: records.schema for name, records in checking.items() if records is not None}
+
+    @property
+    def new_tables(self) -> list[NewTable]:
+        """Those that processors bring, in the order of the processors."""
+        writing = [made for made in self._by_name.values() if isinstance(made, WritesTables)]
+        return [table for made in writing for table in made.tables if isinstance(table, NewTable)]
 
     @property
     def names(self) -> list[str]:

@@ -1,5 +1,5 @@
-"""Typed tables: what a processor may fill besides its results. The feature that they belong to
-registers each of them.
+"""Typed tables: what a processor may fill besides its results. A feature registers its own, and a
+processor from outside brings a NewTable.
 
 JSON columns are given as JSON text, so that nothing is encoded twice. These are plain values, read
 in every process.
@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
+from enum import StrEnum
 from typing import Any, NamedTuple
 
 TableRows = Mapping[str, Sequence[Any]]
@@ -75,3 +76,25 @@ class KeyedTable:
 
 
 Table = OwnTable | KeyedTable
+
+
+class ColumnType(StrEnum):
+    TEXT = "text"
+    INTEGER = "integer"
+    """Of 64 bits."""
+    NUMBER = "number"
+    """A float of 64 bits."""
+    BOOLEAN = "boolean"
+    JSON = "json"
+    """Given as JSON text."""
+
+
+@dataclass(frozen=True, slots=True)
+class NewTable:
+    """A table that is made at the start of the service where it is not there yet."""
+
+    table: Table
+    types: Mapping[str, str]
+    """A ColumnType by name, of all columns but `row_number` and `content_hash`. Any but the key may
+    be null.
+    """

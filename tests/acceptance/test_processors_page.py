@@ -202,13 +202,33 @@ def test_the_types_and_their_options_are_described(api: Api) -> None:
     assert {"option.mark", "option.times", "option.model", "model", "text_column"} <= names
 
 
-def test_the_table_of_the_page_is_written(api: Api, service: Server) -> None:
-    status = api.run(b"transaction_id,account_id\nt1,a\nt2,b\nt1,c\n", processor="ledger")
-    assert status["status"] == "completed"
+def entries(service: Server) -> list[tuple[Any, ...]]:
     found = query(
-        service.url, "SELECT transaction_id, account_id FROM transactions ORDER BY transaction_id"
+        service.url, "SELECT entry, account, row_number FROM ledger_entries ORDER BY entry"
     )
-    assert [tuple(row) for row in found] == [("t1", "c"), ("t2", "b")]
+    return [tuple(row) for row in found]
+
+
+def test_the_table_of_the_page_is_made_written_and_undone(api: Api, service: Server) -> None:
+    """Of the same entry the later row wins, and an undo brings back the row of the job before."""
+    first = api.run(b"entry,account\nt1,a\nt2,b\nt1,c\n", processor="ledger")
+    assert first["status"] == "completed"
+    assert api.proof(first["job_id"])["closes"]
+    assert entries(service) == [("t1", "c", 3), ("t2", "b", 2)]
+    second = api.run(b"entry,account\nt2,x\nt3,y\n", processor="ledger")
+    assert entries(service) == [("t1", "c", 3), ("t2", "x", 1), ("t3", "y", 2)]
+    undone = api.client.post(f"/api/v1/undo/{second['job_id']}")
+    assert undone.status_code == 200, undone.text
+    assert (undone.json()["removed"], undone.json()["restored"]) == (1, 1)
+    assert entries(service) == [("t1", "c", 3), ("t2", "b", 2)]
+
+
+def test_the_table_of_the_page_is_left_alone_by_the_next_start(api: Api, service: Server) -> None:
+    before = entries(service)
+    assert before
+    service.stop()
+    service.start()
+    assert entries(service) == before
 
 
 def test_the_file_of_the_page_is_made(api: Api) -> None:

@@ -4,6 +4,7 @@ flag files are the cues.
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import threading
@@ -14,8 +15,16 @@ from typing import Any
 
 from app.errors import TransientError
 from app.formats.base import Reject, Rows
-from app.processors.base import ChunkContext, ChunkOutcome, Conclusion, FileFacts, Reduces
+from app.processors.base import (
+    ChunkContext,
+    ChunkOutcome,
+    Conclusion,
+    FileFacts,
+    Reduces,
+    WritesTables,
+)
 from app.processors.rows import RowsProcessor
+from app.processors.tables import KeyedTable, NewTable, OwnTable
 
 DEADLINE_SECONDS = 60.0
 
@@ -160,3 +169,53 @@ class WaitingProcessor(RowsProcessor):
         if not (_flags() / "up").exists():
             raise TransientError("what it needs is not there yet")
         return ChunkOutcome(rows)
+
+
+class StockProcessor(WritesTables):
+    """Fills two tables of its own: what is in stock by article, and the length of each name. An
+    amount that is no number is rejected.
+    """
+
+    name = "stock"
+    tables = (
+        NewTable(
+            KeyedTable(
+                "stock",
+                columns=("article", "row_number", "amount", "is_low", "price", "content_hash"),
+                key="article",
+                versions="stock_versions",
+            ),
+            types={"article": "text", "amount": "integer", "is_low": "boolean", "price": "number"},
+        ),
+        NewTable(
+            OwnTable("name_lengths", columns=("row_number", "length", "data"), is_counted=True),
+            types={"length": "integer", "data": "json"},
+        ),
+    )
+
+    def process(self, rows: Rows, context: ChunkContext) -> ChunkOutcome:
+        stock, lengths, good = [], [], []
+        rejects: list[Reject] = []
+        for place, (number, cells) in enumerate(zip(rows.numbers, rows.records(), strict=True)):
+            article, amount = str(cells[0]), str(cells[1])
+            if not amount.isdigit():
+                rejects.append(Reject(number, 0, 0, 0, b"", "bad_amount", "It is no number."))
+                continue
+            good.append(place)
+            count = int(amount)
+            stock.append((article, number, count, count < 10, count / 4, f"{article}:{amount}"))
+            lengths.append((number, len(article), json.dumps({"article": article})))
+        encoded = context.encode_table("stock", stock) if stock else []
+        tables = {"stock": encoded, "name_lengths": lengths}
+        return ChunkOutcome(rows.select(good), rejects, tables=tables)  # type: ignore[arg-type]
+
+
+class OtherStockProcessor(StockProcessor):
+    """Wants one of the tables with another column."""
+
+    tables = (
+        NewTable(
+            OwnTable("name_lengths", columns=("row_number", "length", "data")),
+            types={"length": "text", "data": "json"},
+        ),
+    )

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
-from app.destinations.tables import OwnTable
 from app.feature import Feature, Service, Tools
+from app.processors.tables import OwnTable
 
 if TYPE_CHECKING:
     from uuid import UUID

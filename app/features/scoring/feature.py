@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
-from app.destinations.tables import KeyedTable
 from app.feature import Feature, Tools
+from app.processors.tables import KeyedTable
 
 if TYPE_CHECKING:
     from app.processors.base import Processor

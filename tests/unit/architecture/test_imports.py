@@ -11,8 +11,8 @@ import pytest
 from sqlalchemy import JSON
 
 from app.db.models import Base
-from app.destinations.tables import KeyedTable
 from app.features import FEATURES
+from app.processors.tables import KeyedTable
 from tests.unit.architecture.imports import APP, MODULES, imports, imports_of, name_of
 
 LAYERS: dict[str, set[str]] = {
