@@ -173,12 +173,60 @@ async def _save_postgresql(url: str, folder: Path) -> Saved:
                         "sequences": await _sequences(connection, table),
                     }
                 )
+            more = await _more_tables(connection)
+            tables += [await _save_more(connection, folder, name) for name in more]
             own_id = await connection.fetchval("SELECT id FROM installation")
             stored = {row["id"]: row["crc32"] for row in await connection.fetch(STORED_FILES)}
     finally:
         await connection.close()
     (folder / TABLES_FILE).write_text(json.dumps(tables, indent=1))
     return Saved("postgresql", revision, _known(own_id), stored)
+
+
+async def _more_tables(connection: asyncpg.Connection[Any]) -> list[str]:
+    """Those that processors from outside brought: their rows refer to jobs."""
+    query = """
+        SELECT DISTINCT c.relname FROM pg_constraint f JOIN pg_class c ON c.oid = f.conrelid
+        WHERE f.contype = 'f' AND f.confrelid = to_regclass('jobs') ORDER BY c.relname
+    """
+    names = [row["relname"] for row in await connection.fetch(query)]
+    return [name for name in names if name not in Base.metadata.tables]
+
+
+async def _save_more(
+    connection: asyncpg.Connection[Any], folder: Path, name: str
+) -> dict[str, Any]:
+    """Its rows, and how it is made, since no migration makes it."""
+    columns = await connection.fetch(
+        "SELECT attname, format_type(atttypid, atttypmod) AS type, attnotnull FROM pg_attribute"
+        " WHERE attrelid = to_regclass($1) AND attnum > 0 AND NOT attisdropped ORDER BY attnum",
+        name,
+    )
+    constraints = await connection.fetch(
+        "SELECT conname, pg_get_constraintdef(oid) AS definition FROM pg_constraint"
+        " WHERE conrelid = to_regclass($1) AND contype IN ('p', 'f') ORDER BY contype DESC",
+        name,
+    )
+    indexes = await connection.fetch(
+        "SELECT pg_get_indexdef(indexrelid) AS definition FROM pg_index"
+        " WHERE indrelid = to_regclass($1) AND NOT indisprimary",
+        name,
+    )
+    lines = [
+        f'"{row["attname"]}" {row["type"]}{" NOT NULL" if row["attnotnull"] else ""}'
+        for row in columns
+    ]
+    lines += [f'CONSTRAINT "{row["conname"]}" {row["definition"]}' for row in constraints]
+    await connection.copy_from_table(name, output=str(folder / f"{name}.copy"))
+    return {
+        "name": name,
+        "columns": [row["attname"] for row in columns],
+        "sequences": {},
+        "made_by": [
+            f'CREATE TABLE "{name}" ({", ".join(lines)})',
+            *(row["definition"] for row in indexes),
+        ],
+    }
 
 
 async def _sequences(connection: asyncpg.Connection[Any], table: Any) -> dict[str, int]:
@@ -214,6 +262,8 @@ async def _load_postgresql(url: str, folder: Path, revision: str, replace: bool)
                 raise BackupUnusable(
                     "The database holds something. --replace puts the backup in its place."
                 )
+            for table in tables:
+                await _make_if_missing(connection, table)
             every = ", ".join(f'"{table["name"]}"' for table in tables)
             await connection.execute(f"TRUNCATE {every} CASCADE")
             for table in tables:
@@ -225,6 +275,13 @@ async def _load_postgresql(url: str, folder: Path, revision: str, replace: bool)
                 await _set_sequences(connection, table["name"], table["sequences"])
     finally:
         await connection.close()
+
+
+async def _make_if_missing(connection: asyncpg.Connection[Any], table: dict[str, Any]) -> None:
+    if await connection.fetchval("SELECT to_regclass($1)", table["name"]) is not None:
+        return
+    for statement in table.get("made_by", ()):
+        await connection.execute(statement)
 
 
 async def _is_used(connection: asyncpg.Connection[Any]) -> bool:

@@ -4,11 +4,15 @@ features: once after a death, corrected, undone and deleted with their job.
 
 from __future__ import annotations
 
+import asyncio
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from app.db import backup
 from app.errors import SettingsInvalid
+from tests.conftest import Databases
 from tests.corrections.tables import fixed, send
 from tests.crash.service import RECOVERY_SECONDS
 from tests.engine import Engine
@@ -115,3 +119,33 @@ def test_a_table_that_is_there_with_other_columns_stops_the_start(engine: Engine
     engine.stop()
     with pytest.raises(SettingsInvalid, match=r"name_lengths is there already.*\(length\)"):
         engine.start(PROCESSORS="tests.crash.processors:OtherStockProcessor")
+
+
+def test_a_backup_has_the_tables_with_all_that_they_need(
+    engine: Engine, databases: Databases, tmp_path: Path
+) -> None:
+    """It is put back into a database that has never seen the processor."""
+    engine.environment["PROCESSORS"] = STOCK
+    engine.start()
+    with engine.api() as api:
+        first = api.run(file_of(FIRST), processor="stock", chunk_size=100)
+        second = api.run(file_of(SECOND), processor="stock", chunk_size=100)
+    engine.stop()
+    saved, folder = tmp_path / "saved", tmp_path / "other"
+    saved.mkdir()
+    other = databases.create(folder)
+    made = asyncio.run(backup.save(engine.url, saved))
+    asyncio.run(backup.load(other, saved, made.kind, made.revision, replace=False))
+
+    restored = Engine(other, engine.storage, PROCESSORS=STOCK)
+    try:
+        restored.start()
+        assert stock(restored) == expected(FIRST, SECOND)
+        assert lengths(restored) == lengths(engine)
+        with restored.api() as api:
+            assert api.client.post(f"/api/v1/undo/{second['job_id']}").status_code == 200
+            assert stock(restored) == expected(FIRST)
+            api.client.delete(f"/api/v1/files/{first['file_id']}")
+            restored.wait_until(lambda: not stock(restored), 15, "the rows to go")
+    finally:
+        restored.end()
