@@ -1,5 +1,5 @@
-"""Imported once by the process from which the servers are forked: all but `app.main`, which reads
-the environment.
+"""Imported once by the process from which the servers are forked: all that a server imports but
+`app.main`, which reads the environment.
 """
 
 import gc
@@ -15,9 +15,16 @@ import uvicorn.loops.auto
 import uvicorn.protocols.http.auto  # noqa: F401
 
 import app.api
+import app.features
+from app.features import FEATURES
 
 for module in iter_modules(app.api.__path__, "app.api."):
     import_module(module.name)
+for feature in FEATURES:
+    package = import_module(f"app.features.{feature.name}")
+    for module in iter_modules(package.__path__, f"{package.__name__}."):
+        if module.name.rpartition(".")[2] != "commands":
+            import_module(module.name)
 
 gc.collect()
 gc.freeze()  # no server has to look through all this
