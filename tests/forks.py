@@ -1,6 +1,6 @@
-"""The server of nearly all tests: forked from a process that has imported everything, so that a
-start costs a fraction of a second. What runs is the same; `tests.harness.Server` starts it by its
-command.
+"""The server of nearly all tests, and the processes that compute for it: forked from a process that
+has imported everything, so that a start costs a fraction of a second. What runs is the same;
+`tests.harness.Server` starts it by its command, and its computing processes are new interpreters.
 """
 
 from __future__ import annotations
@@ -11,7 +11,10 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable
+from multiprocessing import forkserver, resource_tracker
+from multiprocessing.context import ForkServerContext, ForkServerProcess
 from pathlib import Path
+from typing import Any
 
 from app.cli.serve import KEEP_ALIVE_SECONDS
 from tests import harness
@@ -31,8 +34,15 @@ class Server(harness.Server):
             "app.main:app", port=port, access_log=False, timeout_keep_alive=KEEP_ALIVE_SECONDS
         )
 
+    @property
+    def forks_computing(self) -> bool:
+        """Not where their memory is limited: what they have in common with others would count."""
+        return "COMPUTE_MEMORY_MB" not in self.environment
+
     def _spawn(self, environment: dict[str, str]) -> subprocess.Popen[bytes]:
-        return _Child(self._main, self.port, environment, self.log)  # type: ignore[return-value]
+        forkserver.ensure_running()
+        forks_at = forkserver._forkserver._forkserver_address if self.forks_computing else None  # type: ignore[attr-defined]
+        return _Child(self._main, self.port, environment, self.log, forks_at)  # type: ignore[return-value]
 
 
 def work(port: int) -> None:
@@ -43,15 +53,58 @@ def work(port: int) -> None:
     run()
 
 
-def _run(main: Callable[[int], None], port: int, environment: dict[str, str], log: Path) -> None:
+def _run(
+    main: Callable[[int], None],
+    port: int,
+    environment: dict[str, str],
+    log: Path,
+    forks_at: str | None,
+) -> None:
+    """In the child; `forks_at`: the address of the process that forked it."""
+    sys.path[:0] = filter(None, environment.get("PYTHONPATH", "").split(os.pathsep))
+    _take_over(environment, log)
+    if forks_at:
+        _ask_for_forks(forks_at)
+        context = _ComputingContext(log)
+        multiprocessing.get_context = lambda method=None: context  # type: ignore[assignment]
+    main(port)
+
+
+def _take_over(environment: dict[str, str], log: Path) -> None:
     os.chdir(ROOT)
     os.environ.clear()
     os.environ.update(environment)
-    sys.path[:0] = filter(None, environment.get("PYTHONPATH", "").split(os.pathsep))
     descriptor = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
     os.dup2(descriptor, 1)
     os.dup2(descriptor, 2)
-    main(port)
+    os.close(descriptor)
+
+
+def _ask_for_forks(address: str) -> None:
+    """Let this process, which was forked itself, ask the same process for others."""
+    forkserver._forkserver._forkserver_address = address  # type: ignore[attr-defined]
+    forkserver._forkserver.ensure_running = resource_tracker.ensure_running  # type: ignore[method-assign]
+
+
+class _Computing(ForkServerProcess):
+    """A computing process. It has what a new interpreter inherits: environment and output."""
+
+    def __init__(self, log: Path, **arguments: Any) -> None:
+        super().__init__(**arguments)
+        self._inherited = (dict(os.environ), log)
+
+    def run(self) -> None:
+        _take_over(*self._inherited)
+        super().run()
+
+
+class _ComputingContext(ForkServerContext):
+    def __init__(self, log: Path) -> None:
+        super().__init__()
+        self._log = log
+
+    def Process(self, **arguments: Any) -> ForkServerProcess:  # type: ignore[override]
+        return _Computing(self._log, **arguments)
 
 
 class _Child:
