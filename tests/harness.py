@@ -38,14 +38,19 @@ def wait_until(
     seconds: float = 30,
     what: str = "condition",
 ) -> Value:
-    """The first true value of `probe`, asked every 10 ms; AssertionError after the deadline."""
-    deadline = time.monotonic() + seconds
+    """The first true value of `probe`; AssertionError after the deadline.
+
+    Asked every few milliseconds, and less often the longer it takes: what answers it also does the
+    work that is waited for.
+    """
+    began = time.monotonic()
     while True:
         if value := probe():
             return value
-        if time.monotonic() > deadline:
+        waited = time.monotonic() - began
+        if waited > seconds:
             raise AssertionError(f"{what} not reached within {seconds} s (last: {value!r})")
-        time.sleep(0.01)
+        time.sleep(min(0.005 + waited / 10, 0.1))
 
 
 class Postgres:
