@@ -1,0 +1,46 @@
+"""A process that dies while it concludes costs the job nothing, unless it dies each time."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from app.pipeline.concluder import bearing_deaths
+from app.pipeline.processes import WorkerDied
+
+
+class Dying:
+    """Computes in a process that dies so many times before it answers."""
+
+    def __init__(self, deaths: int) -> None:
+        self.deaths = deaths
+        self.calls = 0
+
+    def __call__(self, work: Callable[..., Any], *arguments: Any) -> Any:
+        self.calls += 1
+        if self.calls <= self.deaths:
+            raise WorkerDied
+        return work(*arguments)
+
+
+@pytest.mark.parametrize("deaths", [0, 1, 2])
+async def test_two_deaths_are_borne(deaths: int) -> None:
+    compute = Dying(deaths)
+    assert await bearing_deaths(compute)(sum, [1, 2]) == 3
+    assert compute.calls == deaths + 1
+
+
+async def test_the_third_death_is_told() -> None:
+    compute = Dying(3)
+    with pytest.raises(WorkerDied):
+        await bearing_deaths(compute)(sum, [1, 2])
+    assert compute.calls == 3
+
+
+async def test_an_error_of_the_work_itself_is_no_death() -> None:
+    compute = Dying(0)
+    with pytest.raises(ZeroDivisionError):
+        await bearing_deaths(compute)(lambda: 1 / 0)
+    assert compute.calls == 1
