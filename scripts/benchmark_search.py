@@ -37,6 +37,7 @@ ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
 from app.embeddings.model import Embedder  # noqa: E402
+from app.features.imports.words import VALUES, VALUES_ON_SQLITE  # noqa: E402
 from tests.harness import Postgres, Server, migrate, query, wait_until  # noqa: E402
 
 Answer = TypeVar("Answer")
@@ -96,7 +97,9 @@ KINDS: dict[str, dict[str, Any]] = {
     "by meaning": {},
     "within one import": {"import_id": 0},
     "with text": {"text": "Senior nursing"},
+    "with a text of all": {"text": "example.com"},
 }
+FILL = "INSERT INTO record_words (job_id, row_number, words) SELECT job_id, row_number,"
 HAS_INDEX = (
     "SELECT 1 FROM pg_index WHERE indexrelid = to_regclass('ix_record_halfvecs_hnsw') AND"
     " indisvalid"
@@ -176,8 +179,11 @@ def load(url: str, folder: Path, people: Path, vectors: np.ndarray) -> None:
                 f"INSERT INTO record_vectors ({listed}) VALUES (?, ?, ?, ?, ?, ?)",  # noqa: S608
                 rows,
             )
+            connection.create_function("folded", 1, lambda value: str(value).lower())
+            connection.execute(f"{FILL} {VALUES_ON_SQLITE} FROM records")
     else:
         asyncio.run(copy(url, rows, columns))
+        query(url, f"{FILL} {VALUES} FROM records", "ANALYZE record_words")
     query(url, "UPDATE vector_tasks SET done = true")
 
 
@@ -230,7 +236,7 @@ def report(
     if "text" in given:
         everybody = csv.DictReader((Path(given["people"])).open(encoding="utf-8"))
         matching = np.array(
-            [given["text"] in f"{row['name']}\n{row['department']}" for row in everybody]
+            [given["text"] in f"{row['email']}\n{row['department']}" for row in everybody]
         )
     given = {key: value for key, value in given.items() if key != "people"}
     times, answers = timed(lambda text: search(client, query=text, **given), texts)
@@ -280,7 +286,9 @@ def main() -> None:
         folder.chmod(0o755)  # the server of PostgreSQL runs as another user
         people = folder / "people.csv"
         write_people(people, arguments.rows)
-        KINDS["with text"]["people"] = people
+        for kind in KINDS.values():
+            if "text" in kind:
+                kind["people"] = people
         vectors = vectors_of(people, arguments.vectors, progress)
         if arguments.only != "postgresql":
             storage = folder / "sqlite"

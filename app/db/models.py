@@ -442,6 +442,23 @@ class RecordVector(Base):
     __table_args__ = (Index("ix_record_vectors_text_hash", "text_hash", "model", "precision"),)
 
 
+class RecordWords(Base):
+    """The values of a record that has a vector, in small letters: the search by text together with
+    meaning reads them many times as fast as the record.
+    """
+
+    __tablename__ = "record_words"
+
+    job_id: Mapped[UUID] = mapped_column(
+        ForeignKey("jobs.id", ondelete="CASCADE"), primary_key=True
+    )
+    row_number: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+    words: Mapped[str] = mapped_column(Text().with_variant(Text(collation="C"), "postgresql"))
+    """Each value behind the other, with a unit separator between them."""
+
+    __table_args__ = {"sqlite_with_rowid": False}  # noqa: RUF012
+
+
 class _Origin:
     """Which job wrote a row that any job may write, and from which row of its file."""
 

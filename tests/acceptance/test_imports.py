@@ -5,6 +5,8 @@ implementation did wrong.
 from __future__ import annotations
 
 import asyncio
+import csv
+import io
 import json
 import re
 from collections.abc import Iterator
@@ -58,6 +60,7 @@ TABLES = (
     "records",
     "vector_tasks",
     "record_vectors",
+    "record_words",
 )
 
 
@@ -596,6 +599,109 @@ def test_the_nearest_are_those_that_the_vectors_say_on_every_page(client: Client
     )
     assert [r["data"]["department"] for r in both] == ["Legal"] * 3
     assert client.search(import_id=number, query="stars", status="invalid") == []
+
+
+TEXTS = (
+    "nal",
+    "NALY",
+    "100%",
+    "a_b",
+    'say "hi"',
+    "back\\slash",
+    "two\nlines",
+    "çelik",
+    "ÇELIK",
+    "7",
+    "e",
+    "@example.com",
+    "com\x1fanalyst",
+    "!",
+    "nobody has this",
+)
+
+
+def oddly_written_people() -> tuple[bytes, list[list[str]]]:
+    """(a file, the values of each of its records)"""
+    departments = [
+        "Analyst 100% sure!",
+        "a_b and aXb",
+        'They say "hi"',
+        "back\\slash and 10% off",
+        "two\nlines",
+        "Çelik works",
+        "",
+    ]
+    records = [
+        [f"Person {i}", f"p{i}@example.com", str(20 + i % 60), departments[i % len(departments)]]
+        for i in range(140)
+    ]
+    out = io.StringIO()
+    csv.writer(out).writerows([["name", "email", "age", "department"], *records])
+    return out.getvalue().encode(), records
+
+
+def test_the_search_by_meaning_with_a_text_has_all_records_that_hold_it_and_no_other(
+    client: Client,
+) -> None:
+    data, records = oddly_written_people()
+    number = client.upload(data, "odd.csv", chunk_size=100)
+    client.searchable(number)
+    for part in TEXTS:
+        expected = {
+            row
+            for row, values in enumerate(records, 1)
+            if any(part.lower() in value.lower() for value in values)
+        }
+        for given in ({}, {"fields": {"age": 27}}):
+            wanted = {row for row in expected if not given or records[row - 1][2] == "27"}
+            found = client.search(
+                import_id=number, query="somebody", text=part, limit=1_000, **given
+            )
+            assert {record["row_number"] for record in found} == wanted, part
+            scores = [record["score"] for record in found]
+            assert scores == sorted(scores, reverse=True)
+            alone = client.search(import_id=number, text=part, limit=1_000, **given)
+            assert {record["row_number"] for record in alone} == wanted, part
+
+
+def test_every_way_to_the_nearest_with_a_text_finds_the_same(
+    client: Client, databases: Databases, server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Those that hold it compared one by one, the index asked whether the next holds it, and all
+    compared.
+    """
+    if databases.kind == "sqlite":
+        return  # there is one way
+    data, records = oddly_written_people()
+    number = client.upload(data, "ways.csv", chunk_size=100)
+    client.searchable(number)
+    vector = np.ones(384, np.float32)
+
+    async def find(look: str, part: str) -> list[int]:
+        database = Database(load_settings(database_url=server.url))
+        filters = Filters("local", number, text=part)
+        async with database.reading() as connection:
+            found = await getattr(halfvecs, look)(
+                connection, vector, filters, limit=1_000, offset=0
+            )
+        await database.close()
+        rows, are_all = found if look == "_among_few" else (found, True)
+        assert are_all
+        return [row.row_number for row in rows]
+
+    for part in (part for part in TEXTS if "\x1f" not in part):
+        few, index, exactly = (
+            asyncio.run(find(look, part)) for look in ("_among_few", "_by_index", "_exactly")
+        )
+        holding = {
+            row
+            for row, values in enumerate(records, 1)
+            if any(part.lower() in value.lower() for value in values)
+        }
+        assert few == exactly
+        assert set(few) == set(index) == holding
+    monkeypatch.setattr(halfvecs, "FEW", 3)
+    assert len(asyncio.run(find("nearest", "person"))) == len(records)
 
 
 def test_all_records_are_found_by_meaning_though_the_index_stops_looking_before(

@@ -34,13 +34,14 @@ VECTOR_TASKS = OwnTable(
 RECORD_VECTORS = OwnTable(
     "record_vectors", columns=("row_number", "model", "precision", "text_hash", "vector")
 )
+RECORD_WORDS = OwnTable("record_words", columns=("row_number", "words"))
 RECORDS = OwnTable(
     "records",
     columns=("row_number", "status", "data", "errors"),
     is_counted=True,
     corrected=("row_number", "status", "errors"),
 )
-TABLES = (VECTOR_TASKS, RECORD_VECTORS, RECORDS)
+TABLES = (VECTOR_TASKS, RECORD_VECTORS, RECORD_WORDS, RECORDS)
 """The tasks first: once an undo has taken them back, no more vectors are made."""
 
 

@@ -26,6 +26,7 @@ from sqlalchemy import (
     bindparam,
     cast,
     column,
+    func,
     literal,
     select,
     table,
@@ -37,6 +38,7 @@ from sqlalchemy.types import UserDefinedType
 from app.db.models import File, Job, Record
 from app.db.rows import fetch_all
 from app.features.imports import queries as records
+from app.features.imports import words
 from app.features.imports.queries import Filters
 
 
@@ -61,6 +63,8 @@ BUILD_MEMORY = "256MB"
 BUILD_LOCK = 4_706_941
 """The advisory lock of whoever builds the index."""
 BUILD_SECONDS = 24 * 3600.0
+FEW = 2_000
+"""Records that hold a text are compared one by one, if they are no more than these."""
 
 TABLE = f"""
 CREATE TABLE IF NOT EXISTS record_halfvecs (
@@ -173,11 +177,48 @@ async def nearest(
     """(job, row number, `score`) of the nearest records of one owner, the best
     first; the score is the cosine. By the index where that is likely to find enough
     of them, else by comparing with all that match."""
-    if not filters.need_records:
-        rows = await _by_index(connection, query_vector, filters, limit=limit, offset=offset)
+    page = {"limit": limit, "offset": offset}
+    has_text = words.can_tell(filters)
+    if has_text and offset + limit <= FEW:
+        rows, are_all = await _among_few(connection, query_vector, filters, **page)
+        if are_all:
+            return rows
+    if has_text or not filters.need_records:
+        rows = await _by_index(connection, query_vector, filters, **page)
         if len(rows) == limit:
             return rows
-    return await _exactly(connection, query_vector, filters, limit=limit, offset=offset)
+    return await _exactly(connection, query_vector, filters, **page)
+
+
+async def _among_few(
+    connection: AsyncConnection,
+    query_vector: npt.NDArray[np.float32],
+    filters: Filters,
+    *,
+    limit: int,
+    offset: int,
+) -> tuple[list[Scored], bool]:
+    """(the nearest of the records that hold the text, whether all of these were compared): of
+    `FEW` and less, all are.
+    """
+    few = words.matching(filters, is_sqlite=False).limit(FEW + 1).cte("few")
+    few = few.prefix_with("MATERIALIZED")
+    is_of_record = and_(
+        few.c.job_id == HALFVECS.c.job_id, few.c.row_number == HALFVECS.c.row_number
+    )
+    score = (1 - _distance(literal(as_text(query_vector)))).label("score")
+    count = select(func.count()).select_from(few).scalar_subquery()
+    query = (
+        select(few.c.job_id, few.c.row_number, score, count)
+        .join(HALFVECS, is_of_record)
+        .join(Job, Job.id == few.c.job_id)
+        .order_by(score.desc(), Job.number, few.c.row_number)
+        .limit(limit)
+        .offset(offset)
+    )
+    rows = (await connection.execute(query)).all()
+    found = [Scored(job_id, row, score) for job_id, row, score, _ in rows]
+    return found, not rows or rows[0][3] <= FEW
 
 
 async def _by_index(
@@ -195,12 +236,13 @@ async def _by_index(
         "number": filters.import_number,
         "limit": limit,
         "offset": offset,
+        "part": words.pattern(filters.text or ""),
     }
-    query = _BY_INDEX if filters.import_number is None else _BY_INDEX_OF_ONE
+    query = _BY_INDEX[filters.import_number is not None, filters.text is not None]
     return await fetch_all(connection, Scored, query, parameters)
 
 
-def _by_index_query(*more: ColumnElement[bool]) -> Select[Any]:
+def _by_index_query(*, of_one_import: bool, with_text: bool) -> Select[Any]:
     distance = _distance(bindparam("vector", type_=String))
     near = (
         select(
@@ -210,23 +252,26 @@ def _by_index_query(*more: ColumnElement[bool]) -> Select[Any]:
         )
         .join(Job, Job.id == HALFVECS.c.job_id)
         .join(File, File.id == Job.file_id)
-        .where(
-            Job.owner == bindparam("owner"),
-            File.deleted_at.is_(None),
-            Job.undo_state.is_(None),
-            *more,
-        )
+        .where(*records.visible(bindparam("owner", type_=String)))
         .order_by(distance)
         # Written out: PostgreSQL comes to plan a prepared statement without its values, takes an
         # unknown limit for a tenth of the table, and sorts it all.
         .limit(bindparam("limit", type_=Integer, literal_execute=True))
         .offset(bindparam("offset", type_=Integer, literal_execute=True))
-        .subquery("near")
     )
+    if of_one_import:
+        near = near.where(Job.number == bindparam("number"))
+    if with_text:
+        near = near.where(words.holds_in(HALFVECS.c, bindparam("part", type_=String)))
+    nearest_of_all = near.subquery("near")
+    is_of_record = and_(
+        Record.job_id == nearest_of_all.c.job_id, Record.row_number == nearest_of_all.c.row_number
+    )
+    score = (1 - nearest_of_all.c.distance).label("score")
     return (
-        select(Record.job_id, Record.row_number, (1 - near.c.distance).label("score"))
-        .join(near, and_(Record.job_id == near.c.job_id, Record.row_number == near.c.row_number))
-        .order_by(near.c.distance)
+        select(Record.job_id, Record.row_number, score)
+        .join(nearest_of_all, is_of_record)
+        .order_by(nearest_of_all.c.distance)
     )
 
 
@@ -240,15 +285,15 @@ async def _exactly(
 ) -> list[Scored]:
     # No index is in this order, so every match is compared.
     score = (1 - _distance(literal(as_text(query_vector)))).label("score")
+    matching = words.matching(filters, is_sqlite=False).subquery("matching")
     is_of_record = and_(
-        Record.job_id == HALFVECS.c.job_id,
-        Record.row_number == HALFVECS.c.row_number,
+        matching.c.job_id == HALFVECS.c.job_id, matching.c.row_number == HALFVECS.c.row_number
     )
     query = (
-        records.matching(filters, is_sqlite=False)
+        select(matching.c.job_id, matching.c.row_number, score)
         .join(HALFVECS, is_of_record)
-        .with_only_columns(Record.job_id, Record.row_number, score)
-        .order_by(score.desc(), Job.number, Record.row_number)
+        .join(Job, Job.id == matching.c.job_id)
+        .order_by(score.desc(), Job.number, matching.c.row_number)
         .limit(limit)
         .offset(offset)
     )
@@ -265,8 +310,11 @@ def _distance(vector: ColumnElement[Any]) -> ColumnElement[float]:
 
 
 # Made once: that takes longer than to send them.
-_BY_INDEX = _by_index_query()
-_BY_INDEX_OF_ONE = _by_index_query(Job.number == bindparam("number"))
+_BY_INDEX = {
+    (of_one_import, with_text): _by_index_query(of_one_import=of_one_import, with_text=with_text)
+    for of_one_import in (False, True)
+    for with_text in (False, True)
+}
 
 
 def as_text(vector: npt.NDArray[np.float32]) -> str:

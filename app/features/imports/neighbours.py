@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import OrderedDict
-from collections.abc import Container, Sequence
+from collections.abc import Sequence
 from uuid import UUID
 
 import numpy as np
@@ -14,9 +14,13 @@ import numpy.typing as npt
 from app.db.engine import Database
 from app.features.imports import queries as records
 from app.features.imports.queries import Filters, Key
+from app.features.imports.words import RowsOfJobs
 
 Block = tuple[npt.NDArray[np.int64], npt.NDArray[np.float32]]
 """(row numbers, their vectors as rows)"""
+
+
+_NO_ROWS = np.zeros(0, np.int64)
 
 
 class Neighbours:
@@ -35,7 +39,7 @@ class Neighbours:
         self,
         vector: npt.NDArray[np.float32],
         filters: Filters,
-        among: Container[Key] | None,
+        among: RowsOfJobs | None,
         *,
         limit: int,
         offset: int,
@@ -79,18 +83,22 @@ def _better(
     best: list[tuple[float, Key]],
     blocks: Sequence[tuple[UUID, Block]],
     vector: npt.NDArray[np.float32],
-    among: Container[Key] | None,
+    among: RowsOfJobs | None,
     count: int,
 ) -> list[tuple[float, Key]]:
     """The best `count` of those so far and of these blocks; of equal ones the first in the file."""
     better = list(best)
     for job_id, (numbers, matrix) in blocks:
+        if among is not None:
+            kept = np.isin(numbers, among.get(job_id, _NO_ROWS), assume_unique=True)
+            numbers = numbers[kept]
+            # of few rows the copy is smaller than the work that it saves
+            matrix = matrix[kept] if len(numbers) < len(kept) // 4 else matrix
         if not len(numbers):
             continue
         scores = matrix @ vector
-        if among is not None:
-            kept = np.array([(job_id, int(row)) in among for row in numbers])
-            numbers, scores = numbers[kept], scores[kept]
+        if len(scores) > len(numbers):
+            scores = scores[kept]
         if len(scores) > count:
             top = np.argpartition(-scores, count - 1)[:count]
             numbers, scores = numbers[top], scores[top]

@@ -90,13 +90,18 @@ class Filters:
 # ---------------------------------------------------------------------- reading
 
 
+def visible(owner: str | ColumnElement[str]) -> tuple[ColumnElement[bool], ...]:
+    """That a job, joined with its file, is one whose records this owner sees."""
+    return Job.owner == owner, File.deleted_at.is_(None), Job.undo_state.is_(None)
+
+
 def _visible(owner: str) -> Any:
     return (
         select(*_FOUND)
         .select_from(Record)
         .join(Job, Job.id == Record.job_id)
         .join(File, File.id == Job.file_id)
-        .where(Job.owner == owner, File.deleted_at.is_(None), Job.undo_state.is_(None))
+        .where(*visible(owner))
     )
 
 
@@ -112,7 +117,7 @@ def _where(query: Any, filters: Filters, *, is_sqlite: bool) -> Any:
         if is_sqlite and not part.isascii():
             like, part = "folded(f.value) LIKE", part.lower()
         clause = f"EXISTS (SELECT 1 FROM {values} AS f WHERE {like} :part ESCAPE '!')"
-        query = query.where(text(clause).bindparams(part=f"%{_literal(part)}%"))
+        query = query.where(text(clause).bindparams(part=f"%{literal_part(part)}%"))
     for name, value in filters.fields.items():
         query = query.where(_equals(name, value) if is_sqlite else _contains(name, value))
     return query
@@ -127,7 +132,8 @@ def _contains(name: str, value: Any) -> ColumnElement[bool]:
     return Record.data.op("@>", is_comparison=True)(cast({name: value}, JSONB))
 
 
-def _literal(part: str) -> str:
+def literal_part(part: str) -> str:
+    """As a pattern of LIKE, with `!` before what is none."""
     return part.replace("!", "!!").replace("%", "!%").replace("_", "!_")
 
 
@@ -201,14 +207,6 @@ async def columns_of_jobs(
 ) -> dict[UUID, list[str]]:
     query = select(Job.id, Job.columns).where(Job.id.in_(job_ids))
     return {job_id: list(columns) for job_id, columns in (await connection.execute(query)).all()}
-
-
-async def keys(connection: AsyncConnection, filters: Filters, *, is_sqlite: bool) -> set[Key]:
-    """Of all records that match."""
-    query = matching(filters, is_sqlite=is_sqlite).with_only_columns(
-        Record.job_id, Record.row_number
-    )
-    return {(job_id, row) for job_id, row in (await connection.execute(query)).all()}
 
 
 async def by_keys(

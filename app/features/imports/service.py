@@ -18,11 +18,12 @@ from app.db.engine import Database
 from app.db.jobs import JobFilter
 from app.db.rows import NO_TOTALS, JobRow, JobTotals, ListedJob
 from app.errors import ImportNotFound, NotFound
-from app.features.imports import halfvecs
+from app.features.imports import halfvecs, words
 from app.features.imports import queries as records
 from app.features.imports.neighbours import Neighbours
 from app.features.imports.queries import Filters, FoundRecord, Key, RecordRow
 from app.features.imports.vectors import VectorService
+from app.features.imports.words import RowsOfJobs
 from app.jobs.control import Control
 from app.jobs.stored_rows import ANSWER_BYTES
 from app.jobs.submit import Accepted, Submission
@@ -304,10 +305,10 @@ class Search:
                     connection, vector, filters, limit=limit, offset=offset
                 )
             return [((row.job_id, row.row_number), float(row.score)) for row in rows]
-        among: set[Key] | None = None
+        among: RowsOfJobs | None = None
         if filters.need_records:
             async with self._database.reading() as connection:
-                among = await records.keys(connection, filters, is_sqlite=self._database.is_sqlite)
+                among = await words.rows_of_jobs(connection, filters)
         return await self._neighbours.nearest(vector, filters, among, limit=limit, offset=offset)
 
 

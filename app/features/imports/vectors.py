@@ -27,7 +27,7 @@ from app.destinations.registry import Destinations
 from app.embeddings.model import Embedder
 from app.errors import ModelUnavailable, TransientError
 from app.failpoints import hit
-from app.features.imports import halfvecs
+from app.features.imports import halfvecs, words
 from app.features.imports import queries as records
 from app.features.imports.queries import TaskRow
 from app.schemas.base import RecordSchema
@@ -198,6 +198,7 @@ class VectorService:
                 return  # deleted, done by somebody else, or another task since a correction
             if rows:
                 await self._vectors.write(connection, job_id, rows)
+            await words.add(connection, task)
             if has_halfvecs:
                 numbers, with_vectors = [row[0] for row in rows], [row[4] for row in rows]
                 await halfvecs.insert(connection, job_id, numbers, with_vectors)
@@ -207,8 +208,10 @@ class VectorService:
         hit("vectors.after_commit")
 
     async def _tend_index(self) -> bool:
-        """When nothing else is to do: vectors from before pgvector, and the index once there are
-        enough. True if there may be more of it."""
+        """When nothing else is to do: the index of the words, vectors from before pgvector, and
+        their index once there are enough. True if there may be more of it."""
+        if not self._database.is_sqlite:
+            await self._index_words()
         if not await self.has_halfvecs():
             return False
         async with self._database.working() as connection:
@@ -226,6 +229,21 @@ class VectorService:
                 # may take hours, so a shutdown must be able to break it off
                 await halfvecs.build_index(connection)
         return bool(missing)
+
+    async def _index_words(self) -> None:
+        async with self._database.working() as connection:
+            if not await words.wants_index(connection):
+                return
+        try:
+            await self._database.transact(words.prepare)
+        except DBAPIError as error:
+            logger.info(
+                "Search by text together with meaning goes without pg_trgm: %s",
+                str(error.orig).partition("\n")[0],
+            )
+            return
+        async with self._database.working_singly() as connection:
+            await words.build_index(connection)
 
     def close(self) -> None:
         for thread in (self._thread, self._query_threads):

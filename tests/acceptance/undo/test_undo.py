@@ -56,7 +56,7 @@ def test_an_import_that_is_undone_is_gone_from_records_search_and_stats(
     shown = api.client.get(f"/api/imports/{gone['id']}").json()
     assert shown["records"] == []
     assert shown["undo"]["state"] == "undone"
-    for table in ("records", "vector_tasks", "record_vectors"):
+    for table in ("records", "vector_tasks", "record_vectors", "record_words"):
         assert server.count(table, job_id) == 0
     status = api.status(gone["file_id"])
     assert (status["status"], status["undo"]["removed"]) == ("completed_with_errors", 3)
