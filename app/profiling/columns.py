@@ -19,6 +19,7 @@ from app.profiling.dates import PREFIX, formats, sort_key
 from app.profiling.personal import KINDS, flags, signs
 from app.profiling.sketches import (
     SHOWN_CHARACTERS,
+    WORD_BYTES,
     Distinct,
     Hashes,
     Numbers,
@@ -26,6 +27,7 @@ from app.profiling.sketches import (
     Top,
     characters,
     hash_texts,
+    layout,
     length_if_cut,
 )
 from app.profiling.verdict import Verdict, decide, why
@@ -329,22 +331,43 @@ def _by_number(cells: pa.StringArray) -> Once:
 
 def _by_hash(cells: pa.StringArray) -> Once | None:
     """For values of which few are alike: to sort their hashes takes half as long as to number
-    them. None if two that differ have one hash."""
+    them. None if two that differ look alike."""
     hashes = hash_texts(cells)
-    ordered = np.sort(hashes)
-    if (ordered[1:] != ordered[:-1]).all():
+    # The place of each value stands in the low bits of its hash, so one sort tells which are alike
+    # and where they are, the first of them first.
+    low = np.uint64(len(cells).bit_length())
+    ordered = hashes >> low
+    ordered <<= low
+    ordered |= np.arange(len(cells), dtype=np.uint64)
+    ordered.sort()
+    order = (ordered & ((np.uint64(1) << low) - np.uint64(1))).astype(np.int64)
+    ordered >>= low
+    is_first = np.ones(len(cells), bool)
+    np.not_equal(ordered[1:], ordered[:-1], out=is_first[1:])
+    if is_first.all():
         return cells, hashes, np.ones(len(cells), np.int64), np.arange(len(cells))
-    order = np.argsort(hashes)
-    starts = np.flatnonzero(np.concatenate([[True], ordered[1:] != ordered[:-1]]))
-    counts = np.diff(starts, append=len(cells))
-    first = np.minimum.reduceat(order, starts)
-    again = np.repeat(first, counts)
-    twice = np.flatnonzero(order != again)
-    if not taken(cells, order[twice]).equals(taken(cells, again[twice])):
+    starts = np.flatnonzero(is_first)
+    counts_by_hash = np.diff(starts, append=len(cells))
+    first_by_hash = order[starts]
+    again = np.flatnonzero(~is_first)
+    firsts = first_by_hash[np.cumsum(is_first)[again] - 1]
+    if not _are_equal(cells, hashes, order[again], firsts):
         return None
-    by_place = np.argsort(first)
-    first = first[by_place]
-    return taken(cells, first), hashes[first], counts[by_place], first
+    counts = np.zeros(len(cells), np.int64)
+    counts[first_by_hash] = counts_by_hash
+    first = np.flatnonzero(counts)
+    return taken(cells, first), hashes[first], counts[first], first
+
+
+def _are_equal(cells: pa.StringArray, hashes: Hashes, some: Places, others: Places) -> bool:
+    """Whether the texts at some places equal those at the others."""
+    _, offsets = layout(cells)
+    lengths = np.diff(offsets)
+    longest = max(lengths[some].max(initial=0), lengths[others].max(initial=0))
+    if longest > WORD_BYTES:
+        return bool(taken(cells, some).equals(taken(cells, others)))
+    # Of one length, and no longer than a word: no two have the same hash.
+    return bool((hashes[some] == hashes[others]).all() and (lengths[some] == lengths[others]).all())
 
 
 def _of_json(name: str, json: str) -> str:
