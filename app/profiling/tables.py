@@ -9,17 +9,24 @@ import json
 import math
 from collections.abc import Iterable, Sequence
 from decimal import Decimal
+from operator import itemgetter
 from typing import Any
 
 import msgspec
 import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 from pyarrow import csv
 
 from app.profiling.columns import Column
 
+Rows = npt.NDArray[np.int64]
+Mask = npt.NDArray[np.bool_]
 MAX_COLUMNS = 1000
 """More are counted and not looked at: keys of JSON objects may be data."""
+
+DIGITS_OF_ANY = 300
+"""Every number of so many characters, without an exponent, is within the range of a double."""
 
 
 class Table(msgspec.Struct):
@@ -93,8 +100,13 @@ def of_cells(
     """The packed table of rows as lists, with a name for each cell of the longest."""
     rows = np.array(numbers, np.int64)
 
+    are_whole = min(map(len, cells), default=0) == len(names)
+
     def column(i: int) -> Column:
-        texts = [row[i] if i < len(row) else None for row in cells]
+        if are_whole:
+            texts: list[str | None] = list(map(itemgetter(i), cells))
+        else:
+            texts = [row[i] if i < len(row) else None for row in cells]
         return Column.of(pa.array(texts, pa.string()), rows)
 
     described = ((name, column(i)) for i, name in enumerate(names[:MAX_COLUMNS]))
@@ -103,60 +115,112 @@ def of_cells(
 
 def of_objects(raw: Sequence[bytes], numbers: Sequence[int]) -> str:
     """The packed table of JSON objects, by their keys."""
-    gathered: dict[str, _Values] = {}
+    records = _decoder.decode(b"[" + b",".join(raw) + b"]")
+    rows = np.array(numbers, np.int64)
+    names = list(records[0]) if records else []
+    if len(set(map(tuple, records))) > 1:
+        return _of_unlike_objects(records, rows)
+    columns = {
+        name: _of_values(list(map(itemgetter(name), records)), rows) for name in names[:MAX_COLUMNS]
+    }
+    return Table(len(raw), columns, max(0, len(names) - MAX_COLUMNS)).packed()
+
+
+_decoder = msgspec.json.Decoder(list[dict[str, msgspec.Raw]])
+
+
+def _of_unlike_objects(records: Sequence[dict[str, msgspec.Raw]], rows: Rows) -> str:
+    gathered: dict[str, tuple[list[msgspec.Raw], list[int]]] = {}
     left_out: set[str] = set()
-    decoder = msgspec.json.Decoder(dict[str, msgspec.Raw])
-    for number, text in zip(numbers, raw, strict=True):
-        for name, value in decoder.decode(text).items():
+    for place, record in enumerate(records):
+        for name, value in record.items():
             if name not in gathered:
                 if len(gathered) == MAX_COLUMNS:
                     left_out.add(name)
                     continue
-                gathered[name] = _Values()
-            gathered[name].add(number, bytes(value))
-    columns = {name: values.column() for name, values in gathered.items()}
-    return Table(len(raw), columns, len(left_out)).packed()
+                gathered[name] = [], []
+            values, places = gathered[name]
+            values.append(value)
+            places.append(place)
+    columns = {
+        name: _of_values(values, rows[places]) for name, (values, places) in gathered.items()
+    }
+    return Table(len(records), columns, len(left_out)).packed()
 
 
-class _Values:
-    """The values of one key, by the kinds that JSON has."""
-
-    def __init__(self) -> None:
-        self._strings: tuple[list[str], list[int]] = ([], [])
-        self._natives: tuple[list[str], list[int]] = ([], [])
-        self._others: dict[str, list[tuple[int, str]]] = {}
-        """By class: values that are neither."""
-        self._nulls = 0
-
-    def add(self, number: int, raw: bytes) -> None:
-        head = raw[:1]
-        if head == b'"':
-            self._strings[0].append(msgspec.json.decode(raw, type=str))
-            self._strings[1].append(number)
-        elif head == b"n":
-            self._nulls += 1
-        elif head in (b"{", b"["):
-            self._others.setdefault("nested", []).append((number, canonical(raw)))
-        elif head not in (b"t", b"f") and math.isinf(float(raw)):
-            self._others.setdefault("too_long", []).append((number, raw.decode()))
-        else:
-            self._natives[0].append(raw.decode())
-            self._natives[1].append(number)
-
-    def column(self) -> Column:
-        natives = _of_kind("native", *self._natives)
-        strings = _of_kind("string", *self._strings)
-        column = natives.merged(strings).merged(Column(nulls=self._nulls))
-        for name, values in self._others.items():
-            rows = np.array([row for row, _ in values], np.int64)
-            texts = pa.array([text for _, text in values], pa.string())
-            of_class = Column.of_class(name, texts, rows, has_lengths=name != "nested")
-            column = column.merged(of_class)
-        return column
+def _of_values(values: Sequence[msgspec.Raw], rows: Rows) -> Column:
+    """The column of the values of one key, of which there is one at least."""
+    whole = b"".join(values)
+    lengths = np.fromiter(map(len, values), np.int64, len(values))
+    heads = np.frombuffer(whole, np.uint8)[np.cumsum(lengths) - lengths]
+    is_string, is_null = heads == ord('"'), heads == ord("n")
+    is_nested = (heads == ord("{")) | (heads == ord("["))
+    is_word = (heads == ord("t")) | (heads == ord("f"))
+    is_number = ~(is_string | is_null | is_nested | is_word)
+    is_too_long = is_number & _are_too_long(values, is_number, lengths, whole)
+    is_native = (is_number | is_word) & ~is_too_long
+    natives = _natives(*_chosen(values, whole, lengths, is_native))
+    strings = _strings(*_chosen(values, whole, lengths, is_string))
+    column = Column.of(natives, rows[is_native], json="native").merged(
+        Column.of(strings, rows[is_string], json="string")
+    )
+    column = column.merged(Column(nulls=int(is_null.sum())))
+    others = {"nested": np.flatnonzero(is_nested), "too_long": np.flatnonzero(is_too_long)}
+    for name, places in sorted(others.items(), key=lambda other: other[1][:1].tolist()):
+        if not len(places):
+            continue
+        raw = [bytes(values[place]) for place in places.tolist()]
+        texts = [canonical(text) if name == "nested" else text.decode() for text in raw]
+        of_class = Column.of_class(
+            name, pa.array(texts, pa.string()), rows[places], has_lengths=name != "nested"
+        )
+        column = column.merged(of_class)
+    return column
 
 
-def _of_kind(kind: str, texts: list[str], rows: list[int]) -> Column:
-    return Column.of(pa.array(texts, pa.string()), np.array(rows, np.int64), json=kind)
+def _are_too_long(
+    values: Sequence[msgspec.Raw], is_number: Mask, lengths: Rows, whole: bytes
+) -> Mask:
+    """Which numbers are larger than any double: they have an exponent, or many digits."""
+    are_too_long = np.zeros(len(values), bool)
+    suspects = is_number & (lengths > DIGITS_OF_ANY)
+    if is_number.any():
+        exponents = np.flatnonzero(np.frombuffer(whole, np.uint8) | 0x20 == ord("e"))
+        suspects[np.searchsorted(np.cumsum(lengths), exponents, "right")] = True
+    for place in np.flatnonzero(suspects & is_number).tolist():
+        are_too_long[place] = math.isinf(float(bytes(values[place])))
+    return are_too_long
+
+
+Values = tuple[Sequence[msgspec.Raw], bytes, Rows]
+"""Values, the bytes of all of them, and how many are of each."""
+
+
+def _chosen(values: Sequence[msgspec.Raw], whole: bytes, lengths: Rows, chosen: Mask) -> Values:
+    if chosen.all():
+        return values, whole, lengths
+    some = [values[place] for place in np.flatnonzero(chosen).tolist()]
+    return some, b"".join(some), lengths[chosen]
+
+
+def _natives(_: Sequence[msgspec.Raw], whole: bytes, lengths: Rows) -> pa.StringArray:
+    """Numbers and truth values as they are written."""
+    return _laid_out(whole, lengths)
+
+
+def _strings(values: Sequence[msgspec.Raw], whole: bytes, lengths: Rows) -> pa.StringArray:
+    """What the strings say."""
+    if b"\\" in whole:
+        decoded = msgspec.json.decode(b"[" + b",".join(values) + b"]", type=list[str])
+        return pa.array(decoded, pa.string())
+    # Without an escape there is no quote but those around each.
+    return _laid_out(whole.replace(b'"', b""), lengths - 2)
+
+
+def _laid_out(data: bytes, lengths: Rows) -> pa.StringArray:
+    """Texts of so many bytes each, one behind the other."""
+    offsets = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int32)
+    return pa.StringArray.from_buffers(len(lengths), pa.py_buffer(offsets), pa.py_buffer(data))
 
 
 def canonical(raw: bytes) -> str:
