@@ -109,7 +109,7 @@ class Page:
 class Form(Enum):
     """In which rows are held by their reader, and handed to functions of other processes."""
 
-    LINES = "(data, delimiter, columns, number of the first row): clean UTF-8 lines, nothing quoted"
+    LINES = "(data, delimiter, whether cells are quoted, columns, row numbers): CSV in UTF-8"
     CELLS = "(cells of each row, columns, row numbers)"
     OBJECTS = "(JSON object of each row, row numbers)"
 
@@ -141,8 +141,8 @@ class Results(Protocol):
 
 
 class Rows(Results, Protocol):
-    """A batch of rows on its way through. How the rows are held is the reader's business: the usual
-    clean CSV chunk is stored without ever being taken apart into cells.
+    """A batch of rows on its way through. How the rows are held is the reader's business: a CSV
+    chunk is stored without ever being taken apart into cells.
     """
 
     @property
@@ -236,9 +236,7 @@ def gaps(numbers: Sequence[int]) -> list[int] | None:
 
 @dataclass(frozen=True, slots=True)
 class CellRows:
-    """Rows as lists of cells: what a CSV chunk that needs care becomes, and what most processors
-    give back.
-    """
+    """Rows as lists of cells: what most processors give back."""
 
     columns: Sequence[str]
     numbers: Sequence[int]

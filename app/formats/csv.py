@@ -1,9 +1,9 @@
-"""CSV in all its dialects: where records end, and what is in them.
+"""CSV in all its dialects: what is in the records that `app.formats.csv_scan` finds.
 
-Two roads lead through a chunk. Clean text (no quote, no escape, every row as wide as the header:
-nearly all CSV by volume) is checked by a few numpy passes and stored without ever becoming Python
-strings. Everything else is read record by record: by Python's `csv` where it agrees with this
-grammar, by the expressions of `csv_grammar` where quotes are wrong.
+Rows are read all at once, by passes over the bytes of their chunk: separators become bytes that
+text never holds, quotes are dropped, and no cell becomes a Python string. A row that this cannot
+read (a quote in the wrong place, bytes that are no text, more or fewer cells than there are
+columns) is taken out and read with care, by the expressions of `csv_grammar`; the others go on.
 
 The grammar: a quote opens a quoted cell only as the first character of the cell, and closes it only
 before a delimiter, a line end or the end of the file; with `skip_initial_space` there may be spaces
@@ -13,45 +13,32 @@ one stray quote costs one row and never swallows its neighbours.
 
 from __future__ import annotations
 
-import csv
 import re
-import sys
-from bisect import bisect
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
-from functools import cached_property, partial
-from typing import Any, ClassVar
+from functools import cached_property
+from typing import Any, ClassVar, NamedTuple
 
 import msgspec
 import numpy as np
 
 from app.formats import csv_grammar as grammar
 from app.formats.base import (
-    MASK,
     MAX_COLUMNS,
     MAX_REJECT_BYTES,
-    MAX_ROW_BYTES,
-    CellRows,
-    Form,
-    Held,
-    LineNumbers,
     Offsets,
-    Page,
     Parsed,
     Reject,
     Span,
+    canonical_cells,
     oversize_reject,
-    page_cuts,
-    row_hash_sum,
     skip_to_line_end,
 )
+from app.formats.csv_rows import read_at_once
+from app.formats.csv_scan import NO_OFFSETS, Mask, Scan, Scanner
+from app.formats.text_rows import ROW_BYTE, TextRows, row_ends_in
 
-# Rows are bounded by MAX_ROW_BYTES; a second limit would only truncate the message.
-csv.field_size_limit(sys.maxsize)
-
-LF, CR, QUOTE, BACKSLASH = 10, 13, 34, 92
-HASHED_AT_ONCE = 2_000
 LINE_ENDS = {"lf": b"\n", "crlf": b"\r\n", "cr": b"\r", "any": b"\n"}
+REPLACED = re.compile("\ufffd".encode())
 
 
 class Skipped(msgspec.Struct, frozen=True, kw_only=True):
@@ -97,71 +84,15 @@ class CsvDialect(msgspec.Struct, frozen=True, kw_only=True, tag="csv", tag_field
         return self
 
 
-@dataclass(frozen=True, slots=True)
-class PlainRows:
-    """Rows of a clean chunk, still as bytes: UTF-8, one line a row,
-    nothing quoted, nothing that JSON would escape."""
+Cells = list[str | None]
 
-    columns: Sequence[str]
-    numbers: range
-    data: bytes
-    delimiter: bytes
-    ends: Offsets
-    are_objects: ClassVar[bool] = False
 
-    def __len__(self) -> int:
-        return len(self.ends)
+class Place(NamedTuple):
+    """Of a record: its bytes within those of its chunk, and its line in the file."""
 
-    def pages(self) -> Iterator[Page]:
-        between_cells, between_rows = b'","', b'"],["'
-        start = 0
-        for first, behind in page_cuts(self.ends):
-            last = behind - 1
-            end = int(self.ends[last])
-            body = self.data[start : end - 1]
-            data = (
-                b'[["'
-                + body.replace(self.delimiter, between_cells).replace(b"\n", between_rows)
-                + b'"]]'
-            )
-            yield Page(self.numbers[first], last - first + 1, None, data)
-            start = end
-
-    def records(self) -> list[list[str | None]]:
-        delimiter = self.delimiter.decode()
-        lines = self.data[:-1].decode().split("\n")
-        return [line.split(delimiter) for line in lines]  # type: ignore[misc]
-
-    def undecoded(self) -> list[list[str | None]]:
-        return self.records()
-
-    def held(self, start: int, end: int) -> Held:
-        data = self.data
-        if end - start < len(self):
-            first = int(self.ends[start - 1]) if start else 0
-            behind = int(self.ends[end - 1]) if end else 0
-            data = data[first:behind]
-        return Held(
-            Form.LINES,
-            (data, self.delimiter, self.columns, self.numbers[start] if end > start else 0),
-        )
-
-    def select(self, keep: Sequence[int]) -> CellRows:
-        cells = self.records()
-        return CellRows(self.columns, [self.numbers[i] for i in keep], [cells[i] for i in keep])
-
-    def hash_sum(self) -> int:
-        """In pieces: one call over the whole chunk would keep the interpreter
-        lock, and so the event loop, for too long."""
-        cell_end = bytes.maketrans(self.delimiter, b"\xff")
-        total, start = 0, 0
-        for first in range(0, len(self.ends), HASHED_AT_ONCE):
-            last = min(first + HASHED_AT_ONCE, len(self.ends))
-            end = int(self.ends[last - 1])
-            rows = self.data[start : end - 1].translate(cell_end).split(b"\n")
-            total += row_hash_sum(rows, self.numbers[first:last])
-            start = end
-        return total & MASK
+    start: int
+    end: int
+    line: int
 
 
 class BadCell(Exception):
@@ -182,42 +113,33 @@ class CsvFormat:
         self._unit = np.dtype({"utf-16-le": "<u2", "utf-16-be": ">u2"}.get(dialect.encoding, "u1"))
         self.unit = self._unit.itemsize
         self.line_end = LINE_ENDS[dialect.newline].decode().encode(dialect.encoding)
-        scanned = "latin-1" if self.unit == 2 else dialect.encoding
-        self._delimiter, self._quote, self._escape = (
-            part.encode(scanned) for part in (dialect.delimiter, dialect.quote, dialect.escape)
-        )
-        self._newline_byte = CR if dialect.newline == "cr" else LF
         # A space that means something else is not skipped.
         marks = dialect.delimiter + dialect.quote + dialect.escape
         self._spaces = dialect.skip_initial_space and " " not in marks
-        known = (self._delimiter, self._quote, self._escape, dialect.newline)
-        line_end = {b"N": grammar.line_end(dialect.newline)}
-        record = grammar.record(*known, spaces=self._spaces)
-        self._record = re.compile(record + rb"(?:%(N)s|\Z)" % line_end)
-        self._blank_lines = re.compile(rb"(?:[\r\n]*%(N)s)?" % line_end)
-        self._cell = re.compile(grammar.cell(*known, spaces=self._spaces))
-        self._open: re.Pattern[bytes] | None = None
-        if self._quote:
-            self._open = re.compile(grammar.undecided(*known, spaces=self._spaces))
+        self._scanner = self._scanner_of("latin-1" if self.unit == 2 else dialect.encoding)
+        line_end = grammar.line_end(dialect.newline)
+        self._blank_lines = re.compile(rb"(?:[\r\n]*" + line_end + rb")?")
+
+    def _scanner_of(self, encoding: str) -> Scanner:
+        dialect = self.dialect
+        marks = (dialect.delimiter, dialect.quote, dialect.escape)
+        delimiter, quote, escape = (mark.encode(encoding) for mark in marks)
+        return Scanner(delimiter, quote, escape, dialect.newline, spaces=self._spaces)
+
+    @cached_property
+    def _utf8_scanner(self) -> Scanner:
+        return self._scanner if self.dialect.encoding == "utf-8" else self._scanner_of("utf-8")
 
     # ------------------------------------------------------------------ where records end
 
     def scan(self, window: bytes, *, eof: bool) -> Offsets:
-        return self._record_ends(self._skeleton(window), eof)[0] * self.unit
+        return self._scanner.scan(self._skeleton(window), eof=eof).ends * self.unit
 
     def skip(self, blocks: Iterable[bytes], at_least: int) -> int | None:
         return skip_to_line_end(blocks, at_least, self.line_end, self.unit)
 
     def count_lines(self, data: bytes) -> int:
-        return self._lines_in(self._skeleton(data))
-
-    def _lines_in(self, skeleton: bytes, start: int = 0, end: int | None = None) -> int:
-        # bytes.count takes ten times as long where there are many.
-        codes = np.frombuffer(skeleton, np.uint8)[start:end]
-        count = int(np.count_nonzero(codes == self._newline_byte))
-        if self.dialect.newline == "any":
-            count += skeleton.count(b"\r", start, end) - skeleton.count(b"\r\n", start, end)
-        return count
+        return self._scanner.count_line_ends(self._skeleton(data))
 
     def _skeleton(self, data: bytes) -> bytes:
         if self.unit == 1:
@@ -225,312 +147,177 @@ class CsvFormat:
         units = np.frombuffer(data[: len(data) // 2 * 2], self._unit)
         return bytes(np.minimum(units, 255).astype(np.uint8).data)
 
-    def _record_ends(self, text: bytes, eof: bool) -> tuple[Offsets, bool]:
-        """Ends of the complete records, and whether every quote was where the grammar wants it.
-
-        A blank line ends nothing: it belongs to the record after it and is not a row.
-        """
-        ends = self._ends_at_a_glance(text, eof)
-        if ends is not None:
-            return ends, True
-        return self._ends_one_by_one(text, eof), False
-
-    def _ends_at_a_glance(self, text: bytes, eof: bool) -> Offsets | None:
-        """All ends by counting quotes before each line end; None where that could be wrong."""
-        if self.dialect.newline == "any" or (self._escape and self._escape in text):
-            return None
-        codes = np.frombuffer(text, np.uint8)
-        newlines = np.flatnonzero(codes == self._newline_byte)
-        if self.dialect.newline == "crlf":
-            line_feeds = len(newlines)
-            newlines = newlines[(newlines > 0) & (codes[newlines - 1] == CR)]
-            if line_feeds != len(newlines):
-                return None
-        if self._quote and self._quote in text:
-            if len(self._delimiter) > 1:
-                return None
-            quotes = np.flatnonzero(codes == self._quote[0])
-            if not self._quotes_are_regular(codes, quotes, eof):
-                return None
-            newlines = newlines[np.searchsorted(quotes, newlines) % 2 == 0]
-            finished = int(newlines[-1]) + 1 if len(newlines) else 0
-            unfinished = len(text) - finished
-            if len(quotes) % 2 and (eof or unfinished > MAX_ROW_BYTES):
-                return None
-        ends = newlines + 1
-        if eof and len(text) and (not len(ends) or ends[-1] != len(text)):
-            ends = np.append(ends, len(text))
-        return self._filled(text, ends)
-
-    def _filled(self, text: bytes, ends: Offsets) -> Offsets:
-        """The ends of those pieces that hold more than CR and LF."""
-        blank = self._is_blank(text, ends)
-        full: Offsets = ends[~blank] if blank.any() else ends
-        return full
-
-    def _is_blank(self, text: bytes, ends: Offsets) -> np.ndarray:
-        lengths = np.diff(ends, prepend=0)
-        if self.dialect.newline == "lf" and b"\r" not in text:
-            # As in most files: an LF alone, but for what ends the text.
-            only: np.ndarray = lengths == 1
-            if len(ends) and text[ends[-1] - 1] != LF:
-                only[-1] = False
-            return only
-        codes = np.frombuffer(text, np.uint8)
-        starts = ends - lengths
-        begins_blank = _IS_LINE_END[codes[starts]]
-        blank: np.ndarray = begins_blank & (lengths <= 2) & _IS_LINE_END[codes[ends - 1]]
-        # Rare: CR CR LF, or a lone CR before a cell.
-        for i in np.flatnonzero(begins_blank & (lengths > 2)):
-            blank[i] = _IS_LINE_END[codes[starts[i] : ends[i]]].all()
-        return blank
-
-    def _quotes_are_regular(self, codes: np.ndarray, quotes: Offsets, eof: bool) -> bool:
-        """Whether each opening quote begins a cell and each closing
-        one ends it, doubled quotes included.
-
-        If so, reading quotes as alternately opening and closing is exact, not a guess.
-        """
-        opening, closing = quotes[0::2], quotes[1::2]
-        inner = opening[1:] if opening[0] == 0 else opening
-        if not self._may_precede[codes[inner - 1]].all():
-            return False
-        followed = closing[closing + 1 < len(codes)]
-        after = codes[followed + 1]
-        if not self._may_follow[after].all():
-            return False
-        if self._newline_byte == LF:  # a CR may follow only as the first half of CR LF
-            at = followed[after == CR] + 2
-            known = at < len(codes)
-            return bool((codes[at[known]] == LF).all() and (known.all() or not eof))
-        return True
-
-    @cached_property
-    def _may_precede(self) -> np.ndarray:
-        return _table(self._delimiter[-1], self._quote[0], self._newline_byte)
-
-    @cached_property
-    def _may_follow(self) -> np.ndarray:
-        return _table(self._delimiter[0], self._quote[0], self._newline_byte, CR)
-
-    def _ends_one_by_one(self, text: bytes, eof: bool) -> Offsets:
-        """All ends by the grammar. Lines before the next quote need
-        none: they end where they seem to."""
-        ends: list[int] = []
-        seeming = self._seeming_ends(text)
-        match, start, size = self._record.match, 0, len(text)
-        while start < size:
-            if seeming is not None:
-                quote = text.find(self._quote, start) if self._quote else -1
-                before = quote if quote >= 0 else size
-                certain = seeming[bisect(seeming, start) : bisect(seeming, before)]
-                if certain:
-                    ends += certain
-                    start = certain[-1]
-                    continue
-            if seeming is not None and text.find(self._quote, quote + 1) < 0:
-                # No other quote can close this one. An expression would look for it as long, and
-                # hold the interpreter.
-                place = bisect(seeming, quote)
-                end = seeming[place] if place < len(seeming) else size
-            else:
-                record = match(text, start)
-                assert record is not None  # the grammar takes anything
-                end = record.end()
-            if not eof and (end == size or self._is_open(text, start, end)):
-                break
-            ends.append(end)
-            start = end
-        return self._filled(text, np.array(ends, np.int64))
-
-    def _seeming_ends(self, text: bytes) -> list[int] | None:
-        """Where lines end, whatever the quotes; None where a line end is
-        more than one byte or may be escaped."""
-        if self.dialect.newline not in ("lf", "cr") or (self._escape and self._escape in text):
-            return None
-        codes = np.frombuffer(text, np.uint8)
-        ends: list[int] = (np.flatnonzero(codes == self._newline_byte) + 1).tolist()
-        return ends
-
-    def _is_open(self, text: bytes, start: int, end: int) -> bool:
-        """Whether a quote of this record may yet be closed by bytes that are not in the window."""
-        if self._open is None or len(text) - start > MAX_ROW_BYTES:
-            return False
-        if text.find(self._quote, start, end) < 0:
-            return False
-        while start < end:
-            if self._open.match(text, start):
-                return True
-            cell = self._cell.match(text, start)
-            assert cell is not None
-            start = cell.end() + len(self._delimiter)
-        return False
-
     # ------------------------------------------------------------------ what is in them
 
     def read(self, data: bytes, span: Span) -> Parsed:
         if span.is_oversize:
-            return Parsed(CellRows(self.columns, [], []), [oversize_reject(data, span)])
-        return self._read_plain(data, span) or self._read_with_care(data, span)
+            return Parsed(TextRows.of(self.columns, [], b""), [oversize_reject(data, span)])
+        return self._read_at_once(data, span) or self._read_with_care(data, span)
 
-    def _read_plain(self, data: bytes, span: Span) -> Parsed | None:
-        """The chunk as PlainRows, or None if anything in it needs care."""
-        if self.dialect.newline == "any" or len(self._delimiter) != 1:
+    def _read_at_once(self, data: bytes, span: Span) -> Parsed | None:
+        """All rows at once but those that need care; None where that cannot be done."""
+        scanner = self._utf8_scanner
+        if len(scanner.delimiter) > 1 or len(scanner.quote) > 1:
             return None
-        if self._delimiter[0] in (BACKSLASH, QUOTE):
-            return None
-        if not (self._delimiter + self._quote + self._escape).isascii():
-            return None  # in UTF-8, which the cells will be in, it is another byte
+        text = data
         if self.dialect.encoding != "utf-8":
-            try:
-                data = data.decode(self.dialect.encoding).encode()
-            except UnicodeDecodeError:
-                return None
-        if self.dialect.newline in ("crlf", "cr"):
-            in_line_ends = data.count(b"\r\n") if self.dialect.newline == "crlf" else 0
-            if data.count(b"\n") != in_line_ends:
-                return None  # an LF alone is text
-        if b"\r" in data:
-            # In a file that ends lines by LF, a CR that remains is a
-            # control character and needs care.
-            data = data.replace(b"\r\n" if self._newline_byte == LF else b"\r", b"\n")
-        if not data.endswith(b"\n"):
-            data += b"\n"
-        if self._spaces and b" " in data:
-            before_cell = b"(?:^|[\n" + re.escape(self._delimiter) + b"]) "
-            if re.search(before_cell, data):
-                return None
-        codes = np.frombuffer(data, np.uint8)
-        line_ends = codes == LF
-        if np.count_nonzero(line_ends) != span.row_count:
+            # A character for each byte or unit that is none, so that no record is lost.
+            text = data.decode(self.dialect.encoding, "replace").encode()
+        if scanner.has_escapes(text):
             return None
-        if not self._is_plain(data, codes, span.row_count):
+        scan = scanner.scan(text, eof=True)
+        if len(scan.ends) != span.row_count:
             return None
-        separators = np.flatnonzero(line_ends | (codes == self._delimiter[0]))
+        unreadable = self._unreadable(text, scan)
         width = len(self.columns)
-        if len(separators) != span.row_count * width:
-            return None
-        ends = separators[width - 1 :: width] + 1
-        # If so, each line end stands where one should, for there are no more of them.
-        if not line_ends[ends - 1].all():
-            return None
-        if width == 1 and (np.diff(ends, prepend=0) == 1).any():
-            return None
-        numbers = range(span.first_row, span.first_row + span.row_count)
-        return Parsed(PlainRows(self.columns, numbers, data, self._delimiter, ends))
+        rows, needs_care = read_at_once(
+            text, scan, scanner, width, unreadable=unreadable, spaces=self._spaces
+        )
+        if not needs_care.any():
+            numbers = range(span.first_row, span.first_row + span.row_count)
+            return Parsed(TextRows.of(self.columns, numbers, rows))
+        if text is not data:
+            scan = self._scanner.scan(self._skeleton(data), eof=True)
+            if len(scan.ends) != span.row_count:
+                return None
+        return self._spliced(rows, needs_care, data, scan, span)
 
-    def _is_plain(self, data: bytes, codes: np.ndarray, line_ends: int) -> bool:
-        """Whether the cells may be stored by replacing separators: valid UTF-8,
-        nothing quoted, nothing JSON escapes."""
-        if any(mark and mark in data for mark in (b"\\", b'"', self._quote, self._escape)):
-            return False
-        allowed = line_ends
-        if self._delimiter[0] < 32:
-            allowed += data.count(self._delimiter)
-        if int(np.count_nonzero(codes < 32)) != allowed:
-            return False
-        if data.isascii():
-            return True
-        try:
-            data.decode()
-        except UnicodeDecodeError:
-            return False
-        return True
+    def _unreadable(self, text: bytes, scan: Scan) -> Offsets:
+        """Places, in records that hold bytes that are no text, of one of these bytes at least."""
+        if text.isascii():
+            return NO_OFFSETS
+        if self.dialect.encoding != "utf-8":
+            return np.array([at.start() for at in REPLACED.finditer(text)], np.int64)
+        places = []
+        view, start = memoryview(text), 0
+        while True:
+            try:
+                str(view[start:], "utf-8")
+            except UnicodeDecodeError as error:
+                places.append(start + error.start)
+                start = int(scan.ends[np.searchsorted(scan.ends, places[-1], "right")])
+            else:
+                return np.array(places, np.int64)
+
+    def _spliced(
+        self, others: bytes, needs_care: Mask, data: bytes, scan: Scan, span: Span
+    ) -> Parsed:
+        """The records that need care, read one by one and put between the others, which are as
+        TextRows hold them.
+        """
+        careful = np.flatnonzero(needs_care)
+        kept, rejects = self._read_each(careful.tolist(), data, scan, span)
+        is_kept = ~needs_care
+        is_kept[[row for row, _ in kept]] = True
+        numbers: Sequence[int] = range(span.first_row, span.first_row + span.row_count)
+        if rejects:
+            numbers = (np.flatnonzero(is_kept) + span.first_row).tolist()
+        if kept:
+            others_before = np.cumsum(~needs_care)
+            ends = [0, *(row_ends_in(others)).tolist()]
+            parts, place = [], 0
+            for row, cells in kept:
+                before = ends[int(others_before[row])]
+                parts += [others[place:before], canonical_cells(cells), ROW_BYTE]
+                place = before
+            others = b"".join([*parts, others[place:]])
+        return Parsed(self._rows(numbers, others, kept), rejects)
+
+    def _rows(
+        self, numbers: Sequence[int], data: bytes, read_with_care: Sequence[tuple[int, Cells]]
+    ) -> TextRows:
+        width = len(self.columns)
+        is_ragged = any(len(cells) != width or None in cells for _, cells in read_with_care)
+        return TextRows.of(self.columns, numbers, data, is_ragged=is_ragged)
 
     def _read_with_care(self, data: bytes, span: Span) -> Parsed:
-        skeleton = self._skeleton(data)
-        ends, regular = self._record_ends(skeleton, True)
-        bounds = self._content_bounds(skeleton, ends)
-        rejects: list[Reject] = []
-        numbers, texts, starts = [], [], []
-        lines = LineNumbers(span.first_line, partial(self._lines_in, skeleton))
-        clean = b"\0" not in skeleton and self._decodes(data)
-        for number, (start, end) in enumerate(bounds, span.first_row):
-            raw = self._raw(data, skeleton, start, end)
-            if not clean and (reject := self._undecodable(raw, number, span, lines, start)):
-                rejects.append(reject)
-                continue
-            numbers.append(number)
-            texts.append(raw.decode(self.dialect.encoding))
-            starts.append(start)
-        cells = None
-        if regular and not self._spaces and self._newline_byte == LF and not _has_bare_cr(skeleton):
-            cells = self._parse_regular(texts)
-        kept_numbers, kept_cells = [], []
-        width, keep = len(self.columns), self.dialect.on_bad_row == "keep"
-        for i, number in enumerate(numbers):
-            try:
-                row = cells[i] if cells is not None else self.split_record(texts[i])
-                if len(row) != width:
-                    row = self._fit(row, keep)
-            except BadCell as bad:
-                raw = texts[i].encode(self.dialect.encoding)
-                rejects.append(self._reject(bad, raw, number, span, lines, starts[i]))
-                continue
-            kept_numbers.append(number)
-            kept_cells.append(row)
-        rejects.sort(key=lambda reject: reject.row_number)
-        return Parsed(CellRows(self.columns, kept_numbers, kept_cells), rejects)
+        """All rows one by one."""
+        scan = self._scanner.scan(self._skeleton(data), eof=True)
+        kept, rejects = self._read_each(range(len(scan.ends)), data, scan, span)
+        numbers = [span.first_row + row for row, _ in kept]
+        rows = b"".join([canonical_cells(cells) + ROW_BYTE for _, cells in kept])
+        return Parsed(self._rows(numbers, rows, kept), rejects)
 
-    def _content_bounds(self, skeleton: bytes, ends: Offsets) -> list[tuple[int, int]]:
-        """(start, end) of each record without the blank lines before it and
-        the line end after it, in code units."""
-        bounds, start = [], 0
-        for end in ends.tolist():
-            blank = self._blank_lines.match(skeleton, start, end)
-            assert blank is not None  # it takes nothing, too
-            first, last = blank.end(), end
-            content = skeleton[first:end]
-            if self._newline_byte == CR:
-                last -= content.endswith(b"\r")
-            elif content.endswith(b"\r\n"):
-                last -= 2
-            elif self.dialect.newline == "any":
-                last -= content.endswith((b"\n", b"\r"))
-            elif self.dialect.newline == "lf":
-                last -= content.endswith(b"\n")
-            if self._escape and last < end:
-                before = skeleton[first:last]
-                escapes = len(before) - len(before.rstrip(self._escape))
-                if escapes % 2:  # an escaped line end is text
-                    last = end if self.dialect.newline == "crlf" else last + 1
-            bounds.append((first, last))
-            start = end
-        return bounds
-
-    def _raw(self, data: bytes, skeleton: bytes, start: int, end: int) -> bytes:
-        """The bytes of a record. Half a character at the end of the data belongs to the last
-        one.
+    def _read_each(
+        self, rows: Sequence[int], data: bytes, scan: Scan, span: Span
+    ) -> tuple[list[tuple[int, Cells]], list[Reject]]:
+        """(place among the records of the chunk, cells) of those of these records that come
+        through, and the rejects. `scan` is that of the data itself.
         """
-        last = end * self.unit if end < len(skeleton) else None
-        return data[start * self.unit : last]
+        kept: list[tuple[int, Cells]] = []
+        rejects: list[Reject] = []
+        width, keep = len(self.columns), self.dialect.on_bad_row == "keep"
+        for row, place in zip(rows, self._places(rows, data, scan, span), strict=True):
+            raw = data[place.start : place.end]
+            try:
+                cells = self.split_record(self._decoded(raw, span.byte_start + place.start))
+                if len(cells) != width:
+                    cells = self._fit(cells, keep)
+            except BadCell as bad:
+                rejects.append(self._reject(bad, raw, span.first_row + row, span, place))
+            else:
+                kept.append((row, cells))
+        return kept, rejects
 
-    def _decodes(self, data: bytes) -> bool:
-        try:
-            data.decode(self.dialect.encoding)
-        except UnicodeDecodeError:
-            return False
-        return True
+    def _places(self, rows: Sequence[int], data: bytes, scan: Scan, span: Span) -> Iterator[Place]:
+        """Of these records of the chunk, in ascending order."""
+        skeleton = self._skeleton(data)
+        wanted = np.asarray(rows, np.int64)
+        ends = scan.ends[wanted]
+        starts = np.where(wanted > 0, scan.ends[wanted - 1], 0)
+        bounds = [
+            self._content_bounds(skeleton, start, end)
+            for start, end in zip(starts.tolist(), ends.tolist(), strict=True)
+        ]
+        lines = np.searchsorted(scan.line_ends, [start for start, _ in bounds])
+        for (start, end), line in zip(bounds, lines.tolist(), strict=True):
+            # Half a character at the end of the data belongs to the last record.
+            behind = end * self.unit if end < len(skeleton) else len(data)
+            yield Place(start * self.unit, behind, span.first_line + line)
 
-    def _parse_regular(self, texts: list[str]) -> list[list[str | None]] | None:
-        """All records by Python's csv, or None if it stumbles. Each
-        record is one item, so rows cannot shift."""
-        dialect = self.dialect
-        if len(dialect.delimiter) > 1:
-            return None
-        quoting = {"quotechar": dialect.quote} if dialect.quote else {"quoting": csv.QUOTE_NONE}
-        reader = csv.reader(
-            texts,
-            delimiter=dialect.delimiter,
-            escapechar=dialect.escape or None,
-            strict=True,
-            **quoting,
-        )
+    def _content_bounds(self, skeleton: bytes, start: int, end: int) -> tuple[int, int]:
+        """(start, end) of a record without the blank lines before it and the line end after it, in
+        code units.
+        """
+        blank = self._blank_lines.match(skeleton, start, end)
+        assert blank is not None  # it takes nothing, too
+        first, last = blank.end(), end
+        newline = self.dialect.newline
+        content = skeleton[first:end]
+        if newline == "cr":
+            last -= content.endswith(b"\r")
+        elif content.endswith(b"\r\n"):
+            last -= 2
+        elif newline == "any":
+            last -= content.endswith((b"\n", b"\r"))
+        elif newline == "lf":
+            last -= content.endswith(b"\n")
+        escape = self._scanner.escape
+        if escape and last < end:
+            before = skeleton[first:last]
+            escapes = len(before) - len(before.rstrip(escape))
+            if escapes % 2:  # an escaped line end is text
+                last = end if newline == "crlf" else last + 1
+        return first, last
+
+    def _decoded(self, raw: bytes, byte_start: int) -> str:
+        """The text of a record that begins at this byte of the file; raises BadCell."""
+        encoding = self.dialect.encoding
         try:
-            rows = list(reader)
-        except csv.Error:
-            return None
-        return rows if len(rows) == len(texts) else None  # type: ignore[return-value]
+            text = raw.decode(encoding)
+        except UnicodeDecodeError as error:
+            code = "invalid_utf8" if encoding == "utf-8" else "invalid_encoding"
+            message = (
+                f"Byte {byte_start + error.start} of the file is not valid {encoding}; "
+                "if the file has another encoding, declare it or convert the file to UTF-8."
+            )
+            marked = raw.decode(encoding, "backslashreplace")
+            index = self._cell_at(raw[: error.start].decode(encoding, "replace"))
+            raise BadCell(index, code, message, marked) from None
+        if "\0" in text:
+            index = self._cell_at(text[: text.index("\0")])
+            raise BadCell(index, "nul_character", "The row holds a NUL character.", text)
+        return text
 
     @cached_property
     def _text_cell(self) -> re.Pattern[str]:
@@ -623,42 +410,14 @@ class CsvFormat:
     def locate(
         self, data: bytes, span: Span, row_numbers: Sequence[int]
     ) -> list[tuple[int, int, int]]:
-        skeleton = self._skeleton(data)
-        bounds = self._content_bounds(skeleton, self._record_ends(skeleton, True)[0])
-        lines = LineNumbers(span.first_line, partial(self._lines_in, skeleton))
-        places = []
-        for number in row_numbers:
-            start, end = bounds[number - span.first_row]
-            byte_start = span.byte_start + start * self.unit
-            byte_end = byte_start + len(self._raw(data, skeleton, start, end))
-            places.append((byte_start, byte_end, lines.at(start)))
-        return places
+        scan = self._scanner.scan(self._skeleton(data), eof=True)
+        rows = [number - span.first_row for number in row_numbers]
+        return [
+            (span.byte_start + place.start, span.byte_start + place.end, place.line)
+            for place in self._places(rows, data, scan, span)
+        ]
 
     # ------------------------------------------------------------------ rejects
-
-    def _undecodable(
-        self, raw: bytes, number: int, span: Span, lines: LineNumbers, start: int
-    ) -> Reject | None:
-        encoding = self.dialect.encoding
-        try:
-            text = raw.decode(encoding)
-        except UnicodeDecodeError as error:
-            code = "invalid_utf8" if encoding == "utf-8" else "invalid_encoding"
-            offset = span.byte_start + start * self.unit + error.start
-            message = (
-                f"Byte {offset} of the file is not valid {encoding}; "
-                "if the file has another encoding, declare it or convert the file to UTF-8."
-            )
-            marked = raw.decode(encoding, "backslashreplace")
-            index = self._cell_at(raw[: error.start].decode(encoding, "replace"))
-            return self._reject(
-                BadCell(index, code, message, marked), raw, number, span, lines, start
-            )
-        if "\0" not in text:
-            return None
-        index = self._cell_at(text[: text.index("\0")])
-        bad = BadCell(index, "nul_character", "The row holds a NUL character.", text)
-        return self._reject(bad, raw, number, span, lines, start)
 
     def _cell_at(self, before: str) -> int:
         """Index of the cell in which the text before some place ends."""
@@ -668,39 +427,16 @@ class CsvFormat:
             start = cell.end() + len(self.dialect.delimiter)
         return index
 
-    def _reject(
-        self,
-        bad: BadCell,
-        raw: bytes,
-        number: int,
-        span: Span,
-        lines: LineNumbers,
-        start: int,
-    ) -> Reject:
-        byte_start = span.byte_start + start * self.unit
+    def _reject(self, bad: BadCell, raw: bytes, number: int, span: Span, place: Place) -> Reject:
         column = self.columns[bad.index] if bad.index < len(self.columns) else None
-        value = bad.value.replace("\0", "\\x00")[:200]
         return Reject(
             number,
-            lines.at(start),
-            byte_start,
-            byte_start + len(raw),
+            place.line,
+            span.byte_start + place.start,
+            span.byte_start + place.end,
             raw[:MAX_REJECT_BYTES],
             bad.code,
             bad.message,
             column,
-            value,
+            bad.value.replace("\0", "\\x00")[:200],
         )
-
-
-def _has_bare_cr(skeleton: bytes) -> bool:
-    return skeleton.count(b"\r") != skeleton.count(b"\r\n")
-
-
-def _table(*codes: int) -> np.ndarray:
-    table = np.zeros(256, bool)
-    table[list(codes)] = True
-    return table
-
-
-_IS_LINE_END = _table(LF, CR)

@@ -58,9 +58,12 @@ class Table(msgspec.Struct):
         return msgspec.msgpack.decode(base64.b64decode(text), type=cls)
 
 
-def of_lines(data: bytes, delimiter: bytes, columns: Sequence[str], first_row: int) -> str:
-    """The packed table of clean UTF-8 lines: one a row, nothing quoted,
-    as many cells in each as there are columns."""
+def of_lines(
+    data: bytes, delimiter: bytes, is_quoted: bool, columns: Sequence[str], numbers: Sequence[int]
+) -> str:
+    """The packed table of CSV in UTF-8: every cell quoted or none, as many in each row as there are
+    columns.
+    """
     names = [str(i) for i in range(len(columns))]
     if data.startswith(codecs.BOM_UTF8):
         data = codecs.BOM_UTF8 + data  # Arrow drops one, and here it is part of a value
@@ -71,9 +74,9 @@ def of_lines(data: bytes, delimiter: bytes, columns: Sequence[str], first_row: i
         ),
         parse_options=csv.ParseOptions(
             delimiter=delimiter.decode(),
-            quote_char=False,
+            quote_char='"' if is_quoted else False,
             ignore_empty_lines=False,
-            newlines_in_values=False,
+            newlines_in_values=is_quoted,
         ),
         convert_options=csv.ConvertOptions(
             check_utf8=False,
@@ -81,7 +84,7 @@ def of_lines(data: bytes, delimiter: bytes, columns: Sequence[str], first_row: i
             strings_can_be_null=False,
         ),
     )
-    rows = np.arange(first_row, first_row + table.num_rows)
+    rows = np.array(numbers, np.int64)
     described = (
         (name, Column.of(_in_one_piece(table.column(i)), rows))
         for i, name in enumerate(columns[:MAX_COLUMNS])

@@ -16,10 +16,10 @@ from typing import Any
 import msgspec
 
 from app.formats.base import MAX_REJECT_BYTES, CellRows, ObjectRows, Reject, Rows, Span
-from app.formats.csv import PlainRows
 from app.formats.detect import Declared, detect
 from app.formats.json import JsonDialect
 from app.formats.registry import Dialect, open_format
+from app.formats.text_rows import TextRows
 from app.pipeline.cutter import Limits, Position, crc32_before, cut
 
 LINE_ENDS = {"lf": "\n", "crlf": "\n", "cr": "\r", "any": "\r\n|\r|\n"}
@@ -161,7 +161,7 @@ def read_spans(
 
 def values(rows: Rows) -> list[Any]:
     """Cells, or the bytes of JSON objects; and the pages must say the same."""
-    assert isinstance(rows, PlainRows | CellRows | ObjectRows)
+    assert isinstance(rows, TextRows | CellRows | ObjectRows)
     paged = [row for page in rows.pages() for row in msgspec.json.decode(page.data)]
     assert paged == rows.records()
     return list(rows.raw) if isinstance(rows, ObjectRows) else rows.records()

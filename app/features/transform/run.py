@@ -86,11 +86,12 @@ def of_lines(
     document: bytes,
     data: bytes,
     delimiter: bytes,
+    is_quoted: bool,
     columns: Sequence[str],
-    first_row: int,
+    numbers: Sequence[int],
     preview: bool,
 ) -> Transformed:
-    """Clean UTF-8 lines: one a row, nothing quoted, as many cells in each as there are columns."""
+    """CSV in UTF-8: every cell quoted or none, as many in each row as there are columns."""
     spec = compiled(document)
     places = {name: str(i) for i, name in enumerate(columns)}
     read = [places[name] for name in spec.reads if name in places] or ["0"]
@@ -106,9 +107,9 @@ def of_lines(
         ),
         parse_options=csv.ParseOptions(
             delimiter=delimiter.decode(),
-            quote_char=False,
+            quote_char='"' if is_quoted else False,
             ignore_empty_lines=False,
-            newlines_in_values=False,
+            newlines_in_values=is_quoted,
         ),
         convert_options=csv.ConvertOptions(
             check_utf8=False,
@@ -122,7 +123,7 @@ def of_lines(
     for name in spec.reads:
         if name in places:
             cells[name] = _whole(table.column(places[name]))
-    return transform(spec, cells, range(first_row, first_row + count), preview)
+    return transform(spec, cells, numbers, preview)
 
 
 def _whole(column: pa.ChunkedArray) -> pa.StringArray:

@@ -12,6 +12,7 @@ from typing import Any
 from uuid import UUID, uuid4
 
 import pytest
+from app.pipeline.publisher import Publisher
 from sqlalchemy import update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -24,7 +25,6 @@ from app.db.rows import NewFile, NewJob
 from app.db.types import now
 from app.formats.base import Rows, Span
 from app.pipeline.concluder import SUMMARIES_AT_ONCE, Concluder, concludes
-from app.pipeline.publisher import Publisher
 from app.pipeline.running import RunningJob, load
 from app.processors.base import (
     ChunkContext,

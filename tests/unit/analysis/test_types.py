@@ -109,7 +109,7 @@ def test_a_chunk_read_in_any_way_and_in_any_pieces_says_the_same() -> None:
     ]
     names = ["id", "amount", "day", "word", "none"]
     data = "".join(",".join(row) + "\n" for row in rows).encode()
-    whole = report(of_lines(data, b",", names, 1))
+    whole = report(of_lines(data, b",", False, names, range(1, 2001)))
     cells = report(of_cells(rows, names, range(1, 2001)))
     pieces = report(
         merge(
@@ -178,7 +178,7 @@ def test_a_mean_beyond_any_double_is_not_reported(greatest: str, pieces: int) ->
 
 
 def test_a_byte_order_mark_that_begins_a_chunk_is_part_of_a_value() -> None:
-    found = report(of_lines("\ufeff1\n2\n".encode(), b",", ["x"], 1))
+    found = report(of_lines("\ufeff1\n2\n".encode(), b",", False, ["x"], [1, 2]))
     assert found[0]["examples"] == ["\ufeff1", "2"]
     assert found == report(of_cells([["\ufeff1"], ["2"]], ["x"], [1, 2]))
 

@@ -28,7 +28,8 @@ from app.formats.base import (
     page_cuts,
     stored_hash_sum,
 )
-from app.formats.csv import CsvDialect, CsvFormat, PlainRows
+from app.formats.csv import CsvDialect, CsvFormat
+from app.formats.text_rows import TextRows
 from tests.formats.reading import Setting, cut_all
 
 ROWS = 2 * PAGE_ROWS + 7
@@ -40,15 +41,16 @@ def span_of(data: bytes, dialect: CsvDialect) -> Span:
     return replace(span, first_row=1001)
 
 
-def both_ways(data: bytes, dialect: CsvDialect) -> tuple[PlainRows, CellRows]:
+def both_ways(data: bytes, dialect: CsvDialect) -> tuple[TextRows, CellRows]:
+    """Read at once, and the cells of the rows read one by one."""
     form, span = CsvFormat(dialect), span_of(data, dialect)
-    plain, careful = form._read_plain(data, span), form._read_with_care(data, span)
-    assert plain is not None
-    assert not plain.rejects
+    at_once, careful = form._read_at_once(data, span), form._read_with_care(data, span)
+    assert at_once is not None
+    assert not at_once.rejects
     assert not careful.rejects
-    assert isinstance(plain.rows, PlainRows)
-    assert isinstance(careful.rows, CellRows)
-    return plain.rows, careful.rows
+    assert isinstance(at_once.rows, TextRows)
+    cells = CellRows(careful.rows.columns, careful.rows.numbers, careful.rows.records())
+    return at_once.rows, cells
 
 
 def decoded(rows: Rows) -> list[tuple[int, int, list[int] | None, Any]]:
@@ -116,53 +118,6 @@ def test_the_fast_path_stores_and_hashes_exactly_what_the_careful_one_does(
         assert plain.select(keep).hash_sum() == careful.select(keep).hash_sum()
 
 
-@pytest.mark.parametrize(
-    "text",
-    [
-        'a,"b"\n', 'a,b"\n', "a,b\\\n", "a,b\tc\n", "a,\0\n", "a,b\n\nc,d\n", "a\nb,c,d\n", "a,b,c\nd\n",
-        "a,\r\nb\n", "a,b\rc\n",
-    ],
-    ids=repr,
-)  # fmt: skip
-def test_what_json_would_escape_and_what_is_not_a_table_takes_the_careful_path(text: str) -> None:
-    dialect = CsvDialect(columns=["x", "y"])
-    data = text.encode()
-    assert CsvFormat(dialect)._read_plain(data, span_of(data, dialect)) is None
-
-
-@given(
-    text=st.text(st.sampled_from("aab,,;\n\n\r\t\"'\\é¦\x01\u2028"), max_size=30),
-    newline=st.sampled_from(["lf", "crlf", "cr"]),
-    delimiter=st.sampled_from([",", ";", "\t", "¦"]),
-    quote=st.sampled_from(['"', "'", ""]),
-    encoding=st.sampled_from(["utf-8", "latin-1", "utf-16-be"]),
-    width=st.integers(1, 2),
-)
-@settings(max_examples=400, deadline=None)
-def test_the_fast_path_is_taken_only_where_the_careful_one_agrees(
-    text: str, newline: str, delimiter: str, quote: str, encoding: str, width: int
-) -> None:
-    dialect = CsvDialect(
-        encoding=encoding,
-        newline=newline,
-        delimiter=delimiter,
-        quote=quote,
-        columns=["a", "b"][:width],
-    )
-    data = text.encode(encoding, "ignore")
-    for span in cut_all(data, dialect):
-        form = CsvFormat(dialect)
-        plain = form._read_plain(data[span.byte_start : span.byte_end], span)
-        careful = form._read_with_care(data[span.byte_start : span.byte_end], span)
-        if plain is not None:
-            assert careful.rejects == []
-            assert (plain.rows.records(), decoded(plain.rows)) == (
-                careful.rows.records(),
-                decoded(careful.rows),
-            )
-            assert plain.rows.hash_sum() == careful.rows.hash_sum()
-
-
 CELL_ROWS = CellRows(["a", "b"], [7, 8, 9], [["1", "Ann"], ["2", "Bob"], ["3", None]])
 OBJECT_ROWS = ObjectRows(["a"], [7, 8, 9], [b'{"a":1.10}', b'{"a":"Bob"}', b'{"a" : null}'])
 
@@ -227,14 +182,9 @@ def test_pages_are_cut_by_bytes_too_whatever_holds_the_rows() -> None:
     sizes = [10, PAGE_BYTES // 3, PAGE_BYTES // 3, PAGE_BYTES // 3, 3 * PAGE_BYTES, 10, 10]
     numbers = list(range(1, len(sizes) + 1))
     lines = [b"x" * size for size in sizes]
-    plain = CsvFormat(CsvDialect(columns=["a"]))
-    data = b"\n".join(lines) + b"\n"
-    span = Span(0, len(data), 1, len(lines), 1, 0)
-    parsed = plain._read_plain(data, span)
-    assert parsed is not None
-    assert isinstance(parsed.rows, PlainRows)
+    data = b"".join(line + b"\xfd" for line in lines)
     every: list[Rows] = [
-        parsed.rows,
+        TextRows.of(["a"], numbers, data),
         CellRows(["a"], numbers, [[line.decode()] for line in lines]),
         ObjectRows(["a"], numbers, [b'{"a":"%s"}' % line for line in lines]),
     ]
@@ -263,12 +213,12 @@ def test_every_row_is_in_one_page_and_no_page_could_take_the_next_row(
         assert end - start == PAGE_ROWS or sum(sizes[start : end + 1]) > PAGE_BYTES
 
 
-def test_a_part_of_plain_rows_is_handed_over_as_its_lines_alone() -> None:
-    plain, cells = both_ways(
-        b"1,Ann\n2,Bob\n3,Eve\n", CsvDialect(columns=["a", "b"], header_rows=0)
+def test_a_part_of_rows_is_handed_over_in_the_form_they_are_held_in() -> None:
+    text, cells = both_ways(b"1,Ann\n2,Bob\n3,Eve\n", CsvDialect(columns=["a", "b"], header_rows=0))
+    assert text.held(1, 3) == (
+        Form.LINES,
+        (b"2\x1fBob\n3\x1fEve\n", b"\x1f", False, text.columns, range(1002, 1004)),
     )
-    assert plain.held(1, 3) == (Form.LINES, (b"2,Bob\n3,Eve\n", b",", plain.columns, 1002))
-    assert plain.held(0, 3).arguments[0] is plain.data  # not copied
     assert cells.held(1, 3) == (
         Form.CELLS,
         ([["2", "Bob"], ["3", "Eve"]], cells.columns, [1002, 1003]),

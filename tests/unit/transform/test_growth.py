@@ -22,7 +22,7 @@ from hypothesis import strategies as st
 from app.features.transform import growth, run
 from app.features.transform.processor import StoredOptions, TransformProcessor
 from app.formats.base import MAX_ROW_BYTES, CellRows, ObjectRows
-from app.formats.csv import PlainRows
+from app.formats.text_rows import TextRows
 from app.pipeline.processes import Processes
 from app.processors import pieces
 from app.processors.base import ChunkContext
@@ -193,9 +193,8 @@ def rows_of(kind: str, count: int) -> Any:
             for line in lines
         ]
         return ObjectRows(["a", "b"], range(1, count + 1), raw)
-    data = "".join(line + "\n" for line in lines).encode()
-    ends = pa.array([i + 1 for i, byte in enumerate(data) if byte == 10]).to_numpy()
-    return PlainRows(["a", "b"], range(1, count + 1), data, b",", ends)
+    data = b"".join(line.encode().replace(b",", b"\xff") + b"\xfd" for line in lines)
+    return TextRows.of(["a", "b"], range(1, count + 1), data)
 
 
 @pytest.mark.parametrize("kind", ["plain", "cells", "objects"])

@@ -644,7 +644,8 @@ def test_a_byte_order_mark_that_begins_a_chunk_is_part_of_a_value() -> None:
     columns = [{"name": name, "from": name} for name in "ab"]
     document = json.dumps({"mapping": {"columns": columns}, "header": ["a", "b"]}).encode()
     lines = "\ufeffx,1\ny,2\n".encode()
-    assert run.of_lines(document, lines, b",", ["a", "b"], 1, False).output == lines
+    done = run.of_lines(document, lines, b",", False, ["a", "b"], [1, 2], False)
+    assert done.output == lines
 
 
 def test_whole_numbers_are_those_that_are_written_so() -> None:

@@ -1,0 +1,347 @@
+"""Where the records of a CSV text end, found by a few passes over all of its bytes.
+
+Where each opening quote begins a cell and each closing one ends it, quotes may be read as
+alternately opening and closing: that is exact, not a guess. The record of a quote that stands
+elsewhere is found by the grammar, and behind it the counting begins anew, so that a bad quote costs
+one record and not the speed of all.
+"""
+
+from __future__ import annotations
+
+import re
+from bisect import bisect_left
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+import numpy.typing as npt
+
+from app.formats import csv_grammar as grammar
+from app.formats.base import MAX_ROW_BYTES, Offsets
+
+LF, CR = 10, 13
+LINE_ENDS = {"lf": b"\n", "crlf": b"\r\n", "cr": b"\r"}
+
+Codes = npt.NDArray[np.uint8]
+Mask = npt.NDArray[np.bool_]
+"""A truth for each byte, or for each of whatever it is said to be of."""
+
+
+NO_OFFSETS: Offsets = np.empty(0, np.int64)
+
+
+@dataclass(frozen=True, slots=True)
+class Scan:
+    """The records of a text.
+
+    The text is cut into pieces, each up to a line end outside of quotes. A piece of line ends alone
+    is blank: it is no record, and belongs to the one after it.
+    """
+
+    codes: Codes
+    piece_ends: Offsets
+    is_blank: Mask
+    """Of pieces."""
+    ends: Offsets
+    """Of the records."""
+    line_ends: Offsets
+    """Places of the last byte of every line end, those inside quotes too."""
+    irregular: Sequence[int] = ()
+    """Ends of the records that only the grammar could find."""
+    is_quote: Mask | None = None
+    """None if the text has none, or quotes cannot be counted."""
+    is_quoted: Mask | None = None
+    """Whether a byte stands behind an opening quote, itself included, and before the closing one.
+    Nothing is said about irregular records.
+    """
+    is_cut: bool = False
+    """Whether the last piece ends with the text and not with a line end."""
+
+
+@dataclass(slots=True)
+class _Found:
+    """Ends of records, in the order of the text."""
+
+    parts: list[Offsets] = field(default_factory=list)
+    irregular: list[int] = field(default_factory=list)
+    turns: list[int] = field(default_factory=list)
+    """Where opening quotes become closing ones, and again where it changes back."""
+    is_cut: bool = False
+
+    @property
+    def ends(self) -> Offsets:
+        return np.concatenate([NO_OFFSETS, *self.parts])
+
+    def add(self, end: int) -> None:
+        self.parts.append(np.array([end], np.int64))
+
+
+class Scanner:
+    """Finds records in text that has one byte for each code unit."""
+
+    def __init__(
+        self, delimiter: bytes, quote: bytes, escape: bytes, newline: str, *, spaces: bool
+    ) -> None:
+        """`spaces`: there may be some around quotes."""
+        self.delimiter, self.quote, self.escape = delimiter, quote, escape
+        self.newline = newline
+        self._newline_byte = CR if newline == "cr" else LF
+        known = (delimiter, quote, escape, newline)
+        record = grammar.record(*known, spaces=spaces)
+        self._record = re.compile(record + rb"(?:" + grammar.line_end(newline) + rb"|\Z)")
+        self._cell = re.compile(grammar.cell(*known, spaces=spaces))
+        self._open: re.Pattern[bytes] | None = None
+        if quote:
+            self._open = re.compile(grammar.undecided(*known, spaces=spaces))
+
+    def has_escapes(self, text: bytes) -> bool:
+        return bool(self.escape) and self.escape in text
+
+    def has_quotes(self, text: bytes) -> bool:
+        return bool(self.quote) and self.quote in text
+
+    def count_line_ends(self, text: bytes) -> int:
+        return int(np.count_nonzero(self._line_ends(np.frombuffer(text, np.uint8))))
+
+    def scan(self, text: bytes, *, eof: bool) -> Scan:
+        """The complete records; with `eof` nothing follows the text, so that its end ends one."""
+        if len(self.quote) > 1 and not eof:
+            text = self._without_half_a_quote(text)
+        codes = np.frombuffer(text, np.uint8)
+        is_line_end = self._line_ends(codes)
+        line_ends = np.flatnonzero(is_line_end)
+        is_quote = is_quoted = None
+        found = _Found()
+        if self.has_escapes(text):
+            self._walk_by_grammar(text, eof, found)
+        elif self.has_quotes(text):
+            is_quote = codes == self.quote[0]
+            is_quoted = between_quotes(is_quote)
+            self._walk(text, codes, is_line_end, is_quote, is_quoted, eof, found)
+            turns = [*found.turns, len(text)]
+            for start, end in zip(turns[0::2], turns[1::2], strict=False):
+                np.logical_not(is_quoted[start:end], out=is_quoted[start:end])
+        else:
+            closing = line_ends
+            if self.newline in ("crlf", "any"):
+                closing = np.flatnonzero(self._may_end_record(codes, is_line_end, eof))
+            found.parts.append(closing + 1)
+            if eof and len(text) and (not len(closing) or closing[-1] + 1 != len(text)):
+                found.add(len(text))
+                found.is_cut = True
+        piece_ends = found.ends
+        is_blank = self._is_blank(text, codes, piece_ends)
+        ends = piece_ends[~is_blank] if is_blank.any() else piece_ends
+        return Scan(
+            codes,
+            piece_ends,
+            is_blank,
+            ends,
+            line_ends,
+            found.irregular,
+            is_quote,
+            is_quoted,
+            found.is_cut,
+        )
+
+    def _without_half_a_quote(self, text: bytes) -> bytes:
+        for length in range(len(self.quote) - 1, 0, -1):
+            if text.endswith(self.quote[:length]):
+                return text[:-length]
+        return text
+
+    def _line_ends(self, codes: Codes) -> Mask:
+        """Of the last byte of each line end, as lines are counted."""
+        is_line_end: Mask = codes == self._newline_byte
+        if self.newline == "any":
+            is_return = codes == CR
+            is_line_end |= is_return & ~following(is_line_end, False)
+        return is_line_end
+
+    def _may_end_record(self, codes: Codes, is_line_end: Mask, eof: bool) -> Mask:
+        """Of the line ends that end a record unless they are quoted."""
+        if self.newline == "crlf":
+            return is_line_end & preceding(codes == CR, False)
+        if self.newline == "any" and not eof and len(codes) and codes[-1] == CR:
+            is_line_end = is_line_end.copy()
+            is_line_end[-1] = False  # an LF may follow, which belongs to it
+        return is_line_end
+
+    def _walk(
+        self,
+        text: bytes,
+        codes: Codes,
+        is_line_end: Mask,
+        is_quote: Mask,
+        is_quoted: Mask,
+        eof: bool,
+        found: _Found,
+    ) -> None:
+        """From one record that only the grammar can find to the next. `is_quoted` holds for a count
+        that begins with the text; after a bad quote it may be the other way round.
+        """
+        ends_record = self._may_end_record(codes, is_line_end, eof)
+        opens_badly, closes_badly = self._misplaced(codes, is_quote, ends_record, eof)
+        sides: list[tuple[Offsets, Offsets] | None] = [None, None]
+        start, size, is_turned = 0, len(text), False
+        while start < size:
+            side = sides[is_turned]
+            if side is None:
+                opens, is_inside = is_quoted, is_quoted
+                if is_turned:
+                    opens = is_inside = ~is_quoted
+                closes = ~opens
+                lines = np.flatnonzero(ends_record & ~is_inside)
+                bad = np.flatnonzero((opens_badly & opens) | (closes_badly & closes))
+                side = sides[is_turned] = (lines, bad)
+            lines, bad = side
+            place = bisect_left(bad.data, start) if len(bad) else 0
+            first_bad = int(bad[place]) if place < len(bad) else size
+            # Whatever it is, the record of a bad quote begins behind the last line end before it
+            # that is not quoted.
+            first, behind = bisect_left(lines.data, start), bisect_left(lines.data, first_bad)
+            if behind > first:
+                found.parts.append(lines[first:behind] + 1)
+                start = int(lines[behind - 1]) + 1
+            if first_bad == size:
+                is_closed = bool(is_quoted[-1]) == is_turned
+                if is_closed:
+                    if eof and start < size:
+                        found.add(size)
+                        found.is_cut = True
+                    return
+                if not eof and size - start <= MAX_ROW_BYTES:
+                    return
+            end = self._end_by_grammar(text, start, eof)
+            if end is None:
+                return
+            found.add(end)
+            found.irregular.append(end)
+            start = end
+            if bool(is_quoted[end - 1]) != is_turned:
+                is_turned = not is_turned
+                found.turns.append(end)
+
+    def _misplaced(
+        self, codes: Codes, is_quote: Mask, ends_record: Mask, eof: bool
+    ) -> tuple[Mask, Mask]:
+        """The quotes that may not open a cell where they stand, and those that may not close one.
+        Of two that stand together the first closes and the second opens.
+        """
+        if len(self.delimiter) > 1 or len(self.quote) > 1:
+            return is_quote, is_quote
+        beside = is_quote | (codes == self.delimiter[0])
+        opens_badly = is_quote & ~preceding(beside | ends_record, True)
+        may_follow = beside | ends_record
+        if self.newline == "lf":
+            may_follow |= (codes == CR) & following(ends_record, not eof)
+        elif self.newline == "crlf":
+            may_follow = beside | ((codes == CR) & following(ends_record, not eof))
+        elif self.newline == "any":
+            may_follow |= codes == CR
+        closes_badly = is_quote & ~following(may_follow, True)
+        return opens_badly, closes_badly
+
+    def _end_by_grammar(self, text: bytes, start: int, eof: bool) -> int | None:
+        """Where the record that begins at `start` ends; None if that may depend on what follows the
+        text.
+        """
+        size, line_end = len(text), LINE_ENDS.get(self.newline)
+        quote = text.find(self.quote, start)
+        if line_end and quote >= 0 and text.find(self.quote, quote + 1) < 0:
+            # No other quote can close this one. An expression would look for it as long, and hold
+            # the interpreter.
+            place = text.find(line_end, quote)
+            end = place + len(line_end) if place >= 0 else size
+        else:
+            record = self._record.match(text, start)
+            assert record is not None  # the grammar takes anything
+            end = record.end()
+        if not eof and (end == size or self._is_open(text, start, end)):
+            return None
+        return end
+
+    def _walk_by_grammar(self, text: bytes, eof: bool, found: _Found) -> None:
+        start, size = 0, len(text)
+        while start < size:
+            record = self._record.match(text, start)
+            assert record is not None  # the grammar takes anything
+            end = record.end()
+            if not eof and (end == size or self._is_open(text, start, end)):
+                break
+            found.irregular.append(end)
+            start = end
+        found.parts.append(np.array(found.irregular, np.int64))
+
+    def _is_open(self, text: bytes, start: int, end: int) -> bool:
+        """Whether a quote of this record may yet be closed by bytes that are not in the text."""
+        if self._open is None or len(text) - start > MAX_ROW_BYTES:
+            return False
+        if text.find(self.quote, start, end) < 0:
+            return False
+        while start < end:
+            if self._open.match(text, start):
+                return True
+            cell = self._cell.match(text, start)
+            assert cell is not None
+            start = cell.end() + len(self.delimiter)
+        return False
+
+    def _is_blank(self, text: bytes, codes: Codes, ends: Offsets) -> Mask:
+        """Of the pieces that hold nothing but CR and LF."""
+        lengths = np.diff(ends, prepend=0)
+        if self.newline == "lf" and b"\r" not in text:
+            # As in most files: an LF alone, but for what ends the text.
+            only: Mask = lengths == 1
+            if len(ends) and text[ends[-1] - 1] != LF:
+                only[-1] = False
+            return only
+        starts = ends - lengths
+        begins_blank = _IS_LINE_END[codes[starts]]
+        blank: Mask = begins_blank & (lengths <= 2) & _IS_LINE_END[codes[ends - 1]]
+        # Rare: CR CR LF, or a lone CR before a cell.
+        for i in np.flatnonzero(begins_blank & (lengths > 2)):
+            blank[i] = _IS_LINE_END[codes[starts[i] : ends[i]]].all()
+        return blank
+
+
+def between_quotes(is_quote: Mask) -> Mask:
+    """The bytes with an odd number of quotes before them, themselves included.
+
+    Of 64 bytes at a time: six shifts add up the bits of a word, modulo two.
+    """
+    packed = np.packbits(is_quote, bitorder="little")
+    words = np.zeros(-(-len(packed) // 8), "<u8")
+    words.view(np.uint8)[: len(packed)] = packed
+    for shift in (1, 2, 4, 8, 16, 32):
+        words ^= words << np.uint64(shift)
+    is_odd = words >> np.uint64(63)
+    odd_before = np.bitwise_xor.accumulate(is_odd) ^ is_odd
+    words ^= np.uint64(0) - odd_before
+    bits = np.unpackbits(words.view(np.uint8), count=len(is_quote), bitorder="little")
+    return bits.view(np.bool_)
+
+
+def preceding(mask: Mask, first: bool) -> Mask:
+    """What is true of the byte before each; `first`, of what is before the first one."""
+    shifted = np.empty_like(mask)
+    shifted[1:] = mask[:-1]
+    shifted[:1] = first
+    return shifted
+
+
+def following(mask: Mask, last: bool) -> Mask:
+    """What is true of the byte behind each; `last`, of what is behind the last one."""
+    shifted = np.empty_like(mask)
+    shifted[:-1] = mask[1:]
+    shifted[-1:] = last
+    return shifted
+
+
+def _table(*codes: int) -> Mask:
+    table = np.zeros(256, np.bool_)
+    table[list(codes)] = True
+    return table
+
+
+_IS_LINE_END = _table(LF, CR)
