@@ -177,7 +177,7 @@ class StockProcessor(WritesTables):
     """
 
     name = "stock"
-    tables = (
+    tables: tuple[NewTable, ...] = (
         NewTable(
             KeyedTable(
                 "stock",
@@ -207,13 +207,13 @@ class StockProcessor(WritesTables):
             lengths.append((number, len(article), json.dumps({"article": article})))
         encoded = context.encode_table("stock", stock) if stock else []
         tables = {"stock": encoded, "name_lengths": lengths}
-        return ChunkOutcome(rows.select(good), rejects, tables=tables)  # type: ignore[arg-type]
+        return ChunkOutcome(rows.select(good), rejects, tables=tables)
 
 
 class OtherStockProcessor(StockProcessor):
     """Wants one of the tables with another column."""
 
-    tables = (
+    tables: tuple[NewTable, ...] = (
         NewTable(
             OwnTable("name_lengths", columns=("row_number", "length", "data")),
             types={"length": "text", "data": "json"},

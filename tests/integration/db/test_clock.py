@@ -21,7 +21,6 @@ from app.db import chunks, outbox
 from app.db.engine import Database
 from app.db.models import Chunk, Schedule, WebhookDelivery
 from app.db.types import now
-from app.features.job_types.requests import NewJob
 from app.features.job_types.service import JobStarter, Started
 from app.features.schedules import queries as schedules
 from app.features.schedules.service import Schedules, next_runs
@@ -176,7 +175,7 @@ class NoJobs(JobStarter):
 
     def __init__(self) -> None: ...
 
-    async def start(self, owner: str, job: NewJob, *, fresh: bool = False) -> Started:
+    async def start(self, *arguments: Any, **options: Any) -> Started:
         raise AssertionError("no run is due")
 
 

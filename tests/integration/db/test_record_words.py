@@ -62,9 +62,10 @@ def fill(connection: Connection) -> None:
     """25 000 records of one job, in the tables as they were."""
     tables = MetaData()
     tables.reflect(connection)
-    job_id, file_id = uuid4(), uuid4()
+    job_id: UUID | str = uuid4()
+    file_id: UUID | str = uuid4()
     if connection.dialect.name == "sqlite":
-        job_id, file_id = job_id.hex, file_id.hex
+        job_id, file_id = uuid4().hex, uuid4().hex
     files, jobs, records = (tables.tables[name] for name in ("files", "jobs", "records"))
     connection.execute(files.insert().values(required(files) | {"id": file_id}))
     connection.execute(

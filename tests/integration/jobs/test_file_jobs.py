@@ -184,7 +184,7 @@ async def test_the_same_asked_of_the_same_bytes_is_answered_by_the_job_that_ende
     assert not still_in_work.is_cached
     await service.end(first.job_id)
     again = await service.submit(await service.file(), column="b")
-    assert again == Made(first.job_id, is_cached=True)
+    assert again == Made(first.job_id, first.file_id, is_cached=True)
     assert service.queued == [first.job_id, still_in_work.job_id], "nothing is queued for it"
 
 
@@ -201,7 +201,7 @@ async def test_only_what_the_result_depends_on_makes_another_job(service: Servic
     first = await service.submit(file_id, column="a", other_file=str(file_id))
     await service.end(first.job_id)
     same = await service.submit(other, column="a", other_file=str(other))
-    assert same == Made(first.job_id, is_cached=True), "an id stands for its bytes"
+    assert same == Made(first.job_id, first.file_id, is_cached=True), "an id stands for its bytes"
     cases: tuple[tuple[UUID, dict[str, str]], ...] = (
         (await service.file(sha256="6b" * 32), {"column": "a"}),
         (await service.file(delimiter=";"), {"column": "a"}),
@@ -281,7 +281,8 @@ async def test_an_earlier_job_of_the_same_parts_is_the_answer_in_the_same_order_
     first = await with_parts(service, one, two)
     parts = await service.parts(first.job_id)
     await service.end(*(part.id for part in parts), first.job_id)
-    assert await with_parts(service, one, two) == Made(first.job_id, is_cached=True)
+    again = await with_parts(service, one, two)
+    assert again == Made(first.job_id, first.file_id, is_cached=True)
     assert not (await with_parts(service, two, one)).is_cached
     assert not (await with_parts(service, one, two, fresh=True)).is_cached
 

@@ -35,7 +35,7 @@ class Noting(Processor):
             raise InvalidParameter("This mark is bad.")
 
     def process(self, rows: Rows, context: ChunkContext) -> ChunkOutcome:
-        return ChunkOutcome(rows)  # type: ignore[arg-type]
+        return ChunkOutcome(rows)
 
 
 @pytest.fixture

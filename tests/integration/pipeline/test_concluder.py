@@ -5,14 +5,13 @@ an amount of memory that does not grow with it.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 from uuid import UUID, uuid4
 
 import pytest
-from app.pipeline.publisher import Publisher
 from sqlalchemy import update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -21,11 +20,15 @@ from app.db import chunks, files, jobs
 from app.db.chunks import Claim
 from app.db.engine import Database
 from app.db.models import Job
-from app.db.rows import NewFile, NewJob
+from app.db.rows import ChunkCompletion, NewFile, NewJob
 from app.db.types import now
+from app.destinations.pages import Pages
+from app.destinations.registry import Destinations
+from app.destinations.sqlite import SqliteWriter
+from app.destinations.staged import Assembly, Compute, StagedJob, StagedResults
 from app.formats.base import Rows, Span
 from app.pipeline.concluder import SUMMARIES_AT_ONCE, Concluder, concludes
-from app.pipeline.running import RunningJob, load
+from app.pipeline.running import JobSnapshot, load
 from app.processors.base import (
     ChunkContext,
     ChunkOutcome,
@@ -90,10 +93,35 @@ class Written(MakesFile):
         raise AssertionError("nothing is run here")
 
 
-class NoFiles(Publisher):
-    """For jobs that make none."""
+class Settling(Pages, StagedResults):
+    """Results of which one row turns out to be bad when all are there."""
 
-    def __init__(self) -> None: ...
+    def __init__(self, database: Database) -> None:
+        super().__init__(SqliteWriter(1))
+        self.steps: list[str] = []
+        self.assembly = Assembly(Conclusion({"rows": 1}, {}))
+        self._database = database
+
+    def of(self, processor: str, options: Mapping[str, Any]) -> StagedResults | None:
+        return self if processor == "written" else None
+
+    async def settle(self, job: StagedJob, compute: Compute) -> None:
+        self.steps.append("settle")
+        await self._database.transact(
+            lambda c: chunks.demote(c, job.id, 0, rows_ok=2, by=1, code="not_unique")
+        )
+
+    async def assemble(self, job: StagedJob, compute: Compute) -> Assembly:
+        self.steps.append("assemble")
+        return self.assembly
+
+    async def publish(
+        self, connection: AsyncConnection, job_id: UUID, assembly: Assembly
+    ) -> None: ...
+
+    async def discard(self, assembly: Assembly) -> None: ...
+
+    async def forget(self, job_id: UUID) -> None: ...
 
 
 class Service:
@@ -103,7 +131,10 @@ class Service:
         self.database = database
         self.counted = Counted()
         self.processors = Processors(given=[self.counted, Compared(), Written()])
-        self.concluder = Concluder(database, compute_here, NoFiles())
+        self.staged = Settling(database)
+        self.destinations = Destinations((), is_sqlite=True)
+        self.destinations.add(self.staged)
+        self.concluder = Concluder(database, compute_here)
 
     async def job(
         self,
@@ -136,8 +167,8 @@ class Service:
         await self.database.transact(record)
         return job.id
 
-    async def loaded(self, job_id: UUID) -> RunningJob:
-        job = await load(self.database, self.processors, job_id)
+    async def loaded(self, job_id: UUID) -> JobSnapshot:
+        job = await load(self.database, self.processors, self.destinations, job_id)
         assert job is not None
         return job
 
@@ -151,14 +182,14 @@ class Service:
         summary.
         """
         values = [
-            {
-                "rows_ok": 2 - rejects,
-                "rows_invalid": rejects,
-                "rows_failed": 0,
-                "hash_read": None,
-                "summary": {"seen": [claim.index]} if rejects < 2 else None,
-                "reject_codes": {"no_number": rejects} if rejects else None,
-            }
+            ChunkCompletion(
+                rows_ok=2 - rejects,
+                rows_invalid=rejects,
+                rows_failed=0,
+                hash_read="",
+                summary={"seen": [claim.index]} if rejects < 2 else None,
+                reject_codes={"no_number": rejects} if rejects else None,
+            )
             for claim in claims
         ]
         await self.database.transact(lambda c: chunks.complete(c, claims, values))
@@ -337,32 +368,16 @@ async def test_a_part_that_is_run_again_gives_another_basis(service: Service) ->
 # ---------------------------------------------------------------------- with a file
 
 
-async def test_a_file_is_published_after_its_rows_are_settled_and_stands_on_what_they_are_then(
+async def test_staged_results_are_assembled_after_their_rows_are_settled(
     service: Service,
 ) -> None:
     job_id = await service.job("written", chunk_count=1)
     await service.complete(await service.claim(job_id))
-    published = Conclusion({"rows": 1}, {})
-
-    class Settling(NoFiles):
-        steps: list[str] = []  # noqa: RUF012
-
-        async def settle(self, job: RunningJob) -> None:
-            self.steps.append("settle")
-            await service.database.transact(
-                lambda c: chunks.demote(c, job.id, 0, rows_ok=2, by=1, code="not_unique")
-            )
-
-        async def publish(self, job: RunningJob) -> Conclusion | None:
-            self.steps.append("publish")
-            return published
-
-    publisher = Settling()
-    concluder = Concluder(service.database, compute_here, publisher)
-    concluded = await concluder.conclude(await service.loaded(job_id))
+    concluded = await service.concluder.conclude(await service.loaded(job_id))
     assert concluded is not None
-    assert concluded.conclusion is published
-    assert publisher.steps == ["settle", "publish"]
+    assert concluded.assembly is service.staged.assembly
+    assert concluded.conclusion is concluded.assembly.conclusion
+    assert service.staged.steps == ["settle", "assemble"]
     assert concluded.basis == ((ChunkStatus.COMPLETED, 1, 1, 1, 0),)
 
 

@@ -25,7 +25,11 @@ BAD = [number for number in range(1, 301) if not number % 4]
 
 def results(engine: Engine, file_id: UUID, **how: Any) -> dict[str, Any]:
     wanted: dict[str, Any] = {"limit": 100, "offset": 0, "after": None, "as_object": False} | how
-    page = engine.run(get_results(engine.services.database, file_id, LOCAL_OWNER, **wanted))
+    page = engine.run(
+        get_results(
+            engine.services.database, engine.services.destinations, file_id, LOCAL_OWNER, **wanted
+        )
+    )
     return dict(json.loads(page))
 
 
@@ -80,7 +84,14 @@ def test_pages_of_others_do_not_exist(engine: Engine) -> None:
         with pytest.raises(NotFound):
             engine.run(
                 get_results(
-                    database, identifier, owner, limit=1, offset=0, after=None, as_object=False
+                    database,
+                    engine.services.destinations,
+                    identifier,
+                    owner,
+                    limit=1,
+                    offset=0,
+                    after=None,
+                    as_object=False,
                 )
             )
         with pytest.raises(NotFound):

@@ -40,9 +40,10 @@ async def test_an_edit_is_a_version_and_the_one_before_stays(
         with pytest.raises(InvalidParameter, match="mail"):
             await templates.edit(template_id, OWNER, None, [column("mail"), column("mail")])
         await templates.delete(template_id, OWNER)
-        for version in (None, 1, 3):
+        unset: tuple[int | None, ...] = (None, 1, 3)
+        for gone in unset:
             with pytest.raises(NotFound):
-                await templates.get(template_id, OWNER, version)
+                await templates.get(template_id, OWNER, gone)
         with pytest.raises(NotFound):
             await templates.delete(template_id, OWNER)
 

@@ -24,7 +24,7 @@ def written(engine: Engine, **accounts: str) -> UUID:
 
 
 def accounts(engine: Engine) -> dict[str, str]:
-    return dict(engine.sql("SELECT transaction_id, account_id FROM transactions"))  # type: ignore[arg-type]
+    return dict(engine.sql("SELECT transaction_id, account_id FROM transactions"))
 
 
 def undone(engine: Engine, job_id: UUID, owner: str = LOCAL_OWNER) -> dict[str, Any]:

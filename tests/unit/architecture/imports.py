@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import ast
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from functools import cache
 from pathlib import Path
 
 from tests.harness import ROOT
@@ -20,16 +21,27 @@ def name_of(path: Path) -> str:
 MODULES = {name_of(path): path for path in sorted(APP.rglob("*.py"))}
 
 
+@cache
+def nodes(path: Path) -> tuple[ast.AST, ...]:
+    """All that the module consists of, which many tests look at."""
+    return tuple(ast.walk(ast.parse(path.read_text())))
+
+
 def imports(path: Path) -> set[str]:
     """Names under `app`: of modules, or of packages where something of the package itself is
     imported.
     """
-    return imports_of(path.read_text(), name_of(path), is_package=path.name == "__init__.py")
+    return _imports(nodes(path), name_of(path), is_package=path.name == "__init__.py")
 
 
-def imports_of(source: str, module: str, *, is_package: bool = False) -> set[str]:
+def imports_of(source: str, module: str) -> set[str]:
+    """Those of a module with this source."""
+    return _imports(ast.walk(ast.parse(source)), module, is_package=False)
+
+
+def _imports(nodes: Iterable[ast.AST], module: str, *, is_package: bool) -> set[str]:
     found: set[str] = set()
-    for node in ast.walk(ast.parse(source)):
+    for node in nodes:
         found |= set(_named(node, module if is_package else module.rpartition(".")[0]))
     return {name for name in found if name == "app" or name.startswith("app.")}
 

@@ -13,7 +13,7 @@ from sqlalchemy import JSON
 from app.db.models import Base
 from app.features import FEATURES
 from app.processors.tables import KeyedTable
-from tests.unit.architecture.imports import APP, MODULES, imports, imports_of, name_of
+from tests.unit.architecture.imports import APP, MODULES, imports, imports_of, name_of, nodes
 
 LAYERS: dict[str, set[str]] = {
     "errors": set(),
@@ -225,14 +225,10 @@ def test_the_core_names_no_table_of_a_feature() -> None:
     assert len(models) == len(tables)
     for module, path in MODULES.items():
         if feature_of(module) is None and module != "app.db.models":
-            names = {
-                node.id
-                for node in ast.walk(ast.parse(path.read_text()))
-                if isinstance(node, ast.Name)
-            }
+            names = {node.id for node in nodes(path) if isinstance(node, ast.Name)}
             imported = {
                 alias.name
-                for node in ast.walk(ast.parse(path.read_text()))
+                for node in nodes(path)
                 if isinstance(node, ast.ImportFrom) and node.module == "app.db.models"
                 for alias in node.names
             }
@@ -243,7 +239,7 @@ def test_the_core_names_no_table_of_a_feature() -> None:
 def test_sql_is_written_in_db_and_in_queries(module: str) -> None:
     if module.startswith(WRITE_SQL) or module.endswith((".queries", ".halfvecs", ".words")):
         return
-    for node in ast.walk(ast.parse(MODULES[module].read_text())):
+    for node in nodes(MODULES[module]):
         if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("sqlalchemy"):
             assert not {alias.name for alias in node.names} & STATEMENTS
 
@@ -257,7 +253,7 @@ def test_processors_and_formats_do_no_input_or_output() -> None:
                 if isinstance(node, ast.ImportFrom)
                 else alias.name.split(".")[0]
             )
-            for node in ast.walk(ast.parse(path.read_text()))
+            for node in nodes(path)
             if isinstance(node, ast.Import | ast.ImportFrom)
             for alias in node.names
         }
@@ -281,9 +277,7 @@ def test_only_the_factory_makes_jobs() -> None:
 
 def called(path: Path) -> set[str]:
     """The names of the functions and methods that a module calls."""
-    calls = [
-        node.func for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, ast.Call)
-    ]
+    calls = [node.func for node in nodes(path) if isinstance(node, ast.Call)]
     return {
         func.attr if isinstance(func, ast.Attribute) else getattr(func, "id", "") for func in calls
     }
@@ -291,18 +285,13 @@ def called(path: Path) -> set[str]:
 
 def test_what_endpoints_depend_on_are_coroutines() -> None:
     """FastAPI would call a function in a thread, for each request."""
-    trees = [ast.parse(path.read_text()) for path in endpoints()]
+    all_nodes = [node for path in endpoints() for node in nodes(path)]
     calls = [
-        n
-        for tree in trees
-        for n in ast.walk(tree)
-        if isinstance(n, ast.Call) and getattr(n.func, "id", "") == "Depends"
+        n for n in all_nodes if isinstance(n, ast.Call) and getattr(n.func, "id", "") == "Depends"
     ]
     wanted = {ast.unparse(call.args[0]) for call in calls}
     assert {"services", "owner", "single_values"} <= wanted
-    coroutines = {
-        n.name for tree in trees for n in ast.walk(tree) if isinstance(n, ast.AsyncFunctionDef)
-    }
+    coroutines = {n.name for n in all_nodes if isinstance(n, ast.AsyncFunctionDef)}
     assert not wanted - coroutines
 
 
@@ -328,7 +317,7 @@ def test_rows_leave_the_sql_as_structs() -> None:
     for path in APP.rglob("*.py"):
         imported = {
             alias.name
-            for node in ast.walk(ast.parse(path.read_text()))
+            for node in nodes(path)
             if isinstance(node, ast.ImportFrom)
             for alias in node.names
         }

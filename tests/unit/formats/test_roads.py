@@ -8,7 +8,7 @@ import csv
 import io
 import json
 import random
-from typing import Any
+from typing import Any, Literal
 
 import msgspec
 import pytest
@@ -95,7 +95,7 @@ def assert_handed_over(rows: Rows) -> None:
             cells, columns, numbers = arguments
         else:
             data, delimiter, is_quoted, columns, numbers = arguments
-            quoting = csv.QUOTE_ALL if is_quoted else csv.QUOTE_NONE
+            quoting: Literal[1, 3] = csv.QUOTE_ALL if is_quoted else csv.QUOTE_NONE
             lines = io.StringIO(data.decode(), newline="")
             if not is_quoted:
                 lines = io.StringIO(data.decode().replace("\n", "\r\n"), newline="")

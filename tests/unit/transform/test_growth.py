@@ -200,7 +200,7 @@ def rows_of(kind: str, count: int) -> Any:
 @pytest.mark.parametrize("kind", ["plain", "cells", "objects"])
 @pytest.mark.parametrize("form", ["csv", "jsonl", "parquet"])
 def test_rows_that_cannot_be_held_at_once_are_done_some_at_a_time(kind: str, form: str) -> None:
-    """800 rows of up to 60 kB: the same file, rejects and numbers as with memory for all of
+    """400 rows of up to 60 kB: the same file, rejects and numbers as with memory for all of
     them.
     """
     columns = [
@@ -218,7 +218,7 @@ def test_rows_that_cannot_be_held_at_once_are_done_some_at_a_time(kind: str, for
         )
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(growth, "MAX_HELD_BYTES", held)
-            done = TransformProcessor().process(rows_of(kind, 800), context)
+            done = TransformProcessor().process(rows_of(kind, 400), context)
         assert done.output is not None
         data = b"".join(done.output.data.blocks())
         batches: list[Any] = []
@@ -236,8 +236,8 @@ def test_rows_that_cannot_be_held_at_once_are_done_some_at_a_time(kind: str, for
         assert [list(each) for each in (other[1], other[2])] == [
             list(each) for each in (made[0][1], made[0][2])
         ]
-        assert other[4] == made[0][4] == 799
-        assert other[3]["rows"] == 799
+        assert other[4] == made[0][4] == 399
+        assert other[3]["rows"] == 399
         assert other[3]["preview"][:2] == made[0][3]["preview"][:2]
 
 
