@@ -17,7 +17,6 @@ from app.db.rows import FileRow, JobRow, NewFile, NewJob
 from app.errors import NotFound, NotRows, RequestError, StoredBytesGone
 from app.jobs.factory import JobFactory, Wanted
 from app.processors.base import version_of
-from app.processors.options import as_json
 from app.processors.registry import Processors
 from app.sources.base import OBJECTS
 
@@ -76,52 +75,6 @@ class FileJobs:
         self._database = database
         self._processors = processors
         self._factory = factory
-
-    async def submit(
-        self,
-        owner: str,
-        file_id: UUID,
-        processor: str,
-        *,
-        priority: int = 0,
-        options: dict[str, Any] | None = None,
-        columns: Sequence[str] | None = None,
-        chunk_size: int | None = None,
-        fresh: bool = False,
-    ) -> Made:
-        """A job of this processor over a stored file, or, unless it must be `fresh`, the earlier
-        one that is its equal. `columns` of the result, where the options decide them; `chunk_size`:
-        rows of a chunk, if not the usual number.
-
-        Raises NotFound, StoredBytesGone, and the RequestError that the processor has for the
-        options or the columns.
-        """
-        typed = self._processors.options(processor, options or {})
-        plan = Plan(processor, as_json(typed), columns=columns, chunk_size=chunk_size)
-        return await self.submit_plan(owner, file_id, plan, priority, fresh=fresh)
-
-    async def submit_parts(
-        self,
-        owner: str,
-        file_ids: Sequence[UUID],
-        processor: str,
-        part_processor: str,
-        *,
-        priority: int = 0,
-        options: dict[str, Any],
-        fresh: bool = False,
-    ) -> Made:
-        """A job with a part for each of these files, in this order; its own file is the first of
-        them. Raises NotFound, StoredBytesGone.
-        """
-
-        return await self.submit_plan(
-            owner,
-            file_ids[0],
-            Plan(processor, options, tuple(file_ids), part_processor),
-            priority,
-            fresh=fresh,
-        )
 
     async def submit_plan(
         self,

@@ -10,6 +10,8 @@ from app.api.parameters import single_values
 from app.api.queued import Fresh, Queued, accepted
 from app.api.services import App, Owner, check_open
 from app.features.analysis.schemas import AnalyzeRequest
+from app.features.job_types.requests import NewJob
+from app.features.job_types.service import JobStarter
 
 router = APIRouter(prefix="/api/v1/jobs", tags=["jobs"], dependencies=[Depends(single_values)])
 
@@ -27,7 +29,6 @@ async def analyze_file(
     distinct values, quantiles, frequent values and personal data of each column.
     """
     check_open(app)
-    made = await app.file_jobs.submit(
-        owner, body.file_id, "profile", priority=body.priority, fresh=fresh
-    )
-    return accepted(made, "Analysis job created and queued")
+    job = NewJob(type="analyze", file_id=body.file_id, priority=body.priority)
+    started = await app.of(JobStarter).start(owner, job, fresh=fresh)
+    return accepted(started.made, "Analysis job created and queued")

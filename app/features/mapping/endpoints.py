@@ -9,8 +9,9 @@ from app.api.errors import problem_responses
 from app.api.parameters import single_values
 from app.api.queued import Fresh, Queued, accepted
 from app.api.services import App, Owner, check_open
+from app.features.job_types.requests import NewJob
+from app.features.job_types.service import JobStarter
 from app.features.mapping.schemas import MappingRequest
-from app.features.templates.service import Templates
 
 router = APIRouter(prefix="/api/v1/jobs", tags=["jobs"], dependencies=[Depends(single_values)])
 
@@ -28,19 +29,14 @@ async def map_columns(
     must be converted. What was accepted as a template before is proposed again.
     """
     check_open(app)
-    options = {
-        "input_file_id": str(body.input_file_id),
-        "reference_file_id": str(body.reference_file_id),
-        "provider": body.provider,
-        "accepted": await app.of(Templates).accepted(owner),
-    }
-    made = await app.file_jobs.submit_parts(
-        owner,
-        [body.input_file_id, body.reference_file_id],
-        "mapping",
-        "profile",
+    job = NewJob(
+        type="mapping",
+        file_id=body.input_file_id,
         priority=body.priority,
-        options=options,
-        fresh=fresh,
+        options={
+            "reference_file_id": str(body.reference_file_id),
+            "provider": body.provider,
+        },
     )
-    return accepted(made, "Mapping job created and queued")
+    started = await app.of(JobStarter).start(owner, job, fresh=fresh)
+    return accepted(started.made, "Mapping job created and queued")

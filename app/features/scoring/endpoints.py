@@ -11,7 +11,8 @@ from app.api.answers import ObjectsAccepted
 from app.api.errors import problem_responses
 from app.api.json import encoded
 from app.api.services import App, Owner, check_open
-from app.features.job_types.requests import Input
+from app.features.job_types.requests import Input, NewJob
+from app.features.job_types.service import JobStarter
 
 router = APIRouter(prefix="/api/v1/jobs", tags=["jobs"])
 
@@ -36,20 +37,7 @@ async def score_transactions(
     job.
     """
     check_open(app)
-    body.check()
-    if body.file_id is not None:
-        made_of_file = await app.file_jobs.submit(
-            owner, body.file_id, "scoring", priority=body.priority, chunk_size=body.chunk_size
-        )
-        job_id = made_of_file.job_id
-        queued = {
-            "job_id": str(job_id),
-            "file_id": str(body.file_id),
-            "status": "queued",
-            "processor": "scoring",
-            "priority": body.priority,
-        }
-        return encoded(queued, 201, {"Location": f"/api/v1/jobs/{job_id}"})
-    job_type = app.job_types.get("scoring")
-    made = await app.objects.submit(body.objects(owner, job_type, {}))
-    return encoded(made, 201, {"Location": f"/api/v1/jobs/{made['job_id']}"})
+    job = NewJob(type="scoring", **body.model_dump(exclude_unset=True))
+    started = await app.of(JobStarter).start(owner, job)
+    location = f"/api/v1/jobs/{started.details['job_id']}"
+    return encoded(started.details, 201, {"Location": location})
