@@ -20,8 +20,8 @@ from app.cli.serve import KEEP_ALIVE_SECONDS
 from tests import harness
 from tests.harness import ROOT
 
-_forks = multiprocessing.get_context("forkserver")
-_forks.set_forkserver_preload(["tests.preload"])
+forks = multiprocessing.get_context("forkserver")
+forks.set_forkserver_preload(["tests.preload"])
 
 
 class Server(harness.Server):
@@ -42,7 +42,7 @@ class Server(harness.Server):
     def _spawn(self, environment: dict[str, str]) -> subprocess.Popen[bytes]:
         forkserver.ensure_running()
         forks_at = forkserver._forkserver._forkserver_address if self.forks_computing else None  # type: ignore[attr-defined]
-        return _Child(self._main, self.port, environment, self.log, forks_at)  # type: ignore[return-value]
+        return Child(_run, self._main, self.port, environment, self.log, forks_at)  # type: ignore[return-value]
 
 
 def work(port: int) -> None:
@@ -107,11 +107,11 @@ class _ComputingContext(ForkServerContext):
         return _Computing(self._log, **arguments)
 
 
-class _Child:
-    """The part of subprocess.Popen that tests use."""
+class Child:
+    """A process that calls a function; the part of subprocess.Popen that tests use."""
 
-    def __init__(self, *arguments: object) -> None:
-        self._process = _forks.Process(target=_run, args=arguments)
+    def __init__(self, target: Callable[..., None], *arguments: object) -> None:
+        self._process = forks.Process(target=target, args=arguments)
         self._process.start()
         assert self._process.pid is not None
         self.pid: int = self._process.pid

@@ -270,19 +270,6 @@ class Server:
             headers=headers,
         )
 
-    def users(self, *arguments: str) -> subprocess.CompletedProcess[str]:
-        """`python -m app users` on the database of this server."""
-        environment = {
-            **os.environ,
-            "DATABASE_URL": self.url,
-            "STORAGE_DIR": str(self.storage),
-            "NO_COLOR": "1",
-        }
-        command = [sys.executable, "-m", "app", "users", *arguments]
-        return subprocess.run(
-            command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=60
-        )
-
 
 class Api:
     """The calls that most tests make."""

@@ -15,7 +15,8 @@ import pytest
 from app.config import Settings, load_settings
 from app.errors import SettingsInvalid
 from tests.api.checks import RawConnection, assert_problem, head
-from tests.harness import ROOT, Api, Server, wait_until
+from tests.forks import Server
+from tests.harness import ROOT, Api, wait_until
 
 PROMISED = {
     "max_concurrency": 0,

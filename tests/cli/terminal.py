@@ -13,13 +13,14 @@ import re
 import select
 import struct
 import subprocess
-import sys
 import termios
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, Protocol
 
+from tests.commands import Command, Piped, Streams
 from tests.harness import ROOT
 
 SECONDS = 60.0
@@ -47,7 +48,7 @@ class Done:
 
 
 class Cli:
-    """`python -m app` against one server."""
+    """`python -m app` against one server: forked, but for its start the same."""
 
     def __init__(self, port: int, key: str = "", **environment: object) -> None:
         ours = {
@@ -70,24 +71,49 @@ class Cli:
     def __call__(
         self, *arguments: object, stdin: str = "", cwd: Path = ROOT, **environment: object
     ) -> Done:
-        done = subprocess.run(
-            [sys.executable, "-m", "app", *map(str, arguments)], cwd=cwd, timeout=SECONDS, check=False, text=True,
-            env=self.environment | {k: str(v) for k, v in environment.items()}, input=stdin, capture_output=True,
-        )  # fmt: skip
-        return Done(done.returncode, done.stdout, done.stderr)
+        return self.begin(*arguments, stdin=stdin, cwd=cwd, **environment).end()
+
+    def begin(
+        self, *arguments: object, stdin: str = "", cwd: Path = ROOT, **environment: object
+    ) -> Begun:
+        changed = self.environment | {name: str(value) for name, value in environment.items()}
+        return Begun(Piped("app", *arguments, environment=changed, cwd=cwd, stdin=stdin))
 
     def on_terminal(self, *arguments: object, columns: int = COLUMNS) -> Terminal:
-        return Terminal(
-            [sys.executable, "-m", "app", *map(str, arguments)], self.environment, columns
-        )
+        return Terminal(self._words(arguments), self.environment, columns)
 
     def mixed(self, terminal: Literal["out", "err"], *arguments: object) -> Done:
         """With this output on a pseudo-terminal and the other in a pipe; that of the terminal is as
         it was written.
         """
-        return mixed(
-            terminal, [sys.executable, "-m", "app", *map(str, arguments)], self.environment
-        )
+        words = self._words(arguments)
+        return _mixed(terminal, lambda streams: Command(words, self.environment, streams))
+
+    @staticmethod
+    def _words(arguments: tuple[object, ...]) -> list[str]:
+        return ["app", *map(str, arguments)]
+
+
+class Begun:
+    """A command that runs."""
+
+    def __init__(self, process: Piped) -> None:
+        self._process = process
+
+    @property
+    def has_ended(self) -> bool:
+        return self._process.poll() is not None
+
+    def send_signal(self, number: int) -> None:
+        os.kill(self._process.pid, number)
+
+    def end(self) -> Done:
+        done = self._process.finish(SECONDS)
+        return Done(done.returncode, done.stdout, done.stderr)
+
+
+class Process(Protocol):
+    def wait(self, timeout: float) -> int: ...
 
 
 def mixed(
@@ -96,16 +122,27 @@ def mixed(
     environment: dict[str, str],
     cwd: Path = ROOT,
 ) -> Done:
+    """Of any command, not of ours alone."""
+
+    def start(streams: Streams) -> Process:
+        stdin, stdout, stderr = streams
+        return subprocess.Popen(
+            command, cwd=cwd, env=environment, stdin=stdin, stdout=stdout, stderr=stderr, start_new_session=True
+        )  # fmt: skip
+
+    return _mixed(terminal, start)
+
+
+def _mixed(terminal: Literal["out", "err"], start: Callable[[Streams], Process]) -> Done:
     ours, theirs = pty.openpty()
     fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", ROWS, COLUMNS, 0, 0))
-    process = subprocess.Popen(
-        command, cwd=cwd, env=environment, stdin=subprocess.DEVNULL, start_new_session=True,
-        stdout=theirs if terminal == "out" else subprocess.PIPE, stderr=theirs if terminal == "err" else subprocess.PIPE,
-    )  # fmt: skip
-    os.close(theirs)
-    piped = process.stdout if terminal == "err" else process.stderr
-    assert piped is not None
-    found: dict[int, bytes] = {ours: b"", piped.fileno(): b""}
+    piped, pipe = os.pipe()
+    nothing = os.open(os.devnull, os.O_RDONLY)
+    outputs = (theirs, pipe) if terminal == "out" else (pipe, theirs)
+    process = start((nothing, *outputs))
+    for end in (nothing, theirs, pipe):
+        os.close(end)
+    found: dict[int, bytes] = {ours: b"", piped: b""}
     waiting, deadline = set(found), time.monotonic() + SECONDS
     while waiting:
         assert time.monotonic() < deadline, found
@@ -118,8 +155,8 @@ def mixed(
             if not data:
                 waiting.discard(each)
     code = process.wait(SECONDS)
-    shown, plain = found[ours].decode(errors="replace"), found[piped.fileno()].decode()
-    piped.close()
+    shown, plain = found[ours].decode(errors="replace"), found[piped].decode()
+    os.close(piped)
     os.close(ours)
     return Done(code, shown, plain) if terminal == "out" else Done(code, plain, shown)
 
@@ -151,17 +188,14 @@ def screen(raw: str) -> list[str]:
 
 
 class Terminal:
-    """A process on a pseudo-terminal."""
+    """A command on a pseudo-terminal."""
 
     def __init__(
-        self, command: list[str], environment: dict[str, str], columns: int = COLUMNS
+        self, words: list[str], environment: dict[str, str], columns: int = COLUMNS
     ) -> None:
         self._ours, theirs = pty.openpty()
         fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", ROWS, columns, 0, 0))
-        self._process = subprocess.Popen(
-            command, cwd=ROOT, env=environment, stdin=theirs, stdout=theirs, stderr=theirs, start_new_session=True,
-            preexec_fn=lambda: fcntl.ioctl(0, termios.TIOCSCTTY, 0),
-        )  # fmt: skip
+        self._process = Command(words, environment, (theirs, theirs, theirs))
         os.close(theirs)
         self.raw = ""
 

@@ -19,7 +19,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from tests import harness
+from tests import commands, harness
 from tests.api.checks import RawConnection, assert_problem, head, parts
 from tests.forks import Server
 from tests.harness import ROOT, Api, wait_until
@@ -547,6 +547,18 @@ def test_nobody_is_believed_to_speak_for_others_unless_named(tmp_path: Path) -> 
     assert tries(FORWARDED_ALLOW_IPS="127.0.0.0/8") == [401] * 6
 
 
+class Served(harness.Server):
+    """By `python -m app serve`."""
+
+    host = ""
+
+    def _spawn(self, environment: dict[str, str]) -> subprocess.Popen[bytes]:
+        words = ("app", "serve", "--host", self.host, "--port", str(self.port))
+        with self.log.open("ab") as log, open(os.devnull, "rb") as nothing:
+            streams = (nothing.fileno(), log.fileno(), log.fileno())
+            return commands.Command(words, environment, streams)  # type: ignore[return-value]
+
+
 def own_address() -> str | None:
     """Of this machine in its network, if it is in one."""
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
@@ -568,22 +580,13 @@ def own_address() -> str | None:
 def test_a_service_that_is_open_to_the_network_says_so_loudly_and_the_doctor_finds_it(
     tmp_path: Path, host: str, environment: dict[str, str], is_warned: bool
 ) -> None:
-    server = Started("", tmp_path / "storage", **environment)
-    server.command = ("-m", "app", "serve", "--host", host)
+    server = Served("", tmp_path / "storage", **environment)
+    server.host = host
     server.start()
     try:
-        asked = [
-            sys.executable,
-            "-m",
-            "app",
-            "doctor",
-            "--json",
-            "--url",
-            f"http://127.0.0.1:{server.port}",
-        ]
-        doctor = subprocess.run(
-            asked, cwd=ROOT, capture_output=True, text=True, check=False, timeout=60
-        )
+        url = f"http://127.0.0.1:{server.port}"
+        asked = ("app", "doctor", "--json", "--url", url)
+        doctor = commands.run(*asked, environment=dict(os.environ))
     finally:
         server.stop()
     assert ("MAY READ, UPLOAD AND DELETE EVERYTHING" in server.log.read_text()) == is_warned

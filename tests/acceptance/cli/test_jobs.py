@@ -6,17 +6,14 @@ from __future__ import annotations
 
 import csv
 import json
-import os
 import signal
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
 from tests.cli.terminal import DIRTY, Cli
 from tests.forks import Server
-from tests.harness import ROOT, wait_until
+from tests.harness import wait_until
 
 pytestmark = pytest.mark.one_database
 
@@ -81,14 +78,11 @@ def test_ctrl_c_leaves_the_job_running_and_says_how_to_watch_it(
         assert len((tmp_path / "early.csv").read_text().splitlines()) == 1
         (tmp_path / "early.csv").unlink()
 
-    watching = subprocess.Popen(
-        [sys.executable, "-m", "app", "watch", identifier, "--json"],
-        cwd=ROOT, env=cli.environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
-    )  # fmt: skip
+    watching = cli.begin("watch", identifier, "--json")
     assert cli("cancel", identifier).code == 0
-    out, _ = watching.communicate(timeout=60)
-    assert watching.returncode == 3  # cancelled
-    assert json.loads(out)["status"] == "cancelled"
+    watched = watching.end()
+    assert watched.code == 3  # cancelled
+    assert watched.json["status"] == "cancelled"
     ended = cli("results", identifier)
     assert (ended.code, ended.out.strip()) == (1, "id")
     assert "Not complete. Rows that are neither results nor rejects: 1." in ended.err
@@ -99,14 +93,11 @@ def test_sigterm_while_waiting_ends_as_a_signal_does(
 ) -> None:
     (server.storage.parent / "began").unlink(missing_ok=True)
     (tmp_path / "slow.csv").write_text("id\n1\n")
-    process = subprocess.Popen(
-        [sys.executable, "-m", "app", "upload", tmp_path / "slow.csv", "--wait", "--processor", "gated", "--quiet"],
-        cwd=ROOT, env=cli.environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
-    )  # fmt: skip
+    upload = cli.begin("upload", tmp_path / "slow.csv", "--wait", "--processor", "gated", "--quiet")
     wait_until((server.storage.parent / "began").exists, what="the processor at work")
-    os.kill(process.pid, signal.SIGTERM)
-    out, err = process.communicate(timeout=60)
-    assert process.returncode == 143
-    assert "The job goes on" in err
+    upload.send_signal(signal.SIGTERM)
+    ended = upload.end()
+    assert ended.code == 143
+    assert "The job goes on" in ended.err
     (server.storage.parent / "open").touch()
-    assert cli("watch", out.strip(), "--quiet").code == 0
+    assert cli("watch", ended.out.strip(), "--quiet").code == 0

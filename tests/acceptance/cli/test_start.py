@@ -11,17 +11,18 @@ from pathlib import Path
 
 import pytest
 
+from tests import commands
 from tests.cli.terminal import Cli
 from tests.harness import ROOT, Postgres, Server, query
 
 pytestmark = pytest.mark.one_database
 
-UVICORN = (sys.executable, "-m", "uvicorn", "app.main:app", "--port", "0")
-SERVE = (sys.executable, "-m", "app", "serve", "--port", "0")
-WORKER = (sys.executable, "-m", "app", "worker")
-PIPELINE = (sys.executable, "-m", "app", "pipeline")
-DOCTOR = (sys.executable, "-m", "app", "doctor")
-MIGRATE = (sys.executable, "-m", "app", "serve", "--migrate", "--port", "0")
+UVICORN = ("uvicorn", "app.main:app", "--port", "0")
+SERVE = ("app", "serve", "--port", "0")
+WORKER = ("app", "worker")
+PIPELINE = ("app", "pipeline")
+DOCTOR = ("app", "doctor")
+MIGRATE = ("app", "serve", "--migrate", "--port", "0")
 UNAVAILABLE, USAGE, NOT_STARTED, FOUND = 5, 2, 2, 1
 
 
@@ -29,10 +30,15 @@ def environment(url: str, storage: Path, **more: str) -> dict[str, str]:
     return {**os.environ, "DATABASE_URL": url, "STORAGE_DIR": str(storage), **more}
 
 
-def run(command: tuple[str, ...], settings: dict[str, str]) -> subprocess.CompletedProcess[str]:
+def run(
+    command: tuple[str, ...], settings: dict[str, str], *, from_nothing: bool = False
+) -> subprocess.CompletedProcess[str]:
+    """`from_nothing`: by an interpreter that has imported nothing yet."""
+    if not from_nothing:
+        return commands.run(*command, environment=settings)
     return subprocess.run(
-        command, cwd=ROOT, env=settings, capture_output=True, text=True, timeout=90
-    )
+        [sys.executable, "-m", *command], cwd=ROOT, env=settings, capture_output=True, text=True, timeout=90
+    )  # fmt: skip
 
 
 @pytest.fixture
@@ -80,7 +86,8 @@ def test_a_database_that_cannot_be_reached_is_one_line_and_an_exit_code(
     queue = "procrastinate" if command is WORKER else "embedded"
     if queue == "procrastinate" and url.startswith("sqlite"):
         code, named = USAGE, "QUEUE=procrastinate needs PostgreSQL"
-    done = run(command, environment(url, tmp_path / "storage", QUEUE=queue))
+    settings = environment(url, tmp_path / "storage", QUEUE=queue)
+    done = run(command, settings, from_nothing=fault == "role")
     said = done.stdout + done.stderr
     assert done.returncode == code, said
     assert [line for line in said.splitlines() if named in line], said

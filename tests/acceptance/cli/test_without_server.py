@@ -5,7 +5,6 @@ that run the service.
 from __future__ import annotations
 
 import json
-import os
 import signal
 import socket
 import subprocess
@@ -19,6 +18,7 @@ from uuid import uuid4
 import httpx
 import pytest
 
+from tests import commands
 from tests.cli.terminal import Cli
 from tests.harness import ROOT, Postgres, wait_until
 
@@ -121,9 +121,17 @@ def test_help_imports_nothing_of_the_service() -> None:
 
 
 def test_a_shell_completes_commands_and_options() -> None:
+    """From nothing: its own name is read where it is imported."""
     cli = Cli(0, GRANULA_PROGRAM="granula", _GRANULA_COMPLETE="complete_bash")
-    assert cli(COMP_WORDS="granula rej", COMP_CWORD=1).out.split() == ["rejects"]
-    assert cli(COMP_WORDS="granula upload --pri", COMP_CWORD=2).out.split() == ["--priority"]
+
+    def completed(words: str, place: int) -> list[str]:
+        asked = cli.environment | {"COMP_WORDS": words, "COMP_CWORD": str(place)}
+        command = [sys.executable, "-m", "app"]
+        done = subprocess.run(command, cwd=ROOT, env=asked, capture_output=True, text=True)
+        return done.stdout.split()
+
+    assert completed("granula rej", 1) == ["rejects"]
+    assert completed("granula upload --pri", 2) == ["--priority"]
 
 
 def test_the_doctor_names_what_is_broken_and_keeps_secrets(tmp_path: Path) -> None:
@@ -156,25 +164,22 @@ def test_serve_says_what_an_old_schema_needs_and_migrates_when_told(
     }
     cli = Cli(port, **environment)
     try:
-        older = [sys.executable, "-m", "alembic", "upgrade", "0008"]
-        subprocess.run(older, cwd=ROOT, env=cli.environment, check=True, capture_output=True)
+        older = commands.run("alembic", "upgrade", "0008", environment=cli.environment)
+        assert older.returncode == 0, older.stderr
         refused = cli("serve", "--port", port)
         assert refused.code == 2
         assert "alembic upgrade head" in refused.err
-        process = subprocess.Popen(
-            [sys.executable, "-m", "app", "serve", "--port", str(port), "--migrate"],
-            cwd=ROOT, env=cli.environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
-        )  # fmt: skip
+        serve = cli.begin("serve", "--port", port, "--migrate")
         try:
-            wait_until(lambda: _is_ready(port), 60, "server ready")
+            wait_until(lambda: is_ready(port), 60, "server ready")
         finally:
-            os.kill(process.pid, signal.SIGTERM)
-            assert process.wait(60) in (0, -signal.SIGTERM)
+            serve.send_signal(signal.SIGTERM)
+            assert serve.end().code in (0, -signal.SIGTERM)
     finally:
         postgres.drop(name)
 
 
-def _is_ready(port: int) -> bool:
+def is_ready(port: int) -> bool:
     try:
         return httpx.get(f"http://127.0.0.1:{port}/ready", trust_env=False).status_code == 200
     except httpx.TransportError:

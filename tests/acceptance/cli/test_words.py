@@ -4,11 +4,8 @@ them, and refusals in words of the command line. The database makes no differenc
 
 from __future__ import annotations
 
-import os
 import re
 import signal
-import subprocess
-import sys
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -22,10 +19,10 @@ from app.cli.text import ago, rows_text, state_text
 from app.cli.words import REMEDIES, ROUTE, explained
 from app.config import Settings
 from app.errors import request_errors
-from tests.acceptance.cli.test_without_server import free_port
+from tests.acceptance.cli.test_without_server import free_port, is_ready
 from tests.cli.terminal import DIRTY, Cli, screen
 from tests.conftest import Databases
-from tests.harness import ROOT, Api, Postgres, wait_until
+from tests.harness import Api, Postgres, wait_until
 
 pytestmark = pytest.mark.one_database
 
@@ -265,24 +262,15 @@ def test_the_banner_names_what_runs_and_no_secret() -> None:
 def test_serve_begins_with_its_banner(tmp_path: Path) -> None:
     port = free_port()
     cli = Cli(port, STORAGE_DIR=tmp_path, DATABASE_URL="")
-    process = subprocess.Popen(
-        [sys.executable, "-m", "app", "serve", "--port", str(port)],
-        cwd=ROOT, env=cli.environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
-    )  # fmt: skip
+    serve = cli.begin("serve", "--port", port)
     try:
-        wait_until(
-            lambda: (
-                process.poll() is not None
-                or cli("doctor", "--url", f"http://127.0.0.1:{port}").code == 0
-            ),
-            60,
-        )
+        wait_until(lambda: serve.has_ended or is_ready(port), 60, "server ready")
     finally:
-        os.kill(process.pid, signal.SIGTERM)
-        out, err = process.communicate(timeout=60)
-    first, *rest = err.splitlines()
+        serve.send_signal(signal.SIGTERM)
+        done = serve.end()
+    first, *rest = done.err.splitlines()
     assert re.fullmatch(r"Granula \S+", first)
     assert rest[0] == f"  database  SQLite, {tmp_path}/granula.db"
     assert rest[1] == f"  storage   {tmp_path}"
     assert rest[2] == f"  page      http://127.0.0.1:{port}/"
-    assert out == "" or "INFO" in out
+    assert done.out == "" or "INFO" in done.out

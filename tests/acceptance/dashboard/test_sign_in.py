@@ -9,6 +9,7 @@ from collections.abc import Iterator
 import pytest
 from playwright.sync_api import expect
 
+from tests import commands
 from tests.acceptance.dashboard.conftest import NewPage
 from tests.acceptance.dashboard.test_jobs import drop
 from tests.conftest import Databases
@@ -37,7 +38,7 @@ def server(databases: Databases, tmp_path_factory: pytest.TempPathFactory) -> It
 
 
 def test_a_key_opens_the_page_to_what_is_its_owners(new_page: NewPage, server: Server) -> None:
-    keys = {name: server.users("create", name).stdout.strip() for name in ("ada", "bob")}
+    keys = {name: commands.users(server, "create", name).stdout.strip() for name in ("ada", "bob")}
     with server.client(keys["ada"]) as client:
         Api(client).run(b"id\n1\n", name="adas.csv")
     pages = {}
@@ -62,7 +63,9 @@ def test_a_key_opens_the_page_to_what_is_its_owners(new_page: NewPage, server: S
 def test_a_session_that_ends_asks_for_the_key_over_the_page_and_nothing_written_is_lost(
     new_page: NewPage, server: Server
 ) -> None:
-    keys = {name: server.users("create", name).stdout.strip() for name in ("dora", "emil")}
+    keys = {
+        name: commands.users(server, "create", name).stdout.strip() for name in ("dora", "emil")
+    }
     page = new_page()
     page.goto("/#/webhooks")
     dialog = page.get_by_role("dialog", name="Sign in")
@@ -113,7 +116,7 @@ def test_a_session_that_ends_asks_for_the_key_over_the_page_and_nothing_written_
 def test_an_administrator_makes_users_and_keys_and_each_key_is_shown_once(
     new_page: NewPage, server: Server
 ) -> None:
-    root = server.users("create", "root", "--admin").stdout.strip()
+    root = commands.users(server, "create", "root", "--admin").stdout.strip()
     page = new_page()
     page.goto("/")
     page.get_by_label("Your key").fill(root)

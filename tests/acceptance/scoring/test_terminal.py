@@ -54,7 +54,7 @@ def test_lines_go_to_the_pipe_while_the_bar_is_on_the_terminal(
 
 
 def test_lines_and_bar_share_a_terminal(command: tuple[list[str], dict[str, str], Path]) -> None:
-    terminal = Terminal(command[0], command[1])
+    terminal = Terminal(command[0][2:], command[1])
     assert terminal.end() == 0
     assert BAR in terminal.raw
     lines = screen(terminal.raw.replace("\r\n", "\n\r"))

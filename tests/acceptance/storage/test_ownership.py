@@ -8,7 +8,6 @@ import asyncio
 import json
 import os
 import subprocess
-import sys
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -28,10 +27,11 @@ from app.pipeline.queue import JobQueue
 from app.pipeline.sweeper import FEW, Sweeper, Swept
 from app.processors.registry import Processors
 from app.sources.stores import Stores, stores
+from tests import commands
 from tests.conftest import Databases
 from tests.crash.service import Worker
 from tests.forks import Server
-from tests.harness import ROOT, Api, Postgres, query, wait_until
+from tests.harness import Api, Postgres, query, wait_until
 from tests.storage.buckets import OurBucket
 
 CONTENT = b"id,name\n1,a\n"
@@ -384,15 +384,7 @@ def run(*command: str, **environment: object) -> subprocess.CompletedProcess[str
         "MIN_FREE_DISK_MB": "0",
         **{name: str(value) for name, value in environment.items()},
     }
-    return subprocess.run(
-        [sys.executable, "-m", *command],
-        cwd=ROOT,
-        env=given,
-        capture_output=True,
-        text=True,
-        timeout=120,
-        check=False,
-    )
+    return commands.run(*command, environment=given, seconds=120)
 
 
 def test_a_service_with_another_database_does_not_start_and_removes_nothing(

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 import httpx
 import pytest
 
+from tests import commands
 from tests.conftest import Databases
 from tests.forks import Server
 
@@ -14,7 +15,7 @@ class People:
 
     def __init__(self, server: Server) -> None:
         self.server = server
-        made = server.users("create", "root", "--admin")
+        made = commands.users(server, "create", "root", "--admin")
         assert made.returncode == 0, made.stderr
         self.admin_key = made.stdout.strip()
         self.admin = server.client(self.admin_key)

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from tests import commands
 from tests.api.checks import assert_problem
 from tests.conftest import Databases
 from tests.forks import Server
@@ -38,12 +39,12 @@ def test_a_key_is_ignored_until_there_is_a_user(server: Server) -> None:
                 "/api/v1/upload", files=files, headers={**token, **FROM_ANOTHER_SITE}
             )
             assert_problem(foreign, 403, "cross_site")
-        made = server.users("create", "ann")
+        made = commands.users(server, "create", "ann")
         assert made.returncode == 0, made.stderr
         for token in TOKENS:
             assert_problem(client.get("/api/v1/jobs", headers=token), 401, "unauthenticated")
         own = {"Authorization": f"Bearer {made.stdout.strip()}"}
         assert len(client.get("/api/v1/jobs", headers=own).json()["items"]) == 0
         assert len(client.get("/api/v1/jobs").json()["items"]) == len(TOKENS)
-        assert server.users("revoke", "ann").returncode == 0
+        assert commands.users(server, "revoke", "ann").returncode == 0
         assert_problem(client.get("/api/v1/jobs", headers=own), 401, "unauthenticated")

@@ -1,0 +1,147 @@
+"""Commands as `python -m` runs them, forked from a process that has imported everything: to import
+it anew costs more than most commands do. What is to be shown of a start itself, and of what it
+imports, needs a process from nothing.
+"""
+
+from __future__ import annotations
+
+import atexit
+import fcntl
+import os
+import runpy
+import subprocess
+import sys
+import termios
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from multiprocessing.connection import Connection
+from pathlib import Path
+
+from tests.forks import Child, forks
+from tests.harness import ROOT, Server
+
+forks.set_forkserver_preload(["tests.preload", "tests.cli.preload"])
+
+Streams = tuple[int, int, int]
+"""Descriptors of the standard input, the standard output and the standard error."""
+
+
+class Command(Child):
+    """`python -m MODULE ARGUMENTS` in a session of its own, of which the input is the terminal if
+    it is one. The streams are not closed here.
+    """
+
+    def __init__(
+        self,
+        words: Sequence[str],
+        environment: dict[str, str],
+        streams: Streams,
+        cwd: Path = ROOT,
+    ) -> None:
+        passed = [Connection(os.dup(stream)) for stream in streams]
+        super().__init__(_main, tuple(words), environment, passed, cwd)
+        for connection in passed:
+            connection.close()
+
+
+class Piped:
+    """A command with pipes, which may be sent signals until its end is asked for."""
+
+    def __init__(
+        self,
+        *words: object,
+        environment: dict[str, str],
+        cwd: Path = ROOT,
+        stdin: str = "",
+    ) -> None:
+        self._words = tuple(map(str, words))
+        (in_end, ours_in), (ours_out, out_end), (ours_err, err_end) = (os.pipe() for _ in range(3))
+        self._process = Command(self._words, environment, (in_end, out_end, err_end), cwd)
+        for end in (in_end, out_end, err_end):
+            os.close(end)
+        self._threads = ThreadPoolExecutor(3)
+        self._threads.submit(_write, ours_in, stdin.encode())
+        self._out = self._threads.submit(_read, ours_out)
+        self._err = self._threads.submit(_read, ours_err)
+
+    @property
+    def pid(self) -> int:
+        return self._process.pid
+
+    def poll(self) -> int | None:
+        return self._process.poll()
+
+    def finish(self, seconds: float = 90) -> subprocess.CompletedProcess[str]:
+        """Its exit code, and all that it wrote; killed if it takes longer."""
+        try:
+            code = self._process.wait(seconds)
+        except BaseException:
+            self._process.kill()
+            raise
+        finally:
+            self._threads.shutdown()
+        return subprocess.CompletedProcess(
+            self._words, code, self._out.result(), self._err.result()
+        )
+
+
+def run(
+    *words: object,
+    environment: dict[str, str],
+    cwd: Path = ROOT,
+    stdin: str = "",
+    seconds: float = 90,
+) -> subprocess.CompletedProcess[str]:
+    """From the start to the end."""
+    return Piped(*words, environment=environment, cwd=cwd, stdin=stdin).finish(seconds)
+
+
+def users(server: Server, *arguments: str) -> subprocess.CompletedProcess[str]:
+    """`python -m app users` on the database of this server."""
+    environment = {
+        **os.environ,
+        "DATABASE_URL": server.url,
+        "STORAGE_DIR": str(server.storage),
+        "NO_COLOR": "1",
+    }
+    return run("app", "users", *arguments, environment=environment)
+
+
+def _write(descriptor: int, data: bytes) -> None:
+    try:
+        with open(descriptor, "wb") as pipe:
+            pipe.write(data)
+    except BrokenPipeError:  # it reads no more
+        pass
+
+
+def _read(descriptor: int) -> str:
+    with open(descriptor, encoding="utf-8") as pipe:
+        return pipe.read()
+
+
+def _main(
+    words: tuple[str, ...], environment: dict[str, str], passed: list[Connection], cwd: Path
+) -> None:
+    """In the child."""
+    os.chdir(cwd)
+    os.environ.clear()
+    os.environ.update(environment)
+    further = environment.get("PYTHONPATH", "").split(os.pathsep)
+    sys.path[:0] = [str(cwd), *filter(None, further)]
+    os.setsid()
+    for number, connection in enumerate(passed):
+        os.dup2(connection.fileno(), number)
+        connection.close()
+    if os.isatty(0):
+        fcntl.ioctl(0, termios.TIOCSCTTY, 0)
+    out_buffering = 1 if os.isatty(1) else -1
+    sys.stdin = open(0, encoding="utf-8", closefd=False)
+    sys.stdout = open(1, "w", out_buffering, encoding="utf-8", closefd=False)
+    sys.stderr = open(2, "w", 1, encoding="utf-8", closefd=False)
+    module, *arguments = words
+    sys.argv = [module, *arguments]
+    try:
+        runpy.run_module(module, run_name="__main__", alter_sys=True)
+    finally:
+        atexit._run_exitfuncs()
