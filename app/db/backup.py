@@ -4,7 +4,6 @@ backup, PostgreSQL by COPY in its text form, table by table in one snapshot.
 
 from __future__ import annotations
 
-import json
 import os
 import sqlite3
 import time
@@ -16,6 +15,7 @@ from urllib.parse import quote
 from uuid import UUID
 
 import asyncpg
+import msgspec
 from sqlalchemy.engine import make_url
 
 from app.db.migrations import revisions, upgrade
@@ -24,6 +24,17 @@ from app.db.private import FILE, make_private
 from app.errors import BackupUnusable
 
 SQLITE_FILE, TABLES_FILE = "granula.db", "tables.json"
+
+
+class SavedTable(msgspec.Struct, frozen=True):
+    """A table of PostgreSQL, as TABLES_FILE has it."""
+
+    name: str
+    columns: list[str]
+    sequences: dict[str, int]
+    """The next value of each column that counts by itself."""
+    made_by: list[str] = []
+    """Statements that make the table, if no migration does."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,7 +169,7 @@ async def _save_postgresql(url: str, folder: Path) -> Saved:
     try:
         async with connection.transaction(isolation="repeatable_read", readonly=True):
             revision = str(await connection.fetchval("SELECT version_num FROM alembic_version"))
-            tables: list[dict[str, Any]] = []
+            tables: list[SavedTable] = []
             for table in Base.metadata.sorted_tables:
                 columns = [column.name for column in table.columns]
                 named = ", ".join(f'"{name}"' for name in columns)
@@ -166,20 +177,15 @@ async def _save_postgresql(url: str, folder: Path) -> Saved:
                     f'SELECT {named} FROM "{table.name}"',
                     output=str(folder / f"{table.name}.copy"),
                 )
-                tables.append(
-                    {
-                        "name": table.name,
-                        "columns": columns,
-                        "sequences": await _sequences(connection, table),
-                    }
-                )
+                sequences = await _sequences(connection, table)
+                tables.append(SavedTable(table.name, columns, sequences))
             more = await _more_tables(connection)
             tables += [await _save_more(connection, folder, name) for name in more]
             own_id = await connection.fetchval("SELECT id FROM installation")
             stored = {row["id"]: row["crc32"] for row in await connection.fetch(STORED_FILES)}
     finally:
         await connection.close()
-    (folder / TABLES_FILE).write_text(json.dumps(tables, indent=1))
+    (folder / TABLES_FILE).write_bytes(msgspec.json.format(msgspec.json.encode(tables), indent=1))
     return Saved("postgresql", revision, _known(own_id), stored)
 
 
@@ -193,9 +199,7 @@ async def _more_tables(connection: asyncpg.Connection[Any]) -> list[str]:
     return [name for name in names if name not in Base.metadata.tables]
 
 
-async def _save_more(
-    connection: asyncpg.Connection[Any], folder: Path, name: str
-) -> dict[str, Any]:
+async def _save_more(connection: asyncpg.Connection[Any], folder: Path, name: str) -> SavedTable:
     """Its rows, and how it is made, since no migration makes it."""
     columns = await connection.fetch(
         "SELECT attname, format_type(atttypid, atttypmod) AS type, attnotnull FROM pg_attribute"
@@ -218,15 +222,9 @@ async def _save_more(
     ]
     lines += [f'CONSTRAINT "{row["conname"]}" {row["definition"]}' for row in constraints]
     await connection.copy_from_table(name, output=str(folder / f"{name}.copy"))
-    return {
-        "name": name,
-        "columns": [row["attname"] for row in columns],
-        "sequences": {},
-        "made_by": [
-            f'CREATE TABLE "{name}" ({", ".join(lines)})',
-            *(row["definition"] for row in indexes),
-        ],
-    }
+    made_by = [f'CREATE TABLE "{name}" ({", ".join(lines)})']
+    made_by += [row["definition"] for row in indexes]
+    return SavedTable(name, [row["attname"] for row in columns], {}, made_by)
 
 
 async def _sequences(connection: asyncpg.Connection[Any], table: Any) -> dict[str, int]:
@@ -256,7 +254,8 @@ async def _load_postgresql(url: str, folder: Path, revision: str, replace: bool)
                 f"The schema of the database is {current}, and the backup is of {revision}. Restore"
                 " into an empty database."
             )
-        tables = json.loads((folder / TABLES_FILE).read_text())
+        saved = (folder / TABLES_FILE).read_bytes()
+        tables = msgspec.json.decode(saved, type=list[SavedTable])
         async with connection.transaction():
             if not replace and await _is_used(connection):
                 raise BackupUnusable(
@@ -264,23 +263,23 @@ async def _load_postgresql(url: str, folder: Path, revision: str, replace: bool)
                 )
             for table in tables:
                 await _make_if_missing(connection, table)
-            every = ", ".join(f'"{table["name"]}"' for table in tables)
+            every = ", ".join(f'"{table.name}"' for table in tables)
             await connection.execute(f"TRUNCATE {every} CASCADE")
             for table in tables:
                 await connection.copy_to_table(
-                    table["name"],
-                    source=str(folder / f"{table['name']}.copy"),
-                    columns=table["columns"],
+                    table.name,
+                    source=str(folder / f"{table.name}.copy"),
+                    columns=table.columns,
                 )
-                await _set_sequences(connection, table["name"], table["sequences"])
+                await _set_sequences(connection, table.name, table.sequences)
     finally:
         await connection.close()
 
 
-async def _make_if_missing(connection: asyncpg.Connection[Any], table: dict[str, Any]) -> None:
-    if await connection.fetchval("SELECT to_regclass($1)", table["name"]) is not None:
+async def _make_if_missing(connection: asyncpg.Connection[Any], table: SavedTable) -> None:
+    if await connection.fetchval("SELECT to_regclass($1)", table.name) is not None:
         return
-    for statement in table.get("made_by", ()):
+    for statement in table.made_by:
         await connection.execute(statement)
 
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 import codecs
 import csv
 import re
+import sys
 import zlib
 from array import array
 from bisect import bisect_right
@@ -24,6 +25,9 @@ from app.formats.base import MAX_CHUNK_BYTES, MAX_ROW_BYTES, Span
 from app.jobs.formulas import unguarded
 from app.jobs.reject_files import META_COLUMNS, Layout
 from app.sources.places import Writer
+
+# A cell may be as long as its row, which has a limit of its own.
+csv.field_size_limit(sys.maxsize)
 
 DELIMITERS = ",;\t|"
 """What editors write: some use the one of their country."""

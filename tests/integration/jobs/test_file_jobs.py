@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 from uuid import UUID, uuid4
@@ -25,7 +26,7 @@ from app.jobs.factory import JobFactory
 from app.jobs.file_jobs import FileJobs, Made, Plan
 from app.jobs.limits import OwnerLimits
 from app.processors.base import ChunkContext, ChunkOutcome, Processor
-from app.processors.options import Options
+from app.processors.options import Options, as_json
 from app.processors.registry import Processors
 from app.states import JobStatus
 from tests.conftest import Databases
@@ -66,7 +67,7 @@ class Service:
         self.database = database
         self.chosen = Chosen()
         self.queued: list[UUID] = []
-        processors = Processors(given=[self.chosen])
+        self.processors = processors = Processors(given=[self.chosen])
         limits = OwnerLimits(settings, database)
         factory = JobFactory(settings, processors, limits, self._enqueue)
         self.file_jobs = FileJobs(database, processors, factory)
@@ -98,7 +99,13 @@ class Service:
         return file.id
 
     async def submit(self, file_id: UUID, *, fresh: bool = False, **options: Any) -> Made:
-        return await self.file_jobs.submit(OWNER, file_id, "chosen", options=options, fresh=fresh)
+        return await self.file_jobs.submit_plan(
+            OWNER, file_id, self.plan(**options), 0, fresh=fresh
+        )
+
+    def plan(self, **options: Any) -> Plan:
+        """As a type of jobs makes it; raises InvalidParameter."""
+        return Plan("chosen", as_json(self.processors.options("chosen", options)))
 
     async def end(self, *job_ids: UUID, status: JobStatus = JobStatus.COMPLETED) -> None:
         """By way of `processing`, as a job does."""
@@ -132,9 +139,7 @@ async def service(databases: Databases, tmp_path: Path) -> AsyncIterator[Service
 
 async def test_a_job_reads_the_stored_file_from_its_first_row(service: Service) -> None:
     file_id = await service.file()
-    made = await service.file_jobs.submit(
-        OWNER, file_id, "chosen", priority=4, options={"column": "b"}
-    )
+    made = await service.file_jobs.submit_plan(OWNER, file_id, service.plan(column="b"), 4)
     assert not made.is_cached
     assert service.queued == [made.job_id]
     job = await service.job(made.job_id)
@@ -145,9 +150,8 @@ async def test_a_job_reads_the_stored_file_from_its_first_row(service: Service) 
 
 async def test_columns_and_rows_of_a_chunk_may_be_said(service: Service) -> None:
     file_id = await service.file()
-    made = await service.file_jobs.submit(
-        OWNER, file_id, "chosen", columns=["x", "y"], chunk_size=3
-    )
+    plan = replace(service.plan(), columns=["x", "y"], chunk_size=3)
+    made = await service.file_jobs.submit_plan(OWNER, file_id, plan, 0)
     job = await service.job(made.job_id)
     assert (job.columns, job.chunk_size) == (["x", "y"], 3)
 
@@ -238,7 +242,7 @@ async def test_a_job_that_did_not_end_well_is_no_answer(
 
 async def test_the_job_of_another_owner_is_no_answer(service: Service) -> None:
     theirs = await service.file(owner="somebody else")
-    made = await service.file_jobs.submit("somebody else", theirs, "chosen")
+    made = await service.file_jobs.submit_plan("somebody else", theirs, service.plan(), 0)
     await service.end(made.job_id)
     assert not (await service.submit(await service.file())).is_cached
 
@@ -247,9 +251,8 @@ async def test_the_job_of_another_owner_is_no_answer(service: Service) -> None:
 
 
 async def with_parts(service: Service, *file_ids: UUID, fresh: bool = False) -> Made:
-    return await service.file_jobs.submit_parts(
-        OWNER, file_ids, "rows", "chosen", priority=3, options={}, fresh=fresh
-    )
+    plan = Plan("rows", {}, file_ids, "chosen")
+    return await service.file_jobs.submit_plan(OWNER, file_ids[0], plan, 3, fresh=fresh)
 
 
 async def test_a_job_of_parts_has_one_for_each_file_in_their_order(service: Service) -> None:

@@ -270,9 +270,21 @@ def test_processors_and_formats_do_no_input_or_output() -> None:
 
 def test_only_the_factory_makes_jobs() -> None:
     """It asks the limits of the owner first, and tells the queue."""
-    for function in ("insert_job", "NewJob"):
-        makers = {name_of(path) for path in APP.rglob("*.py") if function in called(path)}
-        assert makers == {"app.jobs.factory"}, function
+    callers = {name_of(path): called(path) for path in APP.rglob("*.py")}
+    inserting = {module for module, names in callers.items() if "insert_job" in names}
+    of_rows = {name_of(path) for path in APP.rglob("*.py") if imports_new_job(path)}
+    making = {module for module, names in callers.items() if "NewJob" in names} & of_rows
+    assert inserting == making == {"app.jobs.factory"}
+
+
+def imports_new_job(path: Path) -> bool:
+    """The row; a request to POST /api/v1/jobs has the same name."""
+    return any(
+        isinstance(node, ast.ImportFrom)
+        and node.module == "app.db.rows"
+        and "NewJob" in {alias.name for alias in node.names}
+        for node in nodes(path)
+    )
 
 
 def called(path: Path) -> set[str]:

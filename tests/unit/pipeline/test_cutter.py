@@ -23,7 +23,7 @@ LINES = JsonDialect(root="lines")
 @pytest.fixture(autouse=True)
 def small_rows(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("app.formats.base.MAX_ROW_BYTES", ROW_BYTES)
-    monkeypatch.setattr("app.formats.csv.MAX_ROW_BYTES", ROW_BYTES)
+    monkeypatch.setattr("app.formats.csv_scan.MAX_ROW_BYTES", ROW_BYTES)
     monkeypatch.setattr("app.pipeline.cutter.WINDOW_BYTES", 98)
 
 
