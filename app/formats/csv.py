@@ -33,8 +33,9 @@ from app.formats.base import (
     oversize_reject,
     skip_to_line_end,
 )
+from app.formats.blocks import NO_OFFSETS, Mask
 from app.formats.csv_rows import read_at_once
-from app.formats.csv_scan import NO_OFFSETS, Mask, Scan, Scanner
+from app.formats.csv_scan import Scan, Scanner
 from app.formats.text_rows import ROW_BYTE, TextRows, row_ends_in
 
 LINE_ENDS = {"lf": b"\n", "crlf": b"\r\n", "cr": b"\r", "any": b"\n"}

@@ -14,20 +14,24 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
-import numpy.typing as npt
 
 from app.formats import csv_grammar as grammar
 from app.formats.base import MAX_ROW_BYTES, Offsets
+from app.formats.blocks import (
+    Codes,
+    Mask,
+    blocks,
+    following,
+    joined,
+    places_of,
+    preceding,
+)
 
 LF, CR = 10, 13
 LINE_ENDS = {"lf": b"\n", "crlf": b"\r\n", "cr": b"\r"}
 
-Codes = npt.NDArray[np.uint8]
-Mask = npt.NDArray[np.bool_]
-"""A truth for each byte, or for each of whatever it is said to be of."""
-
-
-NO_OFFSETS: Offsets = np.empty(0, np.int64)
+MARGIN = 2
+"""Bytes on either side of a quote that tell whether it may stand there."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,11 +52,10 @@ class Scan:
     """Places of the last byte of every line end, those inside quotes too."""
     irregular: Sequence[int] = ()
     """Ends of the records that only the grammar could find."""
-    is_quote: Mask | None = None
-    """None if the text has none, or quotes cannot be counted."""
     is_quoted: Mask | None = None
     """Whether a byte stands behind an opening quote, itself included, and before the closing one.
-    Nothing is said about irregular records.
+    Nothing is said about irregular records. None if the text has no quotes, or they cannot be
+    counted.
     """
     is_cut: bool = False
     """Whether the last piece ends with the text and not with a line end."""
@@ -70,7 +73,7 @@ class _Found:
 
     @property
     def ends(self) -> Offsets:
-        return np.concatenate([NO_OFFSETS, *self.parts])
+        return joined(self.parts)
 
     def add(self, end: int) -> None:
         self.parts.append(np.array([end], np.int64))
@@ -101,30 +104,30 @@ class Scanner:
         return bool(self.quote) and self.quote in text
 
     def count_line_ends(self, text: bytes) -> int:
-        return int(np.count_nonzero(self._line_ends(np.frombuffer(text, np.uint8))))
+        return len(self._line_ends(np.frombuffer(text, np.uint8)))
 
     def scan(self, text: bytes, *, eof: bool) -> Scan:
         """The complete records; with `eof` nothing follows the text, so that its end ends one."""
         if len(self.quote) > 1 and not eof:
             text = self._without_half_a_quote(text)
         codes = np.frombuffer(text, np.uint8)
-        is_line_end = self._line_ends(codes)
-        line_ends = np.flatnonzero(is_line_end)
-        is_quote = is_quoted = None
+        line_ends = self._line_ends(codes)
+        is_quoted = None
         found = _Found()
         if self.has_escapes(text):
             self._walk_by_grammar(text, eof, found)
         elif self.has_quotes(text):
-            is_quote = codes == self.quote[0]
-            is_quoted = between_quotes(is_quote)
-            self._walk(text, codes, is_line_end, is_quote, is_quoted, eof, found)
+            is_quoted = between_quotes(codes, self.quote[0])
+            self._walk(text, codes, is_quoted, eof, found)
             turns = [*found.turns, len(text)]
             for start, end in zip(turns[0::2], turns[1::2], strict=False):
                 np.logical_not(is_quoted[start:end], out=is_quoted[start:end])
         else:
             closing = line_ends
-            if self.newline in ("crlf", "any"):
-                closing = np.flatnonzero(self._may_end_record(codes, is_line_end, eof))
+            if self.newline == "crlf":
+                closing = closing[(closing > 0) & (codes[closing - 1] == CR)]
+            elif self.newline == "any" and not eof and text.endswith(b"\r"):
+                closing = closing[:-1]  # an LF may follow, which belongs to it
             found.parts.append(closing + 1)
             if eof and len(text) and (not len(closing) or closing[-1] + 1 != len(text)):
                 found.add(len(text))
@@ -139,7 +142,6 @@ class Scanner:
             ends,
             line_ends,
             found.irregular,
-            is_quote,
             is_quoted,
             found.is_cut,
         )
@@ -150,50 +152,37 @@ class Scanner:
                 return text[:-length]
         return text
 
-    def _line_ends(self, codes: Codes) -> Mask:
-        """Of the last byte of each line end, as lines are counted."""
+    def _line_ends(self, codes: Codes) -> Offsets:
+        """Places of the last byte of each line end, as lines are counted."""
+        places = places_of(self._newline_byte, codes)
+        if self.newline != "any":
+            return places
+        returns = places_of(CR, codes)
+        is_alone = np.ones(len(returns), np.bool_)
+        followed = returns + 1 < len(codes)
+        is_alone[followed] = codes[returns[followed] + 1] != LF
+        return np.union1d(places, returns[is_alone])
+
+    def _ends_record(self, codes: Codes, eof: bool) -> Mask:
+        """Of the last byte of the line ends that end a record unless they are quoted."""
         is_line_end: Mask = codes == self._newline_byte
-        if self.newline == "any":
-            is_return = codes == CR
-            is_line_end |= is_return & ~following(is_line_end, False)
-        return is_line_end
-
-    def _may_end_record(self, codes: Codes, is_line_end: Mask, eof: bool) -> Mask:
-        """Of the line ends that end a record unless they are quoted."""
         if self.newline == "crlf":
-            return is_line_end & preceding(codes == CR, False)
-        if self.newline == "any" and not eof and len(codes) and codes[-1] == CR:
-            is_line_end = is_line_end.copy()
-            is_line_end[-1] = False  # an LF may follow, which belongs to it
+            is_line_end &= preceding(codes == CR, False)
+        elif self.newline == "any":
+            # after the last one an LF may follow, which belongs to it
+            is_line_end |= (codes == CR) & ~following(is_line_end, not eof)
         return is_line_end
 
-    def _walk(
-        self,
-        text: bytes,
-        codes: Codes,
-        is_line_end: Mask,
-        is_quote: Mask,
-        is_quoted: Mask,
-        eof: bool,
-        found: _Found,
-    ) -> None:
+    def _walk(self, text: bytes, codes: Codes, is_quoted: Mask, eof: bool, found: _Found) -> None:
         """From one record that only the grammar can find to the next. `is_quoted` holds for a count
         that begins with the text; after a bad quote it may be the other way round.
         """
-        ends_record = self._may_end_record(codes, is_line_end, eof)
-        opens_badly, closes_badly = self._misplaced(codes, is_quote, ends_record, eof)
         sides: list[tuple[Offsets, Offsets] | None] = [None, None]
         start, size, is_turned = 0, len(text), False
         while start < size:
             side = sides[is_turned]
             if side is None:
-                opens, is_inside = is_quoted, is_quoted
-                if is_turned:
-                    opens = is_inside = ~is_quoted
-                closes = ~opens
-                lines = np.flatnonzero(ends_record & ~is_inside)
-                bad = np.flatnonzero((opens_badly & opens) | (closes_badly & closes))
-                side = sides[is_turned] = (lines, bad)
+                side = sides[is_turned] = self._side(codes, is_quoted, is_turned, eof)
             lines, bad = side
             place = bisect_left(bad.data, start) if len(bad) else 0
             first_bad = int(bad[place]) if place < len(bad) else size
@@ -222,12 +211,34 @@ class Scanner:
                 is_turned = not is_turned
                 found.turns.append(end)
 
-    def _misplaced(
-        self, codes: Codes, is_quote: Mask, ends_record: Mask, eof: bool
-    ) -> tuple[Mask, Mask]:
+    def _side(
+        self, codes: Codes, is_quoted: Mask, is_turned: bool, eof: bool
+    ) -> tuple[Offsets, Offsets]:
+        """Places of the line ends outside of quotes and of the quotes in a wrong place, if `is_quoted`
+        holds or if it is the other way round.
+        """
+        lines, bad = [], []
+        for start, end in blocks(len(codes)):
+            first = max(0, start - MARGIN)
+            part = codes[first : end + MARGIN]
+            inner = slice(start - first, end - first)
+            ends_record = self._ends_record(part, eof)
+            opens_badly, closes_badly = self._misplaced(part, ends_record, eof)
+            opens = is_quoted[start:end]
+            if is_turned:
+                opens = ~opens
+            closes = ~opens
+            lines.append(np.flatnonzero(ends_record[inner] & closes) + start)
+            is_bad = opens_badly[inner] & opens
+            is_bad |= closes_badly[inner] & closes
+            bad.append(np.flatnonzero(is_bad) + start)
+        return joined(lines), joined(bad)
+
+    def _misplaced(self, codes: Codes, ends_record: Mask, eof: bool) -> tuple[Mask, Mask]:
         """The quotes that may not open a cell where they stand, and those that may not close one.
         Of two that stand together the first closes and the second opens.
         """
+        is_quote = codes == self.quote[0]
         if len(self.delimiter) > 1 or len(self.quote) > 1:
             return is_quote, is_quote
         beside = is_quote | (codes == self.delimiter[0])
@@ -305,37 +316,26 @@ class Scanner:
         return blank
 
 
-def between_quotes(is_quote: Mask) -> Mask:
+def between_quotes(codes: Codes, quote: int) -> Mask:
     """The bytes with an odd number of quotes before them, themselves included.
 
     Of 64 bytes at a time: six shifts add up the bits of a word, modulo two.
     """
-    packed = np.packbits(is_quote, bitorder="little")
-    words = np.zeros(-(-len(packed) // 8), "<u8")
-    words.view(np.uint8)[: len(packed)] = packed
-    for shift in (1, 2, 4, 8, 16, 32):
-        words ^= words << np.uint64(shift)
-    is_odd = words >> np.uint64(63)
-    odd_before = np.bitwise_xor.accumulate(is_odd) ^ is_odd
-    words ^= np.uint64(0) - odd_before
-    bits = np.unpackbits(words.view(np.uint8), count=len(is_quote), bitorder="little")
-    return bits.view(np.bool_)
-
-
-def preceding(mask: Mask, first: bool) -> Mask:
-    """What is true of the byte before each; `first`, of what is before the first one."""
-    shifted = np.empty_like(mask)
-    shifted[1:] = mask[:-1]
-    shifted[:1] = first
-    return shifted
-
-
-def following(mask: Mask, last: bool) -> Mask:
-    """What is true of the byte behind each; `last`, of what is behind the last one."""
-    shifted = np.empty_like(mask)
-    shifted[:-1] = mask[1:]
-    shifted[-1:] = last
-    return shifted
+    odd = np.empty(len(codes), np.bool_)
+    is_odd_before = False
+    for start, end in blocks(len(codes)):
+        packed = np.packbits(codes[start:end] == quote, bitorder="little")
+        words = np.zeros(-(-len(packed) // 8), "<u8")
+        words.view(np.uint8)[: len(packed)] = packed
+        for shift in (1, 2, 4, 8, 16, 32):
+            words ^= words << np.uint64(shift)
+        is_odd = words >> np.uint64(63)
+        before = np.bitwise_xor.accumulate(is_odd) ^ is_odd ^ np.uint64(is_odd_before)
+        words ^= np.uint64(0) - before
+        bits = np.unpackbits(words.view(np.uint8), count=end - start, bitorder="little")
+        odd[start:end] = bits.view(np.bool_)
+        is_odd_before = bool(bits[-1])
+    return odd
 
 
 def _table(*codes: int) -> Mask:

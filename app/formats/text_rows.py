@@ -21,6 +21,7 @@ from app.formats.base import (
     page_cuts,
     row_hash_sum,
 )
+from app.formats.blocks import places_of
 
 CELL_BYTE, NULL_BYTE = (mark.encode("utf-8", "surrogateescape") for mark in (CELL_END, NULL_CELL))
 ROW_BYTE = b"\xfd"
@@ -153,4 +154,4 @@ def _escapes(data: bytes) -> list[tuple[bytes, bytes]]:
 
 def row_ends_in(data: bytes) -> Offsets:
     """Behind each row of such bytes."""
-    return np.flatnonzero(np.frombuffer(data, np.uint8) == ROW_BYTE[0]) + 1
+    return places_of(ROW_BYTE[0], np.frombuffer(data, np.uint8)) + 1
