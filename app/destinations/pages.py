@@ -125,7 +125,7 @@ def merged_pages(held: Sequence[PageRow], added: Sequence[Page]) -> Iterator[Pag
     before = (row for page in held for row in _rows(page.data, page.row_numbers, page.first_row))
     new = (row for page in added for row in _rows(page.data, page.numbers, page.first_row))
     rows = list(merge_sorted(before, sorted(new, key=_number), key=_number))
-    for start, end in page_cuts(row_ends(raw for _, raw in rows)):
+    for start, end in page_cuts(row_ends([raw for _, raw in rows])):
         some = rows[start:end]
         numbers = [number for number, _ in some]
         yield Page(

@@ -224,9 +224,9 @@ def page_cuts(ends: Offsets) -> Iterator[tuple[int, int]]:
         start, before = end, int(ends[end - 1])
 
 
-def row_ends(rows: Iterable[bytes]) -> Offsets:
+def row_ends(rows: Sequence[bytes]) -> Offsets:
     """Bytes up to the end of each row."""
-    return np.cumsum([len(row) for row in rows], dtype=np.int64)
+    return np.cumsum(np.fromiter(map(len, rows), np.int64, len(rows)))
 
 
 def gaps(numbers: Sequence[int]) -> list[int] | None:

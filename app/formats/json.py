@@ -1,14 +1,12 @@
 """JSON: an array of objects, one object, or JSON Lines. Record boundaries are
-found here, each record is judged by msgspec.
+found here, what is in a record is judged by msgspec (json_records.py).
 
 A record is kept as the bytes it came in. The scanner only counts brackets and quotes, so it never
-recurses and never builds a value: a million opening brackets cost a million additions.
+recurses and never builds a value (json_structure.py).
 """
 
 from __future__ import annotations
 
-import json
-import re
 from collections.abc import Iterable, Sequence
 from functools import partial
 from typing import Any, ClassVar
@@ -17,7 +15,6 @@ import msgspec
 import numpy as np
 
 from app.formats.base import (
-    MAX_COLUMNS,
     MAX_REJECT_BYTES,
     LineNumbers,
     ObjectRows,
@@ -28,27 +25,20 @@ from app.formats.base import (
     oversize_reject,
     skip_to_line_end,
 )
-
-MAX_DEPTH = 64
-WHITESPACE = b" \t\r\n"
-RECORD_SEPARATOR = b"\x1e"
-QUOTE, BACKSLASH, COMMA, CLOSING, LF, CR = 34, 92, 44, 93, 10, 13
-
-# What a byte outside strings does to the depth.
-_STEP = np.zeros(256, np.int8)
-_STEP[[ord("{"), ord("[")]] = 1
-_STEP[[ord("}"), ord("]")]] = -1
-_STRUCTURAL = _STEP != 0
-_STRUCTURAL[COMMA] = True
-
-_IS_BLANK = np.zeros(256, bool)
-_IS_BLANK[list(WHITESPACE)] = True
-
-_LONE_SURROGATE = re.compile(
-    rb"\\u[dD][89abAB][0-9a-fA-F]{2}(?!\\u[dD][c-fC-F])|(?<!\\u[dD][89abAB][0-9a-fA-F]{2})\\u[dD][c-fC-F]"
+from app.formats.json_records import BadRecord, judge_all
+from app.formats.json_structure import (
+    CLOSING,
+    COMMA,
+    IS_BLANK,
+    WHITESPACE,
+    blanks_before,
+    brackets,
+    cut_before_escape,
+    structure,
 )
-_SPACED_COLON = re.compile(rb"[ \t\r\n]:")
-_decode = msgspec.json.Decoder(dict[str, Any]).decode
+
+RECORD_SEPARATOR = b"\x1e"
+OPENING_BRACE, CLOSING_BRACE, LF, CR = 123, 125, 10, 13
 
 
 class JsonDialect(msgspec.Struct, frozen=True, kw_only=True, tag="json", tag_field="kind"):
@@ -76,18 +66,14 @@ class JsonDialect(msgspec.Struct, frozen=True, kw_only=True, tag="json", tag_fie
         return msgspec.structs.replace(self, data_end=size)
 
 
-class BadRecord(Exception):
-    def __init__(self, code: str, message: str, column: str | None = None) -> None:
-        super().__init__(message)
-        self.code, self.message, self.column = code, message, column
-
-
 class JsonFormat:
     """Shared by all kinds of root: judging records. Their subclasses say where records end."""
 
     line_end = b"\n"
     unit = 1
     skip_footer = 0
+    are_apart = False
+    """Whether a record ends only where no bracket and no string is open."""
 
     def __init__(self, dialect: JsonDialect) -> None:
         self.dialect = dialect
@@ -106,33 +92,56 @@ class JsonFormat:
     def skip(self, blocks: Iterable[bytes], at_least: int) -> int | None:
         return skip_to_line_end(blocks, at_least, b"\n", 1)
 
-    def record(self, raw: bytes, *, is_first: bool, is_last: bool) -> bytes:
-        """The JSON text of the object inside the record's bytes; raises
-        BadRecord if what surrounds it is wrong."""
+    def record(self, raw: bytes, *, is_first: bool, is_last: bool) -> bytes | BadRecord:
+        """The JSON text of the object inside the record's bytes, or what is wrong around it."""
         return raw.strip(WHITESPACE)
 
     def read(self, data: bytes, span: Span) -> Parsed:
-        columns: dict[str, None] = {}
-        numbers: list[int] = []
-        kept: list[bytes] = []
-        rejects: list[Reject] = []
         if span.is_oversize:
             return Parsed(ObjectRows([], [], []), [oversize_reject(data, span)])
+        at_end = span.byte_end == self.dialect.data_end
+        ends = self._ends(data, at_end)
+        texts, refused = self._texts(data, ends, is_first=span.first_row == 1, at_end=at_end)
+        judged = judge_all(texts, are_apart=self.are_apart, refused=refused)
+        numbers = range(span.first_row, span.first_row + len(texts))
+        if not judged.bad:
+            return Parsed(ObjectRows(judged.columns, numbers, texts))
+        kept_numbers: list[int] = []
+        kept: list[bytes] = []
+        start = 0
+        for end in [*judged.bad, len(texts)]:
+            kept_numbers += numbers[start:end]
+            kept += texts[start:end]
+            start = end + 1
+        rejects = []
         lines = LineNumbers(span.first_line, partial(self._lines_in, data))
-        start, at_end = 0, span.byte_end == self.dialect.data_end
-        ends = self._ends(data, at_end).tolist()
-        for number, end in enumerate(ends, span.first_row):
-            is_last = at_end and end == ends[-1]
-            try:
-                text = self.record(data[start:end], is_first=number == 1, is_last=is_last)
-                columns |= dict.fromkeys(judge(text))
-                numbers.append(number)
-                kept.append(text)
-            except BadRecord as bad:
-                place = self._place(data, start, end, span, lines, is_last)
-                rejects.append(self._reject(bad, data, place, number, span))
+        for index, bad in judged.bad.items():
+            start = int(ends[index - 1]) if index else 0
+            is_last = at_end and index == len(ends) - 1
+            place = self._place(data, start, int(ends[index]), span, lines, is_last)
+            rejects.append(self._reject(bad, data, place, numbers[index], span))
+        return Parsed(ObjectRows(judged.columns, kept_numbers, kept), rejects)
+
+    def _texts(
+        self, data: bytes, ends: Offsets, *, is_first: bool, at_end: bool
+    ) -> tuple[list[bytes], dict[int, BadRecord]]:
+        """(the JSON text of each record, what is wrong around some of them). `is_first`: the file
+        begins with this chunk. `at_end`: it ends with it.
+        """
+        texts, refused = [], {}
+        start, last = 0, len(ends) - 1
+        for index, end in enumerate(ends.tolist()):
+            text = self.record(
+                data[start:end],
+                is_first=is_first and index == 0,
+                is_last=at_end and index == last,
+            )
+            if isinstance(text, BadRecord):
+                refused[index] = text
+                text = b""
+            texts.append(text)
             start = end
-        return Parsed(ObjectRows(list(columns), numbers, kept), rejects)
+        return texts, refused
 
     def _ends(self, data: bytes, at_end: bool) -> Offsets:
         """Ends of the records of a chunk; whether the file ends with
@@ -211,19 +220,44 @@ class JsonLinesFormat(JsonFormat):
         if eof and len(window) and (not len(ends) or ends[-1] != len(window)):
             ends = np.append(ends, len(window))
         starts = np.concatenate(([0], ends))[:-1]
-        blank = _IS_BLANK[codes[starts]]
+        blank = IS_BLANK[codes[starts]]
         for i in np.flatnonzero(blank & (ends - starts > 1)):
-            blank[i] = _IS_BLANK[codes[starts[i] : ends[i]]].all()
+            blank[i] = IS_BLANK[codes[starts[i] : ends[i]]].all()
         return ends[~blank]
 
     def skip(self, blocks: Iterable[bytes], at_least: int) -> int | None:
         return skip_to_line_end(blocks, at_least, self.line_end, 1)
+
+    def _texts(
+        self, data: bytes, ends: Offsets, *, is_first: bool, at_end: bool
+    ) -> tuple[list[bytes], dict[int, BadRecord]]:
+        if self._any:
+            data = data.replace(b"\r", b"\n")
+        texts = data.split(self.line_end)
+        if not texts[-1]:
+            texts.pop()
+        if not len(ends) or len(texts) != len(ends):  # there are blank lines
+            return [text for line in texts if (text := line.strip(WHITESPACE))], {}
+        for place in _untidy(data, ends).tolist():
+            texts[place] = texts[place].strip(WHITESPACE)
+        return texts, {}
 
     def _lines_in(self, data: bytes, start: int = 0, end: int | None = None) -> int:
         count = data.count(self.line_end, start, end)
         if self._any:
             count += data.count(b"\r", start, end) - data.count(b"\r\n", start, end)
         return count
+
+
+def _untidy(data: bytes, ends: Offsets) -> Offsets:
+    """The lines that may have blanks around them: they do not begin with an opening brace, or do
+    not end with a closing one. And the last, which may have no line end.
+    """
+    codes = np.frombuffer(data, np.uint8)
+    is_tidy = codes[np.append(0, ends[:-1])] == OPENING_BRACE
+    is_tidy &= codes[ends - 2] == CLOSING_BRACE
+    is_tidy[-1:] = False
+    return np.flatnonzero(~is_tidy)
 
 
 class JsonSequenceFormat(JsonFormat):
@@ -233,7 +267,7 @@ class JsonSequenceFormat(JsonFormat):
     def scan(self, window: bytes, *, eof: bool) -> Offsets:
         return np.flatnonzero(np.frombuffer(window, np.uint8) == RECORD_SEPARATOR[0]) + 1
 
-    def record(self, raw: bytes, *, is_first: bool, is_last: bool) -> bytes:
+    def record(self, raw: bytes, *, is_first: bool, is_last: bool) -> bytes | BadRecord:
         return raw[:-1].strip(WHITESPACE)
 
     def content(self, raw: bytes, *, is_last: bool) -> tuple[int, int]:
@@ -254,9 +288,11 @@ class JsonObjectsFormat(JsonFormat):
     """Objects one after the other, whatever blanks are between them and in them. What is between
     two objects and is no blank is a record of its own, so that it harms neither."""
 
+    are_apart = True
+
     def scan(self, window: bytes, *, eof: bool) -> Offsets:
         codes = np.frombuffer(window, np.uint8)
-        places, steps, _ = _brackets(codes)
+        places, steps, _ = brackets(codes)
         levels = np.cumsum(steps, dtype=np.int64)
         levels -= np.minimum.accumulate(np.minimum(levels, 0))
         levels_before = np.concatenate(([0], levels))[:-1]
@@ -264,7 +300,7 @@ class JsonObjectsFormat(JsonFormat):
         opened = places[(steps > 0) & (levels == 1)]
         # Between the end of an object and the next bracket there may be something else.
         behind = np.concatenate(([0], closed))[: len(opened)]
-        between = _blanks_before(codes, behind, opened)
+        between = blanks_before(codes, behind, opened)
         ends = np.union1d(closed, opened[~between])
         if eof and window[int(ends[-1]) if len(ends) else 0 :].strip(WHITESPACE):
             ends = np.append(ends, len(window))
@@ -276,9 +312,9 @@ class JsonObjectsFormat(JsonFormat):
         offset, level, in_string = 0, 0, 0
         carried, has_begun = b"", False
         for block in blocks:
-            text, carried = _cut_before_escape(carried + block)
+            text, carried = cut_before_escape(carried + block)
             codes = np.frombuffer(text, np.uint8)
-            places, steps, quotes = _brackets(codes, in_string)
+            places, steps, quotes = brackets(codes, in_string)
             levels = level + np.cumsum(steps, dtype=np.int64)
             levels -= np.minimum.accumulate(np.minimum(levels, 0))
             levels_before = np.concatenate(([level], levels))[:-1]
@@ -303,6 +339,34 @@ class JsonArrayFormat(JsonFormat):
     is none, but so it harms no other. Only blanks may follow, and they are no record.
     """
 
+    are_apart = True
+
+    def _texts(
+        self, data: bytes, ends: Offsets, *, is_first: bool, at_end: bool
+    ) -> tuple[list[bytes], dict[int, BadRecord]]:
+        starts = np.concatenate(([0], ends))[:-1]
+        is_usual = np.frombuffer(data, np.uint8)[starts] == COMMA
+        is_usual[:1] &= not is_first
+        is_usual[-1:] &= not at_end
+        texts = [
+            data[start:end].strip(WHITESPACE)
+            for start, end in zip((starts + 1).tolist(), ends.tolist(), strict=True)
+        ]
+        if not all(texts):
+            is_usual &= [bool(text) for text in texts]
+        refused = {}
+        for index in np.flatnonzero(~is_usual).tolist():
+            text = self.record(
+                data[starts[index] : ends[index]],
+                is_first=is_first and index == 0,
+                is_last=at_end and index == len(ends) - 1,
+            )
+            if isinstance(text, BadRecord):
+                refused[index] = text
+                text = b""
+            texts[index] = text
+        return texts, refused
+
     def scan(self, window: bytes, *, eof: bool) -> Offsets:
         return self._record_ends(window, eof, more_follows=False)
 
@@ -312,7 +376,7 @@ class JsonArrayFormat(JsonFormat):
     def _record_ends(self, window: bytes, eof: bool, *, more_follows: bool) -> Offsets:
         """`more_follows` says of a chunk that another one begins behind it."""
         codes = np.frombuffer(window, np.uint8)
-        places, kinds, levels, falls, _ = _structure(codes)
+        places, kinds, levels, falls, _ = structure(codes)
         commas = places[(kinds == COMMA) & (levels == 0)]
         if len(commas) and not window[: commas[0]].strip(WHITESPACE):
             commas = commas[1:]
@@ -355,9 +419,9 @@ class JsonArrayFormat(JsonFormat):
         offset, level, in_string = 0, 0, 0
         carried, begins, closed = b"", b"", -1
         for block in blocks:
-            text, carried = _cut_before_escape(carried + block)
+            text, carried = cut_before_escape(carried + block)
             codes = np.frombuffer(text, np.uint8)
-            places, kinds, levels, falls, quotes = _structure(codes, level, in_string)
+            places, kinds, levels, falls, quotes = structure(codes, level, in_string)
             commas = places[(kinds == COMMA) & (levels == 0)]
             if not begins and len(commas) and not text[: commas[0]].strip(WHITESPACE):
                 commas = commas[1:]  # the one before the record
@@ -391,143 +455,31 @@ class JsonArrayFormat(JsonFormat):
             last = len(raw[: first + end].rstrip(WHITESPACE))
         return first, max(first, last)
 
-    def record(self, raw: bytes, *, is_first: bool, is_last: bool) -> bytes:
+    def record(self, raw: bytes, *, is_first: bool, is_last: bool) -> bytes | BadRecord:
         text = raw.strip(WHITESPACE)
         if text.startswith(b"]"):
-            raise BadRecord("json_syntax", "Something follows the end of the array.")
+            return BadRecord("json_syntax", "Something follows the end of the array.")
         if text.startswith(b","):
             if is_first:
-                raise BadRecord("json_syntax", "There is no value before the first comma.")
+                return BadRecord("json_syntax", "There is no value before the first comma.")
             text = text[1:].lstrip(WHITESPACE)
         if is_last:
             end = _closing(text)
             if end is None:
-                raise BadRecord("json_truncated", "The file ends before its array is closed.")
+                return BadRecord("json_truncated", "The file ends before its array is closed.")
             text = text[:end].rstrip(WHITESPACE)
         if not text:
             message = "There is no value between two commas, or after the last one."
-            raise BadRecord("json_syntax", message)
+            return BadRecord("json_syntax", message)
         return text
-
-
-def _cut_before_escape(text: bytes) -> tuple[bytes, bytes]:
-    """What a backslash escapes must not be in another block."""
-    cut = len(text.rstrip(b"\\"))
-    return text[:cut], text[cut:]
-
-
-def _brackets(codes: np.ndarray, in_string: int = 0) -> tuple[Offsets, np.ndarray, int]:
-    """(places of the brackets outside strings, 1 for each that opens and
-    -1 for each that closes, number of quotes)"""
-    quotes = unescaped_quotes(codes)
-    places = np.flatnonzero(_STEP[codes] != 0)
-    places = places[(in_string + np.searchsorted(quotes, places)) % 2 == 0]
-    return places, _STEP[codes[places]], len(quotes)
-
-
-def _structure(
-    codes: np.ndarray,
-    level: int = 0,
-    in_string: int = 0,
-) -> tuple[Offsets, np.ndarray, Offsets, Offsets, int]:
-    """(places of brackets and commas outside strings, what they are, the level behind each, places
-    of the brackets that close more than is open, number of quotes). After such a bracket the level
-    is 0 again: what follows is outside, too."""
-    places = np.flatnonzero(_STRUCTURAL[codes])
-    quotes = unescaped_quotes(codes)
-    places = places[(in_string + np.searchsorted(quotes, places)) % 2 == 0]
-    kinds = codes[places]
-    levels = np.cumsum(_STEP[kinds], dtype=np.int64)
-    levels += level
-    falls = places[:0]
-    if levels.min(initial=0) < 0:
-        floor = np.minimum.accumulate(np.minimum(levels, 0))
-        falls = places[np.diff(floor, prepend=0) < 0]
-        levels -= floor
-    return places, kinds, levels, falls, len(quotes)
-
-
-def _blanks_before(codes: np.ndarray, starts: Offsets, ends: Offsets) -> np.ndarray:
-    """Whether there are only blanks from each of the starts to its end."""
-    seen = np.concatenate(([0], np.cumsum(~_IS_BLANK[codes], dtype=np.int64)))
-    blank: np.ndarray = seen[ends] == seen[starts]
-    return blank
 
 
 def _closing(text: bytes) -> int | None:
     """Where a bracket closes the array that the text is in."""
     codes = np.frombuffer(text, np.uint8)
-    falls = _structure(codes)[3]
+    falls = structure(codes)[3]
     closings = falls[codes[falls] == CLOSING]
     return int(closings[0]) if len(closings) else None
-
-
-def unescaped_quotes(codes: np.ndarray) -> Offsets:
-    """Positions of the quotes that begin or end a string."""
-    quotes = np.flatnonzero(codes == QUOTE)
-    suspects = quotes[(quotes > 0) & (codes[quotes - 1] == BACKSLASH)]
-    if not len(suspects):
-        return quotes
-    others = np.flatnonzero(codes != BACKSLASH)
-    # The last byte before the run of backslashes, if any.
-    before = np.searchsorted(others, suspects) - 1
-    run = suspects - 1 - np.where(before >= 0, others[before], -1)
-    return np.setdiff1d(quotes, suspects[run % 2 == 1], assume_unique=True)
-
-
-def depth_of(text: bytes) -> int:
-    """How deep brackets nest outside strings."""
-    _, steps, _ = _brackets(np.frombuffer(text, np.uint8))
-    return int(np.cumsum(steps, dtype=np.int64).max(initial=0))
-
-
-def judge(text: bytes) -> Iterable[str]:
-    """The keys of a record that can be stored; raises BadRecord saying why another cannot."""
-    if text.count(b"[") + text.count(b"{") > MAX_DEPTH and depth_of(text) > MAX_DEPTH:
-        raise BadRecord("json_too_deep", f"The record nests deeper than {MAX_DEPTH} levels.")
-    try:
-        value = _decode(text)
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
-        raise _reason(text, error) from None
-    if len(value) > MAX_COLUMNS:
-        raise BadRecord("too_many_columns", f"The record has more than {MAX_COLUMNS} keys.")
-    # Each key that is written has a colon behind its quote: as many as there are keys means no key
-    # twice. Any other count (nested objects, strings that hold such a thing) needs the slower look.
-    if text.count(b":") != len(value):
-        if text.count(b'":') != len(value) or _SPACED_COLON.search(text):
-            _refuse_duplicate_keys(text)
-    return value
-
-
-def _reason(text: bytes, error: Exception) -> BadRecord:
-    """Return why msgspec refused `text`, decided by the bytes: its error
-    classes and words differ between versions."""
-    try:
-        text.decode()
-    except UnicodeDecodeError:
-        return BadRecord("invalid_utf8", "The record holds bytes that are not UTF-8.")
-    if isinstance(error, msgspec.ValidationError):
-        # The type asked for is an object of anything, so in an object only a number can fail it.
-        if text.lstrip(WHITESPACE).startswith(b"{"):
-            message = "The record holds a number that cannot be represented."
-            return BadRecord("number_out_of_range", message)
-        return BadRecord("json_row_not_object", "The record is not an object.")
-    if _LONE_SURROGATE.search(text):
-        return BadRecord("invalid_unicode", "A \\u escape is half of a surrogate pair.")
-    return BadRecord("json_syntax", f"{error}.")
-
-
-def _refuse_duplicate_keys(text: bytes) -> None:
-    levels: list[list[str]] = []
-
-    def keys(pairs: list[tuple[str, Any]]) -> None:
-        levels.append([key for key, _ in pairs])
-
-    json.loads(text, object_pairs_hook=keys)
-    names = levels[-1]  # the outermost object ends last
-    if len(set(names)) != len(names):
-        twice = next(name for name in names if names.count(name) > 1)
-        raise BadRecord("duplicate_key", f"The key {twice!r} stands twice in the record.", twice)
 
 
 ROOTS = {
