@@ -84,6 +84,13 @@ class OldConclude(RowsProcessor):
         return Conclusion({}, {})
 
 
+class UndeclaredCollecting(RowsProcessor):
+    name = "undeclared_collecting"
+
+    def collected(self, options: Any) -> dict[Any, Any]:
+        return {}
+
+
 class NoTables(WritesTables, RowsProcessor):
     name = "no_tables"
 
@@ -136,6 +143,7 @@ class Asking(WaitsForService):
         ("OldColumns", "`columns` is called otherwise"),
         ("OldCheck", "`check` is called otherwise"),
         ("OldConclude", "has `conclude`, which is what a Reduces has"),
+        ("UndeclaredCollecting", "has `collected`, which is what a CollectsFiles has"),
         ("NoTables", "has no `tables`, which is what a WritesTables has"),
         ("UndeclaredWait", "exactly if it is a WaitsForService"),
         ("OptionsOfSomethingElse", "no subclass of app.processors.options.Options"),
