@@ -164,8 +164,6 @@ def _watch() -> None:
     sys.addaudithook(_refuse_the_dead)
     event.listen(SqlEngine, "do_connect", _refuse_connection)
     event.listen(Pool, "connect", _remember_connection)
-    gc.collect()
-    gc.freeze()  # so that to look for what a dead life has left takes no time
 
 
 class _Here:
@@ -277,6 +275,8 @@ class Engine(ServiceFolder):
         """Begin a life; returns when the service is ready, or has died."""
         assert not self.is_alive
         _watch()
+        if not gc.get_freeze_count():
+            gc.freeze()  # so that to look for what a dead life has left takes no time
         self._patch.setenv("CRASH_FLAGS", str(self.flags))
         self._patch.setattr(failpoints, "die", lambda: self.life.die())
         self._patch.setattr(machine, "Processes", _Here)
@@ -339,6 +339,7 @@ class Engine(ServiceFolder):
             self.__dict__.pop(name, None)
         with warnings.catch_warnings(action="ignore"):  # else they are found in the next test
             gc.collect()
+        gc.unfreeze()
 
     def _bury(self) -> None:
         """Let go of all that the dead life holds. Whatever of it runs once more can change
