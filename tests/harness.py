@@ -80,6 +80,7 @@ class Postgres:
         self.execute(
             "postgres",
             *(f"ALTER SYSTEM SET {name} = off" for name in off),
+            "ALTER SYSTEM SET max_wal_size = '128MB'",  # it may be in memory
             "SELECT pg_reload_conf()",
         )
 
