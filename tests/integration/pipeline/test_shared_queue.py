@@ -1,0 +1,323 @@
+"""Tokens in PostgreSQL: how many a job has, who goes first, and what becomes of those of a worker
+that is gone.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections import Counter
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from functools import partial
+from pathlib import Path
+from uuid import UUID, uuid4
+
+import pytest
+from procrastinate import App
+from sqlalchemy import text
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from app.config import load_settings
+from app.db.engine import Database
+from app.pipeline.shared_queue import LANES, QUEUE, SharedQueue, _Connector
+from tests.conftest import Databases
+from tests.harness import query, wait_until
+
+pytestmark = pytest.mark.parametrize("databases", ["postgresql"], indirect=True)
+LEASE = 60.0
+SECONDS = 20
+AGEING = 10.0
+Take = Callable[[UUID], Awaitable[None]]
+
+
+class Clock:
+    """Goes on only when it is told to."""
+
+    def __init__(self) -> None:
+        self.now = time.time()
+
+    def __call__(self) -> float:
+        return self.now
+
+
+class Shared:
+    """A queue over a database, as each process has one."""
+
+    def __init__(self, url: str, database: Database) -> None:
+        self.url = url
+        self.database = database
+        self.clock = Clock()
+        self.queue = self.of_another_process()
+
+    def of_another_process(self) -> SharedQueue:
+        return SharedQueue(self.database, AGEING, self.clock)
+
+    async def enqueue(self, job_id: UUID, priority: int | None = None, turns: int = 1) -> None:
+        await self.database.transact(
+            partial(self.queue.enqueue, job_id=job_id, priority=priority, turns=turns)
+        )
+
+    async def waiting(self) -> dict[UUID, int]:
+        """How many tokens of each job wait."""
+        return await asyncio.to_thread(self._waiting)
+
+    def _waiting(self) -> dict[UUID, int]:
+        lanes = query(
+            self.url, "SELECT queueing_lock FROM procrastinate_jobs WHERE status = 'todo'"
+        )
+        return Counter(UUID(lane.partition("/")[0]) for (lane,) in lanes)
+
+    async def until(self, job_id: UUID, count: int) -> None:
+        """So many tokens of the job wait."""
+        await asyncio.to_thread(
+            wait_until,
+            lambda: self._waiting().get(job_id, 0) == count,
+            SECONDS,
+            f"{count} tokens of the job",
+        )
+
+    @asynccontextmanager
+    async def running(
+        self, take: Take, *, queue: SharedQueue | None = None, concurrency: int = 1
+    ) -> AsyncIterator[asyncio.Task[None]]:
+        """Within, tokens are given to `take`."""
+        task = asyncio.create_task(
+            (queue or self.queue).run(
+                take, url=self.url, concurrency=concurrency, heartbeat=0.2, lease=LEASE
+            )
+        )
+        try:
+            yield task
+        finally:
+            task.cancel()
+            await asyncio.wait([task])
+
+    async def taken(self, count: int) -> list[UUID]:
+        """The jobs of the next tokens, in the order in which one worker takes them."""
+        jobs: list[UUID] = []
+        enough = asyncio.Event()
+
+        async def take(job_id: UUID) -> None:
+            jobs.append(job_id)
+            if len(jobs) == count:
+                enough.set()
+
+        async with asyncio.timeout(SECONDS), self.running(take):
+            await enough.wait()
+        return jobs
+
+
+@pytest.fixture
+async def shared(databases: Databases, tmp_path: Path) -> AsyncIterator[Shared]:
+    url = await asyncio.to_thread(databases.create, tmp_path)
+    database = Database(load_settings(database_url=url, storage_dir=tmp_path))
+    yield Shared(url, database)
+    await database.close()
+
+
+# ---------------------------------------------------------------------- how many
+
+
+async def test_a_job_has_as_many_tokens_as_turns_and_no_more_than_there_are_lanes(
+    shared: Shared,
+) -> None:
+    one, three, many = uuid4(), uuid4(), uuid4()
+    await shared.enqueue(one, turns=0)
+    await shared.enqueue(three, turns=3)
+    await shared.enqueue(many, turns=100)
+    expected = {one: 1, three: 3, many: LANES}
+    assert await shared.waiting() == expected
+    await shared.enqueue(three, turns=2)
+    assert await shared.waiting() == expected, "a lane that is taken is not taken twice"
+
+
+async def test_a_token_of_a_transaction_that_is_rolled_back_was_never_there(shared: Shared) -> None:
+    async def fail(connection: AsyncConnection) -> None:
+        await shared.queue.enqueue(connection, uuid4())
+        raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        await shared.database.transact(fail)
+    assert await shared.waiting() == {}
+
+
+async def test_two_that_put_the_same_token_at_once_put_one(shared: Shared) -> None:
+    """Also where the transaction of the first is still open when the second puts it: that one goes
+    on, and what else it did is kept.
+    """
+    job_id, other = uuid4(), uuid4()
+
+    async def both(connection: AsyncConnection) -> None:
+        await shared.queue.enqueue(connection, job_id)
+        second = asyncio.create_task(shared.database.transact(put_two))
+        await asyncio.wait([second], timeout=0.2)
+        others.append(second)
+
+    async def put_two(connection: AsyncConnection) -> None:
+        await shared.queue.enqueue(connection, other)
+        await shared.queue.enqueue(connection, job_id)
+
+    others: list[asyncio.Task[None]] = []
+    async with asyncio.timeout(SECONDS):
+        await shared.database.transact(both)
+        await others[0]
+    assert await shared.waiting() == {job_id: 1, other: 1}
+
+
+# ---------------------------------------------------------------------- who goes first
+
+
+async def test_the_higher_priority_goes_first_and_who_waits_rises_by_a_step_in_each_span(
+    shared: Shared,
+) -> None:
+    early, equal, risen, urgent = (uuid4() for _ in range(4))
+    await shared.enqueue(early, 0)
+    shared.clock.now += 1
+    await shared.enqueue(equal, 0)
+    shared.clock.now += 2 * AGEING
+    await shared.enqueue(risen, 1)  # of those who have waited for two spans, none is before it
+    await shared.enqueue(urgent, 5)
+    assert await shared.taken(4) == [urgent, early, equal, risen]
+
+
+async def test_another_priority_counts_for_tokens_that_wait(shared: Shared) -> None:
+    first, second = uuid4(), uuid4()
+    await shared.enqueue(first, 5, turns=2)
+    await shared.enqueue(second, 0)
+    await shared.database.transact(lambda c: shared.queue.reprioritise(c, second, 9))
+    assert (await shared.waiting())[second] == LANES
+    assert (await shared.taken(1)) == [second]
+
+
+async def test_a_token_without_a_priority_has_that_which_was_known_last(shared: Shared) -> None:
+    known, other = uuid4(), uuid4()
+    shared.queue.know(known, 7)
+    await shared.enqueue(other, 3)
+    await shared.enqueue(known)
+    assert await shared.taken(2) == [known, other]
+
+
+# ---------------------------------------------------------------------- turns
+
+
+async def test_who_puts_back_the_token_of_its_turn_puts_it_in_its_own_lane(shared: Shared) -> None:
+    """So that two turns at once stay two tokens: the other one waits in the first lane meanwhile."""
+    job_id = uuid4()
+    turns = 0
+    are_two = asyncio.Event()
+
+    async def take(taken: UUID) -> None:
+        nonlocal turns
+        turns += 1
+        if turns == 1:  # in the first lane
+            await shared.enqueue(job_id)
+            return
+        shared.queue.put(taken)
+        await shared.until(job_id, 2)
+        are_two.set()
+        await asyncio.Event().wait()
+
+    await shared.enqueue(job_id, turns=2)
+    async with asyncio.timeout(SECONDS), shared.running(take):
+        await are_two.wait()
+
+
+async def test_outside_of_a_turn_a_token_is_put_in_the_first_lane(shared: Shared) -> None:
+    job_id = uuid4()
+    shared.queue.put(job_id)
+    shared.queue.put(job_id)
+    await shared.until(job_id, 1)
+    assert await shared.taken(1) == [job_id]
+
+
+async def test_workers_are_counted_that_were_heard_of_within_a_lease(shared: Shared) -> None:
+    assert await shared.queue.count_workers(LEASE) == 0
+    async with App(connector=_Connector(shared.url)).open_async() as app:
+        for _ in range(2):
+            await app.job_manager.register_worker()
+    assert await shared.queue.count_workers(LEASE) == 2
+    await heard_of(shared, -LEASE - 1)
+    assert await shared.queue.count_workers(LEASE) == 0
+
+
+# ---------------------------------------------------------------------- workers that are gone
+
+
+async def abandon(shared: Shared, seconds: float) -> None:
+    """The next token is taken by a worker that was not heard of for so long."""
+    async with App(connector=_Connector(shared.url)).open_async() as app:
+        worker = await app.job_manager.register_worker()
+        assert await app.job_manager.fetch_job(queues=[QUEUE], worker_id=worker) is not None
+    await heard_of(shared, -seconds)
+
+
+async def heard_of(shared: Shared, seconds: float) -> None:
+    """All workers were heard of so many seconds from now."""
+    change = text(
+        "UPDATE procrastinate_workers SET last_heartbeat = now() + make_interval(secs => :seconds)"
+    )
+    await shared.database.transact(lambda c: c.execute(change, {"seconds": seconds}))
+
+
+async def run_and_rescue(shared: Shared) -> None:
+    """As the reconciler does, beside a worker that is at nothing."""
+
+    async def take(job_id: UUID) -> None:
+        await asyncio.Event().wait()
+
+    rescuer = shared.of_another_process()
+    busy = uuid4()
+    await shared.enqueue(busy, 10)
+    async with shared.running(take, queue=rescuer):
+        await shared.until(busy, 0)
+        await rescuer.rescue(LEASE)
+
+
+async def test_the_token_of_a_worker_that_is_gone_is_put_back_in_its_lane(shared: Shared) -> None:
+    job_id = uuid4()
+    await shared.enqueue(job_id, 4, turns=2)
+    await abandon(shared, LEASE + 1)
+    assert await shared.waiting() == {job_id: 1}
+    await run_and_rescue(shared)
+    await shared.until(job_id, 2)
+
+
+async def test_a_worker_that_was_heard_of_within_its_lease_keeps_its_token(shared: Shared) -> None:
+    job_id = uuid4()
+    await shared.enqueue(job_id)
+    await abandon(shared, LEASE / 2)
+    await run_and_rescue(shared)
+    assert await shared.waiting() == {}
+
+
+async def test_a_worker_that_was_heard_of_in_the_future_is_missed_in_time(shared: Shared) -> None:
+    """The clock was set back: by an hour it would be missed too late."""
+    job_id = uuid4()
+    await shared.enqueue(job_id)
+    await abandon(shared, -3_600)
+    await run_and_rescue(shared)
+    newest = "SELECT max(last_heartbeat) <= now() FROM procrastinate_workers"
+    assert await asyncio.to_thread(query, shared.url, newest) == [(True,)]
+
+
+async def test_a_token_of_the_future_does_not_come_after_all_others(shared: Shared) -> None:
+    future, late = uuid4(), uuid4()
+    await shared.enqueue(future, 0)
+    change = text(
+        "UPDATE procrastinate_jobs SET priority = -CAST(extract(epoch FROM now()) - 1767225600 +"
+        " 3600 AS int)"
+    )
+    await shared.database.transact(lambda c: c.execute(change))
+    await run_and_rescue(shared)
+    shared.clock.now += 30
+    await shared.enqueue(late, 0)
+    assert await shared.taken(2) == [future, late]
+
+
+async def test_before_it_runs_there_is_nothing_to_rescue_with(shared: Shared) -> None:
+    job_id = uuid4()
+    await shared.enqueue(job_id)
+    await abandon(shared, LEASE + 1)
+    await shared.queue.rescue(LEASE)
+    assert await shared.waiting() == {}
