@@ -123,7 +123,17 @@ def to_scale(value: Value, scale: int, rounding: str | None) -> tuple[Value, Pro
     long = numbers.too_long(Numbers(data.ints, 0, data.valid))
     message = f"`{{value}}` has more than {MAX_DIGITS} digits with {scale} decimals."
     problems.append((long, "out_of_range", message))
-    return Value(Type("decimal", scale), numbers.without(data, long)), problems
+    written = None
+    if value.written is not None and scale and not value.data.scale and not long.any():
+        written = _with_zeros(value.written, scale)
+    return Value(Type("decimal", scale), numbers.without(data, long), written), problems
+
+
+def _with_zeros(texts: pa.StringArray, scale: int) -> pa.StringArray | None:
+    """Whole numbers with so many decimals; None if one is a zero with a sign, which is not kept."""
+    if pc.any(pc.equal(texts, "-0")).as_py():
+        return None
+    return pc.binary_join_element_wise(texts, "0" * scale, ".")
 
 
 def boolean(

@@ -135,6 +135,13 @@ def of_replaced_matches(texts: pa.StringArray, pattern: str, by: str) -> Lengths
     return lengths
 
 
+def of_exchanged(texts: pa.StringArray) -> Lengths | None:
+    """The same where one sign of ASCII takes the place of another: no length changes."""
+    if 2 * size_of(texts) + len(texts) <= SURELY_FINE:
+        return None
+    return lengths_of(texts)
+
+
 def _without_groups(reference: re.Match[str]) -> str:
     return "" if reference[1].isdigit() else reference[1]
 

@@ -45,15 +45,31 @@ def of_literal(value: Decimal, count: int) -> Numbers:
 
 def whole(texts: pa.StringArray) -> Numbers | None:
     """From whole numbers and nulls, if every text is just what a number of 64 bits would be written
-    as. To write them again and compare takes a third of the time of a regular expression."""
+    as."""
     try:
         ints = texts.cast(pa.int64())
     except pa.ArrowInvalid:
         return None
-    if not ints.cast(pa.string()).equals(texts):
+    # To write them again and compare takes a third of the time of a regular expression.
+    if not _are_bare_digits(texts) and not ints.cast(pa.string()).equals(texts):
         return None
     filled = ints.fill_null(0).to_numpy(zero_copy_only=False)
     return Numbers(filled, 0, np.asarray(texts.is_valid()))
+
+
+def _are_bare_digits(texts: pa.StringArray) -> bool:
+    """Whether there is nothing but digits, and no zero in front of others."""
+    if not len(texts) or texts.null_count:
+        return False
+    _, offsets, data = texts.buffers()
+    places = np.frombuffer(offsets, np.int32)[texts.offset : texts.offset + len(texts) + 1]
+    if data is None or not (places[1:] > places[:-1]).all():
+        return False
+    bare = np.frombuffer(data, np.uint8)[: places[-1]]
+    if not data.slice(places[0], places[-1] - places[0]).to_pybytes().isdigit():
+        return False
+    first_is_zero = bare[places[:-1]] == ord("0")
+    return not (first_is_zero & (np.diff(places) > 1)).any()
 
 
 def of_texts(texts: pa.StringArray) -> Numbers:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
@@ -116,11 +118,46 @@ def _of_text(step: Step, texts: pa.StringArray, memory: Memory, note: Note) -> p
 def _replaced_matches(
     step: Replace, texts: pa.StringArray, memory: Memory, note: Note
 ) -> pa.StringArray:
+    if exchange := _exchange(step.find, step.by):
+
+        def swap(short: pa.StringArray) -> pa.StringArray:
+            return _exchanged(short, exchange)
+
+        return growth.made(growth.of_exchanged(texts), [texts], swap, memory, note)
+
     def replace(short: pa.StringArray) -> pa.StringArray:
         return pc.replace_substring_regex(short, step.find, step.by)
 
     lengths = growth.of_replaced_matches(texts, step.find, step.by)
     return growth.made(lengths, [texts], replace, memory, note)
+
+
+_ONE_OF = re.compile(r"\[([A-Za-z0-9 ,;:._/|+*?!#%&@=<>~'\"$(){}]+)\]")
+"""A class of signs that stand for themselves."""
+
+
+def _exchange(find: str, by: str) -> bytes | None:
+    """What each byte becomes, if one sign of a few is replaced by one sign: many times as fast as
+    a regular expression.
+    """
+    one_of = _ONE_OF.fullmatch(find)
+    if one_of is None or len(by) != 1 or not by.isascii() or by == "\\":
+        return None
+    signs = one_of[1].encode()
+    return bytes.maketrans(signs, by.encode() * len(signs))
+
+
+def _exchanged(texts: pa.StringArray, exchange: bytes) -> pa.StringArray:
+    """Every text with its bytes exchanged by this table, which leaves all but ASCII as it is."""
+    if len(texts) == texts.null_count:
+        return texts
+    _, offsets, data = texts.buffers()
+    places = np.frombuffer(offsets, np.int32)[texts.offset : texts.offset + len(texts) + 1]
+    used = data.slice(places[0], places[-1] - places[0]).to_pybytes() if data else b""
+    exchanged = pa.StringArray.from_buffers(
+        len(texts), pa.py_buffer(places - places[0]), pa.py_buffer(used.translate(exchange))
+    )
+    return exchanged if not texts.null_count else pc.if_else(texts.is_valid(), exchanged, NO_TEXT)
 
 
 def _piece(step: Split, texts: pa.StringArray) -> pa.StringArray:

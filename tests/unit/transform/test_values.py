@@ -654,3 +654,41 @@ def test_whole_numbers_are_those_that_are_written_so() -> None:
     assert values_of(texts, cast) == (texts, [])
     for bad in ("-0", "+1", "01", "0x1F", " 1", "1.", "9223372036854775808"):
         assert values_of([*texts, bad], cast)[0][:6] == texts
+
+
+@settings(max_examples=150, deadline=None)
+@given(
+    st.lists(
+        st.none() | st.text(alphabet="aeiouxyz é.,;$\U0001f600", max_size=12),
+        min_size=1,
+        max_size=20,
+    ),
+    st.text(alphabet="aeiouxyz .,;$", min_size=1, max_size=5),
+    st.sampled_from(["_", "a", ".", "$", " "]),
+)
+def test_signs_are_replaced_by_one_as_regular_expressions_of_python_do(
+    texts: list[str | None], signs: str, by: str
+) -> None:
+    step = {"operation": "replace", "find": f"[{signs}]", "by": by, "regex": True}
+    got, _ = values_of(texts, step)
+    filled = [None if not text else re.sub(f"[{signs}]", lambda _: by, text) for text in texts]
+    assert [value or None for value in got] == filled
+
+
+@settings(max_examples=150, deadline=None)
+@given(
+    st.lists(
+        st.integers(-(10**20), 10**20).map(str) | st.sampled_from(["0", "-0", "", "7", "00", "-"]),
+        min_size=1,
+        max_size=12,
+    ),
+    st.integers(0, 6),
+)
+def test_whole_numbers_get_their_decimals(texts: list[str], scale: int) -> None:
+    step = {"operation": "cast", "to": "decimal", "scale": scale}
+    got, codes = values_of(texts, step)
+    right = [text for text in texts if text not in ("00", "-")]
+    assert codes == ["not_a_number"] * (len(texts) - len(right))
+    with localcontext(WIDE):
+        expected = [f"{Decimal(int(text)):.{scale}f}" if text else None for text in right]
+    assert [value or None for value in got] == expected
