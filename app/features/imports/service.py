@@ -251,7 +251,7 @@ class Search:
             looked_at = len(rows)
         else:
             nearest = await self._nearest(query, filters, limit, offset)
-            async with self._database.reading() as connection:
+            async with self._database.reading_singly() as connection:
                 found, is_cut = await records.by_keys(
                     connection, filters.owner, [key for key, _ in nearest], ANSWER_BYTES
                 )
@@ -282,7 +282,7 @@ class Search:
         bodies: dict[int, dict[str, Any]] = {}
         imports = list(dict.fromkeys(row.job_id for row in rows))
         for start in range(0, len(imports), IMPORTS_AT_ONCE):
-            async with self._database.reading() as connection:
+            async with self._database.reading_singly() as connection:
                 columns = await records.columns_of_jobs(
                     connection, imports[start : start + IMPORTS_AT_ONCE]
                 )
