@@ -11,6 +11,7 @@ import json
 import re
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
@@ -662,6 +663,36 @@ def test_the_search_by_meaning_with_a_text_has_all_records_that_hold_it_and_no_o
             assert scores == sorted(scores, reverse=True)
             alone = client.search(import_id=number, text=part, limit=1_000, **given)
             assert {record["row_number"] for record in alone} == wanted, part
+
+
+def test_fused_are_the_nearest_and_those_with_the_text_by_their_places_in_both(
+    client: Client,
+) -> None:
+    data, _ = oddly_written_people()
+    number = client.upload(data, "fused.csv")
+    client.searchable(number)
+    wanted: dict[str, Any] = {"import_id": number, "query": "works with metal"}
+    both = wanted | {"text": "çelik"}
+    points: dict[int, Fraction] = {}
+    scores: dict[int, float] = {}
+    for order in (client.search(**wanted, limit=100), client.search(**both, limit=100)):
+        for place, record in enumerate(order, 1):
+            row = record["row_number"]
+            points[row] = points.get(row, Fraction(0)) + Fraction(1, 60 + place)
+            scores[row] = record["score"]
+    pages = [
+        client.search(**both, fuse=True, limit=40, offset=start) for start in range(0, 160, 40)
+    ]
+    found = [record for page in pages for record in page]
+    assert sorted(record["row_number"] for record in found) == sorted(points)
+    ranks = [(-points[r["row_number"]], -r["score"]) for r in found]
+    assert ranks == sorted(ranks)
+    assert all(abs(record["score"] - scores[record["row_number"]]) < 1e-5 for record in found)
+    # without one of the two there is nothing to fuse
+    assert client.search(**wanted, fuse=True) == client.search(**wanted)
+    assert client.search(import_id=number, text="çelik", fuse=True) == client.search(
+        import_id=number, text="çelik"
+    )
 
 
 def test_every_way_to_the_nearest_with_a_text_finds_the_same(

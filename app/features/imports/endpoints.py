@@ -124,6 +124,7 @@ async def search_records(wanted: SearchRequest, app: App, owner: Owner) -> Respo
             limit=wanted.limit,
             offset=wanted.offset,
             after=wanted.after,
+            fuse=wanted.fuse,
         )
     except ModelUnavailable as error:
         raise SearchUnavailable(error.detail) from None

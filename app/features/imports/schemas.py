@@ -60,7 +60,7 @@ class ImportOptions(UploadOptions):
 
 
 class SearchRequest(BaseModel):
-    """All that is given must hold."""
+    """All that is given must hold, but for `text` with `fuse`."""
 
     model_config = ConfigDict(
         extra="forbid",
@@ -80,6 +80,14 @@ class SearchRequest(BaseModel):
     )
     text: Words | None = Field(
         default=None, description="Part of any value, in upper or lower case."
+    )
+    fuse: bool = Field(
+        default=False,
+        description=(
+            "With `query` and `text`: also records that do not hold the text. The first 100 by"
+            " meaning and the first 100 by meaning of those that hold it are put in one order, by"
+            " reciprocal rank fusion. No effect without both."
+        ),
     )
     fields: dict[FieldName, FieldValue] = Field(
         default_factory=dict, max_length=20, description="Values by field."
@@ -210,7 +218,10 @@ class SearchResult(Answer):
     """Records that were found."""
 
     records: list[FoundRecord] = Field(
-        description="The nearest first with `query`, else in the order of their ids."
+        description=(
+            "The nearest first with `query`, by fused places with `fuse`, else in the order of their"
+            " ids."
+        )
     )
     count: int = Field(description="How many are in this answer.")
     limit: int = Field(description=LIMIT)

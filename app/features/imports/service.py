@@ -20,6 +20,7 @@ from app.db.rows import NO_TOTALS, JobRow, JobTotals, ListedJob
 from app.errors import ImportNotFound, NotFound
 from app.features.imports import halfvecs, words
 from app.features.imports import queries as records
+from app.features.imports.fusion import FUSED_FROM, fused
 from app.features.imports.neighbours import Neighbours
 from app.features.imports.queries import Filters, FoundRecord, Key, RecordRow
 from app.features.imports.vectors import VectorService
@@ -230,10 +231,18 @@ class Search:
         self._neighbours = neighbours
 
     async def find(
-        self, filters: Filters, *, query: str | None, limit: int, offset: int, after: int
+        self,
+        filters: Filters,
+        *,
+        query: str | None,
+        limit: int,
+        offset: int,
+        after: int,
+        fuse: bool = False,
     ) -> bytes:
         """With `query` the nearest in meaning first, each with its score (the cosine, at most 1);
-        else in the order of their ids. As JSON: at most `limit`, and no more than fit into an
+        else in the order of their ids. With `fuse` the text of the filters is no condition: what is
+        near in meaning and what holds the text are put in one order. As JSON: at most `limit`, and no more than fit into an
         answer. Raises ModelUnavailable if meaning is asked for and there is no model.
         """
         scores: list[float] | None = None
@@ -250,7 +259,8 @@ class Search:
                 )
             looked_at = len(rows)
         else:
-            nearest = await self._nearest(query, filters, limit, offset)
+            look = self._fused if fuse and filters.text else self._nearest
+            nearest = await look(query, filters, limit, offset)
             async with self._database.reading_singly() as connection:
                 found, is_cut = await records.by_keys(
                     connection, filters.owner, [key for key, _ in nearest], ANSWER_BYTES
@@ -292,6 +302,13 @@ class Search:
         if scores is None:
             return found
         return [{**body, "score": score} for body, score in zip(found, scores, strict=True)]
+
+    async def _fused(
+        self, query: str, filters: Filters, limit: int, offset: int
+    ) -> list[tuple[Key, float]]:
+        of_meaning = await self._nearest(query, replace(filters, text=None), FUSED_FROM, 0)
+        of_text = await self._nearest(query, filters, FUSED_FROM, 0)
+        return fused((of_meaning, of_text))[offset : offset + limit]
 
     async def _nearest(
         self, query: str, filters: Filters, limit: int, offset: int
