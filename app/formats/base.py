@@ -75,9 +75,11 @@ class Span:
         return self.row_count == 1 and self.byte_end - self.byte_start > MAX_ROW_BYTES
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Reject:
-    """A row that did not get through, with all that is needed to find and mend it."""
+    """A row that did not get through, with all that is needed to find and mend it. Never changed,
+    but not frozen: there may be very many, and that takes five times as long to make.
+    """
 
     row_number: int
     line: int

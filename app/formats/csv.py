@@ -33,9 +33,9 @@ from app.formats.base import (
     oversize_reject,
     skip_to_line_end,
 )
-from app.formats.blocks import NO_OFFSETS, Mask
+from app.formats.blocks import NO_OFFSETS, Codes, Mask
 from app.formats.csv_rows import read_at_once
-from app.formats.csv_scan import Scan, Scanner
+from app.formats.csv_scan import CR, LF, Scan, Scanner
 from app.formats.text_rows import ROW_BYTE, TextRows, row_ends_in
 
 LINE_ENDS = {"lf": b"\n", "crlf": b"\r\n", "cr": b"\r", "any": b"\n"}
@@ -262,24 +262,50 @@ class CsvFormat:
 
     def _places(self, rows: Sequence[int], data: bytes, scan: Scan, span: Span) -> Iterator[Place]:
         """Of these records of the chunk, in ascending order."""
-        skeleton = self._skeleton(data)
         wanted = np.asarray(rows, np.int64)
+        starts, ends = self._content_bounds(self._skeleton(data), scan, wanted)
+        lines = np.searchsorted(scan.line_ends, starts) + span.first_line
+        # Half a character at the end of the data belongs to the last record.
+        behind = np.where(ends < len(scan.codes), ends * self.unit, len(data))
+        bounds = ((starts * self.unit).tolist(), behind.tolist(), lines.tolist())
+        return map(Place, *bounds)
+
+    def _content_bounds(
+        self, skeleton: bytes, scan: Scan, wanted: Offsets
+    ) -> tuple[Offsets, Offsets]:
+        """Starts and ends of records without the blank lines before them and the line ends after
+        them, in code units.
+        """
         ends = scan.ends[wanted]
         starts = np.where(wanted > 0, scan.ends[wanted - 1], 0)
-        bounds = [
-            self._content_bounds(skeleton, start, end)
-            for start, end in zip(starts.tolist(), ends.tolist(), strict=True)
-        ]
-        lines = np.searchsorted(scan.line_ends, [start for start, _ in bounds])
-        for (start, end), line in zip(bounds, lines.tolist(), strict=True):
-            # Half a character at the end of the data belongs to the last record.
-            behind = end * self.unit if end < len(skeleton) else len(data)
-            yield Place(start * self.unit, behind, span.first_line + line)
+        if self._scanner.has_escapes(skeleton):
+            is_unusual = np.ones(len(ends), np.bool_)
+        else:
+            is_unusual = np.isin(scan.codes[starts], (LF, CR))
+        usual = ~is_unusual
+        ends[usual] -= self._line_end_lengths(scan.codes, starts[usual], ends[usual])
+        for i in np.flatnonzero(is_unusual).tolist():
+            starts[i], ends[i] = self._bounds_with_care(skeleton, int(starts[i]), int(ends[i]))
+        return starts, ends
 
-    def _content_bounds(self, skeleton: bytes, start: int, end: int) -> tuple[int, int]:
-        """(start, end) of a record without the blank lines before it and the line end after it, in
-        code units.
-        """
+    def _line_end_lengths(self, codes: Codes, starts: Offsets, ends: Offsets) -> Offsets:
+        """Of the line ends of records that hold more than these, and no escape."""
+        newline = self.dialect.newline
+        last = codes[ends - 1]
+        is_pair = (ends - starts > 1) & (last == LF) & (codes[ends - 2] == CR)
+        lengths: Offsets
+        if newline == "crlf":
+            lengths = is_pair * 2
+        elif newline == "cr":
+            lengths = (last == CR) * 1
+        elif newline == "lf":
+            lengths = (last == LF) * 1 + is_pair
+        else:
+            lengths = ((last == LF) | (last == CR)) * 1 + is_pair
+        return lengths
+
+    def _bounds_with_care(self, skeleton: bytes, start: int, end: int) -> tuple[int, int]:
+        """The same of a record that begins with blank lines, or that may hold escapes."""
         blank = self._blank_lines.match(skeleton, start, end)
         assert blank is not None  # it takes nothing, too
         first, last = blank.end(), end
@@ -345,7 +371,10 @@ class CsvFormat:
         bad quotes are to be kept as they are."""
         dialect = self.dialect
         if not self._special(text):
-            return [self._without_spaces(cell) for cell in text.split(dialect.delimiter)]
+            plain = text.split(dialect.delimiter)
+            if self._spaces:
+                plain = [cell.lstrip(" ") for cell in plain]
+            return [*plain]
         quote = dialect.quote
         cells: list[str | None] = []
         start = 0
