@@ -8,23 +8,23 @@ from collections import Counter
 
 import pytest
 
-from tests.acceptance.crash.conftest import MakeService
-from tests.crash.service import Input, Service, assert_exact
+from tests.crash.service import Input, assert_exact
+from tests.engine import Engine
 from tests.harness import Api
 
 BAD = {5: "a", 250: "b", 251: "c", 600: "d"}
 """Rows that fail: the first ones of a chunk, two neighbours, the last of the file."""
 
 
-def fussy(make_service: MakeService, max_retries: int) -> Service:
-    return make_service(
+def start_fussy(engine: Engine, max_retries: int) -> None:
+    engine.start(
         PROCESSORS="tests.crash.processors:FussyProcessor", MAX_RETRIES=max_retries, BASE_BACKOFF=0
-    ).start()
+    )
 
 
 @pytest.mark.parametrize("max_retries", [0, 2])
 def test_rows_that_cannot_be_processed_are_rejected_alone_with_line_and_bytes(
-    make_service: MakeService, max_retries: int
+    engine: Engine, max_retries: int
 ) -> None:
     cells = [
         [str(i), "two\nlines" if i % 3 == 0 else "one", BAD.get(i, "x")] for i in range(1, 601)
@@ -41,10 +41,10 @@ def test_rows_that_cannot_be_processed_are_rejected_alone_with_line_and_bytes(
         [(number, row) for number, row in clean.results if number not in BAD],
         [(number, lines[number], "processing_failed") for number in BAD],
     )
-    service = fussy(make_service, max_retries)
-    with service.api() as api:
+    start_fussy(engine, max_retries)
+    with engine.api() as api:
         file_id = api.run(given.data, chunk_size=100, processor="fussy")["file_id"]
-        status = assert_exact(service, api, file_id, given)
+        status = assert_exact(engine, api, file_id, given)
         assert status["status"] == "completed_with_errors"
         assert status["rows"]["failed"] == len(BAD)
         assert status["failed_chunks"] == 0
@@ -56,7 +56,7 @@ def test_rows_that_cannot_be_processed_are_rejected_alone_with_line_and_bytes(
             assert given.data[reject["byte_start"] : reject["byte_end"]] == record.encode()
             assert given.data[: reject["byte_start"]].count(b"\n") + 1 == reject["line"]
             assert reject["message"] == f"ValueError: cannot do {number}"
-        chunks = service.chunks(status["job_id"])
+        chunks = engine.chunks(status["job_id"])
         with_bad_rows = {(number - 1) // 100 for number in BAD}
         assert {
             c["chunk_index"] for c in chunks if c["attempt"] == 1 + max_retries
@@ -67,44 +67,44 @@ def test_rows_that_cannot_be_processed_are_rejected_alone_with_line_and_bytes(
 @pytest.mark.parametrize("max_retries", [0, 1])
 @pytest.mark.parametrize("broken", [{2}, {0, 1, 2, 3}])
 def test_a_chunk_without_a_good_row_fails_and_a_retry_runs_only_it(
-    make_service: MakeService, broken: set[int], max_retries: int
+    engine: Engine, broken: set[int], max_retries: int
 ) -> None:
     given = Input.of([[str(i), "bad" if i // 100 in broken else "good", "x"] for i in range(400)])
-    service = fussy(make_service, max_retries)
-    with service.api() as api:
+    start_fussy(engine, max_retries)
+    with engine.api() as api:
         file_id = api.run(given.data, chunk_size=100, processor="fussy")["file_id"]
-        status = assert_exact(service, api, file_id, given)
+        status = assert_exact(engine, api, file_id, given)
         assert status["status"] == ("failed" if len(broken) == 4 else "completed_with_errors")
         assert status["rows"]["failed"] == 100 * len(broken)
         assert status["error"]["code"] == "processing_failed"
         job_id = status["job_id"]
-        chunks = service.chunks(job_id)
+        chunks = engine.chunks(job_id)
         assert {c["chunk_index"] for c in chunks if c["status"] == "failed"} == broken
         assert {c["attempt"] for c in chunks if c["status"] == "failed"} == {1 + max_retries}
         assert {c["error"]["code"] for c in chunks if c["status"] == "failed"} == {
             "processing_failed"
         }
 
-        service.raise_flag("mended")
-        before = Counter(service.calls())
+        engine.raise_flag("mended")
+        before = Counter(engine.calls())
         answer = api.client.post(f"/api/v1/jobs/{job_id}/retry")
         assert answer.status_code == 202
         assert answer.json()["chunks"] == len(broken)
         assert api.finished(file_id)["status"] == "completed"
-        assert_exact(service, api, file_id, given)
-        assert Counter(service.calls()) - before == dict.fromkeys(broken, 1)
-        assert {c["attempt"] for c in service.chunks(job_id)} == {1}
+        assert_exact(engine, api, file_id, given)
+        assert Counter(engine.calls()) - before == dict.fromkeys(broken, 1)
+        assert {c["attempt"] for c in engine.chunks(job_id)} == {1}
         assert api.client.post(f"/api/v1/jobs/{job_id}/retry").status_code == 409
 
 
 def test_a_row_that_fails_among_rows_that_are_refused_costs_only_itself(
-    make_service: MakeService,
+    engine: Engine,
 ) -> None:
     """No row of the chunk becomes a result, and still the processor coped with all but one."""
     cells = [[str(i), "refused", "x"] for i in range(1, 101)]
     cells[30][1] = "bad"
-    service = fussy(make_service, max_retries=0)
-    with service.api() as api:
+    start_fussy(engine, max_retries=0)
+    with engine.api() as api:
         status = api.run(Input.of(cells).data, chunk_size=100, processor="fussy")
         assert status["failed_chunks"] == 0
         assert status["rows"] == {

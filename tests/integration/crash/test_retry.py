@@ -7,9 +7,9 @@ from typing import Any
 import httpx
 import pytest
 
-from tests.acceptance.crash.conftest import MakeService
-from tests.crash.service import Input, Service
-from tests.harness import Api, wait_until
+from tests.crash.service import Input
+from tests.engine import Engine
+from tests.harness import Api
 from tests.moves import drop_for_jobs
 
 FUSSY = "tests.crash.processors:FussyProcessor"
@@ -28,36 +28,36 @@ def retry(api: Api, job_id: str) -> httpx.Response:
     return api.client.post(f"/api/v1/jobs/{job_id}/retry")
 
 
-def failing(make_service: MakeService, **environment: object) -> Service:
-    return make_service(PROCESSORS=FUSSY, MAX_RETRIES=0, **environment).start()
+def start_failing(engine: Engine, **environment: object) -> None:
+    engine.start(PROCESSORS=FUSSY, MAX_RETRIES=0, **environment)
 
 
 def test_an_upload_is_kept_for_its_failed_chunks_and_goes_when_they_are_done(
-    make_service: MakeService,
+    engine: Engine,
 ) -> None:
-    service = failing(make_service, DELETE_FILE_ON_COMPLETE=True)
-    with service.api() as api:
+    start_failing(engine, DELETE_FILE_ON_COMPLETE=True)
+    with engine.api() as api:
         failed = half_failed(api)
         file_id = failed["file_id"]
         clean = api.run(b"id\n1\n")["file_id"]
-        uploads = service.storage / "uploads"
-        wait_until(lambda: not (uploads / clean).exists(), 10, "removal of the other file")
+        uploads = engine.storage / "uploads"
+        engine.wait_until(lambda: not (uploads / clean).exists(), 10, "removal of the other file")
         assert (uploads / file_id).exists()
-        service.raise_flag("mended")
+        engine.raise_flag("mended")
         assert retry(api, failed["job_id"]).status_code == 202
         assert api.finished(file_id)["status"] == "completed"
         assert [cells for _, cells in api.rows(file_id)] == ROWS
-        wait_until(lambda: not (uploads / file_id).exists(), 10, "removal of the file")
+        engine.wait_until(lambda: not (uploads / file_id).exists(), 10, "removal of the file")
 
 
 def test_a_retry_of_bytes_that_are_gone_is_refused_and_changes_nothing(
-    make_service: MakeService,
+    engine: Engine,
 ) -> None:
-    service = failing(make_service)
-    with service.api() as api:
+    start_failing(engine)
+    with engine.api() as api:
         before = half_failed(api)
-        service.sql(
-            f"UPDATE files SET storage_uri = NULL WHERE id = {service.key(before['file_id'])}"
+        engine.sql(
+            f"UPDATE files SET storage_uri = NULL WHERE id = {engine.key(before['file_id'])}"
         )
         refused = retry(api, before["job_id"])
         assert (refused.status_code, refused.json()["code"]) == (409, "stored_bytes_gone")
@@ -65,52 +65,54 @@ def test_a_retry_of_bytes_that_are_gone_is_refused_and_changes_nothing(
 
 
 def test_a_cancelled_correction_is_not_run_by_the_retry_of_its_job(
-    make_service: MakeService,
+    engine: Engine,
 ) -> None:
-    service = failing(make_service)
-    with service.api() as api:
+    start_failing(engine)
+    with engine.api() as api:
         rows = [["1", "x", "refused"], *ROWS[1:]]
         target = api.run(Input.of(rows).data, processor="fussy", chunk_size=100)
         file_id = target["file_id"]
         cells = {"rows": [{"_row": 1, "values": {"value": "bad"}}]}
         made = api.client.post(f"/api/v1/files/{file_id}/corrections", json=cells).json()
         api.finished(made["file_id"])
-        service.sql(
-            drop_for_jobs(service.url),
-            f"UPDATE jobs SET status = 'cancelled' WHERE id = {service.key(made['job_id'])}",
+        engine.sql(
+            drop_for_jobs(engine.url),
+            f"UPDATE jobs SET status = 'cancelled' WHERE id = {engine.key(made['job_id'])}",
         )
-        failed = [chunk["status"] for chunk in service.chunks(made["job_id"])]
-        service.raise_flag("mended")
+        failed = [chunk["status"] for chunk in engine.chunks(made["job_id"])]
+        engine.raise_flag("mended")
         assert retry(api, target["job_id"]).status_code == 202
         assert api.finished(file_id)["status"] == "completed_with_errors"
-        assert [chunk["status"] for chunk in service.chunks(made["job_id"])] == failed
+        assert [chunk["status"] for chunk in engine.chunks(made["job_id"])] == failed
 
 
-def test_a_part_that_is_retried_alone_ends_its_job_anew(make_service: MakeService) -> None:
-    service = failing(make_service)
-    with service.api() as api:
+def test_a_part_that_is_retried_alone_ends_its_job_anew(engine: Engine) -> None:
+    start_failing(engine)
+    with engine.api() as api:
         whole = api.run(b"id\n1\n")
         batch = {"file_ids": [whole["file_id"]], "job_type": "analyze", "options": {}}
         parent = api.client.post("/api/v1/jobs/batch", json=batch).json()["job_id"]
         api.finished(parent)
         part = half_failed(api)["job_id"]
-        mine, theirs = service.key(part), service.key(parent)
-        service.sql(
-            drop_for_jobs(service.url),
+        mine, theirs = engine.key(part), engine.key(parent)
+        engine.sql(
+            drop_for_jobs(engine.url),
             f"UPDATE jobs SET parent_id = {theirs} WHERE id = {mine}",
             "UPDATE jobs SET child_count = 2, status = 'completed_with_errors' WHERE id ="
             f" {theirs}",
         )
-        service.raise_flag("mended")
+        engine.raise_flag("mended")
         assert retry(api, part).status_code == 202
         assert api.finished(part)["status"] == "completed"
-        wait_until(lambda: api.status(parent)["status"] == "completed", 20, "the end of the whole")
+        engine.wait_until(
+            lambda: api.status(parent)["status"] == "completed", 20, "the end of the whole"
+        )
 
 
 @pytest.mark.parametrize("databases", ["sqlite"], indirect=True)
-def test_a_processor_that_cannot_sum_up_fails_its_job(make_service: MakeService) -> None:
-    service = make_service(PROCESSORS="tests.crash.processors:UnsummedProcessor").start()
-    with service.client() as client:
-        status = Api(client).run(b"id\n1\n", processor="unsummed")
+def test_a_processor_that_cannot_sum_up_fails_its_job(engine: Engine) -> None:
+    engine.start(PROCESSORS="tests.crash.processors:UnsummedProcessor")
+    with engine.api() as api:
+        status = api.run(b"id\n1\n", processor="unsummed")
         assert status["status"] == "failed"
         assert "a bug of its author's" in status["error"]["message"]
