@@ -149,6 +149,7 @@ def test_rejects_by_offset_by_cursor_and_by_code_agree(api: Api, ragged: str) ->
     assert (page["items"], page["total"], page["next_after"]) == ([], 0, None)
 
 
+@pytest.mark.one_database
 @pytest.mark.parametrize(
     "query_",
     ["limit=0", "limit=-1", "limit=10001", "limit=100000000000000000000", "limit=5.0", "limit=", "limit=1_0", "limit=٥",
@@ -333,6 +334,7 @@ def test_a_running_job_takes_a_new_priority_and_no_retry(api: Api, server: Serve
     api.finished(file_id)
 
 
+@pytest.mark.one_database
 @pytest.mark.parametrize(
     ("body", "status", "code"),
     [
@@ -414,6 +416,7 @@ def test_the_list_shows_the_newest_first_page_by_page_and_filtered(
         assert get(api, "jobs", processor="gate", status="failed")["items"] == []
 
 
+@pytest.mark.one_database
 @pytest.mark.parametrize(
     "query_",
     [
@@ -534,6 +537,7 @@ def test_the_rejects_download_has_the_bytes_of_each_row_by_column_and_why_it_is_
         assert raw == lines[reject["row_number"] - 1]
 
 
+@pytest.mark.one_database
 @pytest.mark.parametrize(
     "query_",
     [
@@ -601,6 +605,7 @@ def test_metrics_are_read_by_the_parser_of_prometheus_and_count_the_jobs(
     } <= found.keys()
 
 
+@pytest.mark.one_database
 @pytest.mark.parametrize("code", request_errors())
 def test_the_type_of_each_problem_leads_to_its_explanation(api: Api, code: str) -> None:
     body = api.client.get(f"/errors/{code}").json()
@@ -610,6 +615,7 @@ def test_the_type_of_each_problem_leads_to_its_explanation(api: Api, code: str) 
     assert body["remedy"].endswith(".")
 
 
+@pytest.mark.one_database
 def test_the_openapi_document_describes_each_route(api: Api) -> None:
     document = api.client.get("/openapi.json").json()
     operations = [o for path in document["paths"].values() for o in path.values()]
@@ -622,6 +628,7 @@ def test_the_openapi_document_describes_each_route(api: Api) -> None:
     assert {"priority", "processor", "chunk_size", "on_duplicate", "delimiter", "encoding"} <= names
 
 
+@pytest.mark.one_database
 def test_the_type_of_a_problem_leads_browsers_to_a_page_and_programs_to_json(api: Api) -> None:
     problem = api.client.get("/api/v1/status/none").json()
     page = api.client.get(problem["type"], headers={"Accept": "text/html,*/*;q=0.8"})
@@ -636,6 +643,7 @@ def test_the_type_of_a_problem_leads_browsers_to_a_page_and_programs_to_json(api
     )
 
 
+@pytest.mark.one_database
 def test_the_page_of_the_routes_needs_nothing_from_elsewhere(api: Api) -> None:
     page = api.client.get("/docs")
     policy = page.headers["content-security-policy"]
@@ -649,6 +657,7 @@ def test_the_page_of_the_routes_needs_nothing_from_elsewhere(api: Api) -> None:
     assert_problem(api.client.get("/docs/assets/..%2f__init__.py"), 404, "not_found")
 
 
+@pytest.mark.one_database
 @pytest.mark.parametrize(
     ("method", "path", "status"),
     [
@@ -678,6 +687,7 @@ def test_each_answer_has_a_fresh_id_and_the_headers_that_disarm_browsers(
     assert path == "/" or not answer.headers["content-type"].startswith("text/html")
 
 
+@pytest.mark.one_database
 def test_an_answer_before_the_end_of_the_body_ends_the_connection_others_keep_it(
     server: Server,
 ) -> None:
@@ -715,6 +725,7 @@ def other(
     assert running.stop() in (0, -15)
 
 
+@pytest.mark.one_database
 def test_a_breakdown_is_a_problem_like_any_other_tells_nothing_and_leaves_nothing(
     other: tuple[Server, httpx.Response],
 ) -> None:
@@ -756,6 +767,7 @@ def test_the_stored_file_goes_when_its_job_is_done_and_the_results_stay(
         assert client.delete(f"/api/v1/files/{file_id}").status_code == 204
 
 
+@pytest.mark.one_database
 def test_only_the_allowed_origins_may_read_answers_in_a_browser(
     other: tuple[Server, httpx.Response],
 ) -> None:
@@ -773,6 +785,7 @@ def test_only_the_allowed_origins_may_read_answers_in_a_browser(
             assert preflight.headers.get("access-control-allow-origin") == allowed
 
 
+@pytest.mark.one_database
 def test_only_the_allowed_media_types_are_taken(other: tuple[Server, httpx.Response]) -> None:
     server, _ = other
     with server.client() as client:

@@ -227,6 +227,7 @@ REFUSED: dict[str, tuple[str, bytes, str]] = {
 }
 
 
+@pytest.mark.one_database
 @pytest.mark.parametrize("case", REFUSED)
 def test_a_file_that_is_no_batch_is_refused_and_nothing_of_it_is_kept(
     client: Client, server: Server, case: str
@@ -430,6 +431,7 @@ def test_the_texts_may_be_in_any_column_named_before_or_behind_the_file(client: 
     )
 
 
+@pytest.mark.one_database
 def test_the_head_on_the_embeddings_scores_where_it_is_named(rig: Rig, model_dir: Path) -> None:
     texts = [
         "A warm, funny film.",
@@ -449,6 +451,7 @@ def test_the_head_on_the_embeddings_scores_where_it_is_named(rig: Rig, model_dir
 # ---------------------------------------------------------------------- limitations that are gone
 
 
+@pytest.mark.one_database
 def test_limitation_data_is_loaded_into_memory(
     server: Server, client: Client, tmp_path: Path
 ) -> None:
@@ -522,6 +525,7 @@ def children(server: Server) -> set[int]:
     return {int(pid) for path in tasks for pid in path.read_text().split()}
 
 
+@pytest.mark.one_database
 def test_limitation_processing_is_single_threaded(rig: Rig) -> None:
     assert rig.process is not None
     with connected(rig) as (client, _):

@@ -124,6 +124,7 @@ def test_no_answer_to_a_spoiled_body_speaks_of_python(api: Api, path: str) -> No
     assert seen > 5 or "corrections" in path, "or this proves nothing"
 
 
+@pytest.mark.one_database
 @pytest.mark.parametrize(
     ("path", "name", "value", "pointer", "detail"),
     [
@@ -151,6 +152,7 @@ def test_a_wrong_value_is_pointed_at_where_it_was_sent(
     assert {each["pointer"] for each in body["errors"]} == {pointer}
 
 
+@pytest.mark.one_database
 @pytest.mark.parametrize(
     ("query", "pointer"),
     [

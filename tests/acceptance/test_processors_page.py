@@ -6,14 +6,13 @@ from __future__ import annotations
 
 import os
 import re
-import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from tests import commands
 from tests.api.checks import assert_problem
 from tests.conftest import Databases
 from tests.harness import ROOT, Api, Server, query, wait_until
@@ -98,6 +97,7 @@ def test_options_travel_with_an_upload(api: Api) -> None:
     shouted(api, resumable.headers["granula-file-id"], "!!")
 
 
+@pytest.mark.one_database
 @pytest.mark.parametrize(
     ("options", "detail"),
     [
@@ -142,19 +142,9 @@ def test_options_travel_with_the_command_line(api: Api, service: Server, tmp_pat
     (tmp_path / "a.csv").write_bytes(ROWS)
 
     def run(*arguments: str) -> str:
-        command = [
-            sys.executable,
-            "-m",
-            "app",
-            *arguments,
-            "--url",
-            f"http://127.0.0.1:{service.port}",
-            "--quiet",
-        ]
+        url = f"http://127.0.0.1:{service.port}"
         environment = {**os.environ, "NO_COLOR": "1"}
-        done = subprocess.run(
-            command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=120
-        )
+        done = commands.run("app", *arguments, "--url", url, "--quiet", environment=environment)
         assert done.returncode == 0, done.stderr
         return done.stdout.split()[0]
 
@@ -173,6 +163,7 @@ def test_options_travel_with_the_command_line(api: Api, service: Server, tmp_pat
     shouted(api, run("start", "shout", file_id, "-O", "times=2", "--wait"), "!!")
 
 
+@pytest.mark.one_database
 def test_the_types_and_their_options_are_described(api: Api) -> None:
     types = {item["name"]: item for item in api.client.get("/api/v1/job-types").json()["items"]}
     assert {

@@ -172,6 +172,7 @@ DUCKDB_TYPES = {
 }  # fmt: skip
 
 
+@pytest.mark.one_database
 def test_the_profile_agrees_with_duckdb(api: Api, tmp_path: Path) -> None:
     """Types, counts and ends are equal; a distinct count is within 15 % (5 standard errors), a
     quantile within 2 % of the ranks.

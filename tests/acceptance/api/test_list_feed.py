@@ -192,6 +192,7 @@ def test_the_system_tells_what_it_is_made_of(api: Api, databases: Databases) -> 
     )
 
 
+@pytest.mark.one_database
 def test_the_processors_that_an_upload_may_name_are_those_that_an_upload_takes(api: Api) -> None:
     about = api.client.get("/api/v1/system").json()
     names = about["processors"]

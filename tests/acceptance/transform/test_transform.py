@@ -283,6 +283,7 @@ def test_a_template_is_carried_out_once_it_is_decided(api: Api, upload: str) -> 
     assert unknown.status_code == 404
 
 
+@pytest.mark.one_database
 def test_a_specification_that_cannot_be_is_refused_with_all_its_places(
     api: Api, upload: str
 ) -> None:
@@ -344,6 +345,7 @@ def grown(*counts: int) -> list[dict[str, Any]]:
     return [{"operation": "replace", "find": "x", "by": "x" * count} for count in counts]
 
 
+@pytest.mark.one_database
 def test_rows_whose_values_would_be_too_long_are_rejected_and_the_others_go_through(
     api: Api,
 ) -> None:
@@ -367,6 +369,7 @@ def test_rows_whose_values_would_be_too_long_are_rejected_and_the_others_go_thro
     assert sample["rows"] == {"total": 100, "ok": 50, "rejected": 50}
 
 
+@pytest.mark.one_database
 @pytest.mark.parametrize("form", ["csv", "parquet"])
 def test_a_chunk_that_becomes_large_is_written_some_rows_at_a_time(api: Api, form: str) -> None:
     """1500 rows of 60 kB, which are more than is held at once: each of them is there, in its
@@ -396,6 +399,7 @@ def test_a_chunk_that_becomes_large_is_written_some_rows_at_a_time(api: Api, for
 RAGGED = b'a,b\n1,2\n3,4,five,six\n7\n8,9,,\n10,11,"tw,elve"\n' + b"13,14\n" * 300 + b"15,16,17\n"
 
 
+@pytest.mark.one_database
 @pytest.mark.parametrize("form", ["csv", "jsonl", "parquet"])
 def test_a_cell_beyond_the_header_is_kept_by_name_or_its_row_is_rejected(
     api: Api, form: str
@@ -458,6 +462,7 @@ def test_a_cell_beyond_the_header_is_kept_by_name_or_its_row_is_rejected(
     assert (rejects, made[0], made[1], made[-1]) == ({}, ["2//"], ["4/five/six"], ["16/17/"])
 
 
+@pytest.mark.one_database
 def test_a_cell_beyond_the_header_has_no_name_where_rows_cannot_have_any(api: Api) -> None:
     file_id = api.upload(RAGGED)["file_id"]
     ((pointer, detail),) = refused(

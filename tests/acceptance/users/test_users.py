@@ -172,6 +172,7 @@ def test_a_revoked_user_gets_no_key_until_restored(
     assert client.get("/api/v1/me").status_code == 401
 
 
+@pytest.mark.one_database
 @pytest.mark.parametrize("name", ["", "Alice", "a/b", "-a", "a b", "a" * 64, "ä"])
 def test_a_name_that_could_be_mistaken_is_refused(people: People, name: str) -> None:
     assert_problem(
@@ -182,6 +183,7 @@ def test_a_name_that_could_be_mistaken_is_refused(people: People, name: str) -> 
 # ---------------------------------------------------------------------- before the body
 
 
+@pytest.mark.one_database
 @pytest.mark.parametrize("expect", [(), ("Expect: 100-continue",)])
 def test_an_upload_without_a_key_is_answered_before_its_body(
     server: Server, expect: tuple[str, ...]
@@ -195,6 +197,7 @@ def test_an_upload_without_a_key_is_answered_before_its_body(
     assert count_files(server) == files
 
 
+@pytest.mark.one_database
 def test_little_is_read_of_a_body_whose_sender_has_no_key(server: Server) -> None:
     with RawConnection(server) as connection:
         connection.send(head("Content-Type: text/csv", f"Content-Length: {1 << 30}"))
