@@ -35,20 +35,20 @@ async def _run(settings: Settings, metrics_host: str, metrics_port: int) -> int:
         loop.add_signal_handler(number, lambda: told_again.set() if told.is_set() else told.set())
     core = await start(settings, role=Role.WORKER)
     logger.info(
-        "Worker %s takes jobs, %d turns at once",
+        "Worker %s started with %d concurrent turns",
         core.machine.leases.worker_id,
         core.machine.pool.slots,
     )
     async with _looked_after(core, metrics_host, metrics_port):
         await told.wait()
-        logger.info("Told to end: takes no more, ends what it is at")
+        logger.info("Received a signal to stop; finishing current chunks")
         core.drain()
         ending = asyncio.create_task(core.close(GRACE_SECONDS))
         at_once = asyncio.create_task(told_again.wait())
         await asyncio.wait({ending, at_once}, return_when=asyncio.FIRST_COMPLETED)
         if not ending.done():
             logger.warning(
-                "Told again: leaves at once; what it was at is taken over when the leases run out"
+                "Second signal; exiting now. Other workers take over the chunks when their leases expire"
             )
             logging.shutdown()
             os._exit(LEFT_AT_ONCE)

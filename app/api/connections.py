@@ -77,7 +77,7 @@ class Connections:
                 try:
                     connection.look(now)
                 except Exception:  # of one connection; the others are looked at all the same
-                    logger.exception("A connection cannot be looked at")
+                    logger.exception("Could not inspect a connection")
                     connection.transport.abort()
 
     @property
@@ -327,7 +327,7 @@ class Connection(HttpToolsProtocol):
             self._pace.count(waited, max(0, self._unread - unread))
         self._unread = unread
         if self._pace.left <= 0:
-            logger.info("A client that does not read its answer is cut off")
+            logger.info("Disconnecting a client that does not read its answer")
             self.transport.abort()
 
     def _bytes_unread(self) -> int:

@@ -122,7 +122,7 @@ class Doorkeeper:
                 "Too many keys from this address were not valid.",
                 headers={"Retry-After": whole_seconds(seconds)},
             )
-        logger.warning("A key from %s is not valid", address)
+        logger.warning("Rejected an invalid key from %s", address)
         challenge = {"WWW-Authenticate": f'{CHALLENGE}, error="invalid_token"'}
         raise Unauthenticated(headers={**challenge, **(headers or {})})
 

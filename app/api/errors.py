@@ -128,7 +128,7 @@ def _known_names(request: Request) -> list[str]:
 
 def failure(request: Request, error: Exception) -> JSONResponse:
     """For what nobody expected: the log has the details, the answer has none."""
-    logger.error("%s %r went wrong", request.method, request.scope["path"], exc_info=error)
+    logger.error("Unhandled error in %s %r", request.method, request.scope["path"], exc_info=error)
     return problem(request, InternalError())
 
 

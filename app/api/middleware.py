@@ -115,7 +115,7 @@ def _abort(scope: Scope, error: Exception) -> None:
     cause = error if isinstance(error, GranulaError) else error.__cause__
     if not isinstance(cause, GranulaError):
         raise error
-    logger.warning("%s %r was aborted: %s", scope["method"], scope["path"], cause)
+    logger.warning("%s %r aborted: %s", scope["method"], scope["path"], cause)
 
 
 def _is_upload(path: str) -> bool:

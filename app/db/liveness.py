@@ -137,9 +137,7 @@ class Liveness:
             await driver.fetchval("SELECT 1", timeout=ANSWER_SECONDS)
         except Exception as error:
             driver.terminate()
-            logger.warning(
-                "A connection to the database had died while it was idle; all are made anew"
-            )
+            logger.warning("An idle database connection was dead; reconnecting all")
             raise InvalidatePoolError from error
 
     # ------------------------------------------------------------------ connections in use
@@ -168,7 +166,7 @@ class Liveness:
         """
         self._in_use.pop(record, None)
         if record.dbapi_connection is not None:
-            logger.warning("A connection to the database does not answer any more; it is ended")
+            logger.warning("A database connection stopped responding; closing it")
             record.dbapi_connection.driver_connection.terminate()
 
 

@@ -434,7 +434,7 @@ def _left_for_the_sweep() -> Iterator[None]:
     try:
         yield
     except TransientError as error:
-        logger.warning("Left for the sweep: %s", error)
+        logger.warning("Could not delete a file; the sweep will: %s", error)
 
 
 def _stem(filename: str) -> str:

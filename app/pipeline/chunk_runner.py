@@ -207,12 +207,12 @@ class ChunkRunner:
         except LeaseLost as error:
             observing.lost(claim, error)
             logger.warning(
-                "Chunk %s/%s belongs to somebody else now; nothing was written",
+                "Lost the lease of chunk %s/%s; nothing was written",
                 running.id,
                 claim.index,
             )
         except TransientError as error:
-            logger.warning("Chunk %s/%s waits: %s", running.id, claim.index, error)
+            logger.warning("Chunk %s/%s is waiting: %s", running.id, claim.index, error)
             delay = min(error.retry_after or TRANSIENT_DELAY_SECONDS, self._retry.longest_wait)
             return await self._committer.give_back(running, claim, delay, error, refund=True)
         except TerminalError as error:
@@ -231,7 +231,11 @@ class ChunkRunner:
         """Later, or row by row after the last attempt; fails the chunk when that was of no use."""
         claim = tried.claim
         logger.error(
-            "Chunk %s/%s, attempt %s", running.id, claim.index, claim.attempt, exc_info=error
+            "Chunk %s/%s failed at attempt %s",
+            running.id,
+            claim.index,
+            claim.attempt,
+            exc_info=error,
         )
         if not self._retry.is_last(claim.attempt):
             delay = self._retry.delay_seconds(claim.attempt)

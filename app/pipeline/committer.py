@@ -60,7 +60,7 @@ class Committer:
             await self.commit(running, target, ready)
         except Exception as error:
             logger.info(
-                "Job %s: %d chunks are written one by one: %r", running.id, len(ready), error
+                "Job %s: writing %d chunks one by one after: %r", running.id, len(ready), error
             )
             return False
         return True
@@ -181,7 +181,7 @@ class Committer:
                 observing.failed(claim, error)
         except TransientError:
             logger.warning(
-                "Chunk %s/%s: the failure could not be stored, it will be tried again",
+                "Chunk %s/%s: could not store the failure; retrying",
                 claim.job_id,
                 claim.index,
             )

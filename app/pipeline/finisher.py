@@ -253,7 +253,7 @@ class Finisher:
         try:
             await asyncio.to_thread(self._sources.delete, uri)
         except TransientError as error:
-            logger.warning("Left for the sweep: %s", error)
+            logger.warning("Could not delete a file; the sweep will: %s", error)
 
     async def remove_deleted(self, file_ids: Sequence[UUID] | None = None) -> None:
         """Finish deletions: rows in bounded steps, then the bytes, then the file's own row. May be
@@ -272,7 +272,7 @@ class Finisher:
             await asyncio.to_thread(self._sources.delete, str(file_id))
             hit("delete.disk")
             await self._database.transact(lambda c, f=file_id: files.remove_file(c, f))  # type: ignore[misc]
-            logger.info("File %s is deleted", file_id)
+            logger.info("File %s deleted", file_id)
 
     async def _remove_some(self, connection: AsyncConnection, job_id: UUID) -> bool:
         """A bounded number of rows of the job; True while there may be more."""

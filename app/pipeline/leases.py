@@ -95,7 +95,7 @@ class Leases:
                 lambda connection: chunks.release_all(connection, self.worker_id)
             )
         except TransientError:
-            logger.warning("Chunks in work could not be given back; their leases will run out")
+            logger.warning("Could not release the chunks in progress; their leases will expire")
 
     async def seconds_to_next(self, job_id: UUID) -> float | None:
         """Until a chunk that waits may run; None if none waits."""

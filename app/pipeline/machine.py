@@ -183,7 +183,7 @@ class Machine:
         try:
             await self.compute(suspects.get_ready, self._make_processors)
         except Exception as error:  # the first suspect will show it
-            logger.info("A process for suspects could not be made ready: %r", error)
+            logger.info("Could not prepare a process for suspect chunks: %r", error)
 
     async def _run_pool(self) -> None:
         if isinstance(self.queue, JobQueue):
@@ -279,9 +279,9 @@ async def _supervise(name: str, service: Callable[[], Awaitable[None]]) -> None:
         except asyncio.CancelledError:
             raise
         except TransientError as error:
-            logger.warning("Service %s waits: %s", name, error)
+            logger.warning("Service %s is waiting: %s", name, error)
         except Exception:
-            logger.exception("Service %s died and is started again", name)
+            logger.exception("Service %s crashed; restarting it", name)
         # it died of something else while it was cancelled, and nobody cancels twice
         if task.cancelling():
             return

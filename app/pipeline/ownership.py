@@ -54,7 +54,8 @@ class Ownership:
             await self._claim()
         except (StorageUnavailable, DiskFull) as error:
             logger.warning(
-                "Whose storage this is cannot be seen now: %s Nothing is swept until it can.", error
+                "Cannot read the owner of the storage: %s Sweeps are paused until it can be read.",
+                error,
             )
 
     async def is_ours(self) -> bool:
@@ -64,7 +65,7 @@ class Ownership:
         try:
             await self._claim()
         except StorageForeign as error:
-            logger.error("Nothing is swept: %s", error)
+            logger.error("Sweep skipped: %s", error)
             return False
         return True
 
@@ -130,7 +131,7 @@ class Ownership:
             count = await installation.count_stored(connection)
         if count:
             logger.warning(
-                "The storage %s is empty, and the database knows %d files that should be there",
+                "Storage %s is empty, but the database lists %d files in it",
                 self._mark.where,
                 count,
             )

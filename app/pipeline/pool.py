@@ -174,12 +174,12 @@ class WorkerPool:
             job = await self._find(job_id)
             return job is not None and await self._take_steps(job)
         except TransientError as error:
-            logger.warning("Job %s waits: %s", job_id, error)
+            logger.warning("Job %s is waiting: %s", job_id, error)
             self._queue.put_later(job_id, UNAVAILABLE_DELAY_SECONDS)
         except GranulaError as error:
             await self._fail(job_id, error)
         except Exception:
-            logger.exception("Job %s: a turn went wrong", job_id)
+            logger.exception("Job %s: unhandled error in a turn", job_id)
             self._queue.put_later(job_id, UNAVAILABLE_DELAY_SECONDS)
         return False
 
@@ -372,10 +372,10 @@ class WorkerPool:
                 if is_mine:
                     await self._finish(job.snapshot)
         except TransientError as error:
-            logger.warning("Job %s waits: %s", job.id, error)
+            logger.warning("Job %s is waiting: %s", job.id, error)
             self._queue.put_later(job.id, error.retry_after or UNAVAILABLE_DELAY_SECONDS)
         except Exception as error:
-            logger.exception("Job %s cannot be concluded", job.id)
+            logger.exception("Job %s could not be concluded", job.id)
             await self._fail(job.id, as_ours(error))
         finally:
             job.in_flight.is_reducing = False

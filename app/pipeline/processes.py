@@ -69,7 +69,7 @@ class Processes:
         except BrokenProcessPool as error:
             if self._closed:
                 raise ComputeStopped from error
-            logger.warning("A computing process ended abruptly; another takes its place")
+            logger.warning("A compute process exited unexpectedly; starting another")
             raise WorkerDied("The process that computed this ended abruptly.") from error
         finally:
             self._idle.put(worker)
@@ -93,7 +93,7 @@ class Processes:
         except ComputeStopped:
             pass
         except Exception as error:  # whoever needs them is told then
-            logger.info("A computing process could not be prepared: %r", error)
+            logger.info("Could not prepare a compute process: %r", error)
 
     def close(self) -> None:
         """End all processes, also those at work; blocks until they are gone."""

@@ -91,7 +91,7 @@ class Quarantine:
             return TRANSIENT_DELAY_SECONDS
         if status is ChunkStatus.FAILED:
             logger.error(
-                "Chunk %s/%s ended its process %d times and fails",
+                "Chunk %s/%s crashed its process %d times; failing it",
                 claim.job_id,
                 claim.index,
                 chunks.MAX_DEATHS,
@@ -99,6 +99,6 @@ class Quarantine:
             observing.failed(claim, error)
             return None
         if status is ChunkStatus.PENDING:
-            logger.warning("Chunk %s/%s ended its process", claim.job_id, claim.index)
+            logger.warning("Chunk %s/%s crashed its process", claim.job_id, claim.index)
             observing.retried(claim, error)
         return 0.0

@@ -63,9 +63,7 @@ class Reconciler:
         is_shared = self._is_shared or (self._only is not None and not self._database.is_sqlite)
         rescued = await self._database.transact(lambda c: chunks.rescue(c, expired_only=is_shared))
         if rescued:
-            logger.warning(
-                "Took back the chunks of %d jobs from a process that is gone", len(rescued)
-            )
+            logger.warning("Reclaimed chunks of %d jobs from a process that is gone", len(rescued))
         await self._enqueue()
         return bool(rescued)
 
@@ -79,12 +77,13 @@ class Reconciler:
         await self._renew_leases()
         if ended := await self._database.end_stopped():
             logger.warning(
-                "Ended %d sessions of processes that stopped in the middle of a statement", ended
+                "Terminated %d database sessions of processes that stopped within a statement",
+                ended,
             )
         await self._database.transact(lambda c: chunks.shorten_leases(c, self._lease_seconds))
         rescued = await self._database.transact(lambda c: chunks.rescue(c, expired_only=True))
         if rescued:
-            logger.warning("Leases ran out: took back chunks of %d jobs", len(rescued))
+            logger.warning("Leases expired; reclaimed chunks of %d jobs", len(rescued))
         if self._rescue_tokens is not None:
             await self._rescue_tokens()
         await self._enqueue()

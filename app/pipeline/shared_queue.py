@@ -147,7 +147,7 @@ class SharedQueue(Queue):
         except IntegrityError:
             pass
         except TransientError as error:
-            logger.warning("Job %s: its token could not be put back: %s", job_id, error)
+            logger.warning("Job %s: could not return its token: %s", job_id, error)
 
     # ------------------------------------------------------------------ taking
 
@@ -219,7 +219,7 @@ class SharedQueue(Queue):
                 job_id, lane = _parsed(str(job.task_kwargs["token"]))
                 self._begin(self._put(job_id, lane, int(str(job.task_kwargs["priority"]))))
         except (exceptions.ConnectorException, exceptions.AppNotOpen) as error:
-            logger.warning("Tokens of lost workers wait: %s", error)
+            logger.warning("Could not recover the tokens of lost workers: %s", error)
 
     async def _trust_no_future(self, connection: AsyncConnection, lease_seconds: float) -> None:
         """What was written before the clock was set back: a worker that was heard of in the future
@@ -265,9 +265,7 @@ class _Connector(PsycopgConnector):
             await asyncio.sleep(1)
             now = time.monotonic()
             if any(now - asked_at > SILENT_SECONDS for asked_at in self._asked_at.values()):
-                logger.warning(
-                    "The queue's connections to the database do not answer any more; they are ended"
-                )
+                logger.warning("The queue's database connections stopped responding; closing them")
                 self._asked_at.clear()
                 for connection in list(self._connections):
                     _cut(connection)

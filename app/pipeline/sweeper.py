@@ -130,7 +130,7 @@ class Sweeper:
         stale = await asyncio.to_thread(self._storage.stale, older_than_seconds)
         for each in stale:
             if each.is_part:
-                logger.info("Removing %s, left by an interrupted upload", each.name)
+                logger.info("Deleting %s, left by an interrupted upload", each.name)
                 await asyncio.to_thread(self._storage.remove, each)
         named = {each.file_id: each for each in stale if not each.is_part}
         place = self._files(lambda file_id: self._storage.remove(named[file_id]))
@@ -159,25 +159,27 @@ class Sweeper:
         before = await asyncio.to_thread(place.lost.found)
         needed = await self._need_bytes(place, {*ids, *before})
         for file_id in [each for each in ids if needed.get(each) is False]:
-            logger.info("Removing %s/%s, which is over", place.name, file_id)
+            logger.info("Deleting %s/%s, which is no longer needed", place.name, file_id)
             await asyncio.to_thread(place.remove, file_id)
         lost = 0
         for file_id, seconds in before.items():
             if needed.get(file_id):
                 logger.warning(
-                    "%s/%s is known again: it is taken out of lost+found", place.name, file_id
+                    "%s/%s is known to the database again; moved out of lost+found",
+                    place.name,
+                    file_id,
                 )
                 await asyncio.to_thread(place.lost.give_back, file_id)
             elif file_id in needed or seconds > self._lost_seconds:
-                logger.warning("Removing %s/%s from lost+found", place.name, file_id)
+                logger.warning("Deleting %s/%s from lost+found", place.name, file_id)
                 await asyncio.to_thread(place.lost.remove, file_id)
             else:
                 lost += 1
         unknown = [each for each in ids if each not in needed and each not in before]
         if has_limit and len(unknown) > max(FEW, int(SHARE * len(ids))):
             logger.warning(
-                "%d of %d in %s are known to no row of this database: too many to be left by killed"
-                " processes, so they stay. Look at it by `python -m app storage status`",
+                "%d of %d files in %s are unknown to this database. These are too many to be left by"
+                " killed processes, so they stay. See `python -m app storage status`",
                 len(unknown),
                 len(ids),
                 place.name,
@@ -185,7 +187,7 @@ class Sweeper:
             return Swept(lost, len(unknown))
         for file_id in unknown:
             logger.warning(
-                "%s/%s is known to no row of this database: it goes to lost+found",
+                "%s/%s is unknown to this database; moved to lost+found",
                 place.name,
                 file_id,
             )

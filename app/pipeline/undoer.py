@@ -67,7 +67,7 @@ class Undoer:
                 return  # another process is at it
             while await self._database.transact(step):
                 hit("undo.after_commit")
-        logger.info("Job %s is undone", job_id)
+        logger.info("Job %s undone", job_id)
 
     async def prune(self) -> None:
         """Forget the versions of rows that are too old for an undo."""

@@ -313,4 +313,4 @@ class ObjectWriter:
                 for each in self._bucket.unfinished(self._key):
                     self._bucket.abort(each.key, each.upload_id)
         except StorageUnavailable as error:
-            logger.warning("Left for the sweep: %s", error)
+            logger.warning("Could not delete a file; the sweep will: %s", error)

@@ -189,7 +189,7 @@ class _Writer:
                 self._storage.bucket.delete([self._key])
             self._storage.release(self._file_id)
         except StorageUnavailable as error:
-            logger.warning("Left for the sweep: %s", error)
+            logger.warning("Could not delete a file; the sweep will: %s", error)
 
 
 class _InThreads:

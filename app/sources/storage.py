@@ -196,7 +196,7 @@ class LocalWriter:
                 self._file.close()
             self.path.unlink(missing_ok=True)
         except OSError as error:
-            logger.warning("%s is left for the sweep: %s", self.path.name, error)
+            logger.warning("Could not delete %s; the sweep will: %s", self.path.name, error)
 
 
 class _FileStream:

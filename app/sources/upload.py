@@ -117,7 +117,7 @@ class UploadSource:
             try:
                 await asyncio.to_thread(self.writer.discard)
             except TransientError as failure:
-                logger.warning("Left for the sweep: %s", failure)
+                logger.warning("Could not delete a file; the sweep will: %s", failure)
 
     async def write(self, data: bytes) -> None:
         """Take bytes as they come; raises FileTooLarge, DecompressedTooLarge, InsufficientStorage,
@@ -250,7 +250,7 @@ async def kept_young(
             try:
                 await asyncio.to_thread(storage.release, file_id)
             except TransientError as error:
-                logger.warning("Left for the sweep: %s", error)
+                logger.warning("Could not delete a file; the sweep will: %s", error)
 
 
 async def _computed(data: bytes, function: Callable[..., Any], *arguments: Any) -> Any:

@@ -91,7 +91,7 @@ class VectorService:
                 if await halfvecs.is_prepared(connection):  # another process was faster
                     return True
             logger.info(
-                "Search by meaning goes without pgvector: %s", str(error.orig).partition("\n")[0]
+                "Searching by meaning without pgvector: %s", str(error.orig).partition("\n")[0]
             )
             return False
         return True
@@ -128,12 +128,14 @@ class VectorService:
         try:
             await self._embed(task)
         except ModelUnavailable as error:
-            logger.error("Records of job %s get no vectors: %s", task.job_id, error.detail)
+            logger.error(
+                "Could not compute vectors for the records of job %s: %s", task.job_id, error.detail
+            )
             await self._give_up(task.job_id, {"code": error.code, "message": error.detail})
         except TransientError:
             raise
         except Exception as error:
-            logger.exception("Records of job %s get no vectors", task.job_id)
+            logger.exception("Could not compute vectors for the records of job %s", task.job_id)
             message = f"{type(error).__name__}: {error}"[:500]
             await self._give_up(task.job_id, {"code": "embedding_failed", "message": message})
         return True

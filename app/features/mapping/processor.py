@@ -105,7 +105,7 @@ class MappingProcessor(ReducesParts):
                     adopt, result, given, wanted, parts[0].state, parts[1].state, pairs
                 )
             except ChatUnavailable as error:
-                logger.warning("The mapping is made locally: %s", error.detail)
+                logger.warning("Falling back to a local mapping: %s", error.detail)
                 provider = LOCAL
                 notes.append(
                     f"Made locally, since the provider openai did not help: {error.detail}"

@@ -135,9 +135,9 @@ class Schedules:
             try:
                 await self.run_once()
             except TransientError as error:
-                logger.warning("Schedules wait: %s", error)
+                logger.warning("Schedules are waiting: %s", error)
             except Exception:
-                logger.exception("Schedules: a round went wrong")
+                logger.exception("Unhandled error in schedules")
             await asyncio.sleep(POLL_SECONDS)
 
     async def run_once(self) -> None:
@@ -176,7 +176,7 @@ class Schedules:
         ):
             return
         if missed:
-            logger.warning("Schedule %s: %d runs were missed; one is made now", row.id, missed)
+            logger.warning("Schedule %s: missed %d runs; starting one now", row.id, missed)
         if await self._goes_on(row):
             why = {
                 "outcome": "skipped",
@@ -196,7 +196,7 @@ class Schedules:
                 "missed": missed,
             }
             await self._database.transact(lambda c: schedules.note_failed(c, row.id, why))
-            logger.error("Schedule %s: no job could be made: %s", row.id, error.detail)
+            logger.error("Schedule %s: could not start a job: %s", row.id, error.detail)
             return
         job_id, outcome = UUID(made["job_id"]), {"outcome": "made", "missed": missed}
         await self._database.transact(

@@ -567,9 +567,9 @@ class Uploads:
             try:
                 await self.run_once()
             except TransientError as error:
-                logger.warning("Uploads wait: %s", error)
+                logger.warning("Upload maintenance is waiting: %s", error)
             except Exception:
-                logger.exception("Uploads could not be looked after")
+                logger.exception("Upload maintenance failed; retrying")
             await asyncio.sleep(POLL_SECONDS)
 
     async def close(self) -> None:

@@ -112,7 +112,7 @@ async def list_users(
 async def create_user(body: NewUser, app: App, admin: Admin) -> Response:
     """A user with a first key. The key is in this answer and nowhere else."""
     made = await app.users.create(body.user_id, is_admin=body.is_admin, days=body.expires_in_days)
-    logger.info("%s made the user %s", admin.user_id, body.user_id)
+    logger.info("%s created user %s", admin.user_id, body.user_id)
     user = await app.users.get(body.user_id)
     return encoded(user | _shown(made), 201, {"Location": f"/api/v1/users/{body.user_id}"})
 
@@ -128,7 +128,7 @@ async def revoke_user(user_id: UserId, app: App, admin: Admin) -> Response:
     gets the name.
     """
     await app.users.revoke(user_id)
-    logger.info("%s revoked the user %s", admin.user_id, user_id)
+    logger.info("%s revoked user %s", admin.user_id, user_id)
     return Response(status_code=204)
 
 
@@ -149,7 +149,7 @@ async def list_keys(user_id: UserId, app: App, _: Admin) -> Response:
 async def create_key(user_id: UserId, body: NewUserKey, app: App, admin: Admin) -> Response:
     """One more key. It is in this answer and nowhere else."""
     made = await app.users.create_key(user_id, days=body.expires_in_days, label=body.label)
-    logger.info("%s made the key %s of the user %s", admin.user_id, made.id, user_id)
+    logger.info("%s created key %s of user %s", admin.user_id, made.id, user_id)
     return encoded({"user_id": user_id, "label": body.label, **_shown(made)}, 201)
 
 
@@ -159,7 +159,7 @@ async def create_key(user_id: UserId, body: NewUserKey, app: App, admin: Admin) 
 async def revoke_key(user_id: UserId, key_id: str, app: App, admin: Admin) -> Response:
     """It stops working with the next request, and the sessions that it opened with it."""
     await app.users.revoke_key(identifier(key_id), user_id)
-    logger.info("%s revoked the key %s of the user %s", admin.user_id, key_id, user_id)
+    logger.info("%s revoked key %s of user %s", admin.user_id, key_id, user_id)
     return Response(status_code=204)
 
 

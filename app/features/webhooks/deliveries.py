@@ -69,9 +69,9 @@ class Deliveries:
                     await self.run_once()
                     await self._sweep()
                 except TransientError as error:
-                    logger.warning("Webhooks wait: %s", error)
+                    logger.warning("Webhooks are waiting: %s", error)
                 except Exception:
-                    logger.exception("Webhooks: a round went wrong")
+                    logger.exception("Unhandled error in webhooks")
                 with suppress(TimeoutError):
                     await asyncio.wait_for(self._ended.wait(), POLL_SECONDS)
                 self._ended.clear()
@@ -113,7 +113,7 @@ class Deliveries:
         if not task.cancelled():
             self._ended.set()
             if error := task.exception():
-                logger.error("A message is sent again later", exc_info=error)
+                logger.error("Could not deliver a message; retrying later", exc_info=error)
 
     async def _deliver(self, delivery: ClaimedDelivery) -> None:
         secrets = [secret for secret in (delivery.secret, delivery.old_secret) if secret]
@@ -143,7 +143,7 @@ class Deliveries:
         await self._database.transact(settle)
         if status == "failed":
             logger.warning(
-                "Message %s for webhook %s was given up", delivery.number, delivery.webhook_id
+                "Gave up message %s for webhook %s", delivery.number, delivery.webhook_id
             )
 
     def _verdict(self, answer: Answer, attempt: int) -> tuple[str, float]:

@@ -145,7 +145,7 @@ async def test_a_cancel_and_a_write_that_meet_do_not_lock_each_other_out(
     finally:
         await database.close()
     await asyncio.to_thread(
-        wait_until, lambda: "belongs to somebody else" in service.log.read_text(), 10, "a refusal"
+        wait_until, lambda: "Lost the lease of chunk" in service.log.read_text(), 10, "a refusal"
     )
     assert "deadlock" not in service.log.read_text().lower()
     assert await asyncio.to_thread(service.count, "result_pages", upload["job_id"]) == 0

@@ -38,7 +38,7 @@ def test_a_write_that_comes_after_the_chunk_was_taken_away_is_refused(
 
         service.raise_flag("open")
         wait_until(
-            lambda: service.log.read_text().count("belongs to somebody else now") >= len(taken),
+            lambda: service.log.read_text().count("Lost the lease of chunk") >= len(taken),
             what="refusals",
         )
         rest = [c for c in service.chunks(job_id) if c["chunk_index"] not in taken]

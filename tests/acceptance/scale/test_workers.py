@@ -220,9 +220,7 @@ def test_a_worker_that_slept_past_its_lease_writes_nothing(make_cluster: MakeClu
             assert assert_exact(service, api, upload["file_id"], given)["status"] == "completed"
         finally:
             sleeper.process.send_signal(signal.SIGCONT)
-        wait_until(
-            lambda: "belongs to somebody else now" in sleeper.log.read_text(), what="a refusal"
-        )
+        wait_until(lambda: "Lost the lease of chunk" in sleeper.log.read_text(), what="a refusal")
         assert_exact(service, api, upload["file_id"], given)
         later = api.run(given.data, chunk_size=100)  # it goes on working
         assert_exact(service, api, later["file_id"], given)

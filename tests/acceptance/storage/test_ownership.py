@@ -507,7 +507,7 @@ def test_an_older_database_that_is_put_back_removes_no_file(
         assert f'granula_unknown_files{{state="lost_found"}} {lost}' in client.get("/metrics").text
     restored.stop()
     if is_folder:
-        assert "known to no row of this database: it goes to lost+found" in restored.log.read_text()
+        assert "is unknown to this database; moved to lost+found" in restored.log.read_text()
     newer = Server(url, tmp_path / "1", **settings).start()
     with newer.client() as client:
         for content, file_id in zip(contents, file_ids, strict=True):

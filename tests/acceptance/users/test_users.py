@@ -453,7 +453,7 @@ def test_guessing_keys_is_slowed_down_by_address_and_locks_nobody_out(
 def test_no_key_and_no_cookie_is_in_the_logs_or_in_the_database(server: Server) -> None:
     assert SECRETS
     log = server.log.read_text(errors="replace")
-    assert "A key from 127.0.0.1 is not valid" in log
+    assert "Rejected an invalid key from 127.0.0.1" in log
     if server.url.startswith("sqlite"):
         stored = b"".join(path.read_bytes() for path in server.storage.glob("granula.db*")).decode(
             "latin-1"
