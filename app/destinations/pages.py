@@ -19,7 +19,8 @@ from app.db.results import PageHead
 from app.db.rows import PageRow, columns_of, fetch_all
 from app.destinations.base import ReadBack, ResultDestination
 from app.destinations.writer import NewRows, TableWriter
-from app.formats.base import MASK, Page, gaps, page_cuts, row_ends, stored_hash_sum
+from app.formats.base import MASK, Page, gaps, page_cuts, row_ends
+from app.formats.stored_pages import stored_hash_sum
 
 COLUMNS = ("first_row", "row_count", "row_numbers", "data")
 

@@ -345,19 +345,6 @@ class PagedRows:
         return self.made_hash_sum
 
 
-def stored_hash_sum(data: str, numbers: Sequence[int]) -> tuple[int, int]:
-    """(row count, hash sum) of a page as the database holds it now, from its JSON text alone."""
-    rows = msgspec.json.decode(data, type=list[msgspec.Raw])
-    if rows and bytes(rows[0]).lstrip()[:1] == b"{":
-        canonical = [bytes(row) for row in rows]
-    else:
-        canonical = [
-            canonical_cells(cells)
-            for cells in msgspec.json.decode(data, type=list[list[str | None]])
-        ]
-    return len(rows), row_hash_sum(canonical, numbers)
-
-
 @dataclass(slots=True)
 class Parsed:
     """What the reader made of one chunk. `row_count` is the reader's own count of records."""

@@ -4,14 +4,27 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Iterator, Sequence
-from typing import Protocol
+import re
+from collections.abc import Iterable, Iterator, Sequence
+from functools import lru_cache
+from itertools import chain
+from operator import attrgetter
+from typing import Any, Protocol
 
 import msgspec
+import numpy as np
+import numpy.typing as npt
 
 from app.db.rows import PageRow
-from app.jobs.formulas import guarded
-from app.jobs.stored_rows import StoredRow, named
+from app.formats.stored_pages import (
+    BACKSLASH_MARK,
+    CELL_MARK,
+    QUOTE_MARK,
+    ROW_MARK,
+    marked_cells,
+)
+from app.jobs.formulas import FORMULA, GUARD, guarded, is_formula
+from app.jobs.stored_rows import named
 
 PIECE_BYTES = 1 << 20
 GROUP_BYTES, GROUP_CELLS = 8 << 20, 4_000_000
@@ -20,6 +33,16 @@ MAX_GROUP_COLUMNS = 300_000
 """Columns of all row groups of a Parquet file: its footer, which is written last, has some hundred
 bytes for each.
 """
+
+MAX_SHAPE_COLUMNS = 256
+"""A table with more is taken apart row by row: few of its columns are in a row."""
+QUOTE, COMMA = 34, 44
+_IN_TEXT_OR_NESTED = re.compile(rb"[^0-9A-Za-z.,+-]")
+_MAY_BE_FORMULA = np.zeros(256, bool)
+_MAY_BE_FORMULA[list(b"=+-@\t\r\xef")] = True
+"""By the first byte in UTF-8: \xef is that of the wide signs."""
+
+Places = npt.NDArray[np.int64]
 
 
 def fits_parquet(rows: int, columns: int, size: int) -> bool:
@@ -38,44 +61,154 @@ class Encoder(Protocol):
         """What is left when all rows are encoded: without it the file is not whole."""
 
 
-class CsvEncoder:
-    def __init__(self, columns: Sequence[str], formula_guard: bool) -> None:
-        self._columns = columns
-        self._places = {name: place for place, name in enumerate(columns)}
-        self._shown = guarded if formula_guard else _unchanged
-        self._out = io.StringIO()
-        self._writer = csv.writer(self._out, lineterminator="\r\n")
-        if columns:
-            self._writer.writerow([self._shown(name) for name in columns])
+class _TextEncoder:
+    def __init__(self) -> None:
+        self._done = bytearray()
 
-    def encode(self, page: PageRow) -> Iterator[bytes]:
-        for row in msgspec.json.decode(page.data, type=list[StoredRow]):
-            self._writer.writerow(self._cells(row))
-            if self._out.tell() >= PIECE_BYTES:
-                yield self._take()
+    def _full_pieces(self) -> Iterator[bytes]:
+        while len(self._done) >= PIECE_BYTES:
+            yield bytes(self._done[:PIECE_BYTES])
+            del self._done[:PIECE_BYTES]
 
     def finish(self) -> bytes:
-        return self._take()
+        return bytes(self._done)
 
-    def _cells(self, row: StoredRow) -> list[str | None]:
-        if isinstance(row, list):
-            return [self._shown(cell) for cell in row]
-        cells: list[str | None] = [None] * len(self._columns)
-        for name, value in row.items():  # of all the columns, a row may have few
-            place = self._places.get(name)
-            if place is not None:
-                cells[place] = self._shown(cell_text(value))
+
+class CsvEncoder(_TextEncoder):
+    def __init__(self, columns: Sequence[str], formula_guard: bool) -> None:
+        super().__init__()
+        self._columns = columns
+        self._guards = formula_guard
+        self._shape = _shape_of(tuple(columns))
+        self._text = io.StringIO()
+        self._writer = csv.writer(self._text, lineterminator="\r\n")
+        if columns:
+            self._write([self._guarded(list(columns))])
+
+    def encode(self, page: PageRow) -> Iterator[bytes]:
+        data = page.data.encode()
+        lines = csv_lines(data, guard=self._guards)
+        if lines is not None:
+            self._done += lines
+        elif data.startswith(b"[{"):
+            yield from self._encode_objects(data)
+        else:
+            rows = msgspec.json.decode(data, type=list[list[str | None]])
+            if self._guards and _may_hold_formulas(chain.from_iterable(rows)):
+                rows = [[guarded(cell) for cell in row] for row in rows]
+            self._write(rows)
+        yield from self._full_pieces()
+
+    def _encode_objects(self, data: bytes) -> Iterator[bytes]:
+        if self._shape is not None:
+            rows = msgspec.json.decode(data, type=list[self._shape])  # type: ignore[name-defined]
+            names = self._shape.__struct_fields__
+            columns = [column_cells(list(map(attrgetter(name), rows))) for name in names]
+            self._write(zip(*map(self._guarded, columns), strict=True))
+            return
+        places = {name: place for place, name in enumerate(self._columns)}
+        for row in msgspec.json.decode(data, type=list[dict[str, msgspec.Raw]]):
+            cells: list[str | None] = [None] * len(places)
+            for name, value in row.items():  # of all the columns, a row may have few
+                place = places.get(name)
+                if place is not None:
+                    cells[place] = cell_text(value)
+            self._write([self._guarded(cells)])
+            yield from self._full_pieces()
+
+    def _write(self, rows: Iterable[Sequence[str | None]]) -> None:
+        self._writer.writerows(rows)
+        self._done += self._text.getvalue().encode()
+        self._text.seek(0)
+        self._text.truncate()
+
+    def _guarded(self, cells: list[str | None]) -> list[str | None]:
+        if self._guards and _may_hold_formulas(cells):
+            return [guarded(cell) for cell in cells]
         return cells
 
-    def _take(self) -> bytes:
-        data = self._out.getvalue().encode()
-        self._out.seek(0)
-        self._out.truncate()
-        return data
+
+def csv_lines(page: bytes, *, guard: bool) -> bytes | None:
+    """The rows of a stored page as the csv module writes them; None if it holds not only text, or
+    text with line ends or other control characters. `guard`: formulas get their apostrophe.
+    """
+    cells = marked_cells(page)
+    if cells is None or b"\\" in cells:
+        return None
+    if not cells or cells[:1] == ROW_MARK or cells[-1:] == ROW_MARK or ROW_MARK * 2 in cells:
+        return None  # a row that is one empty cell, which is written in quotes
+    if guard:
+        cells = _guarded(cells)
+    codes = np.frombuffer(cells, np.uint8)
+    in_quotes = np.flatnonzero((codes == COMMA) | (codes == QUOTE_MARK[0]))
+    if len(in_quotes):
+        starts, ends = _cells_around(codes, in_quotes)
+        cells = np.insert(codes, np.concatenate((starts, ends)), QUOTE).tobytes()
+    cells = cells.replace(QUOTE_MARK, b'""').replace(BACKSLASH_MARK, b"\\")
+    return cells.replace(CELL_MARK, b",").replace(ROW_MARK, b"\r\n") + b"\r\n"
 
 
-def _unchanged(cell: str | None) -> str | None:
-    return cell
+def _guarded(cells: bytes) -> bytes:
+    codes = np.frombuffer(cells, np.uint8)
+    starts = np.append(0, np.flatnonzero(_is_mark(codes)) + 1)
+    starts = starts[starts < len(codes)]
+    suspects = starts[_MAY_BE_FORMULA[codes[starts]]]
+    if not len(suspects):
+        return cells
+    _, ends = _cells_around(codes, suspects)
+    formulas = [
+        start
+        for start, end in zip(suspects.tolist(), ends.tolist(), strict=True)
+        if is_formula(cells[start:end].decode())
+    ]
+    return np.insert(codes, formulas, ord(GUARD)).tobytes() if formulas else cells
+
+
+def _cells_around(codes: npt.NDArray[np.uint8], places: Places) -> tuple[Places, Places]:
+    """Starts and ends of the cells in which the places are, each once."""
+    marks = np.flatnonzero(_is_mark(codes))
+    cells = np.unique(np.searchsorted(marks, places))
+    starts, ends = np.append(0, marks + 1), np.append(marks, len(codes))
+    return starts[cells], ends[cells]
+
+
+def _is_mark(codes: npt.NDArray[np.uint8]) -> npt.NDArray[np.bool_]:
+    marks: npt.NDArray[np.bool_] = (codes == CELL_MARK[0]) | (codes == ROW_MARK[0])
+    return marks
+
+
+@lru_cache(maxsize=16)
+def _shape_of(columns: tuple[str, ...]) -> Any:
+    """A struct of these columns, each the JSON that it is; None if it does not pay."""
+    if not 0 < len(columns) <= MAX_SHAPE_COLUMNS:
+        return None
+    fields = {f"column_{place}": name for place, name in enumerate(columns)}
+    nothing = msgspec.Raw(b"null")
+    try:
+        return msgspec.defstruct(
+            "Shape", [(name, msgspec.Raw, nothing) for name in fields], rename=fields, gc=False
+        )
+    except ValueError:  # a name that must be escaped in JSON
+        return None
+
+
+def column_cells(values: Sequence[msgspec.Raw]) -> list[str | None]:
+    """`cell_text` of each, for all at once where all are text, or none is text or nested."""
+    joined = b",".join(values)
+    if b'"' in joined:
+        try:
+            return msgspec.json.decode(b"[" + joined + b"]", type=list[str | None])
+        except msgspec.ValidationError:
+            pass
+    elif not _IN_TEXT_OR_NESTED.search(joined):
+        cells = joined.decode().split(",")
+        return [None if cell == "null" else cell for cell in cells]
+    return [cell_text(value) for value in values]
+
+
+def _may_hold_formulas(cells: Iterable[str | None]) -> bool:
+    """Also where there are negative numbers alone."""
+    return any(map(FORMULA.match, {cell[:1] for cell in cells if cell}))
 
 
 def cell_text(raw: msgspec.Raw | None) -> str | None:
@@ -88,28 +221,45 @@ def cell_text(raw: msgspec.Raw | None) -> str | None:
     return None if text == b"null" else text.decode()
 
 
-class JsonLinesEncoder:
+class JsonLinesEncoder(_TextEncoder):
     """Objects by column; those that came as JSON exactly as they came."""
 
     def __init__(self, columns: Sequence[str]) -> None:
+        super().__init__()
         self._columns = columns
+        names = [msgspec.json.encode(name) for name in columns]
+        self._before_cells = [b'","' + name[1:] + b':"' for name in names]
+        if names:
+            self._before_cells[0] = b'"}\n{' + names[0] + b':"'
 
     def encode(self, page: PageRow) -> Iterator[bytes]:
-        lines: list[bytes] = []
-        size = 0
-        for raw in msgspec.json.decode(page.data, type=list[msgspec.Raw]):
-            lines.append(self._line(bytes(raw)))
-            size += len(lines[-1])
-            if size >= PIECE_BYTES:
-                yield b"".join(lines)
-                lines, size = [], 0
-        yield b"".join(lines)
+        data = page.data.encode()
+        if data.startswith(b"[{"):
+            # A line end is never inside a JSON string.
+            data = data.replace(b"\r", b" ").replace(b"\n", b" ")
+            self._done += b"\n".join(msgspec.json.decode(data, type=list[msgspec.Raw])) + b"\n"
+        elif (lines := self._lines_of_cells(data)) is not None:
+            self._done += lines
+        else:
+            for row in msgspec.json.decode(data):
+                self._done += msgspec.json.encode(named(self._columns, row)) + b"\n"
+        yield from self._full_pieces()
 
-    def _line(self, data: bytes) -> bytes:
-        if data.startswith(b"{"):
-            # never inside a JSON string
-            return data.replace(b"\r", b" ").replace(b"\n", b" ") + b"\n"
-        return msgspec.json.encode(named(self._columns, msgspec.json.decode(data))) + b"\n"
-
-    def finish(self) -> bytes:
-        return b""
+    def _lines_of_cells(self, page: bytes) -> bytes | None:
+        """None if the page holds not only text, or a row has not one cell for each column."""
+        cells = marked_cells(page)
+        if cells is None or not self._columns:
+            return None
+        codes = np.frombuffer(cells, np.uint8)
+        ends_row = codes[_is_mark(codes)] == ROW_MARK[0]
+        width = len(self._columns)
+        if (len(ends_row) + 1) % width or ends_row.sum() + 1 != (len(ends_row) + 1) // width:
+            return None
+        if not ends_row[width - 1 :: width].all():
+            return None
+        texts = cells.replace(ROW_MARK, CELL_MARK).split(CELL_MARK)
+        pieces = [b""] * (2 * len(texts))
+        pieces[0::2] = self._before_cells * (len(texts) // width)
+        pieces[1::2] = texts
+        lines = b"".join(pieces)[len(b'"}\n') :] + b'"}\n'
+        return lines.replace(BACKSLASH_MARK, b"\\\\").replace(QUOTE_MARK, b'\\"')

@@ -9,6 +9,7 @@ import asyncio
 import zlib
 from collections.abc import AsyncIterator, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from typing import Any
 from uuid import UUID
 
@@ -102,8 +103,8 @@ async def result_bytes(
     """
     encoder = await asyncio.to_thread(_encoder, format, columns, formula_guard)
     packer = zlib.compressobj(6, wbits=31) if gzip else None
-    async for page in _all_pages(database, export):
-        pieces = encoder.encode(page)
+    async for pages in _all_pages(database, export):
+        pieces = chain.from_iterable(map(encoder.encode, pages))
         while (piece := await asyncio.to_thread(_next, pieces, packer)) is not None:
             if piece:
                 yield piece
@@ -138,8 +139,8 @@ async def columns_of(database: Database, export: Export, format: str) -> Sequenc
         return columns
     width = len(columns)
     if export.job.dialect.get("on_bad_row") == "keep":
-        async for page in _all_pages(database, export):
-            width = max(width, await asyncio.to_thread(_width, page))
+        async for pages in _all_pages(database, export):
+            width = max(width, await asyncio.to_thread(_width, pages))
     if width > MAX_COLUMNS:
         raise TooManyColumns(
             f"The longest row has {width} cells; a Parquet file is made of {MAX_COLUMNS} at most."
@@ -152,13 +153,15 @@ async def columns_of(database: Database, export: Export, format: str) -> Sequenc
     return cell_names(columns, width)
 
 
-def _width(page: PageRow) -> int:
-    rows = msgspec.json.decode(page.data, type=list[StoredRow])
+def _width(pages: Sequence[PageRow]) -> int:
+    rows = (row for page in pages for row in msgspec.json.decode(page.data, type=list[StoredRow]))
     return max((len(row) for row in rows if isinstance(row, list)), default=0)
 
 
-async def _all_pages(database: Database, export: Export) -> AsyncIterator[PageRow]:
-    """Each stored page, with every result of the job once; raises NotFound, RowsGone."""
+async def _all_pages(database: Database, export: Export) -> AsyncIterator[Sequence[PageRow]]:
+    """The stored pages, some at a time, with every result of the job once; raises NotFound,
+    RowsGone.
+    """
     after, limit, count = 0, results.pages_next(), 0
     while True:
         async with database.snapshot() as connection:
@@ -169,9 +172,9 @@ async def _all_pages(database: Database, export: Export) -> AsyncIterator[PageRo
         if not found:
             break
         limit = results.pages_next(found)
-        for page in await asyncio.to_thread(_behind, found, after):
-            yield page
-            count += page.row_count
+        pages = await asyncio.to_thread(_behind, found, after)
+        yield pages
+        count += sum(page.row_count for page in pages)
         after = last_row(found[-1])
     if count < export.results:
         raise RowsGone(f"{count} results were read, {export.results} were there.")

@@ -4,6 +4,7 @@ change.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from dataclasses import replace
 from itertools import pairwise
@@ -26,9 +27,9 @@ from app.formats.base import (
     Rows,
     Span,
     page_cuts,
-    stored_hash_sum,
 )
 from app.formats.csv import CsvDialect, CsvFormat
+from app.formats.stored_pages import marked_cells, stored_hash_sum
 from app.formats.text_rows import TextRows
 from tests.formats.reading import Setting, cut_all
 
@@ -225,3 +226,90 @@ def test_a_part_of_rows_is_handed_over_in_the_form_they_are_held_in() -> None:
     )
     objects = ObjectRows(["a"], [5, 9], [b'{"a":1.0}', b'{"a":2}'])
     assert objects.held(1, 2) == (Form.OBJECTS, ([b'{"a":2}'], [9]))
+
+
+NASTY_CELLS = st.one_of(
+    st.sampled_from(
+        [
+            "",
+            ",",
+            '"',
+            "\\",
+            '",',
+            '","',
+            '"],["',
+            "],[",
+            ",]",
+            '\\"',
+            '",\\',
+            "\n",
+            "\x03",
+            "\x04",
+            "é",
+        ]
+    ),
+    st.text(st.sampled_from('",[]\\ \n\x01\x02\x03\x04\xff/u'), max_size=6),
+    st.text(max_size=4),
+)
+
+
+@given(cells=st.lists(st.lists(NASTY_CELLS, min_size=1, max_size=4), min_size=1, max_size=8))
+@settings(max_examples=1000, deadline=None)
+def test_the_hash_of_a_stored_page_is_that_of_its_cells_whatever_is_in_them(
+    cells: list[list[str]],
+) -> None:
+    rows = CellRows(["a"], range(7, 7 + len(cells)), [list(row) for row in cells])
+    (page,) = rows.pages()
+
+    assert stored_hash_sum(page.data.decode(), rows.numbers) == (len(cells), rows.hash_sum())
+
+
+@given(cells=st.lists(st.lists(NASTY_CELLS, min_size=1, max_size=3), min_size=1, max_size=4))
+@settings(max_examples=500, deadline=None)
+def test_cells_are_taken_apart_only_as_json_takes_them(cells: list[list[str]]) -> None:
+    marked = marked_cells(msgspec.json.encode(cells))
+
+    if marked is None:
+        assert any("],[" in cell for row in cells for cell in row)  # looks as if a row ended
+        return
+    found = [
+        [
+            json.loads(b'"' + cell.replace(b"\x01", b"\\\\").replace(b"\x02", b'\\"') + b'"')
+            for cell in row.split(b"\x04")
+        ]
+        for row in marked.split(b"\x03")
+    ]
+    assert found == cells
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        '[["1","a"],["2","b"]]x',
+        '[["1","a"],["2","b"]',
+        '[["1","a"] ["2","b"]]',
+        '[["1","a\x04b"]]',
+        '[["1","a\x03b"]]',
+        '[["1","a\x02b"]]',
+        '[["1\nb"]]',
+        '[["]]',
+        '[["a\\"]]',
+        '[["1",],["2"]]',
+    ],
+)
+def test_a_damaged_page_is_not_read_as_rows(text: str) -> None:
+    assert marked_cells(text.encode()) is None
+    with pytest.raises(msgspec.DecodeError):
+        stored_hash_sum(text, range(1, 9))
+
+
+@pytest.mark.parametrize(
+    "text", ["[]", "[[]]", '[[null,"a"]]', '[["a",null],["b","c"]]', '[["a", "b"]]']
+)
+def test_a_page_that_holds_not_only_text_is_decoded(text: str) -> None:
+    rows = json.loads(text)
+    assert marked_cells(text.encode()) is None
+    assert stored_hash_sum(text, range(1, 9)) == (
+        len(rows),
+        CellRows([], range(1, 9), rows).hash_sum(),
+    )
