@@ -14,6 +14,7 @@ import hashlib
 import logging
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from functools import partial
 from typing import Any, ClassVar
 from uuid import UUID, uuid4
@@ -65,6 +66,41 @@ class OutputPartMissing(TerminalError):
     code = "output_part_missing"
 
 
+@dataclass(frozen=True, slots=True)
+class _Staged:
+    """What the chunks of a job have left."""
+
+    parts: list[PartFile]
+    rows: int
+    """That count as ok."""
+    preview: list[Any]
+    """(row number, row) of some."""
+    is_keyed: bool
+    """Whether values must be unique in the whole file."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Layout:
+    """How the file is made."""
+
+    document: bytes
+    format: str
+    header: bytes
+    columns: Sequence[tuple[str, str]]
+    """Names and types."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Written:
+    """The file, under its name."""
+
+    id: UUID
+    is_joined: bool
+    """Whether the parts, one after the other, are the file. Else its rows were counted anew."""
+    content: Assembled
+    stored: Stored
+
+
 class OutputFiles:
     """The results of jobs whose processor makes a file."""
 
@@ -78,14 +114,14 @@ class OutputFiles:
         self._by_processor: dict[str, OutputFile] = {}
 
     def of(self, processor: str, options: Mapping[str, Any]) -> ResultDestination | None:
-        made = self._by_processor.get(processor)
-        if made is None:
-            known = self._processors.find(processor)
-            if not isinstance(known, MakesFile):
+        file = self._by_processor.get(processor)
+        if file is None:
+            maker = self._processors.find(processor)
+            if not isinstance(maker, MakesFile):
                 return None
-            made = OutputFile(self._database, self._sources, self._rejects, known.output)
-            self._by_processor[processor] = made
-        return made
+            file = OutputFile(self._database, self._sources, self._rejects, maker.output)
+            self._by_processor[processor] = file
+        return file
 
 
 class OutputFile(StagedResults):
@@ -143,14 +179,14 @@ class OutputFile(StagedResults):
         after = -1
         while True:
             async with self._database.working() as connection:
-                found = await chunks.list_chunks(
+                some = await chunks.list_chunks(
                     connection, job.id, after=after, limit=CHUNKS_AT_ONCE
                 )
-            if not found:
+            if not some:
                 return
-            for chunk in found:
+            for chunk in some:
                 yield chunk
-            after = found[-1].chunk_index
+            after = some[-1].chunk_index
 
     # ------------------------------------------------------------------ unique in the whole file
 
@@ -167,10 +203,10 @@ class OutputFile(StagedResults):
             return
         try:
             folder = await self._workspace(job, [name for name, _ in keyed])
-            found = await _computed(compute, self._output.find_repeated, folder, keyed, job.rows)
+            repeated = await _computed(compute, self._output.find_repeated, folder, keyed, job.rows)
         except FileNotFoundError as error:
             raise OutputPartMissing from error
-        if not found:
+        if not repeated:
             return
         async for chunk in self._chunks(job):
             if chunk.status == ChunkStatus.COMPLETED and chunk.summary:
@@ -237,8 +273,46 @@ class OutputFile(StagedResults):
         """The file, on disk under its name and in no table yet. Raises OutputPartMissing,
         DiskFull.
         """
-        found: list[PartFile] = []
-        summaries: list[dict[str, Any]] = []
+        staged = await self._staged(job)
+        if staged is None:
+            return None
+        layout = await self._layout(job, compute)
+        folder = await self._workspace(job, [])
+        has_repeated = staged.is_keyed and await asyncio.to_thread(repeats.is_known, folder)
+        preview = staged.preview
+        if has_repeated:
+            preview = await asyncio.to_thread(_without_repeated, folder, preview)
+        is_dry_run = self._output.is_dry_run(job.options)
+        result: dict[str, Any] = {
+            "dry_run": is_dry_run,
+            "columns": [{"name": name, "type": kind} for name, kind in layout.columns],
+            "preview": [
+                {"row_number": number, "data": row}
+                for number, row in preview[: self._output.preview_rows]
+            ],
+            "output": None,
+        }
+        summary: dict[str, Any] = {"rows": staged.rows, "columns": len(layout.columns)}
+        file = None
+        if not is_dry_run:
+            written = await self._write_file(job, compute, layout, staged, has_repeated)
+            if not written.is_joined:
+                # Counted in what was written: the job fails if it is not what the chunks say.
+                summary["rows"] = written.content.rows
+            file = await self._file(job, layout, written)
+            result["output"] = {
+                "file_id": str(written.id),
+                "format": layout.format,
+                "size_bytes": written.content.size,
+                "sha256": written.content.sha256,
+            }
+        counts = await self._counts(job, staged.rows)
+        return Assembly(Conclusion(summary, result | counts), file)
+
+    async def _staged(self, job: StagedJob) -> _Staged | None:
+        """None if a chunk failed."""
+        parts: list[PartFile] = []
+        preview: list[Any] = []
         rows = 0
         is_keyed = False
         async for chunk in self._chunks(job):
@@ -246,76 +320,40 @@ class OutputFile(StagedResults):
                 return None
             rows += chunk.rows_ok
             if chunk.summary:
-                found.append(part_file(chunk.summary))
+                parts.append(part_file(chunk.summary))
+                preview += chunk.summary.get("preview", ())
                 is_keyed = is_keyed or "keys" in chunk.summary["part"]
-                if "preview" in chunk.summary:
-                    summaries.append(chunk.summary)
+        return _Staged(parts, rows, preview, is_keyed)
+
+    async def _layout(self, job: StagedJob, compute: Compute) -> _Layout:
         output = self._output
         document = output.document(job.options)
         header, columns = await _computed(compute, output.described, document)
-        folder = await self._workspace(job, [])
-        repeated = is_keyed and await asyncio.to_thread(repeats.is_known, folder)
-        preview = [row for summary in summaries for row in summary["preview"]]
-        if repeated:
-            lost = await asyncio.to_thread(
-                repeats.repeated_among, folder, [number for number, _ in preview]
-            )
-            preview = [row for row in preview if row[0] not in lost]
-        result: dict[str, Any] = {
-            "dry_run": output.is_dry_run(job.options),
-            "columns": [{"name": name, "type": kind} for name, kind in columns],
-            "preview": [
-                {"row_number": number, "data": row}
-                for number, row in preview[: output.preview_rows]
-            ],
-            "output": None,
-        }
-        summary: dict[str, Any] = {"rows": rows, "columns": len(columns)}
-        file = None
-        form = output.format(job.options)
-        if not result["dry_run"]:
-            is_final = form != "parquet" and not is_keyed
-            file_id, made, stored = await self._write_file(
-                job, compute, document, found, header, is_final, repeated
-            )
-            if not is_final:
-                summary["rows"] = (
-                    made.rows
-                )  # counted in what was written: the job fails if it is not what the chunks say
-            file = await self._file(
-                job, file_id, made, stored, form, [name for name, _ in columns], header
-            )
-            result["output"] = {
-                "file_id": str(file_id),
-                "format": form,
-                "size_bytes": made.size,
-                "sha256": made.sha256,
-            }
-        return Assembly(Conclusion(summary, result | await self._counts(job, rows)), file)
+        return _Layout(document, output.format(job.options), header, columns)
 
     async def _write_file(
         self,
         job: StagedJob,
         compute: Compute,
-        document: bytes,
-        found: Sequence[PartFile],
-        header: bytes,
-        is_final: bool,
-        repeated: bool,
-    ) -> tuple[UUID, Assembled, Stored]:
+        layout: _Layout,
+        staged: _Staged,
+        has_repeated: bool,
+    ) -> _Written:
+        is_joined = layout.format != "parquet" and not staged.is_keyed
         file_id = uuid4()
         storage = self._sources.storage
-        most_bytes = len(header) + OUTPUT_OF_PARTS * sum(part.size for part in found)
+        most_bytes = len(layout.header) + OUTPUT_OF_PARTS * sum(part.size for part in staged.parts)
         writer = await asyncio.to_thread(storage.writer, file_id, most_bytes)
         self._files[job.id] = file_id
         async with kept_young(storage, file_id, release=False):
             try:
-                if is_final:
+                if is_joined:
                     blocks = partial(self._parts.blocks, job.id)
-                    made = await asyncio.to_thread(joined, blocks, found, header, writer)
+                    content = await asyncio.to_thread(
+                        joined, blocks, staged.parts, layout.header, writer
+                    )
                 else:
-                    folder = await self._workspace(job, [part.name for part in found])
-                    made = await self._encode(compute, writer, document, folder, found, repeated)
+                    content = await self._encode(job, compute, layout, staged, writer, has_repeated)
                 await asyncio.to_thread(writer.finish)
                 hit("output.written")
                 stored = await asyncio.to_thread(writer.publish)
@@ -325,28 +363,35 @@ class OutputFile(StagedResults):
                     raise OutputPartMissing from error
                 raise
         hit("output.renamed")
-        return file_id, made, stored
+        return _Written(file_id, is_joined, content, stored)
 
     async def _encode(
         self,
+        job: StagedJob,
         compute: Compute,
+        layout: _Layout,
+        staged: _Staged,
         writer: Writer,
-        document: bytes,
-        folder: str,
-        found: Sequence[PartFile],
-        repeated: bool,
+        has_repeated: bool,
     ) -> Assembled:
+        folder = await self._workspace(job, [part.name for part in staged.parts])
         file = writer.file()
         path = str(await asyncio.to_thread(file.__enter__))
         try:
-            made: Assembled = await _computed(
-                compute, self._output.encoded, document, folder, found, path, repeated
+            content: Assembled = await _computed(
+                compute,
+                self._output.encoded,
+                layout.document,
+                folder,
+                staged.parts,
+                path,
+                has_repeated,
             )
         except BaseException as error:
             await asyncio.to_thread(file.__exit__, type(error), error, error.__traceback__)
             raise
         await asyncio.to_thread(file.__exit__, None, None, None)
-        return made
+        return content
 
     async def _counts(self, job: StagedJob, rows: int) -> dict[str, Any]:
         async with self._database.working() as connection:
@@ -362,41 +407,26 @@ class OutputFile(StagedResults):
             ],
         }
 
-    async def _file(
-        self,
-        job: StagedJob,
-        file_id: UUID,
-        made: Assembled,
-        stored: Stored,
-        form: str,
-        names: list[str],
-        header: bytes,
-    ) -> NewFile:
+    async def _file(self, job: StagedJob, layout: _Layout, written: _Written) -> NewFile:
         async with self._database.working() as connection:
             row = await jobs.load_job(connection, job.id)
         assert row is not None
-        dialect: dict[str, Any] = {"kind": "parquet", "columns": names}
-        if form == "csv":
-            dialect = to_json(
-                CsvDialect(columns=names, data_start=len(header), data_line=1 + header.count(b"\n"))
-            )
-        elif form == "jsonl":
-            dialect = to_json(JsonDialect(root="lines", data_end=made.size))
+        form, content = layout.format, written.content
         return NewFile(
-            id=file_id,
+            id=written.id,
             owner=row.owner,
             filename=f"{_stem(row.filename)}.transformed.{form}"[-255:],
             media_type=MEDIA_TYPES[form],
             format=form,
             encoding="utf-8" if form != "parquet" else "binary",
-            dialect=dialect,
-            size_bytes=made.size,
-            stored_bytes=made.size,
-            sha256=made.sha256,
-            crc32=made.crc32,
+            dialect=_dialect(layout, content),
+            size_bytes=content.size,
+            stored_bytes=content.size,
+            sha256=content.sha256,
+            crc32=content.crc32,
             content_key=hashlib.sha256(f"result of {job.id}".encode()).hexdigest(),
-            storage_uri=stored.uri,
-            etag=stored.etag,
+            storage_uri=written.stored.uri,
+            etag=written.stored.etag,
         )
 
     async def publish(self, connection: AsyncConnection, job_id: UUID, assembly: Assembly) -> None:
@@ -435,6 +465,22 @@ def _left_for_the_sweep() -> Iterator[None]:
         yield
     except TransientError as error:
         logger.warning("Could not delete a file; the sweep will: %s", error)
+
+
+def _without_repeated(folder: str, preview: Sequence[Any]) -> list[Any]:
+    repeated = repeats.repeated_among(folder, [number for number, _ in preview])
+    return [row for row in preview if row[0] not in repeated]
+
+
+def _dialect(layout: _Layout, content: Assembled) -> dict[str, Any]:
+    """How the file is read again."""
+    names, header = [name for name, _ in layout.columns], layout.header
+    if layout.format == "csv":
+        data_line = 1 + header.count(b"\n")
+        return to_json(CsvDialect(columns=names, data_start=len(header), data_line=data_line))
+    if layout.format == "jsonl":
+        return to_json(JsonDialect(root="lines", data_end=content.size))
+    return {"kind": "parquet", "columns": names}
 
 
 def _stem(filename: str) -> str:
