@@ -414,6 +414,12 @@ class Engine(ServiceFolder):
             self.run(live_on())
         assert not self.is_alive, f"nothing died within {seconds} s"
 
+    def change(self, *statements: str) -> list[tuple[Any, ...]]:
+        """SQL that writes, while the engine works: one that stands still may keep the lock of
+        SQLite.
+        """
+        return self.run(asyncio.to_thread(self.sql, *statements))
+
     def run_until_idle(self, seconds: float = 30) -> None:
         """Until the machine has nothing to do and waits for nothing that it will do by itself."""
         pool, queue = self.services.machine.pool, self.services.machine.queue

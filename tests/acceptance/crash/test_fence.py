@@ -1,68 +1,9 @@
-"""A worker that has lost its chunk writes nothing any more, however late it comes."""
+"""A database is served by one process."""
 
 from __future__ import annotations
 
-from uuid import UUID, uuid4
-
-import pytest
-
-from app.config import load_settings
-from app.db import chunks
-from app.db.engine import Database
-from app.db.rows import ChunkCompletion
-from app.errors import LeaseLost
 from tests.acceptance.crash.conftest import MakeService
-from tests.crash.service import RECOVERY_SECONDS, Input, Service, assert_exact, post
-from tests.harness import wait_until
-
-GATED = "tests.crash.processors:GatedProcessor"
-
-
-def test_a_write_that_comes_after_the_chunk_was_taken_away_is_refused(
-    make_service: MakeService,
-) -> None:
-    service = make_service(PROCESSORS=GATED, MAX_CONCURRENCY=4, RECONCILE_SECONDS=0.2)
-    given = Input.clean(1_200)
-    service.start()
-    with service.api() as api:
-        upload = api.upload(given.data, chunk_size=100, processor="gated")
-        job_id, job_key = upload["job_id"], service.key(upload["job_id"])
-        wait_until(lambda: service.flagged("began"), what="a chunk in work")
-        stolen = service.sql(
-            f"UPDATE chunks SET claim_token = {service.key(str(uuid4()))}, claimed_by = 'another"
-            f" worker', lease_expires_at = '2100-01-01 00:00:00.000' WHERE job_id = {job_key} AND"
-            " status = 'processing' RETURNING chunk_index"
-        )
-        taken = {index for (index,) in stolen}
-        assert taken
-
-        service.raise_flag("open")
-        wait_until(
-            lambda: service.log.read_text().count("Lost the lease of chunk") >= len(taken),
-            what="refusals",
-        )
-        rest = [c for c in service.chunks(job_id) if c["chunk_index"] not in taken]
-        wait_until(
-            lambda: all(
-                c["status"] == "completed"
-                for c in service.chunks(job_id)
-                if c["chunk_index"] not in taken
-            )
-        )
-        assert len(rest) == 12 - len(taken)
-        assert service.sql(
-            f"SELECT coalesce(sum(row_count), 0) FROM result_pages WHERE job_id = {job_key}"
-        ) == [(100 * len(rest),)]
-        assert {c["status"] for c in service.chunks(job_id) if c["chunk_index"] in taken} == {
-            "processing"
-        }
-
-        service.sql(  # the other worker dies
-            "UPDATE chunks SET lease_expires_at = '2000-01-01 00:00:00.000' WHERE job_id ="
-            f" {job_key} AND status = 'processing'"
-        )
-        api.finished(upload["file_id"], RECOVERY_SECONDS)
-        assert assert_exact(service, api, upload["file_id"], given)["status"] == "completed"
+from tests.crash.service import Input
 
 
 def test_a_second_service_on_the_database_is_refused(make_service: MakeService) -> None:
@@ -74,44 +15,3 @@ def test_a_second_service_on_the_database_is_refused(make_service: MakeService) 
     assert "Another process serves this database already" in other.log.read_text()
     with service.api() as api:
         assert api.run(Input.clean(200).data)["status"] == "completed"
-
-
-@pytest.fixture
-def split_job(service: Service) -> UUID:
-    """A job whose chunks are in the database, and nobody works on them."""
-    service.start(GRANULA_FAIL="split.after_commit=kill")
-    with service.api() as api:
-        post(api, Input.clean(500), chunk_size=100)
-    service.wait_for_death()
-    ((job_id,),) = service.sql("SELECT id FROM jobs")
-    return UUID(str(job_id))
-
-
-async def test_chunks_that_are_completed_are_not_completed_again(
-    service: Service, split_job: UUID
-) -> None:
-    """The answer to a commit may be lost on its way: whoever then tries again must be told that it
-    is done.
-    """
-    database = Database(load_settings(database_url=service.url))
-    completion = ChunkCompletion(
-        rows_ok=100,
-        rows_invalid=0,
-        rows_failed=0,
-        hash_read="0" * 16,
-        summary=None,
-        reject_codes=None,
-    )
-    try:
-        claims = await database.run_alone(
-            lambda c: chunks.claim(c, split_job, "me", 60, token=uuid4(), limit=3)
-        )
-        assert [claim.index for claim in claims] == [0, 1, 2]
-        await database.transact(lambda c: chunks.complete(c, claims[:2], [completion] * 2))
-        with pytest.raises(LeaseLost):
-            await database.transact(lambda c: chunks.complete(c, claims, [completion] * 3))
-        with pytest.raises(LeaseLost):
-            await database.transact(lambda c: chunks.complete(c, claims[:1], [completion]))
-        await database.transact(lambda c: chunks.complete(c, claims[2:], [completion]))
-    finally:
-        await database.close()

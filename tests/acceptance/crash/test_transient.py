@@ -1,6 +1,4 @@
-"""Transient is not failed: waiting for something burns no attempt, holds no worker, and ends by
-itself.
-"""
+"""A database that goes away is waited for: that burns no attempt, and ends by itself."""
 
 from __future__ import annotations
 
@@ -11,51 +9,8 @@ from pathlib import Path
 import httpx
 import pytest
 
-from tests.acceptance.crash.conftest import MakeService
 from tests.crash.service import RECOVERY_SECONDS, Input, Service, assert_exact
 from tests.harness import OwnPostgres, migrate, wait_until
-
-
-def test_a_processor_that_has_to_wait_burns_no_attempt_and_holds_no_worker(
-    make_service: MakeService,
-) -> None:
-    service = make_service(
-        PROCESSORS="tests.crash.processors:WaitingProcessor", MAX_CONCURRENCY=1, MAX_RETRIES=0
-    )
-    waiting, other = Input.clean(500), Input.clean(800, "other")
-    service.start()
-    with service.api() as api:
-        upload = api.upload(waiting.data, chunk_size=100, processor="waiting", priority=10)
-        wait_until(lambda: len(service.calls()) >= 10, what="each chunk tried twice")
-        other_id = api.run(other.data, chunk_size=100)["file_id"]
-        assert_exact(service, api, other_id, other)
-        chunks = service.chunks(upload["job_id"])
-        assert {c["status"] for c in chunks} <= {"pending", "processing"}
-        assert max(c["attempt"] for c in chunks) <= 1
-
-        service.raise_flag("up")
-        api.finished(upload["file_id"], RECOVERY_SECONDS)
-        assert assert_exact(service, api, upload["file_id"], waiting)["status"] == "completed"
-        assert {(c["attempt"], c["deaths"]) for c in service.chunks(upload["job_id"])} == {(1, 0)}
-
-
-def test_what_waits_goes_on_when_the_clock_is_set_back(make_service: MakeService) -> None:
-    """For what is stored, the same as if all waits and leases were an hour longer."""
-    service = make_service(
-        PROCESSORS="tests.crash.processors:WaitingProcessor", MAX_CONCURRENCY=1, MAX_BACKOFF=2
-    )
-    given = Input.clean(500)
-    service.start()
-    with service.api() as api:
-        upload = api.upload(given.data, chunk_size=100, processor="waiting")
-        wait_until(lambda: len(service.calls()) >= 5, what="each chunk tried")
-        hour_ahead = "available_at + interval '1 hour'"
-        if service.is_sqlite:
-            hour_ahead = "strftime('%Y-%m-%d %H:%M:%f', available_at, '+1 hour')"
-        service.raise_flag("up")
-        service.sql(f"UPDATE chunks SET available_at = {hour_ahead} WHERE status = 'pending'")
-        api.finished(upload["file_id"], RECOVERY_SECONDS)
-        assert assert_exact(service, api, upload["file_id"], given)["status"] == "completed"
 
 
 @pytest.fixture(scope="module")

@@ -56,7 +56,7 @@ def test_a_retry_of_bytes_that_are_gone_is_refused_and_changes_nothing(
     start_failing(engine)
     with engine.api() as api:
         before = half_failed(api)
-        engine.sql(
+        engine.change(
             f"UPDATE files SET storage_uri = NULL WHERE id = {engine.key(before['file_id'])}"
         )
         refused = retry(api, before["job_id"])
@@ -75,7 +75,7 @@ def test_a_cancelled_correction_is_not_run_by_the_retry_of_its_job(
         cells = {"rows": [{"_row": 1, "values": {"value": "bad"}}]}
         made = api.client.post(f"/api/v1/files/{file_id}/corrections", json=cells).json()
         api.finished(made["file_id"])
-        engine.sql(
+        engine.change(
             drop_for_jobs(engine.url),
             f"UPDATE jobs SET status = 'cancelled' WHERE id = {engine.key(made['job_id'])}",
         )
@@ -95,7 +95,7 @@ def test_a_part_that_is_retried_alone_ends_its_job_anew(engine: Engine) -> None:
         api.finished(parent)
         part = half_failed(api)["job_id"]
         mine, theirs = engine.key(part), engine.key(parent)
-        engine.sql(
+        engine.change(
             drop_for_jobs(engine.url),
             f"UPDATE jobs SET parent_id = {theirs} WHERE id = {mine}",
             "UPDATE jobs SET child_count = 2, status = 'completed_with_errors' WHERE id ="
