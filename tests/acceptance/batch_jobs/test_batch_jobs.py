@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
+
 from tests.crash.service import Service
 from tests.harness import Api, wait_until
 
@@ -199,6 +201,7 @@ def test_cancelling_a_batch_cancels_its_parts_and_theirs(service: Service) -> No
         assert result(api, answer["job_id"])["counts"] == {"cancelled": 2}
 
 
+@pytest.mark.one_database  # on both: tests/integration/crash/test_job_types.py
 def test_a_batch_goes_on_after_a_kill_in_its_middle(service: Service) -> None:
     service.start()
     with service.api() as api:

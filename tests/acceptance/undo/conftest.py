@@ -8,7 +8,7 @@ import pytest
 from tests.conftest import Databases
 from tests.crash.service import Service
 
-PROCESSORS = "tests.acceptance.undo.processors:Ledger,tests.crash.processors:WaitingProcessor"
+PROCESSORS = "tests.undo.processors:Ledger,tests.crash.processors:WaitingProcessor"
 
 
 @pytest.fixture(scope="module")

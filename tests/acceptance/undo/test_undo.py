@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
+
 from tests.crash.service import Service
 from tests.harness import Api, wait_until
 
@@ -127,6 +129,7 @@ def test_an_undone_import_takes_no_corrections_and_its_file_is_imported_again(ap
     assert upload()["id"] == second["id"]
 
 
+@pytest.mark.one_database  # on both: tests/integration/undo/test_death.py
 def test_an_undo_that_was_killed_goes_on_at_the_next_start(service: Service) -> None:
     """One step of 1,000 rows is done and the next is not."""
     rows = {f"t{n}": "new" for n in range(2_500)}
