@@ -817,6 +817,38 @@ def test_a_shutdown_does_not_wait_for_an_index_that_is_being_built(
     databases.close()
 
 
+def test_words_are_indexed_where_postgresql_has_trigrams_and_scanned_where_it_has_none(
+    postgres: Postgres, templates: dict[str, str], tmp_path: Path
+) -> None:
+    databases = Databases("postgresql", postgres, templates)
+    server = Server(databases.create(tmp_path), tmp_path / "storage").start()
+    try:
+        with server.client() as http:
+            Client(http).searchable(Client(http).upload(SAMPLE_CSV))
+        server.stop()
+        query(
+            server.url,
+            "INSERT INTO record_words (job_id, row_number, words) SELECT job_id, row_number + 10 *"
+            " i, words FROM record_words, generate_series(1, 2000) i",
+        )
+        server.start()
+        trigrams = "SELECT 1 FROM pg_available_extensions WHERE name = 'pg_trgm'"
+        valid = (
+            "SELECT 1 FROM pg_class c JOIN pg_index ON indexrelid = c.oid WHERE relname ="
+            " 'ix_record_words_trigrams' AND indisvalid"
+        )
+        if query(server.url, trigrams):
+            wait_until(lambda: query(server.url, valid), what="the index")
+        else:
+            wait_until(lambda: "goes without pg_trgm" in server.tail(), what="the word of it")
+        with server.client() as http:
+            found = Client(http).search(query="makes programs", text="ENGINEER")
+            assert [record["data"]["name"] for record in found] == ["John Doe"]
+    finally:
+        server.stop()
+    databases.close()
+
+
 def test_no_silent_failures_without_the_model_all_else_works_and_the_reason_is_told_and_logged(
     databases: Databases, tmp_path: Path
 ) -> None:

@@ -79,6 +79,17 @@ class Neighbours:
         return numbers, matrix
 
 
+def _are_among(
+    numbers: npt.NDArray[np.int64], rows: npt.NDArray[np.int64]
+) -> npt.NDArray[np.bool_]:
+    """Which of these are in `rows`; both are in ascending order."""
+    if not len(rows):
+        return np.zeros(len(numbers), bool)
+    places = np.searchsorted(rows, numbers)
+    are_among: npt.NDArray[np.bool_] = rows[np.minimum(places, len(rows) - 1)] == numbers
+    return are_among
+
+
 def _better(
     best: list[tuple[float, Key]],
     blocks: Sequence[tuple[UUID, Block]],
@@ -90,7 +101,7 @@ def _better(
     better = list(best)
     for job_id, (numbers, matrix) in blocks:
         if among is not None:
-            kept = np.isin(numbers, among.get(job_id, _NO_ROWS), assume_unique=True)
+            kept = _are_among(numbers, among.get(job_id, _NO_ROWS))
             numbers = numbers[kept]
             # of few rows the copy is smaller than the work that it saves
             matrix = matrix[kept] if len(numbers) < len(kept) // 4 else matrix

@@ -68,6 +68,8 @@ class VectorService:
         )
         self._queries: OrderedDict[str, Any] = OrderedDict()
         self._has_halfvecs: bool | None = False if database.is_sqlite else None
+        self._has_trigrams = not database.is_sqlite
+        """Whether PostgreSQL may have pg_trgm: it has not said that it does not."""
         self._preparing = asyncio.Lock()
         self._is_index_tended = False
 
@@ -212,7 +214,7 @@ class VectorService:
     async def _tend_index(self) -> bool:
         """When nothing else is to do: the index of the words, vectors from before pgvector, and
         their index once there are enough. True if there may be more of it."""
-        if not self._database.is_sqlite:
+        if self._has_trigrams:
             await self._index_words()
         if not await self.has_halfvecs():
             return False
@@ -243,6 +245,7 @@ class VectorService:
                 "Search by text together with meaning goes without pg_trgm: %s",
                 str(error.orig).partition("\n")[0],
             )
+            self._has_trigrams = False
             return
         async with self._database.working_singly() as connection:
             await words.build_index(connection)
