@@ -21,6 +21,7 @@ import pytest
 
 from tests import commands, harness
 from tests.api.checks import RawConnection, assert_problem, head, parts
+from tests.conftest import Databases
 from tests.forks import Server
 from tests.harness import ROOT, Api, wait_until
 
@@ -31,11 +32,11 @@ PATIENT = {"HEADER_SECONDS": 60, "UPLOAD_STALL_SECONDS": 60, "DOWNLOAD_STALL_SEC
 
 
 @pytest.fixture(scope="module")
-def hasty(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+def hasty(databases: Databases, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     """A server that waits half a second for anything."""
     storage = tmp_path_factory.mktemp("hasty") / "storage"
     running = Server(
-        "",
+        databases.create(storage),
         storage,
         HEADER_SECONDS=0.5,
         UPLOAD_STALL_SECONDS=0.5,
@@ -48,10 +49,10 @@ def hasty(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
 
 
 @pytest.fixture(scope="module")
-def patient(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+def patient(databases: Databases, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     """A server where nothing happens because of time."""
     storage = tmp_path_factory.mktemp("patient") / "storage"
-    running = Server("", storage, **PATIENT).start()
+    running = Server(databases.create(storage), storage, **PATIENT).start()
     yield running
     assert running.stop() in (0, -15)
     assert "Traceback" not in running.log.read_text()
@@ -343,10 +344,14 @@ def test_a_resumable_upload_that_falls_silent_keeps_what_came(hasty: Server) -> 
 
 
 @pytest.fixture(scope="module")
-def large(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Server, str]]:
+def large(
+    databases: Databases, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[tuple[Server, str]]:
     """A server with a file that no buffer between it and a client holds."""
     storage = tmp_path_factory.mktemp("large") / "storage"
-    running = Server("", storage, DOWNLOAD_STALL_SECONDS=0.5, SHUTDOWN_SECONDS=0.5).start()
+    running = Server(
+        databases.create(storage), storage, DOWNLOAD_STALL_SECONDS=0.5, SHUTDOWN_SECONDS=0.5
+    ).start()
     with running.client() as client:
         file_id = Api(client).run(b"a,b\n" + b"x" * 99 + b",1\n" + (b"x" * 999_999 + b"\n") * 40)[
             "file_id"
@@ -372,10 +377,14 @@ def test_a_client_that_does_not_read_its_answer_is_cut_off(large: tuple[Server, 
 # ---------------------------------------------------------------------- too many
 
 
-def test_half_headers_that_would_take_every_descriptor_keep_nobody_out(tmp_path: Path) -> None:
+def test_half_headers_that_would_take_every_descriptor_keep_nobody_out(
+    databases: Databases, tmp_path: Path
+) -> None:
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (min(max(soft, 4096), hard), hard))
-    server = Limited("", tmp_path / "storage", **PATIENT).start()
+    server = Limited(
+        databases.create(tmp_path / "storage"), tmp_path / "storage", **PATIENT
+    ).start()
     try:
         with ExitStack() as stack, server.client() as early:
             for _ in range(1100):
@@ -409,9 +418,12 @@ class Limited(harness.Server):
 
 
 def test_requests_beyond_the_limit_are_told_to_come_again_and_health_is_always_answered(
+    databases: Databases,
     tmp_path: Path,
 ) -> None:
-    server = Server("", tmp_path / "storage", MAX_CONNECTIONS=4).start()
+    server = Server(
+        databases.create(tmp_path / "storage"), tmp_path / "storage", MAX_CONNECTIONS=4
+    ).start()
     try:
         with ExitStack() as stack:
             streams = [stack.enter_context(RawConnection(server)) for _ in range(4)]
@@ -431,8 +443,12 @@ def test_requests_beyond_the_limit_are_told_to_come_again_and_health_is_always_a
         server.stop()
 
 
-def test_connections_that_ask_nothing_make_way_for_those_that_do(tmp_path: Path) -> None:
-    server = Server("", tmp_path / "storage", MAX_CONNECTIONS=4, **PATIENT).start()
+def test_connections_that_ask_nothing_make_way_for_those_that_do(
+    databases: Databases, tmp_path: Path
+) -> None:
+    server = Server(
+        databases.create(tmp_path / "storage"), tmp_path / "storage", MAX_CONNECTIONS=4, **PATIENT
+    ).start()
     try:
         with ExitStack() as stack:
             idle = stack.enter_context(RawConnection(server))
@@ -525,9 +541,16 @@ def test_the_limits_hold_however_the_service_was_started(tmp_path: Path, how: st
         server.stop()
 
 
-def test_nobody_is_believed_to_speak_for_others_unless_named(tmp_path: Path) -> None:
+def test_nobody_is_believed_to_speak_for_others_unless_named(
+    databases: Databases, tmp_path: Path
+) -> None:
     """One who tries keys cannot pass for many."""
-    server = Server("", tmp_path / "storage", AUTH_REQUIRED=True, AUTH_FAILURES_PER_MINUTE=3)
+    server = Server(
+        databases.create(tmp_path / "storage"),
+        tmp_path / "storage",
+        AUTH_REQUIRED=True,
+        AUTH_FAILURES_PER_MINUTE=3,
+    )
 
     def tries(**environment: object) -> list[int]:
         server.start(**environment)
@@ -578,9 +601,9 @@ def own_address() -> str | None:
     ],
 )
 def test_a_service_that_is_open_to_the_network_says_so_loudly_and_the_doctor_finds_it(
-    tmp_path: Path, host: str, environment: dict[str, str], is_warned: bool
+    databases: Databases, tmp_path: Path, host: str, environment: dict[str, str], is_warned: bool
 ) -> None:
-    server = Served("", tmp_path / "storage", **environment)
+    server = Served(databases.create(tmp_path / "storage"), tmp_path / "storage", **environment)
     server.host = host
     server.start()
     try:

@@ -16,6 +16,7 @@ from app.api.hosts import Hosts, name_of
 from app.config import Settings, load_settings
 from app.errors import BadHost, HostNotAllowed, SettingsInvalid
 from tests.api.checks import RawConnection, assert_problem
+from tests.conftest import Databases
 from tests.forks import Server
 
 pytestmark = pytest.mark.one_database
@@ -98,10 +99,10 @@ def test_any_bytes_are_a_name_or_none(host: bytes) -> None:
 
 
 @pytest.fixture(scope="module")
-def open_to_all(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+def open_to_all(databases: Databases, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     """As it comes out of the box: nobody signs in."""
     storage = tmp_path_factory.mktemp("open") / "storage"
-    running = Server("", storage, CORS_ORIGINS="https://app.example").start()
+    running = Server(databases.create(storage), storage, CORS_ORIGINS="https://app.example").start()
     yield running
     assert running.stop() in (0, -15)
 
@@ -182,9 +183,14 @@ def test_a_preflight_carries_the_headers_of_every_answer(open_to_all: Server) ->
 
 
 def test_names_of_the_setting_are_served_and_the_start_is_refused_with_what_is_none(
+    databases: Databases,
     tmp_path: Path,
 ) -> None:
-    server = Server("", tmp_path / "storage", ALLOWED_HOSTS="granula.example.com").start()
+    server = Server(
+        databases.create(tmp_path / "storage"),
+        tmp_path / "storage",
+        ALLOWED_HOSTS="granula.example.com",
+    ).start()
     try:
         assert (
             ask(
