@@ -87,7 +87,8 @@ class Committer:
             await target.lock(connection)
             # The job's row before those of its chunks, as a cancel takes them: else the two could
             # lock each other out.
-            if job.waiting_on:
+            # As it is known now: another turn may have found the service away meanwhile.
+            if running.snapshot.waiting_on:
                 await jobs.set_waiting_on(connection, job.id, None)
             if new_columns:
                 await _add_columns(connection, job.id, new_columns)

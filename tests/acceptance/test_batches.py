@@ -116,6 +116,12 @@ class Rig(Server):
         return {int(path.name.partition("-")[2]) for path in self.flags.glob("began-*")}
 
 
+class Mortal(Rig):
+    """One to be killed, whose computing processes are its own."""
+
+    forks_computing = False
+
+
 RIGGED = {
     "MAX_CONCURRENCY": 2, "COMPUTE_PROCESSES": 2, "BASE_BACKOFF": 0, "MAX_RETRIES": 1,
     "LEASE_SECONDS": 2, "HEARTBEAT_SECONDS": 0.3, "RECONCILE_SECONDS": 0.3,
@@ -135,10 +141,9 @@ def rig(
 
 
 @pytest.fixture
-def mortal(databases: Databases, tmp_path: Path) -> Iterator[Rig]:
-    """One to be killed."""
+def mortal(databases: Databases, tmp_path: Path) -> Iterator[Mortal]:
     storage = tmp_path / "storage"
-    made = Rig(databases.create(storage), storage, **RIGGED)
+    made = Mortal(databases.create(storage), storage, **RIGGED)
     yield made
     if made.process is not None and made.process.poll() is None:
         made.kill()
@@ -480,7 +485,7 @@ def peak_megabytes(server: Server) -> float:
     return int(status.split("VmHWM:")[1].split()[0]) / 1024
 
 
-def test_limitation_a_restart_loses_jobs_in_progress(mortal: Rig) -> None:
+def test_limitation_a_restart_loses_jobs_in_progress(mortal: Mortal) -> None:
     texts = [f"good number {i}" for i in range(2_000)]
     texts[1_234] = "gate"
     mortal.start()

@@ -35,7 +35,7 @@ def test_a_write_that_comes_after_the_chunk_was_taken_away_is_refused(
 
         engine.raise_flag("open")
         engine.wait_until(
-            lambda: caplog.text.count("belongs to somebody else now") >= len(taken),
+            lambda: caplog.text.count("Lost the lease of chunk") >= len(taken),
             what="refusals",
         )
         rest = [c for c in engine.chunks(job_id) if c["chunk_index"] not in taken]
