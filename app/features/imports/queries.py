@@ -63,6 +63,17 @@ class TaskRow(msgspec.Struct, frozen=True):
     owner: str
 
 
+class RecordSums(msgspec.Struct, frozen=True):
+    """Rows of several imports by what became of them, and their vectors."""
+
+    ok: int
+    invalid: int
+    failed: int
+    vectors: int
+    """That there are to be."""
+    vectors_ready: int
+
+
 _RECORD = columns_of(RecordRow, Record, data=cast(Record.data, Text))
 _FOUND = columns_of(FoundRecord, Record, data=cast(Record.data, Text), import_number=Job.number)
 Key = tuple[UUID, int]
@@ -443,10 +454,8 @@ async def merge_vector_tasks(
         await connection.execute(insert(VectorTask).values(values))
 
 
-async def sums_of_door(connection: AsyncConnection, owner: str, door: str) -> dict[str, int]:
-    """Rows ok, invalid and failed of all chunks, vectors wanted and vectors ready, of all jobs of a
-    door but undone ones.
-    """
+async def sums_of_door(connection: AsyncConnection, owner: str, door: str) -> RecordSums:
+    """Of all jobs of a door but undone ones."""
     mine = (
         select(Job.id)
         .join(File, File.id == Job.file_id)
@@ -468,6 +477,4 @@ async def sums_of_door(connection: AsyncConnection, owner: str, door: str) -> di
         func.coalesce(func.sum(VectorTask.record_count), 0), func.coalesce(ready, 0)
     ).where(VectorTask.job_id.in_(mine))
     values = [*(await connection.execute(rows)).one(), *(await connection.execute(vectors)).one()]
-    return dict(
-        zip(("ok", "invalid", "failed", "vectors", "vectors_ready"), map(int, values), strict=True)
-    )
+    return RecordSums(*map(int, values))

@@ -136,11 +136,11 @@ async def stats(database: Database, owner: str) -> dict[str, Any]:
             STATUSES[JobStatus(status)]: count for status, count in statuses.items()
         },
         "undone_imports": sum(undone.values()),
-        "total_records": sums["ok"] + sums["invalid"] + sums["failed"],
-        "valid_records": sums["ok"],
-        "invalid_records": sums["invalid"],
-        "failed_records": sums["failed"],
-        "vectors": {"total": sums["vectors"], "ready": sums["vectors_ready"]},
+        "total_records": sums.ok + sums.invalid + sums.failed,
+        "valid_records": sums.ok,
+        "invalid_records": sums.invalid,
+        "failed_records": sums.failed,
+        "vectors": {"total": sums.vectors, "ready": sums.vectors_ready},
         "database_size_bytes": size,
     }
 

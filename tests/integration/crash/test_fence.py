@@ -9,6 +9,7 @@ import pytest
 from app.config import load_settings
 from app.db import chunks
 from app.db.engine import Database
+from app.db.rows import ChunkCompletion
 from app.errors import LeaseLost
 from tests.crash.service import RECOVERY_SECONDS, Input, assert_exact, post
 from tests.engine import Engine
@@ -80,14 +81,14 @@ async def test_chunks_that_are_completed_are_not_completed_again(
     is done.
     """
     database = Database(load_settings(database_url=engine.url))
-    values = {
-        "rows_ok": 100,
-        "rows_invalid": 0,
-        "rows_failed": 0,
-        "hash_read": "0" * 16,
-        "summary": None,
-        "reject_codes": None,
-    }
+    values = ChunkCompletion(
+        rows_ok=100,
+        rows_invalid=0,
+        rows_failed=0,
+        hash_read="0" * 16,
+        summary=None,
+        reject_codes=None,
+    )
     try:
         claims = await database.run_alone(
             lambda c: chunks.claim(c, split_job, "me", 60, token=uuid4(), limit=3)

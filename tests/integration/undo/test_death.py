@@ -38,4 +38,4 @@ def test_an_undo_cut_short_goes_on_at_the_next_start(engine: Engine) -> None:
 
 
 def accounts(engine: Engine) -> dict[str, str]:
-    return dict(engine.sql("SELECT transaction_id, account_id FROM transactions"))  # type: ignore[arg-type]
+    return dict(engine.sql("SELECT transaction_id, account_id FROM transactions"))
