@@ -30,7 +30,7 @@ from app.features.imports.queries import Filters
 from app.features.imports.service import list_imports
 from tests.conftest import Databases
 from tests.forks import Server
-from tests.harness import ROOT, Postgres, query, wait_until
+from tests.harness import ROOT, Parameter, Postgres, query, wait_until
 
 SAMPLE_CSV = b"""name,email,age,department
 John Doe,john@example.com,30,Engineering
@@ -76,16 +76,18 @@ class Client:
     def __init__(self, http: httpx.Client) -> None:
         self.http = http
 
-    def post(self, data: bytes, name: str = "sample_data.csv", **params: object) -> httpx.Response:
-        return self.http.post("/api/upload", params=params, files={"file": (name, data)})  # type: ignore[arg-type]
+    def post(
+        self, data: bytes, name: str = "sample_data.csv", **params: Parameter
+    ) -> httpx.Response:
+        return self.http.post("/api/upload", params=params, files={"file": (name, data)})
 
-    def upload(self, data: bytes, name: str = "sample_data.csv", **params: object) -> int:
+    def upload(self, data: bytes, name: str = "sample_data.csv", **params: Parameter) -> int:
         answer = self.post(data, name, **params)
         assert answer.status_code in (200, 201), answer.text
         return int(answer.json()["id"])
 
-    def get(self, number: int, **params: object) -> dict[str, Any]:
-        answer = self.http.get(f"/api/imports/{number}", params=params)  # type: ignore[arg-type]
+    def get(self, number: int, **params: Parameter) -> dict[str, Any]:
+        answer = self.http.get(f"/api/imports/{number}", params=params)
         assert answer.status_code == 200, answer.text
         return dict(answer.json())
 

@@ -13,7 +13,7 @@ import pytest
 
 from app.formats.base import MAX_COLUMNS
 from tests.forks import Server
-from tests.harness import Api, query
+from tests.harness import Api, Parameter, query
 
 CSV = b'id,name,value\n1,Alice,10\n2,"Smith, Bob",20\n3,short\n4,"two\nlines",40\n'
 
@@ -137,8 +137,8 @@ def test_downloads_hold_all_rows_in_order_and_disarm_formulas(api: Api) -> None:
     csv.writer(source).writerows([["id", "v"], *rows])
     file_id = api.run(source.getvalue().encode())["file_id"]
 
-    def download(**params: object) -> bytes:
-        answer = api.client.get(f"/api/v1/results/{file_id}/download", params=params)  # type: ignore[arg-type]
+    def download(**params: Parameter) -> bytes:
+        answer = api.client.get(f"/api/v1/results/{file_id}/download", params=params)
         assert answer.status_code == 200
         return answer.content
 

@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from app.api.hosts import Hosts, name_of
-from app.config import Settings, load_settings
+from app.config import load_settings
 from app.errors import BadHost, HostNotAllowed, SettingsInvalid
 from tests.api.checks import RawConnection, assert_problem
 from tests.conftest import Databases
@@ -30,7 +30,7 @@ NONE = ["", " ", "[", "[]", "[::1", "::1", "a b", "a,b", "user@localhost", "loca
 
 
 def problem(host: str, **settings: object) -> object:
-    given = Settings(_env_file=None, **settings)  # type: ignore[call-arg, arg-type]
+    given = load_settings(_env_file=None, **settings)
     return Hosts(given).problem([(b"host", host.encode("latin-1"))], "1.1")
 
 

@@ -17,7 +17,7 @@ from app.api.parameters import UploadOptions
 from app.cli.serve import banner
 from app.cli.text import ago, rows_text, state_text
 from app.cli.words import REMEDIES, ROUTE, explained
-from app.config import Settings
+from app.config import load_settings
 from app.errors import request_errors
 from tests.acceptance.cli.test_without_server import free_port, is_ready
 from tests.cli.terminal import DIRTY, Cli, screen
@@ -245,11 +245,11 @@ def test_no_refusal_names_a_route() -> None:
 
 
 def test_the_banner_names_what_runs_and_no_secret() -> None:
-    settings = Settings(
+    settings = load_settings(
         _env_file=None,
         database_url="postgresql+asyncpg://ada:hunter2@db.example:5433/rows",
         storage_url="s3://bucket/files",
-    )  # type: ignore[call-arg]
+    )
     text = banner(settings, "0.0.0.0", 8080)
     assert "PostgreSQL, db.example:5433/rows" in text
     assert "s3://bucket/files" in text

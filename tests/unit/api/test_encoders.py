@@ -160,7 +160,8 @@ def test_cells_come_out_as_the_csv_and_json_modules_write_them(
     pages = [stored([msgspec.json.encode(row) for row in rows]) for rows in groups]
     rows = [row for rows in groups for row in rows]
 
-    shown = [[with_apostrophe(cell) if guard else cell for cell in row] for row in [names, *rows]]
+    named_rows: list[list[str | None]] = [list(names), *rows]
+    shown = [[with_apostrophe(cell) if guard else cell for cell in row] for row in named_rows]
     assert written(CsvEncoder(names, guard), pages) == csv_of(shown)
     lines = [msgspec.json.encode(named(names, row)) + b"\n" for row in rows]
     assert written(JsonLinesEncoder(names), pages) == b"".join(lines)
