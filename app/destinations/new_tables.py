@@ -55,15 +55,15 @@ class NewTables:
         """Raises SettingsInvalid."""
         self.metadata = MetaData(naming_convention=NAMES)
         by_name: dict[str, NewTable] = {}
-        for each in new:
-            name = each.table.name
+        for table in new:
+            name = table.table.name
             if name not in by_name:
-                _check(each, self.metadata.tables)
-                _define(each, self.metadata)
-                by_name[name] = each
-            elif by_name[name] != each:
-                raise _invalid(each.table, "two processors bring it, and not the same one")
-        self.tables: tuple[Table, ...] = tuple(each.table for each in by_name.values())
+                _check(table, self.metadata.tables)
+                _define(table, self.metadata)
+                by_name[name] = table
+            elif by_name[name] != table:
+                raise _invalid(table.table, "two processors bring it, and not the same one")
+        self.tables: tuple[Table, ...] = tuple(table.table for table in by_name.values())
 
     async def prepare(self, database: Database) -> None:
         """Make those that are not there. Several processes may do so at once. Raises
@@ -187,7 +187,7 @@ def _define_keyed(table: KeyedTable, types: Mapping[str, str], metadata: MetaDat
             Column("updated_at", UTCDateTime(), nullable=False),
         ]
         index = Index(f"ix_{name}_job_id_row_number", "job_id", "row_number")
-        made = SqlTable(name, metadata, _job_id(), number, *columns, *times, index)
+        sql_table = SqlTable(name, metadata, _job_id(), number, *columns, *times, index)
         if is_version:
-            made.append_column(Column("archived_at", UTCDateTime(), nullable=False))
-            Index(f"ix_{name}_archived_at", made.c.archived_at)
+            sql_table.append_column(Column("archived_at", UTCDateTime(), nullable=False))
+            Index(f"ix_{name}_archived_at", sql_table.c.archived_at)

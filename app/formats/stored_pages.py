@@ -25,11 +25,11 @@ def marked_cells(page: bytes) -> bytes | None:
     still escaped, with a backslash. None if the page is not only rows of text, or has a cell that
     looks like the end of a row.
     """
-    if (np.frombuffer(page, np.uint8) < 32).any():
+    if not page.startswith(b'[["') or (np.frombuffer(page, np.uint8) < 32).any():
         return None
     if b"\\" in page:
         page = page.replace(b"\\\\", BACKSLASH_MARK).replace(b'\\"', QUOTE_MARK)
-    if len(page) < len(b'[[""]]') or not (page.startswith(b'[["') and page.endswith(b'"]]')):
+    if len(page) < len(b'[[""]]') or not page.endswith(b'"]]'):
         return None
     cells = page[3:-3].replace(b'"],["', ROW_MARK).replace(b'","', CELL_MARK)
     # From within the first cell on, each quote that was replaced ended a cell or began one, in

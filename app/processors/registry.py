@@ -65,8 +65,11 @@ class Processors:
     @property
     def new_tables(self) -> list[NewTable]:
         """Those that processors bring, in the order of the processors."""
-        writing = [made for made in self._by_name.values() if isinstance(made, WritesTables)]
-        return [table for made in writing for table in made.tables if isinstance(table, NewTable)]
+        new: list[NewTable] = []
+        for processor in self._by_name.values():
+            if isinstance(processor, WritesTables):
+                new += [table for table in processor.tables if isinstance(table, NewTable)]
+        return new
 
     @property
     def names(self) -> list[str]:

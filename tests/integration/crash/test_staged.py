@@ -136,12 +136,16 @@ def test_what_was_assembled_is_let_go_of_when_the_job_does_not_end_with_it(engin
     """Less was made whole than the chunks say."""
     engine.start()
 
+    assembled: list[Assembly] = []
+
     async def assemble(self: Showcase, job: StagedJob, compute: Compute) -> Assembly:
-        return Assembly(Conclusion({"rows": job.rows - 1}, {}))
+        assembled.append(Assembly(Conclusion({"rows": job.rows - 1}, {})))
+        return assembled[-1]
 
     engine._patch.setattr(Showcase, "assemble", assemble)
     with engine.api() as api:
         job = api.run(INPUT.data, chunk_size=100)
     assert (job["status"], job["error"]["code"]) == ("failed", "proof_does_not_close")
     assert published(engine) == []
-    assert Showcase.discarded == 1
+    # a twin of the turn that ended it may have made one, too
+    engine.wait_until(lambda: Showcase.discarded == len(assembled) > 0, 15, "all to be discarded")

@@ -154,14 +154,15 @@ def test_cells_come_out_as_the_csv_and_json_modules_write_them(
     data: st.DataObject, names: list[str], guard: bool, nulls: bool
 ) -> None:
     cells = TEXT | st.none() if nulls else TEXT
-    width = st.just(len(names)) if not nulls else st.integers(1, 5)
+    width = st.integers(1, 5) if nulls else st.integers(len(names), len(names))
     row = width.flatmap(lambda size: st.lists(cells, min_size=size, max_size=size))
+    groups: list[list[list[str | None]]]
     groups = data.draw(st.lists(st.lists(row, min_size=1, max_size=4), max_size=3))
     pages = [stored([msgspec.json.encode(row) for row in rows]) for rows in groups]
     rows = [row for rows in groups for row in rows]
 
-    named_rows: list[list[str | None]] = [list(names), *rows]
-    shown = [[with_apostrophe(cell) if guard else cell for cell in row] for row in named_rows]
+    table: list[list[str | None]] = [[*names], *rows]
+    shown = [[with_apostrophe(cell) if guard else cell for cell in row] for row in table]
     assert written(CsvEncoder(names, guard), pages) == csv_of(shown)
     lines = [msgspec.json.encode(named(names, row)) + b"\n" for row in rows]
     assert written(JsonLinesEncoder(names), pages) == b"".join(lines)
