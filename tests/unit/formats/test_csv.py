@@ -142,6 +142,10 @@ CASES = [
         "single_quotes", "1,'x,\ny'\n'it''s',''\n\"3\",4\n", [["1", "x,\ny"], ["it's", ""], ['"3"', "4"]],
         CsvDialect(quote="'"),
     ),
+    Case(
+        "quote_not_ascii", "1,«p««q«\n2,«x\ny«\n3,5« disk\n", [["1", "p«q"], ["2", "x\ny"], ("csv_bad_quote", 5, "b")],
+        CsvDialect(quote="«"), csv_differs=REJECTS,
+    ),
     Case("no_quotes_at_all", '1,"x\n"2,y"\n', [["1", '"x'], ['"2', 'y"']], CsvDialect(quote="")),
     Case(
         "unclosed_quotes", '1,"Bob\n2,"x, y"\n3,"Al\n4,5\n"6,7',
