@@ -213,10 +213,22 @@ class Server:
     def _spawn(self, environment: dict[str, str]) -> subprocess.Popen[bytes]:
         with self.log.open("ab") as log:
             return subprocess.Popen(
-                [sys.executable, "-m", "uvicorn", "app.main:app", "--port", str(self.port), "--no-access-log",
-                 "--timeout-keep-alive", str(KEEP_ALIVE_SECONDS)],
-                cwd=ROOT, env=environment, stdout=log, stderr=log,
-            )  # fmt: skip
+                [
+                    sys.executable,
+                    "-m",
+                    "uvicorn",
+                    "app.main:app",
+                    "--port",
+                    str(self.port),
+                    "--no-access-log",
+                    "--timeout-keep-alive",
+                    str(KEEP_ALIVE_SECONDS),
+                ],
+                cwd=ROOT,
+                env=environment,
+                stdout=log,
+                stderr=log,
+            )
 
     def start(self, **extra: object) -> Self:
         self.launch(**extra)

@@ -42,9 +42,13 @@ def server(databases: Databases, tmp_path_factory: pytest.TempPathFactory) -> It
     folder = tmp_path_factory.mktemp("service")
     (folder / "gates").mkdir()
     running = Server(
-        databases.create(folder / "storage"), folder / "storage", CHUNK_SIZE=CHUNK, MAX_CONCURRENCY=4,
-        PROCESSORS="tests.api.gate:Gate", TEST_GATES=folder / "gates",
-    ).start()  # fmt: skip
+        databases.create(folder / "storage"),
+        folder / "storage",
+        CHUNK_SIZE=CHUNK,
+        MAX_CONCURRENCY=4,
+        PROCESSORS="tests.api.gate:Gate",
+        TEST_GATES=folder / "gates",
+    ).start()
     yield running
     assert running.stop() in (0, -15), running.tail()
     assert "Traceback" not in running.log.read_text()
@@ -716,9 +720,13 @@ def other(
     """
     storage = tmp_path_factory.mktemp("other") / "storage"
     running = Server(
-        databases.create(storage), storage, DELETE_FILE_ON_COMPLETE=True, CORS_ORIGINS=ORIGIN,
-        ALLOWED_CONTENT_TYPES="text/csv", GRANULA_FAIL="upload.before_fsync=raise",
-    ).start()  # fmt: skip
+        databases.create(storage),
+        storage,
+        DELETE_FILE_ON_COMPLETE=True,
+        CORS_ORIGINS=ORIGIN,
+        ALLOWED_CONTENT_TYPES="text/csv",
+        GRANULA_FAIL="upload.before_fsync=raise",
+    ).start()
     with running.client() as client:
         broken = client.post("/api/v1/upload", content=b"a,b\n1,2\n", headers={"Origin": ORIGIN})
     yield running, broken

@@ -170,11 +170,19 @@ def test_the_commands_that_clients_know_get_the_answers_that_they_know(client: C
     assert times == sorted(times)
     links = {name: made[name] for name in ("file_id", "job_id")}
     assert status == {
-        "batch_id": batch_id, "status": "completed", "total_count": 10, "processed_count": 10, "progress_percent": 100.0,
-        "summary": {"positive": 6, "neutral": 0, "negative": 4}, "error_message": None,
+        "batch_id": batch_id,
+        "status": "completed",
+        "total_count": 10,
+        "processed_count": 10,
+        "progress_percent": 100.0,
+        "summary": {"positive": 6, "neutral": 0, "negative": 4},
+        "error_message": None,
         "counts": {"loaded": 10, "rejected": 0, "failed": 0, "not_processed": 0},
-        "rejected_count": 0, "failed_count": 0, "rejects_url": f"/api/v1/rejects/{made['file_id']}", **links,
-    }  # fmt: skip
+        "rejected_count": 0,
+        "failed_count": 0,
+        "rejects_url": f"/api/v1/rejects/{made['file_id']}",
+        **links,
+    }
 
     page = client.http.get(f"/batch/{batch_id}/results?page=1&per_page=5").json()
     texts = [line.partition(",")[2] for line in SAMPLE.decode().splitlines()[1:]]
@@ -360,13 +368,18 @@ def test_texts_in_any_shape_become_results_or_rejects_and_the_count_is_right_at_
     assert (status["status"], status["rejected_count"]) == ("completed", 2)
     results = client.results(made["batch_id"])
     assert [(r["row_id"], r["text"]) for r in results] == [
-        ("a", 'two\nlines, "quoted"'), ("2", "no id"), ("c", ""), ("d", '5" disk, fine'), ("e", '"open'),
-    ]  # fmt: skip
+        ("a", 'two\nlines, "quoted"'),
+        ("2", "no id"),
+        ("c", ""),
+        ("d", '5" disk, fine'),
+        ("e", '"open'),
+    ]
     assert results[2]["score"] == 0.0
     rejects = client.http.get(status["rejects_url"]).json()["items"]
     assert [(r["row_number"], r["line"], r["code"], r["raw"]) for r in rejects] == [
-        (3, 6, "missing_text", "b"), (6, 9, "nul_character", "\0,x"),
-    ]  # fmt: skip
+        (3, 6, "missing_text", "b"),
+        (6, 9, "nul_character", "\0,x"),
+    ]
     assert Api(client.http).proof(made["file_id"])["closes"]
 
 
@@ -387,9 +400,10 @@ def test_json_is_scored_through_the_upload_of_files(client: Client) -> None:
         (r["row_number"], r["line"], r["code"], r["raw"]) for r in api.rejects(status["file_id"])
     ]
     assert rejects == [
-        (2, 2, "missing_text", '{"txt": "x"}'), (3, 3, "text_not_string", '{"text": 5}'),
+        (2, 2, "missing_text", '{"txt": "x"}'),
+        (3, 3, "text_not_string", '{"text": 5}'),
         (4, 3, "missing_text", '{"text": null}'),
-    ]  # fmt: skip
+    ]
     assert "the nearest is `txt`" in api.rejects(status["file_id"])[0]["message"]
     assert api.proof(status["file_id"])["closes"]
     lacking = client.http.post(

@@ -25,8 +25,10 @@ def test_skipped_lines_are_in_the_answer_of_the_upload_and_in_the_status(api: Ap
         assert answer["dialect"]["skipped"] == expected
         assert answer["dialect"]["skip_rows"] == 2
     assert [cells for _, cells in api.rows(upload["file_id"])] == [
-        ["2026-01-01", "5", "Bonn"], ["2026-01-02", "7", "Oslo"], ["2026-01-03", "9", "Riga"],
-    ]  # fmt: skip
+        ["2026-01-01", "5", "Bonn"],
+        ["2026-01-02", "7", "Oslo"],
+        ["2026-01-03", "9", "Riga"],
+    ]
     told = api.upload(data, skip_rows=2)
     assert told["dialect"]["skipped"] == []
     assert told["columns"] == ["day", "amount", "city"]

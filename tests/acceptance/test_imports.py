@@ -133,8 +133,11 @@ def test_the_two_samples_are_imported_found_listed_counted_and_deleted(client: C
     found = client.searchable(number)
     assert (found["status"], found["total_records"], found["failed_records"]) == ("completed", 3, 0)
     assert found["records"][0]["data"] == {
-        "name": "John Doe", "email": "john@example.com", "age": 30, "department": "Engineering"
-    }  # fmt: skip
+        "name": "John Doe",
+        "email": "john@example.com",
+        "age": 30,
+        "department": "Engineering",
+    }
     assert list(found["records"][0]["data"]) == ["name", "email", "age", "department"]
     assert [r["data"]["name"] for r in client.searchable(other)["records"]] == [
         "Alice Johnson",
@@ -517,8 +520,10 @@ def test_no_lost_records_the_invalid_ones_are_stored_with_every_error_and_their_
     (bad,) = [r for r in client.search(import_id=number, status="invalid") if r["row_number"] == 4]
     assert bad["data"] == {"name": "", "email": "broken", "age": "abc", "department": "Sales"}
     assert [(e["field"], e["code"], e["value"]) for e in bad["errors"]] == [
-        ("name", "missing", ""), ("email", "email", "broken"), ("age", "whole_number", "abc")
-    ]  # fmt: skip
+        ("name", "missing", ""),
+        ("email", "email", "broken"),
+        ("age", "whole_number", "abc"),
+    ]
     rejects = client.http.get(f"/api/v1/rejects/{found['file_id']}").json()["items"]
     assert [(r["row_number"], r["line"]) for r in rejects] == [(4, 5), (6, 7), (7, 8)]
     assert rejects[0]["raw"] == ",broken,abc,Sales"

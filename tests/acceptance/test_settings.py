@@ -200,7 +200,9 @@ def test_an_empty_sqlite_folder_gets_its_schema_and_the_next_start_finds_what_wa
 def test_importing_the_package_starts_nothing_and_reads_no_wrong_setting(tmp_path: Path) -> None:
     run = subprocess.run(
         [sys.executable, "-c", "import app.config, app.errors, app.states, app.formats.registry"],
-        cwd=ROOT, env={"CHUNK_SIZE": "abc", "PATH": ""}, capture_output=True,
-    )  # fmt: skip
+        cwd=ROOT,
+        env={"CHUNK_SIZE": "abc", "PATH": ""},
+        capture_output=True,
+    )
     assert run.returncode == 0, run.stderr
     assert not run.stderr

@@ -127,8 +127,14 @@ def mixed(
     def start(streams: Streams) -> Process:
         stdin, stdout, stderr = streams
         return subprocess.Popen(
-            command, cwd=cwd, env=environment, stdin=stdin, stdout=stdout, stderr=stderr, start_new_session=True
-        )  # fmt: skip
+            command,
+            cwd=cwd,
+            env=environment,
+            stdin=stdin,
+            stdout=stdout,
+            stderr=stderr,
+            start_new_session=True,
+        )
 
     return _mixed(terminal, start)
 

@@ -33,9 +33,21 @@ class ModelService:
         self.log = folder / "ml-api.log"
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(
-                [sys.executable, "-m", "app", "ml-api", "--port", str(self.port), "--train-on", "2000"],
-                cwd=ROOT, env=os.environ, stdout=log, stderr=log,
-            )  # fmt: skip
+                [
+                    sys.executable,
+                    "-m",
+                    "app",
+                    "ml-api",
+                    "--port",
+                    str(self.port),
+                    "--train-on",
+                    "2000",
+                ],
+                cwd=ROOT,
+                env=os.environ,
+                stdout=log,
+                stderr=log,
+            )
         self.client = httpx.Client(base_url=self.url, trust_env=False, timeout=30)
         wait_until(self._is_up, 60, "model service up")
 
@@ -153,8 +165,12 @@ class Pipeline:
         log_file = ("--log-file", str(self.folder / "logs" / "batch_pipeline.log"))
         self.process = subprocess.Popen(
             [sys.executable, "-m", "app", "pipeline", *log_file, *arguments],
-            cwd=ROOT, env=self.whole_environment(**extra), stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
-        )  # fmt: skip
+            cwd=ROOT,
+            env=self.whole_environment(**extra),
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
 
     def finish(self, seconds: float = 60) -> tuple[int, list[str]]:
         """(exit code, lines)"""

@@ -107,9 +107,13 @@ def test_what_the_reader_rejected_is_part_of_the_profile(api: Api) -> None:
     data = b"id,name\n1,ann\n2\n3,bob,x\n4,caf\xff\n5,eve\n"
     result = profile(api, analyzed(api, api.upload(data, encoding="utf-8")["file_id"])["id"])
     assert result["rows"] == {
-        "total": 5, "profiled": 2, "rejected": 3, "ragged": 2, "unread": 0,
+        "total": 5,
+        "profiled": 2,
+        "rejected": 3,
+        "ragged": 2,
+        "unread": 0,
         "rejected_by_code": {"column_count": 2, "invalid_utf8": 1},
-    }  # fmt: skip
+    }
     assert result["file"]["encoding"] == "utf-8"
     assert result["file"]["dialect"]["delimiter"] == ","
 

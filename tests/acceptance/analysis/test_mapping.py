@@ -157,9 +157,20 @@ def server_() -> Iterator[ChatServer]:
 
 def column(name: str, *values: str) -> dict[str, Any]:
     return {
-        "name": name, "type": "text", "subtype": None, "format": None, "count": 2, "distinct": 2, "personal_data": [],
-        "mean": None, "stddev": None, "examples": list(values), "top": [], "min": values[0], "max": values[-1],
-    }  # fmt: skip
+        "name": name,
+        "type": "text",
+        "subtype": None,
+        "format": None,
+        "count": 2,
+        "distinct": 2,
+        "personal_data": [],
+        "mean": None,
+        "stddev": None,
+        "examples": list(values),
+        "top": [],
+        "min": values[0],
+        "max": values[-1],
+    }
 
 
 GIVEN, WANTED = [column("plz", "secret-1"), column("ort", "secret-2")], [column("zip", "secret-3")]

@@ -48,9 +48,15 @@ def server(
 ) -> Iterator[Server]:
     storage = tmp_path_factory.mktemp("service") / "storage"
     running = Server(
-        databases.create(storage), storage, PROCESSORS="tests.api.gate:Gate,tests.crash.processors:FussyProcessor",
-        TEST_GATES=gates, CRASH_FLAGS=flags, MAX_RETRIES=1, BASE_BACKOFF=0.01, WEBHOOK_ALLOW_PRIVATE="true",
-    )  # fmt: skip
+        databases.create(storage),
+        storage,
+        PROCESSORS="tests.api.gate:Gate,tests.crash.processors:FussyProcessor",
+        TEST_GATES=gates,
+        CRASH_FLAGS=flags,
+        MAX_RETRIES=1,
+        BASE_BACKOFF=0.01,
+        WEBHOOK_ALLOW_PRIVATE="true",
+    )
     try:
         yield running.start()
     finally:
@@ -62,9 +68,13 @@ def everywhere(api: Api, job: dict[str, Any]) -> list[dict[str, int]]:
     """The counts of a job that has ended, as each route tells them."""
     answers = [
         api.client.get(path).json()
-        for path in (f"/api/v1/status/{job['file_id']}", f"/api/v1/jobs/{job['job_id']}",
-                     f"/api/v1/jobs/{job['job_id']}/status", f"/api/v1/jobs/{job['job_id']}/proof")
-    ]  # fmt: skip
+        for path in (
+            f"/api/v1/status/{job['file_id']}",
+            f"/api/v1/jobs/{job['job_id']}",
+            f"/api/v1/jobs/{job['job_id']}/status",
+            f"/api/v1/jobs/{job['job_id']}/proof",
+        )
+    ]
     answers += [
         each
         for each in api.client.get("/api/v1/jobs").json()["items"]

@@ -102,8 +102,12 @@ def test_each_row_of_an_odd_file_is_a_result_or_a_reject_with_its_place(
     )
     assert status["status"] == ("completed_with_errors" if file.rejects else "completed")
     assert status["rows"] == {
-        "total": len(rows) + len(rejects), "ok": len(rows), "invalid": len(rejects), "failed": 0, "unprocessed": 0,
-    }  # fmt: skip
+        "total": len(rows) + len(rejects),
+        "ok": len(rows),
+        "invalid": len(rejects),
+        "failed": 0,
+        "unprocessed": 0,
+    }
     assert status["progress_percent"] == 100
     assert file.columns is None or status["columns"] == file.columns
     assert api.proof(file_id)["closes"]
@@ -177,11 +181,13 @@ def anything(dice: random.Random) -> Refused:
     headers = {
         name: value.encode("latin-1", "replace").decode("latin-1")
         for name, value in (
-            ("Idempotency-Key", dice.choice(ODD)), ("Repr-Digest", f"sha-256=:{dice.choice(ODD)}:"),
-            ("Content-Encoding", dice.choice(["gzip", "identity", "br", ""])), ("Accept", dice.choice(ODD)),
+            ("Idempotency-Key", dice.choice(ODD)),
+            ("Repr-Digest", f"sha-256=:{dice.choice(ODD)}:"),
+            ("Content-Encoding", dice.choice(["gzip", "identity", "br", ""])),
+            ("Accept", dice.choice(ODD)),
         )
         if dice.random() < 0.1 and not re.search(r"[\0\n]", value)
-    }  # fmt: skip
+    }
     if dice.random() < 0.5:
         types = [
             "",

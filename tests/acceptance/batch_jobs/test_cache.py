@@ -106,8 +106,10 @@ def test_a_batch_uses_what_is_there_and_does_the_rest(api: Api) -> None:
     assert {child["progress"] for child in status["children"]} == {100}
     outcome = result(api, second["job_id"])
     assert [(c["status"], c["cached"]) for c in outcome["children"]] == [
-        ("completed", False), ("completed", True), ("completed", True),
-    ]  # fmt: skip
+        ("completed", False),
+        ("completed", True),
+        ("completed", True),
+    ]
     whole = submitted(api, [one, two, three], "sentiment")
     assert all(child["cached"] for child in whole["children"])
     assert ended(api, whole["job_id"])["status"] == "completed"

@@ -14,9 +14,12 @@ def server(databases: Databases, tmp_path_factory: pytest.TempPathFactory) -> It
     """Everybody has to sign in; with a processor that works only once the flag `open` is there."""
     folder = tmp_path_factory.mktemp("service")
     running = Server(
-        databases.create(folder / "storage"), folder / "storage",
-        AUTH_REQUIRED="true", PROCESSORS="tests.crash.processors:GatedProcessor", CRASH_FLAGS=folder,
-    ).start()  # fmt: skip
+        databases.create(folder / "storage"),
+        folder / "storage",
+        AUTH_REQUIRED="true",
+        PROCESSORS="tests.crash.processors:GatedProcessor",
+        CRASH_FLAGS=folder,
+    ).start()
     yield running
     assert running.stop() in (0, -15), running.tail()
 

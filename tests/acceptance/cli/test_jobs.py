@@ -33,8 +33,9 @@ def test_a_dirty_file_from_the_upload_to_the_deletion(cli: Cli, tmp_path: Path) 
     assert rejects.out == ""
     with (tmp_path / "rejects.csv").open(newline="") as file:
         assert [(row["_row"], row["_code"]) for row in csv.DictReader(file)] == [
-            ("2", "column_count"), ("3", "csv_unclosed_quote")
-        ]  # fmt: skip
+            ("2", "column_count"),
+            ("3", "csv_unclosed_quote"),
+        ]
     assert [item["row_number"] for item in cli("rejects", identifier, "--json").jsons] == [2, 3]
 
     lines = cli("results", identifier, "--format", "jsonl")

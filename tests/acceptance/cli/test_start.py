@@ -37,8 +37,13 @@ def run(
     if not from_nothing:
         return commands.run(*command, environment=settings)
     return subprocess.run(
-        [sys.executable, "-m", *command], cwd=ROOT, env=settings, capture_output=True, text=True, timeout=90
-    )  # fmt: skip
+        [sys.executable, "-m", *command],
+        cwd=ROOT,
+        env=settings,
+        capture_output=True,
+        text=True,
+        timeout=90,
+    )
 
 
 @pytest.fixture

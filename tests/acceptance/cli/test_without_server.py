@@ -145,8 +145,14 @@ def test_the_doctor_names_what_is_broken_and_keeps_secrets(tmp_path: Path) -> No
     assert done.code == 1
     states = {check["name"]: check["state"] for check in done.json["checks"]}
     assert states | {"server": ""} == {
-        "settings": "ok", "storage": "bad", "disk": "ok", "database": "bad", "model": "warning", "processors": "ok", "server": "",
-    }  # fmt: skip
+        "settings": "ok",
+        "storage": "bad",
+        "disk": "ok",
+        "database": "bad",
+        "model": "warning",
+        "processors": "ok",
+        "server": "",
+    }
     assert all(
         check["remedy"] for check in done.json["checks"] if check["state"] in ("bad", "warning")
     )

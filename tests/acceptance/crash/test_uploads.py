@@ -47,8 +47,12 @@ class Client:
         resumed = [endpoint + url.removeprefix(UPLOADS)] if url else []
         done = subprocess.run(
             [*self._command, endpoint, str(self._path), str(kill_at), str(chunk), *resumed],
-            cwd=self._folder, capture_output=True, timeout=60, text=True, env={**os.environ, "TUS_CHECKSUM": checksum},
-        )  # fmt: skip
+            cwd=self._folder,
+            capture_output=True,
+            timeout=60,
+            text=True,
+            env={**os.environ, "TUS_CHECKSUM": checksum},
+        )
         assert done.returncode in (0, 1, -signal.SIGKILL), done.stderr
         return url or urlsplit(done.stdout.strip()).path, done.returncode
 

@@ -45,9 +45,13 @@ def server(
 ) -> Iterator[Server]:
     storage = tmp_path_factory.mktemp("service") / "storage"
     running = Server(
-        databases.create(storage), storage, PROCESSORS="tests.api.gate:Gate,tests.crash.processors:FussyProcessor",
-        TEST_GATES=gates, CRASH_FLAGS=flags, MAX_RETRIES=0,
-    )  # fmt: skip
+        databases.create(storage),
+        storage,
+        PROCESSORS="tests.api.gate:Gate,tests.crash.processors:FussyProcessor",
+        TEST_GATES=gates,
+        CRASH_FLAGS=flags,
+        MAX_RETRIES=0,
+    )
     try:
         yield running.start()
     finally:

@@ -82,11 +82,21 @@ def views(server: Server) -> dict[str, str]:
         ).raise_for_status()
     job = f"jobs/{rows['job_id']}"
     return {
-        "jobs": "jobs", "overview": job, "results": f"{job}/results", "rejects": f"{job}/rejects", "profile": f"{job}/profile",
-        "sentiment": f"jobs/{texts['job_id']}/sentiment", "mapping": f"mapping/{mapping.json()['job_id']}", "start": "mapping",
-        "search": "search", "schedules": "schedules", "system": "system", "webhooks": "webhooks", "users": "users",
+        "jobs": "jobs",
+        "overview": job,
+        "results": f"{job}/results",
+        "rejects": f"{job}/rejects",
+        "profile": f"{job}/profile",
+        "sentiment": f"jobs/{texts['job_id']}/sentiment",
+        "mapping": f"mapping/{mapping.json()['job_id']}",
+        "start": "mapping",
+        "search": "search",
+        "schedules": "schedules",
+        "system": "system",
+        "webhooks": "webhooks",
+        "users": "users",
         "empty": "jobs?search=nothing+fits",
-    }  # fmt: skip
+    }
 
 
 def show(page: Page, path: str) -> None:

@@ -82,9 +82,16 @@ def test_a_page_works_as_written(page: str, environment: dict[str, str], tmp_pat
         for number, block in enumerate(commands)
     )
     done = subprocess.run(
-        ["bash", "-euo", "pipefail", "-c", script], cwd=tmp_path, env=environment, timeout=110, check=False,
-        stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
-    )  # fmt: skip
+        ["bash", "-euo", "pipefail", "-c", script],
+        cwd=tmp_path,
+        env=environment,
+        timeout=110,
+        check=False,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
     assert done.returncode == 0, done.stdout
     printed = iter(re.split(r"\n--- end of block \d+\n", done.stdout))
     output = ""

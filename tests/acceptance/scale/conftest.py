@@ -22,9 +22,15 @@ QUICK = {"LEASE_SECONDS": 2, "HEARTBEAT_SECONDS": 0.3, "RECONCILE_SECONDS": 0.5}
 class Cluster:
     def __init__(self, url: str, storage: Path, settings: dict[str, object]) -> None:
         self._url, self._storage = url, storage
-        self._settings = {
-            "QUEUE": "procrastinate", "PROCESSORS": "tests.crash.processors:GatedProcessor", "MAX_CONCURRENCY": 2,
-        } | QUICK | settings  # fmt: skip
+        self._settings = (
+            {
+                "QUEUE": "procrastinate",
+                "PROCESSORS": "tests.crash.processors:GatedProcessor",
+                "MAX_CONCURRENCY": 2,
+            }
+            | QUICK
+            | settings
+        )
         self.members: list[Service] = []
 
     def add(self, kind: type[Member], count: int = 1, **settings: object) -> list[Member]:

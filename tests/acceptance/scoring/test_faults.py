@@ -142,8 +142,14 @@ def test_one_object_that_is_gone_costs_its_part_alone(
     status = api.finished(job_id)
     assert status["status"] == "completed_with_errors"
     assert status["parts"] == {
-        "total": 3, "completed": 1, "failed": 2, "completed_with_errors": 0, "cancelled": 0, "queued": 0, "processing": 0
-    }  # fmt: skip
+        "total": 3,
+        "completed": 1,
+        "failed": 2,
+        "completed_with_errors": 0,
+        "cancelled": 0,
+        "queued": 0,
+        "processing": 0,
+    }
     codes = {
         each["filename"].rpartition("/")[2]: each["error"]["code"] for each in status["errors"]
     }
@@ -228,9 +234,11 @@ def test_an_object_whose_key_is_no_path_costs_its_part_alone(
     }
     failed = ("failed", "bad_source_uri")
     assert outcomes == {
-        "plain.csv": ("completed", None), "2026/feb.csv": ("completed", None), "u\u0308 x%20.csv": ("completed", None),
+        "plain.csv": ("completed", None),
+        "2026/feb.csv": ("completed", None),
+        "u\u0308 x%20.csv": ("completed", None),
         **{key.replace("\t", "%09"): failed for key in odd},
-    }  # fmt: skip
+    }
     assert api.finished(score(api, f"{base}plain*"))["status"] == "completed"
     assert api.finished(score(api, f"{base}plain.csv"))["status"] == "completed"
     refused = api.client.post("/api/v1/jobs/score", json={"source": f"{base}2026/folder/"})

@@ -134,9 +134,13 @@ def test_the_balancer_finds_the_api_and_holds_nothing_back(
     (problem,) = re.findall(r"return 503 '(.*)';", text)
     error = request_errors()["unavailable"]
     assert json.loads(problem) == {
-        "type": "/errors/unavailable", "title": error.title(), "status": error.status, "code": "unavailable",
-        "detail": "No API process answers.", "remedy": error.remedy,
-    }  # fmt: skip
+        "type": "/errors/unavailable",
+        "title": error.title(),
+        "status": error.status,
+        "code": "unavailable",
+        "detail": "No API process answers.",
+        "remedy": error.remedy,
+    }
 
 
 def test_the_commands_that_are_run_exist_with_their_options(

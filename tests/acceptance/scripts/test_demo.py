@@ -42,7 +42,7 @@ def run(environment: dict[str, str], *arguments: str) -> tuple[int, str]:
     command = [sys.executable, str(SCRIPT), *arguments]
     done = subprocess.run(
         command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=90, check=False
-    )  # fmt: skip
+    )
     assert not done.stderr
     return done.returncode, done.stdout
 

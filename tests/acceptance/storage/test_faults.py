@@ -68,9 +68,13 @@ def disk(
     storage, fault_file = folder / "storage", folder / "fault"
     url = Databases("sqlite", postgres, templates).create(storage)
     server = Server(
-        url, storage, PROCESSORS="tests.acceptance.storage.faults:Plain", FAULT_FILE=fault_file, FAULT_FOLDER=storage,
+        url,
+        storage,
+        PROCESSORS="tests.acceptance.storage.faults:Plain",
+        FAULT_FILE=fault_file,
+        FAULT_FOLDER=storage,
         MAX_RETRIES=0,
-    ).start()  # fmt: skip
+    ).start()
     yield Disk(server, fault_file)
     assert server.stop() in (0, -15), server.tail()
 
@@ -217,9 +221,11 @@ def test_a_file_that_the_file_system_does_not_take_is_refused_and_none_of_it_kep
     """A write takes a part first, and says only the next time that there is no room for more."""
     databases, limit = Databases("postgresql", postgres, templates), (3 << 20) + 12_345
     server = Server(
-        databases.create(tmp_path / "storage"), tmp_path / "storage", PROCESSORS="tests.acceptance.storage.faults:Plain",
+        databases.create(tmp_path / "storage"),
+        tmp_path / "storage",
+        PROCESSORS="tests.acceptance.storage.faults:Plain",
         FAULT_FILE_BYTES=limit,
-    ).start()  # fmt: skip
+    ).start()
     large = b"id,name\n" + b"1,abcdefgh\n" * 400_000
     with server.client() as client:
         for answer in (

@@ -93,9 +93,13 @@ async def service(
     database, places = Database(settings), storage.open()
     ownership = Ownership(database, places)
     sweeper = Sweeper(
-        database, places.storage, places.outputs,
-        partials=places.partials, ownership=ownership, lost_seconds=lost_seconds,
-    )  # fmt: skip
+        database,
+        places.storage,
+        places.outputs,
+        partials=places.partials,
+        ownership=ownership,
+        lost_seconds=lost_seconds,
+    )
     queue, limits = JobQueue(1.0), OwnerLimits(settings, database)
     factory = JobFactory(settings, Processors(), limits, queue.enqueue)
     submitter = Submitter(settings, database, places.storage, Processors(), limits, factory)

@@ -100,9 +100,9 @@ def test_every_cell_is_what_an_independent_program_makes_of_it(
         ]
     else:
         table = pq.read_table(io.BytesIO(data))
-        assert [str(table.schema.field(name).type) for name in ("id", "born", "price", "total", "big")] == [
-            "int64", "date32[day]", "decimal128(38, 2)", "decimal128(38, 2)", "bool"
-        ]  # fmt: skip
+        assert [
+            str(table.schema.field(name).type) for name in ("id", "born", "price", "total", "big")
+        ] == ["int64", "date32[day]", "decimal128(38, 2)", "decimal128(38, 2)", "bool"]
         assert [list(row.values()) for row in table.to_pylist()] == EXPECTED.rows
     rejects = api.rejects(job_id)
     assert {

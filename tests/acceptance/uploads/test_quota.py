@@ -83,9 +83,14 @@ def test_an_upload_without_a_length_counts_for_what_there_is(client: httpx.Clien
     other = create(client, 300_000)
     assert_problem(send(client, url, 600_000, ROWS[600_000:]), 429, "quota_exceeded")
     assert_problem(
-        client.patch(url, content=b"", headers=BYTES | {"Upload-Offset": "600000", "Upload-Length": str(len(ROWS))}),
-        429, "quota_exceeded",
-    )  # fmt: skip
+        client.patch(
+            url,
+            content=b"",
+            headers=BYTES | {"Upload-Offset": "600000", "Upload-Length": str(len(ROWS))},
+        ),
+        429,
+        "quota_exceeded",
+    )
     assert offset_of(client, url) == 600_000
     assert used(client)[0] <= MAX_BYTES
     assert client.delete(other, headers=TUS).status_code == 204

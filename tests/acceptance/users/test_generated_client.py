@@ -79,9 +79,18 @@ def test_a_generated_client_is_typed_throughout_and_uploads_a_file(
     (tmp_path / "generator.yml").write_text(CONFIG)
     (tmp_path / "use_it.py").write_text(PROGRAM)
     run(
-        tmp_path, generator, "generate", "--meta", "none", "--config", "generator.yml",
-        "--path", "openapi.json", "--output-path", "granula_client",
-    )  # fmt: skip
+        tmp_path,
+        generator,
+        "generate",
+        "--meta",
+        "none",
+        "--config",
+        "generator.yml",
+        "--path",
+        "openapi.json",
+        "--output-path",
+        "granula_client",
+    )
     run(tmp_path, sys.executable, "-m", "mypy", "--strict", "granula_client", "use_it.py")
     said = run(
         tmp_path, sys.executable, "use_it.py", f"http://127.0.0.1:{server.port}", people.admin_key

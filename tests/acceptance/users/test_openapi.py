@@ -30,9 +30,13 @@ SETTINGS = {"AUTH_FAILURES_PER_MINUTE": 0}
 CHECKS = [status_code_conformance, content_type_conformance, response_schema_conformance]
 DOCUMENT = create_app().openapi()
 PROFILE = partial(
-    settings, derandomize=True, database=None, deadline=None, suppress_health_check=list(HealthCheck),
+    settings,
+    derandomize=True,
+    database=None,
+    deadline=None,
+    suppress_health_check=list(HealthCheck),
     phases=[Phase.generate],
-)  # fmt: skip
+)
 ENDLESS = {"/api/v1/jobs/events"}
 """Streams that go on as long as they are read."""
 HINT = "examples of bodies and ids stand in app/api/openapi.py"

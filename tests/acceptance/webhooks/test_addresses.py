@@ -92,11 +92,15 @@ class Names(AbstractResolver):
         found = self.answers.pop(0)
         return [
             ResolveResult(
-                hostname=host, host=each, port=port, family=socket.AF_INET6 if ":" in each else socket.AF_INET,
-                proto=socket.IPPROTO_TCP, flags=socket.AI_NUMERICHOST,
+                hostname=host,
+                host=each,
+                port=port,
+                family=socket.AF_INET6 if ":" in each else socket.AF_INET,
+                proto=socket.IPPROTO_TCP,
+                flags=socket.AI_NUMERICHOST,
             )
             for each in found
-        ]  # fmt: skip
+        ]
 
     async def close(self) -> None:
         pass

@@ -161,7 +161,7 @@ def test_a_message_is_sent_when_no_wait_of_its_own_explains_that_it_waits(
         sender = WebhookSender(timeout_seconds=1.0, allow_private=False)
         deliveries = Deliveries(
             database, sender, retry_seconds=RETRY_SECONDS, timeout_seconds=1.0, keep_days=1.0
-        )  # fmt: skip
+        )
         await deliveries._trust_no_future()
         async with database.reading() as connection:
             due = await webhooks.find_due(connection, without=[], per_webhook=100, limit=100)

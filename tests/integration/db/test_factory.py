@@ -48,9 +48,16 @@ class Made:
 
 def a_file(name: str = "data.csv") -> NewFile:
     return NewFile(
-        owner=OWNER, filename=name, format="csv", encoding="utf-8", dialect={"data_start": 3, "data_line": 2},
-        size_bytes=9, stored_bytes=9, content_key=name, storage_uri=name,
-    )  # fmt: skip
+        owner=OWNER,
+        filename=name,
+        format="csv",
+        encoding="utf-8",
+        dialect={"data_start": 3, "data_line": 2},
+        size_bytes=9,
+        stored_bytes=9,
+        content_key=name,
+        storage_uri=name,
+    )
 
 
 async def test_a_job_with_parts_is_made_at_once_and_failed_parts_do_not_wait(
@@ -148,9 +155,13 @@ async def test_a_job_whose_chunks_are_cut_waits_for_no_split(
         of, file = a_file("corrected"), a_file("correction")
         target = made.factory.reading(Wanted(OWNER, "rows", {}), of, ["a"])
         position = SplitPosition(
-            split_offset=9, split_rows=2, split_lines=4, split_crc32=7, split_done=True,
+            split_offset=9,
+            split_rows=2,
+            split_lines=4,
+            split_crc32=7,
+            split_done=True,
             chunk_count=1,
-        )  # fmt: skip
+        )
         wanted = Wanted(OWNER, "rows", {}, 3, "corrections", chunk_size=50, parent_id=target.id)
         cut = made.factory.cut(wanted, file, ["a"], position)
         await made.make([target, cut], [of, file])

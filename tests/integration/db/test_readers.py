@@ -245,9 +245,16 @@ async def test_work_takes_one_turn_at_a_time_while_readers_wait(
     async with opened(databases, tmp_path) as database:
         unused: Any = None
         pool = WorkerPool(
-            slots=4, leases=unused, database=database, queue=JobQueue(10), processors=unused, destinations=unused,
-            splitter=unused, runner=unused, finisher=unused,
-        )  # fmt: skip
+            slots=4,
+            leases=unused,
+            database=database,
+            queue=JobQueue(10),
+            processors=unused,
+            destinations=unused,
+            splitter=unused,
+            runner=unused,
+            finisher=unused,
+        )
         end = asyncio.Event()
         pool._start(_until(end), pool._turns, "turn")
         await asyncio.wait_for(pool._make_way(), 20)  # nobody waits

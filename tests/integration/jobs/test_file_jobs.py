@@ -92,9 +92,17 @@ class Service:
             "data_line": 2,
         }
         file = NewFile(
-            owner=owner, filename="f.csv", format=format, encoding="utf-8", dialect=dialect, size_bytes=9,
-            stored_bytes=9, sha256=sha256, content_key=sha256, storage_uri=uri,
-        )  # fmt: skip
+            owner=owner,
+            filename="f.csv",
+            format=format,
+            encoding="utf-8",
+            dialect=dialect,
+            size_bytes=9,
+            stored_bytes=9,
+            sha256=sha256,
+            content_key=sha256,
+            storage_uri=uri,
+        )
         await self.database.transact(lambda c: files.insert_file(c, file))
         return file.id
 

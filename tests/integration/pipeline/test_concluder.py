@@ -149,14 +149,32 @@ class Service:
     ) -> UUID:
         """A job of this processor, with so many chunks of two rows."""
         file = NewFile(
-            owner=OWNER, filename=name, format="csv", encoding="utf-8", size_bytes=9, stored_bytes=9, sha256="5a",
-            dialect={"kind": "csv", "columns": ["a"], "data_start": 2, "data_line": 2}, content_key=name, storage_uri=name,
-        )  # fmt: skip
+            owner=OWNER,
+            filename=name,
+            format="csv",
+            encoding="utf-8",
+            size_bytes=9,
+            stored_bytes=9,
+            sha256="5a",
+            dialect={"kind": "csv", "columns": ["a"], "data_start": 2, "data_line": 2},
+            content_key=name,
+            storage_uri=name,
+        )
         job = NewJob(
-            owner=OWNER, file_id=file.id, processor=processor, options={}, chunk_size=2, priority=0,
-            status=status, columns=["a"], split_done=is_cut, chunk_count=chunk_count, split_rows=2 * chunk_count,
-            parent_id=parent_id, child_count=child_count,
-        )  # fmt: skip
+            owner=OWNER,
+            file_id=file.id,
+            processor=processor,
+            options={},
+            chunk_size=2,
+            priority=0,
+            status=status,
+            columns=["a"],
+            split_done=is_cut,
+            chunk_count=chunk_count,
+            split_rows=2 * chunk_count,
+            parent_id=parent_id,
+            child_count=child_count,
+        )
         spans = [Span(2 * i, 2 * i + 2, 2 * i, 2, i, 0) for i in range(chunk_count)]
 
         async def record(connection: AsyncConnection) -> None:

@@ -48,18 +48,36 @@ async def a_job_of_two_chunks(database: Database) -> UUID:
         await files.insert_file(
             connection,
             NewFile(
-                id=file_id, owner="o", filename="f", format="csv", encoding="utf-8",
-                dialect={"kind": "csv", "columns": ["a"], "data_start": 0}, size_bytes=4, stored_bytes=4,
-                content_key="k", storage_uri="f",
+                id=file_id,
+                owner="o",
+                filename="f",
+                format="csv",
+                encoding="utf-8",
+                dialect={"kind": "csv", "columns": ["a"], "data_start": 0},
+                size_bytes=4,
+                stored_bytes=4,
+                content_key="k",
+                storage_uri="f",
             ),
-        )  # fmt: skip
+        )
         await jobs.insert_job(
             connection,
             NewJob(
-                id=job_id, owner="o", file_id=file_id, processor="rows", options={}, chunk_size=100, priority=0,
-                status=JobStatus.PROCESSING, columns=["a"], split_offset=4, split_lines=2, split_done=True, chunk_count=2,
+                id=job_id,
+                owner="o",
+                file_id=file_id,
+                processor="rows",
+                options={},
+                chunk_size=100,
+                priority=0,
+                status=JobStatus.PROCESSING,
+                columns=["a"],
+                split_offset=4,
+                split_lines=2,
+                split_done=True,
+                chunk_count=2,
             ),
-        )  # fmt: skip
+        )
         spans = [Span(0, 2, 1, 1, 1, 0), Span(2, 4, 2, 1, 2, 0)]
         await chunks.insert_chunks(connection, job_id, 0, spans, ChunkStatus.PENDING)
 

@@ -83,16 +83,28 @@ async def test_a_template_keeps_what_a_mapping_job_found(
     async with opened(databases, tmp_path) as database:
         templates = Templates(database)
         file = NewFile(
-            owner=OWNER, filename="a.csv", format="csv", encoding="utf-8",
-            dialect={"data_start": 0, "data_line": 1}, size_bytes=1, stored_bytes=1, content_key="",
-        )  # fmt: skip
+            owner=OWNER,
+            filename="a.csv",
+            format="csv",
+            encoding="utf-8",
+            dialect={"data_start": 0, "data_line": 1},
+            size_bytes=1,
+            stored_bytes=1,
+            content_key="",
+        )
         mapping, other = (
             NewJob(
-                owner=OWNER, file_id=file.id, processor=processor, options={}, chunk_size=1,
-                priority=0, status="completed", columns=[],
+                owner=OWNER,
+                file_id=file.id,
+                processor=processor,
+                options={},
+                chunk_size=1,
+                priority=0,
+                status="completed",
+                columns=[],
             )
             for processor in ("mapping", "rows")
-        )  # fmt: skip
+        )
         result = {"mappings": [column("mail", "email") | {"confidence": 0.9}]}
         await database.transact(lambda c: files.insert_file(c, file))
         for job in (mapping, other):

@@ -41,21 +41,39 @@ class Writer:
 
 async def made(connection: AsyncConnection) -> tuple[int, UUID]:
     file = NewFile(
-        owner="local", filename="x", format="csv", encoding="utf-8", dialect={}, size_bytes=0, stored_bytes=0, content_key=""
-    )  # fmt: skip
+        owner="local",
+        filename="x",
+        format="csv",
+        encoding="utf-8",
+        dialect={},
+        size_bytes=0,
+        stored_bytes=0,
+        content_key="",
+    )
     job = NewJob(
-        owner="local", file_id=file.id, processor="scoring", options={}, chunk_size=100, priority=0, status="processing",
+        owner="local",
+        file_id=file.id,
+        processor="scoring",
+        options={},
+        chunk_size=100,
+        priority=0,
+        status="processing",
         columns=[],
-    )  # fmt: skip
+    )
     await files.insert_file(connection, file)
     return await jobs.insert_job(connection, job), job.id
 
 
 def tables(rows: list[Row]) -> dict[str, list[tuple[Any, ...]]]:
     return {
-        "transactions": [(k, n, None, v, None, None, f'{{"value": "{v}"}}', f"{hash(v) & 2**63 - 1:016x}") for k, n, v in rows],
-        "predictions": [(k, n, v, n / 7, "m", 0.1 * n, f"{hash(v) & 2**63 - 1:016x}") for k, n, v in rows],
-    }  # fmt: skip
+        "transactions": [
+            (k, n, None, v, None, None, f'{{"value": "{v}"}}', f"{hash(v) & 2**63 - 1:016x}")
+            for k, n, v in rows
+        ],
+        "predictions": [
+            (k, n, v, n / 7, "m", 0.1 * n, f"{hash(v) & 2**63 - 1:016x}") for k, n, v in rows
+        ],
+    }
 
 
 def expected(writers: list[Writer]) -> dict[str, tuple[int, int, str]]:

@@ -198,9 +198,12 @@ def test_a_value_that_is_only_written_alike_is_suggested_and_left_open(
     given, wanted = {"x": [value, "other"] * 3}, {"x": [likely, "other"] * 3}
     (step,) = mapped(given, wanted)["x"]["conversion"]
     assert step == {
-        "operation": "value_table", "table": {"other": "other"}, "decide": True, "unknown": [value],
+        "operation": "value_table",
+        "table": {"other": "other"},
+        "decide": True,
+        "unknown": [value],
         "suggested": {value: likely},
-    }  # fmt: skip
+    }
     alone = mapped({"x": [value] * 3}, {"x": [likely] * 3})["x"]["conversion"][0]
     assert (alone["table"], alone["unknown"], alone["suggested"]) == ({}, [value], {value: likely})
     # Once it is decided, what was suggested is no part of the step.
@@ -210,8 +213,10 @@ def test_a_value_that_is_only_written_alike_is_suggested_and_left_open(
     template = [{"reference_column": "x", "input_columns": ["x"], "conversion": [chosen]}]
     (taken,) = Mapping.model_validate(of_template(template)).columns[0].steps
     assert taken.model_dump(exclude_unset=True) == {
-        "operation": "value_table", "table": {"other": "other"}, "otherwise": "keep"
-    }  # fmt: skip
+        "operation": "value_table",
+        "table": {"other": "other"},
+        "otherwise": "keep",
+    }
 
 
 @pytest.mark.parametrize(

@@ -70,9 +70,16 @@ def test_json_keeps_the_types_that_it_states() -> None:
     found = {c["name"]: c for c in report(of_objects(rows, [1, 2, 3]))}
     types = {name: c["type"] for name, c in found.items()}
     assert types == {
-        "n": "number", "s": "text", "e": "number", "b": "boolean", "mixed": "text", "id": "text", "o": "text",
-        "d": "date", "late": "number",
-    }  # fmt: skip
+        "n": "number",
+        "s": "text",
+        "e": "number",
+        "b": "boolean",
+        "mixed": "text",
+        "id": "text",
+        "o": "text",
+        "d": "date",
+        "late": "number",
+    }
     assert found["s"]["reason"] == "string"
     assert (found["n"]["nulls"], found["late"]["nulls"]) == (1, 2)
 
@@ -264,8 +271,10 @@ def test_nested_values_are_counted_by_what_they_hold() -> None:
         assert found["lengths"] is None
         assert found["top"][0]["count"] == 2
         assert {each["value"] for each in found["top"] if each["count"] == 2} == {
-            '{"a":1,"b":[1,2.50]}', "[]", '{"a":{"b":2,"c":1}}'
-        }  # fmt: skip
+            '{"a":1,"b":[1,2.50]}',
+            "[]",
+            '{"a":{"b":2,"c":1}}',
+        }
         assert (found["type"], found["reason"], found["classes"]) == (
             "text",
             "nested",
@@ -308,9 +317,13 @@ def test_what_is_cut_says_so_and_how_long_it_is() -> None:
         for each in found["top"]
     }
     assert told == {
-        ("z" * 200, True, 1000): 2, ("a" * 199, None, None): 1, ("a" * 200, None, None): 1, ("a" * 200, True, 201): 1,
-        ("a" * 200, True, 500): 1, ("short", None, None): 1,
-    }  # fmt: skip
+        ("z" * 200, True, 1000): 2,
+        ("a" * 199, None, None): 1,
+        ("a" * 200, None, None): 1,
+        ("a" * 200, True, 201): 1,
+        ("a" * 200, True, 500): 1,
+        ("short", None, None): 1,
+    }
     cut = {(each["member"], each["index"]): each["length"] for each in found["truncated"]}
     assert cut[("max", None)] == 1000
     assert ("min", None) not in cut

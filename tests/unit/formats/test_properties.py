@@ -63,9 +63,14 @@ def test_what_pythons_csv_writes_comes_back_identical(
     )
     out = io.StringIO(newline="")
     csv.writer(
-        out, delimiter=delimiter, quotechar=quote, escapechar=escape or None, doublequote=not escape,
-        lineterminator=terminator, quoting=quoting,
-    ).writerows(table)  # fmt: skip
+        out,
+        delimiter=delimiter,
+        quotechar=quote,
+        escapechar=escape or None,
+        doublequote=not escape,
+        lineterminator=terminator,
+        quoting=quoting,
+    ).writerows(table)
     columns = [f"c{i}" for i in range(len(table[0]) if table else 1)]
     dialect = CsvDialect(
         encoding=encoding,
@@ -217,9 +222,14 @@ def test_any_text_is_read_as_the_grammar_says(
 ) -> None:
     columns = [f"c{i}" for i in range(width)]
     dialect = CsvDialect(
-        encoding=encoding, delimiter=delimiter, quote=quote, escape=escape, newline=newline, columns=columns,
+        encoding=encoding,
+        delimiter=delimiter,
+        quote=quote,
+        escape=escape,
+        newline=newline,
+        columns=columns,
         skip_initial_space=spaces,
-    )  # fmt: skip
+    )
 
     rows, rejects = read_all(text.encode(encoding), dialect, setting)
 

@@ -49,8 +49,9 @@ def test_a_row_without_room_for_its_keys_is_rejected_and_those_behind_it_may_hav
     assert runs == 2
     assert list(outcome.results.columns) == ["new 1", "new 2"]
     assert [(reject.row_number, reject.code) for reject in outcome.rejects] == [
-        (2, "too_many_columns"), (4, "too_many_columns")
-    ]  # fmt: skip
+        (2, "too_many_columns"),
+        (4, "too_many_columns"),
+    ]
     assert "`new 2`" in outcome.rejects[0].message
     kept = rows.select([0, 2, 4, 5])
     assert isinstance(outcome.results, PagedRows)

@@ -190,8 +190,15 @@ def test_no_more_of_a_file_is_read_at_once_than_the_window_and_the_longest_recor
         csv_row(length) for length in [700, 900, 10, 10, 900, 800, 900, 950] * 50
     ) + csv_row(50_000)
     file = Watched(data)
-    cut(file, open_format(CSV), Position(0, 0, 1), size=len(data),
-        limits=Limits(3, row_bytes=ROW_BYTES), budget=1 << 40, window_bytes=512)  # fmt: skip
+    cut(
+        file,
+        open_format(CSV),
+        Position(0, 0, 1),
+        size=len(data),
+        limits=Limits(3, row_bytes=ROW_BYTES),
+        budget=1 << 40,
+        window_bytes=512,
+    )
     assert file.most <= 16 * ROW_BYTES < len(data) / 10
 
 
@@ -223,9 +230,14 @@ def test_open_quotes_cost_work_by_the_length_of_the_file_and_memory_by_that_of_a
     position, done = Position(0, 0, 1), False
     while not done:
         made = cut(
-            io.BytesIO(data), form, position, size=len(data), limits=Limits(100, row_bytes=ROW_BYTES),
-            budget=50 * ROW_BYTES, window_bytes=512,
-        )  # fmt: skip
+            io.BytesIO(data),
+            form,
+            position,
+            size=len(data),
+            limits=Limits(100, row_bytes=ROW_BYTES),
+            budget=50 * ROW_BYTES,
+            window_bytes=512,
+        )
         position, done = made.position, made.done
     assert position.offset == len(data)
     assert max(seen) <= 8 * ROW_BYTES

@@ -267,15 +267,28 @@ def test_a_table_that_was_not_declared_is_an_error_of_its_processor() -> None:
 def test_the_stages_of_the_processors_begin_where_the_interface_says() -> None:
     """The numbers are those of the interface that the job routes keep to the letter."""
     processors = plugins.make_processors(load_settings(_env_file=None))
-    assert {name: processors.get(name).stages.named for name in ("profile", "transform", "mapping", "rows", "batch")} == {
+    assert {
+        name: processors.get(name).stages.named
+        for name in ("profile", "transform", "mapping", "rows", "batch")
+    } == {
         "profile": [("queued", 0), ("splitting", 10), ("profiling", 30), ("done", 100)],
-        "transform": [("queued", 0), ("splitting", 20), ("transforming", 50), ("writing", 80), ("done", 100)],
+        "transform": [
+            ("queued", 0),
+            ("splitting", 20),
+            ("transforming", 50),
+            ("writing", 80),
+            ("done", 100),
+        ],
         "mapping": [
-            ("queued", 0), ("profiling_input", 20), ("profiling_reference", 40), ("matching", 60), ("done", 100)
+            ("queued", 0),
+            ("profiling_input", 20),
+            ("profiling_reference", 40),
+            ("matching", 60),
+            ("done", 100),
         ],
         "rows": [("queued", 0), ("processing", 0), ("done", 100)],
         "batch": [("queued", 0), ("processing", 0), ("done", 100)],
-    }  # fmt: skip
+    }
     assert [name for name in processors.names if processors.get(name).stages.is_of_parts] == [
         "batch",
         "mapping",

@@ -209,8 +209,10 @@ def test_errors_of_imports_show_json_values_as_they_were_written() -> None:
     raw = b'{"whole": 12345678901234567.89, "moment": [1.10, {"a": 1e3}], "day": "x"}'
     errors = check_objects(f"{HERE}:Record", [raw])[0][2] or []
     assert {e["field"]: e["value"] for e in errors} == {
-        "whole": "12345678901234567.89", "moment": '[1.10, {"a": 1e3}]', "day": "x",
-    }  # fmt: skip
+        "whole": "12345678901234567.89",
+        "moment": '[1.10, {"a": 1e3}]',
+        "day": "x",
+    }
 
 
 # ---------------------------------------------------------------------- transactions
@@ -287,8 +289,13 @@ def test_a_model_with_aliases_takes_the_columns_that_they_name() -> None:
         good = check(f"{HERE}:Aliased", CellRows(header, [1], [[by_name[name] for name in header]]))
         assert not good.rejects
         assert json.loads(good.bodies[0]) == {
-            "id": "1", "transaction_id": "t", "Account": "a", "amount": "1.5", "timestamp": "2026-01-05T00:00:00", "note": "",
-        }  # fmt: skip
+            "id": "1",
+            "transaction_id": "t",
+            "Account": "a",
+            "amount": "1.5",
+            "timestamp": "2026-01-05T00:00:00",
+            "note": "",
+        }
         bad = by_name | {"Betrag": "x", "Amount": "x", "TxnID": "", "When": "5", "at": "5"}
         rows: list[list[str | None]] = [
             [(by_name | {name: bad[name]})[key] for key in header]
@@ -320,8 +327,9 @@ def test_extra_cells_of_a_row_that_was_kept_stay_behind_its_prediction() -> None
     made = outcome(rows, checked.without_bodies(), pack(answers), lambda name, given: given)  # type: ignore[arg-type,return-value]
     (page,) = made.results.pages()
     assert json.loads(page.data) == [
-        ["t", "5", "legitimate", "0.25", "m-1", "more"], ["u", "6", "fraud", "0.75", "m-1"],
-    ]  # fmt: skip
+        ["t", "5", "legitimate", "0.25", "m-1", "more"],
+        ["u", "6", "fraud", "0.75", "m-1"],
+    ]
 
 
 def test_a_naive_timestamp_of_a_model_of_ones_own_gets_its_column_too() -> None:

@@ -23,8 +23,13 @@ def test_cells_beyond_the_header_stand_under_no_name_of_another() -> None:
     assert isinstance(found, CellRows)
     (row,) = found.cells
     assert dict(zip(cell_names(found.columns, len(row)), row, strict=True)) == {
-        "id": "1", "a": "2", "prediction": "fraud", "fraud_score": "0.5", "model_version": "m1", "column_6": "EXTRA",
-    }  # fmt: skip
+        "id": "1",
+        "a": "2",
+        "prediction": "fraud",
+        "fraud_score": "0.5",
+        "model_version": "m1",
+        "column_6": "EXTRA",
+    }
 
 
 def test_a_member_of_the_record_keeps_its_name_beside_what_is_added() -> None:
@@ -34,5 +39,9 @@ def test_a_member_of_the_record_keeps_its_name_beside_what_is_added() -> None:
         assert isinstance(found, ObjectRows)
         assert found.columns == ["id", "prediction", "prediction_2", "fraud_score", "model_version"]
         assert json.loads(found.raw[0]) == {
-            "id": 1, "prediction": "mine", "prediction_2": "fraud", "fraud_score": 0.5, "model_version": "m1",
-        }  # fmt: skip
+            "id": 1,
+            "prediction": "mine",
+            "prediction_2": "fraud",
+            "fraud_score": 0.5,
+            "model_version": "m1",
+        }

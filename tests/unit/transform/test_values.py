@@ -153,8 +153,13 @@ def test_conditions_and_texts_are_those_of_python(
         f"a {operator} b and not contains(a, 'x') or length(concat(a, b)) in (3, 4) or b == ''''"
     )
     python = {
-        "==": str.__eq__, "!=": str.__ne__, "<": str.__lt__, "<=": str.__le__, ">": str.__gt__, ">=": str.__ge__,
-    }[operator]  # fmt: skip
+        "==": str.__eq__,
+        "!=": str.__ne__,
+        "<": str.__lt__,
+        "<=": str.__le__,
+        ">": str.__gt__,
+        ">=": str.__ge__,
+    }[operator]
     columns = [
         {"name": "out", "expression": expression},
         {"name": "t", "expression": "upper(right(concat(b, a), 2))"},
