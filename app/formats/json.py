@@ -34,6 +34,7 @@ from app.formats.json_structure import (
     blanks_before,
     brackets,
     cut_before_escape,
+    outermost_commas,
     structure,
 )
 
@@ -376,8 +377,7 @@ class JsonArrayFormat(JsonFormat):
     def _record_ends(self, window: bytes, eof: bool, *, more_follows: bool) -> Offsets:
         """`more_follows` says of a chunk that another one begins behind it."""
         codes = np.frombuffer(window, np.uint8)
-        places, kinds, levels, falls, _ = structure(codes)
-        commas = places[(kinds == COMMA) & (levels == 0)]
+        commas, falls = outermost_commas(codes)
         if len(commas) and not window[: commas[0]].strip(WHITESPACE):
             commas = commas[1:]
         closings = falls[codes[falls] == CLOSING]

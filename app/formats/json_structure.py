@@ -14,6 +14,8 @@ from app.formats.base import Offsets
 
 WHITESPACE = b" \t\r\n"
 QUOTE, BACKSLASH, COMMA, OPENING, CLOSING = 34, 92, 44, 91, 93
+MAX_USUAL_BLANKS = 16
+"""Looked at one after the other, behind all commas at once."""
 IS_BLANK = np.zeros(256, bool)
 IS_BLANK[list(WHITESPACE)] = True
 
@@ -63,6 +65,45 @@ def levels_behind(
         falls = places[np.diff(floor, prepend=0) < 0]
         levels -= floor
     return levels, falls
+
+
+def outermost_commas(codes: Codes) -> tuple[Offsets, Offsets]:
+    """(places of the commas outside strings and brackets, places of the brackets that close more
+    than is open), as `structure` has them.
+    """
+    inside, _ = _inside_strings(codes, 0)
+    places = np.flatnonzero(_is_bracket(codes) & ~inside)
+    levels, falls = levels_behind(places, _steps(codes[places]))
+    commas = _commas_between(codes, places, levels)
+    if commas is None:
+        commas = np.flatnonzero((codes == COMMA) & ~inside)
+        levels_before = np.append(0, levels)
+        commas = commas[levels_before[np.searchsorted(places, commas)] == 0]
+    return commas, falls
+
+
+def _commas_between(codes: Codes, places: Offsets, levels: Offsets) -> Offsets | None:
+    """The outermost commas, if between two outermost values there are always a comma and then
+    blanks, and no string is outermost: so it is in most arrays of objects. Else None.
+    """
+    if not len(places):
+        return None
+    head = codes[: places[0]]
+    tail = codes[places[-1] + 1 :] if levels[-1] == 0 else codes[:0]
+    if (head == QUOTE).any() or (tail == QUOTE).any():
+        return None
+    closing = np.flatnonzero(levels[:-1] == 0)
+    commas, ends = places[closing] + 1, places[closing + 1]
+    sizes = ends - commas
+    if len(commas) and not (sizes.min() > 0 and sizes.max() <= MAX_USUAL_BLANKS):
+        return None
+    if not (codes[commas] == COMMA).all():
+        return None
+    for offset in range(1, int(sizes.max(initial=0))):
+        if not IS_BLANK[codes[commas[sizes > offset] + offset]].all():
+            return None
+    in_head, in_tail = np.flatnonzero(head == COMMA), np.flatnonzero(tail == COMMA)
+    return np.concatenate((in_head, commas, in_tail + (len(codes) - len(tail))))
 
 
 def depth_of(text: bytes) -> int:

@@ -19,7 +19,7 @@ from app.formats import json_records
 from app.formats.base import Parsed, Span
 from app.formats.json import JsonDialect, JsonFormat, json_format
 from app.formats.json_records import GROUP_RECORDS, BadRecord, Judged, judge, judge_all
-from app.formats.json_structure import brackets, depth_of, structure
+from app.formats.json_structure import brackets, depth_of, outermost_commas, structure
 
 GOOD = [
     b'{"a":1,"b":"x"}',
@@ -262,6 +262,39 @@ def test_masks_find_what_a_loop_over_the_characters_finds(
     assert list(zip(places.tolist(), kinds.tolist(), strict=True)) == expected
     assert found_levels.tolist() == levels
     assert found_falls.tolist() == falls
+
+
+PIECES = [
+    b'{"a":1}',
+    b"{}",
+    b'{"a":[{}]}',
+    b'{"a":"},{"}',
+    b",",
+    b",\n",
+    b" , ",
+    b"]",
+    b'"',
+    b"x",
+    b"{",
+]
+USUAL_PIECES = [b'{"a":1}', b'{"a":[1,2]}', b",", b",\n "]
+
+
+@given(
+    pieces=st.lists(st.sampled_from(PIECES), max_size=9)
+    | st.lists(st.sampled_from(USUAL_PIECES), max_size=9)
+)
+@example(pieces=[b'{"a":1}', b"," + b" " * 20, b"{}"])
+@example(pieces=[b'{"a":1},{"b":"x"},\n{"c":1},'])
+@settings(max_examples=1500, deadline=None)
+def test_outermost_commas_are_those_at_level_zero(pieces: list[bytes]) -> None:
+    codes = np.frombuffer(b"".join(pieces), np.uint8)
+    places, kinds, levels, falls, _ = structure(codes)
+
+    commas, found_falls = outermost_commas(codes)
+
+    assert commas.tolist() == places[(kinds == ord(",")) & (levels == 0)].tolist()
+    assert found_falls.tolist() == falls.tolist()
 
 
 def test_the_depth_is_that_of_the_brackets_outside_strings() -> None:
