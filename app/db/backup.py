@@ -171,14 +171,14 @@ async def _save_postgresql(url: str, folder: Path) -> Saved:
             revision = str(await connection.fetchval("SELECT version_num FROM alembic_version"))
             tables: list[SavedTable] = []
             for table in Base.metadata.sorted_tables:
-                columns = [column.name for column in table.columns]
+                columns = [str(column.name) for column in table.columns]
                 named = ", ".join(f'"{name}"' for name in columns)
                 await connection.copy_from_query(
                     f'SELECT {named} FROM "{table.name}"',
                     output=str(folder / f"{table.name}.copy"),
                 )
                 sequences = await _sequences(connection, table)
-                tables.append(SavedTable(table.name, columns, sequences))
+                tables.append(SavedTable(str(table.name), columns, sequences))
             more = await _more_tables(connection)
             tables += [await _save_more(connection, folder, name) for name in more]
             own_id = await connection.fetchval("SELECT id FROM installation")
@@ -237,7 +237,7 @@ async def _sequences(connection: asyncpg.Connection[Any], table: Any) -> dict[st
             "SELECT pg_get_serial_sequence($1, $2)", table.name, column.name
         )
         row = await connection.fetchrow(f"SELECT last_value, is_called FROM {sequence}")
-        found[column.name] = row["last_value"] + int(row["is_called"])
+        found[str(column.name)] = row["last_value"] + int(row["is_called"])
     return found
 
 

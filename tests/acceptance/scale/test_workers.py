@@ -339,7 +339,7 @@ def test_a_minute_of_kills_and_two_restarts_of_postgresql_lose_nothing(
 
 
 def drains(worker: Worker) -> bool:
-    return "ends what it is at" in worker.log.read_text()
+    return "finishing current chunks" in worker.log.read_text()
 
 
 def _moved(service: Service) -> int:

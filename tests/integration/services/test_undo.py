@@ -13,7 +13,7 @@ from app.jobs.users import LOCAL_OWNER
 from tests.engine import Engine
 from tests.integration.services.loading import loaded
 
-LEDGER = "tests.acceptance.undo.processors:Ledger"
+LEDGER = "tests.undo.processors:Ledger"
 
 
 def written(engine: Engine, **accounts: str) -> UUID:

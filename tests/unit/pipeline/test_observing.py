@@ -68,8 +68,11 @@ def counted() -> dict[str, float]:
     }
 
 
-def growth(before: dict[str, float]) -> dict[str, float]:
-    return {name: value - before[name] for name, value in counted().items() if value > before[name]}
+def growth(before: dict[str, float]) -> dict[str, object]:
+    now = counted()
+    return {
+        name: pytest.approx(now[name] - before[name]) for name in now if now[name] > before[name]
+    }
 
 
 Spans = Callable[[], list[ReadableSpan]]
