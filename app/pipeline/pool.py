@@ -37,7 +37,7 @@ from app.telemetry import logs
 
 logger = logging.getLogger(__name__)
 UNAVAILABLE_DELAY_SECONDS = 1.0
-TURN_BYTES, MAX_CHUNKS_PER_TURN = 512 << 10, 16
+TURN_BYTES, MAX_CHUNKS_PER_TURN = 2 << 20, 16
 TURNS_SECONDS = 0.25
 """How long a shared token is good for: a turn can be over sooner than the token went through the
 database.
