@@ -5,6 +5,7 @@ fails.
 from __future__ import annotations
 
 import re
+import threading
 from functools import cache
 from typing import Any
 
@@ -46,8 +47,17 @@ def check(answer: httpx.Response) -> None:
         )
 
 
-@cache
+_making = threading.Lock()
+"""FastAPI makes its schemas in one thread at a time only, and some tests ask in two."""
+
+
 def document() -> dict[str, Any]:
+    with _making:
+        return _document()
+
+
+@cache
+def _document() -> dict[str, Any]:
     """That of the service, without its main module, which installs its log and reads its settings
     where it is imported.
     """

