@@ -32,10 +32,10 @@ def worker(
     """Run jobs, beside any number of other workers on any number of machines. Needs
     QUEUE=procrastinate.
 
-    SIGTERM or Ctrl-C: takes no new work, ends what it is at, and leaves; a second one leaves at
-    once, and others go on with what it was at. Exit code: 0 ended so, 1 left at once, 2 a setting
-    cannot be used, the schema is older than this version or the storage belongs to another
-    database, 5 the database or the storage does not answer.
+    SIGTERM or Ctrl-C finishes the chunks in progress, claims no others, and exits. A second one
+    exits at once; other workers take over the chunks when their leases expire. Exit code: 0 after
+    the chunks in progress, 1 at once, 2 a setting is invalid, the schema is older than this version
+    or the storage belongs to another database, 5 the database or the storage does not answer.
     """
     from app.config import load_settings
 

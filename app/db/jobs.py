@@ -516,8 +516,8 @@ async def finish(
     summary: dict[str, Any] | None = None,
     error: dict[str, Any] | None = None,
 ) -> bool:  # queued | processing -> a final state
-    """The one place where a job becomes final: who wants to be told is told by the same
-    transaction.
+    """Move a job to its final status; no other function does. The same transaction queues the
+    messages for its subscribers.
     """
     query = (
         update(Job)

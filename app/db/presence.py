@@ -94,8 +94,8 @@ class Presence:
         return bool(found.scalar_one())
 
     async def _keep(self) -> None:
-        """Take it again when the connection was lost; who takes it meanwhile is told to the log,
-        since rows are safe: leases and tokens see to that.
+        """Take the lock again after the connection was lost. If another process has it by then,
+        only log that: leases and tokens keep the rows safe.
         """
         while True:
             await asyncio.sleep(CHECK_SECONDS)

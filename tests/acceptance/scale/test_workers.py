@@ -6,6 +6,7 @@ import json
 import random
 import signal
 import time
+from collections.abc import Sequence
 from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
@@ -32,16 +33,11 @@ def test_any_api_process_takes_jobs_and_tells_of_them_and_workers_share_their_ch
     with one.api() as api, other.api() as elsewhere:
         upload = api.upload(given.data, chunk_size=100, processor="gated")
 
-        def claimants() -> set[str]:
-            at_work = (c for c in one.chunks(upload["job_id"]) if c["status"] == "processing")
-            return {c["claimed_by"] for c in at_work}
-
-        wait_until(lambda: len(claimants()) == 2, what="chunks in work at both workers")
-        assert all(
-            f":{worker.process.pid}:" in " ".join(claimants())
-            for worker in workers
-            if worker.process
+        wait_until(
+            lambda: len(claimants(one, upload["job_id"])) == 2,
+            what="chunks in work at both workers",
         )
+        assert_all_at_work(workers, claimants(one, upload["job_id"]))
         one.raise_flag("open")
         elsewhere.finished(upload["file_id"])
         assert assert_exact(other, elsewhere, upload["file_id"], given)["status"] == "completed"
@@ -74,16 +70,11 @@ def test_workers_share_what_room_a_job_has_for_columns(make_cluster: MakeCluster
             data, name="wide.jsonl", type="application/x-ndjson", chunk_size=100, processor="gated"
         )
 
-        def claimants() -> set[str]:
-            at_work = (c for c in service.chunks(upload["job_id"]) if c["status"] == "processing")
-            return {c["claimed_by"] for c in at_work}
-
-        wait_until(lambda: len(claimants()) == 2, what="a chunk in work at each worker")
-        assert all(
-            f":{worker.process.pid}:" in " ".join(claimants())
-            for worker in workers
-            if worker.process
+        wait_until(
+            lambda: len(claimants(service, upload["job_id"])) == 2,
+            what="a chunk in work at each worker",
         )
+        assert_all_at_work(workers, claimants(service, upload["job_id"]))
         service.raise_flag("open")
         status = api.finished(upload["file_id"])
         room = MAX_COLUMNS // keys
@@ -336,6 +327,19 @@ def test_a_minute_of_kills_and_two_restarts_of_postgresql_lose_nothing(
             api.finished(upload, 120)
             assert_exact(service, api, upload, given)
     assert kills >= 15
+
+
+def claimants(service: Service, job_id: str) -> set[str]:
+    """Workers that have a chunk of the job in work."""
+    at_work = (c for c in service.chunks(job_id) if c["status"] == "processing")
+    return {c["claimed_by"] for c in at_work}
+
+
+def assert_all_at_work(workers: Sequence[Worker], claimed_by: set[str]) -> None:
+    names = " ".join(claimed_by)
+    for worker in workers:
+        if worker.process:
+            assert f":{worker.process.pid}:" in names
 
 
 def drains(worker: Worker) -> bool:
