@@ -122,6 +122,8 @@ def test_an_administrator_makes_users_and_keys_and_each_key_is_shown_once(
     page.get_by_label("Your key").fill(root)
     page.get_by_role("button", name="Sign in").click()
     page.get_by_role("link", name="root").click()
+    # the view before has a field that this label names, too: "Search by file name"
+    expect(page.get_by_role("heading", name="Users", exact=True)).to_be_visible()
     page.get_by_label("Name").fill("carol")
     page.get_by_role("button", name="Add user").click()
     first = page.get_by_label("The key of carol").input_value()
