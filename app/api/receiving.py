@@ -26,7 +26,6 @@ from app.errors import (
     UnsupportedTransferEncoding,
 )
 from app.jobs.submit import Accepted, Complete, Submission
-from app.processors.options import Options, as_json
 
 UNDECLARED = (
     "",
@@ -102,7 +101,7 @@ async def receive(
     submission = _submission(request, owner, is_form=is_form)
     submission = door.prepare(options.apply_to(submission, "" if is_form else content_type))
     if is_form:
-        so_far = app.processors.options_so_far(submission.processor, submission.options)
+        so_far = app.job_types.options_so_far(submission.processor, submission.options)
         form = _Form(MultipartBody(content_type), submission, so_far, options, app, door)
         await app.submitter.check(submission)
         return await _submitted(app, submission, form.file(pieces(request)), form.complete)
@@ -159,9 +158,9 @@ def described(owner: str, options: JobOptions, content_type: str, app: Services)
 
 
 def _with_checked_options(submission: Submission, app: Services) -> Submission:
-    """All of them are there: raises the RequestError that the processor has for them."""
-    options = app.processors.options(submission.processor, submission.options)
-    return replace(submission, options=as_json(options))
+    """All of them are there: raises the RequestError that the job type has for them."""
+    options = app.job_types.options(submission.processor, submission.options)
+    return replace(submission, options=options)
 
 
 @dataclass(frozen=True, slots=True)
@@ -171,7 +170,7 @@ class _Form:
     body: MultipartBody
     submission: Submission
     """As the query and the headers of the request say."""
-    so_far: Options | None
+    so_far: dict[str, Any] | None
     """Of the processor, if the query says all that it needs."""
     options: JobOptions
     app: Services
@@ -208,7 +207,7 @@ class _Form:
         said = self.submission
         is_same = (submission.processor, submission.options) == (said.processor, said.options)
         if self.so_far is not None and is_same:
-            return replace(submission, options=as_json(self.so_far))
+            return replace(submission, options=self.so_far)
         return _with_checked_options(submission, self.app)
 
 

@@ -148,10 +148,13 @@ class FileJobs:
         *,
         door: str = DOOR,
         public_id: str | None = None,
+        total_rows: int | None = None,
+        is_cacheable: bool = True,
     ) -> list[NewJob]:
         """The job over this file, as a part of `parent_id` if given, then its own parts. `found`
-        are the files that these read. Raises StoredBytesGone, NotRows, and what the processor has
-        against the columns.
+        are the files that these read, `total_rows` those of the file if they are counted already.
+        The result of a job that is not cacheable never answers a later request. Raises
+        StoredBytesGone, NotRows, and what the processor has against the columns.
         """
         check_rows(file)
         columns = self.columns(file, plan)
@@ -164,10 +167,10 @@ class FileJobs:
             public_id,
             chunk_size=plan.chunk_size,
             parent_id=parent_id,
-            cache_key=self._cache_key(file, plan, found),
+            cache_key=self._cache_key(file, plan, found) if is_cacheable else None,
         )
         if not plan.part_files:
-            return [self._factory.reading(wanted, file, columns)]
+            return [self._factory.reading(wanted, file, columns, total_rows)]
         job = self._factory.of_parts(wanted, file, columns, part_count=len(plan.part_files))
         of_part = Wanted(owner, plan.part_processor, {}, priority, door, parent_id=job.id)
         return [job, *(self._part(of_part, found[file_id]) for file_id in plan.part_files)]

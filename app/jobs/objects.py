@@ -100,7 +100,7 @@ class ObjectsSubmitter:
         """
         source = self._sources.remote(submission.source)
         source.check_configured()
-        plan_for = await submission.job_type.prepare(submission.owner, submission.options)
+        plan_for = await submission.job_type.plan_for(submission.owner, submission.options)
         uri = source.full(submission.source)
         single = await _told(asyncio.to_thread(source.single, uri))
         if single is not None:

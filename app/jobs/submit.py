@@ -12,6 +12,7 @@ from typing import Any, Protocol
 from uuid import UUID, uuid4
 
 import msgspec
+from msgspec import structs
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -34,9 +35,10 @@ from app.errors import (
 from app.failpoints import hit
 from app.formats.detect import SAMPLE_BYTES, Declared, detect
 from app.formats.registry import Dialect, reading_of, to_json
-from app.jobs.factory import JobFactory, Wanted
+from app.jobs.factory import JobFactory
+from app.jobs.file_jobs import FileJobs, InputFile, Plan, all_files
+from app.jobs.job_types import JobTypes
 from app.jobs.limits import OwnerLimits
-from app.processors.registry import Processors
 from app.sources.places import Storage, Stored
 from app.sources.upload import Received, UploadSource, check_room, kept_young
 
@@ -112,16 +114,18 @@ class Submitter:
         settings: Settings,
         database: Database,
         storage: Storage,
-        processors: Processors,
         limits: OwnerLimits,
         factory: JobFactory,
+        job_types: JobTypes,
+        file_jobs: FileJobs,
     ) -> None:
         self._settings = settings
         self._database = database
         self._storage = storage
-        self._processors = processors
         self._limits = limits
         self._factory = factory
+        self._job_types = job_types
+        self._file_jobs = file_jobs
         self._keys_in_flight: set[tuple[str, str]] = set()
         self._accepting = asyncio.Semaphore(ACCEPTED_AT_ONCE)
 
@@ -233,10 +237,9 @@ class Submitter:
         if (replay := await self._replay(submission, fingerprint)) is not None:
             return replay
         dialect = await asyncio.to_thread(_detect, submission, received)
-        columns = self._processors.columns(
-            submission.processor, dialect.columns, submission.options
-        )
         content_key = _content_key(submission, received, dialect)
+        file = _new_file(upload.file_id, submission, received, dialect, content_key)
+        plan = await self._plan(submission, file)
         if submission.on_duplicate != "new":
             async with self._database.reading() as connection:
                 existing = await files.find_by_content(connection, submission.owner, content_key)
@@ -245,31 +248,54 @@ class Submitter:
         hit("upload.before_rename")
         stored = await upload.publish()
         hit("upload.after_rename")
-        file = _new_file(upload.file_id, submission, received, dialect, stored, content_key)
-        wanted = Wanted(
-            submission.owner,
-            submission.processor,
-            submission.options,
-            submission.priority,
-            submission.door,
-            submission.public_id,
-            submission.chunk_size,
+        file = structs.replace(file, storage_uri=stored.uri, etag=stored.etag)
+        return await self._record(submission, stored, file, plan, total_rows, fingerprint)
+
+    async def _plan(self, submission: Submission, file: NewFile) -> Plan:
+        """The job that the submission asks for; raises RequestError if it cannot be made for this
+        file.
+        """
+        job_type = self._job_types.of_upload(submission.processor)
+        plan_for = await job_type.plan_for_checked(submission.owner, submission.options)
+        plan = await plan_for(file)
+        return replace(
+            plan,
+            columns=self._file_jobs.columns(file, plan),
+            chunk_size=submission.chunk_size or plan.chunk_size,
         )
-        job = self._factory.reading(wanted, file, columns, total_rows)
-        return await self._record(submission, stored, file, job, fingerprint)
 
     async def _record(
-        self, submission: Submission, stored: Stored, file: NewFile, job: NewJob, fingerprint: str
+        self,
+        submission: Submission,
+        stored: Stored,
+        file: NewFile,
+        plan: Plan,
+        total_rows: int | None,
+        fingerprint: str,
     ) -> Accepted:
         """File, job, its place in the queue and the idempotency key in one transaction; then the
         answer.
         """
+        other_files = set(plan.part_files) - {file.id}
 
         async def record(connection: AsyncConnection) -> dict[str, Any]:
-            (number,) = await self._factory.make(
-                connection, [job], [file], reserved_bytes=submission.reserved_bytes
+            by_id: dict[UUID, InputFile] = {file.id: file}
+            by_id |= await all_files(connection, other_files, submission.owner)
+            new_jobs = self._file_jobs.jobs_for(
+                submission.owner,
+                file,
+                plan,
+                submission.priority,
+                by_id,
+                door=submission.door,
+                public_id=submission.public_id,
+                total_rows=total_rows,
+                is_cacheable=False,
             )
-            body = _answer(file, job, number)
+            numbers = await self._factory.make(
+                connection, new_jobs, [file], reserved_bytes=submission.reserved_bytes
+            )
+            body = _answer(file, new_jobs[0], numbers[0])
             key = submission.idempotency_key
             await self._factory.remember(connection, submission.owner, key, fingerprint, 201, body)
             if submission.recorded is not None:
@@ -348,9 +374,9 @@ def _new_file(
     submission: Submission,
     received: Received,
     dialect: Dialect,
-    stored: Stored,
     content_key: str,
 ) -> NewFile:
+    """The row of the file; where its bytes are stored is not known yet."""
     return NewFile(
         id=file_id,
         owner=submission.owner,
@@ -365,8 +391,7 @@ def _new_file(
         crc32=received.crc32,
         content_key=content_key,
         dedup_key=None if submission.on_duplicate == "new" else content_key,
-        storage_uri=stored.uri,
-        etag=stored.etag,
+        storage_uri="",
     )
 
 

@@ -53,7 +53,6 @@ class MappingProcessor(ReducesParts):
     name = "mapping"
     title = "Mapping: which column is which"
     version = "3"
-    made_by = "A mapping is made of two files, by POST /api/v1/jobs/mapping."
     options = StoredOptions
     stages = Stages(
         (

@@ -70,6 +70,9 @@ export default function jobs({ params }) {
   }, fail);
   const options = h("div.row", { hidden: true });
   let types = [];
+  /** Whether text fields can ask for its options: a document, or the id of something, has a view of its own. */
+  const isSimple = ({ options }) => Object.values(options.properties ?? {}).flatMap((property) => property.anyOf ?? [property])
+    .every(({ type, format, $ref }) => type !== "object" && format !== "uuid" && !$ref);
   /** A field for each option of the processor; what stays empty is the default. */
   const ask = () => {
     const { properties = {}, required = [] } = types.find((type) => type.processor === processor.value)?.options ?? {};
@@ -81,7 +84,7 @@ export default function jobs({ params }) {
   processor.addEventListener("change", ask);
   api.get("/api/v1/job-types").then(({ items }) => {
     types = items;
-    const usable = types.filter((type) => type.is_uploadable && type.is_configured);
+    const usable = types.filter((type) => type.is_uploadable && type.is_configured && isSimple(type));
     usable.sort((a, b) => (a.processor !== "rows") - (b.processor !== "rows"));
     replace(processor, usable.map((type) => h("option", { value: type.processor }, type.title)));
     const names = new Set([...types.map((type) => type.processor), filter.processor].filter(Boolean));
