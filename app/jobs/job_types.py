@@ -1,4 +1,4 @@
-"""The kinds of jobs over files, by name: what they need to be told, and what is made of it."""
+"""The types of jobs over files: their options, and the job that each makes of a file."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ from app.processors.options import Options, as_json, restored, validated, valida
 from app.processors.registry import Processors
 
 PlanFor = Callable[[InputFile], Awaitable[Plan]]
-"""The job for this file, which holds rows; raises RequestError if it cannot be made for it."""
+"""Returns the job for a file with rows; raises RequestError if it cannot run over this file."""
 Prepare = Callable[[str, Any], Awaitable[PlanFor]]
-"""From (owner, typed options), called once for all files of a request; raises RequestError for
-options that cannot be used.
+"""Prepares (owner, typed options) once for all files; raises RequestError for options that cannot be
+used.
 """
 
 
@@ -36,7 +36,7 @@ class JobType:
     is_uploadable: bool = False
     """Whether an upload may name its processor."""
     is_configured: bool = True
-    """Whether the settings name all that it needs."""
+    """Whether the settings for it are complete."""
     check: Callable[[Any], None] = not_checked
     """Raises a RequestError for options of the right types that cannot be used."""
 
@@ -46,24 +46,24 @@ class JobType:
         return f"the processor {self.processor}"
 
     def read(self, values: Mapping[str, Any]) -> BaseModel:
-        """The options, from JSON or texts. Raises InvalidParameter, and the RequestError of the
-        type for options that cannot be used.
+        """Return the typed options, from JSON or texts. Raises InvalidParameter, and the type's
+        RequestError for options that cannot be used.
         """
         options = validated(self.options, self.whose, values)
         self.check(options)
         return options
 
     async def plan_for(self, owner: str, values: Mapping[str, Any]) -> PlanFor:
-        """What these options ask for; raises RequestError for options that cannot be used."""
+        """Check the options and prepare the job; raises RequestError for invalid options."""
         return await self.prepare(owner, self.read(values))
 
     async def plan_for_checked(self, owner: str, values: Mapping[str, Any]) -> PlanFor:
-        """The same for options that `read` has accepted before."""
+        """Prepare the job from options that `read` has accepted before."""
         return await self.prepare(owner, restored(self.options, self.whose, values))
 
 
 class JobTypes:
-    """Each processor that works on a file by itself, and those that features add."""
+    """The job types: one for each processor of single files, and those that features add."""
 
     def __init__(self, processors: Processors) -> None:
         self._processors = processors
@@ -76,7 +76,7 @@ class JobTypes:
 
     @property
     def all(self) -> list[JobType]:
-        """By name."""
+        """Return all types, sorted by name."""
         return sorted(
             {job_type.name: job_type for job_type in self._by_name.values()}.values(),
             key=lambda t: t.name,
@@ -87,7 +87,7 @@ class JobTypes:
         return [job_type.name for job_type in self.all]
 
     def get(self, name: str) -> JobType:
-        """By the name of the type, or of its processor; raises UnknownJobType."""
+        """Return the type with this name or this processor; raises UnknownJobType."""
         job_type = self._find(name)
         if job_type is None:
             raise UnknownJobType(
@@ -102,8 +102,8 @@ class JobTypes:
         return next((other for other in self._by_name.values() if other.name == name), None)
 
     def of_upload(self, processor: str) -> JobType:
-        """The type of the job that an upload with this processor starts; raises UnknownProcessor,
-        and InvalidParameter for a processor that uploads cannot name.
+        """Return the type that an upload with this processor starts; raises UnknownProcessor, and
+        InvalidParameter for a processor that uploads cannot name.
         """
         job_type = self._find(processor)
         if job_type is not None and job_type.is_uploadable:
@@ -111,13 +111,13 @@ class JobTypes:
         raise InvalidParameter(self._processors.get(processor).made_by)
 
     def options(self, processor: str, values: Mapping[str, Any]) -> dict[str, Any]:
-        """The options of an upload as JSON, from JSON or texts. Raises UnknownProcessor,
-        InvalidParameter, and the RequestError of the type for options that cannot be used.
+        """Return the options of an upload as JSON, from JSON or texts. Raises UnknownProcessor,
+        InvalidParameter, and the type's RequestError for options that cannot be used.
         """
         return as_json(self.of_upload(processor).read(values))
 
     def options_so_far(self, processor: str, values: Mapping[str, Any]) -> dict[str, Any] | None:
-        """The same while more options may come: None if some are missing."""
+        """Return the same, or None if required options are missing that may still come."""
         job_type = self.of_upload(processor)
         options = validated_some(job_type.options, job_type.whose, values)
         if options is None:
@@ -127,7 +127,7 @@ class JobTypes:
 
 
 def of_processor(processor: Processor) -> JobType:
-    """The job that runs this processor over one file, with the options that it takes."""
+    """Return the type that runs this processor over one file, with the processor's options."""
 
     async def prepare(owner: str, options: Options) -> PlanFor:
         async def plan(file: InputFile) -> Plan:
