@@ -136,6 +136,18 @@ class JsonDialect(Answer):
 Dialect = Annotated[CsvDialect | JsonDialect, Field(discriminator="kind")]
 
 
+class Decoding(Answer):
+    """What a decoder did with the bytes of a file."""
+
+    decoder: str = Field(description="gzip, zstd, bzip2, xz, lz4 or zlib.")
+
+
+DECODING = (
+    "The decoders that the bytes passed before they were stored, in this order; empty if they were"
+    " stored as they came."
+)
+
+
 class Message(Answer):
     """Confirmation of an action."""
 
@@ -178,6 +190,7 @@ class Uploaded(Answer):
     dialect: Dialect = Field(
         description="How the file is read: your options, and detected values for the rest."
     )
+    decoding: list[Decoding] = Field(description=DECODING)
     columns: list[str] = Field(
         description="Columns of the results; empty if they are known only once rows are read."
     )
@@ -300,6 +313,7 @@ class FileStatus(Answer):
         description="csv, json, jsonl or parquet; objects or batch for a job with parts."
     )
     dialect: Dialect = Field(description="How the file is read.")
+    decoding: list[Decoding] = Field(description=DECODING)
     columns: list[str] = Field(description="Columns of the results.")
     size_bytes: int = Field(description="Number of received bytes, before decompression.")
     sha256: str | None = Field(

@@ -5,25 +5,51 @@ records.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
-from typing import Protocol
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+from app.decoders.places import Places
+
+PIECE_BYTES = 4 << 20
+"""About as much as a decoder gives at once."""
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """What the user said about how a file is to be decoded. It is known when all bytes have come: a
+    form may say it behind its file.
+    """
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """What a decoder found and did. It is kept with the file."""
+
+    decoder: str
+    facts: dict[str, Any] = field(default_factory=dict)
+    """Settings and findings by name, as the API shows them."""
+    places: Places | None = None
+    """Where each row comes from, if the canonical bytes are not what came."""
+
+    def shown(self) -> dict[str, Any]:
+        return {"decoder": self.decoder, **self.facts}
 
 
 class Decoder(Protocol):
-    """Made for one file, and fed with its bytes in their order. Both methods block, and give
-    bounded pieces.
-
-    A row is found again by its line and its byte range in the canonical bytes.
+    """Made for one file, and fed with its bytes in their order. All methods block, and give bounded
+    pieces. What is given must be taken before the next call.
     """
 
     def feed(self, data: bytes) -> Iterator[bytes]:
         """Canonical bytes, as far as they are known by now: none at all from a decoder that must
-        see the whole file. Raises a RequestError for bytes that are damaged. What is given must be
-        taken before the next call.
+        see the whole file. Raises a RequestError for bytes that are damaged.
         """
 
-    def finish(self) -> Iterator[bytes]:
+    def finish(self, wanted: Wanted) -> Iterator[bytes]:
         """The rest of them; raises a RequestError if the file is incomplete."""
+
+    def report(self) -> Report:
+        """What it did, once all has been taken."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,9 +57,20 @@ class Kind:
     """One way in which bytes come."""
 
     name: str
-    """For messages."""
-    magic: tuple[bytes, ...]
-    """How its files begin: that decides, whatever they are called."""
+    """For messages and reports."""
+    recognises: Callable[[bytes], bool]
+    """Whether a file begins so: that decides, whatever it is called. It gets the first
+    BEGINNING_BYTES, or all if there are fewer.
+    """
     codings: tuple[str, ...]
     """Its names in a Content-Encoding."""
     open: Callable[[], Decoder]
+    endings: tuple[str, ...] = ()
+    """How names of its files may end, in small letters, besides what is inside."""
+    is_compression: bool = True
+    """Whether there may be another kind inside."""
+
+
+def begins_with(*magic: bytes) -> Callable[[bytes], bool]:
+    """Recognises files by their first bytes."""
+    return lambda beginning: beginning.startswith(magic)

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
 from uuid import UUID, uuid4
@@ -20,7 +20,9 @@ from app.config import Settings
 from app.db import files, jobs
 from app.db.engine import Database
 from app.db.rows import JobRow, NewFile, NewJob
-from app.decoders.base import Kind
+from app.decoders.base import Kind, Report
+from app.decoders.places import Places, places_to_json
+from app.decoders.registry import plain_name
 from app.errors import (
     DecompressedTooLarge,
     DigestMismatch,
@@ -361,7 +363,7 @@ def _detect(submission: Submission, received: Received) -> Dialect:
         received.sample,
         complete=received.stored_bytes <= SAMPLE_BYTES,
         declared=submission.declared,
-        filename=submission.filename,
+        filename=plain_name(submission.filename, [report.decoder for report in received.reports]),
         media_type=submission.media_type,
     )
     return dialect.of_size(received.stored_bytes)
@@ -390,7 +392,14 @@ def _new_file(
         content_key=content_key,
         dedup_key=None if submission.on_duplicate == "new" else content_key,
         storage_uri="",
+        decoding=[report.shown() for report in received.reports] or None,
+        places=places_to_json(_places(received.reports)),
     )
+
+
+def _places(reports: Sequence[Report]) -> Places | None:
+    """Where the rows come from, as the last decoder says it that knows."""
+    return next((report.places for report in reversed(reports) if report.places), None)
 
 
 def _answer(file: NewFile | JobRow, job: NewJob | JobRow, number: int) -> dict[str, Any]:
@@ -405,6 +414,7 @@ def _answer(file: NewFile | JobRow, job: NewJob | JobRow, number: int) -> dict[s
         "size_bytes": file.size_bytes,
         "format": file.format,
         "dialect": file.dialect,
+        "decoding": file.decoding or [],
         "columns": job.columns,
         "processor": job.processor,
         "priority": job.priority,

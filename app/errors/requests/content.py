@@ -33,6 +33,14 @@ class ContentMismatch(RequestError):
     remedy = "Export the data as CSV, JSON or JSON Lines and upload that."
 
 
+class CorruptCompression(RequestError):
+    """Damaged or incomplete compressed data."""
+
+    status = 422
+    code = "corrupt_compression"
+    remedy = "Compress the file again and upload it again; nothing was stored."
+
+
 class CorruptGzip(RequestError):
     """Damaged or incomplete gzip data."""
 

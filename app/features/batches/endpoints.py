@@ -32,7 +32,7 @@ router = APIRouter(tags=["batches"], dependencies=[Depends(single_values)])
 async def upload_batch(
     request: Request, app: App, owner: Owner, options: Annotated[SentimentParameters, Query()]
 ) -> Response:
-    """A CSV file, plain or gzipped, with a column `text` (or that which `text_column` names) and,
+    """A CSV file, plain or compressed, with a column `text` (or that which `text_column` names) and,
     if it has one, `id`.
 
     Answered when the bytes are on disk for good, the rows are counted and the job is in the

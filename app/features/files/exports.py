@@ -16,9 +16,10 @@ from uuid import UUID
 import msgspec
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from app.db import chunks, jobs, results
+from app.db import chunks, files, jobs, results
 from app.db.engine import Database
 from app.db.rows import JobRow, PageRow
+from app.decoders.places import places_from_json
 from app.destinations.base import ResultDestination
 from app.destinations.registry import Destinations
 from app.errors import DownloadIncomplete, NotFound, RowsGone, TooManyColumns
@@ -214,7 +215,10 @@ async def reject_bytes(
     can be sent back: the apostrophes of the guard are taken away again. Raises RowsGone, NotFound
     as above, and TransientError if the bytes of a long row cannot be read now.
     """
-    layout = layout_of(export.job, formula_guard=formula_guard)
+    async with database.reading() as connection:
+        stored = await files.find_places(connection, export.job.file_id)
+    places = None if stored is None else places_from_json(stored.places)
+    layout = layout_of(export.job, formula_guard=formula_guard, places=places)
     yield layout.header()
     after = count = 0
     while True:

@@ -73,6 +73,7 @@ class Reject(Answer):
     value: str | None = Field(description="The value that is wrong; null if it is not one.")
     byte_start: int = Field(description="Offset of its first byte in the stored file.")
     byte_end: int = Field(description="Offset behind its last byte.")
+    place: str = sometimes("Of a spreadsheet: the cell (`Sheet1!C17`) or the row (`Sheet1!17:17`).")
     column: str | None = Field(
         description="The column that is wrong; null if it is the row as a whole."
     )

@@ -93,8 +93,8 @@ async def download_file(
     if_range: Annotated[str | None, Header(alias="If-Range")] = None,
     if_none_match: Annotated[str | None, Header(alias="If-None-Match")] = None,
 ) -> Response:
-    """The bytes of a file: the result of a transform, or an upload, decompressed if it came as
-    gzip. The ETag is strong and never changes, since a stored file never does: a download that
+    """The bytes of a file: the result of a transform, or an upload, decompressed if it came
+    compressed. The ETag is strong and never changes, since a stored file never does: a download that
     broke off goes on with Range and If-Range. A file that was damaged where it is stored is refused
     (409), or the transfer breaks off before its end.
     """

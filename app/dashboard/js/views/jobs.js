@@ -66,7 +66,7 @@ export default function jobs({ params }) {
   let schemas = new Set();
   system().then((about) => {
     schemas = new Set(about.schemas);
-    say(limit, `CSV, JSON or JSON Lines, plain or gzipped, up to ${bytes(about.limits.max_upload_bytes)} each`);
+    say(limit, `CSV, JSON or JSON Lines, plain or compressed, up to ${bytes(about.limits.max_upload_bytes)} each`);
   }, fail);
   const options = h("div.row", { hidden: true });
   let types = [];
@@ -92,7 +92,7 @@ export default function jobs({ params }) {
     kind.value = filter.processor;
     ask();
   }, fail);
-  const limit = h("p.muted", {}, "CSV, JSON or JSON Lines, plain or gzipped");
+  const limit = h("p.muted", {}, "CSV, JSON or JSON Lines, plain or compressed");
   const drop = h("section.drop", { "aria-label": "Upload" },
     h("div.drop-text", {}, icon("upload"), h("div", {}, h("p.lead", {}, "Drop files here, or ", button("choose files", () => files.click(), { kind: "link" })), limit)),
     h("div.row", {}, h("label.inline", {}, h("span", {}, "Processor"), processor), h("label.inline", {}, h("span", {}, "Priority"), priority)),
