@@ -51,6 +51,7 @@ class StoredOptions(Options):
 
 class MappingProcessor(ReducesParts):
     name = "mapping"
+    needs = "mapping"
     title = "Mapping: which column is which"
     version = "3"
     options = StoredOptions
