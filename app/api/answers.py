@@ -80,7 +80,10 @@ class SkippedLines(Answer):
         description="The first and the last line."
     )
     why: str = Field(
-        description="`delimiter` (`sep=;`), `comment`, `title`, `metadata` or `empty`."
+        description=(
+            "`delimiter` (`sep=;`), `comment`, `title`, `metadata` or `empty`; below the table"
+            " `count`, `note` or `empty`."
+        )
     )
     text: str = Field(description="Text of the first line.")
 
@@ -100,6 +103,10 @@ class CsvDialect(Answer):
     skip_rows: int = Field(description="Lines before the header.")
     skipped: list[SkippedLines] = sometimes("Lines skipped by detection, and why.")
     header_rows: int = Field(description="Header rows; 0 if there is no header.")
+    header_confidence: float = sometimes(
+        "Confidence in `header_rows` from 0 to 1; 1 if you declared it. Below 0.8 the header is"
+        " unsure: one row is taken unless the evidence against it is strong."
+    )
     blank_lines: int = sometimes(
         "In a file of one column: blank lines that were skipped but may be empty values."
     )

@@ -180,8 +180,8 @@ class UploadOptions(JobOptions):
     header_rows: Annotated[Integer, Field(ge=0, le=10)] | None = Field(
         default=None, description="Header rows; 0 if there is no header."
     )
-    skip_footer: Annotated[Integer, Field(ge=0, le=1000)] = Field(
-        default=0, description="Records at the end that are not rows."
+    skip_footer: Annotated[Integer, Field(ge=0, le=1000)] | None = Field(
+        default=None, description="Records at the end that are not rows; detected by default."
     )
     columns: Annotated[list[str], BeforeValidator(_names)] | None = Field(
         default=None, description="Column names, separated by commas."

@@ -43,13 +43,13 @@ REPLACED = re.compile("\ufffd".encode())
 
 
 class Skipped(msgspec.Struct, frozen=True, kw_only=True):
-    """Lines above the table that are no rows, as found from the beginning of the file."""
+    """Lines above or below the table that are no rows."""
 
     lines: list[int]
     """First and last."""
     why: str
-    """delimiter (`sep=;`), comment, title, metadata (a name and a
-    value), empty (delimiters alone)."""
+    """delimiter (`sep=;`), comment, title, metadata (a name and a value), empty (delimiters alone);
+    below the table: count (of the rows), note, empty."""
     text: str
 
 
@@ -57,7 +57,7 @@ class CsvDialect(msgspec.Struct, frozen=True, kw_only=True, tag="csv", tag_field
     """Everything needed to read the file again, as stored with it and shown to the user."""
 
     format_name: ClassVar[str] = "csv"
-    REPORTS: ClassVar[tuple[str, ...]] = ("skipped", "blank_lines")
+    REPORTS: ClassVar[tuple[str, ...]] = ("skipped", "header_confidence", "blank_lines")
     ADDED: ClassVar[dict[str, Any]] = {"skip_initial_space": False}
 
     encoding: str = "utf-8"
@@ -72,6 +72,8 @@ class CsvDialect(msgspec.Struct, frozen=True, kw_only=True, tag="csv", tag_field
     skipped: list[Skipped] = []
     """Why lines were skipped that the user did not name."""
     header_rows: int = 1
+    header_confidence: float = 1.0
+    """That it has so many rows, from 0 to 1."""
     blank_lines: int = 0
     """In the beginning of a file of one column: lines that are no
     rows, and could be meant as empty values."""

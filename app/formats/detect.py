@@ -26,13 +26,14 @@ from app.errors import (
 )
 from app.formats.base import MAX_COLUMNS, unique_names
 from app.formats.csv import CsvDialect, Skipped
+from app.formats.csv_header import find_header
 from app.formats.csv_layout import (
     COMMON_DELIMITERS,
     Record,
     Wanted,
     find_layout,
-    is_numbers_alone,
     records_of,
+    table_cells,
 )
 from app.formats.encodings import encoding_of, hint, refuse_binary
 from app.formats.json import JsonDialect
@@ -81,7 +82,7 @@ class Declared:
     skip_initial_space: bool | None = None
     skip_rows: int | None = None
     header_rows: int | None = None
-    skip_footer: int = 0
+    skip_footer: int | None = None
     columns: Sequence[str] | None = None
     on_bad_row: str = "reject"
 
@@ -172,7 +173,7 @@ def _has_csv_options(declared: Declared) -> bool:
     )
     return (
         any(each is not None for each in given)
-        or declared.skip_footer > 0
+        or declared.skip_footer is not None
         or declared.on_bad_row != "reject"
     )
 
@@ -296,12 +297,13 @@ def _csv(text: str, encoding: str, start: int, complete: bool, declared: Declare
         delimiter, position, line = excel_hint[1], position + excel_hint.end(), line + 1
     wanted = _wanted(declared, delimiter)
     base = CsvDialect(
-        newline=newline, on_bad_row=declared.on_bad_row, skip_footer=declared.skip_footer
+        newline=newline, on_bad_row=declared.on_bad_row, skip_footer=declared.skip_footer or 0
     )
     layout = find_layout(text[position:], complete, base, wanted)
     dialect, records = layout.dialect, layout.records
     if dialect.delimiter in (dialect.quote, dialect.escape):
         raise InvalidParameter("The delimiter must be neither the quote nor the escape.")
+    start_of_records = position
     for record, why in zip(records, layout.skipped, strict=False):
         after, end = _advance(text, position, line, [record], newline)
         first = line + _line_ends(
@@ -310,17 +312,22 @@ def _csv(text: str, encoding: str, start: int, complete: bool, declared: Declare
         shown = record.text.strip("\r\n")[:MAX_SKIPPED_CHARACTERS]
         skipped.append(Skipped(lines=[first, max(first, end - 1)], why=why, text=shown))
         position, line = after, end
+    skipped += _skipped_below(text, layout.footer, newline)
+    if sum(len(record.text) for record in records) >= len(text[start_of_records:].rstrip("\r\n")):
+        records = records[: len(records) - len(layout.footer)]
     records = records[len(layout.skipped) :]
     header_rows = wanted.header_rows
-    if declared.header_rows is None and wanted.may_skip and is_numbers_alone(records):
-        header_rows = 0
+    confidence = 1.0
+    if declared.header_rows is None and records:
+        header = find_header(table_cells(records))
+        header_rows, confidence = header.rows, header.confidence
     if len(records) < header_rows:
         raise BadHeader(
             f"The header ({header_rows} lines) was not found in the first {len(text)} characters of"
             " the file."
         )
-    header = [record.cells for record in records[:header_rows]]
-    columns = _names(header, declared.columns, records[0].width if records else 0)
+    names = [record.cells for record in records[:header_rows]]
+    columns = _names(names, declared.columns, records[0].width if records else 0)
     position, line = _advance(text, position, line, records[:header_rows], newline)
     blank_lines = _blank_lines(text[position:], dialect, complete) if len(columns) == 1 else 0
     return replace_dialect(
@@ -329,11 +336,27 @@ def _csv(text: str, encoding: str, start: int, complete: bool, declared: Declare
         encoding=encoding,
         skip_rows=declared.skip_rows or len(layout.skipped),
         skipped=skipped,
+        skip_footer=declared.skip_footer or len(layout.footer),
         header_rows=header_rows,
+        header_confidence=confidence,
         columns=columns,
         data_start=start + _byte_length(text[:position], encoding),
         data_line=line,
     )
+
+
+def _skipped_below(text: str, footer: Sequence[tuple[Record, str]], newline: str) -> list[Skipped]:
+    """What is reported of the last records of the file, which are no rows."""
+    skipped = []
+    end = len(text.rstrip("\r\n"))
+    for record, why in reversed(footer):
+        shown = record.text.strip("\r\n")
+        start = end - len(shown)
+        first = 1 + _line_ends(text[:start], newline)
+        last = first + _line_ends(shown, newline)
+        skipped.append(Skipped(lines=[first, last], why=why, text=shown[:MAX_SKIPPED_CHARACTERS]))
+        end = len(text[:start].rstrip("\r\n"))
+    return skipped[::-1]
 
 
 def _wanted(declared: Declared, delimiter: str | None) -> Wanted:
@@ -347,6 +370,7 @@ def _wanted(declared: Declared, delimiter: str | None) -> Wanted:
         escape=declared.escape,
         skip_initial_space=declared.skip_initial_space,
         header_rows=header_rows,
+        may_skip_footer=declared.skip_footer is None,
         may_skip=declared.skip_rows is None and names is None and header_rows > 0,
         one_column=names is not None and len(names) == 1 and header_rows == 0,
     )
@@ -408,19 +432,20 @@ def _line_ends(text: str, newline: str) -> int:
 
 
 def _names(header: list[list[str]], declared: Sequence[str] | None, width: int) -> list[str]:
-    """Unique names: given, from the header, or by place."""
-    if declared is not None:
-        if width and header and len(declared) != width:
-            raise BadHeader(f"`columns` names {len(declared)} columns, the header has {width}.")
-        names = list(declared)
-    elif header:
+    """Unique names: given, from the header, or by place. A header that is wider than what is given
+    names the rest.
+    """
+    if header:
         parts = [
             [row[i].strip() if i < len(row) else "" for row in header]
             for i in range(max(map(len, header)))
         ]
-        names = [" ".join(filter(None, cell)) for cell in parts]
+        # What stands in two rows of the header alike is said once.
+        names = [" ".join(filter(None, dict.fromkeys(cell))) for cell in parts]
     else:
-        names = [""] * width
+        names = [""] * (width if declared is None else 0)
+    if declared is not None:
+        names[: len(declared)] = declared
     if len(names) > MAX_COLUMNS:
         raise TooManyColumns(f"The file has {len(names)} columns; at most {MAX_COLUMNS} are read.")
     for place, name in enumerate(names, 1):
