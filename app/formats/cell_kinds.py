@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Sequence
 from enum import StrEnum
 
 MAX_LENGTH = 100
 """Of a cell that is more than text."""
+SHAPED_LENGTH = 40
 MISSING = frozenset(
     {"", "-", "--", "n/a", "na", "#n/a", "null", "none", "nan", "nil", ".", "..", "?"}
 )
@@ -37,23 +39,36 @@ _PATTERNS = {
     CellKind.NUMBER: rf"\(?{_SIGNS}(?:{_DIGITS})(?:[eE][-+]?\d+)?(?: ?(?:[%$€£¥]|[A-Z]{{3}}))?\)?",
     CellKind.DATE: rf"(?:{_DATE})(?:[T ]+{_TIME}(?: ?Z|(?: ?[-+]\d{{2}}:?\d{{2}}))?)?",
     CellKind.TIME: _TIME,
-    CellKind.TRUTH: r"(?i:true|false|yes|no)",
     CellKind.EMAIL: r"[^@\s]+@[^@\s]+\.\w+",
     CellKind.URL: r"(?:https?|ftp)://\S+|www\.\S+\.\S+",
     CellKind.GUID: r"\{?[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}\}?",
 }
-_MATCHERS = [(kind, re.compile(pattern)) for kind, pattern in _PATTERNS.items()]
+_WITH_DIGITS = [
+    (kind, re.compile(_PATTERNS[kind]))
+    for kind in (CellKind.NUMBER, CellKind.DATE, CellKind.TIME, CellKind.GUID)
+]
+_ADDRESSES = [(kind, re.compile(_PATTERNS[kind])) for kind in (CellKind.EMAIL, CellKind.URL)]
+_TRUTHS = frozenset({"true", "false", "yes", "no"})
+_DIGIT, _ADDRESS_MARK = re.compile(r"\d"), re.compile(r"@|://|www\.")
 
 
 def kind_of(cell: str) -> CellKind:
     text = cell.strip()
-    if text.lower() in MISSING:
+    lower = text.lower()
+    if lower in MISSING:
         return CellKind.MISSING
+    if lower in _TRUTHS:
+        return CellKind.TRUTH
     if len(text) > MAX_LENGTH:
         return CellKind.TEXT
-    for kind, matcher in _MATCHERS:
-        if matcher.fullmatch(text):
-            return kind
+    if _DIGIT.search(text):
+        for kind, matcher in _WITH_DIGITS:
+            if matcher.fullmatch(text):
+                return kind
+    if _ADDRESS_MARK.search(text):
+        for kind, matcher in _ADDRESSES:
+            if matcher.fullmatch(text):
+                return kind
     return CellKind.TEXT
 
 
@@ -62,7 +77,7 @@ def shape_of(cell: str) -> str:
     once each, and what stands between them as it is.
     """
     shape: list[str] = []
-    for character in cell.strip()[:MAX_LENGTH]:
+    for character in cell.strip()[:SHAPED_LENGTH]:
         mark = _mark(character)
         if mark != (shape[-1] if shape else ""):
             shape.append(mark)
@@ -84,5 +99,5 @@ def main_kind(kinds: Sequence[CellKind]) -> tuple[CellKind, float]:
     filled = [kind for kind in kinds if kind is not CellKind.MISSING]
     if not filled:
         return CellKind.MISSING, 0.0
-    most = max(sorted(set(filled)), key=filled.count)
-    return most, filled.count(most) / len(filled)
+    most, count = Counter(filled).most_common(1)[0]
+    return most, count / len(filled)

@@ -20,7 +20,7 @@ from app.formats.cell_kinds import CellKind, kind_of, main_kind, shape_of
 MAX_HEADER_ROWS = 4
 MAX_CELLS, MIN_ROWS = 20_000, 12
 """So many cells are looked at, in so many rows at least."""
-MAX_NAME = 100
+MAX_NAME, SHAPED = 100, 50
 
 PRIOR = 1.2
 """Most tables have a header: about three of four."""
@@ -102,7 +102,9 @@ def _goes_on(records: Sequence[Sequence[str]], last: int) -> bool:
     columns of values without being of their kind.
     """
     names, width = records[last], len(records[0])
-    if not any(cell.strip() for cell in names) or len(names) != width:
+    if len(names) != width or not all(_may_be_name(cell) for cell in names):
+        return False
+    if not any(cell.strip() for cell in names):
         return False
     if len(records) - last - 1 < ENOUGH * (2**last - 1):
         return False
@@ -111,18 +113,18 @@ def _goes_on(records: Sequence[Sequence[str]], last: int) -> bool:
     return is_plain and below.odds >= SURE and _has_names_above(records[:last])
 
 
+def _may_be_name(cell: str) -> bool:
+    return kind_of(cell) in (CellKind.TEXT, CellKind.MISSING) or is_year(cell)
+
+
 def _has_names_above(records: Sequence[Sequence[str]]) -> bool:
     """Whether these can be rows of a header: several cells are filled, and not with numbers other
     than years.
     """
-    for cells in records:
-        kinds = [kind_of(cell) for cell in cells]
-        names = sum(
-            kind is CellKind.TEXT or is_year(cell) for kind, cell in zip(kinds, cells, strict=True)
-        )
-        if names < 2 or names < sum(kind is not CellKind.MISSING for kind in kinds):
-            return False
-    return True
+    return all(
+        sum(bool(cell.strip()) for cell in cells) >= 2 and all(map(_may_be_name, cells))
+        for cells in records
+    )
 
 
 def header_evidence(
@@ -229,6 +231,7 @@ def _odds_of_recurrence(head: str, filled: Sequence[str]) -> float:
 
 
 def _odds_of_shape(head: str, filled: Sequence[str]) -> float:
+    filled = filled[:SHAPED]
     shapes = Counter(map(shape_of, filled))
     shape, count = shapes.most_common(1)[0]
     if count < SAME_KIND_SHARE * len(filled) or len(filled) < ENOUGH:

@@ -11,7 +11,7 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 
 import msgspec
@@ -201,6 +201,8 @@ class _Trial:
     footer: list[tuple[Record, str]]
     is_whole: bool
     """Whether the records are all there are."""
+    was_spaced: bool = False
+    """Whether it was read with a space before each cell at first."""
 
     def layout(self) -> Layout:
         return Layout(self.dialect, self.records, self.skipped, self.footer)
@@ -221,7 +223,17 @@ class _Trial:
 
     def is_prose(self) -> bool:
         """Whether a space follows the delimiters, as it follows commas in text."""
+        if self.was_spaced:
+            return True
         return not self.dialect.skip_initial_space and _is_prose(self.table())
+
+    def is_spaced(self) -> bool:
+        """Whether a space follows each delimiter, and so belongs to it."""
+        table = self.table()
+        if self.dialect.skip_initial_space or self.dialect.delimiter in ("\t", " "):
+            return False
+        behind = [cell for record in table for cell in record.cells[1:] if cell]
+        return len(table) > 1 and bool(behind) and all(cell[0] == " " for cell in behind)
 
     def cleanness(self) -> float:
         """Share of the cells that no other delimiter would take apart."""
@@ -318,7 +330,11 @@ def _trials(
                 escape=escape or "",
                 skip_initial_space=space,
             )
-            trials.append(_trial(text, complete, dialect, wanted))
+            trial = _trial(text, complete, dialect, wanted)
+            if wanted.delimiter is None and wanted.skip_initial_space is None and trial.is_spaced():
+                without_spaces = msgspec.structs.replace(dialect, skip_initial_space=True)
+                trial = replace(_trial(text, complete, without_spaces, wanted), was_spaced=True)
+            trials.append(trial)
     return trials
 
 

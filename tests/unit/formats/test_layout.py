@@ -409,11 +409,29 @@ def test_spaces_around_quotes_are_found_and_reported(name: str) -> None:
     assert (rows, rejects) == (list(enumerate(expected, 1)), [])
 
 
-def test_without_quotes_behind_them_spaces_stay_in_the_cells() -> None:
-    dialect = detected(b"a, b\n1, 2\n")
+def test_a_space_behind_each_delimiter_belongs_to_it() -> None:
+    dialect = detected(b"a, b\n1, 2\n3, \n")
+    assert isinstance(dialect, CsvDialect)
+    assert dialect.skip_initial_space
+    assert dialect.columns == ["a", "b"]
+    assert read_all(b"a, b\n1, 2\n3, \n", dialect)[0] == [(1, ["1", "2"]), (2, ["3", ""])]
+
+
+@pytest.mark.parametrize(
+    ("data", "declared"),
+    [
+        (b"a, b\n1,2\n", Declared()),
+        (b"a, b\n1, 2\n", Declared(delimiter=",")),
+        (b"a, b\n1, 2\n", Declared(skip_initial_space=False)),
+    ],
+    ids=["not_behind_each", "declared_delimiter", "declared_spaces"],
+)
+def test_other_spaces_stay_in_the_cells(data: bytes, declared: Declared) -> None:
+    dialect = detected(data, declared)
     assert isinstance(dialect, CsvDialect)
     assert not dialect.skip_initial_space
-    assert read_all(b"a, b\n1, 2\n", dialect)[0] == [(1, ["1", " 2"])]
+    row = data.decode().split("\n")[1].split(",")
+    assert read_all(data, dialect)[0] == [(1, row)]
 
 
 NUMBERS: dict[str, tuple[str, int, list[str]]] = {
