@@ -5,6 +5,7 @@ version.
 from __future__ import annotations
 
 import asyncio
+from functools import cache
 
 from alembic import command
 from alembic.config import Config
@@ -46,6 +47,8 @@ async def prepare(database: Database, url: str, *, update: bool) -> None:
 
     Raises MigrationsPending, MigrationsRefused, DatabaseUnavailable.
     """
+    if await current_is_head(database):  # nearly always: nothing of Alembic runs then
+        return
     if update or await _is_empty(database):
         await upgrade(url)
     if not await current_is_head(database):
@@ -68,8 +71,11 @@ def revisions() -> list[str]:
     return [each.revision for each in ScriptDirectory.from_config(_config("")).walk_revisions()]
 
 
+@cache
 def head() -> str | None:
-    """The newest revision of this version."""
+    """The newest revision of this version. To find it, all are loaded; they do not change while a
+    process runs, and /ready asks each time.
+    """
     return ScriptDirectory.from_config(_config("")).get_current_head()
 
 
