@@ -26,7 +26,7 @@ LAYERS: dict[str, set[str]] = {
     "formats": {"errors"},
     "embeddings": {"errors"},
     "schemas": {"errors"},
-    "profiling": {"errors"},
+    "profiling": {"formats", "errors"},
     "processors": {"formats", "schemas", "errors"},
     "sources": {"decoders", "formats", "errors", "failpoints"},
     "db": {"formats", "states", "errors", "config", "telemetry"},
