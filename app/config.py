@@ -29,7 +29,9 @@ DEFAULT_CONTENT_TYPES = (
     "text/csv,application/csv,text/tab-separated-values,text/plain,application/vnd.ms-excel,"
     "application/json,application/x-ndjson,application/ndjson,application/jsonl,application/x-jsonlines,"
     "application/gzip,application/x-gzip,application/zstd,application/x-bzip2,application/x-bzip,"
-    "application/x-xz,application/x-lz4,application/zlib"
+    "application/x-xz,application/x-lz4,application/zlib,"
+    "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet,"
+    "application/vnd.ms-excel.sheet.macroenabled.12"
 )
 
 
@@ -210,6 +212,14 @@ class Settings(BaseSettings):
     """Memory in MiB that each of these processes may use. A chunk that needs more fails with
     `out_of_memory`. 0: no limit.
     """
+
+    spreadsheet_memory_mb: int = Field(default=512, ge=64)
+    """Memory in MiB that a process may use that reads a workbook. A workbook that needs more is
+    refused.
+    """
+
+    spreadsheet_seconds: float = Field(default=60.0, gt=0)
+    """Seconds after which such a process is ended if it has read no further row."""
 
     schemas: Annotated[tuple[str, ...], NoDecode] = ()
     """Comma-separated schemas of your own for imports, each as `package.module:Class`."""

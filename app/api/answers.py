@@ -117,6 +117,9 @@ class CsvDialect(Answer):
     )
     data_start: int = Field(description="Byte offset of the first row.")
     data_line: int = Field(description="Line number of the first row.")
+    cell_faults: bool = sometimes(
+        "Whether the text comes from a spreadsheet and may mark cells that are errors."
+    )
 
 
 class JsonDialect(Answer):
@@ -143,10 +146,22 @@ class JsonDialect(Answer):
 Dialect = Annotated[CsvDialect | JsonDialect, Field(discriminator="kind")]
 
 
+class CellNote(Answer):
+    """Something about some cells of a sheet."""
+
+    what: str = Field(description="What they are.")
+    cells: int = Field(description="How many.")
+    first: str = Field(description="The first of them, such as `Sheet1!C17`.")
+
+
 class Decoding(Answer):
     """What a decoder did with the bytes of a file."""
 
-    decoder: str = Field(description="gzip, zstd, bzip2, xz, lz4 or zlib.")
+    decoder: str = Field(description="gzip, zstd, bzip2, xz, lz4, zlib or xlsx.")
+    sheet: str = sometimes("Of a workbook: the sheet that was read.")
+    sheets: int = sometimes("How many sheets the workbook has.")
+    hidden_sheets: list[str] = sometimes("The first 20 sheets that are hidden.")
+    notes: list[CellNote] = sometimes("What is worth knowing of some cells.")
 
 
 DECODING = (

@@ -162,6 +162,11 @@ class UploadOptions(JobOptions):
     format: Literal["csv", "json", "jsonl"] | None = Field(
         default=None, description="Detected by default."
     )
+    sheet: str | None = Field(
+        default=None,
+        max_length=255,
+        description="Of a workbook: the name of the sheet, or its number from 1.",
+    )
     encoding: str | None = Field(
         default=None, max_length=40, description="utf-8, utf-16, cp1252, latin-1, ..."
     )
@@ -199,6 +204,7 @@ class UploadOptions(JobOptions):
         charset = re.search(r"charset=\"?([\w.:-]{1,40})", content_type, re.IGNORECASE)
         declared = Declared(
             format=self.format,
+            sheet=self.sheet,
             encoding=self.encoding
             or (charset[1] if charset and media_type(content_type) != "application/json" else None),
             delimiter=self.delimiter,

@@ -20,6 +20,13 @@ class Wanted:
     form may say it behind its file.
     """
 
+    sheet: str | None = None
+    """Of a workbook: its name, or its number from 1."""
+    memory_mb: int = 512
+    """MiB for the process that reads a workbook."""
+    seconds: float = 60.0
+    """After which that process is ended if nothing comes of it."""
+
 
 @dataclass(frozen=True, slots=True)
 class Report:
@@ -30,6 +37,8 @@ class Report:
     """Settings and findings by name, as the API shows them."""
     places: Places | None = None
     """Where each row comes from, if the canonical bytes are not what came."""
+    declared: dict[str, Any] = field(default_factory=dict)
+    """How the canonical bytes are to be read, if the decoder knows it: fields of Declared."""
 
     def shown(self) -> dict[str, Any]:
         return {"decoder": self.decoder, **self.facts}
@@ -51,6 +60,9 @@ class Decoder(Protocol):
     def report(self) -> Report:
         """What it did, once all has been taken."""
 
+    def close(self) -> None:
+        """Gives up what is not finished, from any thread."""
+
 
 @dataclass(frozen=True, slots=True)
 class Kind:
@@ -68,7 +80,9 @@ class Kind:
     endings: tuple[str, ...] = ()
     """How names of its files may end, in small letters, besides what is inside."""
     is_compression: bool = True
-    """Whether there may be another kind inside."""
+    """Whether there may be another kind inside. If not, what it gives is canonical."""
+    is_heavy: bool = False
+    """Whether it is finished by a process of its own, of which a service has only some at once."""
 
 
 def begins_with(*magic: bytes) -> Callable[[bytes], bool]:

@@ -21,6 +21,7 @@ class Chain:
         """`declared`: how the bytes come, if that was said; it is taken at its word."""
         self._links = [] if declared is None else [_Link(declared)]
         self._beginning = bytearray()
+        self._finished = 0
         self._is_plain = False
 
     @property
@@ -36,20 +37,30 @@ class Chain:
     def feed(self, data: bytes) -> Iterator[bytes]:
         return self._fed(iter((data,)), 0)
 
-    def finish(self, wanted: Wanted) -> Iterator[bytes]:
-        yield from self._finish(wanted, 0)
+    def finish(self, wanted: Wanted, *, also_heavy: bool = False) -> Iterator[bytes]:
+        """Stops before a heavy decoder unless that is asked for: then it is called again."""
+        while True:
+            while self._finished < len(self._links):
+                link = self._links[self._finished]
+                if link.kind.is_heavy and not also_heavy:
+                    return
+                self._finished += 1
+                yield from self._fed(link.finish(wanted), self._finished)
+            if self._is_plain:
+                return
+            yield from self._decided()
+
+    @property
+    def is_finished(self) -> bool:
+        return self._is_plain and self._finished == len(self._links)
+
+    def close(self) -> None:
+        for link in self._links:
+            link.decoder.close()
 
     def reports(self) -> list[Report]:
         """In the order in which the bytes passed."""
         return [link.decoder.report() for link in self._links]
-
-    def _finish(self, wanted: Wanted, place: int) -> Iterator[bytes]:
-        while place < len(self._links):
-            yield from self._fed(self._links[place].finish(wanted), place + 1)
-            place += 1
-        if not self._is_plain:
-            yield from self._decided()
-            yield from self._finish(wanted, place)
 
     def _fed(self, pieces: Iterator[bytes], place: int) -> Iterator[bytes]:
         """What the decoders from `place` on make of these pieces. An empty piece comes for each

@@ -97,6 +97,8 @@ class Decompressor:
     def report(self) -> Report:
         return Report(self._name)
 
+    def close(self) -> None: ...
+
 
 class _Deflated:
     """zlib leaves what does not fit with its caller."""

@@ -20,7 +20,7 @@ class SheetPlaces(msgspec.Struct, frozen=True, tag="sheet", tag_field="kind"):
     """Place in the sheet, from 0, of the first cell of each row."""
     runs: list[tuple[int, int]]
     """(line of the stored text, row of the sheet), both from 1 and ascending: from one of them to
-    the next, each line is the row below the one before.
+    the next, each line is the row below the one before. Row 0: it is not known from there on.
     """
 
     def at(self, line: int, column: int | None) -> str:
@@ -28,6 +28,8 @@ class SheetPlaces(msgspec.Struct, frozen=True, tag="sheet", tag_field="kind"):
         the row begins; `column`: place of the cell in the row, from 0.
         """
         run, row = self.runs[max(0, bisect_right(self.runs, line, key=lambda run: run[0]) - 1)]
+        if not row:
+            return quoted_sheet(self.sheet)
         row += line - run
         name = f"{column_letters(self.first_column + column)}{row}" if column is not None else ""
         return f"{quoted_sheet(self.sheet)}!{name or f'{row}:{row}'}"

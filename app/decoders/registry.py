@@ -6,8 +6,9 @@ from collections.abc import Sequence
 
 from app.decoders.base import Kind
 from app.decoders.compression import COMPRESSIONS
+from app.decoders.spreadsheets.workbook import WORKBOOK
 
-KINDS = COMPRESSIONS
+KINDS = (*COMPRESSIONS, WORKBOOK)
 """Besides plain bytes, which are canonical as they are."""
 
 

@@ -40,12 +40,16 @@ from app.errors.requests.content import (
     ContentMismatch,
     CorruptCompression,
     CorruptGzip,
+    CorruptWorkbook,
     EmptyFile,
+    EncryptedWorkbook,
     JsonNotRows,
     MissingColumn,
     NotRows,
+    SheetNotFound,
     TooManyColumns,
     UnsupportedEncoding,
+    WorkbookTooLarge,
 )
 from app.errors.requests.corrections import (
     CorrectionColumns,
@@ -166,6 +170,7 @@ __all__ = [
     "CorrectionInvalid",
     "CorruptCompression",
     "CorruptGzip",
+    "CorruptWorkbook",
     "CrossSite",
     "DatabaseTaken",
     "DecompressedTooLarge",
@@ -174,6 +179,7 @@ __all__ = [
     "DownloadIncomplete",
     "DuplicateUpload",
     "EmptyFile",
+    "EncryptedWorkbook",
     "FileTooLarge",
     "GranulaError",
     "HeadersTimeout",
@@ -224,6 +230,7 @@ __all__ = [
     "RunGoesOn",
     "SearchUnavailable",
     "SettingsInvalid",
+    "SheetNotFound",
     "SourceAccessDenied",
     "SourceChanged",
     "SourceNotFound",
@@ -256,6 +263,7 @@ __all__ = [
     "UserRevoked",
     "WebhookDisabled",
     "WebhookUrlRefused",
+    "WorkbookTooLarge",
     "request_errors",
 ]
 

@@ -74,6 +74,8 @@ class Declared:
     """What the user said about the file; None means detect."""
 
     format: str | None = None
+    sheet: str | None = None
+    """Of a workbook."""
     encoding: str | None = None
     delimiter: str | None = None
     quote: str | None = None
@@ -85,6 +87,8 @@ class Declared:
     skip_footer: int | None = None
     columns: Sequence[str] | None = None
     on_bad_row: str = "reject"
+    cell_faults: bool = False
+    """Whether the text is that of a spreadsheet, which may have marked cells."""
 
 
 class _BadBytes(Exception):
@@ -297,7 +301,10 @@ def _csv(text: str, encoding: str, start: int, complete: bool, declared: Declare
         delimiter, position, line = excel_hint[1], position + excel_hint.end(), line + 1
     wanted = _wanted(declared, delimiter)
     base = CsvDialect(
-        newline=newline, on_bad_row=declared.on_bad_row, skip_footer=declared.skip_footer or 0
+        newline=newline,
+        on_bad_row=declared.on_bad_row,
+        skip_footer=declared.skip_footer or 0,
+        cell_faults=declared.cell_faults,
     )
     layout = find_layout(text[position:], complete, base, wanted)
     dialect, records = layout.dialect, layout.records

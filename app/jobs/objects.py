@@ -153,7 +153,7 @@ class ObjectsSubmitter:
             sample = await _as_request_error(asyncio.to_thread(read))
             if by_content(sample) is not None:
                 raise BinaryContent(
-                    f"{object_.uri} is compressed; only plain objects can be read in place."
+                    f"{object_.uri} is compressed or a workbook; only text can be read in place."
                 )
             dialect = detect(
                 sample,

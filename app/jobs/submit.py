@@ -21,6 +21,7 @@ from app.db import files, jobs
 from app.db.engine import Database
 from app.db.rows import JobRow, NewFile, NewJob
 from app.decoders.base import Kind, Report
+from app.decoders.base import Wanted as DecodingWanted
 from app.decoders.places import Places, places_to_json
 from app.decoders.registry import plain_name
 from app.errors import (
@@ -44,6 +45,8 @@ from app.jobs.limits import OwnerLimits
 from app.sources.places import Storage, Stored
 from app.sources.upload import Received, UploadSource, check_room, kept_young
 
+DECODED_AT_ONCE = 2
+"""Workbooks, each by a process that may take SPREADSHEET_MEMORY_MB."""
 ACCEPTED_AT_ONCE = 4
 """Number of received uploads whose jobs are created at the same time. The event loop serves all
 ready tasks in turn, so more of them would delay readers.
@@ -130,6 +133,7 @@ class Submitter:
         self._file_jobs = file_jobs
         self._keys_in_flight: set[tuple[str, str]] = set()
         self._accepting = asyncio.Semaphore(ACCEPTED_AT_ONCE)
+        self._decoding = asyncio.Semaphore(DECODED_AT_ONCE)
 
     async def check_room(self, new_bytes: int = 0) -> None:
         """Raises InsufficientStorage if `new_bytes` do not fit on the disk of the uploads."""
@@ -195,6 +199,7 @@ class Submitter:
             uuid4(),
             max_bytes=limit if left is None else min(limit, left),
             reserve_bytes=self._settings.min_free_disk_mb << 20,
+            turns=self._decoding,
             declared=submission.declared_kind,
             inspect=None if submission.inspector is None else submission.inspector.feed,
         )
@@ -204,7 +209,7 @@ class Submitter:
                     await upload.write(data)
                 if complete is not None:
                     submission = complete()
-                received = await upload.finish()
+                received = await upload.finish(self._wanted(submission))
             except (FileTooLarge, DecompressedTooLarge):
                 if left is None or left >= limit:
                     raise
@@ -213,6 +218,13 @@ class Submitter:
                 ) from None
             async with self._accepting:
                 return await self._accept(submission, upload, received)
+
+    def _wanted(self, submission: Submission) -> DecodingWanted:
+        return DecodingWanted(
+            submission.declared.sheet,
+            self._settings.spreadsheet_memory_mb,
+            self._settings.spreadsheet_seconds,
+        )
 
     async def _accept(
         self, submission: Submission, upload: UploadSource, received: Received
@@ -359,10 +371,13 @@ async def answered_before(
 def _detect(submission: Submission, received: Received) -> Dialect:
     if not received.stored_bytes:
         raise EmptyFile("The file is empty.")
+    declared = submission.declared
+    for report in received.reports:
+        declared = replace(declared, **report.declared)
     dialect = detect(
         received.sample,
         complete=received.stored_bytes <= SAMPLE_BYTES,
-        declared=submission.declared,
+        declared=declared,
         filename=plain_name(submission.filename, [report.decoder for report in received.reports]),
         media_type=submission.media_type,
     )
@@ -424,10 +439,13 @@ def _answer(file: NewFile | JobRow, job: NewJob | JobRow, number: int) -> dict[s
 
 def _fingerprint(submission: Submission, received: Received) -> str:
     declared = msgspec.to_builtins(submission.declared)
-    if (
-        declared["skip_initial_space"] is None
-    ):  # keeps the fingerprints of requests that were stored before this option existed
-        del declared["skip_initial_space"]
+    # Keeps the fingerprints of requests that were stored before these options existed or could be
+    # absent.
+    for added in ("skip_initial_space", "sheet"):
+        if declared[added] is None:
+            del declared[added]
+    declared["skip_footer"] = declared["skip_footer"] or 0
+    del declared["cell_faults"]  # follows from the bytes
     same = [
         received.sha256,
         submission.processor,
@@ -441,4 +459,6 @@ def _fingerprint(submission: Submission, received: Received) -> str:
 
 def _content_key(submission: Submission, received: Received, dialect: Dialect) -> str:
     same = [received.sha256, reading_of(dialect), submission.processor, submission.options]
+    if sheets := [report.facts["sheet"] for report in received.reports if "sheet" in report.facts]:
+        same.append(sheets)
     return hashlib.sha256(msgspec.json.encode(same, order="sorted")).hexdigest()

@@ -64,10 +64,12 @@ class UploadSource:
         *,
         max_bytes: int,
         reserve_bytes: int,
+        turns: asyncio.Semaphore,
         declared: Kind | None = None,
         inspect: Callable[[bytes], None] | None = None,
     ) -> None:
-        """`declared`: how the bytes come, if that was said; else their beginning decides. `inspect`
+        """`turns`: who has one may have a process decode. `declared`: how the bytes come, if that
+        was said; else their beginning decides. `inspect`
         is called in a thread with each piece that was written, in their order; what it raises ends
         the upload.
         """
@@ -75,6 +77,7 @@ class UploadSource:
         self.file_id = file_id
         self._max_bytes = max_bytes
         self._reserve_bytes = reserve_bytes
+        self._turns = turns
         self._decoders = Chain(declared)
         self._inspect = inspect
         self._sha256 = hashlib.sha256()
@@ -109,6 +112,7 @@ class UploadSource:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
+        self._decoders.close()
         try:
             await self._out.close()
         except TransientError as failure:
@@ -139,6 +143,9 @@ class UploadSource:
         """Everything on disk for good, still under its part name."""
         await self._flush()
         await self._store_all(self._decoders.finish(wanted))
+        if not self._decoders.is_finished:
+            async with self._turns:
+                await self._store_all(self._decoders.finish(wanted, also_heavy=True))
         hit("upload.before_fsync")
         await asyncio.to_thread(self.writer.finish)
         return Received(

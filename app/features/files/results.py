@@ -15,6 +15,7 @@ from app.db.engine import Database
 from app.db.rows import FilePlaces, JobRow, RejectRow
 from app.decoders.places import Places, places_from_json
 from app.destinations.registry import Destinations
+from app.formats.faults import unmarked
 from app.jobs.progress import find_with_rows
 from app.jobs.reject_files import place_of
 from app.jobs.stored_rows import ANSWER_BYTES, Row, named, rows_at, rows_behind
@@ -146,9 +147,7 @@ async def get_rejects(
         "next_offset": offset + len(rows) if is_cut else None,
         "complete": JobStatus(job.status).is_final,
     }
-    return await asyncio.to_thread(
-        _with_rejects, body, rows, job.dialect.get("columns", []), _places(stored)
-    )
+    return await asyncio.to_thread(_with_rejects, body, rows, job, _places(stored))
 
 
 def _places(stored: FilePlaces | None) -> Places | None:
@@ -156,13 +155,13 @@ def _places(stored: FilePlaces | None) -> Places | None:
 
 
 def _with_rejects(
-    body: dict[str, Any],
-    rows: Sequence[RejectRow],
-    columns: Sequence[str],
-    places: Places | None,
+    body: dict[str, Any], rows: Sequence[RejectRow], job: JobRow, places: Places | None
 ) -> bytes:
+    if job.dialect.get("cell_faults"):
+        rows = [msgspec.structs.replace(row, raw=unmarked(row.raw)) for row in rows]
     body["items"] = [reject_body(row) for row in rows]
     if places is not None:
+        columns = job.dialect.get("columns", [])
         for item, row in zip(body["items"], rows, strict=True):
             item["place"] = place_of(row, columns, places)
     return msgspec.json.encode(body)

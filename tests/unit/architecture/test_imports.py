@@ -22,7 +22,7 @@ LAYERS: dict[str, set[str]] = {
     "config": {"errors"},
     "failpoints": {"errors"},
     "telemetry": {"config"},
-    "decoders": {"errors"},
+    "decoders": {"formats", "errors"},
     "formats": {"errors"},
     "embeddings": {"errors"},
     "schemas": {"errors"},

@@ -15,7 +15,8 @@ import zstandard
 
 from app.decoders.base import Kind, Wanted
 from app.decoders.chain import Chain
-from app.decoders.registry import KINDS, by_coding, by_content
+from app.decoders.compression import COMPRESSIONS as KINDS
+from app.decoders.registry import by_coding, by_content
 from app.errors import ContentMismatch, CorruptCompression, CorruptGzip, RequestError
 
 TEXT = b"".join(b"%d,\xc3\xa9\n" % n for n in range(4_000))
