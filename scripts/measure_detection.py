@@ -8,13 +8,16 @@ from __future__ import annotations
 import argparse
 from collections import Counter
 from dataclasses import dataclass
+from itertools import pairwise
 from random import Random
 
 from app.errors import RequestError
 from app.formats.csv import CsvDialect
-from app.formats.detect import Declared, detect
+from app.formats.detect import Declared, csv_readings, detect
 from scripts.generate_tables import Table, make_table
 from tests.formats.reading import read_all
+
+BINS = (0, 0.3, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.99, 1.01)
 
 
 @dataclass(frozen=True)
@@ -30,6 +33,8 @@ class Verdict:
     lost: int
     """Rows that are no result, no reject, and no part of the header."""
     dialect: CsvDialect | None
+    confidence: float
+    """That the delimiter is right."""
 
     @property
     def is_right(self) -> bool:
@@ -40,8 +45,9 @@ def judge(table: Table) -> Verdict:
     try:
         dialect = detect(table.data, complete=True, declared=Declared(format="csv"))
     except RequestError:
-        return Verdict(False, False, False, False, len(table.rows), None)
+        return Verdict(False, False, False, False, len(table.rows), None, 0.0)
     assert isinstance(dialect, CsvDialect)
+    readings = csv_readings(table.data, complete=True, declared=Declared(format="csv"))
     rows, rejects = read_all(table.data, dialect)
     expected = max(0, len(table.rows) + table.header_rows - dialect.header_rows)
     return Verdict(
@@ -51,6 +57,7 @@ def judge(table: Table) -> Verdict:
         rows=[cells for _, cells in rows] == table.rows,
         lost=max(0, expected - len(rows) - len(rejects)),
         dialect=dialect,
+        confidence=readings[0].confidence,
     )
 
 
@@ -61,6 +68,8 @@ def main() -> None:
     parser.add_argument("--show", type=int, default=0, help="so many that went wrong")
     arguments = parser.parse_args()
     counts: Counter[str] = Counter()
+    delimiters: list[tuple[float, bool]] = []
+    headers: list[tuple[float, bool]] = []
     shown = 0
     for seed in range(arguments.seed, arguments.seed + arguments.number):
         table = make_table(Random(seed))
@@ -71,6 +80,9 @@ def main() -> None:
             if getattr(verdict, name)
         )
         counts["rows lost"] += verdict.lost
+        delimiters.append((verdict.confidence, verdict.width))
+        if verdict.dialect is not None and verdict.width:
+            headers.append((verdict.dialect.header_confidence, verdict.header))
         if shown < arguments.show and not verdict.is_right:
             shown += 1
             print(f"--- {seed}: {table.kind}; {verdict}")
@@ -78,6 +90,19 @@ def main() -> None:
     for name in ("header", "width", "edges", "rows", "is_right"):
         print(f"{name:10} {counts[name] / arguments.number:.4f}")
     print(f"rows lost  {counts['rows lost']}")
+    print_calibration("delimiter", delimiters)
+    print_calibration("header", headers)
+
+
+def print_calibration(what: str, judged: list[tuple[float, bool]]) -> None:
+    """Of those shown with about the same confidence, how many are right."""
+    print(f"confidence of the {what}: shown, right, tables")
+    for low, high in pairwise(BINS):
+        inside = [(shown, right) for shown, right in judged if low <= shown < high]
+        if inside:
+            shown = sum(shown for shown, _ in inside) / len(inside)
+            right = sum(right for _, right in inside) / len(inside)
+            print(f"  {shown:.3f} {right:.3f} {len(inside):5}")
 
 
 if __name__ == "__main__":

@@ -143,22 +143,9 @@ class JobOptions(BaseModel):
         return clean_filename(filename)
 
 
-class UploadOptions(JobOptions):
-    """Options of an upload, in the query or as form fields."""
+class DialectOptions(BaseModel):
+    """How a file is read; what is not set is detected."""
 
-    processor: str = Field(
-        default="rows", max_length=100, description="Processor that runs each row."
-    )
-    on_duplicate: Literal["existing", "reject", "new"] = Field(
-        default="new",
-        description=(
-            "If the same bytes were uploaded with the same options before: return the "
-            "`existing` upload, `reject` it (409), or load the bytes again."
-        ),
-    )
-    filename: str | None = Field(
-        default=None, max_length=255, description="Name to show, for raw bodies."
-    )
     format: Literal["csv", "json", "jsonl"] | None = Field(
         default=None, description="Detected by default."
     )
@@ -199,14 +186,14 @@ class UploadOptions(JobOptions):
         ),
     )
 
-    def apply_to(self, submission: Submission, content_type: str) -> Submission:
-        submission = super().apply_to(submission, content_type)
+    def declared(self, content_type: str) -> Declared:
+        """The same for a file of this content type, which may name its encoding."""
         charset = re.search(r"charset=\"?([\w.:-]{1,40})", content_type, re.IGNORECASE)
-        declared = Declared(
+        is_json = media_type(content_type) == "application/json"
+        return Declared(
             format=self.format,
             sheet=self.sheet,
-            encoding=self.encoding
-            or (charset[1] if charset and media_type(content_type) != "application/json" else None),
+            encoding=self.encoding or (charset[1] if charset and not is_json else None),
             delimiter=self.delimiter,
             quote=self.quote,
             escape=self.escape,
@@ -218,8 +205,32 @@ class UploadOptions(JobOptions):
             columns=self.columns,
             on_bad_row=self.on_bad_row,
         )
+
+
+class UploadOptions(DialectOptions, JobOptions):
+    """Options of an upload, in the query or as form fields."""
+
+    processor: str = Field(
+        default="rows", max_length=100, description="Processor that runs each row."
+    )
+    on_duplicate: Literal["existing", "reject", "new"] = Field(
+        default="new",
+        description=(
+            "If the same bytes were uploaded with the same options before: return the "
+            "`existing` upload, `reject` it (409), or load the bytes again."
+        ),
+    )
+    filename: str | None = Field(
+        default=None, max_length=255, description="Name to show, for raw bodies."
+    )
+
+    def apply_to(self, submission: Submission, content_type: str) -> Submission:
+        submission = super().apply_to(submission, content_type)
         return replace(
-            submission, processor=self.processor, on_duplicate=self.on_duplicate, declared=declared
+            submission,
+            processor=self.processor,
+            on_duplicate=self.on_duplicate,
+            declared=self.declared(content_type),
         )
 
     def name_of(self, filename: str) -> str:

@@ -31,6 +31,7 @@ NO_DELIMITER = "\x1f"
 unit separator, which text does not hold."""
 SCORED_CHARACTERS, SCORED_RECORDS = 64 << 10, 200
 
+WEIGHT_POWER, ONE_COLUMN_WEIGHT = 4, 0.05
 REGULAR_SHARE = 0.9
 """Of the records below skipped lines, so many have the width of the
 table, to the end of the sample."""
@@ -139,6 +140,38 @@ def find_layout(text: str, complete: bool, base: CsvDialect, wanted: Wanted) -> 
         if tables:
             return max(tables, key=_Trial.rank).layout()
     return _one_column(text, complete, base, wanted)
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """One way to take a file apart into cells."""
+
+    dialect: CsvDialect
+    """With delimiter, quote, escape and skip_initial_space."""
+    confidence: float
+    """That it is the right one, from 0 to 1; of all readings of a file together 1."""
+
+
+def find_readings(text: str, complete: bool, base: CsvDialect, wanted: Wanted) -> list[Reading]:
+    """Each delimiter that is in the text, and none: the one that `find_layout` takes, and what
+    else the file could be, the likeliest first.
+    """
+    chosen = find_layout(text, complete, base, wanted).dialect
+    if wanted.delimiter is not None or wanted.one_column:
+        return [Reading(chosen, 1.0)]
+    one_column = _one_column(text, complete, base, wanted).dialect
+    found = {one_column.delimiter: (ONE_COLUMN_WEIGHT, one_column)}
+    for delimiter in (*_marks_in(text), *PUNCTUATION):
+        trials = _trials(text, complete, base, wanted, delimiter) if delimiter in text else []
+        if trials:
+            trial = max(trials, key=_Trial.rank)
+            least, _ = found.get(delimiter, (0.0, None))
+            found[delimiter] = (max(least, trial.weight()), trial.dialect)
+    most = max(weight for weight, _ in found.values())
+    found[chosen.delimiter] = (most, chosen)
+    total = sum(weight for weight, _ in found.values())
+    ranked = sorted(found.values(), key=lambda each: (-each[0], each[1] is not chosen))
+    return [Reading(dialect, weight / total) for weight, dialect in ranked if weight]
 
 
 def _marks_in(text: str) -> list[str]:
@@ -262,6 +295,27 @@ class _Trial:
         is_common = self.dialect.delimiter in COMMON_DELIMITERS
         escape, skips = self.dialect.escape, self.dialect.skip_initial_space
         return (round(quality, 2), is_common, width, -len(escape), not skips)
+
+    def weight(self) -> float:
+        """How much speaks for it beside other readings: quality, to a power that fits how often
+        the best one is right.
+        """
+        table = self.table()
+        if not table:
+            return 0.0
+        quality = self.rank()[0]
+        if table[0].width < 2:  # a table may stand below it
+            quality = self._commonest_share()
+        if not self.is_table():
+            quality /= 2
+        elif self.dialect.delimiter in PUNCTUATION:
+            quality *= PROSE_SHARE
+        return quality**WEIGHT_POWER * len(table) / (len(table) + 1)
+
+    def _commonest_share(self) -> float:
+        """Of the records, how many have the width of most of those with several cells."""
+        widths = Counter(record.width for record in self.table() if record.width > 1)
+        return max(widths.values(), default=0) / len(self.table())
 
     def is_table(self) -> bool:
         """Whether the delimiter makes a table of several columns, and

@@ -29,9 +29,11 @@ from app.formats.csv import CsvDialect, Skipped
 from app.formats.csv_header import find_header
 from app.formats.csv_layout import (
     COMMON_DELIMITERS,
+    Reading,
     Record,
     Wanted,
     find_layout,
+    find_readings,
     records_of,
     table_cells,
 )
@@ -291,7 +293,18 @@ def _json(kind: str, text: str, encoding: str, start: int, complete: bool) -> Js
 # ---------------------------------------------------------------------- CSV
 
 
-def _csv(text: str, encoding: str, start: int, complete: bool, declared: Declared) -> CsvDialect:
+@dataclass(frozen=True, slots=True)
+class _Beginning:
+    """What is known of a CSV file before its layout is looked for."""
+
+    position: int
+    line: int
+    skipped: list[Skipped]
+    base: CsvDialect
+    wanted: Wanted
+
+
+def _beginning(text: str, declared: Declared) -> _Beginning:
     newline = declared.newline or _newline(text)
     delimiter, skipped = declared.delimiter, []
     position, line = _skip_lines(text, declared.skip_rows or 0, newline)
@@ -299,13 +312,29 @@ def _csv(text: str, encoding: str, start: int, complete: bool, declared: Declare
     if excel_hint and delimiter is None:
         skipped.append(Skipped(lines=[line, line], why="delimiter", text=excel_hint[0].strip()))
         delimiter, position, line = excel_hint[1], position + excel_hint.end(), line + 1
-    wanted = _wanted(declared, delimiter)
     base = CsvDialect(
         newline=newline,
         on_bad_row=declared.on_bad_row,
         skip_footer=declared.skip_footer or 0,
         cell_faults=declared.cell_faults,
     )
+    return _Beginning(position, line, skipped, base, _wanted(declared, delimiter))
+
+
+def csv_readings(sample: bytes, *, complete: bool, declared: Declared) -> list[Reading]:
+    """In which ways the sample of a CSV file can be taken apart; raises the same as `detect`."""
+    encoding, start = encoding_of(sample, declared.encoding)
+    text = _decode(sample[start:], encoding, complete)
+    beginning = _beginning(text, declared)
+    rest = text[beginning.position :]
+    return find_readings(rest, complete, beginning.base, beginning.wanted)
+
+
+def _csv(text: str, encoding: str, start: int, complete: bool, declared: Declared) -> CsvDialect:
+    beginning = _beginning(text, declared)
+    position, line, wanted = beginning.position, beginning.line, beginning.wanted
+    base, skipped = beginning.base, [*beginning.skipped]
+    newline = base.newline
     layout = find_layout(text[position:], complete, base, wanted)
     dialect, records = layout.dialect, layout.records
     if dialect.delimiter in (dialect.quote, dialect.escape):
