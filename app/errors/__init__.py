@@ -99,6 +99,13 @@ from app.errors.requests.service import (
     Unavailable,
 )
 from app.errors.requests.sources import BadSourceUri, ObjectAccessDenied, ObjectNotFound
+from app.errors.requests.tables import (
+    TableExists,
+    TableMismatch,
+    TableUnusable,
+    UnknownConnection,
+    UnknownTable,
+)
 from app.errors.requests.tus import (
     BadTusRequest,
     ChecksumMismatch,
@@ -231,6 +238,9 @@ __all__ = [
     "StoredBytesGone",
     "StoredFileCorrupt",
     "StoredFileMissing",
+    "TableExists",
+    "TableMismatch",
+    "TableUnusable",
     "TerminalError",
     "TooManyColumns",
     "TooManyFiles",
@@ -240,10 +250,12 @@ __all__ = [
     "TusVersion",
     "Unauthenticated",
     "Unavailable",
+    "UnknownConnection",
     "UnknownJobType",
     "UnknownModel",
     "UnknownProcessor",
     "UnknownSchema",
+    "UnknownTable",
     "UnsupportedEncoding",
     "UnsupportedMediaType",
     "UnsupportedTransferEncoding",
