@@ -11,11 +11,13 @@ from typing import Literal
 from app.features.tables.definition import Column, Dialect, TypeKind
 
 CastKind = Literal[
-    "text", "integer", "decimal", "float", "boolean", "date", "time", "timestamp", "timestamptz",
-    "uuid", "json", "bytea", "enum", "array", "money", "interval", "any", "database",
+    "text", "integer", "decimal", "float", "boolean", "date", "time", "timetz", "timestamp",
+    "timestamptz", "interval", "uuid", "json", "bytea", "enum", "array", "any", "database",
+    "refused",
 ]  # fmt: skip
 """`any`: of SQLite, whatever the value is. `database`: of a type that only the database knows; the
-text is given to it as it is, and what it refuses is a reject.
+text is given to it as it is, and what it refuses is a reject. `refused`: of a type whose values the
+database reads in a way that depends on its settings, or cuts in silence.
 """
 
 MOMENTS: tuple[CastKind, ...] = ("date", "timestamp", "timestamptz")
@@ -41,8 +43,10 @@ class Cast:
     """Of an array."""
     format: str = ""
     """Of dates and times in the file, as strftime names it; empty for ISO 8601."""
+    counts_bytes: bool = False
+    """Whether `length` is in bytes, beyond which the database would cut."""
     is_binary: bool = False
-    """jsonb, which keeps no NUL escapes, or a BLOB."""
+    """jsonb, which keeps of keys that are repeated only one, or a BLOB."""
 
 
 _POSTGRESQL: dict[str, Cast] = {
@@ -59,13 +63,14 @@ _POSTGRESQL: dict[str, Cast] = {
     "jsonb": Cast("json", "jsonb", is_binary=True),
     "bytea": Cast("bytea", "bytea"),
     "text": Cast("text", "text"),
-    "money": Cast("money", "money"),
+    "money": Cast("refused", "money"),
+    "name": Cast("text", "name", length=63, counts_bytes=True),
+    '"char"': Cast("text", '"char"', length=1, counts_bytes=True),
 }
 _NUMERIC = re.compile(r"numeric(?:\((\d+),(-?\d+)\))?")
-_CHARACTER = re.compile(r"(character varying|character|\"char\"|name|citext)(?:\((\d+)\))?")
+_CHARACTER = re.compile(r"(character varying|character|citext)(?:\((\d+)\))?")
 _CLOCK = re.compile(r"(timestamp|time)(?:\((\d)\))? (with|without) time zone")
-_INTERVAL = re.compile(r"interval(?:\(\d\))?")
-NAME_BYTES = 63
+_INTERVAL = re.compile(r"interval(?:\((\d)\))?")
 MICROSECONDS = 6
 
 
@@ -93,29 +98,29 @@ def _postgresql(written: str, kind: TypeKind, labels: tuple[str, ...]) -> Cast:
             return Cast("decimal", written)
         return Cast("decimal", written, precision=int(match[1]), scale=int(match[2]))
     if match := _CHARACTER.fullmatch(written):
-        return _characters(written, match[1], match[2])
+        length = None if match[2] is None else int(match[2])
+        return Cast("text", written, length=length, is_padded=match[1] == "character")
     if match := _CLOCK.fullmatch(written):
         return _clock(written, match[1], match[2], match[3])
-    if _INTERVAL.fullmatch(written):
-        return Cast("interval", written)
+    if match := _INTERVAL.fullmatch(written):
+        return Cast("interval", written, length=_fraction(match[1]))
+    if written.startswith("interval "):
+        return Cast("refused", written)
     return Cast("database", written)
 
 
-def _characters(written: str, name: str, length: str | None) -> Cast:
-    if name in ('"char"', "name"):
-        return Cast("database", written)
-    if length is None:
-        return Cast("text", written)
-    return Cast("text", written, length=int(length), is_padded=name == "character")
-
-
 def _clock(written: str, name: str, digits: str | None, zone: str) -> Cast:
-    fraction = MICROSECONDS if digits is None else int(digits)
-    if name == "timestamp":
-        return Cast("timestamptz" if zone == "with" else "timestamp", written, length=fraction)
-    if zone == "with":
-        return Cast("database", written)
-    return Cast("time", written, length=fraction)
+    kinds: dict[tuple[str, str], CastKind] = {
+        ("timestamp", "with"): "timestamptz",
+        ("timestamp", "without"): "timestamp",
+        ("time", "with"): "timetz",
+        ("time", "without"): "time",
+    }
+    return Cast(kinds[name, zone], written, length=_fraction(digits))
+
+
+def _fraction(digits: str | None) -> int:
+    return MICROSECONDS if digits is None else int(digits)
 
 
 _STRICT_SQLITE: dict[str, Cast] = {

@@ -397,8 +397,10 @@ def _with_columns(
             text = f"The file has the column {match.source[:60]!r}, which takes what is rescued."
             problems.append(Problem("rescue_column", text))
         elif match is not None and not is_left:
-            columns.append(_planned(plan.definition, column, match, by_name.get(match.source)))
+            planned = _planned(plan.definition, column, match, by_name.get(match.source))
+            columns.append(planned)
             problems += _right_problems(plan, column)
+            problems += _type_problems(planned)
         elif is_left or column.generated:
             left_alone.append(column.name)
             ignored += [match.source] if match is not None else []
@@ -425,6 +427,13 @@ def _planned(
     if facts is not None and cast.kind in MOMENTS and facts.type == "date":
         cast = replace(cast, format=facts.format)
     return PlannedColumn(match.source, column.name, cast, column.is_nullable, match.by)
+
+
+def _type_problems(column: PlannedColumn) -> Iterator[Problem]:
+    casts = (column.cast, column.cast.element)
+    if any(cast is not None and cast.kind == "refused" for cast in casts):
+        text = f"The column {column.name[:60]!r} is of the type {column.type}"
+        yield Problem("columns", f"{text}, whose values depend on settings or are cut.")
 
 
 def _right_problems(plan: LoadPlan, column: Column) -> Iterator[Problem]:
