@@ -1,7 +1,46 @@
-"""Tables: rows of files in tables of the user."""
+"""Tables: accepted rows in the user's own typed tables."""
 
 from __future__ import annotations
 
-from app.feature import Feature
+from collections.abc import Iterable
+from typing import TYPE_CHECKING
 
-TABLES = Feature("tables", has_endpoints=False)
+from app.feature import Feature, Service, Tools
+
+if TYPE_CHECKING:
+    from app.jobs.job_types import JobType
+    from app.processors.base import Processor
+    from app.wiring import Core
+
+
+def _processors(tools: Tools) -> Iterable[Processor]:
+    from app.features.tables.loading.processor import LoadProcessor
+
+    return [LoadProcessor()]
+
+
+def _services(core: Core) -> Iterable[Service]:
+    from app.features.tables.loading.destination import LoadedTables
+    from app.features.tables.loading.loader import Loader
+    from app.features.tables.loading.postgresql import PostgresLoader
+    from app.features.tables.loading.sqlite import SqliteLoader
+
+    loader: Loader = SqliteLoader() if core.database.is_sqlite else PostgresLoader()
+    tables = LoadedTables(core.database, core.sources, core.destinations.rejects, loader)
+    core.destinations.add(tables)
+    return [Service(tables, run=tables.run)]
+
+
+def _job_types(core: Core) -> Iterable[JobType]:
+    from app.features.tables.loading.job_type import load
+
+    return [load(core.database, "main" if core.database.is_sqlite else "public")]
+
+
+TABLES = Feature(
+    "tables",
+    has_endpoints=False,
+    processors=_processors,
+    services=_services,
+    job_types=_job_types,
+)

@@ -65,7 +65,7 @@ async def read(connection: AsyncConnection, name: TableName) -> TableDefinition 
         ),
         triggers=tuple(await queries.list_sqlite_triggers(connection, table.name)),
         dialect="sqlite",
-        is_strict=table.is_strict,
+        is_strict=bool(table.is_strict),
         has_rowid=not table.is_without_rowid,
     )
 
