@@ -100,6 +100,7 @@ from app.errors.requests.service import (
 )
 from app.errors.requests.sources import BadSourceUri, ObjectAccessDenied, ObjectNotFound
 from app.errors.requests.tables import (
+    AnalysisNeeded,
     TableExists,
     TableMismatch,
     TableUnusable,
@@ -149,6 +150,7 @@ from app.errors.transient import (
 
 __all__ = [
     "AdminOnly",
+    "AnalysisNeeded",
     "BackupUnusable",
     "BadCron",
     "BadDigest",

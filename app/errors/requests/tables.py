@@ -5,6 +5,17 @@ from __future__ import annotations
 from app.errors.base import RequestError
 
 
+class AnalysisNeeded(RequestError):
+    """File not analysed yet, so the types of a new table are not known."""
+
+    status = 409
+    code = "analysis_needed"
+    remedy = (
+        "Analyse the file with POST /api/v1/jobs/analyze and wait for its end, or give `types` for"
+        " all columns."
+    )
+
+
 class UnknownConnection(RequestError):
     """Unknown connection."""
 

@@ -20,15 +20,24 @@ def _processors(tools: Tools) -> Iterable[Processor]:
 
 
 def _services(core: Core) -> Iterable[Service]:
+    from app.features.tables.connections import Connections
     from app.features.tables.loading.destination import LoadedTables
     from app.features.tables.loading.loader import Loader
     from app.features.tables.loading.postgresql import PostgresLoader
     from app.features.tables.loading.sqlite import SqliteLoader
+    from app.features.tables.service import Tables
 
     loader: Loader = SqliteLoader() if core.database.is_sqlite else PostgresLoader()
-    tables = LoadedTables(core.database, core.sources, core.destinations.rejects, loader)
-    core.destinations.add(tables)
-    return [Service(tables, run=tables.run)]
+    loaded = LoadedTables(core.database, core.sources, core.destinations.rejects, loader)
+    core.destinations.add(loaded)
+    connections = Connections(core.settings, core.database)
+    own = [table.table.name for table in core.processors.new_tables]
+    tables = Tables(core.settings, core.database, connections, core.file_jobs, own)
+    return [
+        Service(loaded, run=loaded.run),
+        Service(connections, close=connections.close),
+        Service(tables),
+    ]
 
 
 def _job_types(core: Core) -> Iterable[JobType]:
@@ -37,10 +46,4 @@ def _job_types(core: Core) -> Iterable[JobType]:
     return [load(core.database, "main" if core.database.is_sqlite else "public")]
 
 
-TABLES = Feature(
-    "tables",
-    has_endpoints=False,
-    processors=_processors,
-    services=_services,
-    job_types=_job_types,
-)
+TABLES = Feature("tables", processors=_processors, services=_services, job_types=_job_types)

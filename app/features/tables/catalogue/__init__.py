@@ -5,10 +5,19 @@ from __future__ import annotations
 from app.features.tables.catalogue.reading import (
     ListedTable,
     count_rows,
+    default_schemas,
     is_own,
     list_tables,
     parse_name,
     read_definition,
 )
 
-__all__ = ["ListedTable", "count_rows", "is_own", "list_tables", "parse_name", "read_definition"]
+__all__ = [
+    "ListedTable",
+    "count_rows",
+    "default_schemas",
+    "is_own",
+    "list_tables",
+    "parse_name",
+    "read_definition",
+]

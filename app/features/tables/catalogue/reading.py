@@ -109,6 +109,13 @@ async def list_tables(
     ]
 
 
+async def default_schemas(connection: AsyncConnection) -> list[str]:
+    """Those in which a name without a schema is looked for, in their order."""
+    if connection.dialect.name == "sqlite":
+        return [sqlite.SCHEMA]
+    return await queries.list_search_path(connection)
+
+
 async def count_rows(connection: AsyncConnection, name: TableName) -> int:
     """Exactly, which takes as long as reading the table."""
     return await queries.count_rows(connection, name.sql)
