@@ -42,8 +42,9 @@ def _services(core: Core) -> Iterable[Service]:
 
 def _job_types(core: Core) -> Iterable[JobType]:
     from app.features.tables.loading.job_type import load
+    from app.features.tables.service import Tables
 
-    return [load(core.database, "main" if core.database.is_sqlite else "public")]
+    return [load(core.of(Tables))]
 
 
 TABLES = Feature("tables", processors=_processors, services=_services, job_types=_job_types)
