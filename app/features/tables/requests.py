@@ -64,6 +64,10 @@ class LoadOptions(Options):
         max_length=MAX_COLUMNS,
         description="Of `create`: types of columns, instead of those that the analysis tells.",
     )
+    visibility: Literal["atomic", "progressive"] = Field(
+        default="atomic",
+        description="`atomic`: readers see the table before or after. `progressive`: by chunk.",
+    )
     max_delete: str = Field(
         default="",
         max_length=20,
@@ -96,6 +100,7 @@ class LoadOptions(Options):
             pairs,
             self.on_schema_change,
             self.rescue_column,
-            max_delete=self.max_delete,
-            empty=self.empty,
+            self.visibility,
+            self.max_delete,
+            self.empty,
         )

@@ -17,7 +17,6 @@ from app.errors import (
     AnalysisNeeded,
     InvalidParameter,
     TableExists,
-    TableUnusable,
     UnknownTable,
 )
 from app.features.tables import catalogue, queries
@@ -183,8 +182,6 @@ class Tables:
         """
         await self.check_access(owner)
         name = self._name(options.table, options.connection)
-        if options.connection != OWN:
-            raise TableUnusable("Tables of named connections can be looked at, and not loaded yet.")
         async with self._connections.reading(options.connection) as connection:
             if options.mode == "create":
                 name = await self._new_name(connection, name)

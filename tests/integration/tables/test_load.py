@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
+
 from tests.engine import Engine, EngineApi
+from tests.integration.crash.test_load import stages
 
 ORDERS = (
     "CREATE TABLE customers (id INTEGER PRIMARY KEY, name TEXT)",
@@ -86,3 +89,52 @@ def test_rows_that_the_table_refuses_are_rejects(engine: Engine) -> None:
         ]
         assert job["summary"]["inserted"] == 3
         assert api.proof(job["job_id"])["closes"]
+
+
+def test_a_table_is_created_with_the_load(engine: Engine) -> None:
+    engine.start()
+    types = {"id": "INTEGER", "name": "TEXT"}
+    if not engine.url.startswith("sqlite"):
+        types = {"id": "bigint", "name": "text"}
+    with engine.api() as api:
+        data = "id,name\n1,a\n2,b\n2,c\n"
+        job = load(api, data, table="made", mode="create", types=types, key=["id"])
+        assert job["status"] == "completed_with_errors", job
+        assert engine.sql("SELECT id, name FROM made ORDER BY id") == [(1, "a"), (2, "b")]
+        (reject,) = api.rejects(job["job_id"])
+        assert (reject["row_number"], reject["code"]) == (3, "not_unique")
+
+
+def test_columns_are_added_with_the_load(engine: Engine) -> None:
+    engine.sql(*ORDERS)
+    engine.start()
+    with engine.api() as api:
+        data = "id,customer_id,note\n1,1,a\n2,7,b\n"
+        job = load(api, data, on_schema_change="add_columns")
+        assert job["status"] == "completed_with_errors", job
+        assert engine.sql("SELECT id, note FROM orders") == [(1, "a")]
+
+
+def test_a_definition_that_changed_is_told_and_nothing_is_loaded(engine: Engine) -> None:
+    engine.sql(*ORDERS)
+    engine.start(GRANULA_FAIL="load.staged=transient")
+    with engine.api() as api:
+        file_id = api.upload(b"id,customer_id\n1,1\n")["file_id"]
+        api.finished(file_id)
+        body = {"type": "load", "file_id": file_id, "options": {"table": "orders"}}
+        job_id = api.client.post("/api/v1/jobs", json=body).json()["job_id"]
+        engine.change("ALTER TABLE orders ADD COLUMN more INTEGER")
+        job = api.finished(job_id)
+        assert (job["status"], job["error"]["code"]) == ("failed", "table_changed")
+        assert orders(engine) == []
+        assert not stages(engine)
+
+
+@pytest.mark.parametrize("table", ["jobs", "alembic_version", "granula_load_x", "nowhere"])
+def test_tables_of_the_service_are_refused(engine: Engine, table: str) -> None:
+    engine.start()
+    with engine.api() as api:
+        file_id = api.upload(b"id\n1\n")["file_id"]
+        body = {"type": "load", "file_id": file_id, "options": {"table": table}}
+        answer = api.client.post("/api/v1/jobs", json=body)
+        assert (answer.status_code, answer.json()["code"]) == (404, "unknown_table")

@@ -117,7 +117,6 @@ def test_options_that_do_not_belong_together_are_refused(engine: Engine) -> None
             ({"mode": "mirror", "max_delete": "many"}, "number of rows"),
             ({"types": {"n": "text"}}, "create"),
             ({"mode": "merge"}, "mode"),
-            ({"connection": "nowhere"}, "no connection"),
         ):
             told = refused(api, file_id, table="numbers", **options)
             assert said in told["detail"], told

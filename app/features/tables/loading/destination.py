@@ -30,7 +30,7 @@ from app.destinations.staged import Assembly, Compute, StagedJob, StagedResults
 from app.errors import TerminalError, TransientError
 from app.failpoints import hit
 from app.features.tables.catalogue import read_definition
-from app.features.tables.loading.loader import Loader, LoadRefused, RowsRefused
+from app.features.tables.loading.loader import Loader, LoadRefused, Range, RowsRefused
 from app.features.tables.loading.processor import NAME
 from app.features.tables.loading.refusals import Refusal, clashes, found_by
 from app.features.tables.loading.statements import Finder, Statements
@@ -179,11 +179,13 @@ class LoadedTable(StagedResults):
             )
         steps = [self._by_foreign_keys, self._by_keys]
         if refused:
-            steps = [self._by_checks, self._by_foreign_keys, self._by_keys, self._by_clashes]
+            steps = [self._by_checks, self._by_foreign_keys, self._by_keys]
+            if not statements.has_hidden_rules:
+                steps.append(self._by_clashes)
             await self._parts.database.transact(
                 lambda c: self._loader.run(c, statements.index_stage)
             )
-        if refused > 1:
+        if refused > 1 or (refused and statements.has_hidden_rules):
             steps.append(self._by_attempt)
         for step in steps:
             while refusals := await step(statements, job):
@@ -244,14 +246,19 @@ class LoadedTable(StagedResults):
         return await asyncio.to_thread(clashes, found)
 
     async def _by_attempt(self, statements: Statements, job: StagedJob) -> list[Refusal]:
-        """All is written as it will be, and rolled back."""
+        """All is written as it will be, and rolled back. Rows that have values of others are
+        tried alone: most of them would be found by many halves.
+        """
         refusals: list[Refusal] = []
+        alone = await self._find(statements.uniques())
+        numbers = {row[0] for _, rows in alone for row in rows if row[2] != row[0]}
+        ranges = _around(sorted(numbers), job.rows)
 
         async def attempt(connection: AsyncConnection) -> None:
             await self._open(connection)
             for step in statements.before():
                 await self._loader.run(connection, step.sql)
-            refusals.extend(await self._loader.attempt(connection, statements, 1, job.rows))
+            refusals.extend(await self._loader.attempt(connection, statements, ranges))
             raise _RolledBack
 
         try:
@@ -451,6 +458,20 @@ class LoadedTable(StagedResults):
 
 class _RolledBack(Exception):
     """Nothing of an attempt stays."""
+
+
+def _around(alone: Sequence[int], last: int) -> list[Range]:
+    """The numbers from 1 to `last`: each of these alone, and the others between them together."""
+    ranges: list[Range] = []
+    begin = 1
+    for number in alone:
+        if begin < number:
+            ranges.append((begin, number - 1))
+        ranges.append((number, number))
+        begin = number + 1
+    if begin <= last:
+        ranges.append((begin, last))
+    return ranges
 
 
 def most_of(limit: str, rows: int) -> int:

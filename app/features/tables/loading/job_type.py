@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from app.errors import InvalidParameter
 from app.features.tables.loading.processor import NAME, LoadProcessor
 from app.features.tables.loading.stored import as_text
 from app.features.tables.requests import LoadOptions
@@ -17,6 +18,7 @@ from app.processors.options import validated
 def load(tables: Tables) -> JobType:
     async def prepare(owner: str, options: Mapping[str, Any]) -> PlanFor:
         given = validated(LoadOptions, "a load", options)
+        _check(given)
         planned = await tables.planned(owner, given)
 
         async def plan(file: InputFile) -> Plan:
@@ -27,3 +29,11 @@ def load(tables: Tables) -> JobType:
         return plan
 
     return JobType(NAME, NAME, LoadProcessor.title, LoadOptions, prepare)
+
+
+def _check(options: LoadOptions) -> None:
+    """Raises InvalidParameter for what cannot be done yet."""
+    if options.connection:
+        raise InvalidParameter("Tables of named connections can be listed, and not loaded yet.")
+    if options.visibility == "progressive":
+        raise InvalidParameter("A load is atomic; `progressive` is not there yet.")

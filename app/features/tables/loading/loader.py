@@ -16,6 +16,9 @@ from app.features.tables.loading.refusals import Found, Refusal
 from app.features.tables.loading.statements import Statements, stage_of
 from app.features.tables.plan import LoadPlan
 
+Range = tuple[int, int]
+"""The first and the last number of some rows."""
+
 
 class RowsRefused(TransientError):
     """The table refuses a row of the load; which, is looked for."""
@@ -80,10 +83,10 @@ class Loader(ABC):
 
     @abstractmethod
     async def attempt(
-        self, connection: AsyncConnection, statements: Statements, first: int, last: int
+        self, connection: AsyncConnection, statements: Statements, ranges: Sequence[Range]
     ) -> list[Refusal]:
-        """Write the staged rows with these numbers, halving them where one is refused, and say
-        which those are. What was written stays.
+        """Write the staged rows with the numbers of these ranges, one range after the other and
+        each halved where a row is refused, and say which those are. What was written stays.
         """
 
     @abstractmethod

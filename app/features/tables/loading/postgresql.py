@@ -11,7 +11,7 @@ from uuid import UUID
 import asyncpg
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from app.features.tables.loading.loader import Loader, LoadRefused, RowsRefused, TableLocked
+from app.features.tables.loading.loader import Loader, LoadRefused, Range, RowsRefused, TableLocked
 from app.features.tables.loading.refusals import (
     Diagnosis,
     Found,
@@ -40,6 +40,7 @@ SELECT EXISTS (
 """By what is committed now: to_regclass may answer from a cache of the session."""
 TRIAL = """
 CREATE FUNCTION pg_temp.granula_try(low bigint, high bigint) RETURNS void LANGUAGE plpgsql AS $granula$
+#variable_conflict use_column
 DECLARE
     middle bigint;
     told_detail text;
@@ -70,6 +71,13 @@ $granula$
 """
 """Without a round trip for each half. A row that is refused says so outside of the savepoint that
 is rolled back.
+"""
+
+
+ATTEMPT = """
+SELECT count(pg_temp.granula_try(low, high))
+FROM (SELECT * FROM unnest($1::bigint[], $2::bigint[]) WITH ORDINALITY AS r (low, high, place)
+    ORDER BY place) AS ranges
 """
 
 
@@ -144,9 +152,9 @@ class PostgresLoader(Loader):
         await self.run(connection, "SET CONSTRAINTS ALL IMMEDIATE")
 
     async def attempt(
-        self, connection: AsyncConnection, statements: Statements, first: int, last: int
+        self, connection: AsyncConnection, statements: Statements, ranges: Sequence[Range]
     ) -> list[Refusal]:
-        steps = [step.sql for step in statements.steps("low", "high")]
+        steps = [step.sql for step in statements.steps("$1", "$2")]
         await self.run(connection, "SET CONSTRAINTS ALL IMMEDIATE")
         await self.run(
             connection,
@@ -156,8 +164,8 @@ class PostgresLoader(Loader):
         await self.run(connection, TRIAL.format(steps=";\n".join([*steps, ""])))
         driver = await _driver(connection)
         with _told():
-            query = "SELECT pg_temp.granula_try($1, $2)"
-            await driver.execute(query, first, last, timeout=STATEMENT_SECONDS)
+            firsts, lasts = zip(*ranges, strict=True)
+            await driver.execute(ATTEMPT, firsts, lasts, timeout=STATEMENT_SECONDS)
         rows = await driver.fetch("SELECT * FROM pg_temp.granula_refused ORDER BY number")
         return [
             told_by_database(row[0], Diagnosis(*(each or "" for each in row[1:]))) for row in rows

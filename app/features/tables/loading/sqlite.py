@@ -14,7 +14,7 @@ import msgspec
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from app.features.tables.loading.loader import Loader, LoadRefused, RowsRefused
+from app.features.tables.loading.loader import Loader, LoadRefused, Range, RowsRefused
 from app.features.tables.loading.refusals import Diagnosis, Found, Refusal, told_by_database
 from app.features.tables.loading.statements import (
     ROW,
@@ -83,12 +83,12 @@ class SqliteLoader(Loader):
         """Deferred foreign keys were looked at before: their check cannot be asked for."""
 
     async def attempt(
-        self, connection: AsyncConnection, statements: Statements, first: int, last: int
+        self, connection: AsyncConnection, statements: Statements, ranges: Sequence[Range]
     ) -> list[Refusal]:
         refused: list[Refusal] = []
-        ranges = [(first, last)]
-        while ranges:
-            low, high = ranges.pop()
+        left = [*reversed(ranges)]
+        while left:
+            low, high = left.pop()
             await connection.exec_driver_sql("SAVEPOINT granula_try")
             try:
                 for step in statements.steps(str(low), str(high)):
@@ -101,7 +101,7 @@ class SqliteLoader(Loader):
                     refused.append(told_by_database(low, _diagnosis(error.orig)))
                 else:
                     middle = low + (high - low) // 2
-                    ranges += [(middle + 1, high), (low, middle)]
+                    left += [(middle + 1, high), (low, middle)]
             await connection.exec_driver_sql("RELEASE granula_try")
         return refused
 

@@ -240,6 +240,25 @@ class Statements:
                 finders.append(self._repeated(constraint))
         return finders
 
+    @property
+    def has_hidden_rules(self) -> bool:
+        """Whether rows may be refused for what no question asks. Then only an attempt in the order
+        of the file tells which of two rows with the same values comes first.
+        """
+        definition = self._definition
+        if definition.triggers or definition.has_row_security or definition.partition_bound:
+            return True
+        asked = {id(finder.constraint) for finder in [*self.checks(), *self.foreign_keys()]}
+        for constraint in definition.constraints:
+            is_asked = constraint.kind == "not_null" or id(constraint) in asked
+            if constraint.kind in ("primary_key", "unique"):
+                is_asked = self._is_plain(constraint)
+            if not is_asked:
+                return True
+        columns = [definition.column(name) for name in self._loaded]
+        casts = [column.cast.kind for column in self._plan.columns]
+        return "database" in casts or any(c is not None and c.domain_checks for c in columns)
+
     def _is_plain(self, constraint: Constraint) -> bool:
         is_special = constraint.nulls_are_equal or constraint.is_temporal
         is_special = is_special or bool(constraint.expressions or constraint.predicate)
