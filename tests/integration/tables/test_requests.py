@@ -120,3 +120,69 @@ def test_options_that_do_not_belong_together_are_refused(engine: Engine) -> None
         ):
             told = refused(api, file_id, table="numbers", **options)
             assert said in told["detail"], told
+
+
+def test_an_upload_goes_into_the_table_that_it_names(engine: Engine) -> None:
+    engine.sql("CREATE TABLE prices (sku TEXT PRIMARY KEY, price NUMERIC)")
+    engine.sql("INSERT INTO prices VALUES ('A', 1), ('B', 2)")
+    engine.start()
+    with engine.api() as api:
+        query = {"table": "prices", "mode": "upsert", "key": "sku"}
+        made = api.upload(b"sku,price\nA,5\nC,x\nD,7\n", **query)
+        assert (made["processor"], made["columns"]) == ("load", ["sku", "price"])
+        done = api.finished(made["file_id"])
+        counts = {name: done["summary"][name] for name in ("inserted", "updated")}
+        assert (done["status"], counts) == ("completed_with_errors", {"inserted": 1, "updated": 1})
+        assert engine.sql("SELECT sku, price FROM prices ORDER BY sku") == [
+            ("A", 5),
+            ("B", 2),
+            ("D", 7),
+        ]
+
+
+def test_an_upload_that_does_not_fit_its_table_is_refused_and_not_kept(engine: Engine) -> None:
+    engine.sql("CREATE TABLE prices (sku TEXT PRIMARY KEY, price NUMERIC)")
+    engine.start()
+    with engine.api() as api:
+        for data, query, status, code in (
+            (b"sku,weight\nA,1\n", {"table": "prices"}, 422, "table_mismatch"),
+            (b"sku,price\nA,1\n", {"table": "nowhere"}, 404, "unknown_table"),
+            (b"sku,price\nA,1\n", {"table": "jobs"}, 404, "unknown_table"),
+            (b"sku,price\nA,1\n", {"table": "new", "mode": "create"}, 409, "analysis_needed"),
+            (b"sku,price\nA,1\n", {"table": "prices", "mode": "mirror"}, 422, "invalid_parameter"),
+            (
+                b"sku,price\nA,1\n",
+                {"table": "prices", "processor": "rows"},
+                422,
+                "invalid_parameter",
+            ),
+            (b"sku,price\nA,1\n", {"mode": "append"}, 422, "invalid_parameter"),
+        ):
+            for answer in (
+                api.client.post("/api/v1/upload", params=query, content=data),
+                api.client.post("/api/v1/upload", params=query, files={"file": ("a.csv", data)}),
+                api.client.post("/api/v1/upload", data=query, files={"file": ("a.csv", data)}),
+            ):
+                assert (answer.status_code, answer.json()["code"]) == (status, code), answer.text
+        assert api.client.get("/api/v1/jobs").json()["items"] == []
+        stored = [path for path in engine.storage.rglob("*") if path.is_file()]
+        assert not [path for path in stored if "granula" not in path.name], stored
+
+
+def test_the_same_upload_into_the_same_table_is_known_again(engine: Engine) -> None:
+    engine.sql("CREATE TABLE numbers (n INTEGER)")
+    engine.sql("CREATE TABLE others (n INTEGER)")
+    engine.start()
+    with engine.api() as api:
+        data = b"n\n1\n2\n"
+        first = api.upload(data, table="numbers", on_duplicate="existing")
+        api.finished(first["file_id"])
+        again = api.client.post(
+            "/api/v1/upload", params={"table": "numbers", "on_duplicate": "existing"}, content=data
+        )
+        assert (again.status_code, again.json()["file_id"]) == (200, first["file_id"])
+        other = api.upload(data, table="others", on_duplicate="existing")
+        api.finished(other["file_id"])
+        assert engine.sql("SELECT count(*) FROM numbers") == engine.sql(
+            "SELECT count(*) FROM others"
+        )
