@@ -429,12 +429,15 @@ class OutputFile(StagedResults):
             etag=written.stored.etag,
         )
 
-    async def publish(self, connection: AsyncConnection, job_id: UUID, assembly: Assembly) -> None:
+    async def publish(
+        self, connection: AsyncConnection, job_id: UUID, assembly: Assembly
+    ) -> dict[str, int]:
         """A dry run has made no file."""
         file: NewFile | None = assembly.made
         if file is not None:
             await files.insert_file(connection, file)
             await jobs.set_result_file(connection, job_id, file.id)
+        return {}
 
     async def discard(self, assembly: Assembly) -> None:
         file: NewFile | None = assembly.made

@@ -257,6 +257,8 @@ class Submitter:
                 existing = await files.find_by_content(connection, submission.owner, content_key)
             if existing is not None:
                 return await self._duplicate(submission, existing)
+        file = _new_file(upload.file_id, submission, received, dialect, content_key)
+        plan = await self._plan(submission, file)
         hit("upload.before_rename")
         stored = await upload.publish()
         hit("upload.after_rename")
