@@ -32,7 +32,9 @@ DEFAULT_CONTENT_TYPES = (
     "application/gzip,application/x-gzip,application/zstd,application/x-bzip2,application/x-bzip,"
     "application/x-xz,application/x-lz4,application/zlib,"
     "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet,"
-    "application/vnd.ms-excel.sheet.macroenabled.12"
+    "application/vnd.ms-excel.sheet.macroenabled.12,"
+    "application/vnd.ms-excel.sheet.binary.macroenabled.12,"
+    "application/vnd.oasis.opendocument.spreadsheet"
 )
 
 

@@ -157,7 +157,7 @@ class CellNote(Answer):
 class Decoding(Answer):
     """What a decoder did with the bytes of a file."""
 
-    decoder: str = Field(description="gzip, zstd, bzip2, xz, lz4, zlib or xlsx.")
+    decoder: str = Field(description="gzip, zstd, bzip2, xz, lz4, zlib, xlsx, xlsb, xls or ods.")
     sheet: str = sometimes("Of a workbook: the sheet that was read.")
     sheets: int = sometimes("How many sheets the workbook has.")
     hidden_sheets: list[str] = sometimes("The first 20 sheets that are hidden.")

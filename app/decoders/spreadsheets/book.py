@@ -7,12 +7,16 @@ from itertools import chain
 from typing import IO, Any, Protocol
 
 from app.decoders.spreadsheets.archive import Archive
+from app.decoders.spreadsheets.binary import XlsbBook, XlsBook
 from app.decoders.spreadsheets.errors import Damaged, Encrypted, NoSheet, NoWorkbook
+from app.decoders.spreadsheets.ods import OdsBook
 from app.decoders.spreadsheets.sheets import Notes, Row, SheetText, beginning, first_filled
+from app.decoders.spreadsheets.xlsx import XlsxBook
 
 OLE = b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1"
 ODS_TYPE = b"application/vnd.oasis.opendocument.spreadsheet"
 ENCRYPTED_PACKAGE = "EncryptedPackage".encode("utf-16-le")
+XLS_STREAMS = tuple(f"{name}\0".encode("utf-16-le") for name in ("Workbook", "Book"))
 WORKBOOK_NAMES = (b"[Content_Types].xml", b"xl/", ODS_TYPE)
 LOOKED_AT = 64 << 10
 NAMED_AT_MOST = 20
@@ -39,29 +43,30 @@ def open_book(file: IO[bytes]) -> tuple[str, Book]:
             raise
         raise NoWorkbook("The content is a zip archive that cannot be read") from None
     if archive.has("[Content_Types].xml"):
-        return _office_book(archive)
+        return _office_book(file, archive)
     if archive.beginning("mimetype", 100).strip().startswith(ODS_TYPE):
-        raise NoWorkbook("The content is an OpenDocument spreadsheet (.ods); save it as .xlsx")
+        return "ods", OdsBook(archive)
     raise NoWorkbook("The content is a zip archive, not a workbook")
 
 
 def _old_book(start: bytes, file: IO[bytes]) -> tuple[str, Book]:
     """What Office kept in its files before 2007, and keeps workbooks with a password in."""
-    before = b""
+    before = names = b""
     piece = start
     while piece:
         if ENCRYPTED_PACKAGE in before + piece:
             raise Encrypted
+        names = names or next((name for name in XLS_STREAMS if name in before + piece), b"")
         before = piece[-len(ENCRYPTED_PACKAGE) :]
         piece = file.read(LOOKED_AT)
-    raise NoWorkbook("The content is an old Office document (.xls); save it as .xlsx")
+    if not names:
+        raise NoWorkbook("The content is an old Office document without sheets")
+    return "xls", XlsBook(file)
 
 
-def _office_book(archive: Archive) -> tuple[str, Book]:
-    from app.decoders.spreadsheets.xlsx import XlsxBook
-
+def _office_book(file: IO[bytes], archive: Archive) -> tuple[str, Book]:
     if archive.has("xl/workbook.bin"):
-        raise NoWorkbook("The content is a binary workbook (.xlsb); save it as .xlsx")
+        return "xlsb", XlsbBook(file, archive)
     if archive.has("word/document.xml") or archive.has("ppt/presentation.xml"):
         raise NoWorkbook("The content is an Office document without sheets")
     return "xlsx", XlsxBook(archive)

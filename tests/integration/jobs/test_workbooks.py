@@ -10,6 +10,7 @@ import io
 import zipfile
 from collections.abc import Callable, Iterator
 from datetime import datetime
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -19,6 +20,7 @@ from app.decoders.spreadsheets import workbook
 from tests.api.checks import assert_problem
 from tests.engine import Engine, EngineApi
 
+FIXTURES = Path(__file__).parents[2] / "unit" / "decoders"
 XLSX = "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet"
 
 
@@ -226,6 +228,22 @@ def test_bad_workbooks_are_refused_and_nothing_is_kept(engine: Engine, api: Engi
             api.finished(answer.json()["file_id"])
             assert api.client.delete(f"/api/v1/files/{answer.json()['file_id']}").is_success
     assert damaged > 10
+
+
+@pytest.mark.one_database
+def test_binary_workbooks_have_the_same_rows_and_rejects(api: EngineApi) -> None:
+    rows = []
+    for ending in ("xls", "xlsb"):
+        data = (FIXTURES / f"orders.{ending}").read_bytes()
+        answer = api.upload(data, name=f"orders.{ending}", type="application/vnd.ms-excel")
+        step = {"decoder": ending, "sheet": "Orders", "sheets": 2, "hidden_sheets": ["Hidden"]}
+        assert answer["decoding"] == [step]
+        api.finished(answer["file_id"])
+        places = [reject["place"] for reject in api.rejects(answer["file_id"])]
+        assert places == ["Orders!C11", "Orders!C13"]
+        rows.append(api.rows(answer["file_id"]))
+    assert rows[0] == rows[1]
+    assert len(rows[0]) == 28
 
 
 @pytest.mark.one_database
