@@ -345,7 +345,7 @@ class OutputFile(StagedResults):
         most_bytes = len(layout.header) + OUTPUT_OF_PARTS * sum(part.size for part in staged.parts)
         writer = await asyncio.to_thread(storage.writer, file_id, most_bytes)
         self._files[job.id] = file_id
-        async with kept_young(storage, file_id, release=False):
+        async with kept_young(storage, [file_id], release=False):
             try:
                 if is_joined:
                     blocks = partial(self._parts.blocks, job.id)

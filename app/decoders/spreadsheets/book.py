@@ -20,6 +20,8 @@ XLS_STREAMS = tuple(f"{name}\0".encode("utf-16-le") for name in ("Workbook", "Bo
 WORKBOOK_NAMES = (b"[Content_Types].xml", b"xl/", ODS_TYPE)
 LOOKED_AT = 64 << 10
 NAMED_AT_MOST = 20
+MOST_SHEETS = 250
+"""Of a workbook that are read together."""
 
 
 class Book(Protocol):
@@ -72,30 +74,34 @@ def _office_book(file: IO[bytes], archive: Archive) -> tuple[str, Book]:
     return "xlsx", XlsxBook(archive)
 
 
-def chosen(book: Book, wanted: str | None) -> str:
-    """The sheet that is meant: by its name, or its number from 1; if none is named, the only
-    visible one that is not blank. Raises NoSheet.
+def chosen(book: Book, wanted: str | None, *, takes_all: bool = False) -> list[str]:
+    """The sheet that is meant: by its name, or its number from 1; if none is named, the visible
+    ones that have rows, which must be only one unless `takes_all`. Raises NoSheet.
     """
-    names = [name for name, _ in book.sheets]
+    names = list(dict.fromkeys(name for name, _ in book.sheets))
     if wanted is not None:
-        by_number = {str(number): name for number, name in enumerate(names, 1)}
-        folded = {name.casefold(): name for name in reversed(names)}
-        if wanted in names:
-            return wanted
-        found = folded.get(wanted.casefold()) or by_number.get(wanted)
-        if found is None:
-            raise NoSheet(f"There is no sheet {wanted[:60]!r}; the workbook has {_listed(names)}.")
-        return found
-    visible = [name for name, is_visible in book.sheets if is_visible]
-    filled = visible if len(visible) == 1 else [name for name in visible if _has_rows(book, name)]
-    if len(filled) > 1:
+        return [_named(names, wanted)]
+    visible = dict.fromkeys(name for name, is_visible in book.sheets if is_visible)
+    filled = list(visible) if len(visible) == 1 else [n for n in visible if _has_rows(book, n)]
+    if not filled:
+        raise NoSheet(f"The workbook has no visible sheet with rows; it has {_listed(names)}.")
+    if len(filled) > (MOST_SHEETS if takes_all else 1):
         raise NoSheet(
             f"The workbook has {len(filled)} sheets with rows: {_listed(filled)}. Choose one with"
             " `sheet`."
         )
-    if not filled:
-        raise NoSheet(f"The workbook has no visible sheet with rows; it has {_listed(names)}.")
-    return filled[0]
+    return filled
+
+
+def _named(names: list[str], wanted: str) -> str:
+    if wanted in names:
+        return wanted
+    by_number = {str(number): name for number, name in enumerate(names, 1)}
+    folded = {name.casefold(): name for name in reversed(names)}
+    name = folded.get(wanted.casefold()) or by_number.get(wanted)
+    if name is None:
+        raise NoSheet(f"There is no sheet {wanted[:60]!r}; the workbook has {_listed(names)}.")
+    return name
 
 
 def _has_rows(book: Book, sheet: str) -> bool:
