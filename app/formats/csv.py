@@ -36,6 +36,7 @@ from app.formats.base import (
 from app.formats.blocks import NO_OFFSETS, Codes, Mask
 from app.formats.csv_rows import read_at_once
 from app.formats.csv_scan import CR, LF, Scan, Scanner
+from app.formats.encodings import UNDECODED_BYTE
 from app.formats.faults import FAULTS
 from app.formats.text_rows import ROW_BYTE, TextRows, row_ends_in
 
@@ -59,7 +60,11 @@ class CsvDialect(msgspec.Struct, frozen=True, kw_only=True, tag="csv", tag_field
 
     format_name: ClassVar[str] = "csv"
     REPORTS: ClassVar[tuple[str, ...]] = ("skipped", "header_confidence", "blank_lines")
-    ADDED: ClassVar[dict[str, Any]] = {"skip_initial_space": False, "cell_faults": False}
+    ADDED: ClassVar[dict[str, Any]] = {
+        "skip_initial_space": False,
+        "cell_faults": False,
+        "decoded_from": "",
+    }
 
     encoding: str = "utf-8"
     delimiter: str = ","
@@ -85,6 +90,8 @@ class CsvDialect(msgspec.Struct, frozen=True, kw_only=True, tag="csv", tag_field
     data_line: int = 1
     cell_faults: bool = False
     """The text is that of a spreadsheet: cells may be marked as errors."""
+    decoded_from: str = ""
+    """The encoding that the text came in, if that was not the one it is stored in."""
 
     def of_size(self, size: int) -> CsvDialect:
         return self
@@ -341,6 +348,8 @@ class CsvFormat:
             mark = raw[error.start : error.start + 1]
             if self.dialect.cell_faults and mark in FAULTS:
                 raise self._faulty(raw, error.start) from None
+            if self.dialect.decoded_from and mark == UNDECODED_BYTE:
+                raise self._undecoded(raw, error.start) from None
             code = "invalid_utf8" if encoding == "utf-8" else "invalid_encoding"
             message = (
                 f"Byte {byte_start + error.start} of the file is not valid {encoding}; "
@@ -353,6 +362,18 @@ class CsvFormat:
             index = self._cell_at(text[: text.index("\0")])
             raise BadCell(index, "nul_character", "The row holds a NUL character.", text)
         return text
+
+    def _undecoded(self, raw: bytes, place: int) -> BadCell:
+        """The cell with a byte that was no text in the encoding that the file came in."""
+        encoding = self.dialect.decoded_from
+        byte = raw[place + 1 : place + 3].decode("ascii", "replace")
+        message = (
+            f"The row has the byte 0x{byte}, which is not valid {encoding} there; if the file has"
+            " another encoding, declare it or convert the file to UTF-8."
+        )
+        index = self._cell_at(raw[:place].decode())
+        value = raw.replace(UNDECODED_BYTE, b"\\x").decode("utf-8", "replace")
+        return BadCell(index, "invalid_encoding", message, value)
 
     def _faulty(self, raw: bytes, place: int) -> BadCell:
         """The cell whose mark stands at this place of a record."""

@@ -162,6 +162,10 @@ class UploadSource:
         for output in self._outputs:
             await output.close()
 
+    def declare(self, encoding: str | None) -> None:
+        """Of the text, before the first byte."""
+        self._decoders.encoding = encoding
+
     async def write(self, data: bytes) -> None:
         """Take bytes as they come; raises FileTooLarge, DecompressedTooLarge, InsufficientStorage,
         DiskFull, StorageUnavailable, and what their decoder raises.
