@@ -134,12 +134,19 @@ class Bucket:
     def delete(self, key: str) -> None:
         self._client.delete_object(Bucket=self.name, Key=key)
 
+    def clear(self) -> None:
+        """Delete all objects, a page of the listing at a time."""
+        pages = self._client.get_paginator("list_objects_v2").paginate(Bucket=self.name)
+        for page in pages:
+            objects = [{"Key": each["Key"]} for each in page.get("Contents", [])]
+            if objects:
+                self._client.delete_objects(Bucket=self.name, Delete={"Objects": objects})
+
     def stop(self) -> None:
         if self._server is not None:
             self._server.stop()
             return
-        for key in self.keys():
-            self.delete(key)
+        self.clear()
         self._client.delete_bucket(Bucket=self.name)
 
 
