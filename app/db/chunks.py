@@ -173,6 +173,12 @@ _COMPLETE = (
     )
 )
 
+_SET_TIMINGS = (
+    update(_TABLE)
+    .where(_chunks.job_id == bindparam("of_job"), _chunks.chunk_index == bindparam("at_index"))
+    .values(timings=bindparam("timings"))
+)
+
 
 async def claim(
     connection: AsyncConnection,
@@ -241,8 +247,8 @@ async def set_summary(connection: AsyncConnection, claim: Claim, summary: dict[s
 
 async def set_timings(connection: AsyncConnection, claim: Claim, timings: dict[str, float]) -> None:
     """Store the timings of a chunk that this transaction has completed."""
-    query = update(Chunk).where(Chunk.job_id == claim.job_id, Chunk.chunk_index == claim.index)
-    await connection.execute(query.values(timings=timings))
+    values = {"of_job": claim.job_id, "at_index": claim.index, "timings": timings}
+    await connection.execute(_SET_TIMINGS, values)
 
 
 async def hold(connection: AsyncConnection, claims: Sequence[Claim]) -> None:
