@@ -23,6 +23,7 @@ from app.formats.blocks import (
     blocks,
     following,
     joined,
+    odd_up_to,
     places_of,
     preceding,
 )
@@ -317,24 +318,12 @@ class Scanner:
 
 
 def between_quotes(codes: Codes, quote: int) -> Mask:
-    """The bytes with an odd number of quotes before them, themselves included.
-
-    Of 64 bytes at a time: six shifts add up the bits of a word, modulo two.
-    """
+    """The bytes with an odd number of quotes before them, themselves included."""
     odd = np.empty(len(codes), np.bool_)
     is_odd_before = False
     for start, end in blocks(len(codes)):
-        packed = np.packbits(codes[start:end] == quote, bitorder="little")
-        words = np.zeros(-(-len(packed) // 8), "<u8")
-        words.view(np.uint8)[: len(packed)] = packed
-        for shift in (1, 2, 4, 8, 16, 32):
-            words ^= words << np.uint64(shift)
-        is_odd = words >> np.uint64(63)
-        before = np.bitwise_xor.accumulate(is_odd) ^ is_odd ^ np.uint64(is_odd_before)
-        words ^= np.uint64(0) - before
-        bits = np.unpackbits(words.view(np.uint8), count=end - start, bitorder="little")
-        odd[start:end] = bits.view(np.bool_)
-        is_odd_before = bool(bits[-1])
+        odd[start:end] = odd_up_to(codes[start:end] == quote, is_odd_before)
+        is_odd_before = bool(odd[end - 1])
     return odd
 
 
