@@ -41,7 +41,7 @@ each delimiter has a space behind it, as in text."""
 FULL_SHARE = 0.75
 """Where fewer of the columns are filled, the delimiter is suspect."""
 MANY_COLUMNS = 3
-ENOUGH_ROWS = 2
+ENOUGH_ROWS, WIDE_ROWS = 2, 10
 EVIDENCE, STRONG_EVIDENCE = 4, 6
 """Cells that hold a value below a name, which lines above the table need to be skipped; more where
 such a line could be the name of a single column, or a row."""
@@ -540,6 +540,8 @@ def find_start(records: Sequence[Record], header_rows: int) -> list[str]:
     above, table = records[:start], records[start:]
     if not above or len(table) < 2 or _regular_share(table) < REGULAR_SHARE:
         return []
+    if _is_wide_table(above, table):
+        return [_why(record) for record in above]
     titles = [record for record in above if record.filled and not record.is_comment]
     comments = sum(record.is_comment for record in above)
     is_below_comments = not titles and comments >= 2
@@ -548,6 +550,22 @@ def find_start(records: Sequence[Record], header_rows: int) -> list[str]:
     if titles and not _are_titles(titles, above, table, header_rows):
         return []
     return [_why(record) for record in above]
+
+
+def _is_wide_table(above: Sequence[Record], table: Sequence[Record]) -> bool:
+    """Whether so many rows have so many columns that the one line above, which has values, in half
+    of the columns at most, is none of them: the table may begin without a header.
+    """
+    width = table[0].width
+    return (
+        len(above) == 1
+        and 2 * above[0].reach <= width
+        and any(map(is_value, above[0].filled))
+        and width >= 2 * MANY_COLUMNS
+        and len(table) >= WIDE_ROWS
+        and all(record.width == width for record in table)
+        and not _is_prose(table)
+    )
 
 
 def _regular_share(table: Sequence[Record]) -> float:

@@ -37,6 +37,15 @@ HEADERS: dict[str, tuple[str, int]] = {
     "two_rows_of_names": ("net,gross,net\nEUR,EUR,USD\n" + "".join(f"{i},{i}.1,{i}.2\n" for i in range(6)), 2),
     "a_first_row_with_words_for_missing": ("a,b\nn/a,-\n" + "".join(f"{i},{i}\n" for i in range(6)), 1),
     "a_first_row_of_words_in_one_column": ("a,b,c\nred,2,3\n" + "".join(f"{i},{i},x\n" for i in range(6)), 1),
+    "names_written_as_the_words_below": (
+        "ash,elm,fir,oak,yew,box,bay\n" + "".join(f"{a}ed,{a}ing,{a}er,{a}s,{a}y,re{a},un{a}\n" for a in "bcdfghjk"), 1,
+    ),
+    "years_behind_two_names": (
+        "country,code,2000,2005,2020\n" + "".join(f"Land {a},{a},{i}.5,{i},{i * 3}\n" for i, a in enumerate("QRSTU")), 1,
+    ),
+    "rows_with_two_years": (
+        "Ann,1990,1995\nBob,1980,2001\nEve,1970,1999\nIda,1985,1986\nJoe,2001,2020\n", 0,
+    ),
     "a_header_alone": ("a,b\n", 1),
 }  # fmt: skip
 
