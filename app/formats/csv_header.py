@@ -32,7 +32,7 @@ LEAST_STYLE, MOST_STYLE = -1.0, 4.0
 """What all columns together say by the way they are written."""
 REPEATED_CONFIDENCE = 0.95
 """Of a header of several rows."""
-SAME_KIND_SHARE, GO_ON_SHARE = 0.9, 0.99
+SAME_KIND_SHARE, GO_ON_SHARE = 0.9, 0.95
 ENOUGH = 4
 """Cells below a name that show what a column holds."""
 

@@ -10,7 +10,7 @@ import pytest
 from app.formats.csv import CsvDialect
 from app.formats.csv_header import find_header
 from app.formats.detect import Declared
-from scripts.generate_tables import make_table
+from scripts.generate_tables import make_table, make_untidy_table
 from scripts.measure_detection import judge
 from tests.formats.reading import detected, read_all
 
@@ -86,6 +86,25 @@ def verdicts() -> Counter[str]:
         counts["edges"] += verdict.edges
         counts["lost"] += verdict.lost
     return counts
+
+
+@pytest.fixture(scope="module")
+def untidy() -> Counter[str]:
+    counts: Counter[str] = Counter()
+    for seed in range(TABLES // 2):
+        verdict = judge(make_untidy_table(Random(seed)))
+        counts["header"] += verdict.header
+        counts["width"] += verdict.width
+        counts["lost"] += verdict.lost
+    return counts
+
+
+@pytest.mark.parametrize(("what", "share"), [("header", 0.96), ("width", 0.94)])
+def test_untidy_tables_are_found_among_what_stands_around_them(
+    untidy: Counter[str], what: str, share: float
+) -> None:
+    assert untidy["lost"] == 0
+    assert untidy[what] >= share * TABLES / 2
 
 
 def test_no_row_of_a_generated_table_is_lost(verdicts: Counter[str]) -> None:
