@@ -12,7 +12,7 @@ from app.api.answers import Message
 from app.api.errors import problem_responses
 from app.api.json import encoded
 from app.api.parameters import Integer, single_values
-from app.api.receiving import Door, described_body, form_with_file, receive
+from app.api.receiving import UploadEndpoint, described_body, form_with_file, receive
 from app.api.services import App, Owner, Services
 from app.api.streams import begun
 from app.errors import BatchNotCsv, RequestError
@@ -38,9 +38,11 @@ async def upload_batch(
     Answered when the bytes are on disk for good, the rows are counted and the job is in the
     database. The same request with the same Idempotency-Key gets the same batch.
     """
-    door = Door(partial(batches.prepare, processors=app.processors), _check_name, takes_raw=False)
+    endpoint = UploadEndpoint(
+        partial(batches.prepare, processors=app.processors), _check_name, takes_raw=False
+    )
     try:
-        accepted = await receive(request, app, owner, options, door)
+        accepted = await receive(request, app, owner, options, endpoint)
     except RequestError as error:
         raise batches.as_batch_error(error) from None
     if accepted is None:

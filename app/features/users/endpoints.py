@@ -8,7 +8,7 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Depends, Path, Query, Request
 from fastapi.responses import Response
 
-from app.api.doorkeeper import COOKIE
+from app.api.authentication import COOKIE
 from app.api.errors import problem_responses
 from app.api.json import encoded
 from app.api.parameters import Integer, identifier, single_values
@@ -63,8 +63,8 @@ async def sign_in(body: SignIn, request: Request, app: App) -> Response:
     """Sign a browser in: a cookie that scripts cannot read, for pages that cannot send a header
     with event streams and downloads.
     """
-    app.doorkeeper.check_same_origin(request, must_be_proven=False)
-    caller = await app.doorkeeper.by_key(request, body.key.get_secret_value())
+    app.authenticator.check_same_origin(request, must_be_proven=False)
+    caller = await app.authenticator.by_key(request, body.key.get_secret_value())
     seconds = app.settings.session_hours * 3600
     answer = encoded(await _me(app, caller))
     answer.set_cookie(
