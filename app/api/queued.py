@@ -11,7 +11,7 @@ from pydantic import Field
 
 from app.api.answers import JOB_ID, Answer, sometimes
 from app.api.parameters import Flag
-from app.jobs.file_jobs import Made
+from app.jobs.file_jobs import SubmittedJob
 
 Fresh = Annotated[
     Flag, Query(description="Run again even if the same job ran on the same bytes before.")
@@ -29,7 +29,7 @@ class Queued(Answer):
     cached: bool = sometimes("Whether this is an earlier job that already has the result.")
 
 
-def accepted(job: Made, message: str, *, replayed: bool = False) -> Response:
+def accepted(job: SubmittedJob, message: str, *, replayed: bool = False) -> Response:
     """Return the answer for a new job; `replayed` if the same request was answered before."""
     job_id = str(job.job_id)
     body: dict[str, Any] = {"job_id": job_id, "status": "pending", "message": message}

@@ -1,4 +1,4 @@
-"""The kinds of jobs over files, by name: what they need to be told, and what is made of it."""
+"""The types of jobs over files: their options, and the job that each makes of a file."""
 
 from __future__ import annotations
 
@@ -15,11 +15,9 @@ from app.processors.options import as_json
 from app.processors.registry import Processors
 
 PlanFor = Callable[[InputFile], Awaitable[Plan]]
-"""The job for this file, which holds rows; raises RequestError if it cannot be made for it."""
+"""Returns the job for a file with rows; raises RequestError if it cannot run over this file."""
 Prepare = Callable[[str, Mapping[str, Any]], Awaitable[PlanFor]]
-"""For (owner, options), looked at once for all files; raises RequestError for options that cannot
-be used.
-"""
+"""Checks (owner, options) once for all files; raises RequestError for invalid options."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,11 +30,11 @@ class JobType:
     is_uploadable: bool = False
     """Whether an upload may name its processor."""
     is_configured: bool = True
-    """Whether the settings name all that it needs."""
+    """Whether the settings for it are complete."""
 
 
 class JobTypes:
-    """Each processor that works on a file by itself, and those that features add."""
+    """The job types: one for each processor of single files, and those that features add."""
 
     def __init__(self, processors: Processors) -> None:
         self._by_name: dict[str, JobType] = {}
@@ -48,7 +46,7 @@ class JobTypes:
 
     @property
     def all(self) -> list[JobType]:
-        """By name."""
+        """Return all types, sorted by name."""
         return sorted(
             {job_type.name: job_type for job_type in self._by_name.values()}.values(),
             key=lambda t: t.name,
@@ -59,10 +57,11 @@ class JobTypes:
         return [job_type.name for job_type in self.all]
 
     def get(self, name: str) -> JobType:
-        """By the name of the type, or of its processor; raises UnknownJobType."""
+        """Return the type with this name or this processor; raises UnknownJobType."""
         job_type = self._by_name.get(name)
         if job_type is None:
-            job_type = next((each for each in self._by_name.values() if each.name == name), None)
+            types = self._by_name.values()
+            job_type = next((candidate for candidate in types if candidate.name == name), None)
         if job_type is None:
             raise UnknownJobType(
                 f"There is no job type {name[:60]!r}; there are: {', '.join(self.names)}."
@@ -71,7 +70,7 @@ class JobTypes:
 
 
 def of_processor(processors: Processors, processor: Processor) -> JobType:
-    """The job that runs this processor over one file, with the options that it takes."""
+    """Return the type that runs this processor over one file, with the processor's options."""
 
     async def prepare(owner: str, options: Mapping[str, Any]) -> PlanFor:
         typed = as_json(processors.options(processor.name, options))

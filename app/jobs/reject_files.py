@@ -1,4 +1,4 @@
-"""The file of rejects as it goes out, and as it may come back corrected."""
+"""The file of rejects: as it is downloaded, and as it is uploaded again with corrections."""
 
 from __future__ import annotations
 
@@ -18,35 +18,33 @@ from app.sources.base import Sources
 META_COLUMNS = ("_row", "_line", "_column", "_code", "_message")
 
 
-def whole(sources: Sources, job: JobRow, row: RejectRow) -> RejectRow:
-    """The reject with all of its bytes, as far as they still exist. Blocking; raises TransientError
-    if they cannot be read now.
+def with_all_bytes(sources: Sources, job: JobRow, row: RejectRow) -> RejectRow:
+    """Return the reject with all of its bytes, as far as they still exist. Blocking; raises
+    TransientError if they cannot be read now.
     """
     size = row.byte_end - row.byte_start
     if row.corrections or not len(row.raw) < size <= MAX_ROW_BYTES or job.storage_uri is None:
         return row
-    # the bytes are gone for good: the beginning is better than nothing
+    # The bytes are gone for good: the stored beginning is better than nothing.
     with suppress(TerminalError):
-        found = sources.read(job.storage_uri, row.byte_start, row.byte_end, job.etag)
-        if found.startswith(row.raw):  # else the file was damaged meanwhile
-            return msgspec.structs.replace(row, raw=found)
+        stored = sources.read(job.storage_uri, row.byte_start, row.byte_end, job.etag)
+        if stored.startswith(row.raw):  # otherwise the file was damaged
+            return msgspec.structs.replace(row, raw=stored)
     return row
 
 
 class Layout:
-    """Rejects as lines of a file, and as records of a correction: what is shown in the one is what
-    stands in the other.
-    """
+    """Rejects as lines of a download and as records of a correction: the same cells in both."""
 
     def __init__(self, layout: RejectLayout, *, formula_guard: bool) -> None:
         self._layout = layout
         self.columns = layout.columns
-        """Those that can be corrected."""
+        """Columns that can be corrected."""
         self.dialect = layout.dialect
-        """How the records of a correction are read."""
+        """Dialect of the records of a correction."""
         self.encoding = layout.encoding
         self.end = layout.end
-        """Behind each record of a correction."""
+        """Bytes after each record of a correction."""
         self.record = layout.record
         self._write = _Lines(layout.encoding, formula_guard)
 
@@ -58,12 +56,14 @@ class Layout:
         return self._write.line([*self._cells(row), *_meta(row)])
 
     def cells(self, row: RejectRow) -> list[str]:
-        """What is shown of a reject, by column. Bytes that are no text are kept as surrogates."""
+        """Return the cells of a reject as shown, by column. Bytes that are not text are kept as
+        surrogates.
+        """
         return [cell.decode(self.encoding, "surrogateescape") for cell in self._cells(row)]
 
     def patched(self, row: RejectRow, values: dict[str, msgspec.Raw]) -> list[str]:
-        """The cells of a reject with some of them replaced by JSON values. Raises ValueError, with
-        a sentence, if that cannot be.
+        """Return the cells of a reject with some replaced by JSON values. Raises ValueError with a
+        sentence for the user if that is impossible.
         """
         return self._layout.patched(row.raw, values, is_corrected=bool(row.corrections))
 
@@ -72,7 +72,9 @@ class Layout:
 
 
 def layout_of(job: JobRow, *, formula_guard: bool = False) -> Layout:
-    """`formula_guard`: lines are written for a spreadsheet."""
+    """Return the layout of a job's rejects; with `formula_guard`, lines are safe to open in a
+    spreadsheet.
+    """
     return Layout(reject_layout(from_json(job.dialect)), formula_guard=formula_guard)
 
 
@@ -81,8 +83,8 @@ def is_whole(row: RejectRow) -> bool:
 
 
 def unchanged(layout: Layout, row: RejectRow) -> Callable[[bytes], bool]:
-    """Whether a record is what the download of the reject showed, line ends within cells apart:
-    editors change them.
+    """Return a test whether a record equals the downloaded reject. Line ends within cells are
+    ignored, since editors change them.
     """
     try:
         shown = layout.record(layout.cells(row)).replace(b"\r\n", b"\n")
@@ -97,9 +99,7 @@ def _meta(row: RejectRow) -> list[bytes]:
 
 
 class _Lines:
-    """CSV of cells that are bytes of an encoding, perhaps with a guard before what a spreadsheet
-    would run.
-    """
+    """CSV of cells that are bytes of an encoding, with guarded formulas on request."""
 
     def __init__(self, encoding: str, formula_guard: bool) -> None:
         self._encoding = encoding

@@ -1,5 +1,5 @@
-"""submit: a body becomes a durable file with a job. Nothing is acknowledged before both are
-safe.
+"""Submission: turns a body into a durable file with a job. Nothing is acknowledged before both are
+stored.
 """
 
 from __future__ import annotations
@@ -34,35 +34,35 @@ from app.errors import (
 from app.failpoints import hit
 from app.formats.detect import SAMPLE_BYTES, Declared, detect
 from app.formats.registry import Dialect, reading_of, to_json
-from app.jobs.factory import JobFactory, Wanted
+from app.jobs.factory import JobFactory, JobSpec
 from app.jobs.limits import OwnerLimits
 from app.processors.registry import Processors
 from app.sources.places import Storage, Stored
 from app.sources.upload import Received, UploadSource, check_room, kept_young
 
 ACCEPTED_AT_ONCE = 4
-"""Uploads whose bytes have come and whose job is being made. The loop takes equal turns with all
-that is ready, so a crowd of uploads would keep readers waiting.
+"""Number of received uploads whose jobs are created at the same time. The event loop serves all
+ready tasks in turn, so more of them would delay readers.
 """
 
 
 class Inspector(Protocol):
-    """Looks at a body while it is stored. It is called in threads, one call at a time, and may
-    raise a RequestError to refuse the body; then nothing of it is kept.
+    """Inspects a body while it is stored.
+
+    Called in threads, one call at a time. May raise a RequestError to reject the body; nothing of
+    it is kept then.
     """
 
     def feed(self, piece: bytes) -> None:
-        """The next bytes, decompressed."""
+        """Take the next decompressed bytes."""
 
     def finish(self) -> int:
-        """No more will come; how many rows there were."""
+        """End the input; return the number of rows."""
 
 
 @dataclass(frozen=True, slots=True)
 class Submission:
-    """What a request asks for. A form may ask for more behind its file: what it says makes another
-    submission.
-    """
+    """What a request asks for. Fields of a form may follow its file and produce another submission."""
 
     owner: str
     filename: str = "upload"
@@ -77,23 +77,23 @@ class Submission:
     expected_sha256: bytes | None = None
     content_length: int | None = None
     declared_kind: Kind | None = None
-    """How the bytes of the body come, if that was said."""
+    """Declared compression of the body; None if not declared."""
     door: str = "files"
     public_id: str | None = None
-    """The name that the door gives the job, where that is neither its id nor its number."""
+    """Id that the endpoint shows, if it is neither the job's id nor its number."""
     recorded: Callable[[AsyncConnection, dict[str, Any]], Awaitable[None]] | None = None
-    """Called with the answer inside the transaction that makes file and job; what it raises undoes
-    both.
+    """Called with the answer inside the transaction that creates file and job; an exception rolls
+    both back.
     """
     reserved_bytes: int = 0
-    """What the owner's resumable upload that this is made of counts for already."""
+    """Bytes already counted for the resumable upload that this comes from."""
     inspector: Inspector | None = None
-    """Sees the stored bytes as they come, and counts their rows."""
+    """Inspects the stored bytes as they arrive, and counts their rows."""
 
 
 Complete = Callable[[], Submission]
-"""The submission as it is once the body has come: the one that was given, and what a form said
-besides its file. Raises a RequestError to refuse it.
+"""Returns the submission after the body has been received, with the fields of the form. Raises a
+RequestError to reject it.
 """
 
 
@@ -103,7 +103,7 @@ class Accepted:
     body: dict[str, Any]
     replayed: bool = False
     total_rows: int | None = None
-    """Of what was sent, if an inspector counted them."""
+    """Number of rows, if an inspector counted them."""
 
 
 class Submitter:
@@ -125,17 +125,15 @@ class Submitter:
         self._keys_in_flight: set[tuple[str, str]] = set()
         self._accepting = asyncio.Semaphore(ACCEPTED_AT_ONCE)
 
-    async def check_room(self, wanted: int = 0) -> None:
-        """Raises InsufficientStorage if so many more bytes do not fit on the disk of the
-        uploads.
-        """
+    async def check_room(self, new_bytes: int = 0) -> None:
+        """Raises InsufficientStorage if `new_bytes` do not fit on the disk of the uploads."""
         await asyncio.to_thread(
-            check_room, self._storage, self._settings.min_free_disk_mb << 20, wanted
+            check_room, self._storage, self._settings.min_free_disk_mb << 20, new_bytes
         )
 
     async def check(self, submission: Submission) -> None:
-        """What can be refused before the first byte of the body, besides the options, which are
-        checked where they are read; raises RequestError, DatabaseUnavailable.
+        """Check everything that is known before the first byte of the body, except the options,
+        which are checked where they are parsed. Raises RequestError, DatabaseUnavailable.
         """
         settings = self._settings
         length = submission.content_length or 0
@@ -148,9 +146,9 @@ class Submitter:
         await self._database.ping()
         await self._bytes_left(submission, length)
 
-    async def _bytes_left(self, submission: Submission, wanted: int = 0) -> int | None:
-        """That the owner may still store, None for any number; raises QuotaExceeded. A request that
-        is sent again stores nothing again.
+    async def _bytes_left(self, submission: Submission, new_bytes: int = 0) -> int | None:
+        """Return the remaining quota in bytes, None if unlimited; raises QuotaExceeded. A repeated
+        request stores nothing and needs no quota.
         """
         if submission.idempotency_key is not None:
             async with self._database.reading() as connection:
@@ -161,13 +159,13 @@ class Submitter:
                     is not None
                 ):
                     return None
-        return await self._limits.bytes_left(submission.owner, wanted, submission.reserved_bytes)
+        return await self._limits.bytes_left(submission.owner, new_bytes, submission.reserved_bytes)
 
     async def submit(
         self, submission: Submission, body: AsyncIterator[bytes], complete: Complete | None = None
     ) -> Accepted:
-        """Store the body and queue its job; raises RequestError if it is refused, and then nothing
-        is kept.
+        """Store the body and queue its job. Raises RequestError if it is rejected; nothing is kept
+        then.
         """
         key = submission.idempotency_key
         if key is None:
@@ -184,12 +182,12 @@ class Submitter:
     async def _submit(
         self, submission: Submission, body: AsyncIterator[bytes], complete: Complete | None
     ) -> Accepted:
-        most = self._settings.max_upload_bytes
+        limit = self._settings.max_upload_bytes
         left = await self._bytes_left(submission)
         upload = UploadSource(
             self._storage,
             uuid4(),
-            max_bytes=most if left is None else min(most, left),
+            max_bytes=limit if left is None else min(limit, left),
             reserve_bytes=self._settings.min_free_disk_mb << 20,
             declared=submission.declared_kind,
             inspect=None if submission.inspector is None else submission.inspector.feed,
@@ -202,7 +200,7 @@ class Submitter:
                     submission = complete()
                 received = await upload.finish()
             except (FileTooLarge, DecompressedTooLarge):
-                if left is None or left >= most:
+                if left is None or left >= limit:
                     raise
                 raise QuotaExceeded(
                     f"You may store {left} more bytes, and this is more.", limit="stored_bytes"
@@ -213,7 +211,7 @@ class Submitter:
     async def _accept(
         self, submission: Submission, upload: UploadSource, received: Received
     ) -> Accepted:
-        """Check what was received, and make file and job of it."""
+        """Check the received bytes, and create their file and job."""
         if submission.expected_sha256 not in (None, bytes.fromhex(received.sha256)):
             raise DigestMismatch(f"The bytes received have the sha-256 {received.sha256}.")
         total_rows = None
@@ -246,7 +244,7 @@ class Submitter:
         stored = await upload.publish()
         hit("upload.after_rename")
         file = _new_file(upload.file_id, submission, received, dialect, stored, content_key)
-        wanted = Wanted(
+        new_bytes = JobSpec(
             submission.owner,
             submission.processor,
             submission.options,
@@ -255,15 +253,13 @@ class Submitter:
             submission.public_id,
             submission.chunk_size,
         )
-        job = self._factory.reading(wanted, file, columns, total_rows)
+        job = self._factory.reading(new_bytes, file, columns, total_rows)
         return await self._record(submission, stored, file, job, fingerprint)
 
     async def _record(
         self, submission: Submission, stored: Stored, file: NewFile, job: NewJob, fingerprint: str
     ) -> Accepted:
-        """File, job, its place in the queue and the idempotency key in one transaction; then the
-        answer.
-        """
+        """Insert file, job, queue token and idempotency key in one transaction; return the answer."""
 
         async def record(connection: AsyncConnection) -> dict[str, Any]:
             (number,) = await self._factory.make(
@@ -279,7 +275,7 @@ class Submitter:
 
         try:
             body = await self._database.transact(record)
-        except IntegrityError:  # a twin was faster
+        except IntegrityError:  # a concurrent request with the same key won
             await asyncio.to_thread(self._storage.delete, stored.uri)
             if (replay := await self._replay(submission, fingerprint)) is not None:
                 return replay
@@ -291,7 +287,7 @@ class Submitter:
                 raise
             return await self._duplicate(submission, existing)
         except TransientError:
-            raise  # whether it was committed is unknown: the file stays, and the sweep decides
+            raise  # the commit is uncertain: keep the file, the sweep decides
         except Exception:
             await asyncio.to_thread(self._storage.delete, stored.uri)
             raise
@@ -308,7 +304,7 @@ class Submitter:
             raise DuplicateUpload(existing_id=str(existing))
         async with self._database.reading() as connection:
             row = await jobs.find_by_file(connection, existing, submission.owner)
-        if row is None:  # deleted this very moment
+        if row is None:  # deleted in the meantime
             raise DuplicateUpload(existing_id=str(existing))
         return Accepted(200, _answer(row, row, row.number) | {"duplicate": True})
 
@@ -316,18 +312,18 @@ class Submitter:
 async def answered_before(
     database: Database, owner: str, key: str | None, fingerprint: str
 ) -> Accepted | None:
-    """What the same request was answered under this Idempotency-Key; raises IdempotencyKeyReused
-    for another one.
+    """Return the answer to the same earlier request with this Idempotency-Key; raises
+    IdempotencyKeyReused if it was a different request.
     """
     if key is None:
         return None
     async with database.reading() as connection:
-        found = await files.find_idempotent(connection, owner, key)
-    if found is None:
+        answer = await files.find_idempotent(connection, owner, key)
+    if answer is None:
         return None
-    if found.fingerprint != fingerprint:
+    if answer.fingerprint != fingerprint:
         raise IdempotencyKeyReused
-    return Accepted(found.status_code, found.body, replayed=True)
+    return Accepted(answer.status_code, answer.body, replayed=True)
 
 
 def _detect(submission: Submission, received: Received) -> Dialect:
@@ -393,7 +389,7 @@ def _fingerprint(submission: Submission, received: Received) -> str:
     declared = msgspec.to_builtins(submission.declared)
     if (
         declared["skip_initial_space"] is None
-    ):  # so that a request is known again that came before there was such a thing
+    ):  # keeps the fingerprints of requests that were stored before this option existed
         del declared["skip_initial_space"]
     same = [
         received.sha256,

@@ -16,7 +16,7 @@ from app.db.rows import FileRow, NewFile, NewJob, data_bytes
 from app.errors import InvalidParameter, NotConfigured, NotFound, RequestError
 from app.formats.csv import CsvDialect
 from app.formats.registry import to_json
-from app.jobs.factory import JobFactory, Wanted
+from app.jobs.factory import JobFactory, JobSpec
 from app.jobs.file_jobs import DOOR, FileJobs, Plan, all_files, check_rows
 from app.jobs.job_types import JobType, JobTypes, PlanFor
 
@@ -176,7 +176,7 @@ class BatchJobs:
             "file_ids": [str(file_id) for file_id in submission.file_ids],
             "cached": {str(file_id): str(job_id) for file_id, job_id in cached.items()},
         }
-        wanted = Wanted(submission.owner, PROCESSOR, options, submission.priority, DOOR)
+        wanted = JobSpec(submission.owner, PROCESSOR, options, submission.priority, DOOR)
         return file, self._factory.of_parts(wanted, file, [], part_count=len(to_do))
 
 

@@ -28,9 +28,9 @@ from app.failpoints import hit
 from app.features.corrections.files import Problems, Spool, Written, add, read_file, write_file
 from app.formats.registry import to_json
 from app.formats.reject_layouts import RECORD_COLUMN
-from app.jobs.factory import JobFactory, Wanted
+from app.jobs.factory import JobFactory, JobSpec
 from app.jobs.progress import find_with_rows
-from app.jobs.reject_files import Layout, is_whole, layout_of, unchanged, whole
+from app.jobs.reject_files import Layout, is_whole, layout_of, unchanged, with_all_bytes
 from app.jobs.submit import Accepted, answered_before
 from app.processors.registry import Processors
 from app.sources.base import Sources
@@ -189,7 +189,7 @@ class Corrections:
             if row is None:
                 problems.add(patch.row, "not_rejected", _not_rejected(patch.row))
                 continue
-            kept = whole(self._sources, job, row)
+            kept = with_all_bytes(self._sources, job, row)
             is_record = (
                 patch.record is not None
                 and tuple(layout.columns) == (RECORD_COLUMN,)
@@ -269,7 +269,7 @@ class Corrections:
             row = found[number]
             if run_unchanged or row.kind == "failed":
                 changed.append(place)
-            elif not unchanged(layout, whole(self._sources, job, row))(spool.read(place)):
+            elif not unchanged(layout, with_all_bytes(self._sources, job, row))(spool.read(place)):
                 changed.append(place)
         return changed
 
@@ -332,7 +332,7 @@ class Corrections:
             storage_uri=stored.uri,
             etag=stored.etag,
         )
-        wanted = Wanted(
+        wanted = JobSpec(
             request.owner,
             job.processor,
             job.options,

@@ -25,7 +25,7 @@ from app.errors import DownloadIncomplete, NotFound, RowsGone, TooManyColumns
 from app.features.files.encoders import CsvEncoder, Encoder, JsonLinesEncoder, fits_parquet
 from app.formats.base import MAX_COLUMNS, cell_names
 from app.jobs.progress import find_with_rows
-from app.jobs.reject_files import layout_of, whole
+from app.jobs.reject_files import layout_of, with_all_bytes
 from app.jobs.stored_rows import StoredRow, last_row, rows_of
 from app.sources.base import Sources
 from app.states import ChunkStatus, JobStatus
@@ -225,7 +225,7 @@ async def reject_bytes(
             now = await _still_there(connection, export)
         if not rows:
             break
-        lines = (layout.line(whole(sources, export.job, row)) for row in rows)
+        lines = (layout.line(with_all_bytes(sources, export.job, row)) for row in rows)
         while (piece := await asyncio.to_thread(_joined, lines)) is not None:
             yield piece
         after, count = rows[-1].row_number, count + len(rows)

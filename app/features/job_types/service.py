@@ -14,7 +14,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from app.db.engine import Database
 from app.features.job_types.requests import NewJob
 from app.jobs.factory import JobFactory
-from app.jobs.file_jobs import FileJobs, Made, Recorded, not_recorded
+from app.jobs.file_jobs import FileJobs, Recorded, SubmittedJob, not_recorded
 from app.jobs.job_types import JobType, JobTypes
 from app.jobs.objects import ObjectsSubmitter
 from app.jobs.submit import answered_before
@@ -22,7 +22,7 @@ from app.jobs.submit import answered_before
 
 @dataclass(frozen=True, slots=True)
 class Started:
-    made: Made
+    made: SubmittedJob
     details: dict[str, Any]
     """`job_id`, `file_id`, `status`, `processor`, `priority`; of objects also `source`, their
     number and the parts.
@@ -46,7 +46,7 @@ class JobStarter:
 
     async def start_once(
         self, owner: str, job: NewJob, key: str, *, fresh: bool = False
-    ) -> tuple[Made, bool]:
+    ) -> tuple[SubmittedJob, bool]:
         """(the job, whether it was made for this request): the same request with the same
         Idempotency-Key gets the same job, also if both come at once.
 
@@ -57,7 +57,7 @@ class JobStarter:
         if before is not None:
             return before, False
 
-        async def remember(connection: AsyncConnection, made: Made) -> None:
+        async def remember(connection: AsyncConnection, made: SubmittedJob) -> None:
             body = {"job_id": made.job_id, "file_id": made.file_id, "is_cached": made.is_cached}
             await self._factory.remember(
                 connection, owner, key, fingerprint, 202, msgspec.to_builtins(body)
@@ -72,9 +72,9 @@ class JobStarter:
             return before, False
         return started.made, True
 
-    async def _made_before(self, owner: str, key: str, fingerprint: str) -> Made | None:
+    async def _made_before(self, owner: str, key: str, fingerprint: str) -> SubmittedJob | None:
         answer = await answered_before(self._database, owner, key, fingerprint)
-        return None if answer is None else msgspec.convert(answer.body, Made)
+        return None if answer is None else msgspec.convert(answer.body, SubmittedJob)
 
     async def start(
         self,
@@ -99,7 +99,7 @@ class JobStarter:
         submission = job.objects(owner, job_type, job.options)
         details = await self._objects.submit(submission, recorded=recorded)
         job_id, file_id = UUID(details["job_id"]), UUID(details["file_id"])
-        return Started(Made(job_id, file_id, is_cached=False), details)
+        return Started(SubmittedJob(job_id, file_id, is_cached=False), details)
 
     async def _over_file(
         self,
