@@ -1,4 +1,4 @@
-"""The schema's version: making and updating the tables, and telling whether they are those of this
+"""The version of the schema: creates and updates the tables, and checks whether they fit this
 version.
 """
 
@@ -30,7 +30,7 @@ def _config(url: str) -> Config:
 
 
 async def upgrade(url: str, revision: str = "head") -> None:
-    """`alembic upgrade`. Raises DatabaseUnavailable, MigrationsRefused."""
+    """Run `alembic upgrade`. Raises DatabaseUnavailable, MigrationsRefused."""
     try:
         await asyncio.to_thread(command.upgrade, _config(url), revision)
     except CommandError as error:
@@ -43,7 +43,7 @@ async def upgrade(url: str, revision: str = "head") -> None:
 
 
 async def prepare(database: Database, url: str, *, update: bool) -> None:
-    """Make the tables where there are none, and with `update` bring existing ones to this version.
+    """Create the tables of an empty database; with `update`, migrate existing ones to this version.
 
     Raises MigrationsPending, MigrationsRefused, DatabaseUnavailable.
     """
@@ -54,23 +54,23 @@ async def prepare(database: Database, url: str, *, update: bool) -> None:
 
 
 async def _is_empty(database: Database) -> bool:
-    """Whether the database holds no table of ours; those of others do not count."""
+    """Return whether the database has none of our tables; other tables do not count."""
 
     def has_none_of_ours(connection: Connection) -> bool:
-        ours = {VERSION_TABLE, *Base.metadata.tables}
-        return ours.isdisjoint(inspect(connection).get_table_names())
+        own_tables = {VERSION_TABLE, *Base.metadata.tables}
+        return own_tables.isdisjoint(inspect(connection).get_table_names())
 
     async with database.reading() as connection:
         return await connection.run_sync(has_none_of_ours)
 
 
 def revisions() -> list[str]:
-    """Those that this version knows."""
-    return [each.revision for each in ScriptDirectory.from_config(_config("")).walk_revisions()]
+    """Return the revisions that this version knows."""
+    return [script.revision for script in ScriptDirectory.from_config(_config("")).walk_revisions()]
 
 
 def head() -> str | None:
-    """The newest revision of this version."""
+    """Return the newest revision of this version."""
     return ScriptDirectory.from_config(_config("")).get_current_head()
 
 
