@@ -1,4 +1,4 @@
-"""What can be said about an upload."""
+"""Options of an upload."""
 
 from __future__ import annotations
 
@@ -7,4 +7,4 @@ from app.features.sentiment.parameters import SentimentParameters
 
 
 class FileOptions(SentimentParameters, UploadOptions):
-    """Everything that can be said about an upload, in the query or as form fields."""
+    """Options of an upload, in the query or as form fields."""

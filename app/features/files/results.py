@@ -1,4 +1,4 @@
-"""Results and rejects for reading, page by page: by offset or by cursor."""
+"""Results and rejects by page, by offset or by cursor."""
 
 from __future__ import annotations
 
@@ -32,13 +32,13 @@ async def get_results(
     after: int | None,
     as_object: bool,
 ) -> bytes:
-    """One page in row order as JSON, from the first finished chunk on; raises NotFound,
+    """Return one page in row order as JSON, from the first finished chunk on; raises NotFound,
     JobHasParts.
 
-    By `offset` (rows skipped) or by `after` (the number of the last row seen), which is never off
-    by rows that were finished in between. The cost depends on what comes back, not on the offset:
-    at most `limit` rows, and no more than fit into an answer. `next_after` and `next_offset` say
-    where to go on; both are null at the end.
+    By `offset` (rows to skip) or by `after` (number of the last row read), which is not affected by
+    rows that finish in between. The cost depends on the returned rows, not on the offset: at most
+    `limit` rows, and no more than fit into an answer. `next_after` and `next_offset` tell where to
+    continue; both are null at the end.
     """
     async with database.snapshot() as connection:
         job = await find_with_rows(connection, identifier, owner)
@@ -48,7 +48,7 @@ async def get_results(
             else 0
         )
         stored = destinations.of(job).results
-        # Objects as cells have one for each column of the job, however few of them a row has.
+        # Objects as cells have one cell for each column of the job, however few columns a row has.
         padding = 0 if as_object or job.dialect.get("columns") else NO_CELL * len(job.columns)
         if after is not None:
             some = await rows_behind(connection, stored, job.id, after, limit, padding=padding)
@@ -102,9 +102,7 @@ def _as_object(columns: Sequence[str], raw: msgspec.Raw) -> Any:
 
 
 def _as_cells(columns: Sequence[str], raw: msgspec.Raw) -> Any:
-    """In the order of the columns. What is stored goes out as it is, so that no number is
-    rounded.
-    """
+    """Return the cells in the order of the columns, as raw JSON, so that no number is rounded."""
     if not _is_object(raw):
         return {"row": raw}
     values = msgspec.json.decode(raw, type=dict[str, msgspec.Raw])
@@ -121,7 +119,7 @@ async def get_rejects(
     after: int,
     code: str | None,
 ) -> bytes:
-    """One page in row order as JSON: at most `limit`, and no more than fit into an answer."""
+    """Return one page in row order as JSON: at most `limit`, and no more than fit into an answer."""
     async with database.snapshot() as connection:
         job = await find_with_rows(connection, identifier, owner)
         counts = await results.count_rejects(connection, job.id)
@@ -154,7 +152,9 @@ def _with_rejects(body: dict[str, Any], rows: Sequence[RejectRow]) -> bytes:
 
 
 def reject_body(row: RejectRow) -> dict[str, Any]:
-    """`raw` is text when the bytes are UTF-8, else `raw_base64` has them."""
+    """Return a reject as JSON: `raw` is text if the bytes are UTF-8, otherwise `raw_base64` has
+    them.
+    """
     body = {
         name: getattr(row, name)
         for name in (
