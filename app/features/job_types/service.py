@@ -1,4 +1,4 @@
-"""A job of any type, over a stored file or over objects where they lie."""
+"""Starts a job of any type, over a stored file or over objects of a bucket."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from app.jobs.submit import answered_before
 class Started:
     made: SubmittedJob
     details: dict[str, Any]
-    """`job_id`, `file_id`, `status`, `processor`, `priority`; of objects also `source`, their
+    """`job_id`, `file_id`, `status`, `processor`, `priority`; for objects also `source`, their
     number and the parts.
     """
 
@@ -47,25 +47,25 @@ class JobStarter:
     async def start_once(
         self, owner: str, job: NewJob, key: str, *, fresh: bool = False
     ) -> tuple[SubmittedJob, bool]:
-        """(the job, whether it was made for this request): the same request with the same
-        Idempotency-Key gets the same job, also if both come at once.
+        """Return (the job, whether it was created now). The same request with the same
+        Idempotency-Key gets the same job, also when both arrive at once.
 
-        Raises IdempotencyKeyReused, and what `start` raises; then the key is not used up.
+        Raises IdempotencyKeyReused, and the errors of `start`; the key stays unused then.
         """
         fingerprint = _fingerprint(job, fresh=fresh)
         before = await self._made_before(owner, key, fingerprint)
         if before is not None:
             return before, False
 
-        async def remember(connection: AsyncConnection, made: SubmittedJob) -> None:
-            body = {"job_id": made.job_id, "file_id": made.file_id, "is_cached": made.is_cached}
+        async def remember(connection: AsyncConnection, job: SubmittedJob) -> None:
+            body = {"job_id": job.job_id, "file_id": job.file_id, "is_cached": job.is_cached}
             await self._factory.remember(
                 connection, owner, key, fingerprint, 202, msgspec.to_builtins(body)
             )
 
         try:
             started = await self.start(owner, job, fresh=fresh, recorded=remember)
-        except IntegrityError:  # a twin was faster
+        except IntegrityError:  # a concurrent request with the same key won
             before = await self._made_before(owner, key, fingerprint)
             if before is None:
                 raise
@@ -84,11 +84,11 @@ class JobStarter:
         fresh: bool = False,
         recorded: Recorded = not_recorded,
     ) -> Started:
-        """The job, or, unless it must be `fresh`, the earlier one that did the same with the same
+        """Start a job; unless `fresh`, return the earlier one with the same options over the same
         bytes.
 
-        Raises UnknownJobType, InvalidParameter, NotFound, and the RequestError that the type has
-        for options or file.
+        Raises UnknownJobType, InvalidParameter, NotFound, and the type's RequestError for options
+        or file.
         """
         job.check()
         job_type = self._job_types.get(job.type)
