@@ -38,7 +38,7 @@ from app.jobs.factory import JobFactory, JobSpec
 from app.jobs.limits import OwnerLimits
 from app.processors.registry import Processors
 from app.sources.places import Storage, Stored
-from app.sources.upload import Received, UploadSource, check_room, kept_young
+from app.sources.upload import Received, UploadSource, check_room, touch_periodically
 
 ACCEPTED_AT_ONCE = 4
 """Number of received uploads whose jobs are created at the same time. The event loop serves all
@@ -192,7 +192,7 @@ class Submitter:
             declared=submission.declared_kind,
             inspect=None if submission.inspector is None else submission.inspector.feed,
         )
-        async with upload, kept_young(self._storage, upload.file_id):
+        async with upload, touch_periodically(self._storage, upload.file_id):
             try:
                 async for data in body:
                     await upload.write(data)

@@ -1,5 +1,5 @@
-"""UploadSource: the bytes of one request body on their way into the storage, hashed and decoded as
-they pass.
+"""UploadSource: writes the bytes of a request body into the storage, hashing and decoding them on
+the way.
 """
 
 from __future__ import annotations
@@ -38,22 +38,22 @@ TOUCH_SECONDS = 10.0
 
 @dataclass(frozen=True, slots=True)
 class Received:
-    """What came in, and lies safe without a name as yet."""
+    """A body that is durable but has no name yet."""
 
     size_bytes: int
-    """As sent."""
+    """Size as sent."""
     stored_bytes: int
-    """As written: decoded."""
+    """Size as written, after decoding."""
     sha256: str
-    """Of the bytes as sent."""
+    """Hash of the bytes as sent."""
     crc32: int
-    """Of the bytes as written."""
+    """CRC-32 of the bytes as written."""
     sample: bytes
     """The beginning of the stored bytes; all of them if they are few."""
 
 
 class UploadSource:
-    """Use as `async with`: unless `publish` was reached, leaving removes what was written."""
+    """Use it as `async with`: leaving it without `publish` removes what was written."""
 
     def __init__(
         self,
@@ -65,9 +65,8 @@ class UploadSource:
         declared: Kind | None = None,
         inspect: Callable[[bytes], None] | None = None,
     ) -> None:
-        """`declared`: how the bytes come, if that was said; else their beginning decides. `inspect`
-        is called in a thread with each piece that was written, in their order; what it raises ends
-        the upload.
+        """`declared` is the declared compression; otherwise the first bytes decide. `inspect` is
+        called in a thread with each written piece, in order; an exception ends the upload.
         """
         self._storage = storage
         self.file_id = file_id
@@ -112,7 +111,7 @@ class UploadSource:
         try:
             await self._out.close()
         except TransientError as failure:
-            logger.warning("%s", failure)  # what is kept was made safe before
+            logger.warning("%s", failure)  # what is kept is durable already
         if not self._is_kept:
             try:
                 await asyncio.to_thread(self.writer.discard)
@@ -120,8 +119,8 @@ class UploadSource:
                 logger.warning("Could not delete a file; the sweep will: %s", failure)
 
     async def write(self, data: bytes) -> None:
-        """Take bytes as they come; raises FileTooLarge, DecompressedTooLarge, InsufficientStorage,
-        DiskFull, StorageUnavailable, and what their decoder raises.
+        """Write received bytes; raises FileTooLarge, DecompressedTooLarge, InsufficientStorage,
+        DiskFull, StorageUnavailable, and errors of the decoder.
         """
         if not self.received_bytes:
             hit("upload.first_byte")
@@ -136,7 +135,7 @@ class UploadSource:
             await self._flush()
 
     async def finish(self) -> Received:
-        """Everything on disk for good, still under its part name."""
+        """Make everything durable, still under the name of the part."""
         await self._flush()
         if self._decoder is not None:
             await self._store_all(self._decoder.finish())
@@ -151,8 +150,8 @@ class UploadSource:
         )
 
     async def publish(self) -> Stored:
-        """Give it its name. From here on only the sweep, which asks the database first, may remove
-        it.
+        """Give the file its name. From here on only the sweep, which asks the database first, may
+        remove it.
         """
         self._is_kept = True
         try:
@@ -214,10 +213,10 @@ class UploadSource:
             )
 
 
-def check_room(storage: Storage, reserve_bytes: int, wanted: int = 0) -> None:
+def check_room(storage: Storage, reserve_bytes: int, new_bytes: int = 0) -> None:
     """Raises InsufficientStorage if fewer than `reserve_bytes` would stay free. Blocking."""
     space = storage.space()
-    if space is not None and space[0] - wanted < reserve_bytes:
+    if space is not None and space[0] - new_bytes < reserve_bytes:
         raise InsufficientStorage(
             f"The disk has {space[0]} bytes free, and {reserve_bytes >> 20} MiB must stay free.",
             headers={"Retry-After": "60"},
@@ -225,11 +224,12 @@ def check_room(storage: Storage, reserve_bytes: int, wanted: int = 0) -> None:
 
 
 @asynccontextmanager
-async def kept_young(
+async def touch_periodically(
     storage: Storage, file_id: UUID, *, release: bool = True
 ) -> AsyncIterator[None]:
-    """However slow the client or the disk: the sweep takes a file that nobody has touched for a
-    while for left over. `release`: at the end the database knows of the file, or never will.
+    """Touch the file periodically, however slow the client or the disk is: the sweep removes files
+    that nobody has touched for a while. With `release`, the database knows the file at the end, or
+    never will.
     """
 
     async def touch() -> None:
@@ -254,7 +254,9 @@ async def kept_young(
 
 
 async def _computed(data: bytes, function: Callable[..., Any], *arguments: Any) -> Any:
-    """In a thread, unless that would take longer than the work: 64 KiB are hashed in 0.2 ms."""
+    """Call `function` in a thread, unless switching takes longer than the work: hashing 64 KiB
+    takes 0.2 ms.
+    """
     if len(data) <= SMALL_BYTES:
         return function(*arguments)
     return await asyncio.to_thread(function, *arguments)

@@ -33,7 +33,7 @@ from app.jobs.submit import Accepted, answered_before
 from app.processors.registry import Processors
 from app.sources.base import Sources
 from app.sources.places import Stored, Writer
-from app.sources.upload import UploadSource, kept_young
+from app.sources.upload import UploadSource, touch_periodically
 from app.states import ChunkStatus, JobStatus
 
 REJECTS_AT_ONCE = 200
@@ -124,7 +124,7 @@ class Corrections:
             reserve_bytes=self._settings.min_free_disk_mb << 20,
             declared=declared,
         )
-        async with upload, kept_young(self._incoming, upload.file_id):
+        async with upload, touch_periodically(self._incoming, upload.file_id):
             async for data in body:
                 await upload.write(data)
             received = await upload.finish()
@@ -290,7 +290,7 @@ class Corrections:
             starts = await corrections.chunk_starts(connection, job.id)
         file_id = uuid4()
         writer = await asyncio.to_thread(self._storage.writer, file_id)
-        async with kept_young(self._storage, file_id):
+        async with touch_periodically(self._storage, file_id):
             try:
                 written = await asyncio.to_thread(_write, writer, spool, chosen, starts, layout)
                 stored = await asyncio.to_thread(writer.publish)
