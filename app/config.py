@@ -20,6 +20,7 @@ from pydantic import (
 )
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
+from app import extras
 from app.errors import SettingsInvalid
 
 EMBEDDED_DATABASE = "granula.db"
@@ -27,7 +28,10 @@ DRIVERS = ("postgresql+asyncpg", "sqlite+aiosqlite")
 DEFAULT_CONTENT_TYPES = (
     "text/csv,application/csv,text/tab-separated-values,text/plain,application/vnd.ms-excel,"
     "application/json,application/x-ndjson,application/ndjson,application/jsonl,application/x-jsonlines,"
-    "application/gzip,application/x-gzip"
+    "application/gzip,application/x-gzip,application/zstd,application/x-bzip2,application/x-bzip,"
+    "application/x-xz,application/x-lz4,application/zlib,"
+    "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet,"
+    "application/vnd.ms-excel.sheet.macroenabled.12"
 )
 
 
@@ -208,6 +212,14 @@ class Settings(BaseSettings):
     """Memory in MiB that each of these processes may use. A chunk that needs more fails with
     `out_of_memory`. 0: no limit.
     """
+
+    spreadsheet_memory_mb: int = Field(default=512, ge=64)
+    """Memory in MiB that a process may use that reads a workbook. A workbook that needs more is
+    refused.
+    """
+
+    spreadsheet_seconds: float = Field(default=60.0, gt=0)
+    """Seconds after which such a process is ended if it has read no further row."""
 
     schemas: Annotated[tuple[str, ...], NoDecode] = ()
     """Comma-separated schemas of your own for imports, each as `package.module:Class`."""
@@ -441,7 +453,7 @@ def _given(error: Any) -> str:
 def load_settings(**overrides: object) -> Settings:
     """Read the environment; raise `SettingsInvalid` with one readable line per wrong variable."""
     try:
-        return Settings(**overrides)  # type: ignore[arg-type]
+        settings = Settings(**overrides)  # type: ignore[arg-type]
     except ValidationError as error:
         lines = (
             f"{'.'.join(map(str, e['loc'])).upper()}: {e['msg']}{_given(e)}" for e in error.errors()
@@ -449,3 +461,19 @@ def load_settings(**overrides: object) -> Settings:
         raise SettingsInvalid(
             "Wrong settings. Correct these and start again:\n  " + "\n  ".join(lines)
         ) from None
+    _check_installed(settings)
+    return settings
+
+
+def _check_installed(settings: Settings) -> None:
+    """Raises SettingsInvalid if a setting needs an extra that this installation has left out."""
+    needed = {
+        "DATABASE_URL": ("postgres", not settings.is_sqlite),
+        "ENDPOINT_URL": ("s3", bool(settings.endpoint_url)),
+        "OTEL_EXPORTER_OTLP_ENDPOINT": ("telemetry", bool(settings.otel_exporter_otlp_endpoint)),
+    }
+    for variable, (extra, is_needed) in needed.items():
+        if is_needed and not extras.is_installed(extra):
+            raise SettingsInvalid(
+                f"{variable} needs packages that are not installed: {extras.how_to_install(extra)}."
+            )

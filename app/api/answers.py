@@ -80,7 +80,10 @@ class SkippedLines(Answer):
         description="The first and the last line."
     )
     why: str = Field(
-        description="`delimiter` (`sep=;`), `comment`, `title`, `metadata` or `empty`."
+        description=(
+            "`delimiter` (`sep=;`), `comment`, `title`, `metadata` or `empty`; below the table"
+            " `count`, `note` or `empty`."
+        )
     )
     text: str = Field(description="Text of the first line.")
 
@@ -100,6 +103,10 @@ class CsvDialect(Answer):
     skip_rows: int = Field(description="Lines before the header.")
     skipped: list[SkippedLines] = sometimes("Lines skipped by detection, and why.")
     header_rows: int = Field(description="Header rows; 0 if there is no header.")
+    header_confidence: float = sometimes(
+        "Confidence in `header_rows` from 0 to 1; 1 if you declared it. Below 0.8 the header is"
+        " unsure: one row is taken unless the evidence against it is strong."
+    )
     blank_lines: int = sometimes(
         "In a file of one column: blank lines that were skipped but may be empty values."
     )
@@ -110,6 +117,9 @@ class CsvDialect(Answer):
     )
     data_start: int = Field(description="Byte offset of the first row.")
     data_line: int = Field(description="Line number of the first row.")
+    cell_faults: bool = sometimes(
+        "Whether the text comes from a spreadsheet and may mark cells that are errors."
+    )
 
 
 class JsonDialect(Answer):
@@ -134,6 +144,30 @@ class JsonDialect(Answer):
 
 
 Dialect = Annotated[CsvDialect | JsonDialect, Field(discriminator="kind")]
+
+
+class CellNote(Answer):
+    """Something about some cells of a sheet."""
+
+    what: str = Field(description="What they are.")
+    cells: int = Field(description="How many.")
+    first: str = Field(description="The first of them, such as `Sheet1!C17`.")
+
+
+class Decoding(Answer):
+    """What a decoder did with the bytes of a file."""
+
+    decoder: str = Field(description="gzip, zstd, bzip2, xz, lz4, zlib or xlsx.")
+    sheet: str = sometimes("Of a workbook: the sheet that was read.")
+    sheets: int = sometimes("How many sheets the workbook has.")
+    hidden_sheets: list[str] = sometimes("The first 20 sheets that are hidden.")
+    notes: list[CellNote] = sometimes("What is worth knowing of some cells.")
+
+
+DECODING = (
+    "The decoders that the bytes passed before they were stored, in this order; empty if they were"
+    " stored as they came."
+)
 
 
 class Message(Answer):
@@ -178,6 +212,7 @@ class Uploaded(Answer):
     dialect: Dialect = Field(
         description="How the file is read: your options, and detected values for the rest."
     )
+    decoding: list[Decoding] = Field(description=DECODING)
     columns: list[str] = Field(
         description="Columns of the results; empty if they are known only once rows are read."
     )
@@ -300,6 +335,7 @@ class FileStatus(Answer):
         description="csv, json, jsonl or parquet; objects or batch for a job with parts."
     )
     dialect: Dialect = Field(description="How the file is read.")
+    decoding: list[Decoding] = Field(description=DECODING)
     columns: list[str] = Field(description="Columns of the results.")
     size_bytes: int = Field(description="Number of received bytes, before decompression.")
     sha256: str | None = Field(

@@ -143,24 +143,16 @@ class JobOptions(BaseModel):
         return clean_filename(filename)
 
 
-class UploadOptions(JobOptions):
-    """Options of an upload, in the query or as form fields."""
+class DialectOptions(BaseModel):
+    """How a file is read; what is not set is detected."""
 
-    processor: str = Field(
-        default="rows", max_length=100, description="Processor that runs each row."
-    )
-    on_duplicate: Literal["existing", "reject", "new"] = Field(
-        default="new",
-        description=(
-            "If the same bytes were uploaded with the same options before: return the "
-            "`existing` upload, `reject` it (409), or load the bytes again."
-        ),
-    )
-    filename: str | None = Field(
-        default=None, max_length=255, description="Name to show, for raw bodies."
-    )
     format: Literal["csv", "json", "jsonl"] | None = Field(
         default=None, description="Detected by default."
+    )
+    sheet: str | None = Field(
+        default=None,
+        max_length=255,
+        description="Of a workbook: the name of the sheet, or its number from 1.",
     )
     encoding: str | None = Field(
         default=None, max_length=40, description="utf-8, utf-16, cp1252, latin-1, ..."
@@ -180,8 +172,8 @@ class UploadOptions(JobOptions):
     header_rows: Annotated[Integer, Field(ge=0, le=10)] | None = Field(
         default=None, description="Header rows; 0 if there is no header."
     )
-    skip_footer: Annotated[Integer, Field(ge=0, le=1000)] = Field(
-        default=0, description="Records at the end that are not rows."
+    skip_footer: Annotated[Integer, Field(ge=0, le=1000)] | None = Field(
+        default=None, description="Records at the end that are not rows; detected by default."
     )
     columns: Annotated[list[str], BeforeValidator(_names)] | None = Field(
         default=None, description="Column names, separated by commas."
@@ -194,13 +186,14 @@ class UploadOptions(JobOptions):
         ),
     )
 
-    def apply_to(self, submission: Submission, content_type: str) -> Submission:
-        submission = super().apply_to(submission, content_type)
+    def declared(self, content_type: str) -> Declared:
+        """The same for a file of this content type, which may name its encoding."""
         charset = re.search(r"charset=\"?([\w.:-]{1,40})", content_type, re.IGNORECASE)
-        declared = Declared(
+        is_json = media_type(content_type) == "application/json"
+        return Declared(
             format=self.format,
-            encoding=self.encoding
-            or (charset[1] if charset and media_type(content_type) != "application/json" else None),
+            sheet=self.sheet,
+            encoding=self.encoding or (charset[1] if charset and not is_json else None),
             delimiter=self.delimiter,
             quote=self.quote,
             escape=self.escape,
@@ -212,8 +205,32 @@ class UploadOptions(JobOptions):
             columns=self.columns,
             on_bad_row=self.on_bad_row,
         )
+
+
+class UploadOptions(DialectOptions, JobOptions):
+    """Options of an upload, in the query or as form fields."""
+
+    processor: str = Field(
+        default="rows", max_length=100, description="Processor that runs each row."
+    )
+    on_duplicate: Literal["existing", "reject", "new"] = Field(
+        default="new",
+        description=(
+            "If the same bytes were uploaded with the same options before: return the "
+            "`existing` upload, `reject` it (409), or load the bytes again."
+        ),
+    )
+    filename: str | None = Field(
+        default=None, max_length=255, description="Name to show, for raw bodies."
+    )
+
+    def apply_to(self, submission: Submission, content_type: str) -> Submission:
+        submission = super().apply_to(submission, content_type)
         return replace(
-            submission, processor=self.processor, on_duplicate=self.on_duplicate, declared=declared
+            submission,
+            processor=self.processor,
+            on_duplicate=self.on_duplicate,
+            declared=self.declared(content_type),
         )
 
     def name_of(self, filename: str) -> str:

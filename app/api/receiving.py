@@ -26,7 +26,6 @@ from app.errors import (
     UnsupportedTransferEncoding,
 )
 from app.jobs.submit import Accepted, Complete, Submission
-from app.processors.options import Options, as_json
 
 UNDECLARED = (
     "",
@@ -107,7 +106,7 @@ async def receive(
     submission = _submission(request, owner, is_form=is_form)
     submission = endpoint.prepare(options.apply_to(submission, "" if is_form else content_type))
     if is_form:
-        so_far = app.processors.options_so_far(submission.processor, submission.options)
+        so_far = app.job_types.options_so_far(submission.processor, submission.options)
         form = _Form(MultipartBody(content_type), submission, so_far, options, app, endpoint)
         await app.submitter.check(submission)
         return await _submitted(app, submission, form.file(pieces(request)), form.complete)
@@ -164,9 +163,9 @@ def described(owner: str, options: JobOptions, content_type: str, app: Services)
 
 
 def _with_checked_options(submission: Submission, app: Services) -> Submission:
-    """Check the complete options; raises the processor's RequestError."""
-    options = app.processors.options(submission.processor, submission.options)
-    return replace(submission, options=as_json(options))
+    """Check the complete options; raises the job type's RequestError."""
+    options = app.job_types.options(submission.processor, submission.options)
+    return replace(submission, options=options)
 
 
 @dataclass(frozen=True, slots=True)
@@ -176,7 +175,7 @@ class _Form:
     body: MultipartBody
     submission: Submission
     """The submission from the query and the headers."""
-    so_far: Options | None
+    so_far: dict[str, Any] | None
     """Options of the processor, if the query has all required ones."""
     options: JobOptions
     app: Services
@@ -220,7 +219,7 @@ class _Form:
             described.options,
         )
         if self.so_far is not None and is_same:
-            return replace(submission, options=as_json(self.so_far))
+            return replace(submission, options=self.so_far)
         return _with_checked_options(submission, self.app)
 
 

@@ -82,7 +82,7 @@ def upload(
         list[str],
         typer.Argument(
             metavar="FILES...",
-            help="CSV, JSON or JSON Lines, also gzipped; - reads standard input.",
+            help="CSV, JSON or JSON Lines, also compressed; - reads standard input.",
         ),
     ],
     priority: Annotated[

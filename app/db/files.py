@@ -12,6 +12,7 @@ from sqlalchemy.orm import aliased
 
 from app.db.models import File, IdempotencyKey, Job
 from app.db.rows import (
+    FilePlaces,
     FileRow,
     NewFile,
     StoredAnswer,
@@ -39,6 +40,9 @@ _FIND = select(*_FILE).where(
     File.id == bindparam("of_file", type_=File.id.type),
     File.owner == bindparam("of_owner", type_=File.owner.type),
     File.deleted_at.is_(None),
+)
+_PLACES = select(*columns_of(FilePlaces, File)).where(
+    File.id == bindparam("of_file", type_=File.id.type)
 )
 _ANSWER = columns_of(StoredAnswer, IdempotencyKey)
 
@@ -68,6 +72,10 @@ async def find_files(
     """Return the files that exist, by id."""
     query = select(*_FILE).where(File.id.in_(ids), File.owner == owner, File.deleted_at.is_(None))
     return {file.id: file for file in await fetch_all(connection, FileRow, query)}
+
+
+async def find_places(connection: AsyncConnection, file_id: UUID) -> FilePlaces | None:
+    return await fetch_first(connection, FilePlaces, _PLACES, {"of_file": file_id})
 
 
 async def find_by_content(connection: AsyncConnection, owner: str, content_key: str) -> UUID | None:

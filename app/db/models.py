@@ -49,6 +49,7 @@ class Base(DeclarativeBase):
         int: BigInteger().with_variant(Integer, "sqlite"),
         dict[str, Any]: JSON(none_as_null=True),
         list[str]: JSON(none_as_null=True),
+        list[dict[str, Any]]: JSON(none_as_null=True),
         UUID: Uuid(),
         bytes: LargeBinary(),
         Decimal: Numeric(20, 4),
@@ -116,6 +117,12 @@ class File(Base):
     """
     etag: Mapped[str | None] = mapped_column(String(300))
     """Version of the object to read; null for files in a folder."""
+    decoding: Mapped[list[dict[str, Any]] | None]
+    """What each decoder found and did, in the order in which the bytes passed through them; null if
+    the bytes were stored as received.
+    """
+    places: Mapped[dict[str, Any] | None]
+    """Where rows come from, by line of the stored bytes; null if those are the received bytes."""
     created_at: Mapped[datetime]
     deleted_at: Mapped[datetime | None]
     """Set first; rows and bytes are removed in bounded steps afterwards."""

@@ -96,6 +96,12 @@ class FileRow(msgspec.Struct, frozen=True):
     deleted_at: datetime | None
 
 
+class FilePlaces(msgspec.Struct, frozen=True):
+    """Where the rows of a file come from."""
+
+    places: dict[str, Any] | None
+
+
 class NewFile(msgspec.Struct, frozen=True, kw_only=True):
     """A file to insert."""
 
@@ -114,6 +120,8 @@ class NewFile(msgspec.Struct, frozen=True, kw_only=True):
     dedup_key: str | None = None
     storage_uri: str | None = None
     etag: str | None = None
+    decoding: list[dict[str, Any]] | None = None
+    places: dict[str, Any] | None = None
 
 
 class JobBase(msgspec.Struct, frozen=True):
@@ -179,6 +187,7 @@ class ListedJob(JobBase, frozen=True):
     crc32: int | None
     storage_uri: str | None
     etag: str | None
+    decoding: list[dict[str, Any]] | None
 
 
 class JobRow(ListedJob, frozen=True):

@@ -12,6 +12,7 @@ from app.features.imports.feature import IMPORTS
 from app.features.job_types.feature import JOB_TYPES
 from app.features.jobs.feature import JOBS
 from app.features.mapping.feature import MAPPING
+from app.features.preview.feature import PREVIEW
 from app.features.schedules.feature import SCHEDULES
 from app.features.scoring.feature import SCORING
 from app.features.sentiment.feature import SENTIMENT
@@ -25,6 +26,7 @@ from app.features.webhooks.feature import WEBHOOKS
 
 FEATURES: tuple[Feature, ...] = (
     FILES,
+    PREVIEW,
     UPLOADS,
     CORRECTIONS,
     JOBS,

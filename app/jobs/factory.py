@@ -67,9 +67,10 @@ class JobFactory:
         total_rows: int | None = None,
     ) -> NewJob:
         """Return a job that reads this file. `columns` are those of its results; `total_rows` is
-        given if the rows are counted already.
+        given if the rows are counted already. Raises NotConfigured.
         """
         processor = self._processors.get(spec.processor)
+        self._processors.check_installed(spec.processor)
         usual = processor.chunk_size or self._settings.chunk_size
         return replace(
             self._new(spec, file, JobStatus.QUEUED, columns),
@@ -83,8 +84,9 @@ class JobFactory:
         self, spec: JobSpec, file: FileRow | NewFile, columns: Sequence[str], *, part_count: int
     ) -> NewJob:
         """Return a job that ends with the last of its parts, which name it as their parent. Its
-        file is one of theirs, or stands for all of them.
+        file is one of theirs, or stands for all of them. Raises NotConfigured.
         """
+        self._processors.check_installed(spec.processor)
         return replace(
             self._new(spec, file, JobStatus.PROCESSING, columns),
             child_count=part_count,

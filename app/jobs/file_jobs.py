@@ -72,6 +72,7 @@ class FileJobs:
     ) -> None:
         self._database = database
         self._processors = processors
+        self.check_installed = processors.check_installed
         self._factory = factory
 
     async def submit_plan(
@@ -149,11 +150,14 @@ class FileJobs:
         *,
         door: str = DOOR,
         public_id: str | None = None,
+        total_rows: int | None = None,
+        is_cacheable: bool = True,
     ) -> list[NewJob]:
         """Return the job over this file, as a part of `parent_id` if given, then its own parts.
 
-        `files` are those that the parts read. Raises StoredBytesGone, NotRows, and the processor's
-        error for unsuitable columns.
+        `files` are those that the parts read, `total_rows` are those of the file if they are
+        counted already. The result of a job that is not cacheable never answers a later request.
+        Raises StoredBytesGone, NotRows, and the processor's error for unsuitable columns.
         """
         check_rows(file)
         columns = self.columns(file, plan)
@@ -166,10 +170,10 @@ class FileJobs:
             public_id,
             chunk_size=plan.chunk_size,
             parent_id=parent_id,
-            cache_key=self._cache_key(file, plan, files),
+            cache_key=self._cache_key(file, plan, files) if is_cacheable else None,
         )
         if not plan.part_files:
-            return [self._factory.reading(spec, file, columns)]
+            return [self._factory.reading(spec, file, columns, total_rows)]
         job = self._factory.of_parts(spec, file, columns, part_count=len(plan.part_files))
         of_part = JobSpec(owner, plan.part_processor, {}, priority, door, parent_id=job.id)
         return [job, *(self._part(of_part, files[file_id]) for file_id in plan.part_files)]

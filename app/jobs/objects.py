@@ -108,9 +108,9 @@ class ObjectsSubmitter:
         """
         source = self._sources.remote(submission.source)
         source.check_configured()
-        plan_for = await submission.job_type.prepare(submission.owner, submission.options)
+        plan_for = await submission.job_type.plan_for(submission.owner, submission.options)
         uri = source.full(submission.source)
-        single = await _as_request_error(asyncio.to_thread(source.single, uri))
+        single = await as_request_error(asyncio.to_thread(source.single, uri))
         if single is not None:
             inspected = await self._inspect(submission, plan_for, source, single)
             if inspected.error is not None:
@@ -118,7 +118,7 @@ class ObjectsSubmitter:
             return await self._record(
                 submission, uri, [inspected], announce, recorded, with_parent=False
             )
-        objects = await _as_request_error(asyncio.to_thread(source.find, uri, MAX_OBJECTS))
+        objects = await as_request_error(asyncio.to_thread(source.find, uri, MAX_OBJECTS))
         if not objects:
             raise ObjectNotFound(f"No object matches {uri}.")
         if len(objects) > MAX_OBJECTS:
@@ -150,10 +150,10 @@ class ObjectsSubmitter:
         read = partial(source.read, object_.uri, 0, min(object_.size, SAMPLE_BYTES), object_.etag)
         file = _file_of(submission, object_, CsvDialect())
         try:
-            sample = await _as_request_error(asyncio.to_thread(read))
+            sample = await as_request_error(asyncio.to_thread(read))
             if by_content(sample) is not None:
                 raise BinaryContent(
-                    f"{object_.uri} is compressed; only plain objects can be read in place."
+                    f"{object_.uri} is compressed or a workbook; only text can be read in place."
                 )
             dialect = detect(
                 sample,
@@ -330,7 +330,7 @@ def printable(uri: str) -> str:
     return CONTROL.sub(lambda match: f"%{ord(match[0]):02X}", uri)
 
 
-async def _as_request_error(work: Coroutine[Any, Any, Result]) -> Result:
+async def as_request_error(work: Coroutine[Any, Any, Result]) -> Result:
     """Translate errors of a source into errors of the request."""
     try:
         return await work

@@ -246,6 +246,7 @@ def status_body(
         "filename": job.filename,
         "format": job.format,
         "dialect": job.dialect,
+        "decoding": job.decoding or [],
         "columns": job.columns,
         "size_bytes": job.size_bytes,
         "sha256": job.sha256 or None,

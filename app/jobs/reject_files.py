@@ -8,6 +8,7 @@ from contextlib import suppress
 import msgspec
 
 from app.db.rows import JobRow, RejectRow
+from app.decoders.places import Places
 from app.errors import TerminalError
 from app.formats.base import MAX_ROW_BYTES
 from app.formats.registry import from_json, reject_layout
@@ -16,6 +17,8 @@ from app.jobs.formulas import GUARD, needs_guard
 from app.sources.base import Sources
 
 META_COLUMNS = ("_row", "_line", "_column", "_code", "_message")
+PLACE_COLUMN = "_place"
+"""Behind them, of a file whose rows come from elsewhere."""
 
 
 def with_all_bytes(sources: Sources, job: JobRow, row: RejectRow) -> RejectRow:
@@ -36,8 +39,11 @@ def with_all_bytes(sources: Sources, job: JobRow, row: RejectRow) -> RejectRow:
 class Layout:
     """Rejects as lines of a download and as records of a correction: the same cells in both."""
 
-    def __init__(self, layout: RejectLayout, *, formula_guard: bool) -> None:
+    def __init__(
+        self, layout: RejectLayout, *, formula_guard: bool, places: Places | None = None
+    ) -> None:
         self._layout = layout
+        self._places = places
         self.columns = layout.columns
         """Columns that can be corrected."""
         self.dialect = layout.dialect
@@ -50,10 +56,14 @@ class Layout:
 
     def header(self) -> bytes:
         names = [name.encode(self.encoding, "replace") for name in self.columns]
-        return self._write.line([*names, *(name.encode() for name in META_COLUMNS)])
+        more = META_COLUMNS if self._places is None else (*META_COLUMNS, PLACE_COLUMN)
+        return self._write.line([*names, *(name.encode() for name in more)])
 
     def line(self, row: RejectRow) -> bytes:
-        return self._write.line([*self._cells(row), *_meta(row)])
+        cells = [*self._cells(row), *_meta(row)]
+        if self._places is not None:
+            cells.append(place_of(row, self.columns, self._places).encode())
+        return self._write.line(cells)
 
     def cells(self, row: RejectRow) -> list[str]:
         """Return the cells of a reject as shown, by column. Bytes that are not text are kept as
@@ -71,11 +81,22 @@ class Layout:
         return self._layout.cells(row.raw, is_corrected=bool(row.corrections))
 
 
-def layout_of(job: JobRow, *, formula_guard: bool = False) -> Layout:
-    """Return the layout of a job's rejects; with `formula_guard`, lines are safe to open in a
-    spreadsheet.
+def layout_of(job: JobRow, *, formula_guard: bool = False, places: Places | None = None) -> Layout:
+    """Return the layout of a job's rejects. With `formula_guard`, lines are safe to open in a
+    spreadsheet. With `places`, lines say where in the original file their row is.
     """
-    return Layout(reject_layout(from_json(job.dialect)), formula_guard=formula_guard)
+    layout = reject_layout(from_json(job.dialect))
+    return Layout(layout, formula_guard=formula_guard, places=places)
+
+
+def place_of(row: RejectRow, columns: Sequence[str], places: Places) -> str:
+    """Return the place of a reject in the original file: the cell if the fault is in one, else the
+    row.
+    """
+    name, column = row.column_name, None
+    if name is not None and name in columns:
+        column = list(columns).index(name)
+    return places.at(row.line, column)
 
 
 def is_whole(row: RejectRow) -> bool:

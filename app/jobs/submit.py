@@ -6,12 +6,13 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
 from uuid import UUID, uuid4
 
 import msgspec
+from msgspec import structs
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -19,7 +20,10 @@ from app.config import Settings
 from app.db import files, jobs
 from app.db.engine import Database
 from app.db.rows import JobRow, NewFile, NewJob
-from app.decoders.base import Kind
+from app.decoders.base import Kind, Report
+from app.decoders.base import Wanted as DecodingWanted
+from app.decoders.places import Places, places_to_json
+from app.decoders.registry import plain_name
 from app.errors import (
     DecompressedTooLarge,
     DigestMismatch,
@@ -34,12 +38,15 @@ from app.errors import (
 from app.failpoints import hit
 from app.formats.detect import SAMPLE_BYTES, Declared, detect
 from app.formats.registry import Dialect, reading_of, to_json
-from app.jobs.factory import JobFactory, JobSpec
+from app.jobs.factory import JobFactory
+from app.jobs.file_jobs import FileJobs, InputFile, Plan, all_files
+from app.jobs.job_types import JobTypes
 from app.jobs.limits import OwnerLimits
-from app.processors.registry import Processors
 from app.sources.places import Storage, Stored
 from app.sources.upload import Received, UploadSource, check_room, touch_periodically
 
+DECODED_AT_ONCE = 2
+"""Workbooks, each by a process that may take SPREADSHEET_MEMORY_MB."""
 ACCEPTED_AT_ONCE = 4
 """Number of received uploads whose jobs are created at the same time. The event loop serves all
 ready tasks in turn, so more of them would delay readers.
@@ -112,18 +119,21 @@ class Submitter:
         settings: Settings,
         database: Database,
         storage: Storage,
-        processors: Processors,
         limits: OwnerLimits,
         factory: JobFactory,
+        job_types: JobTypes,
+        file_jobs: FileJobs,
     ) -> None:
         self._settings = settings
         self._database = database
         self._storage = storage
-        self._processors = processors
         self._limits = limits
         self._factory = factory
+        self._job_types = job_types
+        self._file_jobs = file_jobs
         self._keys_in_flight: set[tuple[str, str]] = set()
         self._accepting = asyncio.Semaphore(ACCEPTED_AT_ONCE)
+        self._decoding = asyncio.Semaphore(DECODED_AT_ONCE)
 
     async def check_room(self, new_bytes: int = 0) -> None:
         """Raises InsufficientStorage if `new_bytes` do not fit on the disk of the uploads."""
@@ -189,6 +199,7 @@ class Submitter:
             uuid4(),
             max_bytes=limit if left is None else min(limit, left),
             reserve_bytes=self._settings.min_free_disk_mb << 20,
+            turns=self._decoding,
             declared=submission.declared_kind,
             inspect=None if submission.inspector is None else submission.inspector.feed,
         )
@@ -198,7 +209,7 @@ class Submitter:
                     await upload.write(data)
                 if complete is not None:
                     submission = complete()
-                received = await upload.finish()
+                received = await upload.finish(self._wanted(submission))
             except (FileTooLarge, DecompressedTooLarge):
                 if left is None or left >= limit:
                     raise
@@ -207,6 +218,13 @@ class Submitter:
                 ) from None
             async with self._accepting:
                 return await self._accept(submission, upload, received)
+
+    def _wanted(self, submission: Submission) -> DecodingWanted:
+        return DecodingWanted(
+            submission.declared.sheet,
+            self._settings.spreadsheet_memory_mb,
+            self._settings.spreadsheet_seconds,
+        )
 
     async def _accept(
         self, submission: Submission, upload: UploadSource, received: Received
@@ -231,10 +249,9 @@ class Submitter:
         if (replay := await self._replay(submission, fingerprint)) is not None:
             return replay
         dialect = await asyncio.to_thread(_detect, submission, received)
-        columns = self._processors.columns(
-            submission.processor, dialect.columns, submission.options
-        )
         content_key = _content_key(submission, received, dialect)
+        file = _new_file(upload.file_id, submission, received, dialect, content_key)
+        plan = await self._plan(submission, file)
         if submission.on_duplicate != "new":
             async with self._database.reading() as connection:
                 existing = await files.find_by_content(connection, submission.owner, content_key)
@@ -243,29 +260,54 @@ class Submitter:
         hit("upload.before_rename")
         stored = await upload.publish()
         hit("upload.after_rename")
-        file = _new_file(upload.file_id, submission, received, dialect, stored, content_key)
-        new_bytes = JobSpec(
-            submission.owner,
-            submission.processor,
-            submission.options,
-            submission.priority,
-            submission.door,
-            submission.public_id,
-            submission.chunk_size,
+        file = structs.replace(file, storage_uri=stored.uri, etag=stored.etag)
+        return await self._record(submission, stored, file, plan, total_rows, fingerprint)
+
+    async def _plan(self, submission: Submission, file: NewFile) -> Plan:
+        """Return the job that the submission asks for; raises RequestError if it cannot run over
+        this file.
+        """
+        job_type = self._job_types.of_upload(submission.processor)
+        plan_for = await job_type.plan_for_checked(submission.owner, submission.options)
+        plan = await plan_for(file)
+        return replace(
+            plan,
+            columns=self._file_jobs.columns(file, plan),
+            chunk_size=submission.chunk_size or plan.chunk_size,
         )
-        job = self._factory.reading(new_bytes, file, columns, total_rows)
-        return await self._record(submission, stored, file, job, fingerprint)
 
     async def _record(
-        self, submission: Submission, stored: Stored, file: NewFile, job: NewJob, fingerprint: str
+        self,
+        submission: Submission,
+        stored: Stored,
+        file: NewFile,
+        plan: Plan,
+        total_rows: int | None,
+        fingerprint: str,
     ) -> Accepted:
-        """Insert file, job, queue token and idempotency key in one transaction; return the answer."""
+        """Insert file, jobs, queue tokens and idempotency key in one transaction; return the
+        answer.
+        """
+        other_files = set(plan.part_files) - {file.id}
 
         async def record(connection: AsyncConnection) -> dict[str, Any]:
-            (number,) = await self._factory.make(
-                connection, [job], [file], reserved_bytes=submission.reserved_bytes
+            by_id: dict[UUID, InputFile] = {file.id: file}
+            by_id |= await all_files(connection, other_files, submission.owner)
+            new_jobs = self._file_jobs.jobs_for(
+                submission.owner,
+                file,
+                plan,
+                submission.priority,
+                by_id,
+                door=submission.door,
+                public_id=submission.public_id,
+                total_rows=total_rows,
+                is_cacheable=False,
             )
-            body = _answer(file, job, number)
+            numbers = await self._factory.make(
+                connection, new_jobs, [file], reserved_bytes=submission.reserved_bytes
+            )
+            body = _answer(file, new_jobs[0], numbers[0])
             key = submission.idempotency_key
             await self._factory.remember(connection, submission.owner, key, fingerprint, 201, body)
             if submission.recorded is not None:
@@ -329,11 +371,14 @@ async def answered_before(
 def _detect(submission: Submission, received: Received) -> Dialect:
     if not received.stored_bytes:
         raise EmptyFile("The file is empty.")
+    declared = submission.declared
+    for report in received.reports:
+        declared = replace(declared, **report.declared)
     dialect = detect(
         received.sample,
         complete=received.stored_bytes <= SAMPLE_BYTES,
-        declared=submission.declared,
-        filename=submission.filename,
+        declared=declared,
+        filename=plain_name(submission.filename, [report.decoder for report in received.reports]),
         media_type=submission.media_type,
     )
     return dialect.of_size(received.stored_bytes)
@@ -344,9 +389,9 @@ def _new_file(
     submission: Submission,
     received: Received,
     dialect: Dialect,
-    stored: Stored,
     content_key: str,
 ) -> NewFile:
+    """The row of the file; where its bytes are stored is not known yet."""
     return NewFile(
         id=file_id,
         owner=submission.owner,
@@ -361,9 +406,15 @@ def _new_file(
         crc32=received.crc32,
         content_key=content_key,
         dedup_key=None if submission.on_duplicate == "new" else content_key,
-        storage_uri=stored.uri,
-        etag=stored.etag,
+        storage_uri="",
+        decoding=[report.shown() for report in received.reports] or None,
+        places=places_to_json(_places(received.reports)),
     )
+
+
+def _places(reports: Sequence[Report]) -> Places | None:
+    """Where the rows come from, as the last decoder says it that knows."""
+    return next((report.places for report in reversed(reports) if report.places), None)
 
 
 def _answer(file: NewFile | JobRow, job: NewJob | JobRow, number: int) -> dict[str, Any]:
@@ -378,6 +429,7 @@ def _answer(file: NewFile | JobRow, job: NewJob | JobRow, number: int) -> dict[s
         "size_bytes": file.size_bytes,
         "format": file.format,
         "dialect": file.dialect,
+        "decoding": file.decoding or [],
         "columns": job.columns,
         "processor": job.processor,
         "priority": job.priority,
@@ -387,10 +439,13 @@ def _answer(file: NewFile | JobRow, job: NewJob | JobRow, number: int) -> dict[s
 
 def _fingerprint(submission: Submission, received: Received) -> str:
     declared = msgspec.to_builtins(submission.declared)
-    if (
-        declared["skip_initial_space"] is None
-    ):  # keeps the fingerprints of requests that were stored before this option existed
-        del declared["skip_initial_space"]
+    # Keeps the fingerprints of requests that were stored before these options existed or could be
+    # absent.
+    for added in ("skip_initial_space", "sheet"):
+        if declared[added] is None:
+            del declared[added]
+    declared["skip_footer"] = declared["skip_footer"] or 0
+    del declared["cell_faults"]  # follows from the bytes
     same = [
         received.sha256,
         submission.processor,
@@ -404,4 +459,6 @@ def _fingerprint(submission: Submission, received: Received) -> str:
 
 def _content_key(submission: Submission, received: Received, dialect: Dialect) -> str:
     same = [received.sha256, reading_of(dialect), submission.processor, submission.options]
+    if sheets := [report.facts["sheet"] for report in received.reports if "sheet" in report.facts]:
+        same.append(sheets)
     return hashlib.sha256(msgspec.json.encode(same, order="sorted")).hexdigest()

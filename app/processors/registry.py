@@ -11,7 +11,8 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from app.errors import InvalidParameter, SettingsInvalid, UnknownProcessor
+from app import extras
+from app.errors import NotConfigured, SettingsInvalid, UnknownProcessor
 from app.processors.base import (
     Capabilities,
     ChecksRecords,
@@ -23,7 +24,7 @@ from app.processors.base import (
     WaitsForService,
     WritesTables,
 )
-from app.processors.options import Options, restored, validated, validated_some
+from app.processors.options import Options, restored
 from app.processors.rows import RowsProcessor
 from app.processors.tables import NewTable
 from app.schemas.base import RecordSchema
@@ -96,31 +97,6 @@ class Processors:
         """Raises UnknownProcessor."""
         return self._capabilities[self.get(name).name]
 
-    def options(self, name: str, given: Mapping[str, Any]) -> Options:
-        """What somebody said, as JSON or as texts; raises UnknownProcessor, InvalidParameter, and
-        the RequestError that the processor has for it.
-        """
-        processor = self._usable(name)
-        options = validated(processor.options, f"the processor {name}", given)
-        processor.check(options)
-        return options
-
-    def options_so_far(self, name: str, given: Mapping[str, Any]) -> Options | None:
-        """The options where more of them may come, None if some are missing; raises the same for
-        what is wrong already.
-        """
-        processor = self._usable(name)
-        options = validated_some(processor.options, f"the processor {name}", given)
-        if options is not None:
-            processor.check(options)
-        return options
-
-    def _usable(self, name: str) -> Processor:
-        processor = self.get(name)
-        if processor.made_by:
-            raise InvalidParameter(processor.made_by)
-        return processor
-
     def restored(self, name: str, stored: Mapping[str, Any]) -> Options:
         """The options that the database has of a job; raises UnknownProcessor, InvalidParameter."""
         return restored(self.get(name).options, f"the processor {name}", stored)
@@ -133,6 +109,15 @@ class Processors:
         """
         typed = options if isinstance(options, BaseModel) else self.restored(name, options)
         return list(self.get(name).columns(header, typed))
+
+    def check_installed(self, name: str) -> None:
+        """Raises UnknownProcessor; NotConfigured if packages that it imports are missing."""
+        needs = self.get(name).needs
+        if needs and not extras.is_installed(needs):
+            raise NotConfigured(
+                f"The processor {name} needs packages that are not installed:"
+                f" {extras.how_to_install(needs)}."
+            )
 
     async def close(self) -> None:
         """Let go of what processors hold: connections to others."""
@@ -156,7 +141,7 @@ def problem_of(made: Any) -> str | None:
     """What is wrong with a processor, as far as that shows before the first row."""
     kind = type(made)
     if not issubclass(kind, Processor):
-        return "it does not derive from app.processors.base.Processor"
+        return "it does not derive from granula.plugins.Processor"
     if not isinstance(getattr(made, "name", None), str) or not made.name:
         return "it has no name"
     for member, capability in MEMBERS.items():
@@ -164,7 +149,7 @@ def problem_of(made: Any) -> str | None:
             has = "has" if hasattr(made, member) else "has no"
             return f"it {has} `{member}`, which is what a {capability.__name__} has"
     if not (isinstance(made.options, type) and issubclass(made.options, Options)):
-        return "its `options` is no subclass of app.processors.options.Options"
+        return "its `options` is no subclass of granula.plugins.Options"
     for method, arguments in (("columns", ((), None)), ("check", (None,))):
         try:
             inspect.signature(getattr(kind, method)).bind(made, *arguments)

@@ -15,10 +15,9 @@ from types import TracebackType
 from typing import Any
 from uuid import UUID
 
-from app.decoders.base import Decoder, Kind
-from app.decoders.registry import by_content
+from app.decoders.base import Kind, Report, Wanted
+from app.decoders.chain import Chain
 from app.errors import (
-    ContentMismatch,
     DecompressedTooLarge,
     FileTooLarge,
     InsufficientStorage,
@@ -34,6 +33,7 @@ SMALL_BYTES = 64 << 10
 MAX_RATIO, RATIO_COUNTS_FROM = 200, 1 << 20
 DISK_CHECK_BYTES = 64 << 20
 TOUCH_SECONDS = 10.0
+ANYHOW = Wanted()
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +50,8 @@ class Received:
     """CRC-32 of the bytes as written."""
     sample: bytes
     """The beginning of the stored bytes; all of them if they are few."""
+    reports: tuple[Report, ...] = ()
+    """Of the decoders that the bytes passed, in this order."""
 
 
 class UploadSource:
@@ -62,24 +64,25 @@ class UploadSource:
         *,
         max_bytes: int,
         reserve_bytes: int,
+        turns: asyncio.Semaphore,
         declared: Kind | None = None,
         inspect: Callable[[bytes], None] | None = None,
     ) -> None:
-        """`declared` is the declared compression; otherwise the first bytes decide. `inspect` is
-        called in a thread with each written piece, in order; an exception ends the upload.
+        """Decode in a process while holding one of `turns`. `declared` is the declared compression;
+        otherwise the first bytes decide. `inspect` is called in a thread with each written piece,
+        in order; an exception ends the upload.
         """
         self._storage = storage
         self.file_id = file_id
         self._max_bytes = max_bytes
         self._reserve_bytes = reserve_bytes
-        self._declared = declared
+        self._turns = turns
+        self._decoders = Chain(declared)
         self._inspect = inspect
         self._sha256 = hashlib.sha256()
         self._crc32 = 0
         self._pending: list[bytes] = []
         self._pending_bytes = 0
-        self._kind: Kind | None = None
-        self._decoder: Decoder | None = None
         self._sample = bytearray()
         self._writer: Writer | None = None
         self._out: Any = None
@@ -108,6 +111,7 @@ class UploadSource:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
+        self._decoders.close()
         try:
             await self._out.close()
         except TransientError as failure:
@@ -134,11 +138,13 @@ class UploadSource:
         if self._pending_bytes >= BLOCK_BYTES:
             await self._flush()
 
-    async def finish(self) -> Received:
+    async def finish(self, wanted: Wanted = ANYHOW) -> Received:
         """Make everything durable, still under the name of the part."""
         await self._flush()
-        if self._decoder is not None:
-            await self._store_all(self._decoder.finish())
+        await self._store_all(self._decoders.finish(wanted))
+        if not self._decoders.is_finished:
+            async with self._turns:
+                await self._store_all(self._decoders.finish(wanted, also_heavy=True))
         hit("upload.before_fsync")
         await asyncio.to_thread(self.writer.finish)
         return Received(
@@ -147,6 +153,7 @@ class UploadSource:
             self._sha256.hexdigest(),
             self._crc32,
             bytes(self._sample),
+            tuple(self._decoders.reports()),
         )
 
     async def publish(self) -> Stored:
@@ -164,25 +171,17 @@ class UploadSource:
         if not self._pending:
             return
         block = b"".join(self._pending)
-        is_first = self.received_bytes == self._pending_bytes
         self._pending, self._pending_bytes = [], 0
-        if is_first:
-            self._kind = self._declared or by_content(block)
-            self._decoder = None if self._kind is None else self._kind.open()
         await _computed(block, self._sha256.update, block)
-        if self._decoder is None:
-            await self._store(block)
-        else:
-            await self._store_all(self._decoder.feed(block))
+        await self._store_all(self._decoders.feed(block))
 
     async def _store_all(self, pieces: Iterator[bytes]) -> None:
         while (piece := await asyncio.to_thread(next, pieces, None)) is not None:
-            await self._store(piece)
             self._refuse_bombs()
+            if piece:
+                await self._store(piece)
 
     async def _store(self, piece: bytes) -> None:
-        if not self.stored_bytes and self._declared is not None:
-            self._refuse_nesting(self._declared, piece)
         if self.stored_bytes - self._checked_at > DISK_CHECK_BYTES:
             self._checked_at = self.stored_bytes
             await asyncio.to_thread(check_room, self._storage, self._reserve_bytes)
@@ -194,21 +193,13 @@ class UploadSource:
         if len(self._sample) < SAMPLE_BYTES:
             self._sample += piece[: SAMPLE_BYTES - len(self._sample)]
 
-    @staticmethod
-    def _refuse_nesting(declared: Kind, beginning: bytes) -> None:
-        inner = by_content(beginning)
-        if inner is not None:
-            raise ContentMismatch(f"The content is {inner.name} inside {declared.name}.")
-
     def _refuse_bombs(self) -> None:
-        bomb = (
-            self.stored_bytes > RATIO_COUNTS_FROM
-            and self.stored_bytes > MAX_RATIO * self.received_bytes
-        )
-        if self._kind is not None and (bomb or self.stored_bytes > self._max_bytes):
+        most = self._decoders.most_bytes
+        is_bomb = most > RATIO_COUNTS_FROM and most > MAX_RATIO * self.received_bytes
+        if is_bomb or most > self._max_bytes:
             raise DecompressedTooLarge(
-                f"The {self._kind.name} data decompresses to more than {self._max_bytes} bytes or"
-                f" {MAX_RATIO} times its size.",
+                f"The {self._decoders.name} data decompresses to more than {self._max_bytes} bytes"
+                f" or {MAX_RATIO} times its size.",
                 limit_bytes=self._max_bytes,
             )
 

@@ -59,7 +59,7 @@ class BatchJobs:
         if len(set(file_ids)) < len(file_ids):
             raise InvalidParameter("A file is named twice in file_ids.")
         job_type = self._job_types.get(submission.job_type)
-        plan_for = await job_type.prepare(submission.owner, submission.options)
+        plan_for = await job_type.plan_for(submission.owner, submission.options)
         async with self._database.reading() as connection:
             to_plan = await all_files(connection, file_ids, submission.owner)
         plans, refused = await self._plans(plan_for, job_type, list(to_plan.values()))

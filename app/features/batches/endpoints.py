@@ -32,7 +32,7 @@ router = APIRouter(tags=["batches"], dependencies=[Depends(single_values)])
 async def upload_batch(
     request: Request, app: App, owner: Owner, options: Annotated[SentimentParameters, Query()]
 ) -> Response:
-    """Upload a CSV file, plain or gzipped, with a column `text` (or the one that `text_column`
+    """Upload a CSV file, plain or compressed, with a column `text` (or the one that `text_column`
     names) and optionally `id`.
 
     The response is sent once the bytes are durable, the rows are counted and the job is stored. The

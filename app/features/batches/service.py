@@ -25,6 +25,7 @@ from app.errors import (
     BatchWithoutText,
     BinaryContent,
     ContentMismatch,
+    CorruptCompression,
     CorruptGzip,
     EmptyFile,
     MissingColumn,
@@ -119,6 +120,16 @@ class _Inspector:
         return dialect
 
 
+MALFORMED = (
+    BadHeader,
+    BinaryContent,
+    ContentMismatch,
+    CorruptCompression,
+    CorruptGzip,
+    TooManyColumns,
+)
+
+
 def as_batch_error(error: RequestError) -> RequestError:
     """Return the error in the terms of the batch endpoints, if they have one for it."""
     if isinstance(error, EmptyFile):
@@ -126,9 +137,7 @@ def as_batch_error(error: RequestError) -> RequestError:
     if isinstance(error, MissingColumn):
         column = error.members.get("column", TEXT)
         return BatchWithoutText(f"CSV must have '{column}' column", reason=error.detail)
-    if isinstance(
-        error, BadHeader | BinaryContent | ContentMismatch | CorruptGzip | TooManyColumns
-    ):
+    if isinstance(error, MALFORMED):
         return BatchMalformed(f"Invalid CSV format: {error.detail}")
     return error
 

@@ -23,7 +23,7 @@ from app.db.corrections import CorrectionPart
 from app.errors import CorrectionColumns, CorrectionInvalid
 from app.formats.base import MAX_CHUNK_BYTES, MAX_ROW_BYTES, Span
 from app.jobs.formulas import unguarded
-from app.jobs.reject_files import META_COLUMNS, Layout
+from app.jobs.reject_files import META_COLUMNS, PLACE_COLUMN, Layout
 from app.sources.places import Writer
 
 # A cell may be as long as its row, which has a separate limit.
@@ -32,6 +32,8 @@ csv.field_size_limit(sys.maxsize)
 DELIMITERS = ",;\t|"
 """Delimiters that editors write; some use the one of their locale."""
 ROW_COLUMN = META_COLUMNS[0]
+OWN_COLUMNS = (*META_COLUMNS, PLACE_COLUMN)
+"""That a download of rejects has besides the cells."""
 NO_ROW_COLUMN = f"The file has no column {ROW_COLUMN}, which says what row each line is."
 SEPARATOR_LINE = re.compile(r"(?i)sep=.?")
 MAX_PROBLEMS = 20
@@ -189,9 +191,9 @@ def _places(header: Sequence[str], columns: Sequence[str]) -> tuple[list[int], i
     )  # the file may have had a column of that name before the download's own
     others = {name: i for i, name in reversed(list(enumerate(names))) if i != row_place}
     missing = [name for name in columns if name not in others]
-    unknown = [name for name in others if name not in columns and name not in META_COLUMNS]
+    unknown = [name for name in others if name not in columns and name not in OWN_COLUMNS]
     twice = len(others) < len(names) - 1 - sum(
-        names.count(m) - 1 for m in META_COLUMNS if m in names
+        names.count(m) - 1 for m in OWN_COLUMNS if m in names
     )
     wrong = [
         f"{_listed(names)} {problem}"

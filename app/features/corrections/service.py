@@ -87,6 +87,7 @@ class Corrections:
         self._incoming = sources.spool
         self._processors = processors
         self._factory = factory
+        self._decoding = asyncio.Semaphore(1)
 
     async def check(self, request: Request) -> JobRow:
         """Return the job to correct; raises NotFound, JobHasParts, NotCorrectable, ResultNotReady."""
@@ -122,6 +123,7 @@ class Corrections:
             uuid4(),
             max_bytes=self._settings.max_upload_bytes,
             reserve_bytes=self._settings.min_free_disk_mb << 20,
+            turns=self._decoding,
             declared=declared,
         )
         async with upload, touch_periodically(self._incoming, upload.file_id):

@@ -17,12 +17,14 @@ from uuid import UUID
 import msgspec
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from app.db import chunks, jobs, results
+from app import extras
+from app.db import chunks, files, jobs, results
 from app.db.engine import Database
 from app.db.rows import JobRow, PageRow
+from app.decoders.places import places_from_json
 from app.destinations.base import ResultDestination
 from app.destinations.registry import Destinations
-from app.errors import DownloadIncomplete, NotFound, RowsGone, TooManyColumns
+from app.errors import DownloadIncomplete, NotConfigured, NotFound, RowsGone, TooManyColumns
 from app.features.files.encoders import CsvEncoder, Encoder, JsonLinesEncoder, fits_parquet
 from app.formats.base import MAX_COLUMNS, cell_names
 from app.jobs.progress import find_with_rows
@@ -101,7 +103,8 @@ async def result_bytes(
     """Yield all results in row order as csv, jsonl or parquet.
 
     Raises RowsGone or NotFound if the rows or the job are deleted meanwhile; the end of the file
-    (gzip trailer, Parquet footer) is not sent then. Encoding runs in threads.
+    (gzip trailer, Parquet footer) is not sent then. Raises NotConfigured before the first bytes if
+    the Parquet writer is not installed. Encoding runs in threads.
     """
     encoder = await asyncio.to_thread(_encoder, format, columns, formula_guard)
     packer = zlib.compressobj(6, wbits=31) if gzip else None
@@ -116,6 +119,11 @@ async def result_bytes(
 
 def _encoder(format: str, columns: Sequence[str], formula_guard: bool) -> Encoder:
     if format == "parquet":
+        if not extras.is_installed("analysis"):
+            raise NotConfigured(
+                "Parquet needs packages that are not installed:"
+                f" {extras.how_to_install('analysis')}."
+            )
         from app.features.files.parquet import ParquetEncoder
 
         return ParquetEncoder(columns)
@@ -216,7 +224,10 @@ async def reject_bytes(
     corrected and sent back: the guard's apostrophes are removed then. Raises RowsGone, NotFound,
     and TransientError if the bytes of a long row cannot be read now.
     """
-    layout = layout_of(export.job, formula_guard=formula_guard)
+    async with database.reading() as connection:
+        stored = await files.find_places(connection, export.job.file_id)
+    places = None if stored is None else places_from_json(stored.places)
+    layout = layout_of(export.job, formula_guard=formula_guard, places=places)
     yield layout.header()
     after = count = 0
     while True:

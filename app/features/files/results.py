@@ -10,11 +10,14 @@ from uuid import UUID, uuid5
 
 import msgspec
 
-from app.db import chunks, results
+from app.db import chunks, files, results
 from app.db.engine import Database
-from app.db.rows import JobRow, RejectRow
+from app.db.rows import FilePlaces, JobRow, RejectRow
+from app.decoders.places import Places, places_from_json
 from app.destinations.registry import Destinations
+from app.formats.faults import unmarked
 from app.jobs.progress import find_with_rows
+from app.jobs.reject_files import place_of
 from app.jobs.stored_rows import ANSWER_BYTES, Row, named, rows_at, rows_behind
 from app.states import JobStatus
 
@@ -122,6 +125,7 @@ async def get_rejects(
     """Return one page in row order as JSON: at most `limit`, and no more than fit into an answer."""
     async with database.snapshot() as connection:
         job = await find_with_rows(connection, identifier, owner)
+        stored = await files.find_places(connection, job.file_id)
         counts = await results.count_rejects(connection, job.id)
         rows, is_cut = await results.list_rejects(
             connection,
@@ -143,11 +147,23 @@ async def get_rejects(
         "next_offset": offset + len(rows) if is_cut else None,
         "complete": JobStatus(job.status).is_final,
     }
-    return await asyncio.to_thread(_with_rejects, body, rows)
+    return await asyncio.to_thread(_with_rejects, body, rows, job, _places(stored))
 
 
-def _with_rejects(body: dict[str, Any], rows: Sequence[RejectRow]) -> bytes:
+def _places(stored: FilePlaces | None) -> Places | None:
+    return None if stored is None else places_from_json(stored.places)
+
+
+def _with_rejects(
+    body: dict[str, Any], rows: Sequence[RejectRow], job: JobRow, places: Places | None
+) -> bytes:
+    if job.dialect.get("cell_faults"):
+        rows = [msgspec.structs.replace(row, raw=unmarked(row.raw)) for row in rows]
     body["items"] = [reject_body(row) for row in rows]
+    if places is not None:
+        columns = job.dialect.get("columns", [])
+        for item, row in zip(body["items"], rows, strict=True):
+            item["place"] = place_of(row, columns, places)
     return msgspec.json.encode(body)
 
 

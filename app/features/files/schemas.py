@@ -71,6 +71,9 @@ class Reject(Answer):
     value: str | None = Field(description="The invalid value; null if it is not a single value.")
     byte_start: int = Field(description="Byte offset of its start in the stored file.")
     byte_end: int = Field(description="Byte offset of its end.")
+    place: str = sometimes(
+        "Place in the spreadsheet: the cell (`Sheet1!C17`) or the row (`Sheet1!17:17`)."
+    )
     column: str | None = Field(description="The invalid column; null if it is the row as a whole.")
     raw: str | None = Field(
         description="The row as in the file, its first 64 KiB; null if that is not UTF-8."

@@ -95,8 +95,8 @@ async def download_file(
     if_none_match: Annotated[str | None, Header(alias="If-None-Match")] = None,
 ) -> Response:
     """Download the bytes of a file: the result of a transform, or an upload, decompressed if it was
-    uploaded gzipped. The ETag is strong and never changes, since stored files are immutable: resume
-    an interrupted download with Range and If-Range. A damaged file is refused (409), or the
+    uploaded compressed. The ETag is strong and never changes, since stored files are immutable:
+    resume an interrupted download with Range and If-Range. A damaged file is refused (409), or the
     transfer is aborted before its end.
     """
     file = await downloads.find(app.database, app.sources, file_id, owner)

@@ -111,7 +111,7 @@ class JobStarter:
         fresh: bool,
         recorded: Recorded,
     ) -> Started:
-        plan_for = await job_type.prepare(owner, job.options)
+        plan_for = await job_type.plan_for(owner, job.options)
         plan = await plan_for(await self._file_jobs.file(owner, file_id))
         if job.chunk_size is not None:
             plan = replace(plan, chunk_size=job.chunk_size)

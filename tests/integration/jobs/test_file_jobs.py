@@ -24,9 +24,10 @@ from app.errors import InvalidParameter, MissingColumn, NotFound, NotRows, Store
 from app.formats.base import Rows
 from app.jobs.factory import JobFactory
 from app.jobs.file_jobs import FileJobs, Plan, SubmittedJob
+from app.jobs.job_types import JobTypes
 from app.jobs.limits import OwnerLimits
 from app.processors.base import ChunkContext, ChunkOutcome, Processor
-from app.processors.options import Options, as_json
+from app.processors.options import Options
 from app.processors.registry import Processors
 from app.states import JobStatus
 from tests.conftest import Databases
@@ -113,7 +114,7 @@ class Service:
 
     def plan(self, **options: Any) -> Plan:
         """As a type of jobs makes it; raises InvalidParameter."""
-        return Plan("chosen", as_json(self.processors.options("chosen", options)))
+        return Plan("chosen", JobTypes(self.processors).options("chosen", options))
 
     async def end(self, *job_ids: UUID, status: JobStatus = JobStatus.COMPLETED) -> None:
         """By way of `processing`, as a job does."""
