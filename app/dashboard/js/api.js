@@ -13,7 +13,10 @@ export class Problem extends Error {
   }
 }
 
-export const OFFLINE = { title: "The service cannot be reached", remedy: "Check that it runs; this page tries again by itself." };
+export const OFFLINE = {
+  title: "The service cannot be reached",
+  remedy: "Check that it runs; this page tries again by itself.",
+};
 const RETRY_MS = 2000;
 const [signedOut, signedIn] = [new Set(), new Set()];
 let session = 0;
@@ -46,7 +49,11 @@ export async function request(method, path, { json, body, headers, signal, keepa
     answer = await fetch(path, {
       method,
       body: json === undefined ? body : JSON.stringify(json),
-      headers: { Accept: "application/json", ...(json === undefined ? {} : { "Content-Type": "application/json" }), ...headers },
+      headers: {
+        Accept: "application/json",
+        ...(json === undefined ? {} : { "Content-Type": "application/json" }),
+        ...headers,
+      },
       credentials: "same-origin",
       signal,
       keepalive,
@@ -67,7 +74,9 @@ export const patch = (path, json) => request("PATCH", path, { json });
 export const remove = (path, options) => request("DELETE", path, options);
 
 export function query(path, parameters) {
-  const given = Object.entries(parameters).filter(([, value]) => value !== null && value !== undefined && value !== "");
+  const given = Object.entries(parameters).filter(
+    ([, value]) => value !== null && value !== undefined && value !== "",
+  );
   return given.length ? `${path}?${new URLSearchParams(given)}` : path;
 }
 
@@ -75,7 +84,9 @@ export function query(path, parameters) {
 export async function rows(path, { limit, offset, ...parameters }) {
   const page = await get(query(path, { ...parameters, limit, offset }));
   while (page.items.length < limit && page.next_after !== null) {
-    const more = await get(query(path, { ...parameters, limit: limit - page.items.length, after: page.next_after }));
+    const more = await get(
+      query(path, { ...parameters, limit: limit - page.items.length, after: page.next_after }),
+    );
     page.items.push(...more.items);
     page.next_after = more.next_after;
   }
@@ -95,7 +106,14 @@ export function live(path, handlers, onstate = () => {}) {
       // A refusal, as of a service that starts, is final for the browser; it need not be for us.
       if (source?.readyState !== EventSource.CLOSED) return;
       shut();
-      timer = setTimeout(() => get("/api/v1/system").then(turn, (error) => error.status !== 401 && (timer = setTimeout(turn, RETRY_MS))), RETRY_MS);
+      timer = setTimeout(
+        () =>
+          get("/api/v1/system").then(
+            turn,
+            (error) => error.status !== 401 && (timer = setTimeout(turn, RETRY_MS)),
+          ),
+        RETRY_MS,
+      );
     };
     for (const [name, handle] of Object.entries(handlers)) {
       source.addEventListener(name, (event) => handle(JSON.parse(event.data)));
@@ -106,7 +124,7 @@ export function live(path, handlers, onstate = () => {}) {
     source?.close();
     source = null;
   };
-  const turn = () => (document.hidden ? shut() : source ?? open());
+  const turn = () => (document.hidden ? shut() : (source ?? open()));
   document.addEventListener("visibilitychange", turn);
   const stopWaiting = onSignedIn(() => (shut(), turn())); // a refusal for want of a key is not tried again before
   turn();

@@ -11,9 +11,17 @@ export async function loaded(load, show, again) {
   try {
     return await load();
   } catch {
-    const page = await fetch("/", { headers: { Accept: "text/html" }, cache: "no-store" }).catch(() => null);
+    const page = await fetch("/", { headers: { Accept: "text/html" }, cache: "no-store" }).catch(
+      () => null,
+    );
     if (page?.ok) {
-      show(empty("This page is out of date", "Load it again to go on.", button("Load again", () => location.reload(), { kind: "primary" })));
+      show(
+        empty(
+          "This page is out of date",
+          "Load it again to go on.",
+          button("Load again", () => location.reload(), { kind: "primary" }),
+        ),
+      );
     } else {
       show(empty(OFFLINE.title, OFFLINE.remedy, button("Try again", again, { iconName: "retry" })));
       setTimeout(again, RETRY_MS);

@@ -29,7 +29,10 @@ function parse() {
       return part;
     }
   };
-  return { parts: path.split("/").filter(Boolean).map(decoded), params: new URLSearchParams(search) };
+  return {
+    parts: path.split("/").filter(Boolean).map(decoded),
+    params: new URLSearchParams(search),
+  };
 }
 
 async function route() {
@@ -42,7 +45,11 @@ async function route() {
     if (link.dataset.view === view.name) link.setAttribute("aria-current", "page");
     else link.removeAttribute("aria-current");
   }
-  const module = await loaded(name === "jobs" && id ? JOB : view.load, (node) => mine === turn && show({ node, title: "Not available" }), () => mine === turn && route());
+  const module = await loaded(
+    name === "jobs" && id ? JOB : view.load,
+    (node) => mine === turn && show({ node, title: "Not available" }),
+    () => mine === turn && route(),
+  );
   if (!module || mine !== turn) return;
   show(module.default({ id, tab, params }));
 }
@@ -62,26 +69,32 @@ function show(view) {
 
 let known = null;
 /** What the service is made of: asked once a visit. */
-export const system = () => (known ??= get("/api/v1/system").catch((error) => ((known = null), Promise.reject(error))));
+export const system = () =>
+  (known ??= get("/api/v1/system").catch((error) => ((known = null), Promise.reject(error))));
 
 function toggleTheme() {
   const root = document.documentElement;
-  const isDark = root.dataset.theme ? root.dataset.theme === "dark" : matchMedia("(prefers-color-scheme: dark)").matches;
+  const isDark = root.dataset.theme
+    ? root.dataset.theme === "dark"
+    : matchMedia("(prefers-color-scheme: dark)").matches;
   root.dataset.theme = isDark ? "light" : "dark";
   try {
     localStorage.setItem("granula.theme", root.dataset.theme);
-  } catch { /* for this visit, then */ }
+  } catch {
+    /* for this visit, then */
+  }
 }
 
 replace(
   document.getElementById("nav"),
-  VIEWS.map(({ name, label }) => h("a", { href: `#/${name}`, "data-view": name }, icon(name), h("span", {}, label))),
+  VIEWS.map(({ name, label }) =>
+    h("a", { href: `#/${name}`, "data-view": name }, icon(name), h("span", {}, label)),
+  ),
 );
 const account = h("div.row.tight");
-document.getElementById("tools").append(
-  account,
-  iconButton("theme", "Switch between light and dark", toggleTheme),
-);
+document
+  .getElementById("tools")
+  .append(account, iconButton("theme", "Switch between light and dark", toggleTheme));
 document.getElementById("skip").addEventListener("click", () => main.focus());
 // A file dropped beside its place must not replace the page.
 addEventListener("dragover", (event) => event.preventDefault());
@@ -94,28 +107,44 @@ let me = null;
  *  behind the question, with all that was written in it. */
 function signIn() {
   if (document.querySelector("dialog.sign-in")) return;
-  const key = h("input", { type: "password", required: true, autocomplete: "current-password", maxlength: 200 });
+  const key = h("input", {
+    type: "password",
+    required: true,
+    autocomplete: "current-password",
+    maxlength: 200,
+  });
   const wrong = h("p.bad-text", { role: "alert" });
-  const dialog = h("dialog.card.sign-in", { "aria-label": "Sign in", oncancel: (event) => event.preventDefault() }, h("form", {
-    onsubmit: async (event) => {
-      event.preventDefault();
-      try {
-        const before = me;
-        await post("/api/v1/session", { key: key.value });
-        me = await get("/api/v1/me");
-        // What is behind the question, and what waits to be sent, is of whoever was here before.
-        if (before && before.user_id !== me.user_id) return location.reload();
-        known = null;
-        haveSignedIn();
-        dialog.remove();
-        showAccount();
-        if (!before) leave();
-      } catch (error) {
-        replace(wrong, `${error.message} ${error.remedy}`);
-        key.select();
-      }
-    },
-  }, h("h2", {}, "Sign in"), field("Your key", key, "Ask who runs this service for one."), wrong, button("Sign in", null, { kind: "primary", type: "submit" })));
+  const dialog = h(
+    "dialog.card.sign-in",
+    { "aria-label": "Sign in", oncancel: (event) => event.preventDefault() },
+    h(
+      "form",
+      {
+        onsubmit: async (event) => {
+          event.preventDefault();
+          try {
+            const before = me;
+            await post("/api/v1/session", { key: key.value });
+            me = await get("/api/v1/me");
+            // What is behind the question, and what waits to be sent, is of whoever was here before.
+            if (before && before.user_id !== me.user_id) return location.reload();
+            known = null;
+            haveSignedIn();
+            dialog.remove();
+            showAccount();
+            if (!before) leave();
+          } catch (error) {
+            replace(wrong, `${error.message} ${error.remedy}`);
+            key.select();
+          }
+        },
+      },
+      h("h2", {}, "Sign in"),
+      field("Your key", key, "Ask who runs this service for one."),
+      wrong,
+      button("Sign in", null, { kind: "primary", type: "submit" }),
+    ),
+  );
   document.body.append(dialog);
   dialog.showModal();
   key.focus();
@@ -134,7 +163,15 @@ async function whoami() {
 
 function showAccount() {
   if (!me?.is_signed_in) return replace(account);
-  replace(account, me.is_admin ? h("a.clip", { href: "#/users", title: "Users and keys" }, me.user_id) : h("span.muted.clip", { title: me.user_id }, me.user_id), iconButton("user", `Sign out ${me.user_id}`, () => remove("/api/v1/session").then(() => location.reload(), fail)));
+  replace(
+    account,
+    me.is_admin
+      ? h("a.clip", { href: "#/users", title: "Users and keys" }, me.user_id)
+      : h("span.muted.clip", { title: me.user_id }, me.user_id),
+    iconButton("user", `Sign out ${me.user_id}`, () =>
+      remove("/api/v1/session").then(() => location.reload(), fail),
+    ),
+  );
 }
 onSignedOut(signIn);
 

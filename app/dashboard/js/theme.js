@@ -2,4 +2,6 @@
 try {
   const theme = localStorage.getItem("granula.theme");
   if (theme) document.documentElement.dataset.theme = theme;
-} catch { /* storage may be forbidden */ }
+} catch {
+  /* storage may be forbidden */
+}

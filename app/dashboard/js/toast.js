@@ -7,7 +7,11 @@ const UNDO_MS = 6000;
 const pending = new Map();
 
 export function toast(text, { tone = "plain", detail = "", action = null, ms = 6000 } = {}) {
-  const node = h(`div.toast.${tone}`, {}, h("div.grow", {}, h("strong", {}, text), detail && h("p", {}, detail)));
+  const node = h(
+    `div.toast.${tone}`,
+    {},
+    h("div.grow", {}, h("strong", {}, text), detail && h("p", {}, detail)),
+  );
   const close = () => {
     clearTimeout(timer);
     node.remove();
@@ -24,7 +28,11 @@ export function toast(text, { tone = "plain", detail = "", action = null, ms = 6
 export function fail(error) {
   if (error.name === "AbortError" || error.status === 401) return; // the page asks for a key, which says it all
   if (!error.title) console.error(error);
-  toast(error.title ?? "Something went wrong", { tone: "bad", detail: [error.message, error.remedy].filter(Boolean).join(" "), ms: 12000 });
+  toast(error.title ?? "Something went wrong", {
+    tone: "bad",
+    detail: [error.message, error.remedy].filter(Boolean).join(" "),
+    ms: 12000,
+  });
 }
 
 /** Delete after the message has gone, unless "Undo" is pressed. `onundo` shows the thing again. */

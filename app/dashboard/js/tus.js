@@ -17,20 +17,33 @@ export const ASK_AGAIN = new Set([409, 423, 460]);
 // -------------------------------------------------------------------- what was begun, by the file that it is of
 
 /** The same file, chosen again for the same: name, size and time of change stand for the bytes, which a page cannot look up. */
-const fingerprint = (file, options) => PREFIX + JSON.stringify([file.name, file.size, file.lastModified, options.processor, options.priority, Object.entries(options.option ?? {}).join("&")]);
+const fingerprint = (file, options) =>
+  PREFIX +
+  JSON.stringify([
+    file.name,
+    file.size,
+    file.lastModified,
+    options.processor,
+    options.priority,
+    Object.entries(options.option ?? {}).join("&"),
+  ]);
 
 function remember(key, value) {
   try {
     if (value) localStorage.setItem(key, JSON.stringify(value));
     else localStorage.removeItem(key);
-  } catch { /* for this visit, then */ }
+  } catch {
+    /* for this visit, then */
+  }
 }
 
 function recall(key) {
   try {
     const kept = JSON.parse(localStorage.getItem(key));
     if (kept && Date.now() < kept.until && kept.url.startsWith(`${ENDPOINT}/`)) return kept;
-  } catch { /* not ours, or forbidden */ }
+  } catch {
+    /* not ours, or forbidden */
+  }
   remember(key, null);
   return null;
 }
@@ -40,15 +53,25 @@ export function interrupted() {
   let keys = [];
   try {
     keys = Object.keys(localStorage).filter((key) => key.startsWith(PREFIX));
-  } catch { /* forbidden */ }
-  return keys.map((key) => ({ key, kept: recall(key) })).filter(({ kept }) => kept && !active.has(kept.url))
+  } catch {
+    /* forbidden */
+  }
+  return keys
+    .map((key) => ({ key, kept: recall(key) }))
+    .filter(({ kept }) => kept && !active.has(kept.url))
     .map(({ key, kept }) => ({ key, url: kept.url, name: kept.name, share: kept.share ?? 0 }));
 }
 
 /** Forget one for good, here and in the service. */
 export function abandon({ key, url }) {
   remember(key, null);
-  if (url) fetch(url, { method: "DELETE", headers: TUS, credentials: "same-origin", keepalive: true }).catch(() => {});
+  if (url)
+    fetch(url, {
+      method: "DELETE",
+      headers: TUS,
+      credentials: "same-origin",
+      keepalive: true,
+    }).catch(() => {});
 }
 
 const active = new Set();
@@ -61,7 +84,8 @@ function send(session, method, path, headers, body = null, onprogress = null) {
     const request = (session.request = new XMLHttpRequest());
     const begun = sessionNow();
     request.open(method, path);
-    for (const [name, value] of Object.entries({ ...TUS, ...headers })) request.setRequestHeader(name, value);
+    for (const [name, value] of Object.entries({ ...TUS, ...headers }))
+      request.setRequestHeader(name, value);
     if (onprogress) request.upload.onprogress = ({ loaded }) => onprogress(loaded);
     request.onload = () => {
       if (request.status >= 200 && request.status < 300) return resolve(request);
@@ -69,10 +93,15 @@ function send(session, method, path, headers, body = null, onprogress = null) {
       let problem = null;
       try {
         problem = JSON.parse(request.responseText);
-      } catch { /* told by its status, then */ }
+      } catch {
+        /* told by its status, then */
+      }
       reject(new Problem(request.status, problem));
     };
-    request.onerror = () => reject(new Problem(0, { title: "The connection was lost", detail: "What has arrived is kept." }));
+    request.onerror = () =>
+      reject(
+        new Problem(0, { title: "The connection was lost", detail: "What has arrived is kept." }),
+      );
     request.onabort = () => reject(new DOMException("cancelled", "AbortError"));
     request.send(body);
   });
@@ -94,9 +123,20 @@ export class Session {
     while (offset < this.file.size) {
       const piece = this.file.slice(offset, offset + PIECE_BYTES);
       const from = offset;
-      const answer = await send(this, "PATCH", this.url, { "Content-Type": "application/offset+octet-stream", "Upload-Offset": from }, piece, (loaded) => onprogress(from + Math.min(loaded, piece.size), false));
+      const answer = await send(
+        this,
+        "PATCH",
+        this.url,
+        { "Content-Type": "application/offset+octet-stream", "Upload-Offset": from },
+        piece,
+        (loaded) => onprogress(from + Math.min(loaded, piece.size), false),
+      );
       offset = Number(answer.getResponseHeader("Upload-Offset"));
-      if (!(offset > from)) throw new Problem(0, { title: "The connection was lost", detail: "The answer makes no sense." });
+      if (!(offset > from))
+        throw new Problem(0, {
+          title: "The connection was lost",
+          detail: "The answer makes no sense.",
+        });
       this.#keep(offset, answer);
       onprogress(offset, true);
     }
@@ -129,12 +169,20 @@ export class Session {
 
   #keep(offset, answer) {
     const until = Date.parse(answer.getResponseHeader("Upload-Expires"));
-    remember(this.key, until ? { url: this.url, name: this.file.name, share: offset / this.file.size, until } : null);
+    remember(
+      this.key,
+      until ? { url: this.url, name: this.file.name, share: offset / this.file.size, until } : null,
+    );
   }
 
   async #begin() {
     const { processor, priority, option } = this.options;
-    const made = await send(this, "POST", query(ENDPOINT, { processor, priority, filename: this.file.name, ...option }), { "Upload-Length": this.file.size });
+    const made = await send(
+      this,
+      "POST",
+      query(ENDPOINT, { processor, priority, filename: this.file.name, ...option }),
+      { "Upload-Length": this.file.size },
+    );
     // Of whatever the service calls itself behind a proxy, the path is what counts here.
     this.url = `${ENDPOINT}/${made.getResponseHeader("Location").split("/").pop()}`;
     active.add(this.url);
@@ -145,12 +193,20 @@ export class Session {
   async #offset() {
     try {
       const answer = await send(this, "HEAD", this.url, {});
-      const [offset, length] = ["Upload-Offset", "Upload-Length"].map((name) => Number(answer.getResponseHeader(name)));
+      const [offset, length] = ["Upload-Offset", "Upload-Length"].map((name) =>
+        Number(answer.getResponseHeader(name)),
+      );
       if (length !== this.file.size) throw new Problem(404, null);
       return offset;
     } catch (error) {
       // HEAD has no body to say why a file was refused.
-      if (error.status >= 400 && error.status < 500 && !FORGOTTEN.has(error.status) && !ASK_AGAIN.has(error.status)) await this.#outcome();
+      if (
+        error.status >= 400 &&
+        error.status < 500 &&
+        !FORGOTTEN.has(error.status) &&
+        !ASK_AGAIN.has(error.status)
+      )
+        await this.#outcome();
       throw error;
     }
   }

@@ -10,7 +10,14 @@ const RETRIED = new Set([0, 408, 429, 502, 503, 504]);
 
 /** The address and parameters of an upload, `option` with those of the processor by the names of the query; a schema goes through the door whose records can be searched. */
 function address(file, { processor, priority, isSchema, option }) {
-  if (isSchema) return query("/api/upload", { schema: processor, priority, filename: file.name, on_duplicate: "new", ...option });
+  if (isSchema)
+    return query("/api/upload", {
+      schema: processor,
+      priority,
+      filename: file.name,
+      on_duplicate: "new",
+      ...option,
+    });
   return query("/api/v1/upload", { processor, priority, filename: file.name, ...option });
 }
 
@@ -18,7 +25,18 @@ export class Upload {
   /** `onchange(this)` at each step. State: sending, waiting (for the connection), locked (until somebody signs in), done,
    *  failed, cancelled. */
   constructor(file, options, onchange) {
-    Object.assign(this, { file, options, onchange, state: "sending", sent: 0, safe: 0, speed: 0, tries: 0, error: null, answer: null });
+    Object.assign(this, {
+      file,
+      options,
+      onchange,
+      state: "sending",
+      sent: 0,
+      safe: 0,
+      speed: 0,
+      tries: 0,
+      error: null,
+      answer: null,
+    });
     this.key = crypto.randomUUID?.() ?? `${Date.now()}-${Math.random()}`;
     this.session = file.size > PLAIN_BYTES && !options.isSchema ? new Session(file, options) : null;
     this.retry = () => this.state === "waiting" && (clearTimeout(this.timer), this.#send());
@@ -66,24 +84,26 @@ export class Upload {
   }
 
   #sendInPieces() {
-    this.session.run((sent, isSafe) => {
-      if (isSafe && sent > this.safe) {
-        this.safe = sent;
-        this.tries = 0; // it gets on: only tries in a row are counted
-      }
-      this.#progress(sent);
-    }).then(
-      (answer) => {
-        this.session.forget();
-        this.#end("done", { answer, sent: this.file.size });
-      },
-      (error) => {
-        if (error.name === "AbortError" || this.state === "cancelled") return;
-        const isForgotten = FORGOTTEN.has(error.status) && this.session.url !== null;
-        if (isForgotten) this.session.reset();
-        this.#stumble(error, isForgotten || ASK_AGAIN.has(error.status));
-      },
-    );
+    this.session
+      .run((sent, isSafe) => {
+        if (isSafe && sent > this.safe) {
+          this.safe = sent;
+          this.tries = 0; // it gets on: only tries in a row are counted
+        }
+        this.#progress(sent);
+      })
+      .then(
+        (answer) => {
+          this.session.forget();
+          this.#end("done", { answer, sent: this.file.size });
+        },
+        (error) => {
+          if (error.name === "AbortError" || this.state === "cancelled") return;
+          const isForgotten = FORGOTTEN.has(error.status) && this.session.url !== null;
+          if (isForgotten) this.session.reset();
+          this.#stumble(error, isForgotten || ASK_AGAIN.has(error.status));
+        },
+      );
   }
 
   #sendWhole() {
@@ -100,11 +120,17 @@ export class Upload {
       let body = null;
       try {
         body = JSON.parse(request.responseText);
-      } catch { /* told by its status, then */ }
-      if (request.status >= 200 && request.status < 300) this.#end("done", { answer: body, sent: this.file.size });
+      } catch {
+        /* told by its status, then */
+      }
+      if (request.status >= 200 && request.status < 300)
+        this.#end("done", { answer: body, sent: this.file.size });
       else this.#stumble(new Problem(request.status, body));
     };
-    request.onerror = () => this.#stumble(new Problem(0, { title: "The connection was lost", detail: "The upload did not arrive." }));
+    request.onerror = () =>
+      this.#stumble(
+        new Problem(0, { title: "The connection was lost", detail: "The upload did not arrive." }),
+      );
     request.send(this.file);
   }
 

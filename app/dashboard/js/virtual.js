@@ -9,7 +9,16 @@ const SPARE = 4;
 export class VirtualRows {
   /** `key(i)`, `create(i)` -> node, `patch(node, i)`. `scroller` null: the page scrolls. `rowHeight()` in pixels. */
   constructor({ scroller = null, role, label, rowHeight, key, create, patch }) {
-    Object.assign(this, { scroller, rowHeight, key, create, patch, count: 0, onrange: () => {}, has: () => true });
+    Object.assign(this, {
+      scroller,
+      rowHeight,
+      key,
+      create,
+      patch,
+      count: 0,
+      onrange: () => {},
+      has: () => true,
+    });
     this.node = h("div.virtual", { role, "aria-label": label });
     this.nodes = new Map();
     this.top = 0;
@@ -17,7 +26,8 @@ export class VirtualRows {
     this.target = scroller ?? window;
     this.target.addEventListener("scroll", later, { passive: true });
     window.addEventListener("resize", later);
-    if (scroller) scroller.addEventListener("wheel", (event) => this.#wheel(event), { passive: false });
+    if (scroller)
+      scroller.addEventListener("wheel", (event) => this.#wheel(event), { passive: false });
     this.stop = () => {
       this.target.removeEventListener("scroll", later);
       window.removeEventListener("resize", later);
@@ -50,13 +60,17 @@ export class VirtualRows {
   }
 
   #scrolled() {
-    return this.scroller ? this.scroller.scrollTop : Math.max(0, -this.node.getBoundingClientRect().top);
+    return this.scroller
+      ? this.scroller.scrollTop
+      : Math.max(0, -this.node.getBoundingClientRect().top);
   }
 
   #wheel(event) {
-    if (this.#scale === 1 || event.ctrlKey || Math.abs(event.deltaX) > Math.abs(event.deltaY)) return;
+    if (this.#scale === 1 || event.ctrlKey || Math.abs(event.deltaX) > Math.abs(event.deltaY))
+      return;
     event.preventDefault();
-    const step = event.deltaMode === 1 ? this.rowHeight() : event.deltaMode === 2 ? this.#viewport : 1;
+    const step =
+      event.deltaMode === 1 ? this.rowHeight() : event.deltaMode === 2 ? this.#viewport : 1;
     this.moveTo(this.top + event.deltaY * step);
   }
 

@@ -166,9 +166,9 @@ def test_refused_uploads_stay_until_they_are_dismissed_or_tried_again(page: Page
 def test_no_remedy_at_the_page_names_a_route_a_header_or_a_command() -> None:
     """Each that does has words of its own; what is left is shown as it is."""
     words = (JS / "words.js").read_text()
-    own = dict(re.findall(r'^  (\w+): "(.*)",$', words, re.MULTILINE))
+    own = dict(re.findall(r'^  (\w+):\s+"(.*)",$', words, re.MULTILINE))
     assert own.keys() <= request_errors().keys()
-    (pattern,) = re.findall(r"^const TECHNICAL = /(.*)/;$", words, re.MULTILINE)
+    (pattern,) = re.findall(r"^const TECHNICAL =\s+/(.*)/;$", words, re.MULTILINE)
     technical = re.compile(pattern.replace(r"\/", "/"))
     assert not [remedy for remedy in own.values() if technical.search(remedy)]
     at_the_page = {
