@@ -1,42 +1,42 @@
-// The API over fetch. Every refusal is a Problem with a title, what happened, and what to do.
+// The API over fetch. Every error is a Problem with a title, what happened, and a remedy.
 
 import { detailOf, remedyFor } from "./words.js";
 
 export class Problem extends Error {
   constructor(status, body) {
-    super(detailOf(body ?? {}) || body?.title || `The service answered ${status}.`);
+    super(detailOf(body ?? {}) || body?.title || `The service responded with ${status}.`);
     this.status = status;
     this.code = body?.code ?? "";
-    this.title = body?.title ?? "That did not work";
+    this.title = body?.title ?? "The request failed";
     this.remedy = remedyFor(body ?? {});
     this.body = body ?? {};
   }
 }
 
 export const OFFLINE = {
-  title: "The service cannot be reached",
-  remedy: "Check that it runs; this page tries again by itself.",
+  title: "The service is unreachable",
+  remedy: "Check that it runs; this page retries automatically.",
 };
 const RETRY_MS = 2000;
 const [signedOut, signedIn] = [new Set(), new Set()];
 let session = 0;
 
-/** Somebody has signed in: refusals of requests from before count no more. */
+/** Record a sign-in: errors of earlier requests no longer count. */
 export function haveSignedIn() {
   session += 1;
   [...signedIn].forEach((listener) => listener());
 }
 
-/** Called when the service wants somebody to sign in. */
+/** Set the callback for when the service requires a sign-in. */
 export const onSignedOut = (listener) => signedOut.add(listener);
 
-/** Called when somebody has signed in again; returns what ends that. */
+/** Call `handler` after each sign-in; returns a function that stops this. */
 export function onSignedIn(listener) {
   signedIn.add(listener);
   return () => signedIn.delete(listener);
 }
 
-/** The number of the session in which a request begins, and what its status means for it: a 401 ends the session. */
+/** Returns the session number of a request, and a check of its status: a 401 ends the session. */
 export const sessionNow = () => session;
 export function heard(status, begun) {
   if (status === 401 && begun === session) signedOut.forEach((listener) => listener());
@@ -60,7 +60,7 @@ export async function request(method, path, { json, body, headers, signal, keepa
     });
   } catch (error) {
     if (error.name === "AbortError") throw error;
-    throw new Problem(0, { ...OFFLINE, detail: "No answer came." });
+    throw new Problem(0, { ...OFFLINE, detail: "There was no response." });
   }
   heard(answer.status, begun);
   if (!answer.ok) throw new Problem(answer.status, await answer.json().catch(() => null));
@@ -80,7 +80,8 @@ export function query(path, parameters) {
   return given.length ? `${path}?${new URLSearchParams(given)}` : path;
 }
 
-/** A page of as many rows as were asked for: an answer with long rows has fewer, and says where to go on. */
+/** Reads a page of the requested number of rows. A response with long rows has fewer, and tells
+ *  where to continue. */
 export async function rows(path, { limit, offset, ...parameters }) {
   const page = await get(query(path, { ...parameters, limit, offset }));
   while (page.items.length < limit && page.next_after !== null) {
@@ -93,8 +94,9 @@ export async function rows(path, { limit, offset, ...parameters }) {
   return page;
 }
 
-/** Server-sent events while the page is looked at; a hidden one gives its connection back, since a browser has few.
- *  `handlers` by event name get the parsed data; `onstate(true|false)` tells whether the stream lives. Returns `close`. */
+/** Server-sent events while the page is visible. A hidden page closes its connection, since a
+ *  browser has few. `handlers` by event name get the parsed data; `onstate(true|false)` tells
+ *  whether the stream is open. Returns `close`. */
 export function live(path, handlers, onstate = () => {}) {
   let source = null;
   let timer = null;
@@ -103,7 +105,7 @@ export function live(path, handlers, onstate = () => {}) {
     source.onopen = () => onstate(true);
     source.onerror = () => {
       onstate(false);
-      // A refusal, as of a service that starts, is final for the browser; it need not be for us.
+      // The browser gives up after an error response, such as a 503 during the start; we retry.
       if (source?.readyState !== EventSource.CLOSED) return;
       shut();
       timer = setTimeout(
@@ -126,7 +128,7 @@ export function live(path, handlers, onstate = () => {}) {
   };
   const turn = () => (document.hidden ? shut() : (source ?? open()));
   document.addEventListener("visibilitychange", turn);
-  const stopWaiting = onSignedIn(() => (shut(), turn())); // a refusal for want of a key is not tried again before
+  const stopWaiting = onSignedIn(() => (shut(), turn())); // after a 401, retry only once signed in
   turn();
   return () => {
     stopWaiting();
@@ -135,7 +137,8 @@ export function live(path, handlers, onstate = () => {}) {
   };
 }
 
-/** Loads with `ask` and shows with `show` or `refuse`: only what was asked for last, in whatever order answers come. */
+/** Loads with `ask` and shows with `show` or `refuse`: only the latest request counts, in
+ *  whatever order responses arrive. */
 export function latest(ask, show, refuse) {
   let turn = 0;
   return async () => {

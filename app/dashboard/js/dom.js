@@ -1,8 +1,9 @@
-// Making elements. Text only ever becomes text: nothing here, or anywhere, parses HTML.
+// Creates elements. Text always stays text: no part of the dashboard parses HTML.
 
 const SVG = "http://www.w3.org/2000/svg";
 
-/** What a form goes back to when it is reset: set as the default, it is the present value as well. */
+/** Properties that set the default of a field, which is also its current value until it is
+ *  edited. */
 const DEFAULTS = {
   INPUT: { value: "defaultValue", checked: "defaultChecked" },
   TEXTAREA: { value: "defaultValue" },
@@ -31,7 +32,7 @@ function fill(node, props, children) {
   return node;
 }
 
-/** h("div.card.wide", {onclick}, "text", node): classes behind dots, properties, children. */
+/** h("div.card.wide", {onclick}, "text", node): classes after dots, properties, children. */
 export function h(name, props, ...children) {
   const [tag, ...classes] = name.split(".");
   const node = document.createElement(tag || "div");

@@ -1,4 +1,4 @@
-// Numbers, sizes, times: as people read them.
+// Formats numbers, sizes and times for people.
 
 const whole = new Intl.NumberFormat("en");
 const short = new Intl.NumberFormat("en", { maximumSignificantDigits: 3 });
@@ -51,7 +51,7 @@ export const STATES = {
   failed: "Failed",
   cancelled: "Cancelled",
 };
-/** The name of how a job stands: its status, or that it has ended without doing all of its rows. */
+/** Returns the status of a job, or `incomplete` if it ended without processing all rows. */
 export const NAMES = { ...STATES, incomplete: "Incomplete" };
 export const standing = ({ status, counts, error }) =>
   status === "completed_with_errors" &&
@@ -59,7 +59,7 @@ export const standing = ({ status, counts, error }) =>
     ? "incomplete"
     : status;
 
-/** What became of the rows of a job, as [name, words, tone]; docs/states.md says what each means. */
+/** The outcomes of rows as [name, words, tone]; docs/states.md explains them. */
 export const COUNTS = [
   ["loaded", "loaded", "ok"],
   ["rejected", "rejected", "warn"],
@@ -67,7 +67,7 @@ export const COUNTS = [
   ["not_processed", "not processed", "off"],
 ];
 
-/** Why rows of a job that has ended are neither loaded nor rejected; empty if all of them are. */
+/** Tells why rows of an ended job are neither loaded nor rejected; empty if there are none. */
 export function missing({ counts, split_complete: isSplit }) {
   return [
     counts.failed &&

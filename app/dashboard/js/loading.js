@@ -1,12 +1,13 @@
-// Views are loaded when they are first looked at. What went wrong with that is one of two things.
+// Views are loaded when they are first opened. This explains a failed load.
 
 import { OFFLINE } from "./api.js";
 import { button, empty } from "./dom.js";
 
 const RETRY_MS = 2000;
 
-/** What `load` imports; else null, and `show` gets what to show instead: the service is away, or this page is of an earlier
- *  version, whose files are gone. `again` is called once the service is back. */
+/** Returns what `load` imports; otherwise null, and `show` gets a message: the service is
+ *  unreachable, or this page is of an earlier version, whose files are gone. `again` is called
+ *  once the service is back. */
 export async function loaded(load, show, again) {
   try {
     return await load();
@@ -18,7 +19,7 @@ export async function loaded(load, show, again) {
       show(
         empty(
           "This page is out of date",
-          "Load it again to go on.",
+          "Reload it to continue.",
           button("Load again", () => location.reload(), { kind: "primary" }),
         ),
       );

@@ -1,4 +1,5 @@
-// The frame: navigation, theme, and the router. A view is a module; it is loaded when it is first looked at.
+// The frame: navigation, theme and router. A view is a module that is loaded when it is first
+// opened.
 
 import { get, haveSignedIn, onSignedOut, post, remove } from "./api.js";
 import { button, field, h, icon, iconButton, replace } from "./dom.js";
@@ -13,7 +14,7 @@ const VIEWS = [
   { name: "webhooks", label: "Webhooks", load: () => import("./views/webhooks.js") },
   { name: "system", label: "System", load: () => import("./views/system.js") },
 ];
-/** For administrators, reached from their name and from the system view. */
+/** Views for administrators, linked from their name and from the system view. */
 const USERS = { name: "system", load: () => import("./views/users.js") };
 const JOB = () => import("./views/job.js");
 const main = document.getElementById("main");
@@ -54,7 +55,7 @@ async function route() {
   show(module.default({ id, tab, params }));
 }
 
-/** A view in the place of the one before. */
+/** Replaces the current view. */
 function show(view) {
   const first = shown.node === undefined;
   shown.dispose?.();
@@ -68,7 +69,7 @@ function show(view) {
 }
 
 let known = null;
-/** What the service is made of: asked once a visit. */
+/** Properties of the service, requested once for each visit. */
 export const system = () =>
   (known ??= get("/api/v1/system").catch((error) => ((known = null), Promise.reject(error))));
 
@@ -81,7 +82,7 @@ function toggleTheme() {
   try {
     localStorage.setItem("granula.theme", root.dataset.theme);
   } catch {
-    /* for this visit, then */
+    /* not stored: it holds for this visit */
   }
 }
 
@@ -96,15 +97,16 @@ document
   .getElementById("tools")
   .append(account, iconButton("theme", "Switch between light and dark", toggleTheme));
 document.getElementById("skip").addEventListener("click", () => main.focus());
-// A file dropped beside its place must not replace the page.
+// A file dropped outside of the drop zone must not replace the page.
 addEventListener("dragover", (event) => event.preventDefault());
 addEventListener("drop", (event) => event.preventDefault());
 addEventListener("hashchange", route);
 
 let me = null;
 
-/** Where the service asks who it is: the key opens a session, a cookie that scripts cannot read. The page stays as it is
- *  behind the question, with all that was written in it. */
+/** Asks for a key if the service requires a sign-in. The key opens a session, a cookie that
+ *  scripts cannot read. The page stays as it is behind the question, with all that was written
+ *  in it. */
 function signIn() {
   if (document.querySelector("dialog.sign-in")) return;
   const key = h("input", {
@@ -126,7 +128,7 @@ function signIn() {
             const before = me;
             await post("/api/v1/session", { key: key.value });
             me = await get("/api/v1/me");
-            // What is behind the question, and what waits to be sent, is of whoever was here before.
+            // The page and pending uploads belong to the previous user.
             if (before && before.user_id !== me.user_id) return location.reload();
             known = null;
             haveSignedIn();
@@ -140,7 +142,7 @@ function signIn() {
         },
       },
       h("h2", {}, "Sign in"),
-      field("Your key", key, "Ask who runs this service for one."),
+      field("Your key", key, "Ask the operator of this service for one."),
       wrong,
       button("Sign in", null, { kind: "primary", type: "submit" }),
     ),

@@ -1,4 +1,4 @@
-// Pieces that several views show.
+// Components that several views share.
 
 import { announce, button, h, icon, say, svg } from "./dom.js";
 import { NAMES, TONES, percent } from "./format.js";
@@ -36,7 +36,7 @@ export function progressBar(label) {
   return node;
 }
 
-/** Parts of a whole: [{name, value, tone}], told in words below. */
+/** A stacked bar of parts [{name, value, tone}], with a legend. */
 export function stack(
   parts,
   { label, total = null, text = (part) => percent(part.value / (whole || 1)) },
@@ -110,7 +110,7 @@ export function stat(name) {
   return node;
 }
 
-/** A secret that the service tells but once. */
+/** Shows a secret that the service returns only once. */
 export function shownOnce(title, value, hint) {
   const text = h("input.secret", {
     value,
@@ -125,7 +125,7 @@ export function shownOnce(title, value, hint) {
       await navigator.clipboard.writeText(value);
       announce("Copied");
     } catch {
-      /* not allowed here: it is selected, to be copied by hand */
+      /* not allowed: the text is selected, to be copied by hand */
     }
   });
   return h(

@@ -1,5 +1,5 @@
-// A grid over any number of rows: fetched in blocks where somebody looks, walked by arrow keys, with columns that keep
-// the width that they were given.
+// A grid over any number of rows. Visible blocks are fetched, arrow keys move the cell, and columns
+// keep their chosen width.
 
 import { announce, h, say, uid } from "./dom.js";
 import { VirtualRows } from "./virtual.js";
@@ -10,8 +10,9 @@ const MIN_WIDTH = 56;
 const MAX_WIDTH = 1200;
 
 export class DataTable {
-  /** `columns`: {label, width, numeric, text(row) -> string, tone(row) -> class}. `fetch(offset, limit)` -> rows.
-   *  `onactivate(row, column, isKeyed)`: a click on a cell; Enter or a double click, which mean to work on it. */
+  /** `columns`: {label, width, numeric, text(row) -> string, tone(row) -> class}. `fetch(offset,
+   *  limit)` -> rows. `onactivate(row, column, isKeyed)`: a click on a cell; Enter or a double
+   *  click, which mean to work on it. */
   constructor({ label, columns, fetch, storageKey, onactivate = () => {}, rowHeight = 34 }) {
     Object.assign(this, { columns, fetch, onactivate, storageKey: `granula.widths.${storageKey}` });
     this.blocks = new Map();
@@ -59,7 +60,7 @@ export class DataTable {
     this.rows.setCount(count);
   }
 
-  /** Fetch anew what is shown. */
+  /** Fetches the visible rows again. */
   reload() {
     this.blocks.clear();
     this.rows.clear();
@@ -100,7 +101,7 @@ export class DataTable {
         JSON.stringify(Object.fromEntries(this.columns.map((c, i) => [c.label, this.widths[i]]))),
       );
     } catch {
-      /* they hold until the page is left, then */
+      /* not stored: they hold until the page is left */
     }
   }
 

@@ -1,4 +1,4 @@
-// Before the first paint, so that a page that was made dark does not flash white.
+// Runs before the first paint, so that a dark page does not flash white.
 try {
   const theme = localStorage.getItem("granula.theme");
   if (theme) document.documentElement.dataset.theme = theme;

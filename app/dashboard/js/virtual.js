@@ -1,5 +1,6 @@
-// Rows that exist only where somebody looks. Browsers cannot make an element taller than some 16 million pixels; above
-// MAX_PIXELS the scroll bar stands for a taller list than it can show, and the wheel still moves pixel by pixel.
+// Renders only visible rows. Browsers limit the height of an element to about 16 million pixels;
+// above MAX_PIXELS the scroll bar stands for a taller list than it can show, and the wheel still
+// moves pixel by pixel.
 
 import { h } from "./dom.js";
 
@@ -7,7 +8,8 @@ const MAX_PIXELS = 8_000_000;
 const SPARE = 4;
 
 export class VirtualRows {
-  /** `key(i)`, `create(i)` -> node, `patch(node, i)`. `scroller` null: the page scrolls. `rowHeight()` in pixels. */
+  /** `key(i)`, `create(i)` -> node, `patch(node, i)`. `scroller` null: the page scrolls.
+   *  `rowHeight()` in pixels. */
   constructor({ scroller = null, role, label, rowHeight, key, create, patch }) {
     Object.assign(this, {
       scroller,
@@ -94,7 +96,7 @@ export class VirtualRows {
   render() {
     const height = this.rowHeight();
     const [scrolled, scale] = [this.#scrolled(), this.#scale];
-    // A jump of the bar is taken as it is; what this class set itself is known more exactly than the bar can tell.
+    // Use the bar's position after a jump; a position set by this class is known more exactly.
     if (!(this.fixed && Math.abs(this.top / scale - scrolled) < 1)) {
       this.top = scrolled * scale;
       this.fixed = false;
@@ -115,14 +117,15 @@ export class VirtualRows {
       node.style.transform = `translateY(${Math.round(i * height - this.top + scrolled)}px)`;
     }
     for (const [key, node] of this.nodes) {
-      if (kept.has(key) || (this.has(key) && node.contains(document.activeElement))) continue; // who works in a row keeps it
+      // the focused row stays
+      if (kept.has(key) || (this.has(key) && node.contains(document.activeElement))) continue;
       node.remove();
       this.nodes.delete(key);
     }
     this.onrange(first, last);
   }
 
-  /** Forget what was drawn. */
+  /** Drops all drawn rows. */
   clear() {
     for (const node of this.nodes.values()) node.remove();
     this.nodes.clear();

@@ -1,4 +1,4 @@
-// One job: its head stays, its tabs are modules of their own.
+// One job: a permanent head, and tabs that are separate modules.
 
 import * as api from "../api.js";
 import { announce, button, empty, h, icon, replace, say } from "../dom.js";
@@ -48,7 +48,7 @@ const TABS = [
   },
 ];
 
-/** Their rejects are findings, and no rows that are missing somewhere. */
+/** Processors whose rejects are findings, not missing rows. */
 const UNCORRECTED = new Set(["profile", "mapping"]);
 
 const SETTLE_MS = 700;
@@ -56,7 +56,7 @@ const SETTLE_MS = 700;
 export default function job({ id, tab }) {
   const path = `/api/v1/jobs/${encodeURIComponent(id)}`;
   let status = null;
-  let parent = null; // of a correction, the job that it corrects
+  let parent = null; // the corrected job, for a correction
   let current = null;
   let name = tab ?? "overview";
   let stop = () => {};
@@ -204,7 +204,7 @@ export default function job({ id, tab }) {
     replace(body, current.node);
   }
 
-  /** The status anew: a correction changes a job that has ended. */
+  /** Reads the status again: a correction changes a job that has ended. */
   async function refresh() {
     const fresh = await api.get(path);
     head(fresh);
@@ -212,7 +212,7 @@ export default function job({ id, tab }) {
     current?.update?.(fresh);
   }
 
-  /** The rows of a cancelled job that were never reached are counted after its end. */
+  /** Waits for the final counts: unreached rows of a cancelled job are counted after its end. */
   function settle() {
     clearTimeout(timer);
     if (!isOver && status.status === "cancelled" && !status.split_complete)
@@ -228,7 +228,7 @@ export default function job({ id, tab }) {
       node,
       empty(
         "This job was deleted",
-        "Its rows and its file are gone, too.",
+        "Its rows and its file were deleted, too.",
         h("a.button", { href: "#/jobs" }, "To the jobs"),
       ),
     );
@@ -236,10 +236,10 @@ export default function job({ id, tab }) {
 
   const look = () => api.get(path).catch((error) => error.status === 404 && showDeleted());
 
-  /** A job that has ended changes no more, but for its deletion. */
+  /** A job that has ended only changes by its deletion. */
   function watchForDeletion() {
     stop();
-    // What happened while the page was hidden is not told afterwards.
+    // Events are not repeated: check for a deletion while the page was hidden.
     stop = api.live(
       "/api/v1/jobs/events",
       { jobs: ({ removed }) => removed.includes(status.job_id) && showDeleted() },
@@ -289,9 +289,9 @@ export default function job({ id, tab }) {
       replace(
         node,
         empty(
-          error.status === 404 ? "This job is not here" : (error.title ?? "Something went wrong"),
+          error.status === 404 ? "Job not found" : (error.title ?? "Something went wrong"),
           error.status === 404
-            ? "It was deleted, or it never was."
+            ? "It was deleted, or never existed."
             : `${error.message} ${error.remedy ?? ""}`,
           h("a.button", { href: "#/jobs" }, "To the jobs"),
         ),

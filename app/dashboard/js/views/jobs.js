@@ -1,4 +1,4 @@
-// The list of jobs: drop files, watch them move.
+// The list of jobs, with the upload of files.
 
 import * as api from "../api.js";
 import { announce, button, empty, h, icon, iconButton, replace, say, select } from "../dom.js";
@@ -27,11 +27,11 @@ import { VirtualRows } from "../virtual.js";
 
 const PAGE = 100;
 const narrow = matchMedia("(max-width: 720px)");
-/** Uploads on their way, and those that were refused: they stay while other views are looked at. */
+/** Running and refused uploads; they survive a change of views. */
 const uploads = h("ul.uploads", { "aria-label": "Uploads" });
 export const deletePath = (job) => `/api/v1/files/${job.file_id}`;
 
-/** One file on its way, as a row of the uploads. */
+/** A row for a running upload. */
 function start(file, options) {
   const bar = progressBar(`Upload of ${file.name}`);
   const text = h("span.muted.num");
@@ -47,27 +47,27 @@ function start(file, options) {
         text,
         each.share < 1
           ? `${percent(each.share)} of ${bytes(file.size)} · ${bytes(each.speed)}/s · ${duration(each.rest)} left`
-          : "Being made durable …",
+          : "Finishing …",
       );
     } else if (each.state === "waiting")
       say(
         text,
         each.sent
-          ? `Connection lost at ${percent(each.share)}; goes on there …`
+          ? `Connection lost at ${percent(each.share)}; resuming …`
           : "Connection lost; trying again …",
       );
-    else if (each.state === "locked") say(text, "Goes on when you have signed in");
+    else if (each.state === "locked") say(text, "Continues after you sign in");
     else if (each.state === "failed") row.replaceWith(refused(file, options, each.error));
     else row.remove();
     if (each.state === "done") {
       announce(`${file.name} is uploaded`);
       if (each.answer.duplicate)
-        toast("This file was there already", { detail: "Its job is in the list." });
+        toast("This file was already uploaded", { detail: "Its job is in the list." });
     }
   });
 }
 
-/** An upload that came to nothing, with the reason, until somebody has seen it. */
+/** A row for a failed upload with its reason, until it is dismissed. */
 function refused(file, options, { title, message, remedy }) {
   const reason = [title === message.replace(/\.$/, "") ? "" : `${title}.`, message, remedy]
     .filter(Boolean)
@@ -113,7 +113,7 @@ export default function jobs({ params }) {
     onchange: () => (send([...files.files]), (files.value = "")),
   });
   const processor = select([["rows", "rows"]], "rows", {
-    "aria-label": "What to do with the rows",
+    "aria-label": "Processor",
   });
   const priority = select(
     Array.from({ length: 11 }, (_, i) => [
@@ -133,12 +133,13 @@ export default function jobs({ params }) {
   }, fail);
   const options = h("div.row", { hidden: true });
   let types = [];
-  /** Whether text fields can ask for its options: a document, or the id of something, has a view of its own. */
+  /** Whether text fields suffice for its options: a document, or the id of something, has a
+   *  separate view. */
   const isSimple = ({ options }) =>
     Object.values(options.properties ?? {})
       .flatMap((property) => property.anyOf ?? [property])
       .every(({ type, format, $ref }) => type !== "object" && format !== "uuid" && !$ref);
-  /** A field for each option of the processor; what stays empty is the default. */
+  /** A field for each option of the processor; an empty one means the default. */
   const ask = () => {
     const { properties = {}, required = [] } =
       types.find((type) => type.processor === processor.value)?.options ?? {};
@@ -217,7 +218,7 @@ export default function jobs({ params }) {
       { "data-name": each.name },
       icon("pause"),
       h("span.clip.grow", {}, each.name),
-      h("span.muted", {}, `Stopped at ${percent(each.share)}: choose the file again to go on`),
+      h("span.muted", {}, `Stopped at ${percent(each.share)}: choose the file again to resume`),
       iconButton("close", `Forget the upload of ${each.name}`, () => (abandon(each), row.remove())),
     );
     uploads.append(row);
@@ -395,7 +396,7 @@ export default function jobs({ params }) {
       replace(
         place,
         empty(
-          error.title ?? "The list cannot be shown",
+          error.title ?? "The list cannot be loaded",
           `${error.message} ${error.remedy ?? ""}`,
           button("Try again", reload, { iconName: "retry" }),
         ),
@@ -403,7 +404,7 @@ export default function jobs({ params }) {
     }
   }
 
-  /** The newest page again, in its place: what came or went while nobody told this page. */
+  /** Reads the newest page again, for changes that this page missed. */
   async function refresh() {
     const mine = round;
     const page = await api
@@ -418,7 +419,7 @@ export default function jobs({ params }) {
     draw();
   }
 
-  /** Take a job off the list; who had it under the keyboard goes on with the next. */
+  /** Removes a job from the list; the keyboard focus moves to the next one. */
   function takeOff(jobId) {
     const index = items.findIndex((each) => each.job_id === jobId);
     items.splice(index, 1);
@@ -503,7 +504,7 @@ export default function jobs({ params }) {
           : item.status === "processing"
             ? atWork(item)
             : item.status === "queued"
-              ? "Waits for its turn"
+              ? "Waiting in the queue"
               : item.error
                 ? (item.error.message ?? item.error.code)
                 : item.rows_per_second
@@ -550,7 +551,7 @@ export default function jobs({ params }) {
     (isLive) => {
       state.className = `live ${isLive ? "on" : ""}`;
       say(state, isLive ? "Live" : "Connection lost; trying again …");
-      if (isLive) refresh(); // what happened between the first look and now
+      if (isLive) refresh(); // changes since the first request
     },
   );
   more();
@@ -577,9 +578,9 @@ export default function jobs({ params }) {
   };
 }
 
-/** How far, how fast and how long still, as far as that is known. */
+/** Progress, speed and remaining time, as far as known. */
 function atWork(item) {
-  if (!item.progress_percent) return "Has just begun";
+  if (!item.progress_percent) return "Just started";
   const left = item.eta_seconds === null ? null : `${duration(item.eta_seconds)} left`;
   return [
     `${item.progress_percent} %`,

@@ -1,4 +1,5 @@
-// Which column of one file is which of another: proposed, changed by drag or by keyboard, kept as a template.
+// Maps the columns of one file to those of another: proposed, edited by drag or keyboard, saved as
+// a template.
 
 import * as api from "../api.js";
 import { announce, button, empty, field, h, iconButton, replace, select } from "../dom.js";
@@ -36,7 +37,7 @@ function start() {
         place,
         empty(
           "Two files are needed",
-          "Upload the file in somebody else's shape, and one with the columns that you want; some rows of it help.",
+          "Upload the file to map, and one with the columns that you want; a few rows of it help.",
           h("a.button.primary", { href: "#/jobs" }, "Upload files"),
         ),
       );
@@ -70,8 +71,8 @@ function start() {
               }
             },
           },
-          field("Input file", input, "In somebody else's shape."),
-          field("Reference file", reference, "Has the columns that are wanted."),
+          field("Input file", input, "The file to map."),
+          field("Reference file", reference, "Has the target columns."),
           field("Compared", provider),
           h(
             "div.form-end",
@@ -132,7 +133,7 @@ function start() {
         h(
           "p.muted",
           {},
-          "A mapping that you accept is kept as a template, and proposed first the next time.",
+          "An accepted mapping is saved as a template, and proposed first next time.",
         ),
       );
   }
@@ -140,7 +141,7 @@ function start() {
   load().catch((error) =>
     replace(
       place,
-      empty(error.title ?? "This cannot be shown", `${error.message} ${error.remedy ?? ""}`),
+      empty(error.title ?? "This cannot be loaded", `${error.message} ${error.remedy ?? ""}`),
     ),
   );
   return {
@@ -166,7 +167,7 @@ function board(id) {
 
   async function follow() {
     const bar = progressBar("Progress of the mapping");
-    const stage = h("p.muted", { role: "status" }, "Waits for its turn …");
+    const stage = h("p.muted", { role: "status" }, "Waiting in the queue …");
     replace(
       node,
       h("div.page-head", {}, h("h1", {}, "Comparing both files")),
@@ -202,7 +203,7 @@ function board(id) {
     });
     const isAsProposed = (each) => each.given.join("\0") === each.proposed.input_columns.join("\0");
 
-    /** The mapping as it is now, as templates keep it and transforms take it. */
+    /** Returns the current mapping in the form of templates and transforms. */
     function columns() {
       return state.map((each) => ({
         reference_column: each.proposed.reference_column,
@@ -349,7 +350,7 @@ function board(id) {
           job_id: null,
           columns: columns(),
         });
-        toast(`Kept as ${name.value.trim()}`, {
+        toast(`Saved as ${name.value.trim()}`, {
           detail: "Its pairs are proposed first from now on.",
         });
       } catch (error) {
@@ -378,7 +379,7 @@ function board(id) {
           "section.card",
           {},
           h("h2", {}, "Input columns"),
-          h("p.muted", {}, "Drag one to where it belongs, or choose it there."),
+          h("p.muted", {}, "Drag one to its reference column, or select it there."),
           tray,
         ),
         h("section.card", {}, h("h2", {}, "Reference columns"), pairs),
@@ -387,7 +388,7 @@ function board(id) {
       h(
         "form.card.form",
         { onsubmit: keep },
-        field("Keep as a template", name),
+        field("Save as a template", name),
         h("div.form-end", {}, button("Keep", null, { kind: "primary", type: "submit" })),
       ),
     );
@@ -398,7 +399,7 @@ function board(id) {
       replace(
         node,
         empty(
-          error.title ?? "The mapping cannot be shown",
+          error.title ?? "The mapping cannot be loaded",
           `${error.message} ${error.remedy ?? ""}`,
           h("a.button", { href: "#/mapping" }, "Back"),
         ),

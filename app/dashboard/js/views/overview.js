@@ -1,4 +1,4 @@
-// What happens to a job: the map of its chunks, how fast, what holds it up, whether its rows add up, and when what happened.
+// The overview of a job: the map of its chunks, speed, bottleneck, proof, and timeline.
 
 import * as api from "../api.js";
 import { button, h, icon, replace, say, svg } from "../dom.js";
@@ -31,7 +31,7 @@ const KINDS = {
 };
 const TONES = { wait: "idle", read: "busy", process: "accent", write: "warn" };
 
-/** A chunk that was tried before and waits for its next attempt shows as waiting. */
+/** A chunk that waits for a retry is shown as waiting. */
 const stateOf = (chunk) =>
   chunk.status === "pending" && (chunk.attempt > 0 || chunk.error) ? "waiting" : chunk.status;
 
@@ -99,7 +99,7 @@ export default function overview({ path, status: first }) {
   }
 
   function later() {
-    // A big map is read less often: it is what a look at it is worth.
+    // A large map is read less often, since it costs more.
     timer ??= setTimeout(() => ((timer = null), load()), chunks.length > 2000 ? 3000 : 500);
   }
 
@@ -125,7 +125,7 @@ export default function overview({ path, status: first }) {
 
 function chunkMap() {
   const grid = svg("svg.map", { "aria-hidden": "true" });
-  const text = h("p.muted", {}, "Arrow keys walk through the chunks.");
+  const text = h("p.muted", {}, "Arrow keys move through the chunks.");
   const box = h(
     "div.map-box",
     {
@@ -207,7 +207,7 @@ function chunkMap() {
       for (let i = 0; i < cells; i += 1) {
         const group = chunks.slice(i * each, (i + 1) * each).map(stateOf);
         for (const state of group) numbers[state] += 1;
-        // Of several chunks in a cell, the one that somebody should look at.
+        // The most important of several chunks in a cell.
         const shown = ["failed", "processing", "waiting", "pending", "cancelled", "completed"].find(
           (state) => group.includes(state),
         );
@@ -266,7 +266,7 @@ function parts(path, status) {
   return node;
 }
 
-// -------------------------------------------------------------------- how fast, and why not faster
+// -------------------------------------------------------------------- speed and bottleneck
 
 function drawSpeed(node, chunks, status) {
   const done = chunks.filter((chunk) => chunk.finished_at && chunk.status === "completed");
@@ -281,8 +281,8 @@ function drawSpeed(node, chunks, status) {
         isFinal(status.status)
           ? status.rows_per_second
             ? `One chunk only: ${rate(status.rows_per_second)} from start to end.`
-            : "Too little to tell how fast it was."
-          : "Shown when the first chunks are done.",
+            : "Too little data for a speed."
+          : "Shown once the first chunks are done.",
       ),
     );
     return;
@@ -290,7 +290,7 @@ function drawSpeed(node, chunks, status) {
   const start = Date.parse(status.started_at);
   const times = done.map((chunk) => Date.parse(chunk.finished_at));
   const length = Math.max(1, Math.max(...times) - start);
-  // Chunks that were written together ended together: as many buckets as there were such moments, at most.
+  // Chunks committed together ended together: no more buckets than such moments.
   const buckets = Math.max(3, Math.min(40, Math.floor(new Set(times).size / 2)));
   const sums = new Array(buckets).fill(0);
   done.forEach(
@@ -341,19 +341,19 @@ function drawLimits(node, chunks, status) {
     return replace(
       node,
       heading,
-      h("p.muted", {}, "Measured in each chunk; shown when the first is done."),
+      h("p.muted", {}, "Measured in each chunk; shown once the first is done."),
     );
   const isCall = status.processor === "scoring";
   const names = { ...KINDS, process: isCall ? "Model service" : `Processor ${status.processor}` };
   const worst = Object.keys(sums).reduce((a, b) => (sums[b] > sums[a] ? b : a));
   const advice = {
-    wait: "Chunks stand in line for a core. More cores help; a higher priority puts this job before others.",
-    read: "Parsing takes longest, and it runs on one core a process. JSON Lines and plain CSV without quotes parse fastest.",
+    wait: "Chunks wait for a core. More cores help; a higher priority puts this job before others.",
+    read: "Parsing takes longest, and runs on one core per process. JSON Lines and plain CSV without quotes parse fastest.",
     process: isCall
       ? "The model service takes longest: raise API_MAX_WORKERS or API_BATCH_SIZE as far as it keeps up."
       : "The processor takes longest: it runs in COMPUTE_PROCESSES processes or threads, so more cores help.",
     write:
-      "Writing takes longest. On PostgreSQL look at its disk and MAX_CONCURRENCY; SQLite has one writer, so PostgreSQL is the cure.",
+      "Writing takes longest. On PostgreSQL check its disk and MAX_CONCURRENCY; SQLite has one writer, so PostgreSQL helps.",
   }[worst];
   return replace(
     node,
@@ -365,7 +365,7 @@ function drawLimits(node, chunks, status) {
         tone: TONES[name],
       })),
       {
-        label: "Seconds by what they went to",
+        label: "Seconds by phase",
         text: (part) => `${duration(part.value)} · ${percent(part.value / total)}`,
       },
     ),
@@ -375,7 +375,7 @@ function drawLimits(node, chunks, status) {
 
 // -------------------------------------------------------------------- the proof
 
-/** Changes when there is something to prove anew: rows of a cancelled job are still counted after its end. */
+/** Changes when the proof must be repeated: rows of a cancelled job are counted after its end. */
 const keyOf = (status) => `${status.finished_at} ${status.rows.total} ${status.counts.loaded}`;
 
 function proofBar(path) {
@@ -384,7 +384,7 @@ function proofBar(path) {
   const bar = h("div.proof-bar", { "aria-hidden": "true" }, h("div.proof-fill", {}, segments), cap);
   const verdict = h("p.proof-text", { role: "status" });
   const numbers = h("div");
-  const again = button("Prove it again", () => check(), { iconName: "lock", hidden: true });
+  const again = button("Run the proof again", () => check(), { iconName: "lock", hidden: true });
   const node = h(
     "section.card.wide.proof",
     {},
@@ -428,7 +428,7 @@ function proofBar(path) {
         ]),
       );
     } catch (error) {
-      say(verdict, `The proof cannot be made now: ${error.message}`);
+      say(verdict, `The proof cannot run now: ${error.message}`);
     }
     again.hidden = false;
   }
@@ -458,7 +458,7 @@ function proofBar(path) {
         else {
           say(
             verdict,
-            "Done. The proof reads every stored row again, which takes a while for so many.",
+            "Done. The proof reads every stored row again, which takes a while for so many rows.",
           );
           again.hidden = false;
         }
@@ -467,9 +467,9 @@ function proofBar(path) {
   };
 }
 
-// -------------------------------------------------------------------- when what happened
+// -------------------------------------------------------------------- timeline
 
-/** [3, 4, 5, 9] as "3 to 5, 9". */
+/** Returns "3 to 5, 9" for [3, 4, 5, 9]. */
 function ranges(numbers) {
   const found = [];
   for (const number of numbers) {
@@ -482,7 +482,7 @@ function ranges(numbers) {
     .join(", ");
 }
 
-/** Chunks that did not run smoothly, those of which the same is to be said together, as [time, text, tone, chunks]. */
+/** Chunks with incidents, grouped by equal text, as [time, text, tone, chunks]. */
 function incidents(chunks) {
   const groups = new Map();
   for (const chunk of chunks.filter((each) => each.error || each.attempt > 1 || each.deaths)) {
@@ -519,7 +519,7 @@ function drawTimeline(node, chunks, status) {
   const noted = incidents(chunks);
   const events = [
     [status.created_at, "Uploaded and durable", "ok"],
-    [status.started_at, "First chunk cut", "busy"],
+    [status.started_at, "First chunk created", "busy"],
     ...noted.slice(0, MAX_INCIDENTS),
   ];
   const state = standing(status);
@@ -536,13 +536,13 @@ function drawTimeline(node, chunks, status) {
       STATE_TONES[state] === "off" ? "idle" : STATE_TONES[state],
     ]);
   const known = events.filter(([time]) => time).sort((a, b) => Date.parse(a[0]) - Date.parse(b[0]));
-  // What somebody has opened stays open when the list is drawn anew.
+  // Opened items stay open when the list is redrawn.
   const opened = new Set(
     [...node.querySelectorAll("details[open]")].map((each) => each.dataset.text),
   );
   replace(
     node,
-    h("h2", {}, "What happened"),
+    h("h2", {}, "Timeline"),
     h(
       "ol.timeline",
       {},

@@ -1,4 +1,4 @@
-// What is in the file, column by column.
+// The profile of the file, column by column.
 
 import * as api from "../api.js";
 import { button, empty, h, replace } from "../dom.js";
@@ -27,7 +27,7 @@ export default function profile({ id, status }) {
       node,
       empty(
         "Not analysed yet",
-        "An analysis reads the stored file once more and tells types, distributions, frequent values and personal data of each column.",
+        "An analysis reads the stored file again and shows types, distributions, frequent values and personal data of each column.",
         button(
           "Analyse this file",
           async () => {
@@ -45,8 +45,8 @@ export default function profile({ id, status }) {
 
   async function follow(jobId) {
     const bar = progressBar("Progress of the analysis");
-    const stage = h("p.muted", { role: "status" }, "Waits for its turn …");
-    replace(node, h("section.card", {}, h("h2", {}, "Being analysed"), bar, stage));
+    const stage = h("p.muted", { role: "status" }, "Waiting in the queue …");
+    replace(node, h("section.card", {}, h("h2", {}, "Analysing"), bar, stage));
     for (;;) {
       const now = await api.get(`/api/v1/jobs/${jobId}/status`);
       if (isGone) return;
@@ -94,7 +94,7 @@ export default function profile({ id, status }) {
       replace(
         node,
         empty(
-          error.title ?? "The analysis cannot be shown",
+          error.title ?? "The analysis cannot be loaded",
           `${error.message} ${error.remedy ?? ""}`,
         ),
       );
@@ -113,7 +113,7 @@ export default function profile({ id, status }) {
   };
 }
 
-/** A value as it is told, with the length of the whole where that is cut. */
+/** A value, with its full length if it is truncated. */
 function value(text, length) {
   const shown = length ? `${text}… (${count(length)} characters)` : text;
   return h("span.clip", { title: shown }, shown === "" ? "(empty)" : shown);

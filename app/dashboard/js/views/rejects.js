@@ -1,4 +1,4 @@
-// The rows that did not get through: each with its reason, and the cell that is to blame.
+// The rejected rows: each with its reason and the invalid cell.
 
 import * as api from "../api.js";
 import { splitRecord } from "../csv.js";
@@ -8,11 +8,12 @@ import { badge, facts, spinner } from "../parts.js";
 import { DataTable } from "../table.js";
 import { fail } from "../toast.js";
 
-const MAX_AT_ONCE = 1000; // rows that the service takes in one correction by cells
+const MAX_AT_ONCE = 1000; // limit of the service for one correction by cells
 const beside = matchMedia("(min-width: 1100px)");
 const LOST = "\ufffd";
 
-/** The bytes as text, in the encoding of the file if they are no UTF-8; what cannot be read is the replacement character. */
+/** Decodes the bytes, in the encoding of the file if they are not UTF-8. Unreadable bytes become
+ *  the replacement character. */
 function textOf(reject, encoding) {
   if (reject.raw !== null) return reject.raw;
   const bytes = Uint8Array.from(atob(reject.raw_base64 ?? ""), (char) => char.charCodeAt(0));
@@ -32,7 +33,7 @@ export default function rejects({ id, status: first, correctable, refresh, again
   let stop = () => {};
   let isGone = false;
   let cursors = new Map([[0, 0]]);
-  /** By row number, what somebody wrote and has not sent yet: {reject, values: Map} or {reject, record}. */
+  /** Unsent edits by row number: {reject, values: Map} or {reject, record}. */
   const edits = new Map();
   const path = `/api/v1/rejects/${encodeURIComponent(id)}`;
   const header = status.dialect.columns ?? [];
@@ -42,7 +43,7 @@ export default function rejects({ id, status: first, correctable, refresh, again
   const codes = select([["", "Every reason"]], "", { "aria-label": "Reason" });
   const detail = h("section.card.full.reject-detail", {
     hidden: true,
-    "aria-label": "The chosen row",
+    "aria-label": "Selected row",
   });
   codes.addEventListener("change", () => {
     code = codes.value;
@@ -97,7 +98,8 @@ export default function rejects({ id, status: first, correctable, refresh, again
       : [textOf(reject)];
     return reject.cells;
   }
-  /** The cells as they can be corrected: those beyond the header are one with the last, as in the download. */
+  /** The correctable cells: those beyond the header are joined to the last one, as in the
+   *  download. */
   function laidOut(reject) {
     const cells = cellsOf(reject);
     const most = header.length - 1;
@@ -105,7 +107,8 @@ export default function rejects({ id, status: first, correctable, refresh, again
       (_, i) => (i === most ? cells.slice(most).join(status.dialect.delimiter) : cells[i]) ?? "",
     );
   }
-  /** Whether the cell at this place is to blame: the named one, or those beyond (or missing from) the header. */
+  /** Whether the cell at this position is invalid: the named one, or those beyond (or missing
+   *  from) the header. */
   function isOffending(reject, index) {
     if (reject.column !== null) return header[index] === reject.column;
     const cells = cellsOf(reject).length;
@@ -118,7 +121,7 @@ export default function rejects({ id, status: first, correctable, refresh, again
   const canEdit = () => correctable && isFinal(status.status);
   function offer() {
     fix.hidden = !(canEdit() && total);
-    // The service refuses the file of a job that runs, unless the rows so far are asked for.
+    // The service refuses the file of a running job, unless the rows so far are requested.
     const partial = isFinal(status.status) ? null : true;
     file.href = api.query(`${path}/download`, { partial });
     replace(
@@ -159,11 +162,11 @@ export default function rejects({ id, status: first, correctable, refresh, again
       h(
         "p.muted",
         {},
-        `As it stands in the file${reject.raw === null ? "; � marks bytes that cannot be read" : ""}:`,
+        `In the file${reject.raw === null ? "; � marks bytes that cannot be read" : ""}:`,
       ),
       h(
         "pre",
-        { tabindex: 0, "aria-label": "The row as it stands in the file" },
+        { tabindex: 0, "aria-label": "The row in the file" },
         textOf(reject, status.dialect.encoding),
       ),
       facts([
@@ -178,17 +181,18 @@ export default function rejects({ id, status: first, correctable, refresh, again
     if (cell !== null) {
       const inputs = [...detail.querySelectorAll(".cells input, .cells textarea, .record")];
       (inputs[cell] ?? inputs.find((input) => input.ariaInvalid === "true") ?? inputs[0])?.focus();
-    } else if (!beside.matches) detail.scrollIntoView({ block: "nearest" }); // where it is below the table
+      // if it is below the table
+    } else if (!beside.matches) detail.scrollIntoView({ block: "nearest" });
   }
 
-  // ------------------------------------------------------------------ the fix-only loop
+  // ------------------------------------------------------------------ correcting rows
 
-  /** The cells of a row, to be written anew in their places. What is written is kept while other rows are looked at. */
+  /** A form with the cells of a row. Edits are kept while other rows are shown. */
   function editor(reject) {
     const number = reject.row_number;
     const press = button("", null, { kind: "primary", type: "submit" });
     const drop = button(
-      "Forget the changes",
+      "Discard the changes",
       () => (edits.delete(number), table?.rows.render(), show(reject)),
       { kind: "quiet" },
     );
@@ -201,7 +205,7 @@ export default function rejects({ id, status: first, correctable, refresh, again
       press.disabled = others >= MAX_AT_ONCE;
     };
     const control = (value, before, label, isBad, keep) => {
-      // An input would take the line ends out of a cell.
+      // An input would drop the line ends of a cell.
       const input = h(value.includes("\n") || !isCsv ? "textarea" : "input", {
         "aria-label": label,
         "aria-invalid": isBad && "true",
@@ -247,7 +251,7 @@ export default function rejects({ id, status: first, correctable, refresh, again
       fields = control(
         edits.get(number)?.record ?? before,
         before,
-        "The record, corrected",
+        "Corrected record",
         true,
         (text, isChanged) =>
           isChanged ? edits.set(number, { reject, record: text }) : edits.delete(number),
@@ -281,8 +285,8 @@ export default function rejects({ id, status: first, correctable, refresh, again
   function patchOf({ reject, values, record }) {
     if (record !== undefined) return { _row: reject.row_number, record };
     const seen = laidOut(reject);
-    // A row without one cell to blame was laid out here: all of it is sent, so that what was seen is what is run. A cell with
-    // lost characters is sent only if somebody wrote it.
+    // A row without a single invalid cell was split here: all of it is sent, so that the shown
+    // cells are what runs. A cell with unreadable characters is sent only if it was edited.
     const cells =
       reject.column === null
         ? header.map((name, i) => [name, seen[i]]).filter(([, text]) => !text.includes(LOST))
@@ -290,7 +294,7 @@ export default function rejects({ id, status: first, correctable, refresh, again
     return { _row: reject.row_number, values: Object.fromEntries([...cells, ...values]) };
   }
 
-  /** A corrected file, or corrected cells: only these rows run again. */
+  /** Sends a corrected file or corrected cells: only these rows run again. */
   async function send(what) {
     const target = `/api/v1/files/${encodeURIComponent(id)}/corrections`;
     try {
@@ -310,7 +314,7 @@ export default function rejects({ id, status: first, correctable, refresh, again
     }
   }
 
-  /** Watch a correction to its end; then the job, its counts and its proof are others. */
+  /** Follows a correction to its end, which changes the job, its counts and its proof. */
   function follow(jobId, unchanged = 0) {
     stop();
     outcome.hidden = false;
@@ -346,7 +350,7 @@ export default function rejects({ id, status: first, correctable, refresh, again
     });
   }
 
-  /** The corrections so far; one that runs is followed. */
+  /** Shows the corrections so far, and follows a running one. */
   async function recall() {
     const { items } = await api
       .get(api.query("/api/v1/jobs", { parent: id, limit: 50 }))
@@ -425,7 +429,7 @@ export default function rejects({ id, status: first, correctable, refresh, again
       storageKey: `rejects:${header.join(",")}`,
       onactivate: (row, column, isKeyed) => show(row, isKeyed ? column - 2 : null),
       fetch: async (offset, limit) => {
-        // By cursor where the page before was seen, which costs the same at any depth.
+        // By cursor if the previous page is known, which costs the same at any depth.
         const cursor = cursors.get(offset);
         const page = await api.rows(path, {
           limit,
@@ -440,18 +444,15 @@ export default function rejects({ id, status: first, correctable, refresh, again
     requestAnimationFrame(() => table?.setCount(total));
   }
 
-  /** What an empty list means: the counts say whether the other rows were loaded. */
+  /** Explains an empty list by the counts. */
   function nothing() {
-    if (code) return empty("No rejects", "No row is rejected for this reason now.");
+    if (code) return empty("No rejects", "No row is rejected for this reason any more.");
     if (!isFinal(status.status))
-      return empty(
-        "No rejects so far",
-        "Rows that cannot be used will be listed here, each with its reason.",
-      );
+      return empty("No rejects so far", "Rejected rows are listed here, each with its reason.");
     if (missing(status))
-      return empty("No rejects", "No row was rejected; some were not loaded all the same.");
+      return empty("No rejects", "No row was rejected, but some were not loaded.");
     if (status.status === "failed")
-      return empty("No rejects", "No row was rejected. The overview says why the job failed.");
+      return empty("No rejects", "No row was rejected. See the overview for the failure.");
     return empty(
       "No rejects",
       status.counts.loaded ? "Every row was loaded." : "There are no rows.",
@@ -505,7 +506,7 @@ export default function rejects({ id, status: first, correctable, refresh, again
       status = fresh;
       offer();
       if (changed) {
-        cursors = new Map([[0, 0]]); // rows went: each page begins elsewhere
+        cursors = new Map([[0, 0]]); // rows are gone: all pages start elsewhere
         table?.reload();
         load();
       }

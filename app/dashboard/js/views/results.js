@@ -29,11 +29,11 @@ export default function results({ id, status: first }) {
     h(
       "p.muted.hint",
       {},
-      "Arrow keys walk through the cells, Shift with ← or → makes a column narrower or wider.",
+      "Arrow keys move through the cells; Shift with ← or → makes a column narrower or wider.",
     ),
   );
 
-  /** The service refuses the file of a job that runs, unless the rows so far are asked for. */
+  /** The service refuses the file of a running job, unless the rows so far are requested. */
   function offer() {
     const partial = isFinal(status.status) ? null : true;
     links.ariaLabel = partial ? "Download the results so far" : "Download all results";
@@ -96,13 +96,13 @@ export default function results({ id, status: first }) {
     requestAnimationFrame(() => table.setCount(total));
   }
 
-  /** What an empty list means: the counts say what became of the rows. */
+  /** Explains an empty list by the counts. */
   function nothing() {
     const { loaded, rejected } = status.counts;
     if (loaded)
       return status.parent_id
-        ? "These rows are in the results of the job that they correct."
-        : "This job keeps no rows.";
+        ? "These rows are in the results of the corrected job."
+        : "This job stores no rows.";
     return [
       "No row was loaded.",
       rejected &&
@@ -126,7 +126,7 @@ export default function results({ id, status: first }) {
           place,
           isFinal(status.status)
             ? empty("No results", nothing())
-            : empty("Nothing here yet", "Rows appear as soon as the first chunk is done."),
+            : empty("Nothing here yet", "Rows appear once the first chunk is done."),
         );
       } else if (!table) build(page);
       else table.setCount(total);

@@ -1,4 +1,4 @@
-// Scoring jobs that are made again and again.
+// Schedules of scoring jobs.
 
 import * as api from "../api.js";
 import { announce, button, empty, field, h, iconButton, replace } from "../dom.js";
@@ -32,7 +32,7 @@ export default function schedules() {
         job: { source: source.value.trim() },
       });
       form.reset();
-      announce("The schedule is there");
+      announce("Schedule created");
       load();
     } catch (error) {
       fail(error);
@@ -48,7 +48,7 @@ export default function schedules() {
           ? h("ul.cards", {}, items.map(card))
           : empty(
               "No schedules",
-              "A schedule scores the objects of a bucket at the moments that you name.",
+              "A schedule scores the objects of a bucket at the times of a cron expression.",
             ),
       ),
     (error) =>

@@ -1,4 +1,4 @@
-// Records by meaning, by words, by import.
+// Search in imported records by meaning, words and import.
 
 import * as api from "../api.js";
 import { button, empty, field, h, replace, select } from "../dom.js";
@@ -137,7 +137,7 @@ export default function search({ params }) {
             ),
             h(
               "b.num",
-              { title: "Cosine of the angle between both meanings; 1 is the same" },
+              { title: "Cosine similarity of the meanings; 1 means equal" },
               score.toFixed(3),
             ),
           ),

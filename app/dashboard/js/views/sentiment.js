@@ -1,4 +1,5 @@
-// Sentiment as a picture: the labels of all rows, the scores of the first ones, and the strongest texts among them.
+// Charts of the sentiment: labels of all rows, scores of the first ones, and the strongest texts
+// among them.
 
 import * as api from "../api.js";
 import { empty, h, replace } from "../dom.js";

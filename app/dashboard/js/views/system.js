@@ -1,4 +1,4 @@
-// How the service itself is: is it up, is it busy, has it room.
+// State of the service: health, load and free space.
 
 import * as api from "../api.js";
 import { empty, h, icon, replace } from "../dom.js";
@@ -38,7 +38,7 @@ export default function system() {
       h("span.muted", {}, text),
     );
 
-  /** Where other processes work, chunks are what is seen of it. */
+  /** The load of worker processes shows only in their chunks. */
   const busyOf = ({ slots, workers }) => (slots.total ? slots.busy : workers.chunks_in_work);
 
   function draw({ version, database, disk, queue, slots, workers, jobs, processors, limits }) {
@@ -86,24 +86,22 @@ export default function system() {
           ? h(
               "ol.top-values",
               {},
-              waiting
-                .reverse()
-                .map(([priority, number]) =>
-                  h(
-                    "li",
-                    {},
-                    h("span", {}, `priority ${priority}`),
-                    h("i", {
-                      "aria-hidden": "true",
-                      style: {
-                        width: `${(100 * number) / Math.max(...waiting.map(([, n]) => n))}%`,
-                      },
-                    }),
-                    h("b.num", {}, count(number)),
-                  ),
+              waiting.reverse().map(([priority, number]) =>
+                h(
+                  "li",
+                  {},
+                  h("span", {}, `priority ${priority}`),
+                  h("i", {
+                    "aria-hidden": "true",
+                    style: {
+                      width: `${(100 * number) / Math.max(...waiting.map(([, n]) => n))}%`,
+                    },
+                  }),
+                  h("b.num", {}, count(number)),
                 ),
+              ),
             )
-          : h("p.muted", {}, "Nothing waits."),
+          : h("p.muted", {}, "The queue is empty."),
       ),
       disk &&
         h(

@@ -1,4 +1,4 @@
-// What a mapping makes of the file: its first rows at once, then the whole file, to be downloaded.
+// Transforms the file by a mapping: a preview of the first rows, then the whole file for download.
 
 import * as api from "../api.js";
 import { announce, button, field, h, icon, replace, say, select } from "../dom.js";
@@ -15,7 +15,7 @@ const FORMATS = [
   ["parquet", "Parquet"],
 ];
 
-// -------------------------------------------------------------------- what the values did not tell
+// -------------------------------------------------------------------- open choices
 
 const NUMBERS = [
   ["en", "1,234.5"],
@@ -29,7 +29,7 @@ const OTHERS = [
 const LEFT_OUT = "left out";
 const TAKEN = "taken";
 
-/** The choice that a step leaves open, as {label, options}; null if it leaves none. */
+/** The open choice of a step as {label, options}; null if there is none. */
 export function question(step) {
   if (!step.decide) return null;
   if (step.lost) {
@@ -53,7 +53,7 @@ export function question(step) {
   return { label, options: [...options, [LEFT_OUT, "leave this step out"]] };
 }
 
-/** The step with the choice made: a list of one, or of none. */
+/** Returns the step with its choice, as a list of one or none. */
 export function decided(step, choice) {
   if (!step.decide || !choice) return [step];
   const { decide, readings, unknown, suggested, lost, ...rest } = step;
@@ -72,7 +72,7 @@ export function decided(step, choice) {
 
 // -------------------------------------------------------------------- preview and run
 
-/** `columns()` gives the mapping as it is now, as templates keep it; `update` looks at it anew. */
+/** `columns()` returns the current mapping in the form of templates; `update` reads it again. */
 export function transformPanel(fileId, columns) {
   const verdict = h("p", { role: "status" }, "…");
   const table = h("div.scroll", { tabindex: 0, role: "region", "aria-label": "First rows" });
@@ -179,8 +179,8 @@ export function transformPanel(fileId, columns) {
       const { job_id } = await api.post("/api/v1/jobs/transform", request());
       result.hidden = false;
       bar.show(0);
-      say(made, "Waits for its turn …");
-      announce("The transform runs");
+      say(made, "Waiting in the queue …");
+      announce("Transforming");
       stop = api.live(`/api/v1/status/${encodeURIComponent(job_id)}/events`, {
         status: (now) => {
           bar.show(now.progress_percent, isFinal(now.status) ? TONES[standing(now)] : "busy");
@@ -225,7 +225,7 @@ export function transformPanel(fileId, columns) {
       h(
         "a",
         { href: `#/jobs/${job.job_id}${bad ? "/rejects" : ""}` },
-        bad ? "Look at the rejected rows" : "Look at the job",
+        bad ? "Show the rejected rows" : "Show the job",
       ),
     );
     announce(words);
@@ -240,8 +240,8 @@ export function transformPanel(fileId, columns) {
       say(
         verdict,
         mapped()
-          ? "Answer the questions above, and the first rows are shown here."
-          : "Map a column, and the first rows are shown here.",
+          ? "Answer the questions above to see the first rows here."
+          : "Map a column to see the first rows here.",
       );
       run.disabled = true;
     } else timer = setTimeout(preview, QUIET_MS);

@@ -1,4 +1,4 @@
-// Who may, and with which keys. For administrators.
+// Users and their keys, for administrators.
 
 import * as api from "../api.js";
 import { announce, button, empty, field, h, iconButton, replace } from "../dom.js";
@@ -23,7 +23,7 @@ export default function users() {
   const form = h(
     "form.card.form",
     { onsubmit: create },
-    field("Name", name, "Small letters, digits, dots, dashes. It never changes."),
+    field("Name", name, "Lower-case letters, digits, dots, dashes. It never changes."),
     field("Key expires in days", days),
     h("div.form-end", {}, h("label.inline", {}, isAdmin, "Administrator")),
     h("div.form-end", {}, button("Add user", null, { kind: "primary", type: "submit" })),
@@ -35,10 +35,10 @@ export default function users() {
       shownOnce(
         `The key of ${made.user_id}`,
         made.key,
-        "It is shown this once: the service keeps only its hash.",
+        "It is shown only once: the service stores only its hash.",
       ),
     );
-    announce("The key is shown this once");
+    announce("The key is shown only once");
   };
 
   async function create(event) {
@@ -78,7 +78,7 @@ export default function users() {
           ? h("ul.cards", {}, items.map(card))
           : empty(
               "No users",
-              "Nobody has a key yet. Where AUTH_REQUIRED is not set, nobody needs one.",
+              "There are no keys yet. They are needed only if AUTH_REQUIRED is set.",
             ),
       ),
     (error) => {
@@ -88,7 +88,7 @@ export default function users() {
         form.hidden
           ? empty(
               "For administrators",
-              "Users and their keys are shown to administrators who are signed in. The first is made where the service runs: python -m app users create NAME --admin.",
+              "Sign in as an administrator to see users and keys. Create the first one on the server: python -m app users create NAME --admin.",
             )
           : empty(error.title, `${error.message} ${error.remedy}`, button("Try again", load)),
       );
@@ -201,14 +201,14 @@ export default function users() {
   };
 }
 
-/** A button for what cannot be taken back: it asks in its place. */
+/** A button for an irreversible action, which asks for confirmation. */
 function asked(label, act) {
   const first = iconButton("remove", label, () => {
     const no = button("Keep", () => (box.replaceWith(first), first.focus()), { kind: "quiet" });
     const box = h(
       "span.row",
       {},
-      button("Revoke for good", () => act().catch(fail), { "aria-label": `${label} for good` }),
+      button("Revoke permanently", () => act().catch(fail), { "aria-label": `${label} for good` }),
       no,
     );
     first.replaceWith(box);

@@ -1,4 +1,4 @@
-// Who is told when a job ends, and what became of each message.
+// Webhooks: notifications of ended jobs, and their deliveries.
 
 import * as api from "../api.js";
 import { announce, button, empty, field, h, iconButton, replace } from "../dom.js";
@@ -38,7 +38,7 @@ export default function webhooks() {
     h(
       "fieldset.field",
       {},
-      h("legend.field-label", {}, "Tell it when a job is"),
+      h("legend.field-label", {}, "Notify when a job is"),
       h(
         "div.checkboxes",
         {},
@@ -68,12 +68,12 @@ export default function webhooks() {
     replace(
       secret,
       shownOnce(
-        "Its secret, to verify the signatures with",
+        "Secret for verifying the signatures",
         made.secret,
-        `Of ${made.url}. It is shown this once.`,
+        `For ${made.url}. It is shown only once.`,
       ),
     );
-    announce("The secret is shown this once");
+    announce("The secret is shown only once");
   };
 
   const load = api.latest(
@@ -85,10 +85,7 @@ export default function webhooks() {
         place,
         items.length
           ? h("ul.cards", {}, items.map(card))
-          : empty(
-              "No webhooks",
-              "A webhook is told by a signed message when a job ends, so that nobody has to ask.",
-            ),
+          : empty("No webhooks", "A webhook gets a signed message when a job ends."),
       );
     },
     (error) =>
@@ -152,7 +149,7 @@ export default function webhooks() {
         h(
           "p.muted",
           {},
-          `Messages are signed with the secret before, too, until ${when(each.old_secret_until)}.`,
+          `Messages are also signed with the previous secret until ${when(each.old_secret_until)}.`,
         ),
       log.node,
     );
@@ -209,7 +206,10 @@ function deliveries(path, url) {
   function draw() {
     older.hidden = before === null;
     const focused = list.querySelector("[data-id]:focus-within")?.dataset.id;
-    replace(list, items.length ? items.map(entry) : h("li.muted", {}, "Nothing was sent yet."));
+    replace(
+      list,
+      items.length ? items.map(entry) : h("li.muted", {}, "Nothing has been sent yet."),
+    );
     if (focused) list.querySelector(`[data-id="${CSS.escape(focused)}"] summary`)?.focus();
   }
 
