@@ -88,7 +88,7 @@ class Settings(BaseSettings):
     """
 
     queue: Literal["embedded", "procrastinate"] = "embedded"
-    """Who runs jobs. `embedded`: the service itself. `procrastinate`: any number of `python -m
+    """Processes that run jobs. `embedded`: the service itself. `procrastinate`: any number of `python -m
     app worker`, on PostgreSQL.
     """
 

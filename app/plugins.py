@@ -27,7 +27,7 @@ def make_processors(settings: Settings, shared: Tools | None = None) -> Processo
     """
     shared = shared or tools(settings)
     built_in = [processor for feature in FEATURES for processor in feature.processors(shared)]
-    return Processors(settings.processors, given=built_in)
+    return Processors(settings.processors, instances=built_in)
 
 
 def make_destinations(

@@ -170,7 +170,7 @@ def upload(
     ),
 )
 def fix(
-    given: Id,
+    corrected_id: Id,
     file: Annotated[
         str, typer.Argument(help="The corrected file of `rejects`; - reads standard input.")
     ],
@@ -195,7 +195,7 @@ def fix(
 
     params = {"run_unchanged": "true" if run_unchanged else None, "priority": priority}
     client = connect(url)
-    identifier = client.resolve(given)
+    identifier = client.resolve(corrected_id)
     with board(quiet) as shown_on:
         run = _Run(
             client,

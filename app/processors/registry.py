@@ -47,9 +47,9 @@ RESERVED = {"source", "reference_file_id", "template_id"}
 class Processors:
     """All processors of this process, created once, with their capabilities."""
 
-    def __init__(self, extra: Iterable[str] = (), *, given: Iterable[Processor] = ()) -> None:
-        """`extra` are named by the settings; `given` are instances. Raises SettingsInvalid."""
-        processors = [RowsProcessor(), *given, *(_load(name) for name in extra)]
+    def __init__(self, extra: Iterable[str] = (), *, instances: Iterable[Processor] = ()) -> None:
+        """`extra` are named by the settings; `instances` are added as they are. Raises SettingsInvalid."""
+        processors = [RowsProcessor(), *instances, *(_load(name) for name in extra)]
         self._by_name = {processor.name: processor for processor in processors}
         self._capabilities = {
             name: Capabilities.of(processor) for name, processor in self._by_name.items()

@@ -135,22 +135,22 @@ def load(places: Stores, folder: Path) -> Copied:
 def _check(path: Path, size: int, crc32: int) -> None:
     try:
         with path.open("rb") as file:
-            found, count = 0, 0
+            found_crc32, count = 0, 0
             for block in _blocks(file):
-                found, count = zlib.crc32(block, found), count + len(block)
+                found_crc32, count = zlib.crc32(block, found_crc32), count + len(block)
     except FileNotFoundError:
         raise BackupUnusable(f"{path} is missing in the backup.") from None
-    if (count, found) != (size, crc32):
+    if (count, found_crc32) != (size, crc32):
         raise BackupUnusable(f"{path} is not what the backup says: it was damaged.")
 
 
 def _load_file(places: Stores, name: str, path: Path, crc32: int) -> str | None:
     file_id, size = UUID(name), path.stat().st_size
     if places.storage.size(name) == size:
-        found = 0
+        found_crc32 = 0
         for block in _stored(places, file_id):
-            found = zlib.crc32(block, found)
-        if found == crc32:
+            found_crc32 = zlib.crc32(block, found_crc32)
+        if found_crc32 == crc32:
             return places.storage.etag(name)
     writer = places.storage.writer(file_id, size)
     try:

@@ -51,7 +51,7 @@ class Received:
     sample: bytes
     """The beginning of the stored bytes; all of them if they are few."""
     reports: tuple[Report, ...] = ()
-    """Of the decoders that the bytes passed, in this order."""
+    """Reports of the decoders, in the order in which they ran."""
 
 
 class UploadSource:
