@@ -16,7 +16,8 @@ from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
 METAPHORS = re.compile(
-    r"\b(?:doors?|rooms? of|told|aside|goes on|go on|going on|lies? (?:in|on|where|there|beside))\b"
+    r"\b(?:doors?|rooms? of|told(?! from| apart)|aside|goes on|go on|going on"
+    r"|lies? (?:in|on|where|there|beside))\b"
 )
 NOT_A_SENTENCE = re.compile(r"(?:Of|Whose|Whom|Those|Who|Which|Such|That it|That they|As far as)\b")
 """First words of a docstring that needs the line above it to be understood."""

@@ -157,7 +157,7 @@ class CellNote(Answer):
 class Decoding(Answer):
     """What a decoder did with the bytes of a file."""
 
-    decoder: str = Field(description="gzip, zstd, bzip2, xz, lz4, zlib or xlsx.")
+    decoder: str = Field(description="gzip, zstd, bzip2, xz, lz4, zlib, xlsx, xlsb, xls or ods.")
     sheet: str = sometimes("Of a workbook: the sheet that was read.")
     sheets: int = sometimes("How many sheets the workbook has.")
     hidden_sheets: list[str] = sometimes("The first 20 sheets that are hidden.")
@@ -208,7 +208,7 @@ class Uploaded(Answer):
     filename: str = Field(description="Name of the file.")
     sha256: str = Field(description="SHA-256 of the received bytes in hexadecimal.")
     size_bytes: int = Field(description="Number of received bytes, before decompression.")
-    format: str = Field(description="csv, json or jsonl.")
+    format: str = Field(description="csv, json or jsonl; objects for a job with parts.")
     dialect: Dialect = Field(
         description="How the file is read: your options, and detected values for the rest."
     )
@@ -218,6 +218,7 @@ class Uploaded(Answer):
     )
     processor: str = Field(description="Processor that runs each row.")
     priority: int = Field(description="0-10; higher goes first.")
+    parts: list[UUID] = sometimes("Of a workbook with several sheets: the job of each.")
     duplicate: bool = Field(
         description="Whether this is an earlier upload of the same bytes with the same options."
     )

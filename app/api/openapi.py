@@ -52,6 +52,7 @@ PATH_EXAMPLES = {
     "import_id": "1",
     "user_id": "alice",
     "code": "not_found",
+    "name": "public.orders",
     "webhook_id": ID,
     "upload_id": ID,
     "message_id": "msg_0b8f3c1e6f0d4a529d3a3f3f6f0f2a11",

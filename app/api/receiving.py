@@ -107,6 +107,8 @@ async def receive(
     submission = endpoint.prepare(options.apply_to(submission, "" if is_form else content_type))
     if is_form:
         so_far = app.job_types.options_so_far(submission.processor, submission.options)
+        if so_far is not None:
+            await check_plan(replace(submission, options=so_far), app)
         form = _Form(MultipartBody(content_type), submission, so_far, options, app, endpoint)
         await app.submitter.check(submission)
         return await _submitted(app, submission, form.file(pieces(request)), form.complete)
@@ -115,6 +117,7 @@ async def receive(
     )
     endpoint.check_file(content_type, submission.filename, app)
     submission = _with_checked_options(submission, app)
+    await check_plan(submission, app)
     await app.submitter.check(submission)
     return await _submitted(app, submission, pieces(request))
 
@@ -166,6 +169,12 @@ def _with_checked_options(submission: Submission, app: Services) -> Submission:
     """Check the complete options; raises the job type's RequestError."""
     options = app.job_types.options(submission.processor, submission.options)
     return replace(submission, options=options)
+
+
+async def check_plan(submission: Submission, app: Services) -> None:
+    """Check what the job type can check before the file is received; raises its RequestError."""
+    job_type = app.job_types.of_upload(submission.processor)
+    await job_type.plan_for_checked(submission.owner, submission.options)
 
 
 @dataclass(frozen=True, slots=True)

@@ -60,6 +60,12 @@ PARAMETERS = frozenset(
         "skip_footer",
         "columns",
         "on_bad_row",
+        "table",
+        "connection",
+        "mode",
+        "key",
+        "on_schema_change",
+        "max_delete",
     }
 )
 """Parameters of an upload. Repeated here because importing the server's model takes longer than

@@ -22,6 +22,8 @@ class Wanted:
 
     sheet: str | None = None
     """Of a workbook: its name, or its number from 1."""
+    takes_parts: bool = False
+    """Whether a file may become several: one for each sheet, if none is named."""
     memory_mb: int = 512
     """MiB for the process that reads a workbook."""
     seconds: float = 60.0
@@ -57,8 +59,14 @@ class Decoder(Protocol):
     def finish(self, wanted: Wanted) -> Iterator[bytes]:
         """The rest of them; raises a RequestError if the file is incomplete."""
 
-    def report(self) -> Report:
-        """What it did, once all has been taken."""
+    @property
+    def part(self) -> int:
+        """Of the piece that was given last: to which of the files that it makes it belongs, from
+        0.
+        """
+
+    def reports(self) -> list[Report]:
+        """What it did, for each of these files, once all has been taken."""
 
     def close(self) -> None:
         """Gives up what is not finished, from any thread."""

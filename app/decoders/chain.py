@@ -58,9 +58,17 @@ class Chain:
         for link in self._links:
             link.decoder.close()
 
-    def reports(self) -> list[Report]:
-        """In the order in which the bytes passed."""
-        return [link.decoder.report() for link in self._links]
+    @property
+    def part(self) -> int:
+        """Of the piece that was given last: to which of the files that are made it belongs, from
+        0. Only the last decoder makes several.
+        """
+        return self._links[-1].decoder.part if self._links else 0
+
+    def reports(self, part: int) -> list[Report]:
+        """Of the decoders that one of these files passed, in this order."""
+        reports = [link.decoder.reports() for link in self._links]
+        return [of_parts[min(part, len(of_parts) - 1)] for of_parts in reports]
 
     def _fed(self, pieces: Iterator[bytes], place: int) -> Iterator[bytes]:
         """What the decoders from `place` on make of these pieces. An empty piece comes for each

@@ -94,8 +94,10 @@ class Decompressor:
             raise self._refusal(f"The {self._name} data is incomplete.")
         return iter(())
 
-    def report(self) -> Report:
-        return Report(self._name)
+    part = 0
+
+    def reports(self) -> list[Report]:
+        return [Report(self._name)]
 
     def close(self) -> None: ...
 

@@ -104,6 +104,14 @@ from app.errors.requests.service import (
     Unavailable,
 )
 from app.errors.requests.sources import BadSourceUri, ObjectAccessDenied, ObjectNotFound
+from app.errors.requests.tables import (
+    AnalysisNeeded,
+    TableExists,
+    TableMismatch,
+    TableUnusable,
+    UnknownConnection,
+    UnknownTable,
+)
 from app.errors.requests.tus import (
     BadTusRequest,
     ChecksumMismatch,
@@ -147,6 +155,7 @@ from app.errors.transient import (
 
 __all__ = [
     "AdminOnly",
+    "AnalysisNeeded",
     "BackupUnusable",
     "BadCron",
     "BadDigest",
@@ -240,6 +249,9 @@ __all__ = [
     "StoredBytesGone",
     "StoredFileCorrupt",
     "StoredFileMissing",
+    "TableExists",
+    "TableMismatch",
+    "TableUnusable",
     "TerminalError",
     "TooManyColumns",
     "TooManyFiles",
@@ -249,10 +261,12 @@ __all__ = [
     "TusVersion",
     "Unauthenticated",
     "Unavailable",
+    "UnknownConnection",
     "UnknownJobType",
     "UnknownModel",
     "UnknownProcessor",
     "UnknownSchema",
+    "UnknownTable",
     "UnsupportedEncoding",
     "UnsupportedMediaType",
     "UnsupportedTransferEncoding",

@@ -17,6 +17,7 @@ from app.features.schedules.feature import SCHEDULES
 from app.features.scoring.feature import SCORING
 from app.features.sentiment.feature import SENTIMENT
 from app.features.system.feature import SYSTEM
+from app.features.tables.feature import TABLES
 from app.features.templates.feature import TEMPLATES
 from app.features.transform.feature import TRANSFORM
 from app.features.undo.feature import UNDO
@@ -33,6 +34,7 @@ FEATURES: tuple[Feature, ...] = (
     ANALYSIS,
     TEMPLATES,
     TRANSFORM,
+    TABLES,
     MAPPING,
     BATCH_JOBS,
     JOB_TYPES,

@@ -5,46 +5,44 @@ stored.
 from __future__ import annotations
 
 import asyncio
-import hashlib
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
 from uuid import UUID, uuid4
 
-import msgspec
-from msgspec import structs
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from app.config import Settings
 from app.db import files, jobs
 from app.db.engine import Database
-from app.db.rows import JobRow, NewFile, NewJob
-from app.decoders.base import Kind, Report
+from app.db.rows import NewFile, NewJob
+from app.decoders.base import Kind
 from app.decoders.base import Wanted as DecodingWanted
-from app.decoders.places import Places, places_to_json
-from app.decoders.registry import plain_name
 from app.errors import (
     DecompressedTooLarge,
     DigestMismatch,
     DuplicateUpload,
-    EmptyFile,
     FileTooLarge,
     IdempotencyInFlight,
     IdempotencyKeyReused,
     QuotaExceeded,
+    RequestError,
     TransientError,
+    Unavailable,
 )
 from app.failpoints import hit
-from app.formats.detect import SAMPLE_BYTES, Declared, detect
-from app.formats.registry import Dialect, reading_of, to_json
-from app.jobs.factory import JobFactory
+from app.formats.detect import Declared
+from app.jobs import uploaded
+from app.jobs.factory import JobFactory, JobSpec
 from app.jobs.file_jobs import FileJobs, InputFile, Plan, all_files
 from app.jobs.job_types import JobTypes
 from app.jobs.limits import OwnerLimits
-from app.sources.places import Storage, Stored
+from app.jobs.uploaded import PlannedFile, Reading
+from app.sources.places import Storage
 from app.sources.upload import Received, UploadSource, check_room, touch_periodically
 
+DOOR = "files"
 DECODED_AT_ONCE = 2
 """Workbooks, each by a process that may take SPREADSHEET_MEMORY_MB."""
 ACCEPTED_AT_ONCE = 4
@@ -85,7 +83,7 @@ class Submission:
     content_length: int | None = None
     declared_kind: Kind | None = None
     """Declared compression of the body; None if not declared."""
-    door: str = "files"
+    door: str = DOOR
     public_id: str | None = None
     """Id that the endpoint shows, if it is neither the job's id nor its number."""
     recorded: Callable[[AsyncConnection, dict[str, Any]], Awaitable[None]] | None = None
@@ -203,7 +201,7 @@ class Submitter:
             declared=submission.declared_kind,
             inspect=None if submission.inspector is None else submission.inspector.feed,
         )
-        async with upload, touch_periodically(self._storage, upload.file_id):
+        async with upload, touch_periodically(self._storage, upload.file_ids):
             try:
                 async for data in body:
                     await upload.write(data)
@@ -222,6 +220,7 @@ class Submitter:
     def _wanted(self, submission: Submission) -> DecodingWanted:
         return DecodingWanted(
             submission.declared.sheet,
+            submission.door == DOOR and submission.inspector is None,
             self._settings.spreadsheet_memory_mb,
             self._settings.spreadsheet_seconds,
         )
@@ -245,69 +244,145 @@ class Submitter:
         received: Received,
         total_rows: int | None,
     ) -> Accepted:
-        fingerprint = _fingerprint(submission, received)
+        fingerprint = uploaded.fingerprint(submission, received)
         if (replay := await self._replay(submission, fingerprint)) is not None:
             return replay
-        dialect = await asyncio.to_thread(_detect, submission, received)
-        content_key = _content_key(submission, received, dialect)
-        file = _new_file(upload.file_id, submission, received, dialect, content_key)
-        plan = await self._plan(submission, file)
+        readings = await asyncio.to_thread(uploaded.readings, submission, received)
+        content_key = uploaded.content_key(submission, received, readings)
         if submission.on_duplicate != "new":
             async with self._database.reading() as connection:
                 existing = await files.find_by_content(connection, submission.owner, content_key)
             if existing is not None:
                 return await self._duplicate(submission, existing)
+        planned = await self._plan(submission, received, readings, content_key)
         hit("upload.before_rename")
         stored = await upload.publish()
         hit("upload.after_rename")
-        file = structs.replace(file, storage_uri=stored.uri, etag=stored.etag)
-        return await self._record(submission, stored, file, plan, total_rows, fingerprint)
+        planned = [part.stored_at(at) for part, at in zip(planned, stored, strict=True)]
+        whole = None
+        if len(planned) > 1:
+            whole = uploaded.whole_file(submission, received, content_key)
+        return await self._record(submission, planned, whole, total_rows, fingerprint)
 
-    async def _plan(self, submission: Submission, file: NewFile) -> Plan:
-        """Return the job that the submission asks for; raises RequestError if it cannot run over
-        this file.
+    async def _plan(
+        self,
+        submission: Submission,
+        received: Received,
+        readings: Sequence[Reading],
+        content_key: str,
+    ) -> list[PlannedFile]:
+        """Return the files of the upload with the job over each, as the submission asks for it.
+        Raises the RequestError of the only file, or of the first if no file can be used.
         """
         job_type = self._job_types.of_upload(submission.processor)
         plan_for = await job_type.plan_for_checked(submission.owner, submission.options)
-        plan = await plan_for(file)
-        return replace(
-            plan,
-            columns=self._file_jobs.columns(file, plan),
-            chunk_size=submission.chunk_size or plan.chunk_size,
-        )
+        planned: list[PlannedFile] = []
+        for reading in readings:
+            file = uploaded.new_file(
+                submission, received, reading, content_key, is_part=len(readings) > 1
+            )
+            refused = Plan(job_type.processor, submission.options)
+            try:
+                if reading.error is not None:
+                    raise reading.error
+                plan = await plan_for(file)
+                plan = replace(
+                    plan,
+                    columns=self._file_jobs.columns(file, plan),
+                    chunk_size=submission.chunk_size or plan.chunk_size,
+                )
+            except Unavailable:
+                raise
+            except RequestError as error:
+                planned.append(PlannedFile(file, refused, error))
+            else:
+                planned.append(PlannedFile(file, plan))
+        errors = [part.error for part in planned if part.error is not None]
+        if len(errors) == len(planned):
+            raise errors[0]
+        return planned
+
+    def _jobs(
+        self,
+        submission: Submission,
+        planned: Sequence[PlannedFile],
+        whole: NewFile | None,
+        others: Mapping[UUID, InputFile],
+        total_rows: int | None,
+    ) -> tuple[list[NewJob], list[NewJob]]:
+        """Return all jobs of the upload, its own first, and those that are its parts: none if it
+        has a single file. `others` are the files that the jobs read besides.
+        """
+        owner, priority, door = submission.owner, submission.priority, submission.door
+        parent = None
+        if whole is not None:
+            plan = next(part.plan for part in planned if part.error is None)
+            spec = JobSpec(
+                owner,
+                plan.processor,
+                plan.options,
+                priority,
+                door,
+                submission.public_id,
+                plan.chunk_size,
+            )
+            parent = self._factory.of_parts(
+                spec, whole, plan.columns or (), part_count=len(planned)
+            )
+        new_jobs = [] if parent is None else [parent]
+        parts: list[NewJob] = []
+        for file in planned:
+            if file.error is not None:
+                assert parent is not None, "the upload fails with its only file"
+                family = [
+                    self._file_jobs.failed_job(
+                        owner, file.file, file.plan, priority, parent.id, file.error, door=door
+                    )
+                ]
+            else:
+                family = self._file_jobs.jobs_for(
+                    owner,
+                    file.file,
+                    file.plan,
+                    priority,
+                    {**others, file.file.id: file.file},
+                    None if parent is None else parent.id,
+                    door=door,
+                    public_id=submission.public_id if parent is None else None,
+                    total_rows=total_rows if parent is None else None,
+                    is_cacheable=False,
+                )
+            new_jobs += family
+            if parent is not None:
+                parts.append(family[0])
+        return new_jobs, parts
 
     async def _record(
         self,
         submission: Submission,
-        stored: Stored,
-        file: NewFile,
-        plan: Plan,
+        planned: Sequence[PlannedFile],
+        whole: NewFile | None,
         total_rows: int | None,
         fingerprint: str,
     ) -> Accepted:
-        """Insert file, jobs, queue tokens and idempotency key in one transaction; return the
+        """Insert files, jobs, queue tokens and idempotency key in one transaction; return the
         answer.
         """
-        other_files = set(plan.part_files) - {file.id}
+        new_files = [part.file for part in planned]
+        read = {file_id for part in planned for file_id in part.plan.part_files}
+        other_ids = read - {file.id for file in new_files}
+        if whole is not None:
+            new_files.insert(0, whole)
 
         async def record(connection: AsyncConnection) -> dict[str, Any]:
-            by_id: dict[UUID, InputFile] = {file.id: file}
-            by_id |= await all_files(connection, other_files, submission.owner)
-            new_jobs = self._file_jobs.jobs_for(
-                submission.owner,
-                file,
-                plan,
-                submission.priority,
-                by_id,
-                door=submission.door,
-                public_id=submission.public_id,
-                total_rows=total_rows,
-                is_cacheable=False,
-            )
+            others = await all_files(connection, other_ids, submission.owner)
+            new_jobs, parts = self._jobs(submission, planned, whole, others, total_rows)
             numbers = await self._factory.make(
-                connection, new_jobs, [file], reserved_bytes=submission.reserved_bytes
+                connection, new_jobs, new_files, reserved_bytes=submission.reserved_bytes
             )
-            body = _answer(file, new_jobs[0], numbers[0])
+            body = uploaded.answer(new_files[0], new_jobs[0], numbers[0])
+            if parts:
+                body["parts"] = [str(job.id) for job in parts]
             key = submission.idempotency_key
             await self._factory.remember(connection, submission.owner, key, fingerprint, 201, body)
             if submission.recorded is not None:
@@ -318,23 +393,28 @@ class Submitter:
         try:
             body = await self._database.transact(record)
         except IntegrityError:  # a concurrent request with the same key won
-            await asyncio.to_thread(self._storage.delete, stored.uri)
+            await self._delete(planned)
             if (replay := await self._replay(submission, fingerprint)) is not None:
                 return replay
             async with self._database.reading() as connection:
                 existing = await files.find_by_content(
-                    connection, submission.owner, file.content_key
+                    connection, submission.owner, new_files[0].content_key
                 )
             if existing is None:
                 raise
             return await self._duplicate(submission, existing)
         except TransientError:
-            raise  # the commit is uncertain: keep the file, the sweep decides
+            raise  # the commit is uncertain: keep the files, the sweep decides
         except Exception:
-            await asyncio.to_thread(self._storage.delete, stored.uri)
+            await self._delete(planned)
             raise
         hit("upload.after_commit")
         return Accepted(201, body)
+
+    async def _delete(self, planned: Sequence[PlannedFile]) -> None:
+        for part in planned:
+            assert part.file.storage_uri is not None
+            await asyncio.to_thread(self._storage.delete, part.file.storage_uri)
 
     async def _replay(self, submission: Submission, fingerprint: str) -> Accepted | None:
         return await answered_before(
@@ -348,7 +428,7 @@ class Submitter:
             row = await jobs.find_by_file(connection, existing, submission.owner)
         if row is None:  # deleted in the meantime
             raise DuplicateUpload(existing_id=str(existing))
-        return Accepted(200, _answer(row, row, row.number) | {"duplicate": True})
+        return Accepted(200, uploaded.answer(row, row, row.number) | {"duplicate": True})
 
 
 async def answered_before(
@@ -366,99 +446,3 @@ async def answered_before(
     if answer.fingerprint != fingerprint:
         raise IdempotencyKeyReused
     return Accepted(answer.status_code, answer.body, replayed=True)
-
-
-def _detect(submission: Submission, received: Received) -> Dialect:
-    if not received.stored_bytes:
-        raise EmptyFile("The file is empty.")
-    declared = submission.declared
-    for report in received.reports:
-        declared = replace(declared, **report.declared)
-    dialect = detect(
-        received.sample,
-        complete=received.stored_bytes <= SAMPLE_BYTES,
-        declared=declared,
-        filename=plain_name(submission.filename, [report.decoder for report in received.reports]),
-        media_type=submission.media_type,
-    )
-    return dialect.of_size(received.stored_bytes)
-
-
-def _new_file(
-    file_id: UUID,
-    submission: Submission,
-    received: Received,
-    dialect: Dialect,
-    content_key: str,
-) -> NewFile:
-    """The row of the file; where its bytes are stored is not known yet."""
-    return NewFile(
-        id=file_id,
-        owner=submission.owner,
-        filename=submission.filename,
-        media_type=submission.media_type,
-        format=dialect.format_name,
-        encoding=dialect.encoding,
-        dialect=to_json(dialect),
-        size_bytes=received.size_bytes,
-        stored_bytes=received.stored_bytes,
-        sha256=received.sha256,
-        crc32=received.crc32,
-        content_key=content_key,
-        dedup_key=None if submission.on_duplicate == "new" else content_key,
-        storage_uri="",
-        decoding=[report.shown() for report in received.reports] or None,
-        places=places_to_json(_places(received.reports)),
-    )
-
-
-def _places(reports: Sequence[Report]) -> Places | None:
-    """Where the rows come from, as the last decoder says it that knows."""
-    return next((report.places for report in reversed(reports) if report.places), None)
-
-
-def _answer(file: NewFile | JobRow, job: NewJob | JobRow, number: int) -> dict[str, Any]:
-    return {
-        "file_id": str(job.file_id),
-        "job_id": str(job.id),
-        "number": number,
-        **({"public_id": job.public_id} if job.public_id else {}),
-        "status": str(job.status),
-        "filename": file.filename,
-        "sha256": file.sha256,
-        "size_bytes": file.size_bytes,
-        "format": file.format,
-        "dialect": file.dialect,
-        "decoding": file.decoding or [],
-        "columns": job.columns,
-        "processor": job.processor,
-        "priority": job.priority,
-        "duplicate": False,
-    }
-
-
-def _fingerprint(submission: Submission, received: Received) -> str:
-    declared = msgspec.to_builtins(submission.declared)
-    # Keeps the fingerprints of requests that were stored before these options existed or could be
-    # absent.
-    for added in ("skip_initial_space", "sheet"):
-        if declared[added] is None:
-            del declared[added]
-    declared["skip_footer"] = declared["skip_footer"] or 0
-    del declared["cell_faults"]  # follows from the bytes
-    same = [
-        received.sha256,
-        submission.processor,
-        submission.options,
-        declared,
-        submission.chunk_size,
-        submission.priority,
-    ]
-    return hashlib.sha256(msgspec.json.encode(same, order="sorted")).hexdigest()
-
-
-def _content_key(submission: Submission, received: Received, dialect: Dialect) -> str:
-    same = [received.sha256, reading_of(dialect), submission.processor, submission.options]
-    if sheets := [report.facts["sheet"] for report in received.reports if "sheet" in report.facts]:
-        same.append(sheets)
-    return hashlib.sha256(msgspec.json.encode(same, order="sorted")).hexdigest()

@@ -8,12 +8,12 @@ import asyncio
 import hashlib
 import logging
 import zlib
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Any
-from uuid import UUID
+from uuid import UUID, uuid4
 
 from app.decoders.base import Kind, Report, Wanted
 from app.decoders.chain import Chain
@@ -25,7 +25,7 @@ from app.errors import (
 )
 from app.failpoints import hit
 from app.formats.detect import SAMPLE_BYTES
-from app.sources.places import Storage, Stored, Writer
+from app.sources.places import Storage, Stored, Stream, Writer
 
 logger = logging.getLogger(__name__)
 BLOCK_BYTES = 1 << 20
@@ -37,21 +37,79 @@ ANYHOW = Wanted()
 
 
 @dataclass(frozen=True, slots=True)
-class Received:
-    """A body that is durable but has no name yet."""
+class Part:
+    """A file made from a body, durable but without a name yet."""
 
-    size_bytes: int
-    """Size as sent."""
+    file_id: UUID
     stored_bytes: int
     """Size as written, after decoding."""
-    sha256: str
-    """Hash of the bytes as sent."""
     crc32: int
     """CRC-32 of the bytes as written."""
     sample: bytes
     """The beginning of the stored bytes; all of them if they are few."""
     reports: tuple[Report, ...] = ()
     """Reports of the decoders, in the order in which they ran."""
+
+
+@dataclass(frozen=True, slots=True)
+class Received:
+    """A received body."""
+
+    size_bytes: int
+    """Size as sent."""
+    sha256: str
+    """Hash of the bytes as sent."""
+    parts: tuple[Part, ...]
+    """The files made from it; usually one."""
+
+
+class _Output:
+    """A file that is being written."""
+
+    def __init__(self, file_id: UUID, writer: Writer, stream: Stream) -> None:
+        self.file_id = file_id
+        self.writer = writer
+        self._stream = stream
+        self.size = 0
+        self.crc32 = 0
+        self.sample = bytearray()
+        self.is_kept = False
+
+    @classmethod
+    async def open(cls, storage: Storage, file_id: UUID) -> _Output:
+        writer = await asyncio.to_thread(storage.writer, file_id)
+        try:
+            return cls(file_id, writer, await writer.stream())
+        except BaseException:
+            await asyncio.to_thread(writer.discard)
+            raise
+
+    async def write(self, piece: bytes) -> None:
+        await self._stream.write(piece)
+        self.crc32 = await _computed(piece, zlib.crc32, piece, self.crc32)
+        self.size += len(piece)
+        if len(self.sample) < SAMPLE_BYTES:
+            self.sample += piece[: SAMPLE_BYTES - len(self.sample)]
+
+    async def publish(self) -> Stored:
+        self.is_kept = True
+        try:
+            return await asyncio.to_thread(self.writer.publish)
+        except Exception:
+            self.is_kept = False  # it has no name
+            raise
+
+    async def close(self) -> None:
+        """Close the file, and remove it unless it is published."""
+        try:
+            await self._stream.close()
+        except TransientError as failure:
+            logger.warning("%s", failure)  # what is kept is durable already
+        if not self.is_kept:
+            try:
+                await asyncio.to_thread(self.writer.discard)
+            except TransientError as failure:
+                logger.warning("Could not delete a file; the sweep will: %s", failure)
 
 
 class UploadSource:
@@ -68,42 +126,30 @@ class UploadSource:
         declared: Kind | None = None,
         inspect: Callable[[bytes], None] | None = None,
     ) -> None:
-        """Decode in a process while holding one of `turns`. `declared` is the declared compression;
-        otherwise the first bytes decide. `inspect` is called in a thread with each written piece,
-        in order; an exception ends the upload.
+        """`file_id` is that of the first file. A decoder in a process needs one of `turns`.
+        `declared` is the declared compression; otherwise the first bytes decide. `inspect` is
+        called in a thread with each written piece, in order; an exception ends the upload.
         """
         self._storage = storage
         self.file_id = file_id
+        self.file_ids = [file_id]
+        """Ids of all files so far."""
         self._max_bytes = max_bytes
         self._reserve_bytes = reserve_bytes
         self._turns = turns
         self._decoders = Chain(declared)
         self._inspect = inspect
         self._sha256 = hashlib.sha256()
-        self._crc32 = 0
         self._pending: list[bytes] = []
         self._pending_bytes = 0
-        self._sample = bytearray()
-        self._writer: Writer | None = None
-        self._out: Any = None
+        self._outputs: list[_Output] = []
         self.received_bytes = 0
-        self.stored_bytes = 0
+        self._stored_bytes = 0
         self._checked_at = 0
-        self._is_kept = False
 
     async def __aenter__(self) -> UploadSource:
-        self._writer = await asyncio.to_thread(self._storage.writer, self.file_id)
-        try:
-            self._out = await self._writer.stream()
-        except BaseException:
-            await asyncio.to_thread(self._writer.discard)
-            raise
+        self._outputs.append(await _Output.open(self._storage, self.file_id))
         return self
-
-    @property
-    def writer(self) -> Writer:
-        assert self._writer is not None, "not entered"
-        return self._writer
 
     async def __aexit__(
         self,
@@ -112,15 +158,8 @@ class UploadSource:
         trace: TracebackType | None,
     ) -> None:
         self._decoders.close()
-        try:
-            await self._out.close()
-        except TransientError as failure:
-            logger.warning("%s", failure)  # what is kept is durable already
-        if not self._is_kept:
-            try:
-                await asyncio.to_thread(self.writer.discard)
-            except TransientError as failure:
-                logger.warning("Could not delete a file; the sweep will: %s", failure)
+        for output in self._outputs:
+            await output.close()
 
     async def write(self, data: bytes) -> None:
         """Write received bytes; raises FileTooLarge, DecompressedTooLarge, InsufficientStorage,
@@ -139,33 +178,26 @@ class UploadSource:
             await self._flush()
 
     async def finish(self, wanted: Wanted = ANYHOW) -> Received:
-        """Make everything durable, still under the name of the part."""
+        """Make everything durable, still under the names of the parts."""
         await self._flush()
         await self._store_all(self._decoders.finish(wanted))
         if not self._decoders.is_finished:
             async with self._turns:
                 await self._store_all(self._decoders.finish(wanted, also_heavy=True))
         hit("upload.before_fsync")
-        await asyncio.to_thread(self.writer.finish)
-        return Received(
-            self.received_bytes,
-            self.stored_bytes,
-            self._sha256.hexdigest(),
-            self._crc32,
-            bytes(self._sample),
-            tuple(self._decoders.reports()),
-        )
+        parts = []
+        for place, output in enumerate(self._outputs):
+            await asyncio.to_thread(output.writer.finish)
+            reports = tuple(self._decoders.reports(place))
+            sample = bytes(output.sample)
+            parts.append(Part(output.file_id, output.size, output.crc32, sample, reports))
+        return Received(self.received_bytes, self._sha256.hexdigest(), tuple(parts))
 
-    async def publish(self) -> Stored:
-        """Give the file its name. From here on only the sweep, which asks the database first, may
-        remove it.
+    async def publish(self) -> list[Stored]:
+        """Give each file its name. From here on only the sweep, which asks the database first, may
+        remove them.
         """
-        self._is_kept = True
-        try:
-            return await asyncio.to_thread(self.writer.publish)
-        except Exception:
-            self._is_kept = False  # it has no name
-            raise
+        return [await output.publish() for output in self._outputs]
 
     async def _flush(self) -> None:
         if not self._pending:
@@ -178,20 +210,20 @@ class UploadSource:
     async def _store_all(self, pieces: Iterator[bytes]) -> None:
         while (piece := await asyncio.to_thread(next, pieces, None)) is not None:
             self._refuse_bombs()
+            if len(self._outputs) <= self._decoders.part:
+                self.file_ids.append(uuid4())
+                self._outputs.append(await _Output.open(self._storage, self.file_ids[-1]))
             if piece:
                 await self._store(piece)
 
     async def _store(self, piece: bytes) -> None:
-        if self.stored_bytes - self._checked_at > DISK_CHECK_BYTES:
-            self._checked_at = self.stored_bytes
+        if self._stored_bytes - self._checked_at > DISK_CHECK_BYTES:
+            self._checked_at = self._stored_bytes
             await asyncio.to_thread(check_room, self._storage, self._reserve_bytes)
-        await self._out.write(piece)
-        self._crc32 = await _computed(piece, zlib.crc32, piece, self._crc32)
+        await self._outputs[-1].write(piece)
+        self._stored_bytes += len(piece)
         if self._inspect is not None:
             await asyncio.to_thread(self._inspect, piece)
-        self.stored_bytes += len(piece)
-        if len(self._sample) < SAMPLE_BYTES:
-            self._sample += piece[: SAMPLE_BYTES - len(self._sample)]
 
     def _refuse_bombs(self) -> None:
         most = self._decoders.most_bytes
@@ -216,32 +248,34 @@ def check_room(storage: Storage, reserve_bytes: int, new_bytes: int = 0) -> None
 
 @asynccontextmanager
 async def touch_periodically(
-    storage: Storage, file_id: UUID, *, release: bool = True
+    storage: Storage, file_ids: Sequence[UUID], *, release: bool = True
 ) -> AsyncIterator[None]:
-    """Touch the file periodically, however slow the client or the disk is: the sweep removes files
-    that nobody has touched for a while. With `release`, the database knows the file at the end, or
-    never will.
+    """Touch the files periodically, however slow the client or the disk is: the sweep removes files
+    that nobody has touched for a while. `file_ids` may grow meanwhile. With `release`, the database
+    knows the files at the end, or never will.
     """
 
     async def touch() -> None:
         while True:
             await asyncio.sleep(max(TOUCH_SECONDS, storage.touch_seconds))
-            try:
-                await asyncio.to_thread(storage.touch, file_id)
-            except TransientError as error:
-                logger.warning("%s", error)
+            for file_id in tuple(file_ids):
+                try:
+                    await asyncio.to_thread(storage.touch, file_id)
+                except TransientError as error:
+                    logger.warning("%s", error)
 
-    task = asyncio.create_task(touch(), name=f"upload {file_id}")
+    task = asyncio.create_task(touch(), name=f"upload {file_ids[0]}")
     try:
         yield
     finally:
         task.cancel()
         if storage.is_shared and release:
             await asyncio.wait([task])
-            try:
-                await asyncio.to_thread(storage.release, file_id)
-            except TransientError as error:
-                logger.warning("Could not delete a file; the sweep will: %s", error)
+            for file_id in file_ids:
+                try:
+                    await asyncio.to_thread(storage.release, file_id)
+                except TransientError as error:
+                    logger.warning("Could not delete a file; the sweep will: %s", error)
 
 
 async def _computed(data: bytes, function: Callable[..., Any], *arguments: Any) -> Any:

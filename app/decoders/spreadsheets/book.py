@@ -7,15 +7,21 @@ from itertools import chain
 from typing import IO, Any, Protocol
 
 from app.decoders.spreadsheets.archive import Archive
+from app.decoders.spreadsheets.binary import XlsbBook, XlsBook
 from app.decoders.spreadsheets.errors import Damaged, Encrypted, NoSheet, NoWorkbook
+from app.decoders.spreadsheets.ods import OdsBook
 from app.decoders.spreadsheets.sheets import Notes, Row, SheetText, beginning, first_filled
+from app.decoders.spreadsheets.xlsx import XlsxBook
 
 OLE = b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1"
 ODS_TYPE = b"application/vnd.oasis.opendocument.spreadsheet"
 ENCRYPTED_PACKAGE = "EncryptedPackage".encode("utf-16-le")
+XLS_STREAMS = tuple(f"{name}\0".encode("utf-16-le") for name in ("Workbook", "Book"))
 WORKBOOK_NAMES = (b"[Content_Types].xml", b"xl/", ODS_TYPE)
 LOOKED_AT = 64 << 10
 NAMED_AT_MOST = 20
+MOST_SHEETS = 250
+"""Of a workbook that are read together."""
 
 
 class Book(Protocol):
@@ -39,58 +45,63 @@ def open_book(file: IO[bytes]) -> tuple[str, Book]:
             raise
         raise NoWorkbook("The content is a zip archive that cannot be read") from None
     if archive.has("[Content_Types].xml"):
-        return _office_book(archive)
+        return _office_book(file, archive)
     if archive.beginning("mimetype", 100).strip().startswith(ODS_TYPE):
-        raise NoWorkbook("The content is an OpenDocument spreadsheet (.ods); save it as .xlsx")
+        return "ods", OdsBook(archive)
     raise NoWorkbook("The content is a zip archive, not a workbook")
 
 
 def _old_book(start: bytes, file: IO[bytes]) -> tuple[str, Book]:
     """What Office kept in its files before 2007, and keeps workbooks with a password in."""
-    before = b""
+    before = names = b""
     piece = start
     while piece:
         if ENCRYPTED_PACKAGE in before + piece:
             raise Encrypted
+        names = names or next((name for name in XLS_STREAMS if name in before + piece), b"")
         before = piece[-len(ENCRYPTED_PACKAGE) :]
         piece = file.read(LOOKED_AT)
-    raise NoWorkbook("The content is an old Office document (.xls); save it as .xlsx")
+    if not names:
+        raise NoWorkbook("The content is an old Office document without sheets")
+    return "xls", XlsBook(file)
 
 
-def _office_book(archive: Archive) -> tuple[str, Book]:
-    from app.decoders.spreadsheets.xlsx import XlsxBook
-
+def _office_book(file: IO[bytes], archive: Archive) -> tuple[str, Book]:
     if archive.has("xl/workbook.bin"):
-        raise NoWorkbook("The content is a binary workbook (.xlsb); save it as .xlsx")
+        return "xlsb", XlsbBook(file, archive)
     if archive.has("word/document.xml") or archive.has("ppt/presentation.xml"):
         raise NoWorkbook("The content is an Office document without sheets")
     return "xlsx", XlsxBook(archive)
 
 
-def chosen(book: Book, wanted: str | None) -> str:
-    """The sheet that is meant: by its name, or its number from 1; if none is named, the only
-    visible one that is not blank. Raises NoSheet.
+def chosen(book: Book, wanted: str | None, *, takes_all: bool = False) -> list[str]:
+    """The sheet that is meant: by its name, or its number from 1; if none is named, the visible
+    ones that have rows, which must be only one unless `takes_all`. Raises NoSheet.
     """
-    names = [name for name, _ in book.sheets]
+    names = list(dict.fromkeys(name for name, _ in book.sheets))
     if wanted is not None:
-        by_number = {str(number): name for number, name in enumerate(names, 1)}
-        folded = {name.casefold(): name for name in reversed(names)}
-        if wanted in names:
-            return wanted
-        found = folded.get(wanted.casefold()) or by_number.get(wanted)
-        if found is None:
-            raise NoSheet(f"There is no sheet {wanted[:60]!r}; the workbook has {_listed(names)}.")
-        return found
-    visible = [name for name, is_visible in book.sheets if is_visible]
-    filled = visible if len(visible) == 1 else [name for name in visible if _has_rows(book, name)]
-    if len(filled) > 1:
+        return [_named(names, wanted)]
+    visible = dict.fromkeys(name for name, is_visible in book.sheets if is_visible)
+    filled = list(visible) if len(visible) == 1 else [n for n in visible if _has_rows(book, n)]
+    if not filled:
+        raise NoSheet(f"The workbook has no visible sheet with rows; it has {_listed(names)}.")
+    if len(filled) > (MOST_SHEETS if takes_all else 1):
         raise NoSheet(
             f"The workbook has {len(filled)} sheets with rows: {_listed(filled)}. Choose one with"
             " `sheet`."
         )
-    if not filled:
-        raise NoSheet(f"The workbook has no visible sheet with rows; it has {_listed(names)}.")
-    return filled[0]
+    return filled
+
+
+def _named(names: list[str], wanted: str) -> str:
+    if wanted in names:
+        return wanted
+    by_number = {str(number): name for number, name in enumerate(names, 1)}
+    folded = {name.casefold(): name for name in reversed(names)}
+    name = folded.get(wanted.casefold()) or by_number.get(wanted)
+    if name is None:
+        raise NoSheet(f"There is no sheet {wanted[:60]!r}; the workbook has {_listed(names)}.")
+    return name
 
 
 def _has_rows(book: Book, sheet: str) -> bool:

@@ -12,6 +12,7 @@ from app.decoders.places import SheetPlaces, column_letters, quoted_sheet
 from app.formats.faults import CELL_ERROR, NO_VALUE
 
 MAX_ROWS, MAX_COLUMNS = 1_048_576, 16_384
+ROUNDED = "whole numbers with more than 15 digits, of which spreadsheets keep 15"
 LOOKED_AT = 1_000
 """Rows that show where the table begins and how wide it is."""
 MOST_BLANK = 64

@@ -50,7 +50,8 @@ class WorkbookDecoder:
         self._size = 0
         self._process: subprocess.Popen[bytes] | None = None
         self._is_closed = False
-        self._report = Report("workbook")
+        self._reports: list[Report] = []
+        self.part = 0
 
     def feed(self, data: bytes) -> Iterator[bytes]:
         self._spool.write(data)
@@ -63,6 +64,7 @@ class WorkbookDecoder:
         watched, watching = os.pipe()
         try:
             command = [sys.executable, *PROGRAM, str(watched), str(wanted.memory_mb << 20)]
+            command += ["all" if wanted.takes_parts else "one"]
             command += [] if wanted.sheet is None else [wanted.sheet]
             self._process = subprocess.Popen(
                 command,
@@ -81,8 +83,8 @@ class WorkbookDecoder:
                     os.close(descriptor)
             self.close()
 
-    def report(self) -> Report:
-        return self._report
+    def reports(self) -> list[Report]:
+        return self._reports
 
     def close(self) -> None:
         """Ends the process if there is one; from any thread."""
@@ -105,13 +107,16 @@ class WorkbookDecoder:
                     yield from pipe.pieces(size)
                     continue
                 message = pipe.read(size) if len(head) == HEAD_BYTES else b""
-                break
+                if head[:1] != b"N" or len(message) < size:
+                    break
+                self._reports.append(_report(msgspec.json.decode(message)))
+                self.part += 1
         if pipe.is_late:
             raise WorkbookTooLarge(
                 f"The workbook gave no row for {wanted.seconds:g} seconds (SPREADSHEET_SECONDS)."
             )
         if head[:1] == b"R" and len(message) == size:
-            self._report = _report(msgspec.json.decode(message))
+            self._reports.append(_report(msgspec.json.decode(message)))
             return
         if head[:1] == b"E" and len(message) == size:
             raise _refusal(msgspec.json.decode(message), wanted)

@@ -14,6 +14,7 @@ from app.decoders.spreadsheets.sheets import (
     ERROR,
     MAX_COLUMNS,
     MAX_ROWS,
+    ROUNDED,
     UNCOMPUTED,
     Notes,
     Row,
@@ -28,7 +29,6 @@ from app.decoders.spreadsheets.values import (
     number,
 )
 
-ROUNDED = "whole numbers with more than 15 digits, of which spreadsheets keep 15"
 ESCAPED = re.compile(r"_x([0-9A-Fa-f]{4})_")
 DIGITS = "0123456789"
 Start = Callable[[str, dict[str, str]], None]

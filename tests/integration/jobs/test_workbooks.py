@@ -10,6 +10,7 @@ import io
 import zipfile
 from collections.abc import Callable, Iterator
 from datetime import datetime
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -19,6 +20,7 @@ from app.decoders.spreadsheets import workbook
 from tests.api.checks import assert_problem
 from tests.engine import Engine, EngineApi
 
+FIXTURES = Path(__file__).parents[2] / "unit" / "decoders"
 XLSX = "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet"
 
 
@@ -145,13 +147,52 @@ def test_a_sheet_is_chosen_by_name_or_number(api: EngineApi) -> None:
     again = upload(api, data, sheet="1", on_duplicate="existing")
     other = upload(api, data, sheet="Second", on_duplicate="existing")
     assert first["file_id"] == again["file_id"] != other["file_id"]
-    choices: list[tuple[dict[str, str], str]] = [
-        ({}, "2 sheets with rows: `First`, `Second`"),
-        ({"sheet": "x"}, "no sheet 'x'"),
-    ]
-    for params, said in choices:
-        refused = api.client.post("/api/v1/upload", params=params, content=data)
-        assert said in assert_problem(refused, 422, "sheet_not_found")["detail"]
+    refused = api.client.post("/api/v1/upload", params={"sheet": "x"}, content=data)
+    assert "no sheet 'x'" in assert_problem(refused, 422, "sheet_not_found")["detail"]
+    # A batch is one list of texts.
+    refused = api.client.post("/batch/upload", files={"file": ("a.csv", data, "text/csv")})
+    assert "2 sheets with rows: `First`, `Second`" in refused.text
+
+
+def test_each_sheet_with_rows_is_a_part(api: EngineApi) -> None:
+    def fill(book: Any) -> None:
+        several(book)
+        sheet = book.add_worksheet("Broken")
+        sheet.write_row(0, 0, ["a", "b"])
+        sheet.write_formula(1, 0, "=NA()", None, "#N/A")
+
+    data = written(fill)
+    answer = upload(api, data, on_duplicate="existing")
+    assert (answer["format"], answer["status"]) == ("objects", "processing")
+    status = api.finished(answer["file_id"])
+    assert status["status"] == "completed_with_errors"
+    assert status["counts"] == {"loaded": 2, "rejected": 1, "failed": 0, "not_processed": 0}
+    assert status["parts"]["total"] == len(answer["parts"]) == 3
+    assert api.proof(answer["file_id"])["closes"]
+    first, second, broken = answer["parts"]
+    for part, name in ((first, "First"), (second, "Second")):
+        assert api.rows(part) == [(1, [name, "1"])]
+        assert api.status(part)["filename"] == f"orders.xlsx#{name}"
+        assert api.status(part)["decoding"][0]["sheet"] == name
+    assert [reject["place"] for reject in api.rejects(broken)] == ["Broken!A2"]
+    again = upload(api, data, on_duplicate="existing")
+    assert again["file_id"] == answer["file_id"]
+    assert api.client.delete(f"/api/v1/files/{answer['file_id']}").is_success
+    assert api.client.get(f"/api/v1/status/{first}").status_code == 404
+
+
+@pytest.mark.one_database
+def test_a_sheet_that_cannot_be_read_is_a_failed_part(api: EngineApi) -> None:
+    def fill(book: Any) -> None:
+        several(book)
+        book.add_worksheet("Wide").write_row(0, 0, ["x" * 2_000, "y"])
+
+    answer = upload(api, written(fill))
+    status = api.finished(answer["file_id"])
+    assert status["parts"]["failed"] == 1
+    assert [error["filename"] for error in status["errors"]] == ["orders.xlsx#Wide"]
+    assert status["errors"][0]["error"]["code"] == "bad_header"
+    assert status["counts"]["loaded"] == 2
 
 
 def without(data: bytes, *names: str, **replaced: bytes) -> bytes:
@@ -226,6 +267,22 @@ def test_bad_workbooks_are_refused_and_nothing_is_kept(engine: Engine, api: Engi
             api.finished(answer.json()["file_id"])
             assert api.client.delete(f"/api/v1/files/{answer.json()['file_id']}").is_success
     assert damaged > 10
+
+
+@pytest.mark.one_database
+def test_binary_workbooks_have_the_same_rows_and_rejects(api: EngineApi) -> None:
+    rows = []
+    for ending in ("xls", "xlsb"):
+        data = (FIXTURES / f"orders.{ending}").read_bytes()
+        answer = api.upload(data, name=f"orders.{ending}", type="application/vnd.ms-excel")
+        step = {"decoder": ending, "sheet": "Orders", "sheets": 2, "hidden_sheets": ["Hidden"]}
+        assert answer["decoding"] == [step]
+        api.finished(answer["file_id"])
+        places = [reject["place"] for reject in api.rejects(answer["file_id"])]
+        assert places == ["Orders!C11", "Orders!C13"]
+        rows.append(api.rows(answer["file_id"]))
+    assert rows[0] == rows[1]
+    assert len(rows[0]) == 28
 
 
 @pytest.mark.one_database

@@ -5,12 +5,12 @@ from __future__ import annotations
 import gzip
 from collections.abc import Iterator
 from typing import Any
-from uuid import uuid4
 
 import pytest
 
 from tests.engine import Engine, EngineApi
 
+UNKNOWN = "00000000-0000-4000-8000-000000000000"
 TABLE = b"id;town\n1;Bonn\n2;Oslo\n3;Riga\n"
 ROWS = [["1", "Bonn"], ["2", "Oslo"], ["3", "Riga"]]
 
@@ -55,7 +55,7 @@ def test_an_upload_is_previewed_by_its_id(api: EngineApi) -> None:
     answer = api.client.post("/api/v1/preview", params={"file_id": file_id})
     assert answer.status_code == 200, answer.text
     assert cells(answer.json()) == ROWS
-    unknown = api.client.post("/api/v1/preview", params={"file_id": str(uuid4())})
+    unknown = api.client.post("/api/v1/preview", params={"file_id": UNKNOWN})
     assert (unknown.status_code, unknown.json()["code"]) == (404, "not_found")
 
 
@@ -66,7 +66,7 @@ def test_an_upload_is_previewed_by_its_id(api: EngineApi) -> None:
         ({}, b"%PDF-1.7\n", "content_mismatch"),
         ({"colour": "red"}, TABLE, "invalid_parameter"),
         ({"processor": "rows"}, TABLE, "invalid_parameter"),
-        ({"file_id": str(uuid4()), "source": "s3://b/k"}, b"", "invalid_parameter"),
+        ({"file_id": UNKNOWN, "source": "s3://b/k"}, b"", "invalid_parameter"),
         ({"source": "ftp://b/k"}, b"", "bad_source_uri"),
         ({"encoding": "nonsense"}, TABLE, "unsupported_encoding"),
     ],

@@ -85,7 +85,7 @@ def test_a_chain_finds_the_kind_by_itself(name: str, size: int) -> None:
     for text in (TEXT, TEXT[:100], b""):
         result, chain = chained(COMPRESS[name](text), size)
         assert result == text
-        assert [report.shown() for report in chain.reports()] == [{"decoder": name}]
+        assert [report.shown() for report in chain.reports(0)] == [{"decoder": name}]
 
 
 @pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.name)

@@ -32,7 +32,7 @@ def written(fill: Callable[[Any], None], **options: Any) -> bytes:
 
 def read(data: bytes, wanted: str | None = None) -> tuple[str, Sheet]:
     _, book = open_book(io.BytesIO(data))
-    sheet = Sheet(book, chosen(book, wanted))
+    sheet = Sheet(book, chosen(book, wanted)[0])
     return "".join(sheet.pieces()), sheet
 
 
