@@ -47,7 +47,7 @@ def main() -> int:
 
 
 def source_digest() -> str:
-    """Of everything that the guide is made from."""
+    """Return the digest of everything that the guide is made from."""
     digest = hashlib.sha256()
     files = [path for path in (ROOT / "docs").rglob("*") if path.is_file()]
     for path in (ROOT / "mkdocs.yml", Path(__file__), *sorted(files)):

@@ -1,6 +1,5 @@
-"""Makes tables of many kinds as CSV, each with the truth about it: the delimiter, the header, what
-stands above and below, and every cell. Tests and `measure_detection.py` hold what is detected
-against it.
+"""Generate tables of many kinds as CSV, each with its truth: the delimiter, the header, the lines
+above and below, and every cell. Tests and `measure_detection.py` compare detection with it.
 
     python scripts/generate_tables.py -n 20 -o data/tables     # 20 files, and truth.jsonl
 """
@@ -42,9 +41,9 @@ Cell = Callable[[Random, int], str]
 
 class Column(NamedTuple):
     names: Sequence[str]
-    """What people call such a column."""
+    """Usual names of such a column."""
     cell: Cell
-    """From the row number."""
+    """Returns the cell for a row number."""
 
 
 @dataclass(frozen=True)
@@ -62,14 +61,14 @@ class Table:
     delimiter: str
     header_rows: int
     columns: list[str]
-    """Empty where there is no header."""
+    """Empty without a header."""
     rows: list[list[str]]
     above: int
-    """Lines above the header or the first row, blank ones not counted."""
+    """Lines above the header or the first row, without blank ones."""
     below: int
     """Records below the last row."""
     kind: str
-    """The shape, for the report."""
+    """Shape of the table, for the report."""
 
 
 def columns_of(style: Style, random: Random) -> list[Column]:
@@ -275,8 +274,8 @@ def _rows(columns: Sequence[Column], random: Random) -> list[list[str]]:
 
 
 def _can_be_told(columns: Sequence[Column], rows: Sequence[Sequence[str]]) -> bool:
-    """Whether a first row of values is known for one: there are numbers or dates, and enough
-    rows.
+    """Return whether a first row of values is recognisable as one: there are numbers or dates, and
+    enough rows.
     """
     typed = sum(any(c.isdigit() for c in cell) and " " not in cell for cell in rows[0])
     return typed >= 1 and len(rows) >= 3 and 4 * typed >= len(columns)
@@ -298,7 +297,7 @@ def _header(columns: Sequence[Column], random: Random, count: int) -> list[list[
 
 
 def _units(columns: Sequence[Column], random: Random) -> list[str]:
-    """Below the names of what is measured."""
+    """Return a row of units for below the names."""
     measured = ("amount", "count", "lat", "share")
     return [
         f"({random.choice(UNITS)})" if column.names[0] in measured else "" for column in columns

@@ -1,4 +1,4 @@
-"""Measures what detection makes of generated tables, against their truth.
+"""Measure detection on generated tables, by comparing it with their truth.
 
 python scripts/measure_detection.py -n 2000
 """
@@ -23,18 +23,18 @@ BINS = (0, 0.3, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.99, 1.01)
 @dataclass(frozen=True)
 class Verdict:
     header: bool
-    """Whether the header has as many rows as it should."""
+    """Whether the header has the right number of rows."""
     width: bool
-    """Whether there are as many columns as there should be."""
+    """Whether the number of columns is right."""
     edges: bool
-    """Whether what stands above and below is left out, and nothing else."""
+    """Whether exactly the lines above and below the table are left out."""
     rows: bool
-    """Whether each row came through, cell by cell."""
+    """Whether every cell of every row is right."""
     lost: int
-    """Rows that are no result, no reject, and no part of the header."""
+    """Rows that are neither results nor rejects nor part of the header."""
     dialect: CsvDialect | None
     confidence: float
-    """That the delimiter is right."""
+    """Confidence that the delimiter is right."""
 
     @property
     def is_right(self) -> bool:
@@ -98,7 +98,7 @@ def main() -> None:
 
 
 def print_calibration(what: str, judged: list[tuple[float, bool]]) -> None:
-    """Of those shown with about the same confidence, how many are right."""
+    """Print the share of right answers for each level of confidence."""
     print(f"confidence of the {what}: shown, right, tables")
     for low, high in pairwise(BINS):
         inside = [(shown, right) for shown, right in judged if low <= shown < high]

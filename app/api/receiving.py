@@ -198,7 +198,7 @@ class _Form:
     submission: Submission
     """The submission from the query and the headers."""
     checked: list[_CheckedOptions]
-    """Of the processor, by what was checked so far."""
+    """Options that were checked so far."""
     options: JobOptions
     app: Services
     endpoint: UploadEndpoint

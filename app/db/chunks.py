@@ -593,10 +593,10 @@ async def last_ended(
     query = select(table.c.job_id, table.c.finished_at, table.c.row_count).where(
         table.c.place <= limit
     )
-    found: dict[UUID, list[tuple[datetime, int]]] = {}
+    ended_by_job: dict[UUID, list[tuple[datetime, int]]] = {}
     for job_id, at, rows in (await connection.execute(query)).all():
-        found.setdefault(job_id, []).append((at, rows))
-    return found
+        ended_by_job.setdefault(job_id, []).append((at, rows))
+    return ended_by_job
 
 
 async def totals(

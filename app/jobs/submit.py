@@ -40,7 +40,7 @@ from app.jobs.job_types import JobTypes
 from app.jobs.limits import OwnerLimits
 from app.jobs.uploaded import PlannedFile, Reading
 from app.sources.places import Storage
-from app.sources.upload import Received, UploadSource, check_room, kept_young
+from app.sources.upload import Received, UploadSource, check_room, touch_periodically
 
 DOOR = "files"
 DECODED_AT_ONCE = 2
@@ -201,7 +201,7 @@ class Submitter:
             declared=submission.declared_kind,
             inspect=None if submission.inspector is None else submission.inspector.feed,
         )
-        async with upload, kept_young(self._storage, upload.file_ids):
+        async with upload, touch_periodically(self._storage, upload.file_ids):
             try:
                 upload.declare(submission.declared.encoding)
                 async for data in body:

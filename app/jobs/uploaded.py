@@ -187,8 +187,8 @@ def fingerprint(submission: Submission, received: Received) -> str:
         if declared[added] is None:
             del declared[added]
     declared["skip_footer"] = declared["skip_footer"] or 0
-    for found in ("cell_faults", "decoded_from"):  # these follow from the bytes
-        declared.pop(found, None)
+    for member in ("cell_faults", "decoded_from"):  # these follow from the bytes
+        declared.pop(member, None)
     same = [
         received.sha256,
         submission.processor,

@@ -25,7 +25,7 @@ from app.errors import GranulaError, TransientError
 from app.pipeline.chunk_runner import ChunkRunner
 from app.pipeline.concluder import concludes
 from app.pipeline.detached import DetachedBudget
-from app.pipeline.finisher import Finisher, as_ours
+from app.pipeline.finisher import Finisher, to_granula_error
 from app.pipeline.leases import Leases
 from app.pipeline.queue import JobQueue, Queue
 from app.pipeline.running import JobSnapshot, RunningJob, load
@@ -383,7 +383,7 @@ class WorkerPool:
             self._queue.put_later(job.id, error.retry_after or UNAVAILABLE_DELAY_SECONDS)
         except Exception as error:
             logger.exception("Job %s could not be concluded", job.id)
-            await self._fail(job.id, as_ours(error))
+            await self._fail(job.id, to_granula_error(error))
         finally:
             job.in_flight.is_reducing = False
 

@@ -1,4 +1,4 @@
-"""What is in an uploaded file."""
+"""Errors in the content of an uploaded file."""
 
 from __future__ import annotations
 
