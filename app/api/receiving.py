@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from fastapi import Request
-from pydantic import ValidationError
+from pydantic import BaseModel, ValidationError
 from starlette.requests import ClientDisconnect
 
 from app.api.errors import invalid
@@ -26,7 +26,7 @@ from app.errors import (
     UnsupportedTransferEncoding,
 )
 from app.jobs.submit import Accepted, Complete, Submission
-from app.processors.options import Options, as_json
+from app.processors.options import as_json, validated, validated_some
 
 UNDECLARED = (
     "",
@@ -102,7 +102,9 @@ async def receive(
     submission = _submission(request, owner, is_form=is_form)
     submission = door.prepare(options.apply_to(submission, "" if is_form else content_type))
     if is_form:
-        so_far = app.processors.options_so_far(submission.processor, submission.options)
+        so_far = _options_so_far(submission, app)
+        if so_far is not None:
+            await check_plan(submission, app)
         form = _Form(MultipartBody(content_type), submission, so_far, options, app, door)
         await app.submitter.check(submission)
         return await _submitted(app, submission, form.file(pieces(request)), form.complete)
@@ -111,6 +113,7 @@ async def receive(
     )
     door.check_file(content_type, submission.filename, app)
     submission = _with_checked_options(submission, app)
+    await check_plan(submission, app)
     await app.submitter.check(submission)
     return await _submitted(app, submission, pieces(request))
 
@@ -160,8 +163,29 @@ def described(owner: str, options: JobOptions, content_type: str, app: Services)
 
 def _with_checked_options(submission: Submission, app: Services) -> Submission:
     """All of them are there: raises the RequestError that the processor has for them."""
-    options = app.processors.options(submission.processor, submission.options)
+    name, given = submission.processor, submission.options
+    job_type = app.job_types.planning(name)
+    if job_type is not None:
+        options: BaseModel = validated(job_type.options, f"the processor {name}", given)
+    else:
+        options = app.processors.options(name, given)
     return replace(submission, options=as_json(options))
+
+
+def _options_so_far(submission: Submission, app: Services) -> BaseModel | None:
+    """None if the query does not say all that the processor needs."""
+    name, given = submission.processor, submission.options
+    job_type = app.job_types.planning(name)
+    if job_type is not None:
+        return validated_some(job_type.options, f"the processor {name}", given)
+    return app.processors.options_so_far(name, given)
+
+
+async def check_plan(submission: Submission, app: Services) -> None:
+    """Raises the RequestError that a type of jobs has for its options, before a file is there."""
+    job_type = app.job_types.planning(submission.processor)
+    if job_type is not None:
+        await job_type.prepare(submission.owner, submission.options)
 
 
 @dataclass(frozen=True, slots=True)
@@ -171,7 +195,7 @@ class _Form:
     body: MultipartBody
     submission: Submission
     """As the query and the headers of the request say."""
-    so_far: Options | None
+    so_far: BaseModel | None
     """Of the processor, if the query says all that it needs."""
     options: JobOptions
     app: Services

@@ -60,6 +60,12 @@ PARAMETERS = frozenset(
         "skip_footer",
         "columns",
         "on_bad_row",
+        "table",
+        "connection",
+        "mode",
+        "key",
+        "on_schema_change",
+        "max_delete",
     }
 )
 """Of an upload. Written here since the model of the server takes longer to import than most

@@ -31,6 +31,10 @@ class JobType:
     prepare: Prepare
     is_uploadable: bool = False
     """Whether an upload may name its processor."""
+    plans_uploads: bool = False
+    """Whether its processor takes, of an upload too, not the options of the type, but what `prepare`
+    makes of them and of the file.
+    """
     is_configured: bool = True
     """Whether the settings name all that it needs."""
 
@@ -57,6 +61,14 @@ class JobTypes:
     @property
     def names(self) -> list[str]:
         return [job_type.name for job_type in self.all]
+
+    def planning(self, processor: str) -> JobType | None:
+        """The type that plans the jobs of this processor over uploads; None if it takes its options
+        as they are.
+        """
+        return next(
+            (each for each in self.all if each.processor == processor and each.plans_uploads), None
+        )
 
     def get(self, name: str) -> JobType:
         """By the name of the type, or of its processor; raises UnknownJobType."""

@@ -35,6 +35,8 @@ from app.failpoints import hit
 from app.formats.detect import SAMPLE_BYTES, Declared, detect
 from app.formats.registry import Dialect, reading_of, to_json
 from app.jobs.factory import JobFactory, Wanted
+from app.jobs.file_jobs import Plan
+from app.jobs.job_types import JobTypes
 from app.jobs.limits import OwnerLimits
 from app.processors.registry import Processors
 from app.sources.places import Storage, Stored
@@ -115,6 +117,7 @@ class Submitter:
         processors: Processors,
         limits: OwnerLimits,
         factory: JobFactory,
+        job_types: JobTypes,
     ) -> None:
         self._settings = settings
         self._database = database
@@ -122,6 +125,7 @@ class Submitter:
         self._processors = processors
         self._limits = limits
         self._factory = factory
+        self._job_types = job_types
         self._keys_in_flight: set[tuple[str, str]] = set()
         self._accepting = asyncio.Semaphore(ACCEPTED_AT_ONCE)
 
@@ -233,30 +237,39 @@ class Submitter:
         if (replay := await self._replay(submission, fingerprint)) is not None:
             return replay
         dialect = await asyncio.to_thread(_detect, submission, received)
-        columns = self._processors.columns(
-            submission.processor, dialect.columns, submission.options
-        )
         content_key = _content_key(submission, received, dialect)
         if submission.on_duplicate != "new":
             async with self._database.reading() as connection:
                 existing = await files.find_by_content(connection, submission.owner, content_key)
             if existing is not None:
                 return await self._duplicate(submission, existing)
+        file = _new_file(upload.file_id, submission, received, dialect, content_key)
+        plan = await self._plan(submission, file)
         hit("upload.before_rename")
         stored = await upload.publish()
         hit("upload.after_rename")
-        file = _new_file(upload.file_id, submission, received, dialect, stored, content_key)
+        file = msgspec.structs.replace(file, storage_uri=stored.uri, etag=stored.etag)
         wanted = Wanted(
             submission.owner,
-            submission.processor,
-            submission.options,
+            plan.processor,
+            plan.options,
             submission.priority,
             submission.door,
             submission.public_id,
-            submission.chunk_size,
+            submission.chunk_size or plan.chunk_size,
         )
-        job = self._factory.reading(wanted, file, columns, total_rows)
+        job = self._factory.reading(wanted, file, plan.columns or (), total_rows)
         return await self._record(submission, stored, file, job, fingerprint)
+
+    async def _plan(self, submission: Submission, file: NewFile) -> Plan:
+        """What the job will do with the file, before anything of it is kept; raises RequestError."""
+        job_type = self._job_types.planning(submission.processor)
+        if job_type is not None:
+            plan_for = await job_type.prepare(submission.owner, submission.options)
+            return await plan_for(file)
+        header = file.dialect.get("columns", [])
+        columns = self._processors.columns(submission.processor, header, submission.options)
+        return Plan(submission.processor, submission.options, columns=columns)
 
     async def _record(
         self, submission: Submission, stored: Stored, file: NewFile, job: NewJob, fingerprint: str
@@ -348,9 +361,9 @@ def _new_file(
     submission: Submission,
     received: Received,
     dialect: Dialect,
-    stored: Stored,
     content_key: str,
 ) -> NewFile:
+    """Without the place of its bytes."""
     return NewFile(
         id=file_id,
         owner=submission.owner,
@@ -365,8 +378,6 @@ def _new_file(
         crc32=received.crc32,
         content_key=content_key,
         dedup_key=None if submission.on_duplicate == "new" else content_key,
-        storage_uri=stored.uri,
-        etag=stored.etag,
     )
 
 

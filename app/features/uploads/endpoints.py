@@ -19,7 +19,7 @@ from starlette.requests import ClientDisconnect
 from app.api.errors import invalid, problem_responses
 from app.api.json import encoded
 from app.api.parameters import identifier, single_values
-from app.api.receiving import described, pieces
+from app.api.receiving import check_plan, described, pieces
 from app.api.services import App, Owner, Services, check_open
 from app.errors import (
     BadTusRequest,
@@ -91,6 +91,7 @@ async def create_upload(
     submission = described(
         owner, _merged(metadata, options), metadata.get("filetype", metadata.get("type", "")), app
     )
+    await check_plan(submission, app)
     concat = request.headers.get("upload-concat", "").strip()
     has_body = _has_body(request)
     if concat.startswith("final;"):

@@ -20,6 +20,7 @@ from app.config import Settings, load_settings
 from app.db.engine import Database
 from app.errors import StorageForeign
 from app.jobs.factory import JobFactory
+from app.jobs.job_types import JobTypes
 from app.jobs.limits import OwnerLimits
 from app.jobs.submit import Submission, Submitter
 from app.pipeline.ownership import Ownership
@@ -102,7 +103,9 @@ async def service(
     )
     queue, limits = JobQueue(1.0), OwnerLimits(settings, database)
     factory = JobFactory(settings, Processors(), limits, queue.enqueue)
-    submitter = Submitter(settings, database, places.storage, Processors(), limits, factory)
+    submitter = Submitter(
+        settings, database, places.storage, Processors(), limits, factory, JobTypes(Processors())
+    )
     try:
         yield Service(database, places, ownership, sweeper, submitter)
     finally:

@@ -17,6 +17,7 @@ import pytest
 from app.config import load_settings
 from app.db.engine import Database
 from app.jobs.factory import JobFactory
+from app.jobs.job_types import JobTypes
 from app.jobs.limits import OwnerLimits
 from app.jobs.submit import Submission, Submitter
 from app.pipeline.finisher import Finisher
@@ -78,7 +79,9 @@ async def parts(url: str, tmp_path: Path) -> AsyncIterator[Parts]:
     factory = JobFactory(settings, Processors(), limits, queue.enqueue)
     yield Parts(
         storage,
-        Submitter(settings, database, storage, Processors(), limits, factory),
+        Submitter(
+            settings, database, storage, Processors(), limits, factory, JobTypes(Processors())
+        ),
         Reconciler(database, queue, finisher, storage, outputs, renew_leases),
     )
     await database.close()

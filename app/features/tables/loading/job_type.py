@@ -28,7 +28,15 @@ def load(tables: Tables) -> JobType:
 
         return plan
 
-    return JobType(NAME, NAME, LoadProcessor.title, LoadOptions, prepare)
+    return JobType(
+        NAME,
+        NAME,
+        LoadProcessor.title,
+        LoadOptions,
+        prepare,
+        is_uploadable=True,
+        plans_uploads=True,
+    )
 
 
 def _check(options: LoadOptions) -> None:
