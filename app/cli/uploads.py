@@ -149,11 +149,11 @@ def upload(
         "model": model,
         "on_duplicate": on_duplicate,
     }
-    given = {_parameter(name): value for name, value in map(named, option or ())}
+    given = {parameter(name): value for name, value in map(named, option or ())}
     if clash := given.keys() & {*params, "filename"}:
         raise CliError(f"{min(clash)} has an option of its own.", Exit.USAGE)
     with board(quiet) as shown_on:
-        run = _Run(
+        run = Run(
             connect(url),
             shown_on,
             "/upload",
@@ -202,7 +202,7 @@ def fix(
     client = connect(url)
     identifier = client.resolve(given)
     with board(quiet) as shown_on:
-        run = _Run(
+        run = Run(
             client,
             shown_on,
             f"/files/{identifier}/corrections",
@@ -219,7 +219,7 @@ def fix(
 LIKE_A_PARAMETER = 0.85
 
 
-def _parameter(name: str) -> str:
+def parameter(name: str) -> str:
     """What is no parameter of an upload is an option of the processor. One that is almost a
     parameter is sent as it is, so that the service names the one that was meant; `option.NAME` says
     for sure that it is an option.
@@ -231,7 +231,7 @@ def _parameter(name: str) -> str:
     return f"{OPTION}{name}"
 
 
-class _Run:
+class Run:
     """Uploads one file after the other in a thread, while this one looks after the jobs of those
     that are there.
     """
@@ -261,6 +261,8 @@ class _Run:
         self._code = Exit.OK
         self.media_type = "application/octet-stream"
         self.resumable: bool | None = None
+        self.ended: list[dict[str, Any]] = []
+        """The final statuses, of a run that waits."""
 
     def all(self, sources: list[Source]) -> Exit:
         """The worst outcome."""
@@ -346,6 +348,7 @@ class _Run:
             self._board.put(body["file_id"])
 
     def _ended(self, status: dict[str, Any]) -> None:
+        self.ended.append(status)
         if self._as_json:
             self._board.put_json(status)
 
