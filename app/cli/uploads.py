@@ -45,6 +45,7 @@ PARAMETERS = frozenset(
         "model",
         "text_column",
         "chunk_size",
+        "max_rejects",
         "processor",
         "on_duplicate",
         "filename",

@@ -26,6 +26,7 @@ from app.db.rows import (
 from app.errors import RequestError
 from app.jobs.limits import OwnerLimits
 from app.pipeline.queue import Enqueue
+from app.pipeline.verdict import MAX_REJECTS
 from app.processors.registry import Processors
 from app.sources.base import is_remote
 from app.states import JobStatus
@@ -48,6 +49,8 @@ class Wanted:
     """Rows of a chunk, if not the usual number."""
     parent_id: UUID | None = None
     cache_key: str | None = None
+    max_rejects: str = ""
+    """Rows, or percent with a percent sign; empty for no limit."""
 
 
 class JobFactory:
@@ -125,7 +128,7 @@ class JobFactory:
             file_id=file.id,
             parent_id=wanted.parent_id,
             processor=wanted.processor,
-            options=wanted.options,
+            options=_with_limit(wanted),
             priority=wanted.priority,
             chunk_size=wanted.chunk_size or self._settings.chunk_size,
             status=status,
@@ -186,3 +189,9 @@ class JobFactory:
 def _is_stored(file: NewFile) -> bool:
     """Whether its bytes are in the storage: those of objects stay where they are."""
     return file.storage_uri is not None and not is_remote(file.storage_uri)
+
+
+def _with_limit(wanted: Wanted) -> dict[str, Any]:
+    if not wanted.max_rejects:
+        return wanted.options
+    return wanted.options | {MAX_REJECTS: wanted.max_rejects}

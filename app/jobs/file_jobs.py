@@ -42,6 +42,8 @@ class Plan:
     """Of the result, where the options decide them."""
     chunk_size: int | None = None
     """Rows of a chunk, if not the usual number."""
+    max_rejects: str = ""
+    """Rows, or percent with a percent sign; empty for no limit."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,6 +137,8 @@ class FileJobs:
         ids = [str(file.id), *map(str, plan.part_files)]
         options = {name: value for name, value in plan.options.items() if value not in ids}
         same = [[[each.sha256, each.dialect] for each in read], names, versions, options]
+        if plan.max_rejects:
+            same.append(plan.max_rejects)
         return hashlib.sha256(msgspec.json.encode(same, order="sorted")).hexdigest()
 
     def jobs_for(
@@ -165,6 +169,7 @@ class FileJobs:
             chunk_size=plan.chunk_size,
             parent_id=parent_id,
             cache_key=self._cache_key(file, plan, found),
+            max_rejects=plan.max_rejects,
         )
         if not plan.part_files:
             return [self._factory.reading(wanted, file, columns)]

@@ -59,6 +59,8 @@ class ObjectsSubmission:
     """Of the job type."""
     priority: int = 0
     chunk_size: int | None = None
+    max_rejects: str = ""
+    """Of each object."""
     declared: Declared = field(default_factory=Declared)
     door: str = "files"
     public_id: str | None = None
@@ -158,6 +160,7 @@ class ObjectsSubmitter:
                 options=_with_source(submission, plan.options),
                 columns=self._file_jobs.columns(file, plan),
                 chunk_size=submission.chunk_size or plan.chunk_size,
+                max_rejects=submission.max_rejects,
             )
         except Unavailable:
             raise

@@ -73,6 +73,7 @@ class Submission:
     processor: str = "rows"
     options: dict[str, Any] = field(default_factory=dict)
     chunk_size: int | None = None
+    max_rejects: str = ""
     priority: int = 0
     on_duplicate: str = "new"
     idempotency_key: str | None = None
@@ -257,6 +258,7 @@ class Submitter:
             submission.door,
             submission.public_id,
             submission.chunk_size or plan.chunk_size,
+            max_rejects=submission.max_rejects,
         )
         job = self._factory.reading(wanted, file, plan.columns or (), total_rows)
         return await self._record(submission, stored, file, job, fingerprint)
@@ -413,10 +415,13 @@ def _fingerprint(submission: Submission, received: Received) -> str:
         declared,
         submission.chunk_size,
         submission.priority,
+        *([submission.max_rejects] if submission.max_rejects else []),
     ]
     return hashlib.sha256(msgspec.json.encode(same, order="sorted")).hexdigest()
 
 
 def _content_key(submission: Submission, received: Received, dialect: Dialect) -> str:
     same = [received.sha256, reading_of(dialect), submission.processor, submission.options]
+    if submission.max_rejects:
+        same.append(submission.max_rejects)
     return hashlib.sha256(msgspec.json.encode(same, order="sorted")).hexdigest()

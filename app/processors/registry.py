@@ -39,7 +39,7 @@ MEMBERS: dict[str, Any] = {
     "schema": ChecksRecords,
 }
 """What a processor can have only if it derives from this class."""
-TAKEN = {"source", "reference_file_id", "template_id"}
+TAKEN = {"source", "reference_file_id", "template_id", "max_rejects"}
 """Names that the engine keeps beside the options of a job."""
 
 

@@ -35,7 +35,7 @@ from app.features.tables.loading.processor import NAME
 from app.features.tables.loading.refusals import Refusal, clashes, found_by
 from app.features.tables.loading.statements import Finder, Statements
 from app.features.tables.loading.stored import from_text
-from app.features.tables.plan import LoadPlan
+from app.features.tables.plan import LoadPlan, Mode
 from app.formats.base import Page, Reject, Span
 from app.formats.rejecting import located
 from app.processors.base import Conclusion
@@ -49,6 +49,8 @@ MOST_REFUSALS = 20
 """Of the whole, after all rows that could be found were taken out. Others may write to the table
 meanwhile; a table that changes faster than it can be loaded is an error.
 """
+CORRECTED: dict[str, Mode] = {"create": "append", "replace": "append", "mirror": "upsert"}
+"""The mode of rows that are corrected, where it is not that of the load."""
 WHOLE = (JobStatus.COMPLETED, JobStatus.COMPLETED_WITH_ERRORS)
 
 
@@ -137,8 +139,9 @@ class LoadedTable(StagedResults):
         if await self._loader.has_stage(connection, job_id):
             return await self._loader.count(connection, self._statements(job_id).count_staged)
         job = await jobs.load_job(connection, job_id)
-        is_loaded = job is not None and JobStatus(job.status) in WHOLE and job.summary
-        return int(job.summary["rows"]) if job is not None and job.summary and is_loaded else 0
+        if job is None or not job.stores_results or JobStatus(job.status) not in WHOLE:
+            return 0
+        return int((job.summary or {})["rows"])
 
     async def read_back(
         self, connection: AsyncConnection, job_id: UUID, first_rows: Sequence[int]
@@ -155,6 +158,47 @@ class LoadedTable(StagedResults):
     ) -> Sequence[PageRow]:
         """The rows are in the table of the user."""
         return ()
+
+    # ------------------------------------------------------------------ a correction
+
+    async def refuse(
+        self, connection: AsyncConnection, job_id: UUID, rows: Sequence[Page]
+    ) -> list[Reject]:
+        """The rows are staged anew, tried, and what was tried is rolled back. Raises LoadRefused if
+        the job has not loaded anything that they could be put beside.
+        """
+        job = await jobs.lock_job(connection, job_id)
+        if job is None or JobStatus(job.status) not in WHOLE:
+            raise LoadRefused("Nothing of the load is in the table; retry it, or load it again.")
+        loader, statements = self._loader, self._corrected(job_id)
+        await self.write(connection, job_id, rows)
+        await loader.begin(connection)
+        refusals: list[Refusal] = []
+        for finder in (statements.repeated_keys, statements.without_counterpart):
+            if finder is not None:
+                found = await loader.fetch(connection, finder.sql)
+                refusals += clashes([(finder.constraint, finder.code, found)])
+                await loader.unstage(connection, statements, _numbers(refusals))
+        last = max(page.first_row + page.row_count - 1 for page in rows)
+        if any(page.numbers for page in rows):
+            last = max(page.numbers[-1] for page in rows if page.numbers)
+        tried = await loader.rehearse(connection, statements, [(rows[0].first_row, last)])
+        await loader.unstage(connection, statements, _numbers(tried))
+        return [_reject(refusal) for refusal in [*refusals, *tried]]
+
+    async def merge(
+        self, connection: AsyncConnection, job_id: UUID, rows: Sequence[Page], start: int, end: int
+    ) -> dict[str, int]:
+        """What `refuse` has staged goes into the table: the load itself is there already."""
+        statements = self._corrected(job_id)
+        count = await self._loader.count(connection, statements.count_staged)
+        return {"rows": count, **await self._apply(connection, job_id, statements)}
+
+    def _corrected(self, job_id: UUID) -> Statements:
+        """Rows that come later are added: they exchange and delete nothing."""
+        plan = self._plan
+        mode = CORRECTED.get(plan.mode, plan.mode)
+        return Statements(replace(plan, mode=mode), job_id)
 
     async def remove(self, connection: AsyncConnection, job_id: UUID, at_most: int) -> bool:
         """What was loaded is the user's."""
@@ -301,8 +345,7 @@ class LoadedTable(StagedResults):
                     raise RowsRefused("A chunk of the job changed meanwhile.")
                 rows_ok -= count
             await self._parts.rejects.write(connection, job.id, rejects)
-            numbers = [refusal.row_number for refusal in refusals]
-            await self._loader.unstage(connection, statements, numbers)
+            await self._loader.unstage(connection, statements, _numbers(refusals))
 
         await self._parts.database.transact(write)
 
@@ -310,20 +353,7 @@ class LoadedTable(StagedResults):
         self, job: StagedJob, chunk: ChunkRow, refusals: Sequence[Refusal]
     ) -> list[Reject]:
         data = self._parts.sources.read(job.uri, chunk.byte_start, chunk.byte_end, job.etag)
-        rejects = [
-            Reject(
-                refusal.row_number,
-                0,
-                0,
-                0,
-                b"",
-                refusal.code,
-                refusal.message,
-                refusal.column,
-                refusal.value,
-            )
-            for refusal in refusals
-        ]
+        rejects = [_reject(refusal) for refusal in refusals]
         span = Span(
             chunk.byte_start,
             chunk.byte_end,
@@ -376,20 +406,25 @@ class LoadedTable(StagedResults):
     async def _load(
         self, connection: AsyncConnection, job_id: UUID, assembly: Assembly
     ) -> dict[str, int]:
-        loader, plan, statements = self._loader, self._plan, self._statements(job_id)
+        loader, statements = self._loader, self._statements(job_id)
         await self._open(connection)
-        counts = {"inserted": 0, "updated": 0, "unchanged": 0, "skipped": 0, "deleted": 0}
-        if not await loader.has_stage(connection, job_id):
-            if plan.mode not in ("replace", "mirror"):
-                return counts
+        if not await loader.has_stage(connection, job_id):  # no row was good
             await loader.run(connection, statements.create_stage)
-        if plan.mode == "mirror":
+        if self._plan.mode == "mirror":
             await self._check_deletes(connection, statements, rejected=assembly.made)
-        matched = 0
+        return await self._apply(connection, job_id, statements)
+
+    async def _apply(
+        self, connection: AsyncConnection, job_id: UUID, statements: Statements
+    ) -> dict[str, int]:
+        """The staged rows go into the table, and the staging table away."""
+        loader = self._loader
+        counts = {"inserted": 0, "updated": 0, "unchanged": 0, "skipped": 0, "deleted": 0}
         staged = await loader.count(connection, statements.count_staged)
+        matched = 0
         for step in statements.before():
             counts[step.counted] += await loader.run(connection, step.sql)
-        if plan.mode in ("update", "upsert", "mirror"):
+        if statements.updates:
             matched = await loader.count(connection, statements.count_matched)
         for step in statements.steps():
             counts[step.counted] += await loader.run(connection, step.sql)
@@ -458,6 +493,15 @@ class LoadedTable(StagedResults):
 
 class _RolledBack(Exception):
     """Nothing of an attempt stays."""
+
+
+def _numbers(refusals: Sequence[Refusal]) -> list[int]:
+    return [refusal.row_number for refusal in refusals]
+
+
+def _reject(refusal: Refusal) -> Reject:
+    number, code, message, column, value = refusal
+    return Reject(number, 0, 0, 0, b"", code, message, column, value)
 
 
 def _around(alone: Sequence[int], last: int) -> list[Range]:

@@ -94,3 +94,12 @@ class Loader(ABC):
         self, connection: AsyncConnection, statements: Statements, numbers: Sequence[int]
     ) -> None:
         """These rows are rejected."""
+
+    async def rehearse(
+        self, connection: AsyncConnection, statements: Statements, ranges: Sequence[Range]
+    ) -> list[Refusal]:
+        """An attempt of which nothing stays."""
+        await self.run(connection, "SAVEPOINT granula_rehearsal")
+        refusals = await self.attempt(connection, statements, ranges)
+        await self.run(connection, "ROLLBACK TO SAVEPOINT granula_rehearsal")
+        return refusals

@@ -82,19 +82,12 @@ FROM (SELECT * FROM unnest($1::bigint[], $2::bigint[]) WITH ORDINALITY AS r (low
 
 
 class PostgresLoader(Loader):
-    def __init__(self) -> None:
-        self._staged: set[UUID] = set()
-        """Jobs whose staging table is committed."""
-
     async def stage(
         self, connection: AsyncConnection, job_id: UUID, plan: LoadPlan, pieces: Sequence[bytes]
     ) -> None:
         driver = await _driver(connection)
-        if job_id not in self._staged:
-            if await self.has_stage(connection, job_id):
-                self._staged.add(job_id)
-            else:
-                await self._make_stage(connection, job_id, plan)
+        if not await self.has_stage(connection, job_id):
+            await self._make_stage(connection, job_id, plan)
         await driver.copy_to_table(
             stage_of(job_id),
             source=io.BytesIO(b"".join(pieces)),

@@ -108,6 +108,8 @@ class SqliteLoader(Loader):
     async def unstage(
         self, connection: AsyncConnection, statements: Statements, numbers: Sequence[int]
     ) -> None:
+        if not numbers:
+            return
         query = f"DELETE FROM {statements.stage} WHERE {ROW} = ?"  # noqa: S608
         await connection.exec_driver_sql(query, [(number,) for number in numbers])
 

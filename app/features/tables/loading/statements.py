@@ -9,7 +9,7 @@ from uuid import UUID
 
 from app.features.tables.definition import Column, Constraint, quoted
 from app.features.tables.loading.stored import staged_columns
-from app.features.tables.plan import KEYED, LoadPlan
+from app.features.tables.plan import KEYED, UPDATING, LoadPlan
 
 STAGE_PREFIX = "granula_load_"
 ROW = "granula_row"
@@ -105,13 +105,17 @@ class Statements:
         if low:
             among = f"{ROW} BETWEEN {low} AND {high}"
             source = f"(SELECT * FROM {self.stage} WHERE {among})"  # noqa: S608
-        mode = self._plan.mode
         steps: list[Step] = []
-        if mode in ("upsert", "update", "mirror") and self._changed:
+        if self.updates and self._changed:
             steps.append(self._update(source))
-        if mode != "update":
+        if self._plan.mode != "update":
             steps.append(self._insert(source))
         return steps
+
+    @property
+    def updates(self) -> bool:
+        """Whether rows with the key of another are that row, changed."""
+        return self._plan.mode in UPDATING
 
     def _insert(self, source: str) -> Step:
         values = ", ".join(f"s.{name}" for name in self._names)
