@@ -25,6 +25,7 @@ PAGES = (
     "tutorial.md",
     "howto/load-a-dirty-csv.md",
     "howto/find-similar-records.md",
+    "howto/a-monthly-price-list.md",
 )
 
 
