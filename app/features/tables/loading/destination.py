@@ -226,9 +226,7 @@ class LoadedTable(StagedResults):
             steps = [self._by_checks, self._by_foreign_keys, self._by_keys]
             if not statements.has_hidden_rules:
                 steps.append(self._by_clashes)
-            await self._parts.database.transact(
-                lambda c: self._loader.run(c, statements.index_stage)
-            )
+            await self._parts.database.transact(lambda c: self._loader.index(c, statements))
         if refused > 1 or (refused and statements.has_hidden_rules):
             steps.append(self._by_attempt)
         for step in steps:

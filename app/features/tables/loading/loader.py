@@ -90,6 +90,10 @@ class Loader(ABC):
         """
 
     @abstractmethod
+    async def index(self, connection: AsyncConnection, statements: Statements) -> None:
+        """Make staged rows easy to find by their numbers."""
+
+    @abstractmethod
     async def unstage(
         self, connection: AsyncConnection, statements: Statements, numbers: Sequence[int]
     ) -> None:

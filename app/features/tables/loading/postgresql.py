@@ -164,6 +164,9 @@ class PostgresLoader(Loader):
             told_by_database(row[0], Diagnosis(*(each or "" for each in row[1:]))) for row in rows
         ]
 
+    async def index(self, connection: AsyncConnection, statements: Statements) -> None:
+        await self.run(connection, statements.index_stage)
+
     async def unstage(
         self, connection: AsyncConnection, statements: Statements, numbers: Sequence[int]
     ) -> None:

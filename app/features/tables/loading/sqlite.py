@@ -105,6 +105,9 @@ class SqliteLoader(Loader):
             await connection.exec_driver_sql("RELEASE granula_try")
         return refused
 
+    async def index(self, connection: AsyncConnection, statements: Statements) -> None:
+        """The numbers are the key of the staging table."""
+
     async def unstage(
         self, connection: AsyncConnection, statements: Statements, numbers: Sequence[int]
     ) -> None:
