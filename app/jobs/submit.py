@@ -76,6 +76,7 @@ class Submission:
     processor: str = "rows"
     options: dict[str, Any] = field(default_factory=dict)
     chunk_size: int | None = None
+    max_rejects: str = ""
     priority: int = 0
     on_duplicate: str = "new"
     idempotency_key: str | None = None
@@ -293,6 +294,7 @@ class Submitter:
                     plan,
                     columns=self._file_jobs.columns(file, plan),
                     chunk_size=submission.chunk_size or plan.chunk_size,
+                    max_rejects=submission.max_rejects,
                 )
             except Unavailable:
                 raise

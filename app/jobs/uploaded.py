@@ -197,6 +197,8 @@ def fingerprint(submission: Submission, received: Received) -> str:
         submission.chunk_size,
         submission.priority,
     ]
+    if submission.max_rejects:
+        same.append(submission.max_rejects)
     return hashlib.sha256(msgspec.json.encode(same, order="sorted")).hexdigest()
 
 
@@ -212,4 +214,6 @@ def content_key(submission: Submission, received: Received, readings: Sequence[R
     reports = [report for reading in readings for report in reading.part.reports]
     if sheets := [report.facts["sheet"] for report in reports if "sheet" in report.facts]:
         same.append(sheets)
+    if submission.max_rejects:
+        same.append(submission.max_rejects)
     return hashlib.sha256(msgspec.json.encode(same, order="sorted")).hexdigest()
