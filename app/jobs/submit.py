@@ -204,10 +204,12 @@ class Submitter:
         )
         async with upload, touch_periodically(self._storage, upload.file_ids):
             try:
-                upload.declare(submission.declared.encoding)
+                detects = submission.door == DOOR and submission.inspector is None
+                upload.declare(submission.declared.encoding, or_likely=detects)
                 async for data in body:
                     if complete is not None and not upload.received_bytes:
-                        upload.declare(_encoding_so_far(submission, complete))
+                        encoding = _encoding_so_far(submission, complete)
+                        upload.declare(encoding, or_likely=detects)
                     await upload.write(data)
                 if complete is not None:
                     submission = complete()
