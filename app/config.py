@@ -20,6 +20,7 @@ from pydantic import (
 )
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
+from app import extras
 from app.errors import SettingsInvalid
 
 EMBEDDED_DATABASE = "granula.db"
@@ -441,7 +442,7 @@ def _given(error: Any) -> str:
 def load_settings(**overrides: object) -> Settings:
     """Read the environment; raise `SettingsInvalid` with one readable line per wrong variable."""
     try:
-        return Settings(**overrides)  # type: ignore[arg-type]
+        settings = Settings(**overrides)  # type: ignore[arg-type]
     except ValidationError as error:
         lines = (
             f"{'.'.join(map(str, e['loc'])).upper()}: {e['msg']}{_given(e)}" for e in error.errors()
@@ -449,3 +450,19 @@ def load_settings(**overrides: object) -> Settings:
         raise SettingsInvalid(
             "Wrong settings. Correct these and start again:\n  " + "\n  ".join(lines)
         ) from None
+    _check_installed(settings)
+    return settings
+
+
+def _check_installed(settings: Settings) -> None:
+    """Raises SettingsInvalid if a setting needs an extra that this installation has left out."""
+    needed = {
+        "DATABASE_URL": ("postgres", not settings.is_sqlite),
+        "ENDPOINT_URL": ("s3", bool(settings.endpoint_url)),
+        "OTEL_EXPORTER_OTLP_ENDPOINT": ("telemetry", bool(settings.otel_exporter_otlp_endpoint)),
+    }
+    for variable, (extra, is_needed) in needed.items():
+        if is_needed and not extras.is_installed(extra):
+            raise SettingsInvalid(
+                f"{variable} needs packages that are not installed: {extras.how_to_install(extra)}."
+            )

@@ -11,10 +11,10 @@ from pathlib import Path
 from fastapi import APIRouter, Request
 from fastapi.responses import FileResponse, HTMLResponse, RedirectResponse, Response
 
+from app.data_files import ERROR_PAGES
 from app.errors import NotFound
 
 router = APIRouter(include_in_schema=False)
-ERROR_PAGES = Path(__file__).resolve().parents[2] / "docs" / "errors"
 ASSETS = ("swagger-ui.css", "swagger-ui-bundle.js", "favicon.png")
 POLICY = (
     "default-src 'none'; script-src 'self'; connect-src 'self'; img-src 'self' data:; font-src 'self' data:; "

@@ -8,6 +8,7 @@ import json
 import os
 import sys
 from enum import IntEnum
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -16,7 +17,8 @@ if TYPE_CHECKING:
     from app.cli.client import Client
 
 DEFAULT_URL = "http://127.0.0.1:8000"
-PROGRAM = os.environ.get("GRANULA_PROGRAM", "python -m app")
+_TYPED = "granula" if Path(sys.argv[0]).stem == "granula" else "python -m app"
+PROGRAM = os.environ.get("GRANULA_PROGRAM", _TYPED)
 """What the user typed: `scripts/granula` sets it."""
 CLIENT, SERVER = "Work with files and jobs", "Run the service"
 """Panels of the help."""

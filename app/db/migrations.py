@@ -5,7 +5,6 @@ version.
 from __future__ import annotations
 
 import asyncio
-from pathlib import Path
 
 from alembic import command
 from alembic.config import Config
@@ -15,16 +14,16 @@ from alembic.util import CommandError
 from sqlalchemy import Connection, inspect
 from sqlalchemy.exc import DBAPIError
 
+from app.data_files import ALEMBIC_INI
 from app.db.engine import Database, brief
 from app.db.models import Base
 from app.errors import MigrationsPending, MigrationsRefused
 
-ROOT = Path(__file__).resolve().parents[2]
 VERSION_TABLE = "alembic_version"
 
 
 def _config(url: str) -> Config:
-    config = Config(str(ROOT / "alembic.ini"))
+    config = Config(str(ALEMBIC_INI))
     config.set_main_option("sqlalchemy.url", url.replace("%", "%%"))
     return config
 

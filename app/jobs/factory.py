@@ -67,9 +67,10 @@ class JobFactory:
         total_rows: int | None = None,
     ) -> NewJob:
         """A job that reads this file; `columns` of its results, `total_rows` if they are counted
-        already.
+        already. Raises NotConfigured.
         """
         processor = self._processors.get(wanted.processor)
+        self._processors.check_installed(wanted.processor)
         usual = processor.chunk_size or self._settings.chunk_size
         return replace(
             self._new(wanted, file, JobStatus.QUEUED, columns),
@@ -83,8 +84,9 @@ class JobFactory:
         self, wanted: Wanted, file: FileRow | NewFile, columns: Sequence[str], *, part_count: int
     ) -> NewJob:
         """A job that ends with the last of its parts, which name it as their parent. Its file is
-        one of theirs, or stands for all of them.
+        one of theirs, or stands for all of them. Raises NotConfigured.
         """
+        self._processors.check_installed(wanted.processor)
         return replace(
             self._new(wanted, file, JobStatus.PROCESSING, columns),
             child_count=part_count,

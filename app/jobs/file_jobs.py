@@ -74,6 +74,7 @@ class FileJobs:
     ) -> None:
         self._database = database
         self._processors = processors
+        self.check_installed = processors.check_installed
         self._factory = factory
 
     async def submit_plan(

@@ -222,6 +222,9 @@ class Processor(ABC):
     stages: Stages = IN_WORK
     """What the status of a job names as its stages."""
 
+    needs: str = ""
+    """The extra that installs what it imports (app/extras.py)."""
+
     is_configured: bool = True
     """Whether the settings name all that it needs."""
 

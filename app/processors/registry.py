@@ -11,7 +11,8 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from app.errors import InvalidParameter, SettingsInvalid, UnknownProcessor
+from app import extras
+from app.errors import InvalidParameter, NotConfigured, SettingsInvalid, UnknownProcessor
 from app.processors.base import (
     Capabilities,
     ChecksRecords,
@@ -134,6 +135,15 @@ class Processors:
         typed = options if isinstance(options, BaseModel) else self.restored(name, options)
         return list(self.get(name).columns(header, typed))
 
+    def check_installed(self, name: str) -> None:
+        """Raises UnknownProcessor; NotConfigured if packages that it imports are missing."""
+        needs = self.get(name).needs
+        if needs and not extras.is_installed(needs):
+            raise NotConfigured(
+                f"The processor {name} needs packages that are not installed:"
+                f" {extras.how_to_install(needs)}."
+            )
+
     async def close(self) -> None:
         """Let go of what processors hold: connections to others."""
         for processor in self._by_name.values():
@@ -156,7 +166,7 @@ def problem_of(made: Any) -> str | None:
     """What is wrong with a processor, as far as that shows before the first row."""
     kind = type(made)
     if not issubclass(kind, Processor):
-        return "it does not derive from app.processors.base.Processor"
+        return "it does not derive from granula.plugins.Processor"
     if not isinstance(getattr(made, "name", None), str) or not made.name:
         return "it has no name"
     for member, capability in MEMBERS.items():
@@ -164,7 +174,7 @@ def problem_of(made: Any) -> str | None:
             has = "has" if hasattr(made, member) else "has no"
             return f"it {has} `{member}`, which is what a {capability.__name__} has"
     if not (isinstance(made.options, type) and issubclass(made.options, Options)):
-        return "its `options` is no subclass of app.processors.options.Options"
+        return "its `options` is no subclass of granula.plugins.Options"
     for method, arguments in (("columns", ((), None)), ("check", (None,))):
         try:
             inspect.signature(getattr(kind, method)).bind(made, *arguments)

@@ -18,16 +18,19 @@ from urllib.parse import quote
 from uuid import uuid4
 from xml.etree import ElementTree  # nosec B405: reads what the configured bucket answers
 
-import httpx
-import obstore
-from obstore import exceptions
-from obstore.store import S3Store
-
 from app.errors import StorageUnavailable, StoredFileCorrupt, StoredFileMissing
+from app.lazy import LazyModule
 from app.sources.s3 import STATUS, Credentials, brief, make_store
 
 if TYPE_CHECKING:
-    from obstore import GetOptions
+    import httpx
+    import obstore
+    from obstore import GetOptions, exceptions
+    from obstore.store import S3Store
+else:  # of use with a bucket alone; obstore is an extra
+    httpx = LazyModule("httpx")
+    obstore = LazyModule("obstore")
+    exceptions = LazyModule("obstore.exceptions")
 
 logger = logging.getLogger(__name__)
 PART_BYTES, PARTS_AT_ONCE, MAX_PARTS = 8 << 20, 2, 10_000

@@ -8,15 +8,20 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import quote, unquote_plus
 from xml.etree import ElementTree  # nosec B405: reads what the configured endpoint answers
 
-import httpx
+from app.lazy import LazyModule
+
+if TYPE_CHECKING:
+    import httpx
+else:  # of use with a bucket alone
+    httpx = LazyModule("httpx")
 
 TRIES = 5
 PAUSE_SECONDS = 0.1
-TIMEOUT = httpx.Timeout(30.0, connect=5.0)
+TIMEOUT_SECONDS, CONNECT_SECONDS = 30.0, 5.0
 PASSING = frozenset((408, 429, 500, 502, 503, 504))
 
 
@@ -44,7 +49,8 @@ def listed(
     # XML cannot hold every key
     query = {"list-type": "2", "encoding-type": "url", "prefix": prefix}
     url = f"{endpoint_url.rstrip('/')}/{bucket}"
-    with httpx.Client(timeout=TIMEOUT) as client:
+    timeout = httpx.Timeout(TIMEOUT_SECONDS, connect=CONNECT_SECONDS)
+    with httpx.Client(timeout=timeout) as client:
         while True:
             root = _page(client, url, query, key, secret, region)
             decode = unquote_plus if root.findtext("{*}EncodingType") == "url" else str

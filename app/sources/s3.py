@@ -12,11 +12,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import timedelta
 from functools import cache, partial
-from typing import BinaryIO, cast
-
-import obstore
-from obstore import exceptions
-from obstore.store import S3Store
+from typing import TYPE_CHECKING, BinaryIO, cast
 
 from app.errors import (
     BadSourceUri,
@@ -27,8 +23,17 @@ from app.errors import (
     SourceNotFound,
     SourceUnavailable,
 )
+from app.lazy import LazyModule
 from app.sources.listing import ListingError, listed
 from app.sources.remote import Object
+
+if TYPE_CHECKING:
+    import obstore
+    from obstore import exceptions, store
+else:  # an extra
+    obstore = LazyModule("obstore")
+    exceptions = LazyModule("obstore.exceptions")
+    store = LazyModule("obstore.store")
 
 S3_SCHEME = "s3://"
 BUCKET = re.compile(r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]")
@@ -104,7 +109,7 @@ class Credentials:
 
 def make_store(
     bucket: str, credentials: Credentials, *, seconds: float = 30, retries: int = 4
-) -> S3Store:
+) -> store.S3Store:
     """A client of one bucket, which retries for some seconds what may pass; a request may take
     `seconds`.
     """
@@ -113,7 +118,7 @@ def make_store(
         if credentials.key
         else {}
     )
-    return S3Store(
+    return store.S3Store(
         bucket,
         endpoint=credentials.endpoint_url,
         region=credentials.region,

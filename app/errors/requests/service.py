@@ -26,7 +26,7 @@ class NotConfigured(RequestError):
 
     status = 503
     code = "not_configured"
-    remedy = "Set the variables that `detail` names and restart the service."
+    remedy = "Set or install what `detail` names and restart the service."
 
 
 class QuotaExceeded(RequestError):

@@ -16,12 +16,13 @@ from uuid import UUID
 import msgspec
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from app import extras
 from app.db import chunks, jobs, results
 from app.db.engine import Database
 from app.db.rows import JobRow, PageRow
 from app.destinations.base import ResultDestination
 from app.destinations.registry import Destinations
-from app.errors import DownloadIncomplete, NotFound, RowsGone, TooManyColumns
+from app.errors import DownloadIncomplete, NotConfigured, NotFound, RowsGone, TooManyColumns
 from app.features.files.encoders import CsvEncoder, Encoder, JsonLinesEncoder, fits_parquet
 from app.formats.base import MAX_COLUMNS, cell_names
 from app.jobs.progress import find_with_rows
@@ -99,6 +100,7 @@ async def result_bytes(
 ) -> AsyncIterator[bytes]:
     """All results in row order as csv, jsonl or parquet. Raises RowsGone, NotFound where rows or
     the job went away: then nothing that ends the file is given, no gzip trailer, no Parquet footer.
+    Raises NotConfigured before the first bytes if what writes Parquet is not installed.
     Encoding runs in threads.
     """
     encoder = await asyncio.to_thread(_encoder, format, columns, formula_guard)
@@ -114,6 +116,11 @@ async def result_bytes(
 
 def _encoder(format: str, columns: Sequence[str], formula_guard: bool) -> Encoder:
     if format == "parquet":
+        if not extras.is_installed("analysis"):
+            raise NotConfigured(
+                "Parquet needs packages that are not installed:"
+                f" {extras.how_to_install('analysis')}."
+            )
         from app.features.files.parquet import ParquetEncoder
 
         return ParquetEncoder(columns)

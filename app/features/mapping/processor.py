@@ -51,6 +51,7 @@ class StoredOptions(Options):
 
 class MappingProcessor(ReducesParts):
     name = "mapping"
+    needs = "mapping"
     title = "Mapping: which column is which"
     version = "3"
     made_by = "A mapping is made of two files, by POST /api/v1/jobs/mapping."

@@ -10,8 +10,9 @@ from typing import Annotated, Any
 import msgspec
 from pydantic import Field
 
+from app import extras
 from app.embeddings.model import Embedder
-from app.errors import MissingColumn, UnknownModel
+from app.errors import MissingColumn, NotConfigured, UnknownModel
 from app.features.sentiment.head import classify
 from app.features.sentiment.models import LEXICON, SENTIMENTS, check_paths, score
 from app.formats.base import ObjectRows, Reject, Rows
@@ -83,11 +84,18 @@ class SentimentProcessor(Processor):
         return "" if model == LEXICON else None
 
     def check(self, options: SentimentOptions) -> None:
-        """Raises UnknownModel for a model that may not be used."""
+        """Raises UnknownModel for a model that may not be used, NotConfigured if its packages are
+        missing.
+        """
         model = options.model
         if model not in self.models:
             raise UnknownModel(
                 f"There is no sentiment model {model[:60]!r}; there are: {', '.join(self.models)}."
+            )
+        needed = {LEXICON: "sentiment", HEAD: "embeddings"}.get(model)
+        if needed is not None and not extras.is_installed(needed):
+            raise NotConfigured(
+                f"The sentiment model {model} is not installed: {extras.how_to_install(needed)}."
             )
 
     def process(self, rows: Rows, context: ChunkContext) -> ChunkOutcome:

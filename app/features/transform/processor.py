@@ -98,6 +98,7 @@ class TransformOutput(OutputMaker):
 
 class TransformProcessor(MakesFile):
     name = "transform"
+    needs = "analysis"
     title = "Transform: a new file in another shape"
     version = "3"
     made_by = "A transform needs a mapping, by POST /api/v1/jobs/transform."

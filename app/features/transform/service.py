@@ -112,6 +112,7 @@ class Transforms:
         """What becomes of the first rows of the file, by the code of the job and without one;
         raises the same as `submit`.
         """
+        self._file_jobs.check_installed("transform")
         file = await self._file_jobs.file(owner, file_id)
         specification, found = await self._checked(owner, file, request)
         options = StoredOptions(specification=specification.stored())

@@ -61,6 +61,8 @@ LAYERS: dict[str, set[str]] = {
 """What each package of the core may import. `features` is the list of features; what it holds is
 below.
 """
+FOR_ALL = {"lazy", "extras", "data_files"}
+"""They import nothing of ours."""
 FOR_FEATURES = set(LAYERS) - {"main", "plugins", "worker", "cli", "__main__"}
 COMMANDS_MAY_SEE = {"cli"}
 ENDPOINTS_MAY_SEE_OF_DB = {"app.db.engine", "app.db.jobs", "app.db.migrations"}
@@ -89,7 +91,7 @@ def exported(feature: str) -> set[str]:
 def problem(importer: str, imported: str) -> str | None:
     """What forbids this import; None if nothing does."""
     mine, theirs = feature_of(importer), feature_of(imported)
-    if room_of(imported) in ("", "__version__"):
+    if room_of(imported) in ("", "__version__") or room_of(imported) in FOR_ALL:
         return None
     if theirs is not None:
         return _problem_with_feature(importer, imported, mine, theirs)
@@ -97,6 +99,8 @@ def problem(importer: str, imported: str) -> str | None:
         allowed = FOR_FEATURES | (COMMANDS_MAY_SEE if importer.endswith(".commands") else set())
         return None if room_of(imported) in allowed else f"a feature must not import {imported}"
     layer = room_of(importer)
+    if layer in FOR_ALL:
+        return f"{layer} must not import {imported}"
     if layer == "features" or layer == room_of(imported) or room_of(imported) in LAYERS[layer]:
         return None
     return f"{layer} must not import {imported}"

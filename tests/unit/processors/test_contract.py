@@ -137,7 +137,7 @@ class Asking(WaitsForService):
 @pytest.mark.parametrize(
     ("name", "reason"),
     [
-        ("DuckTyped", "does not derive from app.processors.base.Processor"),
+        ("DuckTyped", "does not derive from granula.plugins.Processor"),
         ("Nameless", "has no name"),
         ("WithoutProcess", "process"),
         ("OldColumns", "`columns` is called otherwise"),
@@ -146,7 +146,7 @@ class Asking(WaitsForService):
         ("UndeclaredCollecting", "has `collected`, which is what a CollectsFiles has"),
         ("NoTables", "has no `tables`, which is what a WritesTables has"),
         ("UndeclaredWait", "exactly if it is a WaitsForService"),
-        ("OptionsOfSomethingElse", "no subclass of app.processors.options.Options"),
+        ("OptionsOfSomethingElse", "no subclass of granula.plugins.Options"),
         ("TakenOption", "an option `source`, and that name is taken"),
         ("NotThere", "cannot be loaded"),
     ],

@@ -1,0 +1,71 @@
+"""What a processor of your own is written with. Import it from here: the modules of `app` change
+from one release to the next, these names do not.
+
+docs/processors.md shows how; `PROCESSORS=package.module:Class` adds the class to the service.
+"""
+
+from __future__ import annotations
+
+from app.errors import InvalidParameter, MissingColumn, RequestError, TransientError
+from app.formats.base import CellRows, ObjectRows, Reject, Rows
+from app.processors.base import (
+    ChecksRecords,
+    ChunkContext,
+    ChunkOutcome,
+    CollectsFiles,
+    Conclusion,
+    FileFacts,
+    MakesFile,
+    Output,
+    OutputMaker,
+    Part,
+    Processor,
+    Reduces,
+    ReducesParts,
+    WaitsForService,
+    WritesTables,
+)
+from app.processors.options import NoOptions, Options
+from app.processors.pieces import Pieces
+from app.processors.stages import By, Stage, Stages
+from app.processors.tables import KeyedTable, NewTable, OwnTable
+from app.schemas.base import Email, Filled, RecordSchema, WholeNumber
+
+__all__ = [
+    "By",
+    "CellRows",
+    "ChecksRecords",
+    "ChunkContext",
+    "ChunkOutcome",
+    "CollectsFiles",
+    "Conclusion",
+    "Email",
+    "FileFacts",
+    "Filled",
+    "InvalidParameter",
+    "KeyedTable",
+    "MakesFile",
+    "MissingColumn",
+    "NewTable",
+    "NoOptions",
+    "ObjectRows",
+    "Options",
+    "Output",
+    "OutputMaker",
+    "OwnTable",
+    "Part",
+    "Pieces",
+    "Processor",
+    "RecordSchema",
+    "Reduces",
+    "ReducesParts",
+    "Reject",
+    "RequestError",
+    "Rows",
+    "Stage",
+    "Stages",
+    "TransientError",
+    "WaitsForService",
+    "WholeNumber",
+    "WritesTables",
+]
