@@ -1,6 +1,6 @@
-"""The pages that teach are run as written: each ```bash block by a shell, in order, in one folder,
-against a real server that was started by the command of the page. A ```text block below must be in
-what it printed; a line `…` stands for anything.
+"""The pages that teach are run as written: each ```bash block by a shell, each ```python block by
+Python, in order, in one folder, against a real server that was started by the command of the page.
+A ```text block below must be in what it printed; a line `…` stands for anything.
 """
 
 from __future__ import annotations
@@ -25,6 +25,7 @@ PAGES = (
     "tutorial.md",
     "howto/load-a-dirty-csv.md",
     "howto/find-similar-records.md",
+    "client.md",
 )
 
 
@@ -72,11 +73,11 @@ def _is_ready(port: int) -> bool:
 @pytest.mark.parametrize("page", PAGES)
 def test_a_page_works_as_written(page: str, environment: dict[str, str], tmp_path: Path) -> None:
     text = (ROOT / "docs" / page).read_text().replace(HERE, environment["GRANULA_URL"])
-    blocks = re.findall(r"```(bash|text)\n(.*?)```", text, re.DOTALL)
+    blocks = re.findall(r"```(bash|python|text)\n(.*?)```", text, re.DOTALL)
     assert blocks
     # One shell runs the whole page, as a reader's does: variables live on. A mark tells the output
     # of the blocks apart.
-    commands = [block for kind, block in blocks if kind == "bash"]
+    commands = [_command(kind, block) for kind, block in blocks if kind != "text"]
     script = "\n".join(
         f"{block}\nprintf '\\n--- end of block {number}\\n'"
         for number, block in enumerate(commands)
@@ -96,7 +97,7 @@ def test_a_page_works_as_written(page: str, environment: dict[str, str], tmp_pat
     printed = iter(re.split(r"\n--- end of block \d+\n", done.stdout))
     output = ""
     for kind, block in blocks:
-        if kind == "bash":
+        if kind != "text":
             output = next(printed)
         else:
             for expected in block.strip("\n").split("\n…\n"):
@@ -104,6 +105,13 @@ def test_a_page_works_as_written(page: str, environment: dict[str, str], tmp_pat
                 assert wanted in " ".join(output.split()), (
                     f"{shlex.quote(expected)} is not in:\n{output}"
                 )
+
+
+def _command(kind: str, block: str) -> str:
+    """For the shell."""
+    if kind == "python":
+        return f"python - <<'END OF BLOCK'\n{block}END OF BLOCK"
+    return block
 
 
 def test_every_document_is_in_the_index_and_every_link_leads_somewhere() -> None:
