@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from app import loading  # isort: split
+
 import asyncio
 import logging
 import signal
@@ -132,3 +134,4 @@ except (
 ) as error:  # `uvicorn app.main:app`: a sentence, not the traceback of an import
     sys.stderr.write(f"{error.detail}\n")
     sys.exit(error.exit_code)
+loading.end()

@@ -5,34 +5,42 @@ version.
 from __future__ import annotations
 
 import asyncio
+import re
+from functools import cache
+from typing import TYPE_CHECKING
 
-from alembic import command
-from alembic.config import Config
-from alembic.runtime.migration import MigrationContext
-from alembic.script import ScriptDirectory
-from alembic.util import CommandError
-from sqlalchemy import Connection, inspect
+from sqlalchemy import Connection, inspect, text
 from sqlalchemy.exc import DBAPIError
 
 from app.data_files import ALEMBIC_INI
 from app.db.engine import Database, brief
 from app.db.models import Base
 from app.errors import MigrationsPending, MigrationsRefused
+from app.lazy import LazyModule
+
+if TYPE_CHECKING:
+    from alembic import command, config, script, util
+else:  # most starts find the tables as they should be, and need none of it
+    command = LazyModule("alembic.command")
+    config = LazyModule("alembic.config")
+    script = LazyModule("alembic.script")
+    util = LazyModule("alembic.util")
 
 VERSION_TABLE = "alembic_version"
+REVISION = re.compile(r"^(revision|down_revision)\b[^=\n]*= \"([^\"]+)\"", re.MULTILINE)
 
 
-def _config(url: str) -> Config:
-    config = Config(str(ALEMBIC_INI))
-    config.set_main_option("sqlalchemy.url", url.replace("%", "%%"))
-    return config
+def _config(url: str) -> config.Config:
+    made = config.Config(str(ALEMBIC_INI))
+    made.set_main_option("sqlalchemy.url", url.replace("%", "%%"))
+    return made
 
 
 async def upgrade(url: str, revision: str = "head") -> None:
     """`alembic upgrade`. Raises DatabaseUnavailable, MigrationsRefused."""
     try:
         await asyncio.to_thread(command.upgrade, _config(url), revision)
-    except CommandError as error:
+    except util.CommandError as error:
         raise MigrationsRefused(f"The tables cannot be made or changed: {error}") from error
     except DBAPIError as error:
         raise MigrationsRefused(
@@ -46,6 +54,8 @@ async def prepare(database: Database, url: str, *, update: bool) -> None:
 
     Raises MigrationsPending, MigrationsRefused, DatabaseUnavailable.
     """
+    if await current_is_head(database):
+        return
     if update or await _is_empty(database):
         await upgrade(url)
     if not await current_is_head(database):
@@ -65,17 +75,31 @@ async def _is_empty(database: Database) -> bool:
 
 def revisions() -> list[str]:
     """Those that this version knows."""
-    return [each.revision for each in ScriptDirectory.from_config(_config("")).walk_revisions()]
+    return [
+        each.revision for each in script.ScriptDirectory.from_config(_config("")).walk_revisions()
+    ]
 
 
-def head() -> str | None:
-    """The newest revision of this version."""
-    return ScriptDirectory.from_config(_config("")).get_current_head()
+@cache
+def head() -> str:
+    """The newest revision of this version: the one that no other names as the one before it."""
+    by_name: dict[str, set[str]] = {"revision": set(), "down_revision": set()}
+    for path in (ALEMBIC_INI.parent / "alembic" / "versions").glob("*.py"):
+        for name, revision in REVISION.findall(path.read_text()):
+            by_name[name].add(revision)
+    (newest,) = by_name["revision"] - by_name["down_revision"]
+    return newest
 
 
 async def current_is_head(database: Database) -> bool:
+    """Raises DatabaseUnavailable."""
     async with database.reading() as connection:
-        current = await connection.run_sync(
-            lambda c: MigrationContext.configure(c).get_current_revision()
-        )
+        current = await connection.run_sync(_current)
     return current == head()
+
+
+def _current(connection: Connection) -> str | None:
+    if not inspect(connection).has_table(VERSION_TABLE):
+        return None
+    found: str | None = connection.scalar(text(f"SELECT version_num FROM {VERSION_TABLE}"))
+    return found

@@ -19,14 +19,20 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from functools import lru_cache
+from typing import TYPE_CHECKING
 
-import aiohttp
 import msgspec
 
 from app.errors import MLApiMisconfigured, MLApiUnavailable, NotConfigured
 from app.failpoints import hit
 from app.features.scoring.answers import Answer, Prediction, Refusal
 from app.features.scoring.limit import AdaptiveLimit, CircuitBreaker
+from app.lazy import LazyModule
+
+if TYPE_CHECKING:
+    import aiohttp
+else:
+    aiohttp = LazyModule("aiohttp")
 
 logger = logging.getLogger(__name__)
 MAX_ANSWER_BYTES = 10 << 20

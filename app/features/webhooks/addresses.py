@@ -45,6 +45,10 @@ NAT64 = IPv6Network("64:ff9b::/96")
 ISATAP = (0x00005EFE, 0x02005EFE)
 
 
+class AddressRefused(OSError):
+    """The receiver's address is not one of the public Internet."""
+
+
 def is_public(address: str) -> bool:
     """Whether this literal address, as a resolver or a socket gives it, is one of the public
     Internet.

@@ -16,24 +16,25 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
-
-import aiohttp
-from aiohttp.abc import AbstractResolver, ResolveResult
-from yarl import URL
 
 from app import __version__
 from app.errors import WebhookUrlRefused
-from app.features.webhooks.addresses import is_public
+from app.features.webhooks.addresses import AddressRefused, is_public
+from app.lazy import LazyModule
+
+if TYPE_CHECKING:
+    import aiohttp
+    import yarl
+    from aiohttp.abc import AbstractResolver
+else:
+    aiohttp = LazyModule("aiohttp")
+    yarl = LazyModule("yarl")
 
 MAX_URL_CHARACTERS = 2048
 FIRST_FREE_PORT = 1024
 MAX_PAUSE_SECONDS = 86_400.0
-
-
-class AddressRefused(OSError):
-    """The receiver's address is not one of the public Internet."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +68,7 @@ class WebhookSender:
         """`allow_private`: http, and addresses of one's own network, are allowed. `resolver`: by
         default the system's.
         """
-        self._timeout = aiohttp.ClientTimeout(total=timeout_seconds)
+        self._timeout_seconds = timeout_seconds
         self._allow_private = allow_private
         self._resolver = resolver
         self._session: aiohttp.ClientSession | None = None
@@ -87,7 +88,7 @@ class WebhookSender:
         if len(url) > MAX_URL_CHARACTERS:
             return f"The URL has more than {MAX_URL_CHARACTERS} characters."
         try:
-            parts, target = urlsplit(url), URL(url)
+            parts, target = urlsplit(url), yarl.URL(url)
             port, host = target.port, target.raw_host
         except ValueError:
             return "The URL cannot be read."
@@ -137,9 +138,11 @@ class WebhookSender:
 
     def _client(self) -> aiohttp.ClientSession:
         if self._session is None:
+            from app.features.webhooks.resolver import PublicResolver
+
             resolver = self._resolver or aiohttp.ThreadedResolver()
             connector = aiohttp.TCPConnector(
-                resolver=resolver if self._allow_private else _PublicResolver(resolver),
+                resolver=resolver if self._allow_private else PublicResolver(resolver),
                 socket_factory=None if self._allow_private else _public_socket,
                 use_dns_cache=False,
                 # a connection that is kept would be one to an address of some time ago
@@ -148,7 +151,7 @@ class WebhookSender:
             )
             self._session = aiohttp.ClientSession(
                 connector=connector,
-                timeout=self._timeout,
+                timeout=aiohttp.ClientTimeout(total=self._timeout_seconds),
                 trust_env=False,
                 auto_decompress=False,
                 cookie_jar=aiohttp.DummyCookieJar(),
@@ -160,24 +163,6 @@ def signature(secret: bytes, message_id: str, timestamp: int, body: bytes) -> st
     """One part of the header `webhook-signature`."""
     signed = b"%b.%d.%b" % (message_id.encode(), timestamp, body)
     return "v1," + base64.b64encode(hmac.new(secret, signed, hashlib.sha256).digest()).decode()
-
-
-class _PublicResolver(AbstractResolver):
-    """Refuses a name as soon as one of its addresses is not public: nobody means such a mixture."""
-
-    def __init__(self, inner: AbstractResolver) -> None:
-        self._inner = inner
-
-    async def resolve(
-        self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_UNSPEC
-    ) -> list[ResolveResult]:
-        found = await self._inner.resolve(host, port, family)
-        if not all(is_public(each["host"]) for each in found):
-            raise AddressRefused
-        return found
-
-    async def close(self) -> None:
-        await self._inner.close()
 
 
 def _public_socket(info: Any) -> socket.socket:

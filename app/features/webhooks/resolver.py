@@ -1,0 +1,29 @@
+"""Looks up the names of receivers. Apart from the client, which is imported at every start, because
+aiohttp takes a tenth of a second to import.
+"""
+
+from __future__ import annotations
+
+import socket
+
+from aiohttp.abc import AbstractResolver, ResolveResult
+
+from app.features.webhooks.addresses import AddressRefused, is_public
+
+
+class PublicResolver(AbstractResolver):
+    """Refuses a name as soon as one of its addresses is not public: nobody means such a mixture."""
+
+    def __init__(self, inner: AbstractResolver) -> None:
+        self._inner = inner
+
+    async def resolve(
+        self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_UNSPEC
+    ) -> list[ResolveResult]:
+        found = await self._inner.resolve(host, port, family)
+        if not all(is_public(each["host"]) for each in found):
+            raise AddressRefused
+        return found
+
+    async def close(self) -> None:
+        await self._inner.close()
