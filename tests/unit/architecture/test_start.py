@@ -6,6 +6,7 @@ import subprocess
 import sys
 
 import pytest
+from alembic.script import ScriptDirectory
 
 from app.db import migrations
 from tests.harness import ROOT
@@ -32,5 +33,5 @@ def test_garbage_is_collected_again_once_the_service_is_loaded() -> None:
 
 
 def test_the_newest_revision_is_the_one_that_alembic_finds() -> None:
-    directory = migrations.script.ScriptDirectory.from_config(migrations._config(""))
+    directory = ScriptDirectory.from_config(migrations._config(""))
     assert migrations.head() == directory.get_current_head()
